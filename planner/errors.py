@@ -1,0 +1,64 @@
+"""Every exception this package raises on purpose, with the exit code each maps to.
+
+Each error says the value, the place and the reason; ``hint`` says the fix. The command line turns
+one into an ``error:`` line and a ``hint:`` line, never a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_INFEASIBLE = 1
+EXIT_USAGE = 2
+
+
+class PlannerError(Exception):
+    """Base of all deliberate errors."""
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(PlannerError):
+    """A value is malformed, out of range, or contradicts another."""
+
+
+class UnknownNameError(InputError):
+    """A name is not in its catalogue; the hint carries the nearest valid names."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str], *, note: str = "") -> None:
+        names = sorted(known)
+        super().__init__(f"unknown {what} {name!r}" + (f": {note}" if note else ""),
+                         hint=nearest_names(name, names))
+
+
+class UnsupportedError(InputError):
+    """The combination is understood and cannot be executed; the message gives the reason."""
+
+
+class DataError(InputError):
+    """A file (configuration, checkpoint header, profile, scenario, plan) is invalid."""
+
+
+class InfeasibleError(PlannerError):
+    """No plan satisfies the limits; the message names the binding one, the hint the way out."""
+
+    exit_code = EXIT_INFEASIBLE
+
+
+def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
+    """A one-line hint with up to ``count`` close names, or the first few when none is close."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=count, cutoff=0.5)
+    if not close:
+        contained = [n for n in names if name.lower() in n or n in name.lower()]
+        close = contained[:count]
+    if close:
+        return "did you mean " + ", ".join(close) + "?"
+    shown = ", ".join(names[:8])
+    return f"valid names: {shown}" + (" …" if len(names) > 8 else "")

@@ -1,0 +1,108 @@
+"""Frozen records of number formats, scales, schemes and cache layouts. Behaviour lives elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ElementKind = Literal["float", "int", "scale"]
+ExecutionPath = Literal["native", "weight-only", "storage"]
+ScaleRule = Literal["amax", "ocp-floor", "ceil"]
+
+
+@dataclass(frozen=True, slots=True)
+class ElementFormat:
+    """One number format.
+
+    ``kind`` is ``float`` (sign, exponent, mantissa), ``int`` (two's complement) or ``scale``
+    (a power of two, E8M0). Sizes are in bits. ``nan`` names the encoding rule: ``ieee`` (all
+    exponent bits set, non-zero mantissa), ``all-ones`` (E4M3FN: exponent and mantissa all ones),
+    ``ff`` (E8M0: 0xFF) or ``none``.
+    """
+
+    id: str
+    checkpoint_name: str
+    kind: ElementKind
+    bits: int
+    exponent_bits: int
+    mantissa_bits: int
+    bias: int
+    max_finite: float
+    min_normal: float
+    min_subnormal: float
+    signed: bool
+    has_inf: bool
+    nan: Literal["ieee", "all-ones", "ff", "none"]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleSpec:
+    """How scales cover a (rows, columns) matrix.
+
+    ``block_rows`` × ``block_columns`` elements share one scale; 0 means the whole axis. Weights are
+    (outputs, inputs), activations (tokens, features): per channel and per token are both (1, 0).
+    ``tensor_scale`` adds one FP32 scale for the tensor (NVFP4). ``zero_point`` adds one integer of
+    the element's width per block.
+    """
+
+    format: str
+    block_rows: int
+    block_columns: int
+    rule: ScaleRule
+    tensor_scale: bool = False
+    zero_point: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFormat:
+    """An element format with its scales; ``scale`` is None for plain floats.
+
+    ``block_bytes`` is set for interleaved storage blocks (ggml): that many bytes hold one block of
+    ``scale.block_columns`` elements, scales included.
+    """
+
+    element: str
+    scale: ScaleSpec | None = None
+    block_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """Weights + activations + granularity under one id (the contract's list).
+
+    ``compute`` is the matrix-unit format that the multiplication runs in: a key of a device's
+    rates (fp32 tf32 bf16 fp16 fp8 int8 int4 mxfp8 mxfp6 mxfp4 nvfp4). ``kernel`` names the
+    kernel class whose achieved fractions and floors apply (a key of a device's ``achieved``).
+    ``path`` is ``native`` (the unit multiplies the stored formats), ``weight-only`` (weights are
+    converted to ``compute`` on the way) or ``storage`` (no execution path is modelled).
+    """
+
+    id: str
+    title: str
+    weight: TensorFormat
+    activation: TensorFormat
+    compute: str
+    kernel: str
+    path: ExecutionPath
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class KvLayout:
+    """How one cache entry is stored.
+
+    ``element`` stores keys and values (for MLA: the latent part); ``scale`` covers the vector of
+    one token and head (columns = head width) unless ``scale.block_rows`` > 1 (per channel over a
+    group of tokens). ``applies_to`` lists the cache kinds (kv-k, kv-v, kv-latent). ``compute`` is
+    the conversion the device must support (a rate key) beyond BF16 arithmetic, or "" for none.
+    """
+
+    id: str
+    title: str
+    element: str
+    scale: ScaleSpec | None
+    applies_to: tuple[str, ...]
+    compute: str
+    source: str
+    rope_element: str | None = None

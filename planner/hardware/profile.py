@@ -1,0 +1,119 @@
+"""The frozen record of a device. Every figure is a :class:`Quantity` that knows where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+QuantityKind = Literal["datasheet", "secondary", "measured", "fitted", "derived", "recalled"]
+DeviceKind = Literal["gpu", "cpu", "soc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with its unit, source key, date and kind; ``low``/``high`` when it is a range.
+
+    ``note`` says why ``value`` was chosen from the range, or how it was derived.
+    """
+
+    value: float
+    unit: str
+    source: str
+    date: str
+    kind: QuantityKind
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Multiply-accumulate throughput of one unit in one format [FLOP/s or OP/s].
+
+    ``dense`` is what a planner may use; ``sparse`` (2:4 structured) is kept for the record.
+    """
+
+    unit: str
+    format: str
+    dense: Quantity
+    sparse: Quantity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """What a kernel class reaches: fraction of dense peak, fraction of bandwidth, time floor [s]."""
+
+    compute_fraction: Quantity
+    bandwidth_fraction: Quantity
+    floor_seconds: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Bandwidths per device and direction [B/s] and latency floors [s] of one message."""
+
+    scale_up_bytes_per_s: Quantity | None
+    scale_out_bytes_per_s: Quantity | None
+    host_bytes_per_s: Quantity | None
+    scale_up_floor_seconds: Quantity | None
+    scale_out_floor_seconds: Quantity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A reference that quantities point at by ``key``."""
+
+    key: str
+    title: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """One device. ``rates`` is keyed by (unit, format); ``unsupported`` gives a reason by format.
+
+    ``achieved`` is keyed by kernel class (see :class:`planner.formats.spec.Scheme.kernel`, plus
+    ``attention-prefill``, ``attention-decode``, ``elementwise``). ``conversion`` holds software
+    format conversion rates [elements/s], keyed by source format. ``capacity_bytes`` is what an
+    engine can see; ``label_bytes`` what the box says; for a CPU ``capacity_bytes`` is the default
+    that a scenario may replace.
+    """
+
+    id: str
+    name: str
+    aliases: tuple[str, ...]
+    kind: DeviceKind
+    status: Literal["released", "preliminary"]
+    architecture: str
+    compute_capability: str | None
+    memory_type: str
+    unified_memory: bool
+    label_bytes: Quantity
+    driver_bytes: Quantity | None
+    capacity_bytes: Quantity
+    usable_fraction: Quantity
+    bandwidth_bytes_per_s: Quantity
+    rates: Mapping[tuple[str, str], Rate]
+    unsupported: Mapping[str, str]
+    achieved: Mapping[str, Achieved]
+    conversion: Mapping[str, Quantity]
+    vector_fp32_flop_per_s: Quantity | None
+    devices_per_node: int
+    scale_up_devices: int
+    links: Links
+    power_watts: Quantity | None
+    price_usd_per_hour: Quantity | None
+    cautions: tuple[str, ...]
+    sources: tuple[Source, ...]
+    path: str
+    sha256: str
+
+    def rate(self, format_id: str) -> Rate | None:
+        """The fastest unit that multiplies ``format_id``, or None."""
+        found = [r for (_, f), r in self.rates.items() if f == format_id]
+        return max(found, key=lambda r: r.dense.value, default=None)
+
+    def why_not(self, format_id: str) -> str:
+        """Why the device has no rate for ``format_id`` (the profile's words, or a plain one)."""
+        return self.unsupported.get(format_id, f"{self.id} publishes no {format_id} rate")

@@ -1,0 +1,1 @@
+"""Bytes per device: weights, caches, activations, runtime."""

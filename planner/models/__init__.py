@@ -1,0 +1,1 @@
+"""Models from configurations: structure and tensor inventory."""

@@ -1,0 +1,122 @@
+"""Frozen records of a model: its structure, and its tensors as rows of classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+AttentionKind = Literal["gqa", "mla"]
+ShardAxis = Literal["column", "row", "vocab", "replicated"]
+Part = Literal["main", "mtp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Attention shared by a set of layers. Widths are elements per head or per token.
+
+    GQA: ``heads`` query heads over ``kv_heads`` of ``head_dim``. MLA: the cache holds
+    ``kv_lora_rank`` + ``rope_dim`` elements a token; ``q_lora_rank`` is None where queries are not
+    compressed; ``nope_dim`` + ``rope_dim`` is the query/key width, ``value_dim`` the value width.
+    ``indexer_heads`` × ``indexer_dim`` score the past where ``indexer_topk`` > 0 (sparse attention).
+    """
+
+    kind: AttentionKind
+    layers: tuple[int, ...]
+    heads: int
+    kv_heads: int
+    head_dim: int
+    q_lora_rank: int | None = None
+    kv_lora_rank: int = 0
+    nope_dim: int = 0
+    rope_dim: int = 0
+    value_dim: int = 0
+    indexer_heads: int = 0
+    indexer_dim: int = 0
+    indexer_topk: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Mixture-of-experts shape: ``count`` routed experts of width ``width``, ``per_token`` chosen."""
+
+    layers: tuple[int, ...]
+    count: int
+    per_token: int
+    width: int
+    shared: int
+    shared_width: int
+    groups: int
+    groups_per_token: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRow:
+    """One class of tensors that differ only in layer and expert number.
+
+    ``name`` is a template with ``{layer}`` and ``{expert}``. ``shape`` is (outputs, inputs) for
+    matrices. ``layers`` is empty for tensors outside the stack; ``experts`` is the number of
+    experts (1 for none). ``kind`` is a module kind of the contract. Rows with the same
+    ``fused`` group in one layer are one GEMM in engines (q/k/v, gate/up). ``dtype`` and
+    ``scale_dtype`` are element format ids as released; ``scale_shape`` is None where the tensor has
+    no scale. ``part`` tells the main model from multi-token prediction; ``copy_of`` marks a stored
+    copy that the model shares at run time; ``counted`` is False for data that is not a parameter of
+    the model as ``param_counts`` defines it (router correction bias buffers).
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    layers: tuple[int, ...]
+    experts: int
+    fused: str
+    shard: ShardAxis
+    dtype: str
+    scale_name: str | None
+    scale_shape: tuple[int, ...] | None
+    scale_dtype: str | None
+    part: Part
+    copy_of: str | None = None
+    counted: bool = True
+
+    @property
+    def elements(self) -> int:
+        """Elements of one tensor."""
+        return prod(self.shape)
+
+    @property
+    def copies(self) -> int:
+        """Number of tensors in this row: layers × experts."""
+        return max(1, len(self.layers)) * self.experts
+
+    @property
+    def is_matrix(self) -> bool:
+        return len(self.shape) == 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model: structure plus tensor rows.
+
+    ``quantization`` names the scheme the checkpoint was released in for its quantised matrices
+    (``fp8-block``, ``fp8-block-ue8m0`` …), or the plain format (``bf16``). ``source`` and
+    ``source_kind`` give the provenance of the configuration; ``config_sha256`` its digest.
+    """
+
+    id: str
+    public_name: str
+    model_type: str
+    layers: int
+    hidden_size: int
+    vocab_size: int
+    max_context: int
+    tied_embeddings: bool
+    attention: tuple[Attention, ...]
+    experts: Experts | None
+    dense_width: int
+    mtp_layers: int
+    quantization: str
+    source: str
+    source_kind: str
+    config_sha256: str
+    rows: tuple[TensorRow, ...]

@@ -1,0 +1,1 @@
+"""Bit-exact emulation of number formats in numpy."""

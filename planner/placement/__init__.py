@@ -1,0 +1,1 @@
+"""Shards per rank, pipeline stages and expected distinct experts under a layout."""

@@ -1,0 +1,1 @@
+"""The planning problem, its solver and the plan record."""

@@ -1,0 +1,1 @@
+"""Loss of an assignment: emulated error times sensitivity."""

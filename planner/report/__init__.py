@@ -1,0 +1,1 @@
+"""Plans for people: terminal tables and HTML."""

@@ -1,0 +1,1 @@
+"""Seconds per operator and per step."""

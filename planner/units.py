@@ -1,0 +1,41 @@
+"""Unit constants and the formatting that people see. The core works in bytes, seconds and FLOP."""
+
+from __future__ import annotations
+
+KIB = 2**10
+MIB = 2**20
+GIB = 2**30
+GB = 10**9
+SECONDS_PER_MS = 1e-3
+
+_BINARY = (("TiB", 2**40), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
+_TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+
+
+def format_bytes(count: float) -> str:
+    """Bytes with a binary unit, e.g. ``76.13 GiB``."""
+    for name, size in _BINARY:
+        if abs(count) >= size:
+            return f"{count / size:.2f} {name}"
+    return f"{count:.0f} B"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration with three significant digits, e.g. ``14.2 ms``."""
+    for name, size in _TIMES:
+        if abs(seconds) >= size:
+            return f"{seconds / size:.3g} {name}"
+    return f"{seconds:.3g} s"
+
+
+def format_count(count: float) -> str:
+    """A count with decimal grouping below a million and an SI suffix above, e.g. ``671.03 B``."""
+    for name, size in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
+        if abs(count) >= size:
+            return f"{count / size:.2f} {name}"
+    return f"{count:,.0f}"
+
+
+def format_rate(value: float) -> str:
+    """A rate with three significant digits below 1000 and grouped digits above."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
