@@ -1,4 +1,4 @@
-"""Frozen records of number formats, scales, schemes and cache layouts. Behaviour lives elsewhere."""
+"""Frozen records of number formats, scales, schemes and cache layouts, without behaviour."""
 
 from __future__ import annotations
 

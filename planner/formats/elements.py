@@ -1,0 +1,135 @@
+"""The number formats of single elements, and the dtype names of checkpoint headers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from planner.errors import UnknownNameError, UnsupportedError
+from planner.formats.spec import ElementFormat, ElementKind
+
+_OFP8 = "OCP 8-bit Floating Point Specification (OFP8) 1.0"
+_MX = "OCP Microscaling Formats (MX) Specification 1.0"
+_IEEE = "IEEE 754-2019"
+
+
+def _float(
+    id: str,
+    checkpoint_name: str,
+    exponent_bits: int,
+    mantissa_bits: int,
+    source: str,
+    *,
+    nan: Literal["ieee", "all-ones", "none"],
+    bits: int | None = None,
+    signed: bool = True,
+) -> ElementFormat:
+    """A binary float with bias 2^(e-1)-1; ``nan`` decides which top codes are not numbers."""
+    bias = 2 ** (exponent_bits - 1) - 1
+    top_exponent = 2**exponent_bits - 1 - bias - (1 if nan == "ieee" else 0)
+    top_mantissa = 2**mantissa_bits - 1 - (1 if nan == "all-ones" else 0)
+    return ElementFormat(
+        id=id,
+        checkpoint_name=checkpoint_name,
+        kind="float",
+        bits=bits if bits is not None else 1 + exponent_bits + mantissa_bits,
+        exponent_bits=exponent_bits,
+        mantissa_bits=mantissa_bits,
+        bias=bias,
+        max_finite=(1 + top_mantissa / 2**mantissa_bits) * 2.0**top_exponent,
+        min_normal=2.0 ** (1 - bias),
+        min_subnormal=2.0 ** (1 - bias - mantissa_bits),
+        signed=signed,
+        has_inf=nan == "ieee",
+        nan=nan,
+        source=source,
+    )
+
+
+def _integer(id: str, checkpoint_name: str, bits: int, source: str) -> ElementFormat:
+    """A two's complement integer; ``max_finite`` is the symmetric bound 2^(bits-1)-1."""
+    kind: ElementKind = "int"
+    return ElementFormat(id, checkpoint_name, kind, bits, 0, bits - 1, 0,
+                         float(2 ** (bits - 1) - 1), 1.0, 1.0, True, False, "none", source)
+
+
+_E8M0 = ElementFormat("e8m0", "F8_E8M0", "scale", 8, 8, 0, 127, 2.0**127, 2.0**-127, 2.0**-127,
+                      False, False, "ff", _MX)
+
+_ALL = (
+    _float("fp32", "F32", 8, 23, _IEEE, nan="ieee"),
+    # 19 significant bits; stored in the top of an FP32 word.
+    _float("tf32", "", 8, 10, "NVIDIA A100 Tensor Core GPU Architecture (2020)", nan="ieee",
+           bits=32),
+    _float("bf16", "BF16", 8, 7, "Intel bfloat16 Hardware Numerics Definition (2018)", nan="ieee"),
+    _float("fp16", "F16", 5, 10, _IEEE, nan="ieee"),
+    _float("e4m3fn", "F8_E4M3", 4, 3, _OFP8, nan="all-ones"),
+    _float("e5m2", "F8_E5M2", 5, 2, _OFP8, nan="ieee"),
+    _float("e3m2", "F6_E3M2", 3, 2, _MX, nan="none"),
+    _float("e2m3", "F6_E2M3", 2, 3, _MX, nan="none"),
+    _float("e2m1", "F4", 2, 1, _MX, nan="none"),
+    _E8M0,
+    # Seven value bits in a byte whose sign bit is ignored; checkpoints label it F8_E4M3.
+    _float("ue4m3", "F8_E4M3", 4, 3, "NVIDIA PTX ISA 8.7, block scale types", nan="all-ones",
+           bits=8, signed=False),
+    _integer("int8", "I8", 8, "two's complement; symmetric range ±127 in weights and activations"),
+    _integer("int4", "", 4, "two's complement; symmetric range ±7; two codes to a byte"),
+)
+
+ELEMENTS: Mapping[str, ElementFormat] = MappingProxyType({e.id: e for e in _ALL})
+
+_CHECKPOINT_BITS: Mapping[str, int] = MappingProxyType({
+    "BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "I32": 32, "U32": 32, "I64": 64, "U64": 64,
+    "F64": 64, "C64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
+    "F8_E8M0": 8, "F6_E3M2": 6, "F6_E2M3": 6, "F4": 4,
+})  # fmt: skip
+
+
+def element(id: str) -> ElementFormat:
+    """The element format ``id`` (case and underscores do not matter).
+
+    Raises UnknownNameError for a name outside ELEMENTS.
+    """
+    found = ELEMENTS.get(id.lower().replace("_", "-"))
+    if found is None:
+        raise UnknownNameError("element format", id, ELEMENTS)
+    return found
+
+
+def element_by_checkpoint_name(name: str) -> ElementFormat:
+    """The compute element that a checkpoint calls ``name`` (``F8_E4M3`` is e4m3fn).
+
+    Raises UnsupportedError for a stored type that no matrix unit multiplies (I64, BOOL …) and
+    UnknownNameError for a name outside the safetensors list.
+    """
+    for candidate in ELEMENTS.values():
+        if candidate.checkpoint_name and candidate.checkpoint_name == name:
+            return candidate
+    if name in _CHECKPOINT_BITS:
+        raise UnsupportedError(f"checkpoint type {name} is not a compute element",
+                               hint="use checkpoint_bytes() to size it")
+    raise UnknownNameError("checkpoint type", name, _CHECKPOINT_BITS)
+
+
+def checkpoint_bits(name: str) -> int:
+    """Bits of one element of a safetensors dtype, sub-byte types included.
+
+    Raises UnknownNameError for a name outside the safetensors list.
+    """
+    bits = _CHECKPOINT_BITS.get(name)
+    if bits is None:
+        raise UnknownNameError("checkpoint type", name, _CHECKPOINT_BITS)
+    return bits
+
+
+def checkpoint_bytes(name: str) -> int:
+    """Bytes of one element of a safetensors dtype, I64, U8, F64 and BOOL included.
+
+    Raises UnsupportedError for a type below one byte (F4, F6): use :func:`checkpoint_bits`.
+    """
+    bits = checkpoint_bits(name)
+    if bits % 8:
+        raise UnsupportedError(f"checkpoint type {name} has {bits} bits, not whole bytes",
+                               hint="use checkpoint_bits() with the element count")
+    return bits // 8

@@ -1,0 +1,128 @@
+"""How cache entries are stored, and their exact bytes per token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.formats.elements import element
+from planner.formats.sizes import amortised_bytes
+from planner.formats.spec import KvLayout, ScaleSpec
+
+KV_KINDS = ("kv-k", "kv-v", "kv-latent")
+INDEXER_WIDTH = 128
+_INDEXER_SCALE_BYTES = 4
+_HEADS = ("kv-k", "kv-v")
+
+
+def _plain(id: str) -> KvLayout:
+    return KvLayout(id, f"{id.upper()} entries", id, None, KV_KINDS, "",
+                    "vLLM and TensorRT-LLM cache data types")
+
+
+_ALL = (
+    _plain("bf16"),
+    _plain("fp16"),
+    _plain("fp32"),
+    KvLayout("fp8", "E4M3 entries, one FP32 scale a layer", "e4m3fn",
+             ScaleSpec("fp32", 0, 0, "amax"), KV_KINDS, "fp8",
+             "vLLM and TensorRT-LLM FP8 cache; SGLang MLA pool of 576 B a token"),
+    KvLayout("fp8-ds-mla", "E4M3 latent with an FP32 scale per 128, BF16 rope part", "e4m3fn",
+             ScaleSpec("fp32", 1, 128, "amax"), ("kv-latent",), "fp8",
+             "deepseek-ai/FlashMLA FP8 sparse cache, 656 B a token", rope_element="bf16"),
+    KvLayout("int8-token", "INT8 entries, one FP32 scale per token and head", "int8",
+             ScaleSpec("fp32", 1, 0, "amax"), KV_KINDS, "int8",
+             "per-token, per-head symmetric INT8; scale width chosen as in DeepGEMM's FP8 scales"),
+    KvLayout("int4-token", "INT4 entries, an FP16 scale per token and 64 channels", "int4",
+             ScaleSpec("fp16", 1, 64, "amax"), KV_KINDS, "int4",
+             "values of KIVI (arXiv:2402.02750): per token, in groups of channels; symmetric here"),
+    KvLayout("int4-channel", "INT4 keys, an FP16 scale per channel and 32 tokens", "int4",
+             ScaleSpec("fp16", 32, 1, "amax"), ("kv-k",), "int4",
+             "keys of KIVI (arXiv:2402.02750): per channel, in groups of tokens; symmetric here"),
+    KvLayout("nvfp4", "E2M1 entries in blocks of 16 with E4M3 scales", "e2m1",
+             ScaleSpec("ue4m3", 1, 16, "amax", tensor_scale=True), KV_KINDS, "nvfp4",
+             "NVIDIA TensorRT-LLM NVFP4 KV cache"),
+)
+
+KV_LAYOUTS: Mapping[str, KvLayout] = MappingProxyType({k.id: k for k in _ALL})
+
+
+def kv_layout_ids() -> tuple[str, ...]:
+    """All layout ids, in catalogue order."""
+    return tuple(KV_LAYOUTS)
+
+
+def kv_layout(id: str) -> KvLayout:
+    """The layout ``id`` (case and underscores do not matter).
+
+    Raises UnknownNameError for a name outside the catalogue.
+    """
+    found = KV_LAYOUTS.get(id.strip().lower().replace("_", "-"))
+    if found is None:
+        raise UnknownNameError("KV layout", id, KV_LAYOUTS)
+    return found
+
+
+def require_kind(layout: KvLayout, kind: str) -> None:
+    """Raise UnknownNameError for a kind outside KV_KINDS, UnsupportedError where it can't hold."""
+    if kind not in KV_KINDS:
+        raise UnknownNameError("cache kind", kind, KV_KINDS)
+    if kind not in layout.applies_to:
+        allowed = ", ".join(layout.applies_to)
+        raise UnsupportedError(f"KV layout {layout.id} does not store {kind}",
+                               hint=f"{layout.id} stores {allowed}")
+
+
+def _part_bytes(element_id: str, scale: ScaleSpec | None, width: int) -> int:
+    """Bytes of one token's ``width`` elements with the scales that belong to that token.
+
+    A scale over the whole tensor costs a token nothing. A scale shared by a group of tokens is
+    charged in equal parts, rounded up to a whole byte per token.
+    """
+    if width <= 0:
+        raise InputError(f"cache entry of width {width}", hint="width must be at least 1")
+    total = -(-element(element_id).bits * width // 8)
+    if scale is None or scale.block_rows == 0:
+        return total
+    blocks = -(-width // (scale.block_columns or width))
+    return total + amortised_bytes(blocks * element(scale.format).bits, scale.block_rows)
+
+
+def entry_bytes(layout: KvLayout, *, width: int, kind: str) -> int:
+    """Bytes of one token's key (``kv-k``) or value (``kv-v``) of one head of ``width`` elements.
+
+    Raises UnsupportedError where the layout does not store that kind; a latent entry has two
+    widths and its own function, :func:`latent_bytes`.
+    """
+    require_kind(layout, kind)
+    if kind not in _HEADS:
+        raise InputError(f"{kind} has a latent and a rope width", hint="use latent_bytes()")
+    return _part_bytes(layout.element, layout.scale, width)
+
+
+def latent_bytes(layout: KvLayout, latent_width: int, rope_width: int) -> int:
+    """Bytes of one token of an MLA cache: ``latent_width`` + ``rope_width`` elements.
+
+    The two parts carry separate scales, because their magnitudes differ; where the layout has a
+    ``rope_element`` the rope part is stored unscaled in it. For 512 + 64: bf16 1152, fp8 576,
+    fp8-ds-mla 656.
+
+    Raises UnsupportedError where the layout does not store kv-latent.
+    """
+    require_kind(layout, "kv-latent")
+    latent = _part_bytes(layout.element, layout.scale, latent_width)
+    if rope_width == 0:
+        return latent
+    if layout.rope_element is not None:
+        return latent + _part_bytes(layout.rope_element, None, rope_width)
+    return latent + _part_bytes(layout.element, layout.scale, rope_width)
+
+
+def indexer_bytes(layout_is_bf16: bool, width: int = INDEXER_WIDTH) -> int:
+    """Bytes per token and layer of a sparse-attention indexer key.
+
+    BF16 elements, or E4M3 with one FP32 scale. Width 128: 256 in BF16, 132 in FP8.
+    Source: SGLang index pool, 8448 B per 64 tokens.
+    """
+    return 2 * width if layout_is_bf16 else width + _INDEXER_SCALE_BYTES

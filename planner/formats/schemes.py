@@ -1,0 +1,142 @@
+"""The catalogue of schemes: what weights and activations are stored as, and which unit multiplies.
+
+A scheme is data. What a device or an engine can execute is decided elsewhere, from ``compute``,
+``kernel`` and ``path``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from planner.errors import UnknownNameError
+from planner.formats.spec import ExecutionPath, ScaleRule, ScaleSpec, Scheme, TensorFormat
+
+_MX = "OCP Microscaling Formats (MX) Specification 1.0"
+_DEEPSEEK = "DeepSeek-V3 Technical Report (arXiv:2412.19437) section 3.3; deepseek-ai/DeepGEMM"
+_INT = "NVIDIA TensorRT-LLM numerical precision reference"
+_GGML = "ggml-org/llama.cpp ggml/src/ggml-common.h"
+_NVFP4 = "NVIDIA, Introducing NVFP4 for Efficient and Accurate Low-Precision Inference (2025)"
+_GPTQ = "GPTQ and AWQ checkpoints as compressed-tensors stores them: symmetric, 16-bit scales"
+
+_BF16 = TensorFormat("bf16")
+
+
+def _scaled(element: str, scale: str, rows: int, columns: int, rule: ScaleRule = "amax",
+            *, tensor_scale: bool = False) -> TensorFormat:
+    return TensorFormat(element, ScaleSpec(scale, rows, columns, rule, tensor_scale))
+
+
+def _mx(element: str) -> TensorFormat:
+    return _scaled(element, "e8m0", 1, 32, "ocp-floor")
+
+
+def _ggml(element: str, block: int, block_bytes: int) -> TensorFormat:
+    return TensorFormat(element, ScaleSpec("fp16", 1, block, "amax"), block_bytes)
+
+
+_FP8_TENSOR = _scaled("e4m3fn", "fp32", 0, 0)
+_FP8_ROW = _scaled("e4m3fn", "fp32", 1, 0)
+_INT8_ROW = _scaled("int8", "fp32", 1, 0)
+_NVFP4_BLOCK = _scaled("e2m1", "ue4m3", 1, 16, tensor_scale=True)
+
+
+def _plain(id: str, title: str, source: str) -> Scheme:
+    return Scheme(id, title, TensorFormat(id), TensorFormat(id), id, id, "native", source)
+
+
+def _weight_only(id: str, title: str, weight: TensorFormat, kernel: str, source: str) -> Scheme:
+    path: ExecutionPath = "weight-only"
+    return Scheme(id, title, weight, _BF16, "bf16", kernel, path, source)
+
+
+def _native(id: str, title: str, weight: TensorFormat, activation: TensorFormat, compute: str,
+            kernel: str, source: str) -> Scheme:
+    return Scheme(id, title, weight, activation, compute, kernel, "native", source)
+
+
+def _stored(id: str, title: str, weight: TensorFormat) -> Scheme:
+    """A ggml block format; its bytes are ``block_bytes``, whatever the element says."""
+    return Scheme(id, title, weight, _BF16, "", "", "storage", _GGML)
+
+
+_ALL = (
+    _plain("fp32", "FP32 weights and activations", "IEEE 754-2019"),
+    _plain("bf16", "BF16 weights and activations", "bfloat16 Hardware Numerics Definition (2018)"),
+    _plain("fp16", "FP16 weights and activations", "IEEE 754-2019"),
+    _native("fp8-tensor", "E4M3 W and A, one FP32 scale a tensor, dynamic", _FP8_TENSOR,
+            _FP8_TENSOR, "fp8", "fp8-tensor", _INT),
+    _native("fp8-channel", "E4M3 W per channel, A per token, FP32 scales", _FP8_ROW, _FP8_ROW,
+            "fp8", "fp8-tensor", _INT),
+    _native("fp8-block", "E4M3 W 128×128, A 1×128, FP32 scales",
+            _scaled("e4m3fn", "fp32", 128, 128), _scaled("e4m3fn", "fp32", 1, 128),
+            "fp8", "fp8-block", _DEEPSEEK),
+    _native("fp8-block-ue8m0", "E4M3 W 128×128, A 1×128, power-of-two scales rounded up",
+            _scaled("e4m3fn", "e8m0", 128, 128, "ceil"), _scaled("e4m3fn", "e8m0", 1, 128, "ceil"),
+            "fp8", "fp8-block", _DEEPSEEK),
+    _weight_only("fp8-w8a16", "E4M3 W per channel, BF16 A", _FP8_ROW, "w8a16",
+                 "vLLM FP8 Marlin weight-only kernels"),
+    _native("int8-w8a8", "INT8 W per channel, A per token, dynamic, symmetric", _INT8_ROW,
+            _INT8_ROW, "int8", "int8", _INT),
+    _native("int8-block", "INT8 W 128×128, A 1×128, FP32 scales, symmetric",
+            _scaled("int8", "fp32", 128, 128), _scaled("int8", "fp32", 1, 128),
+            "int8", "int8", "SGLang block-wise INT8 kernels; scales as in " + _DEEPSEEK),
+    _weight_only("int8-w8a16", "INT8 W per channel, BF16 A", _INT8_ROW, "w8a16", _INT),
+    _weight_only("int4-w4a16", "INT4 W in groups of 128 with BF16 scales, BF16 A",
+                 _scaled("int4", "bf16", 1, 128), "w4a16", _GPTQ),
+    _weight_only("int4-w4a16-g32", "INT4 W in groups of 32 with BF16 scales, BF16 A",
+                 _scaled("int4", "bf16", 1, 32), "w4a16", _GPTQ),
+    _native("nvfp4", "E2M1 W and A in blocks of 16, E4M3 block and FP32 tensor scales",
+            _NVFP4_BLOCK, _NVFP4_BLOCK, "nvfp4", "nvfp4", _NVFP4),
+    _weight_only("nvfp4-w4a16", "NVFP4 W, BF16 A", _NVFP4_BLOCK, "w4a16", _NVFP4),
+    _native("mxfp4", "E2M1 W and A in blocks of 32, E8M0 scales", _mx("e2m1"), _mx("e2m1"),
+            "mxfp4", "mxfp4", _MX),
+    _native("mxfp4-w4a8", "MXFP4 W, MXFP8 A", _mx("e2m1"), _mx("e4m3fn"), "mxfp8", "mxfp8", _MX),
+    _weight_only("mxfp4-w4a16", "MXFP4 W, BF16 A", _mx("e2m1"), "w4a16", _MX),
+    _native("mxfp8", "E4M3 W and A in blocks of 32, E8M0 scales", _mx("e4m3fn"), _mx("e4m3fn"),
+            "mxfp8", "mxfp8", _MX),
+    Scheme("mxfp6", "E2M3 W and A in blocks of 32, E8M0 scales; storage only", _mx("e2m3"),
+           _mx("e2m3"), "mxfp6", "", "storage", _MX),
+    _stored("ggml-q8_0", "32 INT8 and an FP16 scale in 34 bytes", _ggml("int8", 32, 34)),
+    _stored("ggml-q4_0", "32 INT4 and an FP16 scale in 18 bytes", _ggml("int4", 32, 18)),
+    _stored("ggml-q4_k", "256 INT4 with 6-bit scales and minima in 144 bytes",
+            _ggml("int4", 256, 144)),
+    # Six-bit integers: the nearest element that holds their values is int8.
+    _stored("ggml-q6_k", "256 six-bit integers with 8-bit scales in 210 bytes",
+            _ggml("int8", 256, 210)),
+)
+
+SCHEMES: Mapping[str, Scheme] = MappingProxyType({s.id: s for s in _ALL})
+
+SCHEME_ALIASES: Mapping[str, str] = MappingProxyType({
+    "bfloat16": "bf16",
+    "fp8": "fp8-tensor",
+    "int4-wo": "int4-w4a16",
+    "w4a16-mxfp4": "mxfp4-w4a16",
+    "w4a8-mxfp4-mxfp8": "mxfp4-w4a8",
+})
+
+
+def _spelling(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
+
+
+_BY_SPELLING: Mapping[str, str] = MappingProxyType(
+    {_spelling(id): id for id in SCHEMES} | dict(SCHEME_ALIASES)
+)
+
+
+def scheme_ids() -> tuple[str, ...]:
+    """All scheme ids, in catalogue order."""
+    return tuple(SCHEMES)
+
+
+def scheme(id: str) -> Scheme:
+    """The scheme ``id``; table names, underscores and upper case are accepted.
+
+    Raises UnknownNameError for a name outside the catalogue.
+    """
+    found = _BY_SPELLING.get(_spelling(id))
+    if found is None:
+        raise UnknownNameError("scheme", id, SCHEMES)
+    return SCHEMES[found]

@@ -1,0 +1,91 @@
+"""The element catalogue against the published tables of each format."""
+
+import subprocess
+import sys
+
+import pytest
+
+from planner.errors import UnknownNameError, UnsupportedError
+from planner.formats.elements import (
+    ELEMENTS,
+    checkpoint_bits,
+    checkpoint_bytes,
+    element,
+    element_by_checkpoint_name,
+)
+
+# id, bits, bias, max finite, min normal, min subnormal: OFP8, MX v1.0 and IEEE 754.
+PUBLISHED = [
+    ("fp32", 32, 127, 3.4028234663852886e38, 2**-126, 2**-149),
+    ("tf32", 32, 127, (2 - 2**-10) * 2.0**127, 2**-126, 2**-136),
+    ("bf16", 16, 127, (2 - 2**-7) * 2.0**127, 2**-126, 2**-133),
+    ("fp16", 16, 15, 65504, 2**-14, 2**-24),
+    ("e4m3fn", 8, 7, 448, 2**-6, 2**-9),
+    ("e5m2", 8, 15, 57344, 2**-14, 2**-16),
+    ("e3m2", 6, 3, 28, 0.25, 2**-4),
+    ("e2m3", 6, 1, 7.5, 1, 2**-3),
+    ("e2m1", 4, 1, 6, 1, 0.5),
+    ("e8m0", 8, 127, 2.0**127, 2**-127, 2**-127),
+    ("ue4m3", 8, 7, 448, 2**-6, 2**-9),
+    ("int8", 8, 0, 127, 1, 1),
+    ("int4", 4, 0, 7, 1, 1),
+]
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda r: r[0])
+def test_published_limits(row):
+    e = element(row[0])
+    limits = (e.id, e.bits, e.bias, e.max_finite, e.min_normal, e.min_subnormal)
+    assert limits == row
+
+
+def test_catalogue_order_is_the_published_list():
+    assert list(ELEMENTS) == [row[0] for row in PUBLISHED]
+
+
+def test_infinities_and_nan_rules():
+    assert {e.id for e in ELEMENTS.values() if e.has_inf} == {
+        "fp32", "tf32", "bf16", "fp16", "e5m2"}
+    assert {e.id for e in ELEMENTS.values() if e.nan == "none"} == {
+        "e3m2", "e2m3", "e2m1", "int8", "int4"}
+    assert ELEMENTS["e8m0"].nan == "ff"
+
+
+def test_spellings_and_unknown_names():
+    assert element("E4M3FN") is ELEMENTS["e4m3fn"]
+    with pytest.raises(UnknownNameError) as caught:
+        element("e4m3fnx")
+    assert "e4m3fn" in caught.value.hint
+
+
+@pytest.mark.parametrize(("name", "id"), [
+    ("F32", "fp32"), ("BF16", "bf16"), ("F16", "fp16"), ("F8_E4M3", "e4m3fn"),
+    ("F8_E5M2", "e5m2"), ("F8_E8M0", "e8m0"), ("I8", "int8"), ("F4", "e2m1"),
+])  # fmt: skip
+def test_checkpoint_names(name, id):
+    assert element_by_checkpoint_name(name).id == id
+
+
+def test_checkpoint_types_that_nothing_multiplies():
+    with pytest.raises(UnsupportedError, match="I64"):
+        element_by_checkpoint_name("I64")
+    with pytest.raises(UnknownNameError):
+        element_by_checkpoint_name("I63")
+
+
+def test_checkpoint_sizes():
+    sizes = {"I64": 8, "I32": 4, "U8": 1, "F64": 8, "BOOL": 1, "F8_E4M3": 1, "BF16": 2, "F32": 4}
+    assert {name: checkpoint_bytes(name) for name in sizes} == sizes
+    assert checkpoint_bits("F4") == 4
+    with pytest.raises(UnsupportedError, match="4 bits"):
+        checkpoint_bytes("F4")
+    with pytest.raises(UnknownNameError):
+        checkpoint_bytes("F8_E4M3FN")
+
+
+def test_formats_do_not_import_numpy():
+    code = (
+        "import planner.formats.elements, planner.formats.schemes, planner.formats.sizes,"
+        " planner.formats.kv, sys; sys.exit('numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
