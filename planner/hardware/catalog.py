@@ -1,0 +1,124 @@
+"""Find devices by name, alias or path. Reading one device parses no other profile."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.errors import DataError, UnknownNameError
+from planner.hardware.loader import load_profile
+from planner.hardware.profile import DeviceProfile
+from planner.resources import data_folder
+
+_INDEX = "aliases.toml"
+_THOR_X_SUPER = re.compile(r"(nvidia-)?(drive-)?(agx-)?thor-?x-?super")
+_THOR_X_SUPER_NOTE = (
+    "no such product is documented by its vendor, whose list has drive-thor-x and drive-thor-u "
+    "only; the 18.4 TOPS quoted for it are probably 2 × 2,560 FMA lanes × 2 × 1.8 GHz "
+    "= 18.43 FP32 TFLOPS, no INT8 rate (hypothesis)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """``aliases.toml`` of a folder: the printing order and other spellings → id."""
+
+    order: tuple[str, ...]
+    aliases: Mapping[str, str]
+
+
+def device_ids() -> tuple[str, ...]:
+    """Ids of the packaged devices, in the order they are printed."""
+    return _index(_packaged()).order
+
+
+def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
+    """The device called ``name``: a path to a TOML file, an id, or an alias.
+
+    Args:
+        name: contains a slash or ends in ``.toml`` → a path; anything else is a name, read without
+            regard to case, underscores being hyphens.
+        folders: searched first to last for ``<id>.toml``, before the packaged profiles.
+
+    Raises:
+        UnknownNameError: no folder has such a device.
+        DataError: the file or a folder does not exist, or the profile is invalid.
+    """
+    if "/" in name or name.endswith(".toml"):
+        path = Path(name)
+        if not path.is_file():
+            raise DataError(f"device profile {name!r}: no such file",
+                            hint="give an existing TOML file, or the id of a device")
+        return load_profile(path)
+    return load_profile(_find(name, folders))
+
+
+def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
+    """Every device: the packaged ones in their order, then the others of ``folders`` by id.
+
+    A file of an earlier folder replaces one of the same name further back.
+
+    Raises:
+        DataError: a folder does not exist or a profile is invalid.
+    """
+    found: dict[str, Path] = {}
+    for folder in (*folders, _packaged()):
+        for path in _profiles(folder):
+            found.setdefault(path.stem, path)
+    packaged = device_ids()
+    others = sorted(found.keys() - set(packaged))
+    return [load_profile(found[device]) for device in (*packaged, *others)]
+
+
+def canonical_name(name: str) -> str:
+    """Lower case with hyphens: the spelling that ids and alias maps use."""
+    return name.strip().lower().replace("_", "-")
+
+
+def _packaged() -> Path:
+    return data_folder("hardware_profiles")
+
+
+def _profiles(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"hardware folder {str(folder)!r}: no such folder",
+                        hint="--hardware-dir names a folder of device profiles")
+    return sorted(path for path in folder.glob("*.toml") if path.name != _INDEX)
+
+
+def _find(name: str, folders: Sequence[Path]) -> Path:
+    wanted = canonical_name(name)
+    packaged = _packaged()
+    known = {wanted, _index(packaged).aliases.get(wanted, wanted)}
+    for folder in (*folders, packaged):
+        stems = {path.stem: path for path in _profiles(folder)}
+        here = _index(folder).aliases.get(wanted)
+        for stem in (*sorted(known), *([here] if here else [])):
+            if stem in stems:
+                return stems[stem]
+    if _THOR_X_SUPER.fullmatch(wanted):
+        raise UnknownNameError("device", name, ["drive-thor-x"], note=_THOR_X_SUPER_NOTE)
+    every = {path.stem for folder in (*folders, packaged) for path in _profiles(folder)}
+    raise UnknownNameError("device", name, every)
+
+
+def _index(folder: Path) -> _Index:
+    path = folder / _INDEX
+    if not path.is_file():
+        return _Index((), {})
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path}: not valid TOML: {error}",
+                        hint="it holds order = […] and a table [aliases]") from error
+    order, aliases = table.get("order", []), table.get("aliases", {})
+    unknown = sorted(table.keys() - {"order", "aliases"})
+    texts = [*order, *aliases.values()] if isinstance(order, list) and isinstance(
+        aliases, dict) else [None]
+    if unknown or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"{path}: {', '.join(unknown) or 'order or aliases'}: not understood",
+                        hint="it holds order = [ids] and a table [aliases] of spelling = id")
+    return _Index(tuple(order), {canonical_name(k): v for k, v in aliases.items()})
