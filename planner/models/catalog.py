@@ -1,0 +1,154 @@
+"""From a model's name or path to its ModelSpec, offline."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from planner.errors import DataError, UnknownNameError
+from planner.models.families import builder_of
+from planner.models.fields import Fields
+from planner.models.inventory import Inventory
+from planner.models.rows import Provenance
+from planner.models.spec import ModelSpec
+from planner.models.strict_json import parse_object, read_config_bytes, shown
+
+_CONFIGS = Path(__file__).resolve().parent / "configs"
+_MAX_BYTES = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A bundled configuration and where it came from."""
+
+    id: str
+    public_name: str
+    aliases: tuple[str, ...]
+    source: str
+    source_kind: str
+    note: str
+
+
+@cache
+def catalog() -> dict[str, CatalogEntry]:
+    """The bundled models by id, in the order of the provenance file."""
+    values = tomllib.loads((_CONFIGS / "sources.toml").read_text(encoding="utf-8"))
+    return {
+        model_id: CatalogEntry(
+            id=model_id, public_name=entry["public_name"], aliases=tuple(entry["aliases"]),
+            source=entry["source"], source_kind=entry["source_kind"], note=entry["note"],
+        )
+        for model_id, entry in values.items()
+    }  # fmt: skip
+
+
+def model_ids() -> tuple[str, ...]:
+    """The ids of the bundled models."""
+    return tuple(catalog())
+
+
+@cache
+def _ids_by_name() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for entry in catalog().values():
+        for name in (entry.id, entry.public_name, entry.public_name.split("/")[-1], *entry.aliases):
+            names[_normal(name)] = entry.id
+    return names
+
+
+def resolve_model(name: str) -> ModelSpec:
+    """The model called ``name``.
+
+    ``name`` is an id, an alias, a public repository name (any case), or a path: a configuration
+    file, a directory with ``config.json``, or a checkpoint directory, whose headers are then
+    compared with the configuration and give the stored types. A path wins if it contains a slash
+    and exists; ``./name`` is always a path.
+
+    Raises:
+        UnknownNameError: no such model; the hint has the nearest names.
+        DataError: the configuration or the checkpoint is invalid or not understood.
+        UnsupportedError: the structure is understood and not modelled yet.
+    """
+    path = _as_path(name)
+    if path is not None:
+        return _from_path(path, name)
+    model_id = _ids_by_name().get(_normal(name))
+    if model_id is None:
+        note = "a file of that name is here; write it as a path" if _exists(name) else ""
+        raise UnknownNameError("model", name[:120], model_ids(), note=note)
+    return _bundled(model_id)
+
+
+@cache
+def _bundled(model_id: str) -> ModelSpec:
+    entry = catalog()[model_id]
+    path = _CONFIGS / f"{model_id}.json"
+    return spec_from_bytes(
+        read_config_bytes(path), path.name, model_id=model_id, public_name=entry.public_name,
+        source=entry.source, source_kind=entry.source_kind,
+    )  # fmt: skip
+
+
+def spec_from_bytes(
+    text: bytes, place: str, *, model_id: str, public_name: str, source: str, source_kind: str
+) -> ModelSpec:
+    """The ModelSpec of the configuration in ``text``; ``place`` names it in errors.
+
+    Raises:
+        DataError: invalid JSON, or keys or values that are not understood.
+    """
+    values = parse_object(text, place)
+    fields = Fields(values, place)
+    if "model_type" not in values:
+        raise fields.error("model_type", "is missing, so this is not a model configuration")
+    model_type = fields.take("model_type")
+    build = builder_of(model_type, place)
+    origin = Provenance(
+        id=model_id, public_name=public_name, source=source, source_kind=source_kind,
+        config_sha256=hashlib.sha256(text).hexdigest(),
+    )  # fmt: skip
+    spec = build(fields, str(model_type), origin)
+    size = Inventory(spec).payload_bytes
+    if size > _MAX_BYTES:
+        raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53")
+    return spec
+
+
+def _from_path(path: Path, name: str) -> ModelSpec:
+    from planner.models.checkpoint import is_checkpoint, read_stored, require_structure
+
+    if not path.exists():
+        raise DataError(f"{shown(name)}: no such file or directory")
+    config = path / "config.json" if path.is_dir() else path
+    if path.is_dir() and not config.exists():
+        require_structure(path)
+    folder = config.resolve().parent.name
+    model_id = re.sub(r"[^a-z0-9.]+", "-", folder.lower()).strip("-.") or "model"
+    spec = spec_from_bytes(
+        read_config_bytes(config), str(config), model_id=model_id, public_name=name,
+        source=str(config), source_kind="file",
+    )  # fmt: skip
+    return read_stored(spec, path) if path.is_dir() and is_checkpoint(path) else spec
+
+
+def _as_path(name: str) -> Path | None:
+    if name in (".", "..") or name.startswith(("./", "../", "/")):
+        if "\0" in name:
+            raise DataError(f"{shown(name)}: not a path")
+        return Path(name)
+    return Path(name) if "/" in name and _exists(name) else None
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("_", "-")

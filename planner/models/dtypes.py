@@ -1,0 +1,59 @@
+"""Element types as checkpoints name them. Source: the safetensors format description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class StoredType:
+    """A checkpoint's element type; ``format`` is the element format id, None where there is none."""
+
+    name: str
+    bits: int
+    format: str | None
+
+
+_TYPES = (
+    StoredType("F64", 64, None),
+    StoredType("F32", 32, "fp32"),
+    StoredType("BF16", 16, "bf16"),
+    StoredType("F16", 16, "fp16"),
+    StoredType("F8_E4M3", 8, "e4m3fn"),
+    StoredType("F8_E5M2", 8, "e5m2"),
+    StoredType("F8_E8M0", 8, "e8m0"),
+    StoredType("F6_E2M3", 6, "e2m3"),
+    StoredType("F6_E3M2", 6, "e3m2"),
+    StoredType("F4", 4, "e2m1"),
+    StoredType("I8", 8, "int8"),
+    StoredType("U8", 8, None),
+    StoredType("BOOL", 8, None),
+    StoredType("I16", 16, None),
+    StoredType("U16", 16, None),
+    StoredType("I32", 32, None),
+    StoredType("U32", 32, None),
+    StoredType("I64", 64, None),
+    StoredType("U64", 64, None),
+    StoredType("C64", 64, None),
+)
+STORED_TYPES = {stored.name: stored for stored in _TYPES}
+_BY_FORMAT = {stored.format: stored for stored in _TYPES if stored.format is not None}
+
+
+def stored_type(element_format: str) -> StoredType:
+    """The checkpoint type that stores element format ``element_format``.
+
+    Raises:
+        DataError: no checkpoint type stores it.
+    """
+    try:
+        return _BY_FORMAT[element_format]
+    except KeyError:
+        raise DataError(f"no checkpoint type stores element format {element_format!r}") from None
+
+
+def stored_bytes(name: str, elements: int) -> int:
+    """Bytes of ``elements`` elements of checkpoint type ``name``, whole bytes [B]."""
+    return -(-elements * STORED_TYPES[name].bits // 8)

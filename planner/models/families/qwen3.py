@@ -1,0 +1,58 @@
+"""Qwen3, dense: grouped-query attention with a norm on each query and key head."""
+
+from __future__ import annotations
+
+from planner.models import rows
+from planner.models.families.common import GroupedQuery, read_backbone, read_grouped_query
+from planner.models.families.common import refuse_windows
+from planner.models.fields import HARMLESS, Fields
+from planner.models.rows import LAYER, Provenance
+from planner.models.spec import ModelSpec, TensorRow
+from planner.models.storage import Storage, read_storage
+
+MODEL_TYPES = ("qwen3",)
+
+
+def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
+    """The ModelSpec of a dense Qwen3 configuration.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+        UnsupportedError: sliding-window attention.
+    """
+    size = read_backbone(fields)
+    storage = read_storage(fields)
+    biases = fields.boolean("attention_bias", default=False)
+    attention = read_grouped_query(fields, size.hidden, biases=biases)
+    width = fields.integer("intermediate_size")
+    refuse_windows(fields, switch_default=False)
+    fields.finish(HARMLESS)
+    layers = size.all_layers
+    tensors = [
+        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
+        *normed_attention(storage, attention, size.hidden, layers),
+        *rows.layer_norms(storage, size.hidden, layers),
+        *rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=size.hidden, width=width),
+    ]
+    return ModelSpec(
+        id=origin.id, public_name=origin.public_name, model_type=model_type, layers=size.layers,
+        hidden_size=size.hidden, vocab_size=size.vocab, max_context=size.context,
+        tied_embeddings=size.tied, attention=(attention.attention(layers),), experts=None,
+        dense_width=width, mtp_layers=0, quantization=storage.quantization,
+        source=origin.source, source_kind=origin.source_kind,
+        config_sha256=origin.config_sha256, rows=tuple(tensors),
+    )  # fmt: skip
+
+
+def normed_attention(
+    storage: Storage, attention: GroupedQuery, hidden: int, layers: tuple[int, ...]
+) -> list[TensorRow]:
+    """Grouped-query projections and the norms over one query head and one key head."""
+    return [
+        *rows.gqa(
+            storage, layers, hidden=hidden, heads=attention.heads, kv_heads=attention.kv_heads,
+            head_dim=attention.head_dim, biases=attention.biases,
+        ),
+        rows.norm(storage, LAYER + "self_attn.q_norm", attention.head_dim, layers),
+        rows.norm(storage, LAYER + "self_attn.k_norm", attention.head_dim, layers),
+    ]  # fmt: skip

@@ -1,0 +1,63 @@
+"""Qwen3 mixture of experts: Qwen3 attention, routed experts in every ``decoder_sparse_step``."""
+
+from __future__ import annotations
+
+from planner.models import rows
+from planner.models.families.common import read_backbone, read_grouped_query, read_routing
+from planner.models.families.common import refuse_windows
+from planner.models.families.qwen3 import normed_attention
+from planner.models.fields import HARMLESS, MAX_LAYERS, Fields
+from planner.models.rows import Provenance
+from planner.models.spec import ModelSpec
+from planner.models.storage import read_storage
+
+MODEL_TYPES = ("qwen3_moe",)
+_HARMLESS = HARMLESS | {"norm_topk_prob"}
+
+
+def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
+    """The ModelSpec of a Qwen3 mixture-of-experts configuration.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+        UnsupportedError: sliding-window attention.
+    """
+    size = read_backbone(fields)
+    storage = read_storage(fields)
+    biases = fields.boolean("attention_bias", default=False)
+    attention = read_grouped_query(fields, size.hidden, biases=biases)
+    width = fields.integer("intermediate_size")
+    moe = _expert_layers(fields, size.layers)
+    experts = read_routing(
+        fields, moe, count_key="num_experts", width=fields.integer("moe_intermediate_size")
+    )
+    refuse_windows(fields, switch_default=False)
+    fields.finish(_HARMLESS)
+    dense = tuple(sorted(set(size.all_layers) - set(moe)))
+    hidden = size.hidden
+    tensors = [
+        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
+        *normed_attention(storage, attention, hidden, size.all_layers),
+        *rows.layer_norms(storage, hidden, size.all_layers),
+        *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
+        *rows.router(storage, "mlp.gate", hidden, experts.count, moe),
+        *rows.gated_mlp(storage, rows.EXPERT_MLP, moe, hidden=hidden, width=experts.width,
+                        experts=experts.count),
+    ]  # fmt: skip
+    return ModelSpec(
+        id=origin.id, public_name=origin.public_name, model_type=model_type, layers=size.layers,
+        hidden_size=hidden, vocab_size=size.vocab, max_context=size.context,
+        tied_embeddings=size.tied, attention=(attention.attention(size.all_layers),),
+        experts=experts if moe else None, dense_width=width if dense else 0, mtp_layers=0,
+        quantization=storage.quantization, source=origin.source, source_kind=origin.source_kind,
+        config_sha256=origin.config_sha256, rows=tuple(tensors),
+    )  # fmt: skip
+
+
+def _expert_layers(fields: Fields, layers: int) -> tuple[int, ...]:
+    """Layers with experts: every ``decoder_sparse_step``-th that is not in ``mlp_only_layers``."""
+    step = fields.integer("decoder_sparse_step", high=MAX_LAYERS, default=1)
+    dense_only = set(fields.integers("mlp_only_layers", low=0, high=layers - 1))
+    return tuple(
+        layer for layer in range(layers) if layer not in dense_only and (layer + 1) % step == 0
+    )

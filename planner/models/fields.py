@@ -1,0 +1,130 @@
+"""Typed reads of a model configuration: what is not understood is an error that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from planner.errors import DataError
+from planner.models.strict_json import shown
+
+MAX_LAYERS = 1000
+MAX_EXPERTS = 65536
+MAX_WIDTH = 2**24
+MAX_CONTEXT = 2**31
+
+# Keys that change neither the tensors nor the cache.
+HARMLESS = frozenset({
+    "_name_or_path", "architectures", "attention_dropout", "attn_implementation", "auto_map",
+    "bos_token_id", "eos_token_id", "hidden_act", "initializer_range", "output_router_logits",
+    "pad_token_id", "pretraining_tp", "rms_norm_eps", "rope_parameters", "rope_scaling",
+    "rope_theta", "router_aux_loss_coef", "transformers_version", "unsloth_fixed",
+    "unsloth_version", "use_cache",
+})  # fmt: skip
+
+
+class Fields:
+    """One JSON object read key by key; ``finish`` reports the keys that nobody read.
+
+    Every reader raises DataError for a value of the wrong type or out of range.
+    """
+
+    def __init__(self, values: Mapping[str, object], place: str) -> None:
+        self._values = values
+        self._read: set[str] = set()
+        self.place = place
+
+    def take(self, name: str) -> object:
+        """The raw value of key ``name``, None where it is absent; the key counts as read."""
+        self._read.add(name)
+        return self._values.get(name)
+
+    def error(self, name: str, reason: str) -> DataError:
+        """A DataError about key ``name``."""
+        return DataError(f"{self.place}: {name} {reason}")
+
+    def optional_integer(self, name: str, *, low: int = 1, high: int = MAX_WIDTH) -> int | None:
+        """An integer in [low, high], or None where the key is null or absent."""
+        value = self.take(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.error(name, f"is {shown(value)}; an integer is needed")
+        if not low <= value <= high:
+            raise self.error(name, f"is {shown(value)}; the range is {low} to {high}")
+        return value
+
+    def integer(
+        self, name: str, *, low: int = 1, high: int = MAX_WIDTH, default: int | None = None
+    ) -> int:
+        """An integer in [low, high]; without ``default`` it must be present."""
+        value = self.optional_integer(name, low=low, high=high)
+        if value is None:
+            value = default
+        if value is None:
+            raise self.error(name, "is missing")
+        return value
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """A boolean, or ``default`` where the key is null or absent."""
+        value = self.take(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.error(name, f"is {shown(value)}; true or false is needed")
+        return value
+
+    def choice(self, name: str, options: Iterable[str], *, default: str | None) -> str:
+        """One of ``options``; without ``default`` it must be present."""
+        value = self.take(name)
+        if value is None and default is not None:
+            return default
+        known = sorted(options)
+        if not isinstance(value, str) or value not in known:
+            stated = "is missing" if value is None else f"is {shown(value)}"
+            raise self.error(name, f"{stated}; understood: {', '.join(known)}")
+        return value
+
+    def integers(self, name: str, *, low: int, high: int) -> tuple[int, ...]:
+        """A list of integers in [low, high]; empty where the key is null or absent."""
+        value = self.take(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self.error(name, f"is {shown(value)}; a list of integers is needed")
+        for item in value:
+            if isinstance(item, bool) or not isinstance(item, int) or not low <= item <= high:
+                raise self.error(name, f"holds {shown(item)}; the range is {low} to {high}")
+        return tuple(value)
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        """A list of strings; empty where the key is null or absent."""
+        value = self.take(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(name, f"is {shown(value)}; a list of strings is needed")
+        return tuple(value)
+
+    def nested(self, name: str) -> Fields | None:
+        """The object under ``name``, or None where the key is null or absent."""
+        value = self.take(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.error(name, f"is {shown(value)}; an object is needed")
+        return Fields(value, f"{self.place}: {name}")
+
+    def finish(self, harmless: frozenset[str] = frozenset()) -> None:
+        """Check that every key was read or is harmless.
+
+        Raises:
+            DataError: naming the keys that are not understood.
+        """
+        unknown = sorted(set(self._values) - self._read - harmless)
+        if unknown:
+            names = ", ".join(shown(name) for name in unknown[:5])
+            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+            raise DataError(
+                f"{self.place}: keys not understood: {names}{more}",
+                hint="a key that changes the structure must be modelled before it can be planned",
+            )

@@ -1,0 +1,205 @@
+"""What a model holds, counted from its tensor rows: parameters, elements, bytes, tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from planner.models.dtypes import stored_bytes, stored_type
+from planner.models.spec import ModelSpec, TensorRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROUTED = ("experts-gate-up", "experts-down")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One class of stored tensors: ``count`` tensors of ``shape`` and checkpoint type ``dtype``."""
+
+    name: str
+    kind: str
+    part: str
+    dtype: str
+    shape: tuple[int, ...]
+    layers: tuple[int, ...]
+    experts: int
+    is_scale: bool
+
+    @property
+    def count(self) -> int:
+        """Number of tensors: layers × experts."""
+        return max(1, len(self.layers)) * self.experts
+
+    @property
+    def elements(self) -> int:
+        """Elements of all tensors of the class."""
+        return prod(self.shape) * self.count
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors of the class [B]; each tensor is whole bytes."""
+        return stored_bytes(self.dtype, prod(self.shape)) * self.count
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of a checkpoint; ``dtype`` is the checkpoint's name for the element type."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Counts over the rows of ``spec``.
+
+    ``parameters_total`` is the main model: no scales, no multi-token prediction, nothing that is
+    not ``counted``. ``parameters_mtp`` is the prediction layers as stored, with their copies of
+    embedding and head; ``parameters_mtp_unique`` is without the copies.
+    """
+
+    spec: ModelSpec
+
+    @cached_property
+    def parameters_total(self) -> int:
+        return sum(_size(row) for row in self._main)
+
+    @cached_property
+    def parameters_mtp(self) -> int:
+        return sum(_size(row) for row in self.spec.rows if row.part == "mtp" and row.counted)
+
+    @cached_property
+    def parameters_mtp_unique(self) -> int:
+        copies = (row for row in self.spec.rows if row.part == "mtp" and row.copy_of)
+        return self.parameters_mtp - sum(_size(row) for row in copies if row.counted)
+
+    @cached_property
+    def parameters_active(self) -> dict[str, int]:
+        """Parameters one token passes through, under the three conventions in use.
+
+        ``with_embedding`` counts everything but the experts not chosen; published figures also
+        leave out the input embedding, or embedding and head. A tied matrix is both: it stays
+        while the head is counted.
+        """
+        experts = self.spec.experts
+        every = self.parameters_total
+        if experts is not None:
+            routed = self.parameters_by_kind.get(_ROUTED[0], 0)
+            routed += self.parameters_by_kind.get(_ROUTED[1], 0)
+            every -= routed - routed * experts.per_token // experts.count
+        embedding = self.parameters_by_kind.get("embedding", 0)
+        without_input = every if self.spec.tied_embeddings else every - embedding
+        return {
+            "with_embedding": every,
+            "without_input_embedding": without_input,
+            "without_embedding_and_head": every
+            - embedding
+            - self.parameters_by_kind.get("head", 0),
+        }
+
+    @cached_property
+    def parameters_by_kind(self) -> dict[str, int]:
+        """Parameters of the main model by module kind."""
+        sums: dict[str, int] = {}
+        for row in self._main:
+            sums[row.kind] = sums.get(row.kind, 0) + _size(row)
+        return sums
+
+    @cached_property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """Stored tensor classes, each weight followed by its scales."""
+        return tuple(pattern for row in self.spec.rows for pattern in _patterns(row))
+
+    @cached_property
+    def elements_by_dtype(self) -> dict[str, int]:
+        """Stored elements by checkpoint type, scales and prediction layers included."""
+        sums: dict[str, int] = {}
+        for pattern in self.patterns:
+            sums[pattern.dtype] = sums.get(pattern.dtype, 0) + pattern.elements
+        return dict(sorted(sums.items()))
+
+    @cached_property
+    def payload_bytes(self) -> int:
+        """Bytes of tensor data in the checkpoint [B]; file headers are not in it."""
+        return sum(pattern.bytes for pattern in self.patterns)
+
+    @cached_property
+    def tensor_count(self) -> int:
+        return sum(pattern.count for pattern in self.patterns)
+
+    def to_dict(self, expand: bool = False) -> dict[str, Any]:
+        """The inventory as JSON values; ``expand`` lists every tensor instead of the classes."""
+        tensors: list[dict[str, Any]]
+        if expand:
+            tensors = [
+                {"name": item.name, "dtype": item.dtype, "shape": list(item.shape)}
+                for item in expand_names(self.spec)
+            ]
+        else:
+            tensors = [_pattern_dict(pattern) for pattern in self.patterns]
+        return {
+            "parameters_total": self.parameters_total,
+            "parameters_mtp": self.parameters_mtp,
+            "parameters_active": dict(self.parameters_active),
+            "elements_by_dtype": dict(self.elements_by_dtype),
+            "payload_bytes": self.payload_bytes,
+            "tensor_count": self.tensor_count,
+            "tensors": tensors,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a tensor class, the columns of ``to_dict``'s ``tensors``."""
+        import pandas as pd
+
+        return pd.DataFrame([_pattern_dict(pattern) for pattern in self.patterns])
+
+    @property
+    def _main(self) -> Iterator[TensorRow]:
+        return (row for row in self.spec.rows if row.part == "main" and row.counted)
+
+
+def inventory_of(spec: ModelSpec) -> Inventory:
+    """The inventory of ``spec``."""
+    return Inventory(spec)
+
+
+def expand_names(spec: ModelSpec) -> Iterator[StoredTensor]:
+    """Every stored tensor, one at a time, in row order, layer by layer, expert by expert."""
+    for row in spec.rows:
+        for pattern in _patterns(row):
+            for layer in pattern.layers or (-1,):
+                for expert in range(pattern.experts):
+                    name = pattern.name.format(layer=layer, expert=expert)
+                    yield StoredTensor(name, pattern.dtype, pattern.shape)
+
+
+def _patterns(row: TensorRow) -> Iterator[Pattern]:
+    yield Pattern(
+        name=row.name, kind=row.kind, part=row.part, dtype=stored_type(row.dtype).name,
+        shape=row.shape, layers=row.layers, experts=row.experts, is_scale=False,
+    )  # fmt: skip
+    if row.scale_name is None or row.scale_shape is None or row.scale_dtype is None:
+        return
+    yield Pattern(
+        name=row.scale_name, kind=row.kind, part=row.part, dtype=stored_type(row.scale_dtype).name,
+        shape=row.scale_shape, layers=row.layers, experts=row.experts, is_scale=True,
+    )  # fmt: skip
+
+
+def _pattern_dict(pattern: Pattern) -> dict[str, Any]:
+    return {
+        "name": pattern.name, "kind": pattern.kind, "part": pattern.part,
+        "scale": pattern.is_scale, "dtype": pattern.dtype, "shape": list(pattern.shape),
+        "count": pattern.count, "elements": pattern.elements, "bytes": pattern.bytes,
+        "layers": list(pattern.layers), "experts": pattern.experts,
+    }  # fmt: skip
+
+
+def _size(row: TensorRow) -> int:
+    return row.elements * row.copies

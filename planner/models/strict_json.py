@@ -1,0 +1,107 @@
+"""JSON from outside: bounded in size and depth, no repeated keys, no NaN or infinity."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from planner.errors import DataError
+
+MAX_CONFIG_BYTES = 16 * 2**20
+MAX_DEPTH = 32
+_SHOWN = 60
+
+
+def shown(value: object) -> str:
+    """``value`` as one short printable line for an error message."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    text = ascii(value[: _SHOWN + 1]) if isinstance(value, str) else ascii(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def read_config_bytes(path: Path) -> bytes:
+    """The bytes of a JSON file of at most 16 MiB.
+
+    Raises:
+        DataError: the file cannot be read, is not a regular file, or is larger.
+    """
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: not a regular file")
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(text) > MAX_CONFIG_BYTES:
+        raise DataError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes, so not a configuration")
+    return text
+
+
+def parse_object(text: bytes, place: str) -> dict[str, object]:
+    """The JSON object in ``text``; ``place`` names it in errors.
+
+    Raises:
+        DataError: not UTF-8, not JSON, not an object, a repeated key, NaN or infinity, or nesting
+            deeper than 32.
+    """
+    try:
+        value: object = json.loads(
+            text.decode("utf-8"),
+            object_pairs_hook=_without_repeats,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+    except DataError as error:
+        raise DataError(f"{place}: {error.message}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place}: not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise DataError(f"{place}: nested deeper than {MAX_DEPTH}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not JSON: {error.msg} at line {error.lineno}") from None
+    except ValueError:
+        raise DataError(f"{place}: a number has too many digits") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: {shown(value)} where an object is needed")
+    _check_depth(value, place)
+    return value
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise DataError(f"key {shown(key)} is given twice")
+            seen.add(key)
+    return values
+
+
+def _refuse_constant(name: str) -> object:
+    raise DataError(f"{name} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise DataError(f"{shown(text)} is beyond the range of a double")
+    return value
+
+
+def _check_depth(value: dict[str, object], place: str) -> None:
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)  # type: ignore[attr-defined]
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise DataError(f"{place}: nested deeper than {MAX_DEPTH}")
