@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def resolve_model(name: str) -> ModelSpec:
         return _from_path(path, name)
     model_id = _ids_by_name().get(_normal(name))
     if model_id is None:
-        note = "a file of that name is here; write it as a path" if _exists(name) else ""
+        note = "a file of that name is here; write it as a path" if os.path.exists(name) else ""
         raise UnknownNameError("model", name[:120], model_ids(), note=note)
     return _bundled(model_id)
 
@@ -121,13 +122,16 @@ def spec_from_bytes(
 def _from_path(path: Path, name: str) -> ModelSpec:
     from planner.models.checkpoint import is_checkpoint, read_stored, require_structure
 
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(f"{shown(name)}: no such file or directory")
     config = path / "config.json" if path.is_dir() else path
-    if path.is_dir() and not config.exists():
+    if path.is_dir() and not os.path.exists(config):
         require_structure(path)
-    folder = config.resolve().parent.name
-    model_id = re.sub(r"[^a-z0-9.]+", "-", folder.lower()).strip("-.") or "model"
+    if os.path.exists(config.parent / "hf_quant_config.json"):
+        raise DataError(f"{config.parent}: the quantisation of hf_quant_config.json is not "
+                        "understood yet")
+    stem = config.resolve().parent.name if config.name == "config.json" else config.stem
+    model_id = re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
     spec = spec_from_bytes(
         read_config_bytes(config), str(config), model_id=model_id, public_name=name,
         source=str(config), source_kind="file",
@@ -140,14 +144,7 @@ def _as_path(name: str) -> Path | None:
         if "\0" in name:
             raise DataError(f"{shown(name)}: not a path")
         return Path(name)
-    return Path(name) if "/" in name and _exists(name) else None
-
-
-def _exists(name: str) -> bool:
-    try:
-        return Path(name).exists()
-    except (OSError, ValueError):
-        return False
+    return Path(name) if "/" in name and os.path.exists(name) else None
 
 
 def _normal(name: str) -> str:

@@ -9,11 +9,24 @@ from planner.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class StoredType:
-    """A checkpoint's element type; ``format`` is the element format id, None where there is none."""
+    """A checkpoint's element type; ``format`` is the element format id, if there is one."""
 
     name: str
     bits: int
     format: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One tensor of a checkpoint; ``dtype`` is the checkpoint's name for the element type.
+
+    ``file`` is the name of the file that holds it, empty where it comes from an inventory.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: str = ""
 
 
 _TYPES = (

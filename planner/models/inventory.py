@@ -8,7 +8,7 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from planner.models.dtypes import stored_bytes, stored_type
+from planner.models.dtypes import StoredTensor, stored_bytes, stored_type
 from planner.models.spec import ModelSpec, TensorRow
 
 if TYPE_CHECKING:
@@ -44,15 +44,6 @@ class Pattern:
     def bytes(self) -> int:
         """Bytes of all tensors of the class [B]; each tensor is whole bytes."""
         return stored_bytes(self.dtype, prod(self.shape)) * self.count
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """One tensor of a checkpoint; ``dtype`` is the checkpoint's name for the element type."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ class Inventory:
     @cached_property
     def patterns(self) -> tuple[Pattern, ...]:
         """Stored tensor classes, each weight followed by its scales."""
-        return tuple(pattern for row in self.spec.rows for pattern in _patterns(row))
+        return tuple(pattern for row in self.spec.rows for pattern in patterns_of(row))
 
     @cached_property
     def elements_by_dtype(self) -> dict[str, int]:
@@ -139,7 +130,7 @@ class Inventory:
         if expand:
             tensors = [
                 {"name": item.name, "dtype": item.dtype, "shape": list(item.shape)}
-                for item in expand_names(self.spec)
+                for item in _tensors(self.spec)
             ]
         else:
             tensors = [_pattern_dict(pattern) for pattern in self.patterns]
@@ -169,17 +160,22 @@ def inventory_of(spec: ModelSpec) -> Inventory:
     return Inventory(spec)
 
 
-def expand_names(spec: ModelSpec) -> Iterator[StoredTensor]:
+def expand(spec: ModelSpec) -> Iterator[StoredTensor]:
     """Every stored tensor, one at a time, in row order, layer by layer, expert by expert."""
+    return _tensors(spec)
+
+
+def _tensors(spec: ModelSpec) -> Iterator[StoredTensor]:
     for row in spec.rows:
-        for pattern in _patterns(row):
+        for pattern in patterns_of(row):
             for layer in pattern.layers or (-1,):
                 for expert in range(pattern.experts):
                     name = pattern.name.format(layer=layer, expert=expert)
                     yield StoredTensor(name, pattern.dtype, pattern.shape)
 
 
-def _patterns(row: TensorRow) -> Iterator[Pattern]:
+def patterns_of(row: TensorRow) -> Iterator[Pattern]:
+    """The stored tensor classes of one row: the tensor, then its scales."""
     yield Pattern(
         name=row.name, kind=row.kind, part=row.part, dtype=stored_type(row.dtype).name,
         shape=row.shape, layers=row.layers, experts=row.experts, is_scale=False,

@@ -18,7 +18,7 @@ class Attention:
     GQA: ``heads`` query heads over ``kv_heads`` of ``head_dim``. MLA: the cache holds
     ``kv_lora_rank`` + ``rope_dim`` elements a token; ``q_lora_rank`` is None where queries are not
     compressed; ``nope_dim`` + ``rope_dim`` is the query/key width, ``value_dim`` the value width.
-    ``indexer_heads`` × ``indexer_dim`` score the past where ``indexer_topk`` > 0 (sparse attention).
+    ``indexer_heads`` × ``indexer_dim`` score the past where ``indexer_topk`` > 0; it is sparse.
     """
 
     kind: AttentionKind
@@ -38,7 +38,11 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """Mixture-of-experts shape: ``count`` routed experts of width ``width``, ``per_token`` chosen."""
+    """Mixture of experts: ``count`` routed experts of width ``width``, ``per_token`` chosen.
+
+    ``layers`` are those of the main model. ``shared`` always-on experts form one MLP whose whole
+    width is ``shared_width``. Routing picks ``groups_per_token`` of ``groups`` first.
+    """
 
     layers: tuple[int, ...]
     count: int

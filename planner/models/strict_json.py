@@ -23,8 +23,8 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def read_config_bytes(path: Path) -> bytes:
-    """The bytes of a JSON file of at most 16 MiB.
+def read_config_bytes(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> bytes:
+    """The bytes of a JSON file of at most ``limit`` bytes.
 
     Raises:
         DataError: the file cannot be read, is not a regular file, or is larger.
@@ -33,11 +33,11 @@ def read_config_bytes(path: Path) -> bytes:
         if not path.is_file():
             raise DataError(f"{path}: not a regular file")
         with path.open("rb") as file:
-            text = file.read(MAX_CONFIG_BYTES + 1)
+            text = file.read(limit + 1)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(text) > MAX_CONFIG_BYTES:
-        raise DataError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes, so not a configuration")
+    if len(text) > limit:
+        raise DataError(f"{path}: larger than {limit} bytes, so not a configuration")
     return text
 
 
@@ -94,12 +94,12 @@ def _finite(text: str) -> float:
 
 
 def _check_depth(value: dict[str, object], place: str) -> None:
-    level: list[object] = [value]
+    level: list[dict[str, object] | list[object]] = [value]
     for _ in range(MAX_DEPTH):
         level = [
             child
             for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)  # type: ignore[attr-defined]
+            for child in (parent.values() if isinstance(parent, dict) else parent)
             if isinstance(child, dict | list)
         ]
         if not level:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from planner.models import rows
-from planner.models.families.common import GroupedQuery, read_backbone, read_grouped_query
-from planner.models.families.common import refuse_windows
+from planner.models.families.common import (
+    GroupedQuery,
+    read_backbone,
+    read_grouped_query,
+    refuse_windows,
+)
 from planner.models.fields import HARMLESS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import ModelSpec, TensorRow

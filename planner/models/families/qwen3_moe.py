@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from planner.models import rows
-from planner.models.families.common import read_backbone, read_grouped_query, read_routing
-from planner.models.families.common import refuse_windows
+from planner.models.families.common import (
+    read_backbone,
+    read_grouped_query,
+    read_routing,
+    refuse_windows,
+)
 from planner.models.families.qwen3 import normed_attention
 from planner.models.fields import HARMLESS, MAX_LAYERS, Fields
 from planner.models.rows import Provenance
