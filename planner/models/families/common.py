@@ -52,18 +52,31 @@ def read_backbone(fields: Fields) -> Backbone:
     )
 
 
-def read_grouped_query(fields: Fields, hidden: int, *, biases: bool) -> GroupedQuery:
-    """Heads, KV heads (default: as many as heads) and head width (default: hidden / heads).
+def read_grouped_query(
+    fields: Fields,
+    hidden: int,
+    *,
+    biases: bool,
+    kv_heads_optional: bool = False,
+    head_dim_optional: bool = True,
+) -> GroupedQuery:
+    """Heads, KV heads and head width.
+
+    Where a key may be absent, there are as many KV heads as heads, and the head width is
+    hidden / heads; families whose own defaults differ require the key.
 
     Raises:
         DataError: heads are not a multiple of KV heads, or do not divide the hidden size.
     """
     heads = fields.integer("num_attention_heads", high=MAX_EXPERTS)
-    kv_heads = fields.integer("num_key_value_heads", high=MAX_EXPERTS, default=heads)
+    default = heads if kv_heads_optional else None
+    kv_heads = fields.integer("num_key_value_heads", high=MAX_EXPERTS, default=default)
     head_dim = fields.optional_integer("head_dim")
     if heads % kv_heads:
         raise fields.error("num_key_value_heads", f"is {kv_heads}; it must divide {heads} heads")
     if head_dim is None:
+        if not head_dim_optional:
+            raise fields.error("head_dim", "is missing")
         if hidden % heads:
             raise fields.error("num_attention_heads", f"is {heads}; it must divide {hidden}")
         head_dim = hidden // heads

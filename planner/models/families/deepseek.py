@@ -66,21 +66,20 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
 def _read(fields: Fields, model_type: str) -> _Config:
     size = read_backbone(fields)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
-    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS, default=0)
+    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
     step = fields.integer("moe_layer_freq", high=MAX_LAYERS, default=1)
-    count = fields.optional_integer("n_routed_experts", low=1, high=MAX_EXPERTS)
+    count = fields.integer("n_routed_experts", high=MAX_EXPERTS)
     after = tuple(range(size.layers, size.layers + mtp))
     moe = tuple(
         layer for layer in (*size.all_layers, *after)
-        if count is not None and layer >= first and layer % step == 0
+        if layer >= first and layer % step == 0
     )  # fmt: skip
-    default = "noaux_tc" if model_type != "deepseek_v2" else None
     methods = _METHODS.get(model_type, ("noaux_tc",))
-    method = fields.choice("topk_method", methods, default=default)
+    method = fields.choice("topk_method", methods, default=methods[0])
     return _Config(
         size=size,
         attention=_read_attention(fields, model_type, size.all_layers),
-        experts=None if count is None else _read_experts(fields, count, moe, size.layers),
+        experts=_read_experts(fields, model_type, count, moe, size.layers),
         dense_width=fields.integer("intermediate_size"),
         moe_layers=moe,
         mtp_layers=after,
@@ -111,13 +110,14 @@ def _read_attention(fields: Fields, model_type: str, layers: tuple[int, ...]) ->
 
 
 def _read_experts(
-    fields: Fields, count: int, moe: tuple[int, ...], layers: int
+    fields: Fields, model_type: str, count: int, moe: tuple[int, ...], layers: int
 ) -> Experts | None:
     width = fields.integer("moe_intermediate_size")
-    shared = fields.integer("n_shared_experts", low=0, high=MAX_EXPERTS, default=0)
+    shared = fields.integer("n_shared_experts", low=0, high=MAX_EXPERTS)
     per_token = fields.integer("num_experts_per_tok", high=MAX_EXPERTS)
-    groups = fields.integer("n_group", high=MAX_EXPERTS, default=1)
-    chosen = fields.integer("topk_group", high=MAX_EXPERTS, default=1)
+    ungrouped = 1 if model_type == "deepseek_v2" else None
+    groups = fields.integer("n_group", high=MAX_EXPERTS, default=ungrouped)
+    chosen = fields.integer("topk_group", high=MAX_EXPERTS, default=ungrouped)
     if count % groups:
         raise fields.error("n_group", f"is {groups}; it must divide {count} experts")
     if chosen > groups:

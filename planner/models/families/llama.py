@@ -21,7 +21,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     size = read_backbone(fields)
     storage = read_storage(fields)
     biases = fields.boolean("attention_bias", default=False)
-    attention = read_grouped_query(fields, size.hidden, biases=biases)
+    attention = read_grouped_query(fields, size.hidden, biases=biases, kv_heads_optional=True)
     width = fields.integer("intermediate_size")
     mlp_biases = fields.boolean("mlp_bias", default=False)
     fields.finish(HARMLESS)

@@ -27,7 +27,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     size = read_backbone(fields)
     storage = read_storage(fields)
     biases = fields.boolean("attention_bias", default=False)
-    attention = read_grouped_query(fields, size.hidden, biases=biases)
+    attention = read_grouped_query(fields, size.hidden, biases=biases, head_dim_optional=False)
     width = fields.integer("intermediate_size")
     refuse_windows(fields, switch_default=False)
     fields.finish(HARMLESS)

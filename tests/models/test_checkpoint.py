@@ -1,0 +1,167 @@
+"""A directory of weights: the configuration gives the structure, the headers the stored types."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from planner.errors import DataError
+from planner.models.catalog import resolve_model
+from planner.models.inventory import Inventory, expand
+
+
+@pytest.fixture
+def checkpoint(tmp_path, tiny, build, write_safetensors):
+    """Write a tiny checkpoint after ``change`` has edited its {name: (dtype, shape)}."""
+
+    def write(family="deepseek_v3", change=None, config=None):
+        config = config or tiny(family)
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        spec = build(config)
+        tensors = {item.name: (item.dtype, item.shape) for item in expand(spec)}
+        if change is not None:
+            change(tensors)
+        names = sorted(tensors)
+        for number, part in enumerate((names[::2], names[1::2])):
+            write_safetensors(
+                tmp_path / f"model-{number}.safetensors", [(name, *tensors[name]) for name in part]
+            )
+        return tmp_path, spec
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["deepseek_v2", "deepseek_v3", "deepseek_v32", "llama", "qwen3", "qwen3_moe", "mixtral"],
+)
+def test_a_checkpoint_that_agrees_is_its_configuration(checkpoint, family):
+    folder, spec = checkpoint(family)
+    found = resolve_model(str(folder))
+    assert found.rows == spec.rows
+    assert found.quantization == spec.quantization
+    assert (found.source_kind, found.source) == ("file", str(folder / "config.json"))
+    assert len(found.config_sha256) == 64
+    assert resolve_model(str(folder / "config.json")).rows == spec.rows
+
+
+def test_stored_types_win_and_split_rows(checkpoint):
+    def change(tensors):
+        for name, (_, shape) in list(tensors.items()):
+            if name.endswith("layers.1.self_attn.o_proj.weight"):
+                tensors[name] = ("BF16", shape)
+                del tensors[name.replace("weight", "weight_scale_inv")]
+            elif name.endswith("layers.2.self_attn.o_proj.weight_scale_inv"):
+                tensors[name] = ("BF16", shape)
+            elif name == "model.norm.weight":
+                tensors[name] = ("F32", shape)
+
+    folder, spec = checkpoint(change=change)
+    found = resolve_model(str(folder))
+    out = [row for row in found.rows if row.kind == "attention-out"]
+    assert [(row.layers, row.dtype, row.scale_dtype) for row in out] == [
+        ((0,), "e4m3fn", "fp32"), ((1,), "bf16", None), ((2,), "e4m3fn", "bf16"),
+    ]  # fmt: skip
+    assert out[1].scale_name is None
+    assert out[1].scale_shape is None
+    assert next(row for row in found.rows if row.name == "model.norm.weight").dtype == "fp32"
+    assert found.quantization == "fp8-block"
+    assert Inventory(found).parameters_total == Inventory(spec).parameters_total
+    assert Inventory(found).tensor_count == Inventory(spec).tensor_count - 1
+
+
+def test_a_checkpoint_cast_to_plain_types_is_not_quantised(checkpoint):
+    def cast(tensors):
+        for name in [name for name in tensors if name.endswith("scale_inv")]:
+            del tensors[name]
+        for name, (dtype, shape) in tensors.items():
+            tensors[name] = ("BF16" if dtype == "F8_E4M3" else dtype, shape)
+
+    folder, spec = checkpoint(change=cast)
+    found = resolve_model(str(folder))
+    assert found.quantization == "bf16"
+    assert found.rows == tuple(
+        replace(row, dtype="fp32" if row.dtype == "fp32" else "bf16", scale_name=None,
+                scale_shape=None, scale_dtype=None)
+        for row in spec.rows
+    )  # fmt: skip
+
+
+def _drop(name):
+    return lambda tensors: tensors.pop(name)
+
+
+def _set(name, dtype, shape):
+    return lambda tensors: tensors.__setitem__(name, (dtype, shape))
+
+
+EXPERT = "model.layers.1.mlp.experts.3.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_drop("model.norm.weight"), "model.norm.weight is missing"),
+        (_drop(EXPERT), f"{EXPERT} is missing"),
+        (_drop(EXPERT + "_scale_inv"), f"{EXPERT}_scale_inv is missing"),
+        (_set("model.norm.weight", "BF16", (255,)), "model.norm.weight is 255, not 256"),
+        (_set(EXPERT, "F8_E4M3", (256, 128)), f"{EXPERT} is 256x128, not 128x256"),
+        (_set(EXPERT, "U8", (128, 256)), f"{EXPERT} is U8, which is no weight format"),
+        (_set(EXPERT, "BF16", (128, 256)), f"{EXPERT} is bf16 with fp32 scales, not e4m3fn"),
+        (_set("model.norm.weight", "F8_E4M3", (256,)), "model.norm.weight is e4m3fn, which"),
+        (_set("model.vision.weight", "BF16", (4,)), "'model.vision.weight' is not in the"),
+    ],
+)
+def test_differences_name_the_tensor(checkpoint, change, reason):
+    folder, _ = checkpoint(change=change)
+    with pytest.raises(DataError) as caught:
+        resolve_model(str(folder))
+    assert reason in caught.value.message
+    assert str(folder) in caught.value.message
+
+
+def test_only_the_first_differences_are_named(checkpoint):
+    folder, _ = checkpoint(change=lambda tensors: tensors.clear() or tensors.update(
+        {"a": ("BF16", (1,)), "b": ("BF16", (1,))}))  # fmt: skip
+    with pytest.raises(DataError) as caught:
+        resolve_model(str(folder))
+    assert caught.value.message.count("is missing") == 4
+
+
+def test_experts_of_one_layer_share_one_type(checkpoint):
+    def change(tensors):
+        tensors[EXPERT] = ("BF16", (128, 256))
+        del tensors[EXPERT + "_scale_inv"]
+
+    folder, _ = checkpoint(change=change)
+    with pytest.raises(DataError, match="the experts of layer 1 differ"):
+        resolve_model(str(folder))
+
+
+def test_missing_prediction_layers_are_explained(checkpoint):
+    def change(tensors):
+        for name in [name for name in tensors if name.startswith("model.layers.3.")]:
+            del tensors[name]
+
+    folder, _ = checkpoint(change=change)
+    with pytest.raises(DataError) as caught:
+        resolve_model(str(folder))
+    assert "num_nextn_predict_layers 0" in caught.value.hint
+
+
+def test_headers_without_a_configuration_are_described(checkpoint):
+    folder, spec = checkpoint()
+    (folder / "config.json").unlink()
+    with pytest.raises(DataError) as caught:
+        resolve_model(str(folder))
+    message = caught.value.message
+    assert f"{Inventory(spec).tensor_count:,} tensors in 2 files" in message
+    assert f"{Inventory(spec).payload_bytes:,} bytes" in message
+    assert "F8_E4M3" in message
+
+
+def test_another_quantisation_beside_the_configuration_is_refused(checkpoint):
+    folder, _ = checkpoint("llama")
+    (folder / "hf_quant_config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"hf_quant_config.json is not understood yet"):
+        resolve_model(str(folder))
