@@ -1,4 +1,4 @@
-"""The frozen record of a device. Every figure is a :class:`Quantity` that knows where it is from."""
+"""The frozen record of a device. Every figure is a :class:`Quantity` that knows its source."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Achieved:
-    """What a kernel class reaches: fraction of dense peak, fraction of bandwidth, time floor [s]."""
+    """What a kernel class reaches: fractions of dense peak and of bandwidth, time floor [s]."""
 
     compute_fraction: Quantity
     bandwidth_fraction: Quantity
