@@ -6,8 +6,8 @@ import hashlib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, get_args
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from planner.errors import DataError, nearest_names
 from planner.hardware.profile import Achieved, DeviceProfile, Links, Quantity, Rate, Source
@@ -92,7 +92,8 @@ def _keys_beside(location: tuple[str, ...]) -> tuple[str, ...]:
             if part not in here.model_fields:
                 return ()
             here = here.model_fields[part].annotation
-            here = next((a for a in get_args(here) if _is_model(a)), here)
+            if get_origin(here) in (Union, UnionType):
+                here = next((a for a in get_args(here) if _is_model(a)), None)
         else:
             here = (get_args(here) or (None,))[-1]
     return tuple(here.model_fields) if _is_model(here) else ()

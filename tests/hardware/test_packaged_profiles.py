@@ -1,0 +1,301 @@
+"""The 27 packaged profiles: identity, provenance, capacities, what is native and what is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.formats.schemes import SCHEMES
+from planner.hardware.catalog import device_ids, list_devices, resolve_device
+from planner.hardware.profile import DeviceProfile, Quantity
+from planner.hardware.rules import FORMATS, KERNEL_CLASSES
+from planner.resources import data_folder
+
+GIB = 2**30
+MIB = 2**20
+CONTRACT = (
+    "h100-sxm", "h100-pcie", "h100-nvl", "h200-sxm", "h800-sxm", "h20", "b200-sxm", "gb200",
+    "b300-sxm", "gb300", "rtx-pro-6000", "rubin-r200", "a100-sxm", "l40s", "xeon-platinum-8480",
+    "xeon-platinum-8490h", "xeon-platinum-8592", "xeon-6980p", "jetson-agx-orin-64gb",
+    "jetson-agx-orin-32gb", "jetson-orin-nx-16gb", "jetson-orin-nano-8gb", "drive-orin-x",
+    "jetson-agx-thor-t5000", "jetson-t4000", "drive-thor-x", "drive-thor-u",
+)
+ORIN = tuple(i for i in CONTRACT if "orin" in i)
+THOR = ("jetson-agx-thor-t5000", "jetson-t4000", "drive-thor-x", "drive-thor-u")
+XEON = tuple(i for i in CONTRACT if i.startswith("xeon"))
+CAPACITY = {
+    "h100-sxm": int(79.2 * GIB), "h100-pcie": int(79.2 * GIB),
+    "h100-nvl": int(94 * GIB * 0.985), "h200-sxm": 140 * GIB, "h800-sxm": int(80 * GIB * 0.985),
+    "h20": int(96 * GIB * 0.985), "b200-sxm": int(178.4 * GIB),
+    "gb200": 189471 * MIB * 994 // 1000, "b300-sxm": 275040 * MIB * 994 // 1000,
+    "gb300": 284208 * MIB * 994 // 1000, "rtx-pro-6000": 97887 * MIB * 994 // 1000,
+    "rubin-r200": int(288 * GIB * 0.93), "a100-sxm": int(80 * GIB * 0.985),
+    "l40s": 46068 * MIB * 994 // 1000, "jetson-agx-orin-64gb": int(61.4 * GIB),
+    "jetson-agx-orin-32gb": int(32 * GIB * 0.96), "jetson-orin-nx-16gb": int(16 * GIB * 0.96),
+    "jetson-orin-nano-8gb": int(8 * GIB * 0.96), "drive-orin-x": int(32 * GIB * 0.96),
+    "jetson-agx-thor-t5000": int(128 * GIB * 0.96), "jetson-t4000": int(64 * GIB * 0.96),
+    "drive-thor-x": int(64 * GIB * 0.96), "drive-thor-u": int(64 * GIB * 0.96),
+    "xeon-platinum-8480": 512 * GIB, "xeon-platinum-8490h": 512 * GIB,
+    "xeon-platinum-8592": 512 * GIB, "xeon-6980p": 768 * GIB,
+}
+DRIVER = {"h100-sxm": 81559, "h100-pcie": 81559, "l40s": 46068, "rtx-pro-6000": 97887,
+          "gb200": 189471, "b300-sxm": 275040, "gb300": 284208}
+
+
+@pytest.fixture(scope="module")
+def devices() -> dict[str, DeviceProfile]:
+    return {device.id: device for device in list_devices()}
+
+
+def numbers(table: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every Quantity table of a parsed file, and every number outside of one."""
+    if isinstance(table, dict):
+        if "value" in table:
+            yield key, table
+            return
+        for name, value in table.items():
+            yield from numbers(value, f"{key}.{name}" if key else name)
+    elif isinstance(table, int | float) and not isinstance(table, bool):
+        yield key, table
+
+
+def test_ids_are_the_contract_in_its_order(devices: dict[str, DeviceProfile]) -> None:
+    assert device_ids() == CONTRACT
+    assert tuple(devices) == CONTRACT
+    files = {p.stem for p in data_folder("hardware_profiles").glob("*.toml")} - {"aliases"}
+    assert files == set(CONTRACT)
+
+
+def test_alias_file_agrees_with_the_profiles(devices: dict[str, DeviceProfile]) -> None:
+    table = tomllib.loads((data_folder("hardware_profiles") / "aliases.toml").read_text("utf-8"))
+    declared = {alias.replace("_", "-").lower(): device.id
+                for device in devices.values() for alias in device.aliases}
+    assert table["aliases"] == {a: i for a, i in declared.items() if a != i}
+
+
+@pytest.mark.parametrize("device", CONTRACT)
+def test_every_number_has_unit_source_date_and_kind(device: str) -> None:
+    path = data_folder("hardware_profiles") / f"{device}.toml"
+    table = tomllib.loads(path.read_text("utf-8"))
+    bare = {"devices_per_node", "scale_up_devices"}
+    seen = list(numbers(table))
+    assert {key for key, value in seen if not isinstance(value, dict)} == bare
+    for key, value in seen:
+        if isinstance(value, dict):
+            assert {"value", "unit", "source", "date", "kind"} <= set(value), key
+            assert value["source"] in table["sources"], key
+            if value["kind"] == "derived":
+                assert value.get("note") or key.endswith(".sparse"), f"{key} says not how"
+
+
+def test_no_declared_source_is_unused(devices: dict[str, DeviceProfile]) -> None:
+    for device in devices.values():
+        text = Path(device.path).read_text("utf-8")
+        used = set(re.findall(r'source = "([^"]+)"', text))
+        assert {s.key for s in device.sources} == used, device.id
+
+
+def test_capacity_is_what_an_engine_sees(devices: dict[str, DeviceProfile]) -> None:
+    assert {i: int(d.capacity_bytes.value) for i, d in devices.items()} == CAPACITY
+    for device in devices.values():
+        assert device.capacity_bytes.kind in ("measured", "derived")
+        assert device.capacity_bytes.note, device.id
+
+
+def test_driver_figures_are_kept_apart(devices: dict[str, DeviceProfile]) -> None:
+    found = {i: d.driver_bytes.value / MIB for i, d in devices.items() if d.driver_bytes}
+    assert found == DRIVER
+
+
+def test_every_format_has_a_rate_or_a_reason(devices: dict[str, DeviceProfile]) -> None:
+    for device in devices.values():
+        rated = {name for _, name in device.rates}
+        assert rated | set(device.unsupported) == set(FORMATS), device.id
+        assert not rated & set(device.unsupported)
+
+
+@pytest.mark.parametrize("device", ["a100-sxm", *ORIN, *XEON])
+def test_no_fp8_unit(devices: dict[str, DeviceProfile], device: str) -> None:
+    assert devices[device].rate("fp8") is None
+    assert "FP8" in devices[device].why_not("fp8")
+    assert not {"fp8-tensor", "fp8-block", "moe-fp8"} & set(devices[device].achieved)
+    assert "fp8" in devices[device].conversion
+
+
+def test_sparse_is_never_the_dense_figure(devices: dict[str, DeviceProfile]) -> None:
+    for device in devices.values():
+        for rate in device.rates.values():
+            if rate.sparse is not None:
+                assert rate.sparse.value > rate.dense.value, (device.id, rate.format)
+    t5000, orin = devices["jetson-agx-thor-t5000"], devices["jetson-agx-orin-64gb"]
+    nvfp4, int8 = t5000.rate("nvfp4"), orin.rate("int8")
+    assert nvfp4 is not None
+    assert nvfp4.dense.value == 1035e12
+    assert int8 is not None
+    assert int8.dense.value == 85.2e12
+    assert any("sparsity" in c and "2,070" in c for c in t5000.cautions)
+    assert any("sparsity" in c and "275" in c for c in orin.cautions)
+
+
+def test_int8_is_crippled_on_blackwell_ultra(devices: dict[str, DeviceProfile]) -> None:
+    for name in ("b300-sxm", "gb300"):
+        int8, fp8 = devices[name].rate("int8"), devices[name].rate("fp8")
+        assert int8 is not None
+        assert fp8 is not None
+        assert int8.dense.value < fp8.dense.value / 25
+        assert any("INT8" in caution for caution in devices[name].cautions)
+
+
+def test_rtx_has_no_mxfp8(devices: dict[str, DeviceProfile]) -> None:
+    assert devices["rtx-pro-6000"].rate("mxfp8") is None
+    assert "MXFP8" in devices["rtx-pro-6000"].why_not("mxfp8")
+
+
+def test_preliminary_device_states_only_what_is_published(
+        devices: dict[str, DeviceProfile]) -> None:
+    rubin = devices["rubin-r200"]
+    assert rubin.status == "preliminary"
+    assert {name for _, name in rubin.rates} == {"fp8", "nvfp4"}
+    assert all("publish" in reason for reason in rubin.unsupported.values())
+    assert {d.id for d in devices.values() if d.status != "released"} == {"rubin-r200"}
+
+
+@pytest.mark.parametrize("device", XEON)
+def test_a_xeon_is_a_socket_with_two_units_and_a_clock_range(
+        devices: dict[str, DeviceProfile], device: str) -> None:
+    xeon = devices[device]
+    assert {unit for unit, _ in xeon.rates} == {"amx", "avx512"}
+    assert (("amx", "fp16") in xeon.rates) == (device == "xeon-6980p")
+    for rate in xeon.rates.values():
+        assert rate.dense.low == rate.dense.value
+        assert rate.dense.high is not None
+        assert rate.dense.high > rate.dense.value
+    assert xeon.devices_per_node == 2
+    assert "set by the scenario" in xeon.capacity_bytes.note
+
+
+def test_whoever_executes_weight_only_schemes_can_convert(
+        devices: dict[str, DeviceProfile]) -> None:
+    for device in devices.values():
+        weight_only = device.achieved.keys() & {"w8a16", "w4a16"}
+        if weight_only:
+            assert {"fp8", "int8", "int4", "mxfp4", "nvfp4"} <= set(device.conversion), device.id
+        assert bool(weight_only) == (device.rate("bf16") is not None)
+
+
+def test_achieved_classes_cover_the_formats_each_device_multiplies(
+        devices: dict[str, DeviceProfile]) -> None:
+    for scheme in SCHEMES.values():
+        if scheme.path == "storage":
+            continue
+        assert scheme.kernel in KERNEL_CLASSES
+        assert scheme.compute in FORMATS
+        for device in devices.values():
+            if device.rate(scheme.compute) is not None:
+                assert scheme.kernel in device.achieved, (device.id, scheme.id)
+
+
+def test_efficiency_falls_with_precision_where_it_was_measured(
+        devices: dict[str, DeviceProfile]) -> None:
+    for name in ("h100-sxm", "h200-sxm", "b200-sxm", "gb200", "b300-sxm", "gb300", "l40s"):
+        reached = devices[name].achieved
+        assert reached["bf16"].compute_fraction.kind == "measured"
+        assert reached["fp8-tensor"].compute_fraction.value \
+            < reached["bf16"].compute_fraction.value
+
+
+def test_links_are_per_direction(devices: dict[str, DeviceProfile]) -> None:
+    expected = {"h100-sxm": 450e9, "h800-sxm": 200e9, "b200-sxm": 900e9, "a100-sxm": 300e9,
+                "l40s": 32e9, "rtx-pro-6000": 64e9, "xeon-platinum-8480": 192e9,
+                "xeon-6980p": 432e9, "rubin-r200": 1800e9}
+    for name, value in expected.items():
+        link = devices[name].links.scale_up_bytes_per_s
+        assert link is not None
+        assert link.value == value, name
+    for name in (*ORIN, *THOR):
+        assert devices[name].links.scale_up_bytes_per_s is None
+        assert (devices[name].devices_per_node, devices[name].scale_up_devices) == (1, 1)
+    assert (devices["gb200"].devices_per_node, devices["gb200"].scale_up_devices) == (4, 72)
+
+
+def test_usable_fractions(devices: dict[str, DeviceProfile]) -> None:
+    for device in devices.values():
+        expected = 0.75 if device.unified_memory else 0.90
+        assert device.usable_fraction.value == expected
+        assert device.unified_memory == (device.kind == "soc")
+
+
+FACTS_ID = {
+    "h100-sxm": "h100_sxm5_80", "h100-pcie": "h100_pcie_80", "h100-nvl": "h100_nvl_94",
+    "h20": "h20_96", "rtx-pro-6000": "rtx_pro_6000_bw_server", "a100-sxm": "a100_sxm_80",
+    "jetson-agx-orin-64gb": "jetson_agx_orin_64", "jetson-agx-orin-32gb": "jetson_agx_orin_32",
+    "jetson-orin-nx-16gb": "jetson_orin_nx_16", "jetson-orin-nano-8gb": "jetson_orin_nano_super_8",
+    "jetson-agx-thor-t5000": "jetson_thor_t5000", "jetson-t4000": "jetson_thor_t4000",
+    "xeon-platinum-8480": "xeon_8480p", "xeon-platinum-8490h": "xeon_8490h",
+    "xeon-platinum-8592": "xeon_8592p",
+}
+FACTS_FORMAT = {
+    "TF32": ("tf32",), "BF16": ("bf16",), "FP16": ("fp16",), "FP8_E4M3": ("fp8",),
+    "FP8_E5M2": ("fp8",), "INT8": ("int8",), "INT4": ("int4",), "MXFP8": ("mxfp8",),
+    "FP6_MX": ("mxfp6",), "FP6": ("mxfp6",), "FP4_MX": ("mxfp4",), "NVFP4": ("nvfp4",),
+    "FP4": ("mxfp4", "nvfp4"), "FP4 (NVFP4/MXFP4)": ("mxfp4", "nvfp4"),
+}
+
+
+@pytest.fixture(scope="module")
+def facts() -> dict[str, Any]:
+    path = Path(__file__).resolve().parents[2] / "../shared/facts/hardware.json"
+    if not path.is_file():
+        pytest.skip("the collected device facts are not beside this checkout")
+    return {d["id"]: d for d in json.loads(path.read_text("utf-8"))["devices"]}
+
+
+def same(quantity: Quantity | None, tera: float | None) -> bool:
+    if tera is None:
+        return quantity is None
+    return quantity is not None and quantity.value == pytest.approx(tera * 1e12, rel=1e-12)
+
+
+@pytest.mark.parametrize("device", [i for i in CONTRACT if i not in XEON])
+def test_rates_equal_the_collected_facts(devices: dict[str, DeviceProfile],
+                                         facts: dict[str, Any], device: str) -> None:
+    fact = facts[FACTS_ID.get(device, device.replace("-", "_"))]
+    compared = 0
+    for name, entry in fact["matrix_TFLOPS"].items():
+        for fmt in FACTS_FORMAT[name]:
+            rate = devices[device].rate(fmt)
+            assert same(rate and rate.dense, entry["dense"]), (name, entry)
+            if rate is not None:
+                assert same(rate.sparse, entry["sparse_2_4"]), (name, entry)
+                compared += 1
+    assert compared >= 2
+    assert devices[device].bandwidth_bytes_per_s.value == fact["memory"]["bw_GBs"] * 1e9
+    vector = fact.get("vector", {}).get("fp32_tflops")
+    if vector is not None:
+        assert same(devices[device].vector_fp32_flop_per_s, vector)
+
+
+@pytest.mark.parametrize("device", XEON)
+def test_xeon_rates_are_cores_times_clock_times_width(
+        devices: dict[str, DeviceProfile], facts: dict[str, Any], device: str) -> None:
+    fact = facts[FACTS_ID.get(device, device.replace("-", "_"))]
+    width = fact["flop_per_cycle_per_core"]
+    base = fact["cores"] * fact["freq_GHz"]["base"] * 1e9
+    rates = devices[device].rates
+    for key, name in ((("amx", "bf16"), "AMX_BF16"), (("amx", "int8"), "AMX_INT8"),
+                      (("avx512", "fp32"), "AVX512_FP32"),
+                      (("avx512", "int8"), "AVX512_VNNI_INT8")):
+        assert rates[key].dense.value == pytest.approx(base * width[name], rel=1e-3)
+    assert rates["avx512", "bf16"].dense.value == pytest.approx(base * 64, rel=1e-3)
+    assert devices[device].bandwidth_bytes_per_s.value == fact["memory"]["bw_GBs"] * 1e9
+
+
+@pytest.mark.parametrize("device", CONTRACT)
+def test_resolving_by_id_reads_the_right_file(device: str) -> None:
+    assert resolve_device(device).id == device
