@@ -1,1 +1,31 @@
-"""Bit-exact emulation of number formats in numpy."""
+"""Value-exact arithmetic of number formats: casts, block quantisation, error measures.
+
+Names are loaded on first use, so that importing this package does not import numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from planner.numerics.cast import decode, encode, pack4, unpack4
+    from planner.numerics.measures import ErrorStats, error
+    from planner.numerics.policies import Policy, policy_names
+    from planner.numerics.quantization import Quantized, quantize
+
+_HOME = {
+    "encode": "cast", "decode": "cast", "pack4": "cast", "unpack4": "cast",
+    "ErrorStats": "measures", "error": "measures", "Policy": "policies",
+    "policy_names": "policies", "Quantized": "quantization", "quantize": "quantization",
+}  # fmt: skip
+
+__all__ = ["ErrorStats", "Policy", "Quantized", "decode", "encode", "error", "pack4",
+           "policy_names", "quantize", "unpack4"]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
