@@ -1,0 +1,102 @@
+"""Exact bytes of every module on one rank, by layout and scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.sizes import tensor_bytes
+from planner.formats.spec import Scheme, TensorFormat
+from planner.placement.layout import Layout
+from planner.placement.modules import EXPERT_KINDS, Module, local_experts, shard_members
+
+Int = NDArray[np.int64]
+
+
+def module_bytes(module: Module, scheme: Scheme) -> int:
+    """Bytes of one layer of ``module`` under ``scheme``, all experts, not sharded."""
+    per_expert = sum(tensor_bytes(scheme.weight, rows, columns)
+                     for gemm in module.gemms for rows, columns in gemm.members)
+    return per_expert * module.experts + module.vector_bytes
+
+
+def shard_bytes(module: Module, scheme: Scheme, layout: Layout, kv_heads: int) -> int:
+    """Bytes of one layer of ``module`` on one rank: its experts, its shard, vectors copied."""
+    per_expert = sum(tensor_bytes(scheme.weight, rows, columns)
+                     for gemm in module.gemms
+                     for rows, columns in shard_members(module, gemm, layout, kv_heads))
+    vectors = module.vector_bytes // module.experts if module.experts > 1 else module.vector_bytes
+    return (per_expert + vectors) * local_experts(module, layout) if module.experts > 1 \
+        else per_expert + vectors
+
+
+def released_shard_bytes(module: Module, layout: Layout) -> int:
+    """Bytes of one layer of an as-released module on one rank; embedding and head split by tp."""
+    if module.kind in ("embedding", "head"):
+        return -(-module.stored_bytes // layout.tp)
+    return module.stored_bytes
+
+
+def block_problem(module: Module, scheme: Scheme, layout: Layout, kv_heads: int) -> str:
+    """Why a shard would cut through the scheme's scale blocks; empty if it does not.
+
+    Engines refuse block-scaled weights whose shard is not a whole number of blocks along the
+    sharded axis; unsharded matrices may end in a partial block (DeepSeek's kv_a has 576 rows).
+    """
+    scale = scheme.weight.scale
+    if scale is None:
+        return ""
+    width = layout.moe_tp if module.kind in EXPERT_KINDS else layout.tp
+    if width == 1:
+        return ""
+    for gemm in module.gemms:
+        for rows, columns in shard_members(module, gemm, layout, kv_heads):
+            if gemm.shard == "column" and scale.block_rows > 1 and rows % scale.block_rows:
+                return f"{rows} output rows a rank are not whole blocks of {scale.block_rows}"
+            if gemm.shard == "row" and scale.block_columns > 1 \
+                    and columns % scale.block_columns:
+                return f"{columns} inputs a rank are not whole blocks of {scale.block_columns}"
+    return ""
+
+
+def whole_axis(fmt: TensorFormat) -> bool:
+    """True if the scales of ``fmt`` never cut an axis (none, tensor, channel)."""
+    return fmt.scale is None or (fmt.scale.block_rows <= 1 and fmt.scale.block_columns == 0)
+
+
+def shard_byte_table(modules: Sequence[Module], schemes: Sequence[str],
+                     layouts: Sequence[Layout], kv_heads: int) -> Int:
+    """int64 [layout, module, scheme]: bytes of one layer on one rank."""
+    records = [scheme_by_id(s) for s in schemes]
+    table = np.zeros((len(layouts), len(modules), len(schemes)), dtype=np.int64)
+    cache: dict[tuple[int, int, int, int, int], int] = {}
+    for i, layout in enumerate(layouts):
+        for j, module in enumerate(modules):
+            for k, scheme in enumerate(records):
+                key = (layout.tp, layout.moe_tp if module.experts > 1 else 0,
+                       layout.ep if module.experts > 1 else 0, j, k)
+                if key not in cache:
+                    cache[key] = shard_bytes(module, scheme, layout, kv_heads)
+                table[i, j, k] = cache[key]
+    return table
+
+
+def block_legality(modules: Sequence[Module], schemes: Sequence[str],
+                   layouts: Sequence[Layout], kv_heads: int) -> NDArray[np.bool_]:
+    """bool [layout, module, scheme]: True where shards keep whole scale blocks."""
+    records = [scheme_by_id(s) for s in schemes]
+    table = np.ones((len(layouts), len(modules), len(schemes)), dtype=bool)
+    cache: dict[tuple[int, int, int, int], bool] = {}
+    for i, layout in enumerate(layouts):
+        for j, module in enumerate(modules):
+            for k, scheme in enumerate(records):
+                if whole_axis(scheme.weight):
+                    continue
+                key = (layout.tp, layout.moe_tp, j, k)
+                if key not in cache:
+                    cache[key] = not block_problem(module, scheme, layout, kv_heads)
+                table[i, j, k] = cache[key]
+    return table

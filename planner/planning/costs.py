@@ -1,0 +1,320 @@
+"""Costs of every unit under every choice, as arrays, for many candidates at once.
+
+The choice axis holds the schemes, then the cache layouts; a unit may take only its own kind of
+choice (``legal``). Times are per layer and per micro-batch; multiply by layers and stages later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.formats.elements import ELEMENTS
+from planner.formats.kv import kv_layout
+from planner.memory.footprint import (
+    activation_bytes,
+    cache_token_bytes,
+    indexer_record_bytes,
+    runtime_bytes,
+    slot_tokens,
+)
+from planner.placement.layout import Layout, stage_of_layer
+from planner.placement.modules import EXPERT_KINDS, Module, attention_of, modules
+from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
+from planner.planning.question import PREFILL_CHUNK, Question
+from planner.planning.units import Unit, build_units, split_modules
+from planner.quality.prior import (
+    Prior,
+    cache_layer_loss,
+    layer_loss,
+    normaliser,
+    range_failure,
+    reference_of,
+)
+from planner.throughput.attention import cache_kinds, decode_parts, indexer_parts, prefill_parts
+from planner.throughput.fixed import (
+    embedding_parts,
+    head_parts,
+    norm_parts,
+    router_parts,
+    with_communication,
+)
+from planner.throughput.kernels import legal_schemes
+from planner.throughput.linear import (
+    Machine,
+    communication,
+    dense_parts,
+    expert_parts,
+    kernel_arrays,
+)
+from planner.throughput.points import Phase, Points
+from planner.throughput.roofline import Parts
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What does not depend on the candidate: modules, units, losses, device kernels."""
+
+    question: Question
+    prior: Prior
+    planned: list[Module]
+    released: list[Module]
+    units: list[Unit]
+    machine: Machine
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Schemes, then cache layouts."""
+        return self.question.schemes + self.question.kv
+
+    @cached_property
+    def caches(self) -> tuple[str, ...]:
+        return cache_kinds(attention_of(self.question.spec))
+
+    @cached_property
+    def kv_heads(self) -> int:
+        attention = attention_of(self.question.spec)
+        return attention.kv_heads if attention.kind == "gqa" else 0
+
+    @cached_property
+    def indexer_fp8(self) -> bool:
+        """Whether the indexer's keys are cached in FP8 (devices that convert it), else BF16."""
+        device = self.question.device
+        return device.rate("fp8") is not None or "fp8" in device.conversion
+
+    @cached_property
+    def reference(self) -> str:
+        return reference_of(self.question.spec.quantization, self.prior)
+
+    @cached_property
+    def norm(self) -> float:
+        """Unscaled loss of uniform fp8-block: the unit of relative loss."""
+        return normaliser(self.prior, self.reference, [
+            (u.kind, u.bucket, u.count) for u in self.units if u.role == "module"])
+
+    @cached_property
+    def layer_loss(self) -> Array:
+        """Relative loss of one layer [unit, choice]; NaN where the choice is not possible."""
+        table = np.full((len(self.units), len(self.choices)), np.nan)
+        for i, unit in enumerate(self.units):
+            for j, choice in enumerate(self.choices):
+                if unit.role == "module" and j < len(self.question.schemes):
+                    loss = layer_loss(self.prior, self.reference, unit.kind, unit.bucket, choice)
+                elif unit.role == "cache" and j >= len(self.question.schemes):
+                    loss = cache_layer_loss(self.prior, unit.kind, unit.bucket, choice)
+                else:
+                    continue
+                if loss is not None:
+                    table[i, j] = loss / self.norm
+        return table
+
+    @cached_property
+    def possible(self) -> NDArray[np.bool_]:
+        """bool [unit, choice]: right kind of choice, error emulated, range sufficient."""
+        table = ~np.isnan(self.layer_loss)
+        for i, unit in enumerate(self.units):
+            if unit.role != "module":
+                continue
+            for j, scheme in enumerate(self.question.schemes):
+                if table[i, j] and range_failure(self.prior, self.reference, unit.kind, scheme):
+                    table[i, j] = False
+        return table
+
+
+def build_model(question: Question, prior: Prior) -> Model:
+    """Modules, units and kernels for ``question``."""
+    bits = {name: e.bits for name, e in ELEMENTS.items()}
+    planned, released = split_modules(modules(question.spec, bits))
+    units = build_units(question.spec, planned, released, prior.ends)
+    device = question.device
+    machine = Machine(
+        bandwidth=device.bandwidth_bytes_per_s.value,
+        dense=kernel_arrays(device, question.schemes, experts=False),
+        grouped=kernel_arrays(device, question.schemes, experts=True)
+        if question.spec.experts else None,
+        net=question.net)
+    return Model(question, prior, planned, released, units, machine)
+
+
+@dataclass(frozen=True)
+class LayoutTables:
+    """Exact bytes by layout. ``shard`` int64 [L, module, scheme] of one layer on one rank;
+    ``cache`` int64 [L, cache kind, layout] of one token and layer on one rank."""
+
+    layouts: list[Layout]
+    shard: Int
+    blocks: NDArray[np.bool_]
+    released: Int
+    cache: Int
+    indexer_token: int
+
+
+def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
+    """Byte tables of all ``layouts``."""
+    question = model.question
+    attention = attention_of(question.spec)
+    shard = shard_byte_table(model.planned, question.schemes, layouts, model.kv_heads)
+    blocks = block_legality(model.planned, question.schemes, layouts, model.kv_heads)
+    released = np.array([[released_shard_bytes(m, la) for m in model.released] for la in layouts],
+                        dtype=np.int64).reshape(len(layouts), len(model.released))
+    cache = np.zeros((len(layouts), len(model.caches), len(question.kv)), dtype=np.int64)
+    for i, layout in enumerate(layouts):
+        for j, kind in enumerate(model.caches):
+            for k, name in enumerate(question.kv):
+                if kind in kv_layout(name).applies_to:
+                    cache[i, j, k] = cache_token_bytes(attention, kind, name, layout.tp)
+    return LayoutTables(layouts, shard, blocks, released, cache,
+                        indexer_record_bytes(attention, fp8=model.indexer_fp8))
+
+
+def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
+                 row: int) -> Parts:
+    """One layer of planned module ``row`` with its collective, Parts [C, S]."""
+    module = model.planned[row]
+    weight = tables.shard[pts.layout, row, :].astype(np.float64)
+    spec = model.question.spec
+    if module.kind in EXPERT_KINDS:
+        assert spec.experts is not None
+        parts = expert_parts(module, spec.experts, model.machine, pts, phase, weight)
+        widths = model.machine.grouped
+        assert widths is not None
+    else:
+        parts = dense_parts(module, model.machine, pts, phase, model.kv_heads, weight)
+        widths = model.machine.dense
+    talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
+                         widths.activation_bytes)
+    return with_communication(parts, talk)
+
+
+def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
+    """One layer of cache kind ``row`` (the attention core), Parts [C, K]."""
+    question = model.question
+    attention = attention_of(question.spec)
+    kind = model.caches[row]
+    names = [n if kind in kv_layout(n).applies_to else "bf16" for n in question.kv]
+    run = decode_parts if phase.name == "decode" else prefill_parts
+    return run(attention, kind, names, question.device, pts, phase)
+
+
+def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
+                   row: int) -> Parts:
+    """One layer of an as-released module, Parts [C, 1]."""
+    question = model.question
+    spec, device = question.spec, question.device
+    module = model.released[row]
+    if module.kind == "norm" and not module.layers:
+        return embedding_parts(spec, device, pts, phase)
+    if module.kind == "norm":
+        return norm_parts(spec, device, pts, phase)
+    if module.kind == "embedding":
+        return embedding_parts(spec, device, pts, phase)
+    if module.kind == "head":
+        return head_parts(spec, model.machine, device, pts, phase)
+    if module.kind == "router":
+        return router_parts(module, device, pts, phase)
+    scheme = released_scheme(model, module)
+    kernels = kernel_arrays(device, [scheme], experts=False)
+    machine = Machine(model.machine.bandwidth, kernels, None, model.machine.net)
+    weight = tables.released[pts.layout, row][:, None].astype(np.float64)
+    dense = dense_parts(module, machine, pts, phase, 0, weight)
+    return dense.plus(indexer_parts(attention_of(spec), device, pts, phase))
+
+
+def released_scheme(model: Model, module: Module) -> str:
+    """The scheme an as-released module runs in: as stored where the device can, else BF16."""
+    stored = model.question.spec.quantization if module.dtype == "e4m3fn" else module.dtype
+    if stored in ("bf16", "fp16", "fp32"):
+        return stored
+    return stored if legal_schemes(model.question.device, [stored])[0] else "bf16"
+
+
+def stage_bytes(model: Model, tables: LayoutTables, index: int) -> tuple[Int, Int]:
+    """(fixed bytes [stage], layers [stage, unit]) of one layout.
+
+    Fixed: embedding in the first stage, head in the last (an untied copy each), norms, routers and
+    indexers by their layers.
+    """
+    layout = tables.layouts[index]
+    stages = stage_of_layer(model.question.spec.layers, layout.pp)
+    fixed = np.zeros(layout.pp, dtype=np.int64)
+    counts = np.zeros((layout.pp, len(model.units)), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.role == "released":
+            size = tables.released[index, unit.row]
+            if unit.kind == "embedding":
+                fixed[0] += size
+            elif not unit.layers:
+                fixed[-1] += size
+            else:
+                for layer in unit.layers:
+                    fixed[stages[layer]] += size
+        for layer in unit.layers:
+            counts[stages[layer], i] += 1
+    if model.question.spec.tied_embeddings and layout.pp > 1:
+        fixed[-1] += max((tables.released[index, u.row] for u in model.units
+                          if u.kind == "embedding"), default=0)
+    return fixed, counts
+
+
+def fixed_stage_bytes(model: Model, tables: LayoutTables, index: int, slot: int,
+                      batch: int) -> tuple[int, int]:
+    """(activations, runtime) of one rank; batch sequences, ``slot`` in a micro-batch."""
+    layout = tables.layouts[index]
+    question = model.question
+    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),
+            runtime_bytes(question.device, layout))
+
+
+def cache_tokens(model: Model, slot: int, pp: int) -> int:
+    """Cache tokens a rank holds: every sequence of its attention rank, in whole pages."""
+    question = model.question
+    return slot * pp * slot_tokens(attention_of(question.spec), question.workload.context)
+
+
+def unit_times(model: Model, tables: LayoutTables, pts: Points, phase: Phase) -> Array:
+    """Seconds of one layer, float64 [C, unit, choice]; inf where the choice does not apply."""
+    schemes = len(model.question.schemes)
+    times = np.full((len(pts), len(model.units), len(model.choices)), np.inf)
+    module_cache: dict[tuple[str, int], Array] = {}
+    for i, unit in enumerate(model.units):
+        key = (unit.role, unit.row)
+        if key not in module_cache:
+            module_cache[key] = unit_parts(model, tables, pts, phase, unit).total()
+        value = module_cache[key]
+        if unit.role == "module":
+            times[:, i, :schemes] = value
+        elif unit.role == "cache":
+            times[:, i, schemes:] = value
+        else:
+            times[:, i, :] = value
+    return times
+
+
+def unit_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
+               unit: Unit) -> Parts:
+    """Parts of one layer of ``unit``: [C, schemes], [C, layouts] or [C, 1] by its role."""
+    if unit.role == "module":
+        return module_parts(model, tables, pts, phase, unit.row)
+    if unit.role == "cache":
+        return cache_parts(model, pts, phase, unit.row)
+    return released_parts(model, tables, pts, phase, unit.row)
+
+
+def legality(model: Model, tables: LayoutTables, layout_index: Sequence[int] | Int,
+             ) -> NDArray[np.bool_]:
+    """bool [C, unit, choice]: possible for the unit and whole blocks under the layout."""
+    index = np.asarray(layout_index, dtype=np.int64)
+    table = np.repeat(model.possible[None], len(index), axis=0)
+    schemes = len(model.question.schemes)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            table[:, i, :schemes] &= tables.blocks[index, unit.row, :]
+    return table

@@ -1,0 +1,319 @@
+"""The plan file: frozen records, one to one with the JSON that ``--json`` prints.
+
+SI base units, bytes as whole integers, no time stamps. ``to_dict`` leaves out optional keys that
+are None; ``from_dict`` validates strictly (unknown keys are errors).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = "1"
+OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveParameters:
+    """Parameters that act on one token, by the three conventions in use."""
+
+    with_embedding: int
+    without_input_embedding: int
+    without_embedding_and_head: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    id: str
+    source: str
+    config_sha256: str
+    checkpoint_format: str
+    parameters_total: int
+    parameters_mtp: int
+    parameters_active: ActiveParameters
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    id: str
+    count: int
+    profile_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    name: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadInfo:
+    context_tokens: int
+    isl: int
+    osl: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutInfo:
+    tp: int
+    dp: int
+    pp: int
+    ep: int
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class NextBest:
+    """The best other choice that keeps every limit; ``delta`` is the relative change of the
+    objective (0.02 = 2 % worse)."""
+
+    scheme: str
+    delta: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPlan:
+    """One decision. Bytes, seconds and loss are summed over its layers and experts; seconds are
+    those of one step of one replica."""
+
+    unit: str
+    kind: str
+    layers: tuple[int, ...]
+    multiplicity: int
+    scheme: str
+    weight_format: str | None
+    activation_format: str | None
+    weight_bytes: int
+    weight_bytes_per_device: int
+    prefill_seconds: float
+    decode_seconds: float
+    bound: str
+    loss: float
+    reason: str
+    next_best: NextBest | None
+    kv_layout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModulePlan:
+    """Units of one kind and scheme over a contiguous layer range, for people."""
+
+    kind: str
+    layers: str
+    scheme: str
+    weight_bytes: int
+    weight_bytes_per_device: int
+    prefill_seconds: float
+    decode_seconds: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLayer:
+    layer: int
+    kind: str
+    layout: str
+    bytes_per_token: int
+    fixed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    bytes_per_token: int
+    bytes_per_token_per_device: int
+    capacity_tokens: int
+    layers: tuple[CacheLayer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInfo:
+    """Bytes of the fullest device."""
+
+    weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    runtime_bytes: int
+    total_bytes: int
+    usable_bytes: int
+    capacity_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityInfo:
+    """Of one replica, within usable bytes."""
+
+    max_concurrency_at_context: int
+    max_context_at_batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    table: str
+    n: int
+    median_ape: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A prediction with its 80 % interval and its basis."""
+
+    value: float
+    low: float
+    high: float
+    basis: str
+    validated: Validated | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceInfo:
+    ttft_seconds: Estimate
+    tpot_seconds: Estimate
+    output_tokens_per_second: Estimate
+    output_tokens_per_second_per_device: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class QualityInfo:
+    """Loss with its band. T0 is relative: 1.0 = uniform fp8-block on the same model."""
+
+    loss: float
+    low: float
+    high: float
+    unit: str
+    tier: str
+    flips: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A uniform assignment on its own best layout and batch, priced like the plan.
+
+    Infeasible ones carry the reason and zeros.
+    """
+
+    name: str
+    feasible: bool
+    reason: str
+    devices: int
+    batch: int
+    total_bytes_per_device: int
+    ttft_seconds: float
+    tpot_seconds: float
+    output_tokens_per_second: float
+    output_tokens_per_second_per_device: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Against the best uniform plan at no more loss; ``gain`` is the relative gain in the
+    objective (0 where uniform is best), ``text`` the sentence or the reason."""
+
+    scheme: str
+    gain: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SolverInfo:
+    status: str
+    gap: float
+    bound: float
+    candidates: int
+    proved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    key: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRef:
+    key: str
+    title: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer: a scheme for every unit, the layout, and what it costs."""
+
+    schema_version: str
+    model: ModelInfo
+    device: DeviceInfo
+    engine: EngineInfo
+    workload: WorkloadInfo
+    layout: LayoutInfo
+    objective: str
+    units: tuple[UnitPlan, ...]
+    modules: tuple[ModulePlan, ...]
+    kv_cache: CacheInfo
+    memory_per_device: MemoryInfo
+    capacity: CapacityInfo
+    performance: PerformanceInfo
+    quality: QualityInfo
+    baselines: tuple[Baseline, ...]
+    comparison: Comparison
+    solver: SolverInfo
+    assumptions: tuple[Assumption, ...]
+    sources: tuple[SourceRef, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan file as plain data."""
+        data = plain(self)
+        assert isinstance(data, dict)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: object) -> Plan:
+        """Read a plan file's data.
+
+        Raises:
+            DataError: a key is missing, unknown, or of the wrong type; the message has its place.
+        """
+        from planner.planning.plan_schema import parse_plan
+
+        return parse_plan(data)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a unit; units of measure are in the column names."""
+        import pandas as pd
+
+        rows = [plain(unit) for unit in self.units]
+        frame = pd.DataFrame(rows)
+        frame["layers"] = [layer_range(u.layers) for u in self.units]
+        frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
+        return frame
+
+    def _repr_html_(self) -> str:
+        from planner.planning.plan_html import fragment
+
+        return fragment(self)
+
+
+def plain(value: Any) -> Any:
+    """Records to dicts and lists; optional keys that are None are left out."""
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)
+                if not (f.name in OPTIONAL and getattr(value, f.name) is None)}
+    if isinstance(value, tuple):
+        return [plain(v) for v in value]
+    return value
+
+
+def layer_range(layers: tuple[int, ...]) -> str:
+    """Layers as ranges, e.g. ``0-2, 59-60``; empty for tensors outside the stack."""
+    spans: list[list[int]] = []
+    for layer in sorted(layers):
+        if spans and layer == spans[-1][1] + 1:
+            spans[-1][1] = layer
+        else:
+            spans.append([layer, layer])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)

@@ -1,0 +1,49 @@
+"""Strict reading of plan files and their JSON Schema, from the records themselves."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from planner.errors import DataError
+from planner.planning.plan import SCHEMA_VERSION, Plan
+
+
+@cache
+def _adapter() -> Any:
+    import dataclasses
+
+    from pydantic import ConfigDict, TypeAdapter
+
+    from planner.planning import plan as records
+
+    config = ConfigDict(extra="forbid", strict=False)
+    for item in vars(records).values():
+        if isinstance(item, type) and dataclasses.is_dataclass(item):
+            item.__pydantic_config__ = config  # type: ignore[attr-defined]
+    return TypeAdapter(Plan)
+
+
+def parse_plan(data: object) -> Plan:
+    """A Plan from plain data; DataError with the place of the first problem otherwise."""
+    from pydantic import ValidationError
+
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise DataError(f"plan file: schema_version {version!r} is not {SCHEMA_VERSION!r}",
+                        hint="write the plan again with this version (`plan … --json`)")
+    try:
+        plan: Plan = _adapter().validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise DataError(f"plan file: {place}: {first['msg'].lower()}",
+                        hint="see `plan schema` for the format") from None
+    return plan
+
+
+def plan_json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the plan file."""
+    schema: dict[str, Any] = _adapter().json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": f"precision-planner plan file, version {SCHEMA_VERSION}", **schema}

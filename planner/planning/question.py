@@ -1,0 +1,108 @@
+"""The question a plan answers: workload, limits, layout constraints, schemes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from planner.errors import InputError
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.throughput.collectives import Fabric
+
+Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
+OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
+DEFAULT_CONTEXT = 8192
+DEFAULT_OSL = 1024
+PREFILL_CHUNK = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Tokens of one sequence: the longest it may hold, its prompt and its answer."""
+
+    context: int
+    isl: int
+    osl: int
+    assumed: str
+
+    @property
+    def decode_length(self) -> float:
+        """KV length at which decode is priced: isl + osl/2."""
+        return self.isl + self.osl / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything a search needs, resolved. Seconds, bytes and plain counts.
+
+    ``loss_scheme`` or ``loss_limit`` bounds the loss (both None: no limit). ``schemes`` is the list
+    to choose from in catalogue order, ``kv`` the cache layouts. ``fixed`` pins tp, dp, pp, ep.
+    ``sizes`` are the device counts to try.
+    """
+
+    spec: ModelSpec
+    device: DeviceProfile
+    net: Fabric
+    workload: Workload
+    objective: Objective
+    schemes: tuple[str, ...]
+    kv: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+    sizes: tuple[int, ...]
+    devices_given: bool
+    fixed: dict[str, int | None]
+    batch: int | None
+    capacity_bytes: int
+    usable_bytes: int
+    ttft_seconds: float | None = None
+    tpot_seconds: float | None = None
+    memory_bytes: int | None = None
+    loss_scheme: str | None = None
+    loss_limit: float | None = None
+    untie: bool = False
+    node_devices: int = 8
+    price_per_hour: float | None = None
+    notes: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
+
+
+def workload(model_limit: int, *, context: int | None, isl: int | None,
+             osl: int | None) -> Workload:
+    """Fill in what the user left out, by the rules of the contract; divisions round down.
+
+    Raises:
+        InputError: a number out of range, osl alone, or a sum that exceeds the context.
+    """
+    for name, value in (("context", context), ("isl", isl), ("osl", osl)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} = {value} is out of range", hint=f"{name} is at least 1")
+    if osl is not None and isl is None and context is None:
+        raise InputError(f"osl = {osl} alone does not set a workload",
+                         hint="give isl or context beside it")
+    filled = _fill(model_limit, context, isl, osl)
+    if filled.isl < 1 or filled.osl < 1 or filled.isl + filled.osl > filled.context:
+        raise InputError(
+            f"isl {filled.isl} + osl {filled.osl} do not fit context {filled.context}",
+            hint="context is the longest sequence a slot must hold: at least isl + osl")
+    if filled.context > model_limit:
+        raise InputError(f"context {filled.context} exceeds the model's {model_limit} positions",
+                         hint=f"use a context of at most {model_limit}")
+    return filled
+
+
+def _fill(limit: int, context: int | None, isl: int | None, osl: int | None) -> Workload:
+    if context is None and isl is None:
+        context = min(DEFAULT_CONTEXT, limit)
+        osl = max(1, min(DEFAULT_OSL, context // 8))
+        return Workload(context, context - osl, osl, f"context {context} (nothing given)")
+    if isl is None:
+        assert context is not None
+        answer = osl if osl is not None else max(1, min(DEFAULT_OSL, context // 8))
+        return Workload(context, context - answer, answer,
+                        "" if osl is not None else f"osl {answer} = min(1024, context/8)")
+    if osl is None:
+        osl = max(1, min(DEFAULT_OSL, isl // 8))
+        if context is not None:
+            osl = min(osl, max(context - isl, 0))
+        return Workload(context or isl + osl, isl, osl, f"osl {osl} = min(1024, isl/8)")
+    return Workload(context or isl + osl, isl, osl, "")

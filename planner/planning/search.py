@@ -1,0 +1,158 @@
+"""Best-first search over candidates: bound all, solve in order of bound, stop when none can win."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.candidates import (
+    SLOTS,
+    Space,
+    bounds,
+    budget,
+    build_space,
+    decision_sum,
+    fitting_pairs,
+    layer_weights,
+    least_bytes,
+    possible_layouts,
+    single_problem,
+    stage_table,
+)
+from planner.planning.costs import LayoutTables, Model, layout_tables
+from planner.planning.problem import Array, Solution
+from planner.planning.solve import solve
+
+SAME = 1e-9
+"""Relative difference below which two objective values are called equal."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The winning candidate of ``space`` with its proof.
+
+    ``choice`` int64 [unit]: index into model.choices, -1 for as-released units. ``bound`` is a
+    proven lower bound of the objective over all candidates.
+    """
+
+    space: Space
+    candidate: int
+    solution: Solution
+    choice: NDArray[np.int64]
+    bound: float
+    candidates: int
+    solved: int
+
+    @property
+    def value(self) -> float:
+        return self.solution.value
+
+
+def search(model: Model) -> Found | None:
+    """The best plan over all layouts and batches, or None where nothing is feasible."""
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        return None
+    tables = layout_tables(model, layouts)
+    stages = stage_table(model, tables)
+    pairs = fitting_pairs(model, tables, stages)
+    if not pairs:
+        return None
+    space = build_space(model, tables, stages, pairs)
+    found = _best(space, None)
+    if found is None or model.question.batch is not None:
+        return found
+    return _refined(model, tables, found)
+
+
+def _refined(model: Model, tables: LayoutTables, found: Found) -> Found:
+    """Try every slot between the winner's neighbours in the grid."""
+    layout = int(found.space.pts.layout[found.candidate])
+    slot = int(found.space.pts.slot[found.candidate])
+    place = SLOTS.index(slot)
+    low = SLOTS[place - 1] if place else slot
+    high = SLOTS[place + 1] if place + 1 < len(SLOTS) else slot
+    step = max(1, (high - low) // 16)
+    pairs = [(layout, s) for s in range(low + 1, high, step) if s != slot]
+    limit = budget(model.question)
+    stages = found.space.stages
+    pairs = [(i, s) for i, s in pairs
+             if least_bytes(model, tables, stages[i], i, s) <= limit]
+    if not pairs:
+        return found
+    better = _best(build_space(model, tables, stages, pairs), found)
+    if better is None or better.value >= found.value * (1 - SAME):
+        return Found(found.space, found.candidate, found.solution, found.choice, found.bound,
+                     found.candidates + len(pairs), found.solved)
+    return Found(better.space, better.candidate, better.solution, better.choice,
+                 min(found.bound, better.bound), found.candidates + len(pairs),
+                 found.solved + better.solved)
+
+
+def _best(space: Space, incumbent: Found | None) -> Found | None:
+    """Solve candidates in order of bound; equal values go to fewer devices, then first listed."""
+    lower = bounds(space)
+    second = secondary(space)
+    ranks_of = [space.tables.layouts[i].ranks for i in space.pts.layout]
+    order = sorted(np.nonzero(np.isfinite(lower))[0].tolist(),
+                   key=lambda c: (float(f"{lower[c]:.9e}"), ranks_of[c], second[c], c))
+    best: Found | None = None
+    best_value = incumbent.value if incumbent is not None else float("inf")
+    best_key = (float("inf"), 0, 0.0, 0)
+    solved = 0
+    open_bound = float("inf")
+    for c in order:
+        key = (float(f"{lower[c]:.9e}"), ranks_of[c], float(second[c]), c)
+        if lower[c] > best_value * (1 + SAME) or best is not None and key >= best_key:
+            open_bound = float(lower[c])
+            break
+        solution = solve(single_problem(space, c), tie_break=tie_break(space, c))
+        solved += 1
+        if not solution.found:
+            continue
+        key = (float(f"{solution.value:.9e}"), ranks_of[c], float(second[c]), c)
+        if key < best_key and solution.value <= best_value * (1 + SAME):
+            best_key, best_value = key, min(best_value, solution.value)
+            best = Found(space, c, solution, unit_choice(space.model, solution), solution.bound,
+                         len(space), solved)
+    if best is None:
+        return None
+    return Found(best.space, best.candidate, best.solution, best.choice,
+                 min(best.bound, open_bound), len(space), solved)
+
+
+def unit_choice(model: Model, solution: Solution) -> NDArray[np.int64]:
+    """The choice of each unit from a tied solution."""
+    picked = solution.counts.argmax(axis=1)
+    return np.array([picked[u.decision] if u.decision >= 0 else -1 for u in model.units],
+                    dtype=np.int64)
+
+
+def secondary(space: Space) -> Array:
+    """What decides between candidates of equal objective and device count [C]: best speed."""
+    cheapest = np.where(space.legal & np.isfinite(space.decode), space.decode, np.inf).min(axis=2)
+    units = space.model.units
+    layers = np.array([u.count if u.decision >= 0 else 0 for u in units], dtype=np.float64)
+    step = (np.where(np.isfinite(cheapest), cheapest, 0.0) * layers).sum(axis=1)
+    pts = space.pts
+    return np.asarray((step + space.decode_constant) * pts.group * pts.pp
+                      / np.maximum(pts.batch, 1))
+
+
+def tie_break(space: Space, c: int) -> Array:
+    """Second objective [D, S]: TTFT under latency, speed under quality and memory; then, and for
+    throughput and cost at once, catalogue order (earlier choices, first decisions first)."""
+    model = space.model
+    decisions = 1 + max((u.decision for u in model.units), default=-1)
+    order = np.arange(len(model.choices), dtype=np.float64)
+    weight = 1.0 + np.arange(decisions, 0, -1) / (decisions + 1.0)
+    catalogue = weight[:, None] * order[None, :]
+    objective = model.question.objective
+    if objective in ("throughput", "cost"):
+        return np.asarray(catalogue)
+    times = space.prefill[c] if objective == "latency" else space.decode[c]
+    seconds = decision_sum(model, times, layer_weights(model))
+    scale = float(seconds.max()) or 1.0
+    return np.asarray(seconds / scale + 1e-9 * catalogue)

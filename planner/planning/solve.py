@@ -1,0 +1,143 @@
+"""The exact solver: HiGHS through highspy, single-threaded, its C-level printing kept off stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.problem import Array, Problem, Solution, objective_of, violation
+
+GAP = 1e-9
+_MAX_REPAIRS = 20
+
+
+@contextlib.contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Send file descriptor 1 to 2 for the duration: HiGHS prints a banner from C."""
+    sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+    except OSError:
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def solve(problem: Problem, *, tie_break: Array | None = None) -> Solution:
+    """Prove the optimum of ``problem``.
+
+    Budgets are checked again in integers; where the solver's tolerance let one slip, its limit is
+    tightened by the excess and the problem solved again. Among equal optima the one with the least
+    ``tie_break`` [D, S] wins.
+    """
+    with stdout_kept():
+        tighten = np.zeros(len(problem.rows))
+        for _ in range(_MAX_REPAIRS):
+            solution = _run(problem, problem.objective, tighten, None)
+            if not solution.found:
+                return solution
+            broken = violation(problem, solution.counts)
+            if broken is None:
+                break
+            tighten[problem.rows.index(broken)] += 1e-9
+        else:
+            return Solution("unproved", solution.counts, solution.value, solution.bound,
+                            solution.gap)
+        if tie_break is not None:
+            second = _run(problem, tie_break, tighten, solution.value - problem.constant)
+            if second.found and violation(problem, second.counts) is None:
+                value = objective_of(problem, second.counts)
+                solution = Solution("optimal", second.counts, value, solution.bound,
+                                    solution.gap)
+        return solution
+
+
+def _run(problem: Problem, objective: Array, tighten: Array, cap: float | None) -> Solution:
+    import highspy
+
+    decisions, choices = np.nonzero(problem.legal)
+    empty = np.zeros(problem.legal.shape, dtype=np.int64)
+    if len(np.unique(decisions)) < problem.legal.shape[0]:
+        return Solution("infeasible", empty, np.inf, np.inf, 0.0)
+    cost = objective[decisions, choices]
+    scale = float(np.abs(cost).max()) or 1.0
+    rows, lower, upper = _matrix(problem, decisions, choices, tighten, cap)
+    model = highspy.HighsLp()
+    model.num_col_ = len(decisions)
+    model.num_row_ = len(upper)
+    model.col_cost_ = cost / scale
+    model.col_lower_ = np.zeros(len(decisions))
+    model.col_upper_ = problem.multiplicity[decisions].astype(np.float64)
+    model.row_lower_ = lower
+    model.row_upper_ = upper
+    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    starts, index, value = rows
+    model.a_matrix_.start_ = starts
+    model.a_matrix_.index_ = index
+    model.a_matrix_.value_ = value
+    model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions)
+    return _optimise(highspy, model, problem, decisions, choices, scale, cap is None)
+
+
+def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.int64],
+            tighten: Array, cap: float | None,
+            ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32], Array], Array, Array]:
+    """Row-wise sparse matrix with each limit scaled to 1, and the row bounds."""
+    index: list[NDArray[np.int64]] = []
+    value: list[Array] = []
+    lower: list[float] = []
+    upper: list[float] = []
+    for d in range(problem.legal.shape[0]):
+        index.append(np.nonzero(decisions == d)[0])
+        value.append(np.ones(len(index[-1])))
+        lower.append(float(problem.multiplicity[d]))
+        upper.append(float(problem.multiplicity[d]))
+    every = np.arange(len(decisions))
+    for row, less in zip(problem.rows, tighten, strict=True):
+        size = abs(row.limit) or 1.0
+        index.append(every)
+        value.append(row.coefficients[decisions, choices] / size)
+        lower.append(-np.inf)
+        upper.append(row.limit / size - less)
+    if cap is not None:
+        size = abs(cap) or 1.0
+        index.append(every)
+        value.append(problem.objective[decisions, choices] / size)
+        lower.append(-np.inf)
+        upper.append(cap / size + 1e-9)
+    starts = np.concatenate([[0], np.cumsum([len(i) for i in index])]).astype(np.int32)
+    matrix = (starts, np.concatenate(index).astype(np.int32), np.concatenate(value))
+    return matrix, np.array(lower), np.array(upper)
+
+
+def _optimise(highspy, model, problem: Problem, decisions: NDArray[np.int64],  # type: ignore[no-untyped-def]
+              choices: NDArray[np.int64], scale: float, primary: bool) -> Solution:
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
+    solver.setOptionValue("random_seed", 0)
+    solver.setOptionValue("mip_rel_gap", GAP)
+    solver.setOptionValue("mip_abs_gap", 1e-12)
+    solver.setOptionValue("mip_feasibility_tolerance", 1e-9)
+    solver.passModel(model)
+    solver.run()
+    counts = np.zeros(problem.legal.shape, dtype=np.int64)
+    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return Solution("infeasible", counts, np.inf, np.inf, 0.0)
+    values = np.array(solver.getSolution().col_value)
+    counts[decisions, choices] = np.rint(values).astype(np.int64)
+    value = objective_of(problem, counts)
+    info = solver.getInfo()
+    bound = min(value, float(info.mip_dual_bound) * scale + problem.constant) if primary else value
+    gap = (value - bound) / abs(value) if value else 0.0
+    return Solution("optimal", counts, value, bound, gap)

@@ -1,0 +1,107 @@
+"""Decision units: module kinds × depth buckets, caches included.
+
+Under a prior the layers of one kind and bucket share one decision. Gate-up and down of the routed
+experts are tied: one fused kernel serves both, in every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from planner.models.spec import ModelSpec
+from planner.placement.modules import (
+    AS_RELEASED_KINDS,
+    PLANNED_KINDS,
+    Module,
+    attention_of,
+    kind_order,
+)
+from planner.quality.prior import bucket_of
+from planner.throughput.attention import cache_kinds
+
+BUCKETS = ("first", "middle", "last")
+TIED_KINDS = {"experts-gate-up": "experts", "experts-down": "experts"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Layers of one kind that are alike and decided together.
+
+    ``row`` indexes the planned modules, the cache kinds or the as-released modules, by ``role``.
+    ``decision`` is shared by tied units; -1 for as-released units, which have no choice.
+    ``layers`` is empty for embedding and head.
+    """
+
+    id: str
+    kind: str
+    role: str
+    row: int
+    bucket: str
+    layers: tuple[int, ...]
+    decision: int
+
+    @property
+    def count(self) -> int:
+        """Layers, at least one."""
+        return max(1, len(self.layers))
+
+
+def split_modules(modules: Sequence[Module]) -> tuple[list[Module], list[Module]]:
+    """(planned, as released) modules, both in reading order."""
+    planned = [m for m in modules if m.kind in PLANNED_KINDS]
+    released = [m for m in modules if m.kind in AS_RELEASED_KINDS]
+    return planned, released
+
+
+def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[Module],
+                ends: int) -> list[Unit]:
+    """All units in reading order, decisions numbered in that order."""
+    drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
+    for row, module in enumerate(planned):
+        drafts += [(module.kind, "module", row, b, layers)
+                   for b, layers in _by_bucket(module.layers, spec.layers, ends)]
+    every = tuple(range(spec.layers))
+    for row, kind in enumerate(cache_kinds(attention_of(spec))):
+        drafts += [(kind, "cache", row, b, layers)
+                   for b, layers in _by_bucket(every, spec.layers, ends)]
+    drafts += [(m.kind, "released", row, "all", m.layers) for row, m in enumerate(released)]
+    drafts.sort(key=lambda d: (kind_order(d[0]), d[4] or (0,)))
+    units, numbers = [], {}
+    for kind, role, row, bucket, layers in drafts:
+        decision = -1
+        if role != "released":
+            key = (TIED_KINDS.get(kind, kind), bucket, layers)
+            decision = numbers.setdefault(key, len(numbers))
+        name = kind if bucket == "all" else f"{kind}.{bucket}"
+        if kind == "norm" and not layers:
+            name = "norm.final"
+        units.append(Unit(name, kind, role, row, bucket, layers, decision))
+    return units
+
+
+def _by_bucket(layers: Sequence[int], total: int, ends: int,
+               ) -> list[tuple[str, tuple[int, ...]]]:
+    found: dict[str, list[int]] = {}
+    for layer in layers:
+        found.setdefault(bucket_of(layer, total, ends), []).append(layer)
+    return [(b, tuple(found[b])) for b in BUCKETS if b in found]
+
+
+def split_by_stage(units: Sequence[Unit], stages: Sequence[int]) -> list[Unit]:
+    """Units cut at pipeline stage borders, so that counts of layers can be decided per stage."""
+    out: list[Unit] = []
+    numbers: dict[tuple[int, int], int] = {}
+    for unit in units:
+        if unit.decision < 0 or not unit.layers:
+            out.append(unit)
+            continue
+        parts: dict[int, list[int]] = {}
+        for layer in unit.layers:
+            parts.setdefault(stages[layer], []).append(layer)
+        for stage, layers in parts.items():
+            decision = numbers.setdefault((unit.decision, stage), len(numbers))
+            name = unit.id if len(parts) == 1 else f"{unit.id}.stage{stage}"
+            out.append(Unit(name, unit.kind, unit.role, unit.row, unit.bucket, tuple(layers),
+                            decision))
+    return out

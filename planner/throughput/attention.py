@@ -1,0 +1,172 @@
+"""Attention cores and the cache they read, by cache layout. Arrays [C, K]: candidates × layouts.
+
+Decode reads the cache once; MLA runs absorbed (latent 576 wide for DeepSeek: 2·(576 + 512) FLOP a
+head and token). Prefill is causal: half of S² pairs. A sparse indexer bounds the tokens attended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.formats.kv import entry_bytes, indexer_bytes, kv_layout, latent_bytes
+from planner.formats.spec import KvLayout
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import Attention
+from planner.throughput.points import Phase, Points
+from planner.throughput.roofline import Parts, operator
+
+Array = NDArray[np.float64]
+
+NARROW_CACHE_FRACTION = 0.8
+"""Bandwidth that decode kernels keep when they convert an 8- or 4-bit cache, relative to a BF16
+cache: medians .46–.75 against .73–.83 of peak on Hopper and B200 (aiconfigurator-core 0.12.0)."""
+HEADS_PER_PASS = 64
+"""Query heads that share one conversion of a latent cache row (one m64 matrix instruction)."""
+
+
+def cache_kinds(attention: Attention) -> tuple[str, ...]:
+    """Cache units of a layer: kv-latent for MLA, kv-k and kv-v otherwise."""
+    return ("kv-latent",) if attention.kind == "mla" else ("kv-k", "kv-v")
+
+
+def token_bytes(attention: Attention, layout: KvLayout, kind: str) -> int:
+    """Cache bytes of one token, layer and KV head (MLA: of one token and layer)."""
+    if kind == "kv-latent":
+        return latent_bytes(layout, attention.kv_lora_rank, attention.rope_dim)
+    return entry_bytes(layout, width=attention.head_dim, kind=kind)
+
+
+def indexer_token_bytes(attention: Attention, *, fp8: bool) -> int:
+    """Bytes a token and layer of a sparse-attention indexer's key record; 0 without one."""
+    if not attention.indexer_topk:
+        return 0
+    return indexer_bytes(not fp8, attention.indexer_dim)
+
+
+def local_kv_heads(attention: Attention, tp: Array) -> Array:
+    """Key/value heads on one rank: divided over tp, copied where tp exceeds them; MLA 1."""
+    if attention.kind == "mla":
+        return np.ones_like(tp)
+    return np.maximum(attention.kv_heads / tp, 1.0)
+
+
+def _conversion(device: DeviceProfile, layouts: Sequence[KvLayout]) -> tuple[Array, Array]:
+    """(elements/s or inf, bandwidth factor) by layout."""
+    rate, factor = [], []
+    for layout in layouts:
+        narrow = layout.compute != ""
+        known = device.conversion.get(layout.compute) if narrow else None
+        rate.append(known.value if known is not None else np.inf)
+        factor.append(NARROW_CACHE_FRACTION if narrow else 1.0)
+    return np.array(rate), np.array(factor)
+
+
+def decode_parts(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
+                 pts: Points, phase: Phase) -> Parts:
+    """One layer of one cache unit in a decode step, Parts [C, K].
+
+    Keys and values of one layer run in one kernel: each of kv-k and kv-v carries half its floor.
+    """
+    records = [kv_layout(name) for name in layouts]
+    reached = device.achieved["attention-decode"]
+    heavy = device.achieved["attention-prefill"]
+    rate = device.rate("bf16")
+    assert rate is not None
+    attended = min(phase.kv_len, attention.indexer_topk or phase.kv_len)
+    heads = attention.heads / pts.tp
+    entries = phase.sequences * attended
+    size = np.array([token_bytes(attention, r, kind) for r in records], dtype=np.float64)
+    local = local_kv_heads(attention, pts.tp)
+    width = attention.kv_lora_rank if kind == "kv-latent" else attention.head_dim
+    per_head = _flop_per_head(attention, kind)
+    conversion, factor = _conversion(device, records)
+    passes = np.ceil(heads / HEADS_PER_PASS) if kind == "kv-latent" else np.ones_like(heads)
+    return operator(
+        flop=(entries * heads * per_head)[:, None],
+        moved_bytes=(entries * local)[:, None] * size,
+        converted=(entries * local * width * passes)[:, None] * np.ones(len(records)),
+        launch=np.asarray(reached.floor_seconds.value * (1.0 if kind == "kv-latent" else 0.5)),
+        peak=np.asarray(rate.dense.value),
+        compute_fraction=np.asarray(heavy.compute_fraction.value),
+        bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=reached.bandwidth_fraction.value * factor,
+        conversion_rate=conversion)
+
+
+def _flop_per_head(attention: Attention, kind: str) -> float:
+    """FLOP of one query head against one cached token, for one cache unit."""
+    if kind == "kv-latent":
+        return 2.0 * (2 * attention.kv_lora_rank + attention.rope_dim)
+    return 2.0 * attention.head_dim
+
+
+def prefill_parts(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
+                  pts: Points, phase: Phase) -> Parts:
+    """One layer of one cache unit while a prompt is read, Parts [C, K].
+
+    MLA expands the latent to heads (dense prefill), or runs absorbed where an indexer selects
+    tokens. The cache is written once.
+    """
+    reached = device.achieved["attention-prefill"]
+    rate = device.rate("bf16")
+    assert rate is not None
+    heads = attention.heads / pts.tp
+    size = np.array([token_bytes(attention, kv_layout(n), kind) for n in layouts],
+                    dtype=np.float64)
+    local = local_kv_heads(attention, pts.tp)
+    flop = heads * causal_pairs(phase.kv_len, attention.indexer_topk) \
+        * _prefill_flop(attention, kind)
+    share = 1.0 if kind == "kv-latent" else 0.5
+    return operator(
+        flop=flop[:, None], moved_bytes=(phase.kv_len * local)[:, None] * size,
+        converted=np.zeros(1), launch=np.asarray(reached.floor_seconds.value * share
+                                                 * phase.passes),
+        peak=np.asarray(rate.dense.value),
+        compute_fraction=np.asarray(reached.compute_fraction.value),
+        bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
+        conversion_rate=np.asarray(np.inf))
+
+
+def causal_pairs(length: float, limit: int) -> float:
+    """(query, key) pairs of a causal prompt; each query attends at most ``limit`` keys (0: all)."""
+    if not limit or length <= limit:
+        return length * (length + 1) / 2
+    return limit * (limit + 1) / 2 + (length - limit) * limit
+
+
+def _prefill_flop(attention: Attention, kind: str) -> float:
+    if kind != "kv-latent":
+        return 2.0 * attention.head_dim
+    if attention.indexer_topk:
+        return _flop_per_head(attention, kind)
+    return 2.0 * (attention.nope_dim + attention.rope_dim + attention.value_dim)
+
+
+def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+    """Scoring the past with a sparse-attention indexer, one layer, Parts [C, 1].
+
+    Every query scores every earlier token with ``indexer_heads`` heads (replicated over tp).
+    """
+    decode = device.achieved["attention-decode"]
+    heavy = device.achieved["attention-prefill"]
+    fp8 = device.rate("fp8")
+    rate = fp8 or device.rate("bf16")
+    assert rate is not None
+    prefill = phase.name == "prefill"
+    pairs = causal_pairs(phase.kv_len, 0) * np.ones(len(pts)) if prefill \
+        else phase.sequences * phase.kv_len
+    size = indexer_token_bytes(attention, fp8=fp8 is not None)
+    read = phase.kv_len * phase.passes * np.ones(len(pts)) if prefill else pairs
+    return operator(
+        flop=(pairs * 2.0 * attention.indexer_heads * attention.indexer_dim)[:, None],
+        moved_bytes=(read * size)[:, None], converted=np.zeros(1),
+        launch=np.asarray(2 * decode.floor_seconds.value * phase.passes),
+        peak=np.asarray(rate.dense.value),
+        compute_fraction=np.asarray(heavy.compute_fraction.value),
+        bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=np.asarray(decode.bandwidth_fraction.value),
+        conversion_rate=np.asarray(np.inf))

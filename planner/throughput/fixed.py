@@ -1,0 +1,118 @@
+"""Operators that no scheme changes: embedding, norms and elementwise kernels, router, head.
+
+Arrays [C, 1]. Bytes follow the unfused kernels that engines run between the GEMMs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.placement.modules import Module
+from planner.throughput.collectives import gather, point_to_point
+from planner.throughput.linear import Machine
+from planner.throughput.points import Phase, Points
+from planner.throughput.roofline import Parts, operator, zeros
+
+Array = NDArray[np.float64]
+NORM_KERNELS = 4
+"""Elementwise kernels of a layer: two norms (each fused with its residual), rotary embedding with
+the cache write, gated activation."""
+NORM_BYTES_PER_FEATURE = 16
+"""Two norms × (residual in, residual out, input, output) × 2 B (BF16)."""
+GATE_BYTES_PER_FEATURE = 6
+"""Gate and up in, product out, 2 B each."""
+SAMPLING_PASSES = 3
+"""Passes over the FP32 logits: temperature, softmax statistics, choice."""
+
+
+def elementwise(device: DeviceProfile, moved: Array, kernels: float) -> Parts:
+    """``kernels`` launches that move ``moved`` bytes [C] in all."""
+    reached = device.achieved["elementwise"]
+    return operator(
+        flop=np.zeros((len(moved), 1)), moved_bytes=moved[:, None], converted=np.zeros(1),
+        launch=np.asarray(reached.floor_seconds.value * kernels), peak=np.asarray(1.0),
+        compute_fraction=np.asarray(1.0), bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
+        conversion_rate=np.asarray(np.inf))
+
+
+def norm_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+    """Norms, rotary embedding and activation of one average layer."""
+    experts = spec.experts
+    moe_layers = len(experts.layers) if experts else 0
+    width = 0.0
+    if experts:
+        routed = experts.width * experts.per_token + experts.shared_width
+        width += routed * moe_layers / spec.layers
+    width += spec.dense_width * (spec.layers - moe_layers) / spec.layers
+    moved = phase.tokens * (NORM_BYTES_PER_FEATURE * spec.hidden_size
+                            + GATE_BYTES_PER_FEATURE * width / pts.group)
+    return elementwise(device, moved, NORM_KERNELS).scaled(phase.passes)
+
+
+def embedding_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+    """One gather of rows, and the pipeline hops of the step (pp − 1 sends of the residual)."""
+    row = phase.tokens * spec.hidden_size * 2.0
+    return elementwise(device, 2 * row, 1).scaled(phase.passes)
+
+
+def pipeline_seconds(spec: ModelSpec, machine: Machine, pts: Points, phase: Phase) -> Array:
+    """Sends between pipeline stages in one step [C]."""
+    message = phase.tokens * spec.hidden_size * 2.0
+    hop = point_to_point(machine.net, pts.group * pts.pp, message)
+    return np.where(pts.pp > 1, (pts.pp - 1) * hop, 0.0) * phase.passes
+
+
+def plain_gemm(device: DeviceProfile, rows: Array, outputs: Array, inputs: float,
+               weight_bytes: Array) -> Parts:
+    """A BF16 GEMM of ``rows`` × ``inputs`` by ``outputs``; all [C] → Parts [C, 1]."""
+    reached = device.achieved["bf16"]
+    rate = device.rate("bf16")
+    assert rate is not None
+    moved = weight_bytes + 2.0 * rows * inputs + 2.0 * rows * outputs
+    return operator(
+        flop=(2.0 * rows * outputs * inputs)[:, None], moved_bytes=moved[:, None],
+        converted=np.zeros(1), launch=np.asarray(reached.floor_seconds.value),
+        peak=np.asarray(rate.dense.value),
+        compute_fraction=np.asarray(reached.compute_fraction.value),
+        bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
+        conversion_rate=np.asarray(np.inf))
+
+
+def router_parts(module: Module, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+    """Router GEMM (BF16) and the top-k kernel of one layer."""
+    outputs, inputs = module.gemms[0].members[0]
+    n = np.full(len(pts), float(outputs))
+    gemm = plain_gemm(device, phase.tokens, n, float(inputs),
+                      np.full(len(pts), 2.0 * outputs * inputs))
+    top_k = elementwise(device, phase.tokens * outputs * 4.0, 1)
+    return gemm.plus(top_k).scaled(phase.passes)
+
+
+def head_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
+               phase: Phase) -> Parts:
+    """Output projection (BF16) and sampling over the vocabulary shard."""
+    outputs = spec.vocab_size / pts.tp
+    rows = phase.logit_rows * phase.passes
+    gemm = plain_gemm(device, rows, outputs, float(spec.hidden_size),
+                      2.0 * outputs * spec.hidden_size)
+    sampling = elementwise(device, rows * outputs * 4.0 * SAMPLING_PASSES, SAMPLING_PASSES)
+    both = gemm.plus(sampling)
+    logits = rows * spec.vocab_size * 4.0
+    collect = gather(machine.net, pts.tp, pts.tp, logits)[:, None]
+    return both.plus(_communication(collect))
+
+
+def _communication(seconds: Array) -> Parts:
+    blank = zeros(seconds.shape)
+    return Parts(blank.compute, blank.memory, blank.launch, seconds, blank.conversion)
+
+
+def with_communication(parts: Parts, seconds: Array) -> Parts:
+    """``parts`` followed by a collective of ``seconds`` (broadcast)."""
+    shape = np.broadcast_shapes(parts.total().shape, np.shape(seconds))
+    return parts.plus(_communication(np.broadcast_to(seconds, shape)))

@@ -1,0 +1,130 @@
+"""What a device runs each scheme on: unit peak, achieved fractions, floor, conversion, or why not.
+
+A scheme is executed natively (the unit multiplies its formats), weight-only (weights converted to
+the compute format on the way) or, on a CPU, by conversion in software. Anything else is refused
+with the reason; nothing falls back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from planner.errors import UnsupportedError
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.sizes import bits_per_element
+from planner.formats.spec import Scheme, TensorFormat
+from planner.hardware.profile import Achieved, DeviceProfile
+
+MOE_CLASS = {
+    "fp32": "moe-bf16", "bf16": "moe-bf16", "fp16": "moe-bf16", "fp8-tensor": "moe-fp8",
+    "fp8-block": "moe-fp8", "mxfp8": "moe-fp8", "int8": "moe-int8", "w8a16": "moe-w8a16",
+    "w4a16": "moe-w4a16", "nvfp4": "moe-nvfp4", "mxfp4": "moe-nvfp4",
+}
+WEIGHT_ONLY_CLASS = {8: "w8a16", 4: "w4a16"}
+_CONVERSION_KEY = {"e4m3fn": "fp8", "e5m2": "fp8", "int8": "int8", "int4": "int4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """How one scheme runs on one device.
+
+    ``peak_flop_per_s`` is the dense peak of the compute format; fractions and floors are those of
+    the kernel class. ``conversion_elements_per_s`` is inf where nothing is converted.
+    ``activation_bytes`` are bytes an activation element, scales included. ``path`` says native,
+    weight-only or software.
+    """
+
+    scheme: str
+    path: str
+    unit: str
+    peak_flop_per_s: float
+    compute_fraction: float
+    bandwidth_fraction: float
+    floor_seconds: float
+    conversion_elements_per_s: float
+    activation_bytes: float
+    kinds: tuple[str, ...]
+
+
+def conversion_key(fmt: TensorFormat) -> str:
+    """The key of a device's ``conversion`` table for weights stored in ``fmt``."""
+    if fmt.element == "e2m1" and fmt.scale is not None:
+        return "nvfp4" if fmt.scale.tensor_scale else "mxfp4"
+    return _CONVERSION_KEY.get(fmt.element, fmt.element)
+
+
+def refusal(device: DeviceProfile, scheme: Scheme) -> str:
+    """Why ``device`` cannot execute ``scheme``; empty if it can."""
+    if scheme.path == "storage":
+        return f"{scheme.id} is a storage format; no execution path is modelled for it"
+    if scheme.path == "native" and device.rate(scheme.compute) is None \
+            and not _software(device, scheme):
+        return device.why_not(scheme.compute)
+    if scheme.path == "weight-only":
+        if device.rate(scheme.compute) is None:
+            return device.why_not(scheme.compute)
+        key = conversion_key(scheme.weight)
+        if key not in device.conversion:
+            return f"{device.id} has no conversion rate for {key} weights"
+    missing = [c for c in _classes(device, scheme) if c not in device.achieved]
+    if missing:
+        return f"{device.id} states no achieved fractions for kernel class {missing[0]}"
+    return ""
+
+
+def _software(device: DeviceProfile, scheme: Scheme) -> bool:
+    """FP8 on a CPU: both operands are widened to BF16 by vector code before the matrix unit."""
+    return (device.kind == "cpu" and scheme.compute == "fp8"
+            and "fp8" in device.conversion and device.rate("bf16") is not None)
+
+
+def _class(device: DeviceProfile, scheme: Scheme) -> str:
+    if scheme.path == "native" and device.rate(scheme.compute) is None:
+        return WEIGHT_ONLY_CLASS[8]
+    return scheme.kernel
+
+
+def _classes(device: DeviceProfile, scheme: Scheme) -> tuple[str, str]:
+    dense = _class(device, scheme)
+    return dense, MOE_CLASS[dense]
+
+
+def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> Kernel:
+    """The kernel of a scheme on a device, for dense GEMMs or for grouped expert GEMMs.
+
+    Raises:
+        UnsupportedError: the device cannot execute the scheme; the message gives the reason.
+    """
+    scheme = scheme_by_id(scheme_id)
+    why = refusal(device, scheme)
+    if why:
+        raise UnsupportedError(f"scheme {scheme.id!r} on {device.id}: {why}",
+                               hint="see `plan devices` for the formats each device multiplies")
+    software = scheme.path == "native" and device.rate(scheme.compute) is None
+    rate = device.rate("bf16" if software else scheme.compute)
+    assert rate is not None
+    dense, grouped = _classes(device, scheme)
+    reached: Achieved = device.achieved[grouped if experts else dense]
+    converts = software or scheme.path == "weight-only"
+    conversion = device.conversion[conversion_key(scheme.weight)].value if converts \
+        else float("inf")
+    used = {rate.dense.kind, reached.compute_fraction.kind, reached.bandwidth_fraction.kind}
+    return Kernel(
+        scheme=scheme.id, path="software" if software else scheme.path, unit=rate.unit,
+        peak_flop_per_s=rate.dense.value, compute_fraction=reached.compute_fraction.value,
+        bandwidth_fraction=reached.bandwidth_fraction.value,
+        floor_seconds=reached.floor_seconds.value, conversion_elements_per_s=conversion,
+        activation_bytes=bits_per_element(scheme.activation) / 8, kinds=tuple(sorted(used)))
+
+
+def legal_schemes(device: DeviceProfile, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Split ``wanted`` into the executable schemes and {scheme: reason} for the others."""
+    legal, refused = [], {}
+    for name in wanted:
+        why = refusal(device, scheme_by_id(name))
+        if why:
+            refused[name] = why
+        else:
+            legal.append(name)
+    return legal, refused

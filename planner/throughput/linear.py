@@ -1,0 +1,162 @@
+"""Weight GEMMs, dense and grouped by expert, under every scheme at once.
+
+Arrays are [C, S]: candidates × schemes. A weight is read once a pass; of the experts, those that
+the tokens touch: (E/ep)·(1 − (1 − k/E)^T) of a rank's E/ep (balanced routing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import Experts
+from planner.placement.modules import EXPERT_KINDS, Module
+from planner.throughput.collectives import Fabric, all_reduce, dispatch, gather
+from planner.throughput.kernels import Kernel, kernel
+from planner.throughput.points import Phase, Points
+from planner.throughput.roofline import Parts, operator
+
+Array = NDArray[np.float64]
+BF16_BYTES = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelArrays:
+    """Kernels of S schemes as arrays [S]."""
+
+    schemes: tuple[str, ...]
+    peak: Array
+    compute_fraction: Array
+    bandwidth_fraction: Array
+    floor: Array
+    conversion: Array
+    activation_bytes: Array
+
+
+def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool) -> KernelArrays:
+    """Kernel figures of ``schemes``; raises UnsupportedError for one that the device cannot run."""
+    found: list[Kernel] = [kernel(device, s, experts=experts) for s in schemes]
+
+    def column(name: str) -> Array:
+        return np.array([getattr(k, name) for k in found], dtype=np.float64)
+
+    return KernelArrays(
+        schemes=tuple(schemes), peak=column("peak_flop_per_s"),
+        compute_fraction=column("compute_fraction"),
+        bandwidth_fraction=column("bandwidth_fraction"), floor=column("floor_seconds"),
+        conversion=column("conversion_elements_per_s"),
+        activation_bytes=column("activation_bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A device as the operators see it, for a fixed list of schemes."""
+
+    bandwidth: float
+    dense: KernelArrays
+    grouped: KernelArrays | None
+    net: Fabric
+
+
+def _shards(module: Module, pts: Points, kv_heads: int) -> list[tuple[Array, Array, Array]]:
+    """Per GEMM: (outputs, inputs, elements) of one rank, arrays [C]."""
+    width = pts.moe_tp if module.kind in EXPERT_KINDS else pts.tp
+    out = []
+    for gemm in module.gemms:
+        outputs = np.zeros(len(pts))
+        inputs = np.full(len(pts), float(gemm.inputs))
+        for (rows, _), is_kv in zip(gemm.members, gemm.key_value, strict=True):
+            if gemm.shard in ("column", "vocab"):
+                parts = np.minimum(width, kv_heads) if is_kv and kv_heads else width
+                outputs = outputs + rows / parts
+            else:
+                outputs = outputs + rows
+        if gemm.shard == "row":
+            inputs = inputs / width
+        out.append((outputs, inputs, outputs * inputs))
+    return out
+
+
+def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase, kv_heads: int,
+                weight_bytes: Array) -> Parts:
+    """One layer of a dense module. ``weight_bytes`` [C, S] of a rank; returns Parts [C, S]."""
+    kern = machine.dense
+    m = phase.tokens[:, None]
+    flop = np.zeros((len(pts), 1))
+    elements = np.zeros((len(pts), 1))
+    moved = weight_bytes.astype(np.float64)
+    for outputs, inputs, size in _shards(module, pts, kv_heads):
+        flop = flop + 2 * m * size[:, None]
+        elements = elements + size[:, None]
+        moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
+                             * outputs[:, None])
+    return operator(
+        flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * len(module.gemms),
+        peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
+        bandwidth_fraction=kern.bandwidth_fraction,
+        conversion_rate=kern.conversion).scaled(phase.passes)
+
+
+def distinct_local(experts: Experts, pts: Points, phase: Phase) -> Array:
+    """Expected distinct experts that one rank reads in one pass [C]."""
+    missed = (1.0 - experts.per_token / experts.count) ** phase.pooled
+    return experts.count / pts.ep * (1.0 - missed)
+
+
+def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points, phase: Phase,
+                 weight_bytes: Array) -> Parts:
+    """One layer of routed experts on one rank; ``weight_bytes`` [C, S] of all its experts.
+
+    Gate-up and down are one fused kernel: each carries half of its floor.
+    """
+    kern = machine.grouped
+    assert kern is not None
+    touched = distinct_local(experts, pts, phase)[:, None]
+    share = touched / (experts.count / pts.ep)[:, None]
+    pairs = (phase.pooled * experts.per_token / pts.ep)[:, None]
+    flop = np.zeros((len(pts), 1))
+    elements = np.zeros((len(pts), 1))
+    moved = weight_bytes * share
+    for outputs, inputs, size in _shards(module, pts, 0):
+        flop = flop + 2 * pairs * size[:, None]
+        elements = elements + touched * size[:, None]
+        moved = moved + pairs * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
+                                 * outputs[:, None])
+    return operator(
+        flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * 0.5,
+        peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
+        bandwidth_fraction=kern.bandwidth_fraction,
+        conversion_rate=kern.conversion).scaled(phase.passes)
+
+
+def communication(kind: str, hidden: int, experts: Experts | None, machine: Machine, pts: Points,
+                  phase: Phase, activation_bytes: Array) -> Array:
+    """Seconds of the collective that follows (or feeds) one layer of ``kind``, [C, S] or [C, 1].
+
+    dp = 1: one all-reduce over tp after attention and one after the MLP or the experts. dp > 1:
+    experts exchange tokens (dispatch in the activation format, combine in BF16) at ep > 1, or
+    gather and scatter all tokens at ep = 1; dense modules still reduce over tp.
+    """
+    net = machine.net
+    rows = phase.tokens * hidden * BF16_BYTES
+    reduce_tp = all_reduce(net, pts.tp, pts.tp, rows)[:, None] * phase.passes
+    if kind in ("attention-out", "mlp-down"):
+        return reduce_tp
+    spread = (pts.dp > 1)[:, None]
+    if kind == "shared-down":
+        return np.where(spread, reduce_tp, 0.0)
+    if kind not in EXPERT_KINDS or experts is None:
+        return np.zeros((len(pts), 1))
+    sent = (phase.tokens / pts.tp * experts.per_token * hidden)[:, None]
+    wide = (pts.ep > 1)[:, None]
+    pooled = phase.pooled * hidden * BF16_BYTES
+    all_tokens = gather(net, pts.group, pts.group, pooled)[:, None]
+    if kind == "experts-gate-up":
+        routed = dispatch(net, pts.ep[:, None], pts.group[:, None], sent * activation_bytes)
+        return np.where(spread, np.where(wide, routed, all_tokens), 0.0) * phase.passes
+    combined = dispatch(net, pts.ep[:, None], pts.group[:, None], sent * BF16_BYTES)
+    return np.where(spread, np.where(wide, combined, all_tokens) * phase.passes, reduce_tp)

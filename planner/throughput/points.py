@@ -1,0 +1,96 @@
+"""The candidates of a search as arrays: layouts × sequences per rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.placement.layout import Layout
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """C candidates. ``layout`` indexes the layout list; the other fields are float arrays [C].
+
+    ``slot`` = sequences of one attention rank in one pipeline micro-batch, so that
+    batch = slot · dp · pp.
+    """
+
+    layout: Int
+    tp: Array
+    dp: Array
+    pp: Array
+    ep: Array
+    slot: Array
+
+    @property
+    def batch(self) -> Int:
+        """Sequences decoded together in one replica [C]."""
+        return np.asarray(np.rint(self.slot * self.dp * self.pp), dtype=np.int64)
+
+    @property
+    def group(self) -> Array:
+        """Ranks of one pipeline stage: tp·dp [C]."""
+        return self.tp * self.dp
+
+    @property
+    def moe_tp(self) -> Array:
+        return self.group / self.ep
+
+    def __len__(self) -> int:
+        return len(self.layout)
+
+    def take(self, index: Int) -> Points:
+        """The candidates at ``index``."""
+        return Points(self.layout[index], self.tp[index], self.dp[index], self.pp[index],
+                      self.ep[index], self.slot[index])
+
+
+def points(layouts: Sequence[Layout], pairs: Sequence[tuple[int, int]]) -> Points:
+    """Candidates from (layout index, slot) pairs."""
+    index = np.array([p[0] for p in pairs], dtype=np.int64)
+
+    def column(name: str) -> Array:
+        values = np.array([getattr(la, name) for la in layouts], dtype=np.float64)
+        return values[index]
+
+    return Points(layout=index, tp=column("tp"), dp=column("dp"), pp=column("pp"),
+                  ep=column("ep"), slot=np.array([p[1] for p in pairs], dtype=np.float64))
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One forward pass. ``tokens`` per attention rank, ``pooled`` in the expert group, [C].
+
+    ``passes`` chunks of that size are run (prefill); ``sequences`` per rank; ``kv_len`` tokens
+    attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank.
+    """
+
+    name: str
+    tokens: Array
+    pooled: Array
+    passes: float
+    sequences: Array
+    kv_len: float
+    logit_rows: Array
+
+
+def decode_phase(pts: Points, kv_len: float) -> Phase:
+    """One token for every sequence of a micro-batch."""
+    return Phase("decode", tokens=pts.slot, pooled=pts.slot * pts.dp, passes=1.0,
+                 sequences=pts.slot, kv_len=kv_len, logit_rows=pts.slot)
+
+
+def prefill_phase(pts: Points, isl: int, chunk: int) -> Phase:
+    """The prompt of one request on one attention rank, in chunks of at most ``chunk`` tokens."""
+    passes = float(-(-isl // chunk))
+    one = np.ones(len(pts))
+    tokens = one * (isl / passes)
+    return Phase("prefill", tokens=tokens, pooled=tokens, passes=passes, sequences=one,
+                 kv_len=float(isl), logit_rows=one / passes)
