@@ -1,0 +1,68 @@
+# Two commands are enough: `make demo` runs the main job, `make test` runs every test.
+# Both need git, make and Python >= 3.11, and keep everything they install in .venv.
+# Another interpreter: make PYTHON=/path/to/python3.12 test
+
+STARTED := $(shell date +%s)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint exhaustive tables bench clean distclean
+
+help:
+	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
+	@echo "make test        every check and every test, in phases"
+	@echo "make lint        ruff, mypy and the import contract"
+	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
+	@echo "make tables      rebuild the error tables of the number formats"
+	@echo "make bench       start-up times"
+	@echo "make clean       remove build results and caches (distclean: .venv as well)"
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/plan deepseek-v3 h100-sxm --context 131072
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python .ci/phases.py --started $(STARTED)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+exhaustive: $(VENV)/.installed-dev
+	$(PIP) -e '.[dev,oracle]'
+	$(BIN)/pytest -r fEsxX --hypothesis-profile=exhaustive
+
+tables: $(VENV)/.installed-dev
+	$(BIN)/python -m planner.quality.error_tables
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/startup.py
+
+clean:
+	rm -rf out dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache
+	find planner tests benchmarks .ci -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
+# The environment is made again only when its interpreter no longer runs, and packages are installed
+# again only when pyproject.toml is newer than the stamp.
+$(VENV)/.installed-demo: pyproject.toml
+	@set -e; \
+	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	  python=$$(sh .ci/find-python); \
+	  echo "making $(VENV) with $$python"; \
+	  "$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "installing precision-planner into $(VENV)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-demo
+	@echo "installing the test tools into $(VENV)"
+	@$(PIP) -e '.[dev]'
+	@touch $@

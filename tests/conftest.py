@@ -1,0 +1,23 @@
+"""What all tests share: the phase that a folder belongs to, and how random examples are drawn."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+HERE = Path(__file__).resolve().parent
+PHASE_FOLDERS = ("numerics", "notebooks", "packaging")
+
+# Deadlines are off because a busy machine must not fail a correct test. The default profile draws
+# the same examples in every run; `make exhaustive` draws many new ones.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("exhaustive", deadline=None, derandomize=False, max_examples=2000)
+settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of a phase's folder, so that `-m numerics` selects tests/numerics."""
+    for item in items:
+        folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+        if folder in PHASE_FOLDERS:
+            item.add_marker(folder)
