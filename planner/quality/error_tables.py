@@ -1,0 +1,247 @@
+"""Relative output error of every scheme and cache layout, emulated on synthetic tensors.
+
+``python -m planner.quality.error_tables`` rewrites data/relative_error.json. For a linear layer
+with reference weights W (as released) and inputs X (BF16):
+
+    e = ‖X̂·Ŵᵀ - X·Wᵀ‖² / ‖X·Wᵀ‖²
+
+Ŵ is W itself where the scheme stores the released values and scales, otherwise W re-quantised. For
+a cache of BF16 values, e is the same ratio of the attention output with only keys, only values, or
+the latent quantised. Products are float64, so that e holds conversion error alone; differences are
+formed before the products, so that nothing cancels. Figures are rounded to six digits, far above
+what the order of sums may change from machine to machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.errors import InputError
+from planner.formats.elements import element
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import SCHEMES, scheme
+from planner.formats.spec import KvLayout, Scheme, TensorFormat
+from planner.numerics import error as compare
+from planner.numerics import quantize
+from planner.quality import synthetic
+from planner.quality.synthetic import CACHE, LINEAR_KINDS, Array
+
+SEED = 20261124
+VERSION = 1
+REFERENCES = ("bf16", "fp8-block", "fp8-block-ue8m0")
+# Their encoders are searches, so that no value-exact emulation exists.
+NOT_EMULATED = ("ggml-q4_k", "ggml-q6_k")
+PATH = Path(__file__).resolve().parent / "data" / "relative_error.json"
+
+METHOD = (
+    "Relative output error power of value-exact quantisation on seeded synthetic tensors "
+    "(planner/quality/synthetic.py). weight_error and activation_error quantise one side only. "
+    "overflow and flushed are shares of weights plus activations; flushed counts non-zero values "
+    "that a float format of 8 or more bits turns to zero (in integers and narrower floats zero is "
+    "an ordinary level, its error is in e). Cache layouts: attention output, one part quantised."
+)
+
+FloatArray = npt.NDArray[np.float32]
+Table = dict[str, dict[str, dict[str, float]]]
+
+
+def emulated_schemes() -> tuple[str, ...]:
+    """The schemes in the table, in catalogue order."""
+    return tuple(s for s in SCHEMES if s not in NOT_EMULATED)
+
+
+def six(value: float) -> float:
+    """Rounded to six significant digits.
+
+    Raises InputError for a value that is not finite: a table holds none.
+    """
+    if not np.isfinite(value):
+        raise InputError(f"an error of {value} cannot be tabulated")
+    return float(f"{value:.5e}")
+
+
+def build_tables(seed: int) -> dict[str, Any]:
+    """All tables for ``seed``: error[reference][kind][scheme] and its parts, cache_error[kind]."""
+    names = ("error", "weight_error", "activation_error", "overflow", "flushed")
+    tables: dict[str, Table] = {n: {r: {} for r in REFERENCES} for n in names}
+    for kind in LINEAR_KINDS:
+        layer = _Layer(kind, seed)
+        for reference in REFERENCES:
+            rows = {s: layer.row(reference, scheme(s)) for s in emulated_schemes()}
+            for name in names:
+                tables[name][reference][kind] = {s: six(rows[s][name]) for s in rows}
+    return {
+        "seed": seed,
+        "version": VERSION,
+        "method": METHOD,
+        "shapes": {k: [synthetic.TOKENS, s.inputs, s.outputs] for k, s in LINEAR_KINDS.items()},
+        "kurtosis": {k: six(_kurtosis(synthetic.activations(k, seed))) for k in LINEAR_KINDS},
+        "cache_error": _cache_tables(seed),
+        **tables,
+    }
+
+
+class _Layer:
+    """One kind's tensors; quantised weights and inputs are kept for the schemes that share them."""
+
+    def __init__(self, kind: str, seed: int) -> None:
+        self.x = quantize(synthetic.activations(kind, seed), "bf16").dequantize()
+        master = quantize(synthetic.weights(kind, seed), "bf16").dequantize()
+        self._reference = {r: quantize(master, r).dequantize() for r in REFERENCES}
+        self._exact = {r: _product(self.x, w) for r, w in self._reference.items()}
+        self._weights = cache(self._quantised_weights)
+        self._inputs = cache(self._quantised_inputs)
+
+    def _quantised_weights(self, reference: str, fmt: TensorFormat) -> FloatArray:
+        w = self._reference[reference]
+        return w if stores_exactly(reference, fmt) else quantize(w, fmt).dequantize()
+
+    def _quantised_inputs(self, fmt: TensorFormat, id: str) -> FloatArray:
+        return quantize(self.x, id, role="activation").dequantize()
+
+    def row(self, reference: str, s: Scheme) -> dict[str, float]:
+        """Errors and range failures of one scheme."""
+        w, exact = self._reference[reference], self._exact[reference]
+        w_hat = self._weights(reference, s.weight)
+        x_hat = self._inputs(s.activation, _activation_owner(s))
+        sides = ((w, w_hat, s.weight), (self.x, x_hat, s.activation))
+        ranges = [_range_failures(a, b, fmt) for a, b, fmt in sides]
+        count, power = w.size + self.x.size, float(np.sum(exact * exact))
+        from_weights = _product(self.x, _difference(w_hat, w))
+        change = _difference(x_hat, self.x)
+        both = _product(change, w_hat) + from_weights
+        return {
+            "error": float(np.sum(both**2)) / power,
+            "weight_error": float(np.sum(from_weights**2)) / power,
+            "activation_error": float(np.sum(_product(change, w) ** 2)) / power,
+            "overflow": sum(r[0] for r in ranges) / count,
+            "flushed": sum(r[1] for r in ranges) / count,
+        }
+
+
+def stores_exactly(reference: str, fmt: TensorFormat) -> bool:
+    """Whether ``fmt`` holds the weights of a checkpoint released as ``reference`` unchanged.
+
+    True for the same elements and blocks with scales that the format can represent (FP32 holds
+    every power of two), and for FP32, which holds everything.
+    """
+    released = scheme(reference).weight
+    if fmt == released or fmt.element == "fp32":
+        return True
+    if fmt.scale is None or released.scale is None or fmt.element != released.element:
+        return False
+    a, b = fmt.scale, released.scale
+    same_blocks = (a.block_rows, a.block_columns) == (b.block_rows, b.block_columns)
+    return same_blocks and a.format == "fp32" and b.format == "e8m0"
+
+
+def _activation_owner(s: Scheme) -> str:
+    """One scheme id per way to quantise activations, so that equal ways share a result."""
+    return next(o.id for o in SCHEMES.values()
+                if o.activation == s.activation
+                and o.id.startswith("fp8-block") == s.id.startswith("fp8-block"))  # fmt: skip
+
+
+def _product(x: FloatArray | Array, w: FloatArray | Array) -> Array:
+    return x.astype(np.float64, copy=False) @ w.astype(np.float64, copy=False).T
+
+
+def _difference(a: FloatArray, b: FloatArray) -> Array:
+    return a.astype(np.float64) - b
+
+
+def _range_failures(a: FloatArray, b: FloatArray, fmt: TensorFormat) -> tuple[int, int]:
+    """(overflowed, flushed) elements of one side."""
+    stats, target = compare(a, b), element(fmt.element)
+    counts_zeros = target.kind == "float" and target.bits >= 8
+    return stats.overflowed, stats.flushed if counts_zeros else 0
+
+
+def _kurtosis(x: FloatArray) -> float:
+    squares = x.astype(np.float64) ** 2
+    return float((squares * squares).mean() / squares.mean() ** 2)
+
+
+def _cache_tables(seed: int) -> dict[str, dict[str, float]]:
+    k, v = _as_bf16(synthetic.keys(seed)), _as_bf16(synthetic.values(seed))
+    q = synthetic.queries(seed, "heads", CACHE.heads, CACHE.queries, CACHE.width)
+    scale = CACHE.logit_std / float(np.std(q @ k.swapaxes(-1, -2)))
+    exact = _attend(q * scale, k, v)
+
+    def key_error(layout: KvLayout) -> float:
+        return compare(exact, _attend(q * scale, _stored(k, layout), v)).relative_power
+
+    def value_error(layout: KvLayout) -> float:
+        return compare(exact, _attend(q * scale, k, _stored(v, layout))).relative_power
+
+    makers: dict[str, Callable[[KvLayout], float]] = {
+        "kv-k": key_error, "kv-v": value_error, "kv-latent": _latent_errors(seed)}  # fmt: skip
+    return {kind: {id: six(make(layout)) for id, layout in KV_LAYOUTS.items()
+                   if kind in layout.applies_to} for kind, make in makers.items()}  # fmt: skip
+
+
+def _latent_errors(seed: int) -> Callable[[KvLayout], float]:
+    """MLA with absorbed projections: logits from latent and rope, output from the latent."""
+    c = _as_bf16(synthetic.latents(seed))
+    q = synthetic.queries(seed, "latent", CACHE.heads, CACHE.queries, c.shape[1])
+    q = q * (CACHE.logit_std / float(np.std(q @ c.T)))
+    exact = _attend(q, c, c[:, : CACHE.latent])
+
+    def latent_error(layout: KvLayout) -> float:
+        latent = _stored(c[None, :, : CACHE.latent], layout)[0]
+        rope_layout = KV_LAYOUTS[layout.rope_element] if layout.rope_element else layout
+        rope = _stored(c[None, :, CACHE.latent :], rope_layout)[0]
+        keys = np.concatenate([latent, rope], axis=1)
+        return compare(exact, _attend(q, keys, latent)).relative_power
+
+    return latent_error
+
+
+def _attend(q: Array, k: Array, v: Array) -> Array:
+    """softmax(q·kᵀ)·v over the last two axes; q carries the logit scale."""
+    logits = q @ k.swapaxes(-1, -2)
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: Array = (weights / weights.sum(axis=-1, keepdims=True)) @ v
+    return result
+
+
+def _stored(x: Array, layout: KvLayout) -> Array:
+    """(heads, tokens, width) as a cache of ``layout`` returns it."""
+    matrix = x.reshape(-1, x.shape[-1]).astype(np.float32)
+    back = quantize(matrix, TensorFormat(layout.element, layout.scale)).dequantize()
+    return back.reshape(x.shape).astype(np.float64)
+
+
+def _as_bf16(x: Array) -> Array:
+    """The reference cache is BF16."""
+    return _stored(x, KV_LAYOUTS["bf16"])
+
+
+def to_json(tables: dict[str, Any]) -> str:
+    """JSON with sorted keys and one line for each mapping or list of plain values."""
+    return _lines(tables, 0) + "\n"
+
+
+def _lines(value: Any, depth: int) -> str:
+    if not isinstance(value, dict) or not any(isinstance(v, dict) for v in value.values()):
+        return json.dumps(value, sort_keys=True)
+    pad = " " * (depth + 1)
+    inner = [f"{pad}{json.dumps(k)}: {_lines(value[k], depth + 1)}" for k in sorted(value)]
+    return "{\n" + ",\n".join(inner) + "\n" + " " * depth + "}"
+
+
+def main() -> None:
+    """Write the shipped table."""
+    PATH.parent.mkdir(parents=True, exist_ok=True)
+    PATH.write_text(to_json(build_tables(SEED)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

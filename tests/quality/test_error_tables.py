@@ -1,0 +1,144 @@
+"""The shipped table is what the code computes, and orders formats as measurements do."""
+
+import json
+
+import numpy as np
+import pytest
+
+from planner.errors import InputError
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import SCHEMES, scheme
+from planner.quality import error_tables
+from planner.quality.error_tables import (
+    NOT_EMULATED,
+    PATH,
+    REFERENCES,
+    SEED,
+    build_tables,
+    emulated_schemes,
+    six,
+    stores_exactly,
+    to_json,
+)
+from planner.quality.synthetic import LINEAR_KINDS
+
+# Mean KL [nats] of SmolLM2-135M-Instruct with all 30 layers in one format, against full precision.
+MEASURED_KL = {
+    "int8-w8a16": 0.0031, "fp8-block": 0.020, "fp8-channel": 0.025, "fp8-tensor": 0.029,
+    "int8-w8a8": 0.039, "nvfp4-w4a16": 0.22, "nvfp4": 0.40, "int4-w4a16": 0.62, "mxfp4": 1.47,
+}  # fmt: skip
+DENSE = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return json.loads(PATH.read_text(encoding="utf-8"))
+
+
+def dense_mean(table) -> dict[str, float]:
+    errors = table["error"]["bf16"]
+    return {s: float(np.mean([errors[k][s] for k in DENSE])) for s in emulated_schemes()}
+
+
+@pytest.mark.numerics
+def test_shipped_table_is_reproduced_exactly():
+    assert to_json(build_tables(SEED)) == PATH.read_text(encoding="utf-8")
+
+
+def test_coverage(table):
+    assert set(emulated_schemes()) == set(SCHEMES) - set(NOT_EMULATED)
+    for name in ("error", "weight_error", "activation_error", "overflow", "flushed"):
+        assert set(table[name]) == set(REFERENCES)
+        for kinds in table[name].values():
+            assert set(kinds) == set(LINEAR_KINDS)
+            assert all(set(row) == set(emulated_schemes()) for row in kinds.values())
+    for kind, row in table["cache_error"].items():
+        assert set(row) == {i for i, k in KV_LAYOUTS.items() if kind in k.applies_to}
+
+
+def test_formats_rank_as_full_model_divergence(table):
+    """Spearman over nine formats, and the ratio to measured with fp8-block as 1."""
+    ours = dense_mean(table)
+    a = np.array([ours[s] / ours["fp8-block"] for s in MEASURED_KL])
+    b = np.array([kl / MEASURED_KL["fp8-block"] for kl in MEASURED_KL.values()])
+    ranks = [np.argsort(np.argsort(v)) for v in (a, b)]
+    rho = float(np.corrcoef(*ranks)[0, 1])
+    report = ", ".join(f"{s} {x / y:.2f}" for s, x, y in zip(MEASURED_KL, a, b, strict=True))
+    print(f"Spearman {rho:.3f}; emulated/measured relative to fp8-block: {report}")
+    assert rho >= 0.98, report
+    assert ((a / b > 0.35) & (a / b < 1.5)).all(), report
+
+
+def test_reference_arithmetic_has_no_error(table):
+    for kind in LINEAR_KINDS:
+        assert table["error"]["bf16"][kind]["bf16"] == 0
+        assert table["error"]["bf16"][kind]["fp32"] == 0
+        assert table["error"]["fp8-block"][kind]["fp32"] == 0
+        assert 0 < table["error"]["bf16"][kind]["fp16"] < 1e-12
+    for layouts in table["cache_error"].values():
+        assert layouts["bf16"] == layouts["fp32"] == 0
+
+
+def test_released_weights_carry_no_error(table):
+    for reference in ("fp8-block", "fp8-block-ue8m0"):
+        for kind in LINEAR_KINDS:
+            assert table["weight_error"][reference][kind][reference] == 0
+            errors = table["error"][reference][kind]
+            assert errors["fp8-block"] == table["activation_error"][reference][kind]["fp8-block"]
+            assert errors["fp8-block"] < table["error"]["bf16"][kind]["fp8-block"]
+
+
+def test_which_formats_keep_released_weights():
+    fp32_scales, powers = scheme("fp8-block").weight, scheme("fp8-block-ue8m0").weight
+    assert stores_exactly("fp8-block", fp32_scales)
+    assert not stores_exactly("fp8-block", powers)
+    assert stores_exactly("fp8-block-ue8m0", powers)
+    assert stores_exactly("fp8-block-ue8m0", fp32_scales)
+    assert not stores_exactly("fp8-block", scheme("fp8-channel").weight)
+    assert not stores_exactly("fp8-block", scheme("bf16").weight)
+    assert stores_exactly("bf16", scheme("bf16").weight)
+    assert not stores_exactly("bf16", scheme("fp16").weight)
+
+
+def test_parts_and_whole(table):
+    """Weight and activation errors are nearly independent: their powers add up."""
+    for reference in REFERENCES:
+        for kind in LINEAR_KINDS:
+            for id in emulated_schemes():
+                parts = (table["weight_error"][reference][kind][id]
+                         + table["activation_error"][reference][kind][id])
+                assert table["error"][reference][kind][id] == pytest.approx(
+                    parts, rel=0.35, abs=1e-15)
+
+
+def test_keys_matter_more_than_values(table):
+    k, v = table["cache_error"]["kv-k"], table["cache_error"]["kv-v"]
+    for layout in ("fp8", "int8-token", "int4-token", "nvfp4"):
+        assert k[layout] > 4 * v[layout]
+    assert k["int4-token"] > 4 * k["int4-channel"]
+    latent = table["cache_error"]["kv-latent"]
+    assert latent["fp8-ds-mla"] < latent["fp8"] < latent["nvfp4"]
+
+
+def test_no_range_failures_in_normal_tensors(table):
+    for reference in REFERENCES:
+        for kind in LINEAR_KINDS:
+            assert not any(table["overflow"][reference][kind].values())
+            assert max(table["flushed"][reference][kind].values()) < 1e-3
+
+
+def test_range_failures_are_seen():
+    x = np.array([[7e4, 1e-9, 1.0]], np.float32)
+    stored = error_tables.quantize(x, "fp16").dequantize()
+    assert error_tables._range_failures(x, stored, scheme("fp16").weight) == (1, 1)
+    narrow = error_tables.quantize(x, "int8-w8a8").dequantize()
+    assert error_tables._range_failures(x, narrow, scheme("int8-w8a8").weight) == (0, 0)
+
+
+def test_rounding_and_text():
+    assert six(0.00123456789) == 0.00123457
+    with pytest.raises(InputError):
+        six(float("inf"))
+    text = to_json({"b": {"y": {"z": 1, "a": 2.5}}, "a": [1, 2]})
+    assert text == '{\n "a": [1, 2],\n "b": {\n  "y": {"a": 2.5, "z": 1}\n }\n}\n'
+    assert json.loads(text) == {"a": [1, 2], "b": {"y": {"a": 2.5, "z": 1}}}
