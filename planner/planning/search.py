@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.planning.candidates import (
     SLOTS,
@@ -23,6 +22,12 @@ from planner.planning.candidates import (
 )
 from planner.planning.costs import LayoutTables, Model, layout_tables
 from planner.planning.problem import Array, Solution
+from planner.planning.segments import (
+    Segment,
+    tied_segments,
+    untied_problem,
+    untied_segments,
+)
 from planner.planning.solve import solve
 
 SAME = 1e-9
@@ -33,14 +38,14 @@ SAME = 1e-9
 class Found:
     """The winning candidate of ``space`` with its proof.
 
-    ``choice`` int64 [unit]: index into model.choices, -1 for as-released units. ``bound`` is a
-    proven lower bound of the objective over all candidates.
+    ``segments`` say which layers of which unit take which choice. ``bound`` is a proven lower
+    bound of the objective over all candidates.
     """
 
     space: Space
     candidate: int
     solution: Solution
-    choice: NDArray[np.int64]
+    segments: tuple[Segment, ...]
     bound: float
     candidates: int
     solved: int
@@ -84,9 +89,9 @@ def _refined(model: Model, tables: LayoutTables, found: Found) -> Found:
         return found
     better = _best(build_space(model, tables, stages, pairs), found)
     if better is None or better.value >= found.value * (1 - SAME):
-        return Found(found.space, found.candidate, found.solution, found.choice, found.bound,
+        return Found(found.space, found.candidate, found.solution, found.segments, found.bound,
                      found.candidates + len(pairs), found.solved)
-    return Found(better.space, better.candidate, better.solution, better.choice,
+    return Found(better.space, better.candidate, better.solution, better.segments,
                  min(found.bound, better.bound), found.candidates + len(pairs),
                  found.solved + better.solved)
 
@@ -108,26 +113,31 @@ def _best(space: Space, incumbent: Found | None) -> Found | None:
         if lower[c] > best_value * (1 + SAME) or best is not None and key >= best_key:
             open_bound = float(lower[c])
             break
-        solution = solve(single_problem(space, c), tie_break=tie_break(space, c))
+        solution, segments = solve_candidate(space, c)
         solved += 1
         if not solution.found:
             continue
         key = (float(f"{solution.value:.9e}"), ranks_of[c], float(second[c]), c)
         if key < best_key and solution.value <= best_value * (1 + SAME):
             best_key, best_value = key, min(best_value, solution.value)
-            best = Found(space, c, solution, unit_choice(space.model, solution), solution.bound,
-                         len(space), solved)
+            best = Found(space, c, solution, segments, solution.bound, len(space), solved)
     if best is None:
         return None
-    return Found(best.space, best.candidate, best.solution, best.choice,
+    return Found(best.space, best.candidate, best.solution, best.segments,
                  min(best.bound, open_bound), len(space), solved)
 
 
-def unit_choice(model: Model, solution: Solution) -> NDArray[np.int64]:
-    """The choice of each unit from a tied solution."""
+def solve_candidate(space: Space, c: int) -> tuple[Solution, tuple[Segment, ...]]:
+    """Solve one candidate, tied or layer by layer as the question says."""
+    if space.model.question.untie:
+        problem, parts = untied_problem(space, c)
+        order = catalogue_order(problem.legal.shape[0], problem.legal.shape[1])
+        solution = solve(problem, tie_break=order)
+        return solution, untied_segments(space.model, parts, solution) if solution.found else ()
+    solution = solve(single_problem(space, c), tie_break=tie_break(space, c))
     picked = solution.counts.argmax(axis=1)
-    return np.array([picked[u.decision] if u.decision >= 0 else -1 for u in model.units],
-                    dtype=np.int64)
+    choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in space.model.units]
+    return solution, tied_segments(space.model, choice)
 
 
 def secondary(space: Space) -> Array:
@@ -146,13 +156,18 @@ def tie_break(space: Space, c: int) -> Array:
     throughput and cost at once, catalogue order (earlier choices, first decisions first)."""
     model = space.model
     decisions = 1 + max((u.decision for u in model.units), default=-1)
-    order = np.arange(len(model.choices), dtype=np.float64)
-    weight = 1.0 + np.arange(decisions, 0, -1) / (decisions + 1.0)
-    catalogue = weight[:, None] * order[None, :]
+    catalogue = catalogue_order(decisions, len(model.choices))
     objective = model.question.objective
     if objective in ("throughput", "cost"):
-        return np.asarray(catalogue)
+        return catalogue
     times = space.prefill[c] if objective == "latency" else space.decode[c]
     seconds = decision_sum(model, times, layer_weights(model))
     scale = float(seconds.max()) or 1.0
     return np.asarray(seconds / scale + 1e-9 * catalogue)
+
+
+def catalogue_order(decisions: int, choices: int) -> Array:
+    """Weights [D, S] that grow with catalogue position, more steeply for earlier decisions."""
+    order = np.arange(choices, dtype=np.float64)
+    weight = 1.0 + np.arange(decisions, 0, -1) / (decisions + 1.0)
+    return np.asarray(weight[:, None] * order[None, :])

@@ -67,7 +67,8 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
                    for b, layers in _by_bucket(every, spec.layers, ends)]
     drafts += [(m.kind, "released", row, "all", m.layers) for row, m in enumerate(released)]
     drafts.sort(key=lambda d: (kind_order(d[0]), d[4] or (0,)))
-    units, numbers = [], {}
+    units: list[Unit] = []
+    numbers: dict[tuple[str, str, tuple[int, ...]], int] = {}
     for kind, role, row, bucket, layers in drafts:
         decision = -1
         if role != "released":
@@ -86,22 +87,3 @@ def _by_bucket(layers: Sequence[int], total: int, ends: int,
     for layer in layers:
         found.setdefault(bucket_of(layer, total, ends), []).append(layer)
     return [(b, tuple(found[b])) for b in BUCKETS if b in found]
-
-
-def split_by_stage(units: Sequence[Unit], stages: Sequence[int]) -> list[Unit]:
-    """Units cut at pipeline stage borders, so that counts of layers can be decided per stage."""
-    out: list[Unit] = []
-    numbers: dict[tuple[int, int], int] = {}
-    for unit in units:
-        if unit.decision < 0 or not unit.layers:
-            out.append(unit)
-            continue
-        parts: dict[int, list[int]] = {}
-        for layer in unit.layers:
-            parts.setdefault(stages[layer], []).append(layer)
-        for stage, layers in parts.items():
-            decision = numbers.setdefault((unit.decision, stage), len(numbers))
-            name = unit.id if len(parts) == 1 else f"{unit.id}.stage{stage}"
-            out.append(Unit(name, unit.kind, unit.role, unit.row, unit.bucket, tuple(layers),
-                            decision))
-    return out

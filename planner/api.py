@@ -1,0 +1,170 @@
+"""The Python API: names, paths and defaults are resolved here; the core takes exact arguments.
+
+Arguments carry the names of the command line's flags, except that ``--ttft-ms`` and ``--tpot-ms``
+are ``ttft_seconds`` and ``tpot_seconds``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from planner.errors import InputError, UnsupportedError
+from planner.hardware.catalog import resolve_device
+from planner.hardware.profile import DeviceProfile
+from planner.models.catalog import resolve_model
+from planner.models.inventory import Inventory
+from planner.models.spec import ModelSpec
+from planner.planning.assemble import assemble
+from planner.planning.costs import build_model
+from planner.planning.diagnose import refuse
+from planner.planning.given import given_assignment
+from planner.planning.plan import Plan
+from planner.planning.question import Objective, Question
+from planner.planning.resolve import Asked, build_question
+from planner.planning.search import search
+from planner.quality.prior import load_prior
+from planner.scenarios import Scenario
+from planner.scenarios import load_scenario as _load_scenario
+
+HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"
+
+
+def load_model(model: str | ModelSpec) -> ModelSpec:
+    """A model by id, alias, public name, directory, or configuration file."""
+    return model if isinstance(model, ModelSpec) else resolve_model(str(model))
+
+
+def load_device(device: str | DeviceProfile, *,
+                hardware_dir: str | os.PathLike[str] | None = None) -> DeviceProfile:
+    """A device by id, alias, or profile path; ``hardware_dir`` is searched before the others."""
+    if isinstance(device, DeviceProfile):
+        return device
+    return resolve_device(str(device), hardware_folders(hardware_dir))
+
+
+def load_scenario(scenario: str | Scenario) -> Scenario:
+    """A scenario by name or TOML path."""
+    return scenario if isinstance(scenario, Scenario) else _load_scenario(str(scenario))
+
+
+def inventory(model: str | ModelSpec) -> Inventory:
+    """Counts, bytes and tensor classes of a model."""
+    return Inventory(load_model(model))
+
+
+def hardware_folders(first: str | os.PathLike[str] | None) -> list[Path]:
+    """Folders of device profiles before the packaged one: the argument, then the variable's."""
+    folders = [Path(first)] if first is not None else []
+    folders += [Path(p) for p in os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep) if p]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"hardware folder {str(folder)!r} does not exist",
+                             hint=f"check --hardware-dir and {HARDWARE_VARIABLE}")
+    return folders
+
+
+def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+         devices: int | None = None, tp: int | None = None, dp: int | None = None,
+         pp: int | None = None, ep: int | None = None, context: int | None = None,
+         isl: int | None = None, osl: int | None = None, batch: int | None = None,
+         objective: str = "throughput", ttft_seconds: float | None = None,
+         tpot_seconds: float | None = None, max_loss: str | float | None = None,
+         schemes: Sequence[str] | None = None, kv: str = "auto",
+         memory_bytes: int | None = None, engine: str = "any",
+         scenario: str | Scenario | None = None, profile: str | None = None,
+         untie: bool = False, hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
+    """The best per-layer plan for a model on a device.
+
+    Model and device may come from ``scenario``; arguments given here override it.
+
+    Raises:
+        InfeasibleError: nothing satisfies the limits; the message names the binding one.
+        InputError: an unknown name, a number out of range, an unsupported combination.
+    """
+    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
+                  batch=batch, objective=None if objective == "throughput" else objective,
+                  ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds, max_loss=max_loss,
+                  schemes=tuple(schemes) if schemes is not None else None,
+                  kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie)
+    _only_any(engine, profile)
+    return _search(_question(model, device, asked, scenario, hardware_dir, uniform=None))
+
+
+def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+             scheme: str | None = None, plan: Plan | None = None, kv: str = "bf16",
+             devices: int | None = None, tp: int | None = None, dp: int | None = None,
+             pp: int | None = None, ep: int | None = None, context: int | None = None,
+             isl: int | None = None, osl: int | None = None, batch: int | None = None,
+             objective: str = "throughput", ttft_seconds: float | None = None,
+             tpot_seconds: float | None = None, memory_bytes: int | None = None,
+             engine: str = "any", scenario: str | Scenario | None = None,
+             hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
+    """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
+
+    Layout and batch are searched where they are not given (``plan`` brings its own).
+
+    Raises:
+        UnsupportedError: the device cannot execute the scheme; the message gives the reason.
+        InfeasibleError: it does not fit.
+    """
+    _only_any(engine, None)
+    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
+                  batch=batch, objective=None if objective == "throughput" else objective,
+                  ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
+                  kv=None if kv == "bf16" else kv, memory_bytes=memory_bytes)
+    if plan is not None:
+        if scheme is not None:
+            raise InputError("scheme and plan exclude each other", hint="leave one out")
+        chosen = model if model is not None else plan.model.id
+        where = device if device is not None else plan.device.id
+        question = _question(chosen, where, asked.filled_from(plan), scenario, hardware_dir,
+                             uniform=None, given=plan)
+        return assemble(given_assignment(build_model(question, load_prior()), plan),
+                        searched=False)
+    question = _question(model, device, asked, scenario, hardware_dir, uniform=scheme or "")
+    found_model = build_model(question, load_prior())
+    found = search(found_model)
+    if found is None:
+        raise refuse(found_model)
+    return assemble(found, searched=False)
+
+
+def _only_any(engine: str, profile: str | None) -> None:
+    if engine != "any":
+        raise UnsupportedError(f"engine {engine!r}: engine rules are not modelled in this version",
+                               hint="leave out --engine, or use --engine any")
+    if profile is not None:
+        raise UnsupportedError(f"profile {profile!r}: checkpoint profiles are not supported in "
+                               "this version", hint="leave out --profile (tier T0 is used)")
+
+
+def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | None,
+              hardware_dir: str | os.PathLike[str] | None, *, uniform: str | None,
+              given: Plan | None = None) -> Question:
+    loaded = load_scenario(scenario) if scenario is not None else None
+    values = dict(loaded.values) if loaded is not None else {}
+    model = model if model is not None else values.get("model")
+    device = device if device is not None else values.get("device")
+    if model is None or device is None:
+        missing = "model" if model is None else "device"
+        raise InputError(f"no {missing} given", hint="plan MODEL DEVICE, or a scenario with both")
+    return build_question(load_model(model), load_device(device, hardware_dir=hardware_dir),
+                          asked, loaded, uniform=uniform, given=given)
+
+
+def _search(question: Question) -> Plan:
+    model = build_model(question, load_prior())
+    found = search(model)
+    if found is None:
+        raise refuse(model)
+    return assemble(found, searched=True)
+
+
+def objectives() -> tuple[Objective, ...]:
+    """Names that ``objective`` accepts."""
+    from planner.planning.question import OBJECTIVES
+
+    return cast("tuple[Objective, ...]", OBJECTIVES)

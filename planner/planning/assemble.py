@@ -1,0 +1,305 @@
+"""From the winning candidate to the plan record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.memory.footprint import (
+    RUNTIME,
+    cache_token_bytes_whole,
+    indexer_record_bytes,
+    largest_context,
+)
+from planner.models.inventory import Inventory
+from planner.placement.layout import stage_of_layer
+from planner.placement.modules import attention_of
+from planner.placement.shards import module_bytes
+from planner.planning.candidates import loss_limit
+from planner.planning.compare import baselines, comparison
+from planner.planning.costs import Model, released_scheme
+from planner.planning.evaluate import Priced, SegmentCost, price
+from planner.planning.explain import Why, explain
+from planner.planning.plan import (
+    SCHEMA_VERSION,
+    ActiveParameters,
+    Assumption,
+    CacheInfo,
+    CacheLayer,
+    CapacityInfo,
+    DeviceInfo,
+    EngineInfo,
+    Estimate,
+    LayoutInfo,
+    MemoryInfo,
+    ModelInfo,
+    ModulePlan,
+    PerformanceInfo,
+    Plan,
+    QualityInfo,
+    SolverInfo,
+    SourceRef,
+    UnitPlan,
+    WorkloadInfo,
+    layer_range,
+)
+from planner.planning.question import PREFILL_CHUNK, Question
+from planner.planning.search import Found
+from planner.planning.segments import Segment
+from planner.units import GIB, format_bytes, format_seconds
+
+BASIS = "prior"
+LOW, HIGH = 0.65, 1.60
+"""80 % interval of an uncalibrated time: −35 % / +60 %."""
+
+
+def time_estimate(seconds: float) -> Estimate:
+    """A time with the interval of an uncalibrated operator model."""
+    return Estimate(seconds, seconds * LOW, seconds * HIGH, BASIS)
+
+
+def rate_estimate(rate: float) -> Estimate:
+    """A throughput with the reciprocal interval."""
+    return Estimate(rate, rate / HIGH, rate / LOW, BASIS)
+
+
+def assemble(found: Found, *, searched: bool) -> Plan:
+    """The plan of a search (``searched``) or of a given assignment (baselines still computed)."""
+    space, model = found.space, found.space.model
+    question = model.question
+    priced = price(space, found.candidate, found.segments)
+    replicas = _replicas(question, priced)
+    why = explain(found) if searched else {}
+    units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
+    lines, versus = baselines(found, priced, searched=searched), comparison(found, priced, searched)
+    return Plan(
+        schema_version=SCHEMA_VERSION, model=model_info(question),
+        device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
+                          question.device.sha256),
+        engine=EngineInfo("any", None),
+        workload=WorkloadInfo(question.workload.context, question.workload.isl,
+                              question.workload.osl, priced.batch),
+        layout=LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
+                          replicas),
+        objective=question.objective, units=units, modules=module_view(units),
+        kv_cache=_cache(model, found, priced), memory_per_device=_memory(question, priced),
+        capacity=_capacity(question, priced),
+        performance=_performance(priced, replicas), quality=_quality(model, priced),
+        baselines=lines, comparison=versus, solver=_solver(found, searched),
+        assumptions=assumptions(model, priced, searched), sources=_sources(model))
+
+
+def _replicas(question: Question, priced: Priced) -> int:
+    return max(question.sizes) // priced.layout.ranks if question.devices_given else 1
+
+
+def model_info(question: Question) -> ModelInfo:
+    """Identity and parameter counts of the model."""
+    spec = question.spec
+    counts = Inventory(spec)
+    active = counts.parameters_active
+    return ModelInfo(
+        spec.id, spec.source, spec.config_sha256, spec.quantization, counts.parameters_total,
+        counts.parameters_mtp, ActiveParameters(
+            active["with_embedding"], active["without_input_embedding"],
+            active["without_embedding_and_head"]))
+
+
+def _unit(model: Model, found: Found, priced: Priced, cost: SegmentCost,
+          why: dict[tuple[int, int], Why]) -> UnitPlan:
+    segment = cost.segment
+    unit = model.units[segment.unit]
+    note = why.get((segment.unit, segment.choice), Why("given", None))
+    scheme, weight, activation = _scheme(model, unit.role, unit.row, segment.choice)
+    layers = segment.layers
+    name = unit.id
+    if unit.layers and layers != unit.layers:
+        name = f"{unit.id}.{scheme}"
+    whole, held = _bytes(model, found, priced, segment)
+    experts = model.planned[unit.row].experts if unit.role == "module" else 1
+    return UnitPlan(
+        unit=name, kind=unit.kind, layers=layers, multiplicity=segment.count * experts,
+        scheme=scheme, weight_format=weight, activation_format=activation, weight_bytes=whole,
+        weight_bytes_per_device=held, prefill_seconds=cost.prefill_seconds,
+        decode_seconds=cost.decode_seconds, bound=cost.bound, loss=cost.loss,
+        reason=note.reason, next_best=note.next_best,
+        kv_layout=scheme if unit.role == "cache" else None)
+
+
+def _scheme(model: Model, role: str, row: int, choice: int,
+            ) -> tuple[str, str | None, str | None]:
+    """(scheme, weight format, activation format) of a segment."""
+    if role == "cache":
+        return model.choices[choice], None, None
+    if role == "released":
+        module = model.released[row]
+        name = released_scheme(model, module) if module.kind == "indexer" else module.dtype
+        return name, module.dtype, "bf16"
+    record = scheme_by_id(model.choices[choice])
+    return record.id, record.weight.element, record.activation.element
+
+
+def _bytes(model: Model, found: Found, priced: Priced, segment: Segment) -> tuple[int, int]:
+    """(bytes of one copy of the weights, bytes on the fullest device)."""
+    unit = model.units[segment.unit]
+    layout = int(found.space.pts.layout[found.candidate])
+    held = _held(model, priced, unit.kind, segment.layers)
+    if unit.role == "cache":
+        return 0, 0
+    if unit.role == "released":
+        module = model.released[unit.row]
+        per_rank = int(found.space.tables.released[layout, unit.row])
+        return module.stored_bytes * segment.count, per_rank * held
+    module = model.planned[unit.row]
+    scheme = scheme_by_id(model.choices[segment.choice])
+    per_rank = int(found.space.tables.shard[layout, unit.row, segment.choice])
+    return module_bytes(module, scheme) * segment.count, per_rank * held
+
+
+def _held(model: Model, priced: Priced, kind: str, layers: tuple[int, ...]) -> int:
+    """Layers (or 1 for a tensor outside the stack) that the fullest device holds."""
+    fullest = max(range(len(priced.stages)), key=lambda s: priced.stages[s].total)
+    if not layers:
+        return int(fullest == (0 if kind == "embedding" else len(priced.stages) - 1))
+    stages = stage_of_layer(model.question.spec.layers, priced.layout.pp)
+    return sum(stages[layer] == fullest for layer in layers)
+
+
+def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
+    """Units summed by kind and scheme, in order, with their layer range."""
+    groups: dict[tuple[str, str], list[UnitPlan]] = {}
+    for unit in units:
+        groups.setdefault((unit.kind, unit.scheme), []).append(unit)
+    out = []
+    for (kind, scheme), members in groups.items():
+        layers = tuple(sorted(n for u in members for n in u.layers))
+        out.append(ModulePlan(
+            kind, layer_range(layers), scheme, sum(u.weight_bytes for u in members),
+            sum(u.weight_bytes_per_device for u in members),
+            sum(u.prefill_seconds for u in members), sum(u.decode_seconds for u in members),
+            sum(u.loss for u in members)))
+    return tuple(out)
+
+
+def _cache(model: Model, found: Found, priced: Priced) -> CacheInfo:
+    question = model.question
+    attention = attention_of(question.spec)
+    layers: list[CacheLayer] = []
+    for segment in found.segments:
+        unit = model.units[segment.unit]
+        if unit.role == "cache":
+            layout = model.choices[segment.choice]
+            size = cache_token_bytes_whole(attention, unit.kind, layout)
+            layers += [CacheLayer(n, unit.kind, layout, size, 0) for n in segment.layers]
+    record = indexer_record_bytes(attention, fp8=model.indexer_fp8)
+    if record:
+        name = "fp8" if model.indexer_fp8 else "bf16"
+        layers += [CacheLayer(n, "indexer", name, record, 0) for n in range(question.spec.layers)]
+    layers.sort(key=lambda item: (item.layer, item.kind))
+    spare = [question.usable_bytes - s.weights - s.activation - s.runtime for s in priced.stages]
+    tokens = min(max(free, 0) // t for free, t in zip(spare, priced.token_bytes, strict=True))
+    return CacheInfo(sum(n.bytes_per_token for n in layers), max(priced.token_bytes),
+                     tokens * priced.layout.dp, tuple(layers))
+
+
+def _memory(question: Question, priced: Priced) -> MemoryInfo:
+    full = priced.fullest
+    return MemoryInfo(full.weights, full.cache, full.activation, full.runtime, full.total,
+                      question.usable_bytes, question.capacity_bytes)
+
+
+def _capacity(question: Question, priced: Priced) -> CapacityInfo:
+    slots, contexts = [], []
+    for stage, sequence, token in zip(priced.stages, priced.sequence_bytes, priced.token_bytes,
+                                      strict=True):
+        free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
+        slots.append(free // sequence)
+        contexts.append(largest_context(attention_of(question.spec), free,
+                                        priced.slot * priced.layout.pp, token))
+    return CapacityInfo(min(slots) * priced.layout.dp,
+                        min(min(contexts), question.spec.max_context))
+
+
+def _performance(priced: Priced, replicas: int) -> PerformanceInfo:
+    rate = priced.tokens_per_second(replicas)
+    return PerformanceInfo(
+        time_estimate(priced.ttft), time_estimate(priced.tpot), rate_estimate(rate),
+        rate_estimate(rate / (replicas * priced.layout.ranks)))
+
+
+def _quality(model: Model, priced: Priced) -> QualityInfo:
+    band = model.prior.band
+    return QualityInfo(priced.loss, priced.loss / band, priced.loss * band,
+                       "relative (1.0 = uniform fp8-block on this model)", "T0 prior")
+
+
+def _solver(found: Found, searched: bool) -> SolverInfo:
+    if not searched:
+        return SolverInfo("given", 0.0, found.value, found.candidates, False)
+    gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
+    gap = 0.0 if gap < 1e-9 else gap
+    return SolverInfo("optimal", gap, found.bound, found.candidates, gap <= 1e-6)
+
+
+def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumption, ...]:
+    """What was taken for granted, each with its reason; user input first."""
+    question = model.question
+    work = question.workload
+    out = [Assumption(*note) for note in question.notes]
+    if work.assumed:
+        out.append(Assumption("workload", work.assumed, "not given"))
+    limit = loss_limit(model)
+    if searched and limit is not None:
+        out.append(Assumption("max-loss", f"{question.loss_scheme or limit} ({limit:.3g})",
+                              "loss limit, relative to uniform fp8-block"))
+    out += _model_assumptions(model, priced)
+    difference = priced.tpot / priced.additive_tpot - 1
+    out.append(Assumption(
+        "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.additive_tpot)} → "
+        f"{format_seconds(priced.tpot)})",
+        "the solver adds units; the step prices fused kernels jointly and a pipeline by its "
+        "slowest stage"))
+    return tuple(out)
+
+
+def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
+    question = model.question
+    out = [
+        Assumption("time basis", "prior, 80 % interval −35 % / +60 %",
+                   "operators are not calibrated yet; achieved fractions per kernel class"),
+        Assumption("loss basis", f"T0 prior, band ×/÷ {model.prior.band}",
+                   "no checkpoint read; ranks formats, kinds and the ends of the stack"),
+        Assumption("prefill interruption", "0 s a step", "prefill does not delay decode here"),
+        Assumption("queueing", "none", "TTFT is the prefill of one request on an idle replica"),
+        Assumption("prefill chunk", f"{PREFILL_CHUNK} tokens", "common engine default"),
+        Assumption("tokens per step", "1", "no speculative decoding"),
+        Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
+                   f"{question.capacity_bytes / GIB:.1f} GiB",
+                   question.device.usable_fraction.note or question.device.usable_fraction.source),
+        Assumption("runtime memory", format_bytes(priced.stages[0].runtime),
+                   RUNTIME[question.device.kind].source),
+    ]
+    if question.spec.experts:
+        out.append(Assumption("expert routing", "uniform and independent",
+                              "no popularity given; E·(1−(1−k/E)^B) experts touched"))
+    if question.spec.mtp_layers:
+        out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
+    if not question.untie:
+        out.append(Assumption("tied layers", "one decision per kind and depth bucket",
+                              "a prior never ranks single layers; --untie decides per layer"))
+    else:
+        out.append(Assumption("untied layers", "layers decided one by one",
+                              "asked for; a prior cannot rank layers inside a bucket"))
+    if question.spec.experts and question.fixed.get("ep") is None:
+        out.append(Assumption("expert parallel", "1 or tp·dp", "searched; give --ep for others"))
+    return out
+
+
+def _sources(model: Model) -> tuple[SourceRef, ...]:
+    question = model.question
+    out = [SourceRef("model", question.spec.source, "2026-11-24")]
+    out += [SourceRef(s.key, s.title, s.date) for s in question.device.sources]
+    out.append(SourceRef("loss-prior", f"planner/quality/data (seed {model.prior.seed})",
+                         "2026-11-24"))
+    return tuple(out)
+

@@ -1,0 +1,101 @@
+"""The plan beside uniform assignments: the baselines table and the one-line comparison."""
+
+from __future__ import annotations
+
+from planner.planning.candidates import loss_limit
+from planner.planning.evaluate import Priced
+from planner.planning.plan import Baseline, Comparison
+from planner.planning.question import Question
+from planner.planning.search import Found
+from planner.planning.uniform import Uniform, best_uniform, uniform_choice, uniform_loss
+
+SAME = 0.0005
+"""Relative gains below this print as zero, so they are called none."""
+NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memory",
+         "quality": "loss", "cost": "cost per token"}
+
+
+def baselines(found: Found, priced: Priced, *, searched: bool) -> tuple[Baseline, ...]:
+    """Every uniform scheme with a BF16 cache, each on its own best layout; no loss limit."""
+    question = found.space.model.question
+    if not searched:
+        return ()
+    kv = "bf16" if "bf16" in question.kv else question.kv[0]
+    return tuple(_baseline(question, best_uniform(found.space, scheme, kv, limits=False))
+                 for scheme in question.schemes)
+
+
+def _baseline(question: Question, uniform: Uniform) -> Baseline:
+    loss = uniform.loss if uniform.loss == uniform.loss else 0.0
+    if uniform.priced is None:
+        return Baseline(uniform.name, False, uniform.reason, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, loss)
+    p = uniform.priced
+    replicas = max(question.sizes) // p.layout.ranks if question.devices_given else 1
+    rate = p.tokens_per_second(replicas)
+    devices = replicas * p.layout.ranks
+    return Baseline(uniform.name, True, "", devices, p.batch, p.fullest.total, p.ttft, p.tpot,
+                    rate, rate / devices, p.loss)
+
+
+def score(question: Question, priced: Priced) -> float:
+    """The objective of a priced assignment, to be minimised."""
+    if question.objective == "latency":
+        return priced.tpot
+    if question.objective == "memory":
+        group = priced.layout.tp * priced.layout.dp
+        return float(sum(s.total for s in priced.stages) * group)
+    if question.objective == "quality":
+        return priced.loss
+    return priced.tpot * priced.layout.ranks / priced.batch
+
+
+def comparison(found: Found, priced: Priced, searched: bool) -> Comparison:
+    """Against the best uniform assignment whose loss stays within the same limit."""
+    model = found.space.model
+    question = model.question
+    if not searched:
+        return Comparison("", 0.0, "a given assignment is priced, not chosen")
+    limit = loss_limit(model)
+    allowed = max(priced.loss, limit if limit is not None else priced.loss)
+    rivals = []
+    for scheme in question.schemes:
+        for kv in question.kv:
+            choice = uniform_choice(model, scheme, kv)
+            if choice is None or uniform_loss(model, choice) > allowed * (1 + 1e-9) + 1e-12:
+                continue
+            rival = best_uniform(found.space, scheme, kv, limits=True)
+            if rival.priced is not None:
+                rivals.append(rival)
+    if not rivals:
+        return Comparison("", 0.0, "no uniform plan fits within the same limits")
+    best = min(rivals, key=lambda u: score(question, u.priced))  # type: ignore[arg-type]
+    assert best.priced is not None
+    return _sentence(found, priced, best, best.priced)
+
+
+def _linear_schemes(found: Found) -> set[str]:
+    model = found.space.model
+    return {model.choices[s.choice] for s in found.segments
+            if s.choice >= 0 and model.units[s.unit].role == "module"}
+
+
+def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Comparison:
+    question = found.space.model.question
+    ours, theirs = score(question, priced), score(question, rival)
+    noun = NOUNS[question.objective]
+    where = f"{best.name} (batch {rival.batch} on {rival.layout.ranks} devices)"
+    schemes = _linear_schemes(found)
+    if theirs <= 0 or ours <= 0:
+        return Comparison(best.scheme, 0.0, f"none over uniform {where}: both reach {noun} "
+                          f"{min(ours, theirs):.3g}")
+    gain = theirs / ours - 1
+    if question.objective not in ("throughput", "cost"):
+        gain = 1 - ours / theirs
+    if gain < SAME:
+        reason = "every unit is fastest in it within the limits" if len(schemes) == 1 \
+            else "mixing formats gains nothing measurable here"
+        return Comparison(best.scheme, 0.0, f"none over uniform {where}: {reason}")
+    verb = {"throughput": "more", "cost": "lower"}.get(question.objective, "less")
+    why = "" if len(schemes) > 1 else "; the linears are uniform, the caches are not"
+    return Comparison(best.scheme, float(f"{gain:.6g}"),
+                      f"{gain:.1%} {verb} {noun} than uniform {where}{why}")

@@ -1,0 +1,213 @@
+"""When nothing is feasible: which limit binds, and the smallest single change that frees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from planner.errors import InfeasibleError, InputError
+from planner.placement.layout import Layout, layout_problem
+from planner.placement.modules import attention_of
+from planner.planning.candidates import (
+    budget,
+    least_bytes,
+    loss_limit,
+    possible_layouts,
+    slots_to_try,
+    stage_table,
+)
+from planner.planning.costs import Model, build_model, layout_tables
+from planner.planning.question import Question
+from planner.planning.search import search
+from planner.units import format_bytes, format_seconds
+
+MORE_DEVICES = (1, 2, 4, 8, 16, 32, 64)
+
+
+def refuse(model: Model) -> Exception:
+    """The error to raise for a question without a feasible plan."""
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        return _no_layout(model.question)
+    least, index = _least(model, layouts)
+    if least is None:
+        return _no_slot(model.question, layouts)
+    if least > budget(model.question):
+        return _memory(model, layouts[index], least)
+    return _limits(model)
+
+
+def _no_layout(question: Question) -> Exception:
+    fixed = {k: v for k, v in question.fixed.items() if v is not None}
+    if question.devices_given and len(question.sizes) == 1 and not fixed:
+        return InputError(
+            f"no layout of {question.spec.id} uses {question.sizes[0]} × {question.device.id}",
+            hint="use a power of two of devices, or give --tp, --dp, --pp and --ep")
+    tp, dp, pp = (fixed.get(k) or 1 for k in ("tp", "dp", "pp"))
+    layout = Layout(tp, dp, pp, fixed.get("ep") or 1)
+    why = layout_problem(question.spec, layout)
+    if not why and layout.ranks > max(question.sizes):
+        why = f"tp·dp·pp = {layout.ranks} exceeds the {max(question.sizes)} devices"
+    if not why and layout.ranks > question.net.reach():
+        why = f"{question.device.id} has no link for a group of {layout.ranks} devices"
+    if not why:
+        why = f"tp·dp·pp = {layout.ranks} does not divide {max(question.sizes)} devices"
+    return InputError(f"layout {_words(fixed)}: {why}", hint="leave a flag out to search it")
+
+
+def _words(fixed: dict[str, int | None]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in fixed.items()) or "search"
+
+
+def _least(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:
+    """(bytes of the fullest rank, layout) with the smallest choices and fewest sequences."""
+    tables = layout_tables(model, layouts)
+    stages = stage_table(model, tables)
+    found: list[tuple[int, int]] = []
+    for i, layout in enumerate(layouts):
+        slots = slots_to_try(model.question, layout)
+        if slots:
+            found.append((least_bytes(model, tables, stages[i], i, slots[0]), i))
+    return min(found) if found else (None, 0)
+
+
+def _no_slot(question: Question, layouts: list[Layout]) -> Exception:
+    steps = sorted({la.dp * la.pp for la in layouts})
+    return InputError(f"batch {question.batch} is not a multiple of dp·pp of any layout",
+                      hint="dp·pp here: " + ", ".join(map(str, steps)))
+
+
+def _memory(model: Model, layout: Layout, least: int) -> InfeasibleError:
+    question = model.question
+    limit = budget(question)
+    if least >= np.iinfo(np.int64).max:
+        return InfeasibleError(
+            f"no scheme among {', '.join(question.schemes)} is legal for every unit of "
+            f"{question.spec.id} on {question.device.id}", hint="leave out --schemes")
+    message = (f"memory: {question.spec.id} at context {question.workload.context} needs at least "
+               f"{format_bytes(least)} on each of {layout.ranks} × {question.device.id}, "
+               f"{format_bytes(limit)} usable")
+    return InfeasibleError(message, hint=_memory_hint(model, limit))
+
+
+def _memory_hint(model: Model, limit: int) -> str:
+    question = model.question
+    reach = question.net.reach()
+    for count in MORE_DEVICES:
+        if count <= max(question.sizes) or count > reach:
+            continue
+        if _fits(replace(question, sizes=(count,), devices_given=True), model):
+            return f"{count} devices are the fewest that hold it"
+    shorter = _longest_context(model)
+    if shorter:
+        return f"the longest context that fits is {shorter} tokens"
+    fixed = {k: v for k, v in question.fixed.items() if v is not None}
+    if fixed:
+        return f"leave out {_words(fixed)}, or use a device with more memory"
+    return "use a device with more memory, or allow formats with fewer bits (--schemes)"
+
+
+def _fits(question: Question, model: Model) -> bool:
+    layouts = possible_layouts(question)
+    if not layouts:
+        return False
+    trial = replace(model, question=question)
+    least, _ = _least(trial, layouts)
+    return least is not None and least <= budget(question)
+
+
+def _longest_context(model: Model) -> int:
+    """The longest context whose smallest assignment fits (whole pages, by bisection)."""
+    question = model.question
+    low, high = 0, question.workload.context
+    page = 64 if attention_of(question.spec).kind == "mla" else 16
+    while high - low > page:
+        middle = (low + high) // 2 // page * page
+        if middle <= low:
+            break
+        work = replace(question.workload, context=middle)
+        if _fits(replace(question, workload=work), model):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _limits(model: Model) -> InfeasibleError:
+    """Memory suffices for some plan: a time or loss limit, alone or together, excludes all."""
+    question = model.question
+    relaxations: list[tuple[str, str, Callable[[], str]]] = []
+    if question.tpot_seconds is not None:
+        relaxations.append(("tpot", format_seconds(question.tpot_seconds),
+                            lambda: _relaxed_time(question, "tpot_seconds")))
+    if question.ttft_seconds is not None:
+        relaxations.append(("ttft", format_seconds(question.ttft_seconds),
+                            lambda: _relaxed_time(question, "ttft_seconds")))
+    loss = loss_limit(model)
+    if loss is not None:
+        name = question.loss_scheme or f"{loss:.3g}"
+        relaxations.append(("max-loss", name, lambda: _relaxed_loss(question)))
+    if question.memory_bytes is not None:
+        relaxations.append(("memory-bytes", format_bytes(question.memory_bytes),
+                            lambda: _relaxed_memory(question)))
+    tried = [(name, value, change()) for name, value, change in relaxations]
+    freed = [(name, value, text) for name, value, text in tried if text]
+    where = f"{question.spec.id} on {question.device.id}"
+    if freed:
+        name, value, text = freed[0]
+        return InfeasibleError(f"{name} {value} excludes every plan for {where}", hint=text)
+    names = " and ".join(name for name, _, _ in tried) or "memory"
+    return InfeasibleError(f"{names} together with memory exclude every plan for {where}",
+                           hint=_devices_hint(question))
+
+
+def _devices_hint(question: Question) -> str:
+    for count in MORE_DEVICES:
+        if max(question.sizes) < count <= question.net.reach():
+            bigger = replace(question, sizes=(count,), devices_given=True)
+            if search(build_model(bigger, _prior())) is not None:
+                return f"{count} devices are the fewest that satisfy all limits"
+    return "relax more than one limit, or use a device with more memory"
+
+
+def _prior():  # type: ignore[no-untyped-def]
+    from planner.quality.prior import load_prior
+
+    return load_prior()
+
+
+def _relaxed_time(question: Question, limit: str) -> str:
+    free = replace(question, objective="latency", **{limit: None})
+    found = search(build_model(free, _prior()))
+    if found is None:
+        return ""
+    from planner.planning.evaluate import price
+
+    priced = price(found.space, found.candidate, found.segments)
+    seconds = priced.additive_tpot if limit == "tpot_seconds" else priced.additive_ttft
+    flag = "--tpot-ms" if limit == "tpot_seconds" else "--ttft-ms"
+    reached = "the fastest plan reaches" if limit == "tpot_seconds" \
+        else "the plan of least TPOT reaches"
+    return f"{reached} {format_seconds(seconds)}: raise {flag} to {seconds * 1e3:.4g}"
+
+
+def _relaxed_loss(question: Question) -> str:
+    free = replace(question, objective="quality", loss_scheme=None, loss_limit=None)
+    found = search(build_model(free, _prior()))
+    if found is None:
+        return ""
+    return f"the least lossy plan that fits has relative loss {found.value:.3g}: " \
+           "raise --max-loss (a scheme's name) or add devices"
+
+
+def _relaxed_memory(question: Question) -> str:
+    free = replace(question, objective="memory", memory_bytes=None)
+    found = search(build_model(free, _prior()))
+    if found is None:
+        return ""
+    from planner.planning.evaluate import price
+
+    total = price(found.space, found.candidate, found.segments).fullest.total
+    return f"raise --memory-bytes to {total} ({format_bytes(total)})"

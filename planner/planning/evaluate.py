@@ -1,0 +1,213 @@
+"""Price one assignment on one candidate: the additive model of the solver, then the full step.
+
+The solver adds units up. The full step prices what engines fuse as one kernel (keys with values,
+gate-up with down of the experts) and a pipeline by its slowest stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.memory.footprint import slot_tokens
+from planner.placement.layout import Layout, stage_of_layer
+from planner.placement.modules import attention_of
+from planner.planning.candidates import Space, budget, bytes_per_layer, overhead
+from planner.planning.costs import Model, fixed_stage_bytes, unit_parts
+from planner.planning.question import PREFILL_CHUNK
+from planner.planning.segments import Segment
+from planner.throughput.fixed import pipeline_seconds
+from planner.throughput.points import Phase, Points, decode_phase, prefill_phase
+from planner.throughput.roofline import BOUNDS, main_bound
+
+FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
+         "experts-down": "experts"}
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCost:
+    """Seconds of one layer by mechanism, and totals over the segment's layers."""
+
+    segment: Segment
+    decode: dict[str, float]
+    prefill: dict[str, float]
+    decode_seconds: float
+    prefill_seconds: float
+    bound: str
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageMemory:
+    """Bytes of one pipeline stage's rank."""
+
+    weights: int
+    cache: int
+    activation: int
+    runtime: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.activation + self.runtime
+
+
+@dataclass(frozen=True)
+class Priced:
+    """An assignment priced. ``additive_*`` are the solver's sums, the others the full step."""
+
+    layout: Layout
+    slot: int
+    batch: int
+    costs: tuple[SegmentCost, ...]
+    tpot: float
+    ttft: float
+    additive_tpot: float
+    additive_ttft: float
+    loss: float
+    stages: tuple[StageMemory, ...]
+    sequence_bytes: tuple[int, ...]
+    token_bytes: tuple[int, ...]
+
+    @property
+    def fullest(self) -> StageMemory:
+        return max(self.stages, key=lambda s: s.total)
+
+    def tokens_per_second(self, replicas: int) -> float:
+        return replicas * self.batch / self.tpot
+
+
+def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
+    """Everything about ``segments`` on candidate ``c`` of ``space``."""
+    model = space.model
+    layout = space.tables.layouts[space.pts.layout[c]]
+    slot = int(space.pts.slot[c])
+    pts = space.pts.take(np.array([c], dtype=np.int64))
+    work = model.question.workload
+    step = decode_phase(pts, work.decode_length)
+    prompt = prefill_phase(pts, work.isl, PREFILL_CHUNK)
+    costs = _segment_costs(space, pts, step, prompt, segments)
+    hop = float(pipeline_seconds(model.question.spec, model.machine, pts, step)[0])
+    hop_prompt = float(pipeline_seconds(model.question.spec, model.machine, pts, prompt)[0])
+    stages, per_sequence, per_token = _memory(space, c, segments)
+    return Priced(
+        layout, slot, slot * layout.dp * layout.pp, costs,
+        tpot=_decode_step(model, layout, costs, hop),
+        ttft=sum(_fused(model, costs, "prefill").values()) + hop_prompt,
+        additive_tpot=sum(k.decode_seconds for k in costs) + hop,
+        additive_ttft=sum(k.prefill_seconds for k in costs) + hop_prompt,
+        loss=sum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
+        token_bytes=per_token)
+
+
+def _segment_costs(space: Space, pts: Points, step: Phase, prompt: Phase,
+                   segments: Sequence[Segment]) -> tuple[SegmentCost, ...]:
+    model = space.model
+    schemes = len(model.question.schemes)
+    cache: dict[tuple[str, int], tuple[object, object]] = {}
+    out = []
+    for segment in segments:
+        unit = model.units[segment.unit]
+        key = (unit.role, unit.row)
+        if key not in cache:
+            cache[key] = (unit_parts(model, space.tables, pts, step, unit),
+                          unit_parts(model, space.tables, pts, prompt, unit))
+        decode_parts, prefill_parts = cache[key]
+        column = 0 if segment.choice < 0 else segment.choice - (
+            schemes if unit.role == "cache" else 0)
+        decode = decode_parts.at((0, column))  # type: ignore[attr-defined]
+        prefill = prefill_parts.at((0, column))  # type: ignore[attr-defined]
+        loss = 0.0 if segment.choice < 0 \
+            else float(model.layer_loss[segment.unit, segment.choice]) * segment.count
+        out.append(SegmentCost(segment, decode, prefill, total(decode) * segment.count,
+                               total(prefill) * segment.count, main_bound(decode), loss))
+    return tuple(out)
+
+
+def total(parts: dict[str, float]) -> float:
+    """Roofline total of mechanisms (see throughput.roofline.Parts.total)."""
+    return max(parts["compute"], parts["memory"], parts["conversion"]) + parts["launch"] \
+        + parts["communication"]
+
+
+def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
+    """Seconds by layer (-1: outside the stack) with fused kernels priced together."""
+    joint: dict[tuple[str, int], dict[str, float]] = {}
+    seconds: dict[int, float] = {}
+    for cost in costs:
+        kind = model.units[cost.segment.unit].kind
+        parts: dict[str, float] = getattr(cost, phase)
+        for layer in cost.segment.layers or (-1,):
+            group = FUSED.get(kind)
+            if group is None:
+                seconds[layer] = seconds.get(layer, 0.0) + total(parts)
+                continue
+            merged = joint.setdefault((group, layer), dict.fromkeys(BOUNDS, 0.0))
+            for name in BOUNDS:
+                merged[name] += parts[name]
+    for (_, layer), parts in joint.items():
+        seconds[layer] = seconds.get(layer, 0.0) + total(parts)
+    return seconds
+
+
+def _decode_step(model: Model, layout: Layout, costs: Sequence[SegmentCost], hop: float) -> float:
+    """Seconds between two tokens of one sequence: pp × the slowest stage."""
+    by_layer = _fused(model, costs, "decode")
+    stages = stage_of_layer(model.question.spec.layers, layout.pp)
+    seconds = [0.0] * layout.pp
+    for layer, value in by_layer.items():
+        if layer >= 0:
+            seconds[stages[layer]] += value
+    for cost in costs:
+        if not cost.segment.layers:
+            first = model.units[cost.segment.unit].kind == "embedding"
+            seconds[0 if first else -1] += total(cost.decode)
+    if layout.pp == 1:
+        return seconds[0]
+    return layout.pp * max(seconds) + hop
+
+
+def _memory(space: Space, c: int, segments: Sequence[Segment],
+            ) -> tuple[tuple[StageMemory, ...], tuple[int, ...], tuple[int, ...]]:
+    """(stages, cache bytes of one sequence by stage, of one token by stage)."""
+    model = space.model
+    index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
+    layout = space.tables.layouts[index]
+    size = bytes_per_layer(model, space.tables, index, slot)
+    schemes = len(model.question.schemes)
+    stages = stage_of_layer(model.question.spec.layers, layout.pp)
+    weights = [int(b) for b in space.stages[index].fixed]
+    token = [0] * layout.pp
+    for segment in segments:
+        unit = model.units[segment.unit]
+        if segment.choice < 0:
+            continue
+        for layer in segment.layers:
+            if unit.role == "module":
+                weights[stages[layer]] += int(size[segment.unit, segment.choice])
+            else:
+                token[stages[layer]] += int(
+                    space.tables.cache[index, unit.row, segment.choice - schemes])
+    for layer in range(model.question.spec.layers):
+        token[stages[layer]] += space.tables.indexer_token
+    slots = slot_tokens(attention_of(model.question.spec), model.question.workload.context)
+    act, run = fixed_stage_bytes(model, space.tables, index, slot, 0)
+    memory = tuple(StageMemory(w, t * slots * slot * layout.pp, act, run)
+                   for w, t in zip(weights, token, strict=True))
+    return memory, tuple(t * slots for t in token), tuple(token)
+
+
+def fits(space: Space, c: int, priced: Priced) -> bool:
+    """Whether the fullest rank stays within the question's budget."""
+    return priced.fullest.total <= budget(space.model.question)
+
+
+def spare_bytes(space: Space, c: int, weights: int) -> int:
+    """Bytes left for caches on a rank with ``weights``, from the usable bytes."""
+    index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
+    act, run = fixed_stage_bytes(space.model, space.tables, index, slot, 0)
+    return space.model.question.usable_bytes - weights - act - run
+
+
+__all__ = ["Priced", "SegmentCost", "StageMemory", "fits", "overhead", "price", "spare_bytes"]

@@ -1,0 +1,91 @@
+"""Why each unit takes its choice, and what the next best costs: every alternative is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.candidates import decision_legal, single_problem
+from planner.planning.plan import NextBest
+from planner.planning.problem import Problem, violation
+from planner.planning.search import Found
+from planner.planning.segments import untied_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """One decision's explanation: a sentence and the best other choice."""
+
+    reason: str
+    next_best: NextBest | None
+
+
+def explain(found: Found) -> dict[tuple[int, int], Why]:
+    """{(unit index, choice): Why} for every segment of the winner."""
+    space, c = found.space, found.candidate
+    model = space.model
+    problem = untied_problem(space, c)[0] if model.question.untie else single_problem(space, c)
+    legal = decision_legal(model, space.legal[c])
+    out: dict[tuple[int, int], Why] = {}
+    memo: dict[tuple[int, int], Why] = {}
+    for segment in found.segments:
+        unit = model.units[segment.unit]
+        if segment.choice < 0:
+            out[segment.unit, -1] = Why("kept as released", None)
+            continue
+        row = unit.decision
+        if model.question.untie:
+            row = _counted_row(found, segment.choice, unit.decision)
+        key = (row, segment.choice)
+        if key not in memo:
+            memo[key] = _why(model.choices, problem, found.solution.counts, row, segment.choice,
+                             int(legal[unit.decision].sum()), found.value)
+        out[segment.unit, segment.choice] = memo[key]
+    return out
+
+
+def _counted_row(found: Found, choice: int, decision: int) -> int:
+    """A row of the untied problem that belongs to ``decision`` and uses ``choice``."""
+    _, parts = untied_problem(found.space, found.candidate)
+    for part in parts:
+        unit = found.space.model.units[part.unit]
+        if unit.decision == decision and found.solution.counts[part.decision, choice]:
+            return part.decision
+    raise AssertionError("a segment without a counted decision")
+
+
+def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row: int,
+         choice: int, legal: int, value: float) -> Why:
+    """Swap the whole decision to every other legal choice and see what happens."""
+    if legal == 1:
+        return Why("the only legal choice", None)
+    blocked: tuple[float, str, str] | None = None
+    best: tuple[float, int] | None = None
+    for other in np.nonzero(problem.legal[row])[0]:
+        if other == choice:
+            continue
+        trial = counts.copy()
+        moved = trial[row, choice]
+        trial[row, choice] -= moved
+        trial[row, other] += moved
+        delta = float((problem.objective[row, other] - problem.objective[row, choice]) * moved)
+        broken = violation(problem, trial)
+        if broken is None:
+            if best is None or (delta, other) < best:
+                best = (delta, int(other))
+        elif delta < 0 and (blocked is None or delta < blocked[0]):
+            blocked = (delta, names[other], broken.name)
+    scale = abs(value) or 1.0
+    following = NextBest(names[best[1]], float(f"{best[0] / scale:.6g}")) if best else None
+    if blocked is not None and blocked[0] / scale < -1e-9:
+        return Why(f"{blocked[1]} would be better by {-blocked[0] / scale:.1%} but breaks "
+                   f"{blocked[2]}", following)
+    if following is not None and following.delta > 1e-9:
+        return Why(f"best for the objective; {following.scheme} is {following.delta:.1%} worse",
+                   following)
+    if following is not None:
+        return Why(f"no worse than {following.scheme}", following)
+    return Why("every other choice breaks a limit", None)

@@ -1,0 +1,80 @@
+"""Price an assignment that somebody else chose: units of a plan file on one layout and batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.errors import InputError
+from planner.planning.candidates import (
+    build_space,
+    possible_layouts,
+    slots_to_try,
+    stage_table,
+)
+from planner.planning.costs import Model, layout_tables
+from planner.planning.diagnose import refuse
+from planner.planning.evaluate import fits, price
+from planner.planning.plan import Plan
+from planner.planning.problem import Solution
+from planner.planning.search import Found
+from planner.planning.segments import Segment
+from planner.units import format_bytes
+
+
+def given_assignment(model: Model, plan: Plan) -> Found:
+    """``plan``'s units on the question's single layout and batch.
+
+    Raises:
+        InputError: the units do not cover the model, or a choice is not possible for its unit.
+        InfeasibleError: the assignment does not fit.
+    """
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        raise refuse(model)
+    tables = layout_tables(model, layouts[:1])
+    slots = slots_to_try(model.question, layouts[0])
+    if not slots:
+        raise refuse(model)
+    space = build_space(model, tables, stage_table(model, tables), [(0, slots[0])])
+    segments = _segments(model, plan)
+    priced = price(space, 0, segments)
+    if not fits(space, 0, priced):
+        from planner.errors import InfeasibleError
+
+        raise InfeasibleError(
+            f"memory: the plan needs {format_bytes(priced.fullest.total)} a device, "
+            f"{format_bytes(model.question.usable_bytes)} usable",
+            hint="lower --context or --batch, or use more devices")
+    none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.additive_tpot,
+                    priced.additive_tpot, 0.0)
+    return Found(space, 0, none, segments, priced.additive_tpot, 1, 0)
+
+
+def _segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
+    out = []
+    for i, unit in enumerate(model.units):
+        if unit.decision < 0:
+            out.append(Segment(i, unit.layers, -1))
+            continue
+        left = set(unit.layers)
+        for row in plan.units:
+            layers = tuple(sorted(left & set(row.layers))) if row.kind == unit.kind else ()
+            if not layers:
+                continue
+            choice = _choice(model, i, row.kv_layout or row.scheme, row.unit)
+            out.append(Segment(i, layers, choice))
+            left -= set(layers)
+        if left:
+            raise InputError(f"plan file: {unit.kind} of layer {min(left)} has no unit",
+                             hint=f"the plan must cover every layer of {model.question.spec.id}")
+    return tuple(out)
+
+
+def _choice(model: Model, index: int, name: str, unit: str) -> int:
+    schemes = len(model.question.schemes)
+    pool = model.question.schemes if model.units[index].role == "module" else model.question.kv
+    offset = 0 if model.units[index].role == "module" else schemes
+    if name not in pool or not model.possible[index, offset + pool.index(name)]:
+        raise InputError(f"plan file: unit {unit!r}: {name!r} is not possible here",
+                         hint="see `plan formats` and `plan devices`")
+    return offset + pool.index(name)

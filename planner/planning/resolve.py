@@ -1,0 +1,254 @@
+"""From what was asked (flags, then scenario, then defaults) to an exact :class:`Question`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.formats.kv import KV_LAYOUTS, kv_layout
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.schemes import scheme_ids
+from planner.formats.spec import KvLayout
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.placement.layout import powers_of_two
+from planner.placement.modules import attention_of
+from planner.planning.plan import Plan
+from planner.planning.question import OBJECTIVES, Question, Workload, workload
+from planner.scenarios import Host, Scenario
+from planner.throughput.attention import cache_kinds
+from planner.throughput.collectives import fabric
+from planner.throughput.kernels import legal_schemes, refusal
+from planner.units import GIB
+
+MAX_DEVICES = 64
+MAX_COUNT = 1 << 20
+DOMINATED_KV = ("fp16", "fp32")
+REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The user's own values; None means not given."""
+
+    devices: int | None = None
+    tp: int | None = None
+    dp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    context: int | None = None
+    isl: int | None = None
+    osl: int | None = None
+    batch: int | None = None
+    objective: str | None = None
+    ttft_seconds: float | None = None
+    tpot_seconds: float | None = None
+    max_loss: str | float | None = None
+    schemes: tuple[str, ...] | None = None
+    kv: str | None = None
+    memory_bytes: int | None = None
+    untie: bool = False
+
+    def with_scenario(self, scenario: Scenario | None) -> Asked:
+        """Fill what was not given from a scenario."""
+        if scenario is None:
+            return self
+        values = dict(scenario.values)
+        for flag in ("ttft", "tpot"):
+            if f"{flag}_ms" in values:
+                values[f"{flag}_seconds"] = values.pop(f"{flag}_ms") * 1e-3
+        known = {k: v for k, v in values.items() if k in Asked.__slots__}
+        mine = {k: getattr(self, k) for k in Asked.__slots__}
+        if mine["context"] or mine["isl"] or mine["osl"]:
+            for key in ("context", "isl", "osl"):
+                known.pop(key, None)
+        filled = {k: (v if v is not None and v is not False else known.get(k, v))
+                  for k, v in mine.items()}
+        return Asked(**filled)
+
+    def filled_from(self, plan: Plan) -> Asked:
+        """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
+        given = self
+        if self.context is None and self.isl is None and self.osl is None:
+            given = replace(given, context=plan.workload.context_tokens, isl=plan.workload.isl,
+                            osl=plan.workload.osl)
+        layout = plan.layout
+        return replace(
+            given, tp=given.tp or layout.tp, dp=given.dp or layout.dp, pp=given.pp or layout.pp,
+            ep=given.ep or layout.ep, devices=given.devices or plan.device.count,
+            batch=given.batch or plan.workload.batch)
+
+
+def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
+                   scenario: Scenario | None, *, uniform: str | None,
+                   given: Plan | None) -> Question:
+    """Check every value and fill every default; each default leaves a note.
+
+    ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price.
+    """
+    asked = asked.with_scenario(scenario)
+    _check_numbers(asked)
+    _check_device(device)
+    host = scenario.host if scenario is not None else Host()
+    notes: list[tuple[str, str, str]] = []
+    if scenario is not None:
+        notes.append(("scenario", scenario.id, scenario.title))
+    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
+    schemes, refused = _schemes(spec, device, asked, uniform, given)
+    kv = _kv(spec, device, asked, uniform, given)
+    capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
+    notes += _capacity_notes(device, host, capacity)
+    loss_scheme = _max_loss(device, asked, notes) if uniform is None and given is None else None
+    domain = host.scale_up_devices or device.scale_up_devices
+    node = host.devices_per_node or device.devices_per_node
+    fraction = host.usable_fraction or device.usable_fraction.value
+    price = host.price_usd_per_hour or (device.price_usd_per_hour.value
+                                        if device.price_usd_per_hour else None)
+    if asked.objective == "cost" and price is None:
+        notes.append(("price", "none", "cost is counted in device-seconds per output token"))
+    return Question(
+        spec=spec, device=device, workload=work, objective=_objective(asked.objective),
+        net=fabric(device, scale_up_devices=host.scale_up_devices,
+                   scale_up_bytes_per_s=host.scale_up_bytes_per_s,
+                   scale_out_bytes_per_s=host.scale_out_bytes_per_s),
+        schemes=schemes, kv=kv, refused=refused, sizes=_sizes(asked.devices, max(domain, node)),
+        devices_given=asked.devices is not None,
+        fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
+        capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
+        ttft_seconds=asked.ttft_seconds, tpot_seconds=asked.tpot_seconds,
+        memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, untie=asked.untie,
+        node_devices=max(node, min(domain, 8)), price_per_hour=price, notes=tuple(notes))
+
+
+def _check_numbers(asked: Asked) -> None:
+    for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch"):
+        value = getattr(asked, name)
+        limit = MAX_COUNT if name not in ("context", "isl", "osl") else 1 << 40
+        if value is not None and not (isinstance(value, int) and 1 <= value <= limit):
+            raise InputError(f"{name} = {value!r} is out of range",
+                             hint=f"{name} is a whole number from 1 to {limit}")
+    for name in ("ttft_seconds", "tpot_seconds", "memory_bytes"):
+        value = getattr(asked, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
+
+
+def _check_device(device: DeviceProfile) -> None:
+    """Refuse a device whose profile lacks what every model needs."""
+    if device.rate("bf16") is None:
+        raise UnsupportedError(
+            f"{device.id}: {device.why_not('bf16')}; every model keeps attention, router and head "
+            "in BF16", hint="see `plan devices` for devices with a BF16 rate")
+    for name in REQUIRED_CLASSES:
+        if name not in device.achieved:
+            raise UnsupportedError(f"{device.id}: the profile has no [achieved.{name}]",
+                                   hint="see hardware_profiles/README.md")
+
+
+def _objective(name: str | None) -> Any:
+    wanted = name or "throughput"
+    if wanted not in OBJECTIVES:
+        raise UnknownNameError("objective", wanted, OBJECTIVES)
+    return wanted
+
+
+def _sizes(devices: int | None, domain: int) -> tuple[int, ...]:
+    if devices is not None:
+        return (devices,)
+    return tuple(powers_of_two(min(MAX_DEVICES, 2 * domain)))
+
+
+def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
+             given: Plan | None) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
+    if given is not None:
+        used = {u.scheme for u in given.units if u.weight_format and u.next_best is not None
+                or u.loss or u.kind not in _RELEASED and u.kv_layout is None}
+        return _demand(device, [s for s in scheme_ids() if s in used]), ()
+    if uniform is not None:
+        return _demand(device, [scheme_by_id(uniform or spec.quantization).id]), ()
+    if asked.schemes is not None:
+        wanted = {scheme_by_id(name).id for name in asked.schemes}
+        return _demand(device, [s for s in scheme_ids() if s in wanted]), ()
+    legal, refused = legal_schemes(device, scheme_ids())
+    return tuple(legal), tuple(refused.items())
+
+
+_RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")
+
+
+def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
+    for name in names:
+        why = refusal(device, scheme_by_id(name))
+        if why:
+            legal, _ = legal_schemes(device, scheme_ids())
+            raise UnsupportedError(f"scheme {name!r} on {device.id}: {why}",
+                                   hint="legal here: " + ", ".join(legal))
+    return tuple(names)
+
+
+def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
+    """Why ``device`` cannot read a cache layout; empty if it can."""
+    key = layout.compute
+    if not key or device.kind == "cpu" and key in device.conversion:
+        return ""
+    if key in ("fp8", "nvfp4"):
+        return "" if device.rate(key) is not None else device.why_not(key)
+    return "" if key in device.conversion else f"{device.id} has no conversion rate for {key}"
+
+
+def _kv(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
+        given: Plan | None) -> tuple[str, ...]:
+    kinds = cache_kinds(attention_of(spec))
+    if given is not None:
+        used = {u.kv_layout for u in given.units if u.kv_layout}
+        return tuple(k for k in KV_LAYOUTS if k in used)
+    name = asked.kv or ("bf16" if uniform is not None else "auto")
+    if name != "auto":
+        layout = kv_layout(name)
+        why = kv_refusal(device, layout)
+        missing = [k for k in kinds if k not in layout.applies_to]
+        if missing:
+            why = f"it does not store {missing[0]} ({spec.id} has {', '.join(kinds)})"
+        if why:
+            raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
+                                   hint="legal here: " + ", ".join(_legal_kv(device, kinds)))
+        return (layout.id,)
+    return tuple(k for k in _legal_kv(device, kinds) if k not in DOMINATED_KV)
+
+
+def _legal_kv(device: DeviceProfile, kinds: tuple[str, ...]) -> list[str]:
+    return [k for k, layout in KV_LAYOUTS.items()
+            if not kv_refusal(device, layout) and any(n in layout.applies_to for n in kinds)]
+
+
+def _max_loss(device: DeviceProfile, asked: Asked, notes: list[tuple[str, str, str]]) -> str:
+    if asked.max_loss is not None:
+        text = str(asked.max_loss)
+        try:
+            float(text)
+        except ValueError:
+            return scheme_by_id(text).id
+        raise InputError(f"max-loss = {text}: under the prior (T0) loss is relative, not nats",
+                         hint="name a scheme: no worse than it uniformly, e.g. --max-loss fp8-block")
+    for name, key in (("fp8-block", "fp8"), ("int8-w8a8", "int8")):
+        if device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
+            notes.append(("max-loss default", name,
+                          f"uniform 8-bit scheme that {device.id} multiplies natively"))
+            return name
+    notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"))
+    return "bf16"
+
+
+def _capacity_notes(device: DeviceProfile, host: Host, capacity: int,
+                    ) -> list[tuple[str, str, str]]:
+    if host.memory_bytes_per_device is not None:
+        return [("memory per device", f"{capacity / GIB:.0f} GiB", "set by the scenario")]
+    if device.kind == "cpu":
+        return [("memory per socket", f"{capacity / GIB:.0f} GiB",
+                 device.capacity_bytes.note or "profile default")]
+    return []
+
+
+__all__ = ["Asked", "Workload", "build_question", "kv_refusal"]

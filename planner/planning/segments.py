@@ -1,0 +1,158 @@
+"""Assignments as segments: layers of a unit with the choice they take; and the untied problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.placement.layout import stage_of_layer
+from planner.planning.candidates import (
+    Space,
+    bytes_per_layer,
+    budget,
+    decision_legal,
+    loss_limit,
+    overhead,
+    score_scale,
+)
+from planner.planning.costs import Model
+from planner.planning.problem import Array, Problem, Row, Solution
+from planner.planning.units import Unit
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """``layers`` of unit ``unit`` (an index) under choice ``choice`` (-1: as released)."""
+
+    unit: int
+    layers: tuple[int, ...]
+    choice: int
+
+    @property
+    def count(self) -> int:
+        return max(1, len(self.layers))
+
+
+def tied_segments(model: Model, choice: Sequence[int] | Int) -> tuple[Segment, ...]:
+    """One segment a unit from the choice of each unit."""
+    return tuple(Segment(i, u.layers, int(choice[i]) if u.decision >= 0 else -1)
+                 for i, u in enumerate(model.units))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Layers of a unit inside one pipeline stage, decided layer by layer."""
+
+    unit: int
+    layers: tuple[int, ...]
+    stage: int
+    decision: int
+
+
+def stage_parts(units: Sequence[Unit], stages: Sequence[int]) -> tuple[Part, ...]:
+    """Units cut at stage borders; parts of tied units in one stage share a decision."""
+    numbers: dict[tuple[int, int], int] = {}
+    out = []
+    for i, unit in enumerate(units):
+        if unit.decision < 0:
+            continue
+        by_stage: dict[int, list[int]] = {}
+        for layer in unit.layers:
+            by_stage.setdefault(stages[layer], []).append(layer)
+        for stage, layers in by_stage.items():
+            decision = numbers.setdefault((unit.decision, stage), len(numbers))
+            out.append(Part(i, tuple(layers), stage, decision))
+    return tuple(out)
+
+
+def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
+    """Candidate ``c`` with a free choice for every layer: identical layers are counted."""
+    model, question = space.model, space.model.question
+    layout = space.tables.layouts[space.pts.layout[c]]
+    parts = stage_parts(model.units, stage_of_layer(question.spec.layers, layout.pp))
+    decisions = 1 + max(p.decision for p in parts)
+    multiplicity = np.zeros(decisions, dtype=np.int64)
+    unit_legal = decision_legal(model, space.legal[c])
+    legal = np.ones((decisions, len(model.choices)), dtype=bool)
+    for part in parts:
+        multiplicity[part.decision] = len(part.layers)
+        legal[part.decision] &= unit_legal[model.units[part.unit].decision]
+
+    def total(values: Array) -> Array:
+        out = np.zeros((decisions, len(model.choices)), dtype=values.dtype)
+        for part in parts:
+            row = values[part.unit]
+            out[part.decision] += np.where(np.isfinite(row), row, 0).astype(values.dtype)
+        return out
+
+    objective, constant = _objective(space, c, total)
+    rows = _rows(space, c, parts, total)
+    return Problem(objective, constant, legal, multiplicity, tuple(rows)), parts
+
+
+def _objective(space: Space, c: int, total) -> tuple[Array, float]:  # type: ignore[no-untyped-def]
+    question = space.model.question
+    if question.objective == "quality":
+        return total(space.model.layer_loss), 0.0
+    if question.objective == "memory":
+        layout = space.tables.layouts[space.pts.layout[c]]
+        size = bytes_per_layer(space.model, space.tables, int(space.pts.layout[c]),
+                               int(space.pts.slot[c]))
+        extra = overhead(space.model, space.tables, int(space.pts.layout[c]),
+                         int(space.pts.slot[c]))
+        group = layout.tp * layout.dp
+        fixed = int(space.stages[space.pts.layout[c]].fixed.sum()) * group + extra * layout.ranks
+        return total(size.astype(np.float64)) * group, float(fixed)
+    scale = float(score_scale(space)[c])
+    return total(space.decode[c]) * scale, float(space.decode_constant[c]) * scale
+
+
+def _rows(space: Space, c: int, parts: Sequence[Part], total) -> list[Row]:  # type: ignore[no-untyped-def]
+    model, question = space.model, space.model.question
+    layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
+    size = bytes_per_layer(model, space.tables, layout, slot)
+    extra = overhead(model, space.tables, layout, slot)
+    stage = space.stages[layout]
+    rows = []
+    decisions = 1 + max(p.decision for p in parts)
+    for s in range(len(stage.fixed)):
+        exact = np.zeros((decisions, len(model.choices)), dtype=np.int64)
+        for part in parts:
+            if part.stage == s:
+                exact[part.decision] += size[part.unit]
+        limit = budget(question) - extra - int(stage.fixed[s])
+        rows.append(Row("memory", exact.astype(np.float64), float(limit), exact, limit))
+    bound = loss_limit(model)
+    if bound is not None:
+        rows.append(Row("max-loss", total(model.layer_loss), bound))
+    if question.tpot_seconds is not None:
+        rows.append(Row("tpot", total(space.decode[c]),
+                        question.tpot_seconds - float(space.decode_constant[c])))
+    if question.ttft_seconds is not None:
+        rows.append(Row("ttft", total(space.prefill[c]),
+                        question.ttft_seconds - float(space.prefill_constant[c])))
+    return rows
+
+
+def untied_segments(model: Model, parts: Sequence[Part], solution: Solution,
+                    ) -> tuple[Segment, ...]:
+    """Give the counted choices to layers: the least lossy go to the layers nearest the ends."""
+    total = model.question.spec.layers
+    found: dict[tuple[int, int], list[int]] = {}
+    for part in parts:
+        counts = solution.counts[part.decision]
+        losses = model.layer_loss[part.unit]
+        taken = sorted((s for s in range(len(counts)) if counts[s]), key=lambda s: (losses[s], s))
+        layers = sorted(part.layers, key=lambda n: (min(n, total - 1 - n), n))
+        for choice in taken:
+            give, layers = layers[:counts[choice]], layers[counts[choice]:]
+            found.setdefault((part.unit, choice), []).extend(give)
+    out = [Segment(unit, tuple(sorted(layers)), choice)
+           for (unit, choice), layers in found.items()]
+    out += [Segment(i, u.layers, -1) for i, u in enumerate(model.units) if u.decision < 0]
+    return tuple(sorted(out, key=lambda s: (s.unit, s.choice)))

@@ -1,0 +1,159 @@
+"""Uniform assignments over all candidates: the baselines, and the best uniform plan.
+
+A uniform assignment takes one scheme on every attention, MLP and expert linear and one layout for
+every cache; the rest stays as released. Each gets its own best layout and batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.placement.modules import attention_of
+from planner.planning.candidates import (
+    SLOTS,
+    Space,
+    budget,
+    build_space,
+    cache_tokens,
+    overhead,
+)
+from planner.planning.costs import Model
+from planner.planning.evaluate import Priced, price
+from planner.planning.segments import tied_segments
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A uniform assignment with its best candidate, or the reason why there is none."""
+
+    scheme: str
+    kv: str
+    loss: float
+    reason: str
+    space: Space | None
+    candidate: int
+    priced: Priced | None
+
+    @property
+    def name(self) -> str:
+        return self.scheme if self.kv == "bf16" else f"{self.scheme}, KV {self.kv}"
+
+
+def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
+    """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
+    column = model.question.schemes.index(scheme)
+    cache = len(model.question.schemes) + model.question.kv.index(kv)
+    choice = np.array([column if u.role == "module" else cache if u.role == "cache" else -1
+                       for u in model.units], dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.decision >= 0 and not model.possible[i, choice[i]]:
+            return None
+    return choice
+
+
+def uniform_loss(model: Model, choice: Int) -> float:
+    """Relative loss of a choice for every unit."""
+    return float(sum(model.layer_loss[i, c] * model.units[i].count
+                     for i, c in enumerate(choice) if c >= 0))
+
+
+def best_uniform(space: Space, scheme: str, kv: str, *, limits: bool) -> Uniform:
+    """The best candidate for one uniform assignment; ``limits`` also applies TPOT and TTFT."""
+    model = space.model
+    choice = uniform_choice(model, scheme, kv)
+    if choice is None:
+        return Uniform(scheme, kv, float("nan"), "not possible for every unit", None, -1, None)
+    loss = uniform_loss(model, choice)
+    scores = _scores(space, choice, limits)
+    if not np.isfinite(scores).any():
+        return Uniform(scheme, kv, loss, _why(space, choice), None, -1, None)
+    best = _pick(space, scores)
+    where = space
+    if model.question.batch is None:
+        finer = _neighbours(space, best)
+        if finer is not None:
+            fine_scores = _scores(finer, choice, limits)
+            if np.isfinite(fine_scores).any() and fine_scores.min() < scores[best]:
+                where, best = finer, _pick(finer, fine_scores)
+    priced = price(where, best, tied_segments(model, choice))
+    return Uniform(scheme, kv, loss, "", where, best, priced)
+
+
+def _pick(space: Space, scores: Array) -> int:
+    ranks = [space.tables.layouts[i].ranks for i in space.pts.layout]
+    return min(range(len(scores)), key=lambda c: (float(f"{scores[c]:.9e}"), ranks[c], c))
+
+
+def _scores(space: Space, choice: Int, limits: bool) -> Array:
+    """The objective of ``choice`` on every candidate [C]; inf where it does not fit."""
+    model, question = space.model, space.model.question
+    decided = np.array([i for i, c in enumerate(choice) if c >= 0])
+    picked = choice[decided]
+    layers = np.array([model.units[i].count for i in decided], dtype=np.float64)
+    decode = (space.decode[:, decided, picked] * layers).sum(axis=1) + space.decode_constant
+    legal = space.legal[:, decided, picked].all(axis=1)
+    used = rank_bytes(space, choice)
+    ok = legal & (used <= budget(question))
+    if limits:
+        prefill = (space.prefill[:, decided, picked] * layers).sum(axis=1) + space.prefill_constant
+        if question.tpot_seconds is not None:
+            ok &= decode <= question.tpot_seconds
+        if question.ttft_seconds is not None:
+            ok &= prefill <= question.ttft_seconds
+    pts = space.pts
+    rate = pts.group * pts.pp / np.maximum(pts.batch, 1)
+    by_objective = {"latency": decode, "memory": used * pts.group * pts.pp}
+    score = by_objective.get(question.objective, decode * rate)
+    return np.where(ok, score, np.inf)
+
+
+def rank_bytes(space: Space, choice: Int) -> Int:
+    """Bytes of the fullest rank under ``choice`` for every candidate, int64 [C]."""
+    model = space.model
+    schemes = len(model.question.schemes)
+    module = np.array([u.role == "module" for u in model.units])
+    cache = np.array([u.role == "cache" for u in model.units])
+    out = np.zeros(len(space), dtype=np.int64)
+    for index in np.unique(space.pts.layout):
+        stage = space.stages[index]
+        weight = np.zeros(len(model.units), dtype=np.int64)
+        token = np.zeros(len(model.units), dtype=np.int64)
+        for i, unit in enumerate(model.units):
+            if module[i]:
+                weight[i] = space.tables.shard[index, unit.row, choice[i]]
+            elif cache[i]:
+                token[i] = space.tables.cache[index, unit.row, choice[i] - schemes]
+        weights = stage.fixed + stage.counts @ weight
+        tokens = stage.counts @ token
+        pp = space.tables.layouts[index].pp
+        for c in np.nonzero(space.pts.layout == index)[0]:
+            slot = int(space.pts.slot[c])
+            held = cache_tokens(model, slot, pp)
+            out[c] = int((weights + tokens * held).max()) \
+                + overhead(model, space.tables, int(index), slot)
+    return out
+
+
+def _neighbours(space: Space, c: int) -> Space | None:
+    layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
+    if slot not in SLOTS or SLOTS.index(slot) + 1 >= len(SLOTS):
+        return None
+    low, high = slot, SLOTS[SLOTS.index(slot) + 1]
+    pairs = [(layout, s) for s in range(low + 1, high, max(1, (high - low) // 16))]
+    return build_space(space.model, space.tables, space.stages, pairs) if pairs else None
+
+
+def _why(space: Space, choice: Int) -> str:
+    limit = budget(space.model.question)
+    used = rank_bytes(space, choice)
+    least = int(used.min())
+    if least > limit:
+        return f"needs at least {least / 2**30:.1f} GiB a device, {limit / 2**30:.1f} usable"
+    attention = attention_of(space.model.question.spec)
+    return f"no layout keeps whole scale blocks with {attention.heads} heads within the limits"
