@@ -1,0 +1,55 @@
+"""The installed wheel answers outside the checkout, on each supported Python that is here."""
+
+import json
+
+from support.wheels import ROOT, Installed, checked
+
+QUESTION = ["deepseek-v3", "h100-sxm", "--context", "131072", "--json"]
+
+
+def plan(installed: Installed, *arguments: str) -> str:
+    return checked([str(installed.bin / "plan"), *arguments], installed.empty).stdout
+
+
+def test_the_package_comes_from_the_wheel(installed: Installed) -> None:
+    where = checked([str(installed.bin / "python"), "-c",
+                     "import planner, sys; print(planner.__file__); print(sys.version)"],
+                    installed.empty).stdout.splitlines()
+    assert where[0].startswith(str(installed.bin.parent))
+    assert not where[0].startswith(str(ROOT))
+    assert where[1].startswith(installed.version + ".")
+
+
+def test_help(installed: Installed) -> None:
+    assert "Usage" in plan(installed, "--help")
+
+
+def test_the_module_is_the_command(installed: Installed) -> None:
+    by_module = checked([str(installed.bin / "python"), "-m", "planner", "--help"], installed.empty)
+    assert by_module.stdout.splitlines()[2:] == plan(installed, "--help").splitlines()[2:]
+
+
+def test_devices(installed: Installed) -> None:
+    listed = plan(installed, "devices")
+    packaged = [path.stem for path in (ROOT / "hardware_profiles").glob("*.toml")
+                if path.stem != "aliases"]
+    assert len(packaged) == 27
+    assert [name for name in packaged if name not in listed] == []
+
+
+def test_the_main_job(installed: Installed) -> None:
+    answer = json.loads(plan(installed, *QUESTION))
+    assert answer["schema_version"] == "1"
+    assert answer["model"]["id"] == "deepseek-v3"
+    assert answer["device"]["id"] == "h100-sxm"
+    assert answer["workload"]["context_tokens"] == 131072
+    assert answer["units"]
+
+
+def test_nothing_is_written_where_it_runs(installed: Installed) -> None:
+    plan(installed, *QUESTION)
+    assert list(installed.empty.iterdir()) == []
+
+
+def test_what_it_needs_is_declared(installed: Installed) -> None:
+    checked([str(installed.bin / "python"), "-m", "pip", "check"], installed.empty)
