@@ -1,3 +1,33 @@
-"""Per-layer precision plans for LLM inference."""
+"""Per-layer precision plans for LLM inference: what fits, how fast, at what loss, on which device.
+
+The public functions are loaded on first use, so that ``import planner`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from planner.api import estimate, inventory, load_device, load_model, load_scenario, plan
+    from planner.planning.plan import Plan
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
+    "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
+    "Plan": "planner.planning.plan",
+}
+__all__ = ["Plan", "__version__", "estimate", "inventory", "load_device", "load_model",
+           "load_scenario", "plan"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'planner' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -18,19 +18,21 @@ _MAX_REPAIRS = 20
 
 @contextlib.contextmanager
 def stdout_kept() -> Iterator[None]:
-    """Send file descriptor 1 to 2 for the duration: HiGHS prints a banner from C."""
+    """Send file descriptor 1 to the null device for the duration: HiGHS prints a banner from C."""
     sys.stdout.flush()
     try:
         saved = os.dup(1)
     except OSError:
         yield
         return
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(2, 1)
+        os.dup2(null, 1)
         yield
     finally:
         os.dup2(saved, 1)
         os.close(saved)
+        os.close(null)
 
 
 def solve(problem: Problem, *, tie_break: Array | None = None) -> Solution:

@@ -1,0 +1,168 @@
+"""The verbs. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from planner.cli.types import QUESTION, SURFACE, Hinted, options
+
+
+@click.command("plan")
+@click.argument("model", required=False)
+@click.argument("device", required=False)
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", *SURFACE)
+def plan_command(**given: Any) -> None:
+    """The best per-layer plan for MODEL on DEVICE (the default verb)."""
+    from planner.cli.run import finish, question_arguments, timed
+
+    with timed(given["timings"]):
+        from planner import api
+
+        arguments = question_arguments(given)
+        arguments.update(max_loss=given["max_loss"], schemes=_names(given["schemes"]),
+                         kv=given["kv"] or "auto", profile=given["profile"],
+                         untie=given["untie"])
+        finish(api.plan(given["model"], given["device"], **arguments), given)
+
+
+@click.command("estimate")
+@click.argument("model", required=False)
+@click.argument("device", required=False)
+@click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
+@click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
+@options(*QUESTION, "kv", *SURFACE)
+def estimate_command(**given: Any) -> None:
+    """Price one scheme, or a plan file, without choosing."""
+    from planner.cli.run import finish, question_arguments, read_plan, timed
+
+    with timed(given["timings"]):
+        from planner import api
+
+        arguments = question_arguments(given)
+        arguments.update(scheme=given["scheme"], kv=given["kv"] or "bf16")
+        if given["plan_file"]:
+            arguments["plan"] = read_plan(given["plan_file"])
+        finish(api.estimate(given["model"], given["device"], **arguments), given)
+
+
+@click.command("inventory")
+@click.argument("model")
+@click.option("--expand", is_flag=True, help="With --json: list every tensor.")
+@options("json")
+def inventory_command(model: str, expand: bool, as_json: bool) -> None:
+    """Tensors of MODEL: parameters, elements by type, bytes."""
+    from planner import api
+    from planner.cli.run import print_json
+
+    counts = api.inventory(model)
+    if as_json:
+        print_json(counts.to_dict(expand=expand))
+        return
+    if expand:
+        raise Hinted("--expand lists every tensor as JSON", "add --json")
+    from planner.report.catalogue import inventory_table
+
+    click.echo(inventory_table(counts), nl=False)
+
+
+@click.command("models")
+@options("json")
+def models_command(as_json: bool) -> None:
+    """Bundled models and their parameters."""
+    from planner import api
+    from planner.models.catalog import model_ids
+
+    found = [api.inventory(name) for name in model_ids()]
+    if as_json:
+        from planner.cli.run import print_json
+
+        print_json([{"id": c.spec.id, "public_name": c.spec.public_name,
+                     "parameters_total": c.parameters_total,
+                     "parameters_active": c.parameters_active,
+                     "checkpoint_format": c.spec.quantization,
+                     "source": c.spec.source} for c in found])
+        return
+    from planner.report.catalogue import models_table
+
+    click.echo(models_table(found), nl=False)
+
+
+@click.command("devices")
+@click.argument("name", required=False)
+@options("hardware_dir", "json")
+def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -> None:
+    """Devices and what they multiply; with NAME, every figure and its source."""
+    from planner import api
+    from planner.hardware.catalog import list_devices
+
+    if name is not None:
+        found = [api.load_device(name, hardware_dir=hardware_dir)]
+    else:
+        found = list_devices(api.hardware_folders(hardware_dir))
+    if as_json:
+        from planner.cli.run import print_json
+        from planner.report.catalogue import device_dict
+
+        print_json([device_dict(d) for d in found])
+        return
+    from planner.report.catalogue import device_page, devices_table
+
+    click.echo(device_page(found[0]) if name is not None else devices_table(found), nl=False)
+
+
+@click.command("formats")
+@options("json")
+def formats_command(as_json: bool) -> None:
+    """Element formats, schemes and cache layouts."""
+    from planner.report.catalogue import formats_dict, formats_tables
+
+    if as_json:
+        from planner.cli.run import print_json
+
+        print_json(formats_dict())
+        return
+    click.echo(formats_tables(), nl=False)
+
+
+@click.command("scenarios")
+@options("json")
+def scenarios_command(as_json: bool) -> None:
+    """Bundled deployment questions."""
+    from planner.scenarios import load_scenario, scenario_ids
+
+    found = [load_scenario(name) for name in scenario_ids()]
+    if as_json:
+        from planner.cli.run import print_json
+
+        print_json([{"id": s.id, "title": s.title, "question": s.question,
+                     **{k: list(v) if isinstance(v, tuple) else v for k, v in s.values.items()}}
+                    for s in found])
+        return
+    from planner.report.catalogue import scenarios_table
+
+    click.echo(scenarios_table(found), nl=False)
+
+
+@click.command("schema")
+def schema_command() -> None:
+    """JSON Schema of the plan file."""
+    from planner.cli.run import print_json
+    from planner.planning.plan_schema import plan_json_schema
+
+    print_json(plan_json_schema())
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise Hinted("--schemes is empty", "for example --schemes bf16,fp8-block")
+    return names
+
+
+ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
+       scenarios_command, inventory_command, schema_command)
+

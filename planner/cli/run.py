@@ -1,0 +1,98 @@
+"""What the verbs share: arguments, output, files written whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from planner.errors import DataError, InputError
+from planner.planning.plan import Plan
+
+MAX_PLAN_BYTES = 64 << 20
+
+
+def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of the API from flags; milliseconds become seconds."""
+    same = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes",
+            "engine", "scenario", "hardware_dir")
+    arguments = {name: given[name] for name in same}
+    arguments["objective"] = given["objective"] or "throughput"
+    for flag in ("ttft", "tpot"):
+        value = given[f"{flag}_ms"]
+        arguments[f"{flag}_seconds"] = value * 1e-3 if value is not None else None
+    return arguments
+
+
+def finish(plan: Plan, given: dict[str, Any]) -> None:
+    """Print the answer on stdout and the assumptions on stderr; write the page if asked."""
+    if given["report"]:
+        from planner.report.html import page
+
+        write_whole(Path(given["report"]), page(plan))
+    if given["as_json"]:
+        print_json(plan.to_dict())
+    else:
+        from planner.report.text import plan_text
+
+        click.echo(plan_text(plan), nl=False)
+    if not given["quiet"]:
+        from planner.report.text import assumptions_text
+
+        click.echo(assumptions_text(plan), nl=False, err=True)
+
+
+def print_json(data: object) -> None:
+    """JSON on stdout, keys in the order of the records; no NaN or infinity can pass."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def read_plan(name: str) -> Plan:
+    """A plan file; DataError where it is not one."""
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"plan file {name!r} does not exist", hint="write one with --json")
+    if path.stat().st_size > MAX_PLAN_BYTES:
+        raise DataError(f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
+                        hint="a plan file is the output of --json")
+    from planner.models.strict_json import parse_object
+
+    return Plan.from_dict(parse_object(path.read_bytes(), str(path)))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write beside the target, then rename: nothing is left half written."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report {str(path)!r}: only .html is written in this version",
+                         hint="name a file that ends in .html")
+    if not path.parent.is_dir():
+        raise InputError(f"--report: folder {str(path.parent)!r} does not exist",
+                         hint="make the folder first")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def timed(wanted: bool) -> Iterator[None]:
+    """Print the CPU and wall seconds of the block on stderr if wanted."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    if wanted:
+        click.echo(f"timings: {time.perf_counter() - wall:.3f} s wall, "
+                   f"{time.process_time() - cpu:.3f} s CPU in this command", err=True)

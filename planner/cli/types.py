@@ -1,0 +1,112 @@
+"""Parameter types and shared options of the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])i?[bB]?$")
+_STEP = {"k": 1, "m": 2, "g": 3}
+
+
+class Hinted(click.UsageError):
+    """A usage error with a hint line of its own."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class PlainInteger(click.ParamType):
+    """A whole number ≥ 1 without suffix; ``128k`` is refused with both readings spelled out."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None,
+                ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().replace("_", "").replace(",", "")
+        flag = param.opts[0] if param is not None else "value"
+        suffix = _SUFFIX.match(text)
+        if suffix:
+            number, power = float(suffix[1]), _STEP[suffix[2].lower()]
+            binary, decimal = int(number * 1024**power), int(number * 1000**power)
+            raise Hinted(f"{flag} {value}: suffixes are ambiguous",
+                         f"write {binary} (×1024) or {decimal} (×1000)")
+        if not re.fullmatch(r"[+-]?\d+", text):
+            raise Hinted(f"{flag} {value!r} is not a whole number", f"for example {flag} 131072")
+        number_int = int(text) if len(text) < 20 else 1 << 63
+        if not 1 <= number_int < 1 << 62:
+            raise Hinted(f"{flag} {value} is out of range", f"{flag} is at least 1")
+        return number_int
+
+
+class PositiveNumber(click.ParamType):
+    """A finite number above 0."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None,
+                ctx: click.Context | None) -> float:
+        flag = param.opts[0] if param is not None else "value"
+        try:
+            number = float(value)
+        except ValueError:
+            raise Hinted(f"{flag} {value!r} is not a number", f"for example {flag} 50") from None
+        if not 0 < number < float("inf"):
+            raise Hinted(f"{flag} {value} is out of range", f"{flag} is above 0")
+        return number
+
+
+INTEGER = PlainInteger()
+NUMBER = PositiveNumber()
+
+
+def options(*names: str) -> Callable[[F], F]:
+    """Decorate a command with the shared options ``names``, in the given order."""
+    def apply(function: F) -> F:
+        for name in reversed(names):
+            function = OPTIONS[name](function)
+        return function
+    return apply
+
+
+OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "devices": click.option("--devices", type=INTEGER, help="Devices in all (searched if absent)."),
+    "tp": click.option("--tp", type=INTEGER, help="Attention tensor parallel."),
+    "dp": click.option("--dp", type=INTEGER, help="Attention data parallel."),
+    "pp": click.option("--pp", type=INTEGER, help="Pipeline stages."),
+    "ep": click.option("--ep", type=INTEGER, help="Expert parallel; divides tp·dp."),
+    "context": click.option("--context", type=INTEGER, help="Longest sequence a slot holds."),
+    "isl": click.option("--isl", type=INTEGER, help="Prompt tokens."),
+    "osl": click.option("--osl", type=INTEGER, help="Answer tokens."),
+    "batch": click.option("--batch", type=INTEGER, help="Sequences decoded together."),
+    "objective": click.option("--objective", metavar="NAME", help="throughput | latency | memory "
+                              "| quality | cost."),
+    "ttft_ms": click.option("--ttft-ms", type=NUMBER, help="Limit on time to first token."),
+    "tpot_ms": click.option("--tpot-ms", type=NUMBER, help="Limit on time per output token."),
+    "memory_bytes": click.option("--memory-bytes", type=INTEGER,
+                                 help="Limit on bytes of one device."),
+    "max_loss": click.option("--max-loss", metavar="SCHEME",
+                             help="No lossier than this scheme uniformly."),
+    "schemes": click.option("--schemes", metavar="A,B", help="Schemes to choose from."),
+    "kv": click.option("--kv", metavar="LAYOUT", help="Cache layout, or auto."),
+    "engine": click.option("--engine", metavar="NAME", default="any", show_default=True,
+                           help="Engine that must serve it."),
+    "scenario": click.option("--scenario", metavar="NAME", help="A scenario's name or file."),
+    "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),
+    "profile": click.option("--profile", metavar="FILE", help="Quality profile of a checkpoint."),
+    "untie": click.option("--untie", is_flag=True, help="Decide layer by layer."),
+    "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    "report": click.option("--report", metavar="FILE.html", help="Also write a page."),
+    "quiet": click.option("--quiet", is_flag=True, help="No assumptions on stderr."),
+    "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
+}
+QUESTION = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "objective",
+            "ttft_ms", "tpot_ms", "memory_bytes")
+SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

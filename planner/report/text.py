@@ -1,0 +1,141 @@
+"""The plan on a terminal: 80 columns, the answer in the first three lines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from planner.planning.plan import Estimate, ModulePlan, Plan
+from planner.units import GIB, format_bytes, format_rate, format_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDTH = 80
+
+
+def console(stream: StringIO, *, error: bool = False) -> Console:
+    """A rich console that writes to ``stream``; colour only where the real stream is a terminal."""
+    from rich.console import Console
+
+    real = sys.stderr if error else sys.stdout
+    terminal = real.isatty() and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if terminal \
+        else int(os.environ.get("COLUMNS", WIDTH) or WIDTH)
+    return Console(file=stream, width=max(60, min(width, 120)), force_terminal=terminal,
+                   no_color=not terminal, highlight=False, soft_wrap=False)
+
+
+def users(plan: Plan) -> int:
+    """Sequences at full context that the whole deployment holds."""
+    return plan.capacity.max_concurrency_at_context * plan.layout.replicas
+
+
+def headline(plan: Plan) -> list[str]:
+    """Three lines: devices and layout; users and speed; memory and loss."""
+    la, work, perf = plan.layout, plan.workload, plan.performance
+    shape = " ".join(f"{name}{value}" for name, value in
+                     (("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep)) if value > 1)
+    copies = f", {la.replicas} replicas" if la.replicas > 1 else ""
+    memory = plan.memory_per_device
+    return [
+        f"{plan.model.id} on {plan.device.count} × {plan.device.id}"
+        + (f" ({shape}{copies})" if shape or copies else "")
+        + f", batch {work.batch}{' a replica' if la.replicas > 1 else ''}",
+        f"{users(plan)} users at {work.context_tokens} tokens; "
+        f"{format_rate(perf.output_tokens_per_second.value)} tokens/s "
+        f"({_span(perf.output_tokens_per_second, format_rate)}, {_basis(plan)})",
+        f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a device; "
+        f"loss {plan.quality.loss:.2f} × uniform fp8-block (÷/× 2.1)",
+    ]
+
+
+def _basis(plan: Plan) -> str:
+    return plan.performance.tpot_seconds.basis
+
+
+def _span(estimate: Estimate, show: object) -> str:
+    assert callable(show)
+    return f"{show(estimate.low)}–{show(estimate.high)}"
+
+
+def plan_text(plan: Plan) -> str:
+    """The whole answer; ends with a newline."""
+    from rich.table import Table
+
+    out = StringIO()
+    con = console(out)
+    for line in headline(plan):
+        con.print(line, style="bold", overflow="fold")
+    con.print()
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    table.add_column("module", no_wrap=True)
+    table.add_column("layers", no_wrap=True)
+    table.add_column("scheme", no_wrap=True)
+    table.add_column("GiB", justify="right", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("loss", justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    step = sum(m.decode_seconds for m in plan.modules)
+    for module in plan.modules:
+        table.add_row(*_row(plan, module, step))
+    con.print(table)
+    con.print()
+    for line in footer(plan):
+        con.print(line, overflow="fold")
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def _row(plan: Plan, module: ModulePlan, step: float) -> tuple[str, ...]:
+    units = [u for u in plan.units if u.kind == module.kind and u.scheme == module.scheme]
+    heaviest = max(units, key=lambda u: u.decode_seconds)
+    size = f"{module.weight_bytes / GIB:.2f}" if module.weight_bytes else "-"
+    return (module.kind, _short_layers(module.layers), module.scheme, size,
+            f"{module.decode_seconds / step:.1%}" if step else "-",
+            f"{module.loss:.3f}" if module.loss else "0", _why(heaviest.reason, heaviest.bound))
+
+
+def _short_layers(text: str) -> str:
+    spans = text.split(", ")
+    return text if len(spans) <= 3 else ", ".join(spans[:2]) + ", …"
+
+
+def _why(reason: str, bound: str) -> str:
+    return f"{bound}; {reason}" if reason != "kept as released" else "as released"
+
+
+def footer(plan: Plan) -> list[str]:
+    """Comparison, latency, cache and proof lines under the table."""
+    perf, cache = plan.performance, plan.kv_cache
+    comparison = plan.comparison.text
+    return [
+        f"gain: {comparison}" if plan.comparison.scheme else comparison,
+        f"TPOT {format_seconds(perf.tpot_seconds.value)} "
+        f"({_span(perf.tpot_seconds, format_seconds)}), "
+        f"TTFT {format_seconds(perf.ttft_seconds.value)} "
+        f"({_span(perf.ttft_seconds, format_seconds)})",
+        f"cache {cache.bytes_per_token} B a token, {cache.capacity_tokens} tokens a replica; "
+        f"weights {format_bytes(plan.memory_per_device.weights_bytes)} a device",
+        _proof(plan),
+    ]
+
+
+def _proof(plan: Plan) -> str:
+    solver = plan.solver
+    if solver.status == "given":
+        return f"priced, not chosen ({solver.candidates} layouts and batches considered)"
+    how = "proved optimal" if solver.proved else f"within {solver.gap:.1%} of the bound"
+    return f"{how} over {solver.candidates} layouts and batches"
+
+
+def assumptions_text(plan: Plan) -> str:
+    """The assumptions, one a line, for stderr."""
+    out = StringIO()
+    con = console(out, error=True)
+    con.print("assumptions:", style="bold")
+    for item in plan.assumptions:
+        con.print(f"  {item.key}: {item.value} — {item.reason}", overflow="fold")
+    return out.getvalue()
