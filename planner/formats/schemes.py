@@ -74,8 +74,10 @@ _ALL = (
     _native("fp8-block-ue8m0", "E4M3 W 128×128, A 1×128, power-of-two scales rounded up",
             _scaled("e4m3fn", "e8m0", 128, 128, "ceil"), _scaled("e4m3fn", "e8m0", 1, 128, "ceil"),
             "fp8", "fp8-block", _DEEPSEEK),
-    _weight_only("fp8-w8a16", "E4M3 W per channel, BF16 A", _FP8_ROW, "w8a16",
-                 "vLLM FP8 Marlin weight-only kernels"),
+    # Blocks, not channels: an FP8 block checkpoint then keeps its stored weights unchanged.
+    _weight_only("fp8-w8a16", "E4M3 W 128×128, FP32 scales, BF16 A",
+                 _scaled("e4m3fn", "fp32", 128, 128), "w8a16",
+                 "vLLM FP8 Marlin weight-only kernels, which take 128×128 block scales"),
     _native("int8-w8a8", "INT8 W per channel, A per token, dynamic, symmetric", _INT8_ROW,
             _INT8_ROW, "int8", "int8", _INT),
     _native("int8-block", "INT8 W 128×128, A 1×128, FP32 scales, symmetric",

@@ -1,0 +1,158 @@
+"""One device: every figure with unit, kind, source, date, range and note."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from io import StringIO
+from textwrap import wrap
+from typing import Any
+
+from planner.hardware.profile import DeviceProfile, Links, Quantity
+from planner.report.text import console
+from planner.units import GIB, format_seconds
+
+_PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
+_NAME, _VALUE, _KIND, _SOURCE = 27, 16, 10, 14
+_LINKS = (("scale_up_bytes_per_s", "scale-up, a direction"),
+          ("scale_up_floor_seconds", "scale-up floor"),
+          ("scale_out_bytes_per_s", "scale-out, a direction"),
+          ("scale_out_floor_seconds", "scale-out floor"),
+          ("host_bytes_per_s", "host, a direction"))
+Figure = tuple[str, Quantity]
+
+
+def device_dict(device: DeviceProfile) -> dict[str, Any]:
+    """The profile as plain data in SI units; ``rates`` is a list, the file's path is left out."""
+    data: dict[str, Any] = {}
+    for name in device.__dataclass_fields__:
+        value = getattr(device, name)
+        if name == "path":
+            continue
+        if name == "rates":
+            data[name] = [asdict(rate) for rate in value.values()]
+        elif name == "sources":
+            data[name] = {s.key: {"title": s.title, "date": s.date} for s in value}
+        else:
+            data[name] = _plain(value)
+    return data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Quantity | Links):
+        return asdict(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if hasattr(value, "items"):
+        return {key: _plain(item) if isinstance(item, str | Quantity) else asdict(item)
+                for key, item in value.items()}
+    return value
+
+
+def device_page(device: DeviceProfile) -> str:
+    """Everything the profile says, for a terminal; ends with a newline."""
+    out = StringIO()
+    con = console(out)
+    width = con.width
+
+    def line(text: str, style: str = "") -> None:
+        con.print(text, style=style or None, markup=False, overflow="fold")
+
+    line(f"{device.id} — {device.name}", "bold")
+    for text in _identity(device):
+        line(text)
+    for title, figures in _sections(device):
+        line("")
+        line(title, "bold")
+        for name, quantity in figures:
+            line(_row(name, quantity))
+            for text in _remark(quantity, width):
+                line(text)
+    for title, texts in _lists(device):
+        line("")
+        line(title, "bold")
+        for text in texts:
+            for part in wrap(text, width - 1, initial_indent="  ", subsequent_indent="    "):
+                line(part)
+    return "\n".join(text.rstrip() for text in out.getvalue().splitlines()) + "\n"
+
+
+def _identity(device: DeviceProfile) -> list[str]:
+    chip = f", compute capability {device.compute_capability}" if device.compute_capability else ""
+    memory = "unified " if device.unified_memory else ""
+    return [f"{device.kind}, {device.architecture}{chip}, {device.status}; "
+            f"{memory}{device.memory_type}",
+            f"{device.devices_per_node} a node, {device.scale_up_devices} in a scale-up domain",
+            f"also called {', '.join(device.aliases)}" if device.aliases else "no other names"]
+
+
+def _sections(device: DeviceProfile) -> Iterator[tuple[str, list[Figure]]]:
+    memory: list[tuple[str, Quantity | None]] = [
+        ("label", device.label_bytes), ("driver", device.driver_bytes),
+        ("visible to an engine", device.capacity_bytes),
+        ("usable share", device.usable_fraction), ("bandwidth", device.bandwidth_bytes_per_s)]
+    yield "memory", _given(memory)
+    rates = [(f"{r.unit} {r.format}{suffix}", quantity) for r in device.rates.values()
+             for suffix, quantity in (("", r.dense), (" 2:4 sparse", r.sparse))]
+    yield "rates (dense; sparse only for the record)", _given(
+        [*rates, ("vector fp32", device.vector_fp32_flop_per_s)])
+    achieved = [(f"{name} {what}", quantity) for name, a in device.achieved.items()
+                for what, quantity in (("compute", a.compute_fraction),
+                                       ("bandwidth", a.bandwidth_fraction),
+                                       ("floor", a.floor_seconds))]
+    if achieved:
+        yield "achieved: share of dense peak and of bandwidth, least time of a call", achieved
+    if device.conversion:
+        yield ("conversion of stored weights in software",
+               [(f"from {name}", quantity) for name, quantity in device.conversion.items()])
+    links = _given([(title, getattr(device.links, field)) for field, title in _LINKS])
+    if links:
+        yield "links", links
+    other = _given([("power", device.power_watts), ("price", device.price_usd_per_hour)])
+    if other:
+        yield "power and price", other
+
+
+def _given(figures: list[tuple[str, Quantity | None]]) -> list[Figure]:
+    return [(name, quantity) for name, quantity in figures if quantity is not None]
+
+
+def _lists(device: DeviceProfile) -> Iterator[tuple[str, list[str]]]:
+    if device.unsupported:
+        yield "formats without a rate", [f"{name}: {why}"
+                                         for name, why in device.unsupported.items()]
+    if device.cautions:
+        yield "cautions", list(device.cautions)
+    yield "sources", [f"{s.key}: {s.title} ({s.date})" for s in device.sources]
+    yield "profile", [f"sha256 {device.sha256}"]
+
+
+def _row(name: str, quantity: Quantity) -> str:
+    return (f"  {name:<{_NAME - 2}} {show(quantity.value, quantity.unit):>{_VALUE}} "
+            f"{quantity.kind:<{_KIND}} {quantity.source:<{_SOURCE}} {quantity.date}")
+
+
+def _remark(quantity: Quantity, width: int) -> list[str]:
+    """The range and the note, indented under the figure."""
+    ends = [show(value, quantity.unit) for value in (quantity.low, quantity.high)
+            if value is not None]
+    text = "; ".join(t for t in ("range " + " to ".join(ends) if ends else "", quantity.note) if t)
+    return wrap(text, width - 1, initial_indent="      ", subsequent_indent="      ")
+
+
+def show(value: float, unit: str) -> str:
+    """A figure with its unit and an SI prefix; bytes in GiB and GB both mean what they say."""
+    if unit == "s":
+        return format_seconds(value)
+    if unit == "1":
+        return f"{value:.4g}"
+    if unit == "B":
+        whole = value / 1e9
+        return f"{whole:,.0f} GB" if whole == int(whole) else f"{value / GIB:,.2f} GiB"
+    if unit in ("W", "USD/h"):
+        return f"{value:,.6g} {unit}"
+    for prefix, size in _PREFIXES:
+        if value >= size:
+            return f"{value / size:,.5g} {prefix}{unit}" if unit != "elements/s" \
+                else f"{value / size:,.5g} {prefix}/s"
+    return f"{value:,.5g} {unit}"
