@@ -41,7 +41,7 @@ def interpreter(version: str) -> tuple[str | None, list[str]]:
     candidates += [Path(folder, name) for folder in os.environ.get("PATH", "").split(os.pathsep)]
     for root in (os.environ.get("PYENV_ROOT", ""), os.path.expanduser("~/.pyenv")):
         candidates += sorted(Path(root or ".", "versions").glob(f"{version}.*/bin/{name}"))
-    reasons = []
+    reasons: list[str] = []
     for candidate in candidates:
         if not candidate.is_file():
             continue

@@ -1,0 +1,185 @@
+"""The published names: ids, kinds, commands, flags and signatures, copied here in full.
+
+A name in these lists is what plan files, scripts and notebooks of users contain. Removing or
+renaming one breaks them, so the lists are literal and are not derived from the code.
+"""
+
+import inspect
+
+import click
+import pytest
+
+import planner
+from planner.cli.main import cli
+from planner.formats.elements import ELEMENTS
+from planner.formats.kv import KV_KINDS, kv_layout_ids
+from planner.formats.schemes import scheme_ids
+from planner.hardware.catalog import device_ids, resolve_device
+from planner.models.catalog import model_ids, resolve_model
+from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+
+
+def words(text: str) -> list[str]:
+    """The words of a list that is written over several lines."""
+    return text.split()
+
+
+DEVICES = words("""
+h100-sxm h100-pcie h100-nvl h200-sxm h800-sxm h20 b200-sxm gb200 b300-sxm gb300 rtx-pro-6000
+rubin-r200 a100-sxm l40s xeon-platinum-8480 xeon-platinum-8490h xeon-platinum-8592 xeon-6980p
+jetson-agx-orin-64gb jetson-agx-orin-32gb jetson-orin-nx-16gb jetson-orin-nano-8gb drive-orin-x
+jetson-agx-thor-t5000 jetson-t4000 drive-thor-x drive-thor-u
+""")
+
+DEVICE_ALIASES = {
+    "h100_sxm": "h100-sxm", "h100_sxm5_80": "h100-sxm", "h100_pcie_80": "h100-pcie",
+    "h100_nvl_94": "h100-nvl", "h200_sxm": "h200-sxm", "h800_sxm": "h800-sxm", "h20_96": "h20",
+    "b200": "b200-sxm", "b300": "b300-sxm", "rtx_pro_6000_bw_server": "rtx-pro-6000",
+    "rtx_pro_6000_server": "rtx-pro-6000", "a100_sxm_80": "a100-sxm",
+    "xeon_8480p": "xeon-platinum-8480", "xeon_8490h": "xeon-platinum-8490h",
+    "xeon_8592p": "xeon-platinum-8592", "jetson_agx_orin_64": "jetson-agx-orin-64gb",
+    "jetson_agx_orin_32": "jetson-agx-orin-32gb", "jetson_orin_nx_16": "jetson-orin-nx-16gb",
+    "jetson_orin_nano_super_8": "jetson-orin-nano-8gb", "orin-x": "drive-orin-x",
+    "jetson-agx-thor": "jetson-agx-thor-t5000", "jetson_thor_t5000": "jetson-agx-thor-t5000",
+    "jetson_thor_t4000": "jetson-t4000",
+}
+
+ELEMENT_FORMATS = {
+    "fp32": "F32", "tf32": None, "bf16": "BF16", "fp16": "F16", "e4m3fn": "F8_E4M3",
+    "e5m2": "F8_E5M2", "e3m2": None, "e2m3": None, "e2m1": None, "e8m0": "F8_E8M0",
+    "ue4m3": None, "int8": "I8", "int4": None,
+}
+
+SCHEMES = words("""
+fp32 bf16 fp16 fp8-tensor fp8-channel fp8-block fp8-block-ue8m0 fp8-w8a16 int8-w8a8 int8-block
+int8-w8a16 int4-w4a16 int4-w4a16-g32 nvfp4 nvfp4-w4a16 mxfp4 mxfp4-w4a8 mxfp4-w4a16 mxfp8 mxfp6
+ggml-q8_0 ggml-q4_0 ggml-q4_k ggml-q6_k
+""")
+
+CACHE_LAYOUTS = words("""
+bf16 fp16 fp32 fp8 fp8-ds-mla int8-token int4-token int4-channel nvfp4
+""")
+
+MODULE_KINDS = words("""
+embedding attention-qkv mla-q mla-kv attention-out indexer mlp-gate-up mlp-down router
+experts-gate-up experts-down shared-gate-up shared-down norm linear-attention mtp head
+""")
+
+COMMANDS = words("""
+plan models devices formats scenarios inventory estimate schema
+""")
+LATER_COMMANDS = words("""
+numerics memory train validate calibrate explain profile frontier diff export import claims
+reports sweep
+""")
+
+QUESTION_FLAGS = words("""
+--devices --tp --dp --pp --ep --context --isl --osl --batch --objective --ttft-ms --tpot-ms
+--memory-bytes --kv --engine --scenario --hardware-dir
+""")
+SURFACE_FLAGS = words("""
+--json --report --quiet --timings
+""")
+PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--max-loss", "--schemes", "--profile", "--untie"}
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan"}
+OTHER_FLAGS = {"--expand"}
+
+PLAN_DEFAULTS = {
+    "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
+    "osl": None, "batch": None, "objective": "throughput", "ttft_seconds": None,
+    "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
+    "engine": "any", "scenario": None, "profile": None, "untie": False, "hardware_dir": None,
+}
+ESTIMATE_DEFAULTS = {
+    **{k: v for k, v in PLAN_DEFAULTS.items()
+       if k not in ("max_loss", "schemes", "profile", "untie")},
+    "scheme": None, "plan": None, "kv": "bf16",
+}
+NOT_IN_THE_API = {"json", "report", "quiet", "timings"}
+
+
+def flags(command: str) -> set[str]:
+    """The long options of a command, --help left out."""
+    found = {name for parameter in cli.commands[command].params
+             if isinstance(parameter, click.Option) for name in parameter.opts}
+    return {name for name in found if name.startswith("--")} - {"--help"}
+
+
+def keywords(function: str) -> dict[str, object]:
+    """Keyword-only parameters of a public function with their defaults."""
+    return {name: parameter.default
+            for name, parameter in inspect.signature(getattr(planner, function)).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_devices() -> None:
+    assert len(DEVICES) == 27
+    assert sorted(device_ids()) == sorted(DEVICES)
+
+
+@pytest.mark.parametrize(("alias", "id"), DEVICE_ALIASES.items())
+def test_device_aliases(alias: str, id: str) -> None:
+    assert resolve_device(alias).id == id
+
+
+def test_element_formats() -> None:
+    assert set(ELEMENTS) == set(ELEMENT_FORMATS)
+    for id, checkpoint_name in ELEMENT_FORMATS.items():
+        if checkpoint_name is not None:
+            assert ELEMENTS[id].checkpoint_name == checkpoint_name
+
+
+def test_schemes() -> None:
+    assert sorted(scheme_ids()) == sorted(SCHEMES)
+
+
+def test_cache_layouts_and_kinds() -> None:
+    assert sorted(kv_layout_ids()) == sorted(CACHE_LAYOUTS)
+    assert KV_KINDS == ("kv-k", "kv-v", "kv-latent")
+
+
+def test_module_kinds_that_the_planner_knows() -> None:
+    known = {*PLANNED_KINDS, *AS_RELEASED_KINDS, *EXPERT_KINDS}
+    assert known <= set(MODULE_KINDS)
+    assert set(MODULE_KINDS) - known <= {"mtp"}
+
+
+@pytest.mark.parametrize("id", model_ids())
+def test_module_kinds_of_every_bundled_model(id: str) -> None:
+    kinds = {row.kind for row in resolve_model(id).rows}
+    assert kinds - set(MODULE_KINDS) == set()
+    assert {"embedding", "attention-out", "norm"} <= kinds
+
+
+def test_commands() -> None:
+    assert set(COMMANDS) <= set(cli.commands)
+    assert set(cli.commands) <= {*COMMANDS, *LATER_COMMANDS}
+
+
+def test_flags_of_the_two_questions() -> None:
+    assert flags("plan") == PLAN_FLAGS
+    assert flags("estimate") == ESTIMATE_FLAGS
+
+
+def test_a_flag_means_the_same_everywhere() -> None:
+    for name in cli.commands:
+        assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS} == set(), name
+
+
+def test_public_signatures() -> None:
+    assert keywords("plan") == PLAN_DEFAULTS
+    assert keywords("estimate") == ESTIMATE_DEFAULTS
+    for function in ("plan", "estimate"):
+        assert list(inspect.signature(getattr(planner, function)).parameters)[:2] == [
+            "model", "device"]
+    assert list(inspect.signature(planner.inventory).parameters) == ["model"]
+    for loader in ("load_model", "load_device", "load_scenario"):
+        assert callable(getattr(planner, loader))
+
+
+@pytest.mark.parametrize("function", ["plan", "estimate"])
+def test_the_api_has_the_names_of_the_flags(function: str) -> None:
+    from_flags = {flag.removeprefix("--").replace("-", "_") for flag in flags(function)}
+    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
+    assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API} == set(
+        keywords(function))

@@ -1,0 +1,66 @@
+"""Every flag's value arrives at the function of the same name; milliseconds become seconds."""
+
+from typing import Any, NoReturn
+
+import pytest
+
+import planner.api
+from planner.cli.main import run
+from planner.errors import InfeasibleError
+
+GIVEN = {
+    "devices": 8, "tp": 4, "dp": 2, "pp": 1, "ep": 8, "context": 4096, "isl": 3000, "osl": 1000,
+    "batch": 16, "objective": "latency", "memory_bytes": 70_000_000_000, "kv": "fp8",
+    "engine": "vllm", "scenario": "some-scenario", "hardware_dir": "some-folder",
+}
+PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16", "profile": "some-file"}
+
+
+class Recorder:
+    """Takes the place of a function of the API, keeps its arguments and answers nothing."""
+
+    def __init__(self) -> None:
+        self.positional: tuple[Any, ...] = ()
+        self.keywords: dict[str, Any] = {}
+
+    def __call__(self, *positional: Any, **keywords: Any) -> NoReturn:
+        self.positional, self.keywords = positional, keywords
+        raise InfeasibleError("recorded", hint="nothing was computed")
+
+
+def as_flags(values: dict[str, Any]) -> list[str]:
+    return [part for name, value in values.items()
+            for part in ("--" + name.replace("_", "-"), str(value))]
+
+
+def called(monkeypatch: pytest.MonkeyPatch, function: str, arguments: list[str]) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr(planner.api, function, recorder)
+    assert run(arguments) == 1
+    return recorder
+
+
+def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    got = called(monkeypatch, "plan", [
+        "a-model", "a-device", *as_flags({**GIVEN, **PLAN_ONLY}), "--schemes", "bf16,fp8-block",
+        "--ttft-ms", "500", "--tpot-ms", "25", "--untie"])
+    assert got.positional == ("a-model", "a-device")
+    assert got.keywords == {
+        **GIVEN, **PLAN_ONLY, "schemes": ["bf16", "fp8-block"], "untie": True,
+        "ttft_seconds": pytest.approx(0.5), "tpot_seconds": pytest.approx(0.025)}
+
+
+def test_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    got = called(monkeypatch, "estimate", [
+        "estimate", "a-model", "a-device", *as_flags(GIVEN), "--scheme", "int8-w8a8",
+        "--ttft-ms", "500", "--tpot-ms", "25"])
+    assert got.positional == ("a-model", "a-device")
+    assert got.keywords == {**GIVEN, "scheme": "int8-w8a8", "ttft_seconds": pytest.approx(0.5),
+                            "tpot_seconds": pytest.approx(0.025)}
+
+
+def test_the_default_verb_is_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = called(monkeypatch, "plan", ["a-model", "a-device", "--context", "4096"])
+    spelled = called(monkeypatch, "plan", ["plan", "a-model", "a-device", "--context", "4096"])
+    assert (short.positional, short.keywords) == (spelled.positional, spelled.keywords)
+    assert short.keywords["context"] == 4096

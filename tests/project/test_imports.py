@@ -1,0 +1,74 @@
+"""What is imported when: start-up is a feature, and imports run one way."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from support.wheels import ROOT, call, checked
+
+HEAVY = {"numpy", "pandas", "pydantic", "matplotlib", "rich", "scipy", "jinja2", "highspy"}
+NOT_FOR_PLANNING = {"pandas", "matplotlib", "scipy", "numba", "planner.numerics"}
+_SCRIPT = """
+import json, sys
+from planner.cli import main
+try:
+    main({arguments!r})
+except SystemExit as stop:
+    code = stop.code or 0
+print()
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def modules_after(script: str, folder: Path) -> tuple[int, set[str], str]:
+    """Exit status of a command, the names of all modules it imported, and its output."""
+    done = checked([sys.executable, "-c", script], folder)
+    *lines, last = done.stdout.splitlines()
+    code, names = json.loads(last)
+    return code, set(names), "\n".join(lines)
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code, names, said = modules_after(_SCRIPT.format(arguments=["--help"]), tmp_path)
+    assert code == 0
+    assert "Usage" in said
+    assert names & HEAVY == set()
+
+
+def test_the_main_job_imports_what_it_needs(tmp_path: Path) -> None:
+    arguments = ["deepseek-v3", "h100-sxm", "--context", "131072"]
+    code, names, said = modules_after(_SCRIPT.format(arguments=arguments), tmp_path)
+    assert code == 0
+    assert said.strip()
+    assert names & NOT_FOR_PLANNING == set()
+    assert {"numpy", "highspy"} <= names
+
+
+def test_importing_the_package_is_light(tmp_path: Path) -> None:
+    code, names, _ = modules_after(
+        "import json, sys, planner; print(json.dumps([0, sorted(sys.modules)]))", tmp_path)
+    assert code == 0
+    assert names & (HEAVY | {"click"}) == set()
+    assert not {name for name in names if name.startswith("planner.")}
+
+
+def test_layers_import_one_way() -> None:
+    done = call([str(Path(sys.executable).parent / "lint-imports")], ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_turned_arrow_would_be_found(tmp_path: Path) -> None:
+    package = tmp_path / "planner"
+    for module in ("formats/__init__.py", "hardware/__init__.py", "__init__.py"):
+        (package / module).parent.mkdir(parents=True, exist_ok=True)
+        (package / module).write_text("", encoding="utf-8")
+    (package / "formats" / "wrong.py").write_text("import planner.hardware\n", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.importlinter]\nroot_packages = ["planner"]\n[[tool.importlinter.contracts]]\n'
+        'name = "One direction"\ntype = "layers"\n'
+        'layers = ["planner.hardware", "planner.formats"]\n', encoding="utf-8")
+    done = subprocess.run([str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
+                          cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "planner.formats.wrong" in done.stdout

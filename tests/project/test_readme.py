@@ -1,0 +1,75 @@
+"""What the README and CONTRIBUTING show is run as shown."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.wheels import ROOT, clean_environment
+
+_BLOCK = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+PROMPT = "$ "
+
+
+def blocks(name: str) -> list[tuple[str, str]]:
+    """Fenced blocks of a Markdown file: language and text."""
+    return [(found[1], found[2]) for found in _BLOCK.finditer(
+        (ROOT / name).read_text(encoding="utf-8"))]
+
+
+def commands(name: str) -> list[str]:
+    """Lines `$ plan …` of the console blocks of a Markdown file, continued lines joined."""
+    joined = (text.replace("\\\n", " ") for language, text in blocks(name) if language == "console")
+    lines = (line.removeprefix(PROMPT).strip() for text in joined for line in text.splitlines()
+             if line.startswith(PROMPT))
+    return [line for line in lines if line.split()[0] == "plan"]
+
+
+README_COMMANDS = commands("README.md")
+
+
+def test_the_first_block_is_the_two_commands() -> None:
+    language, text = blocks("README.md")[0]
+    assert language in ("", "console", "sh", "bash", "shell")
+    assert [line.removeprefix(PROMPT).split("#")[0].strip() for line in text.splitlines()
+            if line.strip()] == ["make demo", "make test"]
+
+
+def test_the_readme_shows_commands() -> None:
+    assert README_COMMANDS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands run, one after the other: the data folders are there, the code is not."""
+    made = tmp_path_factory.mktemp("readme")
+    for name in ("hardware_profiles", "scenarios"):
+        (made / name).symlink_to(ROOT / name)
+    return made
+
+
+@pytest.mark.parametrize("command", README_COMMANDS)
+def test_a_command_of_the_readme(command: str, folder: Path) -> None:
+    environment = clean_environment()
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent),
+                                           environment.get("PATH", "")])
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          timeout=60)
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert done.stdout.strip() or ">" in command
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_that_are_named_exist(name: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+    text = (ROOT / name).read_text(encoding="utf-8")
+    in_blocks = [line.removeprefix(PROMPT) for _, block in _BLOCK.findall(text)
+                 for line in block.splitlines()]
+    named = {found for line in in_blocks for found in re.findall(r"^make ([a-z]+)", line)}
+    named |= set(re.findall(r"`make ([a-z]+)`", text))
+    assert named
+    assert named - targets == set()

@@ -1,0 +1,54 @@
+"""Rules of the source tree that no other tool checks."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from support.wheels import ROOT
+
+import planner
+
+MOST_LINES = 400
+SOURCES = sorted(path for folder in ("planner", "tests", "benchmarks", ".ci")
+                 for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+def test_the_sources_were_found() -> None:
+    names = {str(path.relative_to(ROOT)) for path in SOURCES}
+    assert {"planner/errors.py", "tests/project/test_tree.py", ".ci/phases.py"} <= names
+
+
+def test_test_files_have_unique_names() -> None:
+    names = [path.name for path in SOURCES if path.name.startswith("test_")]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_package_is_typed() -> None:
+    assert (ROOT / "planner" / "py.typed").is_file()
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert planner.__version__ == project["version"]
+    newest = re.search(r"^## \[?(\d+\.\d+\.\d+|Unreleased)", changes, flags=re.MULTILINE)
+    assert newest is not None, "CHANGELOG.md has no heading like `## 0.1.0`"
+    assert newest[1] in (planner.__version__, "Unreleased")
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md",
+                                  "CONTRIBUTING.md", "LICENSE", "NOTICE",
+                                  "hardware_profiles/README.md", "benchmarks/README.md"])
+def test_what_a_newcomer_reads_is_there(name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("name", [".ci/run", ".ci/find-python"])
+def test_scripts_are_executable(name: str) -> None:
+    assert (ROOT / name).stat().st_mode & 0o111
