@@ -45,8 +45,7 @@ def inventory_table(counts: Inventory) -> str:
         ("  nor head", f"{active['without_embedding_and_head']:,}"),
         ("stored", f"{counts.payload_bytes:,} B ({format_bytes(counts.payload_bytes)}) in "
                    f"{counts.tensor_count:,} tensors"),
-        ("elements by type", ", ".join(f"{name} {n:,}"
-                                       for name, n in counts.elements_by_dtype.items())),
+        *((f"elements in {name}", f"{n:,}") for name, n in counts.elements_by_dtype.items()),
     ]
     rows: dict[tuple[str, str, str], list[int]] = {}
     for pattern in counts.patterns:
@@ -58,7 +57,7 @@ def inventory_table(counts: Inventory) -> str:
     for (part, kind, dtype), (tensors, elements, size) in rows.items():
         table.add_row(kind, part, dtype, f"{tensors:,}", f"{elements:,}", format_bytes(size))
     return _render(f"{spec.id} — {spec.public_name}, released as {spec.quantization}",
-                   _pairs(lines), table, f"configuration: {spec.source}")
+                   f"configuration: {spec.source}", "", _pairs(lines), "", table)
 
 
 def models_table(found: Sequence[Inventory]) -> str:
@@ -120,8 +119,7 @@ def formats_dict() -> dict[str, Any]:
              "activation_bits": bits_per_element(item.activation)} for item in SCHEMES.values()],
         "kv_layouts": [
             {**asdict(item), "applies_to": list(item.applies_to),
-             "bytes_per_token": {kind: size for kind in item.applies_to
-                                 for size in (_cache_bytes(item, kind),)},
+             "bytes_per_token": {kind: _cache_bytes(item, kind) for kind in item.applies_to},
              "widths": {"kv-k": HEAD_WIDTH, "kv-v": HEAD_WIDTH, "kv-latent": list(MLA_WIDTHS)}}
             for item in KV_LAYOUTS.values()],
     }
@@ -132,8 +130,8 @@ def formats_tables() -> str:
     return _render("element formats", _elements_table(), "",
                    "schemes: weights and activations, bits an element with its scales",
                    _schemes_table(), "",
-                   f"cache layouts: bytes a token of one {HEAD_WIDTH}-wide head, and of an MLA "
-                   f"layer of {MLA_WIDTHS[0]} + {MLA_WIDTHS[1]}", _layouts_table())
+                   f"cache layouts: bytes a token, key or value of {HEAD_WIDTH}, MLA of "
+                   f"{MLA_WIDTHS[0]} + {MLA_WIDTHS[1]}", _layouts_table())
 
 
 def _elements_table() -> Table:

@@ -13,7 +13,7 @@ from planner.report.text import console
 from planner.units import GIB, format_seconds
 
 _PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
-_NAME, _VALUE, _KIND, _SOURCE = 27, 16, 10, 14
+_NAME, _VALUE, _KIND, _SOURCE = 25, 15, 9, 15
 _LINKS = (("scale_up_bytes_per_s", "scale-up, a direction"),
           ("scale_up_floor_seconds", "scale-up floor"),
           ("scale_out_bytes_per_s", "scale-out, a direction"),
@@ -93,15 +93,13 @@ def _sections(device: DeviceProfile) -> Iterator[tuple[str, list[Figure]]]:
         ("usable share", device.usable_fraction), ("bandwidth", device.bandwidth_bytes_per_s)]
     yield "memory", _given(memory)
     rates = [(f"{r.unit} {r.format}{suffix}", quantity) for r in device.rates.values()
-             for suffix, quantity in (("", r.dense), (" 2:4 sparse", r.sparse))]
-    yield "rates (dense; sparse only for the record)", _given(
+             for suffix, quantity in (("", r.dense), (" sparse", r.sparse))]
+    yield "rates (dense; 2:4 sparse for the record only)", _given(
         [*rates, ("vector fp32", device.vector_fp32_flop_per_s)])
-    achieved = [(f"{name} {what}", quantity) for name, a in device.achieved.items()
-                for what, quantity in (("compute", a.compute_fraction),
-                                       ("bandwidth", a.bandwidth_fraction),
-                                       ("floor", a.floor_seconds))]
-    if achieved:
-        yield "achieved: share of dense peak and of bandwidth, least time of a call", achieved
+    for name, a in device.achieved.items():
+        yield (f"achieved by {name} (shares; floor = least time of a call)",
+               [("compute", a.compute_fraction), ("bandwidth", a.bandwidth_fraction),
+                ("floor", a.floor_seconds)])
     if device.conversion:
         yield ("conversion of stored weights in software",
                [(f"from {name}", quantity) for name, quantity in device.conversion.items()])
@@ -154,5 +152,5 @@ def show(value: float, unit: str) -> str:
     for prefix, size in _PREFIXES:
         if value >= size:
             return f"{value / size:,.5g} {prefix}{unit}" if unit != "elements/s" \
-                else f"{value / size:,.5g} {prefix}/s"
+                else f"{value / size:,.5g} {prefix} elem/s"
     return f"{value:,.5g} {unit}"
