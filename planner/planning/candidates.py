@@ -63,6 +63,8 @@ class Space:
     decode_constant: Array
     prefill_constant: Array
     legal: NDArray[np.bool_]
+    extra: Int
+    """Activations, runtime and indexer cache of one rank [C]."""
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -158,7 +160,8 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
         + pipeline_seconds(question.spec, model.machine, pts, step),
         prefill_constant=(prefill[:, fixed, 0] * layers[fixed]).sum(axis=1)
         + pipeline_seconds(question.spec, model.machine, pts, prompt),
-        legal=legal)
+        legal=legal,
+        extra=np.array([overhead(model, tables, i, slot) for i, slot in pairs], dtype=np.int64))
 
 
 def decision_sum(model: Model, values: Array, weights: Array) -> Array:
@@ -221,7 +224,7 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
         coefficients.append(decision_sum(model, size, stage.counts.sum(axis=0).astype(float))
                             * group)
         constants.append(float(stage.fixed.sum() * group)
-                         + overhead(model, space.tables, layout, slot) * la.ranks)
+                         + int(space.extra[c]) * la.ranks)
     return np.array(coefficients), np.array(constants)
 
 
@@ -247,7 +250,7 @@ def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list
     layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
     stage = space.stages[layout]
     size = bytes_per_layer(model, space.tables, layout, slot)
-    extra = overhead(model, space.tables, layout, slot)
+    extra = int(space.extra[c])
     rows = []
     for s in range(len(stage.fixed)):
         exact = _exact_sum(model, size, unit_counts[s])
@@ -315,7 +318,7 @@ def _memory_row(space: Space) -> tuple[Array, Array]:
         stage = space.stages[layout]
         size = bytes_per_layer(model, space.tables, layout, slot)
         coefficients.append(_exact_sum(model, size, stage.counts.sum(axis=0)))
-        room = budget(model.question) - overhead(model, space.tables, layout, slot)
+        room = budget(model.question) - int(space.extra[c])
         limits.append(room * len(stage.fixed) - int(stage.fixed.sum()))
     return np.array(coefficients, dtype=np.float64), np.array(limits, dtype=np.float64)
 
@@ -339,4 +342,4 @@ def _one(space: Space, c: int) -> Space:
     pick = np.array([c], dtype=np.int64)
     return Space(space.model, space.tables, space.stages, space.pts.take(pick),
                  space.decode[pick], space.prefill[pick], space.decode_constant[pick],
-                 space.prefill_constant[pick], space.legal[pick])
+                 space.prefill_constant[pick], space.legal[pick], space.extra[pick])

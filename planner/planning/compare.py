@@ -7,7 +7,7 @@ from planner.planning.evaluate import Priced
 from planner.planning.plan import Baseline, Comparison
 from planner.planning.question import Question
 from planner.planning.search import Found
-from planner.planning.uniform import Uniform, best_uniform, uniform_choice, uniform_loss
+from planner.planning.uniform import Uniform, best_uniforms, uniform_choice, uniform_loss
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
@@ -21,8 +21,9 @@ def baselines(found: Found, priced: Priced, *, searched: bool) -> tuple[Baseline
     if not searched:
         return ()
     kv = "bf16" if "bf16" in question.kv else question.kv[0]
-    return tuple(_baseline(question, best_uniform(found.space, scheme, kv, limits=False))
-                 for scheme in question.schemes)
+    pairs = [(scheme, kv) for scheme in question.schemes]
+    return tuple(_baseline(question, u)
+                 for u in best_uniforms(found.space, pairs, limits=False))
 
 
 def _baseline(question: Question, uniform: Uniform) -> Baseline:
@@ -57,15 +58,13 @@ def comparison(found: Found, priced: Priced, searched: bool) -> Comparison:
         return Comparison("", 0.0, "a given assignment is priced, not chosen")
     limit = loss_limit(model)
     allowed = max(priced.loss, limit if limit is not None else priced.loss)
-    rivals = []
+    pairs = []
     for scheme in question.schemes:
         for kv in question.kv:
             choice = uniform_choice(model, scheme, kv)
-            if choice is None or uniform_loss(model, choice) > allowed * (1 + 1e-9) + 1e-12:
-                continue
-            rival = best_uniform(found.space, scheme, kv, limits=True)
-            if rival.priced is not None:
-                rivals.append(rival)
+            if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12:
+                pairs.append((scheme, kv))
+    rivals = [u for u in best_uniforms(found.space, pairs, limits=True) if u.priced is not None]
     if not rivals:
         return Comparison("", 0.0, "no uniform plan fits within the same limits")
     best = min(rivals, key=lambda u: score(question, u.priced))  # type: ignore[arg-type]

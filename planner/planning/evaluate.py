@@ -14,13 +14,13 @@ import numpy as np
 from planner.memory.footprint import slot_tokens
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import attention_of
-from planner.planning.candidates import Space, budget, bytes_per_layer, overhead
-from planner.planning.costs import Model, fixed_stage_bytes, unit_parts
+from planner.planning.candidates import Space, budget, bytes_per_layer
+from planner.planning.costs import LayoutTables, Model, fixed_stage_bytes, unit_parts
 from planner.planning.question import PREFILL_CHUNK
 from planner.planning.segments import Segment
 from planner.throughput.fixed import pipeline_seconds
-from planner.throughput.points import Phase, Points, decode_phase, prefill_phase
-from planner.throughput.roofline import BOUNDS, main_bound
+from planner.throughput.points import Points, decode_phase, prefill_phase
+from planner.throughput.roofline import BOUNDS, Array, Parts, main_bound
 
 FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
          "experts-down": "experts"}
@@ -78,18 +78,45 @@ class Priced:
         return replicas * self.batch / self.tpot
 
 
-def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
-    """Everything about ``segments`` on candidate ``c`` of ``space``."""
-    model = space.model
-    layout = space.tables.layouts[space.pts.layout[c]]
-    slot = int(space.pts.slot[c])
-    pts = space.pts.take(np.array([c], dtype=np.int64))
+@dataclass(frozen=True)
+class PartsTable:
+    """Mechanisms of every unit on N candidates: parts by (role, row), hops [N]."""
+
+    decode: dict[tuple[str, int], Parts]
+    prefill: dict[tuple[str, int], Parts]
+    hop: Array
+    hop_prompt: Array
+
+
+def parts_table(model: Model, tables: LayoutTables, pts: Points) -> PartsTable:
+    """Parts of all units on ``pts``, computed once for all of them."""
     work = model.question.workload
     step = decode_phase(pts, work.decode_length)
     prompt = prefill_phase(pts, work.isl, PREFILL_CHUNK)
-    costs = _segment_costs(space, pts, step, prompt, segments)
-    hop = float(pipeline_seconds(model.question.spec, model.machine, pts, step)[0])
-    hop_prompt = float(pipeline_seconds(model.question.spec, model.machine, pts, prompt)[0])
+    keys = {(u.role, u.row): u for u in model.units}
+    spec = model.question.spec
+    return PartsTable(
+        {k: unit_parts(model, tables, pts, step, u) for k, u in keys.items()},
+        {k: unit_parts(model, tables, pts, prompt, u) for k, u in keys.items()},
+        pipeline_seconds(spec, model.machine, pts, step),
+        pipeline_seconds(spec, model.machine, pts, prompt))
+
+
+def price(space: Space, c: int, segments: Sequence[Segment],
+          table: tuple[PartsTable, int] | None = None) -> Priced:
+    """Everything about ``segments`` on candidate ``c`` of ``space``.
+
+    ``table`` brings parts that were computed for several candidates, and the position of this one.
+    """
+    model = space.model
+    layout = space.tables.layouts[space.pts.layout[c]]
+    slot = int(space.pts.slot[c])
+    if table is None:
+        pts = space.pts.take(np.array([c], dtype=np.int64))
+        table = (parts_table(model, space.tables, pts), 0)
+    parts, n = table
+    costs = _segment_costs(model, parts, n, segments)
+    hop, hop_prompt = float(parts.hop[n]), float(parts.hop_prompt[n])
     stages, per_sequence, per_token = _memory(space, c, segments)
     return Priced(
         layout, slot, slot * layout.dp * layout.pp, costs,
@@ -101,23 +128,16 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         token_bytes=per_token)
 
 
-def _segment_costs(space: Space, pts: Points, step: Phase, prompt: Phase,
+def _segment_costs(model: Model, table: PartsTable, n: int,
                    segments: Sequence[Segment]) -> tuple[SegmentCost, ...]:
-    model = space.model
     schemes = len(model.question.schemes)
-    cache: dict[tuple[str, int], tuple[object, object]] = {}
     out = []
     for segment in segments:
         unit = model.units[segment.unit]
         key = (unit.role, unit.row)
-        if key not in cache:
-            cache[key] = (unit_parts(model, space.tables, pts, step, unit),
-                          unit_parts(model, space.tables, pts, prompt, unit))
-        decode_parts, prefill_parts = cache[key]
         column = 0 if segment.choice < 0 else segment.choice - (
             schemes if unit.role == "cache" else 0)
-        decode = decode_parts.at((0, column))  # type: ignore[attr-defined]
-        prefill = prefill_parts.at((0, column))  # type: ignore[attr-defined]
+        decode, prefill = table.decode[key].at((n, column)), table.prefill[key].at((n, column))
         loss = 0.0 if segment.choice < 0 \
             else float(model.layer_loss[segment.unit, segment.choice]) * segment.count
         out.append(SegmentCost(segment, decode, prefill, total(decode) * segment.count,
@@ -202,12 +222,3 @@ def fits(space: Space, c: int, priced: Priced) -> bool:
     """Whether the fullest rank stays within the question's budget."""
     return priced.fullest.total <= budget(space.model.question)
 
-
-def spare_bytes(space: Space, c: int, weights: int) -> int:
-    """Bytes left for caches on a rank with ``weights``, from the usable bytes."""
-    index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-    act, run = fixed_stage_bytes(space.model, space.tables, index, slot, 0)
-    return space.model.question.usable_bytes - weights - act - run
-
-
-__all__ = ["Priced", "SegmentCost", "StageMemory", "fits", "overhead", "price", "spare_bytes"]

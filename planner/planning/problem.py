@@ -78,24 +78,54 @@ def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
 
 def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
                  rows: list[tuple[Array, Array]]) -> Array:
-    """A Lagrangian lower bound of every candidate [C] from a fixed grid of multipliers.
+    """A Lagrangian lower bound of every candidate [C].
+
+    Each row's multiplier is found by bisection on the sign of its subgradient, all candidates at
+    once; with several rows the ascent goes round them twice. Any multiplier gives a valid bound.
 
     Args:
         objective: [C, D, S] per decision (multiplicity folded in); constant [C]; legal [C, D, S].
         rows: (coefficients [C, D, S], limit [C]) of each coupled limit.
     Returns:
-        The best bound over the grid; inf where a decision has no legal choice.
+        The best bound met; inf where a decision has no legal choice.
     """
     cost = np.where(legal, objective, np.inf)
-    best = cost.min(axis=2).sum(axis=1) + constant
-    spread = _spread(cost)
-    for coefficients, limit in rows:
-        scale = spread / np.maximum(np.abs(limit), 1e-30)
-        for factor in (0.03, 0.1, 0.3, 0.6, 1.0, 2.0, 4.0, 10.0):
-            weight = (factor * scale)[:, None, None]
-            relaxed = np.where(legal, objective + weight * coefficients, np.inf).min(axis=2)
-            best = np.maximum(best, relaxed.sum(axis=1) + constant - factor * scale * limit)
-    return np.asarray(best)
+    best = np.asarray(cost.min(axis=2).sum(axis=1) + constant)
+    base = cost
+    settled: dict[int, Array] = {}
+    for sweep in range(2 if len(rows) > 1 else 1):
+        for r, (coefficients, limit) in enumerate(rows):
+            if r in settled:
+                base = base - settled[r][:, None, None] * coefficients
+            offset = constant - sum((m * rows[k][1] for k, m in settled.items() if k != r),
+                                    np.zeros(len(constant)))
+            settled[r], bound = _ascend(base, coefficients, limit, offset, 14 if sweep else 10)
+            best = np.fmax(best, bound)
+            base = base + settled[r][:, None, None] * coefficients
+    return best
+
+
+def _ascend(cost: Array, coefficients: Array, limit: Array, constant: Array, steps: int,
+            ) -> tuple[Array, Array]:
+    """(multiplier [C], best bound [C]) of one row by bisection in log space."""
+    scale = _spread(cost) / np.maximum(np.abs(limit), 1e-30)
+    low, high = np.full(len(limit), -9.0), np.full(len(limit), 4.0)
+    best = np.full(len(limit), -np.inf)
+    chosen = np.zeros(len(limit))
+    for step in range(steps + 1):
+        middle = (low + high) / 2
+        factor = scale * 10.0**middle if step else np.zeros(len(limit))
+        relaxed = cost + factor[:, None, None] * coefficients
+        pick = relaxed.argmin(axis=2)
+        used = np.take_along_axis(coefficients, pick[:, :, None], axis=2)[:, :, 0].sum(axis=1)
+        bound = relaxed.min(axis=2).sum(axis=1) + constant - factor * limit
+        better = bound > best
+        best = np.where(better, bound, best)
+        chosen = np.where(better, factor, chosen)
+        if step:
+            low = np.where(used > limit, middle, low)
+            high = np.where(used > limit, high, middle)
+    return chosen, best
 
 
 def _spread(cost: Array) -> Array:

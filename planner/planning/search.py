@@ -113,7 +113,7 @@ def _best(space: Space, incumbent: Found | None) -> Found | None:
         if lower[c] > best_value * (1 + SAME) or best is not None and key >= best_key:
             open_bound = float(lower[c])
             break
-        solution, segments = solve_candidate(space, c)
+        solution, segments = solve_candidate(space, c, ties=False)
         solved += 1
         if not solution.found:
             continue
@@ -123,18 +123,21 @@ def _best(space: Space, incumbent: Found | None) -> Found | None:
             best = Found(space, c, solution, segments, solution.bound, len(space), solved)
     if best is None:
         return None
-    return Found(best.space, best.candidate, best.solution, best.segments,
+    solution, segments = solve_candidate(space, best.candidate, ties=True)
+    return Found(best.space, best.candidate, solution, segments,
                  min(best.bound, open_bound), len(space), solved)
 
 
-def solve_candidate(space: Space, c: int) -> tuple[Solution, tuple[Segment, ...]]:
-    """Solve one candidate, tied or layer by layer as the question says."""
+def solve_candidate(space: Space, c: int, *, ties: bool,
+                    ) -> tuple[Solution, tuple[Segment, ...]]:
+    """Solve one candidate, tied or layer by layer as the question says; ``ties`` also settles
+    which of several equal optima is taken."""
     if space.model.question.untie:
         problem, parts = untied_problem(space, c)
         order = catalogue_order(problem.legal.shape[0], problem.legal.shape[1])
-        solution = solve(problem, tie_break=order)
+        solution = solve(problem, tie_break=order if ties else None)
         return solution, untied_segments(space.model, parts, solution) if solution.found else ()
-    solution = solve(single_problem(space, c), tie_break=tie_break(space, c))
+    solution = solve(single_problem(space, c), tie_break=tie_break(space, c) if ties else None)
     picked = solution.counts.argmax(axis=1)
     choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in space.model.units]
     return solution, tied_segments(space.model, choice)

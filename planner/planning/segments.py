@@ -15,7 +15,6 @@ from planner.planning.candidates import (
     budget,
     decision_legal,
     loss_limit,
-    overhead,
     score_scale,
 )
 from planner.planning.costs import Model
@@ -103,8 +102,7 @@ def _objective(space: Space, c: int, total) -> tuple[Array, float]:  # type: ign
         layout = space.tables.layouts[space.pts.layout[c]]
         size = bytes_per_layer(space.model, space.tables, int(space.pts.layout[c]),
                                int(space.pts.slot[c]))
-        extra = overhead(space.model, space.tables, int(space.pts.layout[c]),
-                         int(space.pts.slot[c]))
+        extra = int(space.extra[c])
         group = layout.tp * layout.dp
         fixed = int(space.stages[space.pts.layout[c]].fixed.sum()) * group + extra * layout.ranks
         return total(size.astype(np.float64)) * group, float(fixed)
@@ -116,7 +114,7 @@ def _rows(space: Space, c: int, parts: Sequence[Part], total) -> list[Row]:  # t
     model, question = space.model, space.model.question
     layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
     size = bytes_per_layer(model, space.tables, layout, slot)
-    extra = overhead(model, space.tables, layout, slot)
+    extra = int(space.extra[c])
     stage = space.stages[layout]
     rows = []
     decisions = 1 + max(p.decision for p in parts)

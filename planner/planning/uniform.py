@@ -6,7 +6,8 @@ every cache; the rest stays as released. Each gets its own best layout and batch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +18,17 @@ from planner.planning.candidates import (
     Space,
     budget,
     build_space,
-    cache_tokens,
-    overhead,
 )
-from planner.planning.costs import Model
-from planner.planning.evaluate import Priced, price
+from planner.planning.costs import Model, cache_tokens
+from planner.planning.evaluate import Priced, parts_table, price
 from planner.planning.segments import tied_segments
+from planner.throughput.points import concatenate
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Uniform:
     """A uniform assignment with its best candidate, or the reason why there is none."""
 
@@ -63,8 +63,30 @@ def uniform_loss(model: Model, choice: Int) -> float:
                      for i, c in enumerate(choice) if c >= 0))
 
 
-def best_uniform(space: Space, scheme: str, kv: str, *, limits: bool) -> Uniform:
-    """The best candidate for one uniform assignment; ``limits`` also applies TPOT and TTFT."""
+def best_uniforms(space: Space, pairs: Sequence[tuple[str, str]], *, limits: bool,
+                  ) -> tuple[Uniform, ...]:
+    """The best candidate of each (scheme, cache layout), priced; ``limits`` also applies TPOT
+    and TTFT."""
+    model = space.model
+    drafts = [_best(space, scheme, kv, limits) for scheme, kv in pairs]
+    placed = [d for d in drafts if d.space is not None]
+    if not placed:
+        return tuple(drafts)
+    pts = concatenate([d.space.pts.take(np.array([d.candidate])) for d in placed
+                       if d.space is not None])
+    table = parts_table(model, space.tables, pts)
+    done = []
+    for draft in drafts:
+        choice = uniform_choice(model, draft.scheme, draft.kv)
+        if draft.space is not None and choice is not None:
+            priced = price(draft.space, draft.candidate, tied_segments(model, choice),
+                           (table, placed.index(draft)))
+            draft = replace(draft, priced=priced)
+        done.append(draft)
+    return tuple(done)
+
+
+def _best(space: Space, scheme: str, kv: str, limits: bool) -> Uniform:
     model = space.model
     choice = uniform_choice(model, scheme, kv)
     if choice is None:
@@ -81,8 +103,7 @@ def best_uniform(space: Space, scheme: str, kv: str, *, limits: bool) -> Uniform
             fine_scores = _scores(finer, choice, limits)
             if np.isfinite(fine_scores).any() and fine_scores.min() < scores[best]:
                 where, best = finer, _pick(finer, fine_scores)
-    priced = price(where, best, tied_segments(model, choice))
-    return Uniform(scheme, kv, loss, "", where, best, priced)
+    return Uniform(scheme, kv, loss, "", where, best, None)
 
 
 def _pick(space: Space, scores: Array) -> int:
@@ -132,12 +153,11 @@ def rank_bytes(space: Space, choice: Int) -> Int:
         weights = stage.fixed + stage.counts @ weight
         tokens = stage.counts @ token
         pp = space.tables.layouts[index].pp
-        for c in np.nonzero(space.pts.layout == index)[0]:
-            slot = int(space.pts.slot[c])
-            held = cache_tokens(model, slot, pp)
-            out[c] = int((weights + tokens * held).max()) \
-                + overhead(model, space.tables, int(index), slot)
-    return out
+        where = np.nonzero(space.pts.layout == index)[0]
+        held = np.array([cache_tokens(model, int(s), pp) for s in space.pts.slot[where]],
+                        dtype=np.int64)
+        out[where] = (weights[None] + tokens[None] * held[:, None]).max(axis=1)
+    return out + space.extra
 
 
 def _neighbours(space: Space, c: int) -> Space | None:

@@ -52,6 +52,15 @@ class Points:
                       self.ep[index], self.slot[index])
 
 
+def concatenate(groups: Sequence[Points]) -> Points:
+    """Candidates of several groups over the same layouts, one after the other."""
+    def joined(name: str) -> Array:
+        return np.concatenate([getattr(g, name) for g in groups])
+
+    return Points(np.concatenate([g.layout for g in groups]), joined("tp"), joined("dp"),
+                  joined("pp"), joined("ep"), joined("slot"))
+
+
 def points(layouts: Sequence[Layout], pairs: Sequence[tuple[int, int]]) -> Points:
     """Candidates from (layout index, slot) pairs."""
     index = np.array([p[0] for p in pairs], dtype=np.int64)

@@ -44,8 +44,8 @@ class Parts:
         return self.compute, self.memory, self.launch, self.communication, self.conversion
 
     def at(self, index: tuple[int, ...]) -> dict[str, float]:
-        """The mechanisms at one index as plain numbers."""
-        return {name: float(np.broadcast_to(a, self.total().shape)[index])
+        """The mechanisms at one index as plain numbers; axes of length 1 stand for every index."""
+        return {name: float(a[tuple(min(i, n - 1) for i, n in zip(index, a.shape, strict=True))])
                 for name, a in zip(BOUNDS, self.arrays(), strict=True)}
 
 
