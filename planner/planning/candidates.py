@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,24 @@ class Space:
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    @cached_property
+    def padded(self) -> tuple[Int, Int]:
+        """(fixed [L, P], counts [L, P, U]) of all layouts, padded with empty stages."""
+        most = max(len(s.fixed) for s in self.stages)
+        fixed = np.zeros((len(self.stages), most), dtype=np.int64)
+        counts = np.zeros((len(self.stages), most, len(self.model.units)), dtype=np.int64)
+        for i, stage in enumerate(self.stages):
+            fixed[i, :len(stage.fixed)] = stage.fixed
+            counts[i, :len(stage.fixed)] = stage.counts
+        return fixed, counts
+
+    @cached_property
+    def held(self) -> Int:
+        """Cache tokens that a rank holds [C]."""
+        pp = self.pts.pp.astype(np.int64)
+        slot = self.pts.slot.astype(np.int64)
+        return np.asarray(slot * cache_tokens(self.model, 1, 1) * pp)
 
 
 def bytes_per_layer(model: Model, tables: LayoutTables, layout: int, slot: int) -> Int:

@@ -11,17 +11,22 @@ from planner.planning.uniform import Uniform, best_uniforms, uniform_choice, uni
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
+BASELINES = ("fp32", "bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "int4-w4a16", "nvfp4")
 NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memory",
          "quality": "loss", "cost": "cost per token"}
 
 
 def baselines(found: Found, priced: Priced, *, searched: bool) -> tuple[Baseline, ...]:
-    """Every uniform scheme with a BF16 cache, each on its own best layout; no loss limit."""
+    """Uniform schemes with a BF16 cache, each on its own best layout; no loss limit.
+
+    The checkpoint as released, and one scheme of each width and family that people deploy.
+    """
     question = found.space.model.question
     if not searched:
         return ()
     kv = "bf16" if "bf16" in question.kv else question.kv[0]
-    pairs = [(scheme, kv) for scheme in question.schemes]
+    named = {question.spec.quantization, *BASELINES}
+    pairs = [(scheme, kv) for scheme in question.schemes if scheme in named]
     return tuple(_baseline(question, u)
                  for u in best_uniforms(found.space, pairs, limits=False))
 

@@ -61,7 +61,7 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
          choice: int, legal: int, value: float) -> Why:
     """Swap the whole decision to every other legal choice and see what happens."""
     if legal == 1:
-        return Why("the only legal choice", None)
+        return Why("only: no other legal choice", None)
     blocked: tuple[float, str, str] | None = None
     best: tuple[float, int] | None = None
     for other in np.nonzero(problem.legal[row])[0]:
@@ -81,11 +81,14 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
     scale = abs(value) or 1.0
     following = NextBest(names[best[1]], float(f"{best[0] / scale:.6g}")) if best else None
     if blocked is not None and blocked[0] / scale < -1e-9:
-        return Why(f"{blocked[1]} would be better by {-blocked[0] / scale:.1%} but breaks "
-                   f"{blocked[2]}", following)
+        return Why(f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0] / scale)} better "
+                   "but breaks it", following)
     if following is not None and following.delta > 1e-9:
-        return Why(f"best for the objective; {following.scheme} is {following.delta:.1%} worse",
-                   following)
+        return Why(f"best: {following.scheme} is {_share(following.delta)} worse", following)
     if following is not None:
-        return Why(f"no worse than {following.scheme}", following)
-    return Why("every other choice breaks a limit", None)
+        return Why(f"best: no worse than {following.scheme}", following)
+    return Why("limits: every other choice breaks one", None)
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if value >= 0.0005 else f"{value:.0e}"

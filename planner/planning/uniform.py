@@ -19,7 +19,7 @@ from planner.planning.candidates import (
     budget,
     build_space,
 )
-from planner.planning.costs import Model, cache_tokens
+from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, parts_table, price
 from planner.planning.segments import tied_segments
 from planner.throughput.points import concatenate
@@ -136,28 +136,17 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
 
 def rank_bytes(space: Space, choice: Int) -> Int:
     """Bytes of the fullest rank under ``choice`` for every candidate, int64 [C]."""
-    model = space.model
+    model, tables = space.model, space.tables
     schemes = len(model.question.schemes)
-    module = np.array([u.role == "module" for u in model.units])
-    cache = np.array([u.role == "cache" for u in model.units])
-    out = np.zeros(len(space), dtype=np.int64)
-    for index in np.unique(space.pts.layout):
-        stage = space.stages[index]
-        weight = np.zeros(len(model.units), dtype=np.int64)
-        token = np.zeros(len(model.units), dtype=np.int64)
-        for i, unit in enumerate(model.units):
-            if module[i]:
-                weight[i] = space.tables.shard[index, unit.row, choice[i]]
-            elif cache[i]:
-                token[i] = space.tables.cache[index, unit.row, choice[i] - schemes]
-        weights = stage.fixed + stage.counts @ weight
-        tokens = stage.counts @ token
-        pp = space.tables.layouts[index].pp
-        where = np.nonzero(space.pts.layout == index)[0]
-        held = np.array([cache_tokens(model, int(s), pp) for s in space.pts.slot[where]],
-                        dtype=np.int64)
-        out[where] = (weights[None] + tokens[None] * held[:, None]).max(axis=1)
-    return out + space.extra
+    module = [i for i, u in enumerate(model.units) if u.role == "module"]
+    cache = [i for i, u in enumerate(model.units) if u.role == "cache"]
+    fixed, counts = space.padded
+    weight = tables.shard[:, [model.units[i].row for i in module], choice[module]]
+    token = tables.cache[:, [model.units[i].row for i in cache], choice[cache] - schemes]
+    weights = fixed + (counts[:, :, module] * weight[:, None]).sum(axis=2)
+    tokens = (counts[:, :, cache] * token[:, None]).sum(axis=2)
+    at = space.pts.layout
+    return (weights[at] + tokens[at] * space.held[:, None]).max(axis=1) + space.extra
 
 
 def _neighbours(space: Space, c: int) -> Space | None:

@@ -78,7 +78,7 @@ def plan_text(plan: Plan) -> str:
     table.add_column("GiB", justify="right", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("loss", justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
+    table.add_column("limit; bound", no_wrap=True)
     step = sum(m.decode_seconds for m in plan.modules)
     for module in plan.modules:
         table.add_row(*_row(plan, module, step))
@@ -104,7 +104,11 @@ def _short_layers(text: str) -> str:
 
 
 def _why(reason: str, bound: str) -> str:
-    return f"{bound}; {reason}" if reason != "kept as released" else "as released"
+    """The limit that decided (or "best"), and what the time is spent on."""
+    tag, _, rest = reason.partition(":")
+    if not rest:
+        return f"as released; {bound}" if tag == "kept as released" else f"{tag}; {bound}"
+    return f"{tag}; {bound}"
 
 
 def footer(plan: Plan) -> list[str]:
