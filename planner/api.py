@@ -124,6 +124,8 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
                              uniform=None, given=plan)
         return assemble(given_assignment(build_model(question, load_prior()), plan),
                         searched=False)
+    if scheme is None and scenario is not None:
+        scheme = load_scenario(scenario).values.get("scheme")
     question = _question(model, device, asked, scenario, hardware_dir, uniform=scheme or "")
     found_model = build_model(question, load_prior())
     found = search(found_model)
