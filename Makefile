@@ -49,20 +49,25 @@ clean:
 distclean: clean
 	rm -rf $(VENV)
 
-# The environment is made again only when its interpreter no longer runs, and packages are installed
-# again only when pyproject.toml is newer than the stamp.
+# Packages are installed again only when pyproject.toml is newer than the stamp; the environment is
+# made again when its interpreter does not run.
+define environment
+@set -e; \
+if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+  python=$$(sh .ci/find-python); \
+  echo "making $(VENV) with $$python"; \
+  "$$python" -m venv --clear $(VENV); \
+fi
+endef
+
 $(VENV)/.installed-demo: pyproject.toml
-	@set -e; \
-	if ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
-	  python=$$(sh .ci/find-python); \
-	  echo "making $(VENV) with $$python"; \
-	  "$$python" -m venv --clear $(VENV); \
-	fi
+	$(environment)
 	@echo "installing precision-planner into $(VENV)"
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed-demo
-	@echo "installing the test tools into $(VENV)"
+$(VENV)/.installed-dev: pyproject.toml
+	$(environment)
+	@echo "installing precision-planner and its test tools into $(VENV)"
 	@$(PIP) -e '.[dev]'
-	@touch $@
+	@touch $@ $(VENV)/.installed-demo
