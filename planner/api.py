@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
@@ -22,7 +22,7 @@ from planner.planning.costs import build_model
 from planner.planning.diagnose import refuse
 from planner.planning.given import given_assignment
 from planner.planning.plan import Plan
-from planner.planning.question import Objective, Question
+from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
 from planner.planning.search import search
 from planner.quality.prior import load_prior
@@ -164,9 +164,3 @@ def _search(question: Question) -> Plan:
         raise refuse(model)
     return assemble(found, searched=True)
 
-
-def objectives() -> tuple[Objective, ...]:
-    """Names that ``objective`` accepts."""
-    from planner.planning.question import OBJECTIVES
-
-    return cast("tuple[Objective, ...]", OBJECTIVES)

@@ -21,7 +21,7 @@ class Hinted(click.UsageError):
         self.hint = hint
 
 
-class PlainInteger(click.ParamType):
+class PlainInteger(click.ParamType[int]):
     """A whole number ≥ 1 without suffix; ``128k`` is refused with both readings spelled out."""
 
     name = "integer"
@@ -46,7 +46,7 @@ class PlainInteger(click.ParamType):
         return number_int
 
 
-class PositiveNumber(click.ParamType):
+class PositiveNumber(click.ParamType[float]):
     """A finite number above 0."""
 
     name = "number"

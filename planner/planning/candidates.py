@@ -16,6 +16,7 @@ from planner.planning.costs import (
     fixed_stage_bytes,
     legality,
     stage_bytes,
+    stage_counts,
     unit_times,
 )
 from planner.planning.problem import Problem, Row, lower_bounds
@@ -123,18 +124,49 @@ def overhead(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
     return act + run + indexer_cache_bytes(model, tables, layout, slot)
 
 
+@dataclass(frozen=True)
+class Least:
+    """The smallest legal assignment of one layout: bytes by stage, and per cached token.
+
+    ``possible`` is False where a unit has no legal choice.
+    """
+
+    weights: Int
+    token: Int
+    possible: bool
+
+    def at(self, model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
+        """Bytes of the fullest rank with ``slot`` sequences a micro-batch."""
+        if not self.possible:
+            return int(np.iinfo(np.int64).max)
+        held = cache_tokens(model, slot, tables.layouts[layout].pp)
+        return int((self.weights + self.token * held).max()) \
+            + overhead(model, tables, layout, slot)
+
+
+def least(model: Model, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:
+    """The smallest legal choice of every unit under one layout."""
+    legal = legality(model, tables, [layout])[0]
+    schemes = len(model.question.schemes)
+    size = np.zeros(legal.shape, dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[i, :schemes] = tables.shard[layout, unit.row]
+        elif unit.role == "cache":
+            size[i, schemes:] = tables.cache[layout, unit.row]
+    smallest = np.where(legal, size, np.iinfo(np.int64).max).min(axis=1)
+    module = np.array([u.role == "module" for u in model.units])
+    cache = np.array([u.role == "cache" for u in model.units])
+    if (smallest[module | cache] == np.iinfo(np.int64).max).any():
+        return Least(stage.fixed, stage.fixed, False)
+    return Least(stage.fixed + stage.counts @ np.where(module, smallest, 0),
+                 stage.counts @ np.where(cache, smallest, 0), True)
+
+
 def least_bytes(model: Model, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,
                 ) -> int:
     """Bytes of the fullest rank with the smallest legal choice everywhere."""
-    size = bytes_per_layer(model, tables, layout, slot)
-    legal = legality(model, tables, [layout])[0]
-    smallest = np.where(legal, size, np.iinfo(np.int64).max).min(axis=1)
-    decided = np.array([u.role != "released" for u in model.units])
-    if (smallest[decided] == np.iinfo(np.int64).max).any():
-        return int(np.iinfo(np.int64).max)
-    smallest = np.where(decided, smallest, 0)
-    return int((stage.fixed + stage.counts @ smallest).max()) \
-        + overhead(model, tables, layout, slot)
+    return least(model, tables, stage, layout).at(model, tables, layout, slot)
 
 
 def slots_to_try(question: Question, layout: Layout) -> list[int]:
@@ -152,8 +184,9 @@ def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
     limit = budget(model.question)
     pairs = []
     for i, layout in enumerate(tables.layouts):
+        smallest = least(model, tables, stages[i], i)
         for slot in slots_to_try(model.question, layout):
-            if least_bytes(model, tables, stages[i], i, slot) > limit:
+            if smallest.at(model, tables, i, slot) > limit:
                 break
             pairs.append((i, slot))
     return pairs
@@ -330,21 +363,31 @@ def _time_rows(space: Space, question: Question, weights: Array) -> list[tuple[A
 
 def _memory_row(space: Space) -> tuple[Array, Array]:
     """Bytes summed over pipeline stages (implied by the per-stage limits)."""
-    model = space.model
-    coefficients, limits = [], []
-    for c in range(len(space)):
-        layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-        stage = space.stages[layout]
-        size = bytes_per_layer(model, space.tables, layout, slot)
-        coefficients.append(_exact_sum(model, size, stage.counts.sum(axis=0)))
-        room = budget(model.question) - int(space.extra[c])
-        limits.append(room * len(stage.fixed) - int(stage.fixed.sum()))
-    return np.array(coefficients, dtype=np.float64), np.array(limits, dtype=np.float64)
+    model, tables = space.model, space.tables
+    fixed, counts = space.padded
+    schemes = len(model.question.schemes)
+    layers = counts.sum(axis=1)
+    size = np.zeros((len(tables.layouts), len(model.units), len(model.choices)), dtype=np.int64)
+    token = np.zeros_like(size)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[:, i, :schemes] = tables.shard[:, unit.row] * layers[:, i, None]
+        elif unit.role == "cache":
+            token[:, i, schemes:] = tables.cache[:, unit.row] * layers[:, i, None]
+    one = np.ones(len(model.units))
+    weights = decision_sum(model, size.astype(np.float64), one)
+    tokens = decision_sum(model, token.astype(np.float64), one)
+    at = space.pts.layout
+    room = budget(model.question) - space.extra
+    limits = room * space.pts.pp - fixed.sum(axis=1)[at]
+    return weights[at] + tokens[at] * space.held[:, None, None], limits.astype(np.float64)
 
 
 def stage_table(model: Model, tables: LayoutTables) -> list[StageBytes]:
     """Fixed bytes and layer counts by stage for every layout."""
-    return [StageBytes(*stage_bytes(model, tables, i)) for i in range(len(tables.layouts))]
+    counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
+    return [StageBytes(stage_bytes(model, tables, i, counts[la.pp]), counts[la.pp])
+            for i, la in enumerate(tables.layouts)]
 
 
 def single_problem(space: Space, c: int) -> Problem:

@@ -235,32 +235,34 @@ def released_scheme(model: Model, module: Module) -> str:
     return stored if legal_schemes(model.question.device, [stored])[0] else "bf16"
 
 
-def stage_bytes(model: Model, tables: LayoutTables, index: int) -> tuple[Int, Int]:
-    """(fixed bytes [stage], layers [stage, unit]) of one layout.
+def stage_counts(model: Model, pp: int) -> Int:
+    """Layers of each unit in each pipeline stage, int64 [stage, unit]."""
+    stages = np.array(stage_of_layer(model.question.spec.layers, pp))
+    counts = np.zeros((pp, len(model.units)), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.layers:
+            counts[:, i] = np.bincount(stages[list(unit.layers)], minlength=pp)
+    return counts
 
-    Fixed: embedding in the first stage, head in the last (an untied copy each), norms, routers and
+
+def stage_bytes(model: Model, tables: LayoutTables, index: int, counts: Int) -> Int:
+    """Bytes that no choice changes, int64 [stage], of one layout.
+
+    Embedding in the first stage, head in the last (an untied copy each), norms, routers and
     indexers by their layers.
     """
-    layout = tables.layouts[index]
-    stages = stage_of_layer(model.question.spec.layers, layout.pp)
-    fixed = np.zeros(layout.pp, dtype=np.int64)
-    counts = np.zeros((layout.pp, len(model.units)), dtype=np.int64)
+    fixed = np.zeros(len(counts), dtype=np.int64)
     for i, unit in enumerate(model.units):
-        if unit.role == "released":
-            size = tables.released[index, unit.row]
-            if unit.kind == "embedding":
-                fixed[0] += size
-            elif not unit.layers:
+        if unit.role != "released":
+            continue
+        size = tables.released[index, unit.row]
+        if unit.layers:
+            fixed += counts[:, i] * size
+        else:
+            fixed[0 if unit.kind == "embedding" else -1] += size
+            if unit.kind == "embedding" and model.question.spec.tied_embeddings and len(fixed) > 1:
                 fixed[-1] += size
-            else:
-                for layer in unit.layers:
-                    fixed[stages[layer]] += size
-        for layer in unit.layers:
-            counts[stages[layer], i] += 1
-    if model.question.spec.tied_embeddings and layout.pp > 1:
-        fixed[-1] += max((tables.released[index, u.row] for u in model.units
-                          if u.kind == "embedding"), default=0)
-    return fixed, counts
+    return fixed
 
 
 def fixed_stage_bytes(model: Model, tables: LayoutTables, index: int, slot: int,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +19,10 @@ from planner.planning.candidates import (
     stage_table,
 )
 from planner.planning.costs import Model, build_model, layout_tables
+from planner.planning.evaluate import price
 from planner.planning.question import Question
 from planner.planning.search import search
+from planner.quality.prior import load_prior
 from planner.units import format_bytes, format_seconds
 
 MORE_DEVICES = (1, 2, 4, 8, 16, 32, 64)
@@ -57,7 +59,7 @@ def _no_layout(question: Question) -> Exception:
     return InputError(f"layout {_words(fixed)}: {why}", hint="leave a flag out to search it")
 
 
-def _words(fixed: dict[str, int | None]) -> str:
+def _words(fixed: Mapping[str, int | None]) -> str:
     return ", ".join(f"{k} {v}" for k, v in fixed.items()) or "search"
 
 
@@ -167,24 +169,17 @@ def _devices_hint(question: Question) -> str:
     for count in MORE_DEVICES:
         if max(question.sizes) < count <= question.net.reach():
             bigger = replace(question, sizes=(count,), devices_given=True)
-            if search(build_model(bigger, _prior())) is not None:
+            if search(build_model(bigger, load_prior())) is not None:
                 return f"{count} devices are the fewest that satisfy all limits"
     return "relax more than one limit, or use a device with more memory"
 
 
-def _prior():  # type: ignore[no-untyped-def]
-    from planner.quality.prior import load_prior
-
-    return load_prior()
-
-
 def _relaxed_time(question: Question, limit: str) -> str:
-    free = replace(question, objective="latency", **{limit: None})
-    found = search(build_model(free, _prior()))
+    free = replace(question, objective="latency", tpot_seconds=None) if limit == "tpot_seconds" \
+        else replace(question, objective="latency", ttft_seconds=None)
+    found = search(build_model(free, load_prior()))
     if found is None:
         return ""
-    from planner.planning.evaluate import price
-
     priced = price(found.space, found.candidate, found.segments)
     seconds = priced.additive_tpot if limit == "tpot_seconds" else priced.additive_ttft
     flag = "--tpot-ms" if limit == "tpot_seconds" else "--ttft-ms"
@@ -195,7 +190,7 @@ def _relaxed_time(question: Question, limit: str) -> str:
 
 def _relaxed_loss(question: Question) -> str:
     free = replace(question, objective="quality", loss_scheme=None, loss_limit=None)
-    found = search(build_model(free, _prior()))
+    found = search(build_model(free, load_prior()))
     if found is None:
         return ""
     return f"the least lossy plan that fits has relative loss {found.value:.3g}: " \
@@ -204,10 +199,8 @@ def _relaxed_loss(question: Question) -> str:
 
 def _relaxed_memory(question: Question) -> str:
     free = replace(question, objective="memory", memory_bytes=None)
-    found = search(build_model(free, _prior()))
+    found = search(build_model(free, load_prior()))
     if found is None:
         return ""
-    from planner.planning.evaluate import price
-
     total = price(found.space, found.candidate, found.segments).fullest.total
     return f"raise --memory-bytes to {total} ({format_bytes(total)})"

@@ -77,7 +77,7 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
             if best is None or (delta, other) < best:
                 best = (delta, int(other))
         elif delta < 0 and (blocked is None or delta < blocked[0]):
-            blocked = (delta, names[other], broken.name)
+            blocked = (delta, names[int(other)], broken.name)
     scale = abs(value) or 1.0
     following = NextBest(names[best[1]], float(f"{best[0] / scale:.6g}")) if best else None
     if blocked is not None and blocked[0] / scale < -1e-9:

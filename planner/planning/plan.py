@@ -16,7 +16,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ActiveParameters:
     """Parameters that act on one token, by the three conventions in use."""
 
@@ -25,7 +25,7 @@ class ActiveParameters:
     without_embedding_and_head: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelInfo:
     id: str
     source: str
@@ -36,20 +36,20 @@ class ModelInfo:
     parameters_active: ActiveParameters
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeviceInfo:
     id: str
     count: int
     profile_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EngineInfo:
     name: str
     version: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WorkloadInfo:
     context_tokens: int
     isl: int
@@ -57,7 +57,7 @@ class WorkloadInfo:
     batch: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LayoutInfo:
     tp: int
     dp: int
@@ -66,7 +66,7 @@ class LayoutInfo:
     replicas: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NextBest:
     """The best other choice that keeps every limit; ``delta`` is the relative change of the
     objective (0.02 = 2 % worse)."""
@@ -75,7 +75,7 @@ class NextBest:
     delta: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnitPlan:
     """One decision. Bytes, seconds and loss are summed over its layers and experts; seconds are
     those of one step of one replica."""
@@ -98,7 +98,7 @@ class UnitPlan:
     kv_layout: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModulePlan:
     """Units of one kind and scheme over a contiguous layer range, for people."""
 
@@ -112,7 +112,7 @@ class ModulePlan:
     loss: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CacheLayer:
     layer: int
     kind: str
@@ -121,7 +121,7 @@ class CacheLayer:
     fixed_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CacheInfo:
     bytes_per_token: int
     bytes_per_token_per_device: int
@@ -129,7 +129,7 @@ class CacheInfo:
     layers: tuple[CacheLayer, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MemoryInfo:
     """Bytes of the fullest device."""
 
@@ -142,7 +142,7 @@ class MemoryInfo:
     capacity_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CapacityInfo:
     """Of one replica, within usable bytes."""
 
@@ -150,14 +150,14 @@ class CapacityInfo:
     max_context_at_batch: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Validated:
     table: str
     n: int
     median_ape: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Estimate:
     """A prediction with its 80 % interval and its basis."""
 
@@ -168,7 +168,7 @@ class Estimate:
     validated: Validated | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PerformanceInfo:
     ttft_seconds: Estimate
     tpot_seconds: Estimate
@@ -176,7 +176,7 @@ class PerformanceInfo:
     output_tokens_per_second_per_device: Estimate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QualityInfo:
     """Loss with its band. T0 is relative: 1.0 = uniform fp8-block on the same model."""
 
@@ -188,7 +188,7 @@ class QualityInfo:
     flips: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Baseline:
     """A uniform assignment on its own best layout and batch, priced like the plan.
 
@@ -208,7 +208,7 @@ class Baseline:
     loss: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
     """Against the best uniform plan at no more loss; ``gain`` is the relative gain in the
     objective (0 where uniform is best), ``text`` the sentence or the reason."""
@@ -218,7 +218,7 @@ class Comparison:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SolverInfo:
     status: str
     gap: float
@@ -227,21 +227,21 @@ class SolverInfo:
     proved: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assumption:
     key: str
     value: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceRef:
     key: str
     title: str
     date: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The answer: a scheme for every unit, the layout, and what it costs."""
 

@@ -93,13 +93,13 @@ def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
     best = np.asarray(cost.min(axis=2).sum(axis=1) + constant)
     base = cost
     settled: dict[int, Array] = {}
-    for sweep in range(2 if len(rows) > 1 else 1):
+    for _ in range(2 if len(rows) > 1 else 1):
         for r, (coefficients, limit) in enumerate(rows):
             if r in settled:
                 base = base - settled[r][:, None, None] * coefficients
             offset = constant - sum((m * rows[k][1] for k, m in settled.items() if k != r),
                                     np.zeros(len(constant)))
-            settled[r], bound = _ascend(base, coefficients, limit, offset, 14 if sweep else 10)
+            settled[r], bound = _ascend(base, coefficients, limit, offset, 9)
             best = np.fmax(best, bound)
             base = base + settled[r][:, None, None] * coefficients
     return best

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
@@ -65,7 +65,7 @@ class Asked:
                 known.pop(key, None)
         filled = {k: (v if v is not None and v is not False else known.get(k, v))
                   for k, v in mine.items()}
-        return Asked(**filled)
+        return Asked(**cast("dict[str, Any]", filled))
 
     def filled_from(self, plan: Plan) -> Asked:
         """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
@@ -163,8 +163,8 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
              given: Plan | None) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
     if given is not None:
-        used = {u.scheme for u in given.units if u.weight_format and u.next_best is not None
-                or u.loss or u.kind not in _RELEASED and u.kv_layout is None}
+        used = {u.scheme for u in given.units
+                if u.kind not in _RELEASED and u.kv_layout is None}
         return _demand(device, [s for s in scheme_ids() if s in used]), ()
     if uniform is not None:
         return _demand(device, [scheme_by_id(uniform or spec.quantization).id]), ()
@@ -191,7 +191,7 @@ def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
 def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
     """Why ``device`` cannot read a cache layout; empty if it can."""
     key = layout.compute
-    if not key or device.kind == "cpu" and key in device.conversion:
+    if not key or (device.kind == "cpu" and key in device.conversion):
         return ""
     if key in ("fp8", "nvfp4"):
         return "" if device.rate(key) is not None else device.why_not(key)
@@ -231,7 +231,7 @@ def _max_loss(device: DeviceProfile, asked: Asked, notes: list[tuple[str, str, s
         except ValueError:
             return scheme_by_id(text).id
         raise InputError(f"max-loss = {text}: under the prior (T0) loss is relative, not nats",
-                         hint="name a scheme: no worse than it uniformly, e.g. --max-loss fp8-block")
+                         hint="name a scheme: no worse than it uniformly, such as fp8-block")
     for name, key in (("fp8-block", "fp8"), ("int8-w8a8", "int8")):
         if device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
             notes.append(("max-loss default", name,

@@ -110,7 +110,7 @@ def _best(space: Space, incumbent: Found | None) -> Found | None:
     open_bound = float("inf")
     for c in order:
         key = (float(f"{lower[c]:.9e}"), ranks_of[c], float(second[c]), c)
-        if lower[c] > best_value * (1 + SAME) or best is not None and key >= best_key:
+        if lower[c] > best_value * (1 + SAME) or (best is not None and key >= best_key):
             open_bound = float(lower[c])
             break
         solution, segments = solve_candidate(space, c, ties=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from planner.placement.layout import stage_of_layer
 from planner.planning.candidates import (
     Space,
-    bytes_per_layer,
     budget,
+    bytes_per_layer,
     decision_legal,
     loss_limit,
     score_scale,
@@ -22,6 +22,7 @@ from planner.planning.problem import Array, Problem, Row, Solution
 from planner.planning.units import Unit
 
 Int = NDArray[np.int64]
+Summed = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
     return Problem(objective, constant, legal, multiplicity, tuple(rows)), parts
 
 
-def _objective(space: Space, c: int, total) -> tuple[Array, float]:  # type: ignore[no-untyped-def]
+def _objective(space: Space, c: int, total: Summed) -> tuple[Array, float]:
     question = space.model.question
     if question.objective == "quality":
         return total(space.model.layer_loss), 0.0
@@ -110,7 +111,7 @@ def _objective(space: Space, c: int, total) -> tuple[Array, float]:  # type: ign
     return total(space.decode[c]) * scale, float(space.decode_constant[c]) * scale
 
 
-def _rows(space: Space, c: int, parts: Sequence[Part], total) -> list[Row]:  # type: ignore[no-untyped-def]
+def _rows(space: Space, c: int, parts: Sequence[Part], total: Summed) -> list[Row]:
     model, question = space.model, space.model.question
     layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
     size = bytes_per_layer(model, space.tables, layout, slot)

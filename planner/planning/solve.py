@@ -1,4 +1,4 @@
-"""The exact solver: HiGHS through highspy, single-threaded, its C-level printing kept off stdout."""
+"""The exact solver: HiGHS through highspy, one thread, its C-level printing kept off stdout."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,7 +130,7 @@ def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.
     return matrix, np.array(lower), np.array(upper)
 
 
-def _optimise(highspy, model, problem: Problem, decisions: NDArray[np.int64],  # type: ignore[no-untyped-def]
+def _optimise(highspy: Any, model: Any, problem: Problem, decisions: NDArray[np.int64],
               choices: NDArray[np.int64], scale: float, primary: bool) -> Solution:
     solver = highspy.Highs()
     for name, value in OPTIONS.items():

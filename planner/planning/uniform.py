@@ -146,7 +146,7 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     weights = fixed + (counts[:, :, module] * weight[:, None]).sum(axis=2)
     tokens = (counts[:, :, cache] * token[:, None]).sum(axis=2)
     at = space.pts.layout
-    return (weights[at] + tokens[at] * space.held[:, None]).max(axis=1) + space.extra
+    return np.asarray((weights[at] + tokens[at] * space.held[:, None]).max(axis=1) + space.extra)
 
 
 def _neighbours(space: Space, c: int) -> Space | None:
