@@ -1,0 +1,100 @@
+"""Layouts against the rules of the README's layout section, written down a second time here."""
+
+from itertools import product
+
+import pytest
+
+from planner.models.catalog import resolve_model
+from planner.models.spec import ModelSpec
+from planner.placement.layout import (
+    Layout,
+    layout_problem,
+    powers_of_two,
+    replica_layouts,
+    stage_of_layer,
+)
+
+TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 32, 64, 128, 256)
+
+
+def allowed(spec: ModelSpec, tp: int, dp: int, pp: int, ep: int) -> bool:
+    attention = spec.attention[0]
+    wanted = [attention.heads % tp == 0, spec.vocab_size % tp == 0, pp <= spec.layers]
+    if attention.kind == "gqa":
+        wanted.append(attention.kv_heads % tp == 0 or tp % attention.kv_heads == 0)
+    if spec.dense_width:
+        wanted.append(spec.dense_width % tp == 0)
+    if spec.experts is None:
+        wanted += [dp == 1, ep == 1]
+    else:
+        group = tp * dp
+        wanted += [group % ep == 0, spec.experts.count % ep == 0,
+                   spec.experts.shared_width % tp == 0]
+        wanted.append(group % ep == 0 and spec.experts.width % (group // ep) == 0)
+    return all(wanted)
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "llama-3.1-70b", "qwen3-30b-a3b", "mixtral-8x7b"])
+def test_every_layout_is_judged_as_the_rules_say(name: str) -> None:
+    spec = resolve_model(name)
+    seen = {True: 0, False: 0}
+    for tp, dp, pp, ep in product(TRIED, TRIED, (1, 2, 61, 200), TRIED):
+        problem = layout_problem(spec, Layout(tp, dp, pp, ep))
+        assert (problem == "") == allowed(spec, tp, dp, pp, ep), (tp, dp, pp, ep, problem)
+        seen[problem == ""] += 1
+    assert min(seen.values()) > 10
+
+
+@pytest.mark.parametrize(("name", "layout", "words"), [
+    ("llama-3.1-8b", Layout(dp=2), "replicas"),
+    ("llama-3.1-8b", Layout(ep=2), "ep = 1"),
+    ("llama-3.1-8b", Layout(tp=3), "does not divide"),
+    ("qwen3-30b-a3b", Layout(tp=8, ep=3), "ep 3 does not divide"),
+    ("deepseek-v3", Layout(pp=62), "exceeds the 61 layers"),
+    ("deepseek-v3", Layout(tp=0), "at least 1"),
+])
+def test_the_reason_names_the_rule(name: str, layout: Layout, words: str) -> None:
+    assert words in layout_problem(resolve_model(name), layout)
+
+
+def test_key_value_heads_may_be_copied_but_not_split() -> None:
+    spec = resolve_model("qwen3-30b-a3b")  # 32 query heads over 4 key/value heads
+    assert layout_problem(spec, Layout(tp=8)) == ""
+    assert layout_problem(spec, Layout(tp=16)) == ""
+    assert layout_problem(spec, Layout(tp=64)) != ""
+
+
+def test_devices_are_the_product() -> None:
+    layout = Layout(tp=4, dp=2, pp=3, ep=8, replicas=5)
+    assert (layout.ranks, layout.devices, layout.moe_tp) == (24, 120, 1)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 27, 61, 80])
+def test_stages_are_contiguous_even_and_longest_first(layers: int) -> None:
+    for pp in range(1, layers + 1):
+        stages = stage_of_layer(layers, pp)
+        sizes = [stages.count(s) for s in range(pp)]
+        assert list(stages) == sorted(stages)
+        assert sum(sizes) == layers
+        assert max(sizes) - min(sizes) <= 1
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_powers_of_two() -> None:
+    assert powers_of_two(1) == [1]
+    assert powers_of_two(6) == [1, 2, 4]
+    assert powers_of_two(64) == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_the_search_yields_each_legal_layout_once_and_keeps_what_is_fixed() -> None:
+    spec = resolve_model("deepseek-v3")
+    free: dict[str, int | None] = {"tp": None, "dp": None, "pp": None, "ep": None}
+    found = list(replica_layouts(spec, max_ranks=16, node=8, fixed=free))
+    expected = {Layout(tp, dp, pp, ep)
+                for tp, dp, pp in product((1, 2, 4, 8), (1, 2, 4, 8, 16), (1, 2, 4, 8, 16))
+                for ep in {1, tp * dp} if tp * dp * pp <= 16 and allowed(spec, tp, dp, pp, ep)}
+    assert set(found) == expected
+    assert len(found) == len(expected)
+    pinned = list(replica_layouts(spec, max_ranks=16, node=8, fixed={**free, "tp": 4, "ep": 2}))
+    assert pinned
+    assert {(la.tp, la.ep) for la in pinned} == {(4, 2)}

@@ -1,0 +1,184 @@
+"""Shards add up to the model, the DeepSeek-V3 anchors, and the number of experts touched."""
+
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+import pytest
+
+from planner.formats.elements import ELEMENTS
+from planner.formats.schemes import scheme
+from planner.models.catalog import model_ids, resolve_model
+from planner.models.inventory import Inventory
+from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout, layout_problem
+from planner.placement.modules import (
+    EXPERT_KINDS,
+    PLANNED_KINDS,
+    Module,
+    expected_distinct_experts,
+    local_experts,
+    modules,
+    shard_members,
+)
+from planner.placement.shards import (
+    block_problem,
+    module_bytes,
+    released_shard_bytes,
+    shard_byte_table,
+    shard_bytes,
+)
+
+BITS = {name: record.bits for name, record in ELEMENTS.items()}
+GIB = 2**30
+
+
+def heads(spec: ModelSpec) -> int:
+    return spec.attention[0].kv_heads if spec.attention[0].kind == "gqa" else 0
+
+
+def copied_elements(spec: ModelSpec, module: Module, tp: int) -> int:
+    """Elements that ranks hold beyond one copy, from the rows: unsharded matrices tp − 1 times
+    more, key and value heads where tp exceeds them."""
+    extra = 0
+    kv = heads(spec)
+    for row in spec.rows:
+        if (row.kind, row.layers, row.part) != (module.kind, module.layers, "main"):
+            continue
+        if not row.is_matrix or row.kind in EXPERT_KINDS:
+            continue
+        if row.shard == "replicated":
+            extra += row.elements * (tp - 1)
+        elif kv and tp > kv and (".k_proj" in row.name or ".v_proj" in row.name):
+            extra += row.elements * (tp // kv - 1)
+    return extra
+
+
+SPREAD = [Layout(tp, dp, 1, ep) for tp, dp, ep in (
+    (1, 1, 1), (2, 1, 1), (4, 1, 4), (8, 1, 1), (8, 1, 2), (16, 1, 1), (16, 1, 16), (4, 2, 8),
+    (8, 4, 8), (2, 16, 32))]
+
+
+def legal(name: str, layouts: list[Layout]) -> list[tuple[str, Layout]]:
+    spec = resolve_model(name)
+    return [(name, layout) for layout in layouts if not layout_problem(spec, layout)]
+
+
+@pytest.mark.parametrize(("name", "layout"), [c for m in model_ids() for c in legal(m, SPREAD)])
+def test_bf16_shards_sum_to_the_whole(name: str, layout: Layout) -> None:
+    spec, tp = resolve_model(name), layout.tp
+    for module in modules(spec, BITS):
+        if module.kind not in PLANNED_KINDS:
+            continue
+        whole = module_bytes(module, scheme("bf16"))
+        assert whole == 2 * sum(r.elements * r.experts for r in spec.rows if r.is_matrix
+                                and (r.kind, r.layers, r.part) == (module.kind, module.layers,
+                                                                   "main")) + module.vector_bytes
+        one = shard_bytes(module, scheme("bf16"), layout, heads(spec))
+        if module.kind in EXPERT_KINDS:
+            assert one * layout.tp * layout.dp == whole
+        else:
+            copies = 2 * copied_elements(spec, module, tp) + module.vector_bytes * (tp - 1)
+            assert one * tp == whole + copies
+
+
+WITHIN_A_NODE = [Layout(tp, 1, 1, ep) for tp in (1, 2, 4, 8) for ep in (1, 2, 4, 8)]
+
+
+@pytest.mark.parametrize(("name", "layout"), [
+    c for m in ("deepseek-v3", "mixtral-8x7b", "llama-3.1-70b") for c in legal(m, WITHIN_A_NODE)])
+def test_whole_blocks_sum_with_their_scales(name: str, layout: Layout) -> None:
+    spec, tp = resolve_model(name), layout.tp
+    fp8 = scheme("fp8-block")
+    seen = 0
+    for module in modules(spec, BITS):
+        sharded = all(g.shard in ("column", "row") for g in module.gemms)
+        if module.kind not in PLANNED_KINDS or not sharded or tp > (heads(spec) or tp):
+            continue
+        if block_problem(module, fp8, layout, heads(spec)):
+            continue
+        seen += 1
+        assert shard_bytes(module, fp8, layout, heads(spec)) * tp == module_bytes(module, fp8)
+    assert seen
+
+
+def test_a_shard_that_cuts_a_block_is_named() -> None:
+    spec = resolve_model("qwen3-30b-a3b")  # experts 768 wide: 192 a rank at MoE tp 4
+    experts = next(m for m in modules(spec, BITS) if m.kind == "experts-down")
+    assert "192" in block_problem(experts, scheme("fp8-block"), Layout(4), 4)
+    assert block_problem(experts, scheme("fp8-block"), Layout(4, ep=4), 4) == ""
+    assert block_problem(experts, scheme("mxfp8"), Layout(4), 4) == ""
+    assert block_problem(experts, scheme("int8-w8a8"), Layout(4), 4) == ""
+
+
+def test_the_byte_table_is_the_scalar_function() -> None:
+    spec = resolve_model("qwen3-30b-a3b")
+    planned = [m for m in modules(spec, BITS) if m.kind in PLANNED_KINDS]
+    layouts = [Layout(), Layout(2), Layout(2, ep=2), Layout(2, 2), Layout(2, 2, ep=4), Layout(8)]
+    names = ["bf16", "fp8-channel", "int4-w4a16", "mxfp8"]
+    table = shard_byte_table(planned, names, layouts, 4)
+    for i, layout in enumerate(layouts):
+        for j, module in enumerate(planned):
+            for k, name in enumerate(names):
+                assert table[i, j, k] == shard_bytes(module, scheme(name), layout, 4)
+
+
+def test_embedding_and_head_split_over_the_vocabulary_and_the_rest_is_copied() -> None:
+    spec = resolve_model("deepseek-v3")
+    for module in modules(spec, BITS):
+        held = released_shard_bytes(module, Layout(8, 2, 1, 16))
+        if module.kind in ("embedding", "head"):
+            assert held == 129280 * 7168 * 2 // 8
+        elif module.kind not in PLANNED_KINDS:
+            assert held == module.stored_bytes
+
+
+def test_modules_of_deepseek_v3_are_its_checkpoint_without_prediction_layers() -> None:
+    spec = resolve_model("deepseek-v3")
+    every = Inventory(spec)
+    mtp = sum(p.bytes for p in every.patterns if p.part == "mtp")
+    assert every.payload_bytes == 688_574_839_360
+    total = sum(m.stored_bytes * max(1, len(m.layers)) for m in modules(spec, BITS))
+    assert total == 688_574_839_360 - mtp
+    for module in modules(spec, BITS):
+        if module.kind in PLANNED_KINDS:  # stored in blocks of 128 × 128: the scheme's own bytes
+            assert module_bytes(module, scheme("fp8-block")) == module.stored_bytes
+
+
+def test_routed_experts_of_deepseek_v3_at_ep_8() -> None:
+    spec = resolve_model("deepseek-v3")
+    layout = Layout(8, ep=8)
+    one_byte_each = 0
+    for module in modules(spec, BITS):
+        if module.kind in EXPERT_KINDS:
+            each = sum(prod(s) for g in module.gemms for s in shard_members(module, g, layout, 0))
+            assert local_experts(module, layout) == 32
+            assert len(module.layers) == 58
+            one_byte_each += each * 32 * 58
+    assert one_byte_each == 76.125 * GIB
+
+
+def test_distinct_experts_closed_form_and_figure() -> None:
+    assert expected_distinct_experts(256, 8, 32) == pytest.approx(163.3, abs=0.05)
+    exact = 256 * (1 - (1 - Fraction(8, 256)) ** 32)
+    assert expected_distinct_experts(256, 8, 32) == pytest.approx(float(exact), rel=1e-12)
+    assert expected_distinct_experts(8, 2, 1) == pytest.approx(2)
+    assert expected_distinct_experts(8, 2, 0) == 0
+    assert expected_distinct_experts(8, 8, 1) == 8
+
+
+@pytest.mark.parametrize(("count", "chosen", "groups", "of_groups", "tokens"), [
+    (256, 8, 1, 1, 32), (256, 8, 8, 4, 32), (128, 8, 1, 1, 5), (8, 2, 1, 1, 3)])
+def test_distinct_experts_agree_with_drawn_routings(count: int, chosen: int, groups: int,
+                                                    of_groups: int, tokens: int) -> None:
+    rng = np.random.default_rng(20_241)
+    size = count // groups
+    draws = 3000
+    distinct = np.empty(draws)
+    for d in range(draws):
+        kept = np.argsort(rng.random((tokens, groups)), axis=1)[:, :of_groups]
+        pool = (kept[:, :, None] * size + np.arange(size)).reshape(tokens, -1)
+        order = np.argsort(rng.random(pool.shape), axis=1)[:, :chosen]
+        distinct[d] = len(np.unique(np.take_along_axis(pool, order, axis=1)))
+    error = 4 * distinct.std() / draws**0.5 + 1e-9
+    assert abs(expected_distinct_experts(count, chosen, tokens) - distinct.mean()) < error
