@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from planner.planning.candidates import (
     stage_table,
 )
 from planner.planning.costs import LayoutTables, Model, layout_tables
-from planner.planning.problem import Array, Solution
+from planner.planning.problem import Array, Problem, Solution, objective_of, violation
 from planner.planning.segments import (
     Segment,
     tied_segments,
@@ -132,15 +132,43 @@ def solve_candidate(space: Space, c: int, *, ties: bool,
                     ) -> tuple[Solution, tuple[Segment, ...]]:
     """Solve one candidate, tied or layer by layer as the question says; ``ties`` also settles
     which of several equal optima is taken."""
-    if space.model.question.untie:
+    model = space.model
+    if model.question.untie:
         problem, parts = untied_problem(space, c)
-        order = catalogue_order(problem.legal.shape[0], problem.legal.shape[1])
-        solution = solve(problem, tie_break=order if ties else None)
-        return solution, untied_segments(space.model, parts, solution) if solution.found else ()
-    solution = solve(single_problem(space, c), tie_break=tie_break(space, c) if ties else None)
+        solution = solve(problem)
+        if not solution.found:
+            return solution, ()
+        if ties:
+            solution = prefer_catalogue(problem, solution)
+        return solution, untied_segments(model, parts, solution)
+    problem = single_problem(space, c)
+    solution = solve(problem, tie_break=second_objective(space, c) if ties else None)
+    if ties and solution.found:
+        solution = prefer_catalogue(problem, solution)
     picked = solution.counts.argmax(axis=1)
-    choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in space.model.units]
-    return solution, tied_segments(space.model, choice)
+    choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units]
+    return solution, tied_segments(model, choice)
+
+
+def prefer_catalogue(problem: Problem, solution: Solution) -> Solution:
+    """Move each decision, in order, to the earliest choice that costs the same and breaks nothing.
+    """
+    counts = solution.counts.copy()
+    scale = abs(solution.value) or 1.0
+    for d in range(counts.shape[0]):
+        for now in np.nonzero(counts[d])[0]:
+            for other in np.nonzero(problem.legal[d, :now])[0]:
+                same = abs(problem.objective[d, other] - problem.objective[d, now]) \
+                    <= 1e-12 * scale
+                if not same:
+                    continue
+                trial = counts.copy()
+                trial[d, other] += trial[d, now]
+                trial[d, now] = 0
+                if violation(problem, trial) is None:
+                    counts = trial
+                    break
+    return replace(solution, counts=counts, value=objective_of(problem, counts))
 
 
 def secondary(space: Space) -> Array:
@@ -154,23 +182,12 @@ def secondary(space: Space) -> Array:
                       / np.maximum(pts.batch, 1))
 
 
-def tie_break(space: Space, c: int) -> Array:
-    """Second objective [D, S]: TTFT under latency, speed under quality and memory; then, and for
-    throughput and cost at once, catalogue order (earlier choices, first decisions first)."""
+def second_objective(space: Space, c: int) -> Array | None:
+    """What decides among equal optima [D, S]: TTFT under latency, speed under quality and memory,
+    nothing under throughput and cost (their optima differ unless the choices do not)."""
     model = space.model
-    decisions = 1 + max((u.decision for u in model.units), default=-1)
-    catalogue = catalogue_order(decisions, len(model.choices))
     objective = model.question.objective
     if objective in ("throughput", "cost"):
-        return catalogue
+        return None
     times = space.prefill[c] if objective == "latency" else space.decode[c]
-    seconds = decision_sum(model, times, layer_weights(model))
-    scale = float(seconds.max()) or 1.0
-    return np.asarray(seconds / scale + 1e-9 * catalogue)
-
-
-def catalogue_order(decisions: int, choices: int) -> Array:
-    """Weights [D, S] that grow with catalogue position, more steeply for earlier decisions."""
-    order = np.arange(choices, dtype=np.float64)
-    weight = 1.0 + np.arange(decisions, 0, -1) / (decisions + 1.0)
-    return np.asarray(weight[:, None] * order[None, :])
+    return decision_sum(model, times, layer_weights(model))

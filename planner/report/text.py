@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDTH = 80
+BOUND_WORDS = {"communication": "network", "conversion": "convert"}
 
 
 def console(stream: StringIO, *, error: bool = False) -> Console:
@@ -107,8 +108,8 @@ def _why(reason: str, bound: str) -> str:
     """The limit that decided (or "best"), and what the time is spent on."""
     tag, _, rest = reason.partition(":")
     if not rest:
-        return f"as released; {bound}" if tag == "kept as released" else f"{tag}; {bound}"
-    return f"{tag}; {bound}"
+        tag = {"kept as released": "released"}.get(tag, tag)
+    return f"{tag}; {BOUND_WORDS.get(bound, bound)}"
 
 
 def footer(plan: Plan) -> list[str]:
