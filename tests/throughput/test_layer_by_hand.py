@@ -1,0 +1,174 @@
+"""One layer of Llama-3.1-8B on an H100 computed by hand, and what must grow with what."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from planner.api import estimate, load_device
+from planner.models.catalog import resolve_model
+from planner.planning.plan import Plan
+from planner.throughput.attention import causal_pairs, decode_parts, prefill_parts
+from planner.throughput.points import Points, decode_phase, prefill_phase
+
+H100 = load_device("h100-sxm")
+BATCH, ISL, OSL = 16, 3000, 1000
+
+
+def peak(name: str) -> float:
+    rate = H100.rate(name)
+    assert rate is not None
+    return rate.dense.value
+
+
+def roofline(kind: str, flop: float, moved: float, *, unit: str = "bf16", launches: float = 1,
+             compute: str | None = None) -> float:
+    a = H100.achieved[kind]
+    busy = H100.achieved[compute or kind].compute_fraction.value
+    return a.floor_seconds.value * launches + max(
+        flop / (peak(unit) * busy),
+        moved / (H100.bandwidth_bytes_per_s.value * a.bandwidth_fraction.value))
+
+
+def gemm(tokens: float, outputs: int, inputs: int) -> float:
+    moved = 2.0 * outputs * inputs + 2.0 * tokens * (outputs + inputs)
+    return roofline("bf16", 2.0 * tokens * outputs * inputs, moved)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return estimate("llama-3.1-8b", "h100-sxm", devices=1, batch=BATCH, isl=ISL, osl=OSL)
+
+
+LAYER = {"attention-qkv": (6144, 4096), "attention-out": (4096, 4096),
+         "mlp-gate-up": (28672, 4096), "mlp-down": (4096, 14336)}
+
+
+def per_layer(plan: Plan, kind: str, field: str) -> float:
+    units = [u for u in plan.units if u.kind == kind]
+    return float(sum(getattr(u, field) for u in units) / sum(len(u.layers) for u in units))
+
+
+@pytest.mark.parametrize("kind", sorted(LAYER))
+def test_linears_of_one_layer(plan: Plan, kind: str) -> None:
+    assert per_layer(plan, kind, "decode_seconds") == pytest.approx(gemm(BATCH, *LAYER[kind]))
+    assert per_layer(plan, kind, "prefill_seconds") == pytest.approx(gemm(ISL, *LAYER[kind]))
+
+
+@pytest.mark.parametrize("kind", ["kv-k", "kv-v"])
+def test_attention_of_one_layer(plan: Plan, kind: str) -> None:
+    attended = ISL + OSL / 2
+    decode = roofline("attention-decode", BATCH * attended * 32 * 2 * 128,
+                      BATCH * attended * 8 * 128 * 2, launches=0.5, compute="attention-prefill")
+    prefill = roofline("attention-prefill", ISL * (ISL + 1) / 2 * 32 * 2 * 128, ISL * 8 * 128 * 2,
+                       launches=0.5)
+    assert per_layer(plan, kind, "decode_seconds") == pytest.approx(decode)
+    assert per_layer(plan, kind, "prefill_seconds") == pytest.approx(prefill)
+
+
+def test_tpot_and_ttft_are_the_sum_of_everything(plan: Plan) -> None:
+    decode = sum(u.decode_seconds for u in plan.units)
+    prefill = sum(u.prefill_seconds for u in plan.units)
+    # keys and values are one kernel: halves of one launch, the larger of the summed bounds
+    assert plan.performance.tpot_seconds.value == pytest.approx(decode)
+    assert plan.performance.ttft_seconds.value == pytest.approx(prefill)
+    rate = plan.performance.output_tokens_per_second
+    assert rate.value == pytest.approx(BATCH / plan.performance.tpot_seconds.value)
+
+
+def test_decode_is_bound_by_memory_and_a_long_prompt_by_compute(plan: Plan) -> None:
+    weights = 2 * 8_030_261_248 / 3.35e12  # every parameter once
+    assert weights < plan.performance.tpot_seconds.value < 2.5 * weights
+    flop = 2 * 6_979_321_856 * ISL  # linears of the stack, no embedding
+    assert flop / 989.4e12 < plan.performance.ttft_seconds.value < 3 * flop / 989.4e12
+    heavy = next(u for u in plan.units if u.unit == "mlp-gate-up.middle")
+    assert heavy.bound == "memory"
+
+
+def test_the_interval_is_the_uncalibrated_one(plan: Plan) -> None:
+    for time in (plan.performance.tpot_seconds, plan.performance.ttft_seconds):
+        assert time.low == pytest.approx(0.65 * time.value)
+        assert time.high == pytest.approx(1.60 * time.value)
+        assert time.basis == "prior"
+    rate = plan.performance.output_tokens_per_second
+    assert rate.low == pytest.approx(BATCH / plan.performance.tpot_seconds.high)
+    assert rate.high == pytest.approx(BATCH / plan.performance.tpot_seconds.low)
+
+
+def test_conversion_can_bind_on_a_xeon() -> None:
+    plan = estimate("llama-3.1-8b", "xeon-platinum-8480", scheme="fp8-block", devices=1, batch=1)
+    xeon = load_device("xeon-platinum-8480")
+    bounds = {u.bound for u in plan.units if u.kind.startswith(("attention-", "mlp-"))}
+    elements = 28672 * 4096
+    read = xeon.achieved["w8a16"].bandwidth_fraction.value * xeon.bandwidth_bytes_per_s.value
+    slower = elements / xeon.conversion["fp8"].value > 1.01 * elements / read
+    assert ("conversion" in bounds) == slower
+    gate = next(u for u in plan.units if u.unit == "mlp-gate-up.middle")
+    assert gate.decode_seconds / len(gate.layers) >= elements / xeon.conversion["fp8"].value
+
+
+@pytest.mark.parametrize(("length", "limit"), [(1, 0), (7, 0), (100, 0), (7, 7), (7, 3), (50, 1),
+                                               (5, 2048), (64, 63)])
+def test_causal_pairs_counts_pairs(length: int, limit: int) -> None:
+    counted = sum(min(query + 1, limit or length) for query in range(length))
+    assert causal_pairs(length, limit) == counted
+
+
+def points(slots: list[int], tp: int = 1) -> Points:
+    one = np.ones(len(slots))
+    return Points(layout=np.zeros(len(slots), dtype=np.int64), tp=one * tp, dp=one, pp=one, ep=one,
+                  slot=np.array(slots, dtype=np.float64))
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "deepseek-v3.2"])
+def test_attention_grows_with_sequences_and_length(name: str) -> None:
+    attention = resolve_model(name).attention[0]
+    kind = "kv-latent" if attention.kind == "mla" else "kv-k"
+    pts = points([1, 2, 3, 8, 64, 500])
+    before = np.zeros((6, 1))
+    for length in (16, 100, 2048, 5000, 131072):
+        now = decode_parts(attention, kind, ["bf16"], H100, pts, decode_phase(pts, length)).total()
+        assert (np.diff(now, axis=0) >= 0).all()
+        assert (now >= before).all()
+        before = now
+    times = [float(prefill_parts(attention, kind, ["bf16"], H100, pts,
+                                 prefill_phase(pts, n, 8192)).total()[0, 0])
+             for n in (16, 500, 8192, 8193, 100_000)]
+    assert times == sorted(times)
+
+
+def test_a_sparse_indexer_bounds_what_decode_attends() -> None:
+    attention = resolve_model("deepseek-v3.2").attention[0]
+    pts = points([8])
+    at = {n: decode_parts(attention, "kv-latent", ["bf16"], H100, pts,
+                          decode_phase(pts, n)).total() for n in (1024, 2048, 65536)}
+    assert at[1024] < at[2048] == at[65536]
+
+
+def test_mla_decode_by_hand() -> None:
+    attention = resolve_model("deepseek-v3").attention[0]
+    pts = points([32], tp=8)
+    found = float(decode_parts(attention, "kv-latent", ["bf16"], H100, pts,
+                               decode_phase(pts, 4096)).total()[0, 0])
+    moved = 32 * 4096 * 1152  # one latent for all heads, on every rank
+    flop = 32 * 4096 * 16 * 2 * (576 + 512)
+    assert found == pytest.approx(roofline("attention-decode", flop, moved,
+                                           compute="attention-prefill"))
+
+
+def test_an_expert_layer_by_hand() -> None:
+    tokens, layers = 32, 58
+    plan = estimate("deepseek-v3", "h200-sxm", tp=8, ep=8, devices=8, batch=tokens,
+                    context=4096)
+    device: Any = load_device("h200-sxm")
+    a = device.achieved["moe-fp8"]
+    share = 1 - (1 - 8 / 256) ** tokens
+    weights = 32 * share * (4096 * 7168 + (32 * 56) * 4)
+    pairs = tokens * 8 / 8
+    moved = weights + pairs * (7168 * (1 + 4 / 128) + 2 * 4096)
+    flop = 2 * pairs * 4096 * 7168
+    busy = max(flop / (device.rate("fp8").dense.value * a.compute_fraction.value),
+               moved / (device.bandwidth_bytes_per_s.value * a.bandwidth_fraction.value))
+    units = [u for u in plan.units if u.kind == "experts-gate-up"]
+    assert sum(u.decode_seconds for u in units) / layers == pytest.approx(
+        busy + a.floor_seconds.value / 2)

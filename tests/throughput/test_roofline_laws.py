@@ -1,0 +1,84 @@
+"""Laws that a roofline obeys for any operator, and the two helpers that read it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.throughput.roofline import BOUNDS, Parts, main_bound, operator, zeros
+
+positive = st.floats(1e-3, 1e18)
+fraction = st.floats(0.01, 1.0)
+seconds = st.floats(0.0, 1e-3)
+
+
+def one(flop: float, moved: float, converted: float, launch: float, peak: float, cf: float,
+        bandwidth: float, bf: float, rate: float) -> Parts:
+    return operator(flop=np.asarray(flop), moved_bytes=np.asarray(moved),
+                    converted=np.asarray(converted), launch=np.asarray(launch),
+                    peak=np.asarray(peak), compute_fraction=np.asarray(cf), bandwidth=bandwidth,
+                    bandwidth_fraction=np.asarray(bf), conversion_rate=np.asarray(rate))
+
+
+arguments = st.tuples(positive, positive, positive, seconds, positive, fraction, positive,
+                      fraction, positive)
+
+
+@given(arguments)
+def test_never_below_its_floor_or_either_bound(args: tuple[float, ...]) -> None:
+    flop, moved, converted, launch, peak, cf, bandwidth, bf, rate = args
+    total = float(one(*args).total())
+    for bound in (flop / (peak * cf), moved / (bandwidth * bf), converted / rate):
+        assert total >= launch + bound * (1 - 1e-12)
+    parts = [flop / (peak * cf), moved / (bandwidth * bf), converted / rate]
+    assert total == pytest.approx(launch + max(parts), rel=1e-12)
+
+
+@given(arguments, st.floats(1.0, 1e3), st.sampled_from([0, 1, 2, 3]))
+def test_more_work_is_never_faster(args: tuple[float, ...], factor: float, which: int) -> None:
+    more = list(args)
+    more[which] *= factor
+    assert float(one(*more).total()) >= float(one(*args).total())
+
+
+@given(arguments, st.floats(1.0, 1e3), st.sampled_from([4, 6, 8]))
+def test_a_faster_machine_is_never_slower(args: tuple[float, ...], factor: float,
+                                          which: int) -> None:
+    better = list(args)
+    better[which] *= factor
+    assert float(one(*better).total()) <= float(one(*args).total())
+
+
+@given(st.lists(arguments, min_size=1, max_size=6))
+def test_an_array_is_its_scalars(rows: list[tuple[float, ...]]) -> None:
+    column = [np.array(c) for c in zip(*rows, strict=True)]
+    together = operator(
+        flop=column[0], moved_bytes=column[1], converted=column[2], launch=column[3],
+        peak=column[4], compute_fraction=column[5], bandwidth=1e12, bandwidth_fraction=column[7],
+        conversion_rate=column[8]).total()
+    for i, row in enumerate(rows):
+        alone = one(*row[:6], 1e12, *row[7:]).total()
+        assert together[i] == alone
+
+
+def test_sums_and_factors_act_on_every_mechanism() -> None:
+    a = one(1e12, 1e9, 0, 2e-6, 1e15, 0.5, 1e12, 0.5, np.inf)
+    double = a.plus(a)
+    for name in (f.name for f in dataclasses.fields(Parts)):
+        assert getattr(double, name) == pytest.approx(2 * getattr(a, name))
+        assert getattr(a.scaled(3.0), name) == pytest.approx(3 * getattr(a, name))
+    assert zeros((2, 3)).total().tolist() == np.zeros((2, 3)).tolist()
+
+
+def test_the_bound_is_the_largest_mechanism_and_ties_go_to_the_earlier() -> None:
+    parts = dict.fromkeys(BOUNDS, 1.0)
+    assert main_bound(parts) == "compute"
+    for name in BOUNDS:
+        assert main_bound({**parts, name: 2.0}) == name
+
+
+def test_an_index_beyond_a_single_column_reads_that_column() -> None:
+    parts = Parts(*(np.full((2, 1), float(i)) for i in range(5)))
+    assert parts.at((1, 7)) == dict(zip(BOUNDS, map(float, range(5)), strict=True))
