@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -19,12 +20,13 @@ from planner.planning.candidates import (
     stage_table,
 )
 from planner.planning.costs import Model, build_model, layout_tables
-from planner.planning.evaluate import price
+from planner.planning.evaluate import Priced, price
 from planner.planning.question import Question
 from planner.planning.search import search
 from planner.quality.prior import load_prior
 from planner.units import format_bytes, format_seconds
 
+BISECTIONS = 6
 MORE_DEVICES = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -141,28 +143,28 @@ def _limits(model: Model) -> InfeasibleError:
     """Memory suffices for some plan: a time or loss limit, alone or together, excludes all."""
     question = model.question
     relaxations: list[tuple[str, str, Callable[[], str]]] = []
-    if question.tpot_seconds is not None:
-        relaxations.append(("tpot", format_seconds(question.tpot_seconds),
-                            lambda: _relaxed_time(question, "tpot_seconds")))
-    if question.ttft_seconds is not None:
-        relaxations.append(("ttft", format_seconds(question.ttft_seconds),
-                            lambda: _relaxed_time(question, "ttft_seconds")))
-    loss = loss_limit(model)
-    if loss is not None:
-        name = question.loss_scheme or f"{loss:.3g}"
-        relaxations.append(("max-loss", name, lambda: _relaxed_loss(question)))
     if question.memory_bytes is not None:
         relaxations.append(("memory-bytes", format_bytes(question.memory_bytes),
                             lambda: _relaxed_memory(question)))
-    tried = [(name, value, change()) for name, value, change in relaxations]
-    freed = [(name, value, text) for name, value, text in tried if text]
+    if question.tpot_seconds is not None:
+        relaxations.append(("tpot", format_seconds(question.tpot_seconds),
+                            lambda: _relaxed_tpot(question)))
+    if question.ttft_seconds is not None:
+        relaxations.append(("ttft", format_seconds(question.ttft_seconds),
+                            lambda: _relaxed_ttft(question)))
+    loss = loss_limit(model)
+    if loss is not None:
+        name = question.loss_scheme or f"{loss:.3g}"
+        relaxations.append(("max-loss", name, lambda: _relaxed_loss(model)))
     where = f"{question.spec.id} on {question.device.id}"
-    if freed:
-        name, value, text = freed[0]
-        return InfeasibleError(f"{name} {value} excludes every plan for {where}", hint=text)
-    names = " and ".join(name for name, _, _ in tried) or "memory"
+    for name, value, change in relaxations:
+        text = change()
+        if text:
+            return InfeasibleError(f"{name} {value} excludes every plan for {where}", hint=text)
+    names = " and ".join(name for name, _, _ in relaxations) or "memory"
     return InfeasibleError(f"{names} together with memory exclude every plan for {where}",
-                           hint=_devices_hint(question))
+                           hint=_devices_hint(question)
+                           or "relax more than one limit, or use a device with more memory")
 
 
 def _devices_hint(question: Question) -> str:
@@ -171,36 +173,83 @@ def _devices_hint(question: Question) -> str:
             bigger = replace(question, sizes=(count,), devices_given=True)
             if search(build_model(bigger, load_prior())) is not None:
                 return f"{count} devices are the fewest that satisfy all limits"
-    return "relax more than one limit, or use a device with more memory"
+    return ""
 
 
-def _relaxed_time(question: Question, limit: str) -> str:
-    free = replace(question, objective="latency", tpot_seconds=None) if limit == "tpot_seconds" \
-        else replace(question, objective="latency", ttft_seconds=None)
-    found = search(build_model(free, load_prior()))
-    if found is None:
+def _found(question: Question) -> Priced | None:
+    found = search(build_model(question, load_prior()))
+    return price(found.space, found.candidate, found.segments) if found is not None else None
+
+
+def _smallest(feasible: Callable[[float], bool], low: float, high: float) -> float:
+    """A value near the smallest feasible one between ``low`` (not feasible) and ``high``."""
+    for _ in range(BISECTIONS):
+        middle = math.sqrt(low * high)
+        if feasible(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _milliseconds(seconds: float) -> str:
+    """Milliseconds rounded up to four digits, so that the printed limit is feasible."""
+    value = seconds * 1e3
+    step = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return f"{math.ceil(value / step * (1 - 1e-12)) * step:.6g}"
+
+
+def _relaxed_tpot(question: Question) -> str:
+    fastest = _found(replace(question, objective="latency", tpot_seconds=None))
+    if fastest is None:
         return ""
-    priced = price(found.space, found.candidate, found.segments)
-    seconds = priced.additive_tpot if limit == "tpot_seconds" else priced.additive_ttft
-    flag = "--tpot-ms" if limit == "tpot_seconds" else "--ttft-ms"
-    reached = "the fastest plan reaches" if limit == "tpot_seconds" \
-        else "the plan of least TPOT reaches"
-    return f"{reached} {format_seconds(seconds)}: raise {flag} to {seconds * 1e3:.4g}"
+    seconds = fastest.additive_tpot
+    return f"the fastest plan reaches {format_seconds(seconds)}: raise --tpot-ms to " \
+           f"{_milliseconds(seconds)}"
 
 
-def _relaxed_loss(question: Question) -> str:
+def _relaxed_ttft(question: Question) -> str:
+    free = replace(question, ttft_seconds=None)
+    start = _found(replace(free, objective="latency"))
+    if start is None or question.ttft_seconds is None:
+        return ""
+    seconds = _smallest(lambda s: _found(replace(free, ttft_seconds=s)) is not None,
+                        question.ttft_seconds, start.additive_ttft)
+    return f"a plan with {format_seconds(seconds)} exists: raise --ttft-ms to " \
+           f"{_milliseconds(seconds)}"
+
+
+def _relaxed_loss(model: Model) -> str:
+    question = model.question
     free = replace(question, objective="quality", loss_scheme=None, loss_limit=None)
     found = search(build_model(free, load_prior()))
     if found is None:
         return ""
+    enough = _lossier_scheme(model, found.value)
+    devices = _devices_hint(question)
+    options = [f"--max-loss {enough}"] if enough else []
+    options += [devices] if devices else []
     return f"the least lossy plan that fits has relative loss {found.value:.3g}: " \
-           "raise --max-loss (a scheme's name) or add devices"
+           + ("; or ".join(options) or "use more devices or memory")
+
+
+def _lossier_scheme(model: Model, loss: float) -> str:
+    """The scheme of least uniform loss that admits ``loss``; empty if none does."""
+    found = []
+    for name in model.prior.error[model.reference]["attention-out"]:
+        trial = replace(model, question=replace(model.question, loss_scheme=name))
+        limit = loss_limit(trial)
+        if limit is not None and limit >= loss * (1 + 1e-9):
+            found.append((limit, name))
+    return min(found)[1] if found else ""
 
 
 def _relaxed_memory(question: Question) -> str:
-    free = replace(question, objective="memory", memory_bytes=None)
-    found = search(build_model(free, load_prior()))
-    if found is None:
+    free = replace(question, memory_bytes=None)
+    start = _found(free)
+    if start is None or question.memory_bytes is None:
         return ""
-    total = price(found.space, found.candidate, found.segments).fullest.total
+    least = _smallest(lambda b: _found(replace(free, memory_bytes=int(b))) is not None,
+                      float(question.memory_bytes), float(start.fullest.total))
+    total = math.ceil(least)
     return f"raise --memory-bytes to {total} ({format_bytes(total)})"
