@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.planning.plan import Plan, UnitPlan, layer_range
+from planner.planning.plan import NextBest, Plan, UnitPlan, layer_range
 from planner.report import words
 from planner.report.picture import fill, ink, memory_shares, picture
 
@@ -37,13 +37,14 @@ def page(plan: Plan) -> str:
     """The whole HTML document, ending with a newline; the plan file is embedded as JSON."""
     from markupsafe import Markup
 
-    step = sum(unit.decode_seconds for unit in plan.units)
+    times = [unit.decode_seconds for unit in plan.units]
+    step, longest = sum(times), max(times, default=0.0)
     scenario = next((a for a in plan.assumptions if a.key == "scenario"), None)
     return _environment().get_template("plan.html.j2").render(
         plan=plan, picture=picture(plan), memory=memory_shares(plan.memory_per_device),
         question=words.question(plan), answer=words.answer(plan), layout=words.layout(plan),
         proof=words.proof(plan), figures=words.key_figures(plan), device=words.device(plan),
-        units=[_unit(unit, step) for unit in plan.units], caches=_caches(plan),
+        units=[_unit(unit, step, longest) for unit in plan.units], caches=_caches(plan),
         scenario=scenario, embedded=Markup(embedded_json(plan)))
 
 
@@ -53,13 +54,19 @@ def embedded_json(plan: Plan) -> str:
     return "".join(_ESCAPES.get(c, c) for c in text)
 
 
-def _unit(unit: UnitPlan, step: float) -> dict[str, Any]:
-    share = unit.decode_seconds / step if step else 0.0
-    following = unit.next_best
+def _unit(unit: UnitPlan, step: float, longest: float) -> dict[str, Any]:
     return {
-        "unit": unit, "share": share, "layers": _layers(unit.layers),
-        "next": "" if following is None else f"{following.scheme} ({following.delta:+.1%})",
+        "unit": unit, "layers": _layers(unit.layers), "next": _next(unit.next_best),
+        "share": unit.decode_seconds / step if step else 0.0,
+        "length": unit.decode_seconds / longest if longest else 0.0,
     }
+
+
+def _next(following: NextBest | None) -> str:
+    if following is None:
+        return ""
+    small = 0 < abs(following.delta) < 0.0005
+    return f"{following.scheme} ({'<0.1%' if small else f'{following.delta:+.1%}'})"
 
 
 def _layers(layers: tuple[int, ...]) -> str:

@@ -42,9 +42,11 @@ def plural(value: int, noun: str) -> str:
 
 
 def gib(size: int) -> str:
-    """Bytes in GiB with two decimals; a trace is shown as one."""
+    """Bytes in GiB with two decimals; a trace is shown as one, exact zero is bare."""
     value = size / GIB
-    return "<0.01" if 0 < value < 0.005 else f"{value:,.2f}"
+    if size == 0:
+        return "0"
+    return "<0.01" if value < 0.005 else f"{value:,.2f}"
 
 
 def percent(share: float) -> str:
@@ -70,7 +72,7 @@ def seconds(value: float) -> tuple[str, str]:
 def _three(value: float) -> str:
     if abs(value) >= 1000:
         return format_rate(value)
-    digits = max(0, 2 - len(str(int(abs(value)))) + 1)
+    digits = max(0, 3 - len(str(int(abs(value)))))
     return f"{value:.{digits}f}"
 
 
@@ -90,11 +92,11 @@ def rate(label: str, estimate: Estimate, unit: str) -> Figure:
 
 def basis(estimate: Estimate) -> str:
     """What an estimate rests on."""
-    checked = estimate.validated
+    text, checked = f"80 % interval, basis {estimate.basis}", estimate.validated
     if checked is None:
-        return f"80 % interval, basis {estimate.basis}"
-    return (f"80 % interval, basis {estimate.basis}; median error {checked.median_ape:.1f} % over {checked.n} "
-            f"measurements ({checked.table})")
+        return text
+    return (f"{text}; median error {checked.median_ape:.1f} % over {checked.n} measurements "
+            f"({checked.table})")
 
 
 def key_figures(plan: Plan) -> list[Figure]:
@@ -105,14 +107,15 @@ def key_figures(plan: Plan) -> list[Figure]:
         rate("Output, each device", perf.output_tokens_per_second_per_device, "tokens/s"),
         duration("Time per output token", perf.tpot_seconds),
         duration("Time to first token", perf.ttft_seconds),
-        Figure("Users at full context", count(users(plan)), "",
+        Figure("Users that fit at full context", count(users(plan)), "",
                f"batch {count(plan.workload.batch)} a replica",
-               f"{count(plan.kv_cache.capacity_tokens)} tokens of cache a replica"),
+               f"room for {count(plan.kv_cache.capacity_tokens)} tokens a replica"),
         Figure("Memory of the fullest device", f"{memory.total_bytes / GIB:.1f}", "GiB",
                f"of {memory.usable_bytes / GIB:.1f} GiB usable",
                f"{memory.capacity_bytes / GIB:.1f} GiB visible"),
-        Figure("Quality loss", loss(quality.loss), "", f"{loss(quality.low)} – "
-               f"{loss(quality.high)}", f"{quality.unit}; {quality.tier}"),
+        Figure("Quality loss", _three(quality.loss), "",
+               f"{_three(quality.low)} – {_three(quality.high)}",
+               f"{quality.unit}; {quality.tier}"),
     ]
 
 
@@ -135,12 +138,14 @@ def device(plan: Plan) -> str:
 
 def answer(plan: Plan) -> str:
     """The answer: the formats, then what they give."""
-    perf, memory = plan.performance, plan.memory_per_device
+    perf, memory, batch = plan.performance, plan.memory_per_device, plan.workload.batch
     value, unit = seconds(perf.tpot_seconds.value)
-    return (f"{formats(plan)}. That serves {plural(users(plan), 'user')} at "
-            f"{count(plan.workload.context_tokens)} tokens with "
-            f"{_three(perf.output_tokens_per_second.value)} tokens/s, {value} {unit} a token, in "
-            f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB a device.")
+    together = plural(batch * plan.layout.replicas, "sequence")
+    return (f"{formats(plan)}. Decoding {together} together gives "
+            f"{_three(perf.output_tokens_per_second.value)} tokens/s and {value} {unit} a token; "
+            f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB of a device "
+            f"are in use, and {plural(users(plan), 'user')} would fit at "
+            f"{count(plan.workload.context_tokens)} tokens.")
 
 
 def formats(plan: Plan) -> str:
