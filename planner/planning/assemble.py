@@ -15,11 +15,11 @@ from planner.models.inventory import Inventory
 from planner.placement.layout import stage_of_layer
 from planner.placement.modules import attention_of
 from planner.placement.shards import module_bytes
-from planner.planning.candidates import loss_limit
 from planner.planning.compare import baselines, comparison
 from planner.planning.costs import Model, released_scheme
 from planner.planning.evaluate import Priced, SegmentCost, price
 from planner.planning.explain import Why, explain
+from planner.planning.limits import loss_limit
 from planner.planning.plan import (
     SCHEMA_VERSION,
     ActiveParameters,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from planner.planning.candidates import loss_limit
 from planner.planning.evaluate import Priced
+from planner.planning.limits import loss_limit
 from planner.planning.plan import Baseline, Comparison
 from planner.planning.question import Question
 from planner.planning.search import Found

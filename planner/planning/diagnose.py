@@ -11,17 +11,12 @@ import numpy as np
 from planner.errors import InfeasibleError, InputError
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import attention_of
-from planner.planning.candidates import (
-    budget,
-    least_bytes,
-    loss_limit,
-    possible_layouts,
-    slots_to_try,
-    stage_table,
-)
+from planner.planning.candidates import possible_layouts, slots_to_try
 from planner.planning.costs import Model, build_model, layout_tables
 from planner.planning.evaluate import Priced, price
+from planner.planning.limits import loss_limit
 from planner.planning.question import Question
+from planner.planning.residency import budget, least_bytes, stage_table
 from planner.planning.search import search
 from planner.quality.prior import load_prior
 from planner.units import format_bytes, format_seconds

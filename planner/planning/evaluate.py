@@ -14,9 +14,10 @@ import numpy as np
 from planner.memory.footprint import slot_tokens
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import attention_of
-from planner.planning.candidates import Space, budget, bytes_per_layer
+from planner.planning.candidates import Space
 from planner.planning.costs import LayoutTables, Model, fixed_stage_bytes, unit_parts
 from planner.planning.question import PREFILL_CHUNK
+from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.segments import Segment
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Points, decode_phase, prefill_phase

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.candidates import decision_legal, single_problem
+from planner.planning.limits import decision_legal, single_problem
 from planner.planning.plan import NextBest
 from planner.planning.problem import Problem, violation
 from planner.planning.search import Found

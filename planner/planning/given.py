@@ -5,17 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from planner.errors import InputError
-from planner.planning.candidates import (
-    build_space,
-    possible_layouts,
-    slots_to_try,
-    stage_table,
-)
+from planner.planning.candidates import build_space, possible_layouts, slots_to_try
 from planner.planning.costs import Model, layout_tables
 from planner.planning.diagnose import refuse
 from planner.planning.evaluate import fits, price
 from planner.planning.plan import Plan
 from planner.planning.problem import Solution
+from planner.planning.residency import stage_table
 from planner.planning.search import Found
 from planner.planning.segments import Segment
 from planner.units import format_bytes

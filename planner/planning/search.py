@@ -9,19 +9,19 @@ import numpy as np
 from planner.planning.candidates import (
     SLOTS,
     Space,
-    bounds,
-    budget,
     build_space,
-    decision_sum,
     fitting_pairs,
-    layer_weights,
-    least_bytes,
     possible_layouts,
-    single_problem,
-    stage_table,
 )
 from planner.planning.costs import LayoutTables, Model, layout_tables
+from planner.planning.limits import (
+    bounds,
+    decision_sum,
+    layer_weights,
+    single_problem,
+)
 from planner.planning.problem import Array, Problem, Solution, objective_of, violation
+from planner.planning.residency import budget, least_bytes, stage_table
 from planner.planning.segments import (
     Segment,
     tied_segments,

@@ -9,16 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import stage_of_layer
-from planner.planning.candidates import (
-    Space,
-    budget,
-    bytes_per_layer,
-    decision_legal,
-    loss_limit,
-    score_scale,
-)
+from planner.planning.candidates import Space
 from planner.planning.costs import Model
+from planner.planning.limits import decision_legal, loss_limit, score_scale
 from planner.planning.problem import Array, Problem, Row, Solution
+from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.units import Unit
 
 Int = NDArray[np.int64]

@@ -13,14 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.modules import attention_of
-from planner.planning.candidates import (
-    SLOTS,
-    Space,
-    budget,
-    build_space,
-)
+from planner.planning.candidates import SLOTS, Space, build_space
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, parts_table, price
+from planner.planning.residency import budget
 from planner.planning.segments import tied_segments
 from planner.throughput.points import concatenate
 

@@ -1,0 +1,201 @@
+"""Candidates as optimisation problems: objective, limits and bounds, summed into decisions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.candidates import Space
+from planner.planning.costs import (
+    Model,
+)
+from planner.planning.problem import Problem, Row, lower_bounds
+from planner.planning.question import Question
+from planner.planning.residency import budget, bytes_per_layer
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+def layer_weights(model: Model) -> Array:
+    """Layers of each unit [U]."""
+    return np.array([u.count for u in model.units], dtype=np.float64)
+
+
+def decision_sum(model: Model, values: Array, weights: Array) -> Array:
+    """Sum unit values [..., U, S] × weights [U] into decisions [..., D, S]."""
+    count = 1 + max((u.decision for u in model.units), default=-1)
+    out = np.zeros((*values.shape[:-2], count, values.shape[-1]))
+    for i, unit in enumerate(model.units):
+        if unit.decision >= 0:
+            out[..., unit.decision, :] += np.where(np.isfinite(values[..., i, :]),
+                                                   values[..., i, :], 0.0) * weights[i]
+    return out
+
+
+def decision_legal(model: Model, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A decision may take what all of its units may take: [..., U, S] → [..., D, S]."""
+    count = 1 + max((u.decision for u in model.units), default=-1)
+    out = np.ones((*legal.shape[:-2], count, legal.shape[-1]), dtype=bool)
+    for i, unit in enumerate(model.units):
+        if unit.decision >= 0:
+            out[..., unit.decision, :] &= legal[..., i, :]
+    return out
+
+
+def score_scale(space: Space) -> Array:
+    """Factor from step seconds to the compared score [C]: device-seconds a token, or seconds."""
+    pts = space.pts
+    if space.model.question.objective in ("throughput", "cost"):
+        return np.asarray(pts.group * pts.pp / np.maximum(pts.batch, 1))
+    return np.ones(len(pts))
+
+
+def objective_arrays(space: Space) -> tuple[Array, Array]:
+    """(coefficients [C, D, S], constant [C]) of the question's objective, to be minimised."""
+    model, question = space.model, space.model.question
+    weights = layer_weights(model)
+    if question.objective == "quality":
+        loss = decision_sum(model, model.layer_loss, weights)
+        return np.repeat(loss[None], len(space), axis=0), np.zeros(len(space))
+    if question.objective == "memory":
+        return _memory_objective(space)
+    scale = score_scale(space)
+    return (decision_sum(model, space.decode, weights) * scale[:, None, None],
+            space.decode_constant * scale)
+
+
+def _memory_objective(space: Space) -> tuple[Array, Array]:
+    model = space.model
+    coefficients, constants = [], []
+    for c in range(len(space)):
+        layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
+        la = space.tables.layouts[layout]
+        stage = space.stages[layout]
+        size = bytes_per_layer(model, space.tables, layout, slot).astype(np.float64)
+        group = la.tp * la.dp
+        coefficients.append(decision_sum(model, size, stage.counts.sum(axis=0).astype(float))
+                            * group)
+        constants.append(float(stage.fixed.sum() * group)
+                         + int(space.extra[c]) * la.ranks)
+    return np.array(coefficients), np.array(constants)
+
+
+def loss_limit(model: Model) -> float | None:
+    """The loss budget as a number: given, or that of the named uniform scheme (KV bf16)."""
+    question = model.question
+    if question.loss_scheme is None:
+        return question.loss_limit
+    from planner.quality.prior import layer_loss
+
+    total = 0.0
+    for unit in model.units:
+        if unit.role == "module":
+            loss = layer_loss(model.prior, model.reference, unit.kind, unit.bucket,
+                              question.loss_scheme)
+            total += (loss or 0.0) * unit.count
+    return total / model.norm
+
+
+def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list[Row]:
+    """The limits of candidate ``c``; ``unit_counts`` int64 [stage, unit] weigh the bytes."""
+    model, question = space.model, space.model.question
+    layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
+    stage = space.stages[layout]
+    size = bytes_per_layer(model, space.tables, layout, slot)
+    extra = int(space.extra[c])
+    rows = []
+    for s in range(len(stage.fixed)):
+        exact = _exact_sum(model, size, unit_counts[s])
+        limit = budget(question) - extra - int(stage.fixed[s])
+        rows.append(Row("memory", exact.astype(np.float64), float(limit), exact, limit))
+    limit_loss = loss_limit(model)
+    if limit_loss is not None:
+        rows.append(Row("max-loss", decision_sum(model, model.layer_loss, weights), limit_loss))
+    if question.tpot_seconds is not None:
+        rows.append(Row("tpot", decision_sum(model, space.decode[c], weights),
+                        question.tpot_seconds - float(space.decode_constant[c])))
+    if question.ttft_seconds is not None:
+        rows.append(Row("ttft", decision_sum(model, space.prefill[c], weights),
+                        question.ttft_seconds - float(space.prefill_constant[c])))
+    return rows
+
+
+def _exact_sum(model: Model, size: Int, counts: Int) -> Int:
+    total = 1 + max((u.decision for u in model.units), default=-1)
+    out = np.zeros((total, size.shape[1]), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.decision >= 0:
+            out[unit.decision] += size[i] * counts[i]
+    return out
+
+
+def bounds(space: Space) -> Array:
+    """A lower bound of the objective for every candidate [C]; inf where it cannot be feasible."""
+    model, question = space.model, space.model.question
+    weights = layer_weights(model)
+    objective, constant = objective_arrays(space)
+    legal = decision_legal(model, space.legal)
+    rows: list[tuple[Array, Array]] = []
+    limit = loss_limit(model)
+    one = np.ones(len(space))
+    if limit is not None:
+        loss = decision_sum(model, model.layer_loss, weights)
+        rows.append((np.repeat(loss[None], len(space), axis=0), limit * one))
+    rows += _time_rows(space, question, weights)
+    rows.append(_memory_row(space))
+    best = lower_bounds(objective, constant, legal, rows)
+    for coefficients, bound in rows:
+        least = np.where(legal, coefficients, np.inf).min(axis=2).sum(axis=1)
+        best = np.where(least > bound * (1 + 1e-9) + 1e-15, np.inf, best)
+    return best
+
+
+def _time_rows(space: Space, question: Question, weights: Array) -> list[tuple[Array, Array]]:
+    rows = []
+    if question.tpot_seconds is not None:
+        rows.append((decision_sum(space.model, space.decode, weights),
+                     question.tpot_seconds - space.decode_constant))
+    if question.ttft_seconds is not None:
+        rows.append((decision_sum(space.model, space.prefill, weights),
+                     question.ttft_seconds - space.prefill_constant))
+    return rows
+
+
+def _memory_row(space: Space) -> tuple[Array, Array]:
+    """Bytes summed over pipeline stages (implied by the per-stage limits)."""
+    model, tables = space.model, space.tables
+    fixed, counts = space.padded
+    schemes = len(model.question.schemes)
+    layers = counts.sum(axis=1)
+    size = np.zeros((len(tables.layouts), len(model.units), len(model.choices)), dtype=np.int64)
+    token = np.zeros_like(size)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[:, i, :schemes] = tables.shard[:, unit.row] * layers[:, i, None]
+        elif unit.role == "cache":
+            token[:, i, schemes:] = tables.cache[:, unit.row] * layers[:, i, None]
+    one = np.ones(len(model.units))
+    weights = decision_sum(model, size.astype(np.float64), one)
+    tokens = decision_sum(model, token.astype(np.float64), one)
+    at = space.pts.layout
+    room = budget(model.question) - space.extra
+    limits = room * space.pts.pp - fixed.sum(axis=1)[at]
+    return weights[at] + tokens[at] * space.held[:, None, None], limits.astype(np.float64)
+
+
+def single_problem(space: Space, c: int) -> Problem:
+    """The tied problem of candidate ``c`` (every decision takes one choice for all its layers)."""
+    objective, constant = objective_arrays(_one(space, c))
+    legal = decision_legal(space.model, space.legal[c])
+    layout = int(space.pts.layout[c])
+    rows = problem_rows(space, c, layer_weights(space.model), space.stages[layout].counts)
+    return Problem(objective[0], float(constant[0]), legal,
+                   np.ones(legal.shape[0], dtype=np.int64), tuple(rows))
+
+
+def _one(space: Space, c: int) -> Space:
+    pick = np.array([c], dtype=np.int64)
+    return Space(space.model, space.tables, space.stages, space.pts.take(pick),
+                 space.decode[pick], space.prefill[pick], space.decode_constant[pick],
+                 space.prefill_constant[pick], space.legal[pick], space.extra[pick])

@@ -1,0 +1,116 @@
+"""Bytes that an assignment keeps on one rank: weights by stage, caches, and what is neither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.costs import (
+    LayoutTables,
+    Model,
+    cache_tokens,
+    fixed_stage_bytes,
+    legality,
+    stage_bytes,
+    stage_counts,
+)
+from planner.planning.question import Question
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class StageBytes:
+    """Bytes of one layout: ``fixed`` int64 [stage], ``counts`` int64 [stage, unit] layers."""
+
+    fixed: Int
+    counts: Int
+
+
+def stage_table(model: Model, tables: LayoutTables) -> list[StageBytes]:
+    """Fixed bytes and layer counts by stage for every layout."""
+    counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
+    return [StageBytes(stage_bytes(model, tables, i, counts[la.pp]), counts[la.pp])
+            for i, la in enumerate(tables.layouts)]
+
+
+def bytes_per_layer(model: Model, tables: LayoutTables, layout: int, slot: int) -> Int:
+    """int64 [unit, choice]: bytes one layer of a unit takes on a rank (cache: its whole slot)."""
+    question = model.question
+    schemes = len(question.schemes)
+    size = np.zeros((len(model.units), len(model.choices)), dtype=np.int64)
+    tokens = cache_tokens(model, slot, tables.layouts[layout].pp)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[i, :schemes] = tables.shard[layout, unit.row]
+        elif unit.role == "cache":
+            size[i, schemes:] = tables.cache[layout, unit.row] * tokens
+    return size
+
+
+def indexer_cache_bytes(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
+    """Bytes of the sparse-attention indexer's keys in the fullest stage of one rank."""
+    la = tables.layouts[layout]
+    layers = -(-model.question.spec.layers // la.pp)
+    return tables.indexer_token * layers * cache_tokens(model, slot, la.pp)
+
+
+def budget(question: Question) -> int:
+    """Bytes of one device that a plan may fill."""
+    limit = question.usable_bytes
+    return min(limit, question.memory_bytes) if question.memory_bytes is not None else limit
+
+
+def overhead(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
+    """Activations, runtime and indexer cache of one rank."""
+    batch = slot * tables.layouts[layout].dp * tables.layouts[layout].pp
+    act, run = fixed_stage_bytes(model, tables, layout, slot, batch)
+    return act + run + indexer_cache_bytes(model, tables, layout, slot)
+
+
+@dataclass(frozen=True)
+class Least:
+    """The smallest legal assignment of one layout: bytes by stage, and per cached token.
+
+    ``possible`` is False where a unit has no legal choice.
+    """
+
+    weights: Int
+    token: Int
+    possible: bool
+
+    def at(self, model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
+        """Bytes of the fullest rank with ``slot`` sequences a micro-batch."""
+        if not self.possible:
+            return int(np.iinfo(np.int64).max)
+        held = cache_tokens(model, slot, tables.layouts[layout].pp)
+        return int((self.weights + self.token * held).max()) \
+            + overhead(model, tables, layout, slot)
+
+
+def least(model: Model, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:
+    """The smallest legal choice of every unit under one layout."""
+    legal = legality(model, tables, [layout])[0]
+    schemes = len(model.question.schemes)
+    size = np.zeros(legal.shape, dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[i, :schemes] = tables.shard[layout, unit.row]
+        elif unit.role == "cache":
+            size[i, schemes:] = tables.cache[layout, unit.row]
+    smallest = np.where(legal, size, np.iinfo(np.int64).max).min(axis=1)
+    module = np.array([u.role == "module" for u in model.units])
+    cache = np.array([u.role == "cache" for u in model.units])
+    if (smallest[module | cache] == np.iinfo(np.int64).max).any():
+        return Least(stage.fixed, stage.fixed, False)
+    return Least(stage.fixed + stage.counts @ np.where(module, smallest, 0),
+                 stage.counts @ np.where(cache, smallest, 0), True)
+
+
+def least_bytes(model: Model, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,
+                ) -> int:
+    """Bytes of the fullest rank with the smallest legal choice everywhere."""
+    return least(model, tables, stage, layout).at(model, tables, layout, slot)
