@@ -139,19 +139,22 @@ def solve_candidate(space: Space, c: int, *, ties: bool,
         if not solution.found:
             return solution, ()
         if ties:
-            solution = prefer_catalogue(problem, solution)
+            solution = prefer_catalogue(problem, solution, None)
         return solution, untied_segments(model, parts, solution)
     problem = single_problem(space, c)
-    solution = solve(problem, tie_break=second_objective(space, c) if ties else None)
+    second = second_objective(space, c) if ties else None
+    solution = solve(problem, tie_break=second)
     if ties and solution.found:
-        solution = prefer_catalogue(problem, solution)
+        solution = prefer_catalogue(problem, solution, second)
     picked = solution.counts.argmax(axis=1)
     choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units]
     return solution, tied_segments(model, choice)
 
 
-def prefer_catalogue(problem: Problem, solution: Solution) -> Solution:
+def prefer_catalogue(problem: Problem, solution: Solution, second: Array | None) -> Solution:
     """Move each decision, in order, to the earliest choice that costs the same and breaks nothing.
+
+    ``second`` [D, S] is what decided between equal optima: no move may make it worse.
     """
     counts = solution.counts.copy()
     scale = abs(solution.value) or 1.0
@@ -160,7 +163,7 @@ def prefer_catalogue(problem: Problem, solution: Solution) -> Solution:
             for other in np.nonzero(problem.legal[d, :now])[0]:
                 same = abs(problem.objective[d, other] - problem.objective[d, now]) \
                     <= 1e-12 * scale
-                if not same:
+                if not same or (second is not None and second[d, other] > second[d, now]):
                     continue
                 trial = counts.copy()
                 trial[d, other] += trial[d, now]
