@@ -30,7 +30,7 @@ def device_dict(device: DeviceProfile) -> dict[str, Any]:
         if name == "path":
             continue
         if name == "rates":
-            data[name] = [asdict(rate) for rate in value.values()]
+            data[name] = [_whole_bytes(asdict(rate)) for rate in value.values()]
         elif name == "sources":
             data[name] = {s.key: {"title": s.title, "date": s.date} for s in value}
         else:
@@ -40,13 +40,25 @@ def device_dict(device: DeviceProfile) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Quantity | Links):
-        return asdict(value)
+        return _whole_bytes(asdict(value))
     if isinstance(value, tuple):
         return list(value)
     if hasattr(value, "items"):
-        return {key: _plain(item) if isinstance(item, str | Quantity) else asdict(item)
+        return {key: item if isinstance(item, str) else _whole_bytes(asdict(item))
                 for key, item in value.items()}
     return value
+
+
+def _whole_bytes(data: dict[str, Any]) -> dict[str, Any]:
+    """A quantity in bytes as integers; nested quantities alike."""
+    if data.get("unit") == "B":
+        for key in ("value", "low", "high"):
+            if data[key] is not None:
+                data[key] = int(data[key])
+    for item in data.values():
+        if isinstance(item, dict):
+            _whole_bytes(item)
+    return data
 
 
 def device_page(device: DeviceProfile) -> str:

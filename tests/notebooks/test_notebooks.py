@@ -1,0 +1,67 @@
+"""Every notebook runs from top to bottom with the running interpreter, and is stored empty."""
+
+import asyncio
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+LIMIT_SECONDS = 120
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture
+def kernel_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel ``python3`` that is this interpreter, whatever else is installed."""
+    spec = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": "Python 3", "language": "python"}
+    folder = tmp_path / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("PYTHONWARNINGS", "error::UserWarning:planner")
+
+
+def executed(path: Path) -> nbformat.NotebookNode:
+    """The notebook with its outputs, run beside its file."""
+    from nbclient import NotebookClient
+
+    node = read(path)
+    client = NotebookClient(node, timeout=LIMIT_SECONDS, kernel_name="python3",
+                            resources={"metadata": {"path": str(path.parent)}})
+    asyncio.run(client.async_execute())
+    return node
+
+
+def test_there_is_a_notebook() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_stored_without_outputs(path: Path) -> None:
+    cells = [c for c in read(path).cells if c.cell_type == "code"]
+    assert all(c.outputs == [] and c.execution_count is None for c in cells)
+
+
+@pytest.mark.usefixtures("kernel_here")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_runs_to_the_end_with_a_table_a_figure_and_a_plan(path: Path) -> None:
+    with warnings.catch_warnings():
+        # pyzmq closes sockets when its garbage collector runs, after the loop has gone.
+        warnings.filterwarnings("ignore", message="unclosed", category=ResourceWarning)
+        cells = [c for c in executed(path).cells if c.cell_type == "code"]
+    outputs = [o for c in cells for o in c.outputs]
+    assert not [o for o in outputs if o.output_type in ("error", "stream")]
+    html = [o.data["text/html"] for o in outputs if "text/html" in o.get("data", {})]
+    assert any("tokens/s per device" in text for text in html)
+    assert any("deepseek-v3 on" in text for text in html)
+    assert any("image/png" in o.get("data", {}) for o in outputs)
