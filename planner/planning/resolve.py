@@ -139,7 +139,7 @@ def _check_model(spec: ModelSpec) -> None:
     """Refuse a model whose layers do not all run the same full attention."""
     attention = spec.attention[0]
     alike = len(spec.attention) == 1 and len(attention.layers) == spec.layers
-    if not alike or attention.kind not in ("gqa", "mla") or getattr(attention, "window", 0):
+    if not alike or attention.kind not in ("gqa", "mla"):
         raise UnsupportedError(
             f"{spec.id}: layers with different kinds of attention are counted (plan inventory) but "
             "not planned yet", hint="models whose layers share one full attention can be planned")
