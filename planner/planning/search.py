@@ -24,6 +24,7 @@ from planner.planning.problem import Array, Problem, Solution, objective_of, vio
 from planner.planning.residency import budget, least_bytes, stage_table
 from planner.planning.segments import (
     Segment,
+    part_sum,
     tied_segments,
     untied_problem,
     untied_segments,
@@ -135,14 +136,17 @@ def solve_candidate(space: Space, c: int, *, ties: bool,
     model = space.model
     if model.question.untie:
         problem, parts = untied_problem(space, c)
-        solution = solve(problem)
+        times = second_times(space, c) if ties else None
+        second = part_sum(parts, times) if times is not None else None
+        solution = solve(problem, tie_break=second)
         if not solution.found:
             return solution, ()
         if ties:
-            solution = prefer_catalogue(problem, solution, None)
+            solution = prefer_catalogue(problem, solution, second)
         return solution, untied_segments(model, parts, solution)
     problem = single_problem(space, c)
-    second = second_objective(space, c) if ties else None
+    times = second_times(space, c) if ties else None
+    second = decision_sum(model, times, layer_weights(model)) if times is not None else None
     solution = solve(problem, tie_break=second)
     if ties and solution.found:
         solution = prefer_catalogue(problem, solution, second)
@@ -185,12 +189,10 @@ def secondary(space: Space) -> Array:
                       / np.maximum(pts.batch, 1))
 
 
-def second_objective(space: Space, c: int) -> Array | None:
-    """What decides among equal optima [D, S]: TTFT under latency, speed under quality and memory,
-    nothing under throughput and cost (their optima differ unless the choices do not)."""
-    model = space.model
-    objective = model.question.objective
+def second_times(space: Space, c: int) -> Array | None:
+    """Seconds [U, S] that decide among equal optima: prefill under latency, decode under quality
+    and memory, none under throughput and cost (their optima differ unless the choices do not)."""
+    objective = space.model.question.objective
     if objective in ("throughput", "cost"):
         return None
-    times = space.prefill[c] if objective == "latency" else space.decode[c]
-    return decision_sum(model, times, layer_weights(model))
+    return space.prefill[c] if objective == "latency" else space.decode[c]

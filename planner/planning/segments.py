@@ -79,15 +79,20 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
         legal[part.decision] &= unit_legal[model.units[part.unit].decision]
 
     def total(values: Array) -> Array:
-        out = np.zeros((decisions, len(model.choices)), dtype=values.dtype)
-        for part in parts:
-            row = values[part.unit]
-            out[part.decision] += np.where(np.isfinite(row), row, 0).astype(values.dtype)
-        return out
+        return part_sum(parts, values)
 
     objective, constant = _objective(space, c, total)
     rows = _rows(space, c, parts, total)
     return Problem(objective, constant, legal, multiplicity, tuple(rows)), parts
+
+
+def part_sum(parts: Sequence[Part], values: Array) -> Array:
+    """Sum unit values [U, S] into the decisions of ``parts`` [D, S], per layer."""
+    out = np.zeros((1 + max(p.decision for p in parts), values.shape[-1]), dtype=values.dtype)
+    for part in parts:
+        row = values[part.unit]
+        out[part.decision] += np.where(np.isfinite(row), row, 0).astype(values.dtype)
+    return out
 
 
 def _objective(space: Space, c: int, total: Summed) -> tuple[Array, float]:
