@@ -68,7 +68,7 @@ def assemble(found: Found, *, searched: bool) -> Plan:
     space, model = found.space, found.space.model
     question = model.question
     priced = price(space, found.candidate, found.segments)
-    replicas = _replicas(question, priced)
+    replicas = question.replicas(priced.layout.ranks)
     why = explain(found) if searched else {}
     units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
     lines, versus = baselines(found, priced, searched=searched), comparison(found, priced, searched)
@@ -87,10 +87,6 @@ def assemble(found: Found, *, searched: bool) -> Plan:
         performance=_performance(priced, replicas), quality=_quality(model, priced),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=assumptions(model, priced, searched), sources=_sources(model))
-
-
-def _replicas(question: Question, priced: Priced) -> int:
-    return max(question.sizes) // priced.layout.ranks if question.devices_given else 1
 
 
 def model_info(question: Question) -> ModelInfo:

@@ -66,18 +66,19 @@ def objective_arrays(space: Space) -> tuple[Array, Array]:
 
 
 def _memory_objective(space: Space) -> tuple[Array, Array]:
-    model = space.model
+    """Bytes over all devices of the deployment, every replica counted."""
+    model, question = space.model, space.model.question
     coefficients, constants = [], []
     for c in range(len(space)):
         layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
         la = space.tables.layouts[layout]
         stage = space.stages[layout]
         size = bytes_per_layer(model, space.tables, layout, slot).astype(np.float64)
-        group = la.tp * la.dp
+        group = la.tp * la.dp * question.replicas(la.ranks)
         coefficients.append(decision_sum(model, size, stage.counts.sum(axis=0).astype(float))
                             * group)
         constants.append(float(stage.fixed.sum() * group)
-                         + int(space.extra[c]) * la.ranks)
+                         + int(space.extra[c]) * group * la.pp)
     return np.array(coefficients), np.array(constants)
 
 

@@ -65,6 +65,10 @@ class Question:
     price_per_hour: float | None = None
     notes: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
 
+    def replicas(self, ranks: int) -> int:
+        """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""
+        return max(self.sizes) // ranks if self.devices_given else 1
+
 
 def workload(model_limit: int, *, context: int | None, isl: int | None,
              osl: int | None) -> Workload:

@@ -195,4 +195,5 @@ def second_times(space: Space, c: int) -> Array | None:
     objective = space.model.question.objective
     if objective in ("throughput", "cost"):
         return None
-    return space.prefill[c] if objective == "latency" else space.decode[c]
+    times = space.prefill if objective == "latency" else space.decode
+    return np.asarray(times[c])

@@ -104,8 +104,8 @@ def _objective(space: Space, c: int, total: Summed) -> tuple[Array, float]:
         size = bytes_per_layer(space.model, space.tables, int(space.pts.layout[c]),
                                int(space.pts.slot[c]))
         extra = int(space.extra[c])
-        group = layout.tp * layout.dp
-        fixed = int(space.stages[space.pts.layout[c]].fixed.sum()) * group + extra * layout.ranks
+        group = layout.tp * layout.dp * question.replicas(layout.ranks)
+        fixed = (int(space.stages[space.pts.layout[c]].fixed.sum()) + extra * layout.pp) * group
         return total(size.astype(np.float64)) * group, float(fixed)
     scale = float(score_scale(space)[c])
     return total(space.decode[c]) * scale, float(space.decode_constant[c]) * scale

@@ -125,7 +125,9 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
             ok &= prefill <= question.ttft_seconds
     pts = space.pts
     rate = pts.group * pts.pp / np.maximum(pts.batch, 1)
-    by_objective = {"latency": decode, "memory": used * pts.group * pts.pp}
+    ranks = np.rint(pts.group * pts.pp).astype(np.int64)
+    devices = np.array([r * question.replicas(int(r)) for r in ranks])
+    by_objective = {"latency": decode, "memory": used * devices}
     score = by_objective.get(question.objective, decode * rate)
     return np.where(ok, score, np.inf)
 
