@@ -7,7 +7,7 @@ choice (``legal``). Times are per layer and per micro-batch; multiply by layers 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -132,6 +132,8 @@ def build_model(question: Question, prior: Prior) -> Model:
     """Modules, units and kernels for ``question``."""
     bits = {name: e.bits for name, e in ELEMENTS.items()}
     planned, released = split_modules(modules(question.spec, bits))
+    if question.spec.tied_embeddings:
+        released.append(tied_head(released))
     units = build_units(question.spec, planned, released, prior.ends)
     device = question.device
     machine = Machine(
@@ -141,6 +143,12 @@ def build_model(question: Question, prior: Prior) -> Model:
         if question.spec.experts else None,
         net=question.net)
     return Model(question, prior, planned, released, units, machine)
+
+
+def tied_head(released: list[Module]) -> Module:
+    """The output projection that shares the embedding's matrix: it runs, and stores nothing."""
+    embedding = next(m for m in released if m.kind == "embedding")
+    return replace(embedding, kind="head", stored_bytes=0)
 
 
 @dataclass(frozen=True)
@@ -162,8 +170,8 @@ def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
     attention = attention_of(question.spec)
     shard = shard_byte_table(model.planned, question.schemes, layouts, model.kv_heads)
     blocks = block_legality(model.planned, question.schemes, layouts, model.kv_heads)
-    released = np.array([[released_shard_bytes(m, la) for m in model.released] for la in layouts],
-                        dtype=np.int64).reshape(len(layouts), len(model.released))
+    released = np.array([[_released_bytes(model, m, la) for m in model.released]
+                         for la in layouts], dtype=np.int64)
     cache = np.zeros((len(layouts), len(model.caches), len(question.kv)), dtype=np.int64)
     for i, layout in enumerate(layouts):
         for j, kind in enumerate(model.caches):
@@ -172,6 +180,16 @@ def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
                     cache[i, j, k] = cache_token_bytes(attention, kind, name, layout.tp)
     return LayoutTables(layouts, shard, blocks, released, cache,
                         indexer_record_bytes(attention, fp8=model.indexer_fp8))
+
+
+def _released_bytes(model: Model, module: Module, layout: Layout) -> int:
+    """Bytes of one layer of an as-released module on a rank that holds it. A tied head is a copy
+    of the embedding where the last pipeline stage is not the first, else nothing."""
+    if module.kind == "head" and model.question.spec.tied_embeddings:
+        if layout.pp == 1:
+            return 0
+        module = next(m for m in model.released if m.kind == "embedding")
+    return released_shard_bytes(module, layout)
 
 
 def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
@@ -248,8 +266,7 @@ def stage_counts(model: Model, pp: int) -> Int:
 def stage_bytes(model: Model, tables: LayoutTables, index: int, counts: Int) -> Int:
     """Bytes that no choice changes, int64 [stage], of one layout.
 
-    Embedding in the first stage, head in the last (an untied copy each), norms, routers and
-    indexers by their layers.
+    Embedding in the first stage, head in the last, norms, routers and indexers by their layers.
     """
     fixed = np.zeros(len(counts), dtype=np.int64)
     for i, unit in enumerate(model.units):
@@ -260,8 +277,6 @@ def stage_bytes(model: Model, tables: LayoutTables, index: int, counts: Int) -> 
             fixed += counts[:, i] * size
         else:
             fixed[0 if unit.kind == "embedding" else -1] += size
-            if unit.kind == "embedding" and model.question.spec.tied_embeddings and len(fixed) > 1:
-                fixed[-1] += size
     return fixed
 
 
