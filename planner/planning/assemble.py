@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.memory.footprint import (
     RUNTIME,
+    activation_bytes,
     cache_token_bytes_whole,
     indexer_record_bytes,
     largest_context,
 )
 from planner.models.inventory import Inventory
-from planner.placement.layout import stage_of_layer
+from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import attention_of
 from planner.placement.shards import module_bytes
 from planner.planning.compare import baselines, comparison
@@ -209,11 +210,24 @@ def _capacity(question: Question, priced: Priced) -> CapacityInfo:
     for stage, sequence, token in zip(priced.stages, priced.sequence_bytes, priced.token_bytes,
                                       strict=True):
         free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
-        slots.append(free // sequence)
+        room = max(question.usable_bytes - stage.weights - stage.runtime, 0)
+        slots.append(_most_sequences(question, priced.layout, room, sequence))
         contexts.append(largest_context(attention_of(question.spec), free,
                                         priced.slot * priced.layout.pp, token))
     return CapacityInfo(min(slots) * priced.layout.dp,
                         min(min(contexts), question.spec.max_context))
+
+
+def _most_sequences(question: Question, layout: Layout, room: int, sequence_bytes: int) -> int:
+    """The most sequences of a rank whose caches and activations fit ``room`` bytes together."""
+    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    low, high = 0, room // sequence_bytes + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        used = middle * sequence_bytes + activation_bytes(
+            question.spec, layout, chunk_tokens=chunk, sequences=-(-middle // layout.pp))
+        low, high = (middle, high) if used <= room else (low, middle)
+    return low
 
 
 def _performance(priced: Priced, replicas: int) -> PerformanceInfo:
