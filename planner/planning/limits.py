@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.errors import UnsupportedError
 from planner.planning.candidates import Space
 from planner.planning.costs import (
     Model,
@@ -83,7 +84,11 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
 
 
 def loss_limit(model: Model) -> float | None:
-    """The loss budget as a number: given, or that of the named uniform scheme (KV bf16)."""
+    """The loss budget as a number: given, or that of the named uniform scheme (KV bf16).
+
+    Raises:
+        UnsupportedError: the named scheme's error was not emulated.
+    """
     question = model.question
     if question.loss_scheme is None:
         return question.loss_limit
@@ -94,7 +99,11 @@ def loss_limit(model: Model) -> float | None:
         if unit.role == "module":
             loss = layer_loss(model.prior, model.reference, unit.kind, unit.bucket,
                               question.loss_scheme)
-            total += (loss or 0.0) * unit.count
+            if loss is None:
+                raise UnsupportedError(
+                    f"max-loss {question.loss_scheme!r}: no error was emulated for {unit.kind} "
+                    "in that scheme", hint="name a scheme that has a loss, e.g. fp8-block")
+            total += loss * unit.count
     return total / model.norm
 
 
