@@ -36,7 +36,7 @@ def _baseline(question: Question, uniform: Uniform) -> Baseline:
     if uniform.priced is None:
         return Baseline(uniform.name, False, uniform.reason, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, loss)
     p = uniform.priced
-    replicas = max(question.sizes) // p.layout.ranks if question.devices_given else 1
+    replicas = question.replicas(p.layout.ranks)
     rate = p.tokens_per_second(replicas)
     devices = replicas * p.layout.ranks
     return Baseline(uniform.name, True, "", devices, p.batch, p.fullest.total, p.ttft, p.tpot,
@@ -48,11 +48,11 @@ def score(question: Question, priced: Priced) -> float:
     if question.objective == "latency":
         return priced.tpot
     if question.objective == "memory":
-        group = priced.layout.tp * priced.layout.dp
+        group = priced.layout.tp * priced.layout.dp * question.replicas(priced.layout.ranks)
         return float(sum(s.total for s in priced.stages) * group)
     if question.objective == "quality":
         return priced.loss
-    return priced.tpot * priced.layout.ranks / priced.batch
+    return _seconds_per_token(priced)
 
 
 def comparison(found: Found, priced: Priced, searched: bool) -> Comparison:
@@ -72,9 +72,16 @@ def comparison(found: Found, priced: Priced, searched: bool) -> Comparison:
     rivals = [u for u in best_uniforms(found.space, pairs, limits=True) if u.priced is not None]
     if not rivals:
         return Comparison("", 0.0, "no uniform plan fits within the same limits")
-    best = min(rivals, key=lambda u: score(question, u.priced))  # type: ignore[arg-type]
+    ranked = [(score(question, u.priced), _seconds_per_token(u.priced), i)
+              for i, u in enumerate(rivals) if u.priced is not None]
+    best = rivals[min(ranked)[2]]
     assert best.priced is not None
     return _sentence(found, priced, best, best.priced)
+
+
+def _seconds_per_token(priced: Priced) -> float:
+    """Device-seconds of one output token: decides between equal scores."""
+    return priced.tpot * priced.layout.ranks / priced.batch
 
 
 def _linear_schemes(found: Found) -> set[str]:

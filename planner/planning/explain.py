@@ -91,4 +91,4 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
 
 
 def _share(value: float) -> str:
-    return f"{value:.1%}" if value >= 0.0005 else f"{value:.0e}"
+    return f"{value:.1%}" if value >= 0.0005 else "<0.1%"

@@ -46,8 +46,8 @@ def headline(plan: Plan) -> list[str]:
         f"{plan.model.id} on {plan.device.count} × {plan.device.id}"
         + (f" ({shape}{copies})" if shape or copies else "")
         + f", batch {work.batch}{' a replica' if la.replicas > 1 else ''}",
-        f"{users(plan)} users at {work.context_tokens} tokens; "
-        f"{format_rate(perf.output_tokens_per_second.value)} tokens/s "
+        f"{work.batch * la.replicas} users at {work.context_tokens} tokens (room for "
+        f"{users(plan)}); {format_rate(perf.output_tokens_per_second.value)} tokens/s "
         f"({_span(perf.output_tokens_per_second, format_rate)}, {_basis(plan)})",
         f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a device; "
         f"loss {plan.quality.loss:.2f} × uniform fp8-block (÷/× 2.1)",
