@@ -118,6 +118,9 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
     if plan is not None:
         if scheme is not None:
             raise InputError("scheme and plan exclude each other", hint="leave one out")
+        if kv != "bf16":
+            raise InputError(f"kv {kv!r} and plan exclude each other: the plan has its own caches",
+                             hint="leave one out")
         chosen = model if model is not None else plan.model.id
         where = device if device is not None else plan.device.id
         question = _question(chosen, where, asked.filled_from(plan), scenario, hardware_dir,

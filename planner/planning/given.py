@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.errors import InputError
+from planner.errors import InfeasibleError, InputError
 from planner.planning.candidates import build_space, possible_layouts, slots_to_try
 from planner.planning.costs import Model, layout_tables
 from planner.planning.diagnose import refuse
-from planner.planning.evaluate import fits, price
+from planner.planning.evaluate import Priced, fits, price
 from planner.planning.plan import Plan
 from planner.planning.problem import Solution
+from planner.planning.question import Question
 from planner.planning.residency import stage_table
 from planner.planning.search import Found
 from planner.planning.segments import Segment
-from planner.units import format_bytes
+from planner.units import format_bytes, format_seconds
 
 
 def given_assignment(model: Model, plan: Plan) -> Found:
@@ -35,15 +36,24 @@ def given_assignment(model: Model, plan: Plan) -> Found:
     segments = _segments(model, plan)
     priced = price(space, 0, segments)
     if not fits(space, 0, priced):
-        from planner.errors import InfeasibleError
-
         raise InfeasibleError(
             f"memory: the plan needs {format_bytes(priced.fullest.total)} a device, "
             f"{format_bytes(model.question.usable_bytes)} usable",
             hint="lower --context or --batch, or use more devices")
+    _within(model.question, priced)
     none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.additive_tpot,
                     priced.additive_tpot, 0.0)
     return Found(space, 0, none, segments, priced.additive_tpot, 1, 0)
+
+
+def _within(question: Question, priced: Priced) -> None:
+    """Refuse a plan that breaks a given limit of time."""
+    for name, limit, value in (("tpot", question.tpot_seconds, priced.tpot),
+                               ("ttft", question.ttft_seconds, priced.ttft)):
+        if limit is not None and value > limit * (1 + 1e-9):
+            raise InfeasibleError(
+                f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
+                hint=f"raise --{name}-ms, or search another plan")
 
 
 def _segments(model: Model, plan: Plan) -> tuple[Segment, ...]:

@@ -180,6 +180,8 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
     if uniform is not None:
         return _demand(device, [scheme_by_id(uniform or spec.quantization).id]), ()
     if asked.schemes is not None:
+        if not asked.schemes:
+            raise InputError("schemes is empty", hint="name at least one, or leave it out")
         wanted = {scheme_by_id(name).id for name in asked.schemes}
         return _demand(device, [s for s in scheme_ids() if s in wanted]), ()
     legal, refused = legal_schemes(device, scheme_ids())
@@ -214,19 +216,25 @@ def _kv(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | Non
     kinds = cache_kinds(attention_of(spec))
     if given is not None:
         used = {u.kv_layout for u in given.units if u.kv_layout}
-        return tuple(k for k in KV_LAYOUTS if k in used)
+        layouts = [layout for k, layout in KV_LAYOUTS.items() if k in used]
+        for layout in layouts:
+            _demand_kv(device, kinds, layout, kv_refusal(device, layout))
+        return tuple(layout.id for layout in layouts)
     name = asked.kv or ("bf16" if uniform is not None else "auto")
     if name != "auto":
         layout = kv_layout(name)
-        why = kv_refusal(device, layout)
         missing = [k for k in kinds if k not in layout.applies_to]
-        if missing:
-            why = f"it does not store {missing[0]} ({spec.id} has {', '.join(kinds)})"
-        if why:
-            raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
-                                   hint="legal here: " + ", ".join(_legal_kv(device, kinds)))
+        _demand_kv(device, kinds, layout,
+                   f"it does not store {missing[0]} ({spec.id} has {', '.join(kinds)})"
+                   if missing else kv_refusal(device, layout))
         return (layout.id,)
     return tuple(k for k in _legal_kv(device, kinds) if k not in DOMINATED_KV)
+
+
+def _demand_kv(device: DeviceProfile, kinds: tuple[str, ...], layout: KvLayout, why: str) -> None:
+    if why:
+        raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
+                               hint="legal here: " + ", ".join(_legal_kv(device, kinds)))
 
 
 def _legal_kv(device: DeviceProfile, kinds: tuple[str, ...]) -> list[str]:
