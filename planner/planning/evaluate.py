@@ -154,21 +154,23 @@ def total(parts: dict[str, float]) -> float:
 
 def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
     """Seconds by layer (-1: outside the stack) with fused kernels priced together."""
-    joint: dict[tuple[str, int], dict[str, float]] = {}
+    members: dict[tuple[str, int], tuple[int, ...]] = {}
     seconds: dict[int, float] = {}
-    for cost in costs:
-        kind = model.units[cost.segment.unit].kind
-        parts: dict[str, float] = getattr(cost, phase)
+    for i, cost in enumerate(costs):
+        group = FUSED.get(model.units[cost.segment.unit].kind)
+        if group is not None:
+            for layer in cost.segment.layers:
+                members[group, layer] = (*members.get((group, layer), ()), i)
+            continue
+        alone = total(getattr(cost, phase))
         for layer in cost.segment.layers or (-1,):
-            group = FUSED.get(kind)
-            if group is None:
-                seconds[layer] = seconds.get(layer, 0.0) + total(parts)
-                continue
-            merged = joint.setdefault((group, layer), dict.fromkeys(BOUNDS, 0.0))
-            for name in BOUNDS:
-                merged[name] += parts[name]
-    for (_, layer), parts in joint.items():
-        seconds[layer] = seconds.get(layer, 0.0) + total(parts)
+            seconds[layer] = seconds.get(layer, 0.0) + alone
+    joint: dict[tuple[int, ...], float] = {}
+    for (_, layer), which in members.items():
+        if which not in joint:
+            joint[which] = total({name: sum(getattr(costs[i], phase)[name] for i in which)
+                                  for name in BOUNDS})
+        seconds[layer] = seconds.get(layer, 0.0) + joint[which]
     return seconds
 
 

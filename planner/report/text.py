@@ -5,28 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from io import StringIO
 from typing import TYPE_CHECKING
 
 from planner.planning.plan import Estimate, ModulePlan, Plan
 from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
+    from io import StringIO
+
     from rich.console import Console
 
 WIDTH = 80
+COLUMNS = ("module", "layers", "scheme", "GiB", "time", "loss", "limit; bound")
+NUMERIC = (3, 4, 5)
 BOUND_WORDS = {"communication": "network", "conversion": "convert"}
 
 
-def console(stream: StringIO, *, error: bool = False) -> Console:
-    """A rich console that writes to ``stream``; colour only where the real stream is a terminal."""
+def width_of_output() -> int:
+    """Columns to fill: COLUMNS where set, a terminal's width, else 80; at least 60, at most 120."""
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size((WIDTH, 24)).columns
+    else:
+        text = os.environ.get("COLUMNS", "")
+        columns = int(text) if text.isdigit() and int(text) else WIDTH
+    return max(60, min(columns, 120))
+
+
+def console(stream: StringIO) -> Console:
+    """A rich console that writes to ``stream``; colour only where stdout is a terminal."""
     from rich.console import Console
 
-    real = sys.stderr if error else sys.stdout
-    terminal = real.isatty() and not os.environ.get("NO_COLOR")
-    width = shutil.get_terminal_size((WIDTH, 24)).columns if terminal \
-        else int(os.environ.get("COLUMNS", WIDTH) or WIDTH)
-    return Console(file=stream, width=max(60, min(width, 120)), force_terminal=terminal,
+    terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return Console(file=stream, width=width_of_output(), force_terminal=terminal,
                    no_color=not terminal, highlight=False, soft_wrap=False)
 
 
@@ -64,30 +74,29 @@ def _span(estimate: Estimate, show: object) -> str:
 
 
 def plan_text(plan: Plan) -> str:
-    """The whole answer; ends with a newline."""
-    from rich.table import Table
-
-    out = StringIO()
-    con = console(out)
-    for line in headline(plan):
-        con.print(line, style="bold", overflow="fold")
-    con.print()
-    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    table.add_column("module", no_wrap=True)
-    table.add_column("layers", no_wrap=True)
-    table.add_column("scheme", no_wrap=True)
-    table.add_column("GiB", justify="right", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("loss", justify="right", no_wrap=True)
-    table.add_column("limit; bound", no_wrap=True)
+    """The whole answer; ends with a newline. Plain strings: this is the command that must start
+    fast, and its columns are ids and numbers."""
     step = sum(m.decode_seconds for m in plan.modules)
-    for module in plan.modules:
-        table.add_row(*_row(plan, module, step))
-    con.print(table)
-    con.print()
-    for line in footer(plan):
-        con.print(line, overflow="fold")
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    rows = [COLUMNS, *(_row(plan, module, step) for module in plan.modules)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    lines = [_bold(part) for line in headline(plan) for part in _wrapped(line)]
+    lines += ["", *(" ".join(cell.rjust(w) if i in NUMERIC else cell.ljust(w)
+                             for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+                    for row in rows), ""]
+    lines += [part for line in footer(plan) for part in _wrapped(line)]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(line: str, indent: str = "") -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(line, width_of_output(), subsequent_indent=indent,
+                         break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _bold(line: str) -> str:
+    styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"\x1b[1m{line}\x1b[0m" if styled else line
 
 
 def _row(plan: Plan, module: ModulePlan, step: float) -> tuple[str, ...]:
@@ -138,9 +147,7 @@ def _proof(plan: Plan) -> str:
 
 def assumptions_text(plan: Plan) -> str:
     """The assumptions, one a line, for stderr."""
-    out = StringIO()
-    con = console(out, error=True)
-    con.print("assumptions:", style="bold")
+    lines = ["assumptions:"]
     for item in plan.assumptions:
-        con.print(f"  {item.key}: {item.value} — {item.reason}", overflow="fold")
-    return out.getvalue()
+        lines += _wrapped(f"  {item.key}: {item.value} — {item.reason}", indent="    ")
+    return "\n".join(lines) + "\n"
