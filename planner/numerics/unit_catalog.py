@@ -1,0 +1,181 @@
+"""The matrix units, with their sources.
+
+Two models of NVIDIA tensor cores are published: MMA-Sim (arXiv 2511.10909) and MATLAB-tensor-core
+(arXiv 2512.07004), the second with results of real GPUs. Parameters agree between them except:
+
+* an all-zero sum. MMA-Sim up to 2.0 gave zero the exponent of the smallest normal number (-126);
+  its 2.1 and the MATLAB models of 2026 give it the floor that is used here (-133 on Hopper and
+  Blackwell, -132 on Ampere and Ada, -131 on Volta). Only sums of tiny terms can tell them apart.
+* B200 with an FP16 accumulator. The MATLAB model floors the exponent at -15, MMA-Sim at -21, which
+  is used here for Hopper and Blackwell alike (-20 Ampere and Ada, -19 Volta).
+* ``mma.sync`` with FP8 operands on Hopper and Blackwell. Neither model reproduces the MATLAB
+  project's own H100, H200 and B200 results with an FP16 accumulator, nor those of the B200 with an
+  FP32 accumulator; the rules below (two interleaved halves, accumulator added afterwards) do.
+
+NaN and infinity follow MMA-Sim: any NaN, ∞-∞ or 0·∞ gives 0x7FFFFFFF (FP16: 0x7FFF), and sums that
+round to zero give +0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from planner.numerics.units import Accumulator, DotRule, Rounding, Unit, index_units
+
+_FP8 = ("e4m3fn", "e5m2")
+_F8F6F4 = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1")
+_FLOATS = ("fp32", "tf32", "bf16", "fp16", "e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1")
+_INTS = ("int8", "int4")
+_SOURCES = "MMA-Sim (arXiv 2511.10909); MATLAB-tensor-core (arXiv 2512.07004)"
+_VECTORS = "the public tensor-core results of MATLAB-tensor-core: {} of {} equal"
+
+
+def _same(
+    formats: tuple[str, ...], terms: int, bits: int, floor: int, k: int,
+    rounding: Rounding = "rz-fp32", accumulator: Accumulator = "fp32", mixed: bool = False,
+) -> DotRule:  # fmt: skip
+    return DotRule(formats, formats, accumulator, terms, bits, rounding, k, floor, mixed=mixed)
+
+
+def _half(terms: int, bits: int, floor: int, k: int, formats: tuple[str, ...] = ("fp16",),
+          mixed: bool = False) -> DotRule:  # fmt: skip
+    return _same(formats, terms, bits, floor, k, "rne-fp16", "fp16", mixed)
+
+
+_AMPERE_RULES = (
+    _same(("fp16", "bf16"), 8, 24, -132, 16), _same(("tf32",), 4, 24, -132, 8),
+    _half(8, 24, -20, 16),
+)  # fmt: skip
+_HOPPER_RULES = (
+    _same(("fp16", "bf16"), 16, 25, -133, 16), _same(("tf32",), 8, 25, -133, 8),
+    _half(16, 25, -21, 16),
+)  # fmt: skip
+_INTERLEAVED = DotRule(_FP8, _FP8, "fp16", 16, 25, "rne-fp16", 32, -21, "interleaved", "added",
+                       mixed=True)  # fmt: skip
+
+_EXACT = Unit(
+    "exact", "Exact sum, rounded once to FP32", "exact",
+    (DotRule(_FLOATS, _FLOATS, "fp32", 0, None, "rne-fp32", 1, k_order="any", mixed=True),
+     DotRule(_INTS, _INTS, "fp32", 0, None, "rne-fp32", 1, k_order="any", mixed=True)),
+    False, "its definition: rational arithmetic", "IEEE 754-2019",
+)  # fmt: skip
+_FP32 = Unit(
+    "fp32", "FP32 fused multiply-adds in the order of k", "fma",
+    (DotRule(_FLOATS, _FLOATS, "fp32", 1, None, "rne-fp32", 1, mixed=True),),
+    False, "its definition: rational arithmetic; math.fma where the interpreter has it",
+    "IEEE 754-2019, fusedMultiplyAdd",
+)  # fmt: skip
+_VOLTA = Unit(
+    "volta", "Volta HMMA (V100)", "fused",
+    (_same(("fp16",), 4, 23, -131, 4), _half(4, 23, -19, 4)), True,
+    "V100 silicon: " + _VECTORS.format("10,000", "10,000")
+    + ". Tiny sums and non-finite operands: MMA-Sim only", _SOURCES,
+)  # fmt: skip
+_AMPERE = Unit(
+    "ampere", "Ampere mma.sync (A100, A2; Orin by inference)", "fused", _AMPERE_RULES, True,
+    "A100 and A2 silicon: " + _VECTORS.format("40,000", "40,000")
+    + ". Orin (sm_87) is assumed to be the same, without results. Tiny sums and non-finite "
+    "operands: MMA-Sim only", _SOURCES + "; arXiv 2510.15884",
+)  # fmt: skip
+_ADA = Unit(
+    "ada", "Ada mma.sync (L40S, RTX)", "fused",
+    (*_AMPERE_RULES, _same(_FP8, 16, 13, -132, 32, "rz-e8m13", mixed=True),
+     _half(16, 13, -20, 32, _FP8, mixed=True)), True,
+    "Ada RTX-1000 and L40S silicon: " + _VECTORS.format("70,000", "70,000")
+    + " (FP16 accumulators on the RTX-1000 only). Mixed E4M3 × E5M2, tiny sums and non-finite "
+    "operands: MMA-Sim only", _SOURCES,
+)  # fmt: skip
+_WGMMA = Unit(
+    "hopper-wgmma", "Hopper wgmma (H100, H200)", "fused",
+    (*_HOPPER_RULES, _same(_FP8, 32, 13, -133, 32, "rz-e8m13", mixed=True),
+     _half(32, 13, -21, 32, _FP8, mixed=True)), True,
+    "H100 and H200 silicon through mma.sync, which shares the arithmetic: "
+    + _VECTORS.format("60,000", "60,000") + ", FP8 into FP32 with a zero accumulator. wgmma "
+    "itself, other accumulators, tiny sums, NaN and infinity: equal to MMA-Sim on random bits",
+    _SOURCES,
+)  # fmt: skip
+_HOPPER_MMA = Unit(
+    "hopper-mma", "Hopper mma.sync (H100, H200)", "fused",
+    (*_HOPPER_RULES, _same(_FP8, 32, 13, -133, 32, "rz-e8m13", mixed=True), _INTERLEAVED), True,
+    "H100 and H200 silicon: " + _VECTORS.format("80,000", "80,000") + ". FP8 into FP32 was "
+    "measured with a zero accumulator; fusing another one is inferred from wgmma. The order for "
+    "an FP16 accumulator was found on the same results that it reproduces",
+    _SOURCES,
+)  # fmt: skip
+_TCGEN05 = Unit(
+    "blackwell-tcgen05", "Blackwell tcgen05.mma, no block scales (B200)", "fused",
+    (*_HOPPER_RULES, _same(_F8F6F4, 32, 25, -133, 32, mixed=True),
+     _half(32, 25, -21, 32, _F8F6F4, mixed=True)), True,
+    "another model: equal to MMA-Sim on random bits (FP8, with accumulator, NaN, infinity). No "
+    "silicon results of tcgen05 are public; FP16, BF16 and TF32 equal B200's mma.sync",
+    _SOURCES,
+)  # fmt: skip
+_BLACKWELL_MMA = Unit(
+    "blackwell-mma", "Blackwell mma.sync (B200)", "fused",
+    (*_HOPPER_RULES,
+     DotRule(_FP8, _FP8, "fp32", 32, 25, "rz-fp32", 32, -133, c_entry="added", mixed=True),
+     _INTERLEAVED), True,
+    "B200 silicon: " + _VECTORS.format("40,000", "40,000") + ". The separate addition of the "
+    "accumulator to FP8 products was found on the same results that it reproduces; consumer "
+    "Blackwell (sm_120) fuses it, as blackwell-tcgen05 does, in MMA-Sim",
+    _SOURCES,
+)  # fmt: skip
+_BLOCK_SCALED = Unit(
+    "blackwell-block-scaled", "Blackwell block-scaled MX and NVFP4 (tcgen05, sm_120)",
+    "block-scaled",
+    (DotRule(("e2m1",), ("e2m1",), "fp32", 64, 35, "rz-fp32", 64, -139,
+             scales=(("e8m0", 32), ("e8m0", 16), ("ue4m3", 16))),
+     DotRule(_F8F6F4, _F8F6F4, "fp32", 32, 25, "rz-fp32", 32, -133, mixed=True,
+             scales=(("e8m0", 32),))), True,
+    "another model: equal to MMA-Sim on random bits. No silicon results are public",
+    "MMA-Sim (arXiv 2511.10909); NVIDIA PTX ISA 8.7, mma with block scaling",
+)  # fmt: skip
+_IMMA = Unit(
+    "int8-imma", "Integer tensor cores (Turing to Blackwell, Orin)", "integer",
+    (DotRule(_INTS, _INTS, "int32", 0, None, "wrap-int32", 32, k_order="any"),), False,
+    "documents only: exact products and sums modulo 2^32 (satfinite clamps instead)",
+    "NVIDIA PTX ISA 8.7, mma .s8/.s4",
+)  # fmt: skip
+_AVX512_BF16 = Unit(
+    "avx512-bf16", "AVX512_BF16 VDPBF16PS", "fma",
+    (DotRule(("bf16",), ("bf16",), "fp32", 1, None, "rne-fp32-daz-ftz", 2, k_order="odd-first"),),
+    False,
+    "AMD Zen 4 silicon: every non-NaN result of random bits equal (the tests repeat this where "
+    "the processor has the instruction); the signs and payloads of NaN are not modelled",
+    "Intel 64 and IA-32 Software Developer's Manual, VDPBF16PS",
+)  # fmt: skip
+_VNNI = Unit(
+    "avx512-vnni", "AVX-512 VNNI VPDPBUSD, VPDPBUSDS", "integer",
+    (DotRule(("uint8", "int8"), ("int8",), "int32", 4, None, "wrap-int32", 4, mixed=True),),
+    False,
+    "AMD Zen 4 silicon: random and extreme bytes equal (the tests repeat this where the "
+    "processor has the instruction)",
+    "Intel 64 and IA-32 Software Developer's Manual, VPDPBUSD",
+)  # fmt: skip
+_MADDUBS = Unit(
+    "avx2-maddubs", "AVX2 VPMADDUBSW, VPMADDWD, VPADDD", "integer",
+    (DotRule(("uint8", "int8"), ("int8",), "int32", 4, None, "saturate-int16-wrap-int32", 4,
+             mixed=True),), False,
+    "AMD Zen 4 silicon: random and extreme bytes equal (the tests repeat this where the "
+    "processor has the instructions)",
+    "Intel 64 and IA-32 Software Developer's Manual, VPMADDUBSW",
+)  # fmt: skip
+_AMX_BF16 = Unit(
+    "amx-bf16", "AMX TDPBF16PS", "fma",
+    (DotRule(("bf16",), ("bf16",), "fp32", 1, None, "rne-fp32-daz-ftz", 32, k_order="two-chains",
+             c_entry="added"),), False,
+    "documents only: the manual's pseudo-code",
+    "Intel 64 and IA-32 Software Developer's Manual, TDPBF16PS",
+)  # fmt: skip
+_AMX_INT8 = Unit(
+    "amx-int8", "AMX TDPBSSD, TDPBSUD, TDPBUSD, TDPBUUD", "integer",
+    (DotRule(("int8", "uint8"), ("int8", "uint8"), "int32", 4, None, "wrap-int32", 64,
+             mixed=True),), False,
+    "documents only: exact products and sums modulo 2^32",
+    "Intel 64 and IA-32 Software Developer's Manual, TDPBSSD",
+)  # fmt: skip
+
+UNITS: Mapping[str, Unit] = index_units((
+    _EXACT, _FP32, _VOLTA, _AMPERE, _ADA, _WGMMA, _HOPPER_MMA, _TCGEN05, _BLACKWELL_MMA,
+    _BLOCK_SCALED, _IMMA, _AVX512_BF16, _VNNI, _MADDUBS, _AMX_BF16, _AMX_INT8,
+))  # fmt: skip
