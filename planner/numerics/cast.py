@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,48 +12,105 @@ import numpy.typing as npt
 from planner.errors import InputError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
+from planner.numerics import tiles, wide
+from planner.numerics.engines import Engine, check_engine, run
 from planner.numerics.policies import Policy, resolve_policy
-from planner.numerics.tables import decode_table, encode_table
+from planner.numerics.tables import decode_table, encode_table, pair_table
+from planner.numerics.tiles import FloatArray, Tile, as_float32
+
+__all__ = ["CHUNK", "Codes", "FloatArray", "as_float32", "code_dtype", "decode", "decode_flat",
+           "encode", "encode_flat", "pack4", "unpack4"]  # fmt: skip
 
 Codes = npt.NDArray[np.unsignedinteger[Any]]
-FloatArray = npt.NDArray[np.float32]
 
-# Elements a step: the temporaries (4 + 4 + 1 bytes each) stay in a level-2 cache.
+# Elements a step: the temporaries (4 + 8 + 1 bytes each) stay in a level-2 cache.
 CHUNK = 1 << 15
+# numba kernels need no temporaries; the tile is what a thread takes at once.
+_FAST_TILE = 1 << 18
 
 
-def encode(x: npt.ArrayLike, format: str, *, policy: str | Policy = "ocp") -> Codes:
+def encode(
+    x: npt.ArrayLike,
+    format: str,
+    *,
+    policy: str | Policy = "ocp",
+    rng: np.random.Generator | None = None,
+    engine: Engine = "numpy",
+    threads: int = 1,
+) -> Codes:
     """Codes of ``x`` in ``format``, of the shape of ``x``.
 
     uint8 for formats of up to 8 bits (one code a byte, integers as two's complement bit patterns),
-    uint16 for BF16 and FP16, uint32 for FP32 and TF32. float64 input is rounded once, to odd in
-    between, so that narrow formats see no double rounding.
+    uint16 for BF16 and FP16, uint32 for FP32 and TF32. Integers and float64 input are rounded
+    once, to odd in between, so that narrow formats see no double rounding.
 
-    ``policy``: a preset name or a :class:`Policy`.
-    Raises UnknownNameError for an unknown format or preset, InputError for input that is not real.
+    ``policy``: a preset name or a :class:`Policy`; ``rng``: the Generator of stochastic rounding,
+    which takes one 32-bit draw an element in C order. ``engine``: numpy, or numba for formats of up
+    to 8 bits and plain BF16, with the same codes.
+    Raises UnknownNameError for an unknown format, preset or engine, InputError for input that is
+    not real, for a Generator without stochastic rounding or the reverse, and UnsupportedError where
+    numba has no kernel or is not installed.
     """
     fmt = element(format)
     chosen = resolve_policy(policy, fmt)
-    source = np.asarray(x)
-    flat = as_float32(source, exact=fmt.id == "fp32").reshape(-1)
-    codes = np.empty(flat.shape, dtype=code_dtype(fmt))
-    encode_flat(flat, fmt, chosen, codes)
-    return codes.reshape(source.shape)
+    check_engine(engine, threads)
+    check_rng(chosen, rng, threads)
+    source = tiles.as_array(x)
+    codes = np.empty(source.shape, dtype=code_dtype(fmt))
+    target = codes.reshape(tiles.matrix_shape(source.shape))
+    if source.flags.c_contiguous:
+        source, target = source.reshape(1, -1), target.reshape(1, -1)
+    step = CHUNK if engine == "numpy" else _FAST_TILE
+
+    def work(tile: Tile) -> None:
+        part = tiles.fetch(source, tile, exact=fmt.id == "fp32").reshape(-1)
+        encode_flat(part, fmt, chosen, tile.of(target).reshape(-1), rng=rng, engine=engine)
+
+    _finish(run(work, tiles.tiles(*target.shape, step), threads))
+    return codes
 
 
-def decode(codes: npt.ArrayLike, format: str) -> FloatArray:
+def decode(
+    codes: npt.ArrayLike, format: str, *, engine: Engine = "numpy", threads: int = 1
+) -> FloatArray:
     """float32 values of ``codes`` in ``format``; exact for every format.
 
-    Raises InputError for codes that are not integers of the format's width.
+    Raises InputError for codes that are not integers of the format's width, UnknownNameError for an
+    unknown format or engine, UnsupportedError where numba has no kernel or is not installed.
     """
     fmt = element(format)
+    check_engine(engine, threads)
     given = np.asarray(codes)
     if given.dtype.kind not in "iu":
         raise InputError(f"codes have dtype {given.dtype}, {fmt.id} codes are integers")
     flat = _as_codes(given, fmt).reshape(-1)
     out = np.empty(flat.shape, dtype=np.float32)
-    decode_flat(flat, fmt, out)
+
+    def work(tile: Tile) -> None:
+        part = slice(tile.left, tile.right)
+        decode_flat(flat[part], fmt, out[part], engine=engine)
+
+    _finish(run(work, tiles.tiles(1, flat.size, _FAST_TILE), threads))
     return out.reshape(given.shape)
+
+
+def _finish(results: Iterator[None]) -> None:
+    for _ in results:
+        pass
+
+
+def check_rng(policy: Policy, rng: np.random.Generator | None, threads: int) -> None:
+    """Raise InputError unless a Generator is there exactly where it is used, by one thread."""
+    if policy.rounding == "stochastic":
+        if rng is None:
+            raise InputError("stochastic rounding needs a Generator",
+                             hint="pass rng=numpy.random.default_rng(seed)")
+        if threads != 1:
+            raise InputError(f"stochastic rounding with {threads} threads has no order of draws",
+                             hint="pass threads=1")
+    elif rng is not None:
+        raise InputError(f"a Generator is of no use to rounding {policy.rounding!r}",
+                         hint="pass a Policy with rounding='stochastic', or no rng")
 
 
 def code_dtype(fmt: ElementFormat) -> type[np.uint8] | type[np.uint16] | type[np.uint32]:
@@ -60,64 +118,46 @@ def code_dtype(fmt: ElementFormat) -> type[np.uint8] | type[np.uint16] | type[np
     return np.uint8 if fmt.bits <= 8 else np.uint16 if fmt.bits == 16 else np.uint32
 
 
-def as_float32(x: npt.NDArray[Any], *, exact: bool = False) -> FloatArray:
-    """``x`` as contiguous float32; wider floats are rounded to odd unless ``exact`` asks nearest.
-
-    Raises InputError for dtypes that are not real numbers.
-    """
-    if x.dtype == np.float32:
-        return np.ascontiguousarray(x)
-    wide = x.dtype.kind in "iub" or x.dtype.itemsize > 4
-    with np.errstate(all="ignore"):
-        try:
-            doubles = x.astype(np.float64) if x.dtype.kind != "c" else None
-        except (TypeError, ValueError):
-            doubles = None
-        if doubles is None:
-            raise InputError(f"cannot encode values of dtype {x.dtype}", hint="pass real numbers")
-        nearest = np.ascontiguousarray(doubles.astype(np.float32))
-        if exact or not wide:
-            return nearest
-        return _round_to_odd(doubles, nearest)
-
-
-def _round_to_odd(doubles: npt.NDArray[np.float64], nearest: FloatArray) -> FloatArray:
-    """Truncate to float32 and set the last bit where anything was lost (a sticky bit)."""
-    back = nearest.astype(np.float64)
-    inexact = (back != doubles) & ~np.isnan(doubles)
-    bits = np.ascontiguousarray(nearest).view(np.uint32)
-    bits = bits - (inexact & (np.abs(back) > np.abs(doubles))).astype(np.uint32)
-    odd: FloatArray = (bits | inexact.astype(np.uint32)).view(np.float32)
-    return odd
-
-
-def encode_flat(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDArray[Any]) -> None:
+def encode_flat(
+    x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDArray[Any], *,
+    rng: np.random.Generator | None = None, engine: Engine = "numpy",
+) -> None:
     """Encode one contiguous float32 vector into ``out`` (the type of :func:`code_dtype`)."""
-    if fmt.kind == "int":
-        _encode_ints(x, fmt, policy, out)
+    if rng is not None and fmt.id != "fp32":
+        nearest = replace(policy, rounding="nearest")
+        for start in range(0, x.size, CHUNK):
+            part = wide.stochastic(x[start : start + CHUNK], fmt, rng)
+            encode_flat(part, fmt, nearest, out[start : start + CHUNK], engine=engine)
         return
     bits = x.view(np.uint32)
-    if fmt.id == "fp32":
+    if engine == "numba":
+        from planner.numerics import fast_cast
+
+        fast_cast.encode_flat(x, fmt, policy, out)
+    elif fmt.kind == "int":
+        _encode_ints(x, fmt, policy, out)
+    elif fmt.id == "fp32":
         out[:] = bits
     elif fmt.bits <= 8:
         _encode_table(bits, encode_table(fmt.id, policy), out)
     else:
-        default = replace(Policy("ocp"), id=policy.id, reciprocal=policy.reciprocal)
-        plain = fmt.id == "bf16" and policy == default
+        plain = wide.is_plain_bf16(fmt, policy)
         for start in range(0, bits.size, CHUNK):
-            part = bits[start : start + CHUNK]
-            done = _encode_bf16(part) if plain else _encode_wide(part, fmt, policy)
+            chunk = bits[start : start + CHUNK]
+            done = wide.encode_bf16(chunk) if plain else wide.encode_wide(chunk, fmt, policy)
             out[start : start + CHUNK] = done
 
 
-def decode_flat(codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray) -> None:
-    """Decode one contiguous vector of codes into float32 ``out``."""
-    if fmt.bits <= 8:
-        table = decode_table(fmt.id)
-        for start in range(0, codes.size, CHUNK):
-            part = slice(start, start + CHUNK)
-            # mode="clip" skips a bounds check that byte indices cannot fail.
-            np.take(table, codes[part], out=out[part], mode="clip")
+def decode_flat(
+    codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray, *, engine: Engine = "numpy"
+) -> None:
+    """Decode one contiguous vector of codes into contiguous float32 ``out``."""
+    if engine == "numba":
+        from planner.numerics import fast_cast
+
+        fast_cast.decode_flat(codes, fmt, out)
+    elif fmt.bits <= 8:
+        _decode_pairs(codes, fmt, out)
     elif fmt.id == "fp16":
         with np.errstate(invalid="ignore"):
             out[:] = codes.view(np.float16)
@@ -125,6 +165,21 @@ def decode_flat(codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray) ->
         np.left_shift(codes, np.uint32(16), out=out.view(np.uint32), dtype=np.uint32)
     else:
         out.view(np.uint32)[:] = codes
+
+
+def _decode_pairs(codes: npt.NDArray[np.uint8], fmt: ElementFormat, out: FloatArray) -> None:
+    """Look up two codes at once; the last one of an odd count alone."""
+    even = codes.size & ~1
+    pairs, values = codes[:even].view(np.uint16), out[:even].view(np.uint64)
+    table = pair_table(fmt.id)
+    index = np.empty(min(CHUNK, pairs.size), dtype=np.intp)
+    for start in range(0, pairs.size, CHUNK):
+        chunk = pairs[start : start + CHUNK]
+        i = index[: chunk.size]
+        i[:] = chunk
+        # mode="clip" skips a bounds check that 16-bit indices cannot fail.
+        np.take(table, i, out=values[start : start + CHUNK], mode="clip")
+    out[even:] = decode_table(fmt.id)[codes[even:]]
 
 
 def pack4(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -176,7 +231,7 @@ def _encode_table(
         np.bitwise_or(t, u, out=t)
         np.right_shift(t, np.uint32(16), out=t)
         i[:] = t
-        np.take(table, i, out=out[start : start + CHUNK], mode="clip")
+        out[start : start + CHUNK] = table[i]
 
 
 def _encode_ints(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDArray[Any]) -> None:
@@ -185,72 +240,18 @@ def _encode_ints(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDA
     for start in range(0, x.size, CHUNK):
         part = x[start : start + CHUNK]
         with np.errstate(invalid="ignore"):  # signalling NaNs and infinities
-            rounded = np.clip(_round(part, policy), low, high)
+            rounded = np.clip(round_integers(part, policy), low, high)
         rounded[np.isnan(rounded)] = 0
         out[start : start + CHUNK] = rounded.astype(np.int8).view(np.uint8) & mask
 
 
-def _round(x: FloatArray, policy: Policy) -> FloatArray:
-    """To the nearest integer, ties as the policy says."""
+def round_integers(x: FloatArray, policy: Policy) -> FloatArray:
+    """To an integer, to nearest with the policy's ties or toward zero."""
+    if policy.rounding == "toward-zero":
+        return np.trunc(x)
     if policy.tie == "even":
         return np.rint(x)
     truncated = np.trunc(x)
     rest = np.abs(x - truncated)
     up = rest >= 0.5 if policy.tie == "away" else rest > 0.5
     return truncated + np.copysign(up.astype(np.float32), x)
-
-
-def _encode_bf16(u: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """BF16 under the default choices: add half less the parity bit, and keep the upper half."""
-    code = u >> np.uint32(16)
-    code &= np.uint32(1)
-    code += np.uint32(0x7FFF)
-    code += u
-    code >>= np.uint32(16)
-    nan = u & np.uint32(0x7FFFFFFF) > np.uint32(0x7F800000)
-    if nan.any():
-        code[nan] = u[nan] >> np.uint32(16) & np.uint32(0x8000) | np.uint32(0x7FC0)
-    return code
-
-
-def _encode_wide(
-    u: npt.NDArray[np.uint32], fmt: ElementFormat, policy: Policy
-) -> npt.NDArray[np.uint32]:
-    """BF16, FP16 and TF32 in integers: shift the significand, round, let carries ripple."""
-    magnitude = u & np.uint32(0x7FFFFFFF)
-    exponent = (magnitude >> np.uint32(23)).astype(np.int32)
-    significand = magnitude & np.uint32(0x7FFFFF) | (exponent > 0) * np.uint32(0x800000)
-    biased = np.maximum(exponent, 1) - 127 + fmt.bias  # in the target; below 1 = subnormal
-    shift = np.minimum(23 - fmt.mantissa_bits + np.maximum(1 - biased, 0), 31).astype(np.uint32)
-    n = significand >> shift
-    rest = significand & (np.uint32(1) << shift) - np.uint32(1)
-    half = np.uint32(1) << shift - np.uint32(1)
-    n += rest > half
-    if policy.tie != "zero":
-        n += (rest == half) & ((n & np.uint32(1) == 1) if policy.tie == "even" else True)
-    code = n + (np.maximum(biased, 1) - 1 << fmt.mantissa_bits).astype(np.uint32)
-    return _finish_wide(u, magnitude, code, fmt, policy)
-
-
-def _finish_wide(
-    u: npt.NDArray[np.uint32],
-    magnitude: npt.NDArray[np.uint32],
-    code: npt.NDArray[np.uint32],
-    fmt: ElementFormat,
-    policy: Policy,
-) -> npt.NDArray[np.uint32]:
-    """Range, NaN and sign. ``code`` holds magnitude codes as if exponents had no upper end."""
-    infinity = np.uint32((1 << fmt.exponent_bits) - 1 << fmt.mantissa_bits)
-    inf, nan = magnitude == 0x7F800000, magnitude > 0x7F800000
-    over = (code >= infinity) & ~inf & ~nan
-    code[over] = infinity - np.uint32(policy.overflow == "saturate")
-    code[inf] = infinity - np.uint32(policy.infinity == "saturate")
-    quiet = 1 << fmt.mantissa_bits - 1 if policy.nan_payload == "quiet" else -1
-    code[nan] = infinity | np.uint32(quiet & (1 << fmt.mantissa_bits) - 1)
-    sign = u >> np.uint32(31)
-    if policy.nan_sign == "positive":
-        sign[nan] = 0
-    if not policy.keep_negative_zero:
-        sign[code == 0] = 0
-    code |= sign << np.uint32(fmt.exponent_bits + fmt.mantissa_bits)
-    return code << np.uint32(13) if fmt.id == "tf32" else code

@@ -16,11 +16,12 @@ from planner.formats.spec import ElementFormat
 
 OutOfRange = Literal["ieee", "saturate"]
 Tie = Literal["even", "away", "zero"]
+Rounding = Literal["nearest", "toward-zero", "stochastic"]
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The choices of one conversion to nearest.
+    """The choices of one conversion.
 
     ``overflow`` and ``infinity``: what a finite value above the range, and an infinity, become:
     ``ieee`` (infinity, or NaN in a format without one) or ``saturate`` (the largest finite value);
@@ -29,8 +30,13 @@ class Policy:
     a format without one (``max`` = positive maximum; ``flipped-zero`` = zero of the other sign).
     ``tie`` breaks exact halves. ``keep_negative_zero`` is False where small negatives become +0.
     ``unsigned`` says what a negative number becomes in a format without sign, and zero in E8M0:
-    NaN, or the code of its magnitude. ``power_rounding`` rounds to E8M0. ``reciprocal`` scales a
-    block by multiplying with 1/s instead of dividing by s.
+    NaN, or the code of its magnitude. ``power_rounding`` rounds to E8M0 where ``rounding`` is
+    nearest. ``reciprocal`` scales a block by multiplying with 1/s instead of dividing by s.
+
+    ``rounding``: ``nearest`` (ties as ``tie`` says), ``toward-zero`` (a finite value above the
+    range becomes the largest finite one, IEEE 754-2019 section 7.4), or ``stochastic``: with the
+    distance to the lower neighbour as probability of the upper one, in steps of 2^-32, from the
+    Generator that the caller passes; not defined for E8M0.
     """
 
     id: str
@@ -44,6 +50,7 @@ class Policy:
     unsigned: Literal["nan", "magnitude"] = "nan"
     power_rounding: Literal["nearest", "up"] = "nearest"
     reciprocal: bool = False
+    rounding: Rounding = "nearest"
 
 
 # OFP8 1.0 allows both modes; NaN codes and formats without NaN as in ml_dtypes 0.6.

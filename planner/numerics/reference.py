@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from planner.errors import InputError
+from planner.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
-from planner.numerics.policies import Policy, Tie, resolve_policy
+from planner.numerics.policies import Policy, resolve_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,13 @@ def decode_exact(code: int, fmt: ElementFormat) -> Exact:
     return Exact(negative, "finite", mantissa * scale)
 
 
-def encode_exact(value: Exact, fmt: ElementFormat, policy: Policy) -> int:
-    """The code of ``value`` rounded to nearest under ``policy``."""
+def encode_exact(value: Exact, fmt: ElementFormat, policy: Policy, draw: int = 0) -> int:
+    """The code of ``value`` under ``policy``; ``draw`` in [0, 2^32) decides stochastic rounding.
+
+    Raises UnsupportedError for stochastic rounding to E8M0.
+    """
     if fmt.kind == "int":
-        return _encode_int(value, fmt, policy)
+        return _encode_int(value, fmt, policy, draw)
     if fmt.kind == "scale":
         return _encode_power(value, policy)
     if value.kind == "nan":
@@ -83,15 +86,19 @@ def encode_exact(value: Exact, fmt: ElementFormat, policy: Policy) -> int:
         negative = False
     if value.kind == "inf":
         return _out_of_range(negative, fmt, policy, policy.infinity)
-    code = _round_magnitude(value.magnitude, fmt, policy.tie)
+    code = _round_magnitude(value.magnitude, fmt, policy, draw)
     if code > max_code(fmt):
+        if policy.rounding == "toward-zero":
+            return _signed(max_code(fmt), negative, fmt)
         return _out_of_range(negative, fmt, policy, policy.overflow)
     if code == 0 and not policy.keep_negative_zero:
         negative = False
     return _signed(code, negative, fmt)
 
 
-def encode_reference(bits: int, format: str, *, policy: str | Policy = "ocp") -> int:
+def encode_reference(
+    bits: int, format: str, *, policy: str | Policy = "ocp", draw: int = 0
+) -> int:
     """The code in ``format`` of the float32 whose bit pattern is ``bits``.
 
     FP32 itself is the identity on bit patterns, NaN payloads included.
@@ -99,7 +106,7 @@ def encode_reference(bits: int, format: str, *, policy: str | Policy = "ocp") ->
     fmt = element(format)
     if fmt.id == "fp32":
         return bits
-    return encode_exact(decode_exact(bits, element("fp32")), fmt, resolve_policy(policy, fmt))
+    return encode_exact(decode_exact(bits, element("fp32")), fmt, resolve_policy(policy, fmt), draw)
 
 
 def decode_reference(code: int, format: str) -> float:
@@ -121,20 +128,24 @@ def floor_log2(value: Fraction) -> int:
     return e if _power(e) <= value else e - 1
 
 
-def _round_to_integer(value: Fraction, tie: Tie) -> int:
-    """``value`` ≥ 0 rounded to nearest."""
+def _round_to_integer(value: Fraction, policy: Policy, draw: int = 0) -> int:
+    """``value`` ≥ 0 rounded by the policy; stochastic is ⌊value + draw·2^-32⌋."""
     low = value.numerator // value.denominator
     rest = value - low
+    if policy.rounding != "nearest":
+        return low + (policy.rounding == "stochastic" and rest + Fraction(draw, 1 << 32) >= 1)
     half = Fraction(1, 2)
     if rest != half:
         return low + (rest > half)
-    if tie == "even":
+    if policy.tie == "even":
         return low + (low & 1)
-    return low + (tie == "away")
+    return low + (policy.tie == "away")
 
 
-def _round_magnitude(magnitude: Fraction, fmt: ElementFormat, tie: Tie) -> int:
-    """The magnitude code of the nearest value, as if exponents had no upper end.
+def _round_magnitude(
+    magnitude: Fraction, fmt: ElementFormat, policy: Policy, draw: int = 0
+) -> int:
+    """The magnitude code of the rounded value, as if exponents had no upper end.
 
     With value n·2^(e-m) and e ≥ 1-bias the code is n + (e+bias-1)·2^m, subnormals (n < 2^m at the
     lowest e) and carries into the next binade (n = 2^(m+1)) included.
@@ -143,7 +154,7 @@ def _round_magnitude(magnitude: Fraction, fmt: ElementFormat, tie: Tie) -> int:
         return 0
     lowest = 1 - fmt.bias
     e = max(floor_log2(magnitude), lowest)
-    n = _round_to_integer(magnitude / _power(e - fmt.mantissa_bits), tie)
+    n = _round_to_integer(magnitude / _power(e - fmt.mantissa_bits), policy, draw)
     return n + (e - lowest << fmt.mantissa_bits)
 
 
@@ -172,18 +183,21 @@ def _out_of_range(negative: bool, fmt: ElementFormat, policy: Policy, rule: str)
     return _nan_code(negative, fmt, policy)
 
 
-def _encode_int(value: Exact, fmt: ElementFormat, policy: Policy) -> int:
-    """Nearest two's complement code, clipped to the full range; NaN becomes 0."""
+def _encode_int(value: Exact, fmt: ElementFormat, policy: Policy, draw: int) -> int:
+    """The two's complement code, clipped to the full range; NaN becomes 0."""
     if value.kind == "nan":
         return 0
     top: int = 1 << (fmt.bits - 1)
-    n = top if value.kind == "inf" else _round_to_integer(value.magnitude, policy.tie)
+    n = top if value.kind == "inf" else _round_to_integer(value.magnitude, policy, draw)
     n = -min(n, top) if value.negative else min(n, top - 1)
     return n & (1 << fmt.bits) - 1
 
 
 def _encode_power(value: Exact, policy: Policy) -> int:
     """E8M0: the code of a power of two, clipped below to 2^-127; 255 is NaN."""
+    if policy.rounding == "stochastic":
+        raise UnsupportedError("stochastic rounding to e8m0 is not defined",
+                               hint="round scales to nearest, up or toward zero")
     if value.kind == "nan":
         return 255
     if value.kind == "inf":
@@ -194,10 +208,10 @@ def _encode_power(value: Exact, policy: Policy) -> int:
         return 0
     e = floor_log2(value.magnitude)
     exact = value.magnitude == _power(e)
-    if policy.power_rounding == "up":
+    if policy.rounding == "nearest" and policy.power_rounding == "up":
         e += not exact
     else:
-        e += _round_to_integer(value.magnitude / _power(e), policy.tie) - 1
+        e += _round_to_integer(value.magnitude / _power(e), policy) - 1
     if e > 127:
         return 254 if policy.overflow == "saturate" else 255
     return max(e + 127, 0)

@@ -35,6 +35,15 @@ def decode_table(format: str) -> npt.NDArray[np.float32]:
     return table
 
 
+@cache
+def pair_table(format: str) -> npt.NDArray[np.uint64]:
+    """The values of two neighbouring bytes at once, as one 64-bit word, by their 16-bit word."""
+    pairs = np.arange(65536, dtype=np.uint16).view(np.uint8)
+    table = decode_table(format)[pairs].view(np.uint64)
+    table.setflags(write=False)
+    return table
+
+
 def encode_table(format: str, policy: str | Policy) -> npt.NDArray[np.uint8]:
     """Code of every upper half with sticky bit, 65,536 entries."""
     fmt = element(format)
