@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ OPTIONS: dict[str, object] = {
     "mip_heuristic_effort": 0.0, "mip_heuristic_run_feasibility_jump": False,
 }
 _MAX_REPAIRS = 20
+_MAX_CUTS = 10
 
 
 @contextlib.contextmanager
@@ -45,33 +47,53 @@ def stdout_kept() -> Iterator[None]:
 def solve(problem: Problem, *, tie_break: Array | None = None) -> Solution:
     """Prove the optimum of ``problem``.
 
-    Budgets are checked again in integers; where the solver's tolerance let one slip, its limit is
-    tightened by the excess and the problem solved again. Among equal optima the one with the least
-    ``tie_break`` [D, S] wins.
+    Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
+    a limit, that very assignment is cut off and the problem solved again; where layers are counted,
+    or slips do not end, the limit is tightened instead and the bound stays that of the untightened
+    problem. Among equal optima the one with the least ``tie_break`` [D, S] wins.
     """
     with stdout_kept():
-        tighten = np.zeros(len(problem.rows))
-        for _ in range(_MAX_REPAIRS):
-            solution = _run(problem, problem.objective, tighten, None)
-            if not solution.found:
-                return solution
-            broken = violation(problem, solution.counts)
-            if broken is None:
-                break
-            tighten[problem.rows.index(broken)] += 1e-9
-        else:
-            return Solution("unproved", solution.counts, solution.value, solution.bound,
-                            solution.gap)
+        repairs = Repairs(np.zeros(len(problem.rows)), [])
+        solution, bound = _repaired(problem, repairs)
+        if not solution.found:
+            return solution
+        gap = (solution.value - bound) / abs(solution.value) if solution.value else 0.0
+        solution = replace(solution, bound=bound, gap=gap)
         if tie_break is not None:
-            second = _run(problem, tie_break, tighten, solution.value - problem.constant)
+            second = _run(problem, tie_break, repairs, solution.value - problem.constant)
             if second.found and violation(problem, second.counts) is None:
                 value = objective_of(problem, second.counts)
-                solution = Solution("optimal", second.counts, value, solution.bound,
-                                    solution.gap)
+                solution = replace(solution, counts=second.counts, value=value)
         return solution
 
 
-def _run(problem: Problem, objective: Array, tighten: Array, cap: float | None) -> Solution:
+@dataclass(frozen=True)
+class Repairs:
+    """What keeps slips out: a share of each limit taken off [rows], assignments cut off."""
+
+    tighten: Array
+    cuts: list[NDArray[np.int64]]
+
+
+def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
+    """(a solution within every limit, a bound that holds for all); ``repairs`` is filled."""
+    single = bool((problem.multiplicity == 1).all())
+    bound = np.inf
+    for attempt in range(_MAX_REPAIRS):
+        solution = _run(problem, problem.objective, repairs, None)
+        if not repairs.tighten.any():
+            bound = solution.bound
+        broken = violation(problem, solution.counts) if solution.found else None
+        if broken is None:
+            return solution, bound
+        if single and attempt < _MAX_CUTS:
+            repairs.cuts.append(solution.counts)
+        else:
+            repairs.tighten[problem.rows.index(broken)] += 1e-9
+    return replace(solution, status="unproved"), bound
+
+
+def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None) -> Solution:
     import highspy
 
     decisions, choices = np.nonzero(problem.legal)
@@ -80,7 +102,7 @@ def _run(problem: Problem, objective: Array, tighten: Array, cap: float | None) 
         return Solution("infeasible", empty, np.inf, np.inf, 0.0)
     cost = objective[decisions, choices]
     scale = float(np.abs(cost).max()) or 1.0
-    rows, lower, upper = _matrix(problem, decisions, choices, tighten, cap)
+    rows, lower, upper = _matrix(problem, decisions, choices, repairs, cap)
     model = highspy.HighsLp()
     model.num_col_ = len(decisions)
     model.num_row_ = len(upper)
@@ -99,7 +121,7 @@ def _run(problem: Problem, objective: Array, tighten: Array, cap: float | None) 
 
 
 def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.int64],
-            tighten: Array, cap: float | None,
+            repairs: Repairs, cap: float | None,
             ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32], Array], Array, Array]:
     """Row-wise sparse matrix with each limit scaled to 1, and the row bounds."""
     index: list[NDArray[np.int64]] = []
@@ -112,12 +134,17 @@ def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.
         lower.append(float(problem.multiplicity[d]))
         upper.append(float(problem.multiplicity[d]))
     every = np.arange(len(decisions))
-    for row, less in zip(problem.rows, tighten, strict=True):
+    for row, less in zip(problem.rows, repairs.tighten, strict=True):
         size = abs(row.limit) or 1.0
         index.append(every)
         value.append(row.coefficients[decisions, choices] / size)
         lower.append(-np.inf)
         upper.append(row.limit / size - less)
+    for counts in repairs.cuts:
+        index.append(every)
+        value.append(counts[decisions, choices].astype(np.float64))
+        lower.append(-np.inf)
+        upper.append(float(counts.sum() - 1))
     if cap is not None:
         size = abs(cap) or 1.0
         index.append(every)
