@@ -37,6 +37,7 @@ exhaustive: $(VENV)/.installed-dev
 
 tables: $(VENV)/.installed-dev
 	$(BIN)/python -m planner.quality.error_tables
+	$(BIN)/python -m planner.hardware.accept
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py

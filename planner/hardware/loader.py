@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from planner.errors import DataError, nearest_names
 from planner.hardware.profile import Achieved, DeviceProfile, Links, Quantity, Rate, Source
+from planner.resources import data_folder
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from planner.hardware.schema import LinksText, ProfileText, QuantityText
-
+ACCEPTED = "accepted.sha256"
 _QUANTITY_HINT = ("write { value = …, unit = \"…\", source = \"…\", date = \"YYYY-MM-DD\", "
                   "kind = \"…\" }")
 
@@ -40,24 +41,48 @@ def load_profile(path: Path) -> DeviceProfile:
 
 
 def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
-    """As :func:`load_profile`, from bytes that were read from ``path``."""
+    """As :func:`load_profile`, from bytes that were read from ``path``.
+
+    A bundled file that the schema and the rules have accepted, byte for byte, is not checked again.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path}: not valid TOML: {error}",
+                        hint="hardware_profiles/README.md describes the format") from error
+    if digest not in accepted_digests():
+        check_document(document, path=path)
+    return _profile(document, path=path, sha256=digest)
+
+
+def check_document(document: Mapping[str, Any], *, path: Path) -> None:
+    """Raise DataError where a parsed profile breaks the schema or a rule."""
     from pydantic import ValidationError
 
     from planner.hardware.rules import problems
     from planner.hardware.schema import ProfileText
 
     try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path}: not valid TOML: {error}",
-                        hint="hardware_profiles/README.md describes the format") from error
-    try:
         text = ProfileText.model_validate(document)
     except ValidationError as error:
         raise _translated(error, path) from None
     for key, reason, fix in problems(text, stem=path.stem):
         raise DataError(f"{path}: {key}: {reason}", hint=fix)
-    return _profile(text, path=path, sha256=hashlib.sha256(data).hexdigest())
+
+
+@cache
+def accepted_digests() -> frozenset[str]:
+    """SHA-256 of the bundled files that were checked; ``make tables`` renews the list.
+
+    Checking them again would triple the start-up of a plan. A file that differs by one byte is not
+    in the list and is checked in full; a test holds the list to the files.
+    """
+    try:
+        text = (data_folder("hardware_profiles") / ACCEPTED).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return frozenset()
+    return frozenset(line.split()[0] for line in text.splitlines() if line.strip())
 
 
 def _translated(error: ValidationError, path: Path) -> DataError:
@@ -105,58 +130,65 @@ def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _quantity(text: QuantityText) -> Quantity:
-    return Quantity(value=text.value, unit=text.unit, source=text.source, date=text.date,
-                    kind=text.kind, low=text.low, high=text.high, note=text.note)
+def _quantity(table: Mapping[str, Any]) -> Quantity:
+    def bound(key: str) -> float | None:
+        return float(table[key]) if key in table else None
+
+    return Quantity(value=float(table["value"]), unit=table["unit"], source=table["source"],
+                    date=table["date"], kind=table["kind"], low=bound("low"), high=bound("high"),
+                    note=table.get("note", ""))
 
 
-def _maybe(text: QuantityText | None) -> Quantity | None:
-    return None if text is None else _quantity(text)
+def _maybe(tables: Mapping[str, Any], key: str) -> Quantity | None:
+    return _quantity(tables[key]) if key in tables else None
 
 
-def _links(text: LinksText) -> Links:
+def _links(table: Mapping[str, Any]) -> Links:
     return Links(
-        scale_up_bytes_per_s=_maybe(text.scale_up),
-        scale_out_bytes_per_s=_maybe(text.scale_out),
-        host_bytes_per_s=_maybe(text.host),
-        scale_up_floor_seconds=_maybe(text.scale_up_floor),
-        scale_out_floor_seconds=_maybe(text.scale_out_floor),
+        scale_up_bytes_per_s=_maybe(table, "scale_up"),
+        scale_out_bytes_per_s=_maybe(table, "scale_out"),
+        host_bytes_per_s=_maybe(table, "host"),
+        scale_up_floor_seconds=_maybe(table, "scale_up_floor"),
+        scale_out_floor_seconds=_maybe(table, "scale_out_floor"),
     )
 
 
-def _rates(text: ProfileText) -> Mapping[tuple[str, str], Rate]:
+def _rates(table: Mapping[str, Any]) -> Mapping[tuple[str, str], Rate]:
     return MappingProxyType({
-        (unit, name): Rate(unit, name, _quantity(rate.dense), _maybe(rate.sparse))
-        for unit, formats in text.rates.items() for name, rate in formats.items()
+        (unit, name): Rate(unit, name, _quantity(rate["dense"]), _maybe(rate, "sparse"))
+        for unit, formats in table.items() for name, rate in formats.items()
     })
 
 
-def _profile(text: ProfileText, *, path: Path, sha256: str) -> DeviceProfile:
-    rates = _rates(text)
+def _achieved(table: Mapping[str, Any]) -> Achieved:
+    return Achieved(_quantity(table["compute_fraction"]), _quantity(table["bandwidth_fraction"]),
+                    _quantity(table["floor_seconds"]))
+
+
+def _profile(table: Mapping[str, Any], *, path: Path, sha256: str) -> DeviceProfile:
+    """The record of a checked document; optional keys take the schema's defaults."""
+    rates = _rates(table["rates"])
     vector = [rate.dense for (_, name), rate in rates.items() if name == "fp32"]
-    memory = text.memory
+    memory = table["memory"]
     return DeviceProfile(
-        id=text.id, name=text.name, aliases=tuple(text.aliases), kind=text.kind,
-        status=text.status, architecture=text.architecture,
-        compute_capability=text.compute_capability,
-        memory_type=memory.type, unified_memory=memory.unified,
-        label_bytes=_quantity(memory.label), driver_bytes=_maybe(memory.driver),
-        capacity_bytes=_quantity(memory.capacity),
-        usable_fraction=_quantity(memory.usable_fraction),
-        bandwidth_bytes_per_s=_quantity(memory.bandwidth),
-        rates=rates, unsupported=MappingProxyType(dict(text.unsupported)),
-        achieved=MappingProxyType({
-            name: Achieved(_quantity(reached.compute_fraction),
-                           _quantity(reached.bandwidth_fraction),
-                           _quantity(reached.floor_seconds))
-            for name, reached in text.achieved.items()
-        }),
-        conversion=MappingProxyType({k: _quantity(v) for k, v in text.conversion.items()}),
+        id=table["id"], name=table["name"], aliases=tuple(table.get("aliases", ())),
+        kind=table["kind"], status=table.get("status", "released"),
+        architecture=table["architecture"], compute_capability=table.get("compute_capability"),
+        memory_type=memory["type"], unified_memory=memory.get("unified", False),
+        label_bytes=_quantity(memory["label"]), driver_bytes=_maybe(memory, "driver"),
+        capacity_bytes=_quantity(memory["capacity"]),
+        usable_fraction=_quantity(memory["usable_fraction"]),
+        bandwidth_bytes_per_s=_quantity(memory["bandwidth"]),
+        rates=rates, unsupported=MappingProxyType(dict(table.get("unsupported", {}))),
+        achieved=MappingProxyType({k: _achieved(v) for k, v in table["achieved"].items()}),
+        conversion=MappingProxyType({k: _quantity(v)
+                                     for k, v in table.get("conversion", {}).items()}),
         vector_fp32_flop_per_s=max(vector, key=lambda q: q.value, default=None),
-        devices_per_node=text.devices_per_node, scale_up_devices=text.scale_up_devices,
-        links=_links(text.links),
-        power_watts=_maybe(text.power), price_usd_per_hour=_maybe(text.price),
-        cautions=tuple(text.cautions),
-        sources=tuple(Source(key, s.title, s.date) for key, s in text.sources.items()),
+        devices_per_node=table.get("devices_per_node", 1),
+        scale_up_devices=table.get("scale_up_devices", 1),
+        links=_links(table.get("links", {})),
+        power_watts=_maybe(table, "power"), price_usd_per_hour=_maybe(table, "price"),
+        cautions=tuple(table.get("cautions", ())),
+        sources=tuple(Source(k, v["title"], v["date"]) for k, v in table["sources"].items()),
         path=str(path), sha256=sha256,
     )

@@ -10,7 +10,7 @@ from planner.planning.candidates import Space
 from planner.planning.costs import (
     Model,
 )
-from planner.planning.problem import Problem, Row, lower_bounds
+from planner.planning.problem import Problem, Row, excluded, lower_bounds
 from planner.planning.question import Question
 from planner.planning.residency import budget, bytes_per_layer
 
@@ -154,11 +154,12 @@ def bounds(space: Space) -> Array:
         rows.append((np.repeat(loss[None], len(space), axis=0), limit * one))
     rows += _time_rows(space, question, weights)
     rows.append(_memory_row(space))
-    best = lower_bounds(objective, constant, legal, rows)
-    for coefficients, bound in rows:
-        least = np.where(legal, coefficients, np.inf).min(axis=2).sum(axis=1)
-        best = np.where(least > bound * (1 + 1e-9) + 1e-15, np.inf, best)
-    return best
+    out = np.full(len(space), np.inf)
+    keep = np.nonzero(~excluded(legal, rows))[0]
+    if len(keep):
+        out[keep] = lower_bounds(objective[keep], constant[keep], legal[keep],
+                                 [(c[keep], b[keep]) for c, b in rows])
+    return out
 
 
 def _time_rows(space: Space, question: Question, weights: Array) -> list[tuple[Array, Array]]:

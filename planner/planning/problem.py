@@ -105,6 +105,36 @@ def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
     return best
 
 
+MIXES = (0.0, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0)
+
+
+def excluded(legal: NDArray[np.bool_], rows: list[tuple[Array, Array]]) -> NDArray[np.bool_]:
+    """Candidates that provably have no feasible assignment, bool [C].
+
+    Every limit, and every pair of limits in fixed mixes, is itself a valid limit on the mixed
+    coefficients; where the least mixed use exceeds it, nothing can be feasible.
+    """
+    out = np.zeros(legal.shape[0], dtype=bool)
+    scaled = []
+    for coefficients, limit in rows:
+        out |= limit <= -1e-15
+        size = np.where(np.abs(limit) > 1e-30, np.abs(limit), 1.0)
+        scaled.append((np.where(legal, coefficients / size[:, None, None], np.inf),
+                       limit / size))
+    for i, (first, first_limit) in enumerate(scaled):
+        for second, second_limit in scaled[i + 1:] or [(first, first_limit)]:
+            for mix in MIXES:
+                use = _mixed(first, second, mix).min(axis=2).sum(axis=1)
+                out |= use > mix * first_limit + (1 - mix) * second_limit + 1e-9
+    return out
+
+
+def _mixed(first: Array, second: Array, mix: float) -> Array:
+    if mix in (0.0, 1.0):
+        return first if mix else second
+    return np.asarray(mix * first + (1 - mix) * second)
+
+
 def _ascend(cost: Array, coefficients: Array, limit: Array, constant: Array, steps: int,
             ) -> tuple[Array, Array]:
     """(multiplier [C], best bound [C]) of one row by bisection in log space."""

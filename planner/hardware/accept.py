@@ -1,0 +1,31 @@
+"""``python -m planner.hardware.accept``: check every bundled profile and record its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+from planner.hardware.catalog import device_ids
+from planner.hardware.loader import ACCEPTED, check_document
+from planner.resources import data_folder
+
+
+def accepted_text(folder: Path) -> str:
+    """The list of digests, one ``sha256  name`` a line.
+
+    Raises:
+        DataError: a profile breaks the schema or a rule.
+    """
+    lines = []
+    for name in device_ids():
+        path = folder / f"{name}.toml"
+        data = path.read_bytes()
+        check_document(tomllib.loads(data.decode("utf-8")), path=path)
+        lines.append(f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    where = data_folder("hardware_profiles")
+    (where / ACCEPTED).write_text(accepted_text(where), encoding="utf-8")
