@@ -1,0 +1,199 @@
+"""Casts compiled by numba, with the bits of planner/numerics/cast.py. Import lazily: it needs the
+``[fast]`` extra.
+
+Rounding to nearest even adds and subtracts 1.5·2^(e+23-m), whose last bit is the target's: two
+float32 operations that vectorise. Every other policy looks the code up, as numpy does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.errors import UnsupportedError
+from planner.formats.elements import element
+from planner.formats.spec import ElementFormat
+from planner.numerics.engines import kernel
+from planner.numerics.policies import Policy
+from planner.numerics.tables import decode_table, encode_table
+from planner.numerics.tiles import FloatArray
+from planner.numerics.wide import is_plain_bf16
+
+Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint32]
+
+NEAREST, TABLE, INTEGER = 0, 1, 2
+
+
+class Recipe(NamedTuple):
+    """What the kernels need to know of a format and a policy.
+
+    ``kind`` selects the encoder. ``lowest`` and ``highest`` bound the exponent field of the
+    rounding constant, ``add`` turns that field into the constant; ``special`` holds the codes of
+    overflow, infinity and NaN, positive then negative; ``negative_zero`` the code of -0.
+    """
+
+    kind: int
+    shift: np.uint32
+    lowest: np.uint32
+    ceiling: np.uint32
+    add: np.uint32
+    offset: np.uint32
+    subnormal: np.float32
+    smallest: np.float32
+    largest: np.float32
+    sign_shift: np.uint32
+    sign_bit: np.uint32
+    negative_zero: np.uint32
+    special: Bytes
+    table: Bytes
+
+
+@cache
+def recipe(format: str, policy: Policy) -> Recipe:
+    """The kernel parameters of a format of up to 8 bits under ``policy``.
+
+    Raises UnsupportedError for wider formats, and for integers that are not rounded to nearest
+    even.
+    """
+    fmt = element(format)
+    nearest_even = policy.rounding == "nearest" and policy.tie == "even"
+    if fmt.bits > 8:
+        raise UnsupportedError(f"numba has no kernel for {fmt.id} under policy {policy.id}",
+                               hint="use engine='numpy'")
+    if fmt.kind == "int":
+        if not nearest_even:
+            raise UnsupportedError("numba rounds integers to nearest even alone",
+                                   hint="use engine='numpy'")
+        return _recipe(INTEGER, fmt, np.zeros(65536, np.uint8))
+    table = encode_table(fmt.id, policy).copy()
+    floats = nearest_even and fmt.kind == "float" and fmt.signed
+    return _recipe(NEAREST if floats else TABLE, fmt, table)
+
+
+def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> Recipe:
+    mantissa, bias = fmt.mantissa_bits, fmt.bias
+    sign = 1 << fmt.bits - 1
+    uint = np.uint32
+    largest_exponent = int(np.frexp(fmt.max_finite)[1])  # of the first power of two above
+    return Recipe(
+        kind=kind,
+        shift=uint(23 - mantissa if kind == NEAREST else 0),
+        lowest=uint(128 - bias << 23 if kind == NEAREST else 0),
+        ceiling=uint(127 + largest_exponent << 23),
+        add=uint((23 - mantissa << 23 if kind == NEAREST else 0) | 0x400000),
+        offset=uint(127 - bias << mantissa if kind == NEAREST else 0),
+        subnormal=np.float32(2.0 ** (bias - 1 + mantissa) if kind == NEAREST else 0),
+        smallest=np.float32(fmt.min_normal),
+        largest=np.float32(fmt.max_finite),
+        sign_shift=uint(32 - fmt.bits),
+        sign_bit=uint(sign),
+        negative_zero=uint(table[0x8000]),
+        special=table[[0x7F7F, 0x7F80, 0x7FC0, 0xFF7F, 0xFF80, 0xFFC0]],
+        table=table,
+    )
+
+
+@kernel
+def encode_nearest(u: Words, r: Recipe, out: Bytes) -> None:
+    """To nearest even; ranges, NaN and -0 as the recipe says."""
+    over, inf, nan = np.uint32(r.special[0]), np.uint32(r.special[1]), np.uint32(r.special[2])
+    over_n, inf_n = np.uint32(r.special[3]), np.uint32(r.special[4])
+    nan_n = np.uint32(r.special[5])
+    for i in range(u.size):
+        bits = u[i]
+        a = np.uint32(bits & np.uint32(0x7FFFFFFF))
+        v = np.uint32(min(a, r.ceiling))
+        c = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), r.lowest) + r.add).view(np.float32)
+        y = np.float32((v.view(np.float32) + c) - c)
+        normal = np.uint32((y.view(np.uint32) >> r.shift) - r.offset)
+        code = normal if y >= r.smallest else np.uint32(np.int32(y * r.subnormal))
+        negative = bits > np.uint32(0x7FFFFFFF)
+        signed = np.uint32(code | r.sign_bit) if code else r.negative_zero
+        code = signed if negative else code
+        code = (over_n if negative else over) if y > r.largest else code
+        code = (inf_n if negative else inf) if a == np.uint32(0x7F800000) else code
+        code = (nan_n if negative else nan) if a > np.uint32(0x7F800000) else code
+        out[i] = np.uint8(code)
+
+
+@kernel
+def encode_lookup(u: Words, table: Bytes, out: Bytes) -> None:
+    """The table at the upper half, its last bit made sticky."""
+    for i in range(u.size):
+        b = u[i]
+        low = np.uint32((b & np.uint32(0xFFFF)) + np.uint32(0xFFFF))
+        out[i] = table[np.uint32(low | b) >> np.uint32(16)]
+
+
+@kernel
+def encode_integer(
+    x: FloatArray, low: np.float32, high: np.float32, mask: np.uint8, out: Bytes
+) -> None:
+    """Clipped to [low, high], then to nearest even by adding 1.5·2^23; NaN is 0."""
+    magic = np.float32(12582912.0)
+    for i in range(x.size):
+        v = x[i]
+        v = high if v > high else v
+        v = low if v < low else v
+        v = v if v == v else np.float32(0)
+        out[i] = np.uint8(np.int32(np.float32(v + magic) - magic)) & mask
+
+
+@kernel
+def decode_lookup(codes: Bytes, table: FloatArray, out: FloatArray) -> None:
+    """The table at every byte."""
+    for i in range(codes.size):
+        out[i] = table[codes[i]]
+
+
+@kernel
+def encode_upper(u: Words, out: npt.NDArray[np.uint16]) -> None:
+    """Plain BF16."""
+    for i in range(u.size):
+        b = u[i]
+        even = np.uint32(b >> np.uint32(16)) & np.uint32(1)
+        rounded = np.uint32(np.uint32(b + np.uint32(0x7FFF)) + even) >> np.uint32(16)
+        quiet = np.uint32(b >> np.uint32(16)) & np.uint32(0x8000) | np.uint32(0x7FC0)
+        nan = np.uint32(b & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000)
+        out[i] = np.uint16(quiet if nan else rounded)
+
+
+def encode_flat(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDArray[Any]) -> None:
+    """Encode one contiguous float32 vector.
+
+    Raises UnsupportedError for what numba has no kernel for: FP32, TF32, FP16, BF16 beyond the
+    default policy, and integers under another rounding than to nearest even.
+    """
+    if is_plain_bf16(fmt, policy):
+        encode_upper(x.view(np.uint32), out)
+        return
+    r = recipe(fmt.id, policy)
+    if r.kind == INTEGER:
+        low, high = -(1 << fmt.bits - 1), (1 << fmt.bits - 1) - 1
+        mask = np.uint8((1 << fmt.bits) - 1)
+        encode_integer(x, np.float32(low), np.float32(high), mask, out)
+    elif r.kind == TABLE:
+        encode_lookup(x.view(np.uint32), r.table, out)
+    else:
+        encode_nearest(x.view(np.uint32), r, out)
+
+
+@cache
+def values_of(format: str) -> FloatArray:
+    """The 256 decoded values, writable because kernels are compiled for such arrays."""
+    return decode_table(format).copy()
+
+
+def decode_flat(codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray) -> None:
+    """Decode one contiguous vector of codes.
+
+    Raises UnsupportedError for formats of more than 8 bits.
+    """
+    if fmt.bits > 8:
+        raise UnsupportedError(f"numba has no kernel to decode {fmt.id}",
+                               hint="use engine='numpy'")
+    decode_lookup(codes, values_of(fmt.id), out)
