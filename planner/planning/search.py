@@ -156,7 +156,7 @@ def solve_candidate(space: Space, c: int, *, ties: bool,
 
 
 def prefer_catalogue(problem: Problem, solution: Solution, second: Array | None) -> Solution:
-    """Move each decision, in order, to the earliest choice that costs the same and breaks nothing.
+    """Move each decision, in order, to the earliest choice that costs no more and breaks nothing.
 
     ``second`` [D, S] is what decided between equal optima: no move may make it worse.
     """
@@ -165,9 +165,9 @@ def prefer_catalogue(problem: Problem, solution: Solution, second: Array | None)
     for d in range(counts.shape[0]):
         for now in np.nonzero(counts[d])[0]:
             for other in np.nonzero(problem.legal[d, :now])[0]:
-                same = abs(problem.objective[d, other] - problem.objective[d, now]) \
-                    <= 1e-12 * scale
-                if not same or (second is not None and second[d, other] > second[d, now]):
+                dearer = problem.objective[d, other] - problem.objective[d, now]
+                slower = second is not None and second[d, other] > second[d, now]
+                if dearer > 1e-12 * scale or slower:
                     continue
                 trial = counts.copy()
                 trial[d, other] += trial[d, now]
