@@ -85,10 +85,13 @@ def _memory(model: Model, layout: Layout, least: int) -> InfeasibleError:
         return InfeasibleError(
             f"no scheme among {', '.join(question.schemes)} is legal for every unit of "
             f"{question.spec.id} on {question.device.id}", hint="leave out --schemes")
-    message = (f"memory: {question.spec.id} at context {question.workload.context} needs at least "
+    given = question.memory_bytes is not None and question.memory_bytes < question.usable_bytes
+    enough = _relaxed_memory(question) if given else ""
+    message = (f"{'memory-bytes' if given else 'memory'}: {question.spec.id} "
+               f"at context {question.workload.context} needs at least "
                f"{format_bytes(least)} on each of {layout.ranks} × {question.device.id}, "
-               f"{format_bytes(limit)} usable")
-    return InfeasibleError(message, hint=_memory_hint(model, limit))
+               f"{format_bytes(limit)} {'given' if given else 'usable'}")
+    return InfeasibleError(message, hint=enough or _memory_hint(model, limit))
 
 
 def _memory_hint(model: Model, limit: int) -> str:
