@@ -31,10 +31,14 @@ class Operand:
     """
 
     values: npt.NDArray[Any]
-    exponents: Shorts
+    exponents: npt.NDArray[np.signedinteger[Any]]
 
     def __getitem__(self, index: Any) -> Operand:
         return Operand(self.values[index], self.exponents[index])
+
+    def transposed(self) -> Operand:
+        """The transposed matrix, without a copy."""
+        return Operand(self.values.T, self.exponents.T)
 
 
 def operand(codes: npt.NDArray[Any], format: str) -> Operand:
