@@ -1,0 +1,103 @@
+"""Every bundled model on every device prices or refuses with a reason; a made-up device too."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from planner.api import estimate, load_model, plan
+from planner.errors import PlannerError
+from planner.hardware.catalog import list_devices
+from planner.models.catalog import model_ids
+from planner.planning.plan import Plan
+
+DEVICES = tuple(d.id for d in list_devices([]))
+PACKAGED = Path(__file__).resolve().parents[2] / "hardware_profiles" / "h100-sxm.toml"
+
+
+def checked(found: Plan) -> None:
+    memory = found.memory_per_device
+    assert memory.total_bytes <= memory.usable_bytes
+    assert 0 < found.performance.tpot_seconds.low < found.performance.tpot_seconds.value
+    assert found.performance.ttft_seconds.value > 0
+    assert found.quality.loss >= 0
+    assert found.capacity.max_concurrency_at_context >= found.workload.batch
+    assert found.capacity.max_context_at_batch >= found.workload.context_tokens
+
+
+NOTHING_FITS = {"jetson-orin-nano-8gb", "jetson-orin-nx-16gb", "rubin-r200"}
+"""8 and 16 GB hold no bundled model as released; Rubin publishes no BF16 rate."""
+
+
+def refusal(name: str, device: str) -> PlannerError | None:
+    """The refusal of pricing a model on a device, or None where it was priced."""
+    try:
+        checked(estimate(name, device, context=min(8192, load_model(name).max_context)))
+    except PlannerError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_model_prices_or_is_refused_with_a_reason(device: str) -> None:
+    refused = {name: refusal(name, device) for name in model_ids()}
+    for name, error in refused.items():
+        assert error is None or (len(error.message) > 20 and error.hint), name
+    assert (None not in refused.values()) == (device in NOTHING_FITS)
+
+
+def test_there_are_27_devices_and_13_models() -> None:
+    assert len(DEVICES) == 27
+    assert len(model_ids()) >= 13
+
+
+@pytest.mark.parametrize("name", model_ids())
+def test_every_model_has_a_plan_on_h100_and_says_why_not_on_a100(name: str) -> None:
+    checked(estimate(name, "h100-sxm"))
+    stored = load_model(name).quantization
+    if stored.startswith("fp8"):
+        with pytest.raises(PlannerError, match=stored):
+            estimate(name, "a100-sxm")
+    else:
+        checked(estimate(name, "a100-sxm"))
+
+
+def made_up(folder: Path, **numbers: str) -> Path:
+    text = PACKAGED.read_text(encoding="utf-8")
+    text = text.replace('id = "h100-sxm"', 'id = "made-up"')
+    text = re.sub(r"^aliases = .*$", 'aliases = ["made-up-alias"]', text, flags=re.MULTILINE)
+    for before, after in numbers.items():
+        assert before in text or before.replace("_", "") in text
+        text = text.replace(before, after)
+    (folder / "aliases.toml").write_text('[aliases]\nmade-up-alias = "made-up"\n')
+    path = folder / "made-up.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_made_up_device_by_folder_by_alias_and_by_path(tmp_path: Path) -> None:
+    path = made_up(tmp_path)
+    plain = estimate("llama-3.1-8b", "h100-sxm", devices=1, batch=8)
+    for name, folder in (("made-up", tmp_path), ("made-up-alias", tmp_path), (str(path), None)):
+        found = estimate("llama-3.1-8b", name, devices=1, batch=8, hardware_dir=folder)
+        assert found.device.id == "made-up"
+        assert found.performance == plain.performance
+        assert found.memory_per_device == plain.memory_per_device
+        assert found.device.profile_sha256 != plain.device.profile_sha256
+
+
+def test_its_numbers_count(tmp_path: Path) -> None:
+    path = made_up(tmp_path, **{"value = 3.35e12": "value = 6.70e12"})
+    plain = estimate("llama-3.1-8b", "h100-sxm", devices=1, batch=8)
+    fast = estimate("llama-3.1-8b", str(path), devices=1, batch=8)
+    ratio = plain.performance.tpot_seconds.value / fast.performance.tpot_seconds.value
+    assert 1.7 < ratio < 2.0
+    assert fast.performance.ttft_seconds.value <= plain.performance.ttft_seconds.value
+
+
+def test_more_bandwidth_is_never_slower_for_any_plan(tmp_path: Path) -> None:
+    path = made_up(tmp_path, **{"value = 3.35e12": "value = 5e12"})
+    for name in ("llama-3.1-8b", "deepseek-v2-lite", "qwen3-30b-a3b"):
+        slow, fast = (plan(name, d, devices=1) for d in ("h100-sxm", str(path)))
+        assert fast.performance.output_tokens_per_second.value \
+            >= slow.performance.output_tokens_per_second.value
