@@ -53,8 +53,8 @@ def main(args: Sequence[str] | None = None) -> None:
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors become two lines on stderr."""
     try:
-        cli.main(args=list(args) if args is not None else None, prog_name="plan",
-                 standalone_mode=False)
+        words = list(args) if args is not None else sys.argv[1:]
+        cli.main(args=words or ["--help"], prog_name="plan", standalone_mode=False)
         return 0
     except PlannerError as error:
         return _fail(error.message, error.hint, error.exit_code)

@@ -10,6 +10,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])i?[bB]?$")
+_GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+$")
 _STEP = {"k": 1, "m": 2, "g": 3}
 
 
@@ -30,7 +31,7 @@ class PlainInteger(click.ParamType[int]):
                 ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        text = str(value).strip().replace("_", "").replace(",", "")
+        text = _GROUPED.sub(lambda m: m[0].replace(",", ""), str(value).strip()).replace("_", "")
         flag = param.opts[0] if param is not None else "value"
         suffix = _SUFFIX.match(text)
         if suffix:
