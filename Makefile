@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 exhaustive: $(VENV)/.installed-dev
-	$(PIP) -e '.[dev,oracle]'
+	$(PIP) -e '.[dev,fast,oracle]'
 	$(BIN)/pytest -r fEsxX --hypothesis-profile=exhaustive
 
 tables: $(VENV)/.installed-dev
@@ -70,5 +70,5 @@ $(VENV)/.installed-demo: pyproject.toml
 $(VENV)/.installed-dev: pyproject.toml
 	$(environment)
 	@echo "installing precision-planner and its test tools into $(VENV)"
-	@$(PIP) -e '.[dev]'
+	@$(PIP) -e '.[dev,fast]'
 	@touch $@ $(VENV)/.installed-demo
