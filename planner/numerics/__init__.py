@@ -1,4 +1,4 @@
-"""Value-exact arithmetic of number formats: casts, block quantisation, error measures.
+"""Value-exact arithmetic of number formats: casts, block quantisation, products, error measures.
 
 Names are loaded on first use, so that importing this package does not import numpy.
 """
@@ -12,16 +12,23 @@ if TYPE_CHECKING:
     from planner.numerics.cast import decode, encode, pack4, unpack4
     from planner.numerics.measures import ErrorStats, error
     from planner.numerics.policies import Policy, policy_names
+    from planner.numerics.products import matmul
+    from planner.numerics.products_int import matmul_int32
     from planner.numerics.quantization import Quantized, quantize
+    from planner.numerics.units import Unit, unit, unit_ids
+    from planner.numerics.x86_casts import vcvtneps2bf16
 
 _HOME = {
     "encode": "cast", "decode": "cast", "pack4": "cast", "unpack4": "cast",
     "ErrorStats": "measures", "error": "measures", "Policy": "policies",
     "policy_names": "policies", "Quantized": "quantization", "quantize": "quantization",
+    "matmul": "products", "matmul_int32": "products_int", "Unit": "units", "unit": "units",
+    "unit_ids": "units", "vcvtneps2bf16": "x86_casts",
 }  # fmt: skip
 
-__all__ = ["ErrorStats", "Policy", "Quantized", "decode", "encode", "error", "pack4",
-           "policy_names", "quantize", "unpack4"]  # fmt: skip
+__all__ = ["ErrorStats", "Policy", "Quantized", "Unit", "decode", "encode", "error", "matmul",
+           "matmul_int32", "pack4", "policy_names", "quantize", "unit", "unit_ids", "unpack4",
+           "vcvtneps2bf16"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -44,7 +44,8 @@ def dot_reference(
         c = total if rule.c_entry == "fused" else Exact(False, "finite")
         for group in _groups(start, rule):
             if rule.terms == 64:
-                products = _block_products([(a[k], b[k], sa[k], sb[k]) for k in group], scale_format)
+                factors = [(a[k], b[k], sa[k], sb[k]) for k in group]
+                products = _block_products(factors, scale_format)
             else:
                 products = [_product(a[k], b[k], element(a_format), element(b_format), sa[k], sb[k])
                             for k in group]  # fmt: skip
@@ -66,10 +67,10 @@ def fused_add(
             terms.append(p)
     if special:
         return _combine(special)
-    assert rule.fraction_bits is not None and rule.min_exponent is not None
     terms.append((_signed(c), _exponent(c, accumulator)))
-    e_max = max([rule.min_exponent, *(e for value, e in terms if value)])
-    unit_in_last_place = _power(e_max - rule.fraction_bits)
+    bits, floor = rule.fraction_bits or 0, rule.min_exponent or 0
+    e_max = max([floor, *(e for value, e in terms if value)])
+    unit_in_last_place = _power(e_max - bits)
     total = sum((_cut(value, unit_in_last_place) for value, _ in terms), Fraction(0))
     return round_sum(total, rule.rounding)
 

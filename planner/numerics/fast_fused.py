@@ -72,10 +72,10 @@ def _pack(a: Operand, b: Operand, rule: DotRule) -> Packed | None:
     if a.values.dtype != np.float32 or b.values.dtype != np.float32:
         return None
     k = a.values.shape[1]
-    ranges = _range(a.exponents), _range(b.exponents)
-    if ranges[0] is None or ranges[1] is None:
+    a_range, b_range = _range(a.exponents), _range(b.exponents)
+    if a_range is None or b_range is None:
         return None
-    (a_low, a_high), (b_low, b_high) = ranges
+    (a_low, a_high), (b_low, b_high) = a_range, b_range
     lowest, highest = a_low + b_low, a_high + b_high
     span = highest - lowest + ceil(log2(k)) + 3
     if lowest < -_LIMIT or lowest + span > _SPAN or span > _SPAN:

@@ -1,0 +1,95 @@
+"""Integer matrix products as tensor cores, VNNI, AVX2 and AMX compute them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.errors import InputError, UnsupportedError
+from planner.numerics.dot_int import (
+    Bytes,
+    Words,
+    chunk_length,
+    integer_matmul,
+    maddubs_matmul,
+    saturating_matmul,
+    signed_values,
+)
+from planner.numerics.product_inputs import check_shapes, checked_codes, padded
+from planner.numerics.units import DotRule, Unit
+from planner.numerics.units import unit as find_unit
+
+# Units whose instruction has a saturating form, with the products it adds before clipping.
+_SATURATING = {"int8-imma": 32, "avx512-vnni": 4}
+
+
+def matmul_int32(
+    a_codes: npt.ArrayLike,
+    b_codes: npt.ArrayLike,
+    *,
+    a_format: str = "int8",
+    b_format: str = "int8",
+    unit: str,
+    c: npt.ArrayLike | None = None,
+    saturate: bool = False,
+) -> Words:
+    """``a`` (M, K) @ ``b`` (K, N) + ``c`` (M, N) in int32, as an integer unit computes it.
+
+    Sums wrap modulo 2^32. ``saturate`` selects the instruction that clips instead (IMMA satfinite
+    after every 32 products, VPDPBUSDS after every 4). ``a_format`` "uint8" means unsigned bytes.
+    The x86 instructions multiply unsigned by signed bytes: an "int8" ``a`` is shifted by 128 and
+    128·Σb subtracted from the result (as oneDNN does), which is exact except where VPMADDUBSW clips
+    a pair at int16 or VPDPBUSDS clips a sum.
+
+    Raises UnknownNameError, UnsupportedError and InputError as :func:`matmul` does.
+    """
+    found = find_unit(unit)
+    a, a_format = checked_codes(a_codes, a_format, "a")
+    b, b_format = checked_codes(b_codes, b_format, "b")
+    check_shapes(a, b, c)
+    if found.kind != "integer":
+        raise UnsupportedError(f"unit {found.id} adds no integers", hint="use matmul")
+    rule = found.rule(a_format, b_format, "int32")
+    if saturate and found.id not in _SATURATING:
+        raise UnsupportedError(f"unit {found.id} has no saturating form",
+                               hint="one of " + ", ".join(_SATURATING))
+    out = _accumulator(c, (a.shape[0], b.shape[1]))
+    _multiply(found, rule, a, b, (a_format, b_format), out, saturate)
+    return out
+
+
+def _multiply(found: Unit, rule: DotRule, a: npt.NDArray[Any], b: npt.NDArray[Any],
+              formats: tuple[str, str], out: Words, saturate: bool) -> None:  # fmt: skip
+    x86 = rule.a_formats[0] == "uint8"
+    right = signed_values(b, formats[1])
+    shifted = x86 and formats[0] == "int8"
+    left = signed_values(a, formats[0]) + np.int16(128 if shifted else 0)
+    name = "uint8" if shifted else formats[0]
+    if shifted and right.shape[0]:
+        out -= (np.int64(128) * right.sum(axis=0, dtype=np.int64)).astype(np.int32)
+    if rule.rounding == "saturate-int16-wrap-int32":
+        maddubs_matmul(padded(left, 2, 1), padded(right, 2, 0), out)
+    elif saturate and not _fits(left, right, out):
+        group = _SATURATING[found.id]
+        saturating_matmul(padded(left, group, 1), padded(right, group, 0), out, group)
+    else:
+        integer_matmul(left, right, out, chunk_length(name, formats[1]))
+
+
+def _fits(a: Bytes, b: Bytes, out: Words) -> bool:
+    """Whether no partial sum can reach the ends of int32."""
+    tops = [int(np.abs(x).max(initial=0)) for x in (a, b)]
+    start = int(np.abs(out.astype(np.int64)).max(initial=0))
+    return bool(a.shape[1] * tops[0] * tops[1] + start < 1 << 31)
+
+
+def _accumulator(c: npt.ArrayLike | None, shape: tuple[int, int]) -> Words:
+    if c is None:
+        return np.zeros(shape, dtype=np.int32)
+    given = np.asarray(c)
+    if given.size and (given.dtype.kind not in "iuf" or (given != np.trunc(given)).any()
+                       or given.min() < -(2**31) or given.max() >= 2**31):  # fmt: skip
+        raise InputError("c of an integer unit must hold integers of 32 bits")
+    return np.array(given, dtype=np.int32, order="C")
