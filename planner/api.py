@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
@@ -28,6 +28,9 @@ from planner.planning.search import search
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.scenarios import load_scenario as _load_scenario
+
+if TYPE_CHECKING:
+    from planner.quality.layer_error import LayerNumerics
 
 HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"
 
@@ -135,6 +138,37 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
     if found is None:
         raise refuse(found_model)
     return assemble(found, searched=False)
+
+
+NUMERICS_SCHEMES = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "int4-w4a16")
+
+
+def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] | None = None,
+                units: Sequence[str] | None = None, tokens: int = 64, outputs: int = 128,
+                seed: int = 1) -> LayerNumerics:
+    """The error of one layer of a model under each scheme, split by cause.
+
+    The layer is the widest GEMM (most inputs) of ``module``; ``outputs`` and ``tokens`` are
+    sampled. Tensors are synthetic, with the statistics of the module kind.
+
+    Raises:
+        UnknownNameError: a module kind that the model does not have, a scheme, a unit.
+    """
+    from planner.errors import UnknownNameError
+    from planner.formats.elements import ELEMENTS
+    from planner.placement.modules import PLANNED_KINDS, modules
+    from planner.quality.layer_error import LayerNumerics, LayerShape, layer_errors
+
+    spec = load_model(model)
+    bits = {name: e.bits for name, e in ELEMENTS.items()}
+    gemms = {m.kind: m.gemms for m in modules(spec, bits) if m.kind in PLANNED_KINDS}
+    if module not in gemms:
+        raise UnknownNameError(f"module of {spec.id}", module, gemms)
+    widest = max(gemms[module], key=lambda g: g.inputs)
+    shape = LayerShape(module, widest.inputs, min(outputs, sum(n for n, _ in widest.members)),
+                       tokens, seed)
+    return LayerNumerics(spec.id, shape,
+                         layer_errors(shape, schemes or NUMERICS_SCHEMES, units))
 
 
 def _only_any(engine: str, profile: str | None) -> None:

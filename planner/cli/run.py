@@ -67,13 +67,14 @@ def read_plan(name: str) -> Plan:
     return Plan.from_dict(parse_object(path.read_bytes(), str(path)))
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", ".htm"),
+                flag: str = "--report") -> None:
     """Write beside the target, then rename: nothing is left half written."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--report {str(path)!r}: only .html is written in this version",
-                         hint="name a file that ends in .html")
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{flag} {str(path)!r}: only {suffixes[0]} is written in this version",
+                         hint=f"name a file that ends in {suffixes[0]}")
     if not path.parent.is_dir():
-        raise InputError(f"--report: folder {str(path.parent)!r} does not exist",
+        raise InputError(f"{flag}: folder {str(path.parent)!r} does not exist",
                          hint="make the folder first")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -11,7 +11,7 @@ E z⁴ / (E z²)², is the median over layers measured on SmolLM2-135M-Instruct.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from types import MappingProxyType
 
@@ -151,24 +151,31 @@ class Draws:
         return np.argsort(self.integers(among), kind="stable")[:count]
 
 
-def weights(kind: str, seed: int) -> npt.NDArray[np.float32]:
-    """(outputs, inputs) float32 weights of a module kind."""
-    spec, draws = LINEAR_KINDS[kind], Draws(seed, f"weights/{kind}")
+def linear_kind(kind: str, inputs: int | None = None, outputs: int | None = None) -> LinearKind:
+    """The statistics of a module kind, on its own shape or on the one given."""
+    spec = LINEAR_KINDS[kind]
+    return replace(spec, inputs=inputs or spec.inputs, outputs=outputs or spec.outputs)
+
+
+def weights(kind: str, seed: int, spec: LinearKind | None = None) -> npt.NDArray[np.float32]:
+    """(outputs, inputs) float32 weights of a module kind; ``spec`` sets another shape."""
+    spec, draws = spec or LINEAR_KINDS[kind], Draws(seed, f"weights/{kind}")
     rows = draws.spread(spec.outputs)[:, None]
     matrix = draws.student(spec.outputs, spec.inputs) * rows * WEIGHT_STD
     return matrix.astype(np.float32)
 
 
-def activations(kind: str, seed: int) -> npt.NDArray[np.float32]:
-    """(TOKENS, inputs) float32 inputs of a module kind."""
-    spec, draws = LINEAR_KINDS[kind], Draws(seed, f"activations/{kind}")
-    x = draws.student(TOKENS, spec.inputs)
+def activations(kind: str, seed: int, spec: LinearKind | None = None, *,
+                tokens: int = TOKENS) -> npt.NDArray[np.float32]:
+    """(tokens, inputs) float32 inputs of a module kind; ``spec`` sets another shape."""
+    spec, draws = spec or LINEAR_KINDS[kind], Draws(seed, f"activations/{kind}")
+    x = draws.student(tokens, spec.inputs)
     if spec.gated:
-        x = x * draws.student(TOKENS, spec.inputs)
+        x = x * draws.student(tokens, spec.inputs)
     where = draws.choose(outlier_channels(spec), spec.inputs)
-    steady = 1 + JITTER * draws.student(TOKENS, where.size)
+    steady = 1 + JITTER * draws.student(tokens, where.size)
     x[:, where] = draws.signs(where.size) * outlier_magnitude(spec) * steady
-    return (x * draws.spread(TOKENS)[:, None]).astype(np.float32)
+    return (x * draws.spread(tokens)[:, None]).astype(np.float32)
 
 
 def keys(seed: int, shape: CacheShape = CACHE) -> Array:

@@ -1,0 +1,75 @@
+"""``plan numerics``: the error of a real layer's shape under each scheme, split by cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from planner.cli.types import INTEGER, Hinted, options
+
+DEFAULT_SCHEMES = "bf16,fp8-tensor,fp8-block,int8-w8a8,nvfp4,int4-w4a16"
+
+
+@click.command("numerics")
+@click.argument("model", required=False)
+@click.option("--module", "module", metavar="KIND", help="Module kind, e.g. attention-out.")
+@click.option("--schemes", metavar="A,B", default=DEFAULT_SCHEMES, show_default=True,
+              help="Schemes to compare.")
+@click.option("--units", metavar="A,B", help="Matrix units (default: all that take the operands).")
+@click.option("--tokens", type=INTEGER, default=64, show_default=True, help="Sampled tokens.")
+@click.option("--outputs", type=INTEGER, default=128, show_default=True, help="Sampled outputs.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the tensors.")
+@click.option("--svg", metavar="FILE.svg", help="Also draw it.")
+@click.option("--list-units", is_flag=True, help="Matrix units and what each was verified against.")
+@options("json")
+def numerics_command(**given: Any) -> None:
+    """Error of one layer of MODEL under each scheme: weights, activations, accumulation.
+
+    Inputs are seeded synthetic tensors with the statistics of the module kind; K is the layer's.
+    """
+    from planner.cli.run import print_json, write_whole
+
+    if given["list_units"]:
+        _list_units(given["as_json"])
+        return
+    if given["model"] is None or given["module"] is None:
+        raise Hinted("a model and --module are needed",
+                     "plan numerics deepseek-v3 --module attention-out")
+    from planner import api
+
+    result = api.layer_error(given["model"], module=given["module"],
+                             schemes=_names(given["schemes"]), units=_names(given["units"]),
+                             tokens=given["tokens"], outputs=given["outputs"],
+                             seed=given["seed"])
+    if given["svg"]:
+        from pathlib import Path
+
+        from planner.report.numerics_figure import svg
+
+        write_whole(Path(given["svg"]), svg(result), suffixes=(".svg",), flag="--svg")
+    if given["as_json"]:
+        print_json(result.to_dict())
+        return
+    from planner.report.numerics_text import numerics_text
+
+    click.echo(numerics_text(result), nl=False)
+
+
+def _list_units(as_json: bool) -> None:
+    from planner.cli.run import print_json
+    from planner.report.numerics_text import units_dict, units_text
+
+    if as_json:
+        print_json(units_dict())
+    else:
+        click.echo(units_text(), nl=False)
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise Hinted("an empty list of names", "for example bf16,fp8-block")
+    return names

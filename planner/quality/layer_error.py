@@ -1,0 +1,241 @@
+"""The error of one linear layer under a scheme, split by cause, on seeded synthetic tensors.
+
+    weight       Ŵ exact X            activation   W exact X̂
+    rounding     both, exact sums     accumulation the same codes through a matrix unit
+
+Every figure is a relative error, ‖Y − Y_ref‖ / ‖Y_ref‖ (Frobenius); Y_ref = X·Wᵀ in float64 of the
+BF16 tensors. Accumulation is measured against the exact product of the same rounded operands, so it
+is what the unit alone adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.errors import InputError, UnknownNameError
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.spec import Scheme, TensorFormat
+from planner.numerics import decode, encode, matmul, matmul_int32, quantize
+from planner.numerics.quantization import Quantized
+from planner.numerics.units import Unit, unit, unit_ids
+from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Doubles = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+PROMOTION = 128
+INTEGER_UNITS = {"int8", "int4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulation:
+    """What one unit adds. ``promote_every`` None: the instruction chain alone."""
+
+    unit: str
+    promote_every: int | None
+    relative_error: float
+    verified_against: str
+
+    @property
+    def label(self) -> str:
+        return self.unit if self.promote_every is None \
+            else f"{self.unit} +{self.promote_every}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """One scheme on one layer; relative errors, not powers."""
+
+    scheme: str
+    weight: float
+    activation: float
+    rounding: float
+    accumulations: tuple[Accumulation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """The layer that was emulated: all inputs, a sample of outputs and tokens."""
+
+    kind: str
+    inputs: int
+    outputs: int
+    tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNumerics:
+    """The answer of ``plan numerics``: one model's layer under several schemes."""
+
+    model: str
+    shape: LayerShape
+    layers: tuple[LayerError, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; relative errors, not powers."""
+        return {"model": self.model, "shape": asdict(self.shape),
+                "layers": [asdict(layer) for layer in self.layers]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a scheme and unit."""
+        import pandas as pd
+
+        return pd.DataFrame([
+            {"scheme": e.scheme, "weight_relative_error": e.weight,
+             "activation_relative_error": e.activation, "rounding_relative_error": e.rounding,
+             "unit": a.label, "accumulation_relative_error": a.relative_error}
+            for e in self.layers for a in e.accumulations])
+
+
+def layer_errors(shape: LayerShape, schemes: Sequence[str],
+                 units: Sequence[str] | None = None) -> tuple[LayerError, ...]:
+    """Error split of every scheme on one layer.
+
+    Args:
+        shape: kind (its statistics), K = inputs, sampled outputs and tokens, seed.
+        schemes: scheme ids; weight-only ones multiply in BF16.
+        units: matrix units to try; None = every unit that takes the scheme's operands.
+    Raises:
+        UnknownNameError: a kind, scheme or unit that does not exist. UnsupportedError: a scheme
+        whose encoder is not emulated.
+    """
+    if shape.kind not in LINEAR_KINDS:
+        raise UnknownNameError("module kind", shape.kind, LINEAR_KINDS)
+    if min(shape.inputs, shape.outputs, shape.tokens) < 1:
+        raise InputError("a layer needs at least one input, output and token",
+                         hint="give positive sizes")
+    spec = linear_kind(shape.kind, shape.inputs, shape.outputs)
+    w = _bf16(weights(shape.kind, shape.seed, spec))
+    x = _bf16(activations(shape.kind, shape.seed, spec, tokens=shape.tokens))
+    chosen = [unit(name) for name in (units if units is not None else unit_ids())]
+    exact = _product(x, w)
+    return tuple(_one(scheme_by_id(name), x, w, exact, chosen) for name in schemes)
+
+
+def _bf16(x: Singles) -> Singles:
+    return decode(encode(x, "bf16"), "bf16")
+
+
+def _product(x: Singles, w: Singles) -> Doubles:
+    return np.asarray(x.astype(np.float64) @ w.astype(np.float64).T)
+
+
+def _relative(y: Doubles, reference: Doubles, scale: Doubles) -> float:
+    return float(np.linalg.norm(y - reference) / np.linalg.norm(scale))
+
+
+def _one(scheme: Scheme, x: Singles, w: Singles, exact: Doubles,
+         units: Sequence[Unit]) -> LayerError:
+    qw = quantize(w, scheme, role="weight")
+    plain = scheme.activation.scale is None
+    qx = None if plain else quantize(x, scheme, role="activation")
+    w_hat = qw.dequantize()
+    x_hat = decode(encode(x, scheme.activation.element), scheme.activation.element) \
+        if qx is None else qx.dequantize()
+    rounded = _product(x_hat, w_hat)
+    return LayerError(
+        scheme.id, weight=_relative(_product(x, w_hat), exact, exact),
+        activation=_relative(_product(x_hat, w), exact, exact),
+        rounding=_relative(rounded, exact, exact),
+        accumulations=_accumulations(scheme, x_hat, w_hat, qx, qw, exact, units))
+
+
+def _accumulations(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None,
+                   qw: Quantized, scale: Doubles, units: Sequence[Unit],
+                   ) -> tuple[Accumulation, ...]:
+    out = []
+    for one in units:
+        for promote in (None, PROMOTION):
+            if promote is not None and not one.promotion:
+                continue
+            result = _through(scheme, x_hat, w_hat, qx, qw, one, promote)
+            if result is None:
+                continue
+            y, reference = result
+            out.append(Accumulation(one.id, promote, _relative(y, reference, scale),
+                                    one.verified_against))
+    return tuple(out)
+
+
+def _through(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None, qw: Quantized,
+             one: Unit, promote: int | None) -> tuple[Doubles, Doubles] | None:
+    """(Y through the unit, exact Y of the same operands), or None where the unit cannot."""
+    if qx is None:
+        element = scheme.compute
+        if not _takes(one, element, element):
+            return None
+        a, b = encode(x_hat, element), encode(w_hat, element)
+        exact = _product(decode(a, element), decode(b, element))
+        y = matmul(a, b.T, a_format=element, b_format=element, unit=one.id, promote_every=promote)
+        return y.astype(np.float64), exact
+    a_fmt, b_fmt = scheme.activation, scheme.weight
+    if not _takes(one, a_fmt.element, b_fmt.element):
+        return None
+    exact = _product(x_hat, w_hat)
+    if one.kind == "block-scaled":
+        return _block_scaled(scheme, qx, qw, one, exact)
+    if a_fmt.scale is not None and a_fmt.scale.block_columns not in (0, PROMOTION):
+        return None
+    if a_fmt.scale is not None and a_fmt.scale.block_columns == PROMOTION:
+        return None if promote else (_by_blocks(qx, qw, a_fmt, b_fmt, one), exact)
+    if one.kind == "integer":
+        sums = matmul_int32(qx.codes, qw.codes.T, unit=one.id).astype(np.float64)
+        return np.asarray(sums * _rows(qx) * _rows(qw).T), exact
+    y = matmul(qx.codes, qw.codes.T, a_format=a_fmt.element, b_format=b_fmt.element, unit=one.id,
+               promote_every=promote)
+    scaled = y * _rows(qx) * _rows(qw).T
+    return scaled.astype(np.float64), exact
+
+
+def _takes(one: Unit, a: str, b: str) -> bool:
+    accumulator = "int32" if a in INTEGER_UNITS else "fp32"
+    return any(r.takes(a, b) and r.accumulator == accumulator for r in one.rules)
+
+
+def _rows(q: Quantized) -> Singles:
+    """Scales as a (rows, 1) column: per tensor, per token or per channel."""
+    scales = np.asarray(q.scales, dtype=np.float32).reshape(-1, 1)
+    return np.broadcast_to(scales, (q.codes.shape[0], 1)).astype(np.float32)
+
+
+def _by_blocks(qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorFormat,
+               one: Unit) -> Doubles:
+    """Scales every 128 inputs: each block's sum leaves the unit and is added in FP32."""
+    k = qx.codes.shape[1]
+    total = np.zeros((qx.codes.shape[0], qw.codes.shape[0]), dtype=np.float32)
+    sx = np.asarray(qx.scales, dtype=np.float32)
+    sw = np.repeat(np.asarray(qw.scales, dtype=np.float32), PROMOTION, axis=0)
+    for n, start in enumerate(range(0, k, PROMOTION)):
+        block = slice(start, min(start + PROMOTION, k))
+        a, b = qx.codes[:, block], qw.codes[:, block].T
+        part = matmul_int32(a, b, unit=one.id).astype(np.float32) if one.kind == "integer" \
+            else matmul(a, b, a_format=a_fmt.element, b_format=b_fmt.element, unit=one.id)
+        total += part * (sx[:, n:n + 1] * sw[:qw.codes.shape[0], n:n + 1].T)
+    return total.astype(np.float64)
+
+
+def _block_scaled(scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, exact: Doubles,
+                  ) -> tuple[Doubles, Doubles] | None:
+    """MX and NVFP4: the unit takes the block scales; the tensor scales follow in FP32."""
+    a_scale, b_scale = scheme.activation.scale, scheme.weight.scale
+    if a_scale is None or b_scale is None:
+        return None
+    wanted = (a_scale.format, a_scale.block_columns)
+    if not any(wanted in r.scales and r.takes(scheme.activation.element, scheme.weight.element)
+               for r in one.rules):
+        return None
+    y = matmul(qx.codes, qw.codes.T, a_format=scheme.activation.element,
+               b_format=scheme.weight.element, unit=one.id,
+               a_scales=encode(np.asarray(qx.scales, dtype=np.float32), a_scale.format),
+               b_scales=encode(np.asarray(qw.scales, dtype=np.float32), b_scale.format).T,
+               scale_format=a_scale.format, scale_group=a_scale.block_columns)
+    tensor = np.float32(qx.tensor_scale or 1.0) * np.float32(qw.tensor_scale or 1.0)
+    return (y * tensor).astype(np.float64), exact

@@ -1,0 +1,66 @@
+"""The error split as a picture: one row a scheme, one mark a cause, on a logarithmic axis."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from planner.quality.layer_error import LayerNumerics
+
+CAUSES = (("weight", "weights", "s", "#1f5f9e"), ("activation", "activations", "D", "#0f766e"),
+          ("rounding", "both", "o", "#1b1f24"))
+UNIT_COLOUR = "#9a4a00"
+FLOOR = 1e-9
+
+
+def draw(result: LayerNumerics, axes: Axes) -> Axes:
+    """Draw on ``axes``; every accumulation mark carries its unit's name."""
+    rows = [(layer, unit) for layer in result.layers for unit in (layer.accumulations or (None,))]
+    labels = []
+    for y, (layer, unit) in enumerate(rows):
+        first = y == 0 or rows[y - 1][0] is not layer
+        if first:
+            for name, _, marker, colour in CAUSES:
+                value = getattr(layer, name)
+                if value > 0:
+                    axes.plot(value, y, marker, color=colour, markersize=5)
+        if unit is not None:
+            axes.plot(max(unit.relative_error, FLOOR), y, "|", color=UNIT_COLOUR, markersize=11,
+                      markeredgewidth=2.5)
+        name = unit.label if unit is not None else "not emulated"
+        labels.append(f"{layer.scheme}  ·  {name}" if first else name)
+    axes.set_xscale("log")
+    axes.set_xlim(FLOOR / 2, 1)
+    axes.set_yticks(range(len(rows)), labels)
+    axes.invert_yaxis()
+    axes.set_xlabel("relative error ‖ΔY‖ / ‖Y‖")
+    axes.grid(axis="x", color="#d8dce1", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    shape = result.shape
+    axes.set_title(f"{result.model} {shape.kind}, K = {shape.inputs}", loc="left", fontsize=11)
+    for _, label, marker, colour in CAUSES:
+        axes.plot([], [], marker, color=colour, markersize=5, label=f"rounding: {label}")
+    axes.plot([], [], "|", color=UNIT_COLOUR, markersize=11, markeredgewidth=2.5,
+              label="accumulation in the unit")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, frameon=False, fontsize=9)
+    return axes
+
+
+def svg(result: LayerNumerics) -> str:
+    """The figure as SVG text, the same bytes for the same result."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    rows = sum(max(1, len(layer.accumulations)) for layer in result.layers)
+    with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none",
+                         "font.size": 9}):
+        figure = Figure(figsize=(8.5, 1.6 + 0.22 * rows), layout="constrained")
+        draw(result, figure.add_subplot())
+        out = StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
