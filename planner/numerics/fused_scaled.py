@@ -52,12 +52,13 @@ def fp4_matmul(
     height = max(1, TILE_ELEMENTS // max(1, c.shape[1]))
     for i in range(0, c.shape[0], height):
         rows = slice(i, i + height)
-        tile = c[rows].astype(np.float64)
-        for start in range(0, a.shape[1], rule.terms):
-            terms = [_term(a[rows], b, a_scales[rows], b_scales, k)
-                     for k in range(start, start + rule.terms, SUM)]  # fmt: skip
-            _fuse(terms, tile, rule)
-        c[rows] = tile
+        with np.errstate(all="ignore"):
+            tile = c[rows].astype(np.float64)
+            for start in range(0, a.shape[1], rule.terms):
+                terms = [_term(a[rows], b, a_scales[rows], b_scales, k)
+                         for k in range(start, start + rule.terms, SUM)]  # fmt: skip
+                _fuse(terms, tile, rule)
+            c[rows] = tile
 
 
 def scale_values(codes: npt.NDArray[np.uint8], format: str, group: int) -> Operand:
@@ -95,10 +96,9 @@ def _fuse(terms: list[tuple[Floats, Floats]], c: Floats, rule: DotRule) -> None:
     e = np.maximum(single_exponents(c.astype(np.float32), -126), np.int16(floor))
     for _, exponent in terms:
         e = np.maximum(e, exponent.astype(np.int16))
-    with np.errstate(all="ignore"):
-        up = power_of_two(bits - e.astype(np.int64))
-        total = np.trunc(c * up)
-        for value, _ in terms:
-            total += np.trunc(value * up)
-        c[...] = total * power_of_two(e.astype(np.int64) - bits)
-        round_sums(c, rule.rounding)
+    up = power_of_two(bits - e.astype(np.int64))
+    total = np.trunc(c * up)
+    for value, _ in terms:
+        total += np.trunc(value * up)
+    c[...] = total * power_of_two(e.astype(np.int64) - bits)
+    round_sums(c, rule.rounding)
