@@ -144,7 +144,7 @@ NUMERICS_SCHEMES = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "in
 
 
 def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] | None = None,
-                units: Sequence[str] | None = None, tokens: int = 64, outputs: int = 128,
+                units: Sequence[str] | None = None, tokens: int = 32, outputs: int = 64,
                 seed: int = 1) -> LayerNumerics:
     """The error of one layer of a model under each scheme, split by cause.
 

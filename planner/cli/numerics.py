@@ -16,9 +16,9 @@ DEFAULT_SCHEMES = "bf16,fp8-tensor,fp8-block,int8-w8a8,nvfp4,int4-w4a16"
 @click.option("--module", "module", metavar="KIND", help="Module kind, e.g. attention-out.")
 @click.option("--schemes", metavar="A,B", default=DEFAULT_SCHEMES, show_default=True,
               help="Schemes to compare.")
-@click.option("--units", metavar="A,B", help="Matrix units (default: all that take the operands).")
-@click.option("--tokens", type=INTEGER, default=64, show_default=True, help="Sampled tokens.")
-@click.option("--outputs", type=INTEGER, default=128, show_default=True, help="Sampled outputs.")
+@click.option("--units", metavar="A,B", help="Matrix units (default: one of each family).")
+@click.option("--tokens", type=INTEGER, default=32, show_default=True, help="Sampled tokens.")
+@click.option("--outputs", type=INTEGER, default=64, show_default=True, help="Sampled outputs.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the tensors.")
 @click.option("--svg", metavar="FILE.svg", help="Also draw it.")
 @click.option("--list-units", is_flag=True, help="Matrix units and what each was verified against.")

@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import InputError, UnknownNameError
+from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
 from planner.numerics import decode, encode, matmul, matmul_int32, quantize
 from planner.numerics.quantization import Quantized
-from planner.numerics.units import Unit, unit, unit_ids
+from planner.numerics.units import Unit, unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 PROMOTION = 128
+DEFAULT_UNITS = ("exact", "fp32", "volta", "ampere", "ada", "hopper-wgmma", "blackwell-tcgen05",
+                 "blackwell-block-scaled", "int8-imma", "avx512-bf16", "avx2-maddubs", "amx-bf16")
+"""One unit a family; the mma.sync twins and the other exact integer units add nothing to see."""
 INTEGER_UNITS = {"int8", "int4"}
 
 
@@ -102,7 +106,7 @@ def layer_errors(shape: LayerShape, schemes: Sequence[str],
     Args:
         shape: kind (its statistics), K = inputs, sampled outputs and tokens, seed.
         schemes: scheme ids; weight-only ones multiply in BF16.
-        units: matrix units to try; None = every unit that takes the scheme's operands.
+        units: matrix units to try; None = one of each family that takes the operands.
     Raises:
         UnknownNameError: a kind, scheme or unit that does not exist. UnsupportedError: a scheme
         whose encoder is not emulated.
@@ -115,7 +119,7 @@ def layer_errors(shape: LayerShape, schemes: Sequence[str],
     spec = linear_kind(shape.kind, shape.inputs, shape.outputs)
     w = _bf16(weights(shape.kind, shape.seed, spec))
     x = _bf16(activations(shape.kind, shape.seed, spec, tokens=shape.tokens))
-    chosen = [unit(name) for name in (units if units is not None else unit_ids())]
+    chosen = [unit(name) for name in (units if units is not None else DEFAULT_UNITS)]
     exact = _product(x, w)
     return tuple(_one(scheme_by_id(name), x, w, exact, chosen) for name in schemes)
 
@@ -154,8 +158,9 @@ def _accumulations(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized
     out = []
     for one in units:
         for promote in (None, PROMOTION):
-            if promote is not None and not one.promotion:
-                continue
+            narrow = ELEMENTS[scheme.activation.element].bits <= 8
+            if promote is not None and not (one.promotion and narrow):
+                continue  # kernels promote FP8 only: 16-bit chains keep 24 bits or more
             result = _through(scheme, x_hat, w_hat, qx, qw, one, promote)
             if result is None:
                 continue

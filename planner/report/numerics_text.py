@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import textwrap
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from planner.report.text import console, width_of_output
+from planner.report.text import width_of_output
 
 if TYPE_CHECKING:
     from planner.quality.layer_error import LayerNumerics
 
 
+COLUMNS = ("scheme", "weights", "inputs", "both", "matrix unit", "unit adds")
+
+
 def percent(value: float) -> str:
-    """A relative error with two significant digits; exact zero is 0."""
-    return "0" if value == 0 else f"{value:.1e}" if value < 1e-4 else f"{value:.2%}"
+    """A relative error in percent, below 0.1 % in powers of ten; exact zero is 0."""
+    return "0" if value == 0 else f"{value:.1e}" if value < 1e-3 else f"{value:.2%}"
 
 
 def numerics_text(result: LayerNumerics) -> str:
-    """Headline, the rounding table, then what each matrix unit adds."""
-    from rich.table import Table
-
+    """Headline, then rounding of weights, inputs and both, then what each matrix unit adds."""
     shape = result.shape
-    out = StringIO()
-    con = console(out)
-    con.print(f"{result.model} {shape.kind}: K = {shape.inputs}, {shape.tokens} tokens × "
-              f"{shape.outputs} outputs, seed {shape.seed}", style="bold")
-    con.print("relative errors ‖ΔY‖/‖Y‖ on synthetic tensors; accumulation is what the unit adds\n")
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, pad_edge=False)
-    for name in ("scheme", "weights", "activations", "rounding", "matrix unit", "accumulation"):
-        numeric = name not in ("scheme", "matrix unit")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
-    for row in result.layers:
-        first = (row.scheme, percent(row.weight), percent(row.activation), percent(row.rounding))
-        for i, unit in enumerate(row.accumulations or (None,)):
-            head = first if i == 0 else ("", "", "", "")
-            tail = ("none emulated", "") if unit is None \
-                else (unit.label, percent(unit.relative_error))
-            table.add_row(*head, *tail)
-    con.print(table)
-    lines = [line.rstrip() for line in out.getvalue().splitlines()]
-    return "\n".join(lines) + "\n\n`+128`: partial sums leave the unit every 128 inputs (FP32)\n"
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for layer in result.layers:
+        head = (layer.scheme, percent(layer.weight), percent(layer.activation),
+                percent(layer.rounding))
+        units = [(a.label, percent(a.relative_error)) for a in layer.accumulations]
+        for i, tail in enumerate(units or [("none emulated", "")]):
+            rows.append((*(head if i == 0 else ("",) * 4), *tail))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    left = (0, 4)
+    lines = ["  ".join(cell.ljust(w) if i in left else cell.rjust(w)
+                       for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+             for row in rows]
+    intro = [f"{result.model} {shape.kind}: K = {shape.inputs}, {shape.tokens} tokens × "
+             f"{shape.outputs} outputs, seed {shape.seed}",
+             "relative errors ‖ΔY‖/‖Y‖, synthetic tensors; “unit adds” is accumulation", ""]
+    return "\n".join([*intro, *lines, "",
+                      "+128: partial sums leave the unit every 128 inputs (FP32)"]) + "\n"
 
 
 def units_dict() -> list[dict[str, Any]]:
