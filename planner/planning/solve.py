@@ -89,7 +89,7 @@ def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
         if single and attempt < _MAX_CUTS:
             repairs.cuts.append(solution.counts)
         else:
-            repairs.tighten[problem.rows.index(broken)] += 1e-9
+            repairs.tighten[[row is broken for row in problem.rows]] += 1e-9
     return replace(solution, status="unproved"), bound
 
 
