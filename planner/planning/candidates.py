@@ -80,6 +80,13 @@ class Space:
         return fixed, counts
 
     @cached_property
+    def released_pace(self) -> tuple[Array, Array]:
+        """(seconds of the as-released units in each stage [C, P], hops between stages [C])."""
+        fixed = np.array([u.role == "released" for u in self.model.units])
+        stages = by_stage(self, np.where(fixed, self.decode[:, :, 0], 0.0))
+        return stages, np.asarray(self.decode_constant - stages.sum(axis=1))
+
+    @cached_property
     def held(self) -> Int:
         """Cache tokens that a rank holds [C]."""
         pp = self.pts.pp.astype(np.int64)
@@ -124,3 +131,16 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
         + pipeline_seconds(question.spec, model.machine, pts, prompt),
         legal=legal,
         extra=np.array([overhead(model, tables, i, slot) for i, slot in pairs], dtype=np.int64))
+
+
+def by_stage(space: Space, seconds: Array) -> Array:
+    """Decode seconds of each pipeline stage [C, P] from those of one layer of each unit [C, U];
+    stages that a layout lacks are 0. What is outside the stack runs in the first or last stage."""
+    _, counts = space.padded
+    layers = counts[space.pts.layout].astype(np.float64)
+    every = np.arange(len(space))
+    last = space.pts.pp.astype(np.int64) - 1
+    for i, unit in enumerate(space.model.units):
+        if not unit.layers:
+            layers[every, 0 if unit.kind == "embedding" else last, i] = 1.0
+    return np.asarray((layers * seconds[:, None, :]).sum(axis=2))

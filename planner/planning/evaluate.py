@@ -56,7 +56,8 @@ class StageMemory:
 
 @dataclass(frozen=True)
 class Priced:
-    """An assignment priced. ``additive_*`` are the solver's sums, the others the full step."""
+    """An assignment priced. ``additive_*`` are the solver's sums, ``paced_tpot`` is what its limit
+    on TPOT compares (pp × the slowest stage), the others are the full step."""
 
     layout: Layout
     slot: int
@@ -66,6 +67,7 @@ class Priced:
     ttft: float
     additive_tpot: float
     additive_ttft: float
+    paced_tpot: float
     loss: float
     stages: tuple[StageMemory, ...]
     sequence_bytes: tuple[int, ...]
@@ -124,6 +126,7 @@ def price(space: Space, c: int, segments: Sequence[Segment],
         tpot=_decode_step(model, layout, costs, hop),
         ttft=sum(_fused(model, costs, "prefill").values()) + hop_prompt,
         additive_tpot=sum(k.decode_seconds for k in costs) + hop,
+        paced_tpot=_paced(model, layout, _apart(costs), costs, hop),
         additive_ttft=sum(k.prefill_seconds for k in costs) + hop_prompt,
         loss=sum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
         token_bytes=per_token)
@@ -175,8 +178,22 @@ def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, 
 
 
 def _decode_step(model: Model, layout: Layout, costs: Sequence[SegmentCost], hop: float) -> float:
-    """Seconds between two tokens of one sequence: pp × the slowest stage."""
-    by_layer = _fused(model, costs, "decode")
+    """Seconds between two tokens of one sequence, fused kernels priced together."""
+    return _paced(model, layout, _fused(model, costs, "decode"), costs, hop)
+
+
+def _apart(costs: Sequence[SegmentCost]) -> dict[int, float]:
+    """Decode seconds by layer with every unit priced alone, as the limits of the solver do."""
+    seconds: dict[int, float] = {}
+    for cost in costs:
+        for layer in cost.segment.layers:
+            seconds[layer] = seconds.get(layer, 0.0) + total(cost.decode)
+    return seconds
+
+
+def _paced(model: Model, layout: Layout, by_layer: dict[int, float],
+           costs: Sequence[SegmentCost], hop: float) -> float:
+    """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     seconds = [0.0] * layout.pp
     for layer, value in by_layer.items():

@@ -123,12 +123,22 @@ def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list
     if limit_loss is not None:
         rows.append(Row("max-loss", decision_sum(model, model.layer_loss, weights), limit_loss))
     if question.tpot_seconds is not None:
-        rows.append(Row("tpot", decision_sum(model, space.decode[c], weights),
-                        question.tpot_seconds - float(space.decode_constant[c])))
+        paces = stage_limits(space, c, question.tpot_seconds)
+        rows += [Row("tpot", decision_sum(model, space.decode[c], layers.astype(np.float64)), pace)
+                 for layers, pace in zip(unit_counts, paces, strict=True)]
     if question.ttft_seconds is not None:
         rows.append(Row("ttft", decision_sum(model, space.prefill[c], weights),
                         question.ttft_seconds - float(space.prefill_constant[c])))
     return rows
+
+
+def stage_limits(space: Space, c: int, tpot_seconds: float) -> list[float]:
+    """Seconds that the choices of each stage may take together, so that the step keeps TPOT: with
+    a pipeline every token waits for the slowest stage, pp times."""
+    released, hop = space.released_pace
+    stages = len(space.stages[space.pts.layout[c]].fixed)
+    share = (tpot_seconds - float(hop[c])) / stages
+    return [share - float(seconds) for seconds in released[c, :stages]]
 
 
 def _exact_sum(model: Model, size: Int, counts: Int) -> Int:

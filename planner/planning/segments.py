@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from planner.placement.layout import stage_of_layer
 from planner.planning.candidates import Space
 from planner.planning.costs import Model
-from planner.planning.limits import decision_legal, loss_limit, score_scale
+from planner.planning.limits import decision_legal, loss_limit, score_scale, stage_limits
 from planner.planning.problem import Array, Problem, Row, Solution
 from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.units import Unit
@@ -130,8 +130,13 @@ def _rows(space: Space, c: int, parts: Sequence[Part], total: Summed) -> list[Ro
     if bound is not None:
         rows.append(Row("max-loss", total(model.layer_loss), bound))
     if question.tpot_seconds is not None:
-        rows.append(Row("tpot", total(space.decode[c]),
-                        question.tpot_seconds - float(space.decode_constant[c])))
+        for s, seconds in enumerate(stage_limits(space, c, question.tpot_seconds)):
+            here = np.zeros((decisions, len(model.choices)))
+            for part in parts:
+                if part.stage == s:
+                    row = space.decode[c][part.unit]
+                    here[part.decision] += np.where(np.isfinite(row), row, 0.0)
+            rows.append(Row("tpot", here, seconds))
     if question.ttft_seconds is not None:
         rows.append(Row("ttft", total(space.prefill[c]),
                         question.ttft_seconds - float(space.prefill_constant[c])))

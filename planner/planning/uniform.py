@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.modules import attention_of
-from planner.planning.candidates import SLOTS, Space, build_space
+from planner.planning.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, parts_table, price
 from planner.planning.residency import budget
@@ -120,7 +120,7 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     if limits:
         prefill = (space.prefill[:, decided, picked] * layers).sum(axis=1) + space.prefill_constant
         if question.tpot_seconds is not None:
-            ok &= decode <= question.tpot_seconds
+            ok &= _paced(space, decided, picked) <= question.tpot_seconds
         if question.ttft_seconds is not None:
             ok &= prefill <= question.ttft_seconds
     pts = space.pts
@@ -130,6 +130,14 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     by_objective = {"latency": decode, "memory": used * devices}
     score = by_objective.get(question.objective, decode * rate)
     return np.where(ok, score, np.inf)
+
+
+def _paced(space: Space, decided: Int, picked: Int) -> Array:
+    """TPOT of a choice at the pace of the slowest pipeline stage [C]."""
+    seconds = np.array(space.decode[:, :, 0])
+    seconds[:, decided] = space.decode[:, decided, picked]
+    _, hop = space.released_pace
+    return np.asarray(by_stage(space, seconds).max(axis=1) * space.pts.pp + hop)
 
 
 def rank_bytes(space: Space, choice: Int) -> Int:
