@@ -26,7 +26,7 @@ def number(text: str, pattern: str) -> str:
 
 @pytest.mark.parametrize(("model", "asked"), [
     ("llama-3.1-8b", {"devices": 1}), ("llama-3.1-8b", {}), ("deepseek-v2-lite", {"devices": 2}),
-    ("deepseek-v3", {"context": 32768})])
+    ("deepseek-v3", {"context": 32768}), ("llama-3.1-8b", {"devices": 4, "pp": 4})])
 def test_tpot(model: str, asked: dict[str, Any]) -> None:
     error = refused(model, "h100-sxm", tpot_seconds=1e-4, **asked)
     assert error.message.startswith("tpot ")

@@ -186,6 +186,23 @@ def test_limits_hold_for_what_is_printed(name: str) -> None:
     assert result.solver.gap <= 1e-6
 
 
+@pytest.mark.parametrize("untie", [False, True])
+@pytest.mark.parametrize(("limit", "fixed"), [
+    (0.060, {"tp": 1, "dp": 8, "ep": 8, "pp": 2}), (0.055, {"tp": 8, "dp": 1, "ep": 8, "pp": 2}),
+    (0.080, {"tp": 4, "dp": 1, "ep": 4, "pp": 4})])
+def test_a_pipeline_keeps_tpot_at_the_pace_of_its_slowest_stage(
+        limit: float, fixed: dict[str, int], untie: bool) -> None:
+    result = plan("deepseek-v3", "h100-sxm", devices=16, tpot_seconds=limit, untie=untie, **fixed)
+    assert result.layout.pp == fixed["pp"]
+    assert 0.9 * limit < result.performance.tpot_seconds.value <= limit * (1 + 1e-9)
+
+
+def test_the_uniform_rival_keeps_tpot_too() -> None:
+    result = plan("llama-3.1-70b", "l40s", tpot_seconds=0.1)
+    assert result.performance.tpot_seconds.value <= 0.1 * (1 + 1e-9)
+    assert result.comparison.gain >= 0
+
+
 def test_an_impossible_pair_of_limits_is_refused() -> None:
     with pytest.raises(InfeasibleError):
         plan("llama-3.1-8b", "h100-sxm", devices=1, tpot_seconds=0.002, ttft_seconds=0.001)

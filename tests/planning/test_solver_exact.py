@@ -187,6 +187,21 @@ def test_a_whole_ladder_of_near_misses() -> None:
     assert solution.counts[0].argmax() == 30
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_slip_over_the_second_of_two_like_limits_is_repaired(layers: int) -> None:
+    """Two pipeline stages have a limit of the same name; layers may be counted."""
+    limit = 80_000_000_000
+    over = np.array([[limit // layers + 5, limit // layers - 1000]], dtype=np.int64)
+    none = np.zeros((1, 2), dtype=np.int64)
+    problem = Problem(np.array([[1.0, 2.0]]), 0.0, np.ones((1, 2), dtype=bool),
+                      np.array([layers]), (bytes_row(none, limit), bytes_row(over, limit)))
+    solution = solve(problem)
+    assert solution.found
+    assert violation(problem, solution.counts) is None
+    assert solution.value == pytest.approx(best(problem))
+    assert solution.bound <= solution.value
+
+
 def test_among_equal_optima_the_second_objective_decides() -> None:
     objective = np.array([[1.0, 1.0, 2.0]])
     problem = Problem(objective, 0.0, np.ones((1, 3), dtype=bool), np.ones(1, dtype=np.int64), ())
