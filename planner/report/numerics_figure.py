@@ -32,6 +32,7 @@ def draw(result: LayerNumerics, axes: Axes) -> Axes:
                       markeredgewidth=2.5)
         name = unit.label if unit is not None else "not emulated"
         labels.append(f"{layer.scheme}  ·  {name}" if first else name)
+    _bands(axes, [layer.scheme for layer, _ in rows])
     axes.set_xscale("log")
     axes.set_xlim(FLOOR / 2, 1)
     axes.set_yticks(range(len(rows)), labels)
@@ -49,6 +50,17 @@ def draw(result: LayerNumerics, axes: Axes) -> Axes:
               label="accumulation in the unit")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, frameon=False, fontsize=9)
     return axes
+
+
+def _bands(axes: Axes, schemes: list[str]) -> None:
+    """Shade every other scheme, so that its rows are seen together."""
+    start, shaded = 0, False
+    for y in range(1, len(schemes) + 1):
+        if y == len(schemes) or schemes[y] != schemes[start]:
+            if shaded:
+                axes.axhspan(start - 0.5, y - 0.5, color="#f2f4f7", zorder=0)
+            start, shaded = y, not shaded
+    axes.tick_params(axis="y", length=0)
 
 
 def svg(result: LayerNumerics) -> str:

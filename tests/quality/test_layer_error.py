@@ -1,0 +1,77 @@
+"""The split of a layer's error: causes against their own definitions, units against known facts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import planner
+from planner.errors import InputError, PlannerError, UnknownNameError
+from planner.numerics import decode, encode, quantize
+from planner.quality.layer_error import LayerShape, layer_errors
+from planner.quality.synthetic import activations, linear_kind, weights
+
+SHAPE = LayerShape("mlp-gate-up", 4096, 24, 12, seed=3)
+
+
+def _bf16(x: np.ndarray) -> np.ndarray:
+    return decode(encode(x, "bf16"), "bf16")
+
+
+def test_fp8_without_promotion_loses_ten_times_on_hopper_and_nothing_on_blackwell() -> None:
+    (layer,) = layer_errors(SHAPE, ["fp8-tensor"], ["hopper-wgmma", "blackwell-tcgen05"])
+    added = {a.label: a.relative_error for a in layer.accumulations}
+    assert added["hopper-wgmma"] > 8 * added["hopper-wgmma +128"]
+    assert 1e-3 < added["hopper-wgmma"] < 1e-2
+    assert added["blackwell-tcgen05"] < 1e-5 < added["hopper-wgmma +128"]
+
+
+def test_rounding_is_what_it_says() -> None:
+    (layer,) = layer_errors(SHAPE, ["int8-w8a8"], ["int8-imma"])
+    spec = linear_kind(SHAPE.kind, SHAPE.inputs, SHAPE.outputs)
+    w = _bf16(weights(SHAPE.kind, SHAPE.seed, spec)).astype(np.float64)
+    x = _bf16(activations(SHAPE.kind, SHAPE.seed, spec, tokens=SHAPE.tokens)).astype(np.float64)
+    w_hat = quantize(w.astype(np.float32), "int8-w8a8").dequantize().astype(np.float64)
+    exact = x @ w.T
+    expected = np.linalg.norm(x @ w_hat.T - exact) / np.linalg.norm(exact)
+    assert layer.weight == pytest.approx(expected, rel=1e-12)
+    assert max(layer.weight, layer.activation) < layer.rounding < layer.weight + layer.activation
+
+
+def test_integer_sums_add_nothing() -> None:
+    (layer,) = layer_errors(SHAPE, ["int8-w8a8"], ["int8-imma", "avx512-vnni", "amx-int8"])
+    assert len(layer.accumulations) == 3
+    assert all(a.relative_error < 1e-6 for a in layer.accumulations)
+
+
+@pytest.mark.parametrize("scheme", ["nvfp4", "mxfp4", "mxfp8"])
+def test_block_scaled_units_agree_with_the_dequantised_product(scheme: str) -> None:
+    (layer,) = layer_errors(SHAPE, [scheme], ["blackwell-block-scaled"])
+    assert layer.accumulations
+    assert all(a.relative_error < 1e-4 for a in layer.accumulations)
+
+
+def test_weight_only_has_no_activation_error_and_16_bit_units() -> None:
+    (layer,) = layer_errors(SHAPE, ["int4-w4a16"])
+    assert layer.activation == 0
+    assert {"ampere", "amx-bf16"} <= {a.unit for a in layer.accumulations}
+
+
+def test_every_accumulation_says_what_it_was_verified_against() -> None:
+    (layer,) = layer_errors(SHAPE, ["fp8-block"])
+    assert all(a.verified_against for a in layer.accumulations)
+
+
+def test_api_uses_the_layer_of_the_model_and_refuses_by_name() -> None:
+    result = planner.layer_error("deepseek-v3", module="mla-q", schemes=["fp8-block"],
+                                 units=["exact"], tokens=4, outputs=8)
+    assert (result.shape.inputs, result.shape.outputs) == (7168, 8)
+    assert result.to_dict()["layers"][0]["scheme"] == "fp8-block"
+    assert list(result.to_frame()["unit"]) == ["exact"]
+    with pytest.raises(UnknownNameError, match="attention-qkv"):
+        planner.layer_error("deepseek-v3", module="attention-qkv")
+    for bad in ({"schemes": ["fp9"]}, {"units": ["cray"]}):
+        with pytest.raises(PlannerError):
+            planner.layer_error("llama-3.1-8b", module="mlp-down", **bad)
+    with pytest.raises(InputError):
+        layer_errors(LayerShape("mlp-down", 0, 1, 1, 1), ["bf16"])
