@@ -1,0 +1,180 @@
+"""Bytes of a training step by pipeline stage and component, and whether they fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from planner.hardware.profile import DeviceProfile
+from planner.memory.footprint import RUNTIME
+from planner.memory.training_activations import Saved, layer_tensors, rank_activations, rank_tokens
+from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
+from planner.memory.training_states import rank_states
+from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout, layout_problem
+
+COMPONENTS = ("weights", "gradients", "master", "moments", "buffers", "activations", "recompute",
+              "runtime")
+MAX_DEVICES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StageMemory:
+    """Bytes of every rank of one pipeline stage [B], and the parameters it holds."""
+
+    stage: int
+    weights: int
+    gradients: int
+    master: int
+    moments: int
+    buffers: int
+    activations: int
+    recompute: int
+    runtime: int
+    dense_parameters: int
+    expert_parameters: int
+    trained_parameters: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of one rank of the stage."""
+        return sum(int(getattr(self, name)) for name in COMPONENTS)
+
+    @property
+    def largest(self) -> str:
+        """The component with most bytes."""
+        return max(COMPONENTS, key=lambda name: int(getattr(self, name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the question after which it fits: flags in words, and the bytes then."""
+
+    flags: str
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerActivation:
+    """One saved tensor of a layer: ``bytes`` of one micro-batch on one rank, kept or remade."""
+
+    layer: int
+    name: str
+    bytes: int
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """The answer of ``train``: every stage, the fullest one, and what to change if it is too full.
+
+    ``parameters`` counts the main model once, ``trained`` what the optimizer updates.
+    ``usable_bytes`` is what one device offers. ``change`` is None where it fits, or where no
+    change of the flags tried is enough.
+    """
+
+    model: str
+    device: str
+    layout: TrainLayout
+    setup: TrainSetup
+    parameters: int
+    trained: int
+    stages: tuple[StageMemory, ...]
+    usable_bytes: int
+    change: Change | None
+    layer: tuple[LayerActivation, ...]
+    loss_scaling: LossScaling | None
+    assumptions: tuple[tuple[str, str, str], ...]
+
+    @property
+    def fullest(self) -> StageMemory:
+        """The stage whose ranks hold most; the first of equals."""
+        return max(self.stages, key=lambda s: (s.total, -s.stage))
+
+    @property
+    def fits(self) -> bool:
+        return self.fullest.total <= self.usable_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as JSON values; bytes are whole integers, per device."""
+        from planner.memory.training_json import training_dict
+
+        return training_dict(self)
+
+
+def train_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> str:
+    """Why ``layout`` and ``setup`` cannot train ``spec``; an empty string if they can."""
+    if layout.devices > MAX_DEVICES:
+        return f"{layout.devices} devices; at most {MAX_DEVICES} are modelled"
+    parts = layout.pp * layout.chunks
+    if parts > spec.layers:
+        return f"pp · virtual stages = {parts} exceeds the {spec.layers} layers of {spec.id}"
+    if layout.chunks > 1 and layout.pp == 1:
+        return f"{layout.chunks} virtual stages need more than one pipeline stage"
+    problem = layout_problem(spec, Layout(tp=layout.tp, ep=1))
+    moe_width = problem.startswith("MoE tensor parallel")
+    return (problem if problem and not moe_width else "") or _expert_problem(spec, layout, setup) \
+        or _sequence_problem(layout, setup)
+
+
+def _expert_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> str:
+    experts = spec.experts
+    if experts is None:
+        return f"{spec.id} has no experts; ep is 1" if layout.ep * layout.etp > 1 else ""
+    if experts.count % layout.ep:
+        return f"ep {layout.ep} does not divide the {experts.count} experts"
+    if experts.width % layout.etp:
+        return f"etp {layout.etp} does not divide the expert width {experts.width}"
+    ranks = layout.tp * layout.cp * layout.dp
+    if ranks % (layout.ep * layout.etp):
+        return f"ep · etp = {layout.ep * layout.etp} does not divide tp · cp · dp = {ranks}"
+    if layout.tp > 1 and not setup.sequence_parallel and (layout.ep > 1 or
+                                                          layout.etp != layout.tp):
+        return "experts under tensor parallelism dispatch their own part of the sequence"
+    return ""
+
+
+def _sequence_problem(layout: TrainLayout, setup: TrainSetup) -> str:
+    if setup.seq % layout.cp:
+        return f"cp {layout.cp} does not divide {setup.seq} tokens"
+    if setup.sequence_parallel and setup.seq // layout.cp % layout.tp:
+        return f"tp {layout.tp} does not divide the {setup.seq // layout.cp} tokens of a rank"
+    if layout.chunks > 1 and setup.micro_batches is not None \
+            and setup.micro_batches % layout.pp:
+        return f"pp {layout.pp} does not divide {setup.micro_batches} micro-batches " \
+               "(interleaved schedule)"
+    return ""
+
+
+def stage_memory(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int,
+                 runtime: int) -> StageMemory:
+    """Bytes of a rank of pipeline stage ``stage``; ``runtime`` [B] is added as it is."""
+    states = rank_states(spec, layout, setup, stage)
+    activations = rank_activations(spec, layout, setup, stage)
+    return StageMemory(
+        stage=stage, weights=states.weights, gradients=states.gradients, master=states.master,
+        moments=states.moments, buffers=states.buffers, activations=activations.kept,
+        recompute=activations.recomputed, runtime=runtime,
+        dense_parameters=states.dense_parameters, expert_parameters=states.expert_parameters,
+        trained_parameters=states.trained_parameters)
+
+
+def stages_of(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, setup: TrainSetup,
+              ) -> tuple[StageMemory, ...]:
+    """Every pipeline stage on ``device``."""
+    kept = RUNTIME[device.kind]
+    runtime = kept.context_bytes + (kept.collective_bytes if layout.devices > 1 else 0)
+    return tuple(stage_memory(spec, layout, setup, stage, runtime) for stage in range(layout.pp))
+
+
+def layer_breakdown(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup,
+                    ) -> tuple[LayerActivation, ...]:
+    """The tensors of the last layer, which is of the kind most layers are."""
+    layer, tokens = spec.layers - 1, rank_tokens(layout, setup)
+    dropped = setup.recipe.selective if setup.recompute == "selective" else frozenset()
+
+    def is_kept(tensor: Saved) -> bool:
+        return setup.recompute != "full" and tensor.group not in dropped
+
+    return tuple(LayerActivation(layer, t.name, t.bytes_of(tokens, setup.recipe), is_kept(t))
+                 for t in layer_tensors(spec, layout, setup, layer))
