@@ -9,18 +9,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planner.api import estimate, inventory, layer_error, load_device, load_model, load_scenario, plan
+    from planner.api import (
+        estimate,
+        inventory,
+        layer_error,
+        load_device,
+        load_model,
+        load_scenario,
+        plan,
+    )
+    from planner.api_training import train
     from planner.planning.plan import Plan
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api", "layer_error": "planner.api",
+    "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
+    "layer_error": "planner.api", "train": "planner.api_training",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
 }
-__all__ = ["Plan", "__version__", "estimate", "inventory", "layer_error", "load_device", "load_model",
-           "load_scenario", "plan"]
+__all__ = ["Plan", "__version__", "estimate", "inventory", "layer_error", "load_device",
+           "load_model", "load_scenario", "plan", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from planner.cli.numerics import numerics_command
+from planner.cli.train import train_command
 from planner.cli.types import QUESTION, SURFACE, Hinted, options
 
 
@@ -165,5 +166,5 @@ def _names(text: str | None) -> list[str] | None:
 
 
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
-       scenarios_command, inventory_command, schema_command, numerics_command)
+       scenarios_command, inventory_command, schema_command, numerics_command, train_command)
 

@@ -67,9 +67,10 @@ experts-gate-up experts-down shared-gate-up shared-down norm linear-attention mt
 
 COMMANDS = words("""
 plan models devices formats scenarios inventory estimate schema
+train
 """)
 LATER_COMMANDS = words("""
-numerics memory train validate calibrate explain profile frontier diff export import claims
+numerics memory validate calibrate explain profile frontier diff export import claims
 reports sweep
 """)
 
@@ -83,6 +84,11 @@ SURFACE_FLAGS = words("""
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--max-loss", "--schemes", "--profile", "--untie"}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan"}
 OTHER_FLAGS = {"--expand"}
+TRAIN_FLAGS = {"--json", "--quiet", *words("""
+--devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
+--lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
+--global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
+""")}
 
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
@@ -161,9 +167,16 @@ def test_flags_of_the_two_questions() -> None:
     assert flags("estimate") == ESTIMATE_FLAGS
 
 
+def test_flags_of_train_are_the_arguments_of_the_api() -> None:
+    assert flags("train") == TRAIN_FLAGS
+    named = {flag.removeprefix("--").replace("-", "_") for flag in TRAIN_FLAGS}
+    assert named - NOT_IN_THE_API == set(keywords("train"))
+
+
 def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
-        assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS} == set(), name
+        assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
+                                *TRAIN_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:
