@@ -72,8 +72,8 @@ _ALL = (
             _scaled("e4m3fn", "fp32", 128, 128), _scaled("e4m3fn", "fp32", 1, 128),
             "fp8", "fp8-block", _DEEPSEEK),
     _native("fp8-block-ue8m0", "E4M3 W 128×128, A 1×128, power-of-two scales rounded up",
-            _scaled("e4m3fn", "e8m0", 128, 128, "ceil"), _scaled("e4m3fn", "e8m0", 1, 128, "ceil"),
-            "fp8", "fp8-block", _DEEPSEEK),
+            _scaled("e4m3fn", "e8m0", 128, 128, "rceil"),
+            _scaled("e4m3fn", "e8m0", 1, 128, "rceil"), "fp8", "fp8-block", _DEEPSEEK),
     # Blocks, not channels: an FP8 block checkpoint then keeps its stored weights unchanged.
     _weight_only("fp8-w8a16", "E4M3 W 128×128, FP32 scales, BF16 A",
                  _scaled("e4m3fn", "fp32", 128, 128), "w8a16",

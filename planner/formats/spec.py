@@ -7,7 +7,7 @@ from typing import Literal
 
 ElementKind = Literal["float", "int", "scale"]
 ExecutionPath = Literal["native", "weight-only", "storage"]
-ScaleRule = Literal["amax", "ocp-floor", "ceil"]
+ScaleRule = Literal["amax", "ocp-floor", "rceil", "ceil", "even"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ class ScaleSpec:
     ``block_rows`` × ``block_columns`` elements share one scale; 0 means the whole axis. Weights are
     (outputs, inputs), activations (tokens, features): per channel and per token are both (1, 0).
     ``tensor_scale`` adds one FP32 scale for the tensor (NVFP4). ``zero_point`` adds one integer of
-    the element's width per block.
+    the element's width per block. ``rule`` turns the largest magnitude of a block into its scale:
+    ``amax`` (amax / max_finite, rounded to ``format``), or a power of two: ``ocp-floor`` and
+    ``ceil`` (2^(⌊log2 amax⌋ - emax) and 2^(⌈log2 amax⌉ - emax)), ``even`` (⌊log2⌋ of amax rounded
+    half up to the element's precision), ``rceil`` (amax / max_finite rounded up).
     """
 
     format: str
@@ -59,12 +62,14 @@ class TensorFormat:
     """An element format with its scales; ``scale`` is None for plain floats.
 
     ``block_bytes`` is set for interleaved storage blocks (ggml): that many bytes hold one block of
-    ``scale.block_columns`` elements, scales included.
+    ``scale.block_columns`` elements, scales included. Every element counts 2^``element_exponent``
+    times its code (MXINT8: -6, six bits behind the binary point).
     """
 
     element: str
     scale: ScaleSpec | None = None
     block_bytes: int | None = None
+    element_exponent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

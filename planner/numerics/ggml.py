@@ -1,76 +1,155 @@
-"""The reference quantisers of llama.cpp's simple block formats (ggml/src/ggml-quants.c).
+"""ggml storage blocks, byte for byte as llama.cpp writes them (ggml/src/ggml-quants.c).
 
-Q8_0 and Q4_0 multiply by the reciprocal of the float32 scale and then store the scale in FP16; the
-elements are not recomputed from the stored scale. Operations are single IEEE float32 operations;
-a build that contracts them into fused multiply-adds may differ in the last code.
+Quantisers are llama.cpp's reference ones (``quantize_row_*_ref``, no importance matrix): closed
+forms for Q8_0 and Q4_0, searches for Q4_K and Q6_K, followed step by step. Operations are single
+IEEE float32 operations in the order of the source; a build that contracts them into fused
+multiply-adds may differ in a code here and there. Decoding is exact for every build.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
+from planner.formats.schemes import SCHEMES
 from planner.formats.spec import TensorFormat
-from planner.numerics.cast import FloatArray, decode, encode
+from planner.numerics import ggml_k, ggml_simple, tiles
+from planner.numerics.engines import run
+from planner.numerics.tiles import FloatArray, Tile
 
-SEARCHED = ("ggml-q4_k", "ggml-q6_k")
-_LARGEST = np.float32(3.4028234663852886e38)
+Bytes = npt.NDArray[np.uint8]
+
+# Blocks (n, elements) → bytes (n, block bytes), and the inverse view, by block bytes.
+_QUANTIZE: dict[int, Callable[[FloatArray], Bytes]] = {
+    34: ggml_simple.quantize_q8_0, 18: ggml_simple.quantize_q4_0,
+    144: ggml_k.quantize_q4_k, 210: ggml_k.quantize_q6_k,
+}  # fmt: skip
+_INSPECT: dict[int, Callable[[Bytes], ggml_simple.Parts]] = {
+    34: ggml_simple.parts_q8_0, 18: ggml_simple.parts_q4_0,
+    144: ggml_k.parts_q4_k, 210: ggml_k.parts_q6_k,
+}  # fmt: skip
+_STEP = 1 << 16
+_SCHEMES = ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k")
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
-    """``codes`` (rows, columns) as two's complement patterns; ``scales`` (rows, blocks)."""
+class View:
+    """Storage taken apart: ``codes`` (rows, columns), ``scales`` and ``minima`` (rows, groups).
 
-    codes: npt.NDArray[np.uint8]
-    scales: FloatArray
-
-
-def quantize_blocks(matrix: FloatArray, fmt: TensorFormat) -> Blocks:
-    """Quantise ``matrix`` as Q8_0 (int8) or Q4_0 (int4).
-
-    Raises InputError where rows are not whole blocks, where input is not finite, or where a scale
-    exceeds FP16.
+    A value is scale · code, less the minimum where there is one. Codes are two's complement
+    patterns, except those of Q4_K (``minima`` is not None), which are unsigned.
     """
+
+    codes: Bytes
+    scales: FloatArray
+    minima: FloatArray | None
+
+
+def ggml_format(id: str) -> TensorFormat:
+    """The tensor format of a ggml scheme, ``ggml-q4_k`` or ``Q4_K``.
+
+    Raises UnknownNameError for another name.
+    """
+    name = id.strip().lower().replace("-", "_").removeprefix("ggml_")
+    if f"ggml-{name}" not in _SCHEMES:
+        raise UnknownNameError("ggml format", id, _SCHEMES)
+    return SCHEMES[f"ggml-{name}"].weight
+
+
+def ggml_encode(x: npt.ArrayLike, id: str, *, threads: int = 1) -> Bytes:
+    """The bytes of ``x`` (…, columns) in a ggml format: uint8 (…, bytes of a row).
+
+    Raises UnknownNameError for another format; InputError where rows are not whole blocks, where
+    input is not finite or not real, or where a scale exceeds FP16.
+    """
+    source = tiles.as_array(x)
+    if source.ndim == 0:
+        raise InputError("cannot quantise a scalar", hint="pass an array of at least one axis")
+    return encode_blocks(source, ggml_format(id), threads)
+
+
+def ggml_decode(storage: Bytes, id: str) -> FloatArray:
+    """float32 values (…, columns) of the bytes (…, bytes of a row) of a ggml format.
+
+    Raises UnknownNameError for another format; InputError for another dtype than uint8 and for
+    rows that are not whole blocks.
+    """
+    fmt = ggml_format(id)
+    given = np.asarray(storage)
+    if given.dtype != np.uint8 or given.ndim == 0:
+        raise InputError(f"blocks have dtype {given.dtype} and {given.ndim} axes",
+                         hint="pass uint8 of at least one axis")
+    assert fmt.block_bytes is not None
+    if given.shape[-1] % fmt.block_bytes:
+        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of "
+                         f"{fmt.block_bytes}")
+    return decode_blocks(given, fmt)
+
+
+def _block(fmt: TensorFormat) -> tuple[int, int]:
+    """Elements and bytes of one block."""
     assert fmt.scale is not None
-    width = fmt.scale.block_columns
-    rows, columns = matrix.shape
-    if columns % width:
-        raise InputError(f"rows of {columns} elements do not fill whole blocks of {width}")
-    if not np.isfinite(matrix).all():
-        raise InputError("cannot scale a matrix that holds NaN or infinities")
-    blocks = matrix.reshape(rows, columns // width, width)
-    codes, raw = _q8_0(blocks) if fmt.element == "int8" else _q4_0(blocks)
-    scales = decode(encode(raw, "fp16"), "fp16")
-    if not np.isfinite(scales).all():
-        raise InputError("a block scale exceeds the range of fp16")
-    return Blocks(codes.reshape(rows, columns), scales)
+    assert fmt.block_bytes is not None
+    return fmt.scale.block_columns, fmt.block_bytes
 
 
-def _reciprocal(scale: FloatArray) -> FloatArray:
-    safe = np.where(scale == 0, np.float32(np.inf), scale)
-    with np.errstate(over="ignore"):
-        inverse: FloatArray = np.clip(np.float32(1) / safe, -_LARGEST, _LARGEST)
-    return inverse[..., None]
+def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> Bytes:
+    """As :func:`ggml_encode`, by record."""
+    elements, size = _block(fmt)
+    rows, columns = tiles.matrix_shape(source.shape)
+    if columns % elements:
+        raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements}")
+    out = np.empty((rows, columns // elements * size), dtype=np.uint8)
+
+    def work(tile: Tile) -> None:
+        part = tiles.fetch(source, tile)
+        if not np.isfinite(part).all():
+            raise InputError("cannot scale a matrix that holds NaN or infinities")
+        left, right = tile.left // elements * size, tile.right // elements * size
+        blocks = _QUANTIZE[size](part.reshape(-1, elements))
+        out[tile.top : tile.bottom, left:right] = blocks.reshape(part.shape[0], -1)
+
+    for _ in run(work, tiles.tiles(rows, columns, _STEP, (1, elements)), threads):
+        pass
+    return out.reshape(*source.shape[:-1], out.shape[1])
 
 
-def _q8_0(blocks: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:
-    """d = amax / 127; q = round half away (x · (1/d))."""
-    scale = np.abs(blocks).max(axis=-1) / np.float32(127)
-    scaled = blocks * _reciprocal(scale)
-    whole = np.trunc(scaled)
-    up = np.abs(scaled - whole) >= np.float32(0.5)
-    rounded = whole + np.copysign(up.astype(np.float32), scaled)
-    return rounded.astype(np.int8).view(np.uint8), scale
+def inspect(storage: Bytes, fmt: TensorFormat) -> View:
+    """The codes, scales and minima in ``storage`` (…, bytes of a row)."""
+    elements, size = _block(fmt)
+    rows, width = tiles.matrix_shape(storage.shape)
+    parts = _INSPECT[size](storage.reshape(-1, size))
+    count = width // size
+    groups = parts.scales.shape[1] * count
+    minima = None if parts.minima is None else parts.minima.reshape(rows, groups)
+    return View(parts.codes.reshape(rows, count * elements), parts.scales.reshape(rows, groups),
+                minima)
 
 
-def _q4_0(blocks: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:
-    """d = (first element of largest magnitude) / -8; q = ⌊x/d + 8.5⌋ up to 15, less 8."""
-    first = np.abs(blocks).argmax(axis=-1)[..., None]
-    extreme = np.take_along_axis(blocks, first, axis=-1)[..., 0]
-    scale = extreme / np.float32(-8)
-    shifted = blocks * _reciprocal(scale) + np.float32(8.5)
-    stored = np.minimum(shifted.astype(np.int8), 15)
-    return (stored - 8).astype(np.int8).view(np.uint8) & np.uint8(15), scale
+def decode_blocks(storage: Bytes, fmt: TensorFormat) -> FloatArray:
+    """As :func:`ggml_decode`, by record."""
+    elements, size = _block(fmt)
+    width = storage.shape[-1]
+    blocks = storage.reshape(-1, size)
+    out = np.empty((blocks.shape[0], elements), dtype=np.float32)
+    step = _STEP // elements
+    for start in range(0, blocks.shape[0], step):
+        parts = _INSPECT[size](blocks[start : start + step])
+        unsigned = parts.minima is not None
+        codes = parts.codes if unsigned else _signed(parts.codes, parts.nibbles)
+        groups = parts.scales.shape[1]
+        values = codes.reshape(-1, groups, elements // groups) * parts.scales[:, :, None]
+        if parts.minima is not None:
+            values -= parts.minima[:, :, None]
+        out[start : start + step] = values.reshape(-1, elements)
+    return out.reshape(*storage.shape[:-1], width // size * elements)
+
+
+def _signed(codes: Bytes, nibbles: bool) -> npt.NDArray[np.int8]:
+    signed: npt.NDArray[np.int8] = codes.view(np.int8)
+    return (signed << np.int8(4)) >> np.int8(4) if nibbles else signed

@@ -1,9 +1,8 @@
-"""Quantise matrices under the schemes of the catalogue, value-exact, numpy only."""
+"""Quantise matrices under the schemes of the catalogue, value-exact, tile by tile."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,29 +12,21 @@ from planner.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.schemes import scheme as find_scheme
 from planner.formats.sizes import tensor_bytes
-from planner.formats.spec import ElementFormat, ScaleSpec, Scheme, TensorFormat
-from planner.numerics import ggml
-from planner.numerics.cast import (
-    Codes,
-    FloatArray,
-    as_float32,
-    code_dtype,
-    decode_flat,
-    encode_flat,
-)
+from planner.formats.spec import ScaleRule, Scheme, TensorFormat
+from planner.numerics import blocks, ggml, integers, passes, tiles
+from planner.numerics.blocks import Job
+from planner.numerics.cast import Codes, check_rng, code_dtype, decode, encode
+from planner.numerics.engines import Engine, check_engine, run
 from planner.numerics.policies import Policy, resolve_policy
 from planner.numerics.scaling import (
     DEEPSEEK_AMAX_FLOOR,
     Scales,
-    block_amax,
     block_sides,
-    scales_of,
+    check_rule,
 )
+from planner.numerics.tiles import FloatArray, Tile
 
 Role = Literal["weight", "activation"]
-
-# Elements a step: whole block rows near this size keep the temporaries in cache.
-_STRIP = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +35,58 @@ class Quantized:
 
     ``codes`` has the shape of the input (leading axes are rows); 4-bit codes take a byte each here,
     ``nbytes`` counts them packed. ``scales`` (block rows, block columns) is None for plain floats;
-    ``tensor_scale`` is NVFP4's second level. Integer codes are two's complement bit patterns.
+    ``tensor_scale`` is NVFP4's second level; ``zero_points`` (int8, shape of ``scales``) belongs to
+    asymmetric integers. Integer codes are two's complement bit patterns. ``storage`` (…, bytes) is
+    set for ggml formats: the interleaved blocks as a GGUF file holds them. Their ``codes`` and
+    ``scales`` are a view for inspection: ggml-q4_k has unsigned codes and ``minima`` to subtract.
     """
 
     format: TensorFormat
     codes: Codes
     scales: FloatArray | None
     tensor_scale: float | None
+    zero_points: npt.NDArray[np.int8] | None = None
+    minima: FloatArray | None = None
+    storage: npt.NDArray[np.uint8] | None = None
 
     @property
     def nbytes(self) -> int:
         """Stored bytes: packed codes, scales in their format, the tensor scale."""
-        rows, columns = _matrix_shape(self.codes.shape)
+        rows, columns = tiles.matrix_shape(self.codes.shape)
         return tensor_bytes(self.format, rows, columns)
 
-    def dequantize(self) -> FloatArray:
-        """float32 values, element · scale with one rounding, in the shape of the input."""
-        fmt = element(self.format.element)
-        rows, columns = _matrix_shape(self.codes.shape)
-        out = np.empty((rows, columns), dtype=np.float32)
-        decode_flat(self.codes.reshape(-1), fmt, out.reshape(-1))
-        if self.scales is not None and self.format.scale is not None:
-            tensor = 1.0 if self.tensor_scale is None else self.tensor_scale
-            factor = Scales(self.scales, tensor).effective()
-            for part, scale in _strips(out, self.format.scale, factor):
-                _apply(np.multiply, part, scale, self.format.scale, part)
+    def dequantize(self, *, engine: Engine = "numpy", threads: int = 1) -> FloatArray:
+        """float32 values, element · scale with one rounding, in the shape of the input.
+
+        Raises UnsupportedError where numba has no kernel (plain floats wider than 8 bits, zero
+        points, ggml) or is not installed.
+        """
+        check_engine(engine, threads)
+        spec = self.format.scale
+        if self.scales is None or spec is None:
+            return decode(self.codes, self.format.element, engine=engine, threads=threads)
+        if self.storage is not None:
+            _numpy_only(engine, "ggml blocks")
+            return ggml.decode_blocks(self.storage, self.format).reshape(self.codes.shape)
+        target = element(self.format.element)
+        shape = tiles.matrix_shape(self.codes.shape)
+        codes, out = self.codes.reshape(shape), np.empty(shape, dtype=np.float32)
+        sides = block_sides(spec, *shape)
+        tensor = 1.0 if self.tensor_scale is None else self.tensor_scale
+        factor = Scales(self.scales, tensor, self.format.element_exponent).effective()
+        if self.zero_points is not None:
+            _numpy_only(engine, "zero points")
+
+        def work(tile: Tile) -> None:
+            part, scale, result = tile.of(codes), tile.blocks(factor, sides), tile.of(out)
+            if self.zero_points is None:
+                blocks.decode_part(part, scale, target, sides, engine, result)
+            else:
+                zero = tile.blocks(self.zero_points, sides)
+                integers.decode_part(part, scale, zero, target, sides, result)
+
+        for _ in run(work, tiles.tiles(*shape, blocks.STEP[engine], sides), threads):
+            pass
         return out.reshape(self.codes.shape)
 
 
@@ -78,36 +96,100 @@ def quantize(
     *,
     role: Role = "weight",
     policy: str | Policy | None = None,
+    scale_rule: ScaleRule | None = None,
+    reciprocal: bool | None = None,
+    rng: np.random.Generator | None = None,
+    engine: Engine = "numpy",
+    threads: int = 1,
 ) -> Quantized:
     """Quantise ``x`` (…, columns) as the weights or activations of ``scheme``.
 
     ``policy`` decides casts and the order of scaling; the default saturates as the hardware
     conversion does (``deepseek-v3``: divide by the scale), which plain floats do not.
-    DeepSeek block activations clamp amax at 1e-4. A TensorFormat (a cache layout, say) may stand
-    for the scheme.
+    ``scale_rule`` replaces the rule of the scheme's scales, ``reciprocal`` the policy's choice
+    between x/s (False) and x·(1/s) (True). DeepSeek block activations clamp amax at 1e-4. A
+    TensorFormat (a cache layout, a block format) may stand for the scheme. ``rng``: the Generator
+    of stochastic rounding. ``engine`` numba gives the same bits.
 
-    Raises UnsupportedError for ggml-q4_k and ggml-q6_k, whose encoder is a search; InputError for
-    non-finite input to a scaled format and for shapes without a column axis.
+    Beyond the result a few tiles of memory are taken, whatever the strides and dtype of ``x``.
+    Blocks of zeros give zeros; edge blocks may be smaller than the scheme's (ggml: an error).
+    Raises InputError for non-finite input to a scaled format, for input that is not real and for
+    shapes without a column axis; UnsupportedError for a rule or engine that the format does not
+    have.
     """
-    fmt, floor = _target(scheme, role)
-    given = np.asarray(x)
-    if given.ndim == 0:
+    source = _source(x)
+    found, floor = _target(scheme, role)
+    choices = _Choices(policy, scale_rule, reciprocal, rng, engine, threads)
+    if found.scale is None:
+        return _plain(source, found, choices)
+    job = _job(found, floor, tiles.matrix_shape(source.shape), choices)
+    if found.block_bytes is not None:
+        return _ggml(source, job, choices)
+    codes = np.empty(source.shape, dtype=code_dtype(job.target))
+    matrix = codes.reshape(tiles.matrix_shape(codes.shape))
+    if job.spec.zero_point:
+        scale, zero = passes.asymmetric(source, job, matrix)
+        return Quantized(found, codes, scale, None, zero_points=zero)
+
+    def work(part: FloatArray, tile: Tile, divisor: FloatArray, _: FloatArray) -> None:
+        blocks.encode_part(part, divisor, job, tile.of(matrix))
+
+    scales = passes.each_tile(source, job, work)
+    tensor = scales.tensor if job.spec.tensor_scale else None
+    return Quantized(found, codes, scales.block, tensor)
+
+
+def round_trip(
+    x: npt.ArrayLike,
+    scheme: str | Scheme | TensorFormat,
+    *,
+    role: Role = "weight",
+    policy: str | Policy | None = None,
+    scale_rule: ScaleRule | None = None,
+    reciprocal: bool | None = None,
+    rng: np.random.Generator | None = None,
+    engine: Engine = "numpy",
+    threads: int = 1,
+) -> FloatArray:
+    """``quantize(x, …).dequantize()`` in one pass, without keeping codes: float32, shape of ``x``.
+
+    Arguments and errors are those of :func:`quantize`.
+    """
+    source = _source(x)
+    found, floor = _target(scheme, role)
+    if found.scale is None or found.block_bytes is not None or found.scale.zero_point:
+        done = quantize(source, scheme, role=role, policy=policy, scale_rule=scale_rule,
+                        reciprocal=reciprocal, rng=rng, engine=engine, threads=threads)
+        return done.dequantize(engine=engine, threads=threads)
+    choices = _Choices(policy, scale_rule, reciprocal, rng, engine, threads)
+    job = _job(found, floor, tiles.matrix_shape(source.shape), choices)
+    out = np.empty(source.shape, dtype=np.float32)
+    matrix = out.reshape(tiles.matrix_shape(out.shape))
+
+    def work(part: FloatArray, tile: Tile, divisor: FloatArray, factor: FloatArray) -> None:
+        blocks.round_part(part, divisor, factor, job, tile.of(matrix))
+
+    passes.each_tile(source, job, work)
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """The arguments that quantize and round_trip share."""
+
+    policy: str | Policy | None
+    scale_rule: ScaleRule | None
+    reciprocal: bool | None
+    rng: np.random.Generator | None
+    engine: Engine
+    threads: int
+
+
+def _source(x: npt.ArrayLike) -> npt.NDArray[Any]:
+    source = tiles.as_array(x)
+    if source.ndim == 0:
         raise InputError("cannot quantise a scalar", hint="pass an array of at least one axis")
-    values = as_float32(given)
-    rows, columns = _matrix_shape(values.shape)
-    matrix = values.reshape(rows, columns)
-    target = element(fmt.element)
-    chosen = resolve_policy("deepseek-v3" if policy is None else policy, target)
-    if fmt.scale is None:
-        codes = np.empty(matrix.size, dtype=code_dtype(target))
-        encode_flat(matrix.reshape(-1), target, chosen, codes)
-        return Quantized(fmt, codes.reshape(values.shape), None, None)
-    if fmt.block_bytes is not None:
-        blocks = ggml.quantize_blocks(matrix, fmt)
-        return Quantized(fmt, blocks.codes.reshape(values.shape), blocks.scales, None)
-    codes, scales = _scaled(matrix, fmt, fmt.scale, target, chosen, floor)
-    tensor = scales.tensor if fmt.scale.tensor_scale else None
-    return Quantized(fmt, codes.reshape(values.shape), scales.block, tensor)
+    return source
 
 
 def _target(scheme: str | Scheme | TensorFormat, role: Role) -> tuple[TensorFormat, float]:
@@ -117,74 +199,50 @@ def _target(scheme: str | Scheme | TensorFormat, role: Role) -> tuple[TensorForm
     found = find_scheme(scheme) if isinstance(scheme, str) else scheme
     if role not in ("weight", "activation"):
         raise InputError(f"role {role!r} is neither weight nor activation")
-    if found.id in ggml.SEARCHED:
-        raise UnsupportedError(
-            f"{found.id} has no closed-form encoder: llama.cpp searches its scales",
-            hint="its bytes are modelled; quantise with llama.cpp to measure its error",
-        )
     if role == "weight":
         return found.weight, 0.0
     return found.activation, DEEPSEEK_AMAX_FLOOR if found.id.startswith("fp8-block") else 0.0
 
 
-def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    rows = 1
-    for side in shape[:-1]:
-        rows *= side
-    return rows, shape[-1]
+def _policy(choices: _Choices, fmt: TensorFormat) -> Policy:
+    named = "deepseek-v3" if choices.policy is None else choices.policy
+    chosen = resolve_policy(named, element(fmt.element))
+    if choices.reciprocal is not None:
+        chosen = replace(chosen, reciprocal=choices.reciprocal)
+    check_engine(choices.engine, choices.threads)
+    check_rng(chosen, choices.rng, choices.threads)
+    return chosen
 
 
-def _scaled(
-    matrix: FloatArray, fmt: TensorFormat, spec: ScaleSpec, target: ElementFormat, policy: Policy,
-    floor: float,
-) -> tuple[Codes, Scales]:
-    amax = block_amax(matrix, *block_sides(spec, *matrix.shape))
-    scales = scales_of(np.maximum(amax, np.float32(floor)), spec, target)
-    divisor = scales.effective()
-    # NVFP4: a block whose scale is zero holds zeros, x / inf.
-    divisor = np.where(divisor == 0, np.float32(np.inf), divisor)
-    operation: Any = np.divide
-    if policy.reciprocal:
-        with np.errstate(over="ignore"):
-            divisor = np.minimum(np.float32(1) / divisor, np.finfo(np.float32).max)
-        operation = np.multiply
-    codes = np.empty(matrix.shape, dtype=code_dtype(target))
-    done = 0
-    limit = np.float32(target.max_finite) if target.kind == "int" else None
-    for part, scale in _strips(matrix, spec, divisor):
-        scaled = np.empty(part.shape, dtype=np.float32)
-        _apply(operation, part, scale, spec, scaled)
-        if limit is not None:
-            np.clip(scaled, -limit, limit, out=scaled)
-        out = codes[done : done + part.shape[0]].reshape(-1)
-        encode_flat(scaled.reshape(-1), target, policy, out)
-        done += part.shape[0]
-    return codes, scales
+def _plain(source: npt.NDArray[Any], fmt: TensorFormat, choices: _Choices) -> Quantized:
+    if choices.scale_rule is not None or choices.reciprocal is not None:
+        raise UnsupportedError(f"{fmt.element} without scales takes no scale rule or reciprocal")
+    codes = encode(source, fmt.element, policy=_policy(choices, fmt), rng=choices.rng,
+                   engine=choices.engine, threads=choices.threads)
+    return Quantized(fmt, codes, None, None)
 
 
-def _strips(
-    matrix: FloatArray, spec: ScaleSpec, factor: FloatArray
-) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Runs of whole block rows with their rows of ``factor``."""
-    rows, columns = matrix.shape
-    block_rows, _ = block_sides(spec, rows, columns)
-    count = max(1, _STRIP // max(1, block_rows * columns))
-    for start in range(0, factor.shape[0], count):
-        stop = start + count
-        yield matrix[start * block_rows : stop * block_rows], factor[start:stop]
+def _job(fmt: TensorFormat, floor: float, shape: tuple[int, int], choices: _Choices) -> Job:
+    assert fmt.scale is not None
+    rule = fmt.scale.rule if choices.scale_rule is None else choices.scale_rule
+    check_rule(rule, fmt.scale)
+    return Job(fmt, fmt.scale, element(fmt.element), _policy(choices, fmt), rule,
+               block_sides(fmt.scale, *shape), floor, choices.engine, choices.threads, choices.rng)
 
 
-def _apply(
-    operation: Any, part: FloatArray, factor: FloatArray, spec: ScaleSpec, out: FloatArray
-) -> None:
-    """``out`` = operation(part, factor of its block), without building the expanded factor."""
-    rows, columns = part.shape
-    block_rows, block_columns = block_sides(spec, rows, columns)
-    wide = factor if block_rows == 1 else np.repeat(factor, block_rows, axis=0)[:rows]
-    if wide.shape[1] == 1 or block_columns == 1:
-        operation(part, wide, out=out)
-    elif columns % block_columns:
-        operation(part, np.repeat(wide, block_columns, axis=1)[:, :columns], out=out)
-    else:
-        shape = (rows, columns // block_columns, block_columns)
-        operation(part.reshape(shape), wide[:, :, None], out=out.reshape(shape))
+def _ggml(source: npt.NDArray[Any], job: Job, choices: _Choices) -> Quantized:
+    """llama.cpp's own quantisers, which leave no choice."""
+    given = (choices.policy, choices.scale_rule, choices.reciprocal, choices.rng)
+    if any(choice is not None for choice in given):
+        raise UnsupportedError("ggml formats are defined by their quantiser, not by a policy",
+                               hint="pass no policy, scale_rule, reciprocal or rng")
+    _numpy_only(job.engine, "ggml blocks")
+    storage = ggml.encode_blocks(source, job.fmt, job.threads)
+    view = ggml.inspect(storage, job.fmt)
+    return Quantized(job.fmt, view.codes.reshape(source.shape), view.scales, None,
+                     minima=view.minima, storage=storage)
+
+
+def _numpy_only(engine: str, what: str) -> None:
+    if engine == "numba":
+        raise UnsupportedError(f"numba has no kernel for {what}", hint="use engine='numpy'")

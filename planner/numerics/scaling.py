@@ -6,34 +6,58 @@ Scales are float32 values that their stored format represents exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import element
-from planner.formats.spec import ElementFormat, ScaleSpec
-from planner.numerics.cast import FloatArray, decode, encode
+from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec
+from planner.numerics.cast import decode, encode
+from planner.numerics.tiles import FloatArray
 
 NVFP4_SCALE_MAX = 448.0
 DEEPSEEK_AMAX_FLOOR = 1e-4  # DeepSeek-V3 act_quant and DeepGEMM clamp activations here
+SCALE_RULES: tuple[str, ...] = get_args(ScaleRule)
+
+_POWER_FORMATS = ("e8m0", "fp32", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """``block`` (block rows, block columns); ``tensor`` is NVFP4's second level, else 1."""
+    """``block`` (block rows, block columns); ``tensor`` is NVFP4's second level, else 1.
+
+    ``exponent``: elements count 2^exponent times their code (MXINT8: -6).
+    """
 
     block: FloatArray
     tensor: float = 1.0
+    exponent: int = 0
 
     def effective(self) -> FloatArray:
         """What a decoded element is multiplied by, one float32 product."""
-        return self.block * np.float32(self.tensor)
+        return self.block * np.float32(self.tensor * 2.0**self.exponent)
 
 
 def block_sides(spec: ScaleSpec, rows: int, columns: int) -> tuple[int, int]:
     """(rows, columns) of one block of a matrix of that shape; 0 in ``spec`` is the whole side."""
     return spec.block_rows or max(rows, 1), spec.block_columns or max(columns, 1)
+
+
+def check_rule(rule: str, spec: ScaleSpec) -> None:
+    """Raise UnknownNameError for another rule, UnsupportedError where ``spec`` can't follow it."""
+    if rule not in SCALE_RULES:
+        raise UnknownNameError("scale rule", rule, SCALE_RULES)
+    if rule == "amax":
+        return
+    if spec.tensor_scale or spec.zero_point:
+        what = "two-level scales" if spec.tensor_scale else "zero points"
+        raise UnsupportedError(f"scale rule {rule} is not defined with {what}",
+                               hint="use scale_rule='amax'")
+    if spec.format not in _POWER_FORMATS:
+        raise UnsupportedError(f"{spec.format} scales do not hold every power of two",
+                               hint="use scale_rule='amax'")
 
 
 def block_amax(x: FloatArray, block_rows: int, block_columns: int) -> FloatArray:
@@ -42,54 +66,89 @@ def block_amax(x: FloatArray, block_rows: int, block_columns: int) -> FloatArray
     Returns (ceil(rows/block_rows), ceil(columns/block_columns)).
     Raises InputError for a matrix that holds NaN or infinities.
     """
-    with np.errstate(invalid="ignore"):
-        across = _reduce_columns(np.abs(x), block_columns)
-        starts = np.arange(0, x.shape[0], block_rows)
-        amax = np.maximum.reduceat(across, starts, axis=0) if block_rows > 1 else across
-    if not np.isfinite(amax).all():
-        raise InputError("cannot scale a matrix that holds NaN or infinities")
+    amax = block_reduce(np.maximum, np.abs(x), block_rows, block_columns)
+    check_finite(amax)
     return amax
 
 
-def _reduce_columns(a: FloatArray, width: int) -> FloatArray:
-    """Maximum over runs of ``width`` columns. Short runs are folded in halves, which vectorises."""
+def check_finite(extremes: FloatArray) -> None:
+    """Raise InputError where block extremes show NaN or infinities."""
+    if not np.isfinite(extremes).all():
+        raise InputError("cannot scale a matrix that holds NaN or infinities")
+
+
+def block_reduce(
+    ufunc: np.ufunc, x: FloatArray, block_rows: int, block_columns: int
+) -> FloatArray:
+    """Minimum or maximum of each block; edge blocks are smaller."""
+    with np.errstate(invalid="ignore"):
+        across = _reduce_columns(ufunc, x, block_columns)
+        starts = np.arange(0, x.shape[0], block_rows)
+        if block_rows == 1 or not starts.size:
+            return across
+        down: FloatArray = ufunc.reduceat(across, starts, axis=0)
+    return down
+
+
+def _reduce_columns(ufunc: np.ufunc, a: FloatArray, width: int) -> FloatArray:
+    """Over runs of ``width`` columns; short runs are transposed, which vectorises."""
     rows, columns = a.shape
-    if width == 1:
-        return a
-    if columns % width or width & (width - 1) or width > 256:
-        return np.maximum.reduceat(a, np.arange(0, columns, width), axis=1)
-    folded = a.reshape(rows, columns // width, width)
-    while width > 1:
-        width //= 2
-        folded = np.maximum(folded[..., :width], folded[..., width:])
-    return folded[..., 0]
+    if width == 1 or not a.size:
+        return a[:, ::width]
+    if columns % width or width % 4 or width > 64:
+        result: FloatArray = ufunc.reduceat(a, np.arange(0, columns, width), axis=1)
+        return result
+    # Four floats move as one 16-byte element: (runs, width/4) → (width/4, runs) of four lanes.
+    quads = np.ascontiguousarray(a).view(np.complex128).reshape(-1, width // 4)
+    lanes = np.ascontiguousarray(quads.T).view(np.float32).reshape(width // 4, -1)
+    four: Any = ufunc.reduce(lanes, axis=0).reshape(-1, 4)
+    two = ufunc(four[:, :2], four[:, 2:])
+    folded: FloatArray = ufunc(two[:, 0], two[:, 1]).reshape(rows, columns // width)
+    return folded
 
 
-def scales_of(amax: FloatArray, spec: ScaleSpec, fmt: ElementFormat) -> Scales:
-    """The scales of blocks with largest magnitudes ``amax``, by the rule of ``spec``.
+def scales_of(
+    amax: FloatArray, spec: ScaleSpec, fmt: ElementFormat, *, exponent: int = 0,
+    rule: ScaleRule | None = None,
+) -> Scales:
+    """The scales of blocks with largest magnitudes ``amax``, by ``rule`` (None: that of ``spec``).
 
-    ``amax``: amax / max_finite in float32, rounded to the scale format. ``ceil``: the same rounded
+    ``amax``: amax / max_finite in float32, rounded to the scale format. ``rceil``: the same rounded
     up to a power of two (clipped to 2^-126 … 2^127). ``ocp-floor``: 2^(⌊log2 amax⌋ - emax), from
-    exponent bits. With ``tensor_scale`` the block scale is relative to g = amax(tensor) /
-    (max_finite · 448). An all-zero block has a positive scale under every rule but NVFP4's, whose
-    block scale is then 0. Sources: OCP MX v1.0 section 6.3; DeepGEMM; NVIDIA NVFP4.
+    exponent bits; ``ceil``: 2^(⌈log2 amax⌉ - emax); ``even``: as ``ocp-floor`` after rounding amax,
+    half up, to the element's significand. With ``tensor_scale`` the block scale is relative to
+    g = amax(tensor) / (max_finite · 448). An all-zero block has a positive scale under every rule
+    but NVFP4's, whose block scale is then 0. Elements count 2^``exponent`` times their code.
+    Sources: OCP MX v1.0 section 6.3; DeepGEMM; pytorch/ao ScaleCalculationMode; NVIDIA NVFP4.
     """
-    if spec.rule == "ocp-floor":
-        return Scales(_floor_powers(amax, fmt))
-    top = np.float32(fmt.max_finite)
+    rule = spec.rule if rule is None else rule
+    top = np.float32(fmt.max_finite * 2.0**exponent)
     if spec.tensor_scale:
         return _two_level(amax, spec, top)
+    if rule == "amax":
+        return Scales(_proportional(amax, spec, top), exponent=exponent)
+    if rule == "rceil":
+        raw = amax / top
+        return Scales(_powers(_exponents(raw, up=True), lowest=1), exponent=exponent)
+    largest_exponent = int(np.frexp(top)[1]) - 1
+    if rule == "even":
+        significand = fmt.mantissa_bits if fmt.kind == "float" else fmt.bits - 2
+        bits = np.ascontiguousarray(amax).view(np.uint32) + np.uint32(1 << 22 - significand)
+        amax = bits.view(np.float32)
+    field = _exponents(amax, up=rule == "ceil") - largest_exponent
+    return Scales(_powers(field, lowest=0), exponent=exponent)
+
+
+def _proportional(amax: FloatArray, spec: ScaleSpec, top: np.float32) -> FloatArray:
     raw = amax / top
-    if spec.rule == "ceil":
-        return Scales(_ceil_powers(raw))
     if spec.format != "fp32":
         raw = decode(encode(raw, spec.format), spec.format)
         if not np.isfinite(raw).all():
             raise InputError(f"a block scale exceeds the range of {spec.format}")
-    return Scales(_positive(raw, amax, spec.format))
+    return positive(raw, amax, spec.format)
 
 
-def _positive(raw: FloatArray, amax: FloatArray, format: str) -> FloatArray:
+def positive(raw: FloatArray, amax: FloatArray, format: str) -> FloatArray:
     """1 for blocks of zeros; the smallest scale where a tiny one underflowed."""
     tiny = np.float32(element(format).min_subnormal)
     return np.where(amax > 0, np.maximum(raw, tiny), np.float32(1))
@@ -104,19 +163,12 @@ def _two_level(amax: FloatArray, spec: ScaleSpec, top: np.float32) -> Scales:
     return Scales(decode(codes, spec.format), float(tensor))
 
 
-def _exponent_field(x: FloatArray) -> npt.NDArray[np.int32]:
-    return (np.ascontiguousarray(x).view(np.uint32) >> np.uint32(23)).astype(np.int32)
+def _exponents(x: FloatArray, *, up: bool) -> npt.NDArray[np.int32]:
+    """The biased exponent of ⌊log2 x⌋ or ⌈log2 x⌉, from bits; of subnormals and 0: 0, or 1."""
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    field = (bits >> np.uint32(23)).astype(np.int32)
+    return field + (bits & np.uint32(0x7FFFFF) != 0) if up else field
 
 
-def _powers(biased: npt.NDArray[np.int32]) -> FloatArray:
-    return decode(biased.astype(np.uint8), "e8m0")
-
-
-def _floor_powers(amax: FloatArray, fmt: ElementFormat) -> FloatArray:
-    largest_exponent = int(np.frexp(fmt.max_finite)[1]) - 1 if fmt.kind == "float" else 0
-    return _powers(np.clip(_exponent_field(amax) - largest_exponent, 0, 254))
-
-
-def _ceil_powers(raw: FloatArray) -> FloatArray:
-    mantissa = np.ascontiguousarray(raw).view(np.uint32) & np.uint32(0x7FFFFF)
-    return _powers(np.clip(_exponent_field(raw) + (mantissa != 0), 1, 254))
+def _powers(biased: npt.NDArray[np.int32], *, lowest: int) -> FloatArray:
+    return decode(np.clip(biased, lowest, 254).astype(np.uint8), "e8m0")

@@ -14,7 +14,7 @@ from planner.formats.spec import TensorFormat
 from planner.numerics import decode, encode, error, quantize
 from planner.numerics.policies import resolve_policy
 
-SUPPORTED = [s for s in SCHEMES if s not in ("ggml-q4_k", "ggml-q6_k")]
+SUPPORTED = list(SCHEMES)
 F = np.float32
 
 
@@ -37,7 +37,7 @@ def loop_scale(block, fmt, tensor):
         e = int(np.frexp(amax)[1]) - 1 if amax else -127
         return power_of_two(max(e - (int(np.frexp(top)[1]) - 1), -127))
     raw = F(amax / F(top))
-    if spec.rule == "ceil":
+    if spec.rule == "rceil":
         fraction, e = np.frexp(raw)
         return power_of_two(max(int(e) - (fraction == 0.5), -126)) if raw else power_of_two(-126)
     if amax == 0:
@@ -127,7 +127,8 @@ def test_bytes_and_shapes(id):
 
 @pytest.mark.parametrize("id", [s for s in SUPPORTED if s != "ggml-q4_0"])
 def test_zeros_stay_zeros_without_warnings(id):
-    for shape in ((3, 64), (1, 32), (128, 128)):
+    k_blocks = ((3, 256), (1, 512))
+    for shape in k_blocks if id.endswith("_k") else ((3, 64), (1, 32), (128, 128)):
         for role in ("weight", "activation"):
             q = quantize(np.zeros(shape, F), id, role=role)
             assert not q.dequantize().any()
@@ -216,9 +217,9 @@ def test_cache_layouts_are_tensor_formats():
 
 def test_refused_requests():
     x = tails((4, 256))
-    for id in ("ggml-q4_k", "ggml-q6_k"):
-        with pytest.raises(UnsupportedError, match="search"):
-            quantize(x, id)
+    for id in ("ggml-q4_0", "ggml-q4_k", "ggml-q6_k"):
+        with pytest.raises(UnsupportedError, match="quantiser"):
+            quantize(x, id, policy="ocp")
     with pytest.raises(InputError, match="blocks of 32"):
         quantize(x[:, :40], "ggml-q8_0")
     with pytest.raises(InputError, match="role"):

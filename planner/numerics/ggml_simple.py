@@ -1,0 +1,92 @@
+"""Q8_0 and Q4_0: 32 elements and one FP16 scale a block.
+
+Both multiply by the reciprocal of the float32 scale and then store the scale in FP16; the elements
+are not recomputed from the stored scale. Source: quantize_row_q8_0_ref and quantize_row_q4_0_ref.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.errors import InputError
+from planner.numerics.cast import decode, encode
+from planner.numerics.tiles import FloatArray
+
+Bytes = npt.NDArray[np.uint8]
+
+_LARGEST = np.float32(3.4028234663852886e38)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Blocks taken apart: ``codes`` (n, elements); ``scales``, ``minima`` (n, groups).
+
+    ``nibbles``: codes are four-bit two's complement patterns.
+    """
+
+    codes: Bytes
+    scales: FloatArray
+    minima: FloatArray | None = None
+    nibbles: bool = False
+
+
+def half_bytes(scale: FloatArray) -> Bytes:
+    """FP16 codes of ``scale`` (n,) as (n, 2) little-endian bytes.
+
+    Raises InputError where one exceeds FP16.
+    """
+    codes = encode(scale, "fp16")
+    if not np.isfinite(decode(codes, "fp16")).all():
+        raise InputError("a block scale exceeds the range of fp16")
+    return codes.astype("<u2").view(np.uint8).reshape(-1, 2)
+
+
+def halves(stored: Bytes) -> FloatArray:
+    """float32 values (n,) of FP16 bytes (n, 2)."""
+    codes = np.ascontiguousarray(stored).view("<u2").reshape(-1)
+    return decode(codes.astype(np.uint16), "fp16")
+
+
+def _reciprocal(scale: FloatArray) -> FloatArray:
+    safe = np.where(scale == 0, np.float32(np.inf), scale)
+    with np.errstate(over="ignore"):
+        inverse: FloatArray = np.clip(np.float32(1) / safe, -_LARGEST, _LARGEST)
+    return inverse[..., None]
+
+
+def quantize_q8_0(blocks: FloatArray) -> Bytes:
+    """d = amax / 127; q = round half away (x · (1/d)); d in FP16, then 32 signed bytes."""
+    scale = np.abs(blocks).max(axis=-1) / np.float32(127)
+    scaled = blocks * _reciprocal(scale)
+    whole = np.trunc(scaled)
+    up = np.abs(scaled - whole) >= np.float32(0.5)
+    rounded = whole + np.copysign(up.astype(np.float32), scaled)
+    return np.concatenate([half_bytes(scale), rounded.astype(np.int8).view(np.uint8)], axis=1)
+
+
+def quantize_q4_0(blocks: FloatArray) -> Bytes:
+    """d = (first element of largest magnitude) / -8; q = ⌊x/d + 8.5⌋ up to 15.
+
+    d in FP16, then 16 bytes with element i in the low and i + 16 in the high nibble.
+    """
+    first = np.abs(blocks).argmax(axis=-1)[..., None]
+    extreme = np.take_along_axis(blocks, first, axis=-1)[..., 0]
+    scale = extreme / np.float32(-8)
+    shifted = blocks * _reciprocal(scale) + np.float32(8.5)
+    q = np.minimum(shifted.astype(np.int8), 15).view(np.uint8)
+    return np.concatenate([half_bytes(scale), q[:, :16] | q[:, 16:] << np.uint8(4)], axis=1)
+
+
+def parts_q8_0(stored: Bytes) -> Parts:
+    """Signed bytes and one scale."""
+    return Parts(np.ascontiguousarray(stored[:, 2:]), halves(stored[:, :2])[:, None])
+
+
+def parts_q4_0(stored: Bytes) -> Parts:
+    """Nibbles less eight and one scale."""
+    q = np.concatenate([stored[:, 2:] & np.uint8(15), stored[:, 2:] >> np.uint8(4)], axis=1)
+    codes = (q - np.uint8(8)) & np.uint8(15)
+    return Parts(codes, halves(stored[:, :2])[:, None], nibbles=True)

@@ -1,0 +1,121 @@
+"""Passes over a matrix tile by tile: scales first, then the work that needs them.
+
+Where a tile holds whole blocks and scales depend on nothing else, both happen in one pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.numerics import blocks, integers, tiles
+from planner.numerics.blocks import Job
+from planner.numerics.engines import run
+from planner.numerics.integers import ZeroPoints
+from planner.numerics.scaling import Scales
+from planner.numerics.tiles import FloatArray, Tile
+
+# Gets a tile's values, the tile, and the divisor and the factor of its blocks.
+Work = Callable[[FloatArray, Tile, FloatArray, FloatArray], None]
+
+
+def each_tile(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
+    """Call ``work`` for every tile and return the scales of all blocks.
+
+    Raises InputError for a source that holds NaN or infinities.
+    """
+    shape = tiles.matrix_shape(source.shape)
+    if _independent(shape, job):
+        return _one_pass(source, job, work)
+    scales = job.scales(_amax(source, job))
+    factor = scales.effective()
+    divisor = blocks.divisor_of(factor, job.policy)
+
+    def step(tile: Tile) -> None:
+        work(tiles.fetch(source, tile), tile, tile.blocks(divisor, job.sides),
+             tile.blocks(factor, job.sides))  # fmt: skip
+
+    for _ in run(step, _tiles(shape, job), job.threads):
+        pass
+    return scales
+
+
+def _tiles(shape: tuple[int, int], job: Job) -> Any:
+    return tiles.tiles(*shape, blocks.STEP[job.engine], job.sides)
+
+
+def _grid(shape: tuple[int, int], job: Job) -> tuple[int, int]:
+    return -(-shape[0] // job.sides[0]), -(-shape[1] // job.sides[1])
+
+
+def _independent(shape: tuple[int, int], job: Job) -> bool:
+    """Whether every tile consists of whole blocks with scales of their own."""
+    step, columns = blocks.STEP[job.engine], shape[1]
+    if columns > step:
+        whole = job.sides[0] == 1 and job.sides[1] <= step
+    else:
+        whole = step // max(columns, 1) >= job.sides[0]
+    return whole and not job.spec.tensor_scale
+
+
+def _one_pass(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
+    shape = tiles.matrix_shape(source.shape)
+    scales = Scales(np.empty(_grid(shape, job), np.float32), exponent=job.fmt.element_exponent)
+
+    def step(tile: Tile) -> None:
+        part = tiles.fetch(source, tile)
+        own = job.scales(blocks.amax_of(part, job))
+        tile.blocks(scales.block, job.sides)[...] = own.block
+        factor = own.effective()
+        work(part, tile, blocks.divisor_of(factor, job.policy), factor)
+
+    for _ in run(step, _tiles(shape, job), job.threads):
+        pass
+    return scales
+
+
+def _amax(source: npt.NDArray[Any], job: Job) -> FloatArray:
+    """Largest magnitudes of all blocks; a block may span tiles."""
+    shape = tiles.matrix_shape(source.shape)
+    amax = np.zeros(_grid(shape, job), dtype=np.float32)
+
+    def step(tile: Tile) -> tuple[Tile, FloatArray]:
+        return tile, blocks.amax_of(tiles.fetch(source, tile), job)
+
+    for tile, found in run(step, _tiles(shape, job), job.threads):
+        target = tile.blocks(amax, job.sides)
+        np.maximum(target, found, out=target)
+    return amax
+
+
+def asymmetric(
+    source: npt.NDArray[Any], job: Job, codes: npt.NDArray[Any]
+) -> tuple[FloatArray, ZeroPoints]:
+    """Quantise with zero points into ``codes`` (a matrix); scales and zero points by block.
+
+    Raises InputError for a source that holds NaN or infinities.
+    """
+    integers.check_job(job)
+    shape = tiles.matrix_shape(source.shape)
+    low, high = (np.zeros(_grid(shape, job), dtype=np.float32) for _ in range(2))
+
+    def bounds(tile: Tile) -> tuple[Tile, tuple[FloatArray, FloatArray]]:
+        return tile, integers.extremes_of(tiles.fetch(source, tile), job)
+
+    for tile, (least, most) in run(bounds, _tiles(shape, job), job.threads):
+        below, above = tile.blocks(low, job.sides), tile.blocks(high, job.sides)
+        np.minimum(below, least, out=below)
+        np.maximum(above, most, out=above)
+    scale, zero = integers.affine(low, high, job)
+
+    def step(tile: Tile) -> None:
+        part = tiles.fetch(source, tile)
+        integers.encode_part(part, tile.blocks(scale, job.sides), tile.blocks(zero, job.sides),
+                             job, tile.of(codes))  # fmt: skip
+
+    for _ in run(step, _tiles(shape, job), job.threads):
+        pass
+    return scale, zero
