@@ -14,12 +14,14 @@ from planner.errors import DataError, UnknownNameError
 from planner.models.families import builder_of
 from planner.models.fields import Fields
 from planner.models.inventory import Inventory
+from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 
 _CONFIGS = Path(__file__).resolve().parent / "configs"
 _MAX_BYTES = 2**53
+QUANT_NAME = "hf_quant_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,21 @@ def resolve_model(name: str) -> ModelSpec:
 def _bundled(model_id: str) -> ModelSpec:
     entry = catalog()[model_id]
     path = _CONFIGS / f"{model_id}.json"
+    quant = _CONFIGS / f"{model_id}.{QUANT_NAME}"
     return spec_from_bytes(
         read_config_bytes(path), path.name, model_id=model_id, public_name=entry.public_name,
         source=entry.source, source_kind=entry.source_kind,
+        quant_text=read_config_bytes(quant) if quant.exists() else None,
     )  # fmt: skip
 
 
 def spec_from_bytes(
-    text: bytes, place: str, *, model_id: str, public_name: str, source: str, source_kind: str
+    text: bytes, place: str, *, model_id: str, public_name: str, source: str, source_kind: str,
+    quant_text: bytes | None = None,
 ) -> ModelSpec:
     """The ModelSpec of the configuration in ``text``; ``place`` names it in errors.
+
+    ``quant_text`` is the ``hf_quant_config.json`` beside it, if there is one.
 
     Raises:
         DataError: invalid JSON, or keys or values that are not understood.
@@ -107,16 +114,46 @@ def spec_from_bytes(
     if "model_type" not in values:
         raise fields.error("model_type", "is missing, so this is not a model configuration")
     model_type = fields.take("model_type")
+    fields.take("quantization_config")
     build = builder_of(model_type, place)
     origin = Provenance(
         id=model_id, public_name=public_name, source=source, source_kind=source_kind,
         config_sha256=hashlib.sha256(text).hexdigest(),
     )  # fmt: skip
     spec = build(fields, str(model_type), origin)
+    plans = _plans(values, fields.place, model_type, quant_text)
+    if plans:
+        spec = quantise(spec, plans)
     size = Inventory(spec).payload_bytes
     if size > _MAX_BYTES:
         raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53")
     return spec
+
+
+def _plans(
+    values: dict[str, object], place: str, model_type: object, quant_text: bytes | None
+) -> tuple[QuantPlan, ...]:
+    """The quantisations a configuration states, in its own keys or in its text model's."""
+    text = values.get("text_config")
+    inner = text if isinstance(text, dict) else {}
+    outer = Fields(values, place).nested("quantization_config")
+    found = outer or Fields(inner, f"{place}: text_config").nested("quantization_config")
+    if found is None and quant_text is None:
+        return ()
+    from planner.models.quantization.config import read_plans
+    from planner.models.quantization.modelopt import read_file
+
+    plans = () if found is None else read_plans(found, model_type)
+    if quant_text is None:
+        return plans
+    beside = read_file(quant_text, f"{place}: hf_quant_config.json")
+    if beside.default is None:  # a mixed plan changes what it lists and leaves the rest
+        return (*(plan for plan in plans if plan.method != beside.method), beside)
+    others = [plan.method for plan in plans if plan.method != beside.method]
+    if others:
+        raise DataError(f"{place}: quantization_config is {others[0]}, and hf_quant_config.json "
+                        "beside it quantises everything else")
+    return (beside,)
 
 
 def _from_path(path: Path, name: str) -> ModelSpec:
@@ -127,14 +164,13 @@ def _from_path(path: Path, name: str) -> ModelSpec:
     config = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not os.path.exists(config):
         require_structure(path)
-    if os.path.exists(config.parent / "hf_quant_config.json"):
-        raise DataError(f"{config.parent}: the quantisation of hf_quant_config.json is not "
-                        "understood yet")
+    quant = config.with_name(QUANT_NAME)
     stem = config.resolve().parent.name if config.name == "config.json" else config.stem
     model_id = re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
     spec = spec_from_bytes(
         read_config_bytes(config), str(config), model_id=model_id, public_name=name,
         source=str(config), source_kind="file",
+        quant_text=read_config_bytes(quant) if os.path.exists(quant) else None,
     )  # fmt: skip
     return read_stored(spec, path) if path.is_dir() and is_checkpoint(path) else spec
 

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from planner.errors import DataError
-from planner.models.dtypes import STORED_TYPES, StoredTensor
+from planner.models.dtypes import STORED_TYPES, StoredTensor, stored_type
 from planner.models.headers import checkpoint_inventory, read_checkpoint
-from planner.models.spec import ModelSpec, TensorRow
+from planner.models.inventory import stored_scales, stored_weight
+from planner.models.quantization.plan import largest_scheme
+from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.strict_json import shown
 
 _PLAIN = ("fp32", "bf16", "fp16")
 _SCALES = (*_PLAIN, "e8m0")
+_PACKED = ("e2m1", "int4")
+_CACHE_SCALES = (".k_scale", ".v_scale")
 _NAMED = 4
 
 
@@ -84,78 +88,126 @@ def read_stored(spec: ModelSpec, directory: Path) -> ModelSpec:
             if only_mtp
             else "check that config.json belongs to these files",
         )
-    return replace(spec, rows=tuple(rows), quantization=_quantization(spec, rows))
+    return replace(spec, rows=tuple(rows), quantization=_quantization(rows))
 
 
 def _stored_rows(row: TensorRow, state: _Comparison) -> Iterator[TensorRow]:
-    """``row`` once for each pair of (type, scale type) found, with the layers that have it."""
-    layers_of: dict[tuple[str, str | None], list[int]] = {}
+    """``row`` once for each way its layers are stored, with the layers that have it."""
+    layers_of: dict[TensorRow, list[int]] = {}
     for layer in row.layers or (-1,):
-        stored = {_stored_types(row, layer, expert, state) for expert in range(row.experts)}
+        copies = range(1 if row.stacked else row.experts)
+        stored = {_stored_row(row, layer, expert, state) for expert in copies}
         if state.full:
             return
         if len(stored) > 1:
             state.differences.append(f"{shown(row.name)}: the experts of layer {layer} differ")
         layers_of.setdefault(next(iter(stored)), []).append(layer)
-    for (dtype, scale), layers in layers_of.items():
-        yield replace(
-            row, dtype=dtype, layers=tuple(layers) if row.layers else (), scale_dtype=scale,
-            scale_name=row.scale_name if scale else None,
-            scale_shape=row.scale_shape if scale else None,
-        )  # fmt: skip
+    for found, layers in layers_of.items():
+        yield replace(found, layers=tuple(layers) if row.layers else ())
 
 
-def _stored_types(
-    row: TensorRow, layer: int, expert: int, state: _Comparison
-) -> tuple[str, str | None]:
-    """The formats of one tensor and of its scales; differences go to ``state``."""
-    expected = (row.dtype, row.scale_dtype)
+def _stored_row(row: TensorRow, layer: int, expert: int, state: _Comparison) -> TensorRow:
+    """``row`` as one tensor of it is stored; differences go to ``state``."""
     if state.full:
-        return expected
-    dtype = _match(row.name, row.shape, layer, expert, state)
-    if dtype is None:
-        return expected
-    if row.scale_name is None or row.scale_shape is None:
-        if dtype not in _PLAIN:
-            name = row.name.format(layer=layer, expert=expert)
-            state.differences.append(f"{name} is {dtype}, which config.json does not say")
-        return dtype, None
-    scale_name = row.scale_name.format(layer=layer, expert=expert)
-    if dtype in _PLAIN and scale_name not in state.found:
-        return dtype, None
-    scale = _match(row.scale_name, row.scale_shape, layer, expert, state)
-    if dtype != row.dtype or scale not in (*_SCALES, None):
+        return row
+    weight, scale = stored_weight(row), stored_scales(row)
+    scale_name = scale.name.format(layer=layer, expert=expert) if scale is not None else ""
+    name = row.name.format(layer=layer, expert=expert)
+    packed = weight.dtype != _type_name(row)
+    tensor = state.found.get(name)
+    plain = tensor is not None and STORED_TYPES[tensor.dtype].format in _PLAIN
+    if scale is None or (plain and scale_name not in state.found and not row.stacked):
+        lies = weight if scale is None else StoredAs(row.name, weight.dtype, row.shape)
+        return _unquantised(row, lies, layer, expert, state)
+    found = _match(weight, layer, expert, state, free=not packed)
+    if found is None:
+        return row
+    scale_type = _match(scale, layer, expert, state, free=row.stored_scale is None)
+    if scale_type is None:
+        return row
+    extras = tuple(_extras(row.extras, layer, expert, state))
+    if packed:
+        return replace(row, extras=extras)
+    dtype, scale_format = STORED_TYPES[found].format, STORED_TYPES[scale_type].format
+    if dtype != row.dtype or scale_format not in _SCALES:
+        state.differences.append(f"{name} is {dtype} with {scale_format} scales, not {row.dtype}")
+        return row
+    return replace(row, extras=extras, scale_dtype=scale_format)
+
+
+def _unquantised(
+    row: TensorRow, lies: StoredAs, layer: int, expert: int, state: _Comparison
+) -> TensorRow:
+    """``row`` without a scheme, in the plain type that is stored; lookup tables keep theirs."""
+    found = _match(lies, layer, expert, state, free=True)
+    if found is None:
+        return row
+    dtype = STORED_TYPES[found].format
+    if dtype not in _PLAIN and found != lies.dtype:
         name = row.name.format(layer=layer, expert=expert)
-        state.differences.append(f"{name} is {dtype} with {scale} scales, not {row.dtype}")
-    return dtype, scale
+        state.differences.append(f"{name} is {dtype}, which config.json does not say")
+        return row
+    stored = None if row.stored is None or row.scheme else replace(row.stored, dtype=found)
+    cache = tuple(item for item in row.extras if item.name.endswith(_CACHE_SCALES))
+    return replace(
+        row, dtype=dtype or row.dtype, scheme=None, stored=stored, stored_scale=None,
+        scale_name=None, scale_shape=None, scale_dtype=None,
+        extras=tuple(_extras(cache, layer, expert, state)),
+    )  # fmt: skip
+
+
+def _extras(
+    extras: tuple[StoredAs, ...], layer: int, expert: int, state: _Comparison
+) -> Iterator[StoredAs]:
+    """The further tensors that are stored, with their types; an optional one may be absent."""
+    for extra in extras:
+        if extra.optional and extra.name.format(layer=layer, expert=expert) not in state.found:
+            continue
+        found = _match(extra, layer, expert, state, free=True, known=False)
+        if found is not None:
+            yield replace(extra, dtype=found)
+
+
+def _type_name(row: TensorRow) -> str:
+    """The checkpoint type of ``row`` stored one element an element; "" for sub-byte elements."""
+    return "" if row.dtype in _PACKED else stored_type(row.dtype).name
 
 
 def _match(
-    template: str, shape: tuple[int, ...], layer: int, expert: int, state: _Comparison
-) -> str | None:
-    """The element format of a tensor that has the name and shape expected, else None."""
-    name = template.format(layer=layer, expert=expert)
+    expected: StoredAs, layer: int, expert: int, state: _Comparison, *, free: bool,
+    known: bool = True,
+) -> str | None:  # fmt: skip
+    """The type of a tensor that has the name and shape expected, else None.
+
+    ``free``: any type that is a number format (any type at all unless ``known``) will do.
+    """
+    name = expected.name.format(layer=layer, expert=expert)
     tensor = state.found.pop(name, None)
     if tensor is None:
         state.differences.append(f"{name} is missing")
         return None
-    if tensor.shape != shape:
-        state.differences.append(f"{name} is {_times(tensor.shape)}, not {_times(shape)}")
+    one = (tensor.shape, expected.shape) in (((), (1,)), ((1,), ()))
+    if tensor.shape != expected.shape and not one:
+        state.differences.append(
+            f"{name} is {_times(tensor.shape)}, not {_times(expected.shape)}"
+        )  # fmt: skip
         return None
-    stored = STORED_TYPES[tensor.dtype].format
-    if stored is None:
+    if not free and tensor.dtype != expected.dtype:
+        state.differences.append(f"{name} is {tensor.dtype}, not {expected.dtype}")
+        return None
+    unknown = STORED_TYPES[tensor.dtype].format is None and tensor.dtype != expected.dtype
+    if known and unknown:
         state.differences.append(f"{name} is {tensor.dtype}, which is no weight format")
-    return stored
+        return None
+    return tensor.dtype
 
 
-def _quantization(spec: ModelSpec, rows: list[TensorRow]) -> str:
-    """The scheme of ``spec`` while scales are stored, else the plain format of most elements."""
-    if any(row.scale_name for row in rows):
-        return spec.quantization
+def _quantization(rows: list[TensorRow]) -> str:
+    """The scheme of most quantised elements, else the plain format of most elements."""
     sizes: dict[str, int] = {}
     for row in rows:
         sizes[row.dtype] = sizes.get(row.dtype, 0) + row.elements * row.copies
-    return _largest(sizes)
+    return largest_scheme(rows, _largest(sizes))
 
 
 def _largest(sizes: Mapping[str, int]) -> str:

@@ -20,6 +20,20 @@ HARMLESS = frozenset({
     "rope_theta", "router_aux_loss_coef", "transformers_version", "unsloth_fixed",
     "unsloth_version", "use_cache",
 })  # fmt: skip
+# Settings of generation and of the library that wrote the file, in every nested configuration.
+GENERIC = HARMLESS | {
+    "add_cross_attention", "bad_words_ids", "begin_suppress_tokens", "chunk_size_feed_forward",
+    "cross_attention_hidden_size", "decoder_start_token_id", "diversity_penalty", "do_sample",
+    "early_stopping", "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty",
+    "finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "id2label", "is_decoder",
+    "is_encoder_decoder", "label2id", "length_penalty", "max_length", "min_length", "model_type",
+    "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences",
+    "output_attentions", "output_hidden_states", "output_scores", "prefix", "problem_type",
+    "remove_invalid_values", "repetition_penalty", "return_dict", "return_dict_in_generate",
+    "sep_token_id", "suppress_tokens", "task_specific_params", "temperature",
+    "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class", "top_k", "top_p", "torchscript",
+    "typical_p", "use_bfloat16",
+}  # fmt: skip
 
 
 class Fields:
@@ -37,6 +51,24 @@ class Fields:
         """The raw value of key ``name``, None where it is absent; the key counts as read."""
         self._read.add(name)
         return self._values.get(name)
+
+    def names(self) -> tuple[str, ...]:
+        """The keys, in the order of the file."""
+        return tuple(self._values)
+
+    def inherit(self, outer: Fields, name: str) -> None:
+        """Take key ``name`` from ``outer`` where it is absent here.
+
+        Raises:
+            DataError: both have it, with different values.
+        """
+        value = outer.take(name)
+        if value is None:
+            return
+        own = self._values.get(name)
+        if own is not None and own != value:
+            raise self.error(name, f"is {shown(own)}, and {shown(value)} outside")
+        self._values = {**self._values, name: value}
 
     def error(self, name: str, reason: str) -> DataError:
         """A DataError about key ``name``."""

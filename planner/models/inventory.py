@@ -9,11 +9,12 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from planner.models.dtypes import StoredTensor, stored_bytes, stored_type
-from planner.models.spec import ModelSpec, TensorRow
+from planner.models.spec import ModelSpec, StoredAs, TensorRow
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MAIN = ("main", "lookup")
 _ROUTED = ("experts-gate-up", "experts-down")
 
 
@@ -51,8 +52,9 @@ class Inventory:
     """Counts over the rows of ``spec``.
 
     ``parameters_total`` is the main model: no scales, no multi-token prediction, nothing that is
-    not ``counted``. ``parameters_mtp`` is the prediction layers as stored, with their copies of
-    embedding and head; ``parameters_mtp_unique`` is without the copies.
+    not ``counted``; lookup tables are in it, as published counts have them.
+    ``parameters_mtp`` is the prediction layers as stored, with their copies of embedding and head;
+    ``parameters_mtp_unique`` is without the copies.
     """
 
     spec: ModelSpec
@@ -69,6 +71,11 @@ class Inventory:
     def parameters_mtp_unique(self) -> int:
         copies = (row for row in self.spec.rows if row.part == "mtp" and row.copy_of)
         return self.parameters_mtp - sum(_size(row) for row in copies if row.counted)
+
+    @cached_property
+    def parameters_vision(self) -> int:
+        """Parameters of the vision encoder and its projector, where the configuration has one."""
+        return sum(_size(row) for row in self.spec.rows if row.part == "vision" and row.counted)
 
     @cached_property
     def parameters_active(self) -> dict[str, int]:
@@ -152,7 +159,7 @@ class Inventory:
 
     @property
     def _main(self) -> Iterator[TensorRow]:
-        return (row for row in self.spec.rows if row.part == "main" and row.counted)
+        return (row for row in self.spec.rows if row.part in _MAIN and row.counted)
 
 
 def inventory_of(spec: ModelSpec) -> Inventory:
@@ -175,16 +182,41 @@ def _tensors(spec: ModelSpec) -> Iterator[StoredTensor]:
 
 
 def patterns_of(row: TensorRow) -> Iterator[Pattern]:
-    """The stored tensor classes of one row: the tensor, then its scales."""
-    yield Pattern(
-        name=row.name, kind=row.kind, part=row.part, dtype=stored_type(row.dtype).name,
-        shape=row.shape, layers=row.layers, experts=row.experts, is_scale=False,
-    )  # fmt: skip
+    """The stored tensor classes of one row: the tensor, its scales, its further tensors."""
+    yield _pattern(row, stored_weight(row), is_scale=False)
+    scale = stored_scales(row)
+    for item in (*(() if scale is None else (scale,)), *row.extras):
+        yield _pattern(row, item, is_scale=True)
+
+
+def stored_weight(row: TensorRow) -> StoredAs:
+    """How the tensors of ``row`` are stored."""
+    if row.stored is not None:
+        return row.stored
+    shape = (row.experts, *row.shape) if row.stacked else row.shape
+    return StoredAs(row.name, stored_type(row.dtype).name, shape)
+
+
+def stored_scales(row: TensorRow) -> StoredAs | None:
+    """How the scales of ``row`` are stored, None where it has none."""
+    if row.stored_scale is not None:
+        return row.stored_scale
     if row.scale_name is None or row.scale_shape is None or row.scale_dtype is None:
-        return
-    yield Pattern(
-        name=row.scale_name, kind=row.kind, part=row.part, dtype=stored_type(row.scale_dtype).name,
-        shape=row.scale_shape, layers=row.layers, experts=row.experts, is_scale=True,
+        return None
+    shape = (row.experts, *row.scale_shape) if row.stacked else row.scale_shape
+    return StoredAs(row.scale_name, stored_type(row.scale_dtype).name, shape)
+
+
+def row_bytes(row: TensorRow) -> int:
+    """Stored bytes of one layer of ``row``: all experts, scales, further tensors [B]."""
+    layers = max(1, len(row.layers))
+    return sum(pattern.bytes for pattern in patterns_of(row)) // layers
+
+
+def _pattern(row: TensorRow, stored: StoredAs, *, is_scale: bool) -> Pattern:
+    return Pattern(
+        name=stored.name, kind=row.kind, part=row.part, dtype=stored.dtype, shape=stored.shape,
+        layers=row.layers, experts=1 if row.stacked else row.experts, is_scale=is_scale,
     )  # fmt: skip
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from planner.models.spec import ShardAxis, TensorRow
+from planner.models.dtypes import stored_type
+from planner.models.spec import Experts, Part, ShardAxis, StoredAs, TensorRow
 from planner.models.storage import Storage
 
 LAYER = "model.layers.{layer}."
-_SCALE_SUFFIX = "weight_scale_inv"
+EMBEDDING = "model.embed_tokens.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,36 @@ def linear(
     shard: ShardAxis,
     experts: int = 1,
 ) -> TensorRow:
-    """A weight matrix (outputs, inputs), quantised in blocks where the release quantises."""
-    block = storage.block
-    scale_shape = None if block is None else (-(-shape[0] // block), -(-shape[1] // block))
+    """A weight matrix (outputs, inputs) of a linear layer, which releases may quantise."""
     return TensorRow(
         name=name + ".weight", kind=kind, shape=shape, layers=layers, experts=experts,
-        fused=fused, shard=shard, dtype=storage.plain if block is None else "e4m3fn",
-        scale_name=None if block is None else f"{name}.{_SCALE_SUFFIX}",
-        scale_shape=scale_shape, scale_dtype=None if block is None else "fp32", part="main",
+        fused=fused, shard=shard, dtype=storage.plain, scale_name=None, scale_shape=None,
+        scale_dtype=None, part="main", quantisable=True,
     )  # fmt: skip
+
+
+def stack(
+    storage: Storage,
+    name: str,
+    kind: str,
+    shape: tuple[int, int],
+    layers: tuple[int, ...],
+    *,
+    fused: str,
+    shard: ShardAxis,
+    experts: int,
+    transposed: bool = False,
+) -> TensorRow:
+    """The matrices (outputs, inputs) of all experts of a layer in one tensor ``name``.
+
+    ``transposed``: the tensor is (experts, inputs, outputs).
+    """
+    row = replace(linear(storage, name, kind, shape, layers, fused=fused, shard=shard,
+                         experts=experts), name=name, stacked=True)  # fmt: skip
+    if not transposed:
+        return row
+    lies = StoredAs(name, stored_type(storage.plain).name, (experts, shape[1], shape[0]))
+    return replace(row, stored=lies)
 
 
 def norm(storage: Storage, name: str, width: int, layers: tuple[int, ...]) -> TensorRow:
@@ -114,20 +137,28 @@ def gqa(
     kv_heads: int,
     head_dim: int,
     biases: bool,
+    out_bias: bool | None = None,
+    value_dim: int = 0,
+    query_parts: int = 1,
 ) -> list[TensorRow]:
-    """Query, key, value and output projections of grouped-query attention."""
+    """Query, key, value and output projections of grouped-query attention.
+
+    ``out_bias`` is for the output alone, as ``biases`` where not given; values are ``value_dim``
+    wide, 0 for ``head_dim``; a query projection of two ``query_parts`` makes an output gate too.
+    """
+    value_dim = value_dim or head_dim
     prefix = LAYER + "self_attn."
-    sizes = (("q", heads), ("k", kv_heads), ("v", kv_heads))
+    sizes = (("q", query_parts * heads * head_dim), ("k", kv_heads * head_dim),
+             ("v", kv_heads * value_dim))  # fmt: skip
     rows = [
-        linear(storage, f"{prefix}{letter}_proj", "attention-qkv", (count * head_dim, hidden),
-               layers, fused="qkv", shard="column")
-        for letter, count in sizes
+        linear(storage, f"{prefix}{letter}_proj", "attention-qkv", (width, hidden), layers,
+               fused="qkv", shard="column")
+        for letter, width in sizes
     ]  # fmt: skip
-    rows.append(
-        linear(storage, prefix + "o_proj", "attention-out", (hidden, heads * head_dim), layers,
-               fused="o", shard="row")
-    )  # fmt: skip
-    return with_biases(storage, rows, biases)
+    out = linear(storage, prefix + "o_proj", "attention-out", (hidden, heads * value_dim), layers,
+                 fused="o", shard="row")  # fmt: skip
+    return [*with_biases(storage, rows, biases),
+            *with_biases(storage, [out], biases if out_bias is None else out_bias)]  # fmt: skip
 
 
 def gated_mlp(
@@ -170,8 +201,8 @@ def router(
 def ends(storage: Storage, *, hidden: int, vocab: int, tied: bool) -> list[TensorRow]:
     """Embedding, final norm, and the head unless it is the embedding."""
     rows = [
-        plain(storage, "model.embed_tokens.weight", "embedding", (vocab, hidden), (),
-              fused="embedding", shard="vocab"),
+        plain(storage, EMBEDDING, "embedding", (vocab, hidden), (), fused="embedding",
+              shard="vocab"),
         norm(storage, "model.norm", hidden, ()),
     ]  # fmt: skip
     if not tied:
@@ -188,6 +219,75 @@ def layer_norms(storage: Storage, hidden: int, layers: tuple[int, ...]) -> list[
     ]
 
 
+def renamed(rows: Iterable[TensorRow], old: str, new: str) -> list[TensorRow]:
+    """``rows`` with ``new`` in place of ``old`` where a name begins with it."""
+    def moved(name: str) -> str:
+        return new + name.removeprefix(old) if name.startswith(old) else name
+
+    def lying(stored: StoredAs | None) -> StoredAs | None:
+        return None if stored is None else replace(stored, name=moved(stored.name))
+
+    return [
+        replace(
+            row, name=moved(row.name), stored=lying(row.stored),
+            stored_scale=lying(row.stored_scale),
+            scale_name=None if row.scale_name is None else moved(row.scale_name),
+            extras=tuple(replace(extra, name=moved(extra.name)) for extra in row.extras),
+            copy_of=None if row.copy_of is None else moved(row.copy_of),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def part_of(rows: Iterable[TensorRow], part: Part) -> list[TensorRow]:
+    """``rows`` as tensors of ``part``; those of prediction layers are of kind ``mtp``."""
+    if part == "mtp":
+        return [replace(row, part=part, kind="mtp") for row in rows]
+    return [replace(row, part=part) for row in rows]
+
+
 DENSE_MLP = GatedMlp("mlp.", "gate_proj", "up_proj", "down_proj", "mlp")
 SHARED_MLP = GatedMlp("mlp.shared_experts.", "gate_proj", "up_proj", "down_proj", "shared")
 EXPERT_MLP = GatedMlp("mlp.experts.{expert}.", "gate_proj", "up_proj", "down_proj", "experts")
+
+
+def routed(
+    storage: Storage, experts: Experts, layers: tuple[int, ...], *, hidden: int, corrected: bool
+) -> list[TensorRow]:
+    """Router (with its correction bias), routed and shared experts of ``layers``."""
+    if not layers:
+        return []
+    found = router(storage, "mlp.gate", hidden, experts.count, layers)
+    if corrected:
+        found.append(plain(storage, LAYER + "mlp.gate.e_score_correction_bias", "router",
+                           (experts.count,), layers, fused="router-bias", dtype="fp32"))
+    found += gated_mlp(storage, EXPERT_MLP, layers, hidden=hidden, width=experts.width,
+                       experts=experts.count)
+    if experts.shared:
+        found += gated_mlp(storage, SHARED_MLP, layers, hidden=hidden, width=experts.shared_width)
+    return found
+
+
+def prediction_ends(
+    storage: Storage, layers: tuple[int, ...], *, hidden: int, vocab: int, tied: bool, copies: bool
+) -> list[TensorRow]:
+    """What a prediction layer of DeepSeek-V3 has beside a decoder layer.
+
+    ``copies``: the release stores copies of embedding and head in it.
+    """
+    head = EMBEDDING if tied else "lm_head.weight"
+    both = [
+        plain(storage, LAYER + name, "mtp", (vocab, hidden), layers, fused=fused, shard="vocab",
+              copy_of=source)
+        for name, fused, source in (("embed_tokens.weight", "embedding", EMBEDDING),
+                                    ("shared_head.head.weight", "head", head))
+    ]  # fmt: skip
+    return [
+        *(both[:1] if copies else ()),
+        norm(storage, LAYER + "enorm", hidden, layers),
+        norm(storage, LAYER + "hnorm", hidden, layers),
+        plain(storage, LAYER + "eh_proj.weight", "mtp", (hidden, 2 * hidden), layers,
+              fused="eh-proj"),
+        norm(storage, LAYER + "shared_head.norm", hidden, layers),
+        *(both[1:] if copies else ()),
+    ]  # fmt: skip

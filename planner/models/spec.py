@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-AttentionKind = Literal["gqa", "mla"]
+AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
-Part = Literal["main", "mtp"]
+Part = Literal["main", "mtp", "vision", "lookup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,17 @@ class Attention:
     ``kv_lora_rank`` + ``rope_dim`` elements a token; ``q_lora_rank`` is None where queries are not
     compressed; ``nope_dim`` + ``rope_dim`` is the query/key width, ``value_dim`` the value width.
     ``indexer_heads`` × ``indexer_dim`` score the past where ``indexer_topk`` > 0; it is sparse.
+    Layers that reuse another layer's selection have ``indexer_topk`` > 0 and no indexer heads.
+
+    linear: a gated delta net of ``heads`` value heads of ``head_dim`` and ``kv_heads`` key heads of
+    ``key_dim``; it keeps ``state_elements`` and ``conv_elements`` a sequence, however long.
+    csa, hca, swa: one vector of ``head_dim`` (``rope_dim`` of them rotary) is key and value of all
+    heads; the last ``window`` tokens are kept as they are, and csa and hca keep one compressed
+    entry for ``ratio`` tokens beside them; csa selects among entries with an indexer of its own.
+
+    ``window`` is the number of past tokens a layer attends to, 0 for all; ``chunked`` means that
+    windows are fixed chunks of the sequence. gqa values are ``value_dim`` wide, 0 for
+    ``head_dim``. ``sinks``: one learned logit a head takes part in the softmax.
     """
 
     kind: AttentionKind
@@ -34,6 +45,15 @@ class Attention:
     indexer_heads: int = 0
     indexer_dim: int = 0
     indexer_topk: int = 0
+    window: int = 0
+    ratio: int = 1
+    chunked: bool = False
+    sinks: bool = False
+    key_dim: int = 0
+    state_elements: int = 0
+    state_dtype: str = ""
+    conv_elements: int = 0
+    conv_dtype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +61,8 @@ class Experts:
     """Mixture of experts: ``count`` routed experts of width ``width``, ``per_token`` chosen.
 
     ``layers`` are those of the main model. ``shared`` always-on experts form one MLP whose whole
-    width is ``shared_width``. Routing picks ``groups_per_token`` of ``groups`` first.
+    width is ``shared_width``. Routing picks ``groups_per_token`` of ``groups`` first. In
+    ``hash_layers`` a table from token to experts takes the place of the router's choice.
     """
 
     layers: tuple[int, ...]
@@ -52,6 +73,22 @@ class Experts:
     shared_width: int
     groups: int
     groups_per_token: int
+    hash_layers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAs:
+    """How a checkpoint stores what is not one stored element an element.
+
+    ``name`` is a template as a row's; ``dtype`` the checkpoint's name of the type (I32 words of
+    eight 4-bit integers, U8 pairs of E2M1 …); ``shape`` in stored elements, of the whole stack
+    where the experts of a layer are one tensor. An ``optional`` one may be absent from a file.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +119,12 @@ class TensorRow:
     part: Part
     copy_of: str | None = None
     counted: bool = True
+    scheme: str | None = None
+    quantisable: bool = False
+    stored: StoredAs | None = None
+    stored_scale: StoredAs | None = None
+    extras: tuple[StoredAs, ...] = ()
+    stacked: bool = False
 
     @property
     def elements(self) -> int:
@@ -103,7 +146,9 @@ class ModelSpec:
     """A model: structure plus tensor rows.
 
     ``quantization`` names the scheme the checkpoint was released in for its quantised matrices
-    (``fp8-block``, ``fp8-block-ue8m0`` …), or the plain format (``bf16``). ``source`` and
+    (``fp8-block``, ``fp8-block-ue8m0`` …; of several, the one of most elements), or the plain
+    format (``bf16``). ``kv_scheme`` is the cache layout the release was calibrated for, "" for
+    none. Groups of ``attention`` have disjoint layers, full attention first. ``source`` and
     ``source_kind`` give the provenance of the configuration; ``config_sha256`` its digest.
     """
 
@@ -124,3 +169,4 @@ class ModelSpec:
     source_kind: str
     config_sha256: str
     rows: tuple[TensorRow, ...]
+    kv_scheme: str = ""

@@ -82,7 +82,7 @@ def test_a_checkpoint_cast_to_plain_types_is_not_quantised(checkpoint):
     assert found.quantization == "bf16"
     assert found.rows == tuple(
         replace(row, dtype="fp32" if row.dtype == "fp32" else "bf16", scale_name=None,
-                scale_shape=None, scale_dtype=None)
+                scale_shape=None, scale_dtype=None, scheme=None)
         for row in spec.rows
     )  # fmt: skip
 
@@ -160,8 +160,12 @@ def test_headers_without_a_configuration_are_described(checkpoint):
     assert "F8_E4M3" in message
 
 
-def test_another_quantisation_beside_the_configuration_is_refused(checkpoint):
-    folder, _ = checkpoint("llama")
+def test_a_second_quantisation_that_contradicts_the_first_is_refused(checkpoint):
+    folder, _ = checkpoint("deepseek_v3")
+    second = {"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}}
+    (folder / "hf_quant_config.json").write_text(json.dumps(second))
+    with pytest.raises(DataError, match=r"quantization_config is fp8, and hf_quant_config\.json"):
+        resolve_model(str(folder))
     (folder / "hf_quant_config.json").write_text("{}")
-    with pytest.raises(DataError, match=r"hf_quant_config.json is not understood yet"):
+    with pytest.raises(DataError, match="quantization is missing"):
         resolve_model(str(folder))

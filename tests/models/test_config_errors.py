@@ -84,15 +84,19 @@ def test_values_out_of_range(tiny, build, family, change, reason):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"quant_method": "awq"}, "quant_method is 'awq'"),
+        ({"quant_method": "aqlm"}, "quant_method is 'aqlm'; understood: awq, compressed-tensors"),
+        ({"quant_method": "awq"}, "group_size is missing"),
         ({"quant_method": None}, "quant_method is missing"),
         ({"fmt": "e5m2"}, "fmt is 'e5m2'"),
         ({"weight_block_size": [64, 64]}, "64x64"),
-        ({"weight_block_size": None}, "missing"),
+        ({"bits": 4}, "keys not understood: 'bits'"),
         ({"weight_block_size": "128"}, "a list of integers"),
         ({"scale_fmt": "ufp7"}, "scale_fmt"),
         ({"activation_scheme": "static"}, "static"),
-        ({"modules_to_not_convert": ["lm_head"]}, "modules_to_not_convert"),
+        ({"modules_to_not_convert": "lm_head"}, "modules_to_not_convert"),
+        ({"modules_to_not_convert": ["re:(a+)+"]}, "repeats too much"),
+        ({"modules_to_not_convert": ["re:("]}, "is not an expression"),
+        ({"modules_to_not_convert": ["model"]}, "covers no module"),
     ],
 )
 def test_quantisation_that_is_not_understood(tiny, build, change, reason):

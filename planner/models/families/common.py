@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planner.errors import UnsupportedError
-from planner.models.fields import MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
-from planner.models.spec import Attention, Experts
+from planner.models.fields import GENERIC, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.rows import Provenance
+from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
+from planner.models.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,14 @@ class GroupedQuery:
     head_dim: int
     biases: bool
 
-    def attention(self, layers: tuple[int, ...]) -> Attention:
+    def attention(
+        self, layers: tuple[int, ...], *, window: int = 0, chunked: bool = False,
+        sinks: bool = False,
+    ) -> Attention:  # fmt: skip
         """The structure record for ``layers``."""
         return Attention(
             kind="gqa", layers=layers, heads=self.heads, kv_heads=self.kv_heads,
-            head_dim=self.head_dim,
+            head_dim=self.head_dim, window=window, chunked=chunked, sinks=sinks,
         )  # fmt: skip
 
 
@@ -121,3 +127,125 @@ def read_routing(
         layers=layers, count=count, per_token=per_token, width=width, shared=0, shared_width=0,
         groups=1, groups_per_token=1,
     )  # fmt: skip
+
+
+def spec_of(
+    origin: Provenance, model_type: str, size: Backbone, storage: Storage, *,
+    attention: Iterable[Attention], rows: Iterable[TensorRow], experts: Experts | None = None,
+    dense_width: int = 0, mtp_layers: int = 0,
+) -> ModelSpec:  # fmt: skip
+    """The ModelSpec of a family's parts; attention groups without layers are left out."""
+    return ModelSpec(
+        id=origin.id, public_name=origin.public_name, model_type=model_type, layers=size.layers,
+        hidden_size=size.hidden, vocab_size=size.vocab, max_context=size.context,
+        tied_embeddings=size.tied, attention=tuple(a for a in attention if a.layers),
+        experts=experts if experts is not None and experts.layers else None,
+        dense_width=dense_width, mtp_layers=mtp_layers, quantization=storage.plain,
+        source=origin.source, source_kind=origin.source_kind,
+        config_sha256=origin.config_sha256, rows=tuple(rows),
+    )  # fmt: skip
+
+
+# Keys around a text model that say how to find images and sounds among its tokens.
+_AROUND = GENERIC | {
+    "image_token_id", "video_token_id", "image_token_index", "vision_start_token_id",
+    "vision_end_token_id", "audio_config", "audio_token_id", "boa_token_id", "boi_token_id",
+    "eoa_token_id", "eoa_token_index", "eoi_token_id", "vision_soft_tokens_per_image",
+    "ignore_index", "media_placeholder_token_id", "use_unified_vision_chunk",
+    "video_placeholder", "torch_dtype", "dtype",
+}  # fmt: skip
+
+
+def text_of(fields: Fields, model_types: Iterable[str]) -> tuple[Fields, Fields | None]:
+    """The text model inside a larger configuration, and the vision encoder's, if there is one.
+
+    The type of elements and tied embeddings may be stated outside, once, for both.
+
+    Raises:
+        DataError: no text model, one of another type, or keys around it that are not understood.
+    """
+    text = fields.nested("text_config")
+    if text is None:
+        raise fields.error("text_config", "is missing")
+    text.choice("model_type", model_types, default=None)
+    text.take("quantization_config")
+    if text.take("pruned_heads"):
+        raise text.error("pruned_heads", "is not empty; pruned models are not understood")
+    vision = fields.nested("vision_config")
+    for key in ("tie_word_embeddings", "dtype", "torch_dtype"):
+        text.inherit(fields, key)
+    fields.finish(_AROUND)
+    return text, vision
+
+
+def full_layers(fields: Fields, layers: int, *, other: str, every: int = 0) -> tuple[int, ...]:
+    """Layers of full attention: those ``layer_types`` lists, else each ``every``-th.
+
+    Raises:
+        DataError: a list of another length, a type that is neither full nor ``other``, or
+            neither list nor interval.
+    """
+    kinds = fields.strings("layer_types")
+    if not kinds:
+        if not every:
+            raise fields.error("layer_types", "is missing")
+        return tuple(layer for layer in range(layers) if (layer + 1) % every == 0)
+    if len(kinds) != layers:
+        raise fields.error("layer_types", f"has {len(kinds)} entries for {layers} layers")
+    unknown = sorted(set(kinds) - {"full_attention", other})
+    if unknown:
+        raise fields.error("layer_types", f"holds {ascii(unknown[0])[:60]}; understood: "
+                           f"full_attention, {other}")  # fmt: skip
+    return tuple(layer for layer, kind in enumerate(kinds) if kind == "full_attention")
+
+
+def others(layers: Iterable[int], chosen: Iterable[int]) -> tuple[int, ...]:
+    """The layers that are not ``chosen``, in order."""
+    without = set(chosen)
+    return tuple(layer for layer in layers if layer not in without)
+
+
+def read_shared_routing(
+    fields: Fields, layers: tuple[int, ...], *, ungrouped: bool = True, shared: int | None = None
+) -> Experts:
+    """Routed experts in groups and shared experts, in the keys of DeepSeek and GLM.
+
+    ``ungrouped``: absent groups mean one group; otherwise they must be stated. ``shared`` is the
+    number of shared experts of a family that does not state it.
+
+    Raises:
+        DataError: groups do not divide, or more experts are chosen than the groups hold.
+    """
+    count = fields.integer("n_routed_experts", high=MAX_EXPERTS)
+    width = fields.integer("moe_intermediate_size")
+    if shared is None:
+        shared = fields.integer("n_shared_experts", low=0, high=MAX_EXPERTS)
+    per_token = fields.integer("num_experts_per_tok", high=MAX_EXPERTS)
+    one = 1 if ungrouped else None
+    groups = fields.integer("n_group", high=MAX_EXPERTS, default=one)
+    chosen = fields.integer("topk_group", high=MAX_EXPERTS, default=one)
+    if count % groups:
+        raise fields.error("n_group", f"is {groups}; it must divide {count} experts")
+    if chosen > groups:
+        raise fields.error("topk_group", f"is {chosen}; there are {groups} groups")
+    if per_token > count // groups * chosen:
+        raise fields.error(
+            "num_experts_per_tok",
+            f"is {per_token}; {chosen} groups hold {count // groups * chosen} experts",
+        )
+    return Experts(
+        layers=layers, count=count, per_token=per_token, width=width, shared=shared,
+        shared_width=shared * width, groups=groups, groups_per_token=chosen,
+    )  # fmt: skip
+
+
+def refuse_dense_steps(fields: Fields) -> None:
+    """Refuse layers without experts in families whose every layer has them.
+
+    Raises:
+        DataError: some layers are dense.
+    """
+    if fields.integer("decoder_sparse_step", default=1) != 1:
+        raise fields.error("decoder_sparse_step", "is not 1; dense layers are not understood here")
+    if fields.take("mlp_only_layers"):
+        raise fields.error("mlp_only_layers", "lists dense layers, which are not understood here")

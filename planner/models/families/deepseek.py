@@ -1,4 +1,4 @@
-"""DeepSeek-V2, V3, R1 and V3.2, and Kimi-K2, which is V3 with other sizes.
+"""DeepSeek-V2, V3, R1 and V3.2; Kimi-K2, which is V3 with other sizes; GLM-5, as V3.2.
 
 Multi-head latent attention; the first layers dense, the others routed and shared experts; V3 adds
 a multi-token prediction layer, V3.2 an indexer that selects the past to attend to.
@@ -6,20 +6,27 @@ a multi-token prediction layer, V3.2 an indexer that selects the past to attend 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from planner.models import rows
-from planner.models.families.common import Backbone, read_backbone
-from planner.models.fields import HARMLESS, MAX_EXPERTS, MAX_LAYERS, Fields
+from planner.models.families.common import (
+    Backbone,
+    read_backbone,
+    read_shared_routing,
+    spec_of,
+    text_of,
+)
+from planner.models.fields import GENERIC, HARMLESS, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
 
-MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2")
-_HARMLESS = HARMLESS | {
+MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa")
+_HARMLESS = {
     "aux_loss_alpha", "ep_size", "norm_topk_prob", "routed_scaling_factor", "scoring_func",
-    "seq_aux", "head_dim", "qk_head_dim", "rope_interleave",
+    "seq_aux", "head_dim", "qk_head_dim", "rope_interleave", "indexer_rope_interleave",
 }  # fmt: skip
+_INDEXED = ("deepseek_v32", "glm_moe_dsa")
 _METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy")}
 
 
@@ -29,37 +36,38 @@ class _Config:
 
     size: Backbone
     attention: Attention
-    experts: Experts | None
+    experts: Experts
     dense_width: int
     moe_layers: tuple[int, ...]
     mtp_layers: tuple[int, ...]
     corrected_router: bool
     biases: bool
+    copies: bool
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
-    """The ModelSpec of a DeepSeek or Kimi-K2 configuration.
+    """The ModelSpec of a DeepSeek, Kimi-K2 or GLM-5 configuration.
 
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    storage = read_storage(fields)
-    config = _read(fields, model_type)
-    fields.finish(_HARMLESS)
+    nested = model_type == "kimi_k25"
+    text = text_of(fields, ("kimi_k2",))[0] if nested else fields
+    storage = read_storage(text)
+    config = _read(text, model_type)
+    text.finish((GENERIC if nested else HARMLESS) | _HARMLESS)
     size = config.size
     tensors = [
         *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
         *_decoder(storage, config, size.all_layers),
         *_prediction(storage, config),
     ]
-    return ModelSpec(
-        id=origin.id, public_name=origin.public_name, model_type=model_type, layers=size.layers,
-        hidden_size=size.hidden, vocab_size=size.vocab, max_context=size.context,
-        tied_embeddings=size.tied, attention=(config.attention,), experts=config.experts,
+    if nested:
+        tensors = rows.renamed(tensors, "", "language_model.")
+    return spec_of(
+        origin, model_type, size, storage, rows=tensors, experts=config.experts,
         dense_width=config.dense_width if set(size.all_layers) - set(config.moe_layers) else 0,
-        mtp_layers=len(config.mtp_layers), quantization=storage.quantization,
-        source=origin.source, source_kind=origin.source_kind,
-        config_sha256=origin.config_sha256, rows=tuple(tensors),
+        mtp_layers=len(config.mtp_layers), attention=[config.attention],
     )  # fmt: skip
 
 
@@ -68,23 +76,24 @@ def _read(fields: Fields, model_type: str) -> _Config:
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
     first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
     step = fields.integer("moe_layer_freq", high=MAX_LAYERS, default=1)
-    count = fields.integer("n_routed_experts", high=MAX_EXPERTS)
     after = tuple(range(size.layers, size.layers + mtp))
     moe = tuple(
         layer for layer in (*size.all_layers, *after)
         if layer >= first and layer % step == 0
     )  # fmt: skip
+    main = tuple(layer for layer in moe if layer < size.layers)
     methods = _METHODS.get(model_type, ("noaux_tc",))
     method = fields.choice("topk_method", methods, default=methods[0])
     return _Config(
         size=size,
         attention=_read_attention(fields, model_type, size.all_layers),
-        experts=_read_experts(fields, model_type, count, moe, size.layers),
+        experts=read_shared_routing(fields, main, ungrouped=model_type == "deepseek_v2"),
         dense_width=fields.integer("intermediate_size"),
         moe_layers=moe,
         mtp_layers=after,
         corrected_router=method == "noaux_tc",
         biases=fields.boolean("attention_bias", default=False),
+        copies=model_type != "glm_moe_dsa",
     )
 
 
@@ -95,7 +104,7 @@ def _read_attention(fields: Fields, model_type: str, layers: tuple[int, ...]) ->
         raise fields.error("num_key_value_heads", f"is {kv_heads}; latent attention has {heads}")
     nope = fields.integer("qk_nope_head_dim")
     rope = fields.integer("qk_rope_head_dim")
-    indexed = model_type == "deepseek_v32"
+    indexed = model_type in _INDEXED
     q_rank = fields.optional_integer("q_lora_rank")
     if indexed and q_rank is None:
         raise fields.error("q_lora_rank", "is null; the indexer reads the compressed query")
@@ -106,33 +115,6 @@ def _read_attention(fields: Fields, model_type: str, layers: tuple[int, ...]) ->
         indexer_heads=fields.integer("index_n_heads", high=MAX_EXPERTS) if indexed else 0,
         indexer_dim=fields.integer("index_head_dim") if indexed else 0,
         indexer_topk=fields.integer("index_topk") if indexed else 0,
-    )  # fmt: skip
-
-
-def _read_experts(
-    fields: Fields, model_type: str, count: int, moe: tuple[int, ...], layers: int
-) -> Experts | None:
-    width = fields.integer("moe_intermediate_size")
-    shared = fields.integer("n_shared_experts", low=0, high=MAX_EXPERTS)
-    per_token = fields.integer("num_experts_per_tok", high=MAX_EXPERTS)
-    ungrouped = 1 if model_type == "deepseek_v2" else None
-    groups = fields.integer("n_group", high=MAX_EXPERTS, default=ungrouped)
-    chosen = fields.integer("topk_group", high=MAX_EXPERTS, default=ungrouped)
-    if count % groups:
-        raise fields.error("n_group", f"is {groups}; it must divide {count} experts")
-    if chosen > groups:
-        raise fields.error("topk_group", f"is {chosen}; there are {groups} groups")
-    if per_token > count // groups * chosen:
-        raise fields.error(
-            "num_experts_per_tok",
-            f"is {per_token}; {chosen} groups hold {count // groups * chosen} experts",
-        )
-    if not moe:
-        return None
-    main = tuple(layer for layer in moe if layer < layers)
-    return Experts(
-        layers=main, count=count, per_token=per_token, width=width, shared=shared,
-        shared_width=shared * width, groups=groups, groups_per_token=chosen,
     )  # fmt: skip
 
 
@@ -196,42 +178,19 @@ def _indexer(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list
 
 
 def _feed_forward(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
-    hidden, experts = config.size.hidden, config.experts
     moe = tuple(sorted(set(layers) & set(config.moe_layers)))
     dense = tuple(sorted(set(layers) - set(moe)))
-    found = rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden,
+    found = rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=config.size.hidden,
                            width=config.dense_width)  # fmt: skip
-    if experts is None or not moe:
-        return found
-    found += rows.router(storage, "mlp.gate", hidden, experts.count, moe)
-    if config.corrected_router:
-        found.append(rows.plain(storage, LAYER + "mlp.gate.e_score_correction_bias", "router",
-                                (experts.count,), moe, fused="router-bias", dtype="fp32"))
-    found += rows.gated_mlp(storage, rows.EXPERT_MLP, moe, hidden=hidden, width=experts.width,
-                            experts=experts.count)
-    if experts.shared:
-        found += rows.gated_mlp(storage, rows.SHARED_MLP, moe, hidden=hidden,
-                                width=experts.shared_width)
-    return found
+    return found + rows.routed(storage, config.experts, moe, hidden=config.size.hidden,
+                               corrected=config.corrected_router)  # fmt: skip
 
 
 def _prediction(storage: Storage, config: _Config) -> list[TensorRow]:
-    """Multi-token prediction: decoder layers after the last, each with copies of both ends."""
+    """Multi-token prediction: decoder layers after the last, each with what joins them."""
     size, layers = config.size, config.mtp_layers
     if not layers:
         return []
-    hidden, matrix = size.hidden, (size.vocab, size.hidden)
-    head = "model.embed_tokens.weight" if size.tied else "lm_head.weight"
-    own = [
-        rows.plain(storage, LAYER + "embed_tokens.weight", "mtp", matrix, layers,
-                   fused="embedding", shard="vocab", copy_of="model.embed_tokens.weight"),
-        rows.norm(storage, LAYER + "enorm", hidden, layers),
-        rows.norm(storage, LAYER + "hnorm", hidden, layers),
-        rows.plain(storage, LAYER + "eh_proj.weight", "mtp", (hidden, 2 * hidden), layers,
-                   fused="eh-proj"),
-        rows.norm(storage, LAYER + "shared_head.norm", hidden, layers),
-        rows.plain(storage, LAYER + "shared_head.head.weight", "mtp", matrix, layers,
-                   fused="head", shard="vocab", copy_of=head),
-    ]  # fmt: skip
-    return [replace(row, kind="mtp", part="mtp")
-            for row in (*own, *_decoder(storage, config, layers))]  # fmt: skip
+    own = rows.prediction_ends(storage, layers, hidden=size.hidden, vocab=size.vocab,
+                               tied=size.tied, copies=config.copies)  # fmt: skip
+    return rows.part_of([*own, *_decoder(storage, config, layers)], "mtp")

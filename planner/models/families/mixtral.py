@@ -8,6 +8,7 @@ from planner.models.families.common import (
     read_grouped_query,
     read_routing,
     refuse_windows,
+    spec_of,
 )
 from planner.models.fields import HARMLESS, Fields
 from planner.models.rows import GatedMlp, Provenance
@@ -47,10 +48,5 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, _EXPERT, layers, hidden=hidden, width=experts.width,
                         experts=experts.count),
     ]  # fmt: skip
-    return ModelSpec(
-        id=origin.id, public_name=origin.public_name, model_type=model_type, layers=size.layers,
-        hidden_size=hidden, vocab_size=size.vocab, max_context=size.context,
-        tied_embeddings=size.tied, attention=(attention.attention(layers),), experts=experts,
-        dense_width=0, mtp_layers=0, quantization=storage.quantization, source=origin.source,
-        source_kind=origin.source_kind, config_sha256=origin.config_sha256, rows=tuple(tensors),
-    )  # fmt: skip
+    return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
+                   attention=[attention.attention(layers)])  # fmt: skip

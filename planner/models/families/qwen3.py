@@ -8,6 +8,7 @@ from planner.models.families.common import (
     read_backbone,
     read_grouped_query,
     refuse_windows,
+    spec_of,
 )
 from planner.models.fields import HARMLESS, Fields
 from planner.models.rows import LAYER, Provenance
@@ -38,14 +39,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.layer_norms(storage, size.hidden, layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=size.hidden, width=width),
     ]
-    return ModelSpec(
-        id=origin.id, public_name=origin.public_name, model_type=model_type, layers=size.layers,
-        hidden_size=size.hidden, vocab_size=size.vocab, max_context=size.context,
-        tied_embeddings=size.tied, attention=(attention.attention(layers),), experts=None,
-        dense_width=width, mtp_layers=0, quantization=storage.quantization,
-        source=origin.source, source_kind=origin.source_kind,
-        config_sha256=origin.config_sha256, rows=tuple(tensors),
-    )  # fmt: skip
+    return spec_of(origin, model_type, size, storage, rows=tensors, dense_width=width,
+                   attention=[attention.attention(layers)])  # fmt: skip
 
 
 def normed_attention(

@@ -8,6 +8,7 @@ from planner.models.families.common import (
     read_grouped_query,
     read_routing,
     refuse_windows,
+    spec_of,
 )
 from planner.models.families.qwen3 import normed_attention
 from planner.models.fields import HARMLESS, MAX_LAYERS, Fields
@@ -16,7 +17,7 @@ from planner.models.spec import ModelSpec
 from planner.models.storage import read_storage
 
 MODEL_TYPES = ("qwen3_moe",)
-_HARMLESS = HARMLESS | {"norm_topk_prob"}
+_HARMLESS = HARMLESS | {"norm_topk_prob", "use_qk_norm"}
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
@@ -29,6 +30,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     size = read_backbone(fields)
     storage = read_storage(fields)
     biases = fields.boolean("attention_bias", default=False)
+    for key, none in (("qkv_bias", False), ("shared_expert_intermediate_size", 0)):
+        if fields.take(key) not in (None, none):
+            raise fields.error(key, f"is not {none}, which Qwen3 does not know")
     attention = read_grouped_query(fields, size.hidden, biases=biases)
     width = fields.integer("intermediate_size")
     moe = _expert_layers(fields, size.layers)
@@ -48,14 +52,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, rows.EXPERT_MLP, moe, hidden=hidden, width=experts.width,
                         experts=experts.count),
     ]  # fmt: skip
-    return ModelSpec(
-        id=origin.id, public_name=origin.public_name, model_type=model_type, layers=size.layers,
-        hidden_size=hidden, vocab_size=size.vocab, max_context=size.context,
-        tied_embeddings=size.tied, attention=(attention.attention(size.all_layers),),
-        experts=experts if moe else None, dense_width=width if dense else 0, mtp_layers=0,
-        quantization=storage.quantization, source=origin.source, source_kind=origin.source_kind,
-        config_sha256=origin.config_sha256, rows=tuple(tensors),
-    )  # fmt: skip
+    return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
+                   dense_width=width if dense else 0,
+                   attention=[attention.attention(size.all_layers)])  # fmt: skip
 
 
 def _expert_layers(fields: Fields, layers: int) -> tuple[int, ...]:

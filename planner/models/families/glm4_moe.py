@@ -1,0 +1,76 @@
+"""GLM-4.5, 4.5-Air and 4.6: grouped-query attention, routed and shared experts, prediction."""
+
+from __future__ import annotations
+
+from planner.models import rows
+from planner.models.families.common import (
+    Backbone,
+    GroupedQuery,
+    others,
+    read_backbone,
+    read_grouped_query,
+    read_shared_routing,
+    spec_of,
+)
+from planner.models.fields import HARMLESS, MAX_LAYERS, Fields
+from planner.models.rows import LAYER, Provenance
+from planner.models.spec import Experts, ModelSpec, TensorRow
+from planner.models.storage import Storage, read_storage
+
+MODEL_TYPES = ("glm4_moe",)
+_HARMLESS = HARMLESS | {
+    "norm_topk_prob", "partial_rotary_factor", "routed_scaling_factor", "scoring_func",
+    "topk_method",
+}  # fmt: skip
+
+
+def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
+    """The ModelSpec of a GLM-4.5 configuration.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    size = read_backbone(fields)
+    storage = read_storage(fields)
+    biases = fields.boolean("attention_bias", default=False)
+    attention = read_grouped_query(fields, size.hidden, biases=biases)
+    normed = fields.boolean("use_qk_norm", default=False)
+    mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
+    first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
+    moe = tuple(layer for layer in size.all_layers if layer >= first)
+    experts = read_shared_routing(fields, moe)
+    width = fields.integer("intermediate_size")
+    fields.finish(_HARMLESS)
+    dense = others(size.all_layers, moe)
+    after = tuple(range(size.layers, size.layers + mtp))
+
+    def decoder(layers: tuple[int, ...], dense: tuple[int, ...]) -> list[TensorRow]:
+        return _decoder(storage, size, attention, experts, layers, dense, width, normed)
+
+    tensors = [
+        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
+        *decoder(size.all_layers, dense),
+        *rows.part_of([*rows.prediction_ends(storage, after, hidden=size.hidden, vocab=size.vocab,
+                                             tied=size.tied, copies=True),
+                       *decoder(after, ())] if after else [], "mtp"),
+    ]  # fmt: skip
+    return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
+                   dense_width=width if dense else 0, mtp_layers=mtp,
+                   attention=[attention.attention(size.all_layers)])  # fmt: skip
+
+
+def _decoder(
+    storage: Storage, size: Backbone, a: GroupedQuery, experts: Experts, layers: tuple[int, ...],
+    dense: tuple[int, ...], width: int, normed: bool,
+) -> list[TensorRow]:  # fmt: skip
+    hidden, moe = size.hidden, others(layers, dense)
+    norms = [rows.norm(storage, f"{LAYER}self_attn.{name}", a.head_dim, layers)
+             for name in ("q_norm", "k_norm")]  # fmt: skip
+    found = [
+        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
+                  head_dim=a.head_dim, biases=a.biases, out_bias=False),
+        *(norms if normed else ()),
+        *rows.layer_norms(storage, hidden, layers),
+        *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
+    ]  # fmt: skip
+    return found + rows.routed(storage, experts, moe, hidden=hidden, corrected=True)

@@ -1,0 +1,96 @@
+"""MiMo-V2-Flash: windowed layers with sinks and more KV heads, narrow values, routed experts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.models import rows
+from planner.models.families.common import (
+    others,
+    read_backbone,
+    read_grouped_query,
+    read_shared_routing,
+    spec_of,
+)
+from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, Fields
+from planner.models.rows import LAYER, Provenance
+from planner.models.spec import Attention, ModelSpec, TensorRow
+from planner.models.storage import Storage, read_storage
+
+MODEL_TYPES = ("mimo_v2_flash",)
+_HARMLESS = HARMLESS | {
+    "attention_value_scale", "layernorm_epsilon", "norm_topk_prob", "partial_rotary_factor",
+    "routed_scaling_factor", "scoring_func", "swa_rope_theta",
+}  # fmt: skip
+
+
+def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
+    """The ModelSpec of a MiMo-V2-Flash configuration. It does not name its prediction layers.
+
+    Raises:
+        DataError: a key is missing, malformed or not understood.
+    """
+    size = read_backbone(fields)
+    storage = read_storage(fields)
+    if fields.boolean("attention_bias", default=False):
+        raise fields.error("attention_bias", "is true; MiMo-V2 has no biases")
+    local = _flags(fields, "hybrid_layer_pattern", size.layers)
+    moe = _flags(fields, "moe_layer_freq", size.layers)
+    groups = _attention(fields, size.hidden, others(size.all_layers, local), local)
+    if fields.take("n_shared_experts") not in (None, 0):
+        raise fields.error("n_shared_experts", "is not null; MiMo-V2 has no shared experts")
+    experts = read_shared_routing(fields, moe, shared=0)
+    width = fields.integer("intermediate_size")
+    fields.choice("topk_method", ("noaux_tc",), default="noaux_tc")
+    fields.finish(_HARMLESS)
+    hidden, dense = size.hidden, others(size.all_layers, moe)
+    tensors = [
+        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
+        *(row for group in groups for row in _attention_rows(storage, group, hidden)),
+        *rows.layer_norms(storage, hidden, size.all_layers),
+        *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),
+        *rows.routed(storage, experts, moe, hidden=hidden, corrected=True),
+    ]
+    return spec_of(origin, model_type, size, storage, rows=tensors, experts=experts,
+                   dense_width=width if dense else 0, attention=groups)  # fmt: skip
+
+
+def _flags(fields: Fields, name: str, layers: int) -> tuple[int, ...]:
+    """The layers that a list of one 0 or 1 a layer marks with 1."""
+    flags = fields.integers(name, low=0, high=1)
+    if len(flags) != layers:
+        raise fields.error(name, f"has {len(flags)} entries for {layers} layers")
+    return tuple(layer for layer, flag in enumerate(flags) if flag)
+
+
+def _attention(
+    fields: Fields, hidden: int, full: tuple[int, ...], local: tuple[int, ...]
+) -> tuple[Attention, ...]:
+    a = read_grouped_query(fields, hidden, biases=False, head_dim_optional=False)
+    values = fields.integer("v_head_dim")
+    window = fields.integer("sliding_window", high=MAX_CONTEXT)
+    for name in ("sliding_window_size", "attention_chunk_size"):
+        if fields.integer(name, default=window) != window:
+            raise fields.error(name, f"is not the sliding_window of {window}")
+    heads = fields.integer("swa_num_attention_heads", high=MAX_EXPERTS, default=a.heads)
+    kv_heads = fields.integer("swa_num_key_value_heads", high=MAX_EXPERTS)
+    if heads % kv_heads:
+        raise fields.error("swa_num_key_value_heads", f"is {kv_heads}; it must divide {heads}")
+    group = replace(a.attention(full), value_dim=values,
+                    sinks=fields.boolean("add_full_attention_sink_bias", default=False))
+    windowed = Attention(
+        kind="gqa", layers=local, heads=heads, kv_heads=kv_heads,
+        head_dim=fields.integer("swa_head_dim", default=a.head_dim),
+        value_dim=fields.integer("swa_v_head_dim", default=values), window=window,
+        sinks=fields.boolean("add_swa_attention_sink_bias", default=True),
+    )  # fmt: skip
+    return tuple(found for found in (group, windowed) if found.layers)
+
+
+def _attention_rows(storage: Storage, a: Attention, hidden: int) -> list[TensorRow]:
+    found = rows.gqa(storage, a.layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
+                     head_dim=a.head_dim, biases=False, value_dim=a.value_dim)  # fmt: skip
+    if a.sinks:
+        found.append(rows.plain(storage, LAYER + "self_attn.attention_sink_bias", "attention-qkv",
+                                (a.heads,), a.layers, fused="sinks", shard="column"))
+    return found

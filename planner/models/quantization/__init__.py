@@ -1,0 +1,1 @@
+"""Quantised releases: which modules a configuration names, and how checkpoints store them."""

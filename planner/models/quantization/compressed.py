@@ -1,0 +1,131 @@
+"""compressed-tensors: groups of modules with the format of their weights and activations.
+
+Source: github.com/vllm-project/compressed-tensors.
+"""
+
+from __future__ import annotations
+
+from planner.errors import UnsupportedError
+from planner.models.fields import Fields
+from planner.models.quantization.forms import INTEGER_SCHEMES, Form
+from planner.models.quantization.matching import Names, wildcards
+from planner.models.quantization.plan import QuantPlan, Rule
+from planner.models.strict_json import shown
+
+HARMLESS = frozenset({
+    "global_compression_ratio", "quantization_status", "version", "transform_config",
+})  # fmt: skip
+_FORMATS = ("float-quantized", "int-quantized", "naive-quantized", "pack-quantized",
+            "nvfp4-pack-quantized", "mixed-precision")  # fmt: skip
+_EVERYTHING = wildcards(["*"], "")
+_OBSERVED = ("observer", "observer_kwargs", "actorder", "block_structure", "scale_dtype",
+             "zp_dtype")  # fmt: skip
+
+
+def read_plan(config: Fields) -> QuantPlan:
+    """The plan of a compressed-tensors configuration.
+
+    Raises:
+        DataError: a key or value that is not understood.
+        UnsupportedError: sparsity, or a granularity without a scheme in the catalogue.
+    """
+    layout = config.choice("format", _FORMATS, default=None)
+    groups = config.nested("config_groups")
+    if groups is None or not groups.names():
+        raise config.error("config_groups", "is missing or empty")
+    if config.take("sparsity_config"):
+        raise UnsupportedError(f"{config.place}: sparsity_config: sparse weights are not known")
+    ignored = wildcards(config.strings("ignore"), f"{config.place}: ignore")
+    rules = [Rule(ignored, None)] if ignored else []
+    for name in groups.names():
+        group = groups.nested(name)
+        if group is None:
+            raise groups.error(name, "is null; an object is needed")
+        rules.append(_group(group, layout))
+    cache = config.nested("kv_cache_scheme")
+    if cache is not None:
+        _read_numbers(cache, widths=(8,), types=("float",))
+    return QuantPlan("compressed-tensors", tuple(rules), None, head=True,
+                     kv_scheme="fp8" if cache is not None else "")  # fmt: skip
+
+
+def _group(group: Fields, layout: str) -> Rule:
+    """The modules of ``targets`` (a class, names or expressions) and their form."""
+    targets = group.strings("targets")
+    if not targets:
+        raise group.error("targets", "is missing or empty")
+    layout = group.choice("format", _FORMATS, default=layout)
+    weights, inputs = group.nested("weights"), group.nested("input_activations")
+    if group.take("output_activations") is not None:
+        raise UnsupportedError(f"{group.place}: quantised outputs are not understood")
+    if weights is None:
+        raise group.error("weights", "is missing")
+    group.finish()
+    form = _form(group, weights, inputs, layout)
+    names: Names = _EVERYTHING if "Linear" in targets else wildcards(targets, group.place)
+    return Rule(names, form)
+
+
+def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) -> Form:
+    bits, kind, strategy, size, symmetric = _read_numbers(weights)
+    calibrated = inputs is not None and inputs.take("dynamic") in (None, False)
+    if inputs is not None:
+        _read_numbers(inputs, dynamic_too=True)
+    if layout == "nvfp4-pack-quantized" or (kind == "float" and bits == 4):
+        if (kind, bits, size) != ("float", 4, 16):
+            raise UnsupportedError(f"{group.place}: only 4-bit floats in groups of 16 are NVFP4")
+        scheme = "nvfp4" if inputs is not None else "nvfp4-w4a16"
+        return Form("nvfp4-ct", scheme, bits=4, block=(1, 16), calibrated=inputs is not None)
+    if kind == "float":
+        return _float_form(group, strategy, inputs is not None, calibrated)
+    if layout == "pack-quantized":
+        packed = INTEGER_SCHEMES.get((bits, size)) if inputs is None else None
+        if packed is None:
+            raise UnsupportedError(
+                f"{group.place}: {bits}-bit integers in groups of {size or 'whole rows'} have no "
+                "scheme", hint="understood: 4 bits in groups of 128 or 32, 8 bits a row"
+            )  # fmt: skip
+        return Form("pack-quantized", packed, bits=bits, block=(1, size), symmetric=symmetric,
+                    scale_dtype="bf16")  # fmt: skip
+    if bits != 8 or strategy != "channel" or inputs is None or not symmetric:
+        raise UnsupportedError(f"{group.place}: unpacked integers are understood with 8 bits, "
+                               "symmetric scales a channel and 8-bit activations only")  # fmt: skip
+    return Form("int8", "int8-w8a8", block=(1, 0), calibrated=calibrated, scale_dtype="bf16")
+
+
+def _float_form(group: Fields, strategy: str, activations: bool, calibrated: bool) -> Form:
+    """E4M3 with a scale a tensor, a channel or a 128×128 block, in the model's type."""
+    if strategy == "tensor" and activations:
+        return Form("fp8", "fp8-tensor", calibrated=calibrated, scale_dtype="bf16")
+    if strategy == "channel" and activations:
+        return Form("fp8", "fp8-channel", block=(1, 0), calibrated=calibrated, scale_dtype="bf16")
+    if strategy == "block" and activations:
+        return Form("fp8", "fp8-block", block=(128, 128), scale_dtype="bf16")
+    raise UnsupportedError(f"{group.place}: 8-bit floats a {strategy}"
+                           f"{'' if activations else ' without 8-bit activations'} have no scheme")
+
+
+def _read_numbers(
+    fields: Fields, *, widths: tuple[int, ...] = (4, 8), types: tuple[str, ...] = ("int", "float"),
+    dynamic_too: bool = False,
+) -> tuple[int, str, str, int, bool]:  # fmt: skip
+    """Width [bits], kind, strategy, group size (0 for none) and symmetry of one number format."""
+    bits = fields.integer("num_bits", low=1, high=16)
+    if bits not in widths:
+        raise fields.error("num_bits", f"is {bits}; understood: {', '.join(map(str, widths))}")
+    kind = fields.choice("type", types, default="int" if "int" in types else "float")
+    symmetric = fields.boolean("symmetric", default=True)
+    size = fields.optional_integer("group_size", low=-1, high=2**16)
+    strategies = ("tensor", "channel", "group", "block", "token", "tensor_group")
+    implied = "group" if size not in (None, -1) else "channel" if size == -1 else "tensor"
+    strategy = fields.choice("strategy", strategies, default=implied)
+    dynamic = fields.take("dynamic")
+    if dynamic not in ((None, False, True, "local") if dynamic_too else (None, False)):
+        raise fields.error("dynamic", f"is {shown(dynamic)}; stored numbers have stored scales")
+    structure = fields.take("block_structure")
+    if structure not in (None, "128x128", [128, 128]):
+        raise fields.error("block_structure", "is not 128x128")
+    for name in _OBSERVED:
+        fields.take(name)
+    fields.finish()
+    return bits, kind, strategy, max(size or 0, 0) if strategy != "channel" else 0, symmetric

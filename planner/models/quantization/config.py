@@ -1,0 +1,140 @@
+"""``quantization_config`` of a model configuration: fp8, mxfp4, gptq, awq, compressed-tensors."""
+
+from __future__ import annotations
+
+from planner.errors import UnsupportedError
+from planner.models.fields import Fields
+from planner.models.quantization import compressed, modelopt
+from planner.models.quantization.forms import INTEGER_SCHEMES, Form
+from planner.models.quantization.matching import Names, wildcards
+from planner.models.quantization.plan import QuantPlan, Rule
+
+_BLOCK = 128
+# These families name block scales otherwise and store them as exponents.
+_SCALES = {"deepseek_v4": ("scale", "e8m0"), "deepseek_ref": ("scale", "e8m0")}
+
+
+def read_plans(config: Fields, model_type: object) -> tuple[QuantPlan, ...]:
+    """The plans of ``quantization_config``, to be applied in order.
+
+    Raises:
+        DataError: a method, key or value that is not understood.
+        UnsupportedError: a granularity without a scheme in the catalogue.
+    """
+    methods = ("fp8", "mxfp4", "gptq", "awq", "compressed-tensors", *modelopt.METHODS)
+    method = config.choice("quant_method", methods, default=None)
+    if method == "fp8":
+        plans = _fp8(config, str(model_type))
+    elif method == "mxfp4":
+        plans = (_mxfp4(config),)
+    elif method == "gptq":
+        plans = (_gptq(config),)
+    elif method == "awq":
+        plans = (_awq(config),)
+    elif method == "compressed-tensors":
+        plans = (compressed.read_plan(config),)
+    else:
+        plans = (modelopt.read_plan(config),)
+    config.finish(compressed.HARMLESS if method == "compressed-tensors" else frozenset())
+    return plans
+
+
+def _excluding(names: Names) -> tuple[Rule, ...]:
+    return (Rule(names, None),) if names else ()
+
+
+def _fp8(config: Fields, model_type: str) -> tuple[QuantPlan, ...]:
+    """E4M3 matrices with FP32 scales, in 128×128 blocks (``weight_scale_inv``) or one a tensor.
+
+    ``scale_fmt`` ue8m0 means power-of-two scales. A ``quant_algo`` beside it is NVIDIA ModelOpt's
+    second pass over the same checkpoint.
+    """
+    config.choice("fmt", ("e4m3", "float8_e4m3fn"), default="e4m3")
+    activations = config.choice("activation_scheme", ("dynamic", "static"), default="dynamic")
+    block = config.integers("weight_block_size", low=1, high=2**16)
+    scale = config.choice("scale_fmt", ("float", "ue8m0"), default="float")
+    listed = config.strings("modules_to_not_convert") + config.strings("ignored_layers")
+    if block and block != (_BLOCK, _BLOCK):
+        stated = "x".join(map(str, block))
+        raise config.error("weight_block_size", f"is {stated}; only 128x128 is understood")
+    if block and activations == "static":
+        raise config.error("activation_scheme", "is static; scales of blocks are dynamic")
+    if block:
+        name, dtype = _SCALES.get(model_type, ("weight_scale_inv", "fp32"))
+        form = Form("fp8", "fp8-block-ue8m0" if scale == "ue8m0" else "fp8-block",
+                    block=(_BLOCK, _BLOCK), scale=name, scale_dtype=dtype)  # fmt: skip
+    else:
+        form = Form("scalar", "fp8-tensor", calibrated=activations == "static")
+    place = f"{config.place}: modules_to_not_convert"
+    first = QuantPlan("fp8", _excluding(wildcards(listed, place)), form)
+    if config.take("quant_algo") is None:
+        return (first,)
+    return (first, modelopt.read_plan(config))
+
+
+def _mxfp4(config: Fields) -> QuantPlan:
+    listed = wildcards(config.strings("modules_to_not_convert"), f"{config.place}: modules")
+    return QuantPlan("mxfp4", _excluding(listed), Form("mxfp4", "mxfp4-w4a16", bits=4))
+
+
+def _integer_scheme(config: Fields, bits: int, group: int, symmetric: bool) -> str:
+    """The weight-only scheme of integers in groups of ``group`` inputs, 0 for a whole row.
+
+    Raises:
+        UnsupportedError: no scheme of the catalogue has that width and granularity.
+    """
+    found = INTEGER_SCHEMES.get((bits, group))
+    if found is None:
+        raise UnsupportedError(
+            f"{config.place}: {bits}-bit weights in groups of {group or 'whole rows'}"
+            f"{'' if symmetric else ' with zero points'} have no scheme",
+            hint="understood: 4 bits in groups of 128 or 32, 8 bits a row",
+        )
+    return found
+
+
+def _group(config: Fields, name: str) -> int:
+    size = config.integer(name, low=-1, high=2**16)
+    if size == 0:
+        raise config.error(name, "is 0; -1 means whole rows")
+    return max(size, 0)
+
+
+def _gptq(config: Fields) -> QuantPlan:
+    bits, group = config.integer("bits", low=2, high=8), _group(config, "group_size")
+    symmetric = config.boolean("sym", default=True)
+    config.boolean("desc_act", default=False)
+    if config.boolean("lm_head", default=False):
+        raise UnsupportedError(f"{config.place}: lm_head is quantised; that layout is not known")
+    config.choice("checkpoint_format", ("gptq", "gptq_v2"), default="gptq")
+    for name in _TUNING:
+        config.take(name)
+    listed = wildcards(config.strings("modules_to_not_convert"), f"{config.place}: modules")
+    if config.take("modules_in_block_to_quantize") or config.take("dynamic"):
+        raise UnsupportedError(f"{config.place}: modules quantised one by one are not understood")
+    scheme = _integer_scheme(config, bits, group, symmetric)
+    form = Form("gptq", scheme, bits=bits, block=(1, group), symmetric=symmetric,
+                scale_dtype="fp16")  # fmt: skip
+    return QuantPlan("gptq", _excluding(listed), form, main_only=True)
+
+
+_TUNING = (
+    "damp_percent", "true_sequential", "static_groups", "model_seqlen", "model_name_or_path",
+    "model_file_base_name", "meta", "quant_type", "dataset", "batch_size", "tokenizer",
+    "block_name_to_quantize", "module_name_preceding_first_block", "pad_token_id", "use_exllama",
+    "exllama_config", "max_input_length", "cache_block_outputs", "use_cuda_fp16", "backend",
+    "disable_exllama", "pack_dtype", "mse", "act_group_aware",
+)  # fmt: skip
+
+
+def _awq(config: Fields) -> QuantPlan:
+    bits = config.integer("bits", low=4, high=8, default=4)
+    group = _group(config, "group_size")
+    zero_point = config.boolean("zero_point", default=True)
+    config.choice("version", ("gemm", "GEMM"), default="gemm")
+    for name in ("do_fuse", "fuse_max_seq_len", "modules_to_fuse", "exllama_config", "backend"):
+        config.take(name)
+    listed = wildcards(config.strings("modules_to_not_convert"), f"{config.place}: modules")
+    form = Form("awq", _integer_scheme(config, bits, group, not zero_point), bits=bits,
+                block=(1, group), symmetric=not zero_point, scale_dtype="fp16")  # fmt: skip
+    return QuantPlan("awq", _excluding(listed), form, main_only=True)

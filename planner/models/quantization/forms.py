@@ -1,0 +1,186 @@
+"""How a quantised weight lies in a checkpoint: names, types and shapes of its tensors.
+
+Shapes are those of one matrix (outputs, inputs). Sources: the DeepSeek-V3 release (README_WEIGHTS),
+compressed-tensors (github.com/vllm-project/compressed-tensors), AutoGPTQ, AutoAWQ, the gpt-oss
+release and NVIDIA ModelOpt's exported checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from planner.errors import DataError, UnsupportedError
+from planner.models.dtypes import stored_type
+from planner.models.spec import StoredAs, TensorRow
+
+WORD_BITS = 32
+NVFP4_GROUP = 16
+MX_GROUP = 32
+# Weight-only schemes by width and inputs of a group, 0 for a whole row.
+INTEGER_SCHEMES = {(4, 128): "int4-w4a16", (4, 32): "int4-w4a16-g32", (8, 0): "int8-w8a16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to store a weight. ``style`` picks the function, the others are its parameters.
+
+    ``scheme`` is the scheme of the catalogue that the form stores. ``block`` is the scale block,
+    0 for a whole axis; ``calibrated`` means that activation scales are stored.
+    """
+
+    style: str
+    scheme: str
+    bits: int = 8
+    block: tuple[int, int] = (0, 0)
+    symmetric: bool = True
+    calibrated: bool = False
+    ordered: bool = False
+    scale: str = "weight_scale"
+    scale_dtype: str = "fp32"
+
+
+def store(row: TensorRow, form: Form) -> TensorRow:
+    """``row`` as ``form`` stores it.
+
+    Raises:
+        DataError: the shape does not divide into the form's groups.
+        UnsupportedError: experts stored as one tensor, in a form that is known for matrices only.
+    """
+    if row.stacked and form.style != "mxfp4":
+        raise UnsupportedError(
+            f"{row.name}: the experts of a layer are one tensor; how {form.scheme} releases store "
+            "them is not known", hint="give the directory of the checkpoint that config.json is of"
+        )  # fmt: skip
+    plain = replace(row, stored=None, stored_scale=None, extras=(), scale_name=None,
+                    scale_shape=None, scale_dtype=None, scheme=form.scheme)  # fmt: skip
+    return _STYLES[form.style](plain, form, row.name.removesuffix(".weight"))
+
+
+def _groups(row: TensorRow, size: int) -> int:
+    """Number of groups of ``size`` along the inputs; 0 means one."""
+    if size == 0:
+        return 1
+    if row.shape[1] % size:
+        raise DataError(f"{row.name}: {row.shape[1]} inputs are not whole groups of {size}")
+    return row.shape[1] // size
+
+
+def _words(row: TensorRow, size: int, bits: int) -> int:
+    """Words of 32 bits that hold ``size`` integers of ``bits``."""
+    if size * bits % WORD_BITS:
+        raise DataError(f"{row.name}: {size} integers of {bits} bits are not whole words")
+    return size * bits // WORD_BITS
+
+
+def _scaled(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """Unpacked elements with scales in blocks: FP8 of most releases, INT8 of compressed-tensors."""
+    rows, columns = (
+        -(-size // block) if block else 1
+        for size, block in zip(row.shape, form.block, strict=True)
+    )
+    shape = (rows, columns)
+    if form.block == (0, 0):
+        shape = () if form.style == "scalar" else (1,)  # type: ignore[assignment]
+    extras = [StoredAs(f"{base}.input_scale", stored_type(form.scale_dtype).name, shape, True)]
+    return replace(
+        row, dtype="int8" if form.style == "int8" else "e4m3fn", scale_name=f"{base}.{form.scale}",
+        scale_shape=shape, scale_dtype=form.scale_dtype,
+        extras=tuple(extras) if form.calibrated else (),
+    )  # fmt: skip
+
+
+def _pack_quantized(row: TensorRow, form: Form, base: str) -> TensorRow:
+    outputs, inputs = row.shape
+    groups = _groups(row, form.block[1])
+    scale = stored_type(form.scale_dtype).name
+    extras = [StoredAs(f"{base}.weight_shape", "I64", (2,))]
+    if not form.symmetric:
+        words = _words(row, outputs, form.bits)
+        extras.append(StoredAs(f"{base}.weight_zero_point", "I32", (words, groups)))
+    if form.ordered:
+        extras.append(StoredAs(f"{base}.weight_g_idx", "I32", (inputs,)))
+    words = -(-inputs * form.bits // WORD_BITS)
+    return replace(
+        row, dtype=_integer(form), scale_name=f"{base}.weight_scale",
+        scale_shape=(outputs, groups), scale_dtype=form.scale_dtype,
+        stored=StoredAs(f"{base}.weight_packed", "I32", (outputs, words)),
+        stored_scale=StoredAs(f"{base}.weight_scale", scale, (outputs, groups)),
+        extras=tuple(extras),
+    )  # fmt: skip
+
+
+def _gptq(row: TensorRow, form: Form, base: str) -> TensorRow:
+    outputs, inputs = row.shape
+    groups = _groups(row, form.block[1])
+    return replace(
+        row, dtype=_integer(form), scale_name=f"{base}.scales", scale_shape=(groups, outputs),
+        scale_dtype=form.scale_dtype,
+        stored=StoredAs(f"{base}.qweight", "I32", (_words(row, inputs, form.bits), outputs)),
+        extras=(
+            StoredAs(f"{base}.qzeros", "I32", (groups, _words(row, outputs, form.bits))),
+            StoredAs(f"{base}.g_idx", "I32", (inputs,), True),
+        ),
+    )  # fmt: skip
+
+
+def _awq(row: TensorRow, form: Form, base: str) -> TensorRow:
+    outputs, inputs = row.shape
+    groups, words = _groups(row, form.block[1]), _words(row, outputs, form.bits)
+    return replace(
+        row, dtype=_integer(form), scale_name=f"{base}.scales", scale_shape=(groups, outputs),
+        scale_dtype=form.scale_dtype,
+        stored=StoredAs(f"{base}.qweight", "I32", (inputs, words)),
+        extras=(StoredAs(f"{base}.qzeros", "I32", (groups, words)),),
+    )  # fmt: skip
+
+
+def _mxfp4(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """Blocks of 16 bytes and their exponents, the experts of a layer in one tensor."""
+    groups = _groups(row, MX_GROUP)
+    stack = (row.experts, row.shape[0], groups) if row.stacked else (row.shape[0], groups)
+    return replace(
+        row, dtype="e2m1", scale_name=f"{base}_scales", scale_shape=(row.shape[0], groups),
+        scale_dtype="e8m0",
+        stored=StoredAs(f"{base}_blocks", "U8", (*stack, MX_GROUP // 2)),
+        stored_scale=StoredAs(f"{base}_scales", "U8", stack),
+    )  # fmt: skip
+
+
+def _deepseek_fp4(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """Two E2M1 in a byte of type I8, one E8M0 for 32 inputs."""
+    groups = _groups(row, MX_GROUP)
+    return replace(
+        row, dtype="e2m1", scale_name=f"{base}.scale", scale_shape=(row.shape[0], groups),
+        scale_dtype="e8m0", stored=StoredAs(row.name, "I8", (row.shape[0], row.shape[1] // 2)),
+    )  # fmt: skip
+
+
+def _nvfp4(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """Two E2M1 in a byte, one E4M3 for 16 inputs, FP32 scales of weight and activations."""
+    groups = _groups(row, NVFP4_GROUP)
+    ct = form.style == "nvfp4-ct"
+    packed = f"{base}.weight_packed" if ct else f"{base}.weight"
+    second = "weight_global_scale" if ct else "weight_scale_2"
+    third = "input_global_scale" if ct else "input_scale"
+    shape = (1,) if ct else ()
+    extras = [StoredAs(f"{base}.{second}", "F32", shape)]
+    if form.calibrated:
+        extras.append(StoredAs(f"{base}.{third}", "F32", shape, True))
+    return replace(
+        row, dtype="e2m1", scale_name=f"{base}.weight_scale", scale_shape=(row.shape[0], groups),
+        scale_dtype="e4m3fn",
+        stored=StoredAs(packed, "U8", (row.shape[0], row.shape[1] // 2)), extras=tuple(extras),
+    )  # fmt: skip
+
+
+def _integer(form: Form) -> str:
+    return "int4" if form.bits == 4 else "int8"
+
+
+_STYLES: dict[str, Callable[[TensorRow, Form, str], TensorRow]] = {
+    "fp8": _scaled, "scalar": _scaled, "int8": _scaled, "pack-quantized": _pack_quantized,
+    "gptq": _gptq, "awq": _awq, "mxfp4": _mxfp4, "deepseek-fp4": _deepseek_fp4,
+    "nvfp4": _nvfp4, "nvfp4-ct": _nvfp4,
+}  # fmt: skip
+DEEPSEEK_FP4 = Form("deepseek-fp4", "mxfp4-w4a8", bits=4)

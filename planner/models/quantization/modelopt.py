@@ -1,0 +1,94 @@
+"""NVIDIA ModelOpt: ``hf_quant_config.json``, and the same keys inside ``quantization_config``."""
+
+from __future__ import annotations
+
+from planner.errors import UnsupportedError
+from planner.models.fields import Fields
+from planner.models.quantization.forms import NVFP4_GROUP, Form
+from planner.models.quantization.matching import Names, wildcards
+from planner.models.quantization.plan import QuantPlan, Rule
+from planner.models.strict_json import parse_object, shown
+
+METHODS = ("modelopt", "modelopt_fp4")
+_ALGORITHMS = ("FP8", "NVFP4")
+_MIXED = "MIXED_PRECISION"
+_CACHES = {"FP8": "fp8", "NVFP4": "nvfp4"}
+_FORMS = {
+    "FP8": Form("scalar", "fp8-tensor", calibrated=True),
+    "NVFP4": Form("nvfp4", "nvfp4", bits=4, block=(1, NVFP4_GROUP), calibrated=True),
+}
+
+
+def read_file(text: bytes, place: str) -> QuantPlan:
+    """The plan of a ``hf_quant_config.json``.
+
+    Raises:
+        DataError: invalid JSON, or a key or value that is not understood.
+        UnsupportedError: an algorithm that is not understood.
+    """
+    fields = Fields(parse_object(text, place), place)
+    producer = fields.nested("producer")
+    if producer is not None:
+        producer.choice("name", ("modelopt",), default="modelopt")
+        producer.take("version")
+        producer.finish()
+    config = fields.nested("quantization")
+    if config is None:
+        raise fields.error("quantization", "is missing")
+    fields.finish()
+    plan = read_plan(config)
+    config.finish()
+    return plan
+
+
+def read_plan(config: Fields) -> QuantPlan:
+    """The plan in ModelOpt's keys; ``exclude_modules`` (or ``ignore``) may hold wildcards."""
+    algorithm = config.choice("quant_algo", (*_ALGORITHMS, _MIXED), default=None)
+    cache = config.choice("kv_cache_quant_algo", _CACHES, default="none")
+    cache_scheme = config.nested("kv_cache_scheme")
+    if cache_scheme is not None:
+        cache = _cache_algorithm(cache_scheme)
+    excluded = wildcards(
+        config.strings("exclude_modules") + config.strings("ignore"), f"{config.place}: modules"
+    )
+    config.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
+    config.choice("moe_quant_algo", _ALGORITHMS, default="NVFP4")
+    config.nested("config_groups")
+    config.take("producer")
+    for name in ("has_zero_point", "pre_quant_scale"):
+        if config.boolean(name, default=False):
+            raise UnsupportedError(f"{config.place}: {name} is not understood")
+    rules = [Rule(excluded, None)] if excluded else []
+    listed = config.nested("quantized_layers")
+    if (listed is not None) != (algorithm == _MIXED):
+        raise config.error("quantized_layers", f"and quant_algo {algorithm} contradict each other")
+    if listed is not None:
+        rules += _listed(listed)
+    return QuantPlan(
+        "modelopt", tuple(rules), None if algorithm == _MIXED else _FORMS[algorithm],
+        head=True, replaces=True, kv_scheme=_CACHES.get(cache, ""),
+    )  # fmt: skip
+
+
+def _listed(layers: Fields) -> list[Rule]:
+    """One rule an algorithm: the modules listed with it."""
+    names: dict[str, set[str]] = {algorithm: set() for algorithm in _ALGORITHMS}
+    for name in layers.names():
+        entry = layers.nested(name)
+        if entry is None:
+            raise layers.error(shown(name), "is null; an object is needed")
+        algorithm = entry.choice("quant_algo", _ALGORITHMS, default=None)
+        if algorithm == "NVFP4":
+            entry.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
+        entry.finish()
+        names[algorithm].add(name)
+    return [Rule(Names(frozenset(found), ()), _FORMS[algorithm])
+            for algorithm, found in names.items() if found]  # fmt: skip
+
+
+def _cache_algorithm(scheme: Fields) -> str:
+    bits = scheme.integer("num_bits", low=4, high=8)
+    scheme.choice("type", ("float",), default=None)
+    scheme.boolean("dynamic", default=False)
+    scheme.finish()
+    return "FP8" if bits == 8 else "NVFP4"

@@ -1,0 +1,122 @@
+"""A quantisation as rules over module names, and its application to a model's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from planner.errors import DataError
+from planner.models.quantization.forms import Form, store
+from planner.models.quantization.matching import Names
+from planner.models.spec import ModelSpec, StoredAs, TensorRow
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Modules in ``names`` are stored in ``form``; None leaves them as they are."""
+
+    names: Names
+    form: Form | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuantPlan:
+    """The first rule that covers a module decides; without one, ``default``.
+
+    ``head``: the output head counts as a linear layer. ``main_only``: prediction layers are left
+    alone. ``replaces``: rows that the family already stores quantised may be stored anew.
+    ``kv_scheme`` is a cache layout the release is calibrated for.
+    """
+
+    method: str
+    rules: tuple[Rule, ...]
+    default: Form | None
+    head: bool = False
+    main_only: bool = False
+    replaces: bool = False
+    kv_scheme: str = ""
+
+    def form_of(self, module: str) -> Form | None:
+        """The form of ``module``, None where it stays as it is."""
+        for rule in self.rules:
+            if rule.names.covers(module):
+                return rule.form
+        return self.default
+
+
+def quantise(spec: ModelSpec, plans: Iterable[QuantPlan]) -> ModelSpec:
+    """``spec`` as its release stores it: every plan applied, in order.
+
+    Raises:
+        DataError: a plan that covers no module of the model.
+    """
+    rows, kv_scheme = spec.rows, spec.kv_scheme
+    for plan in plans:
+        changed = tuple(out for row in rows for out in _apply(row, plan))
+        if changed == rows:
+            raise DataError(f"{spec.id}: the {plan.method} quantisation of "
+                            "quantization_config covers no module")
+        rows, kv_scheme = changed, plan.kv_scheme or kv_scheme
+    if kv_scheme == "fp8":
+        rows = tuple(_with_cache_scales(row) for row in rows)
+    return replace(spec, rows=rows, kv_scheme=kv_scheme,
+                   quantization=largest_scheme(rows, spec.quantization))  # fmt: skip
+
+
+def largest_scheme(rows: Iterable[TensorRow], plain: str) -> str:
+    """The scheme of most quantised elements, ``plain`` where nothing is quantised."""
+    sizes: dict[str, int] = {}
+    for row in rows:
+        if row.scheme is not None:
+            sizes[row.scheme] = sizes.get(row.scheme, 0) + row.elements * row.copies
+    return max(sorted(sizes), key=lambda name: sizes[name]) if sizes else plain
+
+
+def released_plan(spec: ModelSpec) -> tuple[tuple[str, tuple[int, ...], str], ...]:
+    """(module kind, layers, scheme) of everything the release quantises, in row order.
+
+    A kind appears once for each scheme that some of its tensors have; layers are ascending, empty
+    for modules outside the stack. What is not listed is stored in a plain type.
+    """
+    layers: dict[tuple[str, str], set[int]] = {}
+    for row in spec.rows:
+        if row.scheme is not None:
+            layers.setdefault((row.kind, row.scheme), set()).update(row.layers)
+    return tuple((kind, tuple(sorted(found)), name) for (kind, name), found in layers.items())
+
+
+def _apply(row: TensorRow, plan: QuantPlan) -> Iterator[TensorRow]:
+    candidate = row.quantisable or (plan.head and row.kind == "head")
+    if not candidate or (plan.main_only and row.part != "main"):
+        return iter((row,))
+    if row.scheme is not None and not plan.replaces:
+        return iter((row,))
+    if not plan.rules:
+        return iter((row if plan.default is None else store(row, plan.default),))
+    return _by_layer(row, plan)
+
+
+def _by_layer(row: TensorRow, plan: QuantPlan) -> Iterator[TensorRow]:
+    """``row`` once for each form its layers are stored in."""
+    template = row.name.removesuffix(".weight")
+    groups: dict[Form | None, list[int]] = {}
+    for layer in row.layers or (-1,):
+        first, last = (
+            plan.form_of(template.format(layer=layer, expert=expert))
+            for expert in (0, row.experts - 1)
+        )
+        if first != last:
+            raise DataError(f"{row.name}: the experts of layer {layer} are not stored alike")
+        groups.setdefault(first, []).append(layer)
+    for form, layers in groups.items():
+        part = replace(row, layers=tuple(layers) if row.layers else ())
+        yield part if form is None else store(part, form)
+
+
+def _with_cache_scales(row: TensorRow) -> TensorRow:
+    """The scales of an FP8 cache, stored beside key and value projections; files may lack them."""
+    for letter in ("k", "v"):
+        if row.name.endswith(f"self_attn.{letter}_proj.weight") and row.part == "main":
+            name = row.name.removesuffix("weight") + f"{letter}_scale"
+            return replace(row, extras=(*row.extras, StoredAs(name, "F32", (), True)))
+    return row
