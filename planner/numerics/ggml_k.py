@@ -83,8 +83,8 @@ def quantize_q4_k(blocks: FloatArray) -> Bytes:
     with np.errstate(all="ignore"):
         scale, low, codes = _search_affine(x)
         scale, low = scale.reshape(-1, 8), low.reshape(-1, 8)
-        max_scale = scale.max(axis=1, initial=0)
-        max_low = low.max(axis=1, initial=0)
+        max_scale = scale.max(axis=1, initial=0) + np.float32(0)  # no -0, as in the source
+        max_low = low.max(axis=1, initial=0) + np.float32(0)
         steps = _six_bits(scale, max_scale)
         low_steps = _six_bits(low, max_low)
         d = half_bytes(max_scale / np.float32(63))
