@@ -13,6 +13,8 @@ from planner.formats.spec import KvLayout, ScaleSpec
 KV_KINDS = ("kv-k", "kv-v", "kv-latent")
 INDEXER_WIDTH = 128
 _INDEXER_SCALE_BYTES = 4
+_SHARED_SCALE_BLOCK = 64
+_SHARED_SCALE_PADDING = 8
 _HEADS = ("kv-k", "kv-v")
 
 
@@ -126,3 +128,21 @@ def indexer_bytes(layout_is_bf16: bool, width: int = INDEXER_WIDTH) -> int:
     Source: SGLang index pool, 8448 B per 64 tokens.
     """
     return 2 * width if layout_is_bf16 else width + _INDEXER_SCALE_BYTES
+
+
+def shared_vector_bytes(layout_is_bf16: bool, width: int = 512, rope_width: int = 64) -> int:
+    """Bytes of one entry of DeepSeek-V4's cache, a vector that is key and value of every head.
+
+    BF16 elements, or E4M3 with an E8M0 scale for 64 elements (padded to eight bytes) beside
+    ``rope_width`` BF16 elements. Width 512 with 64: 1024 in BF16, 584 in FP8.
+    Source: deepseek-ai/FlashMLA, layout MODEL1.
+    """
+    if not 0 <= rope_width < width:
+        raise InputError(f"cache entry of width {width} with {rope_width} rotary elements",
+                         hint="the rotary part is smaller than the entry")
+    if layout_is_bf16:
+        return 2 * width
+    plain = width - rope_width
+    scales = -(-plain // _SHARED_SCALE_BLOCK)
+    padded = -(-scales // _SHARED_SCALE_PADDING) * _SHARED_SCALE_PADDING
+    return plain + padded + 2 * rope_width

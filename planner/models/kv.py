@@ -1,0 +1,168 @@
+"""What each layer of a model keeps for a sequence: entries that grow, windows, fixed states.
+
+A layer has one or more :class:`LayerCache` records. Sources: FlashMLA and SGLang for latent,
+indexer and V4 records; the model code of Hugging Face Transformers for windows and states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from planner.errors import InputError, UnsupportedError
+from planner.formats.elements import element
+from planner.formats.kv import entry_bytes as head_bytes
+from planner.formats.kv import indexer_bytes, kv_layout, latent_bytes, shared_vector_bytes
+from planner.models.spec import Attention, ModelSpec
+
+CacheKind = Literal["kv", "latent", "shared", "indexer", "state"]
+_WIDE = ("bf16", "fp16", "fp32")
+_SHARED_LAYOUTS = {"bf16": True, "fp8": False, "fp8-ds-mla": False}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCache:
+    """One kind of entry that a layer keeps for a sequence.
+
+    ``parts`` are (name, elements) of one entry: ``k`` and ``v`` of one of ``heads``, ``latent``
+    and ``rope``, ``vector`` and ``rope`` (V4's shared vector), ``indexer``, or ``state`` and
+    ``conv``. There is one entry for ``ratio`` tokens; ``window`` > 0 keeps the last that many
+    entries only. A ``state`` is one entry a sequence, in the types of ``dtypes`` whatever the
+    layout; ``heads`` is its number of shardable heads. Heads are split over tensor-parallel ranks,
+    everything else is copied.
+    """
+
+    layer: int
+    kind: CacheKind
+    parts: tuple[tuple[str, int], ...]
+    heads: int = 1
+    ratio: int = 1
+    window: int = 0
+    dtypes: tuple[str, ...] = ()
+
+    @property
+    def grows(self) -> bool:
+        """Whether every further token costs bytes, however long the sequence is."""
+        return self.kind != "state" and self.window == 0
+
+    def entries(self, tokens: int) -> int:
+        """Entries kept after ``tokens`` tokens; a group of tokens is compressed when it is full."""
+        if self.kind == "state":
+            return 1
+        complete = tokens // self.ratio
+        return min(complete, self.window) if self.window else complete
+
+
+def cache_description(
+    spec: ModelSpec, *, windows: bool = True, latent: bool = True, prediction: bool = False
+) -> tuple[LayerCache, ...]:
+    """The caches of every layer of ``spec``, in layer order.
+
+    Args:
+        windows: False for engines that keep the whole past of windowed layers too.
+        latent: False for engines that keep decompressed keys and values of latent attention.
+        prediction: include the multi-token prediction layers, after the last.
+    """
+    found: list[LayerCache] = []
+    for attention in spec.attention:
+        found += [cache for layer in attention.layers
+                  for cache in _of_layer(attention, layer, latent)]  # fmt: skip
+    if prediction:
+        found += [cache for layer in range(spec.layers, spec.layers + spec.mtp_layers)
+                  for cache in _of_layer(_prediction(spec), layer, latent)]  # fmt: skip
+    if not windows:
+        found = [replace(cache, window=0) if cache.kind == "kv" else cache for cache in found]
+    return tuple(sorted(found, key=lambda cache: cache.layer))
+
+
+def part_bytes(cache: LayerCache, part: str, layout: str) -> int:
+    """Bytes of ``part`` of one entry (of one head, for ``k`` and ``v``) in cache layout ``layout``.
+
+    Raises:
+        InputError: the entry has no such part, or its parts are one record.
+        UnsupportedError: the layout does not store it.
+    """
+    sizes = dict(cache.parts)
+    if part not in sizes:
+        raise InputError(f"a {cache.kind} entry has no part {part!r}",
+                         hint="its parts are " + ", ".join(sizes))  # fmt: skip
+    if cache.kind == "kv":
+        return head_bytes(kv_layout(layout), width=sizes[part], kind=f"kv-{part}")
+    if cache.kind == "state":
+        number = list(sizes).index(part)
+        return -(-sizes[part] * element(cache.dtypes[number]).bits // 8)
+    if cache.kind == "indexer":
+        return indexer_bytes(kv_layout(layout).id in _WIDE, sizes[part])
+    raise InputError(f"the parts of a {cache.kind} entry are one record",
+                     hint="ask for the whole entry")  # fmt: skip
+
+
+def entry_bytes(cache: LayerCache, layout: str) -> int:
+    """Bytes of one entry of all heads in cache layout ``layout`` [B].
+
+    An indexer's key is BF16 in plain layouts, its FP8 record in all others.
+
+    Raises:
+        UnsupportedError: the layout does not store it.
+    """
+    sizes = dict(cache.parts)
+    record = kv_layout(layout)
+    if cache.kind == "latent":
+        return latent_bytes(record, sizes["latent"], sizes["rope"])
+    if cache.kind == "shared":
+        if record.id not in _SHARED_LAYOUTS:
+            raise UnsupportedError(f"KV layout {record.id} does not store a vector that is key and "
+                                   "value", hint="understood: " + ", ".join(_SHARED_LAYOUTS))
+        width = sizes["vector"] + sizes["rope"]
+        return shared_vector_bytes(_SHARED_LAYOUTS[record.id], width, sizes["rope"])
+    one = sum(part_bytes(cache, part, layout) for part in sizes)
+    return one * cache.heads if cache.kind == "kv" else one
+
+
+def sequence_bytes(caches: Iterable[LayerCache], tokens: int, layout: str) -> int:
+    """Bytes of one sequence of ``tokens`` tokens on one copy of the model, without pages [B]."""
+    return sum(cache.entries(tokens) * entry_bytes(cache, layout) for cache in caches)
+
+
+def growth_per_token(caches: Iterable[LayerCache], layout: str) -> Fraction:
+    """Bytes that each further token costs once every window is full [B/token]."""
+    return sum((Fraction(entry_bytes(cache, layout), cache.ratio)
+                for cache in caches if cache.grows), Fraction(0))  # fmt: skip
+
+
+def fixed_bytes(caches: Iterable[LayerCache], layout: str) -> int:
+    """Bytes of full windows and states, which no further token adds to [B]."""
+    return sum(max(cache.window, 1) * entry_bytes(cache, layout)
+               for cache in caches if not cache.grows)  # fmt: skip
+
+
+def _prediction(spec: ModelSpec) -> Attention:
+    """The attention of prediction layers: as the full group's; V4's attends to the window alone."""
+    first = spec.attention[0]
+    if first.kind in ("csa", "hca", "swa"):
+        return replace(first, kind="swa", ratio=1, indexer_heads=0, indexer_dim=0, indexer_topk=0)
+    return first
+
+
+def _of_layer(a: Attention, layer: int, latent: bool) -> tuple[LayerCache, ...]:
+    if a.kind == "linear":
+        return (LayerCache(layer, "state", (("state", a.state_elements), ("conv", a.conv_elements)),
+                           heads=a.heads, dtypes=(a.state_dtype, a.conv_dtype)),)  # fmt: skip
+    indexer = LayerCache(layer, "indexer", (("indexer", a.indexer_dim),), ratio=a.ratio)
+    selects = (indexer,) if a.indexer_heads else ()
+    if a.kind == "mla":
+        parts = (("latent", a.kv_lora_rank), ("rope", a.rope_dim))
+        if latent:
+            return (LayerCache(layer, "latent", parts), *selects)
+        wide = (("k", a.nope_dim + a.rope_dim), ("v", a.value_dim))
+        return (LayerCache(layer, "kv", wide, heads=a.heads), *selects)
+    if a.kind == "gqa":
+        parts = (("k", a.head_dim), ("v", a.value_dim or a.head_dim))
+        return (LayerCache(layer, "kv", parts, heads=a.kv_heads, window=a.window),)
+    vector = (("vector", a.nope_dim), ("rope", a.rope_dim))
+    local = LayerCache(layer, "shared", vector, window=a.window)
+    if a.kind == "swa":
+        return (local,)
+    return (local, LayerCache(layer, "shared", vector, ratio=a.ratio), *selects)
