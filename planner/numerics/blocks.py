@@ -15,7 +15,7 @@ from planner.numerics.scaling import Scales, block_amax, check_finite, scales_of
 from planner.numerics.tiles import FloatArray
 
 # Elements a tile: its temporaries (about 13 bytes an element) stay near a level-2 cache.
-STEP = {"numpy": 1 << 16, "numba": 1 << 17}
+STEP = {"numpy": 1 << 16, "numba": 1 << 18}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ def encode(
     rng: np.random.Generator | None = None,
     engine: Engine = "numpy",
     threads: int = 1,
+    out: Codes | None = None,
 ) -> Codes:
     """Codes of ``x`` in ``format``, of the shape of ``x``.
 
@@ -46,7 +47,7 @@ def encode(
 
     ``policy``: a preset name or a :class:`Policy`; ``rng``: the Generator of stochastic rounding,
     which takes one 32-bit draw an element in C order. ``engine``: numpy, or numba for formats of up
-    to 8 bits and plain BF16, with the same codes.
+    to 8 bits and plain BF16, with the same codes. ``out``: contiguous memory for the result.
     Raises UnknownNameError for an unknown format, preset or engine, InputError for input that is
     not real, for a Generator without stochastic rounding or the reverse, and UnsupportedError where
     numba has no kernel or is not installed.
@@ -56,7 +57,7 @@ def encode(
     check_engine(engine, threads)
     check_rng(chosen, rng, threads)
     source = tiles.as_array(x)
-    codes = np.empty(source.shape, dtype=code_dtype(fmt))
+    codes = tiles.result(out, source.shape, code_dtype(fmt))
     target = codes.reshape(tiles.matrix_shape(source.shape))
     if source.flags.c_contiguous:
         source, target = source.reshape(1, -1), target.reshape(1, -1)
@@ -71,9 +72,10 @@ def encode(
 
 
 def decode(
-    codes: npt.ArrayLike, format: str, *, engine: Engine = "numpy", threads: int = 1
+    codes: npt.ArrayLike, format: str, *, engine: Engine = "numpy", threads: int = 1,
+    out: FloatArray | None = None,
 ) -> FloatArray:
-    """float32 values of ``codes`` in ``format``; exact for every format.
+    """float32 values of ``codes`` in ``format``, exact for every format, in ``out`` where given.
 
     Raises InputError for codes that are not integers of the format's width, UnknownNameError for an
     unknown format or engine, UnsupportedError where numba has no kernel or is not installed.
@@ -84,14 +86,15 @@ def decode(
     if given.dtype.kind not in "iu":
         raise InputError(f"codes have dtype {given.dtype}, {fmt.id} codes are integers")
     flat = _as_codes(given, fmt).reshape(-1)
-    out = np.empty(flat.shape, dtype=np.float32)
+    values = tiles.result(out, given.shape, np.float32)
+    target = values.reshape(-1)
 
     def work(tile: Tile) -> None:
         part = slice(tile.left, tile.right)
-        decode_flat(flat[part], fmt, out[part], engine=engine)
+        decode_flat(flat[part], fmt, target[part], engine=engine)
 
     _finish(run(work, tiles.tiles(1, flat.size, _FAST_TILE), threads))
-    return out.reshape(given.shape)
+    return values
 
 
 def _finish(results: Iterator[None]) -> None:

@@ -84,11 +84,13 @@ def ggml_decode(storage: Bytes, id: str) -> FloatArray:
     if given.dtype != np.uint8 or given.ndim == 0:
         raise InputError(f"blocks have dtype {given.dtype} and {given.ndim} axes",
                          hint="pass uint8 of at least one axis")
-    assert fmt.block_bytes is not None
-    if given.shape[-1] % fmt.block_bytes:
-        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of "
-                         f"{fmt.block_bytes}")
-    return decode_blocks(given, fmt)
+    elements, size = _block(fmt)
+    if given.shape[-1] % size:
+        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of {size}")
+    columns = given.shape[-1] // size * elements
+    values = np.empty((*given.shape[:-1], columns), dtype=np.float32)
+    decode_blocks(given, fmt, values)
+    return values
 
 
 def _block(fmt: TensorFormat) -> tuple[int, int]:
@@ -131,23 +133,20 @@ def inspect(storage: Bytes, fmt: TensorFormat) -> View:
                 minima)
 
 
-def decode_blocks(storage: Bytes, fmt: TensorFormat) -> FloatArray:
-    """As :func:`ggml_decode`, by record."""
+def decode_blocks(storage: Bytes, fmt: TensorFormat, values: FloatArray) -> None:
+    """As :func:`ggml_decode`, by record, into contiguous ``values``."""
     elements, size = _block(fmt)
-    width = storage.shape[-1]
-    blocks = storage.reshape(-1, size)
-    out = np.empty((blocks.shape[0], elements), dtype=np.float32)
+    blocks, out = storage.reshape(-1, size), values.reshape(-1, elements)
     step = _STEP // elements
     for start in range(0, blocks.shape[0], step):
         parts = _INSPECT[size](blocks[start : start + step])
         unsigned = parts.minima is not None
         codes = parts.codes if unsigned else _signed(parts.codes, parts.nibbles)
         groups = parts.scales.shape[1]
-        values = codes.reshape(-1, groups, elements // groups) * parts.scales[:, :, None]
+        part = codes.reshape(-1, groups, elements // groups) * parts.scales[:, :, None]
         if parts.minima is not None:
-            values -= parts.minima[:, :, None]
-        out[start : start + step] = values.reshape(-1, elements)
-    return out.reshape(*storage.shape[:-1], width // size * elements)
+            part -= parts.minima[:, :, None]
+        out[start : start + step] = part.reshape(-1, elements)
 
 
 def _signed(codes: Bytes, nibbles: bool) -> npt.NDArray[np.int8]:

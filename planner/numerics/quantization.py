@@ -55,22 +55,27 @@ class Quantized:
         rows, columns = tiles.matrix_shape(self.codes.shape)
         return tensor_bytes(self.format, rows, columns)
 
-    def dequantize(self, *, engine: Engine = "numpy", threads: int = 1) -> FloatArray:
+    def dequantize(
+        self, *, engine: Engine = "numpy", threads: int = 1, out: FloatArray | None = None
+    ) -> FloatArray:
         """float32 values, element · scale with one rounding, in the shape of the input.
 
+        ``out``: contiguous memory for the result.
         Raises UnsupportedError where numba has no kernel (plain floats wider than 8 bits, zero
         points, ggml) or is not installed.
         """
         check_engine(engine, threads)
         spec = self.format.scale
         if self.scales is None or spec is None:
-            return decode(self.codes, self.format.element, engine=engine, threads=threads)
+            return decode(self.codes, self.format.element, engine=engine, threads=threads, out=out)
+        values = tiles.result(out, self.codes.shape, np.float32)
         if self.storage is not None:
             _numpy_only(engine, "ggml blocks")
-            return ggml.decode_blocks(self.storage, self.format).reshape(self.codes.shape)
+            ggml.decode_blocks(self.storage, self.format, values)
+            return values
         target = element(self.format.element)
         shape = tiles.matrix_shape(self.codes.shape)
-        codes, out = self.codes.reshape(shape), np.empty(shape, dtype=np.float32)
+        codes, matrix = self.codes.reshape(shape), values.reshape(shape)
         sides = block_sides(spec, *shape)
         tensor = 1.0 if self.tensor_scale is None else self.tensor_scale
         factor = Scales(self.scales, tensor, self.format.element_exponent).effective()
@@ -78,7 +83,7 @@ class Quantized:
             _numpy_only(engine, "zero points")
 
         def work(tile: Tile) -> None:
-            part, scale, result = tile.of(codes), tile.blocks(factor, sides), tile.of(out)
+            part, scale, result = tile.of(codes), tile.blocks(factor, sides), tile.of(matrix)
             if self.zero_points is None:
                 blocks.decode_part(part, scale, target, sides, engine, result)
             else:
@@ -87,7 +92,7 @@ class Quantized:
 
         for _ in run(work, tiles.tiles(*shape, blocks.STEP[engine], sides), threads):
             pass
-        return out.reshape(self.codes.shape)
+        return values
 
 
 def quantize(
@@ -150,27 +155,28 @@ def round_trip(
     rng: np.random.Generator | None = None,
     engine: Engine = "numpy",
     threads: int = 1,
+    out: FloatArray | None = None,
 ) -> FloatArray:
     """``quantize(x, …).dequantize()`` in one pass, without keeping codes: float32, shape of ``x``.
 
-    Arguments and errors are those of :func:`quantize`.
+    ``out``: contiguous memory for the result, which may be that of ``x``. Other arguments and errors are those of :func:`quantize`.
     """
     source = _source(x)
     found, floor = _target(scheme, role)
     if found.scale is None or found.block_bytes is not None or found.scale.zero_point:
         done = quantize(source, scheme, role=role, policy=policy, scale_rule=scale_rule,
                         reciprocal=reciprocal, rng=rng, engine=engine, threads=threads)
-        return done.dequantize(engine=engine, threads=threads)
+        return done.dequantize(engine=engine, threads=threads, out=out)
     choices = _Choices(policy, scale_rule, reciprocal, rng, engine, threads)
     job = _job(found, floor, tiles.matrix_shape(source.shape), choices)
-    out = np.empty(source.shape, dtype=np.float32)
-    matrix = out.reshape(tiles.matrix_shape(out.shape))
+    values: FloatArray = tiles.result(out, source.shape, np.float32)
+    matrix = values.reshape(tiles.matrix_shape(values.shape))
 
     def work(part: FloatArray, tile: Tile, divisor: FloatArray, factor: FloatArray) -> None:
         blocks.round_part(part, divisor, factor, job, tile.of(matrix))
 
     passes.each_tile(source, job, work)
-    return out
+    return values
 
 
 @dataclass(frozen=True, slots=True)

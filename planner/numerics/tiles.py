@@ -142,3 +142,18 @@ def fetch(source: Array, tile: Tile, *, exact: bool = False) -> FloatArray:
         return as_float32(tile.of(source.reshape(-1, source.shape[-1])), exact=exact)
     index = np.unravel_index(np.arange(tile.top, tile.bottom), source.shape[:-1])
     return as_float32(source[index][:, tile.left : tile.right], exact=exact)
+
+
+def result(out: Array | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """``out`` where it can take a result of that shape and dtype, a new array where it is None.
+
+    Raises InputError for another shape or dtype, and for memory that is read-only or strided.
+    """
+    if out is None:
+        return np.empty(shape, dtype=dtype)
+    if out.shape != shape or out.dtype != np.dtype(dtype):
+        raise InputError(f"out has shape {out.shape} and dtype {out.dtype}, "
+                         f"the result {shape} and {np.dtype(dtype)}")
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise InputError("out is not contiguous and writable")
+    return out
