@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         load_scenario,
         plan,
     )
+    from planner.api_experts import experts
     from planner.api_training import train
     from planner.planning.plan import Plan
 
@@ -26,10 +27,11 @@ __version__ = "0.1.0"
 _WHERE = {
     "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
     "layer_error": "planner.api", "train": "planner.api_training",
+    "experts": "planner.api_experts",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
 }
-__all__ = ["Plan", "__version__", "estimate", "inventory", "layer_error", "load_device",
+__all__ = ["Plan", "__version__", "estimate", "experts", "inventory", "layer_error", "load_device",
            "load_model", "load_scenario", "plan", "train"]
 
 

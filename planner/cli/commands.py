@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from planner.cli.experts import experts_command
 from planner.cli.numerics import numerics_command
 from planner.cli.train import train_command
 from planner.cli.types import QUESTION, SURFACE, Hinted, options
@@ -166,5 +167,6 @@ def _names(text: str | None) -> list[str] | None:
 
 
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
-       scenarios_command, inventory_command, schema_command, numerics_command, train_command)
+       scenarios_command, inventory_command, schema_command, numerics_command, train_command,
+       experts_command)
 

@@ -77,7 +77,7 @@ def trainable_rows(spec: ModelSpec, setup: TrainSetup) -> Iterator[tuple[TensorR
     factor that touches the split axis is split with it, the other is copied.
     """
     for row in spec.rows:
-        if row.part != "main" or row.copy_of is not None:
+        if row.part != "main" or row.copy_of is not None or not row.counted:
             continue
         yield row, setup.mode == "full"
         if setup.mode == "lora" and row.is_matrix and row.kind in setup.lora_kinds:

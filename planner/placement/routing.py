@@ -65,7 +65,7 @@ def given_popularity(loads: ArrayLike, per_token: int) -> Array:
         raise InputError(
             f"expert {int(p.argmax())} has {p.max():.3g} picks a token; a token picks an expert "
             "at most once", hint=f"loads add up to {per_token} a token, none above 1 of them")
-    return np.minimum(p, 1.0)
+    return np.asarray(np.minimum(p, 1.0), dtype=np.float64)
 
 
 def touched(popularity: Array, tokens: ArrayLike) -> Array:

@@ -16,7 +16,7 @@ from planner.memory.training_states import (
     state_bytes,
     trainable_rows,
 )
-from planner.models.catalog import resolve_model
+from planner.models.catalog import model_ids, resolve_model
 from planner.models.inventory import Inventory
 from planner.placement.modules import EXPERT_KINDS
 
@@ -171,3 +171,13 @@ def test_loss_scaling_margin() -> None:
     assert -0.001 < got.overflow_margin_bits < 0
     assert loss_scaling(1 << 16, reference=0.5).overflow_margin_bits == pytest.approx(1, abs=1e-3)
     assert loss_scaling(1 << 12).overflow_margin_bits == pytest.approx(4, abs=1e-3)
+
+
+@pytest.mark.parametrize("id", model_ids())
+def test_parameters_of_every_bundled_model(id: str) -> None:
+    """States are counted for all, whatever their attention; lookup tables are not trained."""
+    spec = resolve_model(id)
+    got = rank_states(spec, TrainLayout(), BASE, 0)
+    tables = sum(r.elements * r.copies for r in spec.rows if r.part == "lookup")
+    assert got.trained_parameters == Inventory(spec).parameters_total - tables
+    assert got.total == 16 * got.trained_parameters

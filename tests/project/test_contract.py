@@ -67,7 +67,7 @@ experts-gate-up experts-down shared-gate-up shared-down norm linear-attention mt
 
 COMMANDS = words("""
 plan models devices formats scenarios inventory estimate schema
-train
+train experts
 """)
 LATER_COMMANDS = words("""
 numerics memory validate calibrate explain profile frontier diff export import claims
@@ -88,6 +88,10 @@ TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
+""")}
+EXPERTS_FLAGS = {"--json", "--quiet", *words("""
+--batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
+--link --hardware-dir
 """)}
 
 PLAN_DEFAULTS = {
@@ -167,16 +171,19 @@ def test_flags_of_the_two_questions() -> None:
     assert flags("estimate") == ESTIMATE_FLAGS
 
 
-def test_flags_of_train_are_the_arguments_of_the_api() -> None:
-    assert flags("train") == TRAIN_FLAGS
-    named = {flag.removeprefix("--").replace("-", "_") for flag in TRAIN_FLAGS}
-    assert named - NOT_IN_THE_API == set(keywords("train"))
+@pytest.mark.parametrize(("command", "expected"), [("train", TRAIN_FLAGS),
+                                                   ("experts", EXPERTS_FLAGS)])
+def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, expected: set[str],
+                                                                ) -> None:
+    assert flags(command) == expected
+    named = {flag.removeprefix("--").replace("-", "_") for flag in expected}
+    assert named - NOT_IN_THE_API == set(keywords(command))
 
 
 def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
-                                *TRAIN_FLAGS} == set(), name
+                                *TRAIN_FLAGS, *EXPERTS_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:

@@ -1,0 +1,75 @@
+"""The answer of ``experts``: records that text and JSON are made from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from planner.placement.tiers import Residency
+from planner.throughput.residency import Fetch, Link
+
+
+@dataclass(frozen=True, slots=True)
+class RankSpread:
+    """Loads over expert-parallel ranks in the layer with the worst straggler.
+
+    ``straggler`` is the fullest rank's expected pairs over the mean; ``distinct`` the largest
+    expected number of distinct experts on a rank, of ``held`` it holds.
+    """
+
+    ranks: int
+    redundant: int
+    held: int
+    distinct: float
+    straggler: float
+    straggler_without_redundancy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchTimes:
+    """Seconds: what a step waits for, one expert over the host link, the whole checkpoint."""
+
+    step: Fetch
+    expert_seconds: float
+    expert_from_drive_seconds: float
+    checkpoint_seconds: float
+    host: Link
+    drive: Link
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertUse:
+    """The answer of ``experts``. Distinct counts are a layer's, averaged over the MoE layers."""
+
+    model: str
+    device: str | None
+    layers: int
+    count: int
+    per_token: int
+    expert_bytes: int
+    always_on_bytes: int
+    batch: int
+    effective_batch: float | None
+    popularity: str
+    distinct: float
+    distinct_uniform: float
+    ranks: RankSpread
+    room_bytes: int | None
+    residency: Residency | None
+    times: FetchTimes | None
+    assumptions: tuple[tuple[str, str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as JSON values: SI units, bytes of expectations as numbers."""
+        data = asdict(self)
+        data["assumptions"] = [{"key": k, "value": v, "reason": r}
+                               for k, v, r in self.assumptions]
+        if self.residency is not None:
+            data["residency"] |= {
+                "hit_rate": self.residency.hit_rate,
+                "pick_hit_rate": self.residency.pick_hit_rate,
+                "host_bytes_per_step": self.residency.host_bytes_per_step,
+                "drive_bytes_per_step": self.residency.drive_bytes_per_step}
+        if self.times is not None:
+            data["times"]["step"]["seconds"] = self.times.step.seconds
+        return {"schema_version": "1", **data}
