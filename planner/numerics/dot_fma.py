@@ -26,8 +26,8 @@ def fma_matmul(a: Singles, b: Singles, c: Singles, rule: DotRule) -> None:
     """All products of ``a`` (M, K) and ``b`` (K, N) added to ``c`` (M, N) in place, K padded."""
     flush = rule.rounding == "rne-fp32-daz-ftz"
     height = max(1, TILE_ELEMENTS // max(1, c.shape[1]))
-    left, right = _flushed(a, flush), _flushed(b, flush)
     with np.errstate(all="ignore"):
+        left, right = _flushed(a, flush), _flushed(b, flush)
         for i in range(0, c.shape[0], height):
             rows = slice(i, i + height)
             tile = _flushed(c[rows], flush)
