@@ -1,0 +1,1 @@
+"""How serving engines turn device memory into cache capacity, by version."""

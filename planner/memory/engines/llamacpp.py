@@ -1,0 +1,143 @@
+"""llama.cpp: a cache of n_ctx cells allocated up front, in ggml types; compute buffers.
+
+Source: ggml-org/llama.cpp src/llama-kv-cache*.cpp. Windowed layers keep window + ubatch cells a
+sequence, padded. The fork's ``mla`` switch: 0 keys and values of all heads, 1 the latent and a
+transposed copy, 2 and 3 the latent alone.
+"""
+
+from __future__ import annotations
+
+from planner.errors import InputError, UnknownNameError
+from planner.memory.caches import CacheClass
+from planner.memory.engines.catalog import Engine
+from planner.memory.engines.records import Case, EngineResult, Given, Rank, Settings, check
+from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
+from planner.models.dtypes import GGML_BLOCKS
+from planner.models.spec import Attention
+
+_PLAIN = {"f32": 4, "f16": 2, "bf16": 2}
+
+
+def row_bytes(ggml_type: str, elements: int) -> int:
+    """Bytes of a row of ``elements`` in a cache type (f16, q8_0, q4_0, iq4_nl …).
+
+    Raises:
+        UnknownNameError: no such type.
+        InputError: a row that is not whole blocks.
+    """
+    name = ggml_type.strip().lower()
+    if name in _PLAIN:
+        return _PLAIN[name] * elements
+    if name.upper() not in GGML_BLOCKS:
+        raise UnknownNameError("cache type", ggml_type, [*_PLAIN, *map(str.lower, GGML_BLOCKS)])
+    block, size = GGML_BLOCKS[name.upper()]
+    if elements % block:
+        raise InputError(f"cache type {ggml_type}: {elements} elements are not blocks of {block}",
+                         hint="use f16")
+    return elements // block * size
+
+
+def cells(engine: Engine, settings: Settings, window: int, context: int) -> int:
+    """Cells of a layer over all sequences; ``context`` is n_ctx over all of them."""
+    pad, sequences = engine.whole("cell_pad"), settings.max_seqs or engine.whole("max_seqs")
+    each = -(-context // sequences)
+    if window:
+        ubatch = settings.batched_tokens or engine.whole("batched_tokens")
+        each = min(each, window + ubatch)
+    return -(-each // pad) * pad * sequences
+
+
+def cell_bytes(attention: Attention, settings: Settings, mla: int) -> int:
+    """Bytes of one cell and layer: key row and value row [B].
+
+    Raises:
+        InputError: a kind of attention that is not modelled for llama.cpp.
+    """
+    if attention.kind == "mla":
+        latent = attention.kv_lora_rank + attention.rope_dim
+        if mla == 0:
+            key = attention.heads * (attention.nope_dim + attention.rope_dim)
+            value = attention.heads * attention.value_dim
+            return row_bytes(settings.type_k, key) + row_bytes(settings.type_v, value)
+        copy = row_bytes(settings.type_v, attention.kv_lora_rank) if mla == 1 else 0
+        return row_bytes(settings.type_k, latent) + copy
+    if attention.kind != "gqa":
+        raise InputError(f"llama.cpp caches of {attention.kind} attention are not modelled",
+                         hint="leave out --engine to see the caches themselves")
+    value = attention.value_dim or attention.head_dim
+    return row_bytes(settings.type_k, attention.kv_heads * attention.head_dim) \
+        + row_bytes(settings.type_v, attention.kv_heads * value)
+
+
+def cache_parts(case: Case, engine: Engine, settings: Settings) -> dict[int, int]:
+    """Cache bytes by window of the layers, 0 for full attention."""
+    context = settings.context or case.spec.max_context
+    mla = engine.whole("mla") if settings.mla is None else settings.mla
+    if mla not in (0, 1, 2, 3):
+        raise InputError(f"mla {mla} is not understood", hint="0, 1, 2 or 3")
+    sums: dict[int, int] = {}
+    for attention in case.spec.attention:
+        size = cell_bytes(attention, settings, mla) * len(attention.layers)
+        size *= cells(engine, settings, attention.window, context)
+        sums[attention.window] = sums.get(attention.window, 0) + size
+    return sums
+
+
+def compute_lines(case: Case, engine: Engine, settings: Settings) -> list[Line]:
+    """The compute buffer with flash attention: FP32 logits of a micro-batch and the hidden states
+    beside them, two where experts are summed into a residual."""
+    ubatch = settings.batched_tokens or engine.whole("batched_tokens")
+    hidden = 2 if case.spec.experts is not None else 1
+    return [Line("logits", ubatch * case.spec.vocab_size * 4, "FP32 logits of a micro-batch"),
+            Line("residual-stream", hidden * ubatch * case.spec.hidden_size * 4,
+                 "FP32 hidden states of a micro-batch")]
+
+
+def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
+    """Cache and buffers of llama.cpp on one device, or spread by layers over pp devices.
+
+    Raises:
+        InputError: a layout or setting out of range.
+        UnknownNameError: a cache type that does not exist.
+    """
+    check(case, settings)
+    if case.layout.tp * case.layout.dp > 1:
+        raise InputError("llama.cpp: tp and dp are not modelled; layers are split over devices",
+                         hint="use --pp for several devices")
+    context = settings.context or case.spec.max_context
+    sequences = settings.max_seqs or engine.whole("max_seqs")
+    kv = sum(cache_parts(case, engine, settings).values())
+    ranks = tuple(_rank(case, engine, settings, given, stage, kv)
+                  for stage in range(case.layout.pp))
+    short = min(rank.budget_bytes for rank in ranks)
+    limiting = min(range(len(ranks)), key=lambda i: ranks[i].budget_bytes)
+    why = "" if short >= 0 else (f"does not start: weights, cache and buffers exceed the device "
+                                 f"by {-short:,} bytes")
+    tokens = cells(engine, settings, 0, context)
+    return EngineResult(
+        engine=engine.name, version=engine.version_text,
+        settings=(("ctx-size", context), ("parallel", sequences),
+                  ("ubatch-size", settings.batched_tokens or engine.whole("batched_tokens")),
+                  ("cache-type-k", settings.type_k), ("cache-type-v", settings.type_v)),
+        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting, kv_bytes=kv,
+        block_tokens=engine.whole("cell_pad"),
+        block_bytes=kv // tokens * engine.whole("cell_pad"),
+        blocks=tokens // engine.whole("cell_pad"), tokens=tokens, replica_tokens=tokens,
+        max_concurrency=float(sequences), starts=not why, reason=why,
+        unexplained=tuple(x for x in ranks[limiting].overheads if x.name == "context"),
+        notes=("the cache is allocated whole at the start, over all sequences",))
+
+
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int,
+          kv: int) -> Rank:
+    weights = rank_weights(case.spec, case.layout, Loading(parts=case.parts, plain=case.plain),
+                           case.format_of, stage)
+    overheads = [Line("activation", given.activation, "from the log")] \
+        if given.activation is not None else compute_lines(case, engine, settings)
+    context = engine.constants["context_bytes"]
+    overheads.append(Line("context", int(context.value), f"{context.kind}: {context.source}"))
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    share = -(-kv * len(held) // case.spec.layers)
+    left = case.total_bytes - total(weights) - total(overheads) - share
+    return Rank(stage, tuple(weights), tuple(overheads), left,
+                (CacheClass("cells", tuple(held), 0),))

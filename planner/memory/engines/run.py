@@ -1,0 +1,26 @@
+"""One entry for every engine."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import cast
+
+from planner.memory.engines.catalog import Engine
+from planner.memory.engines.records import Case, EngineResult, Given, Settings
+
+_MODULES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm",
+            "llama.cpp": "llamacpp", "pytorch": "pytorch"}
+Size = Callable[[Case, Engine, Settings, Given], EngineResult]
+
+
+def engine_size(case: Case, engine: Engine, settings: Settings,
+                given: Given | None = None) -> EngineResult:
+    """What ``engine`` makes of the memory of its devices.
+
+    Raises:
+        InputError: a layout or setting out of range.
+        UnsupportedError: a cache layout that the model's caches do not have.
+    """
+    module = importlib.import_module(f"planner.memory.engines.{_MODULES[engine.name]}")
+    return cast("Size", module.size)(case, engine, settings, given or Given())

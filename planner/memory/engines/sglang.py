@@ -1,0 +1,110 @@
+"""SGLang: a share of the memory that is free before the load, less the weights, in pages.
+
+Pool = free after the load − free before · (1 − fraction), the minimum over ranks. Graphs and
+activations live in the other part and are not deducted. Source: sgl-project/sglang model_runner,
+profile_max_num_token; the default fraction is that of server_args.
+"""
+
+from __future__ import annotations
+
+from planner.memory.caches import cache_classes, request_bytes, token_bytes, uniform
+from planner.memory.engines.catalog import Engine
+from planner.memory.engines.records import (
+    Case,
+    EngineResult,
+    Given,
+    Rank,
+    Settings,
+    cache_layout,
+    check,
+    failure,
+)
+from planner.memory.engines.vllm import NOT_FROM_SHAPES, loading_of
+from planner.memory.resident import Line, rank_weights, stage_ranges, total
+from planner.units import MIB
+
+
+def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
+    """The cache pool of SGLang for ``case``.
+
+    Raises:
+        InputError: a layout or setting out of range.
+        UnsupportedError: a cache layout that the model's caches do not have.
+    """
+    check(case, settings)
+    suffix = "_large" if case.large else ""
+    batched = settings.batched_tokens or engine.whole("batched_tokens" + suffix)
+    sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
+    fraction = settings.utilisation or default_fraction(case, engine, batched, sequences)
+    page = settings.block_tokens or engine.whole("block_tokens")
+    context = settings.context or case.spec.max_context
+    ranks = tuple(_rank(case, engine, settings, given, stage, fraction)
+                  for stage in range(case.layout.pp))
+    per_rank = [_tokens(rank, page, settings, context) for rank in ranks]
+    limiting = min(range(len(ranks)), key=lambda i: per_rank[i])
+    rank, tokens = ranks[limiting], max(0, per_rank[limiting])
+    entry = token_bytes(rank.caches)
+    by_hand = settings.total_tokens is not None
+    kv = tokens * entry if by_hand and uniform(rank.caches) else rank.budget_bytes
+    why = failure(rank.budget_bytes, entry * page)
+    if not why and by_hand and kv > rank.budget_bytes:
+        why = f"does not start: max-total-tokens takes {kv - rank.budget_bytes:,} bytes too many"
+    return EngineResult(
+        engine=engine.name, version=engine.version_text,
+        settings=(("mem-fraction-static", fraction), ("context-length", context),
+                  ("chunked-prefill-size", batched), ("page-size", page),
+                  ("kv-cache-dtype", cache_layout(case, settings))),
+        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting, kv_bytes=kv,
+        block_tokens=page, block_bytes=entry * page, blocks=tokens // page, tokens=tokens,
+        replica_tokens=tokens * case.layout.dp,
+        max_concurrency=tokens / (-(-context // page) * page), starts=not why, reason=why,
+        unexplained=tuple(x for x in rank.overheads if x.name in NOT_FROM_SHAPES),
+        notes=("graphs and activations use the memory outside the fraction",))
+
+
+def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -> float:
+    """The fraction SGLang picks where none is given, from what it reserves [MiB]."""
+    memory = case.total_bytes / MIB
+    reserved = engine.number("reserved_base") + max(batched, 2048) * \
+        engine.number("reserved_per_token") + sequences * engine.number("reserved_per_sequence")
+    reserved += case.layout.tp * case.layout.pp * engine.number("reserved_per_rank")
+    if memory > engine.number("reserved_floor_above"):
+        reserved = max(reserved, engine.number("reserved_floor"))
+    return max(0.01, round((memory - reserved) / memory, 3))
+
+
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int,
+          fraction: float) -> Rank:
+    load = loading_of(case, engine.whole("vocab_pad"), mla=True)
+    weights = rank_weights(case.spec, case.layout, load, case.format_of, stage)
+    if given.weights is not None:
+        weights = [Line("weights", given.weights, "from the log")]
+    if given.free is not None:
+        before = given.free
+        taken = Line("non-torch", case.total_bytes - before, "from the log")
+    else:
+        context, extra = engine.constants["context_bytes"], engine.whole("parallel_bytes")
+        several = extra if case.layout.ranks > 1 else 0
+        taken = Line("non-torch", int(context.value) + several,
+                     f"{context.kind}: {context.source}")
+        before = case.total_bytes - taken.bytes
+    outside = before - int(before * fraction)
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]
+    overheads = (taken, Line("outside-fraction", outside,
+                             "activations and graphs: free before the load × (1 − fraction)"))
+    budget = before - total(weights) - outside
+    return Rank(stage, tuple(weights), overheads, budget,
+                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held))
+
+
+def _tokens(rank: Rank, page: int, settings: Settings, context: int) -> int:
+    """Tokens of a rank's pool in whole pages; −1 for a negative budget."""
+    if rank.budget_bytes < 0:
+        return -1
+    if settings.total_tokens is not None:
+        return settings.total_tokens // page * page
+    if not uniform(rank.caches):
+        need = request_bytes(rank.caches, context)
+        return int(rank.budget_bytes * context / need) // page * page if need else 0
+    entry = token_bytes(rank.caches)
+    return rank.budget_bytes // entry // page * page if entry else 0

@@ -1,0 +1,178 @@
+"""vLLM: total × utilisation less weights and profiled overheads, in blocks, the tightest rank.
+
+Sources: vllm/worker/worker.py (V0), vllm/v1/worker/gpu_worker.py and vllm/v1/core/
+kv_cache_utils.py (V1); version-bound figures are in ``data/engines.toml``.
+"""
+
+from __future__ import annotations
+
+from planner.memory.caches import CacheClass, cache_classes, request_bytes, token_bytes, uniform
+from planner.memory.engines.catalog import Engine
+from planner.memory.engines.records import (
+    Case,
+    EngineResult,
+    Given,
+    Rank,
+    Settings,
+    cache_layout,
+    check,
+    failure,
+)
+from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
+from planner.memory.workspace import Pass, peak_lines
+
+NOT_FROM_SHAPES = ("non-torch", "cuda-graphs")
+
+
+def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
+    """The cache pool of vLLM for ``case``; ``given`` overheads replace predicted ones.
+
+    Raises:
+        InputError: a layout or setting out of range.
+        UnsupportedError: a cache layout that the model's caches do not have.
+    """
+    check(case, settings)
+    util = settings.utilisation or engine.number("utilisation")
+    usable = int(case.total_bytes * util)
+    block = settings.block_tokens or engine.whole("block_tokens")
+    context = settings.context or case.spec.max_context
+    run = forward_pass(case, engine, settings, context)
+    ranks = tuple(_rank(case, engine, settings, given, run, stage, usable)
+                  for stage in range(case.layout.pp))
+    if settings.kv_bytes is not None:
+        ranks = tuple(Rank(r.stage, r.weights, r.overheads, settings.kv_bytes, r.caches)
+                      for r in ranks)
+    per_rank = [_blocks(r.budget_bytes, r.caches, block, context) for r in ranks]
+    limiting = min(range(len(ranks)), key=lambda i: per_rank[i])
+    rank = ranks[limiting]
+    block_bytes = block * _block_token_bytes(rank.caches)
+    blocks = max(0, per_rank[limiting])
+    concurrency = _concurrency(engine, rank, blocks, block, context)
+    why = failure(rank.budget_bytes, block_bytes)
+    tokens = blocks * block if uniform(rank.caches) else int(concurrency * context)
+    return EngineResult(
+        engine=engine.name, version=engine.version_text,
+        settings=(("gpu-memory-utilization", util), ("max-model-len", context),
+                  ("max-num-batched-tokens", run.tokens), ("max-num-seqs", run.sequences),
+                  ("block-size", block), ("kv-cache-dtype", cache_layout(case, settings))),
+        total_bytes=case.total_bytes, ranks=ranks, limiting=limiting,
+        kv_bytes=rank.budget_bytes, block_tokens=block, block_bytes=block_bytes, blocks=blocks,
+        tokens=tokens, replica_tokens=tokens * case.layout.dp, max_concurrency=concurrency,
+        starts=not why, reason=why, unexplained=_unexplained(rank), notes=_notes(rank, engine))
+
+
+def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> Pass:
+    """The pass that vLLM profiles: the largest batch of tokens, then sampling for every sequence.
+
+    V0 without chunked prefill profiles a whole context, up to 32,768 tokens.
+    """
+    suffix = "_large" if case.large else ""
+    batched = engine.whole("batched_tokens" + suffix)
+    if engine.generation == "v0" and context <= 32768:
+        batched = max(context, batched)
+    tokens = settings.batched_tokens or batched
+    sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
+    return Pass(
+        tokens=tokens, sequences=min(sequences, tokens),
+        context=context, width=4 if case.plain == "fp32" else 2,
+        sampler=engine.whole("sampler_bytes"), gathered=True)
+
+
+def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
+    """What vLLM and SGLang do while they load weights; ``mla``: they absorb latent projections."""
+    quantised = any(row.kind == "mla-kv" and (case.format_of(row.kind, 0) is not None
+                                              or row.scale_name is not None)
+                    for row in case.spec.rows)
+    return Loading(plain=case.plain, rope_tables=True, vocab_pad=vocab_pad,
+                   absorbed=quantised and mla, tail_first=True,
+                   max_positions=case.max_positions, parts=case.parts)
+
+
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pass, stage: int,
+          usable: int) -> Rank:
+    layout = case.layout
+    weights = rank_weights(
+        case.spec, layout,
+        loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache"))),
+        case.format_of, stage)
+    if given.weights is not None:
+        weights = [Line("weights", given.weights, "from the log")]
+    overheads = [*_activation(case, given, run, stage), _nontorch(engine, layout.tp, given)]
+    held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
+    if engine.whole("graphs_deducted"):
+        overheads.append(_graphs(engine, len(held), given, run))
+    naive = 0 if engine.whole("mla_cache") else engine.whole("mla_head_width")
+    caches = cache_classes(case.spec, layout, cache_layout(case, settings), layers=held,
+                           naive_width=naive)
+    return Rank(stage, tuple(weights), tuple(overheads),
+                usable - total(weights) - total(overheads), caches)
+
+
+def _activation(case: Case, given: Given, run: Pass, stage: int) -> list[Line]:
+    if given.activation is not None:
+        return [Line("activation", given.activation, "from the log")]
+    return peak_lines(case.spec, case.layout, run, samples=stage == case.layout.pp - 1)
+
+
+def _nontorch(engine: Engine, tp: int, given: Given) -> Line:
+    if given.nontorch is not None:
+        return Line("non-torch", given.nontorch, "from the log")
+    constant = engine.constants["nontorch_bytes"]
+    extra = engine.whole("nontorch_parallel_bytes") if tp > 1 else 0
+    return Line("non-torch", int(constant.value) + extra, f"{constant.kind}: {constant.source}")
+
+
+def _graphs(engine: Engine, layers: int, given: Given, run: Pass) -> Line:
+    if given.graphs is not None:
+        return Line("cuda-graphs", given.graphs, "from the log")
+    constant = engine.constants["graph_bytes_per_layer_and_size"]
+    count = graph_sizes(run.sequences)
+    return Line("cuda-graphs", int(constant.value) * layers * count,
+                f"{constant.kind}: {constant.source}")
+
+
+def graph_sizes(max_seqs: int) -> int:
+    """Batch sizes captured by default: 1, 2, 4, then every 8 to 256, then every 16, up to
+    min(512, twice the sequences)."""
+    top = min(512, 2 * max_seqs)
+    small = sum(1 for n in (1, 2, 4) if n <= top)
+    return small + min(top, 256) // 8 + max(0, top - 256) // 16
+
+
+def _block_token_bytes(caches: tuple[CacheClass, ...]) -> int:
+    """Bytes a token of a block: every layer that pages, windows included."""
+    return sum(c.entry_bytes * len(c.layers) // c.ratio for c in caches)
+
+
+def _blocks(budget: int, caches: tuple[CacheClass, ...], block: int, context: int) -> int:
+    """Blocks of a rank; −1 for a negative budget, so that it is the minimum."""
+    per_block = block * _block_token_bytes(caches)
+    if budget < 0:
+        return -1
+    return budget // per_block if per_block else budget // max(1, request_bytes(caches, context))
+
+
+def _concurrency(engine: Engine, rank: Rank, blocks: int, block: int, context: int) -> float:
+    """Requests of the longest length that fit at once."""
+    if not uniform(rank.caches):
+        need = request_bytes(rank.caches, -(-context // block) * block)
+        return max(0, rank.budget_bytes) / need if need else 0.0
+    if engine.generation == "v0":
+        return blocks * block / context
+    return blocks / -(-context // block)
+
+
+def _unexplained(rank: Rank) -> tuple[Line, ...]:
+    return tuple(line for line in rank.overheads if line.name in NOT_FROM_SHAPES)
+
+
+def _notes(rank: Rank, engine: Engine) -> tuple[str, ...]:
+    notes = []
+    if not uniform(rank.caches):
+        notes.append("layers keep caches of different sizes: tokens are concurrency × "
+                     "max-model-len; what the engine prints depends on its version")
+    if not engine.whole("graphs_deducted"):
+        notes.append("CUDA graphs are captured after the pool is sized and come on top")
+    if not token_bytes(rank.caches):
+        notes.append("no cache grows with the context")
+    return tuple(notes)

@@ -1,0 +1,228 @@
+"""Bytes of weights that one rank holds once loaded, by kind: shards, copies, tables. Exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from planner.errors import InputError
+from planner.formats.sizes import tensor_bytes
+from planner.formats.spec import TensorFormat
+from planner.models.dtypes import stored_bytes, stored_type
+from planner.models.inventory import patterns_of
+from planner.models.spec import ModelSpec, TensorRow
+from planner.placement.layout import Layout, stage_of_layer
+from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
+
+FormatOf = Callable[[str, int], TensorFormat | None]
+"""(module kind, layer) → the format of its matrices; None = as released. Layer -1: no layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One named part of a rank's memory [B], and how the figure came about."""
+
+    name: str
+    bytes: int
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What an engine does with weights as it loads them.
+
+    ``plain`` replaces the 16-bit type of tensors that no scheme quantises ("" = as released).
+    ``rope_tables``: sine and cosine of every position, in the compute type. ``absorbed``: 16-bit
+    copies of the latent up-projections are kept beside quantised ones. ``vocab_pad``: embedding
+    and head rows are padded to a multiple. ``parts``: main, mtp, vision, lookup. ``tail_first``:
+    odd layers go to the stages before the last, as vLLM does, else to the first stages.
+    """
+
+    plain: str = ""
+    rope_tables: bool = False
+    absorbed: bool = False
+    vocab_pad: int = 1
+    parts: tuple[str, ...] = ("main", "lookup")
+    tail_first: bool = False
+    max_positions: int = 0
+
+
+def stage_sizes(layers: int, pp: int, *, tail_first: bool) -> tuple[int, ...]:
+    """Layers of each pipeline stage.
+
+    vLLM and SGLang give odd layers to the stages before the last, from the back
+    (get_pp_indices); otherwise the first stages take them.
+    """
+    if not tail_first:
+        stages = stage_of_layer(layers, pp)
+        return tuple(stages.count(stage) for stage in range(pp))
+    sizes = [layers // pp] * pp
+    for i in range(2, layers % pp + 2):
+        sizes[-i] += 1
+    return tuple(sizes)
+
+
+def stage_ranges(layers: int, pp: int, *, tail_first: bool) -> tuple[range, ...]:
+    """The layers of each pipeline stage."""
+    ranges, start = [], 0
+    for size in stage_sizes(layers, pp, tail_first=tail_first):
+        ranges.append(range(start, start + size))
+        start += size
+    return tuple(ranges)
+
+
+def as_released(kind: str, layer: int) -> TensorFormat | None:
+    """The stored formats of the release, whatever the kind."""
+    return None
+
+
+def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: FormatOf,
+                 stage: int) -> list[Line]:
+    """Weights of one rank of pipeline stage ``stage``, by module kind, scales apart.
+
+    Raises:
+        InputError: the stage does not exist.
+    """
+    if not 0 <= stage < layout.pp:
+        raise InputError(f"pipeline stage {stage} of {layout.pp} does not exist")
+    held = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
+    kv_heads = spec.attention[0].kv_heads
+    sums: dict[str, int] = {}
+    for row in spec.rows:
+        if row.part not in loading.parts or row.copy_of is not None:
+            continue
+        layers = _layers_here(row, held, stage, layout.pp, spec)
+        if not layers:
+            continue
+        for fmt, count in _formats(row, layers, format_of):
+            weight, scales = _shard(_typed(row, loading), fmt, layout, kv_heads, loading.vocab_pad)
+            experts = row.experts // layout.ep if row.kind in EXPERT_KINDS else row.experts
+            sums[row.kind] = sums.get(row.kind, 0) + weight * experts * count
+            if scales:
+                sums["scales"] = sums.get("scales", 0) + scales * experts * count
+    lines = [Line(kind, size, "tensor shapes, shards and copies of the layout")
+             for kind, size in sums.items()]
+    return lines + _tables(spec, layout, loading, len(held), stage)
+
+
+def _typed(row: TensorRow, loading: Loading) -> TensorRow:
+    """``row`` with its plain 16-bit type replaced, where it is not a stored quantised form."""
+    if loading.plain and row.dtype in ("bf16", "fp16") and row.stored is None:
+        return replace(row, dtype=loading.plain)
+    return row
+
+
+def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSpec) -> list[int]:
+    """Layers of ``row`` on a stage; [-1] for a tensor outside the stack that lives there.
+
+    The embedding is on the first stage, on the last too where it is the head; head and final norm
+    are on the last, and so are prediction layers.
+    """
+    if row.part == "mtp":
+        return list(row.layers) or [-1] if stage == pp - 1 else []
+    if row.layers:
+        return [layer for layer in row.layers if layer in held]
+    first = row.kind == "embedding" or row.part in ("vision", "lookup")
+    here = stage == 0 if first else stage == pp - 1
+    if row.kind == "embedding" and spec.tied_embeddings:
+        here = here or stage == pp - 1
+    return [-1] if here else []
+
+
+def _formats(row: TensorRow, layers: Sequence[int],
+             format_of: FormatOf) -> list[tuple[TensorFormat | None, int]]:
+    """(format, number of layers) of a row; only quantisable kinds are asked."""
+    if not row.is_matrix or row.kind not in PLANNED_KINDS:
+        return [(None, len(layers))]
+    counts: dict[TensorFormat | None, int] = {}
+    for layer in layers:
+        fmt = format_of(row.kind, layer)
+        counts[fmt] = counts.get(fmt, 0) + 1
+    return list(counts.items())
+
+
+def _parts(row: TensorRow, layout: Layout, kv_heads: int) -> int:
+    """Ranks that share one tensor of the row; key and value heads beyond their number are copied"""
+    if row.kind in EXPERT_KINDS:
+        return layout.moe_tp
+    is_kv = ".k_proj." in row.name or ".v_proj." in row.name
+    return min(layout.tp, kv_heads) if is_kv and kv_heads else layout.tp
+
+
+def _shard(row: TensorRow, fmt: TensorFormat | None, layout: Layout, kv_heads: int,
+           vocab_pad: int) -> tuple[int, int]:
+    """(element bytes, scale bytes) of one tensor of ``row`` on one rank."""
+    if row.shard == "replicated":
+        shape = row.shape
+    else:
+        parts = _parts(row, layout, kv_heads)
+        axis = 1 if row.shard == "row" and row.is_matrix else 0
+        extent = row.shape[axis]
+        if row.shard == "vocab":
+            extent = -(-extent // vocab_pad) * vocab_pad
+        shape = tuple(-(-extent // parts) if i == axis else size
+                      for i, size in enumerate(row.shape))
+    if fmt is not None and len(shape) == 2:
+        whole = tensor_bytes(fmt, shape[0], shape[1])
+        plain = tensor_bytes(replace(fmt, scale=None), shape[0], shape[1]) \
+            if fmt.block_bytes is None else whole
+        return plain, whole - plain
+    return _released(row, shape)
+
+
+def _released(row: TensorRow, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Stored bytes of a shard: elements by type; packed forms and scales in proportion, scale
+    blocks whole."""
+    weight, *others = patterns_of(row)
+    copies = row.experts if row.stacked else 1
+    share, whole = prod(shape), row.elements
+    if row.stored is None:
+        elements = stored_bytes(stored_type(row.dtype).name, share)
+    else:
+        elements = -(-stored_bytes(weight.dtype, prod(weight.shape)) * share // (whole * copies))
+    scales = 0
+    for other in others:
+        size = stored_bytes(other.dtype, prod(other.shape)) // copies
+        count = prod(other.shape) // copies
+        if count <= 1 or share == whole:
+            scales += size
+            continue
+        per = size // count
+        scales += -(-count * share // whole) * per
+    return elements, scales
+
+
+def _tables(spec: ModelSpec, layout: Layout, loading: Loading, layers: int,
+            stage: int) -> list[Line]:
+    """Tables and copies that an engine makes while it loads."""
+    plain = {"fp32": 4}.get(loading.plain or plain_type(spec), 2)
+    lines = []
+    if loading.rope_tables:
+        positions = loading.max_positions or spec.max_context
+        widths = {(a.rope_dim or a.head_dim, a.window) for a in spec.attention
+                  if a.kind != "linear"}
+        lines.append(Line("rope-tables", positions * plain * sum(w for w, _ in widths),
+                          "cosine and sine of every position, compute type"))
+    if loading.absorbed:
+        for attention in spec.attention:
+            if attention.kind != "mla":
+                continue
+            here = sum(1 for layer in attention.layers if layer in stage_ranges(
+                spec.layers, layout.pp, tail_first=loading.tail_first)[stage])
+            size = attention.heads // layout.tp * attention.kv_lora_rank * (
+                attention.nope_dim + attention.value_dim) * plain
+            lines.append(Line("mla-absorbed", size * here,
+                              "16-bit copies of the latent up-projections"))
+    return [line for line in lines if line.bytes]
+
+
+def plain_type(spec: ModelSpec) -> str:
+    """The type of the tensors that the release does not quantise."""
+    return next((row.dtype for row in spec.rows if row.kind == "norm" and row.part == "main"),
+                "bf16")
+
+
+def total(lines: Sequence[Line]) -> int:
+    """Sum of the lines [B]."""
+    return sum(line.bytes for line in lines)
