@@ -57,12 +57,7 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
     spec = load_model(model)
     target = load_device(device, hardware_dir=hardware_dir) if device is not None else None
     moe, size = experts_of(spec), expert_bytes(spec)
-    if batch < 1 or ep < 1 or redundant < 0:
-        raise InputError(f"batch {batch}, ep {ep}, redundant {redundant}",
-                         hint="batch and ep are at least 1, redundant at least 0")
-    if (requests is None) != (correlation == 0):
-        raise InputError(f"requests {requests} with correlation {correlation:g}",
-                         hint="tokens that route alike need both, independent ones neither")
+    _check(batch, ep, redundant, requests, correlation)
     if device is None and link != "pcie":
         raise InputError(f"link {link!r} without a device", hint="name a device after the model")
     p, named = _popularity(spec, skew, popularity)
@@ -82,6 +77,15 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
         ranks=_spread(p, ep, redundant, batch), room_bytes=room, residency=residency,
         times=_times(spec, residency, host),
         assumptions=_assumptions(host, correlation, shuffled=popularity is None and skew > 0))
+
+
+def _check(batch: int, ep: int, redundant: int, requests: int | None, correlation: float) -> None:
+    if batch < 1 or ep < 1 or redundant < 0:
+        raise InputError(f"batch {batch}, ep {ep}, redundant {redundant}",
+                         hint="batch and ep are at least 1, redundant at least 0")
+    if (requests is None) != (correlation == 0):
+        raise InputError(f"requests {requests} with correlation {correlation:g}",
+                         hint="tokens that route alike need both, independent ones neither")
 
 
 def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:

@@ -12,7 +12,7 @@ from planner.cli.types import INTEGER, options
 @click.command("train")
 @click.argument("model")
 @click.argument("device")
-@options("devices")
+@click.option("--devices", type=INTEGER, help="Devices in all (default: tp · cp · pp · dp).")
 @click.option("--tp", type=INTEGER, default=1, show_default=True, help="Tensor parallel.")
 @click.option("--pp", type=INTEGER, default=1, show_default=True, help="Pipeline stages.")
 @click.option("--dp", type=INTEGER, help="Data parallel (follows from --devices).")
