@@ -12,7 +12,8 @@ from planner.models.catalog import spec_from_bytes
 from planner.models.spec import ModelSpec
 
 FACTS = Path(__file__).resolve().parents[2] / ".." / "shared" / "facts"
-BITS = {"F32": 32, "BF16": 16, "F16": 16, "F8_E4M3": 8, "F8_E8M0": 8, "U8": 8}
+BITS = {"F32": 32, "BF16": 16, "F16": 16, "F8_E4M3": 8, "F8_E8M0": 8, "U8": 8, "I8": 8,
+        "I32": 32, "I64": 64}  # fmt: skip
 
 _TINY: dict[str, dict[str, Any]] = {
     "llama": {

@@ -8,6 +8,7 @@ import pytest
 from planner.errors import DataError
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, expand
+from planner.models.quantization.plan import released_plan
 
 
 @pytest.fixture
@@ -168,4 +169,76 @@ def test_a_second_quantisation_that_contradicts_the_first_is_refused(checkpoint)
         resolve_model(str(folder))
     (folder / "hf_quant_config.json").write_text("{}")
     with pytest.raises(DataError, match="quantization is missing"):
+        resolve_model(str(folder))
+
+
+INT4 = {
+    "quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head"],
+    "config_groups": {"group_0": {"targets": ["Linear"], "weights": {
+        "num_bits": 4, "type": "int", "strategy": "group", "group_size": 32}}},
+}  # fmt: skip
+PACKED = {
+    "int4": INT4,
+    "gptq": {"quant_method": "gptq", "bits": 4, "group_size": 32},
+    "awq": {"quant_method": "awq", "bits": 4, "group_size": 32},
+    "nvfp4": {"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8",
+              "exclude_modules": ["lm_head"]},
+    "fp8": {"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["lm_head"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", PACKED)
+def test_a_packed_checkpoint_that_agrees_is_its_configuration(checkpoint, tiny, method):
+    config = tiny("llama", quantization_config=PACKED[method])
+    folder, spec = checkpoint(config=config)
+    found = resolve_model(str(folder))
+    assert found.rows == spec.rows
+    assert found.quantization == spec.quantization != "bf16"
+    assert released_plan(found) == released_plan(spec)
+
+
+@pytest.mark.parametrize("method", PACKED)
+def test_a_layer_left_plain_leaves_the_plan(checkpoint, tiny, method):
+    def change(tensors):
+        for name in [name for name in tensors if "layers.1.mlp.down_proj" in name]:
+            del tensors[name]
+        tensors["model.layers.1.mlp.down_proj.weight"] = ("F16", (64, 160))
+
+    config = tiny("llama", quantization_config=PACKED[method])
+    folder, spec = checkpoint(change=change, config=config)
+    plan = {kind: layers for kind, layers, _ in released_plan(resolve_model(str(folder)))}
+    assert plan["mlp-down"] == (0, 2)
+    assert plan["mlp-gate-up"] == (0, 1, 2)
+    assert Inventory(resolve_model(str(folder))).parameters_total == (
+        Inventory(spec).parameters_total)  # fmt: skip
+
+
+def test_tensors_that_files_may_lack(checkpoint, tiny):
+    def change(tensors):
+        for name in [name for name in tensors if name.endswith(("input_scale", "k_scale"))]:
+            del tensors[name]
+
+    folder, spec = checkpoint(change=change, config=tiny(
+        "llama", quantization_config=PACKED["nvfp4"]))  # fmt: skip
+    missing = Inventory(spec).tensor_count - Inventory(resolve_model(str(folder))).tensor_count
+    assert missing == 3 * 7 + 3
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "reason"),
+    [
+        ("mlp.up_proj.weight_packed", ("I32", (160, 16)), "is 160x16, not 160x8"),
+        ("mlp.up_proj.weight_packed", ("U8", (160, 8)), "is U8, not I32"),
+        ("mlp.up_proj.weight_scale", ("BF16", (160, 1)), "is 160x1, not 160x2"),
+        ("mlp.up_proj.weight_shape", None, "mlp.up_proj.weight_shape is missing"),
+    ],
+)
+def test_packed_tensors_that_differ_are_named(checkpoint, tiny, name, stored, reason):
+    def change(tensors):
+        tensors.pop("model.layers.0." + name)
+        if stored is not None:
+            tensors["model.layers.0." + name] = stored
+
+    folder, _ = checkpoint(change=change, config=tiny("llama", quantization_config=INT4))
+    with pytest.raises(DataError, match=reason):
         resolve_model(str(folder))
