@@ -67,10 +67,10 @@ experts-gate-up experts-down shared-gate-up shared-down norm linear-attention mt
 
 COMMANDS = words("""
 plan models devices formats scenarios inventory estimate schema
-train experts
+train experts numerics
 """)
 LATER_COMMANDS = words("""
-numerics memory validate calibrate explain profile frontier diff export import claims
+memory validate calibrate explain profile frontier diff export import claims
 reports sweep
 """)
 
@@ -89,6 +89,9 @@ TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
 """)}
+NUMERICS_FLAGS = set(words("""
+--module --schemes --units --tokens --outputs --seed --svg --list-units --json
+"""))
 EXPERTS_FLAGS = {"--json", "--quiet", *words("""
 --batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
 --link --hardware-dir
@@ -183,7 +186,7 @@ def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, ex
 def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
-                                *TRAIN_FLAGS, *EXPERTS_FLAGS} == set(), name
+                                *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:
