@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec, TensorFormat
-from planner.numerics.cast import Codes, code_dtype, decode_flat, encode_flat
+from planner.numerics.cast import (
+    Codes,
+    code_dtype,
+    decode_flat,
+    encode_flat,
+    has_values,
+    round_flat,
+)
 from planner.numerics.engines import Engine
 from planner.numerics.policies import Policy
 from planner.numerics.scaling import Scales, block_amax, check_finite, scales_of
@@ -33,10 +40,10 @@ class Job:
     threads: int
     rng: np.random.Generator | None
 
-    def scales(self, amax: FloatArray) -> Scales:
-        """The scales of blocks with these largest magnitudes."""
+    def scales(self, amax: FloatArray, largest: np.float32 | None = None) -> Scales:
+        """The scales of blocks with these largest magnitudes, ``largest`` in the whole tensor."""
         return scales_of(np.maximum(amax, np.float32(self.floor)), self.spec, self.target,
-                         exponent=self.fmt.element_exponent, rule=self.rule)
+                         exponent=self.fmt.element_exponent, rule=self.rule, largest=largest)
 
     @property
     def limit(self) -> float:
@@ -55,6 +62,8 @@ def amax_of(part: FloatArray, job: Job) -> FloatArray:
 
     across = fast_blocks.amax(part, job.sides[1])
     check_finite(across)
+    if job.sides[0] == 1:
+        return across
     return np.maximum.reduceat(across, np.arange(0, part.shape[0], job.sides[0]), axis=0)
 
 
@@ -109,6 +118,12 @@ def round_part(
 
         if fast_blocks.round_trip(part, divisor, factor, job, out):
             return
+    if job.engine == "numpy" and has_values(job.target, job.policy):
+        scaled = np.empty(part.shape, dtype=np.float32)
+        apply(np.multiply if job.policy.reciprocal else np.divide, part, divisor, job.sides, scaled)
+        round_flat(scaled.reshape(-1), job.target, job.policy, out.reshape(-1))
+        apply(np.multiply, out, factor, job.sides, out)
+        return
     codes = np.empty(part.shape, dtype=code_dtype(job.target))
     encode_part(part, divisor, job, codes)
     decode_part(codes, factor, job.target, job.sides, job.engine, out)

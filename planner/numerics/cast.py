@@ -15,7 +15,7 @@ from planner.formats.spec import ElementFormat
 from planner.numerics import tiles, wide
 from planner.numerics.engines import Engine, check_engine, run
 from planner.numerics.policies import Policy, resolve_policy
-from planner.numerics.tables import decode_table, encode_table, pair_table
+from planner.numerics.tables import decode_table, encode_table, pair_table, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
 
 __all__ = ["CHUNK", "Codes", "FloatArray", "as_float32", "code_dtype", "decode", "decode_flat",
@@ -142,7 +142,7 @@ def encode_flat(
     elif fmt.id == "fp32":
         out[:] = bits
     elif fmt.bits <= 8:
-        _encode_table(bits, encode_table(fmt.id, policy), out)
+        _look_up(bits, encode_table(fmt.id, policy), out)
     else:
         plain = wide.is_plain_bf16(fmt, policy)
         for start in range(0, bits.size, CHUNK):
@@ -215,8 +215,18 @@ def _as_codes(given: npt.NDArray[Any], fmt: ElementFormat) -> npt.NDArray[Any]:
     return np.ascontiguousarray(given, dtype=dtype)
 
 
-def _encode_table(
-    bits: npt.NDArray[np.uint32], table: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]
+def has_values(fmt: ElementFormat, policy: Policy) -> bool:
+    """Whether :func:`round_flat` has a table for the cast."""
+    return fmt.kind != "int" and fmt.bits <= 8 and policy.rounding != "stochastic"
+
+
+def round_flat(x: FloatArray, fmt: ElementFormat, policy: Policy, out: FloatArray) -> None:
+    """Encode and decode one contiguous float32 vector at once, where :func:`has_values`."""
+    _look_up(x.view(np.uint32), value_table(fmt.id, policy), out)
+
+
+def _look_up(
+    bits: npt.NDArray[np.uint32], table: npt.NDArray[Any], out: npt.NDArray[Any]
 ) -> None:
     """Look up the upper half with the lower half folded into its last bit.
 

@@ -30,13 +30,12 @@ def each_tile(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
     shape = tiles.matrix_shape(source.shape)
     if _independent(shape, job):
         return _one_pass(source, job, work)
-    scales = job.scales(_amax(source, job))
-    factor = scales.effective()
-    divisor = blocks.divisor_of(factor, job.policy)
+    scales = _replace_amax(_amax(source, job), job)
 
     def step(tile: Tile) -> None:
-        work(tiles.fetch(source, tile), tile, tile.blocks(divisor, job.sides),
-             tile.blocks(factor, job.sides))  # fmt: skip
+        own = Scales(tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent)
+        factor = own.effective()
+        work(tiles.fetch(source, tile), tile, blocks.divisor_of(factor, job.policy), factor)
 
     for _ in run(step, _tiles(shape, job), job.threads):
         pass
@@ -89,6 +88,15 @@ def _amax(source: npt.NDArray[Any], job: Job) -> FloatArray:
         target = tile.blocks(amax, job.sides)
         np.maximum(target, found, out=target)
     return amax
+
+
+def _replace_amax(amax: FloatArray, job: Job) -> Scales:
+    """The scales of all blocks in the memory of their largest magnitudes."""
+    flat, largest = amax.reshape(-1), amax.max(initial=0)
+    step, scales = blocks.STEP["numpy"], job.scales(amax[:0, :0], largest)
+    for start in range(0, flat.size, step):
+        flat[start : start + step] = job.scales(flat[start : start + step], largest).block
+    return Scales(amax, scales.tensor, scales.exponent)
 
 
 def asymmetric(

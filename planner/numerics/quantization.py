@@ -159,7 +159,8 @@ def round_trip(
 ) -> FloatArray:
     """``quantize(x, …).dequantize()`` in one pass, without keeping codes: float32, shape of ``x``.
 
-    ``out``: contiguous memory for the result, which may be that of ``x``. Other arguments and errors are those of :func:`quantize`.
+    ``out``: contiguous memory for the result, which may be that of ``x``. Other arguments and
+    errors are those of :func:`quantize`.
     """
     source = _source(x)
     found, floor = _target(scheme, role)

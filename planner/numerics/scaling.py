@@ -110,7 +110,7 @@ def _reduce_columns(ufunc: np.ufunc, a: FloatArray, width: int) -> FloatArray:
 
 def scales_of(
     amax: FloatArray, spec: ScaleSpec, fmt: ElementFormat, *, exponent: int = 0,
-    rule: ScaleRule | None = None,
+    rule: ScaleRule | None = None, largest: np.float32 | None = None,
 ) -> Scales:
     """The scales of blocks with largest magnitudes ``amax``, by ``rule`` (None: that of ``spec``).
 
@@ -118,14 +118,15 @@ def scales_of(
     up to a power of two (clipped to 2^-126 … 2^127). ``ocp-floor``: 2^(⌊log2 amax⌋ - emax), from
     exponent bits; ``ceil``: 2^(⌈log2 amax⌉ - emax); ``even``: as ``ocp-floor`` after rounding amax,
     half up, to the element's significand. With ``tensor_scale`` the block scale is relative to
-    g = amax(tensor) / (max_finite · 448). An all-zero block has a positive scale under every rule
+    g = ``largest`` / (max_finite · 448), where ``largest`` is that of the whole tensor (None: of
+    ``amax``). An all-zero block has a positive scale under every rule
     but NVFP4's, whose block scale is then 0. Elements count 2^``exponent`` times their code.
     Sources: OCP MX v1.0 section 6.3; DeepGEMM; pytorch/ao ScaleCalculationMode; NVIDIA NVFP4.
     """
     rule = spec.rule if rule is None else rule
     top = np.float32(fmt.max_finite * 2.0**exponent)
     if spec.tensor_scale:
-        return _two_level(amax, spec, top)
+        return _two_level(amax, spec, top, amax.max(initial=0) if largest is None else largest)
     if rule == "amax":
         return Scales(_proportional(amax, spec, top), exponent=exponent)
     if rule == "rceil":
@@ -155,8 +156,9 @@ def positive(raw: FloatArray, amax: FloatArray, format: str) -> FloatArray:
     return np.where(amax > 0, np.maximum(raw, tiny), np.float32(1))
 
 
-def _two_level(amax: FloatArray, spec: ScaleSpec, top: np.float32) -> Scales:
-    largest = amax.max(initial=0)
+def _two_level(
+    amax: FloatArray, spec: ScaleSpec, top: np.float32, largest: np.float32
+) -> Scales:
     tensor = largest / top / np.float32(NVFP4_SCALE_MAX)
     if tensor == 0:
         return Scales(np.zeros_like(amax))

@@ -74,3 +74,11 @@ def _runs(code: Callable[[int], int], low: int, high: int) -> Iterator[tuple[int
     middle = (low + high) // 2
     yield from _runs(code, low, middle)
     yield from _runs(code, middle + 1, high)
+
+
+@cache
+def value_table(format: str, policy: Policy) -> npt.NDArray[np.float32]:
+    """The decoded value of every entry of the encode table."""
+    table: npt.NDArray[np.float32] = decode_table(format)[_encode_table(format, policy)]
+    table.setflags(write=False)
+    return table
