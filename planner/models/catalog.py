@@ -115,7 +115,7 @@ def spec_from_bytes(
         raise fields.error("model_type", "is missing, so this is not a model configuration")
     model_type = fields.take("model_type")
     fields.take("quantization_config")
-    build = builder_of(model_type, place)
+    build = builder_of(model_type, place, values)
     origin = Provenance(
         id=model_id, public_name=public_name, source=source, source_kind=source_kind,
         config_sha256=hashlib.sha256(text).hexdigest(),

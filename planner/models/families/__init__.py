@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from planner.errors import UnknownNameError
-from planner.models.fields import Fields
+from planner.models.fields import GENERIC, Fields
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import shown
@@ -31,8 +31,10 @@ def model_types() -> tuple[str, ...]:
     return tuple(sorted(FAMILY_OF))
 
 
-def builder_of(model_type: object, place: str) -> Builder:
+def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> Builder:
     """The builder of the family of ``model_type``; ``place`` names the configuration.
+
+    ``values`` is the configuration; the error names keys in it that no plain decoder has.
 
     Raises:
         UnknownNameError: no family understands it.
@@ -42,7 +44,26 @@ def builder_of(model_type: object, place: str) -> Builder:
         build: Builder = family.build
         return build
     name = model_type if isinstance(model_type, str) else shown(model_type)
+    keys = _special_keys(values)
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    special = f"; keys not understood: {', '.join(map(shown, keys[:_NAMED]))}{more}" if keys else ""
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
-        note=f"{place} has it; understood: {', '.join(model_types())}",
+        note=f"{place} has it; understood: {', '.join(model_types())}{special}",
     )  # fmt: skip
+
+
+_NAMED = 24
+_PLAIN_DECODER = GENERIC | {
+    "attention_bias", "dtype", "head_dim", "hidden_size", "intermediate_size",
+    "max_position_embeddings", "mlp_bias", "num_attention_heads", "num_hidden_layers",
+    "num_key_value_heads", "quantization_config", "sliding_window", "text_config",
+    "tie_word_embeddings", "torch_dtype", "vision_config", "vocab_size",
+}  # fmt: skip
+
+
+def _special_keys(values: Mapping[str, object]) -> list[str]:
+    """Keys of a configuration and of its text model that a plain decoder does not have."""
+    text = values.get("text_config")
+    inner = set(text) if isinstance(text, dict) else set()
+    return sorted(inner - _PLAIN_DECODER) + sorted(set(values) - _PLAIN_DECODER - inner)
