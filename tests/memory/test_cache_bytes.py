@@ -56,7 +56,8 @@ def test_the_indexer_record() -> None:
 def rows() -> Iterator[dict[str, str]]:
     if TABLE.is_file():
         with TABLE.open(encoding="utf-8", newline="") as file:
-            yield from (r for r in csv.DictReader(file) if r["model"] in model_ids())
+            yield from (r for r in csv.DictReader(file) if r["model"] in model_ids()
+                        and len(resolve_model(r["model"]).attention) == 1)
 
 
 def kinds(attention: Attention) -> tuple[str, ...]:

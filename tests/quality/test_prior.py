@@ -22,7 +22,6 @@ from planner.quality.prior import (
 )
 
 PRIOR = load_prior()
-FP8 = ("h100-sxm", "h200-sxm", "b200-sxm")
 
 
 def made_up(**changed: Any) -> Prior:
@@ -38,16 +37,21 @@ def made_up(**changed: Any) -> Prior:
     return replace(base, **changed)
 
 
-def smallest(model: str) -> tuple[str, int]:
-    """A device and a count that hold the model in FP8 blocks."""
-    big = resolve_model(model).layers > 60 or ("v2" in model and "lite" not in model)
-    return ("b200-sxm", 8) if big else ("h200-sxm", 2)
+def priced_models() -> list[str]:
+    """Models with one kind of attention whose release has a table of errors."""
+    specs = [resolve_model(name) for name in model_ids()]
+    plain = ("bf16", "fp16", "fp32")
+    return [s.id for s in specs if len(s.attention) == 1
+            and (s.quantization in plain or s.quantization in PRIOR.error)]
 
 
-@pytest.mark.parametrize("name", model_ids())
+def test_most_models_are_priced() -> None:
+    assert len(priced_models()) >= 13
+
+
+@pytest.mark.parametrize("name", priced_models())
 def test_uniform_fp8_block_is_the_unit(name: str) -> None:
-    device, count = smallest(name)
-    plan = estimate(name, device, devices=count, scheme="fp8-block", context=1024)
+    plan = estimate(name, "b300-sxm", devices=16, scheme="fp8-block", context=1024)
     assert plan.quality.loss == pytest.approx(1.0, abs=1e-12)
     assert plan.quality.tier.startswith("T0")
     assert plan.quality.low == pytest.approx(1 / PRIOR.band)
