@@ -65,10 +65,10 @@ def maddubs_matmul(a: Bytes, b: Bytes, out: Words) -> None:
     and go through :func:`integer_matmul`; the others are added one pair at a time.
     """
     pairs = a.shape[1] // 2
-    top = a.max(axis=0).astype(np.int32).reshape(pairs, 2, 1)
-    both = b.astype(np.int32).reshape(pairs, 2, -1)
-    above = (top * np.maximum(both, 0)).sum(axis=1).max(axis=1)
-    below = (top * np.maximum(-both, 0)).sum(axis=1).max(axis=1)
+    top = a.max(axis=0, initial=0).astype(np.int32).reshape(pairs, 2, 1)
+    both = b.astype(np.int32).reshape(pairs, 2, b.shape[1])
+    above = (top * np.maximum(both, 0)).sum(axis=1).max(axis=1, initial=0)
+    below = (top * np.maximum(-both, 0)).sum(axis=1).max(axis=1, initial=0)
     risky = (above > 32767) | (below > 32768)
     safe = np.repeat(~risky, 2)
     integer_matmul(a[:, safe], b[safe], out, chunk_length("uint8", "int8"))

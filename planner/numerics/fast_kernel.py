@@ -42,7 +42,9 @@ def build(compile: Callable[[Kernel], Any]) -> Kernel:
             for top in range(0, a.shape[0], ROWS):
                 height = min(ROWS, a.shape[0] - top)
                 own = min(height, c.shape[0] - top)
-                part[:own, :width] = c[top : top + own, left : left + width]
+                for i in range(own):
+                    for n in range(width):
+                        part[i, n] = c[top + i, left + n]
                 for start in range(0, a.shape[1], terms):
                     for i in range(0, height, 2):
                         begin(part[i : i + 2], e, lowest, fused)
@@ -54,7 +56,9 @@ def build(compile: Callable[[Kernel], Any]) -> Kernel:
                                 w[0, n] += t[0, n]
                                 w[1, n] += t[1, n]
                         finish(part[i : i + 2], e, s, w, 127 - bits + lowest, kept, fused)
-                c[top : top + own, left : left + width] = part[:own, :width]
+                for i in range(own):
+                    for n in range(width):
+                        c[top + i, left + n] = part[i, n]
 
     compiled: Kernel = compile(kernel)
     return compiled
