@@ -142,7 +142,9 @@ def encode_flat(
     elif fmt.id == "fp32":
         out[:] = bits
     elif fmt.bits <= 8:
-        _look_up(bits, encode_table(fmt.id, policy), out)
+        table = encode_table(fmt.id, policy)
+        for part_of, index in _indices(bits):
+            out[part_of] = table[index]
     else:
         plain = wide.is_plain_bf16(fmt, policy)
         for start in range(0, bits.size, CHUNK):
@@ -222,13 +224,14 @@ def has_values(fmt: ElementFormat, policy: Policy) -> bool:
 
 def round_flat(x: FloatArray, fmt: ElementFormat, policy: Policy, out: FloatArray) -> None:
     """Encode and decode one contiguous float32 vector at once, where :func:`has_values`."""
-    _look_up(x.view(np.uint32), value_table(fmt.id, policy), out)
+    table = value_table(fmt.id, policy)
+    for part, index in _indices(x.view(np.uint32)):
+        # mode="wrap" skips a bounds check that 16-bit indices cannot fail.
+        np.take(table, index, out=out[part], mode="wrap")
 
 
-def _look_up(
-    bits: npt.NDArray[np.uint32], table: npt.NDArray[Any], out: npt.NDArray[Any]
-) -> None:
-    """Look up the upper half with the lower half folded into its last bit.
+def _indices(bits: npt.NDArray[np.uint32]) -> Iterator[tuple[slice, npt.NDArray[np.intp]]]:
+    """Chunk by chunk the upper half, the lower half folded into its last bit.
 
     Adding 0xFFFF to the lower half carries into bit 16 exactly if that half is not zero; OR-ing the
     input puts this sticky bit into the upper half without losing anything.
@@ -244,7 +247,7 @@ def _look_up(
         np.bitwise_or(t, u, out=t)
         np.right_shift(t, np.uint32(16), out=t)
         i[:] = t
-        out[start : start + CHUNK] = table[i]
+        yield slice(start, start + CHUNK), i
 
 
 def _encode_ints(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDArray[Any]) -> None:

@@ -67,7 +67,7 @@ def block_amax(x: FloatArray, block_rows: int, block_columns: int) -> FloatArray
     Returns (ceil(rows/block_rows), ceil(columns/block_columns)).
     Raises InputError for a matrix that holds NaN or infinities.
     """
-    amax = block_reduce(np.maximum, np.abs(x), block_rows, block_columns)
+    amax = block_reduce(np.maximum, x, block_rows, block_columns, magnitude=True)
     check_finite(amax)
     return amax
 
@@ -79,33 +79,42 @@ def check_finite(extremes: FloatArray) -> None:
 
 
 def block_reduce(
-    ufunc: np.ufunc, x: FloatArray, block_rows: int, block_columns: int
+    ufunc: np.ufunc, x: FloatArray, block_rows: int, block_columns: int, *,
+    magnitude: bool = False,
 ) -> FloatArray:
-    """Minimum or maximum of each block; edge blocks are smaller."""
+    """Minimum or maximum of each block, of magnitudes where asked; edge blocks are smaller."""
     with np.errstate(invalid="ignore"):
-        across = _reduce_columns(ufunc, x, block_columns)
-        starts = np.arange(0, x.shape[0], block_rows)
-        if block_rows == 1 or not starts.size:
+        across = _reduce_columns(ufunc, x, block_columns, magnitude)
+        if block_rows == 1 or not across.shape[0]:
             return across
-        down: FloatArray = ufunc.reduceat(across, starts, axis=0)
+        down: FloatArray = ufunc.reduceat(across, np.arange(0, x.shape[0], block_rows), axis=0)
     return down
 
 
-def _reduce_columns(ufunc: np.ufunc, a: FloatArray, width: int) -> FloatArray:
-    """Over runs of ``width`` columns; short runs are transposed, which vectorises."""
+def _reduce_columns(ufunc: np.ufunc, a: FloatArray, width: int, magnitude: bool) -> FloatArray:
+    """Over runs of ``width`` columns; short runs are gathered, so that loops are long."""
     rows, columns = a.shape
-    if width == 1 or not a.size:
-        return a[:, ::width]
-    if columns % width or width % 4 or width > 64:
+    short = a.size > 0 and columns % width == 0 and width in (8, 16, 32)
+    if not short:
+        a = np.abs(a) if magnitude else a
+        if width == 1 or not a.size:
+            return a[:, ::width]
         result: FloatArray = ufunc.reduceat(a, np.arange(0, columns, width), axis=1)
         return result
-    # Four floats move as one 16-byte element: (runs, width/4) → (width/4, runs) of four lanes.
-    quads = np.ascontiguousarray(a).view(np.complex128).reshape(-1, width // 4)
-    lanes = np.ascontiguousarray(quads.T).view(np.float32).reshape(width // 4, -1)
-    four: Any = ufunc.reduce(lanes, axis=0).reshape(-1, 4)
-    two = ufunc(four[:, :2], four[:, 2:])
-    folded: FloatArray = ufunc(two[:, 0], two[:, 1]).reshape(rows, columns // width)
-    return folded
+    # Four floats move as one 16-byte element, two as one of 8.
+    quads = a.view(np.complex128).reshape(-1, width // 4)
+    four = _gathered(quads[:, 0], magnitude)
+    for k in range(1, width // 4):
+        ufunc(four, _gathered(quads[:, k], magnitude), out=four)
+    pairs = four.view(np.complex64)
+    two = ufunc(_gathered(pairs[0::2], False), _gathered(pairs[1::2], False))
+    folded: FloatArray = ufunc(two[0::2], two[1::2])
+    return folded.reshape(rows, columns // width)
+
+
+def _gathered(wide: npt.NDArray[np.complexfloating[Any]], magnitude: bool) -> FloatArray:
+    values = wide.copy().view(np.float32)
+    return np.abs(values, out=values) if magnitude else values
 
 
 def scales_of(
