@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from planner.numerics.cast import decode, encode, pack4, unpack4
+    from planner.numerics.ggml import ggml_decode, ggml_encode
     from planner.numerics.measures import ErrorStats, error
     from planner.numerics.policies import Policy, policy_names
     from planner.numerics.products import matmul
     from planner.numerics.products_int import matmul_int32
-    from planner.numerics.quantization import Quantized, quantize
+    from planner.numerics.quantization import Quantized, quantize, round_trip
     from planner.numerics.units import Unit, unit, unit_ids
+    from planner.numerics.views import view
     from planner.numerics.x86_casts import vcvtneps2bf16
 
 _HOME = {
@@ -24,11 +26,12 @@ _HOME = {
     "policy_names": "policies", "Quantized": "quantization", "quantize": "quantization",
     "matmul": "products", "matmul_int32": "products_int", "Unit": "units", "unit": "units",
     "unit_ids": "units", "vcvtneps2bf16": "x86_casts",
+    "round_trip": "quantization", "ggml_encode": "ggml", "ggml_decode": "ggml", "view": "views",
 }  # fmt: skip
 
-__all__ = ["ErrorStats", "Policy", "Quantized", "Unit", "decode", "encode", "error", "matmul",
-           "matmul_int32", "pack4", "policy_names", "quantize", "unit", "unit_ids", "unpack4",
-           "vcvtneps2bf16"]  # fmt: skip
+__all__ = ["ErrorStats", "Policy", "Quantized", "Unit", "decode", "encode", "error", "ggml_decode",
+           "ggml_encode", "matmul", "matmul_int32", "pack4", "policy_names", "quantize",
+           "round_trip", "unit", "unit_ids", "unpack4", "vcvtneps2bf16", "view"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
