@@ -19,7 +19,8 @@ from planner.numerics.operands import Floats, Singles
 Digits = npt.NDArray[np.int64]
 
 COLUMNS = 2048
-CHUNK = 2048
+CHUNK = 2048  # of K
+BITS = 1 << 16  # elements a step
 _MAX_LIMB = 19  # three digits and a carry stay below 2^62
 
 
@@ -36,7 +37,9 @@ def exact_matmul(a: Singles, b: Singles, c: Singles) -> Singles:
 
 
 def _exact(a: Singles, b: Singles, c: Singles) -> Singles:
-    clean = [np.where(np.isfinite(x), x, np.float32(0)) for x in (a, b, c)]
+    finite = [bool(np.isfinite(x).all()) for x in (a, b, c)]
+    clean = [x if fine else np.where(np.isfinite(x), x, np.float32(0))
+             for x, fine in zip((a, b, c), finite, strict=True)]  # fmt: skip
     k = max(1, a.shape[1])
     single = _one_limb(clean[0], clean[1], k)
     if single is not None and not c.any():
@@ -44,7 +47,7 @@ def _exact(a: Singles, b: Singles, c: Singles) -> Singles:
             out: Singles = single.astype(np.float32)
     else:
         out = _by_limbs(clean[0], clean[1], clean[2], k)
-    if not all(np.isfinite(x).all() for x in (a, b, c)):
+    if not all(finite):
         special = _special(a, b, c)
         np.copyto(out, special, where=special != 0)
     return out
@@ -53,7 +56,7 @@ def _exact(a: Singles, b: Singles, c: Singles) -> Singles:
 def _one_limb(a: Singles, b: Singles, k: int) -> Floats | None:
     """One float64 product where it cannot round: K·max|a|·max|b| ≤ 2^53 steps."""
     steps = [_lowest_bit(x) for x in (a, b)]
-    tops = [float(np.abs(x).max(initial=0.0)) for x in (a, b)]
+    tops = [_top(x) for x in (a, b)]
     if k * tops[0] * tops[1] > 2.0 ** (53 + sum(steps)):
         return None
     product = np.zeros((a.shape[0], b.shape[1]))
@@ -66,12 +69,22 @@ def _chunks(k: int) -> list[slice]:
     return [slice(i, i + CHUNK) for i in range(0, k, CHUNK)]
 
 
+def _top(x: Singles) -> float:
+    return max(float(x.max(initial=0.0)), -float(x.min(initial=0.0)))
+
+
 def _lowest_bit(x: Singles) -> int:
     """The largest q such that all of ``x`` are multiples of 2^q (0 where all are zero)."""
-    bits = np.ascontiguousarray(x).view(np.uint32).reshape(-1) & np.uint32(0x7FFFFFFF)
+    bits = np.ascontiguousarray(x).view(np.uint32).reshape(-1)
+    found = [_lowest_of(bits[i : i + BITS]) for i in range(0, bits.size, BITS)]
+    return min((q for q in found if q is not None), default=0)
+
+
+def _lowest_of(bits: npt.NDArray[np.uint32]) -> int | None:
+    bits = bits & np.uint32(0x7FFFFFFF)
     bits = bits[bits != 0]
     if not bits.size:
-        return 0
+        return None
     exponent = np.maximum((bits >> np.uint32(23)).astype(np.int64), 1)
     normal = (bits >> np.uint32(23) != 0) * np.uint32(1 << 23)
     significand = (bits & np.uint32(0x7FFFFF) | normal).astype(np.int64)
@@ -102,7 +115,7 @@ def _by_limbs(a: Singles, b: Singles, c: Singles, k: int) -> Singles:
 
 
 def _limb_count(x: Singles, low: int, width: int) -> int:
-    top = float(np.abs(x).max(initial=0.0))
+    top = _top(x)
     return max(1, ceil((int(np.frexp(top)[1]) - low) / width)) if top else 1
 
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.int16]
 Words = npt.NDArray[np.int32]
 
-COLUMNS = 4096
 _EXACT = 1 << 24
 _TILE = 1 << 15
 
@@ -40,11 +39,8 @@ def chunk_length(a_format: str, b_format: str) -> int:
 def integer_matmul(a: npt.NDArray[Any], b: npt.NDArray[Any], out: Words, chunk: int) -> None:
     """Add ``a`` (M, K) @ ``b`` (K, N) to ``out`` (M, N) modulo 2^32; see the proof above."""
     for k in range(0, a.shape[1], chunk):
-        left = a[:, k : k + chunk].astype(np.float32)
-        for j in range(0, out.shape[1], COLUMNS):
-            columns = slice(j, j + COLUMNS)
-            part = left @ b[k : k + chunk, columns].astype(np.float32)
-            out[:, columns] += part.astype(np.int32)
+        left, right = a[:, k : k + chunk].astype(np.float32), b[k : k + chunk].astype(np.float32)
+        out += (left @ right).astype(np.int32)
 
 
 def saturating_matmul(a: Bytes, b: Bytes, out: Words, group: int) -> None:

@@ -109,8 +109,8 @@ def matmul(
     start = accumulator(c, (a.shape[0], b.shape[1]), rule.accumulator)
     step = _step(found.kind, engine, a.shape[0] * a.shape[1] * b.shape[1])
     if found.kind == "exact":
-        return _finished(exact_matmul(operand(a, a_format).values, operand(b, b_format).values,
-                                      start), FMA_NAN)  # fmt: skip
+        _run_exact(a, b, a_format, b_format, start)
+        return _finished(start, FMA_NAN)
     depth = rule.instruction_k
     job = _Job(padded(a, depth, 1), padded(b, depth, 0), a_format, b_format, rule, scales, promote,
                step, threads)  # fmt: skip
@@ -146,6 +146,17 @@ def _from_integers(
                                hint="leave promote_every out")
     exact = matmul_int32(a, b, a_format=a_format, b_format=b_format, unit=id, c=c)
     return exact.astype(np.float32)
+
+
+def _run_exact(a: npt.NDArray[Any], b: npt.NDArray[Any], a_format: str, b_format: str,
+               out: Singles) -> None:  # fmt: skip
+    for j in range(0, out.shape[1], COLUMNS):
+        columns = slice(j, j + COLUMNS)
+        right = operand(b[:, columns], b_format).values
+        for i in range(0, out.shape[0], ROWS):
+            rows = slice(i, i + ROWS)
+            left = operand(a[rows], a_format).values
+            out[rows, columns] = exact_matmul(left, right, out[rows, columns])
 
 
 def _run(job: _Job, out: Singles) -> None:

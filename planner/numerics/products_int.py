@@ -21,6 +21,9 @@ from planner.numerics.product_inputs import check_shapes, checked_codes, padded
 from planner.numerics.units import DotRule, Unit
 from planner.numerics.units import unit as find_unit
 
+ROWS = 2048
+COLUMNS = 4096
+
 # Units whose instruction has a saturating form, with the products it adds before clipping.
 _SATURATING = {"int8-imma": 32, "avx512-vnni": 4}
 
@@ -56,7 +59,11 @@ def matmul_int32(
         raise UnsupportedError(f"unit {found.id} has no saturating form",
                                hint="one of " + ", ".join(_SATURATING))
     out = _accumulator(c, (a.shape[0], b.shape[1]))
-    _multiply(found, rule, a, b, (a_format, b_format), out, saturate)
+    for j in range(0, out.shape[1], COLUMNS):
+        for i in range(0, out.shape[0], ROWS):
+            rows, columns = slice(i, i + ROWS), slice(j, j + COLUMNS)
+            _multiply(found, rule, a[rows], b[:, columns], (a_format, b_format),
+                      out[rows, columns], saturate)  # fmt: skip
     return out
 
 
