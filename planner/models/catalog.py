@@ -67,9 +67,9 @@ def resolve_model(name: str) -> ModelSpec:
     """The model called ``name``.
 
     ``name`` is an id, an alias, a public repository name (any case), or a path: a configuration
-    file, a directory with ``config.json``, or a checkpoint directory, whose headers are then
-    compared with the configuration and give the stored types. A path wins if it contains a slash
-    and exists; ``./name`` is always a path.
+    file, a GGUF file, a directory with ``config.json``, or a checkpoint directory, whose headers
+    are then compared with the configuration and give the stored types. A path wins if it contains
+    a slash and exists; ``./name`` is always a path.
 
     Raises:
         UnknownNameError: no such model; the hint has the nearest names.
@@ -161,18 +161,25 @@ def _from_path(path: Path, name: str) -> ModelSpec:
 
     if not os.path.exists(path):
         raise DataError(f"{shown(name)}: no such file or directory")
+    if path.suffix == ".gguf" and not path.is_dir():
+        from planner.models.gguf_model import spec_from_gguf
+
+        return spec_from_gguf(path, model_id=_id_of(path.stem), public_name=name)
     config = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not os.path.exists(config):
         require_structure(path)
     quant = config.with_name(QUANT_NAME)
     stem = config.resolve().parent.name if config.name == "config.json" else config.stem
-    model_id = re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
     spec = spec_from_bytes(
-        read_config_bytes(config), str(config), model_id=model_id, public_name=name,
+        read_config_bytes(config), str(config), model_id=_id_of(stem), public_name=name,
         source=str(config), source_kind="file",
         quant_text=read_config_bytes(quant) if os.path.exists(quant) else None,
     )  # fmt: skip
     return read_stored(spec, path) if path.is_dir() and is_checkpoint(path) else spec
+
+
+def _id_of(stem: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
 
 
 def _as_path(name: str) -> Path | None:

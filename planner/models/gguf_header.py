@@ -1,0 +1,212 @@
+"""Headers of GGUF files: metadata and tensor infos, nothing allocated on a header's word.
+
+A file is magic, version, counts, key-value pairs, tensor infos, then data from the next multiple
+of the alignment. Source: the GGUF specification (ggml-org/ggml, docs/gguf.md), versions 2 and 3.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+from planner.errors import DataError
+from planner.models.dtypes import GGML_BLOCKS, stored_bytes
+from planner.models.strict_json import shown
+
+MAX_HEADER_BYTES = 64 * 2**20
+_MAX_KEY = 2**16
+_MAX_TEXT = 2**20
+_MAX_KEPT = 4096
+_MAX_DIMENSIONS = 4
+_MAX_SIZE = 2**62
+_MAGIC = b"GGUF"
+_SCALARS = {
+    0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q",
+    12: "<d",
+}  # fmt: skip
+_TEXT, _ARRAY = 8, 9
+_TYPES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0",
+    10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS",
+    17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S",
+    23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 30: "BF16",
+    34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
+}  # fmt: skip
+
+Value = int | float | bool | str | tuple[int | float | bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GgufTensor:
+    """One tensor: ggml type, shape with the fastest axis last, offset in the data section [B]."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the data [B]."""
+        return stored_bytes(self.type, prod(self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFile:
+    """What the header says. Arrays of texts, and long ones, are not kept in ``metadata``."""
+
+    version: int
+    metadata: dict[str, Value]
+    tensors: tuple[GgufTensor, ...]
+
+    @property
+    def bytes_by_type(self) -> dict[str, int]:
+        """Bytes of tensor data by ggml type, in order of the names [B]."""
+        sizes: dict[str, int] = {}
+        for tensor in self.tensors:
+            sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.bytes
+        return dict(sorted(sizes.items()))
+
+
+class _Reader:
+    """Reads from the front of a file; refuses to go beyond it or beyond the header's limit."""
+
+    def __init__(self, file: BinaryIO, size: int, place: str) -> None:
+        self._file, self._limit, self.place = file, min(size, MAX_HEADER_BYTES), place
+        self.size, self.position = size, 0
+
+    def take(self, count: int) -> bytes:
+        if count > self._limit - self.position:
+            what = "is truncated" if self._limit == self.size else "is longer than 64 MiB"
+            raise DataError(f"{self.place}: the header {what} at byte {self.position}")
+        text = self._file.read(count)
+        if len(text) != count:
+            raise DataError(f"{self.place}: the file shrank while it was read")
+        self.position += count
+        return text
+
+    def number(self, code: str) -> int:
+        value: int = struct.unpack(code, self.take(struct.calcsize(code)))[0]
+        return value
+
+    def text(self, limit: int) -> str:
+        length = self.number("<Q")
+        if length > limit:
+            raise DataError(f"{self.place}: a text of {length} bytes; the limit is {limit}")
+        try:
+            return self.take(length).decode("utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{self.place}: a text is not UTF-8") from None
+
+    def count(self, what: str, least: int) -> int:
+        """A count of items that take at least ``least`` bytes each."""
+        value = self.number("<Q")
+        if value > (self._limit - self.position) // least:
+            raise DataError(f"{self.place}: {value} {what} do not fit into the header")
+        return value
+
+
+def read_gguf(path: Path) -> GgufFile:
+    """The header of one GGUF file.
+
+    Raises:
+        DataError: not GGUF, truncated, longer than 64 MiB, a repeated name, an unknown type, or
+            data that overlaps, is not aligned, or leaves the file.
+    """
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: not a regular file")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            return _read(_Reader(file, size, str(path)))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read(reader: _Reader) -> GgufFile:
+    if reader.size < 24 or reader.take(4) != _MAGIC:
+        raise DataError(f"{reader.place}: not a GGUF file")
+    version = reader.number("<I")
+    if version not in (2, 3):
+        raise DataError(f"{reader.place}: GGUF version {version}; understood: 2 and 3, "
+                        "little-endian")  # fmt: skip
+    tensors, pairs = reader.count("tensors", 24), reader.count("pairs", 13)
+    metadata: dict[str, Value] = {}
+    seen: set[str] = set()
+    for _ in range(pairs):
+        key = reader.text(_MAX_KEY)
+        if key in seen:
+            raise DataError(f"{reader.place}: key {shown(key)} is given twice")
+        seen.add(key)
+        value = _value(reader, reader.number("<I"))
+        if value is not None:
+            metadata[key] = value
+    infos = [_info(reader) for _ in range(tensors)]
+    alignment = metadata.get("general.alignment", 32)
+    if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment % 8:
+        raise DataError(f"{reader.place}: general.alignment is {shown(alignment)}")
+    begin = -(-reader.position // alignment) * alignment
+    _check_layout(infos, reader.size - begin, alignment, reader.place)
+    return GgufFile(version, metadata, tuple(infos))
+
+
+def _value(reader: _Reader, kind: int) -> Value | None:
+    """A metadata value; None for an array that is read over."""
+    if kind in _SCALARS:
+        code = _SCALARS[kind]
+        scalar: int | float | bool = struct.unpack(code, reader.take(struct.calcsize(code)))[0]
+        return scalar
+    if kind == _TEXT:
+        return reader.text(_MAX_TEXT)
+    if kind != _ARRAY:
+        raise DataError(f"{reader.place}: unknown metadata type {kind}")
+    inner = reader.number("<I")
+    if inner == _TEXT:
+        for _ in range(reader.count("texts", 8)):
+            reader.take(reader.number("<Q"))
+        return None
+    if inner not in _SCALARS:
+        raise DataError(f"{reader.place}: unknown type {inner} of array elements")
+    width = struct.calcsize(_SCALARS[inner])
+    number = reader.count("array elements", width)
+    data = reader.take(number * width)
+    if number > _MAX_KEPT:
+        return None
+    return tuple(item for (item,) in struct.iter_unpack(_SCALARS[inner], data))
+
+
+def _info(reader: _Reader) -> GgufTensor:
+    name = reader.text(_MAX_KEY)
+    place = f"{reader.place}: tensor {shown(name)}"
+    dimensions = reader.number("<I")
+    if dimensions > _MAX_DIMENSIONS:
+        raise DataError(f"{place}: {dimensions} dimensions; the limit is {_MAX_DIMENSIONS}")
+    shape = tuple(reader.number("<Q") for _ in range(dimensions))[::-1]
+    code, offset = reader.number("<I"), reader.number("<Q")
+    if code not in _TYPES:
+        raise DataError(f"{place}: unknown ggml type {code}")
+    if any(size < 1 for size in shape) or prod(shape) > _MAX_SIZE:
+        raise DataError(f"{place}: shape {'x'.join(map(str, shape))} is empty or too large")
+    block = GGML_BLOCKS.get(_TYPES[code], (1, 0))[0]
+    if block > 1 and (not shape or shape[-1] % block):
+        raise DataError(f"{place}: rows are not whole blocks of {block}, as {_TYPES[code]} needs")
+    return GgufTensor(name, _TYPES[code], shape, offset)
+
+
+def _check_layout(tensors: list[GgufTensor], size: int, alignment: int, place: str) -> None:
+    """Data must be aligned, apart, inside the file; names must differ."""
+    if len({tensor.name for tensor in tensors}) != len(tensors):
+        raise DataError(f"{place}: a tensor name is given twice")
+    end = 0
+    for tensor in sorted(tensors, key=lambda item: item.offset):
+        if tensor.offset % alignment:
+            raise DataError(f"{place}: tensor {shown(tensor.name)} is not aligned to {alignment}")
+        if tensor.offset < end:
+            raise DataError(f"{place}: tensor {shown(tensor.name)} overlaps the one before it")
+        end = tensor.offset + tensor.bytes
+        if end > size:
+            raise DataError(f"{place}: tensor {shown(tensor.name)} ends at byte {end} of {size} "
+                            "bytes of data; the file is truncated")  # fmt: skip

@@ -1,0 +1,181 @@
+"""A model from a GGUF file: its metadata gives the structure, its tensors their own types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from planner.errors import DataError, UnsupportedError
+from planner.models.families import builder_of
+from planner.models.fields import Fields
+from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
+from planner.models.quantization.plan import largest_scheme
+from planner.models.rows import Provenance
+from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.models.strict_json import shown
+
+_FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
+_PLAIN = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+_FLOATS = {"MXFP4": "e2m1", "NVFP4": "e2m1"}
+_SPLIT = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
+_MAX_PARTS = 1000
+_KEYS = {
+    "hidden_size": "embedding_length", "num_hidden_layers": "block_count",
+    "max_position_embeddings": "context_length", "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
+    "intermediate_size": "feed_forward_length", "vocab_size": "vocab_size",
+}  # fmt: skip
+_EXPERT_KEYS = {
+    "num_experts": "expert_count", "num_local_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count", "moe_intermediate_size":
+    "expert_feed_forward_length",
+}  # fmt: skip
+# What follows model.layers.N. or stands alone, in Hugging Face's names and in llama.cpp's.
+_NAMES = {
+    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm", "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp",
+    "block_sparse_moe.gate": "ffn_gate_inp", "mlp.experts.{expert}.gate_proj": "ffn_gate_exps",
+    "mlp.experts.{expert}.up_proj": "ffn_up_exps", "mlp.experts.{expert}.down_proj":
+    "ffn_down_exps", "block_sparse_moe.experts.{expert}.w1": "ffn_gate_exps",
+    "block_sparse_moe.experts.{expert}.w3": "ffn_up_exps",
+    "block_sparse_moe.experts.{expert}.w2": "ffn_down_exps",
+}  # fmt: skip
+# Frequencies of rotary embeddings: data, not parameters.
+_DATA = frozenset({"rope_freqs.weight"})
+_LAYER = "model.layers.{layer}."
+
+
+def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
+    """The ModelSpec of a GGUF file, or of all parts of one that was split.
+
+    Every row has the type its tensors are stored in; ``ggml-…`` schemes name the block formats.
+
+    Raises:
+        DataError: an invalid file, metadata that is missing, or tensors that differ from it.
+        UnsupportedError: an architecture that is not mapped.
+    """
+    file = _whole(path)
+    config, model_type = _config(file, path)
+    build = builder_of(model_type, str(path), config)
+    origin = Provenance(
+        id=model_id, public_name=public_name, source=str(path), source_kind="file",
+        config_sha256=hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+    )  # fmt: skip
+    fields = Fields(config, f"{path}: metadata")
+    fields.take("model_type")
+    spec = build(fields, model_type, origin)
+    found = {tensor.name: tensor for tensor in file.tensors}
+    rows = [row for item in spec.rows for row in _stored_rows(item, found, path)]
+    rows += [_data_row(found.pop(name)) for name in sorted(_DATA & set(found))]
+    if found:
+        names = ", ".join(shown(name) for name in sorted(found)[:4])
+        raise DataError(f"{path}: {len(found)} tensors that {model_type} does not have: {names}")
+    plain = max(("fp32", "bf16", "fp16"), key=lambda name: sum(
+        row.elements * row.copies for row in rows if row.dtype == name))  # fmt: skip
+    return replace(spec, rows=tuple(rows), quantization=largest_scheme(rows, plain))
+
+
+def _whole(path: Path) -> GgufFile:
+    """The file, with the tensors of its other parts."""
+    file = read_gguf(path)
+    parts = file.metadata.get("split.count", 1)
+    if parts in (0, 1):
+        return file
+    named = _SPLIT.search(path.name)
+    if named is None or parts != int(named[1]) or not 1 < int(named[1]) <= _MAX_PARTS:
+        raise DataError(f"{path}: one of {shown(parts)} parts, which its name does not say")
+    stem = path.name[: named.start()]
+    tensors: list[GgufTensor] = []
+    for number in range(1, int(named[1]) + 1):
+        part = read_gguf(path.with_name(f"{stem}-{number:05d}-of-{named[1]}.gguf"))
+        tensors += part.tensors
+        if number == 1:
+            file = part
+    if len({tensor.name for tensor in tensors}) != len(tensors):
+        raise DataError(f"{path}: a tensor is in two parts")
+    return replace(file, tensors=tuple(tensors))
+
+
+def _config(file: GgufFile, path: Path) -> tuple[dict[str, object], str]:
+    """The metadata in the keys of the family's configuration, and its ``model_type``."""
+    name = file.metadata.get("general.architecture")
+    if not isinstance(name, str) or name not in _FAMILIES:
+        raise UnsupportedError(f"{path}: architecture {shown(name)} is not mapped to a family",
+                               hint="understood: " + ", ".join(_FAMILIES))  # fmt: skip
+    shapes = {tensor.name: tensor.shape for tensor in file.tensors}
+    embedding = shapes.get("token_embd.weight", ())
+    if len(embedding) != 2:
+        raise DataError(f"{path}: token_embd.weight is missing or not a matrix")
+    experts = bool(file.metadata.get(f"{name}.expert_count"))
+    model_type = "mixtral" if name == "llama" and experts else _FAMILIES[name]
+    keys = _KEYS | (_EXPERT_KEYS if experts else {})
+    skipped = {"num_experts", "moe_intermediate_size"} if model_type == "mixtral" else {
+        "num_local_experts"}  # fmt: skip
+    config: dict[str, object] = {
+        key: file.metadata[f"{name}.{own}"]
+        for key, own in keys.items()
+        if f"{name}.{own}" in file.metadata and key not in skipped
+    }
+    config |= {"model_type": model_type, "torch_dtype": "bfloat16", "vocab_size": embedding[0],
+               "tie_word_embeddings": "output.weight" not in shapes}  # fmt: skip
+    if model_type == "llama":
+        config["attention_bias"] = "blk.0.attn_q.bias" in shapes
+    return config, model_type
+
+
+def _gguf_name(row: TensorRow, path: Path) -> str:
+    """The template of ``row`` in llama.cpp's names."""
+    stem, _, end = row.name.rpartition(".")
+    prefix = "blk.{layer}." if stem.startswith(_LAYER) else ""
+    name = _NAMES.get(stem.removeprefix(_LAYER))
+    if name is None:
+        raise UnsupportedError(f"{path}: {row.name} has no name in GGUF files that is understood")
+    return f"{prefix}{name}.{end}"
+
+
+def _stored_rows(
+    row: TensorRow, found: dict[str, GgufTensor], path: Path
+) -> Iterator[TensorRow]:
+    """``row`` once for each type its layers are stored in."""
+    template = _gguf_name(row, path)
+    shape = (row.experts, *row.shape) if row.experts > 1 else row.shape
+    layers_of: dict[str, list[int]] = {}
+    for layer in row.layers or (-1,):
+        name = template.format(layer=layer)
+        tensor = found.pop(name, None)
+        if tensor is None:
+            raise DataError(f"{path}: {name} is missing")
+        if tensor.shape != shape:
+            raise DataError(f"{path}: {name} is {'x'.join(map(str, tensor.shape))}, not "
+                            f"{'x'.join(map(str, shape))}")  # fmt: skip
+        layers_of.setdefault(tensor.type, []).append(layer)
+    for kind, layers in layers_of.items():
+        yield replace(
+            row, name=template, layers=tuple(layers) if row.layers else (), dtype=_element(kind),
+            scheme=None if kind in _PLAIN else "ggml-" + kind.lower(),
+            stored=StoredAs(template, kind, shape), stacked=row.experts > 1,
+        )  # fmt: skip
+
+
+def _element(kind: str) -> str:
+    """The element format nearest to a ggml type; its bytes are the type's own."""
+    if kind in _PLAIN or kind in _FLOATS:
+        return (_PLAIN | _FLOATS)[kind]
+    return "int4" if kind.lstrip("IT")[:2] in ("Q1", "Q2", "Q3", "Q4") else "int8"
+
+
+def _data_row(tensor: GgufTensor) -> TensorRow:
+    return TensorRow(
+        name=tensor.name, kind="norm", shape=tensor.shape, layers=(), experts=1,
+        fused="rope-frequencies", shard="replicated", dtype=_element(tensor.type),
+        scale_name=None, scale_shape=None, scale_dtype=None, part="main", counted=False,
+        stored=StoredAs(tensor.name, tensor.type, tensor.shape),
+    )  # fmt: skip
