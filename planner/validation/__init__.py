@@ -1,0 +1,1 @@
+"""Predictions against measured tables: errors by group, and every row that is not predicted."""

@@ -1,0 +1,157 @@
+"""Free-text names of tables → devices, models, formats, engines, units; from ``data/names.toml``.
+
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from planner.errors import PlannerError
+from planner.hardware.catalog import resolve_device
+from planner.memory.engines.catalog import Engine, default_version, engine_at
+from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.spec import ModelSpec
+from planner.units import GIB
+
+_DATA = Path(__file__).resolve().parent / "data"
+_TOTAL = re.compile(r"(\d+(?:\.\d+)?) ?GiB")
+_FREE = re.compile(r"(\d+(?:\.\d+)?) ?GB free")
+_VERSION = re.compile(r"(?<![\d.])v?(\d+(?:\.\d+)+)")
+_GENERATION = re.compile(r"\bV([01])\b")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceName:
+    """A device of a table. ``total_bytes`` is the printed total, else the profile's, else 0."""
+
+    id: str
+    total_bytes: int
+    free_bytes: int
+    printed: bool
+    large: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A model of a table: its specification, its own position limit, and what it lacks."""
+
+    spec: ModelSpec
+    positions: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FormatName:
+    """Weights of a table. ``scheme``: a scheme id, ``released`` or ``gguf``."""
+
+    scheme: str
+    family: str
+    zero_point: bool
+    keep: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineName:
+    """An engine of a table at its version; ``fork`` is the fork with an ``mla`` switch."""
+
+    engine: Engine
+    fork: bool
+
+
+def device_name(text: str) -> DeviceName:
+    """The device that ``text`` names; its id is the text itself where nothing matches."""
+    entry = _match("device", text)
+    printed, free = _TOTAL.search(text), _FREE.search(text)
+    total, name, small = 0, text.strip().lower(), False
+    if entry is not None and (entry.get("id") or entry.get("name")):
+        name = entry.get("id") or entry["name"]
+        small = bool(entry.get("small"))
+        total = int(float(entry.get("total_gib", 0)) * GIB)
+        if entry.get("id"):
+            total = int(resolve_device(entry["id"]).capacity_bytes.value)
+    if printed is not None:
+        total = int(float(printed[1]) * GIB)
+    free_bytes = int(float(free[1]) * GIB) if free is not None else 0
+    return DeviceName(name, total, free_bytes, printed is not None,
+                      total >= 70 * GIB and not small)
+
+
+def model_name(text: str) -> ModelName | None:
+    """The model that ``text`` names, or None."""
+    entry = _match("model", text)
+    if entry is None:
+        try:
+            return ModelName(resolve_model(text), 0, ())
+        except PlannerError:
+            return None
+    spec = _spec(entry)
+    if spec is None:
+        return None
+    return ModelName(spec, int(entry.get("positions", 0)), tuple(entry.get("missing", ())))
+
+
+def format_name(text: str) -> FormatName | None:
+    """The weight format that ``text`` names, or None."""
+    entry = _match("format", text)
+    if entry is None or not entry["scheme"]:
+        return None
+    return FormatName(entry["scheme"], entry.get("family", ""), bool(entry.get("zero_point")),
+                      tuple(entry.get("keep", ())))
+
+
+def engine_name(text: str, version: str) -> EngineName | None:
+    """The engine and version of two columns; the newest constants where no version is stated."""
+    entry = _match("engine", text)
+    if entry is None:
+        return None
+    number, worker = _VERSION.search(version), _GENERATION.search(version)
+    name = entry["name"]
+    stated = number is not None and name != "llama.cpp"
+    parts = tuple(int(p) for p in number[1].split(".")) if stated and number is not None \
+        else default_version(name)
+    generation = f"v{worker[1]}" if worker is not None and name == "vllm" else ""
+    return EngineName(engine_at(name, parts, generation=generation, stated=stated),
+                      bool(entry.get("fork")))
+
+
+def unit_bytes(unit: str, engine: str) -> int | None:
+    """Bytes of one ``unit`` as ``engine`` prints it (1 for counts), or None."""
+    for entry in _names()["unit"]:
+        if re.search(entry["match"], unit.strip(), re.IGNORECASE):
+            engines = entry.get("engines")
+            if engines is None or engine in engines:
+                return int(entry["bytes"])
+    return None
+
+
+@cache
+def _names() -> dict[str, Any]:
+    return tomllib.loads((_DATA / "names.toml").read_text(encoding="utf-8"))
+
+
+def _match(table: str, text: str) -> dict[str, Any] | None:
+    for entry in _names()[table]:
+        if re.search(entry["match"], text.strip(), re.IGNORECASE):
+            return dict(entry)
+    return None
+
+
+def _spec(entry: dict[str, Any]) -> ModelSpec | None:
+    if entry.get("id"):
+        try:
+            return resolve_model(entry["id"])
+        except PlannerError:
+            return None
+    return _own(entry["config"]) if entry.get("config") else None
+
+
+@cache
+def _own(name: str) -> ModelSpec:
+    path = _DATA / "models" / f"{name}.json"
+    return spec_from_bytes(path.read_bytes(), path.name, model_id=name, public_name=name,
+                           source="public configuration", source_kind="reconstructed")

@@ -1,0 +1,70 @@
+"""A directory of tables as rows of text, with bounds on size; nothing in a file is executed."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.errors import DataError
+
+MAX_TABLE_BYTES = 64 << 20
+MAX_FIELD = 1 << 16
+MAX_FILES = 1000
+_BESIDE = ("readme", "license", "notice")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One file: ``name`` is its stem, ``rows`` are None where it could not be read."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, str], ...] | None
+
+
+def read_directory(directory: Path) -> list[Table]:
+    """Every table in ``directory`` in order of name; text beside them (README) is passed over.
+
+    Raises:
+        DataError: no such directory, or more files than a set of tables has.
+    """
+    if not directory.is_dir():
+        raise DataError(f"data directory {str(directory)!r} does not exist",
+                        hint="--data names a folder of CSV tables")
+    paths = sorted(p for p in directory.iterdir()
+                   if not p.name.startswith(".") and p.stem.lower() not in _BESIDE)
+    if len(paths) > MAX_FILES:
+        raise DataError(f"{directory}: {len(paths)} files are more than {MAX_FILES}",
+                        hint="--data names a folder of CSV tables")
+    root = directory.resolve()
+    return [read_table(path, root) for path in paths if not path.is_dir()]
+
+
+def read_table(path: Path, root: Path) -> Table:
+    """The rows of ``path``; unreadable ones have no rows. Links out of ``root`` are not followed.
+    """
+    unreadable = Table(path.stem, (), None)
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return Table(path.stem, (), ()) if path.is_file() else unreadable
+    if not path.resolve().is_relative_to(root) or os.path.getsize(path) > MAX_TABLE_BYTES:
+        return unreadable
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            if len(set(header)) != len(header):
+                return unreadable
+            rows = tuple(_row(header, cells) for cells in lines if cells)
+    except (UnicodeDecodeError, csv.Error, OSError):
+        return unreadable
+    return Table(path.stem, tuple(header), rows)
+
+
+def _row(header: Sequence[str], cells: Sequence[str]) -> Mapping[str, str]:
+    """A row by column; missing cells are empty, surplus ones are dropped, long ones cut."""
+    padded = [*cells, *[""] * (len(header) - len(cells))]
+    return {name: cell.strip()[:MAX_FIELD]
+            for name, cell in zip(header, padded, strict=False)}

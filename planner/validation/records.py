@@ -1,0 +1,130 @@
+"""Records of a comparison, and the fixed list of reasons for rows that are not predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+HEADLINE = "headline"
+EXCLUDED = "excluded: "
+
+REASONS = {
+    "unknown file": "no predictor for tables with these columns",
+    "unreadable file": "not text, not CSV, or too large",
+    "malformed row": "a number is missing, not finite or not above 0, or has an unknown unit",
+    "unknown model": "the model's name matches no specification",
+    "unknown device": "the device's name matches no profile and no total is printed",
+    "unknown format": "the weight or cache format is not one of the catalogue's",
+    "unknown engine": "the engine's arithmetic is not modelled",
+    "gguf mixture": "types of single tensors are in the file, not in its name",
+    "parts missing": "the checkpoint has parts that the configuration does not describe",
+    "quantity not predicted": "the quantity is an input of the arithmetic, or noise",
+    "setting not stated": "a flag that decides the quantity is not in the table",
+    "no overheads": "the same log has neither overheads nor another figure of the cache",
+    "hybrid cache": "layers with caches of different sizes; the printed figure depends on version",
+    "partial offload": "the split over devices is not in the table",
+    "not legal": "the layout or the format cannot hold the model",
+}
+"""Reason → what it means. Nothing else appears in ``uncovered``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row in one mode: what was measured, and the prediction or the reason for none.
+
+    ``predicted``, ``measured``, ``low`` and ``high`` share a unit; low to high holds the measured
+    value in 80 % of cases by the predictor's own estimate.
+    """
+
+    table: str
+    row: int
+    metric: str
+    device: str
+    software: str
+    model: str
+    format: str
+    regime: str
+    engine: str = ""
+    quantity: str = ""
+    mode: str = ""
+    measured: float = 0.0
+    predicted: float | None = None
+    low: float = 0.0
+    high: float = 0.0
+    basis: str = ""
+    reason: str = ""
+
+    @property
+    def error_percent(self) -> float:
+        """(predicted − measured) / measured [%]; 0 where there is no prediction."""
+        if self.predicted is None:
+            return 0.0
+        return 100.0 * (self.predicted - self.measured) / self.measured
+
+    @property
+    def inside(self) -> bool:
+        """The measured value is within the predicted interval."""
+        return self.predicted is not None and self.low <= self.measured <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Errors of rows that share everything but their sizes [%]; None where nothing is predicted."""
+
+    table: str
+    metric: str
+    device: str
+    software: str
+    model: str
+    format: str
+    regime: str
+    engine: str
+    quantity: str
+    mode: str
+    n: int
+    n_rows: int
+    mape: float | None
+    median_ape: float | None
+    p90_ape: float | None
+    bias: float | None
+    coverage80: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The group as JSON values; memory's keys only where they are set."""
+        found: dict[str, Any] = {
+            "table": self.table, "metric": self.metric, "device": self.device,
+            "software": self.software, "model": self.model, "format": self.format,
+            "regime": self.regime,
+        }
+        if self.quantity:
+            found |= {"engine": self.engine, "quantity": self.quantity, "mode": self.mode}
+        return found | {
+            "n": self.n, "n_rows": self.n_rows, "mape": self.mape, "median_ape": self.median_ape,
+            "p90_ape": self.p90_ape, "bias": self.bias, "coverage80": self.coverage80,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Uncovered:
+    """Rows of a table without a prediction, by reason."""
+
+    table: str
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole comparison. ``outcomes`` are all rows, for the list of the worst."""
+
+    groups: tuple[Group, ...]
+    uncovered: tuple[Uncovered, ...]
+    outcomes: tuple[Outcome, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """``groups`` and ``uncovered`` as JSON values."""
+        return {
+            "groups": [group.to_dict() for group in self.groups],
+            "uncovered": [{"table": u.table, "reason": u.reason, "n": u.n}
+                          for u in self.uncovered],
+        }

@@ -1,0 +1,63 @@
+"""``plan validate``: every table of a directory against the predictor of its kind."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from planner.errors import UnknownNameError
+from planner.validation.grouping import group, uncovered
+from planner.validation.reader import Table, read_directory
+from planner.validation.records import Outcome, Report, Uncovered
+
+Predict = Callable[[str, Iterable[Mapping[str, str]]], list[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of table: known by its columns, predicted by ``predict_rows`` of a module."""
+
+    name: str
+    columns: frozenset[str]
+    module: str
+
+
+KINDS = (
+    Kind("memory", frozenset({"engine", "engine_version", "model", "checkpoint_dtype", "kv_dtype",
+                              "device", "tp", "gpu_memory_utilization", "max_model_len",
+                              "block_size", "quantity", "value", "unit", "confidence"}),
+         "planner.validation.memory_predict"),
+)
+"""Add a kind here: a table is of the first kind all of whose columns it has."""
+
+
+def kind_of(table: Table) -> Kind | None:
+    """The kind of ``table`` by its columns, None for an unknown one."""
+    return next((kind for kind in KINDS if kind.columns <= set(table.columns)), None)
+
+
+def validate(data: Path, *, only: str | None = None) -> Report:
+    """Compare predictions with every table in ``data``; ``only`` names one kind of table.
+
+    Raises:
+        DataError: no such directory.
+        UnknownNameError: no such kind.
+    """
+    if only is not None and only not in {kind.name for kind in KINDS}:
+        raise UnknownNameError("kind of table", only, [kind.name for kind in KINDS])
+    outcomes: list[Outcome] = []
+    unknown: list[Uncovered] = []
+    for table in read_directory(data):
+        kind = kind_of(table)
+        if table.rows is None:
+            unknown.append(Uncovered(table.name, "unreadable file", 1))
+        elif kind is None:
+            if only is None:
+                unknown.append(Uncovered(table.name, "unknown file", max(1, len(table.rows))))
+        elif only in (None, kind.name):
+            module = importlib.import_module(kind.module)
+            outcomes += cast("Predict", module.predict_rows)(table.name, table.rows)
+    return Report(group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes))
