@@ -14,8 +14,8 @@ from planner.errors import InputError, UnsupportedError
 from planner.formats.spec import ElementFormat
 from planner.numerics import blocks
 from planner.numerics.blocks import Job
-from planner.numerics.cast import decode, encode, round_integers
-from planner.numerics.scaling import block_reduce, check_finite, positive
+from planner.numerics.cast import round_integers
+from planner.numerics.scaling import block_reduce, check_finite, positive, stored_scale
 from planner.numerics.tiles import FloatArray
 
 ZeroPoints = npt.NDArray[np.int8]
@@ -59,12 +59,8 @@ def affine(low: FloatArray, high: FloatArray, job: Job) -> tuple[FloatArray, Zer
         span = high - low
     if not np.isfinite(span).all():
         raise InputError("the range of a block exceeds float32")
-    raw = span / (highest - lowest)
-    if job.spec.format != "fp32":
-        raw = decode(encode(raw, job.spec.format), job.spec.format)
-        if not np.isfinite(raw).all():
-            raise InputError(f"a block scale exceeds the range of {job.spec.format}")
-    scale = positive(raw, span, job.spec.format)
+    format = job.spec.format
+    scale = stored_scale(positive(span / (highest - lowest), span, format), format)
     with np.errstate(over="ignore"):
         zero = round_integers(lowest - low / scale, job.policy)
     return scale, np.clip(zero, lowest, highest).astype(np.int8)

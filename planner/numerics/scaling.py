@@ -151,16 +151,21 @@ def scales_of(
 
 
 def _proportional(amax: FloatArray, spec: ScaleSpec, top: np.float32) -> FloatArray:
-    raw = amax / top
-    if spec.format != "fp32":
-        raw = decode(encode(raw, spec.format), spec.format)
-        if not np.isfinite(raw).all():
-            raise InputError(f"a block scale exceeds the range of {spec.format}")
-    return positive(raw, amax, spec.format)
+    return stored_scale(positive(amax / top, amax, spec.format), spec.format)
+
+
+def stored_scale(raw: FloatArray, format: str) -> FloatArray:
+    """``raw`` rounded to a scale format. Raises InputError where that overflows."""
+    if format == "fp32":
+        return raw
+    stored = decode(encode(raw, format), format)
+    if not np.isfinite(stored).all():
+        raise InputError(f"a block scale exceeds the range of {format}")
+    return stored
 
 
 def positive(raw: FloatArray, amax: FloatArray, format: str) -> FloatArray:
-    """1 for blocks of zeros; the smallest scale where a tiny one underflowed."""
+    """1 for blocks of zeros; the smallest scale where a tiny one would underflow."""
     tiny = np.float32(element(format).min_subnormal)
     return np.where(amax > 0, np.maximum(raw, tiny), np.float32(1))
 
