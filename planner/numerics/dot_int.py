@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Bytes = npt.NDArray[np.int16]
+Bytes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]
 Words = npt.NDArray[np.int32]
 
 _EXACT = 1 << 24
 _TILE = 1 << 15
 
 
-def signed_values(codes: npt.NDArray[Any], format: str) -> Bytes:
-    """int16 values of int8, int4 (low four bits) or uint8 codes."""
+def integer_values(codes: npt.NDArray[np.uint8], format: str) -> Bytes:
+    """The integers that codes of int8, int4 (low four bits) or uint8 stand for."""
     if format == "uint8":
-        return codes.astype(np.int16)
+        return codes
     if format == "int4":
-        return (codes.astype(np.int16) ^ 8) - np.int16(8)
-    return codes.view(np.int8).astype(np.int16)
+        return ((codes ^ np.uint8(8)) - np.uint8(8)).view(np.int8)
+    return codes.view(np.int8)
 
 
 def chunk_length(a_format: str, b_format: str) -> int:

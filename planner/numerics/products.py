@@ -88,7 +88,8 @@ def matmul(
 
     Integer units compute int32 (:func:`matmul_int32` returns that); here it is rounded to float32.
     ``engine``: ``numpy``, ``numba`` (the ``[fast]`` extra, fused units), or None for numba where it
-    is installed and the product large. Engines and ``threads`` never change a bit. NaN comes out as
+    is installed and the product large. ``threads`` share the rows: worthwhile with numba, which
+    holds no interpreter lock, hardly with numpy. Neither ever changes a bit. NaN comes out as
     0x7FFFFFFF from tensor cores and 0x7FC00000 elsewhere. K = 0 returns ``c``.
 
     Raises UnknownNameError for an unknown unit or format, UnsupportedError for operands, scales or

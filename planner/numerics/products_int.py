@@ -13,9 +13,9 @@ from planner.numerics.dot_int import (
     Words,
     chunk_length,
     integer_matmul,
+    integer_values,
     maddubs_matmul,
     saturating_matmul,
-    signed_values,
 )
 from planner.numerics.product_inputs import check_shapes, checked_codes, padded
 from planner.numerics.units import DotRule, Unit
@@ -70,10 +70,10 @@ def matmul_int32(
 def _multiply(found: Unit, rule: DotRule, a: npt.NDArray[Any], b: npt.NDArray[Any],
               formats: tuple[str, str], out: Words, saturate: bool) -> None:  # fmt: skip
     x86 = rule.a_formats[0] == "uint8"
-    right = signed_values(b, formats[1])
+    right = integer_values(b, formats[1])
     shifted = x86 and formats[0] == "int8"
-    left = signed_values(a, formats[0]) + np.int16(128 if shifted else 0)
     name = "uint8" if shifted else formats[0]
+    left = integer_values(a ^ np.uint8(128) if shifted else a, name)
     if shifted and right.shape[0]:
         out -= (np.int64(128) * right.sum(axis=0, dtype=np.int64)).astype(np.int32)
     if rule.rounding == "saturate-int16-wrap-int32":
@@ -87,8 +87,8 @@ def _multiply(found: Unit, rule: DotRule, a: npt.NDArray[Any], b: npt.NDArray[An
 
 def _fits(a: Bytes, b: Bytes, out: Words) -> bool:
     """Whether no partial sum can reach the ends of int32."""
-    tops = [int(np.abs(x).max(initial=0)) for x in (a, b)]
-    start = int(np.abs(out.astype(np.int64)).max(initial=0))
+    tops = [max(int(x.max(initial=0)), -int(x.min(initial=0))) for x in (a, b, out)]
+    start = tops[2]
     return bool(a.shape[1] * tops[0] * tops[1] + start < 1 << 31)
 
 

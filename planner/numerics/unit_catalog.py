@@ -62,8 +62,7 @@ _EXACT = Unit(
 _FP32 = Unit(
     "fp32", "FP32 fused multiply-adds in the order of k", "fma",
     (DotRule(_FLOATS, _FLOATS, "fp32", 1, None, "rne-fp32", 1, mixed=True),),
-    False, "its definition: rational arithmetic; math.fma where the interpreter has it",
-    "IEEE 754-2019, fusedMultiplyAdd",
+    False, "its definition: rational arithmetic", "IEEE 754-2019, fusedMultiplyAdd",
 )  # fmt: skip
 _VOLTA = Unit(
     "volta", "Volta HMMA (V100)", "fused",
@@ -107,7 +106,7 @@ _TCGEN05 = Unit(
     (*_HOPPER_RULES, _same(_F8F6F4, 32, 25, -133, 32, mixed=True),
      _half(32, 25, -21, 32, _F8F6F4, mixed=True)), True,
     "another model: equal to MMA-Sim on random bits (FP8, with accumulator, NaN, infinity). No "
-    "silicon results of tcgen05 are public; FP16, BF16 and TF32 equal B200's mma.sync",
+    "silicon results of tcgen05 are public; FP16, BF16 and TF32 reproduce those of B200's mma.sync",
     _SOURCES,
 )  # fmt: skip
 _BLACKWELL_MMA = Unit(

@@ -152,3 +152,22 @@ def test_codes_beyond_tf32_are_ignored():
     a = np.array([[0x3F801FFF]], np.uint32)  # 1.0 and thirteen bits that TF32 does not have
     got = matmul(a, a, a_format="tf32", b_format="tf32", unit="ampere")
     assert got[0, 0] == 1.0
+
+
+def test_numba_is_optional_and_never_silently_replaced(monkeypatch):
+    from planner.numerics import products
+
+    monkeypatch.setattr(products, "numba_available", lambda: False)
+    with pytest.raises(InputError, match="not installed") as caught:
+        fp8(engine="numba")
+    assert "[fast]" in caught.value.hint
+    monkeypatch.setattr(products, "_WORTH_COMPILING", 0)
+    assert (fp8() == 3).all()
+
+
+def test_importing_matmul_does_not_import_numba():
+    import subprocess
+    import sys
+
+    code = "import sys, planner.numerics as n; n.matmul; assert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
