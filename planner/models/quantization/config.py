@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
-from planner.models.quantization import compressed, modelopt
 from planner.models.quantization.forms import INTEGER_SCHEMES, Form
 from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, Rule
 
+_METHODS = ("fp8", "mxfp4", "gptq", "awq", "compressed-tensors", "modelopt", "modelopt_fp4")
 _BLOCK = 128
 # These families name block scales otherwise and store them as exponents.
 _SCALES = {"deepseek_v4": ("scale", "e8m0"), "deepseek_ref": ("scale", "e8m0")}
@@ -21,8 +21,8 @@ def read_plans(config: Fields, model_type: object) -> tuple[QuantPlan, ...]:
         DataError: a method, key or value that is not understood.
         UnsupportedError: a granularity without a scheme in the catalogue.
     """
-    methods = ("fp8", "mxfp4", "gptq", "awq", "compressed-tensors", *modelopt.METHODS)
-    method = config.choice("quant_method", methods, default=None)
+    method = config.choice("quant_method", _METHODS, default=None)
+    harmless: frozenset[str] = frozenset()
     if method == "fp8":
         plans = _fp8(config, str(model_type))
     elif method == "mxfp4":
@@ -32,10 +32,12 @@ def read_plans(config: Fields, model_type: object) -> tuple[QuantPlan, ...]:
     elif method == "awq":
         plans = (_awq(config),)
     elif method == "compressed-tensors":
-        plans = (compressed.read_plan(config),)
+        from planner.models.quantization import compressed
+
+        plans, harmless = (compressed.read_plan(config),), compressed.HARMLESS
     else:
-        plans = (modelopt.read_plan(config),)
-    config.finish(compressed.HARMLESS if method == "compressed-tensors" else frozenset())
+        plans = (_modelopt(config),)
+    config.finish(harmless)
     return plans
 
 
@@ -69,7 +71,13 @@ def _fp8(config: Fields, model_type: str) -> tuple[QuantPlan, ...]:
     first = QuantPlan("fp8", _excluding(wildcards(listed, place)), form)
     if config.take("quant_algo") is None:
         return (first,)
-    return (first, modelopt.read_plan(config))
+    return (first, _modelopt(config))
+
+
+def _modelopt(config: Fields) -> QuantPlan:
+    from planner.models.quantization import modelopt
+
+    return modelopt.read_plan(config)
 
 
 def _mxfp4(config: Fields) -> QuantPlan:

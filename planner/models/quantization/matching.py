@@ -12,8 +12,8 @@ from planner.models.strict_json import shown
 MAX_NAMES = 2**20
 MAX_PATTERN = 512
 # A repeated group can take exponential time in Python's engine, k open repetitions time n^k.
-_REPEATED_GROUP = re.compile(r"\)[*+{]")
-_OPEN = re.compile(r"(?<!\\)(?:\*|\+|,\})")
+_REPEATED_GROUP = r"\)[*+{]"
+_OPEN = r"(?<!\\)(?:\*|\+|,\})"
 _MAX_OPEN = 4
 MAX_EXPRESSIONS = 256
 
@@ -70,7 +70,7 @@ def wildcards(names: Iterable[str], place: str) -> Names:
 
 
 def _expression(text: str, place: str) -> re.Pattern[str]:
-    if _REPEATED_GROUP.search(text) or len(_OPEN.findall(text)) > _MAX_OPEN:
+    if re.search(_REPEATED_GROUP, text) or len(re.findall(_OPEN, text)) > _MAX_OPEN:
         raise DataError(f"{place}: {shown(text)} repeats too much for its cost to be bounded")
     try:
         return re.compile(text)

@@ -9,7 +9,6 @@ from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, Rule
 from planner.models.strict_json import parse_object, shown
 
-METHODS = ("modelopt", "modelopt_fp4")
 _ALGORITHMS = ("FP8", "NVFP4")
 _MIXED = "MIXED_PRECISION"
 _CACHES = {"FP8": "fp8", "NVFP4": "nvfp4"}
