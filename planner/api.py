@@ -35,6 +35,20 @@ if TYPE_CHECKING:
 HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"
 
 
+class Default(str):
+    """A default that can be told from the same word given: only the latter overrides a scenario."""
+
+    __slots__ = ()
+
+
+THROUGHPUT, AUTO, BF16 = Default("throughput"), Default("auto"), Default("bf16")
+
+
+def _given(value: str) -> str | None:
+    """The value if the caller gave it, else None."""
+    return None if isinstance(value, Default) else value
+
+
 def load_model(model: str | ModelSpec) -> ModelSpec:
     """A model by id, alias, public name, directory, or configuration file."""
     return model if isinstance(model, ModelSpec) else resolve_model(str(model))
@@ -73,9 +87,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          devices: int | None = None, tp: int | None = None, dp: int | None = None,
          pp: int | None = None, ep: int | None = None, context: int | None = None,
          isl: int | None = None, osl: int | None = None, batch: int | None = None,
-         objective: str = "throughput", ttft_seconds: float | None = None,
+         objective: str = THROUGHPUT, ttft_seconds: float | None = None,
          tpot_seconds: float | None = None, max_loss: str | float | None = None,
-         schemes: Sequence[str] | None = None, kv: str = "auto",
+         schemes: Sequence[str] | None = None, kv: str = AUTO,
          memory_bytes: int | None = None, engine: str = "any",
          scenario: str | Scenario | None = None, profile: str | None = None,
          untie: bool = False, hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
@@ -88,20 +102,20 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
         InputError: an unknown name, a number out of range, an unsupported combination.
     """
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, objective=None if objective == "throughput" else objective,
+                  batch=batch, objective=_given(objective),
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds, max_loss=max_loss,
                   schemes=tuple(schemes) if schemes is not None else None,
-                  kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie)
+                  kv=_given(kv), memory_bytes=memory_bytes, untie=untie)
     _only_any(engine, profile)
     return _search(_question(model, device, asked, scenario, hardware_dir, uniform=None))
 
 
 def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-             scheme: str | None = None, plan: Plan | None = None, kv: str = "bf16",
+             scheme: str | None = None, plan: Plan | None = None, kv: str = BF16,
              devices: int | None = None, tp: int | None = None, dp: int | None = None,
              pp: int | None = None, ep: int | None = None, context: int | None = None,
              isl: int | None = None, osl: int | None = None, batch: int | None = None,
-             objective: str = "throughput", ttft_seconds: float | None = None,
+             objective: str = THROUGHPUT, ttft_seconds: float | None = None,
              tpot_seconds: float | None = None, memory_bytes: int | None = None,
              engine: str = "any", scenario: str | Scenario | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
@@ -115,9 +129,9 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
     """
     _only_any(engine, None)
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, objective=None if objective == "throughput" else objective,
+                  batch=batch, objective=_given(objective),
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
-                  kv=None if kv == "bf16" else kv, memory_bytes=memory_bytes)
+                  kv=_given(kv), memory_bytes=memory_bytes)
     if plan is not None:
         if scheme is not None:
             raise InputError("scheme and plan exclude each other", hint="leave one out")

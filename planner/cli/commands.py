@@ -25,7 +25,7 @@ def plan_command(**given: Any) -> None:
 
         arguments = question_arguments(given)
         arguments.update(max_loss=given["max_loss"], schemes=_names(given["schemes"]),
-                         kv=given["kv"] or "auto", profile=given["profile"],
+                         profile=given["profile"],
                          untie=given["untie"])
         finish(api.plan(given["model"], given["device"], **arguments), given)
 
@@ -44,7 +44,7 @@ def estimate_command(**given: Any) -> None:
         from planner import api
 
         arguments = question_arguments(given)
-        arguments.update(scheme=given["scheme"], kv=given["kv"] or "bf16")
+        arguments.update(scheme=given["scheme"])
         if given["plan_file"]:
             arguments["plan"] = read_plan(given["plan_file"])
         finish(api.estimate(given["model"], given["device"], **arguments), given)

@@ -24,7 +24,10 @@ def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
     same = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes",
             "engine", "scenario", "hardware_dir")
     arguments = {name: given[name] for name in same}
-    arguments["objective"] = given["objective"] or "throughput"
+    if given["objective"] is not None:
+        arguments["objective"] = given["objective"]
+    if given["kv"] is not None:
+        arguments["kv"] = given["kv"]
     for flag in ("ttft", "tpot"):
         value = given[f"{flag}_ms"]
         arguments[f"{flag}_seconds"] = value * 1e-3 if value is not None else None

@@ -57,6 +57,7 @@ def _within(question: Question, priced: Priced) -> None:
 
 
 def _segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
+    _check_layers(model, plan)
     out = []
     for i, unit in enumerate(model.units):
         if unit.decision < 0:
@@ -74,6 +75,24 @@ def _segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
             raise InputError(f"plan file: {unit.kind} of layer {min(left)} has no unit",
                              hint=f"the plan must cover every layer of {model.question.spec.id}")
     return tuple(out)
+
+
+def _check_layers(model: Model, plan: Plan) -> None:
+    """Refuse layers that the model does not have, and layers that two units of a kind decide."""
+    known: dict[str, set[int]] = {}
+    for unit in model.units:
+        known.setdefault(unit.kind, set()).update(unit.layers)
+    seen: set[tuple[str, int]] = set()
+    for row in plan.units:
+        for layer in row.layers:
+            if layer not in known.get(row.kind, set()):
+                raise InputError(f"plan file: unit {row.unit!r}: {model.question.spec.id} has no "
+                                 f"{row.kind} in layer {layer}",
+                                 hint="use the plan with the model that it was made for")
+            if (row.kind, layer) in seen:
+                raise InputError(f"plan file: unit {row.unit!r}: {row.kind} of layer {layer} is "
+                                 "decided twice", hint="leave one of the two units out")
+            seen.add((row.kind, layer))
 
 
 def _choice(model: Model, index: int, name: str, unit: str) -> int:

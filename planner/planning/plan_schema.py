@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -17,7 +18,7 @@ def _adapter() -> Any:
 
     from planner.planning import plan as records
 
-    config = ConfigDict(extra="forbid", strict=False)
+    config = ConfigDict(extra="forbid", strict=True)
     for item in vars(records).values():
         if isinstance(item, type) and dataclasses.is_dataclass(item):
             item.__pydantic_config__ = config  # type: ignore[attr-defined]
@@ -33,8 +34,11 @@ def parse_plan(data: object) -> Plan:
         raise DataError(f"plan file: schema_version {version!r} is not {SCHEMA_VERSION!r}",
                         hint="write the plan again with this version (`plan … --json`)")
     try:
-        plan: Plan = _adapter().validate_python(data)
-    except ValidationError as error:
+        plan: Plan = _adapter().validate_json(json.dumps(data))
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, ValidationError):
+            raise DataError(f"plan file: not plain data: {error}",
+                            hint="a plan file is the output of --json") from None
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
         raise DataError(f"plan file: {place}: {first['msg'].lower()}",

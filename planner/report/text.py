@@ -142,7 +142,8 @@ def _proof(plan: Plan) -> str:
     if solver.status == "given":
         return f"priced, not chosen ({solver.candidates} layouts and batches considered)"
     how = "proved optimal" if solver.proved else f"within {solver.gap:.1%} of the bound"
-    return f"{how} over {solver.candidates} layouts and batches"
+    model = "" if plan.layout.pp == 1 else " (units added; the slowest stage priced after)"
+    return f"{how} over {solver.candidates} layouts and batches{model}"
 
 
 def assumptions_text(plan: Plan) -> str:
