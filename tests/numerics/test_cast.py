@@ -7,9 +7,8 @@ import pytest
 from planner.errors import InputError, UnknownNameError
 from planner.formats.elements import element
 from planner.numerics import decode, encode, pack4, policy_names, unpack4
-from planner.numerics.policies import Policy, resolve_policy
+from planner.numerics.policies import Policy
 from planner.numerics.reference import decode_reference, encode_reference
-from planner.numerics.tables import encode_table
 
 NARROW = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1", "e8m0", "ue4m3")
 WIDE = ("bf16", "fp16", "tf32")
@@ -52,19 +51,6 @@ def test_fast_equals_reference_at_every_boundary(format, policy):
     bits = x.view(np.uint32).tolist()
     expected = [encode_reference(b, format, policy=policy) for b in bits]
     assert encode(x, format, policy=policy).tolist() == expected
-
-
-@pytest.mark.numerics
-@pytest.mark.parametrize("format", NARROW)
-def test_tables_equal_the_reference_on_all_upper_halves(format):
-    """Presets that resolve to the same choices share one table, so each is checked once."""
-    fmt = element(format)
-    distinct = {encode_table(format, p).tobytes(): p for p in policy_names()}
-    bits = UPPER_HALVES.view(np.uint32).tolist()
-    for policy in distinct.values():
-        expected = [encode_reference(b, format, policy=policy) for b in bits]
-        assert encode_table(format, policy).tolist() == expected
-        assert resolve_policy(policy, fmt).id == policy
 
 
 @pytest.mark.parametrize("format", NARROW)

@@ -1,0 +1,146 @@
+"""Every BF16 and FP16 input under every preset, and every float32 input to FP8.
+
+The reference rounds each distinct magnitude once a format and rounding (its rounding step is
+cached here), so that whole ranges are affordable.
+"""
+
+import itertools
+from dataclasses import replace
+from functools import cache
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from planner.formats.elements import ELEMENTS, element
+from planner.formats.spec import ElementFormat
+from planner.numerics import encode, policy_names, reference
+from planner.numerics.policies import Policy, resolve_policy
+from planner.numerics.reference import decode_exact, encode_exact
+
+FORMATS = tuple(f for f in ELEMENTS if f != "fp32")  # FP32 is the identity on bit patterns
+FP8 = {"e4m3fn": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
+PART = 1 << 24
+
+
+@cache
+def inputs() -> np.ndarray:
+    """Float32 values of all BF16 and all FP16 bit patterns."""
+    codes = np.arange(65536, dtype=np.uint16)
+    with np.errstate(invalid="ignore"):
+        halves = codes.view(np.float16).astype(np.float32)
+    return np.concatenate([(codes.astype(np.uint32) << np.uint32(16)).view(np.float32), halves])
+
+
+@cache
+def exact_inputs() -> tuple:
+    fp32 = element("fp32")
+    return tuple(decode_exact(b, fp32) for b in inputs().view(np.uint32).tolist())
+
+
+@pytest.fixture
+def quick_reference(monkeypatch):
+    """The reference with its rounding of magnitudes cached by the fields that decide it."""
+    original = reference._round_magnitude
+
+    @cache
+    def rounded(magnitude, format: str, policy: Policy):
+        return original(magnitude, element(format), policy)
+
+    def stand_in(magnitude, fmt: ElementFormat, policy: Policy, draw: int = 0):
+        assert draw == 0
+        return rounded(magnitude, fmt.id, Policy("", tie=policy.tie, rounding=policy.rounding))
+
+    monkeypatch.setattr(reference, "_round_magnitude", stand_in)
+
+
+def expected(fmt: ElementFormat, policy: Policy) -> list[int]:
+    return [encode_exact(v, fmt, policy) for v in exact_inputs()]
+
+
+def choices(format: str) -> list[list[str]]:
+    """The presets in groups that make the same choices for a format."""
+    groups: dict[Policy, list[str]] = {}
+    for name in policy_names():
+        chosen = replace(resolve_policy(name, element(format)), id="", reciprocal=False)
+        groups.setdefault(chosen, []).append(name)
+    return list(groups.values())
+
+
+def test_every_preset_is_covered():
+    for format in FORMATS:
+        assert sorted(itertools.chain(*choices(format))) == sorted(policy_names())
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_all_bf16_and_fp16_inputs_under_every_preset(format, quick_reference):
+    for names in choices(format):
+        codes = expected(element(format), resolve_policy(names[0], element(format)))
+        for name in names:
+            np.testing.assert_array_equal(encode(inputs(), format, policy=name), codes)
+
+
+def test_direct_and_by_way_of_float32():
+    """A BF16 or FP16 array is cast as the float32 of its values."""
+    codes = np.arange(65536, dtype=np.uint16)
+    with np.errstate(invalid="ignore"):
+        for x in (codes.view(np.float16), codes.view(ml_dtypes.bfloat16)):
+            for format in ("e4m3fn", "e5m2", "e2m1"):
+                assert (encode(x, format) == encode(x.astype(np.float32), format)).all()
+
+
+def agree(format: str, start: int, engine: str) -> None:
+    bits = np.arange(start, start + PART, dtype=np.uint64).astype(np.uint32)
+    x = bits.view(np.float32)
+    with np.errstate(all="ignore"):
+        theirs = x.astype(FP8[format]).view(np.uint8)
+    np.testing.assert_array_equal(encode(x, format, policy="ml_dtypes", engine=engine), theirs)
+
+
+@pytest.mark.parametrize("format", FP8)
+def test_strided_float32_inputs_equal_ml_dtypes(format):
+    bits = np.arange(0, 1 << 32, 997, dtype=np.uint64).astype(np.uint32)
+    x = bits.view(np.float32)
+    with np.errstate(all="ignore"):
+        theirs = x.astype(FP8[format]).view(np.uint8)
+    np.testing.assert_array_equal(encode(x, format, policy="ml_dtypes"), theirs)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("format", FP8)
+def test_all_float32_inputs_equal_ml_dtypes(format, engine):
+    if engine == "numba":
+        pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
+    for start in range(0, 1 << 32, PART):
+        agree(format, start, engine)
+
+
+def all_policies(fmt: ElementFormat) -> list[Policy]:
+    """The cross product of the choices that a format can tell apart."""
+    fields = {
+        "overflow": ("ieee", "saturate"), "infinity": ("ieee", "saturate"),
+        "nan_sign": ("kept", "positive"),
+        "nan_payload": ("quiet", "ones") if fmt.nan == "ieee" else ("quiet",),
+        "missing_nan": ("flipped-zero", "max") if fmt.nan == "none" else ("max",),
+        "keep_negative_zero": (True, False),
+        "unsigned": ("magnitude", "nan") if not fmt.signed else ("nan",),
+        "power_rounding": ("nearest", "up") if fmt.kind == "scale" else ("nearest",),
+        "rounding": (("nearest", "even"), ("nearest", "away"), ("nearest", "zero"),
+                     ("toward-zero", "even")),
+    }  # fmt: skip
+    out = []
+    for values in itertools.product(*fields.values()):
+        named = dict(zip(fields, values, strict=True))
+        rounding, tie = named.pop("rounding")
+        out.append(Policy("cross", **named, rounding=rounding, tie=tie))
+    return out
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_cross_product_of_policies_on_all_bf16_and_fp16_inputs(format, quick_reference):
+    fmt = element(format)
+    for policy in all_policies(fmt):
+        np.testing.assert_array_equal(encode(inputs(), format, policy=policy),
+                                      expected(fmt, policy), err_msg=str(policy))
