@@ -25,8 +25,6 @@ def validate_command(data: str, only: str | None, as_json: bool) -> None:
         print_json(report.to_dict())
         return
     from planner.report.validate_text import validate_text
-    from planner.validation.grouping import worst
-    from planner.validation.records import REASONS
+    from planner.validation.grouping import people
 
-    click.echo(validate_text(report.groups, worst(report.outcomes), report.uncovered, REASONS),
-               nl=False)
+    click.echo(validate_text(*people(report)), nl=False)

@@ -66,6 +66,15 @@ class Outcome:
         """The measured value is within the predicted interval."""
         return self.predicted is not None and self.low <= self.measured <= self.high
 
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON values, counted from 1, with its error."""
+        return {
+            "table": self.table, "row": self.row + 1, "metric": self.metric,
+            "quantity": self.quantity, "mode": self.mode, "model": self.model,
+            "software": self.software, "predicted": self.predicted, "measured": self.measured,
+            "error_percent": self.error_percent, "basis": self.basis,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Group:

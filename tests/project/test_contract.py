@@ -96,6 +96,14 @@ EXPERTS_FLAGS = {"--json", "--quiet", *words("""
 --batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
 --link --hardware-dir
 """)}
+MEMORY_FLAGS = {"--json", "--quiet", *words("""
+--tp --dp --pp --ep --context --isl --osl --batch --scheme --plan --kv --engine --checkpoint
+--memory-bytes --with-mtp --with-vision --hardware-dir --gpu-memory-utilization
+--mem-fraction-static --kv-cache-free-gpu-mem-fraction --max-model-len --max-num-batched-tokens
+--max-num-seqs --block-size --kv-cache-dtype --kv-cache-memory-bytes --max-total-tokens --ctx-size
+--ubatch-size --parallel --cache-type-k --cache-type-v --mla
+""")}
+VALIDATE_FLAGS = {"--data", "--only", "--json"}
 
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
@@ -183,10 +191,22 @@ def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, ex
     assert named - NOT_IN_THE_API == set(keywords(command))
 
 
+def test_flags_of_memory_and_validate() -> None:
+    assert flags("memory") == MEMORY_FLAGS
+    assert flags("validate") == VALIDATE_FLAGS
+    from planner.api_memory import ENGINE_FLAGS, memory
+
+    own = {name.removeprefix("--").replace("-", "_") for name in MEMORY_FLAGS} - {"json", "quiet"}
+    named = {name for name, parameter in inspect.signature(memory).parameters.items()
+             if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert own == named | set(ENGINE_FLAGS)
+
+
 def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
-                                *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS} == set(), name
+                                *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
+                                *MEMORY_FLAGS, *VALIDATE_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:

@@ -1,0 +1,79 @@
+"""``plan memory``: bytes of every device by part, and an engine's own arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from planner.cli.types import INTEGER, NUMBER, options
+
+_FRACTIONS = ("gpu_memory_utilization", "mem_fraction_static", "kv_cache_free_gpu_mem_fraction")
+_COUNTS = ("max_model_len", "max_num_batched_tokens", "max_num_seqs", "block_size",
+           "kv_cache_memory_bytes", "max_total_tokens", "ctx_size", "ubatch_size", "parallel")
+_WORDS = ("kv_cache_dtype", "cache_type_k", "cache_type_v")
+_ENGINES = {
+    "gpu_memory_utilization": "vLLM: share of the device.",
+    "mem_fraction_static": "SGLang: share of free memory for weights and cache.",
+    "kv_cache_free_gpu_mem_fraction": "TensorRT-LLM: share of what is left for the cache.",
+    "max_model_len": "Longest request (default: --context).",
+    "max_num_batched_tokens": "Tokens of one step.", "max_num_seqs": "Sequences of one step.",
+    "block_size": "Tokens of a cache block.", "kv_cache_memory_bytes": "vLLM: the pool by hand.",
+    "max_total_tokens": "SGLang: the pool by hand.",
+    "ctx_size": "llama.cpp: cells over all sequences.",
+    "ubatch_size": "llama.cpp: tokens of a micro-batch.",
+    "parallel": "llama.cpp: sequences.", "kv_cache_dtype": "Cache type: auto, fp8 or a layout.",
+    "cache_type_k": "llama.cpp: type of keys.", "cache_type_v": "llama.cpp: type of values.",
+}
+
+
+def _engine_options(function: Any) -> Any:
+    """The engines' own flags, None where not given."""
+    for name in reversed((*_FRACTIONS, *_COUNTS, *_WORDS)):
+        kind: Any = NUMBER if name in _FRACTIONS else INTEGER if name in _COUNTS else click.STRING
+        flag = "--" + name.replace("_", "-")
+        function = click.option(flag, name, type=kind, help=_ENGINES[name])(function)
+    return click.option("--mla", type=click.INT, help="ik_llama.cpp: 0, 1, 2 or 3.")(function)
+
+
+@click.command("memory")
+@click.argument("model")
+@click.argument("device", required=False)
+@click.option("--tp", type=INTEGER, default=1, show_default=True,
+              help="Attention tensor parallel.")
+@click.option("--dp", type=INTEGER, default=1, show_default=True, help="Attention data parallel.")
+@click.option("--pp", type=INTEGER, default=1, show_default=True, help="Pipeline stages.")
+@click.option("--ep", type=INTEGER, default=1, show_default=True,
+              help="Expert parallel; divides tp·dp.")
+@options("context", "isl", "osl")
+@click.option("--batch", type=INTEGER, default=1, show_default=True,
+              help="Sequences decoded together.")
+@click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
+@click.option("--plan", "plan_file", metavar="FILE", help="The schemes of a plan file.")
+@options("kv")
+@click.option("--engine", metavar="NAME[@VERSION]", default="any", show_default=True,
+              help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch.")
+@click.option("--checkpoint", metavar="DIR", help="Compare with the headers of these files.")
+@options("memory_bytes")
+@click.option("--with-mtp", is_flag=True, help="Load the multi-token prediction layers too.")
+@click.option("--with-vision", is_flag=True, help="Load the vision encoder too.")
+@_engine_options
+@options("hardware_dir", "json", "quiet")
+def memory_command(model: str, device: str | None, plan_file: str | None, kv: str | None,
+                   as_json: bool, quiet: bool, **given: Any) -> None:
+    """Memory of MODEL on each DEVICE by part; exit code 1 where it does not fit or start."""
+    from planner import api_memory
+    from planner.cli.run import print_json, read_plan
+
+    answer = api_memory.memory(
+        model, device, kv=kv or "auto", plan=read_plan(plan_file) if plan_file else None, **given)
+    from planner.report.memory_text import memory_assumptions, memory_text
+
+    if as_json:
+        print_json(answer.to_dict())
+    else:
+        click.echo(memory_text(answer), nl=False)
+    if not quiet:
+        click.echo(memory_assumptions(answer), nl=False, err=True)
+    if not answer.fits:
+        raise click.exceptions.Exit(1)

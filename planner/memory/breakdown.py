@@ -1,0 +1,154 @@
+"""Memory of every device of a replica by part: weights, scales, caches, activations, runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.errors import InputError
+from planner.hardware.profile import DeviceProfile
+from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
+from planner.memory.footprint import PAGE_TOKENS, RUNTIME, runtime_bytes
+from planner.memory.resident import (
+    FormatOf,
+    Line,
+    Loading,
+    rank_weights,
+    stage_ranges,
+    total,
+)
+from planner.memory.workspace import Pass, working_lines
+from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout, layout_problem
+
+OPTIONAL_PARTS = ("mtp", "vision")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What is asked: ``batch`` sequences of ``context`` tokens over all attention-DP ranks,
+    prompts in chunks of ``chunk`` tokens, weights of ``parts``."""
+
+    context: int
+    batch: int
+    chunk: int
+    parts: tuple[str, ...] = ("main", "lookup")
+
+
+@dataclass(frozen=True, slots=True)
+class StageMemory:
+    """One device of a pipeline stage [B]; the stage has ``devices`` alike.
+
+    ``prefill`` and ``decode`` are the parts of the peaks of the two kinds of step; the larger sum
+    counts.
+    """
+
+    stage: int
+    devices: int
+    weights: tuple[Line, ...]
+    caches: tuple[Line, ...]
+    prefill: tuple[Line, ...]
+    decode: tuple[Line, ...]
+    runtime_bytes: int
+
+    @property
+    def weights_bytes(self) -> int:
+        return total(self.weights)
+
+    @property
+    def cache_bytes(self) -> int:
+        return total(self.caches)
+
+    @property
+    def activation_bytes(self) -> int:
+        """The peak of temporary tensors."""
+        return max(total(self.prefill), total(self.decode))
+
+    @property
+    def total_bytes(self) -> int:
+        return (self.weights_bytes + self.cache_bytes + self.activation_bytes
+                + self.runtime_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A replica's memory. ``not_loaded`` are parts of the checkpoint left out of the weights."""
+
+    layout: Layout
+    use: Use
+    stages: tuple[StageMemory, ...]
+    not_loaded: tuple[Line, ...]
+    token_bytes: int
+    request_bytes: int
+
+    @property
+    def fullest(self) -> StageMemory:
+        """The stage whose devices hold most."""
+        return max(self.stages, key=lambda stage: stage.total_bytes)
+
+
+def breakdown(spec: ModelSpec, layout: Layout, use: Use, *, format_of: FormatOf,
+              kv: str | KvOf, device: DeviceProfile | None) -> Breakdown:
+    """The parts of every device's memory; without ``device`` the runtime is 0.
+
+    Raises:
+        InputError: a layout that cannot hold the model.
+        UnsupportedError: a cache layout that the model's caches do not have.
+    """
+    problem = layout_problem(spec, layout)
+    if problem:
+        raise InputError(f"{spec.id}: {problem}", hint="choose another --tp, --pp, --dp, --ep")
+    stages = tuple(_stage(spec, layout, use, format_of, kv, device, stage)
+                   for stage in range(layout.pp))
+    whole = cache_classes(spec, layout, kv)
+    left = tuple(line for part in OPTIONAL_PARTS if part not in use.parts
+                 for line in _part(spec, layout, format_of, part))
+    return Breakdown(layout, use, stages, left, token_bytes(whole),
+                     request_bytes(whole, use.context))
+
+
+def slot_bytes(caches: tuple[CacheClass, ...], context: int) -> int:
+    """Bytes of one sequence in whole pages: 16 tokens of keys and values, 64 of latents [B]."""
+    return sum(c.layer_bytes(_pages(c, context)) * len(c.layers) for c in caches)
+
+
+def _pages(cache: CacheClass, context: int) -> int:
+    page = PAGE_TOKENS["gqa" if cache.kind == "kv" else "mla"]
+    return -(-context // page) * page
+
+
+def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: str | KvOf,
+           device: DeviceProfile | None, stage: int) -> StageMemory:
+    held = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
+    loading = Loading(parts=use.parts)
+    mine = -(-use.batch // layout.dp)
+    caches = [Line(f"cache-{c.kind}", mine * c.layer_bytes(_pages(c, use.context)) * len(c.layers),
+                   _cache_basis(c)) for c in cache_classes(spec, layout, kv, layers=held)]
+    last = stage == layout.pp - 1
+    chunk = Pass(tokens=use.chunk, sequences=1, context=use.context)
+    step = Pass(tokens=mine, sequences=mine, context=use.context)
+    return StageMemory(
+        stage=stage, devices=layout.tp * layout.dp,
+        weights=tuple(rank_weights(spec, layout, loading, format_of, stage)),
+        caches=tuple(caches), prefill=tuple(working_lines(spec, layout, chunk, samples=last)),
+        decode=tuple(working_lines(spec, layout, step, samples=last)),
+        runtime_bytes=runtime_bytes(device, layout) if device is not None else 0)
+
+
+def _cache_basis(cache: CacheClass) -> str:
+    if cache.kind == "state":
+        return f"{len(cache.layers)} layers, a fixed state a sequence"
+    often = "every token" if cache.ratio == 1 else f"every {cache.ratio} tokens"
+    window = f", the last {cache.window}" if cache.window else ""
+    return f"{len(cache.layers)} layers, {cache.entry_bytes} B for {often}{window}"
+
+
+def _part(spec: ModelSpec, layout: Layout, format_of: FormatOf, part: str) -> list[Line]:
+    """What loading ``part`` too would take on the stage that has it."""
+    size = max(total(rank_weights(spec, layout, Loading(parts=(part,)), format_of, stage))
+               for stage in (0, layout.pp - 1))
+    return [Line(part, size, "in the checkpoint, not loaded")] if size else []
+
+
+def runtime_basis(device: DeviceProfile) -> str:
+    """Where the runtime's figure is from."""
+    return RUNTIME[device.kind].source

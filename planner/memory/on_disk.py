@@ -1,0 +1,88 @@
+"""An inventory against the headers of a checkpoint on disk: bytes, and tensors that differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from planner.errors import DataError
+from planner.models.dtypes import stored_bytes
+from planner.models.headers import read_checkpoint
+from planner.models.inventory import expand
+from planner.models.spec import ModelSpec
+
+NAMED = 5
+"""Names shown of each kind of difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """Predicted and stored payload [B]; ``file_bytes`` adds the headers.
+
+    ``missing`` tensors are predicted and not stored, ``unexpected`` the other way round,
+    ``different`` have another shape or type; the first few are named.
+    """
+
+    directory: str
+    files: int
+    predicted_bytes: int
+    stored_bytes: int
+    file_bytes: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    different: tuple[str, ...]
+
+    @property
+    def agrees(self) -> bool:
+        return not (self.missing or self.unexpected or self.different)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; the first names of each kind of difference."""
+        found: dict[str, Any] = {
+            "directory": self.directory, "files": self.files,
+            "predicted_bytes": self.predicted_bytes, "stored_bytes": self.stored_bytes,
+            "file_bytes": self.file_bytes, "difference_bytes":
+                self.predicted_bytes - self.stored_bytes,
+        }
+        for name in ("missing", "unexpected", "different"):
+            values: tuple[str, ...] = getattr(self, name)
+            found[name] = {"count": len(values), "first": list(values[:NAMED])}
+        return found
+
+
+def compare(spec: ModelSpec, directory: Path) -> OnDisk:
+    """Compare the tensors of ``spec`` with the safetensors headers in ``directory``.
+
+    Only headers are read. Tensors that a release may leave out are not missed.
+
+    Raises:
+        DataError: no such directory, no safetensors file, or an invalid header.
+    """
+    if not directory.is_dir():
+        raise DataError(f"checkpoint {str(directory)!r} is not a directory",
+                        hint="name the folder of the safetensors files")
+    stored = {tensor.name: tensor for tensor in read_checkpoint(directory)}
+    optional = {extra.name for row in spec.rows for extra in row.extras if extra.optional}
+    patterns = tuple(name.split("{")[0] for name in optional)
+    predicted, missing, different = 0, [], []
+    for tensor in expand(spec):
+        found = stored.pop(tensor.name, None)
+        size = stored_bytes(tensor.dtype, prod(tensor.shape))
+        if found is None:
+            if not (patterns and tensor.name.startswith(patterns)
+                    and tensor.name.endswith("input_scale")):
+                missing.append(tensor.name)
+                predicted += size
+            continue
+        predicted += size
+        if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+            different.append(tensor.name)
+    every = read_checkpoint(directory)
+    names = {tensor.file for tensor in every}
+    return OnDisk(
+        directory=str(directory), files=len(names), predicted_bytes=predicted,
+        stored_bytes=sum(stored_bytes(t.dtype, prod(t.shape)) for t in every),
+        file_bytes=sum((directory / name).stat().st_size for name in names),
+        missing=tuple(missing), unexpected=tuple(stored), different=tuple(different))
