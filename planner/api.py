@@ -169,13 +169,11 @@ def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] |
         UnknownNameError: a module kind that the model does not have, a scheme, a unit.
     """
     from planner.errors import UnknownNameError
-    from planner.formats.elements import ELEMENTS
     from planner.placement.modules import PLANNED_KINDS, modules
     from planner.quality.layer_error import LayerNumerics, LayerShape, layer_errors
 
     spec = load_model(model)
-    bits = {name: e.bits for name, e in ELEMENTS.items()}
-    gemms = {m.kind: m.gemms for m in modules(spec, bits) if m.kind in PLANNED_KINDS}
+    gemms = {m.kind: m.gemms for m in modules(spec) if m.kind in PLANNED_KINDS}
     if module not in gemms:
         raise UnknownNameError(f"module of {spec.id}", module, gemms)
     widest = max(gemms[module], key=lambda g: g.inputs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from planner.models.inventory import row_bytes
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout
 
@@ -38,7 +39,8 @@ class Module:
     """One kind in one set of layers; ``gemms`` of one layer (of one expert, for experts).
 
     ``stored_bytes`` are the bytes of one layer as released, scales and vectors included (all
-    experts). ``vector_bytes`` are the part that no scheme changes (biases, norms).
+    experts). ``vector_bytes`` are the part that no scheme changes (biases, norms). ``scheme`` is
+    what its matrices were released in, None where they are plain elements of ``dtype``.
     """
 
     kind: str
@@ -48,16 +50,7 @@ class Module:
     stored_bytes: int
     vector_bytes: int
     dtype: str
-
-
-def _row_bytes(row: TensorRow, bits: dict[str, int]) -> int:
-    size = row.elements * bits[row.dtype] // 8
-    if row.scale_shape is not None and row.scale_dtype is not None:
-        count = 1
-        for extent in row.scale_shape:
-            count *= extent
-        size += count * bits[row.scale_dtype] // 8
-    return size
+    scheme: str | None = None
 
 
 def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
@@ -71,8 +64,8 @@ def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
         for group in groups.values())
 
 
-def modules(spec: ModelSpec, bits: dict[str, int]) -> tuple[Module, ...]:
-    """The modules of the main model in inventory order; ``bits`` per element format id."""
+def modules(spec: ModelSpec) -> tuple[Module, ...]:
+    """The modules of the main model in reading order."""
     grouped: dict[tuple[str, tuple[int, ...]], list[TensorRow]] = {}
     for row in spec.rows:
         if row.part == "main" and row.copy_of is None:
@@ -81,12 +74,13 @@ def modules(spec: ModelSpec, bits: dict[str, int]) -> tuple[Module, ...]:
     out = []
     for (kind, layers), rows in merged.items():
         matrices = [r for r in rows if r.is_matrix]
-        vectors = sum(_row_bytes(r, bits) * r.experts for r in rows if not r.is_matrix)
+        vectors = sum(row_bytes(r) for r in rows if not r.is_matrix)
         out.append(Module(
             kind=kind, layers=layers, experts=max((r.experts for r in rows), default=1),
             gemms=_gemms(rows),
-            stored_bytes=sum(_row_bytes(r, bits) * r.experts for r in rows),
-            vector_bytes=vectors, dtype=matrices[0].dtype if matrices else rows[0].dtype))
+            stored_bytes=sum(row_bytes(r) for r in rows),
+            vector_bytes=vectors,
+            dtype=(matrices or rows)[0].dtype, scheme=(matrices or rows)[0].scheme))
     return tuple(out)
 
 

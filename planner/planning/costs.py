@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.formats.elements import ELEMENTS
 from planner.formats.kv import kv_layout
 from planner.memory.footprint import (
     activation_bytes,
@@ -130,8 +129,7 @@ class Model:
 
 def build_model(question: Question, prior: Prior) -> Model:
     """Modules, units and kernels for ``question``."""
-    bits = {name: e.bits for name, e in ELEMENTS.items()}
-    planned, released = split_modules(modules(question.spec, bits))
+    planned, released = split_modules(modules(question.spec))
     if question.spec.tied_embeddings:
         released.append(tied_head(released))
     units = build_units(question.spec, planned, released, prior.ends)
@@ -247,7 +245,7 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
 
 def released_scheme(model: Model, module: Module) -> str:
     """The scheme an as-released module runs in: as stored where the device can, else BF16."""
-    stored = model.question.spec.quantization if module.dtype == "e4m3fn" else module.dtype
+    stored = module.scheme or module.dtype
     if stored in ("bf16", "fp16", "fp32"):
         return stored
     return stored if legal_schemes(model.question.device, [stored])[0] else "bf16"

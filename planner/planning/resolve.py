@@ -96,6 +96,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
+    _check_window(spec, work)
     schemes, refused = _schemes(spec, device, asked, uniform, given)
     kv = _kv(spec, device, asked, uniform, given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
@@ -143,6 +144,15 @@ def _check_model(spec: ModelSpec) -> None:
         raise UnsupportedError(
             f"{spec.id}: layers with different kinds of attention are counted (plan inventory) but "
             "not planned yet", hint="models whose layers share one full attention can be planned")
+
+
+def _check_window(spec: ModelSpec, work: Workload) -> None:
+    """Refuse a context that reaches beyond a sliding window: its cache is not planned yet."""
+    window = spec.attention[0].window
+    if window and work.context > window:
+        raise UnsupportedError(
+            f"{spec.id}: context {work.context} exceeds its sliding window of {window} tokens, "
+            "which is not planned yet", hint=f"--context {window} or less; `plan memory` counts it")
 
 
 def _check_device(device: DeviceProfile) -> None:

@@ -6,7 +6,6 @@ from math import prod
 import numpy as np
 import pytest
 
-from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.inventory import Inventory
@@ -29,7 +28,6 @@ from planner.placement.shards import (
     shard_bytes,
 )
 
-BITS = {name: record.bits for name, record in ELEMENTS.items()}
 GIB = 2**30
 
 
@@ -67,7 +65,7 @@ def legal(name: str, layouts: list[Layout]) -> list[tuple[str, Layout]]:
 @pytest.mark.parametrize(("name", "layout"), [c for m in model_ids() for c in legal(m, SPREAD)])
 def test_bf16_shards_sum_to_the_whole(name: str, layout: Layout) -> None:
     spec, tp = resolve_model(name), layout.tp
-    for module in modules(spec, BITS):
+    for module in modules(spec):
         if module.kind not in PLANNED_KINDS:
             continue
         whole = module_bytes(module, scheme("bf16"))
@@ -92,7 +90,7 @@ def test_whole_blocks_sum_with_their_scales(name: str, layout: Layout) -> None:
     spec, tp = resolve_model(name), layout.tp
     fp8 = scheme("fp8-block")
     seen = 0
-    for module in modules(spec, BITS):
+    for module in modules(spec):
         sharded = all(g.shard in ("column", "row") for g in module.gemms)
         if module.kind not in PLANNED_KINDS or not sharded or tp > (heads(spec) or tp):
             continue
@@ -105,7 +103,7 @@ def test_whole_blocks_sum_with_their_scales(name: str, layout: Layout) -> None:
 
 def test_a_shard_that_cuts_a_block_is_named() -> None:
     spec = resolve_model("qwen3-30b-a3b")  # experts 768 wide: 192 a rank at MoE tp 4
-    experts = next(m for m in modules(spec, BITS) if m.kind == "experts-down")
+    experts = next(m for m in modules(spec) if m.kind == "experts-down")
     assert "192" in block_problem(experts, scheme("fp8-block"), Layout(4), 4)
     assert block_problem(experts, scheme("fp8-block"), Layout(4, ep=4), 4) == ""
     assert block_problem(experts, scheme("mxfp8"), Layout(4), 4) == ""
@@ -114,7 +112,7 @@ def test_a_shard_that_cuts_a_block_is_named() -> None:
 
 def test_the_byte_table_is_the_scalar_function() -> None:
     spec = resolve_model("qwen3-30b-a3b")
-    planned = [m for m in modules(spec, BITS) if m.kind in PLANNED_KINDS]
+    planned = [m for m in modules(spec) if m.kind in PLANNED_KINDS]
     layouts = [Layout(), Layout(2), Layout(2, ep=2), Layout(2, 2), Layout(2, 2, ep=4), Layout(8)]
     names = ["bf16", "fp8-channel", "int4-w4a16", "mxfp8"]
     table = shard_byte_table(planned, names, layouts, 4)
@@ -126,7 +124,7 @@ def test_the_byte_table_is_the_scalar_function() -> None:
 
 def test_embedding_and_head_split_over_the_vocabulary_and_the_rest_is_copied() -> None:
     spec = resolve_model("deepseek-v3")
-    for module in modules(spec, BITS):
+    for module in modules(spec):
         held = released_shard_bytes(module, Layout(8, 2, 1, 16))
         if module.kind in ("embedding", "head"):
             assert held == 129280 * 7168 * 2 // 8
@@ -139,9 +137,9 @@ def test_modules_of_deepseek_v3_are_its_checkpoint_without_prediction_layers() -
     every = Inventory(spec)
     mtp = sum(p.bytes for p in every.patterns if p.part == "mtp")
     assert every.payload_bytes == 688_574_839_360
-    total = sum(m.stored_bytes * max(1, len(m.layers)) for m in modules(spec, BITS))
+    total = sum(m.stored_bytes * max(1, len(m.layers)) for m in modules(spec))
     assert total == 688_574_839_360 - mtp
-    for module in modules(spec, BITS):
+    for module in modules(spec):
         if module.kind in PLANNED_KINDS:  # stored in blocks of 128 × 128: the scheme's own bytes
             assert module_bytes(module, scheme("fp8-block")) == module.stored_bytes
 
@@ -150,7 +148,7 @@ def test_routed_experts_of_deepseek_v3_at_ep_8() -> None:
     spec = resolve_model("deepseek-v3")
     layout = Layout(8, ep=8)
     one_byte_each = 0
-    for module in modules(spec, BITS):
+    for module in modules(spec):
         if module.kind in EXPERT_KINDS:
             each = sum(prod(s) for g in module.gemms for s in shard_members(module, g, layout, 0))
             assert local_experts(module, layout) == 32
