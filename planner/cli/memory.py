@@ -76,4 +76,8 @@ def memory_command(model: str, device: str | None, plan_file: str | None, kv: st
     if not quiet:
         click.echo(memory_assumptions(answer), nl=False, err=True)
     if not answer.fits:
-        raise click.exceptions.Exit(1)
+        from planner.errors import InfeasibleError
+
+        raise InfeasibleError(answer.shortfall,
+                              hint="more devices (--tp, --ep, --pp), fewer bits (--scheme, --kv), "
+                                   "or a shorter context")

@@ -36,6 +36,16 @@ class MemoryAnswer:
             return self.engine.starts
         return not self.usable_bytes or self.parts.fullest.total_bytes <= self.usable_bytes
 
+    @property
+    def shortfall(self) -> str:
+        """Why it does not fit or start; empty if it does."""
+        if self.fits:
+            return ""
+        if self.engine is not None:
+            return f"{self.engine.engine} {self.engine.reason}"
+        over = self.parts.fullest.total_bytes - self.usable_bytes
+        return f"the fullest device is {over:,} bytes over its {self.usable_bytes:,} usable"
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values; bytes are whole numbers of one device unless named otherwise."""
         layout, use = self.parts.layout, self.parts.use

@@ -1,0 +1,79 @@
+"""``plan memory`` on the command line."""
+
+import json
+
+import pytest
+
+from planner.api_memory import memory
+from planner.cli.main import run
+
+
+def test_text_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["memory", "deepseek-v2-lite", "h100-sxm", "--tp", "2", "--ep", "2", "--context",
+                "8192", "--batch", "16", "--engine", "vllm@0.19"]) == 0
+    out, err = capsys.readouterr()
+    assert max(map(len, (out + err).splitlines())) <= 80
+    for word in ("experts-gate-up", "cache-latent", "moe-dispatch", "runtime", "total",
+                 "vllm 0.19", "not derived from shapes"):
+        assert word in out
+    assert err.startswith("assumptions:")
+
+
+def test_json_is_the_answer_of_the_api(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["memory", "qwen3-8b", "h100-sxm", "--engine", "sglang", "--mem-fraction-static",
+                "0.9", "--max-total-tokens", "100000", "--json", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    same = memory("qwen3-8b", "h100-sxm", engine="sglang", mem_fraction_static=0.9,
+                  max_total_tokens=100000)
+    assert err == ""
+    assert json.loads(out) == json.loads(json.dumps(same.to_dict()))
+    assert json.loads(out)["engine"]["tokens"] == 100000
+
+
+def test_what_does_not_fit_or_start_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["memory", "deepseek-v3", "h100-sxm", "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert "too many" in out
+    assert "bytes over" in err.splitlines()[0]
+    assert run(["memory", "llama-3.1-70b", "h100-sxm", "--engine", "vllm", "--quiet"]) == 1
+    assert "does not start" in capsys.readouterr().out
+
+
+def test_without_a_device(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["memory", "qwen3-8b", "--json", "--quiet"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["device"] is None
+    assert data["capacity"]["usable_bytes"] is None
+    assert data["capacity"]["fits"] is None
+
+
+@pytest.mark.parametrize(("arguments", "word", "hint"), [
+    (["qwen3-8b", "h100-sxm", "--engine", "sglang", "--gpu-memory-utilization", "0.9"],
+     "flag of vllm", "--mem-fraction-static"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--ubatch-size", "8"], "flag of llama.cpp",
+     "--max-num-batched-tokens"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vlm"], "unknown engine", "vllm"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vllm@1.2.3.4.5"], "not understood", "vllm@"),
+    (["qwen3-8b", "--engine", "vllm"], "needs the memory", "--memory-bytes"),
+    (["qwen3-8b", "h100-sxm", "--block-size", "16"], "belongs to an engine", "--engine"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--gpu-memory-utilization", "1.2"],
+     "out of range", "at most 1"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv-cache-dtype", "int3"],
+     "unknown KV layout", ""),
+    (["qwen3-8b", "h100-sxm", "--engine", "llama.cpp", "--cache-type-k", "q9"],
+     "unknown cache type", ""),
+    (["qwen3-8b", "--scheme", "int5"], "unknown scheme", ""),
+    (["qwen3-8b", "--tp", "3"], "does not divide", "--tp"),
+    (["qwen3-8b", "--checkpoint", "/nowhere/at/all"], "not a directory", "safetensors"),
+    (["qwen3-8b", "--plan", "/nowhere.json"], "does not exist", ""),
+    (["qwen9-8b"], "unknown model", "qwen3-8b")])
+def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[str], word: str,
+                   hint: str) -> None:
+    assert run(["memory", *arguments]) == 2
+    out, err = capsys.readouterr()
+    first, second = err.splitlines()
+    assert out == ""
+    assert first.startswith("error: ")
+    assert word in first
+    assert second.startswith("hint: ")
+    assert hint in second

@@ -1,0 +1,122 @@
+"""Laws of the engines' arithmetic, and refusals."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.errors import InputError, UnknownNameError
+from planner.memory.caches import cache_classes, request_bytes, token_bytes
+from planner.memory.engines.catalog import engine_names, parse_engine
+from planner.memory.engines.records import Case, Settings
+from planner.memory.engines.run import engine_size
+from planner.memory.resident import Loading, as_released, rank_weights, stage_sizes, total
+from planner.models.catalog import resolve_model
+from planner.models.inventory import Inventory, patterns_of
+from planner.placement.layout import Layout
+from planner.placement.modules import EXPERT_KINDS
+from planner.units import GIB
+
+MODELS = ("llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2-lite", "gpt-oss-20b")
+
+
+def pool(model: str, engine: str, total_bytes: int, **flags: object) -> int:
+    case = Case(resolve_model(model), Layout(), total_bytes, as_released)
+    return engine_size(case, parse_engine(engine), Settings(**flags)).kv_bytes  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("engine", ["vllm@0.19", "sglang", "tensorrt-llm"])
+@settings(max_examples=25, deadline=None)
+@given(small=st.integers(20, 100), more=st.integers(1, 60))
+def test_more_memory_is_more_cache(engine: str, small: int, more: int) -> None:
+    fraction = {"utilisation": 0.9}
+    assert pool("llama-3.1-8b", engine, small * GIB, **fraction) <= pool(
+        "llama-3.1-8b", engine, (small + more) * GIB, **fraction)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=30, deadline=None)
+@given(context=st.integers(1, 200_000), more=st.integers(0, 10_000))
+def test_cache_bytes_grow_with_the_context(model: str, context: int, more: int) -> None:
+    classes = cache_classes(resolve_model(model), Layout(), "bf16")
+    assert request_bytes(classes, context) <= request_bytes(classes, context + more)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_fewer_bits_are_fewer_bytes(model: str) -> None:
+    spec = resolve_model(model)
+    sizes = [token_bytes(cache_classes(spec, Layout(), kv)) for kv in ("fp8", "bf16", "fp32")]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == 3
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_one_rank_holds_the_main_model(model: str) -> None:
+    spec = resolve_model(model)
+    held = total(rank_weights(spec, Layout(), Loading(), as_released, 0))
+    main = sum(p.bytes for p in Inventory(spec).patterns if p.part in ("main", "lookup"))
+    assert held == main
+
+
+@pytest.mark.parametrize(("model", "tp", "pp", "ep"), [
+    ("llama-3.1-8b", 4, 1, 1), ("llama-3.1-8b", 1, 4, 1), ("llama-3.1-8b", 16, 2, 1),
+    ("qwen3-30b-a3b", 4, 2, 4), ("deepseek-v2-lite", 2, 3, 2), ("gpt-oss-20b", 4, 1, 4),
+    ("glm-5-fp8", 8, 1, 8), ("deepseek-v3", 8, 2, 8)])
+def test_ranks_add_up_to_the_model_and_its_copies(model: str, tp: int, pp: int, ep: int) -> None:
+    """Sum over ranks = model + copies of what is not sharded + copies of key and value heads."""
+    spec, layout = resolve_model(model), Layout(tp, 1, pp, ep)
+    whole = total(rank_weights(spec, Layout(), Loading(), as_released, 0))
+    summed = sum(tp * total(rank_weights(spec, layout, Loading(), as_released, stage))
+                 for stage in range(pp))
+    held = [row for row in spec.rows if row.part in ("main", "lookup") and row.copy_of is None]
+    copied = sum(p.bytes for row in held if row.shard == "replicated"
+                 and row.kind not in EXPERT_KINDS for p in patterns_of(row))
+    kv_heads = spec.attention[0].kv_heads
+    more = max(tp // kv_heads, 1) - 1 if spec.attention[0].kind == "gqa" else 0
+    heads = sum(p.bytes for row in held if ".k_proj." in row.name or ".v_proj." in row.name
+                for p in patterns_of(row) if row.shard == "column")
+    assert summed == whole + (tp - 1) * copied + more * heads
+
+
+@settings(max_examples=50, deadline=None)
+@given(layers=st.integers(1, 200), pp=st.integers(1, 16), tail=st.booleans())
+def test_every_layer_is_on_one_stage(layers: int, pp: int, tail: bool) -> None:
+    pp = min(pp, layers)
+    sizes = stage_sizes(layers, pp, tail_first=tail)
+    assert sum(sizes) == layers
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_odd_layers_of_vllm_go_before_the_last_stage() -> None:
+    assert stage_sizes(61, 4, tail_first=True) == (15, 15, 16, 15)
+    assert stage_sizes(43, 10, tail_first=True) == (4, 4, 4, 4, 4, 4, 5, 5, 5, 4)
+
+
+def test_every_engine_has_a_default_version() -> None:
+    for name in engine_names():
+        assert not parse_engine(name).stated
+
+
+@pytest.mark.parametrize(("text", "kind"), [
+    ("vlm", UnknownNameError), ("vllm@new", InputError), ("sglang@0.5-v1", InputError),
+    ("vllm@", InputError)])
+def test_engines_that_do_not_exist(text: str, kind: type[InputError]) -> None:
+    with pytest.raises(kind) as caught:
+        parse_engine(text)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("flags", [
+    {"utilisation": 1.5}, {"utilisation": 0.0001, "context": 0}, {"block_tokens": 0},
+    {"max_seqs": -1}, {"kv_bytes": 0}])
+def test_settings_out_of_range(flags: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        pool("llama-3.1-8b", "vllm", 80 * GIB, **flags)
+
+
+def test_llama_cpp_refusals() -> None:
+    with pytest.raises(UnknownNameError):
+        pool("llama-3.1-8b", "llama.cpp", 80 * GIB, type_k="q9_9")
+    with pytest.raises(InputError, match="attention are not modelled"):
+        pool("deepseek-v4-flash", "llama.cpp", 80 * GIB)
+    with pytest.raises(InputError, match="mla"):
+        pool("deepseek-v2-lite", "llama.cpp", 80 * GIB, mla=7)
