@@ -22,7 +22,7 @@ from planner.numerics.scaling import Scales, block_amax, check_finite, scales_of
 from planner.numerics.tiles import FloatArray
 
 # Elements a tile: its temporaries (about 13 bytes an element) stay near a level-2 cache.
-STEP = {"numpy": 1 << 16, "numba": 1 << 18}
+STEP = {"numpy": 1 << 17, "numba": 1 << 18}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ class Job:
 
     def scales(self, amax: FloatArray, largest: np.float32 | None = None) -> Scales:
         """The scales of blocks with these largest magnitudes, ``largest`` in the whole tensor."""
-        return scales_of(np.maximum(amax, np.float32(self.floor)), self.spec, self.target,
-                         exponent=self.fmt.element_exponent, rule=self.rule, largest=largest)
+        bounded = np.maximum(amax, np.float32(self.floor)) if self.floor else amax
+        return scales_of(bounded, self.spec, self.target, exponent=self.fmt.element_exponent,
+                         rule=self.rule, largest=largest)
 
     @property
     def limit(self) -> float:
@@ -67,15 +68,17 @@ def amax_of(part: FloatArray, job: Job) -> FloatArray:
     return np.maximum.reduceat(across, np.arange(0, part.shape[0], job.sides[0]), axis=0)
 
 
-def divisor_of(effective: FloatArray, policy: Policy) -> FloatArray:
+def divisor_of(effective: FloatArray, job: Job) -> FloatArray:
     """What elements are divided by, or multiplied with where the policy takes the reciprocal.
 
-    NVFP4: a block whose scale is zero holds zeros, x / inf.
+    NVFP4: a block whose scale is zero holds zeros, x / inf. No other rule has scales of zero.
     """
-    divisor = np.where(effective == 0, np.float32(np.inf), effective)
-    if policy.reciprocal:
+    divisor = effective
+    if job.spec.tensor_scale and not effective.all():
+        divisor = np.where(effective == 0, np.float32(np.inf), effective)
+    if job.policy.reciprocal:
         with np.errstate(over="ignore"):
-            return np.minimum(np.float32(1) / divisor, np.finfo(np.float32).max)
+            divisor = np.minimum(np.float32(1) / divisor, np.finfo(np.float32).max)
     return divisor
 
 

@@ -25,7 +25,7 @@ Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 # Elements a step: the temporaries (4 + 8 + 1 bytes each) stay in a level-2 cache.
 CHUNK = 1 << 15
-# numba kernels need no temporaries; the tile is what a thread takes at once.
+# Where nothing has to be converted first: what a thread takes at once.
 _FAST_TILE = 1 << 18
 
 
@@ -61,7 +61,7 @@ def encode(
     target = codes.reshape(tiles.matrix_shape(source.shape))
     if source.flags.c_contiguous:
         source, target = source.reshape(1, -1), target.reshape(1, -1)
-    step = CHUNK if engine == "numpy" else _FAST_TILE
+    step = _FAST_TILE if source.dtype == np.float32 else CHUNK
 
     def work(tile: Tile) -> None:
         part = tiles.fetch(source, tile, exact=fmt.id == "fp32").reshape(-1)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 Signed = npt.NDArray[np.int32]
 
+# Blocks so short that a loop over each costs more than a factor for every element.
+_SHORT = 16
+
 
 @kernel
 def _largest(bits: Signed) -> Any:
@@ -157,6 +160,25 @@ def _round_trip(
         _scale_row(scaled, factors[i // height], width, False, out[i])
 
 
+@kernel
+def _round_trip_wide(
+    part: FloatArray, divisors: FloatArray, factors: FloatArray, divide: bool, r: Recipe,
+    out: FloatArray,
+) -> None:
+    """The same for floats, with a divisor and a factor for every element, in one loop."""
+    lowest, ceiling, add, largest = r.lowest, r.ceiling, r.add, r.largest
+    for i in range(part.shape[0]):
+        row, d, f, result = part[i], divisors[i], factors[i], out[i]
+        for k in range(row.size):
+            b = np.float32(row[k] / d[k] if divide else row[k] * d[k]).view(np.uint32)
+            v = np.uint32(min(np.uint32(b & np.uint32(0x7FFFFFFF)), ceiling))
+            exponent = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), lowest) + add)
+            c = exponent.view(np.float32)
+            y = np.float32(min(np.float32((v.view(np.float32) + c) - c), largest))
+            signed = np.uint32(y.view(np.uint32) | np.uint32(b & np.uint32(0x80000000)))
+            result[k] = signed.view(np.float32) * f[k]
+
+
 def encode(part: FloatArray, divisor: FloatArray, job: Job, out: npt.NDArray[Any]) -> None:
     """Codes of a tile, as :func:`planner.numerics.blocks.encode_part`."""
     mask = np.uint8((1 << job.target.bits) - 1)
@@ -185,6 +207,16 @@ def round_trip(
     plain = r.kind == NEAREST and saturates and policy.keep_negative_zero
     if not plain and r.kind != INTEGER:
         return False
-    _round_trip(part, divisor, factor, *job.sides, not policy.reciprocal, np.float32(job.limit), r,
-                out)
+    divide, limit = not policy.reciprocal, np.float32(job.limit)
+    if r.kind == NEAREST and job.sides[0] == 1 and job.sides[1] <= _SHORT:
+        wide = _spread(divisor, job.sides[1], part.shape[1])
+        back = wide if factor is divisor else _spread(factor, job.sides[1], part.shape[1])
+        _round_trip_wide(part, wide, back, divide, r, out)
+    else:
+        _round_trip(part, divisor, factor, *job.sides, divide, limit, r, out)
     return True
+
+
+def _spread(factor: FloatArray, width: int, columns: int) -> FloatArray:
+    wide: FloatArray = np.repeat(factor, width, axis=1)
+    return wide if wide.shape[1] == columns else np.ascontiguousarray(wide[:, :columns])

@@ -18,6 +18,7 @@ from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
 from planner.numerics.engines import kernel
 from planner.numerics.policies import Policy
+from planner.numerics.reference import max_code
 from planner.numerics.tables import decode_table, encode_table
 from planner.numerics.tiles import FloatArray
 from planner.numerics.wide import is_plain_bf16
@@ -151,6 +152,29 @@ def decode_lookup(codes: Bytes, table: FloatArray, out: FloatArray) -> None:
 
 
 @kernel
+def decode_bits(
+    codes: Bytes, shift: np.uint32, offset: np.uint32, normal: np.uint32, unit: np.float32,
+    top: np.uint32, special: FloatArray, out: FloatArray,
+) -> None:
+    """Signed floats of 8 bits: exponents move, subnormals are integers times a unit.
+
+    ``special`` holds the values of the first code above ``top``, of the others, and of the same
+    two with a sign.
+    """
+    inf, nan, inf_n, nan_n = special[0], special[1], special[2], special[3]
+    for i in range(codes.size):
+        code = np.uint32(codes[i])
+        a = np.uint32(code & np.uint32(127))
+        large = np.uint32(np.uint32(a << shift) + offset).view(np.float32)
+        y = large if a >= normal else np.float32(np.int32(a)) * unit
+        negative = code > np.uint32(127)
+        y = -y if negative else y
+        y = (inf_n if negative else inf) if a == np.uint32(top + np.uint32(1)) else y
+        y = (nan_n if negative else nan) if a > np.uint32(top + np.uint32(1)) else y
+        out[i] = y
+
+
+@kernel
 def encode_upper(u: Words, out: npt.NDArray[np.uint16]) -> None:
     """Plain BF16."""
     for i in range(u.size):
@@ -196,4 +220,18 @@ def decode_flat(codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray) ->
     if fmt.bits > 8:
         raise UnsupportedError(f"numba has no kernel to decode {fmt.id}",
                                hint="use engine='numpy'")
-    decode_lookup(codes, values_of(fmt.id), out)
+    if fmt.kind == "float" and fmt.signed and fmt.bits == 8:
+        mantissa = fmt.mantissa_bits
+        offset = np.uint32(127 - fmt.bias << 23)
+        decode_bits(codes, np.uint32(23 - mantissa), offset, np.uint32(1 << mantissa),
+                    np.float32(fmt.min_subnormal), np.uint32(max_code(fmt)), _specials(fmt.id), out)
+    else:
+        decode_lookup(codes, values_of(fmt.id), out)
+
+
+@cache
+def _specials(format: str) -> FloatArray:
+    """What follows the largest finite value, and the NaN behind it, positive then negative."""
+    first = max_code(element(format)) + 1
+    last = 127
+    return decode_table(format)[[first, last, first + 128, last + 128]]

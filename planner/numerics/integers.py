@@ -73,7 +73,7 @@ def encode_part(
     shifted = np.empty(part.shape, dtype=np.float32)
     with np.errstate(over="ignore"):
         operation = np.multiply if job.policy.reciprocal else np.divide
-        blocks.apply(operation, part, blocks.divisor_of(scale, job.policy), job.sides,
+        blocks.apply(operation, part, blocks.divisor_of(scale, job), job.sides,
                      shifted)
     rounded = round_integers(shifted, job.policy)
     blocks.apply(np.add, rounded, zero.astype(np.float32), job.sides, rounded)

@@ -35,7 +35,7 @@ def each_tile(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
     def step(tile: Tile) -> None:
         own = Scales(tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent)
         factor = own.effective()
-        work(tiles.fetch(source, tile), tile, blocks.divisor_of(factor, job.policy), factor)
+        work(tiles.fetch(source, tile), tile, blocks.divisor_of(factor, job), factor)
 
     for _ in run(step, _tiles(shape, job), job.threads):
         pass
@@ -69,7 +69,7 @@ def _one_pass(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
         own = job.scales(blocks.amax_of(part, job))
         tile.blocks(scales.block, job.sides)[...] = own.block
         factor = own.effective()
-        work(part, tile, blocks.divisor_of(factor, job.policy), factor)
+        work(part, tile, blocks.divisor_of(factor, job), factor)
 
     for _ in run(step, _tiles(shape, job), job.threads):
         pass

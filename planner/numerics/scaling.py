@@ -14,7 +14,8 @@ import numpy.typing as npt
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec
-from planner.numerics.cast import decode, encode
+from planner.numerics.cast import decode, encode, has_values, round_flat
+from planner.numerics.policies import resolve_policy
 from planner.numerics.tables import decode_table
 from planner.numerics.tiles import FloatArray
 
@@ -38,6 +39,8 @@ class Scales:
 
     def effective(self) -> FloatArray:
         """What a decoded element is multiplied by, one float32 product."""
+        if self.tensor == 1 and self.exponent == 0:
+            return self.block
         return self.block * np.float32(self.tensor * 2.0**self.exponent)
 
 
@@ -176,8 +179,14 @@ def _two_level(
     tensor = largest / top / np.float32(NVFP4_SCALE_MAX)
     if tensor == 0:
         return Scales(np.zeros_like(amax))
-    codes = encode(amax / top / tensor, spec.format, policy="ocp-saturating")
-    return Scales(decode(codes, spec.format), float(tensor))
+    raw = np.ascontiguousarray(amax / top / tensor)
+    stored, fmt = np.empty_like(raw), element(spec.format)
+    policy = resolve_policy("ocp-saturating", fmt)
+    if has_values(fmt, policy):
+        round_flat(raw.reshape(-1), fmt, policy, stored.reshape(-1))
+    else:
+        stored = decode(encode(raw, fmt.id, policy=policy), fmt.id)
+    return Scales(stored, float(tensor))
 
 
 def _exponents(x: FloatArray, *, up: bool) -> npt.NDArray[np.int32]:
@@ -188,5 +197,5 @@ def _exponents(x: FloatArray, *, up: bool) -> npt.NDArray[np.int32]:
 
 
 def _powers(biased: npt.NDArray[np.int32], *, lowest: int) -> FloatArray:
-    powers: FloatArray = decode_table("e8m0")[np.clip(biased, lowest, 254)]
+    powers: FloatArray = decode_table("e8m0")[np.minimum(np.maximum(biased, lowest), 254)]
     return powers

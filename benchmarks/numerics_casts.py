@@ -1,0 +1,188 @@
+"""Casts and block quantisation on one core, against memcpy, ml_dtypes and, where present, torch.
+
+``python benchmarks/numerics_casts.py [--log2 26] [--runs 5]`` prints process CPU time (least of
+several runs) and ratios measured in the same run, and ends with 1 where a target is missed. Results
+go to memory that exists, so that no row pays page faults; all arrays hold 2^26 float32 by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import ml_dtypes  # noqa: E402
+import numpy as np  # noqa: E402
+
+from planner.numerics import decode, encode, quantize, round_trip  # noqa: E402
+from planner.numerics.engines import ENGINES  # noqa: E402
+
+COLUMNS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``row`` must take at most (``at_most``) or be faster by at least (``at_least``) a factor."""
+
+    row: str
+    base: str
+    at_least: float = 0.0
+    at_most: float = 0.0
+
+
+TARGETS = tuple(
+    [Target(f"encode {f} {e}", f"encode {f} ml_dtypes", at_least=n)
+     for f in ("e4m3fn", "e5m2") for e, n in (("numpy", 4.5), ("numba", 10.0))]
+    + [Target(f"encode {f} numba", f"encode {f} torch", at_least=0.8) for f in ("e4m3fn", "e5m2")]
+    + [Target(f"decode {f} {e}", f"decode {f} ml_dtypes", at_least=n)
+       for f in ("e4m3fn", "e5m2") for e, n in (("numpy", 5.0), ("numba", 15.0))]
+    + [Target(f"1x128 {e}", "1x128 torch", at_least=n) for e, n in (("numpy", 3), ("numba", 10))]
+    + [Target("1x128 numba", "memcpy", at_most=3.5)]
+    + [Target(f"{s} {e}", "memcpy", at_most=n)
+       for s in ("mxfp4", "nvfp4") for e, n in (("numpy", 13.0), ("numba", 4.0))]
+)  # fmt: skip
+
+
+def engines() -> tuple[str, ...]:
+    """numpy, and numba where it is installed."""
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return ENGINES[:1]
+    return ENGINES
+
+
+def casts(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Encoders and decoders of FP8."""
+    rows: dict[str, Callable[[], object]] = {}
+    codes = np.empty(x.shape, np.uint8)
+    for format, name in (("e4m3fn", "float8_e4m3fn"), ("e5m2", "float8_e5m2")):
+        kept = encode(x, format)
+        theirs, seen = codes.view(getattr(ml_dtypes, name)), kept.view(getattr(ml_dtypes, name))
+        rows[f"encode {format} ml_dtypes"] = (
+            lambda t=theirs: np.copyto(t, x, casting="unsafe"))
+        rows[f"decode {format} ml_dtypes"] = (
+            lambda s=seen: np.copyto(y, s, casting="unsafe"))
+        for engine in engines():
+            rows[f"encode {format} {engine}"] = (
+                lambda f=format, e=engine: encode(x, f, engine=e, out=codes))
+            rows[f"decode {format} {engine}"] = (
+                lambda f=format, e=engine, k=kept: decode(k, f, engine=e, out=y))
+    return rows
+
+
+def blocks(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Quantise and dequantise: values to values at once, and through kept codes."""
+    rows: dict[str, Callable[[], object]] = {}
+    cases = (("1x128", "fp8-block", "activation"), ("128x128", "fp8-block", "weight"),
+             ("mxfp4", "mxfp4", "weight"), ("nvfp4", "nvfp4", "weight"),
+             ("mxfp8", "mxfp8", "weight"), ("int8 1x128", "int8-block", "activation"))
+    for title, scheme, role in cases:
+        for engine in engines():
+            rows[f"{title} {engine}"] = (
+                lambda s=scheme, r=role, e=engine: round_trip(x, s, role=r, engine=e, out=y))
+            rows[f"{title} {engine}, codes kept"] = (
+                lambda s=scheme, r=role, e=engine:
+                quantize(x, s, role=r, engine=e).dequantize(engine=e, out=y))
+    return rows
+
+
+def torch_rows(x: np.ndarray) -> dict[str, Callable[[], object]]:
+    """torch's casts into prepared memory, and eager 1×128 quantisation as in DeepGEMM."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    torch.set_num_threads(1)
+    source, out = torch.from_numpy(x), torch.empty(x.shape)
+    rows: dict[str, Callable[[], object]] = {}
+    for format, dtype in (("e4m3fn", torch.float8_e4m3fn), ("e5m2", torch.float8_e5m2)):
+        codes = source.to(dtype)
+        rows[f"encode {format} torch"] = lambda c=codes: c.copy_(source)
+        rows[f"decode {format} torch"] = lambda c=codes: out.copy_(c)
+
+    def eager() -> object:
+        blocks = source.view(-1, 128)
+        scale = blocks.abs().float().amax(dim=1, keepdim=True).clamp(1e-4) / 448.0
+        codes = (blocks * (1.0 / scale)).to(torch.float8_e4m3fn)
+        return torch.mul(codes.float(), scale, out=out.view(-1, 128))
+
+    return {**rows, "1x128 torch": eager}
+
+
+def cpu_seconds(work: Callable[[], object], runs: int) -> float:
+    """Least process CPU time [s] of ``runs``, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(runs):
+        begun = time.process_time()
+        work()
+        times.append(time.process_time() - begun)
+    return min(times)
+
+
+def report(seconds: dict[str, float], count: int) -> str:
+    """All rows: CPU ms, ns an element, and the ratio to memcpy."""
+    lines = [f"{'row':<34}{'CPU ms':>9}{'ns/element':>12}{'× memcpy':>10}"]
+    for row, took in seconds.items():
+        lines.append(f"{row:<34}{took * 1e3:>9.1f}{took / count * 1e9:>12.3f}"
+                     f"{took / seconds['memcpy']:>10.1f}")
+    return "\n".join(lines)
+
+
+def verdicts(seconds: dict[str, float]) -> tuple[str, bool]:
+    """The targets of rows that were measured, and whether all are met."""
+    lines, good = [f"{'target':<34}{'against':<28}{'measured':>9}{'wanted':>9}"], True
+    for t in TARGETS:
+        if t.row not in seconds or t.base not in seconds:
+            lines.append(f"{t.row:<34}{t.base:<28} not measured")
+            continue
+        if t.at_least:
+            ratio, wanted = seconds[t.base] / seconds[t.row], f"≥ {t.at_least:g}"
+            met = ratio >= t.at_least
+        else:
+            ratio, wanted = seconds[t.row] / seconds[t.base], f"≤ {t.at_most:g}"
+            met = ratio <= t.at_most
+        good &= met
+        lines.append(f"{t.row:<34}{t.base:<28}{ratio:>9.1f}{wanted:>9}"
+                     f"  {'met' if met else 'MISSED'}")
+    return "\n".join(lines), good
+
+
+def processor() -> str:
+    """The CPU's name, where the system tells."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(s.split(":")[1].strip() for s in lines if s.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def main() -> int:
+    """Measure and print; 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--log2", type=int, default=26, help="log2 of the values (default 26)")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each row (default 5)")
+    options = parser.parse_args()
+    count = 1 << max(20, options.log2)
+    x = np.random.default_rng(0).standard_normal(count, dtype=np.float32).reshape(-1, COLUMNS)
+    y = np.ones_like(x)
+    rows: dict[str, Callable[[], object]] = {"memcpy": lambda: np.copyto(y, x)}
+    rows |= casts(x, y) | torch_rows(x) | blocks(x, y)
+    seconds = {name: cpu_seconds(work, max(1, options.runs)) for name, work in rows.items()}
+    text, good = verdicts(seconds)
+    print(f"{processor()}, one thread, {count} values, least of {options.runs} runs, "
+          f"Python {platform.python_version()}, numpy {np.__version__}\n")
+    print(report(seconds, count) + "\n\n" + text)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
