@@ -11,7 +11,8 @@ from typing import Any
 
 from planner.units import format_bytes
 
-WIDTH = 100
+WIDTH = 80
+MODES = {"given-overheads": "given", "predicted": "pred."}
 Values = Mapping[str, Any]
 
 
@@ -38,15 +39,17 @@ def validate_text(groups: Sequence[Values], worst: Sequence[Values],
 
 def groups_table(groups: Sequence[Values]) -> str:
     """Tables and regimes as headings; one line a group: how many of how many rows, errors [%]."""
-    rows = [("", "rows", "median", "p90", "mean", "bias", "in 80 %")]
+    rows = [("given: overheads from the same log", "rows", "median", "p90", "mean", "bias", "in80")]
     title = ""
-    for g in sorted(groups, key=lambda g: (g["table"], g["regime"] != "headline", g["regime"])):
+    for g in sorted(groups, key=lambda g: (g["table"], g["regime"] != "headline", g["regime"],
+                                           g.get("engine", ""))):
         heading = g["table"] if g["regime"] == "headline" else f"{g['table']}, {g['regime']}"
+        heading += f": {g['engine']}" if g.get("engine") else ""
         if heading != title:
             rows.append((heading, "", "", "", "", "", ""))
             title = heading
         what = " · ".join(part for part in (
-            g.get("engine", ""), g.get("quantity") or g["metric"], g.get("mode", ""),
+            g.get("quantity") or g["metric"], MODES.get(g.get("mode", ""), g.get("mode", "")),
             g["device"], g["model"]) if part)
         rows.append(("  " + what, f"{g['n']}/{g['n_rows']}", _percent(g["median_ape"]),
                      _percent(g["p90_ape"]), _percent(g["mape"]), _percent(g["bias"], sign=True),
@@ -89,9 +92,11 @@ def _size(value: float, quantity: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    """Columns; headings (rows without figures) do not widen the first one."""
+    figures = [row for row in rows if any(row[1:])]
+    widths = [max(len(row[i]) for row in figures) for i in range(len(rows[0]))]
     return "\n".join(
         (row[0].ljust(widths[0]) + "".join(
-            "  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+            " " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
          ).rstrip()
         for row in rows)

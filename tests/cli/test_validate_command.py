@@ -26,7 +26,7 @@ def test_text_lists_groups_worst_rows_and_reasons(data: Path,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["validate", "--data", str(data), "--only", "memory"]) == 0
     out = capsys.readouterr().out
-    for words in ("vllm · weights_gib_per_gpu · predicted", "1/2", "furthest off", "logs row 1",
+    for words in ("weights_gib_per_gpu · pred.", "1/2", "furthest off", "logs row 1",
                   "unknown model", "rows 2"):
         assert words in out
 
