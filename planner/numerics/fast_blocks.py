@@ -24,6 +24,7 @@ from planner.numerics.fast_cast import (
     encode_integer,
     encode_lookup,
     encode_nearest,
+    encode_symmetric,
     recipe,
     values_of,
 )
@@ -109,6 +110,8 @@ def _encode(
             encode_integer(scaled, -limit, limit, mask, out[i])
         elif r.kind == TABLE:
             encode_lookup(bits, r.table, out[i])
+        elif r.symmetric:
+            encode_symmetric(bits, r, out[i])
         else:
             encode_nearest(bits, r, out[i])
 

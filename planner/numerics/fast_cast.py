@@ -32,19 +32,19 @@ NEAREST, TABLE, INTEGER = 0, 1, 2
 class Recipe(NamedTuple):
     """What the kernels need to know of a format and a policy.
 
-    ``kind`` selects the encoder. ``lowest`` and ``highest`` bound the exponent field of the
-    rounding constant, ``add`` turns that field into the constant; ``special`` holds the codes of
-    overflow, infinity and NaN, positive then negative; ``negative_zero`` the code of -0.
+    ``kind`` selects the encoder. ``lowest`` bounds the exponent field of the rounding constant,
+    ``add`` turns that field into the constant, ``ceiling`` is the first power of two above the
+    range, ``top`` the magnitude code of the largest value; ``special`` holds the codes of overflow,
+    infinity and NaN, positive then negative; ``negative_zero`` the code of -0.
     """
 
     kind: int
+    symmetric: bool
     shift: np.uint32
     lowest: np.uint32
     ceiling: np.uint32
     add: np.uint32
-    offset: np.uint32
-    subnormal: np.float32
-    smallest: np.float32
+    top: np.uint32
     largest: np.float32
     sign_shift: np.uint32
     sign_bit: np.uint32
@@ -76,49 +76,79 @@ def recipe(format: str, policy: Policy) -> Recipe:
 
 
 def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> Recipe:
-    mantissa, bias = fmt.mantissa_bits, fmt.bias
-    sign = 1 << fmt.bits - 1
-    uint = np.uint32
-    largest_exponent = int(np.frexp(fmt.max_finite)[1])  # of the first power of two above
+    mantissa = fmt.mantissa_bits if kind == NEAREST else 0
+    sign, uint = 1 << fmt.bits - 1, np.uint32
+    special = table[[0x7F7F, 0x7F80, 0x7FC0, 0xFF7F, 0xFF80, 0xFFC0]]
+    symmetric = (int(special[3]) == int(special[0]) | sign and table[0x8000] == sign
+                 and int(special[4]) == int(special[1]) | sign)  # fmt: skip
     return Recipe(
         kind=kind,
-        shift=uint(23 - mantissa if kind == NEAREST else 0),
-        lowest=uint(128 - bias << 23 if kind == NEAREST else 0),
-        ceiling=uint(127 + largest_exponent << 23),
-        add=uint((23 - mantissa << 23 if kind == NEAREST else 0) | 0x400000),
-        offset=uint(127 - bias << mantissa if kind == NEAREST else 0),
-        subnormal=np.float32(2.0 ** (bias - 1 + mantissa) if kind == NEAREST else 0),
-        smallest=np.float32(fmt.min_normal),
+        symmetric=bool(symmetric),
+        shift=uint(23 - mantissa),
+        lowest=uint(128 - fmt.bias << 23 if kind == NEAREST else 0),
+        ceiling=uint(127 + int(np.frexp(fmt.max_finite)[1]) << 23),
+        add=uint((23 - mantissa << 23) | 0x400000),
+        top=uint(max_code(fmt) if kind == NEAREST else 0),
         largest=np.float32(fmt.max_finite),
         sign_shift=uint(32 - fmt.bits),
         sign_bit=uint(sign),
         negative_zero=uint(table[0x8000]),
-        special=table[[0x7F7F, 0x7F80, 0x7FC0, 0xFF7F, 0xFF80, 0xFFC0]],
+        special=special,
         table=table,
     )
 
 
 @kernel
 def encode_nearest(u: Words, r: Recipe, out: Bytes) -> None:
-    """To nearest even; ranges, NaN and -0 as the recipe says."""
+    """To nearest even; ranges, NaN and -0 as the recipe says.
+
+    The sum of the magnitude and the constant ends in the rounded significand; a carry into the next
+    binade and subnormals need no case of their own.
+    """
     over, inf, nan = np.uint32(r.special[0]), np.uint32(r.special[1]), np.uint32(r.special[2])
     over_n, inf_n = np.uint32(r.special[3]), np.uint32(r.special[4])
     nan_n = np.uint32(r.special[5])
+    lowest, ceiling, add, shift, top = r.lowest, r.ceiling, r.add, r.shift, r.top
+    sign_bit, negative_zero = r.sign_bit, r.negative_zero
     for i in range(u.size):
         bits = u[i]
         a = np.uint32(bits & np.uint32(0x7FFFFFFF))
-        v = np.uint32(min(a, r.ceiling))
-        c = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), r.lowest) + r.add).view(np.float32)
-        y = np.float32((v.view(np.float32) + c) - c)
-        normal = np.uint32((y.view(np.uint32) >> r.shift) - r.offset)
-        code = normal if y >= r.smallest else np.uint32(np.int32(y * r.subnormal))
+        v = np.uint32(min(a, ceiling))
+        e = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), lowest))
+        c = np.uint32(e + add)
+        total = np.float32(v.view(np.float32) + c.view(np.float32))
+        above = np.uint32(np.uint32(e - lowest) >> shift)
+        code = np.uint32(np.uint32(total.view(np.uint32) - c) + above)
         negative = bits > np.uint32(0x7FFFFFFF)
-        signed = np.uint32(code | r.sign_bit) if code else r.negative_zero
-        code = signed if negative else code
-        code = (over_n if negative else over) if y > r.largest else code
-        code = (inf_n if negative else inf) if a == np.uint32(0x7F800000) else code
-        code = (nan_n if negative else nan) if a > np.uint32(0x7F800000) else code
-        out[i] = np.uint8(code)
+        signed = np.uint32(code | sign_bit) if code else negative_zero
+        result = signed if negative else code
+        result = (over_n if negative else over) if code > top else result
+        result = (inf_n if negative else inf) if a == np.uint32(0x7F800000) else result
+        result = (nan_n if negative else nan) if a > np.uint32(0x7F800000) else result
+        out[i] = np.uint8(result)
+
+
+@kernel
+def encode_symmetric(u: Words, r: Recipe, out: Bytes) -> None:
+    """:func:`encode_nearest` where every code but NaN's has its sign in front, zero's as well."""
+    over, inf = np.uint32(r.special[0]), np.uint32(r.special[1])
+    nan, nan_n = np.uint32(r.special[2]), np.uint32(r.special[5])
+    lowest, ceiling, add, shift, top = r.lowest, r.ceiling, r.add, r.shift, r.top
+    sign_bit, sign_shift = r.sign_bit, r.sign_shift
+    for i in range(u.size):
+        bits = u[i]
+        a = np.uint32(bits & np.uint32(0x7FFFFFFF))
+        v = np.uint32(min(a, ceiling))
+        e = np.uint32(max(np.uint32(v & np.uint32(0x7F800000)), lowest))
+        c = np.uint32(e + add)
+        total = np.float32(v.view(np.float32) + c.view(np.float32))
+        above = np.uint32(np.uint32(e - lowest) >> shift)
+        code = np.uint32(np.uint32(total.view(np.uint32) - c) + above)
+        code = over if code > top else code
+        code = inf if a >= np.uint32(0x7F800000) else code
+        code = np.uint32(code | np.uint32(np.uint32(bits >> sign_shift) & sign_bit))
+        wrong = nan_n if bits > np.uint32(0x7FFFFFFF) else nan
+        out[i] = np.uint8(wrong if a > np.uint32(0x7F800000) else code)
 
 
 @kernel
@@ -202,6 +232,8 @@ def encode_flat(x: FloatArray, fmt: ElementFormat, policy: Policy, out: npt.NDAr
         encode_integer(x, np.float32(low), np.float32(high), mask, out)
     elif r.kind == TABLE:
         encode_lookup(x.view(np.uint32), r.table, out)
+    elif r.symmetric:
+        encode_symmetric(x.view(np.uint32), r, out)
     else:
         encode_nearest(x.view(np.uint32), r, out)
 

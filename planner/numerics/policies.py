@@ -31,7 +31,9 @@ class Policy:
     ``tie`` breaks exact halves. ``keep_negative_zero`` is False where small negatives become +0.
     ``unsigned`` says what a negative number becomes in a format without sign, and zero in E8M0:
     NaN, or the code of its magnitude. ``power_rounding`` rounds to E8M0 where ``rounding`` is
-    nearest. ``reciprocal`` scales a block by multiplying with 1/s instead of dividing by s.
+    nearest: to the nearest power of two, up, or as libraries do from the exponent field (``field``:
+    nearest, but float32 subnormals above 2^-127 go up to 2^-126). ``reciprocal`` scales a block by
+    multiplying with 1/s instead of dividing by s.
 
     ``rounding``: ``nearest`` (ties as ``tie`` says), ``toward-zero`` (a finite value above the
     range becomes the largest finite one, IEEE 754-2019 section 7.4), or ``stochastic``: with the
@@ -48,7 +50,7 @@ class Policy:
     tie: Tie = "even"
     keep_negative_zero: bool = True
     unsigned: Literal["nan", "magnitude"] = "nan"
-    power_rounding: Literal["nearest", "up"] = "nearest"
+    power_rounding: Literal["nearest", "up", "field"] = "nearest"
     reciprocal: bool = False
     rounding: Rounding = "nearest"
 
@@ -60,9 +62,10 @@ _OCP_SATURATING = replace(_OCP, id="ocp-saturating", overflow="saturate", infini
 _CUDA = Policy("cuda-satfinite", overflow="saturate", infinity="saturate", nan_sign="positive",
                nan_payload="ones", missing_nan="max", unsigned="magnitude", power_rounding="up")
 # pytorch/pytorch#178817 made E4M3 saturate; no other format changed.
-_TORCH_OLD = Policy("torch<2.12", nan_payload="ones", unsigned="magnitude")
+_TORCH_OLD = Policy("torch<2.12", nan_payload="ones", unsigned="magnitude",
+                    power_rounding="field")
 _TORCH_NEW = replace(_TORCH_OLD, id="torch>=2.12")
-_ML_DTYPES = replace(_OCP, id="ml_dtypes")
+_ML_DTYPES = replace(_OCP, id="ml_dtypes", power_rounding="field")
 # deep_gemm/utils/math.py: torch casts after x·(1/s); FP4 by bucketize.
 _DEEPGEMM = replace(_TORCH_NEW, id="deepgemm", power_rounding="up", reciprocal=True)
 # inference/kernel.py of DeepSeek-V3: y = x / s, then the hardware conversion.

@@ -208,7 +208,8 @@ def _encode_power(value: Exact, policy: Policy) -> int:
         return 0
     e = floor_log2(value.magnitude)
     exact = value.magnitude == _power(e)
-    if policy.rounding == "nearest" and policy.power_rounding == "up":
+    up = policy.power_rounding == "up" or (policy.power_rounding == "field" and e == -127)
+    if policy.rounding == "nearest" and up:
         e += not exact
     else:
         e += _round_to_integer(value.magnitude / _power(e), policy) - 1

@@ -125,7 +125,7 @@ def all_policies(fmt: ElementFormat) -> list[Policy]:
         "missing_nan": ("flipped-zero", "max") if fmt.nan == "none" else ("max",),
         "keep_negative_zero": (True, False),
         "unsigned": ("magnitude", "nan") if not fmt.signed else ("nan",),
-        "power_rounding": ("nearest", "up") if fmt.kind == "scale" else ("nearest",),
+        "power_rounding": ("nearest", "up", "field") if fmt.kind == "scale" else ("nearest",),
         "rounding": (("nearest", "even"), ("nearest", "away"), ("nearest", "zero"),
                      ("toward-zero", "even")),
     }  # fmt: skip
