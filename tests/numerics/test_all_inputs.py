@@ -58,11 +58,27 @@ def expected(fmt: ElementFormat, policy: Policy) -> list[int]:
     return [encode_exact(v, fmt, policy) for v in exact_inputs()]
 
 
+def relevant(policy: Policy, fmt: ElementFormat) -> Policy:
+    """The policy without the fields that speak of codes a format does not have."""
+    plain = replace(policy, id="", reciprocal=False)
+    if fmt.kind == "int":
+        return Policy("", tie=policy.tie)
+    if fmt.nan != "ieee":
+        plain = replace(plain, nan_payload="quiet")
+    if fmt.nan != "none":
+        plain = replace(plain, missing_nan="max")
+    if fmt.signed:
+        plain = replace(plain, unsigned="nan")
+    if fmt.kind != "scale":
+        plain = replace(plain, power_rounding="nearest")
+    return plain
+
+
 def choices(format: str) -> list[list[str]]:
     """The presets in groups that make the same choices for a format."""
     groups: dict[Policy, list[str]] = {}
     for name in policy_names():
-        chosen = replace(resolve_policy(name, element(format)), id="", reciprocal=False)
+        chosen = relevant(resolve_policy(name, element(format)), element(format))
         groups.setdefault(chosen, []).append(name)
     return list(groups.values())
 
