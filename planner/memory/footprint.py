@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from planner.formats.kv import entry_bytes, indexer_bytes, kv_layout, latent_bytes
+from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention, ModelSpec
+from planner.placement.cache_entries import head_entry_bytes
 from planner.placement.layout import Layout
 from planner.units import GIB, MIB
 
@@ -75,21 +76,13 @@ def _mlp_width(spec: ModelSpec, layout: Layout) -> int:
 
 def cache_token_bytes(attention: Attention, kind: str, layout_id: str, tp: int) -> int:
     """Bytes a token and layer that one rank holds for a cache unit (copies over tp included)."""
-    record = kv_layout(layout_id)
-    if kind == "kv-latent":
-        return latent_bytes(record, attention.kv_lora_rank, attention.rope_dim)
-    heads = max(attention.kv_heads // tp, 1)
-    return heads * entry_bytes(record, width=attention.head_dim, kind=kind)
+    heads = 1 if kind == "kv-latent" else max(attention.kv_heads // tp, 1)
+    return heads * head_entry_bytes(attention, kv_layout(layout_id), kind)
 
 
 def cache_token_bytes_whole(attention: Attention, kind: str, layout_id: str) -> int:
     """Bytes a token and layer of one copy of a cache unit (all heads)."""
     return cache_token_bytes(attention, kind, layout_id, 1)
-
-
-def indexer_record_bytes(attention: Attention, *, fp8: bool) -> int:
-    """Bytes a token and layer of the sparse-attention indexer's cache; 0 without one."""
-    return indexer_bytes(not fp8, attention.indexer_dim) if attention.indexer_topk else 0
 
 
 def slot_tokens(attention: Attention, context: int) -> int:

@@ -70,9 +70,9 @@ def modules(spec: ModelSpec) -> tuple[Module, ...]:
     for row in spec.rows:
         if row.part == "main" and row.copy_of is None:
             grouped.setdefault((row.kind, row.layers), []).append(row)
-    merged = _merge_vectors(grouped)
+    ordered = sorted(grouped.items(), key=lambda item: kind_order(item[0][0]))
     out = []
-    for (kind, layers), rows in merged.items():
+    for (kind, layers), rows in ordered:
         matrices = [r for r in rows if r.is_matrix]
         vectors = sum(row_bytes(r) for r in rows if not r.is_matrix)
         out.append(Module(
@@ -84,25 +84,15 @@ def modules(spec: ModelSpec) -> tuple[Module, ...]:
     return tuple(out)
 
 
-def _merge_vectors(grouped: dict[tuple[str, tuple[int, ...]], list[TensorRow]],
-                   ) -> dict[tuple[str, tuple[int, ...]], list[TensorRow]]:
-    """Norms of different layer sets are one module a layer set; kinds keep inventory order."""
-    return dict(sorted(grouped.items(), key=lambda item: _kind_order(item[0][0])))
-
-
 _ORDER = {kind: i for i, kind in enumerate((
     "embedding", "attention-qkv", "mla-q", "mla-kv", "attention-out", "indexer",
     "linear-attention", "mlp-gate-up", "mlp-down", "router", "experts-gate-up", "experts-down",
     "shared-gate-up", "shared-down", "norm", "head", "kv-k", "kv-v", "kv-latent"))}
 
 
-def _kind_order(kind: str) -> int:
-    return _ORDER.get(kind, len(_ORDER))
-
-
 def kind_order(kind: str) -> int:
     """Position of a kind in reading order (through a layer, then the caches)."""
-    return _kind_order(kind)
+    return _ORDER.get(kind, len(_ORDER))
 
 
 def shard_members(module: Module, gemm: Gemm, layout: Layout, kv_heads: int,

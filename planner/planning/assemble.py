@@ -9,10 +9,10 @@ from planner.memory.footprint import (
     RUNTIME,
     activation_bytes,
     cache_token_bytes_whole,
-    indexer_record_bytes,
     largest_context,
 )
 from planner.models.inventory import Inventory
+from planner.placement.cache_entries import indexer_record_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import attention_of
 from planner.placement.shards import module_bytes
@@ -313,9 +313,9 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
 
 def _sources(model: Model) -> tuple[SourceRef, ...]:
     question = model.question
-    out = [SourceRef("model", question.spec.source, "2026-11-24")]
+    out = [SourceRef("model", question.spec.source, "")]
     out += [SourceRef(s.key, s.title, s.date) for s in question.device.sources]
     out.append(SourceRef("loss-prior", f"planner/quality/data (seed {model.prior.seed})",
-                         "2026-11-24"))
+                         model.prior.date))
     return tuple(out)
 

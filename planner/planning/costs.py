@@ -17,10 +17,10 @@ from planner.formats.kv import kv_layout
 from planner.memory.footprint import (
     activation_bytes,
     cache_token_bytes,
-    indexer_record_bytes,
     runtime_bytes,
     slot_tokens,
 )
+from planner.placement.cache_entries import cache_kinds, indexer_record_bytes, reads_fp8_cache
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import EXPERT_KINDS, Module, attention_of, modules
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
@@ -34,7 +34,7 @@ from planner.quality.prior import (
     range_failure,
     reference_of,
 )
-from planner.throughput.attention import cache_kinds, decode_parts, indexer_parts, prefill_parts
+from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
 from planner.throughput.fixed import (
     embedding_parts,
     head_parts,
@@ -84,9 +84,8 @@ class Model:
 
     @cached_property
     def indexer_fp8(self) -> bool:
-        """Whether the indexer's keys are cached in FP8 (devices that convert it), else BF16."""
-        device = self.question.device
-        return device.rate("fp8") is not None or "fp8" in device.conversion
+        """Whether the indexer's keys are cached in FP8, else BF16."""
+        return reads_fp8_cache(self.question.device)
 
     @cached_property
     def reference(self) -> str:
@@ -278,10 +277,8 @@ def stage_bytes(model: Model, tables: LayoutTables, index: int, counts: Int) -> 
     return fixed
 
 
-def fixed_stage_bytes(model: Model, tables: LayoutTables, index: int, slot: int,
-                      batch: int) -> tuple[int, int]:
-    """(activations, runtime) of one rank; batch sequences, ``slot`` in a micro-batch."""
-    layout = tables.layouts[index]
+def temporary_bytes(model: Model, layout: Layout, slot: int) -> tuple[int, int]:
+    """(activations, runtime) of one rank with ``slot`` sequences in a micro-batch."""
     question = model.question
     chunk = min(PREFILL_CHUNK, question.workload.isl)
     return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),

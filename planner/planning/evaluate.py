@@ -15,7 +15,7 @@ from planner.memory.footprint import slot_tokens
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import attention_of
 from planner.planning.candidates import Space
-from planner.planning.costs import LayoutTables, Model, fixed_stage_bytes, unit_parts
+from planner.planning.costs import LayoutTables, Model, temporary_bytes, unit_parts
 from planner.planning.question import PREFILL_CHUNK
 from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.segments import Segment
@@ -232,7 +232,7 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
     for layer in range(model.question.spec.layers):
         token[stages[layer]] += space.tables.indexer_token
     slots = slot_tokens(attention_of(model.question.spec), model.question.workload.context)
-    act, run = fixed_stage_bytes(model, space.tables, index, slot, 0)
+    act, run = temporary_bytes(model, layout, slot)
     memory = tuple(StageMemory(w, t * slots * slot * layout.pp, act, run)
                    for w, t in zip(weights, token, strict=True))
     return memory, tuple(t * slots for t in token), tuple(token)

@@ -236,6 +236,9 @@ class Assumption:
 
 @dataclass(frozen=True)
 class SourceRef:
+    """A reference; ``date`` is empty where none is known (a configuration is identified by its
+    digest)."""
+
     key: str
     title: str
     date: str

@@ -11,10 +11,10 @@ from planner.planning.costs import (
     LayoutTables,
     Model,
     cache_tokens,
-    fixed_stage_bytes,
     legality,
     stage_bytes,
     stage_counts,
+    temporary_bytes,
 )
 from planner.planning.question import Question
 
@@ -66,8 +66,7 @@ def budget(question: Question) -> int:
 
 def overhead(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
     """Activations, runtime and indexer cache of one rank."""
-    batch = slot * tables.layouts[layout].dp * tables.layouts[layout].pp
-    act, run = fixed_stage_bytes(model, tables, layout, slot, batch)
+    act, run = temporary_bytes(model, tables.layouts[layout], slot)
     return act + run + indexer_cache_bytes(model, tables, layout, slot)
 
 

@@ -12,12 +12,12 @@ from planner.formats.schemes import scheme_ids
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_kinds
 from planner.placement.layout import powers_of_two
 from planner.placement.modules import attention_of
 from planner.planning.plan import Plan
 from planner.planning.question import OBJECTIVES, Question, Workload, workload
 from planner.scenarios import Host, Scenario
-from planner.throughput.attention import cache_kinds
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes, refusal
 from planner.units import GIB
@@ -279,5 +279,3 @@ def _capacity_notes(device: DeviceProfile, host: Host, capacity: int,
                  device.capacity_bytes.note or "profile default")]
     return []
 
-
-__all__ = ["Asked", "Workload", "build_question", "kv_refusal"]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_kinds
 from planner.placement.modules import (
     AS_RELEASED_KINDS,
     PLANNED_KINDS,
@@ -18,7 +19,6 @@ from planner.placement.modules import (
     kind_order,
 )
 from planner.quality.prior import bucket_of
-from planner.throughput.attention import cache_kinds
 
 BUCKETS = ("first", "middle", "last")
 TIED_KINDS = {"experts-gate-up": "experts", "experts-down": "experts"}

@@ -45,6 +45,7 @@ class Prior:
     flushed_limit: float
     band: float
     seed: int
+    date: str = ""
 
 
 @cache
@@ -62,7 +63,7 @@ def load_prior() -> Prior:
         cache_ratio={k: v for k, v in priors["cache"].items() if k.startswith("kv-")},
         anchor_layout=priors["cache"]["anchor_layout"],
         flushed_limit=priors["range"]["flushed_share_limit"], band=priors["band_factor"],
-        seed=tables["seed"])
+        seed=tables["seed"], date=priors["date"])
 
 
 def reference_of(quantization: str, prior: Prior) -> str:

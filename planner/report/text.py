@@ -60,8 +60,14 @@ def headline(plan: Plan) -> list[str]:
         f"{users(plan)}); {format_rate(perf.output_tokens_per_second.value)} tokens/s "
         f"({_span(perf.output_tokens_per_second, format_rate)}, {_basis(plan)})",
         f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a device; "
-        f"loss {plan.quality.loss:.2f} × uniform fp8-block (÷/× 2.1)",
+        f"loss {plan.quality.loss:.2f} × uniform fp8-block{_band(plan)}",
     ]
+
+
+def _band(plan: Plan) -> str:
+    """The band as a factor, from the plan's own interval; none where the loss is zero."""
+    quality = plan.quality
+    return f" (÷/× {quality.high / quality.loss:.2g})" if quality.loss > 0 else ""
 
 
 def _basis(plan: Plan) -> str:

@@ -11,10 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.formats.kv import entry_bytes, indexer_bytes, kv_layout, latent_bytes
+from planner.formats.kv import kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
+from planner.placement.cache_entries import (
+    head_entry_bytes,
+    indexer_record_bytes,
+    reads_fp8_cache,
+)
 from planner.throughput.points import Phase, Points
 from planner.throughput.roofline import Parts, operator
 
@@ -25,25 +30,6 @@ NARROW_CACHE_FRACTION = 0.8
 cache: medians .46–.75 against .73–.83 of peak on Hopper and B200 (aiconfigurator-core 0.12.0)."""
 HEADS_PER_PASS = 64
 """Query heads that share one conversion of a latent cache row (one m64 matrix instruction)."""
-
-
-def cache_kinds(attention: Attention) -> tuple[str, ...]:
-    """Cache units of a layer: kv-latent for MLA, kv-k and kv-v otherwise."""
-    return ("kv-latent",) if attention.kind == "mla" else ("kv-k", "kv-v")
-
-
-def token_bytes(attention: Attention, layout: KvLayout, kind: str) -> int:
-    """Cache bytes of one token, layer and KV head (MLA: of one token and layer)."""
-    if kind == "kv-latent":
-        return latent_bytes(layout, attention.kv_lora_rank, attention.rope_dim)
-    return entry_bytes(layout, width=attention.head_dim, kind=kind)
-
-
-def indexer_token_bytes(attention: Attention, *, fp8: bool) -> int:
-    """Bytes a token and layer of a sparse-attention indexer's key record; 0 without one."""
-    if not attention.indexer_topk:
-        return 0
-    return indexer_bytes(not fp8, attention.indexer_dim)
 
 
 def local_kv_heads(attention: Attention, tp: Array) -> Array:
@@ -78,7 +64,7 @@ def decode_parts(attention: Attention, kind: str, layouts: Sequence[str], device
     attended = min(phase.kv_len, attention.indexer_topk or phase.kv_len)
     heads = attention.heads / pts.tp
     entries = phase.sequences * attended
-    size = np.array([token_bytes(attention, r, kind) for r in records], dtype=np.float64)
+    size = np.array([head_entry_bytes(attention, r, kind) for r in records], dtype=np.float64)
     local = local_kv_heads(attention, pts.tp)
     width = attention.kv_lora_rank if kind == "kv-latent" else attention.head_dim
     per_head = _flop_per_head(attention, kind)
@@ -114,7 +100,7 @@ def prefill_parts(attention: Attention, kind: str, layouts: Sequence[str], devic
     rate = device.rate("bf16")
     assert rate is not None
     heads = attention.heads / pts.tp
-    size = np.array([token_bytes(attention, kv_layout(n), kind) for n in layouts],
+    size = np.array([head_entry_bytes(attention, kv_layout(n), kind) for n in layouts],
                     dtype=np.float64)
     local = local_kv_heads(attention, pts.tp)
     flop = heads * causal_pairs(phase.kv_len, attention.indexer_topk) \
@@ -159,7 +145,7 @@ def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phas
     prefill = phase.name == "prefill"
     pairs = causal_pairs(phase.kv_len, 0) * np.ones(len(pts)) if prefill \
         else phase.sequences * phase.kv_len
-    size = indexer_token_bytes(attention, fp8=fp8 is not None)
+    size = indexer_record_bytes(attention, fp8=reads_fp8_cache(device))
     read = phase.kv_len * phase.passes * np.ones(len(pts)) if prefill else pairs
     return operator(
         flop=(pairs * 2.0 * attention.indexer_heads * attention.indexer_dim)[:, None],

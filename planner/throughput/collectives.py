@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.hardware.profile import DeviceProfile
+from planner.hardware.profile import DeviceProfile, Quantity
 
 Array = NDArray[np.float64]
 
@@ -48,10 +48,10 @@ def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
     """Links of ``device``, with a scenario's overrides."""
     links = device.links
 
-    def value(override: float | None, quantity: object) -> float:
+    def value(override: float | None, quantity: Quantity | None) -> float:
         if override is not None:
             return override
-        return float(quantity.value) if quantity is not None else 0.0  # type: ignore[attr-defined]
+        return quantity.value if quantity is not None else 0.0
 
     return Fabric(
         domain=scale_up_devices or device.scale_up_devices,

@@ -12,7 +12,6 @@ from planner.memory.footprint import (
     activation_bytes,
     cache_token_bytes,
     cache_token_bytes_whole,
-    indexer_record_bytes,
     largest_context,
     runtime_bytes,
     slot_tokens,
@@ -20,6 +19,7 @@ from planner.memory.footprint import (
 )
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.spec import Attention, ModelSpec
+from planner.placement.cache_entries import indexer_record_bytes
 from planner.placement.layout import Layout
 
 TABLE = Path(__file__).resolve().parents[2] / ".." / "shared" / "facts" / "kv_cache.csv"
