@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,8 +126,13 @@ def _caches(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, st
         table = {(u.kind, layer): u.kv_layout for u in plan.units if u.kv_layout is not None
                  for layer in u.layers}
         names = sorted(set(table.values()))
-        chosen: Callable[[str, int], str] = lambda kind, layer: table.get(  # noqa: E731
-            (kind, layer), "bf16")
+
+        def chosen(kind: str, layer: int) -> str:
+            if (kind, layer) not in table:
+                raise InputError(f"plan file: {kind} of layer {layer} has no unit",
+                                 hint=f"the plan must cover every cache of {spec.id}")
+            return table[kind, layer]
+
         return chosen, ", ".join(names)
     name = spec.kv_scheme or "bf16" if kv == "auto" else kv_layout(kv).id
     return name, name
