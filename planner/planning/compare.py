@@ -94,7 +94,8 @@ def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Com
     question = found.space.model.question
     ours, theirs = score(question, priced), score(question, rival)
     noun = NOUNS[question.objective]
-    where = f"{best.name} (batch {rival.batch} on {rival.layout.ranks} devices)"
+    where = (f"{best.name} (batch {rival.batch} on {rival.layout.ranks} "
+             f"device{'s' if rival.layout.ranks > 1 else ''})")
     schemes = _linear_schemes(found)
     if theirs <= 0 or ours <= 0:
         return Comparison(best.scheme, 0.0, f"none over uniform {where}: both reach {noun} "
