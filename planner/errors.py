@@ -45,6 +45,14 @@ class DataError(InputError):
     """A file (configuration, checkpoint header, profile, scenario, plan) is invalid."""
 
 
+class MissingPackageError(InputError):
+    """An optional package that the request needs is not installed."""
+
+    def __init__(self, package: str, *, extra: str) -> None:
+        super().__init__(f"this needs the package {package}, which is not installed",
+                         hint=f"pip install 'precision-planner[{extra}]'")
+
+
 class InfeasibleError(PlannerError):
     """No plan satisfies the limits; the message names the binding one, the hint the way out."""
 

@@ -1,16 +1,18 @@
-"""Find devices by name, alias or path. Reading one device parses no other profile."""
+"""Find devices by name, alias or path. Reading one device parses no other profile but the relatives
+whose fitted parameters stand in for missing ones."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from planner.errors import DataError, UnknownNameError
 from planner.hardware.loader import load_profile
-from planner.hardware.profile import DeviceProfile
+from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.resources import data_folder
 
 _INDEX = "aliases.toml"
@@ -52,8 +54,29 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
         if not path.is_file():
             raise DataError(f"device profile {name!r}: no such file",
                             hint="give an existing TOML file, or the id of a device")
-        return load_profile(path)
-    return load_profile(_find(name, folders))
+        return with_inherited(load_profile(path), folders)
+    return with_inherited(load_profile(_find(name, folders)), folders)
+
+
+def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> DeviceProfile:
+    """``profile`` with the fitted sets that it lacks and its chain of relatives has, nearest first.
+
+    Raises:
+        UnknownNameError: a relative does not exist.
+        DataError: a relative's profile is invalid, or the chain closes on itself.
+    """
+    inherited: dict[tuple[str, str, str], tuple[str, str, FittedSet]] = {}
+    chain, here = [profile.id], profile
+    while here.transfer_from:
+        if here.transfer_from in chain:
+            raise DataError(f"{profile.path}: transfer: {' → '.join(chain)} comes back to "
+                            f"{here.transfer_from}", hint="name a device that has its own fits")
+        chain.append(here.transfer_from)
+        here = load_profile(_find(here.transfer_from, folders))
+        for key, fit in here.fitted.items():
+            if key not in profile.fitted:
+                inherited.setdefault(key, (here.id, here.architecture, fit))
+    return replace(profile, inherited=MappingProxyType(inherited))
 
 
 def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
@@ -70,7 +93,8 @@ def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:
             found.setdefault(path.stem, path)
     packaged = device_ids()
     others = sorted(found.keys() - set(packaged))
-    return [load_profile(found[device]) for device in (*packaged, *others)]
+    return [with_inherited(load_profile(found[device]), folders)
+            for device in (*packaged, *others)]
 
 
 def canonical_name(name: str) -> str:

@@ -11,7 +11,17 @@ from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from planner.errors import DataError, nearest_names
-from planner.hardware.profile import Achieved, DeviceProfile, Links, Quantity, Rate, Source
+from planner.hardware.profile import (
+    Achieved,
+    DeviceProfile,
+    FitError,
+    FittedSet,
+    Links,
+    Quantity,
+    Rate,
+    Silicon,
+    Source,
+)
 from planner.resources import data_folder
 
 if TYPE_CHECKING:
@@ -165,6 +175,25 @@ def _achieved(table: Mapping[str, Any]) -> Achieved:
                     _quantity(table["floor_seconds"]))
 
 
+def _silicon(table: Mapping[str, Any]) -> Silicon:
+    return Silicon(_quantity(table["multiprocessors"]), _quantity(table["l2"]),
+                   _maybe(table, "exp"))
+
+
+def _fitted(table: Mapping[str, Any]) -> FittedSet:
+    error = table["error"]
+    return FittedSet(
+        operator=table["operator"], stack=table["stack"], software=table["software"],
+        variant=table["variant"],
+        parameters=MappingProxyType({k: float(v) for k, v in table.get("parameters", {}).items()}),
+        table=MappingProxyType({k: tuple(map(float, v))
+                                for k, v in table.get("table", {}).items()}),
+        error=FitError(int(error["rows"]), int(error["held_out"]), *(
+            float(error[k]) for k in ("mean", "median", "bias", "sigma", "coverage"))),
+        kind=table["kind"], source=table["source"], date=table["date"],
+        note=table.get("note", ""))
+
+
 def _profile(table: Mapping[str, Any], *, path: Path, sha256: str) -> DeviceProfile:
     """The record of a checked document; optional keys take the schema's defaults."""
     rates = _rates(table["rates"])
@@ -183,6 +212,11 @@ def _profile(table: Mapping[str, Any], *, path: Path, sha256: str) -> DeviceProf
         achieved=MappingProxyType({k: _achieved(v) for k, v in table["achieved"].items()}),
         conversion=MappingProxyType({k: _quantity(v)
                                      for k, v in table.get("conversion", {}).items()}),
+        silicon=_silicon(table["silicon"]) if "silicon" in table else None,
+        fitted=MappingProxyType({(f.operator, f.stack, f.variant): f
+                                 for f in map(_fitted, table.get("fitted", ()))}),
+        transfer_from=table.get("transfer", {}).get("device", ""),
+        inherited=MappingProxyType({}),
         vector_fp32_flop_per_s=max(vector, key=lambda q: q.value, default=None),
         devices_per_node=table.get("devices_per_node", 1),
         scale_up_devices=table.get("scale_up_devices", 1),

@@ -50,6 +50,58 @@ class Achieved:
 
 
 @dataclass(frozen=True, slots=True)
+class Silicon:
+    """What operator forms need of a chip beside its rates.
+
+    ``multiprocessors`` are SMs (cores of a CPU), ``l2_bytes`` the last cache level in front of
+    memory, ``exp_per_s`` exponentials a second of all of them (absent: vector FP32 FLOP/s ÷ 16).
+    """
+
+    multiprocessors: Quantity
+    l2_bytes: Quantity
+    exp_per_s: Quantity | None
+
+
+@dataclass(frozen=True, slots=True)
+class FitError:
+    """Errors of a fit on the groups that it did not see.
+
+    ``mean``, ``median`` and ``bias`` are relative; ``sigma`` is the log-space standard deviation
+    whose 80 % interval holds 80 % of those rows; ``coverage`` is the share it holds.
+    """
+
+    rows: int
+    held_out: int
+    mean: float
+    median: float
+    bias: float
+    sigma: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True)
+class FittedSet:
+    """Parameters of one operator form on one software stack, fitted to published measurements.
+
+    ``stack`` is an engine's name, ``software`` its version; ``variant`` tells formats and kernels
+    of one operator apart. ``parameters`` are numbers in SI units; ``table`` holds measured times
+    for interpolation where no form is as good.
+    """
+
+    operator: str
+    stack: str
+    software: str
+    variant: str
+    parameters: Mapping[str, float]
+    table: Mapping[str, tuple[float, ...]]
+    error: FitError
+    kind: QuantityKind
+    source: str
+    date: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Links:
     """Bandwidths per device and direction [B/s] and latency floors [s] of one message."""
 
@@ -75,9 +127,11 @@ class DeviceProfile:
 
     ``achieved`` is keyed by kernel class (see :class:`planner.formats.spec.Scheme.kernel`, plus
     ``attention-prefill``, ``attention-decode``, ``elementwise``). ``conversion`` holds software
-    format conversion rates [elements/s], keyed by source format. ``capacity_bytes`` is what an
-    engine can see; ``label_bytes`` what the box says; for a CPU ``capacity_bytes`` is the default
-    that a scenario may replace.
+    format conversion rates [elements/s], keyed by source format. ``fitted`` is keyed by (operator,
+    stack, variant); ``inherited`` holds what is missing there and the relatives from
+    ``transfer_from`` on have: (their id, their architecture, the set). ``capacity_bytes`` is what
+    an engine can see; ``label_bytes`` what the box says; for a CPU ``capacity_bytes`` is the
+    default that a scenario may replace.
     """
 
     id: str
@@ -98,6 +152,10 @@ class DeviceProfile:
     unsupported: Mapping[str, str]
     achieved: Mapping[str, Achieved]
     conversion: Mapping[str, Quantity]
+    silicon: Silicon | None
+    fitted: Mapping[tuple[str, str, str], FittedSet]
+    transfer_from: str
+    inherited: Mapping[tuple[str, str, str], tuple[str, str, FittedSet]]
     vector_fp32_flop_per_s: Quantity | None
     devices_per_node: int
     scale_up_devices: int

@@ -32,6 +32,7 @@ def problems(profile: ProfileText, *, stem: str) -> Iterator[Problem]:
     for key, quantity, units in quantities(profile):
         yield from _quantity(key, quantity, units, profile)
     yield from _rates(profile)
+    yield from _fits(profile)
     yield from _topology(profile)
 
 
@@ -66,6 +67,11 @@ def quantities(profile: ProfileText) -> Iterator[tuple[str, QuantityText, tuple[
         yield f"achieved.{name}.floor_seconds", reached.floor_seconds, ("s",)
     for name, quantity in profile.conversion.items():
         yield f"conversion.{name}", quantity, ("elements/s",)
+    if profile.silicon is not None:
+        yield "silicon.multiprocessors", profile.silicon.multiprocessors, ("count",)
+        yield "silicon.l2", profile.silicon.l2, ("B",)
+        if profile.silicon.exp is not None:
+            yield "silicon.exp", profile.silicon.exp, ("exp/s",)
 
 
 def _each_rate(profile: ProfileText) -> Iterator[tuple[str, RateText]]:
@@ -122,6 +128,20 @@ def _rates(profile: ProfileText) -> Iterator[Problem]:
         if name in profile.unsupported:
             yield (f"unsupported.{name}", f"{name} has a rate too",
                    f"remove {key} or unsupported.{name}")
+
+
+def _fits(profile: ProfileText) -> Iterator[Problem]:
+    seen: set[tuple[str, str, str]] = set()
+    for i, fit in enumerate(profile.fitted):
+        key = (fit.operator, fit.stack, fit.variant)
+        if key in seen:
+            yield f"fitted.{i}", f"{' '.join(key)} appears twice", "keep one set"
+        seen.add(key)
+        if not fit.parameters and not fit.table:
+            yield f"fitted.{i}", "has neither parameters nor a table", "run plan calibrate again"
+        if fit.source not in profile.sources:
+            yield (f"fitted.{i}.source", f"{fit.source!r} is not declared in [sources]",
+                   nearest_names(fit.source, profile.sources))
 
 
 def _topology(profile: ProfileText) -> Iterator[Problem]:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from planner.hardware.profile import DeviceKind, QuantityKind
 
-UnitName = Literal["FLOP/s", "OP/s", "B", "B/s", "1", "s", "elements/s", "W", "USD/h"]
+UnitName = Literal["FLOP/s", "OP/s", "B", "B/s", "1", "s", "elements/s", "W", "USD/h",
+                   "count", "exp/s"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+([-.][a-z0-9]+)*$")]
 IsoDate = Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -76,6 +77,48 @@ class LinksText(_Strict):
     host: QuantityText | None = None
 
 
+class SiliconText(_Strict):
+    """What operator forms need of the chip beside its rates."""
+
+    multiprocessors: QuantityText
+    l2: QuantityText
+    exp: QuantityText | None = None
+
+
+class FitErrorText(_Strict):
+    """Errors on the groups that the fit did not see."""
+
+    rows: Count
+    held_out: Annotated[int, Field(ge=0)]
+    mean: Finite
+    median: Finite
+    bias: Finite
+    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    coverage: Annotated[float, Field(ge=0, le=1)]
+
+
+class FittedText(_Strict):
+    """Parameters of one operator form on one stack."""
+
+    operator: Name
+    stack: Name
+    software: Text
+    variant: Text
+    parameters: dict[str, Finite] = {}
+    table: dict[str, list[Finite]] = {}
+    error: FitErrorText
+    kind: Literal["fitted", "measured"]
+    source: Text
+    date: IsoDate
+    note: str = ""
+
+
+class TransferText(_Strict):
+    """The relative whose fitted parameters stand in for those that are missing."""
+
+    device: Name
+
+
 class SourceText(_Strict):
     """Where quantities with this key come from."""
 
@@ -102,6 +145,9 @@ class ProfileText(_Strict):
     achieved: Annotated[dict[Name, AchievedText], Field(min_length=1)]
     conversion: dict[Name, QuantityText] = {}
     links: LinksText = LinksText.model_construct()
+    silicon: SiliconText | None = None
+    transfer: TransferText | None = None
+    fitted: list[FittedText] = []
     power: QuantityText | None = None
     price: QuantityText | None = None
     sources: Annotated[dict[str, SourceText], Field(min_length=1)]

@@ -21,7 +21,7 @@ from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.segments import Segment
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Points, decode_phase, prefill_phase
-from planner.throughput.roofline import BOUNDS, Array, Parts, main_bound
+from planner.throughput.roofline import Array, Parts, joint, main_bound, seconds
 
 FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
          "experts-down": "experts"}
@@ -144,37 +144,30 @@ def _segment_costs(model: Model, table: PartsTable, n: int,
         decode, prefill = table.decode[key].at((n, column)), table.prefill[key].at((n, column))
         loss = 0.0 if segment.choice < 0 \
             else float(model.layer_loss[segment.unit, segment.choice]) * segment.count
-        out.append(SegmentCost(segment, decode, prefill, total(decode) * segment.count,
-                               total(prefill) * segment.count, main_bound(decode), loss))
+        out.append(SegmentCost(segment, decode, prefill, seconds(decode) * segment.count,
+                               seconds(prefill) * segment.count, main_bound(decode), loss))
     return tuple(out)
-
-
-def total(parts: dict[str, float]) -> float:
-    """Roofline total of mechanisms (see throughput.roofline.Parts.total)."""
-    return max(parts["compute"], parts["memory"], parts["conversion"]) + parts["launch"] \
-        + parts["communication"]
 
 
 def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
     """Seconds by layer (-1: outside the stack) with fused kernels priced together."""
     members: dict[tuple[str, int], tuple[int, ...]] = {}
-    seconds: dict[int, float] = {}
+    by_layer: dict[int, float] = {}
     for i, cost in enumerate(costs):
         group = FUSED.get(model.units[cost.segment.unit].kind)
         if group is not None:
             for layer in cost.segment.layers:
                 members[group, layer] = (*members.get((group, layer), ()), i)
             continue
-        alone = total(getattr(cost, phase))
+        alone = seconds(getattr(cost, phase))
         for layer in cost.segment.layers or (-1,):
-            seconds[layer] = seconds.get(layer, 0.0) + alone
-    joint: dict[tuple[int, ...], float] = {}
+            by_layer[layer] = by_layer.get(layer, 0.0) + alone
+    fused: dict[tuple[int, ...], float] = {}
     for (_, layer), which in members.items():
-        if which not in joint:
-            joint[which] = total({name: sum(getattr(costs[i], phase)[name] for i in which)
-                                  for name in BOUNDS})
-        seconds[layer] = seconds.get(layer, 0.0) + joint[which]
-    return seconds
+        if which not in fused:
+            fused[which] = seconds(joint([getattr(costs[i], phase) for i in which]))
+        by_layer[layer] = by_layer.get(layer, 0.0) + fused[which]
+    return by_layer
 
 
 def _decode_step(model: Model, layout: Layout, costs: Sequence[SegmentCost], hop: float) -> float:
@@ -184,28 +177,28 @@ def _decode_step(model: Model, layout: Layout, costs: Sequence[SegmentCost], hop
 
 def _apart(costs: Sequence[SegmentCost]) -> dict[int, float]:
     """Decode seconds by layer with every unit priced alone, as the limits of the solver do."""
-    seconds: dict[int, float] = {}
+    by_layer: dict[int, float] = {}
     for cost in costs:
         for layer in cost.segment.layers:
-            seconds[layer] = seconds.get(layer, 0.0) + total(cost.decode)
-    return seconds
+            by_layer[layer] = by_layer.get(layer, 0.0) + seconds(cost.decode)
+    return by_layer
 
 
 def _paced(model: Model, layout: Layout, by_layer: dict[int, float],
            costs: Sequence[SegmentCost], hop: float) -> float:
     """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
-    seconds = [0.0] * layout.pp
+    stage = [0.0] * layout.pp
     for layer, value in by_layer.items():
         if layer >= 0:
-            seconds[stages[layer]] += value
+            stage[stages[layer]] += value
     for cost in costs:
         if not cost.segment.layers:
             first = model.units[cost.segment.unit].kind == "embedding"
-            seconds[0 if first else -1] += total(cost.decode)
+            stage[0 if first else -1] += seconds(cost.decode)
     if layout.pp == 1:
-        return seconds[0]
-    return layout.pp * max(seconds) + hop
+        return stage[0]
+    return layout.pp * max(stage) + hop
 
 
 def _memory(space: Space, c: int, segments: Sequence[Segment],

@@ -14,7 +14,7 @@ from planner.placement.modules import Module
 from planner.throughput.collectives import gather, point_to_point
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points
-from planner.throughput.roofline import Parts, operator, zeros
+from planner.throughput.roofline import Parts, communication_only, operator
 
 Array = NDArray[np.float64]
 NORM_KERNELS = 4
@@ -104,15 +104,10 @@ def head_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Po
     both = gemm.plus(sampling)
     logits = rows * spec.vocab_size * 4.0
     collect = gather(machine.net, pts.tp, pts.tp, logits)[:, None]
-    return both.plus(_communication(collect))
-
-
-def _communication(seconds: Array) -> Parts:
-    blank = zeros(seconds.shape)
-    return Parts(blank.compute, blank.memory, blank.launch, seconds, blank.conversion)
+    return both.plus(communication_only(collect))
 
 
 def with_communication(parts: Parts, seconds: Array) -> Parts:
     """``parts`` followed by a collective of ``seconds`` (broadcast)."""
     shape = np.broadcast_shapes(parts.total().shape, np.shape(seconds))
-    return parts.plus(_communication(np.broadcast_to(seconds, shape)))
+    return parts.plus(communication_only(np.broadcast_to(seconds, shape)))

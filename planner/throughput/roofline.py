@@ -8,6 +8,7 @@ of weight-only and software paths. All arguments broadcast; a scalar call is the
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,22 +16,30 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 BOUNDS = ("compute", "memory", "launch", "communication", "conversion")
+MECHANISMS = (*BOUNDS, "quantise", "busy")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Seconds by mechanism, arrays of one shape."""
+    """Seconds by mechanism, arrays of one shape.
+
+    ``busy`` is what compute, memory and conversion take together: their maximum in a plain
+    roofline, a p-norm in a calibrated form. ``quantise`` is the time of kernels that narrow
+    activations before the product.
+    """
 
     compute: Array
     memory: Array
     launch: Array
     communication: Array
     conversion: Array
+    quantise: Array
+    busy: Array
 
     def total(self) -> Array:
         """Seconds of the operator, same shape."""
-        busy = np.maximum(np.maximum(self.compute, self.memory), self.conversion)
-        return np.asarray(busy + self.launch + self.communication, dtype=np.float64)
+        return np.asarray(self.busy + self.launch + self.quantise + self.communication,
+                          dtype=np.float64)
 
     def plus(self, other: Parts) -> Parts:
         """Mechanism-wise sum: the operators run one after the other."""
@@ -40,18 +49,35 @@ class Parts:
         """Every mechanism times ``factor``."""
         return Parts(*(np.asarray(a * factor) for a in self.arrays()))
 
-    def arrays(self) -> tuple[Array, Array, Array, Array, Array]:
-        return self.compute, self.memory, self.launch, self.communication, self.conversion
+    def arrays(self) -> tuple[Array, ...]:
+        """The arrays in the order of MECHANISMS."""
+        return (self.compute, self.memory, self.launch, self.communication, self.conversion,
+                self.quantise, self.busy)
 
     def at(self, index: tuple[int, ...]) -> dict[str, float]:
         """The mechanisms at one index as plain numbers; axes of length 1 stand for every index."""
         return {name: float(a[tuple(min(i, n - 1) for i, n in zip(index, a.shape, strict=True))])
-                for name, a in zip(BOUNDS, self.arrays(), strict=True)}
+                for name, a in zip(MECHANISMS, self.arrays(), strict=True)}
 
 
 def zeros(shape: tuple[int, ...]) -> Parts:
     """No time at all."""
-    return Parts(*(np.zeros(shape) for _ in BOUNDS))
+    return Parts(*(np.zeros(shape) for _ in MECHANISMS))
+
+
+def parts(*, compute: Array, memory: Array, launch: Array, busy: Array,
+          conversion: Array | float = 0.0, quantise: Array | float = 0.0,
+          communication: Array | float = 0.0) -> Parts:
+    """Parts of one shape from arrays that broadcast [s]."""
+    given = (compute, memory, launch, communication, conversion, quantise, busy)
+    shape = np.broadcast_shapes(*(np.shape(a) for a in given))
+    return Parts(*(np.broadcast_to(np.asarray(a, dtype=np.float64), shape) for a in given))
+
+
+def communication_only(seconds: Array) -> Parts:
+    """A collective and nothing else."""
+    blank = np.zeros(np.shape(seconds))
+    return Parts(blank, blank, blank, seconds, blank, blank, blank)
 
 
 def operator(*, flop: Array, moved_bytes: Array, converted: Array, launch: Array, peak: Array,
@@ -73,13 +99,34 @@ def operator(*, flop: Array, moved_bytes: Array, converted: Array, launch: Array
     compute = flop / (peak * compute_fraction)
     memory = moved_bytes / (bandwidth * bandwidth_fraction)
     conversion = converted / conversion_rate
-    shape = np.broadcast_shapes(np.shape(compute), np.shape(memory), np.shape(conversion),
-                                np.shape(launch))
-    return Parts(compute=np.broadcast_to(compute, shape), memory=np.broadcast_to(memory, shape),
-                 launch=np.broadcast_to(np.asarray(launch, dtype=np.float64), shape),
-                 communication=np.zeros(shape), conversion=np.broadcast_to(conversion, shape))
+    return parts(compute=compute, memory=memory, launch=launch, conversion=conversion,
+                 busy=np.maximum(np.maximum(compute, memory), conversion))
 
 
-def main_bound(parts: dict[str, float]) -> str:
-    """The mechanism that takes most of the time; ties go to the earlier name in BOUNDS."""
-    return max(BOUNDS, key=lambda name: parts[name])
+def joint(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mechanisms of operators that run as one kernel: they overlap as one roofline.
+
+    Sums of compute, memory and conversion are overlapped again; where a member's ``busy`` exceeds
+    its largest mechanism (a p-norm), the joint one exceeds it in the same proportion.
+    """
+    total = {name: sum(m[name] for m in members) for name in MECHANISMS}
+    apart = sum(max(m["compute"], m["memory"], m["conversion"]) for m in members)
+    peak = max(total["compute"], total["memory"], total["conversion"])
+    total["busy"] = total["busy"] * peak / apart if apart > 0 else 0.0
+    return total
+
+
+def seconds(mechanisms: Mapping[str, float]) -> float:
+    """Total of one operator's mechanisms (see :meth:`Parts.total`)."""
+    return mechanisms["busy"] + mechanisms["launch"] + mechanisms["quantise"] \
+        + mechanisms["communication"]
+
+
+def main_bound(parts: Mapping[str, float]) -> str:
+    """The mechanism that takes most of the time; ties go to the earlier name in BOUNDS.
+
+    Quantisation of activations counts as conversion.
+    """
+    shown = {name: parts[name] for name in BOUNDS}
+    shown["conversion"] += parts.get("quantise", 0.0)
+    return max(BOUNDS, key=lambda name: shown[name])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.throughput.roofline import BOUNDS, Parts, main_bound, operator, zeros
+from planner.throughput.roofline import BOUNDS, MECHANISMS, Parts, main_bound, operator, zeros
 
 positive = st.floats(1e-3, 1e18)
 fraction = st.floats(0.01, 1.0)
@@ -80,5 +80,5 @@ def test_the_bound_is_the_largest_mechanism_and_ties_go_to_the_earlier() -> None
 
 
 def test_an_index_beyond_a_single_column_reads_that_column() -> None:
-    parts = Parts(*(np.full((2, 1), float(i)) for i in range(5)))
-    assert parts.at((1, 7)) == dict(zip(BOUNDS, map(float, range(5)), strict=True))
+    parts = Parts(*(np.full((2, 1), float(i)) for i in range(7)))
+    assert parts.at((1, 7)) == dict(zip(MECHANISMS, map(float, range(7)), strict=True))

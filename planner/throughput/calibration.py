@@ -1,0 +1,78 @@
+"""Which fitted parameters an operator of a device uses, and how sure they are."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from planner.hardware.profile import DeviceProfile, FittedSet
+
+_DATA = Path(__file__).resolve().parent / "data"
+STACKS = ("trtllm", "vllm", "sglang")
+"""Order in which stacks are asked where no engine is chosen: the most completely measured first."""
+STACK_OF_ENGINE = {"tensorrt-llm": "trtllm", "vllm": "vllm", "sglang": "sglang"}
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Parameters in use. ``basis`` is fitted or transferred; ``origin`` the device they come from.
+
+    ``sigma`` is the log-space standard deviation of one prediction, widened for a transfer.
+    """
+
+    fit: FittedSet
+    basis: str
+    origin: str
+    sigma: float
+
+
+def stacks_of(engine: str) -> tuple[str, ...]:
+    """Stacks whose measurements stand for ``engine``; all in order for ``any``.
+
+    An engine without measurements of its own has none: its operators are priced by the roofline.
+    """
+    if engine == "any":
+        return STACKS
+    return (STACK_OF_ENGINE[engine],) if engine in STACK_OF_ENGINE else ()
+
+
+def find(device: DeviceProfile, operator: str, stacks: Sequence[str],
+         variants: Sequence[str]) -> Calibration | None:
+    """The first of ``stacks`` × ``variants`` that ``device`` has, else its relative has.
+
+    The device's own measurements of a later stack go before a relative's of an earlier one.
+    """
+    keys = [(operator, stack, variant) for stack in stacks for variant in variants]
+    for key in keys:
+        if key in device.fitted:
+            fit = device.fitted[key]
+            return Calibration(fit, "fitted", device.id, fit.error.sigma)
+    for key in keys:
+        if key in device.inherited:
+            origin, architecture, fit = device.inherited[key]
+            extra = transfer_sigma(operator, key[2], same=architecture == device.architecture)
+            return Calibration(fit, "transferred", origin,
+                               float(np.hypot(fit.error.sigma, extra)))
+    return None
+
+
+def transfer_sigma(operator: str, variant: str, *, same: bool) -> float:
+    """Log-space error that carrying parameters to another device adds.
+
+    ``same``: the devices share an architecture. From data/transfer.toml, first rule that matches.
+    """
+    for rule in _rules():
+        if rule["operator"] in (operator, "*") and rule["variant"] in (variant, "*"):
+            return float(rule["same" if same else "other"])
+    raise AssertionError("the last rule matches everything")
+
+
+@cache
+def _rules() -> tuple[dict[str, str], ...]:
+    text = (_DATA / "transfer.toml").read_text(encoding="utf-8")
+    return tuple(tomllib.loads(text)["rule"])

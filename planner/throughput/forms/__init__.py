@@ -1,0 +1,1 @@
+"""Calibrated forms of single operators: array functions of shapes, a chip and fitted parameters."""

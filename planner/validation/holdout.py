@@ -1,0 +1,15 @@
+"""Which groups of shapes a fit does not see: every third one, by the hash of its key."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+
+def held_out(key: str) -> bool:
+    """Whether the group called ``key`` is kept back from fits: sha256 as a number, modulo 3 is 0.
+
+    Keys: "n,k" for GEMM; "k" for quantise kernels; "heads,kv_heads,head_dim" for attention;
+    "heads,batch" for MLA; "op,num_gpus,message_elements" for collectives; "hidden_size,topk,
+    num_experts" for dispatch; "moe_tp,moe_ep" for experts of a kernel with one shape.
+    """
+    return int(sha256(key.encode()).hexdigest(), 16) % 3 == 0
