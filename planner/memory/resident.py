@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Literal
 
 from planner.errors import InputError
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import TensorFormat
 from planner.models.dtypes import stored_bytes, stored_type
 from planner.models.inventory import patterns_of
-from planner.models.spec import ModelSpec, TensorRow
+from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout, stage_of_layer
-from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
+from planner.placement.modules import PLANNED_KINDS
 
 FormatOf = Callable[[str, int], TensorFormat | None]
 """(module kind, layer) → the format of its matrices; None = as released. Layer -1: no layer."""
@@ -32,16 +33,21 @@ class Line:
 class Loading:
     """What an engine does with weights as it loads them.
 
-    ``plain`` replaces the 16-bit type of tensors that no scheme quantises ("" = as released).
-    ``rope_tables``: sine and cosine of every position, in the compute type. ``absorbed``: 16-bit
-    copies of the latent up-projections are kept beside quantised ones. ``vocab_pad``: embedding
-    and head rows are padded to a multiple. ``parts``: main, mtp, vision, lookup. ``tail_first``:
-    odd layers go to the stages before the last, as vLLM does, else to the first stages.
+    ``plain`` replaces the 16-bit type of tensors that no scheme quantises ("" = as released);
+    ``fp32_kinds`` are kept in FP32 instead, ``copied_kinds`` whole on every rank. ``rope_tables``:
+    bytes of an element of the sine and cosine of every position, 0 for no tables. ``absorbed``:
+    16-bit products or copies of latent projections beside them: "kv" the up-projection of keys
+    and values, "query" the query up-projection multiplied by that of the keys. ``vocab_pad``:
+    embedding and head rows are padded to a multiple. ``parts``: main, mtp, vision, lookup.
+    ``tail_first``: odd layers go to the stages before the last, as vLLM does, else to the first
+    stages.
     """
 
     plain: str = ""
-    rope_tables: bool = False
-    absorbed: bool = False
+    fp32_kinds: tuple[str, ...] = ()
+    copied_kinds: tuple[str, ...] = ()
+    rope_tables: int = 0
+    absorbed: Literal["", "kv", "query"] = ""
     vocab_pad: int = 1
     parts: tuple[str, ...] = ("main", "lookup")
     tail_first: bool = False
@@ -87,7 +93,6 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
     if not 0 <= stage < layout.pp:
         raise InputError(f"pipeline stage {stage} of {layout.pp} does not exist")
     held = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
-    kv_heads = spec.attention[0].kv_heads
     sums: dict[str, int] = {}
     for row in spec.rows:
         if row.part not in loading.parts or row.copy_of is not None:
@@ -95,22 +100,32 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
         layers = _layers_here(row, held, stage, layout.pp, spec)
         if not layers:
             continue
+        experts = row.experts // layout.ep if row.experts > 1 else 1
+        typed, heads = _typed(row, loading), _kv_heads(spec, row)
         for fmt, count in _formats(row, layers, format_of):
-            weight, scales = _shard(_typed(row, loading), fmt, layout, kv_heads, loading.vocab_pad)
-            experts = row.experts // layout.ep if row.kind in EXPERT_KINDS else row.experts
+            weight, scales = _shard(typed, fmt, layout, heads, loading.vocab_pad)
             sums[row.kind] = sums.get(row.kind, 0) + weight * experts * count
             if scales:
                 sums["scales"] = sums.get("scales", 0) + scales * experts * count
     lines = [Line(kind, size, "tensor shapes, shards and copies of the layout")
              for kind, size in sums.items()]
-    return lines + _tables(spec, layout, loading, len(held), stage)
+    return lines + _tables(spec, layout, loading, held)
 
 
 def _typed(row: TensorRow, loading: Loading) -> TensorRow:
-    """``row`` with its plain 16-bit type replaced, where it is not a stored quantised form."""
-    if loading.plain and row.dtype in ("bf16", "fp16") and row.stored is None:
-        return replace(row, dtype=loading.plain)
+    """``row`` in the type and on the ranks that the engine gives it; stored forms stay."""
+    if row.kind in loading.copied_kinds:
+        row = replace(row, shard="replicated")
+    plain = "fp32" if row.kind in loading.fp32_kinds else loading.plain
+    if plain and row.dtype in ("bf16", "fp16") and row.stored is None:
+        return replace(row, dtype=plain)
     return row
+
+
+def _kv_heads(spec: ModelSpec, row: TensorRow) -> int:
+    """Key and value heads of the layers of ``row``; of the full group outside the stack."""
+    return next((a.kv_heads for a in spec.attention if set(row.layers) & set(a.layers)),
+                spec.attention[0].kv_heads)
 
 
 def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSpec) -> list[int]:
@@ -144,7 +159,7 @@ def _formats(row: TensorRow, layers: Sequence[int],
 
 def _parts(row: TensorRow, layout: Layout, kv_heads: int) -> int:
     """Ranks that share one tensor of the row; key and value heads beyond their number are copied"""
-    if row.kind in EXPERT_KINDS:
+    if row.experts > 1:
         return layout.moe_tp
     is_kv = ".k_proj." in row.name or ".v_proj." in row.name
     return min(layout.tp, kv_heads) if is_kv and kv_heads else layout.tp
@@ -193,28 +208,35 @@ def _released(row: TensorRow, shape: tuple[int, ...]) -> tuple[int, int]:
     return elements, scales
 
 
-def _tables(spec: ModelSpec, layout: Layout, loading: Loading, layers: int,
-            stage: int) -> list[Line]:
-    """Tables and copies that an engine makes while it loads."""
-    plain = {"fp32": 4}.get(loading.plain or plain_type(spec), 2)
+def _tables(spec: ModelSpec, layout: Layout, loading: Loading, held: range) -> list[Line]:
+    """Tables and copies that an engine makes while it loads the layers ``held``."""
     lines = []
     if loading.rope_tables:
-        positions = loading.max_positions or spec.max_context
-        widths = {(a.rope_dim or a.head_dim, a.window) for a in spec.attention
-                  if a.kind != "linear"}
-        lines.append(Line("rope-tables", positions * plain * sum(w for w, _ in widths),
-                          "cosine and sine of every position, compute type"))
+        size = rope_table_bytes(spec, loading.max_positions, loading.rope_tables)
+        lines.append(Line("rope-tables", size, "cosine and sine of every position"))
     if loading.absorbed:
-        for attention in spec.attention:
-            if attention.kind != "mla":
-                continue
-            here = sum(1 for layer in attention.layers if layer in stage_ranges(
-                spec.layers, layout.pp, tail_first=loading.tail_first)[stage])
-            size = attention.heads // layout.tp * attention.kv_lora_rank * (
-                attention.nope_dim + attention.value_dim) * plain
-            lines.append(Line("mla-absorbed", size * here,
-                              "16-bit copies of the latent up-projections"))
+        plain = {"fp32": 4}.get(loading.plain or plain_type(spec), 2)
+        size = sum(_absorbed(attention, loading.absorbed, spec.hidden_size)
+                   * sum(1 for layer in attention.layers if layer in held)
+                   for attention in spec.attention if attention.kind == "mla")
+        lines.append(Line("mla-absorbed", size // layout.tp * plain,
+                          "16-bit copies or products of the latent projections"))
     return [line for line in lines if line.bytes]
+
+
+def rope_table_bytes(spec: ModelSpec, positions: int, width: int) -> int:
+    """Cosine and sine of every position in ``width`` bytes an element, one table for each rotary
+    width and window; ``positions`` 0 is the model's own limit [B]."""
+    widths = {(a.rope_dim or a.head_dim, a.window) for a in spec.attention if a.kind != "linear"}
+    return (positions or spec.max_context) * width * sum(w for w, _ in widths)
+
+
+def _absorbed(attention: Attention, kind: str, hidden: int) -> int:
+    """Elements of the copies of one layer, all heads."""
+    latent = attention.kv_lora_rank
+    if kind == "kv":
+        return attention.heads * latent * (attention.nope_dim + attention.value_dim)
+    return attention.heads * (latent + attention.rope_dim) * (attention.q_lora_rank or hidden)
 
 
 def plain_type(spec: ModelSpec) -> str:

@@ -73,6 +73,8 @@ def format_rule(row: MemoryRow, spec: ModelSpec) -> FormatOf:
     fmt = scheme(named.scheme).weight
     if named.zero_point and fmt.scale is not None:
         fmt = replace(fmt, scale=replace(fmt.scale, zero_point=True))
+    if named.rows and fmt.scale is not None:
+        fmt = replace(fmt, scale=replace(fmt.scale, block_columns=0))
     kept, plain = frozenset(named.keep), scheme("bf16").weight
     return lambda kind, layer: plain if kind in kept else fmt
 

@@ -47,11 +47,13 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True)
 class FormatName:
-    """Weights of a table. ``scheme``: a scheme id, ``released`` or ``gguf``."""
+    """Weights of a table. ``scheme``: a scheme id, ``released`` or ``gguf``; ``rows``: one scale a
+    row instead of the scheme's groups."""
 
     scheme: str
     family: str
     zero_point: bool
+    rows: bool
     keep: tuple[str, ...]
 
 
@@ -101,7 +103,7 @@ def format_name(text: str) -> FormatName | None:
     if entry is None or not entry["scheme"]:
         return None
     return FormatName(entry["scheme"], entry.get("family", ""), bool(entry.get("zero_point")),
-                      tuple(entry.get("keep", ())))
+                      bool(entry.get("rows")), tuple(entry.get("keep", ())))
 
 
 def engine_name(text: str, version: str) -> EngineName | None:

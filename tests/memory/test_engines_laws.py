@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError, UnknownNameError
+from planner.formats.schemes import scheme
 from planner.memory.caches import cache_classes, request_bytes, token_bytes
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.memory.engines.records import Case, Settings
@@ -12,8 +13,8 @@ from planner.memory.engines.run import engine_size
 from planner.memory.resident import Loading, as_released, rank_weights, stage_sizes, total
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, patterns_of
-from planner.placement.layout import Layout
-from planner.placement.modules import EXPERT_KINDS
+from planner.models.spec import ModelSpec, TensorRow
+from planner.placement.layout import Layout, layout_problem
 from planner.units import GIB
 
 MODELS = ("llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v2-lite", "gpt-oss-20b")
@@ -57,24 +58,75 @@ def test_one_rank_holds_the_main_model(model: str) -> None:
     assert held == main
 
 
-@pytest.mark.parametrize(("model", "tp", "pp", "ep"), [
-    ("llama-3.1-8b", 4, 1, 1), ("llama-3.1-8b", 1, 4, 1), ("llama-3.1-8b", 16, 2, 1),
-    ("qwen3-30b-a3b", 4, 2, 4), ("deepseek-v2-lite", 2, 3, 2), ("gpt-oss-20b", 4, 1, 4),
-    ("glm-5-fp8", 8, 1, 8), ("deepseek-v3", 8, 2, 8)])
-def test_ranks_add_up_to_the_model_and_its_copies(model: str, tp: int, pp: int, ep: int) -> None:
-    """Sum over ranks = model + copies of what is not sharded + copies of key and value heads."""
-    spec, layout = resolve_model(model), Layout(tp, 1, pp, ep)
-    whole = total(rank_weights(spec, Layout(), Loading(), as_released, 0))
-    summed = sum(tp * total(rank_weights(spec, layout, Loading(), as_released, stage))
+PARTS = ("main", "lookup", "mtp")
+
+
+def held_rows(spec: ModelSpec) -> list[TensorRow]:
+    return [row for row in spec.rows if row.part in PARTS and row.copy_of is None]
+
+
+def copies_of_heads(spec: ModelSpec, row: TensorRow, tp: int) -> int:
+    """Copies beyond the first of each key or value head of ``row``."""
+    found = next((a for a in spec.attention if set(row.layers) & set(a.layers)), spec.attention[0])
+    one_head = ".k_proj." in row.name or ".v_proj." in row.name
+    return max(tp // found.kv_heads, 1) - 1 if one_head and found.kind == "gqa" else 0
+
+
+@pytest.mark.parametrize(("model", "tp", "dp", "pp", "ep"), [
+    ("llama-3.1-8b", 4, 1, 1, 1), ("llama-3.1-8b", 1, 1, 4, 1), ("llama-3.1-8b", 16, 1, 2, 1),
+    ("qwen3-30b-a3b", 4, 1, 2, 4), ("deepseek-v2-lite", 2, 1, 3, 2), ("gpt-oss-20b", 4, 1, 1, 4),
+    ("glm-5-fp8", 8, 1, 1, 8), ("deepseek-v3", 8, 1, 2, 8), ("deepseek-v3", 1, 8, 1, 8),
+    ("mimo-v2-flash", 8, 1, 1, 8), ("mimo-v2-flash", 4, 1, 2, 1), ("minimax-m2", 2, 4, 1, 8),
+    ("glm-4.5-air", 4, 2, 1, 8), ("kimi-k2-instruct", 4, 4, 1, 16),
+    ("qwen3-coder-480b-a35b", 8, 1, 1, 1)])
+def test_ranks_add_up_to_the_model_and_its_copies(model: str, tp: int, dp: int, pp: int,
+                                                  ep: int) -> None:
+    """Sum over ranks = model + copies of what is not sharded + copies of key and value heads.
+
+    Attention data parallelism copies all but the routed experts, prediction layers' included.
+    """
+    spec, layout, load = resolve_model(model), Layout(tp, dp, pp, ep), Loading(parts=PARTS)
+    summed = sum(tp * dp * total(rank_weights(spec, layout, load, as_released, stage))
                  for stage in range(pp))
-    held = [row for row in spec.rows if row.part in ("main", "lookup") and row.copy_of is None]
-    copied = sum(p.bytes for row in held if row.shard == "replicated"
-                 and row.kind not in EXPERT_KINDS for p in patterns_of(row))
-    kv_heads = spec.attention[0].kv_heads
-    more = max(tp // kv_heads, 1) - 1 if spec.attention[0].kind == "gqa" else 0
-    heads = sum(p.bytes for row in held if ".k_proj." in row.name or ".v_proj." in row.name
-                for p in patterns_of(row) if row.shard == "column")
-    assert summed == whole + (tp - 1) * copied + more * heads
+    expected = 0
+    for row in held_rows(spec):
+        size = sum(p.bytes for p in patterns_of(row))
+        if row.experts > 1:
+            expected += size
+        elif row.shard == "replicated":
+            expected += size * tp * dp
+        else:
+            expected += size * dp * (1 + copies_of_heads(spec, row, tp))
+    assert summed == expected
+
+
+@pytest.mark.parametrize("model", ["qwen3-30b-a3b-fp8", "deepseek-v3", "mimo-v2-flash",
+                                   "llama-4-scout"])
+@settings(max_examples=20, deadline=None)
+@given(tp=st.sampled_from([1, 2, 4]), dp=st.sampled_from([1, 2, 4]), ep=st.sampled_from([1, 2, 4]))
+def test_more_ranks_never_hold_more_each(model: str, tp: int, dp: int, ep: int) -> None:
+    spec = resolve_model(model)
+    if (tp * dp) % ep:
+        return
+    one, many = Layout(1, dp, 1, 1), Layout(tp, dp, 1, ep)
+    if layout_problem(spec, one) or layout_problem(spec, many):
+        return
+    sizes = [total(rank_weights(spec, layout, Loading(), as_released, 0))
+             for layout in (one, many)]
+    assert sizes[1] <= sizes[0]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_are_monotone_in_bits(model: str) -> None:
+    spec = resolve_model(model)
+
+    def held(name: str) -> int:
+        fmt = scheme(name).weight
+        return total(rank_weights(spec, Layout(), Loading(), lambda kind, layer: fmt, 0))
+
+    sizes = [held(name) for name in ("int4-w4a16", "fp8-channel", "bf16", "fp32")]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == 4
 
 
 @settings(max_examples=50, deadline=None)

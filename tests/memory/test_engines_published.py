@@ -1,7 +1,10 @@
 """Engines' arithmetic against figures that engines printed in public logs."""
 
+from dataclasses import replace
+
 import pytest
 
+from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.records import Case, EngineResult, Given, Settings
 from planner.memory.engines.run import engine_size
@@ -34,6 +37,32 @@ def test_weights_as_vllm_prints_them(model: str, tp: int, pp: int, positions: in
 def test_weights_in_fp32() -> None:
     result = sized("llama-3.1-8b", "vllm@0.19", 79.19, plain="fp32")
     assert result.rank.weights_bytes / GIB == pytest.approx(29.98, abs=0.0051)
+
+
+def test_weights_that_the_tensorrt_back_end_converts() -> None:
+    """DeepSeek-V3 in INT4 weight-only, 8 ranks: 46,523 MiB (TensorRT-LLM#2683); one scale a row,
+    latent projections in 16 bits, the embedding whole, routers in FP32."""
+    packed = scheme("int4-w4a16").weight
+    assert packed.scale is not None
+    rows = replace(packed, scale=replace(packed.scale, block_columns=0))
+    spec = resolve_model("deepseek-v3")
+    case = Case(spec, Layout(8), 96 * GIB, lambda kind, layer: rows)
+    rank = engine_size(case, parse_engine("tensorrt-llm@0.16"), Settings()).rank
+    assert rank.weights_bytes / MIB == pytest.approx(46_523, rel=0.002)
+    held = {line.name: line.bytes for line in rank.weights}
+    assert held["embedding"] == 129_280 * 7168 * 2
+    assert held["router"] == 58 * 256 * (7168 + 1) * 4
+    assert held["mla-absorbed"] == 61 * 16 * (512 + 64) * 1536 * 2
+
+
+def test_weights_of_the_pytorch_back_end_are_parameters_alone() -> None:
+    """Llama 3.1 8B in FP8: 8.46 GiB (TensorRT-LLM#6294); the rotary table is an overhead."""
+    fp8 = scheme("fp8-tensor").weight
+    case = Case(resolve_model("llama-3.1-8b"), Layout(), int(79.2 * GIB), lambda kind, layer: fp8)
+    rank = engine_size(case, parse_engine("tensorrt-llm@0.20"), Settings(context=157)).rank
+    assert rank.weights_bytes / GIB == pytest.approx(8.46, abs=0.005)
+    tables = [line.bytes for line in rank.overheads if line.name == "rope-tables"]
+    assert tables == [131_072 * 128 * 4]
 
 
 def test_the_pool_of_given_overheads() -> None:

@@ -1,11 +1,15 @@
 """TensorRT-LLM: a fraction of what is free after engine, context and buffers, in blocks.
 
 Source: TensorRT-LLM documentation on memory usage. The PyTorch back end rounds the tokens of its
-dry run up to a block; the TensorRT back end rounds down.
+dry run up to a block; the TensorRT back end rounds down, and loads weights as its converters lay
+them out (NVIDIA/TensorRT-LLM tensorrt_llm/models/deepseek_v2/convert.py): the embedding whole on
+every rank, routers in FP32, latent projections in 16 bits whatever the weight-only precision, with
+the query projection multiplied by the keys' beside them.
 """
 
 from __future__ import annotations
 
+from planner.formats.schemes import scheme
 from planner.memory.caches import cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
@@ -18,7 +22,15 @@ from planner.memory.engines.records import (
     check,
     failure,
 )
-from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
+from planner.memory.resident import (
+    FormatOf,
+    Line,
+    Loading,
+    rank_weights,
+    rope_table_bytes,
+    stage_ranges,
+    total,
+)
 from planner.memory.workspace import Pass, logits_bytes, peak_lines
 
 NOT_FROM_SHAPES = ("context", "buffers")
@@ -61,9 +73,11 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
 
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pass, stage: int,
           fraction: float) -> Rank:
-    load = Loading(plain=case.plain, rope_tables=True, vocab_pad=engine.whole("vocab_pad"),
-                   absorbed=True, parts=case.parts, max_positions=case.max_positions)
-    weights = rank_weights(case.spec, case.layout, load, case.format_of, stage)
+    converted = bool(engine.whole("tensorrt_backend"))
+    load = _converted(case, engine) if converted else Loading(
+        plain=case.plain, vocab_pad=engine.whole("vocab_pad"), absorbed="kv", parts=case.parts)
+    weights = rank_weights(case.spec, case.layout, load,
+                           _plain_latents(case) if converted else case.format_of, stage)
     overheads: list[Line] = []
     if given.free is not None:
         free = given.free
@@ -79,6 +93,19 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
                 cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held))
 
 
+def _converted(case: Case, engine: Engine) -> Loading:
+    """What the converters of the TensorRT back end make of a checkpoint."""
+    return Loading(plain=case.plain, fp32_kinds=("router",), copied_kinds=("embedding",),
+                   rope_tables=4, absorbed="query", vocab_pad=engine.whole("vocab_pad"),
+                   parts=case.parts, max_positions=case.max_positions)
+
+
+def _plain_latents(case: Case) -> FormatOf:
+    """The formats of ``case`` with the latent projections in 16 bits."""
+    plain = scheme("fp16" if case.plain == "fp16" else "bf16").weight
+    return lambda kind, layer: plain if kind in ("mla-q", "mla-kv") else case.format_of(kind, layer)
+
+
 def _overheads(case: Case, engine: Engine, given: Given, run: Pass, stage: int) -> list[Line]:
     last = stage == case.layout.pp - 1
     lines = [Line("activation", given.activation, "from the log")] \
@@ -86,6 +113,9 @@ def _overheads(case: Case, engine: Engine, given: Given, run: Pass, stage: int) 
     context = engine.constants["context_bytes"]
     several = engine.whole("parallel_bytes") if case.layout.ranks > 1 else 0
     buffers = engine.constants["buffers_bytes"]
+    if not engine.whole("tensorrt_backend"):  # neither parameters nor buffers of the model
+        lines.append(Line("rope-tables", rope_table_bytes(case.spec, case.max_positions, 4),
+                          "cosine and sine of every position in FP32"))
     return [*lines,
             Line("context", int(context.value) + several, f"{context.kind}: {context.source}"),
             Line("buffers", int(buffers.value), f"{buffers.kind}: {buffers.source}")]

@@ -18,7 +18,14 @@ from planner.memory.engines.records import (
     check,
     failure,
 )
-from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
+from planner.memory.resident import (
+    Line,
+    Loading,
+    plain_type,
+    rank_weights,
+    stage_ranges,
+    total,
+)
 from planner.memory.workspace import Pass, peak_lines
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs")
@@ -83,8 +90,9 @@ def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
     quantised = any(row.kind == "mla-kv" and (case.format_of(row.kind, 0) is not None
                                               or row.scale_name is not None)
                     for row in case.spec.rows)
-    return Loading(plain=case.plain, rope_tables=True, vocab_pad=vocab_pad,
-                   absorbed=quantised and mla, tail_first=True,
+    plain = {"fp32": 4}.get(case.plain or plain_type(case.spec), 2)
+    return Loading(plain=case.plain, rope_tables=plain, vocab_pad=vocab_pad,
+                   absorbed="kv" if quantised and mla else "", tail_first=True,
                    max_positions=case.max_positions, parts=case.parts)
 
 
