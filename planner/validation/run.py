@@ -30,6 +30,15 @@ KINDS = (
                               "device", "tp", "gpu_memory_utilization", "max_model_len",
                               "block_size", "quantity", "value", "unit", "confidence"}),
          "planner.validation.memory_predict"),
+    Kind("e2e_silicon", frozenset({"device", "mode", "software", "model", "precision",
+                                   "gemm_dtype", "moe_dtype", "parallelism", "concurrency",
+                                   "isl", "osl", "ttft_ms", "tpot_ms"}),
+         "planner.validation.e2e_silicon"),
+    Kind("e2e_published", frozenset({"source", "device", "n_devices", "software", "model",
+                                     "w_dtype", "a_dtype", "kv_dtype", "parallelism",
+                                     "batch_or_concurrency", "isl", "osl", "metric", "value",
+                                     "unit", "note"}),
+         "planner.validation.e2e_published"),
 )
 """Add a kind here: a table is of the first kind all of whose columns it has."""
 

@@ -1,0 +1,61 @@
+"""An assignment from one scheme for the dense linears and one for the experts, on one layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.errors import UnsupportedError
+from planner.formats.kv import kv_layout
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.candidates import possible_layouts
+from planner.planning.costs import Model, build_model, layout_tables
+from planner.planning.resolve import Asked, build_question
+from planner.planning.step import Assignment
+from planner.quality.prior import Prior
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Schemes of the dense linears and of the routed experts, and the layout of every cache."""
+
+    dense: str
+    experts: str
+    kv: str
+
+
+def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: Recipe,
+                      prior: Prior, *, isl: int, osl: int) -> Assignment:
+    """``recipe`` on one replica of ``layout``.
+
+    Raises:
+        UnsupportedError: the device cannot execute a scheme, or the layout does not divide.
+    """
+    schemes = (recipe.dense, recipe.experts) if spec.experts else (recipe.dense,)
+    question = build_question(
+        spec, device, Asked(
+            devices=layout.ranks, tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
+            context=max(isl + osl, 2), isl=isl, osl=osl, kv=kv_layout(recipe.kv).id,
+            schemes=tuple(dict.fromkeys(schemes))),
+        None, uniform=None, given=None)
+    layouts = possible_layouts(question)
+    if not layouts:
+        raise UnsupportedError(f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
+                               f"ep{layout.ep} does not divide it", hint="choose another layout")
+    model = build_model(question, prior)
+    return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
+
+
+def _choices(model: Model, recipe: Recipe) -> tuple[int, ...]:
+    out = []
+    for unit in model.units:
+        if unit.role == "released":
+            out.append(-1)
+        elif unit.role == "cache":
+            out.append(model.choices.index(recipe.kv))
+        else:
+            name = recipe.experts if unit.kind in EXPERT_KINDS else recipe.dense
+            out.append(model.question.schemes.index(name))
+    return tuple(out)

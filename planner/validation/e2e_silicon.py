@@ -1,0 +1,153 @@
+"""Rows of served models (``e2e_silicon*``): TPOT and TTFT in a closed loop.
+
+Nothing here is fitted to such rows. The host's time a step is data (data/serving.toml); rows that
+supplied it stay out of headline errors, and every prediction is repeated without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from planner.errors import PlannerError
+from planner.hardware.catalog import resolve_device
+from planner.models.catalog import resolve_model
+from planner.planning.recipe import Recipe
+from planner.throughput.serving import Policy
+from planner.validation.memory_case import NotCoveredError
+from planner.validation.parallelism import Deployment, Shape, deployment
+from planner.validation.records import EXCLUDED, Outcome
+from planner.validation.served import Deployed, decode_worker, layout_of, serve, without_host
+from planner.validation.serving_rules import (
+    cache_layout,
+    engine_policy,
+    formats,
+    supplied_host_time,
+)
+
+RUNS_PER_SLOT = 10.0
+"""Requests of a benchmark run over its concurrency: the usual ratio of public harnesses; the tables
+record none."""
+_ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
+_NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRow:
+    """One row resolved: who serves what, how, at which load; measured times in seconds."""
+
+    row: int
+    software: str
+    workers: Deployment
+    case: Deployed
+    policy: Policy
+    concurrency: float
+    tpot: float
+    ttft: float
+    regime: str
+
+
+def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
+    """Outcomes of every row: TPOT and TTFT, with the host's time and without it."""
+    out: list[Outcome] = []
+    for i, row in enumerate(rows):
+        blank = _blank(table, i, row)
+        try:
+            out += _outcomes(blank, _resolve(i, row))
+        except NotCoveredError as error:
+            out += [replace(blank, metric=metric, reason=error.reason)
+                    for metric in ("tpot", "ttft")]
+    return out
+
+
+def _blank(table: str, i: int, row: Mapping[str, str]) -> Outcome:
+    return Outcome(table=table, row=i, metric="", device=row["device"], software=row["software"],
+                   model=row["model"], format=row["gemm_dtype"] or "bf16", regime="")
+
+
+def _number(row: Mapping[str, str], key: str) -> float:
+    try:
+        value = float(row[key])
+    except ValueError:
+        raise NotCoveredError("malformed row") from None
+    if not 0 < value < float("inf"):
+        raise NotCoveredError("malformed row")
+    return value
+
+
+def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
+    software = row["software"]
+    stack, _, version = software.partition(" ")
+    engine = _ENGINE.get(stack)
+    if engine is None:
+        raise NotCoveredError("unknown engine")
+    try:
+        device = resolve_device(row["device"])
+    except PlannerError:
+        raise NotCoveredError("unknown device") from None
+    try:
+        spec = resolve_model(row["model"])
+    except PlannerError:
+        raise NotCoveredError("unknown model") from None
+    label = row["gemm_dtype"]
+    chosen = formats(spec.id, label, blackwell=device.architecture.startswith("Blackwell"))
+    if chosen is None:
+        raise NotCoveredError("unknown format")
+    workers = deployment(row["parallelism"])
+    if workers is None:
+        raise NotCoveredError("setting not stated")
+    isl, osl = int(_number(row, "isl")), int(_number(row, "osl"))
+    found = _NUMBERS.search(version)
+    rule = engine_policy(engine, version)
+    case = Deployed(
+        spec.id, device.id, engine,
+        tuple(int(p) for p in found[0].split(".")) if found else (),
+        Recipe(chosen.dense, chosen.experts if spec.experts else chosen.dense,
+               cache_layout(engine, spec.id, row["precision"] or label)),
+        workers.decode, isl, osl)
+    facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
+    regime = "disaggregated" if workers.prefill is not None else "aggregated"
+    if row.get("exclude", ""):
+        regime = EXCLUDED + row["exclude"]
+    elif supplied_host_time(rule, facts):
+        regime = EXCLUDED + "supplied the host time"
+    layout_of(spec, engine, workers.decode)
+    return ServedRow(i, software, workers, case, rule.policy, _number(row, "concurrency"),
+                     _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
+
+
+def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
+    named = replace(blank, device=row.case.device, model=row.case.model,
+                    format=row.case.recipe.experts, regime=row.regime)
+    out = []
+    bare = without_host(row.policy)
+    for policy, regime in ((row.policy, row.regime),
+                           (bare, EXCLUDED + "host time left out")):
+        if regime != row.regime and row.regime.startswith(EXCLUDED):
+            continue
+        for metric, predicted, measured in _times(row, policy):
+            here = replace(named, metric=metric, regime=regime, measured=measured)
+            if predicted is None:
+                out.append(replace(here, reason="setting not stated"))
+            else:
+                out.append(replace(here, predicted=predicted, low=predicted / 1.3,
+                                   high=predicted * 1.3, basis="fitted"))
+    return out
+
+
+def _times(row: ServedRow, policy: Policy) -> list[tuple[str, float | None, float]]:
+    workers = row.workers
+    if workers.prefill is None:
+        found = serve(row.case, policy, row.concurrency,
+                      requests=RUNS_PER_SLOT * row.concurrency)
+        return [("tpot", found.tpot, row.tpot), ("ttft", found.ttft, row.ttft)]
+    if not workers.decode_workers:
+        raise NotCoveredError("setting not stated")
+    tpot = decode_worker(row.case, policy, row.concurrency / workers.decode_workers)
+    return [("tpot", tpot, row.tpot), ("ttft", None, row.ttft)]
+
+
+def shape_text(shape: Shape) -> str:
+    """A shape as people read it."""
+    return f"tp{shape.tp} pp{shape.pp} dp{shape.dp}"

@@ -1,0 +1,62 @@
+"""The ``parallelism`` column of served rows: pools of workers and the shape of each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_SHAPE = re.compile(r"TP(\d+|-)(?:/PP(\d+|-))?(?:/ADP(\d+|-))?(?:/mTP(\d+|-))?(?:/mEP(\d+|-))?")
+_POOL = re.compile(r"([PD])(\d+|-)x\[([^\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Ranks of one worker: attention tensor parallel, stages, attention data parallel, experts'
+    tensor and expert parallel. 0 is not stated."""
+
+    tp: int
+    pp: int
+    dp: int
+    moe_tp: int
+    moe_ep: int
+
+    @property
+    def ranks(self) -> int:
+        return self.tp * self.pp * self.dp
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Workers of a row. ``prefill`` is None in aggregated serving; a count of 0 is not recorded."""
+
+    decode: Shape
+    decode_workers: int
+    prefill: Shape | None = None
+    prefill_workers: int = 0
+
+
+def deployment(text: str) -> Deployment | None:
+    """The workers that ``text`` names, or None where it is not understood."""
+    text = text.strip()
+    pools = {kind: (count, shape) for kind, count, shape in _POOL.findall(text)}
+    if pools.keys() == {"P", "D"}:
+        shapes = {kind: _shape(shape) for kind, (_, shape) in pools.items()}
+        if shapes["P"] is None or shapes["D"] is None:
+            return None
+        return Deployment(shapes["D"], _count(pools["D"][0]), shapes["P"], _count(pools["P"][0]))
+    shape = _shape(text.removeprefix("agg:"))
+    return Deployment(shape, 1) if shape is not None else None
+
+
+def _shape(text: str) -> Shape | None:
+    found = _SHAPE.match(text.strip())
+    if found is None:
+        return None
+    tp, pp, dp, moe_tp, moe_ep = (_count(part or "-") for part in found.groups())
+    if tp == 0:
+        return None
+    return Shape(tp, pp or 1, dp or 1, moe_tp, moe_ep)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "-" else int(text)

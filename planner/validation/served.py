@@ -1,0 +1,133 @@
+"""Predict a served model: from a deployment, its formats and a load to TPOT and TTFT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+from planner.errors import PlannerError
+from planner.formats.schemes import scheme
+from planner.hardware.catalog import resolve_device
+from planner.memory.engines.catalog import default_version, engine_at, engine_names
+from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, Settings
+from planner.memory.engines.run import engine_size
+from planner.models.catalog import resolve_model
+from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.recipe import Recipe, recipe_assignment
+from planner.planning.step import Serving, step_times
+from planner.quality.prior import load_prior
+from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
+from planner.validation.memory_case import NotCoveredError
+from planner.validation.parallelism import Shape
+
+CHUNK_TOKENS = 8192
+"""Most prompt tokens of one pass: the default of current vLLM, SGLang and TensorRT-LLM servers."""
+GRID = 512.0
+"""Largest batch of a rank that is tabulated at once; a load beyond it extends its own table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A model on a device, formats, engine, shape and lengths: what a table of steps depends on."""
+
+    model: str
+    device: str
+    engine: str
+    version: tuple[int, ...]
+    recipe: Recipe
+    shape: Shape
+    isl: int
+    osl: int
+
+
+def layout_of(spec: ModelSpec, engine: str, shape: Shape) -> Layout:
+    """The layout of a worker. Rows write expert-parallel runs as mTPg/mEP1 where the engine runs
+    experts in parallel, and where the experts' width does not split by whole tiles of 128.
+
+    Raises:
+        NotCoveredError: the experts' ranks are not those of attention.
+    """
+    group = shape.tp * shape.dp
+    if spec.experts is None:
+        if shape.dp > 1:
+            raise NotCoveredError("not legal")
+        return Layout(shape.tp, 1, shape.pp, 1)
+    ep = shape.moe_ep or 1
+    if ep == 1 and group > 1 and (engine == "tensorrt-llm"
+                                  or spec.experts.width // group % 128):
+        ep = group
+    if group % ep or (shape.moe_tp and shape.moe_ep and shape.moe_tp * shape.moe_ep != group):
+        raise NotCoveredError("not legal")
+    return Layout(shape.tp, shape.dp, shape.pp, ep)
+
+
+@cache
+def table(case: Deployed, most: float) -> StepTimes:
+    """Step times of ``case`` for batches up to ``most`` sequences a rank.
+
+    Raises:
+        NotCoveredError: the planner refuses the combination.
+    """
+    spec, device = resolve_model(case.model), resolve_device(case.device)
+    layout = layout_of(spec, case.engine, case.shape)
+    try:
+        plan = recipe_assignment(spec, device, layout, case.recipe, load_prior(),
+                                 isl=case.isl, osl=case.osl)
+        return step_times(plan, Serving(case.isl, case.osl, most, CHUNK_TOKENS))
+    except PlannerError as error:
+        raise NotCoveredError("not legal") from error
+
+
+@cache
+def cache_tokens(case: Deployed) -> float:
+    """Tokens that one rank's cache holds by the engine's own arithmetic; inf where not modelled.
+
+    Raises:
+        NotCoveredError: the engine would not start.
+    """
+    if case.engine not in engine_names():
+        return float("inf")
+    spec, device = resolve_model(case.model), resolve_device(case.device)
+    layout = layout_of(spec, case.engine, case.shape)
+    dense, experts = scheme(case.recipe.dense).weight, scheme(case.recipe.experts).weight
+    kept = ("embedding", "head", "norm", "router")
+    total = int(device.capacity_bytes.value)
+    result = engine_size(
+        Case(spec=spec, layout=layout, total_bytes=total, large=total >= LARGE_DEVICE_BYTES,
+             format_of=lambda kind, layer: None if kind in kept else
+             experts if kind in EXPERT_KINDS else dense),
+        engine_at(case.engine, case.version or default_version(case.engine)),
+        Settings(context=case.isl + case.osl,
+                 kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv))
+    if not result.starts:
+        raise NotCoveredError("not legal")
+    return float(result.tokens)
+
+
+def serve(case: Deployed, policy: Policy, concurrency: float, *, requests: float | None,
+          ) -> Served:
+    """The closed loop of ``case`` at ``concurrency`` requests a replica.
+
+    Raises:
+        NotCoveredError: the planner or the engine refuses the combination.
+    """
+    ranks = case.shape.dp
+    most = max(GRID, concurrency / ranks)
+    load = Load(concurrency, case.isl, case.osl, ranks, requests, cache_tokens(case))
+    try:
+        return closed_loop(table(case, most), load, policy)
+    except PlannerError as error:
+        raise NotCoveredError("not legal") from error
+
+
+def decode_worker(case: Deployed, policy: Policy, concurrency: float) -> float:
+    """TPOT of a worker that only decodes ``concurrency`` requests [s]."""
+    each = concurrency / case.shape.dp
+    return policy.step(table(case, max(GRID, each)).step(each), each)
+
+
+def without_host(policy: Policy) -> Policy:
+    """``policy`` without the host's work."""
+    return replace(policy, host_seconds=0.0, host_seconds_per_sequence=0.0)
