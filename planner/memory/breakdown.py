@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.caches import CacheClass, KvOf, cache_classes, request_bytes, token_bytes
-from planner.memory.footprint import PAGE_TOKENS, RUNTIME, runtime_bytes
+from planner.memory.footprint import RUNTIME, runtime_bytes
 from planner.memory.resident import (
     FormatOf,
     Line,
@@ -18,6 +18,7 @@ from planner.memory.resident import (
 )
 from planner.memory.workspace import Pass, working_lines
 from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import PAGE_TOKENS
 from planner.placement.layout import Layout, layout_problem
 
 OPTIONAL_PARTS = ("mtp", "vision")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention, ModelSpec
-from planner.placement.cache_entries import head_entry_bytes
 from planner.placement.layout import Layout
 from planner.units import GIB, MIB
-
-PAGE_TOKENS = {"gqa": 16, "mla": 64}
-"""Tokens of a cache page: vLLM's default block of 16, FlashMLA's 64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +42,7 @@ def activation_bytes(spec: ModelSpec, layout: Layout, *, chunk_tokens: int, sequ
     gated MLP, permuted expert inputs with their gate and up; plus FP32 logits of all sequences.
     """
     hidden = spec.hidden_size
-    attention = spec.attention[0]
-    widest = max(_attention_width(attention, layout), _mlp_width(spec, layout))
+    widest = max(_mlp_width(spec, layout), *(_attention_width(a, layout) for a in spec.attention))
     tokens = max(chunk_tokens, sequences)
     logits = sequences * (spec.vocab_size // layout.tp) * 4
     return tokens * (2 * hidden + widest) * 2 + logits
@@ -60,7 +55,10 @@ def _attention_width(attention: Attention, layout: Layout) -> int:
         keys = heads * (attention.nope_dim + attention.rope_dim + attention.value_dim)
         return query + keys + heads * attention.value_dim
     kv_heads = max(attention.kv_heads // layout.tp, 1)
-    return (2 * heads + 2 * kv_heads) * attention.head_dim
+    if attention.kind == "linear":
+        return 2 * kv_heads * attention.key_dim + 3 * heads * attention.head_dim
+    values = attention.value_dim or attention.head_dim
+    return (heads + kv_heads) * (attention.head_dim + values)
 
 
 def _mlp_width(spec: ModelSpec, layout: Layout) -> int:
@@ -74,23 +72,6 @@ def _mlp_width(spec: ModelSpec, layout: Layout) -> int:
     return max(dense, routed)
 
 
-def cache_token_bytes(attention: Attention, kind: str, layout_id: str, tp: int) -> int:
-    """Bytes a token and layer that one rank holds for a cache unit (copies over tp included)."""
-    heads = 1 if kind == "kv-latent" else max(attention.kv_heads // tp, 1)
-    return heads * head_entry_bytes(attention, kv_layout(layout_id), kind)
-
-
-def cache_token_bytes_whole(attention: Attention, kind: str, layout_id: str) -> int:
-    """Bytes a token and layer of one copy of a cache unit (all heads)."""
-    return cache_token_bytes(attention, kind, layout_id, 1)
-
-
-def slot_tokens(attention: Attention, context: int) -> int:
-    """Tokens that one sequence's slot occupies: the context in whole pages."""
-    page = PAGE_TOKENS[attention.kind]
-    return -(-context // page) * page
-
-
 def usable_bytes(device: DeviceProfile, override: int | None = None) -> int:
     """Bytes of one device that weights, caches, activations and runtime may fill together."""
     if override is not None:
@@ -98,11 +79,21 @@ def usable_bytes(device: DeviceProfile, override: int | None = None) -> int:
     return int(device.capacity_bytes.value * device.usable_fraction.value)
 
 
-def largest_context(attention: Attention, free_bytes: int, sequences: int,
-                    token_bytes: int) -> int:
-    """The longest context (whole pages) for ``sequences`` slots in ``free_bytes``."""
-    page = PAGE_TOKENS[attention.kind]
-    if sequences < 1 or token_bytes < 1:
-        return 0
-    return free_bytes // (sequences * token_bytes * page) * page
+def largest_context(sequence_bytes: Callable[[int], int], free_bytes: int, sequences: int, *,
+                    page: int, limit: int) -> int:
+    """The longest context (whole pages, at most ``limit`` tokens) that fits.
 
+    Args:
+        sequence_bytes: bytes of one sequence of so many tokens on a rank, not decreasing [B].
+        free_bytes: room on the rank [B].
+        sequences: slots it holds.
+        page: tokens of a cache page.
+    """
+    if sequences < 1:
+        return 0
+    low, high = 0, -(-limit // page) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = sequences * sequence_bytes(middle * page) <= free_bytes
+        low, high = (middle, high) if fits else (low, middle)
+    return low * page

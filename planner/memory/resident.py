@@ -14,7 +14,7 @@ from planner.models.dtypes import stored_bytes, stored_type
 from planner.models.inventory import patterns_of
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout, stage_of_layer
-from planner.placement.modules import PLANNED_KINDS
+from planner.placement.modules import PLANNED_KINDS, kv_heads_of
 
 FormatOf = Callable[[str, int], TensorFormat | None]
 """(module kind, layer) → the format of its matrices; None = as released. Layer -1: no layer."""
@@ -101,7 +101,7 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
         if not layers:
             continue
         experts = row.experts // layout.ep if row.experts > 1 else 1
-        typed, heads = _typed(row, loading), _kv_heads(spec, row)
+        typed, heads = _typed(row, loading), kv_heads_of(spec, row.layers)
         for fmt, count in _formats(row, layers, format_of):
             weight, scales = _shard(typed, fmt, layout, heads, loading.vocab_pad)
             sums[row.kind] = sums.get(row.kind, 0) + weight * experts * count
@@ -120,12 +120,6 @@ def _typed(row: TensorRow, loading: Loading) -> TensorRow:
     if plain and row.dtype in ("bf16", "fp16") and row.stored is None:
         return replace(row, dtype=plain)
     return row
-
-
-def _kv_heads(spec: ModelSpec, row: TensorRow) -> int:
-    """Key and value heads of the layers of ``row``; of the full group outside the stack."""
-    return next((a.kv_heads for a in spec.attention if set(row.layers) & set(a.layers)),
-                spec.attention[0].kv_heads)
 
 
 def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSpec) -> list[int]:
@@ -157,27 +151,20 @@ def _formats(row: TensorRow, layers: Sequence[int],
     return list(counts.items())
 
 
-def _parts(row: TensorRow, layout: Layout, kv_heads: int) -> int:
-    """Ranks that share one tensor of the row; key and value heads beyond their number are copied"""
-    if row.experts > 1:
-        return layout.moe_tp
-    is_kv = ".k_proj." in row.name or ".v_proj." in row.name
-    return min(layout.tp, kv_heads) if is_kv and kv_heads else layout.tp
-
-
 def _shard(row: TensorRow, fmt: TensorFormat | None, layout: Layout, kv_heads: int,
            vocab_pad: int) -> tuple[int, int]:
     """(element bytes, scale bytes) of one tensor of ``row`` on one rank."""
     if row.shard == "replicated":
         shape = row.shape
     else:
-        parts = _parts(row, layout, kv_heads)
+        parts = layout.moe_tp if row.experts > 1 else layout.tp
         axis = 1 if row.shard == "row" and row.is_matrix else 0
+        kv = row.kv_outputs if axis == 0 and kv_heads else 0
         extent = row.shape[axis]
         if row.shard == "vocab":
             extent = -(-extent // vocab_pad) * vocab_pad
-        shape = tuple(-(-extent // parts) if i == axis else size
-                      for i, size in enumerate(row.shape))
+        kept = -(-(extent - kv) // parts) + -(-kv // min(parts, kv_heads or 1))
+        shape = tuple(kept if i == axis else size for i, size in enumerate(row.shape))
     if fmt is not None and len(shape) == 2:
         whole = tensor_bytes(fmt, shape[0], shape[1])
         plain = tensor_bytes(replace(fmt, scale=None), shape[0], shape[1]) \

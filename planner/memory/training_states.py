@@ -13,7 +13,7 @@ from planner.formats.sizes import tensor_bytes
 from planner.memory.training_setup import Recipe, TrainLayout, TrainSetup
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.layout import stage_of_layer
-from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
+from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS, kv_heads_of
 
 ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
 
@@ -100,7 +100,7 @@ def adapter_rows(row: TensorRow, rank: int) -> tuple[TensorRow, TensorRow]:
 def rank_shape(row: TensorRow, layout: TrainLayout, kv_heads: int) -> tuple[int, ...]:
     """Shape of one tensor of ``row`` on one rank.
 
-    Key and value projections keep whole heads: where tp exceeds their number, heads are copied.
+    Keys and values keep whole heads: where tp exceeds their number, heads are copied.
 
     Raises:
         InputError: the split axis does not divide.
@@ -109,13 +109,14 @@ def rank_shape(row: TensorRow, layout: TrainLayout, kv_heads: int) -> tuple[int,
     axis = {"column": 0, "vocab": 0, "row": 1}.get(row.shard)
     if axis is None or axis >= len(row.shape):
         return row.shape
-    if kv_heads and (".k_proj." in row.name or ".v_proj." in row.name):
-        width = min(width, kv_heads)
-    if row.shape[axis] % width:
+    kv = row.kv_outputs if axis == 0 and kv_heads else 0
+    copied = min(width, kv_heads or 1)
+    if (row.shape[axis] - kv) % width or kv % copied:
         raise InputError(
             f"tensor parallel {width} does not divide axis {axis} of {row.name} {row.shape}",
             hint="choose a --tp (for experts --etp) that divides it")
-    return (*row.shape[:axis], row.shape[axis] // width, *row.shape[axis + 1:])
+    kept = (row.shape[axis] - kv) // width + kv // copied
+    return (*row.shape[:axis], kept, *row.shape[axis + 1:])
 
 
 def rank_rows(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int,
@@ -127,7 +128,6 @@ def rank_rows(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: in
     """
     held = {layer for chunk in chunk_layers(spec, layout, stage) for layer in chunk}
     last = stage == layout.pp - 1
-    kv_heads = max((a.kv_heads for a in spec.attention if a.kind == "gqa"), default=0)
     for row, trained in trainable_rows(spec, setup):
         layers = tuple(sorted(held.intersection(row.layers)))
         if row.layers:
@@ -139,7 +139,8 @@ def rank_rows(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: in
             count = int(last)
         if count:
             experts = row.experts // layout.ep if row.kind in EXPERT_KINDS else row.experts
-            yield RankRow(row, layers, rank_shape(row, layout, kv_heads), count * experts, trained)
+            shape = rank_shape(row, layout, kv_heads_of(spec, row.layers))
+            yield RankRow(row, layers, shape, count * experts, trained)
 
 
 def working_bytes(item: RankRow, recipe: Recipe) -> int:

@@ -68,10 +68,10 @@ def cache_description(
     found: list[LayerCache] = []
     for attention in spec.attention:
         found += [cache for layer in attention.layers
-                  for cache in _of_layer(attention, layer, latent)]  # fmt: skip
+                  for cache in layer_caches(attention, layer, latent=latent)]  # fmt: skip
     if prediction:
         found += [cache for layer in range(spec.layers, spec.layers + spec.mtp_layers)
-                  for cache in _of_layer(_prediction(spec), layer, latent)]  # fmt: skip
+                  for cache in layer_caches(_prediction(spec), layer, latent=latent)]  # fmt: skip
     if not windows:
         found = [replace(cache, window=0) if cache.kind == "kv" else cache for cache in found]
     return tuple(sorted(found, key=lambda cache: cache.layer))
@@ -146,7 +146,8 @@ def _prediction(spec: ModelSpec) -> Attention:
     return first
 
 
-def _of_layer(a: Attention, layer: int, latent: bool) -> tuple[LayerCache, ...]:
+def layer_caches(a: Attention, layer: int, *, latent: bool = True) -> tuple[LayerCache, ...]:
+    """The caches of one layer of attention ``a``; ``latent`` as in :func:`cache_description`."""
     if a.kind == "linear":
         return (LayerCache(layer, "state", (("state", a.state_elements), ("conv", a.conv_elements)),
                            heads=a.heads, dtypes=(a.state_dtype, a.conv_dtype)),)  # fmt: skip

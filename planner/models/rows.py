@@ -108,10 +108,11 @@ def bias(
     storage: Storage, matrix: TensorRow, *, shard: ShardAxis = "replicated"
 ) -> TensorRow:
     """The bias of ``matrix``: one value an output, in the plain type."""
-    return plain(
+    row = plain(
         storage, matrix.name.removesuffix("weight") + "bias", matrix.kind, matrix.shape[:1],
         matrix.layers, fused=matrix.fused + "-bias", shard=shard,
     )  # fmt: skip
+    return replace(row, kv_outputs=matrix.kv_outputs)
 
 
 def with_biases(storage: Storage, rows: list[TensorRow], wanted: bool) -> list[TensorRow]:
@@ -151,8 +152,8 @@ def gqa(
     sizes = (("q", query_parts * heads * head_dim), ("k", kv_heads * head_dim),
              ("v", kv_heads * value_dim))  # fmt: skip
     rows = [
-        linear(storage, f"{prefix}{letter}_proj", "attention-qkv", (width, hidden), layers,
-               fused="qkv", shard="column")
+        replace(linear(storage, f"{prefix}{letter}_proj", "attention-qkv", (width, hidden), layers,
+                       fused="qkv", shard="column"), kv_outputs=0 if letter == "q" else width)
         for letter, width in sizes
     ]  # fmt: skip
     out = linear(storage, prefix + "o_proj", "attention-out", (hidden, heads * value_dim), layers,

@@ -102,7 +102,8 @@ class TensorRow:
     ``scale_dtype`` are element format ids as released; ``scale_shape`` is None where the tensor has
     no scale. ``part`` tells the main model from multi-token prediction; ``copy_of`` marks a stored
     copy that the model shares at run time; ``counted`` is False for data that is not a parameter of
-    the model as ``param_counts`` defines it (router correction bias buffers).
+    the model as ``param_counts`` defines it (router correction bias buffers). ``kv_outputs`` of the
+    outputs are key and value heads, which tensor parallelism copies where it exceeds their number.
     """
 
     name: str
@@ -125,6 +126,7 @@ class TensorRow:
     stored_scale: StoredAs | None = None
     extras: tuple[StoredAs, ...] = ()
     stacked: bool = False
+    kv_outputs: int = 0
 
     @property
     def elements(self) -> int:

@@ -60,6 +60,8 @@ def _attention_problem(spec: ModelSpec, layout: Layout) -> str:
                 and layout.tp % attention.kv_heads:
             return (f"tp {layout.tp} neither divides the {attention.kv_heads} key/value heads "
                     "nor is a multiple of them")
+        if attention.kind == "linear" and attention.kv_heads % layout.tp:
+            return f"tp {layout.tp} does not divide the {attention.kv_heads} linear key heads"
     if spec.vocab_size % layout.tp:
         return f"tp {layout.tp} does not divide the vocabulary of {spec.vocab_size}"
     return ""

@@ -1,7 +1,7 @@
 """Inventory × layout: the modules of a model as GEMMs, with their shards per rank.
 
-A *module* is one kind in one set of layers (all tensors of a kind that layers share). Costs are
-computed once a module and multiplied by layer counts.
+A *module* is one kind in one set of layers that have the same tensors of it; no layer is in two
+modules of a kind. Costs are computed once a module and multiplied by layer counts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from planner.errors import InputError
 from planner.models.inventory import row_bytes
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout
@@ -23,11 +24,14 @@ EXPERT_KINDS = ("experts-gate-up", "experts-down")
 
 @dataclass(frozen=True, slots=True)
 class Gemm:
-    """One matrix multiplication of a layer: members are (outputs, inputs) of the fused matrices."""
+    """One matrix multiplication of a layer: members are (outputs, inputs) of the fused matrices.
+
+    ``key_value`` is how many outputs of each member are key and value heads.
+    """
 
     members: tuple[tuple[int, int], ...]
     shard: str
-    key_value: tuple[bool, ...]
+    key_value: tuple[int, ...]
 
     @property
     def inputs(self) -> int:
@@ -40,7 +44,8 @@ class Module:
 
     ``stored_bytes`` are the bytes of one layer as released, scales and vectors included (all
     experts). ``vector_bytes`` are the part that no scheme changes (biases, norms). ``scheme`` is
-    what its matrices were released in, None where they are plain elements of ``dtype``.
+    what most elements of its matrices were released in, None where that is plain elements of
+    ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have none.
     """
 
     kind: str
@@ -51,6 +56,7 @@ class Module:
     vector_bytes: int
     dtype: str
     scheme: str | None = None
+    kv_heads: int = 0
 
 
 def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
@@ -60,28 +66,57 @@ def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
             groups.setdefault(row.fused, []).append(row)
     return tuple(
         Gemm(members=tuple((r.shape[0], r.shape[1]) for r in group), shard=group[0].shard,
-             key_value=tuple(".k_proj." in r.name or ".v_proj." in r.name for r in group))
+             key_value=tuple(r.kv_outputs for r in group))
         for group in groups.values())
 
 
 def modules(spec: ModelSpec) -> tuple[Module, ...]:
-    """The modules of the main model in reading order."""
-    grouped: dict[tuple[str, tuple[int, ...]], list[TensorRow]] = {}
+    """The modules of the main model in reading order, lookup tables with the router's."""
+    kinds: dict[str, list[TensorRow]] = {}
     for row in spec.rows:
-        if row.part == "main" and row.copy_of is None:
-            grouped.setdefault((row.kind, row.layers), []).append(row)
-    ordered = sorted(grouped.items(), key=lambda item: kind_order(item[0][0]))
-    out = []
-    for (kind, layers), rows in ordered:
-        matrices = [r for r in rows if r.is_matrix]
-        vectors = sum(row_bytes(r) for r in rows if not r.is_matrix)
-        out.append(Module(
-            kind=kind, layers=layers, experts=max((r.experts for r in rows), default=1),
-            gemms=_gemms(rows),
-            stored_bytes=sum(row_bytes(r) for r in rows),
-            vector_bytes=vectors,
-            dtype=(matrices or rows)[0].dtype, scheme=(matrices or rows)[0].scheme))
-    return tuple(out)
+        if row.part in ("main", "lookup") and row.copy_of is None:
+            kinds.setdefault(row.kind, []).append(row)
+    return tuple(_module(spec, kind, layers, rows)
+                 for kind in sorted(kinds, key=kind_order)
+                 for layers, rows in _alike(kinds[kind]))
+
+
+def _alike(rows: Sequence[TensorRow]) -> list[tuple[tuple[int, ...], list[TensorRow]]]:
+    """(layers, rows) of one kind: layers with the same rows together; no layers: outside."""
+    outside = [row for row in rows if not row.layers]
+    of_layer: dict[int, list[int]] = {}
+    for number, row in enumerate(rows):
+        for layer in row.layers:
+            of_layer.setdefault(layer, []).append(number)
+    sets: dict[tuple[int, ...], list[int]] = {}
+    for layer in sorted(of_layer):
+        sets.setdefault(tuple(of_layer[layer]), []).append(layer)
+    inside = [(tuple(layers), [rows[n] for n in numbers]) for numbers, layers in sets.items()]
+    return inside + ([((), outside)] if outside else [])
+
+
+def _module(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequence[TensorRow],
+            ) -> Module:
+    matrices = [row for row in rows if row.is_matrix] or list(rows)
+    sizes: dict[tuple[str, str | None], int] = {}
+    for row in matrices:
+        key = (row.dtype, row.scheme)
+        sizes[key] = sizes.get(key, 0) + row.elements * row.experts
+    dtype, scheme = max(sizes, key=lambda key: sizes[key])
+    return Module(
+        kind=kind, layers=layers, experts=max(row.experts for row in rows), gemms=_gemms(rows),
+        stored_bytes=sum(row_bytes(row) for row in rows),
+        vector_bytes=sum(row_bytes(row) for row in rows if not row.is_matrix),
+        dtype=dtype, scheme=scheme, kv_heads=kv_heads_of(spec, layers))
+
+
+def kv_heads_of(spec: ModelSpec, layers: Sequence[int]) -> int:
+    """Key/value heads of the attention group that has the first of ``layers``, else 0; prediction
+    layers are as the first group."""
+    if not layers:
+        return 0
+    attention = attention_of(spec, layers[0]) if layers[0] < spec.layers else spec.attention[0]
+    return attention.kv_heads if attention.kind == "gqa" else 0
 
 
 _ORDER = {kind: i for i, kind in enumerate((
@@ -95,19 +130,18 @@ def kind_order(kind: str) -> int:
     return _ORDER.get(kind, len(_ORDER))
 
 
-def shard_members(module: Module, gemm: Gemm, layout: Layout, kv_heads: int,
-                  ) -> list[tuple[int, int]]:
+def shard_members(module: Module, gemm: Gemm, layout: Layout) -> list[tuple[int, int]]:
     """(outputs, inputs) of each member on one rank.
 
-    Column-parallel matrices split outputs, row-parallel ones inputs; key and value projections
-    keep whole heads, copied where tp exceeds the head count. Experts split over MoE tp.
+    Column-parallel matrices split outputs, row-parallel ones inputs; keys and values keep whole
+    heads, copied where tp exceeds the head count. Experts split over MoE tp.
     """
     width = layout.moe_tp if module.kind in EXPERT_KINDS else layout.tp
     shards = []
-    for (outputs, inputs), is_kv in zip(gemm.members, gemm.key_value, strict=True):
+    for (outputs, inputs), kv in zip(gemm.members, gemm.key_value, strict=True):
         if gemm.shard in ("column", "vocab"):
-            parts = min(width, kv_heads) if is_kv and kv_heads else width
-            shards.append((outputs // parts, inputs))
+            own = kv // min(width, module.kv_heads or width)
+            shards.append(((outputs - kv) // width + own, inputs))
         elif gemm.shard == "row":
             shards.append((outputs, inputs // width))
         else:
@@ -129,6 +163,22 @@ def expected_distinct_experts(count: int, per_token: int, tokens: float) -> floa
     return count * (1.0 - share)
 
 
-def attention_of(spec: ModelSpec) -> Attention:
-    """The attention of a model whose layers are alike (all bundled ones)."""
-    return spec.attention[0]
+def attention_of(spec: ModelSpec, layer: int) -> Attention:
+    """The attention of one layer of the main model.
+
+    Raises:
+        InputError: the model has no such layer.
+    """
+    for attention in spec.attention:
+        if layer in attention.layers:
+            return attention
+    raise InputError(f"{spec.id} has no layer {layer}", hint=f"layers are 0 to {spec.layers - 1}")
+
+
+def attention_label(attention: Attention) -> str:
+    """One word for a kind of attention: full, window, chunk, sparse, linear, or its own name."""
+    if attention.kind in ("gqa", "mla"):
+        if attention.window:
+            return "chunk" if attention.chunked else "window"
+        return "sparse" if attention.indexer_topk else "full"
+    return attention.kind

@@ -23,11 +23,11 @@ def module_bytes(module: Module, scheme: Scheme) -> int:
     return per_expert * module.experts + module.vector_bytes
 
 
-def shard_bytes(module: Module, scheme: Scheme, layout: Layout, kv_heads: int) -> int:
+def shard_bytes(module: Module, scheme: Scheme, layout: Layout) -> int:
     """Bytes of one layer of ``module`` on one rank: its experts, its shard, vectors copied."""
     per_expert = sum(tensor_bytes(scheme.weight, rows, columns)
                      for gemm in module.gemms
-                     for rows, columns in shard_members(module, gemm, layout, kv_heads))
+                     for rows, columns in shard_members(module, gemm, layout))
     vectors = module.vector_bytes // module.experts if module.experts > 1 else module.vector_bytes
     return (per_expert + vectors) * local_experts(module, layout) if module.experts > 1 \
         else per_expert + vectors
@@ -40,7 +40,7 @@ def released_shard_bytes(module: Module, layout: Layout) -> int:
     return module.stored_bytes
 
 
-def block_problem(module: Module, scheme: Scheme, layout: Layout, kv_heads: int) -> str:
+def block_problem(module: Module, scheme: Scheme, layout: Layout) -> str:
     """Why a shard would cut through the scheme's scale blocks; empty if it does not.
 
     Engines refuse block-scaled weights whose shard is not a whole number of blocks along the
@@ -53,7 +53,7 @@ def block_problem(module: Module, scheme: Scheme, layout: Layout, kv_heads: int)
     if width == 1:
         return ""
     for gemm in module.gemms:
-        for rows, columns in shard_members(module, gemm, layout, kv_heads):
+        for rows, columns in shard_members(module, gemm, layout):
             if gemm.shard == "column" and scale.block_rows > 1 and rows % scale.block_rows:
                 return f"{rows} output rows a rank are not whole blocks of {scale.block_rows}"
             if gemm.shard == "row" and scale.block_columns > 1 \
@@ -68,7 +68,7 @@ def whole_axis(fmt: TensorFormat) -> bool:
 
 
 def shard_byte_table(modules: Sequence[Module], schemes: Sequence[str],
-                     layouts: Sequence[Layout], kv_heads: int) -> Int:
+                     layouts: Sequence[Layout]) -> Int:
     """int64 [layout, module, scheme]: bytes of one layer on one rank."""
     records = [scheme_by_id(s) for s in schemes]
     table = np.zeros((len(layouts), len(modules), len(schemes)), dtype=np.int64)
@@ -79,13 +79,13 @@ def shard_byte_table(modules: Sequence[Module], schemes: Sequence[str],
                 key = (layout.tp, layout.moe_tp if module.experts > 1 else 0,
                        layout.ep if module.experts > 1 else 0, j, k)
                 if key not in cache:
-                    cache[key] = shard_bytes(module, scheme, layout, kv_heads)
+                    cache[key] = shard_bytes(module, scheme, layout)
                 table[i, j, k] = cache[key]
     return table
 
 
 def block_legality(modules: Sequence[Module], schemes: Sequence[str],
-                   layouts: Sequence[Layout], kv_heads: int) -> NDArray[np.bool_]:
+                   layouts: Sequence[Layout]) -> NDArray[np.bool_]:
     """bool [layout, module, scheme]: True where shards keep whole scale blocks."""
     records = [scheme_by_id(s) for s in schemes]
     table = np.ones((len(layouts), len(modules), len(schemes)), dtype=bool)
@@ -97,6 +97,6 @@ def block_legality(modules: Sequence[Module], schemes: Sequence[str],
                     continue
                 key = (layout.tp, layout.moe_tp, j, k)
                 if key not in cache:
-                    cache[key] = not block_problem(module, scheme, layout, kv_heads)
+                    cache[key] = not block_problem(module, scheme, layout)
                 table[i, j, k] = cache[key]
     return table

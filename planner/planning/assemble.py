@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.formats.schemes import scheme as scheme_by_id
-from planner.memory.footprint import (
-    RUNTIME,
-    activation_bytes,
-    cache_token_bytes_whole,
-    largest_context,
-)
+from planner.memory.footprint import RUNTIME
 from planner.models.inventory import Inventory
-from planner.placement.cache_entries import indexer_record_bytes
-from planner.placement.layout import Layout, stage_of_layer
-from planner.placement.modules import attention_of
+from planner.placement.layout import stage_of_layer
 from planner.placement.shards import module_bytes
+from planner.planning.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.compare import baselines, comparison
 from planner.planning.costs import Model, released_scheme
 from planner.planning.evaluate import Priced, SegmentCost, price
@@ -25,9 +19,6 @@ from planner.planning.plan import (
     SCHEMA_VERSION,
     ActiveParameters,
     Assumption,
-    CacheInfo,
-    CacheLayer,
-    CapacityInfo,
     DeviceInfo,
     EngineInfo,
     Estimate,
@@ -83,8 +74,8 @@ def assemble(found: Found, *, searched: bool) -> Plan:
         layout=LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
                           replicas),
         objective=question.objective, units=units, modules=module_view(units),
-        kv_cache=_cache(model, found, priced), memory_per_device=_memory(question, priced),
-        capacity=_capacity(question, priced),
+        kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
+        capacity=capacity_info(model, found, priced),
         performance=_performance(priced, replicas), quality=_quality(model, priced),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=assumptions(model, priced, searched), sources=_sources(model))
@@ -178,56 +169,10 @@ def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
     return tuple(out)
 
 
-def _cache(model: Model, found: Found, priced: Priced) -> CacheInfo:
-    question = model.question
-    attention = attention_of(question.spec)
-    layers: list[CacheLayer] = []
-    for segment in found.segments:
-        unit = model.units[segment.unit]
-        if unit.role == "cache":
-            layout = model.choices[segment.choice]
-            size = cache_token_bytes_whole(attention, unit.kind, layout)
-            layers += [CacheLayer(n, unit.kind, layout, size, 0) for n in segment.layers]
-    record = indexer_record_bytes(attention, fp8=model.indexer_fp8)
-    if record:
-        name = "fp8" if model.indexer_fp8 else "bf16"
-        layers += [CacheLayer(n, "indexer", name, record, 0) for n in range(question.spec.layers)]
-    layers.sort(key=lambda item: (item.layer, item.kind))
-    spare = [question.usable_bytes - s.weights - s.activation - s.runtime for s in priced.stages]
-    tokens = min(max(free, 0) // t for free, t in zip(spare, priced.token_bytes, strict=True))
-    return CacheInfo(sum(n.bytes_per_token for n in layers), max(priced.token_bytes),
-                     tokens * priced.layout.dp, tuple(layers))
-
-
 def _memory(question: Question, priced: Priced) -> MemoryInfo:
     full = priced.fullest
     return MemoryInfo(full.weights, full.cache, full.activation, full.runtime, full.total,
                       question.usable_bytes, question.capacity_bytes)
-
-
-def _capacity(question: Question, priced: Priced) -> CapacityInfo:
-    slots, contexts = [], []
-    for stage, sequence, token in zip(priced.stages, priced.sequence_bytes, priced.token_bytes,
-                                      strict=True):
-        free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
-        room = max(question.usable_bytes - stage.weights - stage.runtime, 0)
-        slots.append(_most_sequences(question, priced.layout, room, sequence))
-        contexts.append(largest_context(attention_of(question.spec), free,
-                                        priced.slot * priced.layout.pp, token))
-    return CapacityInfo(min(slots) * priced.layout.dp,
-                        min(min(contexts), question.spec.max_context))
-
-
-def _most_sequences(question: Question, layout: Layout, room: int, sequence_bytes: int) -> int:
-    """The most sequences of a rank whose caches and activations fit ``room`` bytes together."""
-    chunk = min(PREFILL_CHUNK, question.workload.isl)
-    low, high = 0, room // sequence_bytes + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        used = middle * sequence_bytes + activation_bytes(
-            question.spec, layout, chunk_tokens=chunk, sequences=-(-middle // layout.pp))
-        low, high = (middle, high) if used <= room else (low, middle)
-    return low
 
 
 def _performance(priced: Priced, replicas: int) -> PerformanceInfo:
@@ -298,6 +243,12 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
     if question.spec.experts:
         out.append(Assumption("expert routing", "uniform and independent",
                               "no popularity given; E·(1−(1−k/E)^B) experts touched"))
+    if not grows_alike(question):
+        out.append(Assumption("capacity tokens", "tokens of sequences at the context",
+                              "layers with a window or a state do not grow with every token"))
+    if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
+        out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
+                              "sequences are anywhere in their chunk; half of it on average"))
     if question.spec.mtp_layers:
         out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
     if not question.untie:

@@ -12,7 +12,6 @@ from planner.placement.layout import Layout, replica_layouts
 from planner.planning.costs import (
     LayoutTables,
     Model,
-    cache_tokens,
     legality,
     unit_times,
 )
@@ -63,7 +62,7 @@ class Space:
     prefill_constant: Array
     legal: NDArray[np.bool_]
     extra: Int
-    """Activations, runtime and indexer cache of one rank [C]."""
+    """Activations, runtime, indexer keys and states of one rank [C]."""
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -88,10 +87,8 @@ class Space:
 
     @cached_property
     def held(self) -> Int:
-        """Cache tokens that a rank holds [C]."""
-        pp = self.pts.pp.astype(np.int64)
-        slot = self.pts.slot.astype(np.int64)
-        return np.asarray(slot * cache_tokens(self.model, 1, 1) * pp)
+        """Sequences whose caches a rank holds [C]."""
+        return np.asarray(self.pts.slot.astype(np.int64) * self.pts.pp.astype(np.int64))
 
 
 def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],

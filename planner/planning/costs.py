@@ -13,14 +13,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.formats.kv import kv_layout
-from planner.memory.footprint import (
-    activation_bytes,
-    cache_token_bytes,
-    runtime_bytes,
-    slot_tokens,
+from planner.memory.footprint import activation_bytes, runtime_bytes
+from planner.placement.cache_entries import (
+    CacheUnit,
+    cache_units,
+    fixed_slot_bytes,
+    reads_fp8_cache,
+    slot_layer_bytes,
+    stores,
+    token_layer_bytes,
 )
-from planner.placement.cache_entries import cache_kinds, indexer_record_bytes, reads_fp8_cache
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import EXPERT_KINDS, Module, attention_of, modules
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
@@ -51,6 +53,7 @@ from planner.throughput.linear import (
     kernel_arrays,
 )
 from planner.throughput.points import Phase, Points
+from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts
 
 Array = NDArray[np.float64]
@@ -74,13 +77,8 @@ class Model:
         return self.question.schemes + self.question.kv
 
     @cached_property
-    def caches(self) -> tuple[str, ...]:
-        return cache_kinds(attention_of(self.question.spec))
-
-    @cached_property
-    def kv_heads(self) -> int:
-        attention = attention_of(self.question.spec)
-        return attention.kv_heads if attention.kind == "gqa" else 0
+    def caches(self) -> tuple[CacheUnit, ...]:
+        return cache_units(self.question.spec)
 
     @cached_property
     def indexer_fp8(self) -> bool:
@@ -117,7 +115,10 @@ class Model:
     def possible(self) -> NDArray[np.bool_]:
         """bool [unit, choice]: right kind of choice, error emulated, range sufficient."""
         table = ~np.isnan(self.layer_loss)
+        schemes = len(self.question.schemes)
         for i, unit in enumerate(self.units):
+            if unit.role == "cache":
+                table[i, schemes:] &= [stores(self.caches[unit.row], n) for n in self.question.kv]
             if unit.role != "module":
                 continue
             for j, scheme in enumerate(self.question.schemes):
@@ -150,33 +151,52 @@ def tied_head(released: list[Module]) -> Module:
 
 @dataclass(frozen=True)
 class LayoutTables:
-    """Exact bytes by layout. ``shard`` int64 [L, module, scheme] of one layer on one rank;
-    ``cache`` int64 [L, cache kind, layout] of one token and layer on one rank."""
+    """Exact bytes by layout. ``shard`` int64 [L, module, scheme] of one layer on one rank.
+
+    Caches of one rank: ``cache`` int64 [L, cache unit, layout] of one layer and sequence at the
+    question's context, ``token`` the same for one more token; ``fixed`` int64 [L, layer] of a
+    sequence's indexer keys and recurrent state.
+    """
 
     layouts: list[Layout]
     shard: Int
     blocks: NDArray[np.bool_]
     released: Int
     cache: Int
-    indexer_token: int
+    token: Int
+    fixed: Int
 
 
 def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
     """Byte tables of all ``layouts``."""
     question = model.question
-    attention = attention_of(question.spec)
-    shard = shard_byte_table(model.planned, question.schemes, layouts, model.kv_heads)
-    blocks = block_legality(model.planned, question.schemes, layouts, model.kv_heads)
+    shard = shard_byte_table(model.planned, question.schemes, layouts)
+    blocks = block_legality(model.planned, question.schemes, layouts)
     released = np.array([[_released_bytes(model, m, la) for m in model.released]
                          for la in layouts], dtype=np.int64)
+    cache, token, fixed = _cache_tables(model, layouts)
+    return LayoutTables(layouts, shard, blocks, released, cache, token, fixed)
+
+
+def _cache_tables(model: Model, layouts: list[Layout]) -> tuple[Int, Int, Int]:
+    """``cache``, ``token`` and ``fixed`` of :class:`LayoutTables`; they depend on tp alone."""
+    question = model.question
+    context, spec = question.workload.context, question.spec
     cache = np.zeros((len(layouts), len(model.caches), len(question.kv)), dtype=np.int64)
-    for i, layout in enumerate(layouts):
-        for j, kind in enumerate(model.caches):
+    token = np.zeros_like(cache)
+    fixed = np.zeros((len(layouts), spec.layers), dtype=np.int64)
+    tps = np.array([layout.tp for layout in layouts])
+    for tp in sorted(set(tps.tolist())):
+        here = tps == tp
+        for j, unit in enumerate(model.caches):
             for k, name in enumerate(question.kv):
-                if kind in kv_layout(name).applies_to:
-                    cache[i, j, k] = cache_token_bytes(attention, kind, name, layout.tp)
-    return LayoutTables(layouts, shard, blocks, released, cache,
-                        indexer_record_bytes(attention, fp8=model.indexer_fp8))
+                if stores(unit, name):
+                    cache[here, j, k] = slot_layer_bytes(unit, name, tp, context)
+                    token[here, j, k] = token_layer_bytes(unit, name, tp, context)
+        for group in spec.attention:
+            size = fixed_slot_bytes(group, tp, context, indexer_fp8=model.indexer_fp8)
+            fixed[np.ix_(here, group.layers)] = size
+    return cache, token, fixed
 
 
 def _released_bytes(model: Model, module: Module, layout: Layout) -> int:
@@ -201,21 +221,23 @@ def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
         widths = model.machine.grouped
         assert widths is not None
     else:
-        parts = dense_parts(module, model.machine, pts, phase, model.kv_heads, weight)
+        parts = dense_parts(module, model.machine, pts, phase, weight)
         widths = model.machine.dense
+        if module.kind == "linear-attention":
+            attention = attention_of(spec, module.layers[0])
+            parts = parts.plus(recurrent_parts(attention, model.question.device, pts, phase))
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
     return with_communication(parts, talk)
 
 
 def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
-    """One layer of cache kind ``row`` (the attention core), Parts [C, K]."""
+    """One layer of cache unit ``row`` (the attention core), Parts [C, K]."""
     question = model.question
-    attention = attention_of(question.spec)
-    kind = model.caches[row]
-    names = [n if kind in kv_layout(n).applies_to else "bf16" for n in question.kv]
+    unit = model.caches[row]
+    names = [n if stores(unit, n) else "bf16" for n in question.kv]
     run = decode_parts if phase.name == "decode" else prefill_parts
-    return run(attention, kind, names, question.device, pts, phase)
+    return run(unit.attention, unit.kind, names, question.device, pts, phase)
 
 
 def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
@@ -238,8 +260,9 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
     kernels = kernel_arrays(device, [scheme], experts=False)
     machine = Machine(model.machine.bandwidth, kernels, None, model.machine.net)
     weight = tables.released[pts.layout, row][:, None].astype(np.float64)
-    dense = dense_parts(module, machine, pts, phase, 0, weight)
-    return dense.plus(indexer_parts(attention_of(spec), device, pts, phase))
+    dense = dense_parts(module, machine, pts, phase, weight)
+    attention = attention_of(spec, module.layers[0])
+    return dense.plus(indexer_parts(attention, device, pts, phase))
 
 
 def released_scheme(model: Model, module: Module) -> str:
@@ -283,12 +306,6 @@ def temporary_bytes(model: Model, layout: Layout, slot: int) -> tuple[int, int]:
     chunk = min(PREFILL_CHUNK, question.workload.isl)
     return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),
             runtime_bytes(question.device, layout))
-
-
-def cache_tokens(model: Model, slot: int, pp: int) -> int:
-    """Cache tokens a rank holds: every sequence of its attention rank, in whole pages."""
-    question = model.question
-    return slot * pp * slot_tokens(attention_of(question.spec), question.workload.context)
 
 
 def unit_times(model: Model, tables: LayoutTables, pts: Points, phase: Phase) -> Array:

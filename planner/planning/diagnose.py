@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from planner.errors import InfeasibleError, InputError
+from planner.placement.cache_entries import page_tokens
 from planner.placement.layout import Layout, layout_problem
-from planner.placement.modules import attention_of
 from planner.planning.candidates import possible_layouts, slots_to_try
 from planner.planning.costs import Model, build_model, layout_tables
 from planner.planning.evaluate import Priced, price
@@ -124,7 +124,7 @@ def _longest_context(model: Model) -> int:
     """The longest context whose smallest assignment fits (whole pages, by bisection)."""
     question = model.question
     low, high = 0, question.workload.context
-    page = 64 if attention_of(question.spec).kind == "mla" else 16
+    page = max(page_tokens(a) for a in question.spec.attention)
     while high - low > page:
         middle = (low + high) // 2 // page * page
         if middle <= low:

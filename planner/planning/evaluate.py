@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.memory.footprint import slot_tokens
+from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.placement.modules import attention_of
 from planner.planning.candidates import Space
 from planner.planning.costs import LayoutTables, Model, temporary_bytes, unit_parts
 from planner.planning.question import PREFILL_CHUNK
@@ -203,7 +202,7 @@ def _paced(model: Model, layout: Layout, by_layer: dict[int, float],
 
 def _memory(space: Space, c: int, segments: Sequence[Segment],
             ) -> tuple[tuple[StageMemory, ...], tuple[int, ...], tuple[int, ...]]:
-    """(stages, cache bytes of one sequence by stage, of one token by stage)."""
+    """(stages, cache bytes of one sequence by stage, of one more token by stage)."""
     model = space.model
     index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
     layout = space.tables.layouts[index]
@@ -211,6 +210,7 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
     schemes = len(model.question.schemes)
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     weights = [int(b) for b in space.stages[index].fixed]
+    sequence = [0] * layout.pp
     token = [0] * layout.pp
     for segment in segments:
         unit = model.units[segment.unit]
@@ -220,15 +220,18 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
             if unit.role == "module":
                 weights[stages[layer]] += int(size[segment.unit, segment.choice])
             else:
-                token[stages[layer]] += int(
-                    space.tables.cache[index, unit.row, segment.choice - schemes])
-    for layer in range(model.question.spec.layers):
-        token[stages[layer]] += space.tables.indexer_token
-    slots = slot_tokens(attention_of(model.question.spec), model.question.workload.context)
+                column = segment.choice - schemes
+                sequence[stages[layer]] += int(space.tables.cache[index, unit.row, column])
+                token[stages[layer]] += int(space.tables.token[index, unit.row, column])
+    for group in model.question.spec.attention:
+        keys = indexer_token_bytes(group, fp8=model.indexer_fp8)
+        for layer in group.layers:
+            sequence[stages[layer]] += int(space.tables.fixed[index, layer])
+            token[stages[layer]] += keys
     act, run = temporary_bytes(model, layout, slot)
-    memory = tuple(StageMemory(w, t * slots * slot * layout.pp, act, run)
-                   for w, t in zip(weights, token, strict=True))
-    return memory, tuple(t * slots for t in token), tuple(token)
+    memory = tuple(StageMemory(w, s * slot * layout.pp, act, run)
+                   for w, s in zip(weights, sequence, strict=True))
+    return memory, tuple(sequence), tuple(token)
 
 
 def fits(space: Space, c: int, priced: Priced) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.placement.layout import stage_of_layer
 from planner.planning.costs import (
     LayoutTables,
     Model,
-    cache_tokens,
     legality,
     stage_bytes,
     stage_counts,
@@ -38,24 +38,25 @@ def stage_table(model: Model, tables: LayoutTables) -> list[StageBytes]:
 
 
 def bytes_per_layer(model: Model, tables: LayoutTables, layout: int, slot: int) -> Int:
-    """int64 [unit, choice]: bytes one layer of a unit takes on a rank (cache: its whole slot)."""
+    """int64 [unit, choice]: bytes one layer of a unit takes on a rank (cache: of all slots)."""
     question = model.question
     schemes = len(question.schemes)
     size = np.zeros((len(model.units), len(model.choices)), dtype=np.int64)
-    tokens = cache_tokens(model, slot, tables.layouts[layout].pp)
+    held = slot * tables.layouts[layout].pp
     for i, unit in enumerate(model.units):
         if unit.role == "module":
             size[i, :schemes] = tables.shard[layout, unit.row]
         elif unit.role == "cache":
-            size[i, schemes:] = tables.cache[layout, unit.row] * tokens
+            size[i, schemes:] = tables.cache[layout, unit.row] * held
     return size
 
 
-def indexer_cache_bytes(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
-    """Bytes of the sparse-attention indexer's keys in the fullest stage of one rank."""
+def fixed_cache_bytes(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
+    """Bytes of indexer keys and recurrent states in the fullest stage of one rank."""
     la = tables.layouts[layout]
-    layers = -(-model.question.spec.layers // la.pp)
-    return tables.indexer_token * layers * cache_tokens(model, slot, la.pp)
+    stages = np.array(stage_of_layer(model.question.spec.layers, la.pp))
+    of_stage = [int(tables.fixed[layout, stages == stage].sum()) for stage in range(la.pp)]
+    return max(of_stage) * slot * la.pp
 
 
 def budget(question: Question) -> int:
@@ -65,28 +66,28 @@ def budget(question: Question) -> int:
 
 
 def overhead(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
-    """Activations, runtime and indexer cache of one rank."""
+    """Activations, runtime, indexer keys and states of one rank."""
     act, run = temporary_bytes(model, tables.layouts[layout], slot)
-    return act + run + indexer_cache_bytes(model, tables, layout, slot)
+    return act + run + fixed_cache_bytes(model, tables, layout, slot)
 
 
 @dataclass(frozen=True)
 class Least:
-    """The smallest legal assignment of one layout: bytes by stage, and per cached token.
+    """The smallest legal assignment of one layout: bytes by stage, and of one cached sequence.
 
     ``possible`` is False where a unit has no legal choice.
     """
 
     weights: Int
-    token: Int
+    sequence: Int
     possible: bool
 
     def at(self, model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
         """Bytes of the fullest rank with ``slot`` sequences a micro-batch."""
         if not self.possible:
             return int(np.iinfo(np.int64).max)
-        held = cache_tokens(model, slot, tables.layouts[layout].pp)
-        return int((self.weights + self.token * held).max()) \
+        held = slot * tables.layouts[layout].pp
+        return int((self.weights + self.sequence * held).max()) \
             + overhead(model, tables, layout, slot)
 
 

@@ -12,11 +12,10 @@ from planner.formats.schemes import scheme_ids
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.placement.cache_entries import cache_kinds
+from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two
-from planner.placement.modules import attention_of
 from planner.planning.plan import Plan
-from planner.planning.question import OBJECTIVES, Question, Workload, workload
+from planner.planning.question import OBJECTIVES, Question, workload
 from planner.scenarios import Host, Scenario
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes, refusal
@@ -96,7 +95,6 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
-    _check_window(spec, work)
     schemes, refused = _schemes(spec, device, asked, uniform, given)
     kv = _kv(spec, device, asked, uniform, given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
@@ -136,23 +134,16 @@ def _check_numbers(asked: Asked) -> None:
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
 
 
+_PLANNED = ("gqa", "mla", "linear")
+
+
 def _check_model(spec: ModelSpec) -> None:
-    """Refuse a model whose layers do not all run the same full attention."""
-    attention = spec.attention[0]
-    alike = len(spec.attention) == 1 and len(attention.layers) == spec.layers
-    if not alike or attention.kind not in ("gqa", "mla"):
+    """Refuse a model with a kind of attention whose step is not modelled."""
+    others = sorted({a.kind for a in spec.attention} - set(_PLANNED))
+    if others:
         raise UnsupportedError(
-            f"{spec.id}: layers with different kinds of attention are counted (plan inventory) but "
-            "not planned yet", hint="models whose layers share one full attention can be planned")
-
-
-def _check_window(spec: ModelSpec, work: Workload) -> None:
-    """Refuse a context that reaches beyond a sliding window: its cache is not planned yet."""
-    window = spec.attention[0].window
-    if window and work.context > window:
-        raise UnsupportedError(
-            f"{spec.id}: context {work.context} exceeds its sliding window of {window} tokens, "
-            "which is not planned yet", hint=f"--context {window} or less; `plan memory` counts it")
+            f"{spec.id}: the time of {', '.join(others)} attention (compressed entries, several "
+            "residual streams) is not modelled", hint="plan inventory and plan memory count it")
 
 
 def _check_device(device: DeviceProfile) -> None:
@@ -223,33 +214,35 @@ def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
 
 def _kv(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
         given: Plan | None) -> tuple[str, ...]:
-    kinds = cache_kinds(attention_of(spec))
+    units = cache_units(spec)
     if given is not None:
         used = {u.kv_layout for u in given.units if u.kv_layout}
         layouts = [layout for k, layout in KV_LAYOUTS.items() if k in used]
         for layout in layouts:
-            _demand_kv(device, kinds, layout, kv_refusal(device, layout))
+            _demand_kv(device, units, layout, kv_refusal(device, layout))
         return tuple(layout.id for layout in layouts)
     name = asked.kv or ("bf16" if uniform is not None else "auto")
     if name != "auto":
         layout = kv_layout(name)
-        missing = [k for k in kinds if k not in layout.applies_to]
-        _demand_kv(device, kinds, layout,
-                   f"it does not store {missing[0]} ({spec.id} has {', '.join(kinds)})"
+        missing = [u.kind for u in units if not stores(u, layout.id)]
+        kinds = ", ".join(dict.fromkeys(u.kind for u in units))
+        _demand_kv(device, units, layout,
+                   f"it does not store {missing[0]} ({spec.id} has {kinds})"
                    if missing else kv_refusal(device, layout))
         return (layout.id,)
-    return tuple(k for k in _legal_kv(device, kinds) if k not in DOMINATED_KV)
+    return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV)
 
 
-def _demand_kv(device: DeviceProfile, kinds: tuple[str, ...], layout: KvLayout, why: str) -> None:
+def _demand_kv(device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout,
+               why: str) -> None:
     if why:
         raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
-                               hint="legal here: " + ", ".join(_legal_kv(device, kinds)))
+                               hint="legal here: " + ", ".join(_legal_kv(device, units)))
 
 
-def _legal_kv(device: DeviceProfile, kinds: tuple[str, ...]) -> list[str]:
+def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
     return [k for k, layout in KV_LAYOUTS.items()
-            if not kv_refusal(device, layout) and any(n in layout.applies_to for n in kinds)]
+            if not kv_refusal(device, layout) and any(stores(u, k) for u in units)]
 
 
 def _max_loss(device: DeviceProfile, asked: Asked, notes: list[tuple[str, str, str]]) -> str:

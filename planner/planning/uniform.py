@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.placement.modules import attention_of
 from planner.planning.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, parts_table, price
@@ -148,11 +147,12 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     cache = [i for i, u in enumerate(model.units) if u.role == "cache"]
     fixed, counts = space.padded
     weight = tables.shard[:, [model.units[i].row for i in module], choice[module]]
-    token = tables.cache[:, [model.units[i].row for i in cache], choice[cache] - schemes]
+    sequence = tables.cache[:, [model.units[i].row for i in cache], choice[cache] - schemes]
     weights = fixed + (counts[:, :, module] * weight[:, None]).sum(axis=2)
-    tokens = (counts[:, :, cache] * token[:, None]).sum(axis=2)
+    sequences = (counts[:, :, cache] * sequence[:, None]).sum(axis=2)
     at = space.pts.layout
-    return np.asarray((weights[at] + tokens[at] * space.held[:, None]).max(axis=1) + space.extra)
+    held = weights[at] + sequences[at] * space.held[:, None]
+    return np.asarray(held.max(axis=1) + space.extra)
 
 
 def _neighbours(space: Space, c: int) -> Space | None:
@@ -170,5 +170,5 @@ def _why(space: Space, choice: Int) -> str:
     least = int(used.min())
     if least > limit:
         return f"needs at least {least / 2**30:.1f} GiB a device, {limit / 2**30:.1f} usable"
-    attention = attention_of(space.model.question.spec)
-    return f"no layout keeps whole scale blocks with {attention.heads} heads within the limits"
+    heads = space.model.question.spec.attention[0].heads
+    return f"no layout keeps whole scale blocks with {heads} heads within the limits"

@@ -6,16 +6,17 @@ experts are tied: one fused kernel serves both, in every engine.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.models.spec import ModelSpec
-from planner.placement.cache_entries import cache_kinds
+from planner.placement.cache_entries import cache_units
 from planner.placement.modules import (
     AS_RELEASED_KINDS,
     PLANNED_KINDS,
     Module,
-    attention_of,
+    attention_label,
     kind_order,
 )
 from planner.quality.prior import bucket_of
@@ -61,10 +62,9 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     for row, module in enumerate(planned):
         drafts += [(module.kind, "module", row, b, layers)
                    for b, layers in _by_bucket(module.layers, spec.layers, ends)]
-    every = tuple(range(spec.layers))
-    for row, kind in enumerate(cache_kinds(attention_of(spec))):
-        drafts += [(kind, "cache", row, b, layers)
-                   for b, layers in _by_bucket(every, spec.layers, ends)]
+    for row, unit in enumerate(cache_units(spec)):
+        drafts += [(unit.kind, "cache", row, b, layers)
+                   for b, layers in _by_bucket(unit.layers, spec.layers, ends)]
     drafts += [(m.kind, "released", row, "all", m.layers) for row, m in enumerate(released)]
     drafts.sort(key=lambda d: (kind_order(d[0]), d[4] or (0,)))
     units: list[Unit] = []
@@ -74,11 +74,36 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
         if role != "released":
             key = (TIED_KINDS.get(kind, kind), bucket, layers)
             decision = numbers.setdefault(key, len(numbers))
-        name = kind if bucket == "all" else f"{kind}.{bucket}"
-        if kind == "norm" and not layers:
-            name = "norm.final"
-        units.append(Unit(name, kind, role, row, bucket, layers, decision))
-    return units
+        units.append(Unit("", kind, role, row, bucket, layers, decision))
+    return [replace(unit, id=name)
+            for unit, name in zip(units, _names(spec, units), strict=True)]
+
+
+def _names(spec: ModelSpec, units: Sequence[Unit]) -> list[str]:
+    """``kind.bucket``; in kinds where several units would share it, what the attention of their
+    layers is called follows the kind, and a number where that does not tell them apart."""
+    def plain(unit: Unit, label: str) -> str:
+        if unit.kind == "norm" and not unit.layers:
+            return "norm.final"
+        return ".".join([unit.kind, *([label] if label else []),
+                         *([] if unit.bucket == "all" else [unit.bucket])])
+
+    short = Counter(plain(unit, "") for unit in units)
+    shared = {unit.kind for unit in units if short[plain(unit, "")] > 1}
+    names = [plain(unit, _label(spec, unit) if unit.kind in shared else "") for unit in units]
+    seen: Counter[str] = Counter()
+    many = Counter(names)
+    for i, name in enumerate(names):
+        seen[name] += 1
+        if many[name] > 1:
+            names[i] = f"{name}.{seen[name]}"
+    return names
+
+
+def _label(spec: ModelSpec, unit: Unit) -> str:
+    """What the attention of the unit's layers is called; empty where they differ."""
+    found = {attention_label(a) for a in spec.attention if set(unit.layers) & set(a.layers)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _by_bucket(layers: Sequence[int], total: int, ends: int,

@@ -1,7 +1,8 @@
 """Attention cores and the cache they read, by cache layout. Arrays [C, K]: candidates × layouts.
 
 Decode reads the cache once; MLA runs absorbed (latent 576 wide for DeepSeek: 2·(576 + 512) FLOP a
-head and token). Prefill is causal: half of S² pairs. A sparse indexer bounds the tokens attended.
+head and token). Prefill is causal: half of S² pairs. Windows and sparse indexers bound the tokens
+attended (placement.cache_entries).
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import (
+    causal_pairs,
+    decode_entries,
     head_entry_bytes,
     indexer_record_bytes,
+    prompt_pairs,
     reads_fp8_cache,
 )
 from planner.throughput.points import Phase, Points
@@ -33,10 +37,15 @@ HEADS_PER_PASS = 64
 
 
 def local_kv_heads(attention: Attention, tp: Array) -> Array:
-    """Key/value heads on one rank: divided over tp, copied where tp exceeds them; MLA 1."""
-    if attention.kind == "mla":
+    """Key/value heads on one rank: divided over tp, copied where tp exceeds them; of records that
+    are key and value of all heads, 1."""
+    if attention.kind != "gqa":
         return np.ones_like(tp)
     return np.maximum(attention.kv_heads / tp, 1.0)
+
+
+def _value_width(attention: Attention) -> int:
+    return attention.value_dim or attention.head_dim
 
 
 def _conversion(device: DeviceProfile, layouts: Sequence[KvLayout]) -> tuple[Array, Array]:
@@ -61,12 +70,12 @@ def decode_parts(attention: Attention, kind: str, layouts: Sequence[str], device
     heavy = device.achieved["attention-prefill"]
     rate = device.rate("bf16")
     assert rate is not None
-    attended = min(phase.kv_len, attention.indexer_topk or phase.kv_len)
     heads = attention.heads / pts.tp
-    entries = phase.sequences * attended
+    entries = phase.sequences * decode_entries(attention, phase.kv_len)
     size = np.array([head_entry_bytes(attention, r, kind) for r in records], dtype=np.float64)
     local = local_kv_heads(attention, pts.tp)
-    width = attention.kv_lora_rank if kind == "kv-latent" else attention.head_dim
+    width = {"kv-k": attention.head_dim, "kv-v": _value_width(attention)}.get(
+        kind, attention.kv_lora_rank or attention.nope_dim)
     per_head = _flop_per_head(attention, kind)
     conversion, factor = _conversion(device, records)
     passes = np.ceil(heads / HEADS_PER_PASS) if kind == "kv-latent" else np.ones_like(heads)
@@ -84,9 +93,13 @@ def decode_parts(attention: Attention, kind: str, layouts: Sequence[str], device
 
 def _flop_per_head(attention: Attention, kind: str) -> float:
     """FLOP of one query head against one cached token, for one cache unit."""
-    if kind == "kv-latent":
+    if kind == "kv-v":
+        return 2.0 * _value_width(attention)
+    if kind == "kv-k":
+        return 2.0 * attention.head_dim
+    if attention.kind == "mla":
         return 2.0 * (2 * attention.kv_lora_rank + attention.rope_dim)
-    return 2.0 * attention.head_dim
+    return 4.0 * attention.head_dim
 
 
 def prefill_parts(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
@@ -103,8 +116,7 @@ def prefill_parts(attention: Attention, kind: str, layouts: Sequence[str], devic
     size = np.array([head_entry_bytes(attention, kv_layout(n), kind) for n in layouts],
                     dtype=np.float64)
     local = local_kv_heads(attention, pts.tp)
-    flop = heads * causal_pairs(phase.kv_len, attention.indexer_topk) \
-        * _prefill_flop(attention, kind)
+    flop = heads * prompt_pairs(attention, phase.kv_len) * _prefill_flop(attention, kind)
     share = 1.0 if kind == "kv-latent" else 0.5
     return operator(
         flop=flop[:, None], moved_bytes=(phase.kv_len * local)[:, None] * size,
@@ -117,17 +129,8 @@ def prefill_parts(attention: Attention, kind: str, layouts: Sequence[str], devic
         conversion_rate=np.asarray(np.inf))
 
 
-def causal_pairs(length: float, limit: int) -> float:
-    """(query, key) pairs of a causal prompt; each query attends at most ``limit`` keys (0: all)."""
-    if not limit or length <= limit:
-        return length * (length + 1) / 2
-    return limit * (limit + 1) / 2 + (length - limit) * limit
-
-
 def _prefill_flop(attention: Attention, kind: str) -> float:
-    if kind != "kv-latent":
-        return 2.0 * attention.head_dim
-    if attention.indexer_topk:
+    if attention.kind != "mla" or attention.indexer_topk:
         return _flop_per_head(attention, kind)
     return 2.0 * (attention.nope_dim + attention.rope_dim + attention.value_dim)
 
@@ -143,10 +146,11 @@ def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phas
     rate = fp8 or device.rate("bf16")
     assert rate is not None
     prefill = phase.name == "prefill"
-    pairs = causal_pairs(phase.kv_len, 0) * np.ones(len(pts)) if prefill \
-        else phase.sequences * phase.kv_len
+    scored = phase.kv_len / attention.ratio
+    pairs = causal_pairs(phase.kv_len, 0) / attention.ratio * np.ones(len(pts)) if prefill \
+        else phase.sequences * scored
     size = indexer_record_bytes(attention, fp8=reads_fp8_cache(device))
-    read = phase.kv_len * phase.passes * np.ones(len(pts)) if prefill else pairs
+    read = scored * phase.passes * np.ones(len(pts)) if prefill else pairs
     return operator(
         flop=(pairs * 2.0 * attention.indexer_heads * attention.indexer_dim)[:, None],
         moved_bytes=(read * size)[:, None], converted=np.zeros(1),

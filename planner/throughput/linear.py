@@ -62,17 +62,17 @@ class Machine:
     net: Fabric
 
 
-def _shards(module: Module, pts: Points, kv_heads: int) -> list[tuple[Array, Array, Array]]:
+def _shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:
     """Per GEMM: (outputs, inputs, elements) of one rank, arrays [C]."""
     width = pts.moe_tp if module.kind in EXPERT_KINDS else pts.tp
     out = []
     for gemm in module.gemms:
         outputs = np.zeros(len(pts))
         inputs = np.full(len(pts), float(gemm.inputs))
-        for (rows, _), is_kv in zip(gemm.members, gemm.key_value, strict=True):
+        for (rows, _), kv in zip(gemm.members, gemm.key_value, strict=True):
             if gemm.shard in ("column", "vocab"):
-                parts = np.minimum(width, kv_heads) if is_kv and kv_heads else width
-                outputs = outputs + rows / parts
+                held = np.minimum(width, module.kv_heads) if module.kv_heads else width
+                outputs = outputs + (rows - kv) / width + kv / held
             else:
                 outputs = outputs + rows
         if gemm.shard == "row":
@@ -81,7 +81,7 @@ def _shards(module: Module, pts: Points, kv_heads: int) -> list[tuple[Array, Arr
     return out
 
 
-def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase, kv_heads: int,
+def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
                 weight_bytes: Array) -> Parts:
     """One layer of a dense module. ``weight_bytes`` [C, S] of a rank; returns Parts [C, S]."""
     kern = machine.dense
@@ -89,7 +89,7 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase, kv_
     flop = np.zeros((len(pts), 1))
     elements = np.zeros((len(pts), 1))
     moved = weight_bytes.astype(np.float64)
-    for outputs, inputs, size in _shards(module, pts, kv_heads):
+    for outputs, inputs, size in _shards(module, pts):
         flop = flop + 2 * m * size[:, None]
         elements = elements + size[:, None]
         moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
@@ -121,7 +121,7 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     flop = np.zeros((len(pts), 1))
     elements = np.zeros((len(pts), 1))
     moved = weight_bytes * share
-    for outputs, inputs, size in _shards(module, pts, 0):
+    for outputs, inputs, size in _shards(module, pts):
         flop = flop + 2 * pairs * size[:, None]
         elements = elements + touched * size[:, None]
         moved = moved + pairs * (inputs[:, None] * kern.activation_bytes + BF16_BYTES

@@ -8,23 +8,30 @@ import pytest
 
 from planner.hardware.catalog import list_devices, resolve_device
 from planner.memory.footprint import (
-    PAGE_TOKENS,
     activation_bytes,
-    cache_token_bytes,
-    cache_token_bytes_whole,
     largest_context,
     runtime_bytes,
-    slot_tokens,
     usable_bytes,
 )
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.spec import Attention, ModelSpec
-from planner.placement.cache_entries import indexer_record_bytes
+from planner.placement.cache_entries import (
+    PAGE_TOKENS,
+    CacheUnit,
+    cache_kinds,
+    indexer_record_bytes,
+    slot_tokens,
+    token_layer_bytes,
+)
 from planner.placement.layout import Layout
 
 TABLE = Path(__file__).resolve().parents[2] / ".." / "shared" / "facts" / "kv_cache.csv"
 MLA = resolve_model("deepseek-v3").attention[0]
 GQA = resolve_model("llama-3.1-70b").attention[0]
+
+
+def cache_token_bytes(attention: Attention, kind: str, layout: str, tp: int) -> int:
+    return token_layer_bytes(CacheUnit(kind, attention), layout, tp, 1)
 
 
 @pytest.mark.parametrize(("layout", "size"), [
@@ -33,7 +40,6 @@ GQA = resolve_model("llama-3.1-70b").attention[0]
 def test_the_latent_has_its_record_size_and_every_rank_a_copy(layout: str, size: int,
                                                               tp: int) -> None:
     assert cache_token_bytes(MLA, "kv-latent", layout, tp) == size
-    assert cache_token_bytes_whole(MLA, "kv-latent", layout) == size
 
 
 @pytest.mark.parametrize(("tp", "heads"), [(1, 8), (2, 4), (8, 1), (16, 1), (64, 1)])
@@ -60,14 +66,10 @@ def rows() -> Iterator[dict[str, str]]:
                         and len(resolve_model(r["model"]).attention) == 1)
 
 
-def kinds(attention: Attention) -> tuple[str, ...]:
-    return ("kv-latent",) if attention.kind == "mla" else ("kv-k", "kv-v")
-
-
 def total(spec: ModelSpec, layout: str) -> int:
     attention = spec.attention[0]
-    return spec.layers * sum(cache_token_bytes_whole(attention, k, layout)
-                             for k in kinds(attention))
+    return spec.layers * sum(cache_token_bytes(attention, k, layout, 1)
+                             for k in cache_kinds(attention))
 
 
 def test_totals_equal_the_table() -> None:
@@ -102,10 +104,19 @@ def test_slots_are_whole_pages() -> None:
 @pytest.mark.parametrize("sequences", [1, 3, 64])
 def test_the_largest_context_fits_and_one_page_more_does_not(free: int, sequences: int) -> None:
     token = 70272
-    found = largest_context(MLA, free, sequences, token)
+    found = largest_context(lambda n: n * token, free, sequences, page=64, limit=2**20)
     assert found * sequences * token <= free
-    assert (found + 64) * sequences * token > free
+    assert (found + 64) * sequences * token > free or found >= 2**20
     assert found % 64 == 0
+
+
+def test_the_largest_context_of_full_windows_is_the_limit() -> None:
+    def size(tokens: int) -> int:
+        return min(tokens, 4096) * 1000
+
+    assert largest_context(size, 4096 * 1000, 1, page=16, limit=100_000) == 100_000
+    assert largest_context(size, 4096 * 1000 - 1, 1, page=16, limit=100_000) == 4080
+    assert largest_context(size, 10**9, 0, page=16, limit=100_000) == 0
 
 
 def test_usable_is_the_stated_share_of_what_an_engine_sees() -> None:

@@ -1,12 +1,32 @@
-"""One rule for the indexer's record: memory and time follow it alike."""
+"""Cache units, fixed entries, and what a query reads: memory and time follow one rule."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import planner
 from planner.hardware.catalog import resolve_device
-from planner.placement.cache_entries import reads_fp8_cache
+from planner.memory.breakdown import slot_bytes
+from planner.memory.caches import cache_classes
+from planner.models.catalog import model_ids, resolve_model
+from planner.models.spec import Attention
+from planner.placement.cache_entries import (
+    cache_kinds,
+    cache_units,
+    decode_entries,
+    fixed_slot_bytes,
+    prompt_pairs,
+    reads_fp8_cache,
+    slot_layer_bytes,
+    state_bytes,
+    stores,
+    token_layer_bytes,
+    window_layer_bytes,
+)
+from planner.placement.layout import Layout
 
 
 @pytest.mark.parametrize(("device", "fp8"), [
@@ -21,3 +41,69 @@ def test_an_indexer_on_ampere_is_cached_in_bf16() -> None:
     plan = planner.estimate("deepseek-v3.2", "a100-sxm", scheme="fp8-w8a16", devices=16)
     records = {(c.layout, c.bytes_per_token) for c in plan.kv_cache.layers if c.kind == "indexer"}
     assert records == {("bf16", 256)}
+
+
+def counted_pairs(a: Attention, length: int) -> float:
+    """(query, entry) pairs of a prompt, query by query."""
+    pairs = 0
+    for query in range(length):
+        first = 0
+        if a.window:
+            first = query // a.window * a.window if a.chunked else max(0, query + 1 - a.window)
+        seen = query + 1 - first
+        pairs += min(seen, a.indexer_topk) if a.indexer_topk else seen
+    return pairs
+
+
+@pytest.mark.parametrize("change", [
+    {}, {"window": 1}, {"window": 7}, {"window": 64}, {"window": 7, "chunked": True},
+    {"window": 1, "chunked": True}, {"indexer_topk": 9}, {"window": 30, "indexer_topk": 9}])
+@pytest.mark.parametrize("length", [1, 6, 7, 8, 50, 64])
+def test_entries_read_are_those_the_mask_lets_through(change: dict[str, Any], length: int) -> None:
+    a = replace(resolve_model("llama-3.1-8b").attention[0], **change)
+    assert prompt_pairs(a, length) == counted_pairs(a, length)
+    last = counted_pairs(a, length) - counted_pairs(a, length - 1)
+    assert decode_entries(a, length) == last or (a.chunked and decode_entries(a, length) >= last)
+    assert decode_entries(a, length) <= length
+
+
+def test_a_state_reads_no_entries_and_keeps_no_units() -> None:
+    linear = resolve_model("qwen3-next-80b-a3b").attention[1]
+    assert linear.kind == "linear"
+    assert cache_kinds(linear) == ()
+    assert decode_entries(linear, 10_000) == prompt_pairs(linear, 10_000) == 0
+    # 32 heads of 128 × 128 in FP32; 3 remembered inputs of 2 × 16 × 128 + 32 × 128 channels
+    assert state_bytes(linear, 1) == 32 * 128 * 128 * 4 + 3 * 8192 * 2
+    assert fixed_slot_bytes(linear, 4, 10**6, indexer_fp8=True) == state_bytes(linear, 1) // 4
+
+
+@pytest.mark.parametrize("name", model_ids())
+@pytest.mark.parametrize("tp", [1, 4])
+def test_units_and_fixed_entries_are_all_that_memory_counts(name: str, tp: int) -> None:
+    """Two ways to the bytes of a sequence on a rank: units of a plan, classes of memory."""
+    spec, context = resolve_model(name), 5000
+    for layout in ("bf16", "fp8", "fp32"):
+        if not all(stores(unit, layout) for unit in cache_units(spec)):
+            continue
+        units = sum(len(u.layers) * slot_layer_bytes(u, layout, tp, context)
+                    for u in cache_units(spec))
+        fixed = sum(len(a.layers) * fixed_slot_bytes(a, tp, context, indexer_fp8=layout == "fp8")
+                    for a in spec.attention)
+        assert units + fixed == slot_bytes(cache_classes(spec, Layout(tp), layout), context)
+
+
+def test_windows_stop_growing_when_the_context_exceeds_them() -> None:
+    full, window = cache_units(resolve_model("gpt-oss-20b"))[::2]
+    assert (full.attention.window, window.attention.window) == (0, 128)
+    assert token_layer_bytes(full, "bf16", 1, 5000) == 8 * 64 * 2
+    assert token_layer_bytes(window, "bf16", 1, 5000) == 0
+    assert token_layer_bytes(window, "bf16", 1, 128) == 8 * 64 * 2
+    assert window_layer_bytes(window, "bf16", 1, 5000) == 128 * 8 * 64 * 2
+    assert slot_layer_bytes(window, "bf16", 2, 5000) == 64 * 8 * 64 * 2
+    assert slot_layer_bytes(window, "bf16", 1, 100) == 112 * 8 * 64 * 2  # seven pages of 16
+
+
+def test_values_may_be_narrower_than_keys() -> None:
+    k, v = cache_units(resolve_model("mimo-v2-flash"))[:2]
+    sizes = [token_layer_bytes(u, "bf16", 1, 10) for u in (k, v)]
+    assert sizes == [k.attention.kv_heads * n * 2 for n in (192, 128)]

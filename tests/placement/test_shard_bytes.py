@@ -9,7 +9,7 @@ import pytest
 from planner.formats.schemes import scheme
 from planner.models.catalog import model_ids, resolve_model
 from planner.models.inventory import Inventory
-from planner.models.spec import ModelSpec
+from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import (
     EXPERT_KINDS,
@@ -31,25 +31,67 @@ from planner.placement.shards import (
 GIB = 2**30
 
 
-def heads(spec: ModelSpec) -> int:
-    return spec.attention[0].kv_heads if spec.attention[0].kind == "gqa" else 0
+def rows_of(spec: ModelSpec, module: Module) -> list[TensorRow]:
+    """The rows of one layer of ``module``."""
+    return [row for row in spec.rows if row.kind == module.kind and row.part == "main"
+            and (module.layers[0] in row.layers if module.layers else not row.layers)]
 
 
 def copied_elements(spec: ModelSpec, module: Module, tp: int) -> int:
     """Elements that ranks hold beyond one copy, from the rows: unsharded matrices tp − 1 times
     more, key and value heads where tp exceeds them."""
     extra = 0
-    kv = heads(spec)
-    for row in spec.rows:
-        if (row.kind, row.layers, row.part) != (module.kind, module.layers, "main"):
-            continue
+    kv = {n: a.kv_heads for a in spec.attention if a.kind == "gqa" for n in a.layers}
+    for row in rows_of(spec, module):
         if not row.is_matrix or row.kind in EXPERT_KINDS:
             continue
+        heads = kv.get(module.layers[0], 0)
         if row.shard == "replicated":
             extra += row.elements * (tp - 1)
-        elif kv and tp > kv and (".k_proj" in row.name or ".v_proj" in row.name):
-            extra += row.elements * (tp // kv - 1)
+        elif heads and tp > heads:
+            extra += row.kv_outputs * row.shape[1] * (tp // heads - 1)
     return extra
+
+
+def test_projections_of_keys_and_values_say_so() -> None:
+    for name in model_ids():
+        for row in resolve_model(name).rows:
+            named = any(f".{n}_proj." in row.name for n in ("k", "v")) and row.kind != "mtp"
+            assert not named or row.kv_outputs == row.shape[0], row.name
+    phi = next(r for r in resolve_model("phi-4").rows if ".qkv_proj." in r.name)
+    assert phi.shape[0] - phi.kv_outputs == 40 * 128
+    assert phi.kv_outputs == 2 * 10 * 128
+
+
+def test_no_layer_is_in_two_modules_of_a_kind() -> None:
+    for name in model_ids():
+        spec = resolve_model(name)
+        seen: dict[str, list[int]] = {}
+        for module in modules(spec):
+            seen.setdefault(module.kind, []).extend(module.layers or (-1,))
+        for kind, layers in seen.items():
+            assert len(layers) == len(set(layers)), (name, kind)
+        every = {n for row in spec.rows if row.part == "main" for n in row.layers}
+        assert every == {n for layers in seen.values() for n in layers if n >= 0}
+
+
+def test_key_and_value_heads_are_copied_in_a_fused_projection() -> None:
+    """Phi-4: 40 query heads, 10 key/value heads of 128. At tp 20 a rank has 2 and one of each."""
+    spec = resolve_model("phi-4")
+    qkv = next(m for m in modules(spec) if m.kind == "attention-qkv")
+    assert shard_members(qkv, qkv.gemms[0], Layout(20)) == [((2 + 1 + 1) * 128, 5120)]
+    assert shard_members(qkv, qkv.gemms[0], Layout(10)) == [((4 + 1 + 1) * 128, 5120)]
+    assert shard_members(qkv, qkv.gemms[0], Layout(2)) == [((20 + 5 + 5) * 128, 5120)]
+
+
+def test_layers_of_one_model_may_have_different_heads() -> None:
+    """Gemma 4: 2 key/value heads of 512 in full layers, 8 of 256 in windowed ones."""
+    found = {m.kv_heads: m for m in modules(resolve_model("gemma-4-26b-a4b"))
+             if m.kind == "attention-qkv"}
+    assert set(found) == {2, 8}
+    full, window = (found[n].gemms[0] for n in (2, 8))
+    assert shard_members(found[2], full, Layout(8))[1] == (512, 2816)
+    assert shard_members(found[8], window, Layout(8))[1] == (256, 2816)
 
 
 SPREAD = [Layout(tp, dp, 1, ep) for tp, dp, ep in (
@@ -69,10 +111,9 @@ def test_bf16_shards_sum_to_the_whole(name: str, layout: Layout) -> None:
         if module.kind not in PLANNED_KINDS:
             continue
         whole = module_bytes(module, scheme("bf16"))
-        assert whole == 2 * sum(r.elements * r.experts for r in spec.rows if r.is_matrix
-                                and (r.kind, r.layers, r.part) == (module.kind, module.layers,
-                                                                   "main")) + module.vector_bytes
-        one = shard_bytes(module, scheme("bf16"), layout, heads(spec))
+        assert whole == 2 * sum(r.elements * r.experts for r in rows_of(spec, module)
+                                if r.is_matrix) + module.vector_bytes
+        one = shard_bytes(module, scheme("bf16"), layout)
         if module.kind in EXPERT_KINDS:
             copies = module.vector_bytes * (layout.moe_tp - 1)  # biases are not sharded
             assert one * layout.tp * layout.dp == whole + copies
@@ -92,22 +133,22 @@ def test_whole_blocks_sum_with_their_scales(name: str, layout: Layout) -> None:
     seen = 0
     for module in modules(spec):
         sharded = all(g.shard in ("column", "row") for g in module.gemms)
-        if module.kind not in PLANNED_KINDS or not sharded or tp > (heads(spec) or tp):
+        if module.kind not in PLANNED_KINDS or not sharded or tp > (module.kv_heads or tp):
             continue
-        if block_problem(module, fp8, layout, heads(spec)):
+        if block_problem(module, fp8, layout):
             continue
         seen += 1
-        assert shard_bytes(module, fp8, layout, heads(spec)) * tp == module_bytes(module, fp8)
+        assert shard_bytes(module, fp8, layout) * tp == module_bytes(module, fp8)
     assert seen
 
 
 def test_a_shard_that_cuts_a_block_is_named() -> None:
     spec = resolve_model("qwen3-30b-a3b")  # experts 768 wide: 192 a rank at MoE tp 4
     experts = next(m for m in modules(spec) if m.kind == "experts-down")
-    assert "192" in block_problem(experts, scheme("fp8-block"), Layout(4), 4)
-    assert block_problem(experts, scheme("fp8-block"), Layout(4, ep=4), 4) == ""
-    assert block_problem(experts, scheme("mxfp8"), Layout(4), 4) == ""
-    assert block_problem(experts, scheme("int8-w8a8"), Layout(4), 4) == ""
+    assert "192" in block_problem(experts, scheme("fp8-block"), Layout(4))
+    assert block_problem(experts, scheme("fp8-block"), Layout(4, ep=4)) == ""
+    assert block_problem(experts, scheme("mxfp8"), Layout(4)) == ""
+    assert block_problem(experts, scheme("int8-w8a8"), Layout(4)) == ""
 
 
 def test_the_byte_table_is_the_scalar_function() -> None:
@@ -115,11 +156,11 @@ def test_the_byte_table_is_the_scalar_function() -> None:
     planned = [m for m in modules(spec) if m.kind in PLANNED_KINDS]
     layouts = [Layout(), Layout(2), Layout(2, ep=2), Layout(2, 2), Layout(2, 2, ep=4), Layout(8)]
     names = ["bf16", "fp8-channel", "int4-w4a16", "mxfp8"]
-    table = shard_byte_table(planned, names, layouts, 4)
+    table = shard_byte_table(planned, names, layouts)
     for i, layout in enumerate(layouts):
         for j, module in enumerate(planned):
             for k, name in enumerate(names):
-                assert table[i, j, k] == shard_bytes(module, scheme(name), layout, 4)
+                assert table[i, j, k] == shard_bytes(module, scheme(name), layout)
 
 
 def test_embedding_and_head_split_over_the_vocabulary_and_the_rest_is_copied() -> None:
@@ -150,7 +191,7 @@ def test_routed_experts_of_deepseek_v3_at_ep_8() -> None:
     one_byte_each = 0
     for module in modules(spec):
         if module.kind in EXPERT_KINDS:
-            each = sum(prod(s) for g in module.gemms for s in shard_members(module, g, layout, 0))
+            each = sum(prod(s) for g in module.gemms for s in shard_members(module, g, layout))
             assert local_experts(module, layout) == 32
             assert len(module.layers) == 58
             one_byte_each += each * 32 * 58

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from planner.models import rows
 from planner.models.families.common import read_backbone, read_grouped_query, spec_of
 from planner.models.fields import HARMLESS, MAX_CONTEXT, Fields
@@ -32,9 +34,11 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     layers, hidden = size.all_layers, size.hidden
     tensors = [
         *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
-        rows.linear(storage, LAYER + "self_attn.qkv_proj", "attention-qkv",
-                    ((a.heads + 2 * a.kv_heads) * a.head_dim, hidden), layers, fused="qkv",
-                    shard="column"),
+        replace(
+            rows.linear(storage, LAYER + "self_attn.qkv_proj", "attention-qkv",
+                        ((a.heads + 2 * a.kv_heads) * a.head_dim, hidden), layers, fused="qkv",
+                        shard="column"),
+            kv_outputs=2 * a.kv_heads * a.head_dim),
         rows.linear(storage, LAYER + "self_attn.o_proj", "attention-out",
                     (hidden, a.heads * a.head_dim), layers, fused="o", shard="row"),
         *rows.layer_norms(storage, hidden, layers),

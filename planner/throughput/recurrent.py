@@ -1,0 +1,64 @@
+"""Recurrent cores of linear attention: a fixed state a sequence is read and written, [C, 1].
+
+A gated delta net keeps one (key width dk, value width dv) matrix a value head. A decode step reads
+and writes it once and does about four products with a vector (decay, read by the key, outer-product
+update, read by the query). A prompt runs in chunks of C tokens:
+
+    FLOP a token and head = 2·(C·(3·dk + 2·dv) + 3·dk·dv)
+
+(products of keys, inverse times keys and values, queries with keys, scores with values; state read
+twice and written once). Source: Gated Delta Networks, arXiv:2412.06464, chunkwise form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import Attention
+from planner.placement.cache_entries import state_bytes
+from planner.throughput.points import Phase, Points
+from planner.throughput.roofline import Parts, operator
+
+CHUNK = 64
+"""Tokens of a chunk of a prompt (flash-linear-attention's kernels)."""
+KERNELS = 2
+"""Launches of a layer: the short convolution, the recurrence."""
+BF16_BYTES = 2.0
+
+
+def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points,
+                    phase: Phase) -> Parts:
+    """The recurrent core of one layer on one rank, Parts [C, 1]; ``attention`` is linear."""
+    decode = phase.name == "decode"
+    reached = device.achieved["attention-decode"]
+    heavy = device.achieved["attention-prefill"]
+    rate = device.rate("bf16")
+    assert rate is not None
+    heads = attention.heads / pts.tp
+    state = np.array([state_bytes(attention, int(tp)) for tp in pts.tp], dtype=np.float64)
+    moved = 2.0 * state * phase.sequences * phase.passes
+    tokens = phase.tokens * phase.passes
+    per_token = (2 * attention.kv_heads * attention.key_dim
+                 + 2 * attention.heads * attention.head_dim) / pts.tp
+    moved = moved + tokens * per_token * BF16_BYTES
+    flop = tokens * heads * _flop(attention, decode)
+    if not decode:
+        matrix = attention.key_dim * attention.head_dim * BF16_BYTES
+        moved = moved + 2.0 * tokens / CHUNK * heads * matrix
+    return operator(
+        flop=flop[:, None], moved_bytes=moved[:, None], converted=np.zeros(1),
+        launch=np.asarray(KERNELS * reached.floor_seconds.value * phase.passes),
+        peak=np.asarray(rate.dense.value),
+        compute_fraction=np.asarray(heavy.compute_fraction.value),
+        bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
+        conversion_rate=np.asarray(np.inf))
+
+
+def _flop(attention: Attention, decode: bool) -> float:
+    """FLOP of one token and value head."""
+    dk, dv = attention.key_dim, attention.head_dim
+    if decode:
+        return 8.0 * dk * dv
+    return 2.0 * (CHUNK * (3 * dk + 2 * dv) + 3 * dk * dv)
