@@ -12,13 +12,19 @@ from dataclasses import dataclass, replace
 
 from planner.errors import PlannerError
 from planner.hardware.catalog import resolve_device
-from planner.models.catalog import resolve_model
 from planner.planning.recipe import Recipe
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError
-from planner.validation.parallelism import Deployment, Shape, deployment
+from planner.validation.parallelism import Deployment, deployment
 from planner.validation.records import EXCLUDED, Outcome
-from planner.validation.served import Deployed, decode_worker, layout_of, serve, without_host
+from planner.validation.served import (
+    Deployed,
+    decode_worker,
+    layout_of,
+    serve,
+    spec_of,
+    without_host,
+)
 from planner.validation.serving_rules import (
     cache_layout,
     engine_policy,
@@ -86,10 +92,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
         device = resolve_device(row["device"])
     except PlannerError:
         raise NotCoveredError("unknown device") from None
-    try:
-        spec = resolve_model(row["model"])
-    except PlannerError:
-        raise NotCoveredError("unknown model") from None
+    spec = spec_of(row["model"])
     label = row["gemm_dtype"]
     chosen = formats(spec.id, label, blackwell=device.architecture.startswith("Blackwell"))
     if chosen is None:
@@ -101,7 +104,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     found = _NUMBERS.search(version)
     rule = engine_policy(engine, version)
     case = Deployed(
-        spec.id, device.id, engine,
+        row["model"], device.id, engine,
         tuple(int(p) for p in found[0].split(".")) if found else (),
         Recipe(chosen.dense, chosen.experts if spec.experts else chosen.dense,
                cache_layout(engine, spec.id, row["precision"] or label)),
@@ -118,7 +121,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
 
 
 def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
-    named = replace(blank, device=row.case.device, model=row.case.model,
+    named = replace(blank, device=row.case.device, model=spec_of(row.case.model).id,
                     format=row.case.recipe.experts, regime=row.regime)
     out = []
     bare = without_host(row.policy)
@@ -147,7 +150,3 @@ def _times(row: ServedRow, policy: Policy) -> list[tuple[str, float | None, floa
     tpot = decode_worker(row.case, policy, row.concurrency / workers.decode_workers)
     return [("tpot", tpot, row.tpot), ("ttft", None, row.ttft)]
 
-
-def shape_text(shape: Shape) -> str:
-    """A shape as people read it."""
-    return f"tp{shape.tp} pp{shape.pp} dp{shape.dp}"

@@ -11,7 +11,6 @@ from planner.hardware.catalog import resolve_device
 from planner.memory.engines.catalog import default_version, engine_at, engine_names
 from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, Settings
 from planner.memory.engines.run import engine_size
-from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
@@ -20,6 +19,7 @@ from planner.planning.step import Serving, step_times
 from planner.quality.prior import load_prior
 from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
 from planner.validation.memory_case import NotCoveredError
+from planner.validation.names import model_name
 from planner.validation.parallelism import Shape
 
 CHUNK_TOKENS = 8192
@@ -64,13 +64,26 @@ def layout_of(spec: ModelSpec, engine: str, shape: Shape) -> Layout:
 
 
 @cache
+def spec_of(name: str) -> ModelSpec:
+    """The model that a table calls ``name``.
+
+    Raises:
+        NotCoveredError: no such model.
+    """
+    found = model_name(name)
+    if found is None:
+        raise NotCoveredError("unknown model")
+    return found.spec
+
+
+@cache
 def table(case: Deployed, most: float) -> StepTimes:
     """Step times of ``case`` for batches up to ``most`` sequences a rank.
 
     Raises:
         NotCoveredError: the planner refuses the combination.
     """
-    spec, device = resolve_model(case.model), resolve_device(case.device)
+    spec, device = spec_of(case.model), resolve_device(case.device)
     layout = layout_of(spec, case.engine, case.shape)
     try:
         plan = recipe_assignment(spec, device, layout, case.recipe, load_prior(),
@@ -89,7 +102,7 @@ def cache_tokens(case: Deployed) -> float:
     """
     if case.engine not in engine_names():
         return float("inf")
-    spec, device = resolve_model(case.model), resolve_device(case.device)
+    spec, device = spec_of(case.model), resolve_device(case.device)
     layout = layout_of(spec, case.engine, case.shape)
     dense, experts = scheme(case.recipe.dense).weight, scheme(case.recipe.experts).weight
     kept = ("embedding", "head", "norm", "router")

@@ -67,6 +67,25 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
     raise AssertionError("the last rule matches everything")
 
 
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """An MLPerf task: mean lengths, and the server scenario's limits [s]."""
+
+    isl: int
+    osl: int
+    ttft_seconds: float
+    tpot_seconds: float
+
+
+def benchmark(model: str) -> Benchmark | None:
+    """The MLPerf task of ``model``, or None."""
+    for entry in _rules()["mlperf"]:
+        if _occurs(entry["model"], model):
+            return Benchmark(entry["isl"], entry["osl"], entry["ttft_ms"] * 1e-3,
+                             entry["tpot_ms"] * 1e-3)
+    return None
+
+
 def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
     """Whether a row with these ``facts`` (model, tp, isl, osl) gave the policy its host time."""
     if not rule.supplied:

@@ -1,0 +1,106 @@
+"""The closed form against a played closed loop, and the laws it must keep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loop_simulation import play
+
+from planner.errors import InputError
+from planner.throughput.serving import (
+    Load,
+    Policy,
+    StepTimes,
+    closed_loop,
+    prompts_a_step,
+)
+
+BATCH = np.array([0.0, 1.0, 8.0, 32.0, 128.0, 512.0])
+
+
+def step_table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3) -> StepTimes:
+    """A dense model: a floor, a slope, and a prompt that costs the same beside any batch."""
+    decode = np.where(BATCH > 0, base + slope * BATCH, 0.0)
+    mixed = np.maximum(decode, base) + prompt
+    return StepTimes(BATCH, decode, mixed, prompt * np.arange(1, 9) + base)
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+@pytest.mark.parametrize(("concurrency", "osl"), [(4, 256), (16, 512), (64, 1024), (128, 1024)])
+def test_the_fixed_point_equals_a_played_loop(concurrency: int, osl: int, *, exclusive: bool,
+                                              ) -> None:
+    load = Load(concurrency, 1024, osl, requests=12 * concurrency)
+    policy = Policy(exclusive=exclusive)
+    tpot, _, active = play(step_table(), load, policy, jitter=0.3, seed=7).means(2 * concurrency)
+    found = closed_loop(step_table(), replace(load, requests=None), policy)
+    assert found.tpot == pytest.approx(tpot, rel=0.02)
+    assert active <= concurrency
+    assert found.active == pytest.approx(active, rel=0.06)
+
+
+def test_host_time_adds_up_or_hides() -> None:
+    load = Load(16, 1024, 1024)
+    plain = closed_loop(step_table(), load, Policy())
+    added = closed_loop(step_table(), load, Policy(host_seconds=2e-3))
+    hidden = closed_loop(step_table(), load, Policy(host_seconds=2e-3, overlapped=True))
+    slow = closed_loop(step_table(), load, Policy(host_seconds=20e-3, overlapped=True))
+    assert added.tpot - plain.tpot == pytest.approx(2e-3, rel=0.05)
+    assert added.host == pytest.approx(2e-3)
+    assert hidden.tpot == plain.tpot
+    assert slow.tpot >= 20e-3
+
+
+def test_a_full_cache_holds_tpot_and_lets_ttft_rise() -> None:
+    tokens = 40 * (1024 + 1024)
+    found = [closed_loop(step_table(), Load(c, 1024, 1024, cache_tokens=tokens), Policy())
+             for c in (64, 128, 256)]
+    assert all(f.full for f in found)
+    assert found[2].tpot == pytest.approx(found[0].tpot, rel=0.03)
+    assert found[2].ttft > 2 * found[1].ttft > 4 * found[0].ttft
+    # Little: requests in flight = rate × (TTFT + decoding).
+    for f, c in zip(found, (64, 128, 256), strict=True):
+        rate = 40 / (1024 * f.tpot + step_table().with_prompt(40))
+        assert rate * (f.ttft + 1024 * f.tpot) == pytest.approx(c, rel=1e-6)
+
+
+def test_a_cache_below_one_request_is_refused() -> None:
+    with pytest.raises(InputError, match="holds 1000 tokens"):
+        closed_loop(step_table(), Load(1, 1024, 1024, cache_tokens=1000), Policy())
+
+
+def test_tokens_sent_together_delay_the_first() -> None:
+    load = Load(8, 1024, 1024)
+    one, many = (closed_loop(step_table(), load, Policy(stream_interval=n)) for n in (1, 20))
+    assert many.ttft - one.ttft == pytest.approx(19 * one.tpot, rel=5e-3)
+
+
+def test_accepted_drafts_divide_the_step() -> None:
+    one = closed_loop(step_table(), Load(1, 64, 4096), Policy())
+    two = closed_loop(step_table(), Load(1, 64, 4096, accepted=2.0), Policy())
+    assert two.tpot == pytest.approx(one.tpot / 2, rel=5e-3)
+
+
+@given(st.floats(1, 400), st.integers(16, 8192), st.integers(16, 8192), st.booleans())
+def test_laws_of_the_loop(concurrency: float, isl: int, osl: int, exclusive: bool) -> None:
+    found = closed_loop(step_table(), Load(concurrency, isl, osl), Policy(exclusive=exclusive))
+    assert 0 < found.active <= concurrency * (1 + 1e-9)
+    assert found.tpot >= step_table().step(found.active) * (1 - 1e-6)
+    assert found.ttft >= step_table().prompt * (1 - 1e-9)
+    assert 0 <= found.interruption <= found.tpot
+    more = closed_loop(step_table(), Load(concurrency + 1, isl, osl), Policy(exclusive=exclusive))
+    assert more.tpot >= found.tpot * (1 - 1e-6)
+
+
+@given(st.floats(0, 50), st.integers(1, 64))
+def test_the_busiest_rank_reads_at_least_its_share(rate: float, ranks: int) -> None:
+    busiest = prompts_a_step(rate, ranks)
+    assert rate / ranks - 1e-9 <= busiest <= rate + 1e-9
+
+
+def test_the_busiest_of_many_against_drawn_counts() -> None:
+    drawn = np.random.default_rng(3).poisson(1.5 / 8, size=(200_000, 8)).max(axis=1).mean()
+    assert prompts_a_step(1.5, 8) == pytest.approx(float(drawn), rel=0.01)
