@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import TensorFormat
 from planner.hardware.profile import DeviceProfile
 from planner.memory.answer import MemoryAnswer
-from planner.memory.breakdown import Breakdown, Use, breakdown, slot_bytes
-from planner.memory.caches import KvOf, cache_classes
-from planner.memory.engines.catalog import Engine, parse_engine
-from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, EngineResult, Settings
+from planner.memory.breakdown import Breakdown, Use, breakdown, slot_bytes, stage_caches
+from planner.memory.caches import KvOf
+from planner.memory.engines.catalog import parse_engine
+from planner.memory.engines.flags import check_names, settings_of_flags
+from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, EngineResult
 from planner.memory.engines.run import engine_size
 from planner.memory.footprint import usable_bytes
 from planner.memory.on_disk import compare
@@ -27,25 +27,8 @@ from planner.placement.layout import Layout
 from planner.planning.plan import Plan
 from planner.planning.question import PREFILL_CHUNK, workload
 
-# Flag of an engine → (its field in Settings, the engines that have it).
-ENGINE_FLAGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "gpu_memory_utilization": ("utilisation", ("vllm",)),
-    "mem_fraction_static": ("utilisation", ("sglang",)),
-    "kv_cache_free_gpu_mem_fraction": ("utilisation", ("tensorrt-llm",)),
-    "max_model_len": ("context", ("vllm", "sglang", "tensorrt-llm", "pytorch")),
-    "max_num_batched_tokens": ("batched_tokens", ("vllm", "sglang", "tensorrt-llm", "pytorch")),
-    "max_num_seqs": ("max_seqs", ("vllm", "sglang", "tensorrt-llm", "pytorch")),
-    "block_size": ("block_tokens", ("vllm", "sglang", "tensorrt-llm")),
-    "kv_cache_dtype": ("kv", ("vllm", "sglang", "tensorrt-llm", "pytorch")),
-    "kv_cache_memory_bytes": ("kv_bytes", ("vllm",)),
-    "max_total_tokens": ("total_tokens", ("sglang",)),
-    "ctx_size": ("context", ("llama.cpp",)),
-    "ubatch_size": ("batched_tokens", ("llama.cpp",)),
-    "parallel": ("max_seqs", ("llama.cpp",)),
-    "cache_type_k": ("type_k", ("llama.cpp",)),
-    "cache_type_v": ("type_v", ("llama.cpp",)),
-    "mla": ("mla", ("llama.cpp",)),
-}
+_CPU_ENGINES = ("llama.cpp", "pytorch")
+_GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
 
 
 def memory(model: str | ModelSpec, device: str | DeviceProfile | None = None, *, tp: int = 1,
@@ -57,8 +40,8 @@ def memory(model: str | ModelSpec, device: str | DeviceProfile | None = None, *,
            hardware_dir: str | os.PathLike[str] | None = None, **flags: Any) -> MemoryAnswer:
     """Bytes of every device of one replica by part, and what an engine makes of them.
 
-    ``flags`` are the engine's own (:data:`ENGINE_FLAGS`). ``memory_bytes`` replaces what one
-    device holds; without ``device`` it is the only limit.
+    ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes`` replaces
+    what one device holds; without ``device`` it is the only limit.
 
     Raises:
         InputError: a value out of range, an unknown name, a flag of another engine.
@@ -70,15 +53,15 @@ def memory(model: str | ModelSpec, device: str | DeviceProfile | None = None, *,
     target = load_device(device, hardware_dir=hardware_dir) if device is not None else None
     work = workload(spec.max_context, context=context, isl=isl, osl=osl)
     layout = _layout(tp, dp, pp, ep, batch)
-    format_of, scheme_text = _formats(spec, scheme, plan)
+    format_of, scheme_text, names = _formats(spec, scheme, plan)
     kv_of, kv_text = _caches(spec, kv, plan)
     parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision",) * with_vision
     use = Use(work.context, batch, min(PREFILL_CHUNK, work.isl), parts)
     split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
     capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
     usable = memory_bytes or (usable_bytes(target) if target else 0)
-    sized = _engine(engine, flags, spec, layout, target, capacity, format_of, work.context, parts,
-                    kv if plan is None else kv_text)
+    sized = _engine(engine, flags, spec, layout, target, capacity, format_of, names, work.context,
+                    parts, kv if plan is None else kv_text)
     return MemoryAnswer(
         model=spec.id, device=target.id if target else "", scheme=scheme_text, kv=kv_text,
         parts=split, capacity_bytes=capacity, usable_bytes=usable,
@@ -95,8 +78,10 @@ def _layout(tp: int, dp: int, pp: int, ep: int, batch: int) -> Layout:
     return Layout(tp, dp, pp, ep)
 
 
-def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None) -> tuple[FormatOf, str]:
-    """The format of every matrix, and its name: as released, a scheme, or a plan's units."""
+def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None,
+             ) -> tuple[FormatOf, str, frozenset[str]]:
+    """The format of every matrix, what to call it, and the schemes in it: as released, a scheme,
+    or a plan's units."""
     if scheme is not None and plan is not None:
         raise InputError("scheme and plan exclude each other", hint="leave one out")
     if plan is not None:
@@ -104,17 +89,19 @@ def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None) -> tuple[Fo
             raise InputError(f"the plan is for {plan.model.id}, not {spec.id}",
                              hint=f"name {plan.model.id}")
         table: dict[tuple[str, int], TensorFormat] = {}
-        for unit in plan.units:
-            if unit.kv_layout is None and unit.weight_format is not None:
-                for layer in unit.layers:
-                    table[unit.kind, layer] = scheme_by_id(unit.scheme).weight
-        return lambda kind, layer: table.get((kind, layer)), "of the plan"
+        units = [u for u in plan.units if u.kv_layout is None and u.weight_format is not None]
+        for unit in units:
+            for layer in unit.layers:
+                table[unit.kind, layer] = scheme_by_id(unit.scheme).weight
+        return (lambda kind, layer: table.get((kind, layer)), "of the plan",
+                frozenset(unit.scheme for unit in units))
+    released = frozenset(row.scheme for row in spec.rows if row.scheme and row.part == "main")
     if scheme is None:
-        return as_released, f"{spec.quantization} as released"
+        return as_released, f"{spec.quantization} as released", released
     record = scheme_by_id(scheme)
     if record.id == spec.quantization:
-        return as_released, f"{record.id} as released"
-    return lambda kind, layer: record.weight, record.id
+        return as_released, f"{record.id} as released", released
+    return lambda kind, layer: record.weight, record.id, frozenset({record.id})
 
 
 def _caches(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, str]:
@@ -128,6 +115,7 @@ def _caches(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, st
         names = sorted(set(table.values()))
 
         def chosen(kind: str, layer: int) -> str:
+            layer = min(layer, spec.layers - 1)  # prediction layers as the last one
             if (kind, layer) not in table:
                 raise InputError(f"plan file: {kind} of layer {layer} has no unit",
                                  hint=f"the plan must cover every cache of {spec.id}")
@@ -145,74 +133,63 @@ def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int) -
     found = []
     for stage in split.stages:
         left = usable - stage.weights_bytes - stage.activation_bytes - stage.runtime_bytes
-        held = cache_classes(spec, split.layout, kv, layers=_range(spec, split.layout, stage.stage))
+        held = stage_caches(spec, split.layout, split.use, kv, stage.stage)
         need = slot_bytes(held, split.use.context)
         found.append(max(0, left) // need if need else 0)
     return min(found) * split.layout.dp
 
 
-def _range(spec: ModelSpec, layout: Layout, stage: int) -> range:
-    from planner.memory.resident import stage_ranges
-
-    return stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
-
-
 def _engine(text: str, flags: Mapping[str, Any], spec: ModelSpec, layout: Layout,
-            device: DeviceProfile | None, capacity: int, format_of: FormatOf, context: int,
-            parts: tuple[str, ...], kv: str) -> EngineResult | None:
+            device: DeviceProfile | None, capacity: int, format_of: FormatOf, names: frozenset[str],
+            context: int, parts: tuple[str, ...], kv: str) -> EngineResult | None:
+    """What the engine makes of it; ``names`` are the schemes of the weights."""
     given = {name: value for name, value in flags.items() if value is not None}
-    for name in given:
-        if name not in ENGINE_FLAGS:
-            raise InputError(f"{name} is no flag of an engine",
-                             hint="understood: " + ", ".join(ENGINE_FLAGS))
+    check_names(given, engine=text)
     if text == "any":
-        if given:
-            flag = "--" + next(iter(given)).replace("_", "-")
-            raise InputError(f"{flag} belongs to an engine",
-                             hint="add --engine " + ENGINE_FLAGS[next(iter(given))][1][0])
         return None
     engine = parse_engine(text)
     if not capacity:
         raise InputError(f"engine {engine.name} needs the memory of a device",
                          hint="name a DEVICE, or give --memory-bytes")
-    if engine.name == "llama.cpp" and kv != "auto":
-        raise InputError(f"kv {kv!r}: llama.cpp has its own cache types",
-                         hint="use --cache-type-k and --cache-type-v")
-    settings = _settings(engine, given, context, kv)
+    cuda = device is None or device.kind != "cpu"
+    if device is not None and not cuda and engine.name not in _CPU_ENGINES:
+        raise UnsupportedError(f"{engine.name} is modelled on GPUs, and {device.id} is a CPU",
+                               hint="--engine " + " or ".join(_CPU_ENGINES))
+    if engine.name == "llama.cpp":
+        _check_llama(names, kv, parts)
+    settings = settings_of_flags(engine, given, context=context, kv=kv)
     large = capacity >= LARGE_DEVICE_BYTES and not (device and "a100" in device.id)
     case = Case(spec=spec, layout=layout, total_bytes=capacity, format_of=format_of, large=large,
-                parts=parts)
+                parts=parts, cuda=cuda)
     return engine_size(case, engine, settings)
 
 
-def _settings(engine: Engine, given: Mapping[str, Any], context: int, kv: str) -> Settings:
-    settings = Settings(context=context) if engine.name == "llama.cpp" else Settings(
-        context=context, kv=kv)
-    for name, value in given.items():
-        field, engines = ENGINE_FLAGS[name]
-        flag = "--" + name.replace("_", "-")
-        if engine.name not in engines:
-            own = next((f for f, (same, names) in ENGINE_FLAGS.items()
-                        if same == field and engine.name in names), None)
-            raise InputError(f"{flag} is a flag of {', '.join(engines)}, not of {engine.name}",
-                             hint=f"use --{own.replace('_', '-')}" if own else "leave it out")
-        settings = replace(settings, **{field: value})
-    if engine.name != "llama.cpp" and not settings.kv.startswith(("auto", "fp8")):
-        if "," in settings.kv:
-            raise UnsupportedError(f"{engine.name} has one cache type, the plan {settings.kv}",
-                                   hint="leave out --engine to price the plan's caches")
-        kv_layout(settings.kv)
-    return settings
+def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None:
+    """Raises where llama.cpp has no such weights, caches or layers."""
+    foreign = sorted(n for n in names if n not in _GGUF_FORMATS and not n.startswith("ggml-"))
+    if foreign:
+        raise UnsupportedError(f"llama.cpp has no {foreign[0]} weights",
+                               hint="--scheme ggml-q4_k or bf16, or a GGUF file as MODEL")
+    if kv != "auto":
+        raise InputError(f"kv {kv!r}: llama.cpp has its own cache types",
+                         hint="use --cache-type-k and --cache-type-v")
+    if "mtp" in parts:
+        raise UnsupportedError("llama.cpp does not run prediction layers",
+                               hint="leave out --with-mtp")
 
 
 def _assumptions(note: str, use: Use, device: DeviceProfile | None, layout: Layout,
                  ) -> tuple[tuple[str, str, str], ...]:
     from planner.memory.breakdown import runtime_basis
 
+    ranks = f"{layout.dp} attention-DP rank{'s' if layout.dp > 1 else ''}"
     found = [("context", f"{use.context} tokens", note or "given"),
-             ("batch", f"{use.batch}", f"sequences over {layout.dp} attention-DP ranks"),
+             ("batch", f"{use.batch}", f"sequences over {ranks}"),
              ("prefill chunk", f"{use.chunk} tokens", "common engine default, at most the prompt"),
              ("pages", "16 and 64 tokens", "of keys and values, of latents")]
+    if device is not None and device.unified_memory:
+        found.append(("unified memory", f"{float(device.usable_fraction.value):.0%} usable",
+                      "an engine counts what the system uses too: lower its fraction by that"))
     if device is not None:
         found.append(("runtime", "context, libraries, collectives", runtime_basis(device)))
     else:

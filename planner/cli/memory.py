@@ -10,7 +10,9 @@ from planner.cli.types import INTEGER, NUMBER, options
 
 _FRACTIONS = ("gpu_memory_utilization", "mem_fraction_static", "kv_cache_free_gpu_mem_fraction")
 _COUNTS = ("max_model_len", "max_num_batched_tokens", "max_num_seqs", "block_size",
-           "kv_cache_memory_bytes", "max_total_tokens", "ctx_size", "ubatch_size", "parallel")
+           "kv_cache_memory_bytes", "max_total_tokens", "context_length", "chunked_prefill_size",
+           "max_running_requests", "page_size", "max_seq_len", "max_num_tokens", "max_batch_size",
+           "tokens_per_block", "ctx_size", "ubatch_size", "parallel")
 _WORDS = ("kv_cache_dtype", "cache_type_k", "cache_type_v")
 _ENGINES = {
     "gpu_memory_utilization": "vLLM: share of the device.",
@@ -20,6 +22,14 @@ _ENGINES = {
     "max_num_batched_tokens": "Tokens of one step.", "max_num_seqs": "Sequences of one step.",
     "block_size": "Tokens of a cache block.", "kv_cache_memory_bytes": "vLLM: the pool by hand.",
     "max_total_tokens": "SGLang: the pool by hand.",
+    **{name: f"{engine}: its word for --{flag}." for engine, words in {
+        "SGLang": {"context_length": "max-model-len",
+                   "chunked_prefill_size": "max-num-batched-tokens",
+                   "max_running_requests": "max-num-seqs", "page_size": "block-size"},
+        "TensorRT-LLM": {"max_seq_len": "max-model-len",
+                         "max_num_tokens": "max-num-batched-tokens",
+                         "max_batch_size": "max-num-seqs", "tokens_per_block": "block-size"},
+    }.items() for name, flag in words.items()},
     "ctx_size": "llama.cpp: cells over all sequences.",
     "ubatch_size": "llama.cpp: tokens of a micro-batch.",
     "parallel": "llama.cpp: sequences.", "kv_cache_dtype": "Cache type: auto, fp8 or a layout.",

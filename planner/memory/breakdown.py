@@ -72,7 +72,8 @@ class StageMemory:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A replica's memory. ``not_loaded`` are parts of the checkpoint left out of the weights."""
+    """A replica's memory. ``not_loaded`` are parts of the checkpoint left out of the weights;
+    ``token_bytes`` and ``request_bytes`` are caches of the device that holds most of them."""
 
     layout: Layout
     use: Use
@@ -98,13 +99,32 @@ def breakdown(spec: ModelSpec, layout: Layout, use: Use, *, format_of: FormatOf,
     problem = layout_problem(spec, layout)
     if problem:
         raise InputError(f"{spec.id}: {problem}", hint="choose another --tp, --pp, --dp, --ep")
+    _check_parts(spec, use)
     stages = tuple(_stage(spec, layout, use, format_of, kv, device, stage)
                    for stage in range(layout.pp))
-    whole = cache_classes(spec, layout, kv)
+    held = [stage_caches(spec, layout, use, kv, stage) for stage in range(layout.pp)]
     left = tuple(line for part in OPTIONAL_PARTS if part not in use.parts
                  for line in _part(spec, layout, format_of, part))
-    return Breakdown(layout, use, stages, left, token_bytes(whole),
-                     request_bytes(whole, use.context))
+    return Breakdown(layout, use, stages, left, max(map(token_bytes, held)),
+                     max(request_bytes(caches, use.context) for caches in held))
+
+
+def stage_caches(spec: ModelSpec, layout: Layout, use: Use, kv: str | KvOf,
+                 stage: int) -> tuple[CacheClass, ...]:
+    """Caches of one device of a stage; prediction layers, where loaded, are on the last."""
+    held = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
+    return cache_classes(spec, layout, kv, layers=held,
+                         prediction="mtp" in use.parts and stage == layout.pp - 1)
+
+
+def _check_parts(spec: ModelSpec, use: Use) -> None:
+    """Raises InputError where an optional part is asked for that the model does not have."""
+    has = {row.part for row in spec.rows}
+    for part in OPTIONAL_PARTS:
+        if part in use.parts and part not in has:
+            what = "prediction layers" if part == "mtp" else "vision encoder"
+            raise InputError(f"{spec.id} has no {what} in its configuration",
+                             hint=f"leave out --with-{part}")
 
 
 def slot_bytes(caches: tuple[CacheClass, ...], context: int) -> int:
@@ -119,11 +139,10 @@ def _pages(cache: CacheClass, context: int) -> int:
 
 def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: str | KvOf,
            device: DeviceProfile | None, stage: int) -> StageMemory:
-    held = stage_ranges(spec.layers, layout.pp, tail_first=False)[stage]
     loading = Loading(parts=use.parts)
     mine = -(-use.batch // layout.dp)
-    caches = [Line(f"cache-{c.kind}", mine * c.layer_bytes(_pages(c, use.context)) * len(c.layers),
-                   _cache_basis(c)) for c in cache_classes(spec, layout, kv, layers=held)]
+    caches = [Line(_cache_name(c), mine * c.layer_bytes(_pages(c, use.context)) * len(c.layers),
+                   _cache_basis(c)) for c in stage_caches(spec, layout, use, kv, stage)]
     last = stage == layout.pp - 1
     chunk = Pass(tokens=use.chunk, sequences=1, context=use.context)
     step = Pass(tokens=mine, sequences=mine, context=use.context)
@@ -133,6 +152,12 @@ def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: s
         caches=tuple(caches), prefill=tuple(working_lines(spec, layout, chunk, samples=last)),
         decode=tuple(working_lines(spec, layout, step, samples=last)),
         runtime_bytes=runtime_bytes(device, layout) if device is not None else 0)
+
+
+def _cache_name(cache: CacheClass) -> str:
+    """The kind, with what tells classes of one kind apart: cache-kv-window-128."""
+    window = f"-window-{cache.window}" if cache.window else ""
+    return f"cache-{cache.kind}{window}" + (f"-of-{cache.ratio}" if cache.ratio > 1 else "")
 
 
 def _cache_basis(cache: CacheClass) -> str:

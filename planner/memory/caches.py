@@ -51,23 +51,26 @@ class CacheClass:
 
 
 def cache_classes(spec: ModelSpec, layout: Layout, kv: str | KvOf, *,
-                  layers: range | None = None, naive_width: int = 0) -> tuple[CacheClass, ...]:
+                  layers: range | None = None, naive_width: int = 0,
+                  prediction: bool = False) -> tuple[CacheClass, ...]:
     """Caches of one rank under cache layout ``kv``, of the layers in ``layers`` (default: all).
 
-    ``kv`` may differ by cache unit and layer. ``naive_width`` > 0: an engine without a latent
-    cache keeps keys and values of every head, padded to that width. Latents and indexer keys are
-    held by every tensor-parallel rank; key/value heads are divided over the ranks and copied
-    beyond their number.
+    ``kv`` may differ by cache unit and layer. ``prediction``: and of the multi-token prediction
+    layers. ``naive_width`` > 0: an engine without a latent cache keeps keys and values of every
+    head, padded to that width. Latents and indexer keys are held by every tensor-parallel rank;
+    key/value heads are divided over the ranks and copied beyond their number.
 
     Raises:
         UnsupportedError: the layout does not store a kind that the model has.
     """
     grouped: dict[tuple[LayerCache, tuple[str, ...]], list[int]] = {}
-    for cache in cache_description(spec, latent=not naive_width):
-        if layers is None or cache.layer in layers:
+    for cache in cache_description(spec, latent=not naive_width, prediction=prediction):
+        if layers is None or cache.layer in layers or cache.layer >= spec.layers:
             chosen = _layouts(cache, kv)
             grouped.setdefault((replace(cache, layer=-1), chosen), []).append(cache.layer)
     latents = {n for a in spec.attention if a.kind == "mla" for n in a.layers}
+    if spec.attention[0].kind == "mla":
+        latents |= set(range(spec.layers, spec.layers + spec.mtp_layers))
     return tuple(_class(cache, tuple(held), layout.tp, chosen,
                         naive_width if held[0] in latents else 0)
                  for (cache, chosen), held in grouped.items())

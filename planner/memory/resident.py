@@ -19,6 +19,9 @@ from planner.placement.modules import PLANNED_KINDS, kv_heads_of
 FormatOf = Callable[[str, int], TensorFormat | None]
 """(module kind, layer) → the format of its matrices; None = as released. Layer -1: no layer."""
 
+ENGINE_MADE = ("rope-tables", "mla-absorbed")
+"""Lines of weights that are not tensors of the release."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -9,7 +9,7 @@ from planner.memory.answer import MemoryAnswer
 from planner.memory.breakdown import StageMemory
 from planner.memory.engines.records import EngineResult
 from planner.memory.on_disk import NAMED, OnDisk
-from planner.memory.resident import Line
+from planner.memory.resident import ENGINE_MADE, Line
 from planner.units import format_bytes
 
 WIDTH = 80
@@ -95,6 +95,8 @@ def _engine(result: EngineResult) -> list[str]:
         lines.append(result.reason)
     rank = result.rank
     lines += [_row("device memory", result.total_bytes), _row("weights", rank.weights_bytes)]
+    lines += [_row("  of them " + line.name, line.bytes) for line in rank.weights
+              if line.name in ENGINE_MADE]
     lines += [_row("  " + line.name, line.bytes) for line in rank.overheads]
     lines.append(_row("for caches", rank.budget_bytes))
     lines.append(f"{result.tokens:,} tokens in {result.blocks:,} blocks of {result.block_tokens} "

@@ -63,6 +63,18 @@ def test_without_a_device(capsys: pytest.CaptureFixture[str]) -> None:
     (["qwen3-8b", "h100-sxm", "--engine", "llama.cpp", "--cache-type-k", "q9"],
      "unknown cache type", ""),
     (["qwen3-8b", "--scheme", "int5"], "unknown scheme", ""),
+    (["qwen3-8b", "h100-sxm", "--engine", "sglang", "--page-size", "64", "--block-size", "32"],
+     "one setting", "leave one out"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv", "fp8", "--kv-cache-dtype", "bf16"],
+     "one setting", "leave one out"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--page-size", "64"], "flag of sglang",
+     "--block-size"),
+    (["qwen3-8b", "xeon-6980p", "--engine", "tensorrt-llm"], "is a CPU", "llama.cpp"),
+    (["deepseek-v3", "xeon-6980p", "--engine", "llama.cpp"], "no fp8-block weights", "ggml"),
+    (["glm-4.5-air", "h100-sxm", "--scheme", "bf16", "--engine", "llama.cpp", "--with-mtp"],
+     "prediction layers", "--with-mtp"),
+    (["llama-3.1-8b", "--with-mtp"], "no prediction layers", "--with-mtp"),
+    (["llama-3.1-8b", "--with-vision"], "no vision encoder", "--with-vision"),
     (["qwen3-8b", "--tp", "3"], "does not divide", "--tp"),
     (["qwen3-8b", "--checkpoint", "/nowhere/at/all"], "not a directory", "safetensors"),
     (["qwen3-8b", "--plan", "/nowhere.json"], "does not exist", ""),
@@ -77,3 +89,39 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], arguments: list[str], wor
     assert word in first
     assert second.startswith("hint: ")
     assert hint in second
+
+
+@pytest.mark.parametrize(("engine", "own", "common"), [
+    ("sglang", ["--page-size", "64", "--chunked-prefill-size", "4096", "--context-length", "16384",
+                "--max-running-requests", "32"],
+     ["--block-size", "64", "--max-num-batched-tokens", "4096", "--max-model-len", "16384",
+      "--max-num-seqs", "32"]),
+    ("tensorrt-llm", ["--tokens-per-block", "64", "--max-num-tokens", "4096", "--max-seq-len",
+                      "16384", "--max-batch-size", "32"],
+     ["--block-size", "64", "--max-num-batched-tokens", "4096", "--max-model-len", "16384",
+      "--max-num-seqs", "32"])])
+def test_an_engine_understands_its_own_words(capsys: pytest.CaptureFixture[str], engine: str,
+                                             own: list[str], common: list[str]) -> None:
+    answers = []
+    for flags in (own, common, []):
+        assert run(["memory", "qwen3-8b", "h100-sxm", "--engine", engine, *flags, "--json",
+                    "--quiet"]) == 0
+        answers.append(json.loads(capsys.readouterr().out)["engine"])
+    assert answers[0] == answers[1]
+    assert answers[0] != answers[2]
+
+
+def test_what_an_engine_adds_to_the_weights_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["memory", "deepseek-v2-lite", "h100-sxm", "--engine", "vllm", "--quiet"]) == 0
+    assert "of them rope-tables" in capsys.readouterr().out
+
+
+def test_a_cpu_has_no_context_of_a_gpu() -> None:
+    names = {line.name for line in memory("qwen3-8b", "xeon-6980p", engine="pytorch")
+             .engine.rank.overheads}  # type: ignore[union-attr]
+    assert not names & {"context", "workspace"}
+
+
+def test_unified_memory_is_pointed_out() -> None:
+    found = memory("qwen3-0.6b", "jetson-agx-orin-32gb", engine="vllm").assumptions
+    assert "unified memory" in {key for key, _, _ in found}

@@ -51,6 +51,37 @@ def test_v3_as_stored_is_main_model_and_prediction_layers() -> None:
     assert [line.name for line in memory("deepseek-v3", context=128).parts.not_loaded] == ["mtp"]
 
 
+def test_prediction_layers_bring_their_cache() -> None:
+    """One more latent layer of 1,152 B a token on the last stage, and in an engine's blocks."""
+    plain, loaded = (memory("deepseek-v3", "h200-sxm", tp=8, pp=2, context=640, with_mtp=mtp,
+                            engine="vllm") for mtp in (False, True))
+    caches = [[stage.cache_bytes for stage in got.parts.stages] for got in (plain, loaded)]
+    assert caches[1] == [caches[0][0], caches[0][1] + 640 * 1152]
+    assert plain.engine is not None
+    assert loaded.engine is not None
+    last = [got.engine.ranks[-1].caches for got in (plain, loaded) if got.engine is not None]
+    assert len(last[1][0].layers) == len(last[0][0].layers) + 1
+
+
+def test_experts_of_prediction_layers_are_spread_over_ep() -> None:
+    """DeepSeek-V3 at dp 8, ep 8: an eighth of the 256 experts of its one layer."""
+    lines = {line.name: line.bytes for line in memory(
+        "deepseek-v3", dp=8, ep=8, context=128, batch=8, with_mtp=True).parts.stages[0].weights}
+    experts = 32 * 3 * 7168 * 2048
+    assert experts < lines["mtp"] < experts + 1.1 * 2**29
+
+
+def test_bytes_a_token_are_those_of_the_device_that_holds_most() -> None:
+    got = memory("llama-3.1-8b", pp=3, context=1024)
+    assert got.parts.token_bytes == 11 * 4096
+    assert got.parts.request_bytes == 1024 * 11 * 4096
+
+
+def test_windows_have_their_own_line() -> None:
+    names = [line.name for line in memory("mimo-v2-flash", context=1024).parts.stages[0].caches]
+    assert names == ["cache-kv", "cache-kv-window-128"]
+
+
 def test_the_parts_add_up() -> None:
     got = memory("deepseek-v2-lite", "h100-sxm", tp=2, pp=3, ep=2, context=4096, batch=8)
     data = got.to_dict()

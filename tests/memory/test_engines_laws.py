@@ -8,6 +8,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import scheme
 from planner.memory.caches import cache_classes, request_bytes, token_bytes
 from planner.memory.engines.catalog import engine_names, parse_engine
+from planner.memory.engines.llamacpp import cache_parts
 from planner.memory.engines.records import Case, Settings
 from planner.memory.engines.run import engine_size
 from planner.memory.resident import Loading, as_released, rank_weights, stage_sizes, total
@@ -172,3 +173,17 @@ def test_llama_cpp_refusals() -> None:
         pool("deepseek-v4-flash", "llama.cpp", 80 * GIB)
     with pytest.raises(InputError, match="mla"):
         pool("deepseek-v2-lite", "llama.cpp", 80 * GIB, mla=7)
+
+
+def test_llama_cpp_layers_and_caches_add_up_over_devices() -> None:
+    """Gemma 3's windowed layers are uneven over stages; the cache is that of one device."""
+    spec, engine = resolve_model("gemma-3-27b-text"), parse_engine("llama.cpp")
+    sizes, flags = stage_sizes(spec.layers, 4, tail_first=False), Settings(context=32768)
+    whole = cache_parts(Case(spec, Layout(), 1 << 50, as_released), engine, flags)
+    split, start = [], 0
+    for size in sizes:
+        held = range(start, start + size)
+        split.append(cache_parts(Case(spec, Layout(), 1 << 50, as_released), engine, flags, held))
+        start += size
+    assert {w: sum(part[w] for part in split) for w in whole} == whole
+    assert len({sum(part.values()) for part in split}) > 1

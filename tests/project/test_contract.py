@@ -101,6 +101,8 @@ MEMORY_FLAGS = {"--json", "--quiet", *words("""
 --memory-bytes --with-mtp --with-vision --hardware-dir --gpu-memory-utilization
 --mem-fraction-static --kv-cache-free-gpu-mem-fraction --max-model-len --max-num-batched-tokens
 --max-num-seqs --block-size --kv-cache-dtype --kv-cache-memory-bytes --max-total-tokens --ctx-size
+--context-length --chunked-prefill-size --max-running-requests --page-size
+--max-seq-len --max-num-tokens --max-batch-size --tokens-per-block
 --ubatch-size --parallel --cache-type-k --cache-type-v --mla
 """)}
 VALIDATE_FLAGS = {"--data", "--only", "--json"}
@@ -194,7 +196,8 @@ def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, ex
 def test_flags_of_memory_and_validate() -> None:
     assert flags("memory") == MEMORY_FLAGS
     assert flags("validate") == VALIDATE_FLAGS
-    from planner.api_memory import ENGINE_FLAGS, memory
+    from planner.api_memory import memory
+    from planner.memory.engines.flags import ENGINE_FLAGS
 
     own = {name.removeprefix("--").replace("-", "_") for name in MEMORY_FLAGS} - {"json", "quiet"}
     named = {name for name, parameter in inspect.signature(memory).parameters.items()

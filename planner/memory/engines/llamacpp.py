@@ -69,15 +69,17 @@ def cell_bytes(attention: Attention, settings: Settings, mla: int) -> int:
         + row_bytes(settings.type_v, attention.kv_heads * value)
 
 
-def cache_parts(case: Case, engine: Engine, settings: Settings) -> dict[int, int]:
-    """Cache bytes by window of the layers, 0 for full attention."""
+def cache_parts(case: Case, engine: Engine, settings: Settings,
+                held: range | None = None) -> dict[int, int]:
+    """Cache bytes of the layers in ``held`` (default: all) by window, 0 for full attention."""
     context = settings.context or case.spec.max_context
     mla = engine.whole("mla") if settings.mla is None else settings.mla
     if mla not in (0, 1, 2, 3):
         raise InputError(f"mla {mla} is not understood", hint="0, 1, 2 or 3")
     sums: dict[int, int] = {}
     for attention in case.spec.attention:
-        size = cell_bytes(attention, settings, mla) * len(attention.layers)
+        here = sum(1 for layer in attention.layers if held is None or layer in held)
+        size = cell_bytes(attention, settings, mla) * here
         size *= cells(engine, settings, attention.window, context)
         sums[attention.window] = sums.get(attention.window, 0) + size
     return sums
@@ -107,10 +109,11 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     context = settings.context or case.spec.max_context
     sequences = settings.max_seqs or engine.whole("max_seqs")
     kv = sum(cache_parts(case, engine, settings).values())
-    ranks = tuple(_rank(case, engine, settings, given, stage, kv)
+    ranks = tuple(_rank(case, engine, settings, given, stage)
                   for stage in range(case.layout.pp))
-    short = min(rank.budget_bytes for rank in ranks)
-    limiting = min(range(len(ranks)), key=lambda i: ranks[i].budget_bytes)
+    left = [rank.budget_bytes - _share(case, engine, settings, rank.stage) for rank in ranks]
+    short = min(left)
+    limiting = left.index(short)
     why = "" if short >= 0 else (f"does not start: weights, cache and buffers exceed the device "
                                  f"by {-short:,} bytes")
     tokens = cells(engine, settings, 0, context)
@@ -125,19 +128,24 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         blocks=tokens // engine.whole("cell_pad"), tokens=tokens, replica_tokens=tokens,
         max_concurrency=float(sequences), starts=not why, reason=why,
         unexplained=tuple(x for x in ranks[limiting].overheads if x.name == "context"),
-        notes=("the cache is allocated whole at the start, over all sequences",))
+        notes=(f"the cache of {kv:,} bytes is allocated whole at the start, over all sequences",))
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int,
-          kv: int) -> Rank:
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int) -> Rank:
     weights = rank_weights(case.spec, case.layout, Loading(parts=case.parts, plain=case.plain),
                            case.format_of, stage)
     overheads = [Line("activation", given.activation, "from the log")] \
         if given.activation is not None else compute_lines(case, engine, settings)
-    context = engine.constants["context_bytes"]
-    overheads.append(Line("context", int(context.value), f"{context.kind}: {context.source}"))
+    if case.cuda:
+        context = engine.constants["context_bytes"]
+        overheads.append(Line("context", int(context.value), f"{context.kind}: {context.source}"))
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
-    share = -(-kv * len(held) // case.spec.layers)
-    left = case.total_bytes - total(weights) - total(overheads) - share
-    return Rank(stage, tuple(weights), tuple(overheads), left,
+    return Rank(stage, tuple(weights), tuple(overheads),
+                case.total_bytes - total(weights) - total(overheads),
                 (CacheClass("cells", tuple(held), 0),))
+
+
+def _share(case: Case, engine: Engine, settings: Settings, stage: int) -> int:
+    """Cache bytes of a stage's layers."""
+    held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
+    return sum(cache_parts(case, engine, settings, held).values())

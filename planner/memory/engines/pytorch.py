@@ -65,10 +65,12 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
     overheads = [Line("activation", given.activation, "from the log")] \
         if given.activation is not None else peak_lines(
             case.spec, case.layout, run, kept_experts=False, samples=last)
-    context = engine.constants["context_bytes"]
-    overheads.append(Line("workspace", engine.whole("workspace_bytes"), "cuBLAS workspace"))
-    overheads.append(Line("context", int(context.value), f"{context.kind}: {context.source}"))
+    if case.cuda:
+        context = engine.constants["context_bytes"]
+        overheads += [Line("workspace", engine.whole("workspace_bytes"), "cuBLAS workspace"),
+                      Line("context", int(context.value), f"{context.kind}: {context.source}")]
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     left = case.total_bytes - total(weights) - total(overheads)
     return Rank(stage, tuple(weights), tuple(overheads), left,
-                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held))
+                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held,
+                              prediction=case.predicts(stage)))

@@ -55,7 +55,8 @@ class Given:
 class Case:
     """A model under a layout on devices of ``total_bytes``, with the formats of its weights.
 
-    ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches.
+    ``plain`` replaces the release's 16-bit type. ``large`` devices get larger default batches;
+    without ``cuda`` there is no context of a GPU.
     """
 
     spec: ModelSpec
@@ -66,6 +67,11 @@ class Case:
     large: bool = True
     max_positions: int = 0
     parts: tuple[str, ...] = ("main", "lookup")
+    cuda: bool = True
+
+    def predicts(self, stage: int) -> bool:
+        """Whether the stage keeps the caches of prediction layers."""
+        return "mtp" in self.parts and stage == self.layout.pp - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: i
                              "activations and graphs: free before the load × (1 − fraction)"))
     budget = before - total(weights) - outside
     return Rank(stage, tuple(weights), overheads, budget,
-                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held))
+                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held,
+                              prediction=case.predicts(stage)))
 
 
 def _tokens(rank: Rank, page: int, settings: Settings, context: int) -> int:

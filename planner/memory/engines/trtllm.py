@@ -90,7 +90,8 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
     overheads.append(Line("outside-fraction", kept, "free memory × (1 − fraction)"))
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     return Rank(stage, tuple(weights), tuple(overheads), free - kept,
-                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held))
+                cache_classes(case.spec, case.layout, cache_layout(case, settings), layers=held,
+                              prediction=case.predicts(stage)))
 
 
 def _converted(case: Case, engine: Engine) -> Loading:

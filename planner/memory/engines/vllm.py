@@ -111,7 +111,7 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
         overheads.append(_graphs(engine, len(held), given, run))
     naive = 0 if engine.whole("mla_cache") else engine.whole("mla_head_width")
     caches = cache_classes(case.spec, layout, cache_layout(case, settings), layers=held,
-                           naive_width=naive)
+                           naive_width=naive, prediction=case.predicts(stage))
     return Rank(stage, tuple(weights), tuple(overheads),
                 usable - total(weights) - total(overheads), caches)
 
