@@ -56,11 +56,15 @@ class GgufTensor:
 
 @dataclass(frozen=True, slots=True)
 class GgufFile:
-    """What the header says. Arrays of texts, and long ones, are not kept in ``metadata``."""
+    """What the header says. Arrays of texts, and long ones, are not kept in ``metadata``.
+
+    ``data_begin`` is where the data section starts in the file [B].
+    """
 
     version: int
     metadata: dict[str, Value]
     tensors: tuple[GgufTensor, ...]
+    data_begin: int = 0
 
     @property
     def bytes_by_type(self) -> dict[str, int]:
@@ -150,7 +154,7 @@ def _read(reader: _Reader) -> GgufFile:
         raise DataError(f"{reader.place}: general.alignment is {shown(alignment)}")
     begin = -(-reader.position // alignment) * alignment
     _check_layout(infos, reader.size - begin, alignment, reader.place)
-    return GgufFile(version, metadata, tuple(infos))
+    return GgufFile(version, metadata, tuple(infos), begin)
 
 
 def _value(reader: _Reader, kind: int) -> Value | None:

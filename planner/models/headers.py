@@ -34,8 +34,8 @@ class CheckpointInventory:
 
 
 @dataclass(frozen=True, slots=True)
-class _Extent:
-    """A tensor and where its data lies in the file's data section [B]."""
+class Extent:
+    """A tensor and where its data lies [B]: in the file, or while checked in its data section."""
 
     tensor: StoredTensor
     begin: int
@@ -57,11 +57,33 @@ def read_header(path: Path) -> list[StoredTensor]:
         text = _header_text(path, size)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    return [extent.tensor for extent in _extents(text, size, path)]
+
+
+def read_extents(path: Path) -> tuple[list[Extent], bytes]:
+    """(tensors with their place in the file, header bytes) of one safetensors file.
+
+    Raises:
+        DataError: as ``read_header``.
+    """
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: not a regular file")
+        size = path.stat().st_size
+        text = _header_text(path, size)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    start = 8 + len(text)
+    return [Extent(item.tensor, start + item.begin, start + item.end)
+            for item in _extents(text, size, path)], text
+
+
+def _extents(text: bytes, size: int, path: Path) -> list[Extent]:
     values = parse_object(text, f"{path}: header")
     _check_metadata(values.pop("__metadata__", None), path)
     extents = [_extent(name, entry, path) for name, entry in values.items()]
     _check_layout(extents, size - 8 - len(text), path)
-    return [extent.tensor for extent in extents]
+    return extents
 
 
 def read_checkpoint(directory: Path) -> list[StoredTensor]:
@@ -140,7 +162,7 @@ def _check_metadata(value: object, path: Path) -> None:
         raise DataError(f"{path}: __metadata__ is not a map of strings")
 
 
-def _extent(name: str, entry: object, path: Path) -> _Extent:
+def _extent(name: str, entry: object, path: Path) -> Extent:
     place = f"{path}: tensor {shown(name)}"
     if not isinstance(entry, dict) or set(entry) != _KEYS:
         raise DataError(f"{place}: needs exactly dtype, shape and data_offsets")
@@ -157,7 +179,7 @@ def _extent(name: str, entry: object, path: Path) -> _Extent:
             f"{place}: {offsets[1] - offsets[0]} bytes of data for shape "
             f"{'x'.join(map(str, shape)) or 'scalar'} of {dtype}"
         )
-    return _Extent(StoredTensor(name, dtype, shape, path.name), offsets[0], offsets[1])
+    return Extent(StoredTensor(name, dtype, shape, path.name), offsets[0], offsets[1])
 
 
 def _sizes(value: object, place: str) -> tuple[int, ...]:
@@ -169,7 +191,7 @@ def _sizes(value: object, place: str) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _check_layout(extents: list[_Extent], size: int, path: Path) -> None:
+def _check_layout(extents: list[Extent], size: int, path: Path) -> None:
     """The data must be covered once, without holes, from 0 to ``size``."""
     position = 0
     for extent in sorted(extents, key=lambda item: (item.begin, item.end)):

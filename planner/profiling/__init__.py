@@ -1,0 +1,1 @@
+"""Measure a checkpoint, tensor by tensor, and write its quality profile."""

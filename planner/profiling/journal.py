@@ -1,0 +1,131 @@
+"""Results as they come: an append-only file of checked lines, so that nothing measured is lost.
+
+A line is a checksum (CRC-32 of the rest, hex), a space, a JSON object. The first is the header:
+what is measured, of which checkpoint. Every line is written whole and synchronised before the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planner.errors import DataError
+
+MAX_LINE = 1 << 24
+
+
+@dataclass(slots=True)
+class Journal:
+    """An open journal. ``done`` holds the records found in it, ``dropped`` counts damaged lines."""
+
+    path: Path
+    done: dict[str, dict[str, Any]]
+    dropped: int
+    _file: int = -1
+
+    @classmethod
+    def open(cls, path: Path, header: dict[str, Any]) -> Journal:
+        """Open ``path`` for the run that ``header`` describes, new or to go on with.
+
+        Lines that are damaged (a process was killed while it wrote) are dropped and counted; what
+        they held is measured again.
+
+        Raises:
+            DataError: the journal belongs to another checkpoint or to other settings.
+        """
+        text = path.read_bytes() if path.exists() else b""
+        lines = text.split(b"\n")
+        tail = lines.pop()
+        parsed = [_parse(line) for line in lines]
+        records = [record for record in parsed if record is not None]
+        dropped = len(parsed) - len(records) + bool(tail)
+        if parsed and parsed[0] != header:
+            raise DataError(f"{path}: {_difference(parsed[0], header)}",
+                            hint="remove it to start over, or name another file with -o")
+        done = {str(record["id"]): record for record in records[1:]}
+        journal = cls(path, done, dropped)
+        journal._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            journal._rewrite(header, dropped)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one record and wait until it is on the disk.
+
+        Raises:
+            DataError: the disk is full or the file cannot be written; what is in it stays.
+        """
+        self._write(record)
+        self.done[str(record["id"])] = record
+
+    def close(self) -> None:
+        """Close the file and keep it."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def remove(self) -> None:
+        """Close and delete: the profile is written."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def _rewrite(self, header: dict[str, Any], dropped: int) -> None:
+        """Bring a new or damaged file into order; a sound one is only positioned at its end."""
+        if os.fstat(self._file).st_size and not dropped:
+            os.lseek(self._file, 0, os.SEEK_END)
+            return
+        records = [header, *self.done.values()]
+        fresh = self.path.with_name(self.path.name + ".new")
+        fresh.write_bytes(b"".join(_line(record) for record in records))
+        fresh.replace(self.path)
+        os.close(self._file)
+        self._file = os.open(self.path, os.O_RDWR)
+        os.lseek(self._file, 0, os.SEEK_END)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        start = os.lseek(self._file, 0, os.SEEK_CUR)
+        rest = memoryview(_line(record))
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest):]
+            os.fsync(self._file)
+        except OSError as error:
+            os.ftruncate(self._file, start)
+            os.lseek(self._file, start, os.SEEK_SET)
+            raise DataError(
+                f"{self.path}: {error.strerror}; the {len(self.done)} tensors measured so far are "
+                "kept", hint="make room and run the same command again: it goes on from there",
+            ) from None
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The record of a line, None where it is damaged."""
+    check, _, text = line.partition(b" ")
+    if len(line) > MAX_LINE or check != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "id" in record else None
+
+
+def _difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
+    if found is None:
+        return "not a journal of this program"
+    names = {"sha256": "checkpoint", "schemes": "schemes", "version": "version of this program",
+             "tier": "tier", "seed": "seed", "inputs": "inputs"}
+    differing = [names.get(k, k) for k in sorted(wanted) if found.get(k) != wanted[k]]
+    return "an unfinished run of another " + (" and ".join(differing) or "kind")
