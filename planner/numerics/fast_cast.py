@@ -79,8 +79,10 @@ def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> Recipe:
     mantissa = fmt.mantissa_bits if kind == NEAREST else 0
     sign, uint = 1 << fmt.bits - 1, np.uint32
     special = table[[0x7F7F, 0x7F80, 0x7FC0, 0xFF7F, 0xFF80, 0xFFC0]]
+    top = max_code(fmt) if kind == NEAREST else 0
     symmetric = (int(special[3]) == int(special[0]) | sign and table[0x8000] == sign
-                 and int(special[4]) == int(special[1]) | sign)  # fmt: skip
+                 and special[0] == special[1] and special[3] == special[4]
+                 and int(special[0]) in (top, top + 1))  # fmt: skip
     return Recipe(
         kind=kind,
         symmetric=bool(symmetric),
@@ -88,7 +90,7 @@ def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> Recipe:
         lowest=uint(128 - fmt.bias << 23 if kind == NEAREST else 0),
         ceiling=uint(127 + int(np.frexp(fmt.max_finite)[1]) << 23),
         add=uint((23 - mantissa << 23) | 0x400000),
-        top=uint(max_code(fmt) if kind == NEAREST else 0),
+        top=uint(top),
         largest=np.float32(fmt.max_finite),
         sign_shift=uint(32 - fmt.bits),
         sign_bit=uint(sign),
@@ -108,8 +110,9 @@ def encode_nearest(u: Words, r: Recipe, out: Bytes) -> None:
     over, inf, nan = np.uint32(r.special[0]), np.uint32(r.special[1]), np.uint32(r.special[2])
     over_n, inf_n = np.uint32(r.special[3]), np.uint32(r.special[4])
     nan_n = np.uint32(r.special[5])
-    lowest, ceiling, add, shift, top = r.lowest, r.ceiling, r.add, r.shift, r.top
+    lowest, ceiling, add, top = r.lowest, r.ceiling, r.add, r.top
     sign_bit, negative_zero = r.sign_bit, r.negative_zero
+    shift = np.uint32(r.shift & np.uint32(31))
     for i in range(u.size):
         bits = u[i]
         a = np.uint32(bits & np.uint32(0x7FFFFFFF))
@@ -130,11 +133,16 @@ def encode_nearest(u: Words, r: Recipe, out: Bytes) -> None:
 
 @kernel
 def encode_symmetric(u: Words, r: Recipe, out: Bytes) -> None:
-    """:func:`encode_nearest` where every code but NaN's has its sign in front, zero's as well."""
-    over, inf = np.uint32(r.special[0]), np.uint32(r.special[1])
-    nan, nan_n = np.uint32(r.special[2]), np.uint32(r.special[5])
-    lowest, ceiling, add, shift, top = r.lowest, r.ceiling, r.add, r.shift, r.top
-    sign_bit, sign_shift = r.sign_bit, r.sign_shift
+    """:func:`encode_nearest` where overflow and infinity share a code at or after the largest, and
+    every code but NaN's has its sign in front, zero's as well.
+
+    Shift counts are masked so that the compiler sees that they fit 32 bits: it then keeps 32-bit
+    lanes.
+    """
+    over, nan, nan_n = np.uint32(r.special[0]), np.uint32(r.special[2]), np.uint32(r.special[5])
+    lowest, ceiling, add, sign_bit = r.lowest, r.ceiling, r.add, r.sign_bit
+    shift = np.uint32(r.shift & np.uint32(31))
+    sign_shift = np.uint32(r.sign_shift & np.uint32(31))
     for i in range(u.size):
         bits = u[i]
         a = np.uint32(bits & np.uint32(0x7FFFFFFF))
@@ -144,11 +152,10 @@ def encode_symmetric(u: Words, r: Recipe, out: Bytes) -> None:
         total = np.float32(v.view(np.float32) + c.view(np.float32))
         above = np.uint32(np.uint32(e - lowest) >> shift)
         code = np.uint32(np.uint32(total.view(np.uint32) - c) + above)
-        code = over if code > top else code
-        code = inf if a >= np.uint32(0x7F800000) else code
-        code = np.uint32(code | np.uint32(np.uint32(bits >> sign_shift) & sign_bit))
-        wrong = nan_n if bits > np.uint32(0x7FFFFFFF) else nan
-        out[i] = np.uint8(wrong if a > np.uint32(0x7F800000) else code)
+        code = np.uint32(min(code, over))
+        sign = np.uint32(np.uint32(bits >> sign_shift) & sign_bit)
+        wrong = nan_n if sign else nan
+        out[i] = np.uint8(wrong if a > np.uint32(0x7F800000) else np.uint32(code | sign))
 
 
 @kernel
@@ -184,24 +191,22 @@ def decode_lookup(codes: Bytes, table: FloatArray, out: FloatArray) -> None:
 @kernel
 def decode_bits(
     codes: Bytes, shift: np.uint32, offset: np.uint32, normal: np.uint32, unit: np.float32,
-    top: np.uint32, special: FloatArray, out: FloatArray,
+    top: np.uint32, last: np.uint32, out: Words,
 ) -> None:
     """Signed floats of 8 bits: exponents move, subnormals are integers times a unit.
 
-    ``special`` holds the values of the first code above ``top``, of the others, and of the same
-    two with a sign.
+    Magnitudes above ``top`` are infinities, those above ``last`` NaN. ``out``: bits of float32.
     """
-    inf, nan, inf_n, nan_n = special[0], special[1], special[2], special[3]
+    shift = np.uint32(shift & np.uint32(31))
     for i in range(codes.size):
         code = np.uint32(codes[i])
         a = np.uint32(code & np.uint32(127))
-        large = np.uint32(np.uint32(a << shift) + offset).view(np.float32)
-        y = large if a >= normal else np.float32(np.int32(a)) * unit
-        negative = code > np.uint32(127)
-        y = -y if negative else y
-        y = (inf_n if negative else inf) if a == np.uint32(top + np.uint32(1)) else y
-        y = (nan_n if negative else nan) if a > np.uint32(top + np.uint32(1)) else y
-        out[i] = y
+        large = np.uint32(np.uint32(a << shift) + offset)
+        small = np.float32(np.float32(np.int32(a)) * unit).view(np.uint32)
+        y = large if a >= normal else small
+        y = np.uint32(0x7F800000) if a > top else y
+        y = np.uint32(y | np.uint32(np.uint32(code << np.uint32(24)) & np.uint32(0x80000000)))
+        out[i] = np.uint32(0x7FC00000) if a > last else y
 
 
 @kernel
@@ -253,17 +258,10 @@ def decode_flat(codes: npt.NDArray[Any], fmt: ElementFormat, out: FloatArray) ->
         raise UnsupportedError(f"numba has no kernel to decode {fmt.id}",
                                hint="use engine='numpy'")
     if fmt.kind == "float" and fmt.signed and fmt.bits == 8:
-        mantissa = fmt.mantissa_bits
-        offset = np.uint32(127 - fmt.bias << 23)
-        decode_bits(codes, np.uint32(23 - mantissa), offset, np.uint32(1 << mantissa),
-                    np.float32(fmt.min_subnormal), np.uint32(max_code(fmt)), _specials(fmt.id), out)
+        mantissa, top = fmt.mantissa_bits, max_code(fmt)
+        last = top if np.isnan(decode_table(fmt.id)[top + 1]) else top + 1
+        decode_bits(codes, np.uint32(23 - mantissa), np.uint32(127 - fmt.bias << 23),
+                    np.uint32(1 << mantissa), np.float32(fmt.min_subnormal), np.uint32(top),
+                    np.uint32(last), out.view(np.uint32))
     else:
         decode_lookup(codes, values_of(fmt.id), out)
-
-
-@cache
-def _specials(format: str) -> FloatArray:
-    """What follows the largest finite value, and the NaN behind it, positive then negative."""
-    first = max_code(element(format)) + 1
-    last = 127
-    return decode_table(format)[[first, last, first + 128, last + 128]]
