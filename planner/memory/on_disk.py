@@ -10,11 +10,12 @@ from typing import Any
 from planner.errors import DataError
 from planner.models.dtypes import stored_bytes
 from planner.models.headers import read_checkpoint
-from planner.models.inventory import expand
+from planner.models.inventory import expand, inventory_of
 from planner.models.spec import ModelSpec
 
 NAMED = 5
 """Names shown of each kind of difference."""
+MAX_TENSORS = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +59,43 @@ def compare(spec: ModelSpec, directory: Path) -> OnDisk:
     Only headers are read. Tensors that a release may leave out are not missed.
 
     Raises:
-        DataError: no such directory, no safetensors file, or an invalid header.
+        DataError: no such directory, no safetensors file, an invalid header, or more tensors than
+            a checkpoint has.
     """
     if not directory.is_dir():
         raise DataError(f"checkpoint {str(directory)!r} is not a directory",
                         hint="name the folder of the safetensors files")
-    stored = {tensor.name: tensor for tensor in read_checkpoint(directory)}
-    optional = {extra.name for row in spec.rows for extra in row.extras if extra.optional}
-    patterns = tuple(name.split("{")[0] for name in optional)
+    count = inventory_of(spec).tensor_count
+    if count > MAX_TENSORS:
+        raise DataError(f"{spec.id} has {count:,} tensors by its configuration, more than the "
+                        f"{MAX_TENSORS:,} that are compared", hint="check the configuration")
+    every = read_checkpoint(directory)
+    stored = {tensor.name: tensor for tensor in every}
+    optional = _optional_names(spec)
     predicted, missing, different = 0, [], []
     for tensor in expand(spec):
         found = stored.pop(tensor.name, None)
         size = stored_bytes(tensor.dtype, prod(tensor.shape))
         if found is None:
-            if not (patterns and tensor.name.startswith(patterns)
-                    and tensor.name.endswith("input_scale")):
+            if tensor.name not in optional:
                 missing.append(tensor.name)
                 predicted += size
             continue
         predicted += size
         if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
             different.append(tensor.name)
-    every = read_checkpoint(directory)
     names = {tensor.file for tensor in every}
     return OnDisk(
         directory=str(directory), files=len(names), predicted_bytes=predicted,
         stored_bytes=sum(stored_bytes(t.dtype, prod(t.shape)) for t in every),
         file_bytes=sum((directory / name).stat().st_size for name in names),
         missing=tuple(missing), unexpected=tuple(stored), different=tuple(different))
+
+
+def _optional_names(spec: ModelSpec) -> frozenset[str]:
+    """Names of tensors that a release may leave out."""
+    return frozenset(
+        extra.name.format(layer=layer, expert=expert)
+        for row in spec.rows for extra in row.extras if extra.optional
+        for layer in row.layers or (-1,)
+        for expert in range(1 if row.stacked else row.experts))

@@ -21,6 +21,8 @@ FormatOf = Callable[[str, int], TensorFormat | None]
 
 ENGINE_MADE = ("rope-tables", "mla-absorbed")
 """Lines of weights that are not tensors of the release."""
+# rope_local_base_freq, rope_parameters by layer type, swa_rope_theta
+_WINDOWS_WITH_THEIR_BASE = frozenset({"gemma3_text", "gemma4", "mimo_v2_flash"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +217,12 @@ def _tables(spec: ModelSpec, layout: Layout, loading: Loading, held: range) -> l
 
 
 def rope_table_bytes(spec: ModelSpec, positions: int, width: int) -> int:
-    """Cosine and sine of every position in ``width`` bytes an element, one table for each rotary
-    width and window; ``positions`` 0 is the model's own limit [B]."""
-    widths = {(a.rope_dim or a.head_dim, a.window) for a in spec.attention if a.kind != "linear"}
+    """Cosine and sine of every position in ``width`` bytes an element; ``positions`` 0 is the
+    model's own limit [B]. Layers of one rotary width and base share a table (vLLM and SGLang,
+    get_rope); Llama 4's full layers, without positions, would use the same."""
+    own = spec.model_type in _WINDOWS_WITH_THEIR_BASE
+    widths = {(a.rope_dim or a.head_dim, a.window if own else 0)
+              for a in spec.attention if a.kind != "linear"}
     return (positions or spec.max_context) * width * sum(w for w, _ in widths)
 
 

@@ -14,6 +14,7 @@ from planner.errors import DataError, UnknownNameError
 from planner.models.families import builder_of
 from planner.models.fields import Fields
 from planner.models.inventory import Inventory
+from planner.models.links import require_inside
 from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
@@ -169,6 +170,9 @@ def _from_path(path: Path, name: str) -> ModelSpec:
     if path.is_dir() and not os.path.exists(config):
         require_structure(path)
     quant = config.with_name(QUANT_NAME)
+    for beside in (config, quant) if path.is_dir() else (quant,):
+        if os.path.lexists(beside):
+            require_inside(beside, config.parent)
     stem = config.resolve().parent.name if config.name == "config.json" else config.stem
     spec = spec_from_bytes(
         read_config_bytes(config), str(config), model_id=_id_of(stem), public_name=name,

@@ -18,6 +18,7 @@ from planner.models.strict_json import shown
 
 MAX_HEADER_BYTES = 64 * 2**20
 _MAX_KEY = 2**16
+_MAX_ITEMS = 2 * 10**5
 _MAX_TEXT = 2**20
 _MAX_KEPT = 4096
 _MAX_DIMENSIONS = 4
@@ -138,6 +139,8 @@ def _read(reader: _Reader) -> GgufFile:
         raise DataError(f"{reader.place}: GGUF version {version}; understood: 2 and 3, "
                         "little-endian")  # fmt: skip
     tensors, pairs = reader.count("tensors", 24), reader.count("pairs", 13)
+    if max(tensors, pairs) > _MAX_ITEMS:
+        raise DataError(f"{reader.place}: {max(tensors, pairs)} items; the limit is {_MAX_ITEMS}")
     metadata: dict[str, Value] = {}
     seen: set[str] = set()
     for _ in range(pairs):

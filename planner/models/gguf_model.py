@@ -13,6 +13,7 @@ from planner.errors import DataError, UnsupportedError
 from planner.models.families import builder_of
 from planner.models.fields import Fields
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
+from planner.models.links import require_inside
 from planner.models.quantization.plan import largest_scheme
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
@@ -95,7 +96,9 @@ def _whole(path: Path) -> GgufFile:
     stem = path.name[: named.start()]
     tensors: list[GgufTensor] = []
     for number in range(1, int(named[1]) + 1):
-        part = read_gguf(path.with_name(f"{stem}-{number:05d}-of-{named[1]}.gguf"))
+        other = path.with_name(f"{stem}-{number:05d}-of-{named[1]}.gguf")
+        require_inside(other, path.parent)
+        part = read_gguf(other)
         tensors += part.tensors
         if number == 1:
             file = part

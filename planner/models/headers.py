@@ -13,6 +13,7 @@ from pathlib import Path
 
 from planner.errors import DataError
 from planner.models.dtypes import STORED_TYPES, StoredTensor, stored_bytes
+from planner.models.links import require_inside
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 
 MAX_HEADER_BYTES = 100 * 10**6
@@ -101,6 +102,7 @@ def read_checkpoint(directory: Path) -> list[StoredTensor]:
     file_of: dict[str, str] = {}
     for name in names:
         path = directory / name
+        require_inside(path, directory)
         if not os.path.exists(path):
             raise DataError(f"{directory}: {INDEX_NAME} lists {shown(name)}, which is not here")
         for tensor in read_header(path):
@@ -217,15 +219,16 @@ def _file_names(directory: Path) -> list[str]:
 
 def _read_index(directory: Path) -> dict[str, str] | None:
     path = directory / INDEX_NAME
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return None
+    require_inside(path, directory)
     values = parse_object(read_config_bytes(path, limit=_MAX_INDEX_BYTES), str(path))
     weights = values.get("weight_map")
     if not isinstance(weights, dict) or not weights:
         raise DataError(f"{path}: weight_map is missing or empty")
     index: dict[str, str] = {}
     for name, file in weights.items():
-        if not isinstance(file, str) or "\0" in file or Path(file).name != file:
+        if not isinstance(file, str) or "\0" in file or Path(file).name != file or file == "..":
             raise DataError(f"{path}: {shown(name)} is in {shown(file)}, not a file name")
         index[name] = file
     return index

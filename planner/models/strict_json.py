@@ -10,6 +10,8 @@ from planner.errors import DataError
 
 MAX_CONFIG_BYTES = 16 * 2**20
 MAX_DEPTH = 32
+MAX_VALUES = 2 * 10**6
+"""Values in one file: an object takes some 100 B in memory, however short its text is."""
 _SHOWN = 60
 
 
@@ -45,9 +47,11 @@ def parse_object(text: bytes, place: str) -> dict[str, object]:
     """The JSON object in ``text``; ``place`` names it in errors.
 
     Raises:
-        DataError: not UTF-8, not JSON, not an object, a repeated key, NaN or infinity, or nesting
-            deeper than 32.
+        DataError: not UTF-8, not JSON, not an object, a repeated key, NaN or infinity, nesting
+            deeper than 32, or more than two million values.
     """
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise DataError(f"{place}: more than {MAX_VALUES:,} values")
     try:
         value: object = json.loads(
             text.decode("utf-8"),

@@ -179,6 +179,20 @@ def test_a_checkpoint_that_differs(tmp_path: Path) -> None:
     assert found.predicted_bytes - found.stored_bytes == 256 * 64 * 2 - 64 * 2
 
 
+def test_a_model_of_more_tensors_than_files_hold_is_not_compared(tmp_path: Path) -> None:
+    checkpoint(tmp_path)
+    config = {
+        "model_type": "qwen3_moe", "hidden_size": 8, "num_hidden_layers": 1000, "vocab_size": 16,
+        "max_position_embeddings": 128, "num_attention_heads": 1, "num_key_value_heads": 1,
+        "head_dim": 8, "intermediate_size": 8, "moe_intermediate_size": 8, "num_experts": 65536,
+        "num_experts_per_tok": 1, "torch_dtype": "bfloat16",
+    }
+    spec = spec_from_bytes(json.dumps(config).encode(), "huge", model_id="huge", public_name="",
+                           source="", source_kind="")
+    with pytest.raises(DataError, match="more than the 1,000,000"):
+        memory(spec, checkpoint=tmp_path)
+
+
 def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
     for place in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(DataError):

@@ -65,6 +65,17 @@ def test_weights_of_the_pytorch_back_end_are_parameters_alone() -> None:
     assert tables == [131_072 * 128 * 4]
 
 
+@pytest.mark.parametrize(("model", "positions", "elements"), [
+    ("llama-4-scout", 10_485_760, 128), ("gpt-oss-20b", 131_072, 64),
+    ("gemma-3-27b-text", 131_072, 2 * 128), ("deepseek-v3", 163_840, 64)])
+def test_layers_of_one_rotary_base_share_a_table(model: str, positions: int,
+                                                 elements: int) -> None:
+    """get_rope of vLLM and SGLang; Gemma 3 has a base of its own for windows."""
+    rank = sized(model, "sglang", 1000).rank
+    tables = [line.bytes for line in rank.weights if line.name == "rope-tables"]
+    assert tables == [positions * elements * 2]
+
+
 def test_the_pool_of_given_overheads() -> None:
     """vLLM 0.19 on 79.19 GiB at 0.95: 58.11 GiB and 476,000 tokens (llm-d-planner#205)."""
     given = Given(activation=int(1.89 * GIB), nontorch=int(0.25 * GIB))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from planner.errors import DataError, PlannerError, UnknownNameError, UnsupportedError
 from planner.models.catalog import spec_from_bytes
-from planner.models.strict_json import MAX_CONFIG_BYTES, read_config_bytes
+from planner.models.strict_json import MAX_CONFIG_BYTES, parse_object, read_config_bytes
 
 
 def _parse(text: bytes):
@@ -156,6 +156,20 @@ def test_a_file_that_is_too_large_is_not_read_whole(tmp_path):
         file.truncate(MAX_CONFIG_BYTES + 1)
     with pytest.raises(DataError, match="larger than"):
         read_config_bytes(path)
+
+
+@pytest.mark.parametrize("text", [
+    b'{"x": [' + b"[]," * 2_000_001 + b"[]]}", b'{"x": [' + b"{}," * 2_000_001 + b"{}]}",
+    b'{"x": ' + b"[" * 3_000_000, b"[" + b"0," * 3_000_000 + b"0]"])
+def test_many_values_are_refused_before_they_are_built(text):
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="2,000,000 values"):
+            parse_object(text, "config.json")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_a_hostile_configuration_allocates_little(tiny, build):

@@ -227,6 +227,26 @@ def test_a_hostile_header_allocates_little(tmp_path):
     assert MAX_HEADER_BYTES == 64 * 2**20
 
 
+@pytest.mark.parametrize("counts", [(200_001, 0), (0, 200_001)])
+def test_more_items_than_a_model_has_are_refused(tmp_path, counts):
+    path = tmp_path / "m.gguf"
+    with path.open("wb") as file:
+        file.write(header({}, [], counts=counts))
+        file.truncate(2**26)
+    with pytest.raises(DataError, match="the limit is 200000"):
+        read_gguf(path)
+
+
+def test_a_part_that_links_out_of_the_directory(tmp_path):
+    tensors, folder = llama_tensors(), tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "m-00001-of-00002.gguf", llama(**{"split.count": 2}), tensors[:9])
+    write(tmp_path / "elsewhere.gguf", {"split.count": 2}, tensors[9:])
+    (folder / "m-00002-of-00002.gguf").symlink_to(tmp_path / "elsewhere.gguf")
+    with pytest.raises(DataError, match="link out of the directory"):
+        resolve_model(str(folder / "m-00001-of-00002.gguf"))
+
+
 @given(st.binary(max_size=300), st.integers(0, 200))
 @settings(max_examples=150, deadline=None)
 def test_damaged_headers_give_a_planner_error(tmp_path_factory, noise, at):
