@@ -58,6 +58,11 @@ class Module:
     scheme: str | None = None
     kv_heads: int = 0
 
+    @property
+    def released_as(self) -> str:
+        """The scheme that the release stores its matrices in."""
+        return self.scheme or self.dtype
+
 
 def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
     groups: dict[str, list[TensorRow]] = {}

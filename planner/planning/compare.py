@@ -7,7 +7,7 @@ from planner.planning.limits import loss_limit
 from planner.planning.plan import Baseline, Comparison
 from planner.planning.question import Question
 from planner.planning.search import Found
-from planner.planning.uniform import Uniform, best_uniforms, uniform_choice, uniform_loss
+from planner.planning.uniform import RELEASED, Uniform, best_uniforms, uniform_choice, uniform_loss
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
@@ -26,9 +26,11 @@ def baselines(found: Found, priced: Priced, *, searched: bool) -> tuple[Baseline
         return ()
     kv = "bf16" if "bf16" in question.kv else question.kv[0]
     named = {question.spec.quantization, *BASELINES}
-    pairs = [(scheme, kv) for scheme in question.schemes if scheme in named]
+    mixed = len({m.released_as for m in found.space.model.planned}) > 1
+    pairs = [(RELEASED, kv)] if mixed else []
+    pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
     return tuple(_baseline(question, u)
-                 for u in best_uniforms(found.space, pairs, limits=False))
+                 for u in best_uniforms(found.grid, pairs, limits=False))
 
 
 def _baseline(question: Question, uniform: Uniform) -> Baseline:
@@ -69,7 +71,7 @@ def comparison(found: Found, priced: Priced, searched: bool) -> Comparison:
             choice = uniform_choice(model, scheme, kv)
             if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12:
                 pairs.append((scheme, kv))
-    rivals = [u for u in best_uniforms(found.space, pairs, limits=True) if u.priced is not None]
+    rivals = [u for u in best_uniforms(found.grid, pairs, limits=True) if u.priced is not None]
     if not rivals:
         return Comparison("", 0.0, "no uniform plan fits within the same limits")
     ranked = [(score(question, u.priced), _seconds_per_token(u.priced), i)

@@ -86,14 +86,15 @@ class Model:
         return reads_fp8_cache(self.question.device)
 
     @cached_property
-    def reference(self) -> str:
-        return reference_of(self.question.spec.quantization, self.prior)
+    def references(self) -> tuple[str, ...]:
+        """What the weights of each planned module were released as: its table of errors."""
+        return tuple(reference_of(m.released_as, self.prior) for m in self.planned)
 
     @cached_property
     def norm(self) -> float:
         """Unscaled loss of uniform fp8-block: the unit of relative loss."""
-        return normaliser(self.prior, self.reference, [
-            (u.kind, u.bucket, u.count) for u in self.units if u.role == "module"])
+        return normaliser(self.prior, [(self.references[u.row], u.kind, u.bucket, u.count)
+                                       for u in self.units if u.role == "module"])
 
     @cached_property
     def layer_loss(self) -> Array:
@@ -102,7 +103,8 @@ class Model:
         for i, unit in enumerate(self.units):
             for j, choice in enumerate(self.choices):
                 if unit.role == "module" and j < len(self.question.schemes):
-                    loss = layer_loss(self.prior, self.reference, unit.kind, unit.bucket, choice)
+                    loss = layer_loss(self.prior, self.references[unit.row], unit.kind,
+                                      unit.bucket, choice)
                 elif unit.role == "cache" and j >= len(self.question.schemes):
                     loss = cache_layer_loss(self.prior, unit.kind, unit.bucket, choice)
                 else:
@@ -121,8 +123,12 @@ class Model:
                 table[i, schemes:] &= [stores(self.caches[unit.row], n) for n in self.question.kv]
             if unit.role != "module":
                 continue
+            released = self.planned[unit.row].released_as
             for j, scheme in enumerate(self.question.schemes):
-                if table[i, j] and range_failure(self.prior, self.reference, unit.kind, scheme):
+                if self.question.as_released and scheme != released:
+                    table[i, j] = False
+                if table[i, j] and range_failure(self.prior, self.references[unit.row], unit.kind,
+                                                 scheme):
                     table[i, j] = False
         return table
 
@@ -267,7 +273,7 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
 
 def released_scheme(model: Model, module: Module) -> str:
     """The scheme an as-released module runs in: as stored where the device can, else BF16."""
-    stored = module.scheme or module.dtype
+    stored = module.released_as
     if stored in ("bf16", "fp16", "fp32"):
         return stored
     return stored if legal_schemes(model.question.device, [stored])[0] else "bf16"

@@ -238,7 +238,7 @@ def _relaxed_loss(model: Model) -> str:
 def _lossier_scheme(model: Model, loss: float) -> str:
     """The scheme of least uniform loss that admits ``loss``; empty if none does."""
     found = []
-    for name in model.prior.error[model.reference]["attention-out"]:
+    for name in model.prior.error[model.references[0]]["attention-out"]:
         trial = replace(model, question=replace(model.question, loss_scheme=name))
         limit = loss_limit(trial)
         if limit is not None and limit >= loss * (1 + 1e-9):

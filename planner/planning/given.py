@@ -43,7 +43,7 @@ def given_assignment(model: Model, plan: Plan) -> Found:
     _within(model.question, priced)
     none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.additive_tpot,
                     priced.additive_tpot, 0.0)
-    return Found(space, 0, none, segments, priced.additive_tpot, 1, 0)
+    return Found(space, 0, none, segments, priced.additive_tpot, 1, 0, space)
 
 
 def _within(question: Question, priced: Priced) -> None:

@@ -97,7 +97,7 @@ def loss_limit(model: Model) -> float | None:
     total = 0.0
     for unit in model.units:
         if unit.role == "module":
-            loss = layer_loss(model.prior, model.reference, unit.kind, unit.bucket,
+            loss = layer_loss(model.prior, model.references[unit.row], unit.kind, unit.bucket,
                               question.loss_scheme)
             if loss is None:
                 raise UnsupportedError(

@@ -38,7 +38,8 @@ class Question:
 
     ``loss_scheme`` or ``loss_limit`` bounds the loss (both None: no limit). ``schemes`` is the list
     to choose from in catalogue order, ``kv`` the cache layouts. ``fixed`` pins tp, dp, pp, ep.
-    ``sizes`` are the device counts to try.
+    ``sizes`` are the device counts to try. ``as_released``: every module takes what it is stored
+    in, and ``schemes`` are all of these.
     """
 
     spec: ModelSpec
@@ -61,6 +62,7 @@ class Question:
     loss_scheme: str | None = None
     loss_limit: float | None = None
     untie: bool = False
+    as_released: bool = False
     node_devices: int = 8
     price_per_hour: float | None = None
     notes: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)

@@ -14,8 +14,10 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two
+from planner.placement.modules import modules
 from planner.planning.plan import Plan
 from planner.planning.question import OBJECTIVES, Question, workload
+from planner.planning.units import split_modules
 from planner.scenarios import Host, Scenario
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes, refusal
@@ -118,6 +120,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
         ttft_seconds=asked.ttft_seconds, tpot_seconds=asked.tpot_seconds,
         memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, untie=asked.untie,
+        as_released=uniform == "",
         node_devices=max(node, min(domain, 8)), price_per_hour=price, notes=tuple(notes))
 
 
@@ -178,8 +181,11 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
         used = {u.scheme for u in given.units
                 if u.kind not in _RELEASED and u.kv_layout is None}
         return _demand(device, [s for s in scheme_ids() if s in used]), ()
+    if uniform == "":
+        stored = {m.released_as for m in split_modules(modules(spec))[0]}
+        return _demand(device, [s for s in scheme_ids() if s in stored]), ()
     if uniform is not None:
-        return _demand(device, [scheme_by_id(uniform or spec.quantization).id]), ()
+        return _demand(device, [scheme_by_id(uniform).id]), ()
     if asked.schemes is not None:
         if not asked.schemes:
             raise InputError("schemes is empty", hint="name at least one, or leave it out")

@@ -40,7 +40,8 @@ class Found:
     """The winning candidate of ``space`` with its proof.
 
     ``segments`` say which layers of which unit take which choice. ``bound`` is a proven lower
-    bound of the objective over all candidates.
+    bound of the objective over all candidates. ``grid`` has every layout that fits, where ``space``
+    may hold the winner's neighbours alone; rivals are looked for in it.
     """
 
     space: Space
@@ -50,6 +51,7 @@ class Found:
     bound: float
     candidates: int
     solved: int
+    grid: Space
 
     @property
     def value(self) -> float:
@@ -91,10 +93,10 @@ def _refined(model: Model, tables: LayoutTables, found: Found) -> Found:
     better = _best(build_space(model, tables, stages, pairs), found)
     if better is None or better.value >= found.value * (1 - SAME):
         return Found(found.space, found.candidate, found.solution, found.segments, found.bound,
-                     found.candidates + len(pairs), found.solved)
+                     found.candidates + len(pairs), found.solved, found.grid)
     return Found(better.space, better.candidate, better.solution, better.segments,
                  min(found.bound, better.bound), found.candidates + len(pairs),
-                 found.solved + better.solved)
+                 found.solved + better.solved, found.grid)
 
 
 def _best(space: Space, incumbent: Found | None) -> Found | None:
@@ -121,12 +123,12 @@ def _best(space: Space, incumbent: Found | None) -> Found | None:
         key = (float(f"{solution.value:.9e}"), ranks_of[c], float(second[c]), c)
         if key < best_key and solution.value <= best_value * (1 + SAME):
             best_key, best_value = key, min(best_value, solution.value)
-            best = Found(space, c, solution, segments, solution.bound, len(space), solved)
+            best = Found(space, c, solution, segments, solution.bound, len(space), solved, space)
     if best is None:
         return None
     solution, segments = solve_candidate(space, best.candidate, ties=True)
     return Found(best.space, best.candidate, solution, segments,
-                 min(best.bound, open_bound), len(space), solved)
+                 min(best.bound, open_bound), len(space), solved, space)
 
 
 def solve_candidate(space: Space, c: int, *, ties: bool,

@@ -1,7 +1,8 @@
 """Uniform assignments over all candidates: the baselines, and the best uniform plan.
 
 A uniform assignment takes one scheme on every attention, MLP and expert linear and one layout for
-every cache; the rest stays as released. Each gets its own best layout and batch.
+every cache; the rest stays as released. ``RELEASED`` takes on each what it was released in. Each
+gets its own best layout and batch.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from planner.throughput.points import concatenate
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
+RELEASED = "as released"
+"""The assignment of a checkpoint that stores its linears in several schemes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +45,14 @@ class Uniform:
 
 def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
     """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
-    column = model.question.schemes.index(scheme)
-    cache = len(model.question.schemes) + model.question.kv.index(kv)
-    choice = np.array([column if u.role == "module" else cache if u.role == "cache" else -1
-                       for u in model.units], dtype=np.int64)
+    schemes = model.question.schemes
+    wanted = [m.released_as if scheme == RELEASED else scheme for m in model.planned]
+    if not set(wanted) <= set(schemes):
+        return None
+    cache = len(schemes) + model.question.kv.index(kv)
+    choice = np.array([schemes.index(wanted[u.row]) if u.role == "module"
+                       else cache if u.role == "cache" else -1 for u in model.units],
+                      dtype=np.int64)
     for i, unit in enumerate(model.units):
         if unit.decision >= 0 and not model.possible[i, choice[i]]:
             return None

@@ -35,7 +35,11 @@ from planner.quality.synthetic import CACHE, LINEAR_KINDS, Array
 
 SEED = 20261124
 VERSION = 1
-REFERENCES = ("bf16", "fp8-block", "fp8-block-ue8m0")
+# One scheme for each way to store weights that releases use; re-quantising starts from its values.
+REFERENCES = (
+    "bf16", "fp8-tensor", "fp8-channel", "fp8-block", "fp8-block-ue8m0", "int8-w8a8",
+    "int4-w4a16", "int4-w4a16-g32", "nvfp4", "mxfp4", "ggml-q8_0", "ggml-q4_0",
+)  # fmt: skip
 # Their encoders are searches, so that no value-exact emulation exists.
 NOT_EMULATED = ("ggml-q4_k", "ggml-q6_k")
 PATH = Path(__file__).resolve().parent / "data" / "relative_error.json"

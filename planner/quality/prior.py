@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import UnsupportedError
+from planner.formats.schemes import SCHEMES
 
 _DATA = Path(__file__).resolve().parent / "data"
 NORM_SCHEME = "fp8-block"
@@ -67,17 +68,21 @@ def load_prior() -> Prior:
 
 
 def reference_of(quantization: str, prior: Prior) -> str:
-    """The error table for a checkpoint released in ``quantization``.
+    """The error table for weights released in ``quantization``: that of the same weight format.
 
     Raises:
         UnsupportedError: no table was computed for that reference.
     """
     name = _PLAIN.get(quantization, quantization)
-    if name not in prior.error:
-        raise UnsupportedError(
-            f"no emulated error for checkpoints released as {quantization!r}",
-            hint="known references: " + ", ".join(sorted(prior.error)))
-    return name
+    if name in prior.error:
+        return name
+    stored = SCHEMES[name].weight if name in SCHEMES else None
+    for known in prior.error:
+        if stored is not None and SCHEMES[known].weight == stored:
+            return known
+    raise UnsupportedError(
+        f"no emulated error for weights released as {quantization!r}",
+        hint="known references: " + ", ".join(sorted(prior.error)))
 
 
 def bucket_of(layer: int, layers: int, ends: int) -> str:
@@ -116,10 +121,10 @@ def range_failure(prior: Prior, reference: str, kind: str, scheme: str) -> str:
     return ""
 
 
-def normaliser(prior: Prior, reference: str, units: Sequence[tuple[str, str, int]]) -> float:
-    """Unscaled loss of uniform fp8-block over ``units`` = (kind, bucket, layers)."""
+def normaliser(prior: Prior, units: Sequence[tuple[str, str, str, int]]) -> float:
+    """Unscaled loss of uniform fp8-block over ``units`` = (reference, kind, bucket, layers)."""
     total = 0.0
-    for kind, bucket, layers in units:
+    for reference, kind, bucket, layers in units:
         loss = layer_loss(prior, reference, kind, bucket, NORM_SCHEME)
         if loss is not None:
             total += layers * loss

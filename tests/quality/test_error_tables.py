@@ -88,6 +88,21 @@ def test_released_weights_carry_no_error(table):
             assert errors["fp8-block"] < table["error"]["bf16"][kind]["fp8-block"]
 
 
+def test_four_bit_releases_start_from_their_stored_values(table):
+    """What is stored costs nothing; another 4-bit grid costs less than from BF16 where it is finer
+    than the stored one, and never less than nothing."""
+    for reference in REFERENCES:
+        for kind in LINEAR_KINDS:
+            assert table["weight_error"][reference][kind][reference] == 0
+            assert table["weight_error"][reference][kind]["bf16"] < 1e-5
+    for kind in LINEAR_KINDS:
+        mx = table["weight_error"]["mxfp4"][kind]
+        assert mx["mxfp4-w4a16"] == mx["mxfp4"] == mx["mxfp8"] == mx["bf16"] == 0
+        assert 0 < mx["nvfp4"] < table["weight_error"]["bf16"][kind]["nvfp4"]
+        assert 0 < table["weight_error"]["int4-w4a16-g32"][kind]["int4-w4a16"] \
+            < table["weight_error"]["bf16"][kind]["int4-w4a16"]
+
+
 def test_which_formats_keep_released_weights():
     fp32_scales, powers = scheme("fp8-block").weight, scheme("fp8-block-ue8m0").weight
     assert stores_exactly("fp8-block", fp32_scales)

@@ -38,15 +38,13 @@ def made_up(**changed: Any) -> Prior:
 
 
 def priced_models() -> list[str]:
-    """Models with one kind of attention whose release has a table of errors."""
+    """Models whose kinds of attention are modelled; every release has a table of errors."""
     specs = [resolve_model(name) for name in model_ids()]
-    plain = ("bf16", "fp16", "fp32")
-    return [s.id for s in specs if len(s.attention) == 1
-            and (s.quantization in plain or s.quantization in PRIOR.error)]
+    return [s.id for s in specs if {a.kind for a in s.attention} <= {"gqa", "mla", "linear"}]
 
 
 def test_most_models_are_priced() -> None:
-    assert len(priced_models()) >= 13
+    assert len(priced_models()) >= 58
 
 
 @pytest.mark.parametrize("name", priced_models())
@@ -122,8 +120,14 @@ def test_the_ends_weigh_more_and_each_kind_has_its_factor() -> None:
 
 def test_the_normaliser_is_the_sum_over_units() -> None:
     prior = made_up()
-    units = [("attention-qkv", "first", 2), ("mlp-down", "middle", 5), ("mlp-down", "last", 1)]
-    assert normaliser(prior, "bf16", units) == pytest.approx(0.001 * (2 * 2.0 + 5 + 3.0))
+    units = [("bf16", "attention-qkv", "first", 2), ("bf16", "mlp-down", "middle", 5),
+             ("bf16", "mlp-down", "last", 1)]
+    assert normaliser(prior, units) == pytest.approx(0.001 * (2 * 2.0 + 5 + 3.0))
+    half = {kind: {name: e / 2 for name, e in row.items()}
+            for kind, row in prior.error["bf16"].items()}
+    both = made_up(error={**prior.error, "mxfp4": half})
+    units[0] = ("mxfp4", "attention-qkv", "first", 2)
+    assert normaliser(both, units) == pytest.approx(0.001 * (2.0 + 5 + 3.0))
 
 
 def test_too_small_a_range_is_refused_with_its_share() -> None:
@@ -142,6 +146,12 @@ def test_plain_checkpoints_share_a_table_and_others_need_their_own() -> None:
     for name in ("bf16", "fp16", "fp32"):
         assert reference_of(name, PRIOR) == "bf16"
     assert reference_of("fp8-block", PRIOR) == "fp8-block"
+    assert reference_of("nvfp4-w4a16", PRIOR) == "nvfp4"
+    assert reference_of("int8-w8a16", PRIOR) == "int8-w8a8"
+    for name in ("mxfp4-w4a16", "mxfp4-w4a8"):
+        assert reference_of(name, PRIOR) == "mxfp4"
+    with pytest.raises(UnsupportedError, match="ggml-q4_k"):
+        reference_of("ggml-q4_k", PRIOR)
     with pytest.raises(UnsupportedError, match="made-up") as caught:
         reference_of("made-up", PRIOR)
     assert "bf16" in caught.value.hint
