@@ -1,0 +1,132 @@
+"""Multi-head latent attention with calibrated kernels: expanded prefill and absorbed decode.
+
+Prefill (keys and values of every head are expanded first; q/k width e, v width v):
+
+    per  = 2·(e + v)/(compute·P) + 1/(exp·X)
+    work = b·h·S·(S + 128)/2·per + tile·b·h·⌈S/128⌉/N;   last = tail·128·S·per·N
+    t    = floor + 2·b·S·h·(2·e + 2·v)/(memory·W) + (work² + last²)^½
+
+Decode (one latent of l + r elements a token is key and value of all heads):
+
+    Tb = B/(memory·W)·(φ + (1 − φ)/cached)·middle[16 < h < 128];  B = b·S·(l + r)·kv + 2·b·h·(2·l + r)
+    Tc = 2·b·h·S·(2·l + r)/(compute·P);  Tu = unit·b·h/64/N
+    t  = floor + split·√S + start·σ(S) + cold·φ + (((Tb² + Tc²)^½)^1.5 + Tu^1.5)^(1/1.5)
+
+φ, σ and ``cold`` as in forms.attention_decode. ``middle``: kernels for 64 heads reach less
+bandwidth than those for 16 and 128 on Blackwell with an FP8 cache. P is the FP8 rate where ``fp8``
+is 1, else BF16's. SGLang's prefill on Hopper runs absorbed: it is slow by its ``compute``.
+
+Source: fits of this project to the MLA tables of aiconfigurator-core 0.12.0, groups of (heads,
+batch) held out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.throughput.forms.attention_decode import L2_SHARE, START_TOKENS, STEEPNESS
+from planner.throughput.forms.attention_prefill import TILE, tiled_pairs
+from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
+from planner.throughput.roofline import Parts, parts
+from planner.throughput.silicon import Chip
+
+Array = NDArray[np.float64]
+
+PREFILL, DECODE = "mla-prefill", "mla-decode"
+UNIT_HEADS = 64.0
+
+PREFILL_PARAMETERS = (
+    Parameter("floor", 13e-6, 1e-6, 1e-4, "s", device=True),
+    Parameter("compute", 0.7, 0.05, 1.0, device=True),
+    Parameter("exp", 1.5, 0.1, 10.0, prior=0.5, device=True),
+    Parameter("memory", 0.7, 0.02, 1.5),
+    Parameter("tail", 0.6, 0.05, 5.0),
+    Parameter("tile", 1e-6, 1e-9, 3e-5, "s"),
+)
+DECODE_PARAMETERS = (
+    Parameter("floor", 13e-6, 1e-6, 1e-4, "s", device=True),
+    Parameter("split", 0.05e-6, 1e-9, 1e-6, "s/sqrt(token)"),
+    Parameter("unit", 5e-6, 1e-8, 1e-4, "s", device=True),
+    Parameter("memory", 0.9, 0.02, 1.0, prior=0.5, device=True),
+    Parameter("compute", 0.8, 0.05, 1.0),
+    Parameter("cached", 2.0, 1.0, 8.0, prior=0.5),
+    Parameter("start", 1e-6, 1e-9, 2e-5, "s"),
+    Parameter("cold", 1e-6, 1e-9, 5e-5, "s"),
+    Parameter("middle", 1.0, 0.5, 3.0),
+)
+DECODE_STRUCTURES = ({"middle": 1.0}, {"cold": 0.0})
+"""Which parameter a kernel does without, so that eight are fitted."""
+STRUCTURE = (Parameter("fp8", 0.0, 0.0, 1.0),)
+"""What a stack's kernel is, not fitted: products at the FP8 rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatentShape:
+    """One call, arrays that broadcast: ``length`` tokens of a prompt, or of the cache in decode.
+
+    Widths in elements: ``key`` of a head's query and key, ``value`` of its value, ``latent`` and
+    ``rope`` of a cache entry. ``kv_bytes`` a cache element.
+    """
+
+    batch: Array
+    length: Array
+    heads: Array
+    kv_bytes: Array
+    key: float
+    value: float
+    latent: float
+    rope: float
+
+
+def mla_prefill_parts(parameters: Parameters, chip: Chip, shape: LatentShape) -> Parts:
+    """Seconds of a prompt by mechanism, broadcast shape of ``shape``'s arrays.
+
+    Raises:
+        DataError: ``parameters`` are not those of this form.
+        UnsupportedError: the device has no unit of the kernel's format.
+    """
+    p = values(parameters, (*PREFILL_PARAMETERS, *STRUCTURE), PREFILL)
+    s, sms = shape, chip.multiprocessors
+    peak = chip.peak("fp8" if p["fp8"] else "bf16")
+    per = 2.0 * (s.key + s.value) / (p["compute"] * peak) + 1.0 / (p["exp"] * chip.exp_per_s)
+    pairs, longest = tiled_pairs(s.length, 0.0, 0.0)
+    units = s.batch * s.heads
+    work = units * pairs * per + p["tile"] * units * np.ceil(s.length / TILE) / sms
+    compute = np.hypot(work, p["tail"] * TILE * longest * per * sms)
+    moved = 4.0 * units * s.length * (s.key + s.value)
+    memory = moved / (p["memory"] * chip.bandwidth)
+    return parts(compute=compute, memory=memory, launch=np.asarray(p["floor"]),
+                 busy=compute + memory)
+
+
+def mla_decode_parts(parameters: Parameters, chip: Chip, shape: LatentShape, *,
+                     cold: bool) -> Parts:
+    """Seconds of a decode step by mechanism, broadcast shape of ``shape``'s arrays.
+
+    ``cold``: the cache comes from memory, as in a server; else from L2 as far as it fits.
+
+    Raises:
+        DataError: ``parameters`` are not those of this form.
+        UnsupportedError: the device has no unit of the kernel's format.
+    """
+    p = values(parameters, (*DECODE_PARAMETERS, *STRUCTURE), DECODE)
+    s = shape
+    peak = chip.peak("fp8" if p["fp8"] else "bf16")
+    cache = s.batch * s.length * (s.latent + s.rope) * s.kv_bytes
+    moved = cache + 2.0 * s.batch * s.heads * (2.0 * s.latent + s.rope)
+    capacity = L2_SHARE * chip.l2_bytes
+    missed = np.ones(np.shape(cache)) if cold else misses(cache, capacity, STEEPNESS)
+    middle = np.where((s.heads > 16) & (s.heads < 128), p["middle"], 1.0)
+    memory = moved / (p["memory"] * chip.bandwidth) * (missed + (1.0 - missed) / p["cached"])
+    memory = memory * middle
+    flop = 2.0 * s.batch * s.heads * s.length * (2.0 * s.latent + s.rope)
+    compute = flop / (p["compute"] * peak)
+    unit = p["unit"] * s.batch * s.heads / UNIT_HEADS / chip.multiprocessors
+    start = p["start"] / (1.0 + (np.maximum(s.length, 1.0) / START_TOKENS) ** -STEEPNESS)
+    outside = np.minimum(cache / capacity, 1.0) if cold else missed
+    return parts(compute=compute, memory=memory,
+                 launch=p["floor"] + p["split"] * np.sqrt(s.length) + start + p["cold"] * outside,
+                 busy=power_sum(np.hypot(memory, compute), unit, 1.5))
