@@ -32,6 +32,7 @@ from planner.throughput.residency import DRIVE, Link, fetch_seconds, host_link, 
 
 Array = NDArray[np.float64]
 MAX_POPULARITY_BYTES = 64 << 20
+MAX_SKEW = 64
 SHUFFLE_SEED = 0
 
 
@@ -93,6 +94,9 @@ def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:
     moe = experts_of(spec)
     layers, name = len(moe.layers), f"power law {skew:g}" if skew else "uniform"
     if given is None:
+        if skew > MAX_SKEW:
+            raise InputError(f"skew is {skew:g}; it is a number from 0 to {MAX_SKEW}",
+                             hint="0 is uniform, 1 is Zipf's law")
         one = power_law_popularity(moe.count, moe.per_token, skew)
         one = np.random.default_rng(SHUFFLE_SEED).permutation(one)
         return np.broadcast_to(one, (layers, moe.count)), name
@@ -105,10 +109,11 @@ def _popularity(spec: ModelSpec, skew: float, given: Any) -> tuple[Array, str]:
     rows = list(given)
     nested = bool(rows) and isinstance(rows[0], list | tuple | np.ndarray)
     table = rows if nested else [rows] * layers
-    if len(table) != layers or any(len(row) != moe.count for row in table):
+    lists = all(isinstance(row, list | tuple | np.ndarray) for row in table)
+    if not lists or len(table) != layers or any(len(row) != moe.count for row in table):
+        stated = f"{len(rows)} lists" if nested else f"{len(rows)} numbers"
         raise InputError(
-            f"popularity of {len(table)} lists of {len(table[0]) if table else 0}; {spec.id} has "
-            f"{layers} MoE layers of {moe.count} experts",
+            f"popularity of {stated}; {spec.id} has {layers} MoE layers of {moe.count} experts",
             hint="one number an expert, or one such list a MoE layer")
     try:
         return np.stack([given_popularity(row, moe.per_token) for row in table]), name

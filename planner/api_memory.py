@@ -24,6 +24,7 @@ from planner.memory.on_disk import compare
 from planner.memory.resident import FormatOf, as_released
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan import Plan
 from planner.planning.question import PREFILL_CHUNK, workload
 
@@ -99,9 +100,13 @@ def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None,
     if scheme is None:
         return as_released, f"{spec.quantization} as released", released
     record = scheme_by_id(scheme)
-    if record.id == spec.quantization:
+    other = {(row.kind, layer) for row in spec.rows
+             if row.part == "main" and row.is_matrix and row.kind in PLANNED_KINDS
+             and (row.scheme or row.dtype) != record.id for layer in row.layers or (-1,)}
+    if record.id == spec.quantization and not other:
         return as_released, f"{record.id} as released", released
-    return lambda kind, layer: record.weight, record.id, frozenset({record.id})
+    return (lambda kind, layer: record.weight if (kind, layer) in other else None, record.id,
+            frozenset({record.id}))
 
 
 def _caches(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, str]:

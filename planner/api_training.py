@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TypeVar
 
-from planner.errors import InputError
+from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.footprint import RUNTIME, usable_bytes
 from planner.memory.training import (
@@ -53,7 +53,8 @@ def train(model: str | ModelSpec, device: str | DeviceProfile, *, devices: int |
 
     Raises:
         InputError: a value out of range, names that are unknown, sizes that do not divide.
-        UnsupportedError: the model has layers whose activations in training are not modelled.
+        UnsupportedError: the model has layers whose activations in training are not modelled, or
+            the device lacks the recipe's format.
     """
     from planner.api import load_device, load_model
 
@@ -69,6 +70,9 @@ def train(model: str | ModelSpec, device: str | DeviceProfile, *, devices: int |
         recompute=_one_of("recompute", recompute, RECOMPUTE),
         sequence_parallel=sequence_parallel, kernel=_one_of("attention", attention, KERNELS),
         dropout=dropout, micro_batches=_micro_batches(layout, micro_batch, global_batch))
+    if setup.recipe.id.startswith("fp8") and target.rate("fp8") is None:
+        raise UnsupportedError(f"{target.id} does not multiply FP8, which {recipe} trains in",
+                               hint="--recipe bf16")
     setup = _with_gradients(_with_lora(setup, lora_rank, lora_targets), fp32_gradients)
     problem = train_problem(spec, layout, setup)
     if problem:

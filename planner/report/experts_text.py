@@ -13,11 +13,12 @@ WIDTH = 80
 
 def experts_text(answer: ExpertUse) -> str:
     """Distinct experts, ranks, residency and times; ends with a newline."""
+    touch = "token touches" if answer.batch == 1 else "tokens touch"
     lines = [
         f"{answer.model}: {answer.per_token} of {answer.count} experts a token in "
         f"{answer.layers} layers, {format_bytes(answer.expert_bytes)} each; always on "
         f"{format_bytes(answer.always_on_bytes)}",
-        f"{answer.batch} tokens touch {answer.distinct:.1f} experts a layer "
+        f"{answer.batch} {touch} {answer.distinct:.1f} experts a layer "
         f"({answer.popularity}; uniform and independent {answer.distinct_uniform:.1f})"
         + (f", as {answer.effective_batch:.1f} independent tokens would"
            if answer.effective_batch is not None else ""),

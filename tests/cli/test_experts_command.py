@@ -78,6 +78,7 @@ def test_tokens_of_one_request_touch_fewer() -> None:
     (["llama-3.1-8b"], "no routed experts"),
     (["mixtral-8x7b", "--skew", "-1"], "skew is -1"),
     (["mixtral-8x7b", "--skew", "nan"], "skew is nan"),
+    (["mixtral-8x7b", "--skew", "1e308"], "skew is 1e+308"),
     (["mixtral-8x7b", "--ep", "3"], "does not divide"),
     (["mixtral-8x7b", "--ep", "8", "--redundant", "3"], "8 ranks"),
     (["mixtral-8x7b", "--redundant", "-1"], "redundant -1"),
@@ -103,6 +104,8 @@ def test_bad_input(flags: list[str], message: str, capsys: pytest.CaptureFixture
     ("a.txt", "1\ntwo\n", "two"), ("a.txt", "1\n2\n", "8 experts"),
     ("a.json", "[1, 2]", "object"), ("a.json", '{"loads": 3}', "one list"),
     ("a.json", '{"loads": ["x", 1, 1, 1, 1, 1, 1, 1]}', "not a number"),
+    ("a.json", '{"loads": [[1, 1, 1, 1, 1, 1, 1, 1], 3]}', "2 lists"),
+    ("a.txt", "1\n" * 7 + "nan\n", "at least 0"), ("a.txt", "1\n" * 7 + "-1\n", "at least 0"),
     ("a.txt", "9\n1\n1\n1\n1\n1\n1\n1\n", "at most once"),
 ])
 def test_bad_popularity(tmp_path: Path, name: str, text: str, message: str,

@@ -107,6 +107,13 @@ def test_bad_input(flags: list[str], message: str, capsys: pytest.CaptureFixture
     assert "\nhint: " in err
 
 
+def test_a_device_without_fp8_does_not_train_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "llama-3.1-8b", "a100-sxm", "--recipe", "fp8-deepseek"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "a100-sxm does not multiply FP8" in first
+    assert "--recipe bf16" in second
+
+
 @pytest.mark.parametrize(("flags", "message"), [
     ({"tp": 4, "ep": 4, "dp": 4}, "dispatch their own part"),
     ({"ep": 3, "dp": 3}, "does not divide the 128 experts"),

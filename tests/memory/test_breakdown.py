@@ -117,6 +117,18 @@ def test_a_scheme_and_its_plan_take_the_same_bytes() -> None:
         "qwen3-8b", context=4096).parts.stages[0].weights_bytes
 
 
+def test_a_scheme_covers_what_a_mixed_release_left_out() -> None:
+    """The NVFP4 release of DeepSeek-V3.1 keeps attention in other formats."""
+    released = memory("deepseek-v3.1-nvfp4", context=128)
+    uniform = memory("deepseek-v3.1-nvfp4", context=128, scheme="nvfp4")
+    sizes = [{line.name: line.bytes for line in got.parts.stages[0].weights}
+             for got in (released, uniform)]
+    assert sizes[1]["experts-down"] == sizes[0]["experts-down"]
+    assert sizes[1]["mla-q"] < sizes[0]["mla-q"]
+    assert (released.scheme, uniform.scheme) == ("nvfp4 as released", "nvfp4")
+    assert memory("qwen3-8b", context=128, scheme="bf16").scheme == "bf16 as released"
+
+
 def test_refusals() -> None:
     plan = estimate("qwen3-8b", "h100-sxm", scheme="bf16", devices=1, context=4096, batch=1)
     for arguments, word in [
