@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         plan,
     )
     from planner.api_experts import experts
+    from planner.api_profile import profile
     from planner.api_training import train
     from planner.planning.plan import Plan
 
@@ -27,12 +28,12 @@ __version__ = "0.1.0"
 _WHERE = {
     "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
     "layer_error": "planner.api", "train": "planner.api_training",
-    "experts": "planner.api_experts",
+    "experts": "planner.api_experts", "profile": "planner.api_profile",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
 }
 __all__ = ["Plan", "__version__", "estimate", "experts", "inventory", "layer_error", "load_device",
-           "load_model", "load_scenario", "plan", "train"]
+           "load_model", "load_scenario", "plan", "profile", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,12 +13,9 @@ from planner.formats.schemes import SCHEMES
 from planner.models.dtypes import GGML_BLOCKS, STORED_TYPES, stored_bytes
 from planner.models.inventory import stored_scales, stored_weight
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.placement.modules import PLANNED_KINDS
 from planner.profiling.places import Checkpoint, Place
 
-MEASURED_KINDS = (
-    "attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention", "mlp-gate-up",
-    "mlp-down", "experts-gate-up", "experts-down", "shared-gate-up", "shared-down",
-)
 STATISTICS_ONLY = ("router",)
 _PLAIN = ("fp32", "bf16", "fp16")
 
@@ -30,6 +27,7 @@ class Job:
     ``form`` says how: plain, scaled, e2m1 (two in a byte), ggml, or a reason why it cannot be
     decoded in ``refused``. ``released`` is the scheme of the row, "" for plain elements.
     ``transposed``: stored (inputs, outputs). ``block`` is the scale block (0: the whole axis).
+    ``group``: the GEMM it is part of.
     """
 
     id: str
@@ -49,6 +47,7 @@ class Job:
     block: tuple[int, int] = (0, 0)
     transposed: bool = False
     refused: str = ""
+    group: str = ""
 
     @property
     def elements(self) -> int:
@@ -63,7 +62,7 @@ def jobs_of(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[Job, ...]:
     """
     found = [job for row in spec.rows
              if row.part == "main" and row.copy_of is None and row.is_matrix
-             and row.kind in (*MEASURED_KINDS, *STATISTICS_ONLY)
+             and row.kind in (*PLANNED_KINDS, *STATISTICS_ONLY)
              for job in _jobs(row, checkpoint)]
     order = {row.name: n for n, row in enumerate(spec.rows)}
     return tuple(sorted(found, key=lambda j: (j.layer, order[j.template], j.expert)))
@@ -82,7 +81,7 @@ def _job(row: TensorRow, layer: int, expert: int, checkpoint: Checkpoint) -> Job
     job = Job(
         id=f"{name}[{expert}]" if row.stacked else name, template=row.name, kind=row.kind,
         layer=layer, expert=expert if row.experts > 1 else -1, rows=row.shape[0],
-        columns=row.shape[1], form="", dtype=weight.dtype,
+        columns=row.shape[1], form="", dtype=weight.dtype, group=row.fused,
         released=row.scheme or (row.dtype if row.dtype in _PLAIN else ""), weight=weight)
     if row.stacked:
         job = replace(job, weight=_slice(weight, expert, row.experts),

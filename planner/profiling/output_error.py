@@ -80,13 +80,14 @@ class OutputErrors:
                     self._sums[name] += _square(self._from_inputs[fmt])
 
     def results(self, measured: Collection[str]) -> dict[str, Any]:
-        """{"output_error": {scheme: e}} of the schemes in ``measured``; empty where the output is
-        zero."""
+        """{"output_error": {scheme: e}, "output_power"} of the schemes in ``measured``; empty where
+        the output is zero."""
         from planner.profiling.measure import six
 
         if self._power == 0:
             return {}
-        return {"output_error": {s: six(v / self._power) for s, v in self._sums.items()
+        return {"output_power": six(self._power / self._x.shape[0]),
+                "output_error": {s: six(v / self._power) for s, v in self._sums.items()
                                  if s in measured}}
 
 

@@ -46,7 +46,7 @@ def scan(jobs: Sequence[Job], settings: Settings, journal: Journal, *, workers: 
 def _alone(jobs: Sequence[Job], settings: Settings, inputs: Path | None,
            ) -> Iterator[dict[str, Any]]:
     for job in jobs:
-        yield measure(job, settings, _inputs(job, inputs))
+        yield measure(job, settings, inputs_of(job, inputs))
 
 
 def _together(jobs: Sequence[Job], settings: Settings, inputs: Path | None, workers: int,
@@ -101,10 +101,10 @@ def _start(settings: Settings, inputs: Path | None) -> None:
 
 
 def _work(job: Job) -> dict[str, Any]:
-    return measure(job, _MINE["settings"], _inputs(job, _MINE["inputs"]))
+    return measure(job, _MINE["settings"], inputs_of(job, _MINE["inputs"]))
 
 
-def _inputs(job: Job, folder: Path | None) -> FloatArray | None:
+def inputs_of(job: Job, folder: Path | None) -> FloatArray | None:
     """The inputs kept for a tensor, or for its unit; None where there are none."""
     if folder is None:
         return None

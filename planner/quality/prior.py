@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Prior:
     """Everything T0 needs, as read from the data files.
 
     ``error[reference][kind][scheme]`` and ``cache_error[kind][layout]`` are relative error powers;
-    ``overflow`` and ``flushed`` have the shape of ``error``.
+    ``overflow``, ``flushed`` and ``activation_error`` (inputs alone) have the shape of ``error``.
     """
 
     error: Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -47,6 +47,8 @@ class Prior:
     band: float
     seed: int
     date: str = ""
+    activation_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(
+        default_factory=dict)
 
 
 @cache
@@ -64,7 +66,7 @@ def load_prior() -> Prior:
         cache_ratio={k: v for k, v in priors["cache"].items() if k.startswith("kv-")},
         anchor_layout=priors["cache"]["anchor_layout"],
         flushed_limit=priors["range"]["flushed_share_limit"], band=priors["band_factor"],
-        seed=tables["seed"], date=priors["date"])
+        seed=tables["seed"], date=priors["date"], activation_error=tables["activation_error"])
 
 
 def reference_of(quantization: str, prior: Prior) -> str:

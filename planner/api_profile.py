@@ -1,0 +1,109 @@
+"""The Python side of ``plan profile``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError, UnknownNameError
+from planner.models.catalog import resolve_model
+from planner.quality.profile import TIERS, Profile
+
+if TYPE_CHECKING:
+    from planner.profiling.jobs import Job
+
+SEED = 1
+
+
+def _nothing(*_: object) -> None:
+    """Tell nobody."""
+
+
+def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
+            output: str | os.PathLike[str] | None = None, schemes: Sequence[str] | None = None,
+            workers: int | None = None, seed: int = SEED,
+            inputs: str | os.PathLike[str] | None = None,
+            routing: str | os.PathLike[str] | None = None,
+            scores: str | os.PathLike[str] | None = None,
+            progress: Callable[[int, int, Job | None], None] = _nothing,
+            told: Callable[[str], None] = _nothing) -> Profile:
+    """Measure a checkpoint and return (and write) its quality profile.
+
+    Args:
+        checkpoint: a folder with config.json and *.safetensors, or a GGUF file; with ``scores``
+            any model.
+        tier: T0 prior; T1 random tokens and one backward pass; T2 one probe format on text; T3
+            measured loss. Default T0, with ``scores`` T3.
+        output: file to write; ``output`` + ``.journal`` keeps results until then.
+        schemes: schemes to emulate (default: all); fp8-block is always in.
+        workers: processes (default: the cores of this machine).
+        seed: of synthetic inputs and of random tokens.
+        inputs: folder of real inputs: ``<kind>.<layer>.npy`` or ``<tensor>.npy`` (tokens, inputs),
+            ``attention.<layer>.npz``.
+        routing: CSV of layer,expert,tokens.
+        scores: losses that another program measured.
+        progress, told: called as the work goes on.
+    Raises:
+        DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
+    """
+    from planner.profiling import run
+    from planner.profiling.given import read_caches, read_routing
+
+    name = _tier(tier or ("T0" if scores is None else "T3"))
+    if workers is not None and workers < 1:
+        raise InputError(f"workers = {workers} is out of range", hint="1 or more")
+    target = None if output is None else Path(output)
+    text = os.fspath(checkpoint)
+    spec = resolve_model(_as_path(text))
+    if scores is not None:
+        for flag, value in (("inputs", inputs), ("routing", routing), ("schemes", schemes)):
+            if value is not None:
+                raise InputError(f"scores and {flag} exclude each other: scores are taken as they "
+                                 "are", hint=f"leave out {flag}")
+        if name not in ("T0", "T3"):
+            raise InputError(f"scores are tier T3, not {name}", hint="leave out the tier")
+        return run.profile_scores(spec, Path(scores), target, _version())
+    folder = None if inputs is None else Path(inputs)
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"inputs: {str(folder)!r} is not a folder")
+    if name != "T0":
+        from planner.profiling.probing import require_probe
+
+        require_probe(name)
+    request = run.Request(
+        _version(), run.chosen_schemes(schemes), workers or _cores(), seed, folder,
+        None if routing is None else read_routing(Path(routing), spec), None,
+        None if folder is None else read_caches(folder, spec))
+    return run.profile_checkpoint(Path(text), spec, request, target, progress, told)
+
+
+def default_output(checkpoint: str) -> str:
+    """``<model id>.profile.json`` in the working folder."""
+    return f"{resolve_model(_as_path(checkpoint)).id}.profile.json"
+
+
+def _as_path(text: str) -> str:
+    """A folder or file of that name is meant, even where the name has no slash."""
+    return text if os.sep in text or not os.path.exists(text) else f"./{text}"
+
+
+def _tier(text: str) -> str:
+    """``T1``, ``t1``, ``probe-random`` …"""
+    wanted = text.strip().lower()
+    for tier, name in TIERS.items():
+        if wanted in (tier.lower(), name):
+            return tier
+    raise UnknownNameError("tier", text, [*TIERS, *TIERS.values()])
+
+
+def _version() -> str:
+    """The version of this program, for the profile's provenance."""
+    from importlib.metadata import version
+
+    return version("precision-planner")
+
+
+def _cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)))

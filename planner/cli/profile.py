@@ -1,0 +1,92 @@
+"""``plan profile``: measure a checkpoint, tensor by tensor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planner.cli.types import INTEGER, options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from planner.profiling.jobs import Job
+
+    Progress = Callable[[int, int, Job | None], None]
+
+
+@click.command("profile")
+@click.argument("checkpoint")
+@click.option("--tier", metavar="NAME", help="T0 prior | T1 probe-random | T2 probe-format | T3 "
+              "measured (default T0; T3 with --scores).")
+@click.option("-o", "--output", metavar="FILE",
+              help="Profile to write (default: MODEL.profile.json here).")
+@options("schemes")
+@click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
+@click.option("--seed", type=INTEGER, default=1, show_default=True,
+              help="Of synthetic inputs and random tokens.")
+@click.option("--inputs", metavar="DIR", help="Real inputs: KIND.LAYER.npy, attention.LAYER.npz.")
+@click.option("--routing", metavar="FILE.csv", help="Tokens by layer,expert.")
+@click.option("--scores", metavar="FILE",
+              help="Losses measured elsewhere: CSV, ModelOpt or AutoRound JSON.")
+@options("json", "quiet", "timings")
+def profile_command(checkpoint: str, tier: str | None, output: str | None, schemes: str | None,
+                    as_json: bool, quiet: bool, timings: bool, **given: Any) -> None:
+    """Measure the error of every scheme on every matrix of CHECKPOINT and write its profile.
+
+    A run that was interrupted goes on where it was when the same command is given again.
+    """
+    from planner.cli.run import print_json, timed
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # before numpy loads: sums in one order, a core a worker
+    with timed(timings):
+        from planner import api_profile
+        from planner.quality.profile_file import as_dict
+        from planner.report.profile_text import profile_text
+
+        target = output or api_profile.default_output(checkpoint)
+        with _progress(quiet) as progress:
+            found = api_profile.profile(
+                checkpoint, tier=tier, output=target, progress=progress,
+                schemes=None if schemes is None else [s for s in schemes.split(",") if s.strip()],
+                told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+                **given)
+        if as_json:
+            print_json(as_dict(found))
+        else:
+            click.echo(profile_text(found, target), nl=False)
+        if not quiet:
+            for note in found.notes:
+                click.echo(f"assumption: {note}", err=True)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """A bar on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total, job: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                  TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("matrices", total=None)
+
+        def tell(done: int, total: int, job: Job | None) -> None:
+            what = "matrices" if job is None else f"{job.kind} of layer {job.layer}"
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield tell

@@ -1,0 +1,205 @@
+"""From the records of a scan to the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from planner.errors import UnsupportedError
+from planner.formats.kv import KV_LAYOUTS
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_units as caches_of
+from planner.profiling.jobs import STATISTICS_ONLY, Job
+from planner.profiling.places import Checkpoint
+from planner.quality.prior import Prior, bucket_of, normaliser, reference_of
+from planner.quality.profile import (
+    CACHE_KINDS,
+    NATS,
+    NOT_MODELLED,
+    POLICY,
+    PROFILE_VERSION,
+    RELATIVE,
+    Profile,
+    ProfiledCheckpoint,
+    ProfiledModel,
+    ProfileTensor,
+    ProfileUnit,
+    RouterStatistics,
+    Skipped,
+)
+from planner.quality.profile_match import structure_sha256
+from planner.quality.profile_units import (
+    ANCHOR,
+    Key,
+    Matrix,
+    UnitError,
+    cache_units,
+    input_constants,
+    module_units,
+    prior_alphas,
+    unit_errors,
+)
+from planner.quality.score_import import LOSS, read_scores
+from planner.quality.score_units import ANCHORS, score_units
+
+Records = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """α by (kind, layer) in nats a unit of relative error power, and how it was found."""
+
+    tier: str
+    alphas: Mapping[Key, float]
+    basis: str
+    band_factor: float
+    band_basis: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMeasured:
+    """Measured cache errors by (kind, layer), and their parts for a latent."""
+
+    error: Mapping[Key, Mapping[str, float]]
+    parts: Mapping[Key, Mapping[str, Mapping[str, float]]]
+
+
+def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[Job], records: Records, *,
+             version: str, prior: Prior, schemes: tuple[str, ...], seed: int,
+             routers: tuple[RouterStatistics, ...], shares: Mapping[tuple[int, int], float],
+             sensitivity: Sensitivity | None, caches: CacheMeasured,
+             settings: Mapping[str, Any], notes: Sequence[str]) -> Profile:
+    """The profile of what was measured; ``sensitivity`` None: that of the prior (T0)."""
+    reference = _reference(spec, prior)
+    measured = [_matrix(job, records[job.id]) for job in jobs
+                if "weight_error" in records[job.id]]
+    kinds = {m.kind for m in measured}
+    errors = unit_errors(measured, input_constants(prior, reference, kinds), shares)
+    if sensitivity is None:
+        alphas: Mapping[Key, float] = prior_alphas(prior, errors, spec.layers)
+        basis, tier, unit = "prior by kind and depth", "T0", RELATIVE
+        band, band_basis = prior.band, "prior: kind, depth and format explain 70 % of log loss"
+        settings = dict(settings)
+    else:
+        alphas, basis, tier, unit = sensitivity.alphas, sensitivity.basis, sensitivity.tier, NATS
+        band, band_basis = sensitivity.band_factor, sensitivity.band_basis
+        settings = {**settings, **sensitivity.settings}
+    units = module_units(errors, alphas, basis)
+    units += _caches(spec, prior, reference, errors, units, caches, relative=unit == RELATIVE)
+    return Profile(
+        PROFILE_VERSION, version, _model(spec),
+        ProfiledCheckpoint(checkpoint.sha256, checkpoint.format, checkpoint.files, len(jobs),
+                           checkpoint.payload_bytes),
+        tier, unit, ANCHOR, band, band_basis, seed, schemes, tuple(KV_LAYOUTS),
+        tuple(sorted(units, key=lambda u: (u.layer, u.kind))), _tensors(jobs, records), routers,
+        tuple(Skipped(j.id, f"{j.kind}.{j.layer}", records[j.id]["skipped"]) for j in jobs
+              if "skipped" in records[j.id]),
+        (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured), *notes), settings)
+
+
+def _reference(spec: ModelSpec, prior: Prior) -> str:
+    """The table of constants for the release; that of BF16 where it has none."""
+    try:
+        return reference_of(spec.quantization, prior)
+    except UnsupportedError:
+        return "bf16"
+
+
+def _model(spec: ModelSpec) -> ProfiledModel:
+    return ProfiledModel(spec.id, spec.model_type, spec.layers, spec.hidden_size,
+                         spec.quantization, spec.config_sha256, structure_sha256(spec))
+
+
+def _matrix(job: Job, record: Mapping[str, Any]) -> Matrix:
+    output = record.get("output_error", {})
+    power = record["output_power"] if output else record["rms"] ** 2 * job.elements
+    return Matrix(job.group, job.kind, job.layer, job.expert, job.elements, power,
+                  record["weight_error"], output, record["flushed"], record["overflow"])
+
+
+def _caches(spec: ModelSpec, prior: Prior, reference: str, errors: Mapping[Key, UnitError],
+            units: Sequence[ProfileUnit], measured: CacheMeasured, *, relative: bool,
+            ) -> list[ProfileUnit]:
+    """Cache units. The prior knows their ratio to uniform fp8-block, which is 1 in relative loss
+    and the profile's own sum in nats."""
+    uniform = 1.0 if relative else sum(u.loss.get(ANCHOR, 0.0) for u in units)
+    return _scaled_caches(spec, prior, reference, errors, uniform, measured)
+
+
+def _scaled_caches(spec: ModelSpec, prior: Prior, reference: str, errors: Collection[Key],
+                   uniform: float, measured: CacheMeasured) -> list[ProfileUnit]:
+    kinds: dict[str, list[int]] = {}
+    for cache in caches_of(spec):
+        if cache.kind in CACHE_KINDS:
+            kinds.setdefault(cache.kind, []).extend(cache.layers)
+    norm = normaliser(prior, [
+        (reference, kind, bucket_of(layer, spec.layers, prior.ends), 1)
+        for kind, layer in errors])
+    return cache_units(prior, kinds, spec.layers, scale=uniform / norm, layouts=tuple(KV_LAYOUTS),
+                       measured=measured.error, parts=measured.parts)
+
+
+def _tensors(jobs: Sequence[Job], records: Records) -> tuple[ProfileTensor, ...]:
+    """One row a template and layer; experts together."""
+    groups: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
+    for job in jobs:
+        if "skipped" not in records[job.id]:
+            groups.setdefault((job.template, job.kind, job.layer), []).append(records[job.id])
+    return tuple(
+        ProfileTensor(
+            name.replace("{layer}", str(layer)), kind, layer, len(found),
+            max(r["amax"] for r in found), max(r["kurtosis"] for r in found),
+            max(r["outlier_channels"] for r in found),
+            {} if kind in STATISTICS_ONLY else _mean_error(found))
+        for (name, kind, layer), found in groups.items())
+
+
+def _mean_error(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    names = set.intersection(*(set(r["weight_error"]) for r in found))
+    return {n: float(f"{sum(r['weight_error'][n] for r in found) / len(found):.5e}")
+            for n in sorted(names)}
+
+
+def _reference_notes(spec: ModelSpec, reference: str, measured: Sequence[Matrix]) -> list[str]:
+    notes = [f"the reference is the checkpoint as released ({spec.quantization}): weights that a "
+             "scheme stores unchanged have no error"]
+    if spec.quantization.startswith("ggml-"):
+        notes.append(f"the weights already sit on the grid of {spec.quantization}; errors count "
+                     "from there, not from the model before it was converted")
+    if not all(m.output_error for m in measured):
+        notes.append(f"errors of inputs are constants of format and kind, emulated on synthetic "
+                     f"tensors for checkpoints released in {reference}, where no real inputs were "
+                     "given")
+    return notes
+
+
+def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
+                    layouts: tuple[str, ...], version: str) -> Profile:
+    """A T3 profile from scores measured elsewhere.
+
+    Raises:
+        DataError: the file is not understood, or names modules that the model does not have.
+    """
+    scores = read_scores(path)
+    units, anchor, notes = score_units(scores, spec)
+    nats = scores.column == LOSS
+    reference = _reference(spec, prior)
+    schemes = sorted({name for u in units for name in u.loss})
+    common = [a for a in ANCHORS if all(a in u.loss for u in units)]
+    uniform = sum(u.loss[common[0]] for u in units) if common else 0.0
+    if uniform > 0:
+        plain = {(u.kind, u.layer): UnitError({}, "", {}, {}) for u in units}
+        units += _scaled_caches(spec, prior, reference, plain, uniform, CacheMeasured({}, {}))
+        notes.append(f"cache losses: the prior's ratio to the uniform loss of {common[0]}")
+    else:
+        notes.append("no 8-bit scheme covers every unit, so that caches have no loss and stay BF16")
+    band, basis = (1.0, "as measured; the sampling error of the scores is not in them") if nats \
+        else (prior.band, "scale of the scores unknown: the prior's band")
+    return Profile(
+        PROFILE_VERSION, version, _model(spec), ProfiledCheckpoint("", "none", 0, 0, 0),
+        "T3", NATS if nats else RELATIVE, anchor, band, basis, 0, tuple(schemes), layouts,
+        tuple(sorted(units, key=lambda u: (u.layer, u.kind))), (), (), (),
+        (*notes, NOT_MODELLED, POLICY), {"scores": path.name, "program": scores.program})

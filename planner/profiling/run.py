@@ -1,0 +1,196 @@
+"""``plan profile``: the whole run, from a checkpoint's folder to a profile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.errors import DataError, InputError
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import scheme as find_scheme
+from planner.formats.schemes import scheme_ids
+from planner.models.spec import ModelSpec
+from planner.numerics.engines import Engine
+from planner.profiling.assemble import CacheMeasured, Sensitivity, assemble, assemble_scores
+from planner.profiling.emulate import default_schemes
+from planner.profiling.jobs import Job, jobs_of
+from planner.profiling.journal import Journal
+from planner.profiling.measure import Settings
+from planner.profiling.places import Checkpoint, read_places
+from planner.profiling.routers import router_statistics
+from planner.profiling.scan import scan
+from planner.quality.prior import load_prior
+from planner.quality.profile import Profile
+from planner.quality.profile_file import profile_text
+from planner.quality.profile_units import ANCHOR
+
+WORTH_COMPILING = 1 << 25
+Progress = Callable[[int, int, Job | None], None]
+"""Told (matrices done, matrices in all, the one that landed)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to measure; ``inputs`` a folder of real inputs, ``shares`` of tokens by (layer,
+    expert)."""
+
+    version: str
+    schemes: tuple[str, ...]
+    workers: int
+    seed: int
+    inputs: Path | None = None
+    shares: Mapping[tuple[int, int], float] | None = None
+    sensitivity: Sensitivity | None = None
+    caches: CacheMeasured | None = None
+    notes: tuple[str, ...] = ()
+
+
+def engine_here(jobs: Sequence[Job]) -> Engine:
+    """numba where it is installed and the work is worth its compilation; the bits are the same."""
+    if sum(job.elements for job in jobs) < WORTH_COMPILING:
+        return "numpy"
+    try:
+        import numba  # noqa: F401
+    except ImportError:
+        return "numpy"
+    return "numba"
+
+
+def chosen_schemes(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The schemes to emulate, in catalogue order; fp8-block, the unit of loss, is always in."""
+    if names is None:
+        return default_schemes()
+    if not names:
+        raise InputError("schemes is empty", hint="name at least one, or leave it out")
+    wanted = {find_scheme(name).id for name in names} | {ANCHOR}
+    unknown = sorted(wanted - set(default_schemes()))
+    if unknown:
+        raise InputError(f"scheme {unknown[0]!r}: its conversion is not emulated in profiles",
+                         hint="known: " + ", ".join(default_schemes()))
+    return tuple(name for name in scheme_ids() if name in wanted)
+
+
+def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Path | None,
+                       progress: Progress, told: Callable[[str], None]) -> Profile:
+    """Scan ``path``, the checkpoint of ``spec``, and write the profile to ``output``.
+
+    Results land in ``output`` + ``.journal``, from which an interrupted run goes on; without an
+    output they land in a temporary folder, which is removed. ``told`` gets lines for people about
+    what was found there.
+
+    Raises:
+        DataError: an invalid checkpoint, a journal of another run, a disk that is full, a worker
+            that was killed; what was measured stays in the journal.
+    """
+    checkpoint = read_places(path)
+    jobs = jobs_of(spec, checkpoint)
+    if not jobs:
+        raise DataError(f"{path}: no weight matrix to measure")
+    if output is not None:
+        _check_output(output)
+    header = {
+        "id": "header", "sha256": checkpoint.sha256, "version": request.version,
+        "schemes": list(request.schemes), "seed": request.seed,
+        "inputs": None if request.inputs is None else _folder_digest(request.inputs),
+    }
+    with contextlib.ExitStack() as stack:
+        place = _journal_path(output) if output is not None else Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="profile-"))) / "journal"
+        journal = Journal.open(place, header)
+        stack.callback(journal.close)
+        return _run(spec, request, output, checkpoint, jobs, journal, progress, told)
+
+
+def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Checkpoint,
+         jobs: tuple[Job, ...], journal: Journal, progress: Progress,
+         told: Callable[[str], None]) -> Profile:
+    settings = Settings(request.schemes, engine_here(jobs))
+    _tell_found(journal, jobs, told)
+    count = len(set(journal.done) & {job.id for job in jobs})
+    progress(count, len(jobs), None)
+
+    def landed(job: Job) -> None:
+        nonlocal count
+        count += 1
+        progress(count, len(jobs), job)
+
+    scan(jobs, settings, journal, workers=request.workers, inputs=request.inputs,
+         landed=landed)
+    routers = router_statistics(spec, jobs, seed=request.seed, inputs=request.inputs,
+                                engine=settings.engine)
+    profile = assemble(
+        spec, checkpoint, jobs, journal.done, version=request.version, prior=load_prior(),
+        schemes=request.schemes,
+        seed=request.seed, routers=routers, shares=request.shares or {},
+        sensitivity=request.sensitivity, caches=request.caches or CacheMeasured({}, {}),
+        settings={}, notes=request.notes)
+    if output is not None:
+        write_profile(output, profile)
+    journal.remove()
+    return profile
+
+
+def profile_scores(spec: ModelSpec, scores: Path, output: Path | None, version: str,
+                   ) -> Profile:
+    """A T3 profile of scores that another program measured; no tensor is read."""
+    profile = assemble_scores(spec, scores, load_prior(), tuple(KV_LAYOUTS), version)
+    if output is not None:
+        _check_output(output)
+        write_profile(output, profile)
+    return profile
+
+
+def write_profile(path: Path, profile: Profile) -> None:
+    """Write beside the target, then rename.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(profile_text(profile))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise DataError(f"{path}: {error.strerror}; the profile is not written, what was measured "
+                        f"is kept in {_journal_path(path)}",
+                        hint="make room and run the same command again") from None
+
+
+def _check_output(output: Path) -> None:
+    if not output.parent.is_dir():
+        raise InputError(f"folder {str(output.parent)!r} does not exist",
+                         hint="make the folder first")
+    if output.is_dir():
+        raise InputError(f"{str(output)!r} is a folder", hint="name a file with -o")
+
+
+def _journal_path(output: Path) -> Path:
+    return output.with_name(output.name + ".journal")
+
+
+def _tell_found(journal: Journal, jobs: Sequence[Job], told: Callable[[str], None]) -> None:
+    if journal.dropped:
+        told(f"{journal.dropped} damaged line(s) of {journal.path} dropped; measured again")
+    found = len(set(journal.done) & {job.id for job in jobs})
+    if found:
+        told(f"going on after {found} of {len(jobs)} matrices ({journal.path})")
+
+
+def _folder_digest(folder: Path) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.npy")):
+        digest.update(json.dumps([path.name, path.stat().st_size]).encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,167 @@
+"""The quality profile of one checkpoint: errors, sensitivities and losses, layer by layer.
+
+    loss(unit, scheme) = α(unit) · e(unit, scheme)          (tiers T0, T1, T2; T3 holds losses)
+
+A unit is one module kind, or one cache kind, of one layer. Losses are relative (1.0 = the
+uniform loss of ``anchor``) under T0 and for imported scores, nats of mean KL otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+PROFILE_VERSION = "1"
+RELATIVE, NATS = "relative", "nats"
+TIERS = {
+    "T0": "prior", "T1": "probe-random", "T2": "probe-format", "T3": "measured",
+}
+CACHE_KINDS = ("kv-k", "kv-v", "kv-latent")
+FLUSHED_LIMIT = 0.01
+NOT_MODELLED = ("errors are round-to-nearest; GPTQ, AWQ and quantisation-aware training are not "
+                "modelled, and lower 4-bit loss")
+POLICY = ("embedding, head, norms, routers, indexer and prediction layers stay as released: this "
+          "is policy, not a measurement")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledModel:
+    """Which model: ``structure_sha256`` is over kinds, layers and shapes, not over values."""
+
+    id: str
+    model_type: str
+    layers: int
+    hidden_size: int
+    quantization: str
+    config_sha256: str
+    structure_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledCheckpoint:
+    """Which files: ``sha256`` is over index, headers and file sizes."""
+
+    sha256: str
+    format: str
+    files: int
+    matrices: int
+    payload_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUnit:
+    """One kind in one layer. ``error`` and ``loss`` by scheme or cache layout.
+
+    A scheme that is absent from ``loss`` was not measured and cannot be chosen. ``flushed`` and
+    ``overflow`` are shares of the unit's weights. ``parts`` splits a cache error that is decided as
+    one: latent and rope of an MLA cache.
+    """
+
+    unit: str
+    kind: str
+    layer: int
+    alpha: float | None
+    alpha_basis: str
+    error_basis: str
+    error: Mapping[str, float]
+    loss: Mapping[str, float]
+    flushed: Mapping[str, float] = field(default_factory=dict)
+    overflow: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def refusal(self, scheme: str) -> str:
+        """Why the number range of ``scheme`` does not do; empty if it does."""
+        if self.overflow.get(scheme, 0.0) > 0:
+            return f"{scheme} overflows on {self.overflow[scheme]:.2g} of {self.unit}"
+        if self.flushed.get(scheme, 0.0) > FLUSHED_LIMIT:
+            return f"{scheme} flushes {self.flushed[scheme]:.1%} of {self.unit} to zero"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileTensor:
+    """Statistics of a class of weights in a layer; of experts the extremes, and the mean error.
+
+    ``matrices`` counts them. ``kurtosis`` is E w⁴ / (E w²)², ``outlier_channels`` inputs whose RMS
+    is more than six times the median input's.
+    """
+
+    name: str
+    kind: str
+    layer: int
+    matrices: int
+    amax: float
+    kurtosis: float
+    outlier_channels: int
+    weight_error: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RouterStatistics:
+    """Margin between the last chosen and the first left-out expert of one layer's router.
+
+    ``margin_median`` is in standard deviations of the logits; ``flip_rate[e]`` the share of tokens
+    whose chosen set changes when the router's input carries a relative error power e.
+    """
+
+    layer: int
+    basis: str
+    margin_median: float
+    flip_rate: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A tensor that was not measured, and why."""
+
+    tensor: str
+    unit: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """See the module docstring. ``anchor`` is the scheme whose uniform loss is 1 where losses are
+    relative."""
+
+    profile_version: str
+    tool_version: str
+    model: ProfiledModel
+    checkpoint: ProfiledCheckpoint
+    tier: str
+    unit: str
+    anchor: str
+    band_factor: float
+    band_basis: str
+    seed: int
+    schemes: tuple[str, ...]
+    kv_layouts: tuple[str, ...]
+    units: tuple[ProfileUnit, ...]
+    tensors: tuple[ProfileTensor, ...]
+    routers: tuple[RouterStatistics, ...]
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def by_unit(self) -> dict[tuple[str, int], ProfileUnit]:
+        """Units by (kind, layer)."""
+        return {(u.kind, u.layer): u for u in self.units}
+
+    @property
+    def label(self) -> str:
+        """``T1 probe-random`` …"""
+        return f"{self.tier} {TIERS[self.tier]}"
+
+    def uniform_loss(self, scheme: str) -> float | None:
+        """Loss of ``scheme`` on every linear, caches in BF16; None where a unit lacks it."""
+        total = 0.0
+        for unit in self.units:
+            if unit.kind in CACHE_KINDS:
+                continue
+            if scheme not in unit.loss:
+                return None
+            total += unit.loss[scheme]
+        return total

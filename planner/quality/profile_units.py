@@ -1,0 +1,172 @@
+"""From errors of single matrices to errors, sensitivities and losses of units. Arithmetic only.
+
+Matrices of one fused group (q, k and v; gate and up; the experts of a layer) make one output: their
+relative errors are averaged with the power of their outputs, and experts with their share of the
+tokens. Groups in a row (the two projections of an MLA query) add.
+
+    e(unit) = Σ_groups Σ_t share_t·power_t·e_t / Σ_t share_t·power_t
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from planner.errors import DataError
+from planner.quality.prior import Prior, bucket_of
+from planner.quality.profile import ProfileUnit
+
+ANCHOR = "fp8-block"
+Losses = Mapping[str, float]
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One measured matrix. ``power`` is that of its output, or of its weights where no input was
+    known; ``output_error`` is empty then."""
+
+    group: str
+    kind: str
+    layer: int
+    expert: int
+    elements: int
+    power: float
+    weight_error: Losses
+    output_error: Losses = field(default_factory=dict)
+    flushed: Losses = field(default_factory=dict)
+    overflow: Losses = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitError:
+    """Errors of one unit by scheme, and how they are known."""
+
+    error: dict[str, float]
+    basis: str
+    flushed: dict[str, float]
+    overflow: dict[str, float]
+
+
+CONSTANT_INPUTS = "weights measured; inputs: constant of format and kind"
+REAL_INPUTS = "measured on real inputs"
+
+
+def unit_errors(matrices: Iterable[Matrix], constants: Mapping[str, Losses],
+                shares: Mapping[tuple[int, int], float]) -> dict[Key, UnitError]:
+    """Errors by (kind, layer).
+
+    Args:
+        matrices: what was measured.
+        constants: error of the inputs alone by kind and scheme, for units without real inputs.
+        shares: share of the tokens by (layer, expert); an expert without one counts as the others.
+    """
+    units: dict[Key, list[Matrix]] = {}
+    for matrix in matrices:
+        units.setdefault((matrix.kind, matrix.layer), []).append(matrix)
+    return {key: _unit(key[0], found, constants.get(key[0], {}), shares)
+            for key, found in units.items()}
+
+
+def _unit(kind: str, found: list[Matrix], constants: Losses,
+          shares: Mapping[tuple[int, int], float]) -> UnitError:
+    real = all(m.output_error for m in found)
+    groups: dict[str, list[Matrix]] = {}
+    for matrix in found:
+        groups.setdefault(matrix.group, []).append(matrix)
+    names = set.intersection(*(set(m.weight_error) for m in found))
+    error: dict[str, float] = {}
+    for name in sorted(names):
+        total = sum(_mean(group, name, real, shares) for group in groups.values())
+        if not real:
+            if name not in constants:
+                continue
+            total += constants[name]
+        error[name] = _six(total)
+    elements = sum(m.elements for m in found)
+    return UnitError(error, REAL_INPUTS if real else CONSTANT_INPUTS,
+                     _share(found, "flushed", elements), _share(found, "overflow", elements))
+
+
+def _mean(group: Sequence[Matrix], name: str, real: bool,
+          shares: Mapping[tuple[int, int], float]) -> float:
+    top = bottom = 0.0
+    for m in group:
+        weight = m.power * shares.get((m.layer, m.expert), 1.0)
+        top += weight * (m.output_error if real else m.weight_error)[name]
+        bottom += weight
+    return top / bottom if bottom else 0.0
+
+
+def _share(found: Sequence[Matrix], what: str, elements: int) -> dict[str, float]:
+    totals: dict[str, float] = {}
+    for m in found:
+        for name, share in getattr(m, what).items():
+            totals[name] = totals.get(name, 0.0) + share * m.elements
+    return {name: _six(totals[name] / elements) for name in sorted(totals)}
+
+
+def prior_alphas(prior: Prior, errors: Mapping[Key, UnitError], layers: int) -> dict[Key, float]:
+    """α of the prior by kind and depth, scaled so that uniform fp8-block has a loss of 1.
+
+    Raises:
+        DataError: no unit has an error under fp8-block.
+    """
+    raw = {(kind, layer): prior.kind[kind] * prior.depth[bucket_of(layer, layers, prior.ends)]
+           for kind, layer in errors if kind in prior.kind}
+    total = sum(raw[key] * errors[key].error.get(ANCHOR, 0.0) for key in raw)
+    if total <= 0:
+        raise DataError(f"no matrix has an error under {ANCHOR}, so that there is no unit of loss",
+                        hint=f"keep {ANCHOR} among the schemes")
+    return {key: value / total for key, value in raw.items()}
+
+
+def module_units(errors: Mapping[Key, UnitError], alphas: Mapping[Key, float],
+                 basis: str) -> list[ProfileUnit]:
+    """Units of the linears; one without a sensitivity is left out."""
+    return [ProfileUnit(
+        f"{kind}.{layer}", kind, layer, _six(alphas[kind, layer]), basis, e.basis, e.error,
+        {name: _six(alphas[kind, layer] * value) for name, value in e.error.items()}, e.flushed,
+        e.overflow) for (kind, layer), e in errors.items() if (kind, layer) in alphas]
+
+
+def cache_units(prior: Prior, kinds: Mapping[str, Sequence[int]], layers: int, *, scale: float,
+                layouts: Sequence[str], measured: Mapping[Key, Mapping[str, float]],
+                parts: Mapping[Key, Mapping[str, Mapping[str, float]]]) -> list[ProfileUnit]:
+    """Units of the caches, with the prior's sensitivity and, where there are, measured errors.
+
+    ``scale`` turns the prior's loss (relative to its own sum) into the profile's unit.
+    """
+    out = []
+    for kind, where in kinds.items():
+        constants = prior.cache_error.get(kind, {})
+        for layer in where:
+            found = measured.get((kind, layer))
+            error = {k: v for k, v in (found or constants).items() if k in layouts}
+            alpha = _cache_alpha(prior, kind, bucket_of(layer, layers, prior.ends)) * scale
+            out.append(ProfileUnit(
+                f"{kind}.{layer}", kind, layer, _six(alpha), "prior ratio of an FP8 cache to "
+                "uniform fp8-block", "measured on real keys and values" if found
+                else "constant of layout and kind", {k: _six(v) for k, v in error.items()},
+                {k: _six(alpha * v) for k, v in error.items()},
+                parts=parts.get((kind, layer), {})))
+    return out
+
+
+def _cache_alpha(prior: Prior, kind: str, bucket: str) -> float:
+    from planner.quality.prior import cache_layer_loss
+
+    anchor = prior.anchor_layout
+    loss = cache_layer_loss(prior, kind, bucket, anchor)
+    assert loss is not None
+    return loss / prior.cache_error[kind][anchor]
+
+
+def input_constants(prior: Prior, reference: str, kinds: Iterable[str]) -> dict[str, Losses]:
+    """Error of the inputs alone by kind and scheme: the emulated table, whatever the weights."""
+    table = prior.activation_error.get(reference) or prior.activation_error["bf16"]
+    return {kind: table[kind] for kind in kinds if kind in table}
+
+
+def _six(value: float) -> float:
+    return float(f"{value:.5e}")
