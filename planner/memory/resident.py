@@ -235,9 +235,13 @@ def _absorbed(attention: Attention, kind: str, hidden: int) -> int:
 
 
 def plain_type(spec: ModelSpec) -> str:
-    """The type of the tensors that the release does not quantise."""
-    return next((row.dtype for row in spec.rows if row.kind == "norm" and row.part == "main"),
-                "bf16")
+    """The type an engine computes in: of the embedding, else of the norms. GGUF files keep norms
+    in FP32 whatever that is; engines compute in FP16 (llama.cpp, and vLLM's default for them)."""
+    if spec.quantization.startswith("ggml-"):
+        return "fp16"
+    of = {row.kind: row.dtype for row in reversed(spec.rows) if row.part == "main"}
+    found = (of.get(kind) for kind in ("embedding", "norm"))
+    return next((dtype for dtype in found if dtype in ("bf16", "fp16", "fp32")), "bf16")
 
 
 def total(lines: Sequence[Line]) -> int:

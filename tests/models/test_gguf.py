@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.api_memory import memory
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.dtypes import GGML_BLOCKS, stored_bytes
@@ -101,6 +102,13 @@ def test_a_file_has_the_types_of_its_tensors(tmp_path):
     assert inventory.parameters_total == 64 * 256 + 256 + 2 * (
         2 * 256 * 256 + 2 * 128 * 256 + 3 * 512 * 256 + 2 * 256)  # fmt: skip
     assert inventory.tensor_count == 20
+
+
+def test_engines_do_not_cache_in_the_type_of_the_norms(tmp_path):
+    write(tmp_path / "m.gguf", llama(), llama_tensors())
+    got = memory(str(tmp_path / "m.gguf"), memory_bytes=10**11, context=256, engine="vllm")
+    assert got.engine is not None
+    assert dict(got.engine.settings)["kv-cache-dtype"] == "fp16"
 
 
 def test_experts_of_a_layer_are_one_tensor(tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
 from planner.memory.caches import CacheClass
-from planner.memory.resident import Line, total
+from planner.memory.resident import Line, plain_type, total
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 
@@ -160,18 +160,11 @@ def cache_layout(case: Case, settings: Settings) -> str:
     sparse latents in FP8 carry their own scales."""
     name = settings.kv
     if name == "auto":
-        name = case.spec.kv_scheme or case.plain or _plain(case.spec)
+        name = case.spec.kv_scheme or case.plain or plain_type(case.spec)
     if name in ("fp8", "fp8_e4m3", "fp8_e5m2", "fp8-e4m3"):
         sparse = any(a.kind == "mla" and a.indexer_topk for a in case.spec.attention)
         return "fp8-ds-mla" if sparse else "fp8"
     return name
-
-
-def _plain(spec: ModelSpec) -> str:
-    from planner.memory.resident import plain_type
-
-    found = plain_type(spec)
-    return found if found in ("bf16", "fp16", "fp32") else "bf16"
 
 
 def of_kind(lines: Sequence[Line], name: str) -> int:
