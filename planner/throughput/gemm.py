@@ -1,0 +1,127 @@
+"""The calibrated GEMM of a scheme on a device: which fitted set, how sure, and its seconds."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.sizes import bits_per_element
+from planner.hardware.profile import DeviceProfile
+from planner.throughput.calibration import Calibration, find
+from planner.throughput.forms.base import Parameters
+from planner.throughput.forms.gemm import (
+    Mechanisms,
+    Operands,
+    checked,
+    gemm_parts,
+    mechanisms,
+)
+from planner.throughput.kernels import conversion_key, refusal
+from planner.throughput.roofline import Parts, parts
+from planner.throughput.silicon import Chip, chip
+
+Array = NDArray[np.float64]
+_DATA = Path(__file__).resolve().parent / "data"
+
+
+@dataclass(frozen=True)
+class GemmModel:
+    """The GEMM of ``scheme`` on a chip.
+
+    ``basis`` is fitted or transferred, ``sigma`` the log-space standard deviation of one time,
+    ``origin`` says where the parameters come from. ``conversion`` elements/s of weights that are
+    widened on the way, inf where none are.
+    """
+
+    scheme: str
+    chip: Chip
+    operands: Operands
+    kind: Mechanisms
+    parameters: Parameters
+    conversion: float
+    stack: str
+    basis: str
+    sigma: float
+    origin: str
+
+    def parts(self, m: Array, n: Array, k: Array, weight_bytes: Array | None = None, *,
+              cold: bool = True, fused: bool = False) -> Parts:
+        """Seconds by mechanism (see :func:`planner.throughput.forms.gemm.gemm_parts`)."""
+        found = gemm_parts(self.parameters, self.chip, self.operands, self.kind, m=m, n=n, k=k,
+                           weight_bytes=weight_bytes, cold=cold, fused=fused)
+        if not np.isfinite(self.conversion):
+            return found
+        widened = n * k / self.conversion
+        return parts(compute=found.compute, memory=found.memory, launch=found.launch,
+                     conversion=widened, quantise=found.quantise,
+                     busy=np.maximum(found.busy, widened))
+
+
+def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> GemmModel | None:
+    """The fitted GEMM of ``scheme`` for the first of ``stacks`` that has one, or None.
+
+    A stack without measurements of the scheme borrows its nearest relative's, a scheme without
+    any the scheme's that runs on the same unit; both widen the interval and the basis says
+    transferred.
+    """
+    figures = chip(device)
+    rule = _rules()["scheme"].get(scheme)
+    record = scheme_by_id(scheme)
+    if figures is None or rule is None or refusal(device, record) \
+            or record.compute not in figures.peaks:
+        return None
+    found = _find(device, rule["variant"], stacks)
+    if found is None:
+        return None
+    calibration, lent = found
+    fit = calibration.fit
+    kind = mechanisms(fit.stack, fit.variant)
+    parameters = checked(fit.parameters, fit.stack, fit.variant)
+    conversion = float("inf")
+    if rule.get("weight_only"):
+        parameters = _scaled(device, parameters, record.kernel)
+        conversion = device.conversion[conversion_key(record.weight)].value
+    extra = float(rule.get("extra", 0.0))
+    own = calibration.basis == "fitted" and not lent and fit.variant == scheme
+    operands = Operands(record.compute, bits_per_element(record.weight) / 8,
+                        bits_per_element(record.activation) / 8)
+    return GemmModel(
+        scheme, figures, operands, kind, parameters, conversion, fit.stack,
+        "fitted" if own else "transferred",
+        float(np.sqrt(calibration.sigma ** 2 + extra ** 2 + lent ** 2)),
+        f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}")
+
+
+def _find(device: DeviceProfile, variant: str,
+          stacks: Sequence[str]) -> tuple[Calibration, float] | None:
+    """(the set, the spread that a lending stack adds), or None."""
+    own = find(device, "gemm", stacks, [variant])
+    if own is not None or not stacks:
+        return (own, 0.0) if own is not None else None
+    lenders = [s for s in _rules()["lenders"].get(stacks[0], ()) if s not in stacks]
+    found = find(device, "gemm", lenders, [variant])
+    return (found, float(_rules()["lending"][variant])) if found is not None else None
+
+
+def _scaled(device: DeviceProfile, parameters: Parameters, kernel: str) -> Mapping[str, float]:
+    """BF16 parameters with fractions in the ratio of the kernel class to BF16."""
+    plain, here = device.achieved["bf16"], device.achieved[kernel]
+    ratios = {
+        "compute_fraction": here.compute_fraction.value / plain.compute_fraction.value,
+        "bandwidth_fraction": here.bandwidth_fraction.value / plain.bandwidth_fraction.value,
+    }
+    return {name: min(value * ratios.get(name, 1.0), 1.0) if name in ratios else value
+            for name, value in parameters.items()}
+
+
+@cache
+def _rules() -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / "gemm.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,123 @@
+"""Operator tables as arrays: rows of one device, software and words together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import PlannerError
+from planner.hardware.catalog import device_ids, resolve_device
+from planner.throughput.calibration import STACKS
+from planner.validation.names import device_name
+from planner.validation.records import Outcome
+
+Array = NDArray[np.float64]
+Rows = Iterable[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a table that share ``device``, ``software`` and ``words``.
+
+    ``device`` is an id, or the table's own name where no profile has it; ``stack`` the name before
+    the version, empty for an unknown one. ``index`` int [n] counts the table's rows from 0;
+    ``columns`` float [n] each.
+    """
+
+    device: str
+    software: str
+    stack: str
+    words: tuple[str, ...]
+    index: NDArray[np.int64]
+    columns: Mapping[str, Array]
+
+    @property
+    def known(self) -> bool:
+        """Whether the device has a profile."""
+        return self.device in device_ids()
+
+    def take(self, mask: NDArray[np.bool_]) -> Batch:
+        """The rows where ``mask`` holds."""
+        return Batch(self.device, self.software, self.stack, self.words, self.index[mask],
+                     {name: column[mask] for name, column in self.columns.items()})
+
+
+def batches(rows: Rows, words: Sequence[str], numbers: Sequence[str], *,
+            zero: Sequence[str] = ()) -> tuple[list[Batch], list[int]]:
+    """``rows`` grouped by device, software and ``words``, with ``numbers`` parsed.
+
+    Args:
+        zero: numbers that may be 0; the others are above 0.
+
+    Returns:
+        The groups in order of their first row, and the indices of malformed rows.
+    """
+    found: dict[tuple[str, ...], list[tuple[float, ...]]] = {}
+    bad: list[int] = []
+    floor = [0.0 if name in zero else 1e-300 for name in numbers]
+    for i, row in enumerate(rows):
+        try:
+            values = [float(row[name]) for name in numbers]
+        except (KeyError, ValueError):
+            bad.append(i)
+            continue
+        if not all(low <= v < 1e300 for v, low in zip(values, floor, strict=True)):
+            bad.append(i)
+            continue
+        key = (row.get("device", ""), row.get("software", ""), *(row.get(w, "") for w in words))
+        found.setdefault(key, []).append((i, *values))
+    return [_batch(key, np.array(group, dtype=np.float64), numbers)
+            for key, group in found.items()], bad
+
+
+def _batch(key: tuple[str, ...], table: Array, numbers: Sequence[str]) -> Batch:
+    device, software, *words = key
+    return Batch(_device(device), software, stack_of(software), tuple(words),
+                 table[:, 0].astype(np.int64),
+                 {name: table[:, j + 1] for j, name in enumerate(numbers)})
+
+
+@cache
+def _device(text: str) -> str:
+    """The id that ``text`` names as an id or alias (a board's suffix left out), else in words."""
+    for spelling in (text, text.removesuffix("_sxm"), text.removesuffix("_pcie")):
+        try:
+            return resolve_device(spelling).id if "/" not in text else text
+        except PlannerError:
+            continue
+    return device_name(text).id
+
+
+def stack_of(software: str) -> str:
+    """The stack's name before its version, empty for one that no operator was measured on."""
+    name = software.split()[0].lower() if software.strip() else ""
+    return name if name in STACKS else ""
+
+
+def missing(table: str, batch: Batch, reason: str, *, format: str,
+            measured: Array) -> list[Outcome]:
+    """Rows of ``batch`` without a prediction."""
+    return [Outcome(table, int(i), "latency", batch.device, batch.software, "", format, "",
+                    measured=float(t), reason=reason)
+            for i, t in zip(batch.index, measured, strict=True)]
+
+
+def malformed(table: str, indices: Iterable[int]) -> list[Outcome]:
+    """Rows whose numbers cannot be read."""
+    return [Outcome(table, i, "latency", "", "", "", "", "", reason="malformed row")
+            for i in indices]
+
+
+def predicted(table: str, batch: Batch, *, format: str, regimes: Sequence[str], seconds: Array,
+              measured: Array, spread: float | Array, basis: str) -> list[Outcome]:
+    """Rows of ``batch`` with predictions ``seconds`` [n] and an interval of ×/÷ exp(``spread``)."""
+    wide = np.broadcast_to(np.exp(np.asarray(spread, dtype=np.float64)), seconds.shape)
+    columns = zip(batch.index.tolist(), regimes, measured.tolist(), seconds.tolist(),
+                  (seconds / wide).tolist(), (seconds * wide).tolist(), strict=True)
+    return [Outcome(table, i, "latency", batch.device, batch.software, "", format, regime,
+                    measured=t, predicted=p, low=low, high=high, basis=basis)
+            for i, regime, t, p, low, high in columns]
