@@ -80,9 +80,14 @@ def resolve_model(name: str) -> ModelSpec:
     path = _as_path(name)
     if path is not None:
         return _from_path(path, name)
+    note = "a file of that name is here; write it as a path" if os.path.exists(name) else ""
+    return bundled_model(name, note=note)
+
+
+def bundled_model(name: str, *, note: str = "") -> ModelSpec:
+    """The bundled model called ``name``, never a file. Raises UnknownNameError."""
     model_id = _ids_by_name().get(_normal(name))
     if model_id is None:
-        note = "a file of that name is here; write it as a path" if os.path.exists(name) else ""
         raise UnknownNameError("model", name[:120], model_ids(), note=note)
     return _bundled(model_id)
 

@@ -76,6 +76,13 @@ class MemoryRow:
 
 def read_row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     """The row, or None where a number in it cannot be read."""
+    try:
+        return _row(index, text)
+    except (ValueError, OverflowError):  # thousands of digits, or beyond a double
+        return None
+
+
+def _row(index: int, text: Mapping[str, str]) -> MemoryRow | None:
     engine = engine_name(text["engine"], text["engine_version"])
     unit = unit_bytes(text["unit"], engine.engine.name if engine else "")
     value = _number(text["value"])
@@ -137,9 +144,12 @@ def _number(text: str) -> float | None:
 
 
 def _count(text: str) -> int | None:
-    """A whole number ≥ 1 at the start of ``text``, or None."""
+    """A whole number ≥ 1 at the start of ``text``, or None. Raises ValueError beyond 2^53."""
     found = re.match(r"\d+", text.strip())
-    return int(found[0]) or None if found else None
+    count = int(found[0]) if found else 0
+    if count > 1 << 53:
+        raise ValueError("larger than any count of tokens, ranks or sequences")
+    return count or None
 
 
 def _fraction(text: str) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 from planner.errors import PlannerError
 from planner.hardware.catalog import resolve_device
 from planner.memory.engines.catalog import Engine, default_version, engine_at
-from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.catalog import bundled_model, spec_from_bytes
 from planner.models.spec import ModelSpec
 from planner.units import GIB
 
@@ -88,7 +88,7 @@ def model_name(text: str) -> ModelName | None:
     entry = _match("model", text)
     if entry is None:
         try:
-            return ModelName(resolve_model(text), 0, ())
+            return ModelName(bundled_model(text), 0, ())
         except PlannerError:
             return None
     spec = _spec(entry)
@@ -146,7 +146,7 @@ def _match(table: str, text: str) -> dict[str, Any] | None:
 def _spec(entry: dict[str, Any]) -> ModelSpec | None:
     if entry.get("id"):
         try:
-            return resolve_model(entry["id"])
+            return bundled_model(entry["id"])
         except PlannerError:
             return None
     return _own(entry["config"]) if entry.get("config") else None

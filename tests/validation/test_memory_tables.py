@@ -108,6 +108,25 @@ def test_every_row_without_a_prediction_has_a_reason(tmp_path: Path, row: dict[s
     assert sum(g.n_rows for g in report.groups if g.mode == "predicted") == 1
 
 
+@pytest.mark.parametrize("row", [
+    {"max_model_len": "9" * 5000}, {"tp": "9" * 5000}, {"block_size": "9" * 30},
+    {"max_num_batched_tokens": "9" * 25}, {"notes": "max_total_tokens = " + "9" * 5000},
+    {"device": "H100 (" + "9" * 400 + " GiB)"}, {"engine_version": "v" + "9" * 5000 + ".1"},
+    {"value": "1e999"}, {"value": "-3"}, {"tp": "-1"}])
+def test_numbers_beyond_reason_are_malformed(tmp_path: Path, row: dict[str, str]) -> None:
+    assert set(reasons(table(tmp_path, row))) == {"malformed row"}
+
+
+def test_a_table_names_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in a table is a name; a configuration of that path is not opened."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "config.json").write_text("{}", encoding="utf-8")
+    for name in ("./org", "org/config.json", str(tmp_path / "org")):
+        assert model_name(name) is None
+    assert reasons(table(tmp_path, {"model": "./org"})) == {"unknown model": 1}
+
+
 def test_low_confidence_is_predicted_and_kept_apart(tmp_path: Path) -> None:
     report = table(tmp_path, {}, {"confidence": "medium", "value": "30"})
     regimes = {g.regime: g for g in report.groups}
