@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import PlannerError
-from planner.hardware.catalog import device_ids, resolve_device
+from planner.hardware.catalog import resolve_device
+from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import STACKS
 from planner.validation.names import device_name
 from planner.validation.records import Outcome
 
 Array = NDArray[np.float64]
 Rows = Iterable[Mapping[str, str]]
+Profiles = Mapping[str, DeviceProfile]
+NO_PROFILES: Profiles = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -34,24 +38,27 @@ class Batch:
     words: tuple[str, ...]
     index: NDArray[np.int64]
     columns: Mapping[str, Array]
+    profile: DeviceProfile | None
 
     @property
     def known(self) -> bool:
         """Whether the device has a profile."""
-        return self.device in device_ids()
+        return self.profile is not None
 
     def take(self, mask: NDArray[np.bool_]) -> Batch:
         """The rows where ``mask`` holds."""
         return Batch(self.device, self.software, self.stack, self.words, self.index[mask],
-                     {name: column[mask] for name, column in self.columns.items()})
+                     {name: column[mask] for name, column in self.columns.items()}, self.profile)
 
 
 def batches(rows: Rows, words: Sequence[str], numbers: Sequence[str], *,
-            zero: Sequence[str] = ()) -> tuple[list[Batch], list[int]]:
+            zero: Sequence[str] = (),
+            profiles: Profiles = NO_PROFILES) -> tuple[list[Batch], list[int]]:
     """``rows`` grouped by device, software and ``words``, with ``numbers`` parsed.
 
     Args:
         zero: numbers that may be 0; the others are above 0.
+        profiles: devices by the name that the table gives them; others are looked up.
 
     Returns:
         The groups in order of their first row, and the indices of malformed rows.
@@ -70,26 +77,32 @@ def batches(rows: Rows, words: Sequence[str], numbers: Sequence[str], *,
             continue
         key = (row.get("device", ""), row.get("software", ""), *(row.get(w, "") for w in words))
         found.setdefault(key, []).append((i, *values))
-    return [_batch(key, np.array(group, dtype=np.float64), numbers)
+    return [_batch(key, np.array(group, dtype=np.float64), numbers, profiles)
             for key, group in found.items()], bad
 
 
-def _batch(key: tuple[str, ...], table: Array, numbers: Sequence[str]) -> Batch:
+def _batch(key: tuple[str, ...], table: Array, numbers: Sequence[str],
+           profiles: Profiles) -> Batch:
     device, software, *words = key
-    return Batch(_device(device), software, stack_of(software), tuple(words),
-                 table[:, 0].astype(np.int64),
-                 {name: table[:, j + 1] for j, name in enumerate(numbers)})
+    profile = profiles[device] if device in profiles else profile_of(device)
+    return Batch(profile.id if profile is not None else device.strip().lower(), software,
+                 stack_of(software), tuple(words), table[:, 0].astype(np.int64),
+                 {name: table[:, j + 1] for j, name in enumerate(numbers)}, profile)
 
 
 @cache
-def _device(text: str) -> str:
-    """The id that ``text`` names as an id or alias (a board's suffix left out), else in words."""
-    for spelling in (text, text.removesuffix("_sxm"), text.removesuffix("_pcie")):
+def profile_of(text: str) -> DeviceProfile | None:
+    """The packaged device that ``text`` names: an id or alias (a board's suffix may be too much),
+    else free text."""
+    names = (text, text.removesuffix("_sxm"), text.removesuffix("_pcie"), device_name(text).id)
+    for name in names:
+        if "/" in name or name.endswith(".toml"):
+            continue
         try:
-            return resolve_device(spelling).id if "/" not in text else text
+            return resolve_device(name)
         except PlannerError:
             continue
-    return device_name(text).id
+    return None
 
 
 def stack_of(software: str) -> str:

@@ -1,0 +1,111 @@
+"""Fit the GEMM form to tables like op_gemm.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.calibration import quantise
+from planner.calibration.problem import Problem, solve
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.sizes import bits_per_element
+from planner.hardware.profile import FittedSet
+from planner.throughput.forms.base import Parameters
+from planner.throughput.forms.gemm import (
+    QUANTISE_LAUNCH,
+    Mechanisms,
+    Operands,
+    gemm_parts,
+    mechanisms,
+    parameters_of,
+)
+from planner.throughput.silicon import Chip, chip
+from planner.validation.gemm_rows import (
+    FORMATS,
+    excluded_any,
+    gemm_batches,
+    gemm_excluded,
+    gemm_held,
+)
+from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+FITTED = ("bf16", "fp8-tensor", "fp8-block", "nvfp4")
+"""Schemes with sets of their own; the others follow one of these."""
+LAUNCH = {"bf16": 3e-6, "fp8-tensor": 4e-6, "fp8-block": 4e-6, "nvfp4": 6e-6}
+"""Where the search for a launch starts [s]."""
+
+
+def problems(rows: Rows, *, op_quantize: Rows = (),
+             profiles: Profiles = NO_PROFILES) -> list[Problem]:
+    """One fit for every device, stack and scheme of ``rows``.
+
+    ``op_quantize`` brings the launches of separate quantise kernels; without them they count as
+    launches of the GEMM.
+    """
+    launches = _launches(quantise.problems(op_quantize, profiles=profiles))
+    found = []
+    for batch in gemm_batches(rows, profiles)[0]:
+        scheme = FORMATS.get(batch.words[0], "")
+        if scheme in FITTED and batch.profile is not None and batch.stack:
+            problem = _problem(batch, chip(batch.profile), scheme, launches)
+            if problem is not None:
+                found.append(problem)
+    return found
+
+
+def fit_tables(rows: Rows, *, op_quantize: Rows = ()) -> list[tuple[str, FittedSet]]:
+    """(device, fitted set) for every device, stack and scheme of ``rows``."""
+    return [(p.device, solve(p)) for p in problems(rows, op_quantize=op_quantize)]
+
+
+def _launches(kernels: Sequence[Problem]) -> dict[tuple[str, str], float]:
+    """(device, stack) → launches of both quantise kernels together [s]."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for kernel in kernels:
+        launch = solve(kernel).parameters["launch_seconds"]
+        found.setdefault((kernel.device, kernel.stack), {})[kernel.variant] = launch
+    return {key: sum(both.values()) for key, both in found.items() if len(both) > 1}
+
+
+def _problem(batch: Batch, figures: Chip | None, scheme: str,
+             launches: Mapping[tuple[str, str], float]) -> Problem | None:
+    record = scheme_by_id(scheme)
+    if figures is None or record.compute not in figures.peaks:
+        return None
+    kind = mechanisms(batch.stack, scheme)
+    excluded = excluded_any(gemm_excluded(batch, scheme), len(batch.index))
+    if excluded.all():
+        return None
+    wanted = tuple(replace(p, start=LAUNCH[scheme]) if p.name == "launch_seconds" else p
+                   for p in parameters_of(batch.stack, scheme))
+    fixed, note = {}, ""
+    if kind.separate:
+        seconds = launches.get((batch.device, batch.stack), 0.0)
+        fixed[QUANTISE_LAUNCH.name] = seconds
+        note = f"{QUANTISE_LAUNCH.name} from the quantise kernels' own tables" if seconds else \
+            "no table of quantise kernels: their launches are in launch_seconds"
+    operands = Operands(record.compute, bits_per_element(record.weight) / 8,
+                        bits_per_element(record.activation) / 8)
+    m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
+    return Problem(
+        device=batch.device, operator="gemm", stack=batch.stack,
+        software=batch.software.partition(" ")[2], variant=scheme, parameters=wanted,
+        predict=_predictor(batch, figures, operands, kind),
+        measured=batch.columns["latency_us"] * 1e-6, held=gemm_held(batch), excluded=excluded,
+        features=np.log(np.stack([m, n, k], axis=1)), fixed=fixed, starts=2, note=note)
+
+
+def _predictor(batch: Batch, figures: Chip, operands: Operands,
+               kind: Mechanisms) -> Callable[[Parameters, Index], Array]:
+    m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
+
+    def predict(parameters: Parameters, index: Index) -> Array:
+        return gemm_parts(parameters, figures, operands, kind, m=m[index], n=n[index],
+                          k=k[index], cold=False).total()
+
+    return predict

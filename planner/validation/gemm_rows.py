@@ -1,0 +1,95 @@
+"""GEMM and quantise tables: formats, hold-out groups, and rows that are left out by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.validation.holdout import held_out
+from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
+
+Mask = NDArray[np.bool_]
+
+GEMM_COLUMNS = ("device", "software", "w_a_dtype", "m", "n", "k", "latency_us")
+QUANTISE_COLUMNS = ("device", "software", "op", "m", "k", "latency_us")
+
+FORMATS: Mapping[str, str] = {
+    "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8-tensor", "fp8_block": "fp8-block",
+    "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int8_wo": "int8-w8a16", "int4_wo": "int4-w4a16",
+    "w4a16_mxfp4": "mxfp4-w4a16", "w4a8_mxfp4_mxfp8": "mxfp4-w4a8", "mxfp8": "mxfp8",
+    "w8a8": "int8-w8a8", "int8": "int8-w8a8",
+}
+"""Names of the tables → scheme ids."""
+
+UNALIGNED = "rows no multiple of 4 take another path"
+SINGLE_ROW = "a single row takes another path"
+HOST_BOUND = "bound by the host"
+ANOTHER_KERNEL = "times do not follow the size"
+
+
+def gemm_batches(rows: Rows, profiles: Profiles = NO_PROFILES,
+                 ) -> tuple[list[Batch], list[int]]:
+    """Rows by device, software and format; ``words`` holds the table's format."""
+    return batches(rows, ("w_a_dtype",), ("m", "n", "k", "latency_us"), profiles=profiles)
+
+
+def quantise_batches(rows: Rows, profiles: Profiles = NO_PROFILES,
+                     ) -> tuple[list[Batch], list[int]]:
+    """Rows by device, software and kernel; ``words`` holds compute_scale or scale_matrix."""
+    return batches(rows, ("op",), ("m", "k", "latency_us"), profiles=profiles)
+
+
+def gemm_held(batch: Batch) -> Mask:
+    """Rows whose weight shape is kept back, bool [n]."""
+    return _held(np.stack([batch.columns["n"], batch.columns["k"]]))
+
+
+def quantise_held(batch: Batch) -> Mask:
+    """Rows whose width is kept back, bool [n]."""
+    return _held(batch.columns["k"][None])
+
+
+def _held(columns: NDArray[np.float64]) -> Mask:
+    shapes, place = np.unique(columns, axis=1, return_inverse=True)
+    flags = [held_out(",".join(str(int(v)) for v in shape)) for shape in shapes.T]
+    return np.array(flags, dtype=np.bool_)[place.ravel()]
+
+
+def gemm_excluded(batch: Batch, scheme: str) -> dict[str, Mask]:
+    """Reason → rows of a fit's device and format that are no measure of its kernel, bool [n].
+
+    Hopper's block-scaled and vLLM's FP8 kernels take 1.5–1.9 times as long at 257 rows as at 256,
+    and longer than at 512; vLLM's FP8 on Blackwell takes 2.2 times as long at 1 row as at 4; vLLM's
+    block-scaled FP8 waits 55–150 µs for the host.
+    """
+    m, stack, family = batch.columns["m"], batch.stack, _architecture(batch)
+    found: dict[str, Mask] = {}
+    if stack == "vllm" and scheme == "fp8-block":
+        found[HOST_BOUND] = np.ones(len(m), dtype=np.bool_)
+    elif family == "Hopper" and (scheme == "fp8-block"
+                                 or (stack in ("vllm", "sglang") and scheme == "fp8-tensor")):
+        found[UNALIGNED] = (m > 16) & (m % 4 != 0)
+    elif family == "Blackwell" and stack == "vllm" and scheme == "fp8-tensor":
+        found[SINGLE_ROW] = m == 1
+    return {reason: mask for reason, mask in found.items() if mask.any()}
+
+
+def quantise_excluded(batch: Batch) -> dict[str, Mask]:
+    """Reason → rows, bool [n]: vLLM's ``compute_scale`` takes 3 µs for 134 MB as for one row."""
+    if batch.stack == "vllm" and batch.words[0] == "compute_scale":
+        return {ANOTHER_KERNEL: np.ones(len(batch.index), dtype=np.bool_)}
+    return {}
+
+
+def excluded_any(found: Mapping[str, Mask], count: int) -> Mask:
+    """Rows that any rule leaves out, bool [count]."""
+    mask = np.zeros(count, dtype=np.bool_)
+    for rows in found.values():
+        mask |= rows
+    return mask
+
+
+def _architecture(batch: Batch) -> str:
+    return batch.profile.architecture if batch.profile is not None else ""
