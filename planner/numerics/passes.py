@@ -22,15 +22,15 @@ from planner.numerics.tiles import FloatArray, Tile
 Work = Callable[[FloatArray, Tile, FloatArray, FloatArray], None]
 
 
-def each_tile(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
-    """Call ``work`` for every tile and return the scales of all blocks.
+def each_tile(source: npt.NDArray[Any], job: Job, work: Work, block: FloatArray) -> Scales:
+    """Call ``work`` for every tile and return the scales of all blocks, kept in ``block``.
 
     Raises InputError for a source that holds NaN or infinities.
     """
     shape = tiles.matrix_shape(source.shape)
     if _independent(shape, job):
-        return _one_pass(source, job, work)
-    scales = _replace_amax(_amax(source, job), job)
+        return _one_pass(source, job, work, block)
+    scales = _replace_amax(_amax(source, job, block), job)
 
     def step(tile: Tile) -> None:
         own = Scales(tile.blocks(scales.block, job.sides), scales.tensor, scales.exponent)
@@ -46,7 +46,8 @@ def _tiles(shape: tuple[int, int], job: Job) -> Any:
     return tiles.tiles(*shape, blocks.STEP[job.engine], job.sides)
 
 
-def _grid(shape: tuple[int, int], job: Job) -> tuple[int, int]:
+def grid(shape: tuple[int, int], job: Job) -> tuple[int, int]:
+    """(rows, columns) of the matrix of blocks."""
     return -(-shape[0] // job.sides[0]), -(-shape[1] // job.sides[1])
 
 
@@ -60,9 +61,9 @@ def _independent(shape: tuple[int, int], job: Job) -> bool:
     return whole and not job.spec.tensor_scale
 
 
-def _one_pass(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
+def _one_pass(source: npt.NDArray[Any], job: Job, work: Work, block: FloatArray) -> Scales:
     shape = tiles.matrix_shape(source.shape)
-    scales = Scales(np.empty(_grid(shape, job), np.float32), exponent=job.fmt.element_exponent)
+    scales = Scales(block, exponent=job.fmt.element_exponent)
 
     def step(tile: Tile) -> None:
         part = tiles.fetch(source, tile)
@@ -76,10 +77,10 @@ def _one_pass(source: npt.NDArray[Any], job: Job, work: Work) -> Scales:
     return scales
 
 
-def _amax(source: npt.NDArray[Any], job: Job) -> FloatArray:
-    """Largest magnitudes of all blocks; a block may span tiles."""
+def _amax(source: npt.NDArray[Any], job: Job, amax: FloatArray) -> FloatArray:
+    """Largest magnitudes of all blocks in ``amax``; a block may span tiles."""
     shape = tiles.matrix_shape(source.shape)
-    amax = np.zeros(_grid(shape, job), dtype=np.float32)
+    amax.fill(0)
 
     def step(tile: Tile) -> tuple[Tile, FloatArray]:
         return tile, blocks.amax_of(tiles.fetch(source, tile), job)
@@ -108,7 +109,7 @@ def asymmetric(
     """
     integers.check_job(job)
     shape = tiles.matrix_shape(source.shape)
-    low, high = (np.zeros(_grid(shape, job), dtype=np.float32) for _ in range(2))
+    low, high = (np.zeros(grid(shape, job), dtype=np.float32) for _ in range(2))
 
     def bounds(tile: Tile) -> tuple[Tile, tuple[FloatArray, FloatArray]]:
         return tile, integers.extremes_of(tiles.fetch(source, tile), job)

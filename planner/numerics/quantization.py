@@ -13,7 +13,7 @@ from planner.formats.elements import element
 from planner.formats.schemes import scheme as find_scheme
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import ScaleRule, Scheme, TensorFormat
-from planner.numerics import blocks, ggml, integers, passes, tiles
+from planner.numerics import blocks, ggml, integers, passes, runs, tiles
 from planner.numerics.blocks import Job
 from planner.numerics.cast import Codes, check_rng, code_dtype, decode, encode
 from planner.numerics.engines import Engine, check_engine, run
@@ -78,9 +78,12 @@ class Quantized:
         codes, matrix = self.codes.reshape(shape), values.reshape(shape)
         sides = block_sides(spec, *shape)
         tensor = 1.0 if self.tensor_scale is None else self.tensor_scale
-        factor = Scales(self.scales, tensor, self.format.element_exponent).effective()
+        scales = Scales(self.scales, tensor, self.format.element_exponent)
         if self.zero_points is not None:
             _numpy_only(engine, "zero points")
+        elif engine == "numba" and runs.decode(codes, scales, target, sides, threads, matrix):
+            return values
+        factor = scales.effective()
 
         def work(tile: Tile) -> None:
             part, scale, result = tile.of(codes), tile.blocks(factor, sides), tile.of(matrix)
@@ -106,6 +109,7 @@ def quantize(
     rng: np.random.Generator | None = None,
     engine: Engine = "numpy",
     threads: int = 1,
+    out: Quantized | None = None,
 ) -> Quantized:
     """Quantise ``x`` (…, columns) as the weights or activations of ``scheme``.
 
@@ -114,7 +118,9 @@ def quantize(
     ``scale_rule`` replaces the rule of the scheme's scales, ``reciprocal`` the policy's choice
     between x/s (False) and x·(1/s) (True). DeepSeek block activations clamp amax at 1e-4. A
     TensorFormat (a cache layout, a block format) may stand for the scheme. ``rng``: the Generator
-    of stochastic rounding. ``engine`` numba gives the same bits.
+    of stochastic rounding. ``engine`` numba gives the same bits. ``out``: an earlier result of the
+    same format and shape, whose codes and scales are written over (fresh memory costs as much as
+    copying does); the result is a new record of the same arrays.
 
     Beyond the result a few tiles of memory are taken, whatever the strides and dtype of ``x``.
     Blocks of zeros give zeros; edge blocks may be smaller than the scheme's (ggml: an error).
@@ -125,12 +131,13 @@ def quantize(
     source = _source(x)
     found, floor = _target(scheme, role)
     choices = _Choices(policy, scale_rule, reciprocal, rng, engine, threads)
+    _check_memory(out, found, source.shape)
     if found.scale is None:
-        return _plain(source, found, choices)
+        return _plain(source, found, choices, None if out is None else out.codes)
     job = _job(found, floor, tiles.matrix_shape(source.shape), choices)
     if found.block_bytes is not None:
         return _ggml(source, job, choices)
-    codes = np.empty(source.shape, dtype=code_dtype(job.target))
+    codes = tiles.result(None if out is None else out.codes, source.shape, code_dtype(job.target))
     matrix = codes.reshape(tiles.matrix_shape(codes.shape))
     if job.spec.zero_point:
         scale, zero = passes.asymmetric(source, job, matrix)
@@ -139,7 +146,11 @@ def quantize(
     def work(part: FloatArray, tile: Tile, divisor: FloatArray, _: FloatArray) -> None:
         blocks.encode_part(part, divisor, job, tile.of(matrix))
 
-    scales = passes.each_tile(source, job, work)
+    block = tiles.result(None if out is None else out.scales, passes.grid(matrix.shape, job),
+                         np.float32)
+    scales = runs.quantize(source, job, block, codes=matrix)
+    if scales is None:
+        scales = passes.each_tile(source, job, work, block)
     tensor = scales.tensor if job.spec.tensor_scale else None
     return Quantized(found, codes, scales.block, tensor)
 
@@ -176,7 +187,9 @@ def round_trip(
     def work(part: FloatArray, tile: Tile, divisor: FloatArray, factor: FloatArray) -> None:
         blocks.round_part(part, divisor, factor, job, tile.of(matrix))
 
-    passes.each_tile(source, job, work)
+    block = np.empty(passes.grid(matrix.shape, job), np.float32)
+    if runs.quantize(source, job, block, values=matrix) is None:
+        passes.each_tile(source, job, work, block)
     return values
 
 
@@ -221,11 +234,25 @@ def _policy(choices: _Choices, fmt: TensorFormat) -> Policy:
     return chosen
 
 
-def _plain(source: npt.NDArray[Any], fmt: TensorFormat, choices: _Choices) -> Quantized:
+def _check_memory(out: Quantized | None, fmt: TensorFormat, shape: tuple[int, ...]) -> None:
+    """Raise InputError for an ``out`` of another format or shape, or with more than one scale."""
+    if out is None:
+        return
+    if fmt.block_bytes is not None or (fmt.scale is not None and fmt.scale.zero_point):
+        raise UnsupportedError("ggml blocks and zero points are not written into given memory",
+                               hint="leave out= away")
+    if out.format != fmt or out.codes.shape != shape:
+        raise InputError(f"out holds {out.format.element} of shape {out.codes.shape}, the result "
+                         f"is {fmt.element} of shape {shape} in the scheme's layout")
+
+
+def _plain(
+    source: npt.NDArray[Any], fmt: TensorFormat, choices: _Choices, out: Codes | None
+) -> Quantized:
     if choices.scale_rule is not None or choices.reciprocal is not None:
         raise UnsupportedError(f"{fmt.element} without scales takes no scale rule or reciprocal")
     codes = encode(source, fmt.element, policy=_policy(choices, fmt), rng=choices.rng,
-                   engine=choices.engine, threads=choices.threads)
+                   engine=choices.engine, threads=choices.threads, out=out)
     return Quantized(fmt, codes, None, None)
 
 

@@ -173,10 +173,15 @@ def positive(raw: FloatArray, amax: FloatArray, format: str) -> FloatArray:
     return np.where(amax > 0, np.maximum(raw, tiny), np.float32(1))
 
 
+def tensor_scale(largest: np.float32, top: np.float32) -> np.float32:
+    """NVFP4's second level: ``largest`` of the tensor becomes ``top`` · 448; 0 where it is tiny."""
+    return np.float32(largest / top / np.float32(NVFP4_SCALE_MAX))
+
+
 def _two_level(
     amax: FloatArray, spec: ScaleSpec, top: np.float32, largest: np.float32
 ) -> Scales:
-    tensor = largest / top / np.float32(NVFP4_SCALE_MAX)
+    tensor = tensor_scale(largest, top)
     if tensor == 0:
         return Scales(np.zeros_like(amax))
     raw = np.ascontiguousarray(amax / top / tensor)

@@ -1,6 +1,7 @@
 """The numba kernels give numpy's bits, one thread or two, and refuse what they don't have."""
 
 import builtins
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,10 +67,11 @@ def test_values_are_equal(format):
     np.testing.assert_array_equal(fast.view(np.uint32), decode(codes, format).view(np.uint32))
 
 
+@pytest.mark.parametrize("columns", [1100, 1152])  # edge blocks, and whole ones (numba: runs)
 @pytest.mark.parametrize("policy", ["deepseek-v3", "deepgemm", "ocp", "torch<2.12"])
 @pytest.mark.parametrize(("id", "role"), CASES)
-def test_blocks_are_equal(id, role, policy):
-    x = matrix()
+def test_blocks_are_equal(id, role, policy, columns):
+    x = matrix((260, columns))
     slow = quantize(x, id, role=role, policy=policy)
     fast = quantize(x, id, role=role, policy=policy, engine="numba")
     np.testing.assert_array_equal(fast.codes, slow.codes)
@@ -91,8 +93,73 @@ def test_microscaling_is_equal_under_every_rule(id, rule):
     np.testing.assert_array_equal(fast.codes, slow.codes)
     np.testing.assert_array_equal(fast.scales, slow.scales)
     values = slow.dequantize().view(np.uint32)
+    np.testing.assert_array_equal(fast.dequantize(engine="numba").view(np.uint32), values)
     at_once = round_trip(x, fmt, scale_rule=rule, engine="numba")
     np.testing.assert_array_equal(at_once.view(np.uint32), values)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-44, 1e-38, 1e-20, 3e37])
+@pytest.mark.parametrize("id", ["fp8-block", "fp8-block-ue8m0", "nvfp4", "mxfp4", "mxfp8",
+                                "int8-block", "int4-w4a16"])
+def test_tiny_and_huge_blocks_are_equal(id, factor):
+    """Scales that are subnormal, clipped or zero, a second level that underflows included."""
+    x = np.random.default_rng(7).standard_normal((64, 512)).astype(np.float32)
+    x *= np.float32(factor)
+    x[:, :128] *= np.float32(1e-6)
+    slow, fast = (quantize(x, id, role="activation" if "block" in id else "weight", engine=e)
+                  for e in ("numpy", "numba"))
+    np.testing.assert_array_equal(fast.codes, slow.codes)
+    np.testing.assert_array_equal(fast.scales.view(np.uint32), slow.scales.view(np.uint32))
+    assert fast.tensor_scale == slow.tensor_scale
+    values = slow.dequantize().view(np.uint32)
+    np.testing.assert_array_equal(fast.dequantize(engine="numba").view(np.uint32), values)
+
+
+@pytest.mark.parametrize("id", ["mxfp8", "mxfp4", "fp8-block", "int8-block"])
+def test_any_code_decodes_the_same(id):
+    """Infinities, NaN and codes beyond the width of the format, in whole blocks."""
+    kept = quantize(np.ones((4, 1024), np.float32), id, role="activation")
+    codes = np.resize(np.arange(256, dtype=np.uint8), kept.codes.shape)
+    kept = replace(kept, codes=codes, scales=np.full_like(kept.scales, 0.75))
+    np.testing.assert_array_equal(kept.dequantize(engine="numba").view(np.uint32),
+                                  kept.dequantize().view(np.uint32))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("id", ["fp8-block", "nvfp4", "mxfp4"])
+def test_whole_blocks_refuse_what_is_not_finite(id, bad):
+    x = np.ones((3, 256), np.float32)
+    x[2, 200] = bad
+    for call in (quantize, round_trip):
+        with pytest.raises(InputError, match="NaN or infinities"):
+            call(x, id, role="activation", engine="numba")
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("id", ["fp8-block", "nvfp4", "mxfp4", "bf16", "fp8-tensor", "int8-w8a8"])
+def test_a_result_can_be_written_over(id, engine):
+    x, y = matrix((64, 512)), matrix((64, 512), seed=9)
+    x[6] = 1  # BF16 holds it too
+    first = quantize(x, id)
+    expected = quantize(y, id)
+    second = quantize(y, id, engine=engine, out=first)
+    assert np.shares_memory(second.codes, first.codes)
+    if first.scales is not None:
+        assert np.shares_memory(second.scales, first.scales)
+        np.testing.assert_array_equal(second.scales, expected.scales)
+    np.testing.assert_array_equal(second.codes, expected.codes)
+    assert second.tensor_scale == expected.tensor_scale
+
+
+def test_memory_of_another_result_is_refused():
+    x = matrix((64, 512))
+    kept = quantize(x, "fp8-block")
+    with pytest.raises(InputError, match="out holds e4m3fn of shape"):
+        quantize(x, "mxfp4", out=kept)
+    with pytest.raises(InputError, match="out holds e4m3fn of shape"):
+        quantize(x[:32], "fp8-block", out=kept)
+    with pytest.raises(UnsupportedError, match="ggml"):
+        quantize(np.ones((4, 256)), "ggml-q8_0", out=quantize(np.ones((4, 256)), "ggml-q8_0"))
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
