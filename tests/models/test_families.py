@@ -11,6 +11,7 @@ from planner.errors import PlannerError
 from planner.models import catalog
 from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand
+from planner.models.kv import cache_description
 from planner.models.quantization.plan import released_plan
 
 CONFIGS = Path(catalog.__file__).parent / "configs"
@@ -164,11 +165,11 @@ def test_what_a_family_does_not_understand(model_id, change, reason):
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("glm-5.3", ["index_topk_freq", "indexer_types"]),
-        ("glm-5.3-flash", ["glm5_next", "hc_mult", "index_kpool"]),
+        ("glm-5.3-flash", ["glm5_next", "hc_mult", "index_kpool", "delta attention"]),
         ("kimi-k3", ["kimi_k3", "activation_situ_beta", "attn_res_block_size"]),
         ("minimax-m3", ["minimax_m3", "dense_intermediate_size", "sparse_attention_config"]),
-        ("nemotron-3-nano-30b-a3b", ["nemotron_h", "hybrid_override_pattern", "mamba_head_dim"]),
+        ("nemotron-3-nano-30b-a3b", ["nemotron_h", "hybrid_override_pattern", "mamba_head_dim",
+                                     "lacks n_routed_experts, num_experts_per_tok"]),
     ],
 )  # fmt: skip
 def test_architectures_that_are_not_modelled_name_their_keys(facts, name, keys):
@@ -176,6 +177,35 @@ def test_architectures_that_are_not_modelled_name_their_keys(facts, name, keys):
         resolve_model(str(facts / "models" / f"{name}.json"))
     for key in keys:
         assert key in caught.value.message
+
+
+def test_layers_that_share_a_selection_have_no_indexer():
+    """GLM-5.3 is GLM-5 with an indexer in 21 of 78 layers (and in the prediction layer)."""
+    spec, before = resolve_model("glm-5.3"), resolve_model("glm-5")
+    own, shared = spec.attention
+    assert own.layers == (0, 1, 2, *range(6, 78, 4))
+    assert len(own.layers) + len(shared.layers) == 78
+    assert (own.indexer_heads, shared.indexer_heads, shared.indexer_topk) == (32, 0, 2048)
+    one = 32 * 128 * 2048 + 128 * 6144 + 2 * 128 + 32 * 6144
+    totals = [Inventory(s).parameters_total for s in (before, spec)]
+    assert totals[0] - totals[1] == 57 * one
+    caches = cache_description(spec, prediction=True)
+    assert sum(c.kind == "indexer" for c in caches) == 21 + 1
+    assert sum(c.kind == "latent" for c in caches) == 78 + 1
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ({"indexer_types": None}, "indexer_types is missing"),
+    ({"indexer_types": ["full"]}, "1 entries for 78 layers"),
+    ({"indexer_types": ["shared"] * 78}, "holds 'shared' first"),
+    ({"indexer_types": ["full"] * 77 + ["other"]}, "holds 'other'"),
+    ({"index_topk_pattern": "FS"}, "index_topk_pattern is not null"),
+    ({"mlp_layer_types": ["sparse"] * 78}, "contradicts first_k_dense_replace"),
+])
+def test_contradictions_about_indexers_are_named(change, reason):
+    config = json.loads((CONFIGS / "glm-5.3.json").read_text()) | change
+    with pytest.raises(PlannerError, match=reason):
+        build(config)
 
 
 VALUES = st.none() | st.booleans() | st.integers(-3, 10**7) | st.text(max_size=5) | st.lists(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 
-from planner.errors import UnknownNameError
+from planner.errors import UnknownNameError, UnsupportedError
+from planner.models.families.refused import refusal_of
 from planner.models.fields import GENERIC, Fields
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
@@ -38,6 +39,7 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> 
 
     Raises:
         UnknownNameError: no family understands it.
+        UnsupportedError: it is known and not modelled; the message says why.
     """
     if isinstance(model_type, str) and model_type in FAMILY_OF:
         family = importlib.import_module(f"planner.models.families.{FAMILY_OF[model_type]}")
@@ -47,6 +49,10 @@ def builder_of(model_type: object, place: str, values: Mapping[str, object]) -> 
     keys = _special_keys(values)
     more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
     special = f"; keys not understood: {', '.join(map(shown, keys[:_NAMED]))}{more}" if keys else ""
+    known = refusal_of(name, values)
+    if known:
+        raise UnsupportedError(f"{place}: {known}{special}",
+                               hint="understood model types: " + ", ".join(model_types()))
     raise UnknownNameError(
         "model_type", name[:60], FAMILY_OF,
         note=f"{place} has it; understood: {', '.join(model_types())}{special}",

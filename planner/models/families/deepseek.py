@@ -1,16 +1,18 @@
 """DeepSeek-V2, V3, R1 and V3.2; Kimi-K2, which is V3 with other sizes; GLM-5, as V3.2.
 
 Multi-head latent attention; the first layers dense, the others routed and shared experts; V3 adds
-a multi-token prediction layer, V3.2 an indexer that selects the past to attend to.
+a multi-token prediction layer, V3.2 an indexer that selects the past to attend to. In GLM-5.3 most
+layers have no indexer and attend to what the last layer with one has selected.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.models import rows
 from planner.models.families.common import (
     Backbone,
+    others,
     read_backbone,
     read_shared_routing,
     spec_of,
@@ -25,6 +27,7 @@ MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k2
 _HARMLESS = {
     "aux_loss_alpha", "ep_size", "norm_topk_prob", "routed_scaling_factor", "scoring_func",
     "seq_aux", "head_dim", "qk_head_dim", "rope_interleave", "indexer_rope_interleave",
+    "index_share_for_mtp_iteration", "moe_router_dtype",
 }  # fmt: skip
 _INDEXED = ("deepseek_v32", "glm_moe_dsa")
 _METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy")}
@@ -36,6 +39,7 @@ class _Config:
 
     size: Backbone
     attention: Attention
+    indexed_layers: tuple[int, ...]
     experts: Experts
     dense_width: int
     moe_layers: tuple[int, ...]
@@ -67,13 +71,14 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     return spec_of(
         origin, model_type, size, storage, rows=tensors, experts=config.experts,
         dense_width=config.dense_width if set(size.all_layers) - set(config.moe_layers) else 0,
-        mtp_layers=len(config.mtp_layers), attention=[config.attention],
+        mtp_layers=len(config.mtp_layers), attention=_groups(config),
     )  # fmt: skip
 
 
 def _read(fields: Fields, model_type: str) -> _Config:
     size = read_backbone(fields)
     mtp = fields.integer("num_nextn_predict_layers", low=0, high=MAX_LAYERS, default=0)
+    indexed = _indexed_layers(fields, size.layers) if model_type in _INDEXED else ()
     first = fields.integer("first_k_dense_replace", low=0, high=MAX_LAYERS)
     step = fields.integer("moe_layer_freq", high=MAX_LAYERS, default=1)
     after = tuple(range(size.layers, size.layers + mtp))
@@ -82,11 +87,13 @@ def _read(fields: Fields, model_type: str) -> _Config:
         if layer >= first and layer % step == 0
     )  # fmt: skip
     main = tuple(layer for layer in moe if layer < size.layers)
+    _check_mlp_types(fields, main, size.layers)
     methods = _METHODS.get(model_type, ("noaux_tc",))
     method = fields.choice("topk_method", methods, default=methods[0])
     return _Config(
         size=size,
         attention=_read_attention(fields, model_type, size.all_layers),
+        indexed_layers=indexed + after if indexed else (),
         experts=read_shared_routing(fields, main, ungrouped=model_type == "deepseek_v2"),
         dense_width=fields.integer("intermediate_size"),
         moe_layers=moe,
@@ -95,6 +102,52 @@ def _read(fields: Fields, model_type: str) -> _Config:
         biases=fields.boolean("attention_bias", default=False),
         copies=model_type != "glm_moe_dsa",
     )
+
+
+def _check_mlp_types(fields: Fields, moe: tuple[int, ...], layers: int) -> None:
+    """Refuse a list of dense and sparse layers that contradicts where experts begin.
+
+    Raises:
+        DataError: it does.
+    """
+    kinds = fields.strings("mlp_layer_types")
+    expected = tuple("sparse" if layer in moe else "dense" for layer in range(layers))
+    if kinds and kinds != expected:
+        raise fields.error("mlp_layer_types", "contradicts first_k_dense_replace")
+
+
+def _indexed_layers(fields: Fields, layers: int) -> tuple[int, ...]:
+    """Layers with an indexer: all, or those that ``indexer_types`` calls full.
+
+    Raises:
+        DataError: a list of another length or with other words, one that begins with a layer that
+            has nothing to share, or sharing that is stated without the list.
+    """
+    kinds = fields.strings("indexer_types")
+    for name in ("index_topk_freq", "index_skip_topk_offset"):
+        if fields.integer(name, low=0, high=MAX_LAYERS, default=0) > 1 and not kinds:
+            raise fields.error("indexer_types", f"is missing, and {name} says that layers share")
+    if fields.take("index_topk_pattern") is not None:
+        raise fields.error("index_topk_pattern", "is not null, which is not understood")
+    if not kinds:
+        return tuple(range(layers))
+    if len(kinds) != layers:
+        raise fields.error("indexer_types", f"has {len(kinds)} entries for {layers} layers")
+    unknown = sorted(set(kinds) - {"full", "shared"})
+    if unknown or kinds[0] != "full":
+        raise fields.error("indexer_types", f"holds {ascii((unknown or ['shared'])[0])[:60]}"
+                           f"{'' if unknown else ' first'}; understood: full, then full or shared")
+    return tuple(layer for layer, kind in enumerate(kinds) if kind == "full")
+
+
+def _groups(config: _Config) -> list[Attention]:
+    """The attention of layers with an indexer (or of all), and of those that share its choice."""
+    a = config.attention
+    if not config.indexed_layers:
+        return [a]
+    own = tuple(layer for layer in a.layers if layer in config.indexed_layers)
+    rest = others(a.layers, own)
+    return [replace(a, layers=own), replace(a, layers=rest, indexer_heads=0, indexer_dim=0)]
 
 
 def _read_attention(fields: Fields, model_type: str, layers: tuple[int, ...]) -> Attention:
@@ -160,7 +213,8 @@ def _attention(storage: Storage, config: _Config, layers: tuple[int, ...]) -> li
 
 def _indexer(storage: Storage, config: _Config, layers: tuple[int, ...]) -> list[TensorRow]:
     a, hidden, prefix = config.attention, config.size.hidden, LAYER + "self_attn.indexer."
-    if a.q_lora_rank is None or not a.indexer_topk:
+    layers = tuple(layer for layer in layers if layer in config.indexed_layers)
+    if a.q_lora_rank is None or not layers:
         return []
     dim = a.indexer_dim
     return [
