@@ -1,0 +1,1 @@
+"""The loss model against measured losses of real models: ``make evaluate``."""
