@@ -67,6 +67,8 @@ def test_without_a_device(capsys: pytest.CaptureFixture[str]) -> None:
      "one setting", "leave one out"),
     (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv", "fp8", "--kv-cache-dtype", "bf16"],
      "one setting", "leave one out"),
+    (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--kv", "int4-token"], "no cache type int4-token",
+     "--engine"),
     (["qwen3-8b", "h100-sxm", "--engine", "vllm", "--page-size", "64"], "flag of sglang",
      "--block-size"),
     (["qwen3-8b", "xeon-6980p", "--engine", "tensorrt-llm"], "is a CPU", "llama.cpp"),

@@ -12,6 +12,8 @@ from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import Settings
 
 _BATCHING = ("vllm", "sglang", "tensorrt-llm", "pytorch")
+_SERVERS = ("vllm", "sglang", "tensorrt-llm")
+_RESEARCH_CACHES = ("int8-token", "int4-token", "int4-channel")  # with scales a token or channel
 # Flag of an engine → (its field in Settings, the engines that take it). The first of a field are
 # understood by every engine that has the setting, the later ones are the engine's own word for it.
 ENGINE_FLAGS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -86,7 +88,10 @@ def settings_of_flags(engine: Engine, given: Mapping[str, Any], *, context: int,
         if "," in settings.kv:
             raise UnsupportedError(f"{engine.name} has one cache type, the plan {settings.kv}",
                                    hint="leave out --engine to price the plan's caches")
-        kv_layout(settings.kv)
+        layout = kv_layout(settings.kv).id
+        if engine.name in _SERVERS and layout in _RESEARCH_CACHES:
+            raise UnsupportedError(f"{engine.name} has no cache type {layout}",
+                                   hint="leave out --engine to price it; engines have bf16 and fp8")
     return settings
 
 
