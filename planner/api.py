@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import InputError, UnsupportedError
+from planner.errors import DataError, InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import resolve_model
@@ -26,6 +27,7 @@ from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
 from planner.planning.search import search
 from planner.quality.prior import load_prior
+from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.scenarios import load_scenario as _load_scenario
 
@@ -91,7 +93,7 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          tpot_seconds: float | None = None, max_loss: str | float | None = None,
          schemes: Sequence[str] | None = None, kv: str = AUTO,
          memory_bytes: int | None = None, engine: str = "any",
-         scenario: str | Scenario | None = None, profile: str | None = None,
+         scenario: str | Scenario | None = None, profile: str | Profile | None = None,
          untie: bool = False, hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The best per-layer plan for a model on a device.
 
@@ -106,8 +108,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds, max_loss=max_loss,
                   schemes=tuple(schemes) if schemes is not None else None,
                   kv=_given(kv), memory_bytes=memory_bytes, untie=untie)
-    _only_any(engine, profile)
-    return _search(_question(model, device, asked, scenario, hardware_dir, uniform=None))
+    _only_any(engine)
+    return _search(_question(model, device, asked, scenario, hardware_dir, uniform=None,
+                             profile=profile))
 
 
 def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
@@ -118,6 +121,7 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              objective: str = THROUGHPUT, ttft_seconds: float | None = None,
              tpot_seconds: float | None = None, memory_bytes: int | None = None,
              engine: str = "any", scenario: str | Scenario | None = None,
+             profile: str | Profile | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
@@ -127,7 +131,7 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
         InfeasibleError: it does not fit.
     """
-    _only_any(engine, None)
+    _only_any(engine)
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, objective=_given(objective),
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
@@ -141,12 +145,13 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
         chosen = model if model is not None else plan.model.id
         where = device if device is not None else plan.device.id
         question = _question(chosen, where, asked.filled_from(plan), scenario, hardware_dir,
-                             uniform=None, given=plan)
+                             uniform=None, given=plan, profile=profile)
         return assemble(given_assignment(build_model(question, load_prior()), plan),
                         searched=False)
     if scheme is None and scenario is not None:
         scheme = load_scenario(scenario).values.get("scheme")
-    question = _question(model, device, asked, scenario, hardware_dir, uniform=scheme or "")
+    question = _question(model, device, asked, scenario, hardware_dir, uniform=scheme or "",
+                         profile=profile)
     found_model = build_model(question, load_prior())
     found = search(found_model)
     if found is None:
@@ -183,18 +188,15 @@ def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] |
                          layer_errors(shape, schemes or NUMERICS_SCHEMES, units))
 
 
-def _only_any(engine: str, profile: str | None) -> None:
+def _only_any(engine: str) -> None:
     if engine != "any":
         raise UnsupportedError(f"engine {engine!r}: engine rules are not modelled in this version",
                                hint="leave out --engine, or use --engine any")
-    if profile is not None:
-        raise UnsupportedError(f"profile {profile!r}: checkpoint profiles are not supported in "
-                               "this version", hint="leave out --profile (tier T0 is used)")
 
 
 def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | None,
               hardware_dir: str | os.PathLike[str] | None, *, uniform: str | None,
-              given: Plan | None = None) -> Question:
+              given: Plan | None = None, profile: str | Profile | None = None) -> Question:
     loaded = load_scenario(scenario) if scenario is not None else None
     values = dict(loaded.values) if loaded is not None else {}
     model = model if model is not None else values.get("model")
@@ -202,8 +204,35 @@ def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | 
     if model is None or device is None:
         missing = "model" if model is None else "device"
         raise InputError(f"no {missing} given", hint="plan MODEL DEVICE, or a scenario with both")
-    return build_question(load_model(model), load_device(device, hardware_dir=hardware_dir),
-                          asked, loaded, uniform=uniform, given=given)
+    spec = load_model(model)
+    notes: tuple[tuple[str, str, str], ...] = ()
+    if profile is not None:
+        profile, notes = _load_profile(profile, spec, model)
+    question = build_question(spec, load_device(device, hardware_dir=hardware_dir),
+                              asked, loaded, uniform=uniform, given=given, profile=profile)
+    return replace(question, notes=(*question.notes, *notes)) if notes else question
+
+
+def _load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
+                  ) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
+    """The profile, checked against the model, with notes on what could not be checked."""
+    from planner.quality.profile_match import check_profile
+
+    place = "profile"
+    if isinstance(profile, (str, os.PathLike)):
+        from planner.quality.profile_file import read_profile
+
+        place, profile = str(profile), read_profile(Path(profile))
+    notes = check_profile(profile, spec, place)
+    path = Path(model) if isinstance(model, str) and spec.source_kind == "file" else None
+    if path is not None and profile.checkpoint.sha256 and (path.suffix == ".gguf"
+                                                           or any(path.glob("*.safetensors"))):
+        from planner.profiling.places import read_places
+
+        if read_places(path).sha256 != profile.checkpoint.sha256:
+            raise DataError(f"{place}: made of other files than those in {path}",
+                            hint="profile this checkpoint: plan profile " + str(path))
+    return profile, tuple(("profile", place, note) for note in notes)
 
 
 def _search(question: Question) -> Plan:

@@ -38,7 +38,7 @@ def plan_command(**given: Any) -> None:
 @click.argument("device", required=False)
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
-@options(*QUESTION, "kv", *SURFACE)
+@options(*QUESTION, "kv", "profile", *SURFACE)
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
     from planner.cli.run import finish, question_arguments, read_plan, timed
@@ -47,7 +47,7 @@ def estimate_command(**given: Any) -> None:
         from planner import api
 
         arguments = question_arguments(given)
-        arguments.update(scheme=given["scheme"])
+        arguments.update(scheme=given["scheme"], profile=given["profile"])
         if given["plan_file"]:
             arguments["plan"] = read_plan(given["plan_file"])
         finish(api.estimate(given["model"], given["device"], **arguments), given)

@@ -15,6 +15,7 @@ from planner.planning.costs import Model, released_scheme
 from planner.planning.evaluate import Priced, SegmentCost, price
 from planner.planning.explain import Why, explain
 from planner.planning.limits import loss_limit
+from planner.planning.losses import loss_assumptions, loss_source, loss_word, quality
 from planner.planning.plan import (
     SCHEMA_VERSION,
     ActiveParameters,
@@ -28,7 +29,6 @@ from planner.planning.plan import (
     ModulePlan,
     PerformanceInfo,
     Plan,
-    QualityInfo,
     SolverInfo,
     SourceRef,
     UnitPlan,
@@ -76,7 +76,7 @@ def assemble(found: Found, *, searched: bool) -> Plan:
         objective=question.objective, units=units, modules=module_view(units),
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
         capacity=capacity_info(model, found, priced),
-        performance=_performance(priced, replicas), quality=_quality(model, priced),
+        performance=_performance(priced, replicas), quality=quality(model, priced.loss),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=assumptions(model, priced, searched), sources=_sources(model))
 
@@ -182,12 +182,6 @@ def _performance(priced: Priced, replicas: int) -> PerformanceInfo:
         rate_estimate(rate / (replicas * priced.layout.ranks)))
 
 
-def _quality(model: Model, priced: Priced) -> QualityInfo:
-    band = model.prior.band
-    return QualityInfo(priced.loss, priced.loss / band, priced.loss * band,
-                       "relative (1.0 = uniform fp8-block on this model)", "T0 prior")
-
-
 def _solver(found: Found, searched: bool) -> SolverInfo:
     if not searched:
         return SolverInfo("given", 0.0, found.value, found.candidates, False)
@@ -206,7 +200,7 @@ def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumptio
     limit = loss_limit(model)
     if searched and limit is not None:
         out.append(Assumption("max-loss", f"{question.loss_scheme or limit} ({limit:.3g})",
-                              "loss limit, relative to uniform fp8-block"))
+                              f"loss limit, {loss_word(model)}"))
     out += _model_assumptions(model, priced)
     if question.objective == "cost" and question.price_per_hour is not None:
         per_token = priced.tpot * priced.layout.ranks / priced.batch / 3600
@@ -228,8 +222,7 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
     out = [
         Assumption("time basis", "prior, 80 % interval −35 % / +60 %",
                    "operators are not calibrated yet; achieved fractions per kernel class"),
-        Assumption("loss basis", f"T0 prior, band ×/÷ {model.prior.band}",
-                   "no checkpoint read; ranks formats, kinds and the ends of the stack"),
+        *loss_assumptions(model),
         Assumption("prefill interruption", "0 s a step", "prefill does not delay decode here"),
         Assumption("queueing", "none", "TTFT is the prefill of one request on an idle replica"),
         Assumption("prefill chunk", f"{PREFILL_CHUNK} tokens", "common engine default"),
@@ -251,7 +244,9 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
                               "sequences are anywhere in their chunk; half of it on average"))
     if question.spec.mtp_layers:
         out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
-    if not question.untie:
+    if question.profile is not None:
+        out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
+    elif not question.untie:
         out.append(Assumption("tied layers", "one decision per kind and depth bucket",
                               "a prior never ranks single layers; --untie decides per layer"))
     else:
@@ -266,7 +261,6 @@ def _sources(model: Model) -> tuple[SourceRef, ...]:
     question = model.question
     out = [SourceRef("model", question.spec.source, "")]
     out += [SourceRef(s.key, s.title, s.date) for s in question.device.sources]
-    out.append(SourceRef("loss-prior", f"planner/quality/data (seed {model.prior.seed})",
-                         model.prior.date))
+    out.append(loss_source(model))
     return tuple(out)
 

@@ -26,16 +26,10 @@ from planner.placement.cache_entries import (
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import EXPERT_KINDS, Module, attention_of, modules
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
+from planner.planning.losses import loss_table, no_range
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.units import Unit, build_units, split_modules
-from planner.quality.prior import (
-    Prior,
-    cache_layer_loss,
-    layer_loss,
-    normaliser,
-    range_failure,
-    reference_of,
-)
+from planner.quality.prior import Prior, normaliser, reference_of
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
 from planner.throughput.fixed import (
     embedding_parts,
@@ -98,20 +92,8 @@ class Model:
 
     @cached_property
     def layer_loss(self) -> Array:
-        """Relative loss of one layer [unit, choice]; NaN where the choice is not possible."""
-        table = np.full((len(self.units), len(self.choices)), np.nan)
-        for i, unit in enumerate(self.units):
-            for j, choice in enumerate(self.choices):
-                if unit.role == "module" and j < len(self.question.schemes):
-                    loss = layer_loss(self.prior, self.references[unit.row], unit.kind,
-                                      unit.bucket, choice)
-                elif unit.role == "cache" and j >= len(self.question.schemes):
-                    loss = cache_layer_loss(self.prior, unit.kind, unit.bucket, choice)
-                else:
-                    continue
-                if loss is not None:
-                    table[i, j] = loss / self.norm
-        return table
+        """Loss of one layer [unit, choice]; NaN where the choice is not possible."""
+        return loss_table(self)
 
     @cached_property
     def possible(self) -> NDArray[np.bool_]:
@@ -127,8 +109,7 @@ class Model:
             for j, scheme in enumerate(self.question.schemes):
                 if self.question.as_released and scheme != released:
                     table[i, j] = False
-                if table[i, j] and range_failure(self.prior, self.references[unit.row], unit.kind,
-                                                 scheme):
+                if table[i, j] and no_range(self, unit, scheme):
                     table[i, j] = False
         return table
 
@@ -138,7 +119,8 @@ def build_model(question: Question, prior: Prior) -> Model:
     planned, released = split_modules(modules(question.spec))
     if question.spec.tied_embeddings:
         released.append(tied_head(released))
-    units = build_units(question.spec, planned, released, prior.ends)
+    units = build_units(question.spec, planned, released, prior.ends,
+                        by_layer=question.profile is not None)
     device = question.device
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.errors import UnsupportedError
 from planner.planning.candidates import Space
 from planner.planning.costs import (
     Model,
 )
+from planner.planning.losses import uniform_loss
 from planner.planning.problem import Problem, Row, excluded, lower_bounds
 from planner.planning.question import Question
 from planner.planning.residency import budget, bytes_per_layer
@@ -87,24 +87,12 @@ def loss_limit(model: Model) -> float | None:
     """The loss budget as a number: given, or that of the named uniform scheme (KV bf16).
 
     Raises:
-        UnsupportedError: the named scheme's error was not emulated.
+        UnsupportedError: the named scheme has no loss in some unit.
     """
     question = model.question
     if question.loss_scheme is None:
         return question.loss_limit
-    from planner.quality.prior import layer_loss
-
-    total = 0.0
-    for unit in model.units:
-        if unit.role == "module":
-            loss = layer_loss(model.prior, model.references[unit.row], unit.kind, unit.bucket,
-                              question.loss_scheme)
-            if loss is None:
-                raise UnsupportedError(
-                    f"max-loss {question.loss_scheme!r}: no error was emulated for {unit.kind} "
-                    "in that scheme", hint="name a scheme that has a loss, e.g. fp8-block")
-            total += loss * unit.count
-    return total / model.norm
+    return uniform_loss(model, question.loss_scheme)
 
 
 def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list[Row]:

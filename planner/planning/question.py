@@ -8,6 +8,7 @@ from typing import Literal
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.quality.profile import Profile
 from planner.throughput.collectives import Fabric
 
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
@@ -36,7 +37,8 @@ class Workload:
 class Question:
     """Everything a search needs, resolved. Seconds, bytes and plain counts.
 
-    ``loss_scheme`` or ``loss_limit`` bounds the loss (both None: no limit). ``schemes`` is the list
+    ``loss_scheme`` or ``loss_limit`` bounds the loss (both None: no limit); with a ``profile`` each
+    layer is decided by itself. ``schemes`` is the list
     to choose from in catalogue order, ``kv`` the cache layouts. ``fixed`` pins tp, dp, pp, ep.
     ``sizes`` are the device counts to try. ``as_released``: every module takes what it is stored
     in, and ``schemes`` are all of these.
@@ -61,6 +63,7 @@ class Question:
     memory_bytes: int | None = None
     loss_scheme: str | None = None
     loss_limit: float | None = None
+    profile: Profile | None = None
     untie: bool = False
     as_released: bool = False
     node_devices: int = 8

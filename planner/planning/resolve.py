@@ -18,6 +18,7 @@ from planner.placement.modules import modules
 from planner.planning.plan import Plan
 from planner.planning.question import OBJECTIVES, Question, workload
 from planner.planning.units import split_modules
+from planner.quality.profile import NATS, Profile
 from planner.scenarios import Host, Scenario
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes, refusal
@@ -83,10 +84,11 @@ class Asked:
 
 def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                    scenario: Scenario | None, *, uniform: str | None,
-                   given: Plan | None) -> Question:
+                   given: Plan | None, profile: Profile | None = None) -> Question:
     """Check every value and fill every default; each default leaves a note.
 
-    ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price.
+    ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price;
+    ``profile`` a quality profile that belongs to ``spec``.
     """
     asked = asked.with_scenario(scenario)
     _check_numbers(asked)
@@ -101,7 +103,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     kv = _kv(spec, device, asked, uniform, given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
-    loss_scheme = _max_loss(device, asked, notes) if uniform is None and given is None else None
+    loss_scheme, loss_limit = _max_loss(device, asked, profile, notes) \
+        if uniform is None and given is None else (None, None)
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
     fraction = host.usable_fraction or device.usable_fraction.value
@@ -119,7 +122,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
         ttft_seconds=asked.ttft_seconds, tpot_seconds=asked.tpot_seconds,
-        memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, untie=asked.untie,
+        memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, loss_limit=loss_limit,
+        profile=profile, untie=asked.untie and profile is None,
         as_released=uniform == "",
         node_devices=max(node, min(domain, 8)), price_per_hour=price, notes=tuple(notes))
 
@@ -251,22 +255,31 @@ def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
             if not kv_refusal(device, layout) and any(stores(u, k) for u in units)]
 
 
-def _max_loss(device: DeviceProfile, asked: Asked, notes: list[tuple[str, str, str]]) -> str:
+def _max_loss(device: DeviceProfile, asked: Asked, profile: Profile | None,
+              notes: list[tuple[str, str, str]]) -> tuple[str | None, float | None]:
+    """(scheme whose uniform loss is the limit, None) or (None, limit in nats)."""
     if asked.max_loss is not None:
         text = str(asked.max_loss)
         try:
-            float(text)
+            number = float(text)
         except ValueError:
-            return scheme_by_id(text).id
-        raise InputError(f"max-loss = {text}: under the prior (T0) loss is relative, not nats",
-                         hint="name a scheme: no worse than it uniformly, such as fp8-block")
-    for name, key in (("fp8-block", "fp8"), ("int8-w8a8", "int8")):
-        if device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
+            return scheme_by_id(text).id, None
+        if profile is None or profile.unit != NATS:
+            tier = "the prior (T0)" if profile is None else f"this profile ({profile.label})"
+            raise InputError(f"max-loss = {text}: under {tier} loss is relative, not nats",
+                             hint="name a scheme: no worse than it uniformly, such as fp8-block")
+        if not 0 <= number < float("inf"):
+            raise InputError(f"max-loss = {text} is out of range", hint="nats, 0 or more")
+        return None, number
+    for name, key in (("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),
+                      ("int8-w8a8", "int8")):
+        known = profile is None or profile.uniform_loss(name) is not None
+        if known and device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
             notes.append(("max-loss default", name,
                           f"uniform 8-bit scheme that {device.id} multiplies natively"))
-            return name
+            return name, None
     notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"))
-    return "bf16"
+    return "bf16", None
 
 
 def _capacity_notes(device: DeviceProfile, host: Host, capacity: int,

@@ -56,15 +56,16 @@ def split_modules(modules: Sequence[Module]) -> tuple[list[Module], list[Module]
 
 
 def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[Module],
-                ends: int) -> list[Unit]:
-    """All units in reading order, decisions numbered in that order."""
+                ends: int, *, by_layer: bool = False) -> list[Unit]:
+    """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
+    a unit of its own, which a profile can tell apart."""
     drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
     for row, module in enumerate(planned):
         drafts += [(module.kind, "module", row, b, layers)
-                   for b, layers in _by_bucket(module.layers, spec.layers, ends)]
+                   for b, layers in _buckets(module.layers, spec.layers, ends, by_layer)]
     for row, unit in enumerate(cache_units(spec)):
         drafts += [(unit.kind, "cache", row, b, layers)
-                   for b, layers in _by_bucket(unit.layers, spec.layers, ends)]
+                   for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)]
     drafts += [(m.kind, "released", row, "all", m.layers) for row, m in enumerate(released)]
     drafts.sort(key=lambda d: (kind_order(d[0]), d[4] or (0,)))
     units: list[Unit] = []
@@ -104,6 +105,13 @@ def _label(spec: ModelSpec, unit: Unit) -> str:
     """What the attention of the unit's layers is called; empty where they differ."""
     found = {attention_label(a) for a in spec.attention if set(unit.layers) & set(a.layers)}
     return found.pop() if len(found) == 1 else ""
+
+
+def _buckets(layers: Sequence[int], total: int, ends: int, by_layer: bool,
+             ) -> list[tuple[str, tuple[int, ...]]]:
+    if by_layer:
+        return [(str(layer), (layer,)) for layer in layers]
+    return _by_bucket(layers, total, ends)
 
 
 def _by_bucket(layers: Sequence[int], total: int, ends: int,

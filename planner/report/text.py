@@ -60,8 +60,16 @@ def headline(plan: Plan) -> list[str]:
         f"{users(plan)}); {format_rate(perf.output_tokens_per_second.value)} tokens/s "
         f"({_span(perf.output_tokens_per_second, format_rate)}, {_basis(plan)})",
         f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a device; "
-        f"loss {plan.quality.loss:.2f} × uniform fp8-block{_band(plan)}",
+        f"loss {_loss(plan)}{_band(plan)}",
     ]
+
+
+def _loss(plan: Plan) -> str:
+    """Nats, or a multiple of the uniform scheme that the unit names."""
+    quality = plan.quality
+    if quality.unit.startswith("nats"):
+        return f"{quality.loss:.3g} nats"
+    return f"{quality.loss:.2f} × {quality.unit.partition('= ')[2].partition(' on ')[0]}"
 
 
 def _band(plan: Plan) -> str:

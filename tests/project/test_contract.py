@@ -82,7 +82,7 @@ SURFACE_FLAGS = words("""
 --json --report --quiet --timings
 """)
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--max-loss", "--schemes", "--profile", "--untie"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan"}
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
@@ -106,6 +106,9 @@ MEMORY_FLAGS = {"--json", "--quiet", *words("""
 --ubatch-size --parallel --cache-type-k --cache-type-v --mla
 """)}
 VALIDATE_FLAGS = {"--data", "--only", "--json"}
+PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
+--tier --output --schemes --workers --seed --inputs --routing --scores
+""")}
 
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
@@ -115,7 +118,7 @@ PLAN_DEFAULTS = {
 }
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
-       if k not in ("max_loss", "schemes", "profile", "untie")},
+       if k not in ("max_loss", "schemes", "untie")},
     "scheme": None, "plan": None, "kv": "bf16",
 }
 NOT_IN_THE_API = {"json", "report", "quiet", "timings"}
@@ -193,6 +196,12 @@ def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, ex
     assert named - NOT_IN_THE_API == set(keywords(command))
 
 
+def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
+    assert flags("profile") == PROFILE_FLAGS
+    named = {flag.removeprefix("--") for flag in PROFILE_FLAGS} - NOT_IN_THE_API
+    assert named == set(keywords("profile")) - {"progress", "told"}
+
+
 def test_flags_of_memory_and_validate() -> None:
     assert flags("memory") == MEMORY_FLAGS
     assert flags("validate") == VALIDATE_FLAGS
@@ -209,7 +218,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
-                                *MEMORY_FLAGS, *VALIDATE_FLAGS} == set(), name
+                                *MEMORY_FLAGS, *VALIDATE_FLAGS, *PROFILE_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:

@@ -12,8 +12,9 @@ GIVEN = {
     "devices": 8, "tp": 4, "dp": 2, "pp": 1, "ep": 8, "context": 4096, "isl": 3000, "osl": 1000,
     "batch": 16, "objective": "latency", "memory_bytes": 70_000_000_000, "kv": "fp8",
     "engine": "vllm", "scenario": "some-scenario", "hardware_dir": "some-folder",
+    "profile": "some-file",
 }
-PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16", "profile": "some-file"}
+PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
 
 
 class Recorder:

@@ -1,0 +1,157 @@
+"""Losses of units and choices: those of the prior by kind and depth, or a profile's by layer.
+
+Everything that differs between the two sources is here: the table, refusals for lack of range, the
+loss of a uniform scheme, the words for the unit, the band and the basis.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import UnsupportedError
+from planner.planning.plan import Assumption, QualityInfo, SourceRef
+from planner.planning.units import Unit
+from planner.quality.prior import cache_layer_loss, layer_loss, range_failure
+from planner.quality.profile import NATS, Profile, ProfileUnit
+
+if TYPE_CHECKING:
+    from planner.planning.costs import Model
+
+Array = NDArray[np.float64]
+RELATIVE_UNIT = "relative (1.0 = uniform {} on this model)"
+NATS_UNIT = "nats (mean KL of next-token distributions)"
+
+
+def loss_table(model: Model) -> Array:
+    """Loss of one layer [unit, choice]; NaN where the choice is not possible."""
+    table = np.full((len(model.units), len(model.choices)), np.nan)
+    schemes = len(model.question.schemes)
+    for i, unit in enumerate(model.units):
+        if unit.role == "released":
+            continue
+        first, last = (0, schemes) if unit.role == "module" else (schemes, len(model.choices))
+        for j in range(first, last):
+            loss = unit_loss(model, unit, model.choices[j])
+            if loss is not None:
+                table[i, j] = loss
+    return table
+
+
+def unit_loss(model: Model, unit: Unit, choice: str) -> float | None:
+    """Loss of one layer of ``unit`` under a scheme or cache layout; None where it has none."""
+    profile = model.question.profile
+    if profile is not None:
+        return _profiled(model, profile, unit, choice)
+    loss = cache_layer_loss(model.prior, unit.kind, unit.bucket, choice) if unit.role == "cache" \
+        else layer_loss(model.prior, model.references[unit.row], unit.kind, unit.bucket, choice)
+    return None if loss is None else loss / model.norm
+
+
+def _profiled(model: Model, profile: Profile, unit: Unit, choice: str) -> float | None:
+    found = _unit(profile, unit)
+    if found is not None and choice in found.loss:
+        return found.loss[choice]
+    released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
+    return 0.0 if choice == released else None
+
+
+def _unit(profile: Profile, unit: Unit) -> ProfileUnit | None:
+    """The profile's unit of a decision unit, which is one layer then."""
+    return profile.by_unit.get((unit.kind, unit.layers[0])) if unit.layers else None
+
+
+def no_range(model: Model, unit: Unit, scheme: str) -> str:
+    """Why the number range of ``scheme`` is too small for a module; empty if it is not."""
+    profile = model.question.profile
+    if profile is None:
+        return range_failure(model.prior, model.references[unit.row], unit.kind, scheme)
+    found = _unit(profile, unit)
+    return "" if found is None else found.refusal(scheme)
+
+
+def uniform_loss(model: Model, scheme: str) -> float:
+    """Loss of ``scheme`` on every attention, MLP and expert linear, caches in BF16.
+
+    Raises:
+        UnsupportedError: a unit has no loss in it.
+    """
+    total = 0.0
+    for unit in model.units:
+        if unit.role != "module":
+            continue
+        loss = unit_loss(model, unit, scheme)
+        if loss is None:
+            where = unit.kind if model.question.profile is None else unit.id
+            raise UnsupportedError(
+                f"max-loss {scheme!r}: {where} has no loss in that scheme",
+                hint="name a scheme that has a loss, e.g. fp8-block")
+        total += loss * unit.count
+    return total
+
+
+def quality(model: Model, loss: float) -> QualityInfo:
+    """A loss with its band, unit and tier."""
+    profile = model.question.profile
+    band = band_factor(model)
+    if profile is None:
+        unit, tier = RELATIVE_UNIT.format("fp8-block"), "T0 prior"
+    elif profile.unit == NATS:
+        unit, tier = NATS_UNIT, profile.label
+    else:
+        unit, tier = RELATIVE_UNIT.format(profile.anchor), profile.label
+    return QualityInfo(loss, loss / band, loss * band, unit, tier)
+
+
+def band_factor(model: Model) -> float:
+    """The factor ÷/× of the band of a loss."""
+    profile = model.question.profile
+    return model.prior.band if profile is None else profile.band_factor
+
+
+def loss_word(model: Model) -> str:
+    """What a loss counts in, for a sentence."""
+    profile = model.question.profile
+    if profile is None:
+        return "relative to uniform fp8-block"
+    return "nats of mean KL" if profile.unit == NATS else f"relative to uniform {profile.anchor}"
+
+
+def loss_assumptions(model: Model) -> list[Assumption]:
+    """On what the losses rest."""
+    profile = model.question.profile
+    if profile is None:
+        return [Assumption("loss basis", f"T0 prior, band ×/÷ {model.prior.band}",
+                           "no checkpoint read; ranks formats, kinds and the ends of the stack")]
+    out = [Assumption("loss basis", f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
+                      f"profile of {profile.model.id}; {profile.band_basis}")]
+    bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
+    out.append(Assumption("error basis", "; ".join(sorted(bases)), "stated by the profile"))
+    out += [Assumption("profile", note, "stated by the profile") for note in profile.notes]
+    missing = [u.id for u in model.units if u.role != "released" and _unit(profile, u) is None]
+    if missing:
+        out.append(Assumption("not profiled", f"{len(missing)} units, first {missing[0]}",
+                              "they have no loss and stay as released"))
+    if profile.skipped:
+        out.append(Assumption("skipped tensors", f"{len(profile.skipped)}, first "
+                              f"{profile.skipped[0].tensor}", profile.skipped[0].reason))
+    return out
+
+
+def loss_source(model: Model) -> SourceRef:
+    """Where the losses come from."""
+    profile = model.question.profile
+    if profile is None:
+        return SourceRef("loss-prior", f"planner/quality/data (seed {model.prior.seed})",
+                         model.prior.date)
+    digest = profile.checkpoint.sha256[:16] or "no checkpoint"
+    return SourceRef("loss-profile", f"profile of {profile.model.id} ({digest}, seed "
+                     f"{profile.seed}, version {profile.tool_version})", "")
+
+
+def indistinguishable(model: Model, ours: float, theirs: float) -> bool:
+    """Whether two losses differ by less than the band."""
+    low, high = sorted((ours, theirs))
+    return high <= low * band_factor(model)
