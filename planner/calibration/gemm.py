@@ -58,9 +58,11 @@ def problems(rows: Rows, *, op_quantize: Rows = (),
     return found
 
 
-def fit_tables(rows: Rows, *, op_quantize: Rows = ()) -> list[tuple[str, FittedSet]]:
+def fit_tables(rows: Rows, *, op_quantize: Rows = (),
+               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and scheme of ``rows``."""
-    return [(p.device, solve(p)) for p in problems(rows, op_quantize=op_quantize)]
+    return [(p.device, solve(p))
+            for p in problems(rows, op_quantize=op_quantize, profiles=profiles)]
 
 
 def _launches(kernels: Sequence[Problem]) -> dict[tuple[str, str], float]:

@@ -38,9 +38,10 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Problem]:
     return found
 
 
-def fit_tables(rows: Rows) -> list[tuple[str, FittedSet]]:
+def fit_tables(rows: Rows, *,
+               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and kernel of ``rows``."""
-    return [(p.device, solve(p)) for p in problems(rows)]
+    return [(p.device, solve(p)) for p in problems(rows, profiles=profiles)]
 
 
 def _problem(batch: Batch, variant: str, figures: Chip,

@@ -106,6 +106,9 @@ MEMORY_FLAGS = {"--json", "--quiet", *words("""
 --ubatch-size --parallel --cache-type-k --cache-type-v --mla
 """)}
 VALIDATE_FLAGS = {"--data", "--only", "--json"}
+CALIBRATE_FLAGS = set(words("""
+--output --device --only --few --source --date --force --hardware-dir --json --quiet
+"""))
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --seed --inputs --routing --scores
 """)}
@@ -205,6 +208,7 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
 def test_flags_of_memory_and_validate() -> None:
     assert flags("memory") == MEMORY_FLAGS
     assert flags("validate") == VALIDATE_FLAGS
+    assert flags("calibrate") == CALIBRATE_FLAGS
     from planner.api_memory import memory
     from planner.memory.engines.flags import ENGINE_FLAGS
 

@@ -1,0 +1,99 @@
+"""``plan calibrate``: fit a device's operators to measured tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from planner.cli.types import INTEGER, Hinted, options
+
+if TYPE_CHECKING:
+    from planner.hardware.profile import DeviceProfile
+
+
+@click.command("calibrate")
+@click.argument("data", metavar="DIR")
+@click.option("-o", "--output", metavar="PROFILE.toml", required=True,
+              help="The device's profile with the fitted parameters.")
+@click.option("--device", metavar="DEVICE",
+              help="The device to calibrate, if the tables hold several.")
+@click.option("--only", metavar="A,B", help="Operators to fit (all that have a table).")
+@click.option("--few", type=INTEGER, metavar="N", help="Carry a relative's parameters over and "
+              "refit the device's own to N rows.")
+@click.option("--source", metavar="TEXT", default="Measured by the user", show_default=True,
+              help="Where the tables come from.")
+@click.option("--date", metavar="YYYY-MM-DD", help="Of the calibration (default: today).")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@options("hardware_dir", "json", "quiet")
+def calibrate_command(data: str, output: str, device: str | None, only: str | None,
+                      few: int | None, source: str, date: str | None, force: bool,
+                      hardware_dir: str | None, as_json: bool, quiet: bool) -> None:
+    """Fit operators to the measured tables in DIR and write a profile with the parameters."""
+    from planner.calibration.run import calibrate
+    from planner.report.calibration_text import calibration_text, fit_dict
+
+    target = Path(output)
+    if target.exists() and not force:
+        raise Hinted(f"{output} exists", "give another file, or --force to replace it")
+    profile, relative = _devices(Path(data), device, hardware_dir, few is not None)
+    if target.stem != profile.id:
+        raise Hinted(f"{output} would not be found as {profile.id}",
+                     f"name the file {profile.id}.toml; --hardware-dir takes its folder")
+    names = [n.strip() for n in (only or "").split(",") if n.strip()]
+    result = calibrate(Path(data), profile, source=source, date=date or _today(), only=names,
+                       few=few, relative=relative)
+    _write(target, result.text)
+    if not quiet:
+        for name, why in result.skipped:
+            click.echo(f"not fitted: {name}: {why}", err=True)
+        click.echo(f"wrote {output}", err=True)
+    if as_json:
+        from planner.cli.run import print_json
+
+        print_json({"device": result.device, "fits": [fit_dict(f) for f in result.fits],
+                    "skipped": [{"name": n, "reason": why} for n, why in result.skipped]})
+        return
+    click.echo(calibration_text(result.fits), nl=False)
+
+
+def _devices(data: Path, name: str | None, folder: str | None,
+             carry: bool) -> tuple[DeviceProfile, DeviceProfile | None]:
+    """(the device to calibrate, its relative where one is wanted and named)."""
+    from planner import api
+    from planner.calibration.run import devices_in
+
+    if name is None:
+        found = devices_in(data)
+        if len(found) != 1:
+            raise Hinted(f"{data} holds tables of {', '.join(found) or 'no device'}",
+                         "choose one with --device" if found
+                         else "the columns of each table are in docs/calibration.md")
+        name = found[0]
+    profile = api.load_device(name, hardware_dir=folder)
+    if not carry or not profile.transfer_from:
+        return profile, None
+    return profile, api.load_device(profile.transfer_from, hardware_dir=folder)
+
+
+def _today() -> str:
+    import datetime
+
+    return datetime.date.today().isoformat()
+
+
+def _write(target: Path, text: str) -> None:
+    """Write ``text`` in one step: a reader sees the old file or the new one."""
+    import os
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
