@@ -1,0 +1,191 @@
+"""Token-expert pairs of one rank: how many, on how many experts, in how many rows of a tile.
+
+A grouped GEMM computes whole tiles of each expert's rows, reads each touched expert once, and its
+collective waits for the fullest rank. Two kinds of routing: the synthetic ones that kernels are
+benchmarked with (balanced, power law), and expectations under a popularity of experts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError
+from planner.placement.routing import touched
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+TILES = (16.0, 32.0, 64.0, 128.0)
+"""Rows of the tiles that grouped GEMM kernels choose from."""
+SEEDS = 8
+_RANK_SEED = 20_251_124
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Work of one rank, arrays of one shape S. ``pairs`` token-expert pairs; ``touched`` experts
+    with at least one; ``padded`` [S, 4] rows after filling up to each of TILES; ``elsewhere``
+    pairs of the same tokens on other ranks.
+    """
+
+    pairs: Array
+    touched: Array
+    padded: Array
+    elsewhere: Array
+
+
+def balanced_counts(tokens: int, experts: int, per_token: int) -> Int:
+    """Tokens of each expert [E] when choice j of token t is expert t + j·⌈E/k⌉, modulo E.
+
+    Fewer tokens than ⌈E/k⌉ are spread out: t·⌈E/k⌉/T takes the place of t. The rule of
+    aiconfigurator's benchmarks (github.com/ai-dynamo/aiconfigurator, collector/helper.py).
+    """
+    stride = -(-experts // per_token)
+    token = np.arange(tokens, dtype=np.float64)
+    first = token if tokens >= stride else token * stride / tokens
+    chosen = (first[:, None] + np.arange(per_token) * stride) % experts
+    return np.asarray(np.bincount(chosen.astype(np.int64).ravel(), minlength=experts),
+                      dtype=np.int64)
+
+
+def power_law_counts(tokens: int, experts: int, per_token: int, exponent: float, seed: int) -> Int:
+    """Tokens of each expert [E], proportional to draws from a density x^-exponent on a range.
+
+    The range is 1 … 0.8·T, or 0.01 … 2 where there are no more pairs than experts; counts are
+    rounded and made to add up to T·k at the fullest experts, ties at random. The law of
+    aiconfigurator's benchmarks, which draw without a fixed seed.
+    """
+    low, high = (1.0, 0.8 * tokens) if tokens * per_token > experts else (0.01, 2.0)
+    random = np.random.default_rng([seed, tokens, experts, per_token])
+    drawn = random.random(experts)
+    if exponent == 1.0:
+        weight = low * (high / low) ** drawn
+    else:
+        power = 1.0 - exponent
+        weight = ((high**power - low**power) * drawn + low**power) ** (1.0 / power)
+    counts = np.rint(weight / weight.sum() * tokens * per_token).astype(np.int64)
+    order = np.lexsort((random.random(experts), -counts))
+    missing = tokens * per_token - int(counts.sum())
+    if missing > 0:
+        counts[order] += missing // experts
+        counts[order[: missing % experts]] += 1
+    for i in range(-missing):
+        spare = order[-(i % experts) - 1]
+        counts[spare if counts[spare] > 0 else int(np.argmax(counts))] -= 1
+    return counts
+
+
+def benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: int) -> Load:
+    """Work of the rank that a benchmark times: ``balanced`` the first, ``power_law_α`` the fullest.
+
+    Power laws are averaged over SEEDS draws. Arrays are 0-d ([4] for ``padded``).
+
+    Raises:
+        InputError: another law, or experts that the ranks do not divide.
+    """
+    if ranks < 1 or experts % ranks:
+        raise InputError(f"{experts} experts on {ranks} ranks", hint="ranks divide the experts")
+    return _benchmark_load(law, tokens, experts, per_token, ranks)
+
+
+@lru_cache(maxsize=4096)
+def _benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: int) -> Load:
+    if law == "balanced":
+        local = [balanced_counts(tokens, experts, per_token)[: experts // ranks]]
+    else:
+        exponent = _exponent(law)
+        local = []
+        for seed in range(SEEDS):
+            counts = power_law_counts(tokens, experts, per_token, exponent, seed)
+            by_rank = counts.reshape(ranks, -1)
+            local.append(by_rank[int(np.argmax(by_rank.sum(axis=1)))])
+    counts = np.stack(local).astype(np.float64)
+    padded = np.stack([np.ceil(counts / tile).sum(axis=1) * tile for tile in TILES], axis=-1)
+    pairs = np.asarray(counts.sum(axis=1).mean())
+    return Load(pairs, np.asarray((counts > 0).sum(axis=1).mean()), padded.mean(axis=0),
+                np.asarray(tokens * per_token - pairs))
+
+
+def _exponent(law: str) -> float:
+    name, _, number = law.rpartition("_")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if name != "power_law" or not value > 0:
+        raise InputError(f"routing {law!r} is not known",
+                         hint="balanced, or power_law_ and an exponent")
+    return value
+
+
+def expected_load(experts: int, per_token: int, spread: float, tokens: Array,
+                  ranks: Array) -> Load:
+    """Expected work of the fullest rank under a log-normal popularity of experts, arrays [C].
+
+    Args:
+        spread: standard deviation of ln p (see :func:`log_normal_popularity`); 0 is uniform.
+        tokens, ranks: tokens of the whole expert group and the ranks that share the experts.
+
+    Tokens are independent, so that an expert's rows are binomial and Σ 1 − (1 − p)^T experts are
+    touched. Rows in tiles of h: h·E⌈n/h⌉ ≈ max(h·P(n > 0), n̄ + h/2·P(n > 0)), exact where n is at
+    most 1 and where it spreads over many tiles.
+    """
+    shape = np.broadcast_shapes(np.shape(tokens), np.shape(ranks))
+    pairs, reached = np.empty(shape), np.empty(shape)
+    padded = np.empty((*shape, len(TILES)))
+    tokens, ranks = np.broadcast_to(tokens, shape), np.broadcast_to(ranks, shape)
+    for count in np.unique(ranks):
+        here = ranks == count
+        local = fullest_rank(experts, per_token, spread, int(count))
+        amounts, where = np.unique(tokens[here], return_inverse=True)
+        hit = touched(local, amounts)
+        rows = amounts[:, None] * local
+        filled = [np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1) for tile in TILES]
+        pairs[here], reached[here] = rows.sum(axis=1)[where], hit.sum(axis=1)[where]
+        padded[here] = np.stack(filled, axis=-1)[where]
+    return Load(pairs, reached, padded, np.asarray(tokens * per_token - pairs))
+
+
+@lru_cache(maxsize=256)
+def log_normal_popularity(experts: int, per_token: int, spread: float) -> Array:
+    """Probabilities p [E] that a token picks each expert, most popular last; their sum is k.
+
+    ln p is spread like the quantiles of a normal distribution of that standard deviation; an
+    expert that would be picked more than once a token is picked by every token.
+    """
+    if not 1 <= per_token <= experts or not 0 <= spread < 10:
+        raise InputError(f"{per_token} of {experts} experts a token, spread {spread}",
+                         hint="at least one expert, at most all; a spread of 0 to 10")
+    normal = NormalDist()
+    weight = np.exp(spread * np.array([normal.inv_cdf((i + 0.5) / experts)
+                                       for i in range(experts)]))
+    found = np.ones(experts)
+    for full in range(per_token + 1):
+        rest = weight[: experts - full]
+        if full < experts:
+            found[: experts - full] = rest / rest.sum() * (per_token - full)
+        if full == experts or found[experts - full - 1] <= 1.0:
+            break
+        found[experts - full - 1] = 1.0
+    found.setflags(write=False)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def fullest_rank(experts: int, per_token: int, spread: float, ranks: int) -> Array:
+    """Popularities [E/R] of the rank whose experts are picked most, of R ranks.
+
+    Which expert is popular has nothing to do with its number: a fixed shuffle deals them out.
+    """
+    if ranks < 1 or experts % ranks:
+        raise InputError(f"{experts} experts on {ranks} ranks", hint="ranks divide the experts")
+    popularity = log_normal_popularity(experts, per_token, spread)
+    dealt = np.random.default_rng(_RANK_SEED).permutation(popularity)
+    by_rank = dealt.reshape(ranks, -1)
+    found: Array = by_rank[int(np.argmax(by_rank.sum(axis=1)))]
+    found.setflags(write=False)
+    return found

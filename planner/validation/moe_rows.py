@@ -1,0 +1,189 @@
+"""Tables of fused expert layers: kernels, the work behind each row, and rows left out by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.sizes import bits_per_element
+from planner.throughput.expert_load import Load, benchmark_load
+from planner.throughput.forms.moe import Experts, moe_parts
+from planner.throughput.silicon import Chip
+from planner.validation.holdout import held_out
+from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+MOE_COLUMNS = ("device", "software", "kernel", "moe_dtype", "num_tokens", "hidden", "inter", "topk",
+               "num_experts", "moe_tp", "moe_ep", "distribution", "latency_us")
+NUMBERS = ("num_tokens", "hidden", "inter", "topk", "num_experts", "moe_tp", "moe_ep",
+           "latency_us")
+SHAPE = ("hidden", "inter", "topk", "num_experts")
+FORMATS: Mapping[str, str] = {
+    "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8-tensor", "fp8_block": "fp8-block",
+    "nvfp4": "nvfp4", "int4_wo": "int4-w4a16", "w4a16_mxfp4": "mxfp4-w4a16",
+    "w4a8_mxfp4_mxfp8": "mxfp4-w4a8", "mxfp4": "mxfp4", "mxfp8": "mxfp8",
+}
+"""Names of the tables → scheme ids."""
+
+PILE_UP = "synthetic scores pile up on the first expert groups"
+UNTUNED = "slower than fewer ranks with more work"
+GROUP_LIMITED = (7168.0, 2048.0, 8.0, 256.0)
+"""DeepSeek-V3's experts: SGLang routes them by groups."""
+LEAST_TOKENS, SLOWER = 16.0, 0.05
+
+
+@dataclass(frozen=True)
+class MoeKernel:
+    """Rows [n] of one device, stack, version, kernel and format, with the work of their rank.
+
+    ``laws`` [n] names the routing; ``excluded`` maps a reason to bool [n].
+    """
+
+    batch: Batch
+    scheme: str
+    variant: str
+    laws: tuple[str, ...]
+    load: Load
+    excluded: Mapping[str, Mask]
+
+    @property
+    def seconds(self) -> Array:
+        """Measured [s]."""
+        return self.batch.columns["latency_us"] * 1e-6
+
+    @property
+    def kept(self) -> Mask:
+        """Rows that no rule leaves out."""
+        mask = np.ones(len(self.batch.index), dtype=np.bool_)
+        for rows in self.excluded.values():
+            mask &= ~rows
+        return mask
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """(hidden, width, experts a token, experts) of every row."""
+        columns = [self.batch.columns[name].astype(int) for name in SHAPE]
+        return list(zip(*(c.tolist() for c in columns), strict=True))
+
+    @property
+    def held(self) -> Mask:
+        """Rows kept back by the hash of their expert layout, for kernels with one shape."""
+        tp, ep = (self.batch.columns[n].astype(int).tolist() for n in ("moe_tp", "moe_ep"))
+        return np.array([held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
+
+    def computes(self, chip: Chip) -> bool:
+        """Whether the chip multiplies the format."""
+        return compute_format(self.scheme, chip) in chip.peaks
+
+    def predict(self, parameters: Mapping[str, float], chip: Chip, variant: str = "",
+                index: NDArray[np.int64] | slice = slice(None)) -> Array:
+        """Seconds of the rows at ``index`` under ``parameters`` of ``variant``."""
+        columns = {name: c[index] for name, c in self.batch.columns.items()}
+        record = scheme_by_id(self.scheme)
+        experts = Experts(
+            hidden=columns["hidden"], width=columns["inter"] / columns["moe_tp"],
+            local=columns["num_experts"] / columns["moe_ep"],
+            weight_bytes=np.asarray(bits_per_element(record.weight) / 8),
+            compute=compute_format(self.scheme, chip))
+        load = Load(self.load.pairs[index], self.load.touched[index], self.load.padded[index],
+                    self.load.elsewhere[index])
+        return moe_parts(parameters, chip, variant or self.variant, experts, load,
+                         tokens=columns["num_tokens"]).total()
+
+
+def compute_format(scheme: str, chip: Chip) -> str:
+    """The rate that counts: the scheme's, FP8 where a chip has no rate for narrow FP8 blocks."""
+    wanted = scheme_by_id(scheme).compute
+    return "fp8" if wanted == "mxfp8" and wanted not in chip.peaks else wanted
+
+
+def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
+                ) -> tuple[list[MoeKernel], list[Batch], list[int]]:
+    """``rows`` by device, software, kernel and format; batches of unknown formats; malformed rows.
+
+    A routing that is not known, or ranks that do not divide the experts, is malformed.
+    """
+    found, bad = batches(rows, ("kernel", "moe_dtype", "distribution"), NUMBERS, profiles=profiles)
+    groups: dict[tuple[str, ...], list[tuple[Batch, Load]]] = {}
+    unknown: list[Batch] = []
+    for batch in found:
+        if batch.words[1] not in FORMATS:
+            unknown.append(batch)
+            continue
+        try:
+            load = _load(batch)
+        except InputError:
+            bad += batch.index.tolist()
+            continue
+        key = (batch.device, batch.software, batch.words[0], batch.words[1])
+        groups.setdefault(key, []).append((batch, load))
+    return [_kernel(members) for members in groups.values()], unknown, bad
+
+
+def _load(batch: Batch) -> Load:
+    columns = [batch.columns[n].astype(int).tolist()
+               for n in ("num_tokens", "num_experts", "topk", "moe_ep")]
+    every = [benchmark_load(batch.words[2], *row) for row in zip(*columns, strict=True)]
+    return Load(*(np.array([getattr(one, name) for one in every])
+                  for name in ("pairs", "touched", "padded", "elsewhere")))
+
+
+def _kernel(members: Sequence[tuple[Batch, Load]]) -> MoeKernel:
+    first = members[0][0]
+    batch = Batch(
+        first.device, first.software, first.stack, first.words[:2],
+        np.concatenate([b.index for b, _ in members]),
+        {name: np.concatenate([b.columns[name] for b, _ in members]) for name in NUMBERS},
+        first.profile)
+    load = Load(*(np.concatenate([getattr(one, name) for _, one in members])
+                  for name in ("pairs", "touched", "padded", "elsewhere")))
+    laws = tuple(b.words[2] for b, _ in members for _ in range(len(b.index)))
+    scheme = FORMATS[first.words[1]]
+    name = first.words[0].lower().replace("_", "-").removeprefix(f"{first.stack}-")
+    return MoeKernel(batch, scheme, f"{name}:{scheme}", laws, load, _excluded(batch, laws))
+
+
+def _excluded(batch: Batch, laws: Sequence[str]) -> dict[str, Mask]:
+    """Reason → rows that are no measure of the kernel.
+
+    SGLang's group-limited top-k piles the synthetic scores of DeepSeek-V3 up on the first groups.
+    TensorRT-LLM kernels that take longer with more ranks were run with an untuned tactic: within
+    one shape, width and routing, all rows at EP e whose median log ratio to the fastest of fewer
+    ranks, over LEAST_TOKENS tokens or more, exceeds SLOWER.
+    """
+    shapes = np.stack([batch.columns[name] for name in SHAPE])
+    if batch.stack == "sglang":
+        piled = (shapes == np.array(GROUP_LIMITED)[:, None]).all(axis=0)
+        return {PILE_UP: piled} if piled.any() else {}
+    if batch.stack != "trtllm":
+        return {}
+    slow = np.zeros(len(batch.index), dtype=np.bool_)
+    names = np.unique(np.array(laws), return_inverse=True)[1]
+    keys = np.concatenate([shapes, batch.columns["moe_tp"][None], names[None]])
+    for one in np.unique(keys, axis=1).T:
+        rows = np.flatnonzero((keys == one[:, None]).all(axis=0))
+        slow[rows[_slower(batch, rows)]] = True
+    return {UNTUNED: slow} if slow.any() else {}
+
+
+def _slower(batch: Batch, rows: NDArray[np.int64]) -> Mask:
+    """Which ``rows``, that differ in tokens and ranks alone, are slower than with fewer ranks."""
+    tokens, ranks = batch.columns["num_tokens"][rows], batch.columns["moe_ep"][rows]
+    time = batch.columns["latency_us"][rows]
+    slow = np.zeros(len(rows), dtype=np.bool_)
+    for many in np.unique(ranks)[1:]:
+        ratios = []
+        for i in np.flatnonzero((ranks == many) & (tokens >= LEAST_TOKENS)):
+            fewer = time[(tokens == tokens[i]) & (ranks < many)]
+            if len(fewer):
+                ratios.append(np.log(time[i] / fewer.min()))
+        if ratios and np.median(ratios) > SLOWER:
+            slow |= ranks == many
+    return slow
