@@ -82,8 +82,9 @@ def _pack(a: Operand, b: Operand, rule: DotRule) -> Packed | None:
         return None
     if max(a_high, b_high) > 127 or max(a_high - a_low, b_high - b_low) > _HALF:
         return None
-    return Packed(_even(a.values), _even(_shifted(a.exponents, a_low)), _blocks(b.values),
-                  _blocks(_shifted(b.exponents, b_low)), lowest, span)  # fmt: skip
+    return Packed(even_rows(a.values), even_rows(_shifted(a.exponents, a_low)),
+                  column_blocks(b.values), column_blocks(_shifted(b.exponents, b_low)), lowest,
+                  span)  # fmt: skip
 
 
 def _range(exponents: npt.NDArray[Any]) -> tuple[int, int] | None:
@@ -103,12 +104,12 @@ def _shifted(exponents: npt.NDArray[Any], low: int) -> npt.NDArray[np.int8]:
     return shifted
 
 
-def _even(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def even_rows(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """An even number of rows."""
     return np.ascontiguousarray(np.pad(x, ((0, x.shape[0] % 2), (0, 0))))
 
 
-def _blocks(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def column_blocks(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(K, N) as (N / BLOCK, K, BLOCK), the last block padded with zeros."""
     k, n = x.shape
     count = -(-n // BLOCK)

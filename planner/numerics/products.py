@@ -87,9 +87,9 @@ def matmul(
     ``scale_group`` elements of K: E8M0 for 32, of E2M1 also 16 and UE4M3.
 
     Integer units compute int32 (:func:`matmul_int32` returns that); here it is rounded to float32.
-    ``engine``: ``numpy``, ``numba`` (the ``[fast]`` extra, fused units), or None for numba where it
-    is installed and the product large. ``threads`` share the rows: worthwhile with numba, which
-    holds no interpreter lock, hardly with numpy. Neither ever changes a bit. NaN comes out as
+    ``engine``: ``numpy``, ``numba`` (the ``[fast]`` extra; fused and FMA units), or None for numba
+    where it is installed and the product large. ``threads`` share the rows: worthwhile with numba,
+    which holds no interpreter lock, hardly with numpy. Neither ever changes a bit. NaN comes out as
     0x7FFFFFFF from tensor cores and 0x7FC00000 elsewhere. K = 0 returns ``c``.
 
     Raises UnknownNameError for an unknown unit or format, UnsupportedError for operands, scales or
@@ -122,20 +122,26 @@ def matmul(
 def _step(kind: str, engine: str | None, work: int) -> Step:
     if engine not in (None, "numpy", "numba"):
         raise InputError(f"unknown engine {engine!r}", hint="numpy or numba")
-    if kind == "fma":
-        return _fma
-    if kind not in ("fused", "block-scaled"):
+    if kind not in ("fused", "block-scaled", "fma"):
         return fused_matmul
     if engine is None:
         engine = "numba" if work >= _WORTH_COMPILING and numba_available() else "numpy"
     if engine == "numba" and not numba_available():
         raise InputError("engine 'numba' needs numba, which is not installed",
                          hint="pip install 'precision-planner[fast]'")
+    if kind == "fma":
+        return _fast_fma if engine == "numba" else _fma
     return fast_fused_matmul if engine == "numba" else fused_matmul
 
 
 def _fma(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None:
     fma_matmul(a.values, b.values, c, rule)
+
+
+def _fast_fma(a: Operand, b: Operand, c: Singles, rule: DotRule) -> None:
+    from planner.numerics.fast_fma import fast_fma_matmul
+
+    fast_fma_matmul(a.values, b.values, c, rule)
 
 
 def _from_integers(
