@@ -222,7 +222,8 @@ def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
-                                *MEMORY_FLAGS, *VALIDATE_FLAGS, *PROFILE_FLAGS} == set(), name
+                                *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
+                                *PROFILE_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:
