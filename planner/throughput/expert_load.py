@@ -22,7 +22,11 @@ Int = NDArray[np.int64]
 TILES = (16.0, 32.0, 64.0, 128.0)
 """Rows of the tiles that grouped GEMM kernels choose from."""
 SEEDS = 8
+SHUFFLES = 31
 _RANK_SEED = 20_251_124
+GRID = 2.0 ** (np.arange(-32, 169) / 8)
+"""Tokens at which expected work is tabulated, 1/16 to 2^21."""
+LOG_GRID = np.log(GRID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,7 @@ def balanced_counts(tokens: int, experts: int, per_token: int) -> Int:
     token = np.arange(tokens, dtype=np.float64)
     first = token if tokens >= stride else token * stride / tokens
     chosen = (first[:, None] + np.arange(per_token) * stride) % experts
-    return np.asarray(np.bincount(chosen.astype(np.int64).ravel(), minlength=experts),
-                      dtype=np.int64)
+    return np.bincount(chosen.astype(np.int64).ravel(), minlength=experts).astype(np.int64)
 
 
 def power_law_counts(tokens: int, experts: int, per_token: int, exponent: float, seed: int) -> Int:
@@ -132,22 +135,45 @@ def expected_load(experts: int, per_token: int, spread: float, tokens: Array,
 
     Tokens are independent, so that an expert's rows are binomial and Σ 1 − (1 − p)^T experts are
     touched. Rows in tiles of h: h·E⌈n/h⌉ ≈ max(h·P(n > 0), n̄ + h/2·P(n > 0)), exact where n is at
-    most 1 and where it spreads over many tiles.
+    most 1 and where it spreads over many tiles. Between the GRID of tokens logarithms are linear.
     """
     shape = np.broadcast_shapes(np.shape(tokens), np.shape(ranks))
-    pairs, reached = np.empty(shape), np.empty(shape)
-    padded = np.empty((*shape, len(TILES)))
-    tokens, ranks = np.broadcast_to(tokens, shape), np.broadcast_to(ranks, shape)
-    for count in np.unique(ranks):
+    given = (np.broadcast_to(np.asarray(a, dtype=np.float64), shape) for a in (tokens, ranks))
+    return _expected_load(experts, per_token, spread, shape, *(a.tobytes() for a in given))
+
+
+@lru_cache(maxsize=64)
+def _expected_load(experts: int, per_token: int, spread: float, shape: tuple[int, ...],
+                   token_bytes: bytes, rank_bytes: bytes) -> Load:
+    """:func:`expected_load` of arrays as bytes: all units of a layer ask for the same."""
+    tokens, ranks = (np.frombuffer(b).reshape(shape) for b in (token_bytes, rank_bytes))
+    logs = np.log(np.clip(tokens, GRID[0], GRID[-1]))
+    columns = np.empty((*shape, 1 + len(TILES)))
+    share = np.empty(shape)
+    for count in set(ranks.ravel().tolist()):
         here = ranks == count
-        local = fullest_rank(experts, per_token, spread, int(count))
-        amounts, where = np.unique(tokens[here], return_inverse=True)
-        hit = touched(local, amounts)
-        rows = amounts[:, None] * local
-        filled = [np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1) for tile in TILES]
-        pairs[here], reached[here] = rows.sum(axis=1)[where], hit.sum(axis=1)[where]
-        padded[here] = np.stack(filled, axis=-1)[where]
-    return Load(pairs, reached, padded, np.asarray(tokens * per_token - pairs))
+        share[here] = fullest_rank(experts, per_token, spread, int(count)).sum()
+        table = _grid(experts, per_token, spread, int(count))
+        for j, column in enumerate(table):
+            columns[here, j] = np.interp(logs[here], LOG_GRID, column)
+    pairs = share * tokens
+    filled = np.exp(columns) * np.minimum(tokens / GRID[0], 1.0)[..., None]
+    beyond = np.maximum(tokens / GRID[-1], 1.0)[..., None]
+    found = Load(np.asarray(pairs), filled[..., 0], filled[..., 1:] * beyond,
+                 np.asarray(tokens * per_token - pairs))
+    for array in (found.pairs, found.touched, found.padded, found.elsewhere):
+        array.setflags(write=False)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _grid(experts: int, per_token: int, spread: float, ranks: int) -> Array:
+    """Logarithms of touched experts and padded rows of the fullest rank, [1 + 4, GRID]."""
+    local = fullest_rank(experts, per_token, spread, ranks)
+    hit = touched(local, GRID)
+    rows = GRID[:, None] * local
+    filled = [np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1) for tile in TILES]
+    return np.log(np.stack([hit.sum(axis=1), *filled]))
 
 
 @lru_cache(maxsize=256)
@@ -179,13 +205,17 @@ def log_normal_popularity(experts: int, per_token: int, spread: float) -> Array:
 def fullest_rank(experts: int, per_token: int, spread: float, ranks: int) -> Array:
     """Popularities [E/R] of the rank whose experts are picked most, of R ranks.
 
-    Which expert is popular has nothing to do with its number: a fixed shuffle deals them out.
+    Which expert is popular has nothing to do with its number: of SHUFFLES fixed ones, the one
+    whose fullest rank is the median.
     """
     if ranks < 1 or experts % ranks:
         raise InputError(f"{experts} experts on {ranks} ranks", hint="ranks divide the experts")
     popularity = log_normal_popularity(experts, per_token, spread)
-    dealt = np.random.default_rng(_RANK_SEED).permutation(popularity)
-    by_rank = dealt.reshape(ranks, -1)
-    found: Array = by_rank[int(np.argmax(by_rank.sum(axis=1)))]
+    random = np.random.default_rng(_RANK_SEED)
+    dealt = np.stack([random.permutation(popularity) for _ in range(SHUFFLES)])
+    by_rank = dealt.reshape(SHUFFLES, ranks, -1)
+    load = by_rank.sum(axis=2)
+    middle = int(np.argsort(load.max(axis=1), kind="stable")[SHUFFLES // 2])
+    found: Array = by_rank[middle, int(np.argmax(load[middle]))].copy()
     found.setflags(write=False)
     return found
