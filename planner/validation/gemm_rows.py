@@ -69,9 +69,9 @@ def gemm_excluded(batch: Batch, scheme: str) -> dict[str, Mask]:
     if stack == "vllm" and scheme == "fp8-block":
         found[HOST_BOUND] = np.ones(len(m), dtype=np.bool_)
     elif family == "Hopper" and (scheme == "fp8-block"
-                                 or (stack in ("vllm", "sglang") and scheme == "fp8-tensor")):
+                                 or (stack == "vllm" and scheme == "fp8-tensor")):
         found[UNALIGNED] = (m > 16) & (m % 4 != 0)
-    elif family == "Blackwell" and stack == "vllm" and scheme == "fp8-tensor":
+    elif family.startswith("Blackwell") and stack == "vllm" and scheme == "fp8-tensor":
         found[SINGLE_ROW] = m == 1
     return {reason: mask for reason, mask in found.items() if mask.any()}
 

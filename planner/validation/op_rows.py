@@ -15,11 +15,16 @@ from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import STACKS
 from planner.validation.names import device_name
-from planner.validation.records import Outcome
+from planner.validation.records import EXCLUDED, Outcome
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 Rows = Iterable[Mapping[str, str]]
 Profiles = Mapping[str, DeviceProfile]
+Z80 = 1.2815515655446004
+"""80 % of a normal distribution lies within ±1.2816 standard deviations."""
+PRIOR_SPREAD = float(np.log(1.6))
+"""80 % interval of an operator without fitted parameters: ×/÷ 1.6."""
 NO_PROFILES: Profiles = MappingProxyType({})
 
 
@@ -134,3 +139,14 @@ def predicted(table: str, batch: Batch, *, format: str, regimes: Sequence[str], 
     return [Outcome(table, i, "latency", batch.device, batch.software, "", format, regime,
                     measured=t, predicted=p, low=low, high=high, basis=basis)
             for i, regime, t, p, low, high in columns]
+
+
+def regimes(count: int, basis: str, held: Mask | None, excluded: Mapping[str, Mask]) -> list[str]:
+    """The regime of each of ``count`` rows: ``excluded: REASON`` by rule; of a fitted set,
+    ``held-out`` from the fit (``held``) or ``fitted``; else the basis of the prediction."""
+    words = np.full(count, basis, dtype=object)
+    if held is not None:
+        words = np.where(held, "held-out", "fitted").astype(object)
+    for reason, mask in excluded.items():
+        words[mask] = EXCLUDED + reason
+    return [str(word) for word in words]

@@ -23,6 +23,7 @@ REASONS = {
     "no overheads": "the same log has neither overheads nor another figure of the cache",
     "hybrid cache": "layers with caches of different sizes; the printed figure depends on version",
     "partial offload": "the split over devices is not in the table",
+    "not executable": "no unit of the device multiplies the format",
     "not legal": "the layout or the format cannot hold the model",
 }
 """Reason → what it means. Nothing else appears in ``uncovered``."""

@@ -39,6 +39,11 @@ KINDS = (
                                      "batch_or_concurrency", "isl", "osl", "metric", "value",
                                      "unit", "note"}),
          "planner.validation.e2e_published"),
+    Kind("op_gemm", frozenset({"device", "software", "w_a_dtype", "m", "n", "k", "latency_us"}),
+         "planner.validation.op_gemm"),
+    Kind("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
+                                   "latency_us"}),
+         "planner.validation.op_quantize"),
 )
 """Add a kind here: a table is of the first kind all of whose columns it has."""
 

@@ -1,0 +1,77 @@
+"""Tables of GEMM times against the calibrated form, or the prior roofline where none is at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import UnsupportedError
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.sizes import bits_per_element
+from planner.hardware.profile import DeviceProfile
+from planner.throughput.gemm import gemm_model
+from planner.throughput.kernels import kernel
+from planner.throughput.linear import BF16_BYTES
+from planner.throughput.roofline import operator
+from planner.validation.gemm_rows import FORMATS, gemm_batches, gemm_excluded, gemm_held
+from planner.validation.op_rows import (
+    PRIOR_SPREAD,
+    Z80,
+    Batch,
+    Rows,
+    malformed,
+    missing,
+    predicted,
+    regimes,
+)
+from planner.validation.records import Outcome
+
+Array = NDArray[np.float64]
+
+
+def predict_rows(table: str, rows: Rows) -> list[Outcome]:
+    """Predictions for a table with columns device, software, w_a_dtype, m, n, k, latency_us."""
+    found, bad = gemm_batches(rows)
+    out = malformed(table, bad)
+    for batch in found:
+        out += _batch(table, batch)
+    return sorted(out, key=lambda o: o.row)
+
+
+def _batch(table: str, batch: Batch) -> list[Outcome]:
+    measured = batch.columns["latency_us"] * 1e-6
+    scheme = FORMATS.get(batch.words[0].lower(), "")
+    why = "unknown device" if batch.profile is None else "unknown format" if not scheme \
+        else "unknown engine" if not batch.stack else ""
+    if why or batch.profile is None:
+        return missing(table, batch, why, format=scheme, measured=measured)
+    model = gemm_model(batch.profile, scheme, [batch.stack])
+    m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
+    out_of_fit = gemm_excluded(batch, scheme)
+    if model is not None:
+        seconds = model.parts(m, n, k, cold=False).total()
+        held = gemm_held(batch) if model.basis == "fitted" else None
+        return predicted(table, batch, format=scheme, measured=measured, seconds=seconds,
+                         regimes=regimes(len(m), model.basis, held, out_of_fit),
+                         spread=Z80 * model.sigma, basis=f"{model.basis}: {model.origin}")
+    try:
+        seconds = _prior(batch.profile, scheme, m, n, k)
+    except UnsupportedError:
+        return missing(table, batch, "not executable", format=scheme, measured=measured)
+    return predicted(table, batch, format=scheme, measured=measured, seconds=seconds,
+                     regimes=regimes(len(m), "prior", None, out_of_fit), spread=PRIOR_SPREAD,
+                     basis="prior: achieved fractions of the kernel class")
+
+
+def _prior(device: DeviceProfile, scheme: str, m: Array, n: Array, k: Array) -> Array:
+    """Seconds by the plain roofline of the scheme's kernel class."""
+    run = kernel(device, scheme)
+    moved = n * k * bits_per_element(scheme_by_id(scheme).weight) / 8 \
+        + m * k * run.activation_bytes + BF16_BYTES * m * n
+    return operator(
+        flop=2 * m * n * k, moved_bytes=moved, converted=n * k,
+        launch=np.asarray(run.floor_seconds), peak=np.asarray(run.peak_flop_per_s),
+        compute_fraction=np.asarray(run.compute_fraction),
+        bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=np.asarray(run.bandwidth_fraction),
+        conversion_rate=np.asarray(run.conversion_elements_per_s)).total()

@@ -1,0 +1,45 @@
+"""Tables of quantise kernels against the calibrated form."""
+
+from __future__ import annotations
+
+from planner.throughput.forms.quantise import BYTES
+from planner.throughput.quantise import quantise_model
+from planner.validation.gemm_rows import quantise_batches, quantise_excluded, quantise_held
+from planner.validation.op_rows import (
+    PRIOR_SPREAD,
+    Z80,
+    Batch,
+    Rows,
+    malformed,
+    missing,
+    predicted,
+    regimes,
+)
+from planner.validation.records import Outcome
+
+
+def predict_rows(table: str, rows: Rows) -> list[Outcome]:
+    """Predictions for a table with columns device, software, op, quant_dtype, m, k, latency_us."""
+    found, bad = quantise_batches(rows)
+    out = malformed(table, bad)
+    for batch in found:
+        out += _batch(table, batch)
+    return sorted(out, key=lambda o: o.row)
+
+
+def _batch(table: str, batch: Batch) -> list[Outcome]:
+    measured = batch.columns["latency_us"] * 1e-6
+    variant = batch.words[0].lower().replace("_", "-")
+    why = "unknown device" if batch.profile is None else "quantity not predicted" \
+        if variant not in BYTES else "unknown engine" if not batch.stack else ""
+    if why or batch.profile is None:
+        return missing(table, batch, why, format=variant, measured=measured)
+    model = quantise_model(batch.profile, variant, [batch.stack])
+    m, k = batch.columns["m"], batch.columns["k"]
+    held = quantise_held(batch) if model.basis == "fitted" else None
+    return predicted(
+        table, batch, format=variant, measured=measured,
+        seconds=model.parts(m, k, cold=False).total(),
+        regimes=regimes(len(m), model.basis, held, quantise_excluded(batch)),
+        spread=Z80 * model.sigma if model.sigma else PRIOR_SPREAD,
+        basis=f"{model.basis}: {model.origin}")
