@@ -52,7 +52,8 @@ def balanced_counts(tokens: int, experts: int, per_token: int) -> Int:
     token = np.arange(tokens, dtype=np.float64)
     first = token if tokens >= stride else token * stride / tokens
     chosen = (first[:, None] + np.arange(per_token) * stride) % experts
-    return np.bincount(chosen.astype(np.int64).ravel(), minlength=experts).astype(np.int64)
+    counts = np.bincount(chosen.astype(np.int64).ravel(), minlength=experts)
+    return np.asarray(counts, dtype=np.int64)
 
 
 def power_law_counts(tokens: int, experts: int, per_token: int, exponent: float, seed: int) -> Int:
@@ -70,7 +71,7 @@ def power_law_counts(tokens: int, experts: int, per_token: int, exponent: float,
     else:
         power = 1.0 - exponent
         weight = ((high**power - low**power) * drawn + low**power) ** (1.0 / power)
-    counts = np.rint(weight / weight.sum() * tokens * per_token).astype(np.int64)
+    counts: Int = np.rint(weight / weight.sum() * tokens * per_token).astype(np.int64)
     order = np.lexsort((random.random(experts), -counts))
     missing = tokens * per_token - int(counts.sum())
     if missing > 0:
@@ -173,7 +174,7 @@ def _grid(experts: int, per_token: int, spread: float, ranks: int) -> Array:
     hit = touched(local, GRID)
     rows = GRID[:, None] * local
     filled = [np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1) for tile in TILES]
-    return np.log(np.stack([hit.sum(axis=1), *filled]))
+    return np.asarray(np.log(np.stack([hit.sum(axis=1), *filled])), dtype=np.float64)
 
 
 @lru_cache(maxsize=256)
