@@ -1,8 +1,9 @@
 """Casts and block quantisation on one core, against memcpy, ml_dtypes and, where present, torch.
 
-``python benchmarks/numerics_casts.py [--log2 26] [--runs 5]`` prints process CPU time (least of
-several runs) and ratios measured in the same run, and ends with 1 where a target is missed. Results
-go to memory that exists, so that no row pays page faults; all arrays hold 2^26 float32 by default.
+``python benchmarks/numerics_casts.py [--log2 26]`` prints process CPU time (least of several runs)
+and ratios measured in the same run, and ends with 1 where a target is missed. Results go to memory
+that exists, memcpy's too, so that no row pays page faults but those of "codes new"; all arrays hold
+2^26 float32 by default. ``--threads`` compares the wall time of two threads with one instead.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import ml_dtypes  # noqa: E402
 import numpy as np  # noqa: E402
 
-from planner.numerics import decode, encode, quantize, round_trip  # noqa: E402
+from planner.numerics import Quantized, decode, encode, quantize, round_trip  # noqa: E402
 from planner.numerics.engines import ENGINES  # noqa: E402
 
 COLUMNS = 8192
+BLOCKS = {
+    "1x128": ("fp8-block", "activation"), "128x128": ("fp8-block", "weight"),
+    "mxfp4": ("mxfp4", "weight"), "nvfp4": ("nvfp4", "weight"), "mxfp8": ("mxfp8", "weight"),
+    "int8 1x128": ("int8-block", "activation"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,10 @@ TARGETS = tuple(
     + [Target(f"decode {f} {e}", f"decode {f} ml_dtypes", at_least=n)
        for f in ("e4m3fn", "e5m2") for e, n in (("numpy", 5.0), ("numba", 15.0))]
     + [Target(f"1x128 {e}", "1x128 torch", at_least=n) for e, n in (("numpy", 3), ("numba", 10))]
-    + [Target("1x128 numba", "memcpy", at_most=3.5)]
-    + [Target(f"{s} {e}", "memcpy", at_most=n)
-       for s in ("mxfp4", "nvfp4") for e, n in (("numpy", 13.0), ("numba", 4.0))]
+    + [Target(f"1x128 numba{k}", "memcpy", at_most=3.5) for k in ("", ", codes kept")]
+    + [Target(f"{s} {e}{k}", "memcpy", at_most=n)
+       for s in ("mxfp4", "nvfp4") for e, n in (("numpy", 13.0), ("numba", 4.0))
+       for k in ("", ", codes kept")]
 )  # fmt: skip
 
 
@@ -79,19 +86,31 @@ def casts(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
 
 
 def blocks(x: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Quantise and dequantise: values to values at once, and through kept codes."""
+    """Quantise and dequantise: in one pass, and through codes in memory that exists or is new."""
     rows: dict[str, Callable[[], object]] = {}
-    cases = (("1x128", "fp8-block", "activation"), ("128x128", "fp8-block", "weight"),
-             ("mxfp4", "mxfp4", "weight"), ("nvfp4", "nvfp4", "weight"),
-             ("mxfp8", "mxfp8", "weight"), ("int8 1x128", "int8-block", "activation"))
-    for title, scheme, role in cases:
+    for title, (scheme, role) in BLOCKS.items():
         for engine in engines():
             rows[f"{title} {engine}"] = (
                 lambda s=scheme, r=role, e=engine: round_trip(x, s, role=r, engine=e, out=y))
-            rows[f"{title} {engine}, codes kept"] = (
+            rows[f"{title} {engine}, codes kept"] = kept_codes(x, y, scheme, role, engine)
+            rows[f"{title} {engine}, codes new"] = (
                 lambda s=scheme, r=role, e=engine:
                 quantize(x, s, role=r, engine=e).dequantize(engine=e, out=y))
     return rows
+
+
+def kept_codes(
+    x: np.ndarray, y: np.ndarray, scheme: str, role: str, engine: str
+) -> Callable[[], object]:
+    """``quantize`` into the memory of an earlier result, then ``dequantize`` into ``y``."""
+    memory: list[Quantized] = []
+
+    def work() -> object:
+        memory[:] = [quantize(x, scheme, role=role, engine=engine,
+                              out=memory[0] if memory else None)]
+        return memory[0].dequantize(engine=engine, out=y)
+
+    return work
 
 
 def torch_rows(x: np.ndarray) -> dict[str, Callable[[], object]]:
@@ -117,15 +136,49 @@ def torch_rows(x: np.ndarray) -> dict[str, Callable[[], object]]:
     return {**rows, "1x128 torch": eager}
 
 
-def cpu_seconds(work: Callable[[], object], runs: int) -> float:
-    """Least process CPU time [s] of ``runs``, after one that is not counted."""
+def least(work: Callable[[], object], runs: int, clock: Callable[[], float]) -> float:
+    """Least seconds of ``runs`` by ``clock``, after one that is not counted."""
     work()
     times = []
     for _ in range(runs):
-        begun = time.process_time()
+        begun = clock()
         work()
-        times.append(time.process_time() - begun)
+        times.append(clock() - begun)
     return min(times)
+
+
+def measure(
+    rows: dict[str, Callable[[], object]], runs: int, rounds: int
+) -> dict[str, float]:
+    """Least process CPU time [s] of each row over ``rounds`` that go through all rows, so that a
+    busy spell of the machine does not fall on one row alone."""
+    seconds: dict[str, float] = {}
+    for _ in range(rounds):
+        for name, work in rows.items():
+            took = least(work, runs, time.process_time)
+            seconds[name] = min(took, seconds.get(name, took))
+    return seconds
+
+
+def threads(x: np.ndarray, y: np.ndarray, runs: int) -> str:
+    """Wall time of one thread and of two."""
+    codes = encode(x, "e4m3fn")
+    lines = []
+    for engine in engines():
+        work: dict[str, Callable[[int], object]] = {
+            "encode e4m3fn": lambda n, e=engine: encode(x, "e4m3fn", engine=e, threads=n,
+                                                        out=codes),
+            "decode e4m3fn": lambda n, e=engine: decode(codes, "e4m3fn", engine=e, threads=n,
+                                                        out=y),
+        }
+        for title, (scheme, role) in BLOCKS.items():
+            work[title] = lambda n, s=scheme, r=role, e=engine: round_trip(
+                x, s, role=r, engine=e, threads=n, out=y)
+        for title, run in work.items():
+            one, two = (least(lambda n=n, f=run: f(n), runs, time.perf_counter) for n in (1, 2))
+            lines.append(f"{title + ' ' + engine:<34}{one * 1e3:>9.1f}{two * 1e3:>12.1f}"
+                         f"{one / two:>10.2f}")
+    return "\n".join([f"{'row':<34}{'wall ms':>9}{'2 threads':>12}{'faster':>10}", *lines])
 
 
 def report(seconds: dict[str, float], count: int) -> str:
@@ -169,16 +222,22 @@ def main() -> int:
     """Measure and print; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--log2", type=int, default=26, help="log2 of the values (default 26)")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each row (default 5)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each row (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="times through all (default 3)")
+    parser.add_argument("--threads", action="store_true", help="compare two threads with one")
     options = parser.parse_args()
     count = 1 << max(20, options.log2)
     x = np.random.default_rng(0).standard_normal(count, dtype=np.float32).reshape(-1, COLUMNS)
     y = np.ones_like(x)
+    named = f"{processor()}, {os.cpu_count()} logical processors, load {os.getloadavg()[0]:.1f}"
+    if options.threads:
+        print(f"{named}, {count} values\n\n{threads(x, y, options.runs)}")
+        return 0
     rows: dict[str, Callable[[], object]] = {"memcpy": lambda: np.copyto(y, x)}
     rows |= casts(x, y) | torch_rows(x) | blocks(x, y)
-    seconds = {name: cpu_seconds(work, max(1, options.runs)) for name, work in rows.items()}
+    seconds = measure(rows, max(1, options.runs), max(1, options.rounds))
     text, good = verdicts(seconds)
-    print(f"{processor()}, one thread, {count} values, least of {options.runs} runs, "
+    print(f"{named}, one thread, {count} values, least of {options.rounds} x {options.runs}, "
           f"Python {platform.python_version()}, numpy {np.__version__}\n")
     print(report(seconds, count) + "\n\n" + text)
     return 0 if good else 1

@@ -81,6 +81,8 @@ def cases(size: tuple[int, int, int]) -> list[Case]:
         for unit, format in [("blackwell-tcgen05", "e4m3fn"), ("ada", "e4m3fn"),
                              ("ampere", "fp16")]:
             found.append(product(unit, format, size, engine="numba"))
+        for unit, format in [("fp32", "fp32"), ("avx512-bf16", "bf16"), ("amx-bf16", "bf16")]:
+            found.append(product(unit, format, size, engine="numba"))
     found.append(product("exact", "e4m3fn", size))
     return found
 

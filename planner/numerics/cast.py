@@ -144,7 +144,8 @@ def encode_flat(
     elif fmt.bits <= 8:
         table = encode_table(fmt.id, policy)
         for part_of, index in _indices(bits):
-            out[part_of] = table[index]
+            # mode="wrap" skips a bounds check that 16-bit indices cannot fail.
+            np.take(table, index, out=out[part_of], mode="wrap")
     else:
         plain = wide.is_plain_bf16(fmt, policy)
         for start in range(0, bits.size, CHUNK):
