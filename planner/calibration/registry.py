@@ -29,6 +29,21 @@ REGISTRY = (
     Entry("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
                                     "latency_us"}),
           "planner.calibration.quantise", ("quantise",), own_devices=True),
+    Entry("op_moe", frozenset({"device", "software", "kernel", "moe_dtype", "num_tokens", "hidden",
+                               "inter", "topk", "num_experts", "moe_tp", "moe_ep", "distribution",
+                               "latency_us"}),
+          "planner.calibration.moe", ("moe",), own_devices=True),
+    Entry("op_attn_context", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
+                                        "isl", "heads", "kv_heads", "head_dim", "window",
+                                        "latency_us"}),
+          "planner.calibration.attention_prefill", ("attention-prefill",), own_devices=True),
+    Entry("op_attn_generation", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
+                                           "kv_len", "heads", "kv_heads", "head_dim", "window",
+                                           "latency_us"}),
+          "planner.calibration.attention_decode", ("attention-decode",), own_devices=True),
+    Entry("op_mla", frozenset({"device", "software", "phase", "mla_dtype", "kv_dtype", "heads",
+                               "batch", "isl", "kv_len", "latency_us"}),
+          "planner.calibration.mla", ("mla-prefill", "mla-decode"), own_devices=True),
 )
 """A table is of the first kind all of whose columns it has."""
 

@@ -1,10 +1,11 @@
 """Decode attention with a calibrated kernel: one query a sequence over a paged cache.
 
-    B  = b·S·hkv·(2·d·kv) + 4·b·h·d + 2·b·hkv·d·(2 + kv)      cache read; queries, results, new entry
-    φ  = share of B that misses L2 (a table replays one cache); 1 in serving, where layers evict it
+    B  = 2·b·S·hkv·d·kv + 4·b·h·d + 2·b·hkv·d·(2 + kv)    cache; queries, results; new entry
+    φ  = share of B that misses L2 (tables replay one cache); 1 in serving, where layers evict it
     Tb = B/(memory·W)·(φ + (1 − φ)/cached)·wide[d ≥ 256]
-    Tu = unit·b·hkv/N·wide                                    fixed cost of a (sequence, KV head)
-    t  = narrow·window·(floor + split·√S·wide + start·σ) + cold·φ + ((window·Tu)^1.3 + Tb^1.3)^(1/1.3)
+    Tu = unit·b·hkv/N·wide·window                         fixed cost of a (sequence, KV head)
+    t  = narrow[d ≤ 64]·window·(floor + split·√S·wide + start·σ) + cold·φ
+         + (Tu^1.3 + Tb^1.3)^(1/1.3)
 
 √S is what the best split of a cache over multiprocessors leaves (parts and their sum grow with
 it); σ = 1/(1 + (S/512)^−4) is the start of a second, combining kernel. Never below the products at
@@ -66,7 +67,7 @@ class DecodeShape:
     kv_heads: Array
     head_dim: Array
     kv_bytes: Array
-    windowed: Array | bool = False
+    windowed: NDArray[np.bool_] | bool = False
 
 
 def attention_decode_parts(parameters: Parameters, chip: Chip, shape: DecodeShape, *,

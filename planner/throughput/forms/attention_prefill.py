@@ -1,6 +1,6 @@
 """Causal prefill attention with a calibrated kernel: grouped or multi-head, full or windowed.
 
-    per   = 4·d/(compute·P)·wide[d ≥ 256]·window[w > 0] + 1/(exp·X)    seconds of a (query, key) pair
+    per   = (4·d/(compute·P)·wide[d ≥ 256] + 1/(exp·X))·window[w > 0]    s a (query, key) pair
     pairs = S·(S + 128)/2;  with a window of w:  S·V − V·(V − 128)/2,  V = w + 2 tiles,  if V < S
     work  = b·h·pairs·per + tile·b·h·⌈S/128⌉/N
     last  = tail·128·min(S, V)·per·N

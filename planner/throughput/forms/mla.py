@@ -8,7 +8,8 @@ Prefill (keys and values of every head are expanded first; q/k width e, v width 
 
 Decode (one latent of l + r elements a token is key and value of all heads):
 
-    Tb = B/(memory·W)·(φ + (1 − φ)/cached)·middle[16 < h < 128];  B = b·S·(l + r)·kv + 2·b·h·(2·l + r)
+    B  = b·S·(l + r)·kv + 2·b·h·(2·l + r)
+    Tb = B/(memory·W)·(φ + (1 − φ)/cached)·middle[16 < h < 128]
     Tc = 2·b·h·S·(2·l + r)/(compute·P);  Tu = unit·b·h/64/N
     t  = floor + split·√S + start·σ(S) + cold·φ + (((Tb² + Tc²)^½)^1.5 + Tu^1.5)^(1/1.5)
 

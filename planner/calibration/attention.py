@@ -1,0 +1,191 @@
+"""Attention and MLA tables as fits: one a device, stack and kernel.
+
+A group of shapes in three is kept back (validation.holdout); parameters come from the other two
+thirds, so that errors on the third stay honest. Which terms a kernel has, and whether decode with
+windows, or with a KV head for every query head, has a set of its own, is chosen on the fitted two
+thirds alone, by leaving out each third of their groups in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.calibration.fit import fit
+from planner.calibration.problem import LEAST_ROWS, Problem, solve
+from planner.hardware.profile import FittedSet
+from planner.throughput.forms import attention_decode, attention_prefill, mla
+from planner.throughput.forms.base import Parameter, Parameters
+from planner.throughput.silicon import Chip, chip
+from planner.validation.attention_rows import Kernel, blackwell, branch, predictor
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+SPLIT_ROWS, SPLIT_GAIN = 150, 0.95
+"""A branch of a kernel is set apart where both sides have these rows and together their error is
+below this share of the joint one."""
+BRANCHES = ("window", "mha")
+FOLDS = 3
+CROSS_ROWS = 300
+"""Most rows of one fit while structures are compared, every so many of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Parameters of an operator, those that describe the kernel, and the sets of parameters that
+    may stay at a neutral value; ``features`` are the columns that shape a row's time."""
+
+    parameters: tuple[Parameter, ...]
+    structure: tuple[Parameter, ...]
+    options: tuple[Mapping[str, float], ...]
+    features: tuple[str, ...]
+
+
+FORMS: Mapping[str, Form] = {
+    "attention-prefill": Form(
+        attention_prefill.PARAMETERS, attention_prefill.STRUCTURE, ({},),
+        ("batch", "isl", "heads", "kv_heads", "head_dim")),
+    "attention-decode": Form(
+        attention_decode.PARAMETERS, (), attention_decode.STRUCTURES,
+        ("batch", "kv_len", "heads", "kv_heads", "head_dim")),
+    "mla-prefill": Form(
+        mla.PREFILL_PARAMETERS, mla.STRUCTURE, ({},), ("batch", "kv_len", "heads")),
+    "mla-decode": Form(
+        mla.DECODE_PARAMETERS, mla.STRUCTURE, mla.DECODE_STRUCTURES,
+        ("batch", "kv_len", "heads")),
+}
+
+
+def problems_of(kernels: Sequence[Kernel]) -> list[Problem]:
+    """One fit for every kernel of a device with silicon figures; kernels with a unit it lacks and
+    those with too few rows are left out."""
+    found = []
+    for kernel in kernels:
+        if kernel.batch.profile is None or not kernel.batch.stack:
+            continue
+        silicon = chip(kernel.batch.profile)
+        if silicon is None or not _computes(kernel, silicon) or len(_seen(kernel)) < LEAST_ROWS:
+            continue
+        found += [_problem(part, silicon) for part in _parts(kernel, silicon)]
+    return found
+
+
+def solved(problems: Sequence[Problem]) -> list[tuple[str, FittedSet]]:
+    """(device, fitted set) of each."""
+    return [(problem.device, solve(problem)) for problem in problems]
+
+
+def kernel_structure(kernel: Kernel) -> dict[str, float]:
+    """What is known of a stack's kernel beside its parameters (see the forms).
+
+    TensorRT-LLM computes in FP8 whenever its cache is FP8, and so do kernels of Blackwell; vLLM's
+    prefill tables move the cache entries alone.
+    """
+    attn, kv = kernel.formats.split("/")
+    stack, latest = kernel.batch.stack, blackwell(kernel.batch)
+    narrow = kv == "fp8"
+    if kernel.operator == "attention-prefill":
+        fp8 = attn == "fp8" or (narrow and (stack == "trtllm" or (stack == "vllm" and latest)))
+        return {"fp8": float(fp8), "scatter": float(stack == "vllm")}
+    if kernel.operator == "mla-prefill":
+        return {"fp8": float(attn == "fp8" or (narrow and stack == "trtllm"))}
+    if kernel.operator == "mla-decode":
+        return {"fp8": float(attn == "fp8" or (narrow and (stack == "trtllm" or latest)))}
+    return {}
+
+
+def _known(kernel: Kernel) -> dict[str, float]:
+    """The kernel's structure, and 1 for the factor of windows where all of its rows have one or
+    none has: it cannot be told from the other terms."""
+    columns = kernel.batch.columns
+    same = "window" in columns and len(np.unique(columns["window"] > 0)) == 1
+    return kernel_structure(kernel) | ({"window": 1.0} if same else {})
+
+
+def _computes(kernel: Kernel, silicon: Chip) -> bool:
+    fp8 = kernel_structure(kernel).get("fp8", 0.0)
+    return "bf16" in silicon.peaks and (not fp8 or "fp8" in silicon.peaks)
+
+
+def _seen(kernel: Kernel) -> Index:
+    """Rows that a fit may see."""
+    return np.flatnonzero(kernel.kept & ~kernel.held)
+
+
+def _parts(kernel: Kernel, silicon: Chip) -> list[Kernel]:
+    """The kernel, with those of its branches apart that differ from it (see SPLIT_GAIN)."""
+    found: list[Kernel] = []
+    if kernel.operator != "attention-decode":
+        return [kernel]
+    for name in BRANCHES:
+        inside = branch(kernel, name)
+        rest = kernel.take(~inside, kernel.variant)
+        part = kernel.take(inside, f"{kernel.variant}:{name}")
+        rows = [len(_seen(rest)), len(_seen(part))]
+        if min(rows) < SPLIT_ROWS:
+            continue
+        error = np.average([best_option(k, silicon)[1] for k in (rest, part)], weights=rows)
+        if error < SPLIT_GAIN * best_option(kernel, silicon)[1]:
+            found.append(part)
+            kernel = rest
+    return [kernel, *found]
+
+
+def _problem(kernel: Kernel, silicon: Chip) -> Problem:
+    form, batch = FORMS[kernel.operator], kernel.batch
+    fixed = {**_known(kernel), **best_option(kernel, silicon)[0]}
+    features = [np.log(np.maximum(batch.columns[name], 1.0)) for name in form.features]
+    return Problem(
+        device=batch.device, operator=kernel.operator, stack=batch.stack,
+        software=batch.software.partition(" ")[2], variant=kernel.variant,
+        parameters=(*form.parameters, *form.structure),
+        predict=lambda p, index: _seconds(kernel, silicon, p, index), measured=kernel.seconds,
+        held=kernel.held, excluded=~kernel.kept, features=np.stack(features, axis=1), fixed=fixed)
+
+
+def _seconds(kernel: Kernel, silicon: Chip, parameters: Parameters, index: Index) -> Array:
+    """Seconds of the rows at ``index``, with L2 as warm as in the tables."""
+    mask = np.zeros(len(kernel.seconds), dtype=np.bool_)
+    mask[index] = True
+    rows = kernel.batch.take(mask)
+    return predictor(kernel.operator, kernel.variant, rows)(parameters, silicon)
+
+
+def best_option(kernel: Kernel, silicon: Chip) -> tuple[Mapping[str, float], float]:
+    """(parameters that the kernel does without, error of that choice) by cross-validation."""
+    options = FORMS[kernel.operator].options
+    if len(options) == 1:
+        return options[0], 0.0
+    error, best = min((_cross_error(kernel, silicon, option), i)
+                      for i, option in enumerate(options))
+    return options[best], error
+
+
+def _cross_error(kernel: Kernel, silicon: Chip, neutral: Parameters) -> float:
+    """Mean |log ratio| on each third of the fitted groups, predicted from the rest of them."""
+    seen = _seen(kernel)
+    fold = np.array([int(sha256(f"fold {kernel.keys[i]}".encode()).hexdigest(), 16) % FOLDS
+                     for i in seen])
+    form, misses = FORMS[kernel.operator], []
+    fixed = {**_known(kernel), **neutral}
+    for one in range(FOLDS):
+        test, rest = seen[fold == one], seen[fold != one]
+        if not len(test) or not len(rest):
+            continue
+        train = rest[::-(-len(rest) // CROSS_ROWS)]
+        mask = np.zeros(len(kernel.seconds), dtype=np.bool_)
+        mask[train] = True
+        part = kernel.take(mask, kernel.variant)
+
+        def predict(p: Parameters, part: Kernel = part) -> Array:
+            return part.predict(p, silicon)
+
+        found = fit(predict, part.seconds, form.parameters, fixed=fixed)
+        ratio = _seconds(kernel, silicon, found, test) / kernel.seconds[test]
+        misses.append(np.abs(np.log(ratio)))
+    return float(np.concatenate(misses).mean()) if misses else float("inf")

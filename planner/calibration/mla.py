@@ -1,0 +1,20 @@
+"""Fit the forms of MLA to tables like op_mla.csv."""
+
+from __future__ import annotations
+
+from planner.calibration.attention import problems_of, solved
+from planner.calibration.problem import Problem
+from planner.hardware.profile import FittedSet
+from planner.validation.attention_rows import mla_kernels
+from planner.validation.op_rows import NO_PROFILES, Profiles, Rows
+
+
+def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Problem]:
+    """One fit for every device, stack and kernel of ``rows``."""
+    return problems_of(mla_kernels(rows, profiles)[0])
+
+
+def fit_tables(rows: Rows, *,
+               profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
+    """(device, fitted set) for every device, stack and kernel of ``rows``."""
+    return solved(problems(rows, profiles=profiles))
