@@ -13,6 +13,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.throughput.expert_load import Load, benchmark_load
 from planner.throughput.forms.moe import Experts, moe_parts
+from planner.throughput.moe import compute_format
 from planner.throughput.silicon import Chip
 from planner.validation.holdout import held_out
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
@@ -20,8 +21,6 @@ from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batch
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-MOE_COLUMNS = ("device", "software", "kernel", "moe_dtype", "num_tokens", "hidden", "inter", "topk",
-               "num_experts", "moe_tp", "moe_ep", "distribution", "latency_us")
 NUMBERS = ("num_tokens", "hidden", "inter", "topk", "num_experts", "moe_tp", "moe_ep",
            "latency_us")
 SHAPE = ("hidden", "inter", "topk", "num_experts")
@@ -78,6 +77,11 @@ class MoeKernel:
         tp, ep = (self.batch.columns[n].astype(int).tolist() for n in ("moe_tp", "moe_ep"))
         return np.array([held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
 
+    @property
+    def weight_bytes(self) -> float:
+        """Stored bytes of a weight, scales included."""
+        return bits_per_element(scheme_by_id(self.scheme).weight) / 8
+
     def computes(self, chip: Chip) -> bool:
         """Whether the chip multiplies the format."""
         return compute_format(self.scheme, chip) in chip.peaks
@@ -86,22 +90,15 @@ class MoeKernel:
                 index: NDArray[np.int64] | slice = slice(None)) -> Array:
         """Seconds of the rows at ``index`` under ``parameters`` of ``variant``."""
         columns = {name: c[index] for name, c in self.batch.columns.items()}
-        record = scheme_by_id(self.scheme)
         experts = Experts(
             hidden=columns["hidden"], width=columns["inter"] / columns["moe_tp"],
             local=columns["num_experts"] / columns["moe_ep"],
-            weight_bytes=np.asarray(bits_per_element(record.weight) / 8),
+            weight_bytes=np.asarray(self.weight_bytes),
             compute=compute_format(self.scheme, chip))
         load = Load(self.load.pairs[index], self.load.touched[index], self.load.padded[index],
                     self.load.elsewhere[index])
         return moe_parts(parameters, chip, variant or self.variant, experts, load,
                          tokens=columns["num_tokens"]).total()
-
-
-def compute_format(scheme: str, chip: Chip) -> str:
-    """The rate that counts: the scheme's, FP8 where a chip has no rate for narrow FP8 blocks."""
-    wanted = scheme_by_id(scheme).compute
-    return "fp8" if wanted == "mxfp8" and wanted not in chip.peaks else wanted
 
 
 def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,

@@ -44,6 +44,10 @@ KINDS = (
     Kind("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
                                    "latency_us"}),
          "planner.validation.op_quantize"),
+    Kind("op_moe", frozenset({"device", "software", "kernel", "moe_dtype", "num_tokens", "hidden",
+                              "inter", "topk", "num_experts", "moe_tp", "moe_ep", "distribution",
+                              "latency_us"}),
+         "planner.validation.op_moe"),
 )
 """Add a kind here: a table is of the first kind all of whose columns it has."""
 
