@@ -145,7 +145,8 @@ def _problem(kernel: Kernel, silicon: Chip) -> Problem:
         software=batch.software.partition(" ")[2], variant=kernel.variant,
         parameters=(*form.parameters, *form.structure),
         predict=lambda p, index: _seconds(kernel, silicon, p, index), measured=kernel.seconds,
-        held=kernel.held, excluded=~kernel.kept, features=np.stack(features, axis=1), fixed=fixed)
+        held=kernel.held, excluded=~kernel.kept, features=np.stack(features, axis=1), fixed=fixed,
+        known=_known(kernel))
 
 
 def _seconds(kernel: Kernel, silicon: Chip, parameters: Parameters, index: Index) -> Array:

@@ -58,7 +58,7 @@ _COMMON = (
 )
 SPLIT = Parameter("split_seconds", 3e-6, 1e-6, 3e-5, unit="s")
 SLOWDOWN = Parameter("long_slowdown", 0.03, 1e-3, 0.3)
-PASSES = Parameter("quantise_passes", 2.0, 0.2, 10.0)
+PASSES = Parameter("quantise_passes", 2.0, 0.2, 10.0, device=True)
 QUANTISE_LAUNCH = Parameter("quantise_launch_seconds", 8.7e-6, 0.0, 4e-5, unit="s")
 """Launches of the separate quantise kernels, taken from their own tables and not fitted here."""
 
