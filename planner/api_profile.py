@@ -13,8 +13,11 @@ from planner.quality.profile import TIERS, Profile
 
 if TYPE_CHECKING:
     from planner.profiling.jobs import Job
+    from planner.profiling.probing import Question
 
 SEED = 1
+TOKENS = 192
+PROBE = "int4-w4a16-g32"
 
 
 def _nothing(*_: object) -> None:
@@ -26,7 +29,8 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             workers: int | None = None, seed: int = SEED,
             inputs: str | os.PathLike[str] | None = None,
             routing: str | os.PathLike[str] | None = None,
-            scores: str | os.PathLike[str] | None = None,
+            scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
+            text: str | os.PathLike[str] | None = None, probe: str = PROBE,
             progress: Callable[[int, int, Job | None], None] = _nothing,
             told: Callable[[str], None] = _nothing) -> Profile:
     """Measure a checkpoint and return (and write) its quality profile.
@@ -44,6 +48,10 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             ``attention.<layer>.npz``.
         routing: CSV of layer,expert,tokens.
         scores: losses that another program measured.
+        tokens: how many the model runs on (T1, T2, T3).
+        text: prose, or .npy of token ids (chunks, length), for T2 and T3 (default: the standard
+            library's topics).
+        probe: the scheme whose loss T2 measures.
         progress, told: called as the work goes on.
     Raises:
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
@@ -55,8 +63,8 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     if workers is not None and workers < 1:
         raise InputError(f"workers = {workers} is out of range", hint="1 or more")
     target = None if output is None else Path(output)
-    text = os.fspath(checkpoint)
-    spec = resolve_model(_as_path(text))
+    place = os.fspath(checkpoint)
+    spec = resolve_model(_as_path(place))
     if scores is not None:
         for flag, value in (("inputs", inputs), ("routing", routing), ("schemes", schemes)):
             if value is not None:
@@ -68,15 +76,29 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     folder = None if inputs is None else Path(inputs)
     if folder is not None and not folder.is_dir():
         raise InputError(f"inputs: {str(folder)!r} is not a folder")
+    question = None
     if name != "T0":
-        from planner.profiling.probing import require_probe
-
-        require_probe(name)
+        if folder is not None:
+            raise InputError(f"inputs and tier {name} exclude each other: the model runs and makes "
+                             "its own", hint="leave one out")
+        question = _probe(name, tokens, seed, text, probe)
+    elif text is not None:
+        raise InputError("tier T0 reads no text", hint="choose T2 or T3")
     request = run.Request(
         _version(), run.chosen_schemes(schemes), workers or _cores(), seed, folder,
-        None if routing is None else read_routing(Path(routing), spec), None,
-        None if folder is None else read_caches(folder, spec))
-    return run.profile_checkpoint(Path(text), spec, request, target, progress, told)
+        None if routing is None else read_routing(Path(routing), spec),
+        None if folder is None else read_caches(folder, spec), question)
+    return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
+
+
+def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,
+           probe: str) -> Question:
+    from planner.formats.schemes import scheme
+    from planner.profiling.probing import LENGTH, Question
+
+    if tokens < LENGTH:
+        raise InputError(f"tokens = {tokens} is out of range", hint=f"{LENGTH} or more")
+    return Question(tier, tokens, seed, None if text is None else Path(text), scheme(probe).id)
 
 
 def default_output(checkpoint: str) -> str:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 @click.option("--routing", metavar="FILE.csv", help="Tokens by layer,expert.")
 @click.option("--scores", metavar="FILE",
               help="Losses measured elsewhere: CSV, ModelOpt or AutoRound JSON.")
+@click.option("--tokens", type=INTEGER, default=192, show_default=True,
+              help="T1, T2, T3: tokens that the model runs on.")
+@click.option("--text", metavar="FILE", help="T2, T3: prose, or .npy of token ids.")
+@click.option("--probe", metavar="SCHEME", default="int4-w4a16-g32", show_default=True,
+              help="T2: the scheme whose loss is measured.")
 @options("json", "quiet", "timings")
 def profile_command(checkpoint: str, tier: str | None, output: str | None, schemes: str | None,
                     as_json: bool, quiet: bool, timings: bool, **given: Any) -> None:

@@ -13,6 +13,8 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
 from planner.profiling.jobs import STATISTICS_ONLY, Job
 from planner.profiling.places import Checkpoint
+from planner.profiling.probing import Probed
+from planner.quality.bands import TIER_BANDS
 from planner.quality.prior import Prior, bucket_of, normaliser, reference_of
 from planner.quality.profile import (
     CACHE_KINDS,
@@ -37,26 +39,20 @@ from planner.quality.profile_units import (
     UnitError,
     cache_units,
     input_constants,
+    measured_caches,
     module_units,
     prior_alphas,
+    probed_units,
     unit_errors,
 )
 from planner.quality.score_import import LOSS, read_scores
 from planner.quality.score_units import ANCHORS, score_units
 
 Records = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Sensitivity:
-    """α by (kind, layer) in nats a unit of relative error power, and how it was found."""
-
-    tier: str
-    alphas: Mapping[Key, float]
-    basis: str
-    band_factor: float
-    band_basis: str
-    settings: Mapping[str, Any]
+BASES = {
+    "T1": "one backward pass on random ids, labels sampled from the model",
+    "T2": "loss of the probe scheme over its error, by matrix", "T3": "measured",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,34 +66,38 @@ class CacheMeasured:
 def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[Job], records: Records, *,
              version: str, prior: Prior, schemes: tuple[str, ...], seed: int,
              routers: tuple[RouterStatistics, ...], shares: Mapping[tuple[int, int], float],
-             sensitivity: Sensitivity | None, caches: CacheMeasured,
-             settings: Mapping[str, Any], notes: Sequence[str]) -> Profile:
-    """The profile of what was measured; ``sensitivity`` None: that of the prior (T0)."""
+             probed: Probed | None, caches: CacheMeasured) -> Profile:
+    """The profile of what was measured; ``probed`` None: sensitivities of the prior (T0)."""
     reference = _reference(spec, prior)
     measured = [_matrix(job, records[job.id]) for job in jobs
                 if "weight_error" in records[job.id]]
     kinds = {m.kind for m in measured}
     errors = unit_errors(measured, input_constants(prior, reference, kinds), shares)
-    if sensitivity is None:
-        alphas: Mapping[Key, float] = prior_alphas(prior, errors, spec.layers)
-        basis, tier, unit = "prior by kind and depth", "T0", RELATIVE
-        band, band_basis = prior.band, "prior: kind, depth and format explain 70 % of log loss"
-        settings = dict(settings)
+    if probed is None:
+        units = module_units(errors, prior_alphas(prior, errors, spec.layers),
+                             "prior by kind and depth")
+        tier, unit, settings = "T0", RELATIVE, {}
     else:
-        alphas, basis, tier, unit = sensitivity.alphas, sensitivity.basis, sensitivity.tier, NATS
-        band, band_basis = sensitivity.band_factor, sensitivity.band_basis
-        settings = {**settings, **sensitivity.settings}
-    units = module_units(errors, alphas, basis)
-    units += _caches(spec, prior, reference, errors, units, caches, relative=unit == RELATIVE)
+        named = [(job.id, _matrix(job, records[job.id])) for job in jobs
+                 if "weight_error" in records[job.id]]
+        units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.tier])
+        tier, unit, settings = probed.tier, NATS, dict(probed.settings)
+    band = TIER_BANDS[tier]
+    if probed is not None and probed.caches:
+        basis = "measured under every layout" if tier == "T3" else \
+            "measured under one layout, times the ratio of the entries' errors"
+        units += measured_caches(probed.caches, caches.error, basis)
+    else:
+        units += _caches(spec, prior, reference, errors, units, caches, relative=unit == RELATIVE)
     return Profile(
         PROFILE_VERSION, version, _model(spec),
         ProfiledCheckpoint(checkpoint.sha256, checkpoint.format, checkpoint.files, len(jobs),
                            checkpoint.payload_bytes),
-        tier, unit, ANCHOR, band, band_basis, seed, schemes, tuple(KV_LAYOUTS),
+        tier, unit, ANCHOR, band.factor, band.basis, seed, schemes, tuple(KV_LAYOUTS),
         tuple(sorted(units, key=lambda u: (u.layer, u.kind))), _tensors(jobs, records), routers,
         tuple(Skipped(j.id, f"{j.kind}.{j.layer}", records[j.id]["skipped"]) for j in jobs
               if "skipped" in records[j.id]),
-        (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured), *notes), settings)
+        (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured)), settings)
 
 
 def _reference(spec: ModelSpec, prior: Prior) -> str:
@@ -197,7 +197,7 @@ def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
     else:
         notes.append("no 8-bit scheme covers every unit, so that caches have no loss and stay BF16")
     band, basis = (1.0, "as measured; the sampling error of the scores is not in them") if nats \
-        else (prior.band, "scale of the scores unknown: the prior's band")
+        else (TIER_BANDS["T0"].factor, "scale of the scores unknown: the prior's band")
     return Profile(
         PROFILE_VERSION, version, _model(spec), ProfiledCheckpoint("", "none", 0, 0, 0),
         "T3", NATS if nats else RELATIVE, anchor, band, basis, 0, tuple(schemes), layouts,

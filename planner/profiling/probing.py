@@ -1,16 +1,205 @@
-"""Sensitivities that need the model to run."""
+"""Tiers that run the model: losses of single matrices and caches, in nats, on a few tokens.
+
+T1: random ids, one backward pass with labels that the model samples (g²·ΔY²). T2: the loss of one
+probe scheme measured on text, α = loss / e. T3: the loss of every scheme measured on text. Caches:
+T3 every layout; else one probe layout, times the ratio of the entries' relative errors.
+The whole model is held in float32, so that this is for models that fit in memory.
+"""
 
 from __future__ import annotations
 
-from planner.errors import UnsupportedError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planner.errors import DataError, InputError, UnsupportedError
+from planner.formats.kv import KV_LAYOUTS
+from planner.models.spec import ModelSpec
+from planner.numerics.engines import Engine
+from planner.profiling.journal import Journal
+from planner.quality.probe.caches import quantised_cache, stored
+from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.gradient import fisher_losses, squared_gradients
+from planner.quality.probe.loader import layer_inputs, load_probe_model
+from planner.quality.probe.measure import (
+    Reference,
+    make_reference,
+    measured_loss,
+    unit_losses,
+)
+from planner.quality.probe.model import Floats, ProbeModel, Tokens, exact
+from planner.quality.probe.tokens import (
+    bundled_text,
+    chunks_of,
+    load_tokenizer,
+    random_tokens,
+    text_sha256,
+)
+
+LENGTH = 96
+CACHE_CHUNKS = 1
+CACHE_PROBE = "int4-token"
+CACHE_KINDS = ("kv-k", "kv-v")
+_LOSS, _CACHE = "loss/", "cache/"
+CacheKey = tuple[str, int]
+Told = Callable[[str], None]
 
 
-def require_probe(tier: str) -> None:
-    """Refuse a tier that this version cannot measure itself.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a probe runs on: ``tokens`` in all, in chunks of 96; ``text`` a file of prose, or .npy
+    of ids (chunks, length); ``scheme`` the probe of T2."""
 
-    Raises:
-        UnsupportedError: always; the hint says what can be done instead.
-    """
-    raise UnsupportedError(
-        f"tier {tier}: this version does not run the model itself",
-        hint="measure losses elsewhere and give them with --scores (T3, or T2 with one scheme)")
+    tier: str
+    tokens: int
+    seed: int
+    text: Path | None
+    scheme: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Losses in nats by tensor and scheme (T2: of the probe scheme alone), and by (kind, layer)
+    and layout for caches; ``settings`` go into the profile."""
+
+    tier: str
+    scheme: str
+    losses: Mapping[str, Mapping[str, float]]
+    caches: Mapping[CacheKey, Mapping[str, float]]
+    settings: Mapping[str, Any]
+
+
+class Probe:
+    """A model in memory with the tokens of one run."""
+
+    def __init__(self, path: Path, spec: ModelSpec, question: Question, engine: Engine) -> None:
+        """Load the model. Raises UnsupportedError for one that does not run here or whose loss is
+        not a divergence of next tokens."""
+        self._question, self._engine = question, engine
+        self.model: ProbeModel = load_probe_model(path)
+        if self.model.layers != spec.layers or "KL" not in self.model.loss_name:
+            raise UnsupportedError(f"{path}: its loss is {self.model.loss_name}, not the KL of "
+                                   "next tokens", hint="use tier T0")
+        self.tokens, self.settings = _tokens(path, spec, question)
+
+    def write_inputs(self, folder: Path) -> None:
+        """``<tensor>.npy`` with the real inputs of every linear layer."""
+        for name, x in layer_inputs(self.model, self.tokens):
+            np.save(folder / f"{name.replace('/', '_')}.npy", x)
+
+    def run(self, schemes: tuple[str, ...], journal: Journal, told: Told) -> Probed:
+        """Measure what the tier needs and ``journal`` does not hold; results land in it."""
+        question = self._question
+        losses = self._gradient(schemes) if question.tier == "T1" else self._measured(
+            (question.scheme,) if question.tier == "T2" else schemes, journal, told)
+        return Probed(question.tier, question.scheme if question.tier == "T2" else "", losses,
+                      self._caches(journal, told), self.settings)
+
+    def _measured(self, schemes: tuple[str, ...], journal: Journal, told: Told,
+                  ) -> dict[str, dict[str, float]]:
+        """Loss of each matrix alone under ``schemes``."""
+        reference = make_reference(self.model, self.tokens)
+        names = [u.id for u in self.model.units]
+        left = [name for name in names if _LOSS + name not in journal.done]
+        recipes = [Recipe(name) for name in schemes]
+        for n, (name, found) in enumerate(
+                unit_losses(self.model, reference, left, recipes, engine=self._engine)):
+            journal.append({"id": _LOSS + name, "loss": {
+                s: max(loss.mean, 0.0) for s, loss in zip(schemes, found, strict=True)}})
+            if n % 50 == 0:
+                told(f"loss of matrices: {len(names) - len(left) + n + 1} of {len(names)}")
+        return {name: journal.done[_LOSS + name]["loss"] for name in names}
+
+    def _gradient(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        gradients = squared_gradients(self.model, self.tokens, seed=self._question.seed)
+        found = fisher_losses(self.model, self.tokens, gradients, [Recipe(s) for s in schemes],
+                              samples=self.tokens.size, engine=self._engine)
+        return {name: dict(zip(schemes, losses.tolist(), strict=True))
+                for name, losses in found}
+
+    def _caches(self, journal: Journal, told: Told) -> dict[CacheKey, dict[str, float]]:
+        """Loss of every layer's keys and values: under every layout (T3), else under CACHE_PROBE,
+        times the relative error of the entries in each layout over that in the probe's."""
+        told(f"loss of the caches of {self.model.layers} layers")
+        reference = make_reference(self.model, self.tokens[:CACHE_CHUNKS])
+        every = self._question.tier == "T3"
+        out: dict[CacheKey, dict[str, float]] = {}
+        for layer in range(self.model.layers):
+            entries = {} if every else self._entries(reference, layer)
+            for kind in CACHE_KINDS:
+                names = [n for n, layout in KV_LAYOUTS.items() if kind in layout.applies_to]
+                wanted = names if every else [CACHE_PROBE]
+                id = f"{_CACHE}{kind}.{layer}"
+                if id not in journal.done:
+                    journal.append({"id": id, "loss": {
+                        n: self._loss(reference, kind, layer, n) for n in wanted}})
+                found: dict[str, float] = journal.done[id]["loss"]
+                if not every:
+                    error = {n: _entry_error(entries[kind], n) for n in names}
+                    alpha = found[CACHE_PROBE] / error[CACHE_PROBE]
+                    found = {n: alpha * error[n] for n in names}
+                out[kind, layer] = found
+        return out
+
+    def _loss(self, reference: Reference, kind: str, layer: int, name: str) -> float:
+        only = {layer: name}
+        hook = quantised_cache(only, {}) if kind == "kv-k" else quantised_cache({}, only)
+        loss = measured_loss(self.model, reference, exact(self.model), cache=hook, start=layer)
+        return max(loss.mean, 0.0)
+
+    def _entries(self, reference: Reference, layer: int) -> dict[str, Floats]:
+        """Keys after RoPE and values of one layer, (chunks, heads, tokens, width)."""
+        seen: dict[str, Floats] = {}
+
+        def hook(_: int, k: Floats, v: Floats) -> tuple[Floats, Floats]:
+            seen["kv-k"], seen["kv-v"] = k, v
+            return k, v
+
+        self.model.layer(layer, reference.hidden[layer], exact(self.model), hook)
+        return seen
+
+
+def _entry_error(entries: Floats, name: str) -> float:
+    """Relative error power of cache entries in a layout."""
+    after = stored(entries, KV_LAYOUTS[name]).astype(np.float64)
+    power = float(np.sum(entries.astype(np.float64) ** 2))
+    return float(np.sum((after - entries) ** 2)) / power
+
+
+def _tokens(path: Path, spec: ModelSpec, question: Question) -> tuple[Tokens, dict[str, Any]]:
+    chunks = max(1, question.tokens // LENGTH)
+    if question.tier == "T1":
+        if question.text is not None:
+            raise InputError("tier T1 runs on random ids", hint="leave out --text, or use T2")
+        return (random_tokens(spec.vocab_size, chunks, LENGTH, question.seed),
+                {"tokens": chunks * LENGTH, "text": "random ids"})
+    if question.text is not None and question.text.suffix == ".npy":
+        ids = _ids(question.text, spec)
+        return ids, {"tokens": int(ids.size), "text": question.text.name}
+    text = bundled_text() if question.text is None else _read(question.text)
+    found = chunks_of(load_tokenizer(path).encode(text), LENGTH, chunks, offset=0, stride=1)
+    return found, {"tokens": int(found.size), "text_sha256": text_sha256(text),
+                   "text": "pydoc_data.topics" if question.text is None else question.text.name}
+
+
+def _ids(path: Path, spec: ModelSpec) -> Tokens:
+    try:
+        ids = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not an array of token ids: {error}") from None
+    if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu" or ids.min() < 0 \
+            or ids.max() >= spec.vocab_size:
+        raise DataError(f"{path}: token ids are integers (chunks, length) below "
+                        f"{spec.vocab_size}")
+    found: Tokens = ids.astype(np.int64)
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a text: {error}") from None

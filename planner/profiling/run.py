@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from planner.errors import DataError, InputError
@@ -16,12 +16,13 @@ from planner.formats.schemes import scheme as find_scheme
 from planner.formats.schemes import scheme_ids
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
-from planner.profiling.assemble import CacheMeasured, Sensitivity, assemble, assemble_scores
+from planner.profiling.assemble import CacheMeasured, assemble, assemble_scores
 from planner.profiling.emulate import default_schemes
 from planner.profiling.jobs import Job, jobs_of
 from planner.profiling.journal import Journal
 from planner.profiling.measure import Settings
 from planner.profiling.places import Checkpoint, read_places
+from planner.profiling.probing import Probe, Question
 from planner.profiling.routers import router_statistics
 from planner.profiling.scan import scan
 from planner.quality.prior import load_prior
@@ -45,9 +46,8 @@ class Request:
     seed: int
     inputs: Path | None = None
     shares: Mapping[tuple[int, int], float] | None = None
-    sensitivity: Sensitivity | None = None
     caches: CacheMeasured | None = None
-    notes: tuple[str, ...] = ()
+    probe: Question | None = None
 
 
 def engine_here(jobs: Sequence[Job]) -> Engine:
@@ -93,22 +93,33 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
         raise DataError(f"{path}: no weight matrix to measure")
     if output is not None:
         _check_output(output)
-    header = {
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="profile-")))
+        probe = None
+        if request.probe is not None:
+            probe = Probe(path, spec, request.probe, engine_here(jobs))
+            probe.write_inputs(folder)
+            request = replace(request, inputs=folder)
+        place = _journal_path(output) if output is not None else folder / "journal"
+        journal = Journal.open(place, _header(checkpoint, request))
+        stack.callback(journal.close)
+        return _run(spec, request, output, checkpoint, jobs, journal, progress, told, probe)
+
+
+def _header(checkpoint: Checkpoint, request: Request) -> dict[str, object]:
+    """What a journal belongs to."""
+    probe = request.probe
+    return {
         "id": "header", "sha256": checkpoint.sha256, "version": request.version,
         "schemes": list(request.schemes), "seed": request.seed,
         "inputs": None if request.inputs is None else _folder_digest(request.inputs),
+        "tier": "T0" if probe is None else f"{probe.tier} {probe.tokens} {probe.scheme}",
     }
-    with contextlib.ExitStack() as stack:
-        place = _journal_path(output) if output is not None else Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="profile-"))) / "journal"
-        journal = Journal.open(place, header)
-        stack.callback(journal.close)
-        return _run(spec, request, output, checkpoint, jobs, journal, progress, told)
 
 
 def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Checkpoint,
          jobs: tuple[Job, ...], journal: Journal, progress: Progress,
-         told: Callable[[str], None]) -> Profile:
+         told: Callable[[str], None], probe: Probe | None) -> Profile:
     settings = Settings(request.schemes, engine_here(jobs))
     _tell_found(journal, jobs, told)
     count = len(set(journal.done) & {job.id for job in jobs})
@@ -125,10 +136,10 @@ def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Che
                                 engine=settings.engine)
     profile = assemble(
         spec, checkpoint, jobs, journal.done, version=request.version, prior=load_prior(),
-        schemes=request.schemes,
-        seed=request.seed, routers=routers, shares=request.shares or {},
-        sensitivity=request.sensitivity, caches=request.caches or CacheMeasured({}, {}),
-        settings={}, notes=request.notes)
+        schemes=request.schemes, seed=request.seed, routers=routers,
+        shares=request.shares or {},
+        probed=None if probe is None else probe.run(request.schemes, journal, told),
+        caches=request.caches or CacheMeasured({}, {}))
     if output is not None:
         write_profile(output, profile)
     journal.remove()

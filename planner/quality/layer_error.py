@@ -161,7 +161,7 @@ def _accumulations(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized
             narrow = ELEMENTS[scheme.activation.element].bits <= 8
             if promote is not None and not (one.promotion and narrow):
                 continue  # kernels promote FP8 only: 16-bit chains keep 24 bits or more
-            result = _through(scheme, x_hat, w_hat, qx, qw, one, promote)
+            result = through_unit(scheme, x_hat, w_hat, qx, qw, one, promote)
             if result is None:
                 continue
             y, reference = result
@@ -170,9 +170,15 @@ def _accumulations(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized
     return tuple(out)
 
 
-def _through(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None, qw: Quantized,
-             one: Unit, promote: int | None) -> tuple[Doubles, Doubles] | None:
-    """(Y through the unit, exact Y of the same operands), or None where the unit cannot."""
+def through_unit(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized | None,
+                 qw: Quantized, one: Unit, promote: int | None) -> tuple[Doubles, Doubles] | None:
+    """(Y through the unit, exact Y of the same operands), or None where the unit cannot.
+
+    Args:
+        x_hat: (tokens, inputs) rounded inputs, as ``qx`` where the scheme quantises them.
+        w_hat: (outputs, inputs) rounded weights, as ``qw``.
+        promote: partial sums leave the unit every so many inputs; None: never.
+    """
     if qx is None:
         element = scheme.compute
         if not _takes(one, element, element):

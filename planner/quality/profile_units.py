@@ -130,6 +130,60 @@ def module_units(errors: Mapping[Key, UnitError], alphas: Mapping[Key, float],
         e.overflow) for (kind, layer), e in errors.items() if (kind, layer) in alphas]
 
 
+def probed_units(errors: Mapping[Key, UnitError], matrices: Iterable[tuple[str, Matrix]],
+                 losses: Mapping[str, Losses], probe: str, basis: str) -> list[ProfileUnit]:
+    """Units with losses in nats, summed over their matrices, which are (tensor, what was measured).
+
+    ``probe`` names the scheme whose loss was measured (T2): α_t = loss_t / e_t of each tensor gives
+    the others; empty: losses are there for every scheme. A unit with a tensor that has no loss, or
+    that the probe leaves unchanged, is left out.
+    """
+    sums: dict[Key, dict[str, float]] = {}
+    broken: set[Key] = set()
+    for tensor, m in matrices:
+        key = (m.kind, m.layer)
+        found = _tensor_losses(m, losses.get(tensor), probe)
+        if found is None:
+            broken.add(key)
+            continue
+        into = sums.setdefault(key, dict.fromkeys(found, 0.0))
+        for name in list(into):
+            if name in found:
+                into[name] += found[name]
+            else:
+                del into[name]
+    out = []
+    for key, found in sums.items():
+        if key in broken or key not in errors:
+            continue
+        e = errors[key]
+        anchor = probe or ANCHOR
+        alpha = _six(found[anchor] / e.error[anchor]) if e.error.get(anchor) and anchor in found \
+            else None
+        out.append(ProfileUnit(
+            f"{key[0]}.{key[1]}", key[0], key[1], alpha, basis, e.basis, e.error,
+            {name: _six(found[name]) for name in sorted(found)}, e.flushed, e.overflow))
+    return out
+
+
+def _tensor_losses(m: Matrix, losses: Losses | None, probe: str) -> Losses | None:
+    if losses is None or not probe:
+        return losses
+    error = m.output_error.get(probe, 0.0)
+    if not error or probe not in losses:
+        return None
+    return {name: losses[probe] / error * e for name, e in m.output_error.items()}
+
+
+def measured_caches(losses: Mapping[Key, Losses], errors: Mapping[Key, Losses],
+                    basis: str) -> list[ProfileUnit]:
+    """Cache units whose losses were measured, in nats."""
+    return [ProfileUnit(f"{kind}.{layer}", kind, layer, None, basis, basis,
+                        dict(errors.get((kind, layer), {})),
+                        {name: _six(v) for name, v in sorted(found.items())})
+            for (kind, layer), found in losses.items()]
+
+
 def cache_units(prior: Prior, kinds: Mapping[str, Sequence[int]], layers: int, *, scale: float,
                 layouts: Sequence[str], measured: Mapping[Key, Mapping[str, float]],
                 parts: Mapping[Key, Mapping[str, Mapping[str, float]]]) -> list[ProfileUnit]:

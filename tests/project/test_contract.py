@@ -110,7 +110,7 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
---tier --output --schemes --workers --seed --inputs --routing --scores
+--tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
 """)}
 
 PLAN_DEFAULTS = {
