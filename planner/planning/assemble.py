@@ -223,8 +223,11 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
         Assumption("time basis", "prior, 80 % interval −35 % / +60 %",
                    "operators are not calibrated yet; achieved fractions per kernel class"),
         *loss_assumptions(model),
-        Assumption("prefill interruption", "0 s a step", "prefill does not delay decode here"),
-        Assumption("queueing", "none", "TTFT is the prefill of one request on an idle replica"),
+        Assumption("prefill interruption", f"{format_seconds(priced.interruption)} of TPOT",
+                   "every answer that ends lets a prompt in, which is read beside the batch"),
+        Assumption("queueing", f"{format_seconds(priced.queue)} of TTFT",
+                   f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
+                   "an M/D/1 queue"),
         Assumption("prefill chunk", f"{PREFILL_CHUNK} tokens", "common engine default"),
         Assumption("tokens per step", "1", "no speculative decoding"),
         Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "

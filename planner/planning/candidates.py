@@ -18,7 +18,8 @@ from planner.planning.costs import (
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.residency import StageBytes, budget, least, overhead
 from planner.throughput.fixed import pipeline_seconds
-from planner.throughput.points import Points, decode_phase, points, prefill_phase
+from planner.throughput.points import Phase, Points, decode_phase, mixed_phase, points
+from planner.throughput.serving import prompts_a_step
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -50,7 +51,11 @@ def slots_to_try(question: Question, layout: Layout) -> list[int]:
 
 @dataclass(frozen=True)
 class Space:
-    """All candidates that could fit, with unit times [C, U, S] of one layer and legality."""
+    """All candidates that could fit, with unit times [C, U, S] of one layer and legality.
+
+    ``decode`` is what a unit adds to a step on average: its own time, and its share of the prompts
+    that are read in between. ``prefill`` is a prompt's way through, the decoding batch beside it.
+    """
 
     model: Model
     tables: LayoutTables
@@ -86,6 +91,27 @@ class Space:
         return stages, np.asarray(self.decode_constant - stages.sum(axis=1))
 
     @cached_property
+    def prompt_limit(self) -> Array:
+        """Seconds that a prompt's way through may take so that TTFT, its queue included, keeps the
+        question's limit [C]; inf without one.
+
+        The queue is that of the fastest possible step: a slower one has a shorter queue.
+        """
+        limit = self.model.question.ttft_seconds
+        if limit is None:
+            return np.full(len(self), np.inf)
+        best = np.where(self.legal & np.isfinite(self.decode), self.decode, np.inf).min(axis=2)
+        layers = np.array([u.count if u.decision >= 0 else 0 for u in self.model.units])
+        step = (np.where(np.isfinite(best), best, 0.0) * layers).sum(axis=1) + self.decode_constant
+        sequences, osl = self.pts.slot * self.pts.pp, self.model.question.workload.osl
+        low, high = np.zeros(len(self)), np.full(len(self), limit)
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            over = middle + queue(sequences, osl, step, middle)[0] > limit
+            low, high = np.where(over, low, middle), np.where(over, middle, high)
+        return low
+
+    @cached_property
     def held(self) -> Int:
         """Sequences whose caches a rank holds [C]."""
         return np.asarray(self.pts.slot.astype(np.int64) * self.pts.pp.astype(np.int64))
@@ -111,23 +137,58 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
     """Times and legality of ``pairs``."""
     question = model.question
     pts = points(tables.layouts, pairs)
-    length = question.workload.decode_length
-    isl = question.workload.isl
-    step = decode_phase(pts, length)
-    prompt = prefill_phase(pts, isl, PREFILL_CHUNK)
+    step = decode_phase(pts, question.workload.decode_length)
+    mixed = mixed_phase(pts, step.kv_len, question.workload.isl, PREFILL_CHUNK)
+    weight = prompt_weight(question, pts)
     decode = unit_times(model, tables, pts, step)
-    prefill = unit_times(model, tables, pts, prompt)
+    prefill = unit_times(model, tables, pts, mixed)
+    decode = with_prompts(decode, prefill, weight[:, None, None], mixed.passes)
     fixed = np.array([u.role == "released" for u in model.units])
     layers = np.array([u.count for u in model.units], dtype=np.float64)
+    hop, hop_prompt = hops(model, pts, step), hops(model, pts, mixed)
     legal = legality(model, tables, pts.layout)
     return Space(
         model, tables, stages, pts, decode, prefill,
         decode_constant=(decode[:, fixed, 0] * layers[fixed]).sum(axis=1)
-        + pipeline_seconds(question.spec, model.machine, pts, step),
-        prefill_constant=(prefill[:, fixed, 0] * layers[fixed]).sum(axis=1)
-        + pipeline_seconds(question.spec, model.machine, pts, prompt),
+        + with_prompts(hop, hop_prompt, weight, mixed.passes),
+        prefill_constant=(prefill[:, fixed, 0] * layers[fixed]).sum(axis=1) + hop_prompt,
         legal=legal,
         extra=np.array([overhead(model, tables, i, slot) for i, slot in pairs], dtype=np.int64))
+
+
+def hops(model: Model, pts: Points, phase: Phase) -> Array:
+    """Seconds between pipeline stages in one pass [C]."""
+    return pipeline_seconds(model.question.spec, model.machine, pts, phase)
+
+
+def prompt_weight(question: Question, pts: Points) -> Array:
+    """Prompts that the average step of a micro-batch reads [C].
+
+    batch / osl answers end a step and as many prompts follow, spread over dp ranks that step
+    together; with a pipeline, the round of its pp micro-batches shares them.
+    """
+    rate = pts.batch / question.workload.osl
+    busiest = [prompts_a_step(float(r), int(d)) for r, d in zip(rate, pts.dp, strict=True)]
+    return np.array(busiest) / pts.pp
+
+
+def queue(sequences: Array, osl: int, tpot: Array, prompt: Array) -> tuple[Array, Array]:
+    """(mean wait before a prompt is read [s], utilisation by prompts): M/D/1, service = a prompt.
+
+    A rank with ``sequences`` in decode starts one prompt for each answer that ends; arrays
+    broadcast.
+    """
+    busy = np.minimum(sequences * prompt / (osl * tpot + prompt), 0.999)
+    wait = np.where(sequences > 1, busy / (2 * (1 - busy)) * prompt, 0.0)
+    return wait, busy
+
+
+def with_prompts(step: Array, mixed: Array, weight: Array, passes: float) -> Array:
+    """A step's seconds with what ``weight`` prompts add to it: a mixed pass takes the place of
+    each of ``passes`` steps. Infinite times stay infinite."""
+    added = np.maximum(np.where(np.isfinite(mixed), mixed, 0.0)
+                       - passes * np.where(np.isfinite(step), step, 0.0), 0.0)
+    return np.asarray(step + weight * added)
 
 
 def by_stage(space: Space, seconds: Array) -> Array:

@@ -6,7 +6,7 @@ choice (``legal``). Times are per layer and per micro-batch; multiply by layers 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -213,7 +213,8 @@ def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
         widths = model.machine.dense
         if module.kind == "linear-attention":
             attention = attention_of(spec, module.layers[0])
-            parts = parts.plus(recurrent_parts(attention, model.question.device, pts, phase))
+            parts = parts.plus(_by_part(
+                lambda p: recurrent_parts(attention, model.question.device, pts, p), phase))
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
     return with_communication(parts, talk)
@@ -224,8 +225,20 @@ def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
     question = model.question
     unit = model.caches[row]
     names = [n if stores(unit, n) else "bf16" for n in question.kv]
-    run = decode_parts if phase.name == "decode" else prefill_parts
-    return run(unit.attention, unit.kind, names, question.device, pts, phase)
+
+    def one(part: Phase) -> Parts:
+        run = decode_parts if part.name == "decode" else prefill_parts
+        return run(unit.attention, unit.kind, names, question.device, pts, part)
+
+    return _by_part(one, phase)
+
+
+def _by_part(run: Callable[[Phase], Parts], phase: Phase) -> Parts:
+    """``run`` on a phase; on a mixed one, on what decodes (in every chunk's pass) and the prompt,
+    which separate kernels serve."""
+    if phase.name != "mixed":
+        return run(phase)
+    return run(phase.decode_part).scaled(phase.passes).plus(run(phase.prompt_part))
 
 
 def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
@@ -250,7 +263,8 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
     weight = tables.released[pts.layout, row][:, None].astype(np.float64)
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])
-    return dense.plus(indexer_parts(attention, device, pts, phase))
+    return dense.plus(_by_part(
+        lambda p: indexer_parts(attention, device, pts, p), phase))
 
 
 def released_scheme(model: Model, module: Module) -> str:

@@ -13,30 +13,38 @@ import numpy as np
 
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.planning.candidates import Space
+from planner.planning.candidates import Space, hops, prompt_weight, queue
 from planner.planning.costs import LayoutTables, Model, temporary_bytes, unit_parts
 from planner.planning.question import PREFILL_CHUNK
 from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.segments import Segment
-from planner.throughput.fixed import pipeline_seconds
-from planner.throughput.points import Points, decode_phase, prefill_phase
+from planner.throughput.points import Points, decode_phase, mixed_phase, prefill_phase
 from planner.throughput.roofline import Array, Parts, joint, main_bound, seconds
 
 FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
          "experts-down": "experts"}
 
 
+BEFORE, AFTER = -1, -2
+"""Keys of what runs before the first layer (embedding) and after the last (head)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentCost:
-    """Seconds of one layer by mechanism, and totals over the segment's layers."""
+    """Seconds of one layer by mechanism, and totals over the segment's layers.
+
+    ``mixed`` is a prompt's way through the layer beside the decoding batch.
+    """
 
     segment: Segment
     decode: dict[str, float]
     prefill: dict[str, float]
+    mixed: dict[str, float]
     decode_seconds: float
     prefill_seconds: float
     bound: str
     loss: float
+    embedding: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,11 @@ class StageMemory:
 @dataclass(frozen=True)
 class Priced:
     """An assignment priced. ``additive_*`` are the solver's sums, ``paced_tpot`` is what its limit
-    on TPOT compares (pp × the slowest stage), the others are the full step."""
+    on TPOT compares (pp × the slowest stage), the others are the full step.
+
+    ``interruption`` is the part of TPOT that prompts take; ``queue`` the part of TTFT before a
+    prompt is read, at ``utilisation`` of a rank by prompts.
+    """
 
     layout: Layout
     slot: int
@@ -64,6 +76,9 @@ class Priced:
     costs: tuple[SegmentCost, ...]
     tpot: float
     ttft: float
+    interruption: float
+    queue: float
+    utilisation: float
     additive_tpot: float
     additive_ttft: float
     paced_tpot: float
@@ -82,12 +97,15 @@ class Priced:
 
 @dataclass(frozen=True)
 class PartsTable:
-    """Mechanisms of every unit on N candidates: parts by (role, row), hops [N]."""
+    """Mechanisms of every unit on N candidates: parts by (role, row), hops and weights [N]."""
 
     decode: dict[tuple[str, int], Parts]
     prefill: dict[tuple[str, int], Parts]
+    mixed: dict[tuple[str, int], Parts]
     hop: Array
-    hop_prompt: Array
+    hop_mixed: Array
+    weight: Array
+    passes: float
 
 
 def parts_table(model: Model, tables: LayoutTables, pts: Points) -> PartsTable:
@@ -95,13 +113,24 @@ def parts_table(model: Model, tables: LayoutTables, pts: Points) -> PartsTable:
     work = model.question.workload
     step = decode_phase(pts, work.decode_length)
     prompt = prefill_phase(pts, work.isl, PREFILL_CHUNK)
+    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK)
     keys = {(u.role, u.row): u for u in model.units}
-    spec = model.question.spec
-    return PartsTable(
-        {k: unit_parts(model, tables, pts, step, u) for k, u in keys.items()},
-        {k: unit_parts(model, tables, pts, prompt, u) for k, u in keys.items()},
-        pipeline_seconds(spec, model.machine, pts, step),
-        pipeline_seconds(spec, model.machine, pts, prompt))
+    decode, alone, beside = ({k: unit_parts(model, tables, pts, phase, u)
+                              for k, u in keys.items()} for phase in (step, prompt, mixed))
+    return PartsTable(decode, alone, beside, hops(model, pts, step), hops(model, pts, mixed),
+                      prompt_weight(model.question, pts), mixed.passes)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """How often a prompt interrupts a step, and over how many passes."""
+
+    weight: float
+    passes: float
+
+    def added(self, decode: float, mixed: float) -> float:
+        """Seconds that prompts add to a step of ``decode`` seconds."""
+        return self.weight * max(mixed - self.passes * decode, 0.0)
 
 
 def price(space: Space, c: int, segments: Sequence[Segment],
@@ -118,17 +147,31 @@ def price(space: Space, c: int, segments: Sequence[Segment],
         table = (parts_table(model, space.tables, pts), 0)
     parts, n = table
     costs = _segment_costs(model, parts, n, segments)
-    hop, hop_prompt = float(parts.hop[n]), float(parts.hop_prompt[n])
+    prompts = Prompts(float(parts.weight[n]), parts.passes)
+    hop, hop_mixed = float(parts.hop[n]), float(parts.hop_mixed[n])
+    hop_step = hop + prompts.added(hop, hop_mixed)
     stages, per_sequence, per_token = _memory(space, c, segments)
+    decode, mixed = _fused(model, costs, "decode"), _fused(model, costs, "mixed")
+    both = {layer: s + prompts.added(s, mixed[layer]) for layer, s in decode.items()}
+    tpot = _paced(model, layout, both, hop_step)
+    prompt = sum(mixed.values()) + hop_mixed
+    wait, busy = queue(np.array(slot * layout.pp), model.question.workload.osl, np.array(tpot),
+                       np.array(prompt))
     return Priced(
-        layout, slot, slot * layout.dp * layout.pp, costs,
-        tpot=_decode_step(model, layout, costs, hop),
-        ttft=sum(_fused(model, costs, "prefill").values()) + hop_prompt,
-        additive_tpot=sum(k.decode_seconds for k in costs) + hop,
-        paced_tpot=_paced(model, layout, _apart(costs), costs, hop),
-        additive_ttft=sum(k.prefill_seconds for k in costs) + hop_prompt,
+        layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=prompt + float(wait),
+        interruption=tpot - _paced(model, layout, decode, hop), queue=float(wait),
+        utilisation=float(busy),
+        additive_tpot=sum(_step_seconds(k, prompts) for k in costs) + hop_step,
+        paced_tpot=_paced(model, layout, _apart(costs, prompts), hop_step),
+        additive_ttft=sum(seconds(k.mixed) * k.segment.count for k in costs) + hop_mixed,
         loss=sum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
         token_bytes=per_token)
+
+
+def _step_seconds(cost: SegmentCost, prompts: Prompts) -> float:
+    """What a segment adds to the average step, prompts included [s]."""
+    mixed = seconds(cost.mixed) * cost.segment.count
+    return cost.decode_seconds + prompts.added(cost.decode_seconds, mixed)
 
 
 def _segment_costs(model: Model, table: PartsTable, n: int,
@@ -140,16 +183,18 @@ def _segment_costs(model: Model, table: PartsTable, n: int,
         key = (unit.role, unit.row)
         column = 0 if segment.choice < 0 else segment.choice - (
             schemes if unit.role == "cache" else 0)
-        decode, prefill = table.decode[key].at((n, column)), table.prefill[key].at((n, column))
+        decode, prefill, mixed = (phase[key].at((n, column))
+                                  for phase in (table.decode, table.prefill, table.mixed))
         loss = 0.0 if segment.choice < 0 \
             else float(model.layer_loss[segment.unit, segment.choice]) * segment.count
-        out.append(SegmentCost(segment, decode, prefill, seconds(decode) * segment.count,
-                               seconds(prefill) * segment.count, main_bound(decode), loss))
+        out.append(SegmentCost(segment, decode, prefill, mixed, seconds(decode) * segment.count,
+                               seconds(prefill) * segment.count, main_bound(decode), loss,
+                               unit.kind == "embedding"))
     return tuple(out)
 
 
 def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
-    """Seconds by layer (-1: outside the stack) with fused kernels priced together."""
+    """Seconds by layer (BEFORE or AFTER: outside the stack), fused kernels priced together."""
     members: dict[tuple[str, int], tuple[int, ...]] = {}
     by_layer: dict[int, float] = {}
     for i, cost in enumerate(costs):
@@ -159,7 +204,7 @@ def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, 
                 members[group, layer] = (*members.get((group, layer), ()), i)
             continue
         alone = seconds(getattr(cost, phase))
-        for layer in cost.segment.layers or (-1,):
+        for layer in cost.segment.layers or (_outside(cost),):
             by_layer[layer] = by_layer.get(layer, 0.0) + alone
     fused: dict[tuple[int, ...], float] = {}
     for (_, layer), which in members.items():
@@ -169,32 +214,28 @@ def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, 
     return by_layer
 
 
-def _decode_step(model: Model, layout: Layout, costs: Sequence[SegmentCost], hop: float) -> float:
-    """Seconds between two tokens of one sequence, fused kernels priced together."""
-    return _paced(model, layout, _fused(model, costs, "decode"), costs, hop)
-
-
-def _apart(costs: Sequence[SegmentCost]) -> dict[int, float]:
-    """Decode seconds by layer with every unit priced alone, as the limits of the solver do."""
+def _apart(costs: Sequence[SegmentCost], prompts: Prompts) -> dict[int, float]:
+    """Seconds by layer with every unit priced alone, as the limits of the solver do."""
     by_layer: dict[int, float] = {}
     for cost in costs:
-        for layer in cost.segment.layers:
-            by_layer[layer] = by_layer.get(layer, 0.0) + seconds(cost.decode)
+        one = seconds(cost.decode)
+        one += prompts.added(one, seconds(cost.mixed))
+        for layer in cost.segment.layers or (_outside(cost),):
+            by_layer[layer] = by_layer.get(layer, 0.0) + one
     return by_layer
 
 
-def _paced(model: Model, layout: Layout, by_layer: dict[int, float],
-           costs: Sequence[SegmentCost], hop: float) -> float:
+def _outside(cost: SegmentCost) -> int:
+    """The place of what is outside the stack: before it, or after it."""
+    return BEFORE if cost.embedding else AFTER
+
+
+def _paced(model: Model, layout: Layout, by_layer: dict[int, float], hop: float) -> float:
     """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     stage = [0.0] * layout.pp
     for layer, value in by_layer.items():
-        if layer >= 0:
-            stage[stages[layer]] += value
-    for cost in costs:
-        if not cost.segment.layers:
-            first = model.units[cost.segment.unit].kind == "embedding"
-            stage[0 if first else -1] += seconds(cost.decode)
+        stage[stages[layer] if layer >= 0 else 0 if layer == BEFORE else -1] += value
     if layout.pp == 1:
         return stage[0]
     return layout.pp * max(stage) + hop

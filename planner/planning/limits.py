@@ -116,7 +116,7 @@ def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list
                  for layers, pace in zip(unit_counts, paces, strict=True)]
     if question.ttft_seconds is not None:
         rows.append(Row("ttft", decision_sum(model, space.prefill[c], weights),
-                        question.ttft_seconds - float(space.prefill_constant[c])))
+                        float(space.prompt_limit[c] - space.prefill_constant[c])))
     return rows
 
 
@@ -167,7 +167,7 @@ def _time_rows(space: Space, question: Question, weights: Array) -> list[tuple[A
                      question.tpot_seconds - space.decode_constant))
     if question.ttft_seconds is not None:
         rows.append((decision_sum(space.model, space.prefill, weights),
-                     question.ttft_seconds - space.prefill_constant))
+                     space.prompt_limit - space.prefill_constant))
     return rows
 
 

@@ -139,7 +139,7 @@ def _rows(space: Space, c: int, parts: Sequence[Part], total: Summed) -> list[Ro
             rows.append(Row("tpot", here, seconds))
     if question.ttft_seconds is not None:
         rows.append(Row("ttft", total(space.prefill[c]),
-                        question.ttft_seconds - float(space.prefill_constant[c])))
+                        float(space.prompt_limit[c] - space.prefill_constant[c])))
     return rows
 
 

@@ -19,6 +19,8 @@ GAP = 1e-9
 OPTIONS: dict[str, object] = {
     "output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": GAP,
     "mip_abs_gap": 1e-12, "mip_feasibility_tolerance": 1e-9,
+    # Costs are scaled to 1: with the default of 1e-7 a bound may miss the optimum by as much.
+    "dual_feasibility_tolerance": 1e-10, "primal_feasibility_tolerance": 1e-9,
     "mip_heuristic_effort": 0.0, "mip_heuristic_run_feasibility_jump": False,
 }
 _MAX_REPAIRS = 20

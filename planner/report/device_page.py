@@ -8,9 +8,9 @@ from io import StringIO
 from textwrap import wrap
 from typing import Any
 
-from planner.hardware.profile import DeviceProfile, Links, Quantity
+from planner.hardware.profile import DeviceProfile, FittedSet, Links, Quantity, Silicon
 from planner.report.text import console
-from planner.units import GIB, format_seconds
+from planner.units import format_bytes, format_seconds
 
 _PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6))
 _NAME, _VALUE, _KIND, _SOURCE = 25, 15, 9, 15
@@ -31,6 +31,11 @@ def device_dict(device: DeviceProfile) -> dict[str, Any]:
             continue
         if name == "rates":
             data[name] = [_whole_bytes(asdict(rate)) for rate in value.values()]
+        elif name == "fitted":
+            data[name] = [fit_dict(fit) for fit in value.values()]
+        elif name == "inherited":
+            data[name] = [fit_dict(fit) | {"origin": origin}
+                          for origin, _, fit in value.values()]
         elif name == "sources":
             data[name] = {s.key: {"title": s.title, "date": s.date} for s in value}
         else:
@@ -38,8 +43,16 @@ def device_dict(device: DeviceProfile) -> dict[str, Any]:
     return data
 
 
+def fit_dict(fit: FittedSet) -> dict[str, Any]:
+    """A fitted set as plain data: relative errors, log-space sigma, SI parameters."""
+    data = {name: getattr(fit, name) for name in (
+        "operator", "stack", "software", "variant", "kind", "source", "date", "note")}
+    return data | {"parameters": dict(fit.parameters), "error": asdict(fit.error),
+                   "table": {k: list(v) for k, v in fit.table.items()}}
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, Quantity | Links):
+    if isinstance(value, Quantity | Links | Silicon):
         return _whole_bytes(asdict(value))
     if isinstance(value, tuple):
         return list(value)
@@ -118,6 +131,11 @@ def _sections(device: DeviceProfile) -> Iterator[tuple[str, list[Figure]]]:
     links = _given([(title, getattr(device.links, field)) for field, title in _LINKS])
     if links:
         yield "links", links
+    if device.silicon is not None:
+        chip = device.silicon
+        yield "silicon", _given([("multiprocessors", chip.multiprocessors),
+                                 ("last cache before memory", chip.l2_bytes),
+                                 ("exponentials", chip.exp_per_s)])
     other = _given([("power", device.power_watts), ("price", device.price_usd_per_hour)])
     if other:
         yield "power and price", other
@@ -131,10 +149,25 @@ def _lists(device: DeviceProfile) -> Iterator[tuple[str, list[str]]]:
     if device.unsupported:
         yield "formats without a rate", [f"{name}: {why}"
                                          for name, why in device.unsupported.items()]
+    if device.fitted:
+        yield "operators fitted to measurements", [_fit_line(f) for f in device.fitted.values()]
+    if device.inherited:
+        origins = dict.fromkeys(origin for origin, _, _ in device.inherited.values())
+        yield "operators carried over", [
+            f"{sum(o == origin for o, _, _ in device.inherited.values())} from {origin}, with a "
+            "wider interval" for origin in origins]
     if device.cautions:
         yield "cautions", list(device.cautions)
     yield "sources", [f"{s.key}: {s.title} ({s.date})" for s in device.sources]
     yield "profile", [f"sha256 {device.sha256}"]
+
+
+def _fit_line(fit: FittedSet) -> str:
+    error = fit.error
+    text = f"{fit.operator} {fit.stack} {fit.variant}: "
+    if error.held_out:
+        text += f"median error {error.median:.1%} of {error.held_out:,} rows kept back; "
+    return text + f"{error.rows:,} rows of {fit.source} ({fit.software})"
 
 
 def _row(name: str, quantity: Quantity) -> str:
@@ -158,7 +191,7 @@ def show(value: float, unit: str) -> str:
         return f"{value:.4g}"
     if unit == "B":
         whole = value / 1e9
-        return f"{whole:,.0f} GB" if whole == int(whole) else f"{value / GIB:,.2f} GiB"
+        return f"{whole:,.0f} GB" if whole and whole == int(whole) else format_bytes(value)
     if unit in ("W", "USD/h"):
         return f"{value:,.6g} {unit}"
     for prefix, size in _PREFIXES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,8 @@ class Phase:
     """One forward pass. ``tokens`` per attention rank, ``pooled`` in the expert group, [C].
 
     ``passes`` chunks of that size are run (prefill); ``sequences`` per rank; ``kv_len`` tokens
-    attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank.
+    attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank. A ``mixed`` pass
+    reads a prompt of ``prompt_length`` tokens beside the sequences that decode.
     """
 
     name: str
@@ -88,6 +89,20 @@ class Phase:
     sequences: Array
     kv_len: float
     logit_rows: Array
+    prompt_length: float = 0.0
+
+    @property
+    def decode_part(self) -> Phase:
+        """The sequences of a mixed pass that decode, once."""
+        return replace(self, name="decode", passes=1.0, tokens=self.sequences)
+
+    @property
+    def prompt_part(self) -> Phase:
+        """The prompt of a mixed pass."""
+        one = np.ones(len(self.tokens))
+        tokens = one * (self.prompt_length / self.passes)
+        return Phase("prefill", tokens=tokens, pooled=tokens, passes=self.passes, sequences=one,
+                     kv_len=self.prompt_length, logit_rows=one / self.passes)
 
 
 def decode_phase(pts: Points, kv_len: float) -> Phase:
@@ -103,3 +118,12 @@ def prefill_phase(pts: Points, isl: int, chunk: int) -> Phase:
     tokens = one * (isl / passes)
     return Phase("prefill", tokens=tokens, pooled=tokens, passes=passes, sequences=one,
                  kv_len=float(isl), logit_rows=one / passes)
+
+
+def mixed_phase(pts: Points, kv_len: float, isl: int, chunk: int) -> Phase:
+    """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
+    """
+    prompt = prefill_phase(pts, isl, chunk)
+    return Phase("mixed", tokens=pts.slot + prompt.tokens, pooled=pts.slot * pts.dp + prompt.pooled,
+                 passes=prompt.passes, sequences=pts.slot, kv_len=kv_len,
+                 logit_rows=pts.slot + prompt.logit_rows, prompt_length=float(isl))

@@ -95,7 +95,7 @@ def test_its_numbers_count(tmp_path: Path) -> None:
     plain = estimate("llama-3.1-8b", "h100-sxm", devices=1, batch=8)
     fast = estimate("llama-3.1-8b", str(path), devices=1, batch=8)
     ratio = plain.performance.tpot_seconds.value / fast.performance.tpot_seconds.value
-    assert 1.7 < ratio < 2.0
+    assert 1.5 < ratio < 2.0
     assert fast.performance.ttft_seconds.value <= plain.performance.ttft_seconds.value
 
 

@@ -1,0 +1,58 @@
+"""What prompts cost the step that they interrupt, and the queue before the first token."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner import plan
+from planner.planning.candidates import queue, with_prompts
+
+
+@given(st.floats(0, 4), st.integers(1, 8), st.floats(1e-4, 1), st.floats(1e-4, 10))
+def test_prompts_never_shorten_a_step(weight: float, passes: int, step: float, mixed: float) -> None:
+    found = float(with_prompts(np.array(step), np.array(mixed), np.array(weight), float(passes)))
+    assert found >= step
+    assert found == pytest.approx(step + weight * max(mixed - passes * step, 0))
+
+
+def test_a_choice_that_is_impossible_stays_so() -> None:
+    found = with_prompts(np.array([np.inf, 1.0]), np.array([np.inf, 3.0]), np.array(0.5), 1.0)
+    assert found[0] == np.inf
+    assert found[1] == 2.0
+
+
+@given(st.integers(2, 512), st.integers(1, 8192), st.floats(1e-3, 1), st.floats(1e-3, 10))
+def test_the_queue_grows_with_the_prompt_and_falls_with_a_slower_step(
+        sequences: int, osl: int, tpot: float, prompt: float) -> None:
+    wait, busy = queue(np.array(sequences), osl, np.array(tpot), np.array(prompt))
+    longer, _ = queue(np.array(sequences), osl, np.array(tpot), np.array(prompt * 1.5))
+    slower, _ = queue(np.array(sequences), osl, np.array(tpot * 1.5), np.array(prompt))
+    assert 0 < busy < 1
+    assert longer >= wait >= slower >= 0
+
+
+def test_one_sequence_never_waits() -> None:
+    assert queue(np.array(1), 1, np.array(1e-3), np.array(1.0))[0] == 0
+
+
+def test_a_limit_on_ttft_holds_with_its_queue() -> None:
+    free = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=4096, osl=256)
+    limit = 0.8 * free.performance.ttft_seconds.value
+    tight = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=4096, osl=256, ttft_seconds=limit)
+    assert tight.performance.ttft_seconds.value <= limit * (1 + 1e-9)
+    rate = tight.performance.output_tokens_per_second.value
+    assert rate <= free.performance.output_tokens_per_second.value * (1 + 1e-9)
+
+
+def test_long_answers_pay_less_for_their_prompts() -> None:
+    def share(osl: int) -> float:
+        found = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=2048, osl=osl, batch=32)
+        text = next(a.value for a in found.assumptions if a.key == "prefill interruption")
+        number, unit = text.split()[:2]
+        seconds = float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
+        return seconds / found.performance.tpot_seconds.value
+
+    assert share(128) > 2 * share(1024) > 0
