@@ -18,6 +18,7 @@ from planner.throughput.forms.gemm import (
     QUANTISE_LAUNCH,
     Mechanisms,
     Operands,
+    gemm_form,
     gemm_parts,
     mechanisms,
     parameters_of,
@@ -107,7 +108,7 @@ def _predictor(batch: Batch, figures: Chip, operands: Operands,
     m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
 
     def predict(parameters: Parameters, index: Index) -> Array:
-        return gemm_parts(parameters, figures, operands, kind, m=m[index], n=n[index],
-                          k=k[index], cold=False).total()
+        form = gemm_form(parameters, figures, operands, kind)
+        return gemm_parts(form, m=m[index], n=n[index], k=k[index], cold=False).total()
 
     return predict

@@ -18,15 +18,16 @@ from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import Calibration, find
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (
-    Mechanisms,
+    GemmForm,
     Operands,
     checked,
+    gemm_form,
     gemm_parts,
     mechanisms,
 )
 from planner.throughput.kernels import conversion_key, refusal
-from planner.throughput.roofline import Parts, parts
-from planner.throughput.silicon import Chip, chip
+from planner.throughput.roofline import Parts
+from planner.throughput.silicon import chip
 
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
@@ -37,16 +38,11 @@ class GemmModel:
     """The GEMM of ``scheme`` on a chip.
 
     ``basis`` is fitted or transferred, ``sigma`` the log-space standard deviation of one time,
-    ``origin`` says where the parameters come from. ``conversion`` elements/s of weights that are
-    widened on the way, inf where none are.
+    ``origin`` says where the parameters come from.
     """
 
     scheme: str
-    chip: Chip
-    operands: Operands
-    kind: Mechanisms
-    parameters: Parameters
-    conversion: float
+    form: GemmForm
     stack: str
     basis: str
     sigma: float
@@ -55,14 +51,8 @@ class GemmModel:
     def parts(self, m: Array, n: Array, k: Array, weight_bytes: Array | None = None, *,
               cold: bool = True, fused: bool = False) -> Parts:
         """Seconds by mechanism (see :func:`planner.throughput.forms.gemm.gemm_parts`)."""
-        found = gemm_parts(self.parameters, self.chip, self.operands, self.kind, m=m, n=n, k=k,
-                           weight_bytes=weight_bytes, cold=cold, fused=fused)
-        if not np.isfinite(self.conversion):
-            return found
-        widened = n * k / self.conversion
-        return parts(compute=found.compute, memory=found.memory, launch=found.launch,
-                     conversion=widened, quantise=found.quantise,
-                     busy=np.maximum(found.busy, widened))
+        return gemm_parts(self.form, m=m, n=n, k=k, weight_bytes=weight_bytes, cold=cold,
+                          fused=fused)
 
 
 def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> GemmModel | None:
@@ -94,7 +84,8 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> Gem
     operands = Operands(record.compute, bits_per_element(record.weight) / 8,
                         bits_per_element(record.activation) / 8)
     return GemmModel(
-        scheme, figures, operands, kind, parameters, conversion, fit.stack,
+        scheme, gemm_form(parameters, figures, operands, kind, widened_per_s=conversion),
+        fit.stack,
         "fitted" if own else "transferred",
         float(np.sqrt(calibration.sigma ** 2 + extra ** 2 + lent ** 2)),
         f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}")

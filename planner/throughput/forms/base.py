@@ -54,7 +54,7 @@ def power_sum(a: Array, b: Array, exponent: float) -> Array:
     return np.asarray(large * ((a / safe) ** exponent + (b / safe) ** exponent) ** (1 / exponent))
 
 
-def misses(moved_bytes: Array, capacity: float, steepness: float) -> Array:
+def misses(moved_bytes: Array, capacity: float | Array, steepness: float) -> Array:
     """Share of ``moved_bytes`` that a cache of ``capacity`` bytes does not hold, in [0, 1].
 
     1 / (1 + (B / C)^−s): a step at B = C that ``steepness`` makes sharp. A server that streams

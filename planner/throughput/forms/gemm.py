@@ -16,20 +16,21 @@ Background User's Guide" (wave and tile quantisation); constants are fitted per 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
+from planner.throughput.forms.base import Parameter, Parameters, misses, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import FLOP_PER_EXP, Chip
 
 Array = NDArray[np.float64]
 
-TILES = ((256, 0.0), (192, 0.5), (128, 1.0), (64, 2.0), (32, 4.0))
-"""Widths of tiles of TILE_ROWS rows, each with its penalty q: each half as much work to hide the
-loads behind."""
+_TILES = np.array([[256.0, 192.0, 128.0, 64.0, 32.0], [0.0, 0.5, 1.0, 2.0, 4.0]])
+"""Widths of tiles of TILE_ROWS rows, and the penalty q of each: half as much work to hide the loads
+behind costs one more."""
 TILE_ROWS = 128.0
 LEAST_WAVE = 0.25
 """A multiprocessor that shares a tile's memory system with idle ones is at most 4 times as fast."""
@@ -41,7 +42,6 @@ L2_SPEED = 1.5
 REPLAYS = 5.0
 L2_SHARE = 0.9
 """The tables replay at most five copies of the weights: a shape is warm where all fit in L2."""
-OVERLAP = 3.0
 LONG_SECONDS = 1e-4
 OUTPUT_BYTES = 2.0
 QUANTISE_INPUT_BYTES = 2.0
@@ -114,30 +114,88 @@ def parameters_of(stack: str, variant: str) -> tuple[Parameter, ...]:
     return (*_COMMON, *extra)
 
 
-def gemm_parts(parameters: Parameters, chip: Chip, operands: Operands, kind: Mechanisms, *,
-               m: Array, n: Array, k: Array, weight_bytes: Array | None = None,
-               cold: bool, fused: bool = False) -> Parts:
-    """Seconds of a GEMM by mechanism, arrays of the shape that ``m``, ``n``, ``k`` broadcast to.
+@dataclass(frozen=True, slots=True)
+class GemmForm:
+    """The form with everything that shapes do not change, as arrays that broadcast.
+
+    One GEMM has 0-d arrays; :func:`together` puts those of S schemes on a last axis. A term that a
+    kernel lacks is neutral: ``split`` inf, the others 0. Rates are per second: ``wave_rate`` FLOP
+    of one multiprocessor, ``memory_rate`` bytes that a kernel reaches, ``bandwidth`` bytes;
+    ``*_seconds`` are seconds, of one element in ``narrow_seconds`` and ``widen_seconds``.
+    """
+
+    launch: Array
+    wave_rate: Array
+    memory_rate: Array
+    fill: Array
+    wave_weight: Array
+    penalty: Array
+    split: Array
+    slowdown: Array
+    narrow_launch: Array
+    narrow_seconds: Array
+    widen_seconds: Array
+    weight_bytes: Array
+    activation_bytes: Array
+    multiprocessors: Array
+    l2_bytes: Array
+    bandwidth: Array
+
+
+def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mechanisms, *,
+              widened_per_s: float = float("inf")) -> GemmForm:
+    """The form of one GEMM from the parameters of :func:`parameters_of`.
+
+    ``widened_per_s`` elements/s of stored weights that are converted on the way (weight-only).
+    """
+    moved = QUANTISE_INPUT_BYTES + operands.activation_bytes
+    rate = chip.exp_per_s * FLOP_PER_EXP / VECTOR_FLOP_PER_BYTE if kind.vector else chip.bandwidth
+    numbers = {
+        "launch": parameters["launch_seconds"],
+        "wave_rate": parameters["compute_fraction"] * chip.peak(operands.compute)
+        / chip.multiprocessors,
+        "memory_rate": parameters["bandwidth_fraction"] * chip.bandwidth,
+        "fill": parameters["fill_elements"], "wave_weight": parameters["wave_weight"],
+        "penalty": parameters["narrow_penalty"],
+        "split": parameters["split_seconds"] if kind.split else float("inf"),
+        "slowdown": parameters.get("long_slowdown", 0.0),
+        "narrow_launch": parameters.get("quantise_launch_seconds", 0.0),
+        "narrow_seconds": parameters.get("quantise_passes", 0.0) * moved / rate,
+        "widen_seconds": 1.0 / widened_per_s, "weight_bytes": operands.weight_bytes,
+        "activation_bytes": operands.activation_bytes, "multiprocessors": chip.multiprocessors,
+        "l2_bytes": chip.l2_bytes, "bandwidth": chip.bandwidth,
+    }
+    return GemmForm(**{name: np.asarray(v, dtype=np.float64) for name, v in numbers.items()})
+
+
+def together(forms: Sequence[GemmForm]) -> GemmForm:
+    """Forms of S schemes as one, arrays [S]."""
+    return GemmForm(**{f.name: np.array([getattr(form, f.name) for form in forms])
+                       for f in fields(GemmForm)})
+
+
+def gemm_parts(form: GemmForm, *, m: Array, n: Array, k: Array,
+               weight_bytes: Array | None = None, cold: bool, fused: bool = False) -> Parts:
+    """Seconds of a GEMM by mechanism, arrays of the shape that the arguments broadcast to.
 
     Args:
-        parameters: those of :func:`parameters_of`.
         m, n, k: rows, outputs and inputs on one device; need not be whole.
-        weight_bytes: stored bytes of the weights; n·k elements of ``operands`` where absent.
+        weight_bytes: stored bytes of the weights; n·k elements of the form where absent.
         cold: weights come from memory, whatever L2 could hold (serving).
         fused: the kernel before writes the activations in the narrow format, at no cost.
     """
-    compute = _compute(parameters, chip, operands.compute, kind, m, n, k)
-    stored = n * k * operands.weight_bytes if weight_bytes is None else weight_bytes
+    stored = n * k * form.weight_bytes if weight_bytes is None else weight_bytes
     read = stored
     if not cold:
-        missed = misses(stored, L2_SHARE * chip.l2_bytes / REPLAYS, 3.0)
+        missed = misses(stored, L2_SHARE * form.l2_bytes / REPLAYS, 3.0)
         read = stored * (missed + (1.0 - missed) / L2_SPEED)
-    moved = read + m * k * operands.activation_bytes + OUTPUT_BYTES * m * n
-    memory = moved / (parameters["bandwidth_fraction"] * chip.bandwidth)
-    narrowing = _narrowing(parameters, chip, operands, m * k, vector=kind.vector) \
-        if kind.quantised and not fused else np.zeros(())
-    return parts(compute=compute, memory=memory, launch=np.asarray(parameters["launch_seconds"]),
-                 quantise=narrowing, busy=power_sum(compute, memory, OVERLAP))
+    compute = _compute(form, m, n, k)
+    memory = (read + m * (k * form.activation_bytes + n * OUTPUT_BYTES)) / form.memory_rate
+    widened = n * k * form.widen_seconds
+    narrowed = 0.0 if fused else form.narrow_launch + m * k * form.narrow_seconds
+    busy = np.maximum(np.cbrt(compute ** 3 + memory ** 3), widened)
+    return parts(compute=compute, memory=memory, launch=form.launch, conversion=widened,
+                 quantise=narrowed, busy=busy)
 
 
 def checked(parameters: Parameters, stack: str, variant: str) -> Parameters:
@@ -145,39 +203,23 @@ def checked(parameters: Parameters, stack: str, variant: str) -> Parameters:
     return values(parameters, parameters_of(stack, variant), f"gemm {stack} {variant}")
 
 
-def _compute(p: Parameters, chip: Chip, compute: str, kind: Mechanisms, m: Array, n: Array,
-             k: Array) -> Array:
-    """The fastest tile and split [s]."""
-    count, speed = chip.multiprocessors, p["compute_fraction"] * chip.peak(compute)
-    high = np.ceil(m / TILE_ROWS)
-    best: Array | None = None
-    for width, penalty in TILES:
-        tiles = high * np.ceil(n / width)
-        wave = 2.0 * TILE_ROWS * width * count / speed * (1.0 + p["narrow_penalty"] * penalty)
-        time = _waves(p, tiles / count) * wave * (k + p["fill_elements"])
-        if kind.split:
-            ways = np.clip(np.floor(count / tiles), 1.0, MAX_SPLIT)
-            apart = (_waves(p, tiles * ways / count) * wave * (k / ways + p["fill_elements"])
-                     + p["split_seconds"]
-                     + PARTIAL_BYTES * ways * m * n / (L2_SPEED * chip.bandwidth))
-            time = np.where(ways > 1.0, np.minimum(time, apart), time)
-        best = time if best is None else np.minimum(best, time)
-    assert best is not None
-    if "long_slowdown" in p:
-        best = best * (1.0 + p["long_slowdown"] * np.log2(1.0 + best / LONG_SECONDS))
-    return np.asarray(best)
+def _compute(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
+    """The fastest tile and split [s]; tiles lie on a first axis of their own."""
+    shape = np.broadcast_shapes(np.shape(m), np.shape(n), np.shape(k), form.launch.shape)
+    width, penalty = (column.reshape(-1, *(1,) * len(shape)) for column in _TILES)
+    tiles = np.ceil(m / TILE_ROWS) * np.ceil(n / width)
+    wave = 2.0 * TILE_ROWS * width / form.wave_rate * (1.0 + form.penalty * penalty)
+    best = (_waves(form, tiles / form.multiprocessors) * wave * (k + form.fill)).min(axis=0)
+    if np.isfinite(form.split).any():
+        ways = np.minimum(np.maximum(np.floor(form.multiprocessors / tiles), 1.0), MAX_SPLIT)
+        apart = _waves(form, tiles * ways / form.multiprocessors) * wave * (k / ways + form.fill) \
+            + PARTIAL_BYTES / L2_SPEED * ways * m * n / form.bandwidth
+        apart = np.where(ways > 1.0, apart, np.inf).min(axis=0) + form.split
+        best = np.minimum(best, apart)
+    return np.asarray(best * (1.0 + form.slowdown * np.log2(1.0 + best / LONG_SECONDS)))
 
 
-def _waves(p: Parameters, filled: Array) -> Array:
+def _waves(form: GemmForm, filled: Array) -> Array:
     """Waves of tiles: whole ones weighted by w, the average load by 1 − w."""
-    w = p["wave_weight"]
+    w = form.wave_weight
     return np.asarray(w * np.ceil(filled) + (1.0 - w) * np.maximum(filled, LEAST_WAVE))
-
-
-def _narrowing(p: Parameters, chip: Chip, operands: Operands, elements: Array, *,
-               vector: bool) -> Array:
-    """Seconds of narrowing ``elements`` activations before the product."""
-    moved = elements * (QUANTISE_INPUT_BYTES + operands.activation_bytes)
-    rate = chip.exp_per_s * FLOP_PER_EXP / VECTOR_FLOP_PER_BYTE if vector else chip.bandwidth
-    return np.asarray(p.get("quantise_launch_seconds", 0.0)
-                      + p["quantise_passes"] * moved / rate)
