@@ -135,9 +135,11 @@ def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSp
     """
     if row.part == "mtp":
         return list(row.layers) or [-1] if stage == pp - 1 else []
+    if row.part == "vision":  # its layers are the encoder's own
+        return list(row.layers) or [-1] if stage == 0 else []
     if row.layers:
         return [layer for layer in row.layers if layer in held]
-    first = row.kind == "embedding" or row.part in ("vision", "lookup")
+    first = row.kind == "embedding" or row.part == "lookup"
     here = stage == 0 if first else stage == pp - 1
     if row.kind == "embedding" and spec.tied_embeddings:
         here = here or stage == pp - 1
@@ -146,8 +148,8 @@ def _layers_here(row: TensorRow, held: range, stage: int, pp: int, spec: ModelSp
 
 def _formats(row: TensorRow, layers: Sequence[int],
              format_of: FormatOf) -> list[tuple[TensorFormat | None, int]]:
-    """(format, number of layers) of a row; only quantisable kinds are asked."""
-    if not row.is_matrix or row.kind not in PLANNED_KINDS:
+    """(format, number of layers) of a row; only quantisable kinds of the text model are asked."""
+    if not row.is_matrix or row.kind not in PLANNED_KINDS or row.part == "vision":
         return [(None, len(layers))]
     counts: dict[TensorFormat | None, int] = {}
     for layer in layers:

@@ -144,6 +144,8 @@ class Inventory:
         return {
             "parameters_total": self.parameters_total,
             "parameters_mtp": self.parameters_mtp,
+            "parameters_vision": self.parameters_vision,
+            "not_counted": list(self.spec.not_counted),
             "parameters_active": dict(self.parameters_active),
             "elements_by_dtype": dict(self.elements_by_dtype),
             "payload_bytes": self.payload_bytes,

@@ -150,8 +150,9 @@ class ModelSpec:
     ``quantization`` names the scheme the checkpoint was released in for its quantised matrices
     (``fp8-block``, ``fp8-block-ue8m0`` …; of several, the one of most elements), or the plain
     format (``bf16``). ``kv_scheme`` is the cache layout the release was calibrated for, "" for
-    none. Groups of ``attention`` have disjoint layers, full attention first. ``source`` and
-    ``source_kind`` give the provenance of the configuration; ``config_sha256`` its digest.
+    none. ``not_counted`` are parts of the release that the rows leave out, with the reason. Groups
+    of ``attention`` have disjoint layers, full attention first. ``source`` and ``source_kind`` give
+    the provenance of the configuration; ``config_sha256`` its digest.
     """
 
     id: str
@@ -172,3 +173,4 @@ class ModelSpec:
     config_sha256: str
     rows: tuple[TensorRow, ...]
     kv_scheme: str = ""
+    not_counted: tuple[str, ...] = ()

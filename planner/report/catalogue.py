@@ -40,6 +40,9 @@ def inventory_table(counts: Inventory) -> str:
         ("parameters", f"{counts.parameters_total:,}"),
         ("of prediction layers", f"{counts.parameters_mtp:,} ({counts.parameters_mtp_unique:,} "
                                  "without copies)" if counts.parameters_mtp else "none"),
+        *((("of the vision encoder", f"{counts.parameters_vision:,} (not in the total)"),)
+          if counts.parameters_vision else ()),
+        *(("not counted", reason) for reason in spec.not_counted),
         ("active per token", f"{active['with_embedding']:,}"),
         ("  without embedding", f"{active['without_input_embedding']:,}"),
         ("  nor head", f"{active['without_embedding_and_head']:,}"),

@@ -114,8 +114,8 @@ def test_the_inventory_as_json(tiny, build):
     found = inventory_of(spec).to_dict()
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {
-        "parameters_total", "parameters_mtp", "parameters_active", "elements_by_dtype",
-        "payload_bytes", "tensor_count", "tensors",
+        "parameters_total", "parameters_mtp", "parameters_vision", "parameters_active",
+        "elements_by_dtype", "payload_bytes", "tensor_count", "tensors", "not_counted",
     }  # fmt: skip
     patterns = found["tensors"]
     assert sum(item["count"] for item in patterns) == found["tensor_count"]

@@ -132,7 +132,7 @@ def read_routing(
 def spec_of(
     origin: Provenance, model_type: str, size: Backbone, storage: Storage, *,
     attention: Iterable[Attention], rows: Iterable[TensorRow], experts: Experts | None = None,
-    dense_width: int = 0, mtp_layers: int = 0,
+    dense_width: int = 0, mtp_layers: int = 0, not_counted: tuple[str, ...] = (),
 ) -> ModelSpec:  # fmt: skip
     """The ModelSpec of a family's parts; attention groups without layers are left out."""
     return ModelSpec(
@@ -142,7 +142,7 @@ def spec_of(
         experts=experts if experts is not None and experts.layers else None,
         dense_width=dense_width, mtp_layers=mtp_layers, quantization=storage.plain,
         source=origin.source, source_kind=origin.source_kind,
-        config_sha256=origin.config_sha256, rows=tuple(rows),
+        config_sha256=origin.config_sha256, rows=tuple(rows), not_counted=not_counted,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.models import rows
+from planner.models.families import vision
 from planner.models.families.common import (
     Backbone,
     others,
@@ -56,7 +57,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     nested = model_type == "kimi_k25"
-    text = text_of(fields, ("kimi_k2",))[0] if nested else fields
+    text, seeing = text_of(fields, ("kimi_k2",)) if nested else (fields, None)
     storage = read_storage(text)
     config = _read(text, model_type)
     text.finish((GENERIC if nested else HARMLESS) | _HARMLESS)
@@ -68,10 +69,13 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     ]
     if nested:
         tensors = rows.renamed(tensors, "", "language_model.")
+        if seeing is not None:
+            tensors += vision.kimi_k25(seeing, storage, size.hidden)
     return spec_of(
         origin, model_type, size, storage, rows=tensors, experts=config.experts,
         dense_width=config.dense_width if set(size.all_layers) - set(config.moe_layers) else 0,
         mtp_layers=len(config.mtp_layers), attention=_groups(config),
+        not_counted=(vision.NO_VISION,) if nested and seeing is None else (),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
+from planner.models.families import vision
 from planner.models.families.common import (
     GroupedQuery,
     full_layers,
@@ -28,15 +29,15 @@ _HARMLESS = GENERIC | {
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
-    """The ModelSpec of the text model of a Gemma 4 configuration.
+    """The ModelSpec of a Gemma 4 configuration: text model and, where it is stated, the encoder.
 
     In full layers one projection makes keys and values (``attention_k_eq_v``); both are cached,
-    since only keys are rotated. The vision encoder is not counted.
+    since only keys are rotated.
 
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    text, _ = text_of(fields, ("gemma4_text",))
+    text, seeing = text_of(fields, ("gemma4_text",))
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
@@ -65,7 +66,9 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     ]  # fmt: skip
     return spec_of(
         origin, model_type, size, storage, experts=experts, dense_width=width,
-        rows=rows.renamed(tensors, "model.", "model.language_model."),
+        rows=[*rows.renamed(tensors, "model.", "model.language_model."),
+              *([] if seeing is None else vision.gemma4(seeing, storage, size.hidden))],
+        not_counted=() if seeing is not None else (vision.NO_VISION,),
         attention=[wide.attention(full), local.attention(rest, window=window)],
     )  # fmt: skip
 

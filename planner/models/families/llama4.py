@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from planner.models import rows
+from planner.models.families import vision
 from planner.models.families.common import (
     full_layers,
     others,
@@ -28,7 +29,7 @@ _SHARED = GatedMlp("feed_forward.shared_expert.", "gate_proj", "up_proj", "down_
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
-    """The ModelSpec of the text model of a Llama 4 configuration.
+    """The ModelSpec of a Llama 4 configuration: text model and, where it is stated, the encoder.
 
     ``intermediate_size`` is the width of routed and shared experts, ``intermediate_size_mlp`` of
     dense layers. Norms of queries and keys have no weights.
@@ -36,7 +37,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     Raises:
         DataError: a key is missing, malformed or not understood.
     """
-    text, _ = text_of(fields, ("llama4_text",))
+    text, seeing = text_of(fields, ("llama4_text",))
     size = read_backbone(text)
     storage = read_storage(text)
     biases = text.boolean("attention_bias", default=False)
@@ -67,9 +68,12 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         *rows.gated_mlp(storage, _SHARED, moe, hidden=hidden, width=width),
     ]  # fmt: skip
     tensors = rows.renamed(tensors, "", "language_model.")
+    if seeing is not None:
+        tensors += vision.llama4(seeing, storage, hidden)
     return spec_of(
         origin, model_type, size, storage, rows=tensors, experts=experts,
         dense_width=dense_width if dense else 0,
+        not_counted=() if seeing is not None else (vision.NO_VISION,),
         attention=[a.attention(full),
                    a.attention(others(layers, full), window=window, chunked=True)],
     )  # fmt: skip
