@@ -104,7 +104,7 @@ def _known(kernel: Kernel) -> dict[str, float]:
     none has: it cannot be told from the other terms."""
     columns = kernel.batch.columns
     same = "window" in columns and len(np.unique(columns["window"] > 0)) == 1
-    return kernel_structure(kernel) | ({"window": 1.0} if same else {})
+    return kernel_structure(kernel) | ({"window_factor": 1.0} if same else {})
 
 
 def _computes(kernel: Kernel, silicon: Chip) -> bool:

@@ -12,6 +12,7 @@ it); σ = 1/(1 + (S/512)^−4) is the start of a second, combining kernel. Never
 the BF16 peak. ``cold`` is time that a cache outside L2 costs beyond its bytes; below 0.7·L2 bytes a
 cold cache costs its share of it.
 
+Parameters carry their unit behind the name used here.
 Source: fits of this project to the attention tables of aiconfigurator-core 0.12.0.
 """
 
@@ -36,20 +37,20 @@ WIDE, NARROW = 256.0, 64.0
 START_TOKENS = 512.0
 
 PARAMETERS = (
-    Parameter("floor", 10e-6, 1e-6, 1e-4, "s", device=True),
-    Parameter("split", 0.04e-6, 1e-9, 1e-6, "s/sqrt(token)"),
-    Parameter("unit", 1.2e-6, 1e-8, 2e-5, "s", device=True),
-    Parameter("memory", 0.9, 0.05, 1.0, prior=0.5, device=True),
-    Parameter("cached", 2.0, 1.0, 8.0, prior=0.5),
-    Parameter("narrow", 1.0, 0.5, 2.0, prior=0.5),
-    Parameter("wide", 1.0, 0.5, 3.0, prior=0.5),
-    Parameter("window", 1.0, 0.5, 4.0, prior=0.5),
-    Parameter("start", 1e-6, 1e-9, 2e-5, "s"),
-    Parameter("cold", 3e-6, 1e-9, 5e-5, "s"),
+    Parameter("floor_seconds", 10e-6, 1e-6, 1e-4, "s", device=True),
+    Parameter("split_seconds", 0.04e-6, 1e-9, 1e-6, "s/sqrt(token)"),
+    Parameter("unit_seconds", 1.2e-6, 1e-8, 2e-5, "s", device=True),
+    Parameter("bandwidth_fraction", 0.9, 0.05, 1.0, prior=0.5, device=True),
+    Parameter("cached_factor", 2.0, 1.0, 8.0, prior=0.5),
+    Parameter("narrow_factor", 1.0, 0.5, 2.0, prior=0.5),
+    Parameter("wide_factor", 1.0, 0.5, 3.0, prior=0.5),
+    Parameter("window_factor", 1.0, 0.5, 4.0, prior=0.5),
+    Parameter("start_seconds", 1e-6, 1e-9, 2e-5, "s"),
+    Parameter("cold_seconds", 3e-6, 1e-9, 5e-5, "s"),
 )
-PLAIN = {"start": 0.0, "cold": 0.0}
-COMBINED = {"cached": 1.0, "narrow": 1.0}
-COMBINED_NARROW = {"cached": 1.0, "wide": 1.0}
+PLAIN = {"start_seconds": 0.0, "cold_seconds": 0.0}
+COMBINED = {"cached_factor": 1.0, "narrow_factor": 1.0}
+COMBINED_NARROW = {"cached_factor": 1.0, "wide_factor": 1.0}
 STRUCTURES = (PLAIN, COMBINED, COMBINED_NARROW)
 """Which two parameters a kernel does without, so that eight are fitted."""
 
@@ -81,22 +82,23 @@ def attention_decode_parts(parameters: Parameters, chip: Chip, shape: DecodeShap
     """
     p = values(parameters, PARAMETERS, OPERATOR)
     s = shape
-    wide = np.where(s.head_dim >= WIDE, p["wide"], 1.0)
-    narrow = np.where(s.head_dim <= NARROW, p["narrow"], 1.0)
-    window = np.where(s.windowed, p["window"], 1.0)
+    wide = np.where(s.head_dim >= WIDE, p["wide_factor"], 1.0)
+    narrow = np.where(s.head_dim <= NARROW, p["narrow_factor"], 1.0)
+    window = np.where(s.windowed, p["window_factor"], 1.0)
     moved = moved_bytes(s)
     capacity = L2_SHARE * chip.l2_bytes
     missed = np.ones(np.shape(moved)) if cold else misses(moved, capacity, STEEPNESS)
-    memory = moved / (p["memory"] * chip.bandwidth) * wide \
-        * (missed + (1.0 - missed) / p["cached"])
-    unit = window * p["unit"] * s.batch * s.kv_heads / chip.multiprocessors * wide
-    start = p["start"] / (1.0 + (np.maximum(s.length, 1.0) / START_TOKENS) ** -STEEPNESS)
-    fixed = narrow * window * (p["floor"] + p["split"] * np.sqrt(s.length) * wide + start)
+    memory = moved / (p["bandwidth_fraction"] * chip.bandwidth) * wide \
+        * (missed + (1.0 - missed) / p["cached_factor"])
+    unit = window * p["unit_seconds"] * s.batch * s.kv_heads / chip.multiprocessors * wide
+    start = p["start_seconds"] / (1.0 + (np.maximum(s.length, 1.0) / START_TOKENS) ** -STEEPNESS)
+    split = p["split_seconds"] * np.sqrt(s.length) * wide
+    fixed = narrow * window * (p["floor_seconds"] + split + start)
     outside = np.minimum(moved / capacity, 1.0) if cold else missed
     flop = 4.0 * s.batch * s.heads * s.length * s.head_dim
     busy = np.maximum(power_sum(unit, memory, EXPONENT), flop / chip.peak("bf16"))
     return parts(compute=np.maximum(unit, flop / chip.peak("bf16")), memory=memory,
-                 launch=fixed + p["cold"] * outside, busy=busy)
+                 launch=fixed + p["cold_seconds"] * outside, busy=busy)
 
 
 def moved_bytes(s: DecodeShape) -> Array:

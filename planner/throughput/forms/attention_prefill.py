@@ -13,6 +13,7 @@ results read and written and the cache written, or, where ``scatter`` is 1, the 
 and values into a paged cache alone (vLLM), B = b·S·hkv^0.7·(d·(4 + 2·kv) + 400): few heads of a
 token leave its block of threads idle.
 
+Parameters carry their unit behind the name used here.
 Source of the mechanisms: fits of this project to the attention tables of aiconfigurator-core
 0.12.0, groups of (heads, KV heads, head width) held out; FlashAttention-3 (arXiv:2407.08608) for
 the exponential as a limit.
@@ -39,14 +40,14 @@ SCATTER_BYTES = 400.0
 WIDE = 256.0
 
 PARAMETERS = (
-    Parameter("floor", 13e-6, 1e-6, 1e-4, "s", device=True),
-    Parameter("compute", 0.8, 0.05, 1.0, device=True),
-    Parameter("exp", 1.0, 0.1, 10.0, prior=0.5, device=True),
-    Parameter("memory", 0.7, 0.02, 1.5),
-    Parameter("tail", 1.0, 0.05, 5.0),
-    Parameter("wide", 1.1, 0.5, 3.0),
-    Parameter("tile", 3e-6, 1e-8, 2e-5, "s"),
-    Parameter("window", 1.0, 0.5, 4.0, prior=0.5),
+    Parameter("floor_seconds", 13e-6, 1e-6, 1e-4, "s", device=True),
+    Parameter("compute_fraction", 0.8, 0.05, 1.0, device=True),
+    Parameter("exp_fraction", 1.0, 0.1, 10.0, prior=0.5, device=True),
+    Parameter("bandwidth_fraction", 0.7, 0.02, 1.5),
+    Parameter("tail_factor", 1.0, 0.05, 5.0),
+    Parameter("wide_factor", 1.1, 0.5, 3.0),
+    Parameter("tile_seconds", 3e-6, 1e-8, 2e-5, "s"),
+    Parameter("window_factor", 1.0, 0.5, 4.0, prior=0.5),
 )
 STRUCTURE = (
     Parameter("fp8", 0.0, 0.0, 1.0),
@@ -84,17 +85,18 @@ def attention_prefill_parts(parameters: Parameters, chip: Chip, shape: PrefillSh
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
     s = shape
     windowed = np.asarray(s.window, dtype=np.float64) > 0
-    wide = np.where(s.head_dim >= WIDE, p["wide"], 1.0)
-    product = 4.0 * s.head_dim / (p["compute"] * peak) * wide
-    per = np.where(windowed, p["window"], 1.0) * (product + 1.0 / (p["exp"] * chip.exp_per_s))
+    wide = np.where(s.head_dim >= WIDE, p["wide_factor"], 1.0)
+    product = 4.0 * s.head_dim / (p["compute_fraction"] * peak) * wide
+    softmax = 1.0 / (p["exp_fraction"] * chip.exp_per_s)
+    per = np.where(windowed, p["window_factor"], 1.0) * (product + softmax)
     pairs, longest = tiled_pairs(s.length, s.past, s.window)
     units = s.batch * s.heads
     sms = chip.multiprocessors
-    work = units * pairs * per + p["tile"] * units * np.ceil(s.length / TILE) / sms
-    last = p["tail"] * TILE * longest * per * sms
+    work = units * pairs * per + p["tile_seconds"] * units * np.ceil(s.length / TILE) / sms
+    last = p["tail_factor"] * TILE * longest * per * sms
     compute = np.hypot(work, last)
-    memory = moved_bytes(s, scatter=bool(p["scatter"])) / (p["memory"] * chip.bandwidth)
-    return parts(compute=compute, memory=memory, launch=np.asarray(p["floor"]),
+    memory = moved_bytes(s, scatter=bool(p["scatter"])) / (p["bandwidth_fraction"] * chip.bandwidth)
+    return parts(compute=compute, memory=memory, launch=np.asarray(p["floor_seconds"]),
                  busy=compute + memory)
 
 

@@ -17,6 +17,7 @@ Decode (one latent of l + r elements a token is key and value of all heads):
 bandwidth than those for 16 and 128 on Blackwell with an FP8 cache. P is the FP8 rate where ``fp8``
 is 1, else BF16's. SGLang's prefill on Hopper runs absorbed: it is slow by its ``compute``.
 
+Parameters carry their unit behind the name used here.
 Source: fits of this project to the MLA tables of aiconfigurator-core 0.12.0, groups of (heads,
 batch) held out.
 """
@@ -40,25 +41,25 @@ PREFILL, DECODE = "mla-prefill", "mla-decode"
 UNIT_HEADS = 64.0
 
 PREFILL_PARAMETERS = (
-    Parameter("floor", 13e-6, 1e-6, 1e-4, "s", device=True),
-    Parameter("compute", 0.7, 0.05, 1.0, device=True),
-    Parameter("exp", 1.5, 0.1, 10.0, prior=0.5, device=True),
-    Parameter("memory", 0.7, 0.02, 1.5),
-    Parameter("tail", 0.6, 0.05, 5.0),
-    Parameter("tile", 1e-6, 1e-9, 3e-5, "s"),
+    Parameter("floor_seconds", 13e-6, 1e-6, 1e-4, "s", device=True),
+    Parameter("compute_fraction", 0.7, 0.05, 1.0, device=True),
+    Parameter("exp_fraction", 1.5, 0.1, 10.0, prior=0.5, device=True),
+    Parameter("bandwidth_fraction", 0.7, 0.02, 1.5),
+    Parameter("tail_factor", 0.6, 0.05, 5.0),
+    Parameter("tile_seconds", 1e-6, 1e-9, 3e-5, "s"),
 )
 DECODE_PARAMETERS = (
-    Parameter("floor", 13e-6, 1e-6, 1e-4, "s", device=True),
-    Parameter("split", 0.05e-6, 1e-9, 1e-6, "s/sqrt(token)"),
-    Parameter("unit", 5e-6, 1e-8, 1e-4, "s", device=True),
-    Parameter("memory", 0.9, 0.02, 1.0, prior=0.5, device=True),
-    Parameter("compute", 0.8, 0.05, 1.0),
-    Parameter("cached", 2.0, 1.0, 8.0, prior=0.5),
-    Parameter("start", 1e-6, 1e-9, 2e-5, "s"),
-    Parameter("cold", 1e-6, 1e-9, 5e-5, "s"),
-    Parameter("middle", 1.0, 0.5, 3.0),
+    Parameter("floor_seconds", 13e-6, 1e-6, 1e-4, "s", device=True),
+    Parameter("split_seconds", 0.05e-6, 1e-9, 1e-6, "s/sqrt(token)"),
+    Parameter("unit_seconds", 5e-6, 1e-8, 1e-4, "s", device=True),
+    Parameter("bandwidth_fraction", 0.9, 0.02, 1.0, prior=0.5, device=True),
+    Parameter("compute_fraction", 0.8, 0.05, 1.0),
+    Parameter("cached_factor", 2.0, 1.0, 8.0, prior=0.5),
+    Parameter("start_seconds", 1e-6, 1e-9, 2e-5, "s"),
+    Parameter("cold_seconds", 1e-6, 1e-9, 5e-5, "s"),
+    Parameter("middle_factor", 1.0, 0.5, 3.0),
 )
-DECODE_STRUCTURES = ({"middle": 1.0}, {"cold": 0.0})
+DECODE_STRUCTURES = ({"middle_factor": 1.0}, {"cold_seconds": 0.0})
 """Which parameter a kernel does without, so that eight are fitted."""
 STRUCTURE = (Parameter("fp8", 0.0, 0.0, 1.0),)
 """What a stack's kernel is, not fitted: products at the FP8 rate."""
@@ -92,14 +93,15 @@ def mla_prefill_parts(parameters: Parameters, chip: Chip, shape: LatentShape) ->
     p = values(parameters, (*PREFILL_PARAMETERS, *STRUCTURE), PREFILL)
     s, sms = shape, chip.multiprocessors
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
-    per = 2.0 * (s.key + s.value) / (p["compute"] * peak) + 1.0 / (p["exp"] * chip.exp_per_s)
+    per = 2.0 * (s.key + s.value) / (p["compute_fraction"] * peak) \
+        + 1.0 / (p["exp_fraction"] * chip.exp_per_s)
     pairs, longest = tiled_pairs(s.length, 0.0, 0.0)
     units = s.batch * s.heads
-    work = units * pairs * per + p["tile"] * units * np.ceil(s.length / TILE) / sms
-    compute = np.hypot(work, p["tail"] * TILE * longest * per * sms)
+    work = units * pairs * per + p["tile_seconds"] * units * np.ceil(s.length / TILE) / sms
+    compute = np.hypot(work, p["tail_factor"] * TILE * longest * per * sms)
     moved = 4.0 * units * s.length * (s.key + s.value)
-    memory = moved / (p["memory"] * chip.bandwidth)
-    return parts(compute=compute, memory=memory, launch=np.asarray(p["floor"]),
+    memory = moved / (p["bandwidth_fraction"] * chip.bandwidth)
+    return parts(compute=compute, memory=memory, launch=np.asarray(p["floor_seconds"]),
                  busy=compute + memory)
 
 
@@ -120,14 +122,14 @@ def mla_decode_parts(parameters: Parameters, chip: Chip, shape: LatentShape, *,
     moved = cache + 2.0 * s.batch * s.heads * (2.0 * s.latent + s.rope)
     capacity = L2_SHARE * chip.l2_bytes
     missed = np.ones(np.shape(cache)) if cold else misses(cache, capacity, STEEPNESS)
-    middle = np.where((s.heads > 16) & (s.heads < 128), p["middle"], 1.0)
-    memory = moved / (p["memory"] * chip.bandwidth) * (missed + (1.0 - missed) / p["cached"])
-    memory = memory * middle
+    middle = np.where((s.heads > 16) & (s.heads < 128), p["middle_factor"], 1.0)
+    memory = moved / (p["bandwidth_fraction"] * chip.bandwidth) * middle \
+        * (missed + (1.0 - missed) / p["cached_factor"])
     flop = 2.0 * s.batch * s.heads * s.length * (2.0 * s.latent + s.rope)
-    compute = flop / (p["compute"] * peak)
-    unit = p["unit"] * s.batch * s.heads / UNIT_HEADS / chip.multiprocessors
-    start = p["start"] / (1.0 + (np.maximum(s.length, 1.0) / START_TOKENS) ** -STEEPNESS)
+    compute = flop / (p["compute_fraction"] * peak)
+    unit = p["unit_seconds"] * s.batch * s.heads / UNIT_HEADS / chip.multiprocessors
+    start = p["start_seconds"] / (1.0 + (np.maximum(s.length, 1.0) / START_TOKENS) ** -STEEPNESS)
     outside = np.minimum(cache / capacity, 1.0) if cold else missed
-    return parts(compute=compute, memory=memory,
-                 launch=p["floor"] + p["split"] * np.sqrt(s.length) + start + p["cold"] * outside,
+    fixed = p["floor_seconds"] + p["split_seconds"] * np.sqrt(s.length) + start
+    return parts(compute=compute, memory=memory, launch=fixed + p["cold_seconds"] * outside,
                  busy=power_sum(np.hypot(memory, compute), unit, 1.5))
