@@ -31,6 +31,7 @@ from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.units import Unit, build_units, split_modules
 from planner.quality.prior import Prior, normaliser, reference_of
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
+from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.fixed import (
     embedding_parts,
     head_parts,
@@ -38,6 +39,7 @@ from planner.throughput.fixed import (
     router_parts,
     with_communication,
 )
+from planner.throughput.gemm import gemm_model
 from planner.throughput.kernels import legal_schemes
 from planner.throughput.linear import (
     Machine,
@@ -121,13 +123,13 @@ def build_model(question: Question, prior: Prior) -> Model:
         released.append(tied_head(released))
     units = build_units(question.spec, planned, released, prior.ends,
                         by_layer=question.profile is not None)
-    device = question.device
+    device, stacks = question.device, stacks_of(ANY_ENGINE)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
-        dense=kernel_arrays(device, question.schemes, experts=False),
+        dense=kernel_arrays(device, question.schemes, experts=False, stacks=stacks),
         grouped=kernel_arrays(device, question.schemes, experts=True)
         if question.spec.experts else None,
-        net=question.net)
+        net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks))
     return Model(question, prior, planned, released, units, machine)
 
 
@@ -256,10 +258,10 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
     if module.kind == "head":
         return head_parts(spec, model.machine, device, pts, phase)
     if module.kind == "router":
-        return router_parts(module, device, pts, phase)
+        return router_parts(module, model.machine, device, pts, phase)
     scheme = released_scheme(model, module)
-    kernels = kernel_arrays(device, [scheme], experts=False)
-    machine = Machine(model.machine.bandwidth, kernels, None, model.machine.net)
+    kernels = kernel_arrays(device, [scheme], experts=False, stacks=model.machine.stacks)
+    machine = replace(model.machine, dense=kernels, grouped=None)
     weight = tables.released[pts.layout, row][:, None].astype(np.float64)
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])

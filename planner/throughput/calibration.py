@@ -15,7 +15,22 @@ from planner.hardware.profile import DeviceProfile, FittedSet
 _DATA = Path(__file__).resolve().parent / "data"
 STACKS = ("trtllm", "vllm", "sglang")
 """Order in which stacks are asked where no engine is chosen: the most completely measured first."""
+ANY_ENGINE = "any"
 STACK_OF_ENGINE = {"tensorrt-llm": "trtllm", "vllm": "vllm", "sglang": "sglang"}
+
+
+@dataclass(frozen=True, slots=True)
+class Certainty:
+    """How an operator's time was found: ``basis`` (fitted, transferred or prior), the log-space
+    standard deviation of one time, and where its parameters come from."""
+
+    basis: str
+    sigma: float
+    origin: str
+
+
+PRIOR = Certainty("prior", 0.367, "achieved fractions of the kernel class")
+"""An operator without fitted parameters: an 80 % interval of ×/÷ 1.6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +51,7 @@ def stacks_of(engine: str) -> tuple[str, ...]:
 
     An engine without measurements of its own has none: its operators are priced by the roofline.
     """
-    if engine == "any":
+    if engine == ANY_ENGINE:
         return STACKS
     return (STACK_OF_ENGINE[engine],) if engine in STACK_OF_ENGINE else ()
 

@@ -66,9 +66,12 @@ def pipeline_seconds(spec: ModelSpec, machine: Machine, pts: Points, phase: Phas
     return np.where(pts.pp > 1, (pts.pp - 1) * hop, 0.0) * phase.passes
 
 
-def plain_gemm(device: DeviceProfile, rows: Array, outputs: Array, inputs: float,
-               weight_bytes: Array) -> Parts:
+def plain_gemm(device: DeviceProfile, machine: Machine, rows: Array, outputs: Array,
+               inputs: float, weight_bytes: Array) -> Parts:
     """A BF16 GEMM of ``rows`` × ``inputs`` by ``outputs``; all [C] → Parts [C, 1]."""
+    if machine.plain is not None:
+        return machine.plain.parts(rows[:, None], outputs[:, None], np.asarray(inputs),
+                                   weight_bytes[:, None])
     reached = device.achieved["bf16"]
     rate = device.rate("bf16")
     assert rate is not None
@@ -83,11 +86,12 @@ def plain_gemm(device: DeviceProfile, rows: Array, outputs: Array, inputs: float
         conversion_rate=np.asarray(np.inf))
 
 
-def router_parts(module: Module, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+def router_parts(module: Module, machine: Machine, device: DeviceProfile, pts: Points,
+                 phase: Phase) -> Parts:
     """Router GEMM (BF16) and the top-k kernel of one layer."""
     outputs, inputs = module.gemms[0].members[0]
     n = np.full(len(pts), float(outputs))
-    gemm = plain_gemm(device, phase.tokens, n, float(inputs),
+    gemm = plain_gemm(device, machine, phase.tokens, n, float(inputs),
                       np.full(len(pts), 2.0 * outputs * inputs))
     top_k = elementwise(device, phase.tokens * outputs * 4.0, 1)
     return gemm.plus(top_k).scaled(phase.passes)
@@ -98,7 +102,7 @@ def head_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Po
     """Output projection (BF16) and sampling over the vocabulary shard."""
     outputs = spec.vocab_size / pts.tp
     rows = phase.logit_rows * phase.passes
-    gemm = plain_gemm(device, rows, outputs, float(spec.hidden_size),
+    gemm = plain_gemm(device, machine, rows, outputs, float(spec.hidden_size),
                       2.0 * outputs * spec.hidden_size)
     sampling = elementwise(device, rows * outputs * 4.0 * SAMPLING_PASSES, SAMPLING_PASSES)
     both = gemm.plus(sampling)

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Experts
 from planner.placement.modules import EXPERT_KINDS, Module
+from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, dispatch, gather
+from planner.throughput.forms.gemm import GemmForm, gemm_parts, together
+from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.kernels import Kernel, kernel
 from planner.throughput.points import Phase, Points
-from planner.throughput.roofline import Parts, operator
+from planner.throughput.roofline import Parts, operator, where
 
 Array = NDArray[np.float64]
 BF16_BYTES = 2.0
@@ -26,7 +29,11 @@ BF16_BYTES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class KernelArrays:
-    """Kernels of S schemes as arrays [S]."""
+    """Kernels of S schemes as arrays [S].
+
+    ``form`` prices the schemes that are ``calibrated`` (others have a neighbour's numbers in it),
+    the achieved fractions the rest; ``certainty`` says so by scheme.
+    """
 
     schemes: tuple[str, ...]
     peak: Array
@@ -35,11 +42,21 @@ class KernelArrays:
     floor: Array
     conversion: Array
     activation_bytes: Array
+    form: GemmForm | None
+    calibrated: NDArray[np.bool_]
+    certainty: tuple[Certainty, ...]
 
 
-def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool) -> KernelArrays:
-    """Kernel figures of ``schemes``; raises UnsupportedError for one that the device cannot run."""
+def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
+                  stacks: Sequence[str] = ()) -> KernelArrays:
+    """Kernel figures of ``schemes`` on the first of ``stacks`` that has each.
+
+    Raises:
+        UnsupportedError: a scheme that the device cannot run.
+    """
     found: list[Kernel] = [kernel(device, s, experts=experts) for s in schemes]
+    models = [None if experts else gemm_model(device, s, stacks) for s in schemes]
+    some = next((m for m in models if m is not None), None)
 
     def column(name: str) -> Array:
         return np.array([getattr(k, name) for k in found], dtype=np.float64)
@@ -49,17 +66,27 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         compute_fraction=column("compute_fraction"),
         bandwidth_fraction=column("bandwidth_fraction"), floor=column("floor_seconds"),
         conversion=column("conversion_elements_per_s"),
-        activation_bytes=column("activation_bytes"))
+        activation_bytes=column("activation_bytes"),
+        form=together([(m or some).form for m in models]) if some is not None else None,
+        calibrated=np.array([m is not None for m in models]),
+        certainty=tuple(PRIOR if m is None else Certainty(m.basis, m.sigma, m.origin)
+                        for m in models))
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A device as the operators see it, for a fixed list of schemes."""
+    """A device as the operators see it, for a fixed list of schemes.
+
+    ``stacks`` are asked in order for measured kernels; ``plain`` is the BF16 GEMM of modules that
+    no scheme changes, None where only achieved fractions are known.
+    """
 
     bandwidth: float
     dense: KernelArrays
     grouped: KernelArrays | None
     net: Fabric
+    stacks: tuple[str, ...] = ()
+    plain: GemmModel | None = None
 
 
 def _shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:
@@ -94,11 +121,25 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
         elements = elements + size[:, None]
         moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
                              * outputs[:, None])
-    return operator(
+    prior = operator(
         flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * len(module.gemms),
         peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
-        bandwidth_fraction=kern.bandwidth_fraction,
-        conversion_rate=kern.conversion).scaled(phase.passes)
+        bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
+    if kern.form is None:
+        return prior.scaled(phase.passes)
+    found = _fitted(module, kern.form, pts, m, weight_bytes / elements)
+    return where(kern.calibrated, found, prior).scaled(phase.passes)
+
+
+def _fitted(module: Module, form: GemmForm, pts: Points, m: Array, per_element: Array) -> Parts:
+    """The GEMMs of a module one after the other; ``per_element`` stored bytes [C, S]."""
+    total: Parts | None = None
+    for outputs, inputs, size in _shards(module, pts):
+        one = gemm_parts(form, m=m, n=outputs[:, None], k=inputs[:, None],
+                         weight_bytes=per_element * size[:, None], cold=True)
+        total = one if total is None else total.plus(one)
+    assert total is not None
+    return total
 
 
 def distinct_local(experts: Experts, pts: Points, phase: Phase) -> Array:

@@ -74,6 +74,12 @@ def parts(*, compute: Array, memory: Array, launch: Array, busy: Array,
     return Parts(*(np.broadcast_to(np.asarray(a, dtype=np.float64), shape) for a in given))
 
 
+def where(mask: NDArray[np.bool_], chosen: Parts, other: Parts) -> Parts:
+    """``chosen`` where ``mask`` (broadcast), ``other`` elsewhere."""
+    pairs = zip(chosen.arrays(), other.arrays(), strict=True)
+    return Parts(*(np.where(mask, a, b) for a, b in pairs))
+
+
 def communication_only(seconds: Array) -> Parts:
     """A collective and nothing else."""
     blank = np.zeros(np.shape(seconds))
