@@ -192,7 +192,7 @@ def through_unit(scheme: Scheme, x_hat: Singles, w_hat: Singles, qx: Quantized |
         return None
     exact = _product(x_hat, w_hat)
     if one.kind == "block-scaled":
-        return _block_scaled(scheme, qx, qw, one, exact)
+        return _block_scaled(scheme, qx, qw, one, promote, exact)
     if a_fmt.scale is not None and a_fmt.scale.block_columns not in (0, PROMOTION):
         return None
     if a_fmt.scale is not None and a_fmt.scale.block_columns == PROMOTION:
@@ -233,8 +233,8 @@ def _by_blocks(qx: Quantized, qw: Quantized, a_fmt: TensorFormat, b_fmt: TensorF
     return total.astype(np.float64)
 
 
-def _block_scaled(scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, exact: Doubles,
-                  ) -> tuple[Doubles, Doubles] | None:
+def _block_scaled(scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, promote: int | None,
+                  exact: Doubles) -> tuple[Doubles, Doubles] | None:
     """MX and NVFP4: the unit takes the block scales; the tensor scales follow in FP32."""
     a_scale, b_scale = scheme.activation.scale, scheme.weight.scale
     if a_scale is None or b_scale is None:
@@ -244,7 +244,7 @@ def _block_scaled(scheme: Scheme, qx: Quantized, qw: Quantized, one: Unit, exact
                for r in one.rules):
         return None
     y = matmul(qx.codes, qw.codes.T, a_format=scheme.activation.element,
-               b_format=scheme.weight.element, unit=one.id,
+               b_format=scheme.weight.element, unit=one.id, promote_every=promote,
                a_scales=encode(np.asarray(qx.scales, dtype=np.float32), a_scale.format),
                b_scales=encode(np.asarray(qw.scales, dtype=np.float32), b_scale.format).T,
                scale_format=a_scale.format, scale_group=a_scale.block_columns)

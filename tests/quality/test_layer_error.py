@@ -51,6 +51,12 @@ def test_block_scaled_units_agree_with_the_dequantised_product(scheme: str) -> N
     assert all(a.relative_error < 1e-4 for a in layer.accumulations)
 
 
+def test_promotion_of_block_scaled_sums_is_computed() -> None:
+    (layer,) = layer_errors(SHAPE, ["mxfp8"], ["blackwell-block-scaled"])
+    added = {a.promote_every: a.relative_error for a in layer.accumulations}
+    assert added[128] < added[None] / 3
+
+
 def test_weight_only_has_no_activation_error_and_16_bit_units() -> None:
     (layer,) = layer_errors(SHAPE, ["int4-w4a16"])
     assert layer.activation == 0
