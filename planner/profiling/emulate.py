@@ -102,7 +102,8 @@ def pieces(part: FloatArray, rows_amax: FloatArray, largest: np.float32, fmt: Te
     height = job.sides[0]
     for rows in slabs(part.shape[0], part.shape[1], height):
         first, last = rows.start // height, -(-rows.stop // height)
-        target = out[: rows.stop - rows.start, : part.shape[1]]
+        count, columns = rows.stop - rows.start, part.shape[1]
+        target = out[: count * columns].reshape(count, columns)
         blocks.round_part(part[rows], divisor[first:last], factor[first:last], job, target)
         yield rows, target
 
@@ -122,8 +123,8 @@ def slabs(rows: int, columns: int, height: int) -> Iterator[slice]:
 
 
 def scratch(columns: int) -> FloatArray:
-    """Memory for the largest slab."""
-    return np.empty((max(1, SLAB_ELEMENTS // max(columns, 1)), columns), np.float32)
+    """Memory for the largest slab of at most ``columns`` columns, flat: slabs are contiguous."""
+    return np.empty(max(SLAB_ELEMENTS, columns), np.float32)
 
 
 def _unscaled(part: FloatArray, fmt: TensorFormat) -> FloatArray:
