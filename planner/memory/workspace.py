@@ -19,6 +19,8 @@ SPLIT_TOKENS = 256
 """Tokens of one part of a long sequence in split decode attention (FlashDecoding's block)."""
 MAX_SPLITS = 32
 """Most parts a sequence is cut into."""
+SPLIT_SLOTS = 132
+"""Parts in flight: larger batches fill the multiprocessors (an H100's 132) unsplit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,7 @@ def split_attention_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
     for attention in spec.attention:
         value = attention.kv_lora_rank or attention.value_dim or attention.head_dim
         sizes.append(attention.heads // layout.tp * (value + 2) * 4)
-    few = min(run.sequences, max(1, 132 // parts))  # long batches fill the device unsplit
-    return few * parts * max(sizes)
+    return min(run.sequences * parts, SPLIT_SLOTS) * max(sizes)
 
 
 def logits_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:

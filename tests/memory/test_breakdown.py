@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planner.api import estimate
 from planner.api_memory import memory
@@ -129,6 +131,24 @@ def test_a_scheme_covers_what_a_mixed_release_left_out() -> None:
     assert memory("qwen3-8b", context=128, scheme="bf16").scheme == "bf16 as released"
 
 
+@pytest.mark.parametrize(("model", "layout"), [
+    ("qwen3-8b", {}), ("deepseek-v3.2", {"tp": 2, "dp": 4, "ep": 8}), ("gpt-oss-20b", {"tp": 2}),
+    ("qwen3-next-80b-a3b", {"tp": 2, "pp": 3}), ("gemma-3-4b-text", {}),
+    ("deepseek-v4-flash", {"tp": 4, "ep": 4}), ("llama-4-scout", {"tp": 8})])
+@settings(max_examples=8, deadline=None)
+@given(context=st.integers(2, 16_000), longer=st.integers(0, 4_000), batch=st.integers(1, 200),
+       more=st.integers(0, 50))
+def test_monotone_in_context_and_batch(model: str, layout: dict[str, int], context: int,
+                                       longer: int, batch: int, more: int) -> None:
+    def held(context: int, batch: int) -> list[int]:
+        got = memory(model, "h200-sxm", context=context, batch=batch, **layout)  # type: ignore[arg-type]
+        return [stage.total_bytes for stage in got.parts.stages]
+
+    base = held(context, batch)
+    assert all(a <= b for a, b in zip(base, held(context + longer, batch), strict=True))
+    assert all(a <= b for a, b in zip(base, held(context, batch + more), strict=True))
+
+
 def test_refusals() -> None:
     plan = estimate("qwen3-8b", "h100-sxm", scheme="bf16", devices=1, context=4096, batch=1)
     for arguments, word in [
@@ -223,7 +243,7 @@ def test_temporary_tensors_by_hand() -> None:
     assert logits_bytes(llama, Layout(2), RUN) == 1024 * 128256 * 14
     own = Pass(tokens=8192, sequences=1024, context=8192)
     assert logits_bytes(llama, Layout(2), own) == 1024 * 64128 * (2 + 4)
-    assert split_attention_bytes(llama, Layout(), RUN) == 4 * 32 * 32 * 130 * 4
+    assert split_attention_bytes(llama, Layout(), RUN) == 132 * 32 * 130 * 4
     assert collective_bytes(llama, Layout(), RUN) == 0
     assert collective_bytes(llama, Layout(2), RUN) == 2 * 8192 * 4096 * 2
 
