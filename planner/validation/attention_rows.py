@@ -187,3 +187,23 @@ def branch(kernel: Kernel, name: str) -> Mask:
     c = kernel.batch.columns
     return np.asarray(c["window"] > 0 if name == "window" else c["heads"] == c["kv_heads"])
 
+
+
+def plain_work(kernel: Kernel) -> tuple[Array, Array]:
+    """(FLOP, bytes of the cache) of each row, without a kernel's tiles [n]."""
+    c = kernel.batch.columns
+    kv = KV_BYTES[kernel.formats.split("/")[1]]
+    width = MLA_WIDTHS["latent"] + MLA_WIDTHS["rope"]
+    if kernel.operator == "mla-decode":
+        tokens = c["batch"] * c["kv_len"]
+        return 2 * tokens * c["heads"] * (width + MLA_WIDTHS["latent"]), tokens * width * kv
+    if kernel.operator == "mla-prefill":
+        pairs = c["batch"] * c["kv_len"] * (c["kv_len"] + 1) / 2
+        return (2 * pairs * c["heads"] * (MLA_WIDTHS["key"] + MLA_WIDTHS["value"]),
+                c["batch"] * c["kv_len"] * width * kv)
+    length = c["kv_len" if kernel.operator == "attention-decode" else "isl"]
+    seen = np.where(c["window"] > 0, np.minimum(length, c["window"]), length)
+    queries = 1.0 if kernel.operator == "attention-decode" else length - seen / 2
+    return (4 * c["batch"] * queries * seen * c["heads"] * c["head_dim"],
+            2 * c["batch"] * (seen if kernel.operator == "attention-decode" else length)
+            * c["kv_heads"] * c["head_dim"] * kv)

@@ -1,0 +1,142 @@
+"""The calibrated attention kernel of a cache layout on a device, and how sure it is."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.throughput.calibration import Calibration, Certainty, find
+from planner.throughput.forms.base import Parameters
+from planner.throughput.roofline import Parts, where
+from planner.throughput.silicon import Chip, chip
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+_DATA = Path(__file__).resolve().parent / "data"
+_FP8_PROMPTS = ("attention-prefill", "mla-prefill")
+
+
+@dataclass(frozen=True)
+class AttentionModel:
+    """A kernel's parameters on a chip.
+
+    ``branches`` are further sets of the same stack and origin for windows and ungrouped heads
+    (``window``, ``mha``); ``convert`` says that entries of the layout are converted beside it;
+    ``base_sigma`` is the error of the parameters themselves.
+    """
+
+    chip: Chip
+    parameters: Parameters
+    branches: Mapping[str, FittedSet]
+    convert: bool
+    certainty: Certainty
+    base_sigma: float
+
+    def parts(self, form: Callable[[Parameters, Chip], Parts], *, windowed: Mask | bool = False,
+              ungrouped: Mask | bool = False) -> Parts:
+        """Seconds of ``form``, on the branch where ``windowed`` or else ``ungrouped`` holds."""
+        found = form(self.parameters, self.chip)
+        for name, mask in (("mha", ungrouped), ("window", windowed)):
+            if name in self.branches and np.any(mask):
+                found = where(np.asarray(mask),
+                              form(self.branches[name].parameters, self.chip), found)
+        return found
+
+    def sigma(self, windowed: Mask | bool, ungrouped: Mask | bool, count: int) -> Array:
+        """Log-space standard deviation by row [count]: a branch's own error in its place."""
+        extra = max(self.certainty.sigma ** 2 - self.base_sigma ** 2, 0.0)
+        found = np.full(count, self.certainty.sigma)
+        for name, mask in (("mha", ungrouped), ("window", windowed)):
+            if name in self.branches:
+                own = np.sqrt(self.branches[name].error.sigma ** 2 + extra)
+                found = np.where(mask, own, found)
+        return found
+
+
+def attention_model(device: DeviceProfile, operator: str, layout: str,
+                    stacks: Sequence[str], *, sparse: bool = False) -> AttentionModel | None:
+    """The fitted kernel of ``operator`` over a cache in ``layout``, or None where none fits.
+
+    A layout that was not measured takes the kernel and the bytes that data/attention.toml names,
+    with a wider interval; the basis then says transferred, or prior where the kernel itself is
+    another. ``sparse``: entries are gathered by an indexer's choice.
+    """
+    rule: Mapping[str, Any] | None = _rules()["layout"].get(layout)
+    silicon = chip(device)
+    if silicon is None or rule is None:
+        return None
+    narrow = rule["variant"] == "bf16/fp8" and "fp8" not in silicon.peaks
+    convert = bool(rule.get("convert")) or narrow
+    if narrow and operator in _FP8_PROMPTS:
+        rule = _rules()["without_fp8"]
+    extra = float(rule.get("extra", 0.0))
+    if sparse:
+        extra = float(np.hypot(extra, _rules()["sparse"]["extra"]))
+    return kernel_model(device, operator, rule["variant"], stacks, extra=extra, convert=convert,
+                        prior=bool(rule.get("prior")) or sparse)
+
+
+def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Sequence[str], *,
+                 extra: float = 0.0, prior: bool = False,
+                 convert: bool = False) -> AttentionModel | None:
+    """The fitted kernel of a measured ``variant`` (ATTN/KV), or None.
+
+    A stack without one borrows its neighbour's, with a wider interval. ``extra`` widens it
+    further; with ``prior`` the basis says that the kernel is another.
+    """
+    silicon = chip(device)
+    if silicon is None or "bf16" not in silicon.peaks:
+        return None
+    found = _find(device, operator, variant, stacks)
+    if found is None:
+        return None
+    calibration, lent = found
+    fit = calibration.fit
+    if fit.parameters.get("fp8") and "fp8" not in silicon.peaks:
+        return None
+    own = calibration.basis == "fitted" and not lent and not extra
+    basis = "prior" if prior else "fitted" if own else "transferred"
+    return AttentionModel(
+        chip=silicon, parameters=fit.parameters, branches=_branches(device, calibration),
+        convert=convert, base_sigma=fit.error.sigma,
+        certainty=Certainty(
+            basis, float(np.sqrt(calibration.sigma ** 2 + extra ** 2 + lent ** 2)),
+            f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}"))
+
+
+def _find(device: DeviceProfile, operator: str, variant: str,
+          stacks: Sequence[str]) -> tuple[Calibration, float] | None:
+    """(the set, the spread that a lending stack adds), or None."""
+    own = find(device, operator, stacks, [variant])
+    if own is not None or not stacks:
+        return (own, 0.0) if own is not None else None
+    family = _rules()["lenders"][operator.partition("-")[0]]
+    lenders = [s for s in family.get(stacks[0], ()) if s not in stacks]
+    found = find(device, operator, lenders, [variant])
+    return (found, float(_rules()["lending"][operator])) if found is not None else None
+
+
+def _branches(device: DeviceProfile, base: Calibration) -> dict[str, FittedSet]:
+    """Sets of the base's branches by the same stack on the same device."""
+    found = {}
+    for name in ("mha", "window"):
+        key = (base.fit.operator, base.fit.stack, f"{base.fit.variant}:{name}")
+        if base.basis == "fitted":
+            if key in device.fitted:
+                found[name] = device.fitted[key]
+        elif key in device.inherited and device.inherited[key][0] == base.origin:
+            found[name] = device.inherited[key][2]
+    return found
+
+
+@cache
+def _rules() -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / "attention.toml").read_text(encoding="utf-8"))
