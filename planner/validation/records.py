@@ -24,6 +24,7 @@ REASONS = {
     "hybrid cache": "layers with caches of different sizes; the printed figure depends on version",
     "partial offload": "the split over devices is not in the table",
     "not executable": "no unit of the device multiplies the format",
+    "not measured": "neither the device nor a relative has measurements of the kernel",
     "not legal": "the layout or the format cannot hold the model",
 }
 """Reason → what it means. Nothing else appears in ``uncovered``."""

@@ -57,6 +57,13 @@ KINDS = (
                               "inter", "topk", "num_experts", "moe_tp", "moe_ep", "distribution",
                               "latency_us"}),
          "planner.validation.op_moe"),
+    Kind("op_comm", frozenset({"device", "software", "op", "mode", "dtype", "num_gpus",
+                               "message_elements", "latency_us"}),
+         "planner.validation.op_comm"),
+    Kind("op_moe_a2a", frozenset({"device", "software", "comm_backend", "phase", "comm_dtype",
+                                  "ep_size", "node_num", "hidden_size", "topk", "num_experts",
+                                  "num_tokens", "sms", "latency_us"}),
+         "planner.validation.op_moe_a2a"),
 )
 """Add a kind here: a table is of the first kind all of whose columns it has."""
 
