@@ -69,9 +69,10 @@ def parts(*, compute: Array, memory: Array, launch: Array, busy: Array,
           conversion: Array | float = 0.0, quantise: Array | float = 0.0,
           communication: Array | float = 0.0) -> Parts:
     """Parts of one shape from arrays that broadcast [s]."""
-    given = (compute, memory, launch, communication, conversion, quantise, busy)
-    shape = np.broadcast_shapes(*(np.shape(a) for a in given))
-    return Parts(*(np.broadcast_to(np.asarray(a, dtype=np.float64), shape) for a in given))
+    given = [np.asarray(a, dtype=np.float64) for a in (
+        compute, memory, launch, communication, conversion, quantise, busy)]
+    shape = np.broadcast_shapes(*{a.shape for a in given})
+    return Parts(*(a if a.shape == shape else np.broadcast_to(a, shape) for a in given))
 
 
 def where(mask: NDArray[np.bool_], chosen: Parts, other: Parts) -> Parts:
