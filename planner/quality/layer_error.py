@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnknownNameError
+from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
@@ -109,7 +109,7 @@ def layer_errors(shape: LayerShape, schemes: Sequence[str],
         units: matrix units to try; None = one of each family that takes the operands.
     Raises:
         UnknownNameError: a kind, scheme or unit that does not exist. UnsupportedError: a scheme
-        whose encoder is not emulated.
+        whose encoder is not emulated, a unit of ``units`` that multiplies none of the schemes.
     """
     if shape.kind not in LINEAR_KINDS:
         raise UnknownNameError("module kind", shape.kind, LINEAR_KINDS)
@@ -121,7 +121,14 @@ def layer_errors(shape: LayerShape, schemes: Sequence[str],
     x = _bf16(activations(shape.kind, shape.seed, spec, tokens=shape.tokens))
     chosen = [unit(name) for name in (units if units is not None else DEFAULT_UNITS)]
     exact = _product(x, w)
-    return tuple(_one(scheme_by_id(name), x, w, exact, chosen) for name in schemes)
+    found = tuple(_one(scheme_by_id(name), x, w, exact, chosen) for name in schemes)
+    used = {a.unit for layer in found for a in layer.accumulations}
+    for one in chosen if units is not None else ():
+        if one.id not in used:
+            raise UnsupportedError(f"unit {one.id} takes the operands of none of: "
+                                   + ", ".join(layer.scheme for layer in found),
+                                   hint=f"{one.id} takes " + ", ".join(one.formats()))
+    return found
 
 
 def _bf16(x: Singles) -> Singles:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import planner
-from planner.errors import InputError, PlannerError, UnknownNameError
+from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.numerics import decode, encode, quantize
 from planner.quality.layer_error import LayerShape, layer_errors
 from planner.quality.synthetic import activations, linear_kind, weights
@@ -55,6 +55,11 @@ def test_promotion_of_block_scaled_sums_is_computed() -> None:
     (layer,) = layer_errors(SHAPE, ["mxfp8"], ["blackwell-block-scaled"])
     added = {a.promote_every: a.relative_error for a in layer.accumulations}
     assert added[128] < added[None] / 3
+
+
+def test_a_unit_that_multiplies_none_of_the_schemes_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="volta takes the operands of none of: fp8-tensor"):
+        layer_errors(SHAPE, ["fp8-tensor"], ["volta", "ada"])
 
 
 def test_weight_only_has_no_activation_error_and_16_bit_units() -> None:
