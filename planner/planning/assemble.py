@@ -39,6 +39,7 @@ from planner.planning.search import Found
 from planner.planning.segments import Segment
 from planner.units import GIB, format_bytes, format_seconds
 
+
 def assemble(found: Found, *, searched: bool) -> Plan:
     """The plan of a search (``searched``) or of a given assignment (baselines still computed)."""
     space, model = found.space, found.space.model
