@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.planning.evaluate import Priced
 from planner.planning.limits import loss_limit
+from planner.planning.losses import band_factor, indistinguishable
 from planner.planning.plan import Baseline, Comparison
 from planner.planning.question import Question
 from planner.planning.search import Found
@@ -93,7 +94,8 @@ def _linear_schemes(found: Found) -> set[str]:
 
 
 def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Comparison:
-    question = found.space.model.question
+    model = found.space.model
+    question = model.question
     ours, theirs = score(question, priced), score(question, rival)
     noun = NOUNS[question.objective]
     where = (f"{best.name} (batch {rival.batch} on {rival.layout.ranks} "
@@ -109,6 +111,10 @@ def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Com
         reason = "every unit is fastest in it within the limits" if len(schemes) == 1 \
             else "mixing formats gains nothing measurable here"
         return Comparison(best.scheme, 0.0, f"none over uniform {where}: {reason}")
+    if question.objective == "quality" and indistinguishable(model, ours, theirs):
+        return Comparison(best.scheme, float(f"{gain:.6g}"),
+                          f"indistinguishable in loss from uniform {where}: a factor of "
+                          f"{theirs / ours:.2f} lies inside the band of {band_factor(model):.2g}")
     verb = {"throughput": "more", "cost": "lower"}.get(question.objective, "less")
     why = "" if len(schemes) > 1 else "; the linears are uniform, the caches are not"
     return Comparison(best.scheme, float(f"{gain:.6g}"),

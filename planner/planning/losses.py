@@ -155,3 +155,17 @@ def indistinguishable(model: Model, ours: float, theirs: float) -> bool:
     """Whether two losses differ by less than the band."""
     low, high = sorted((ours, theirs))
     return high <= low * band_factor(model)
+
+
+def measured_elsewhere(model: Model, losses: dict[str, float]) -> list[Assumption]:
+    """Published measurements nearest to the plan: its lossiest formats first, this model first.
+
+    ``losses``: loss of the plan by scheme or cache layout.
+    """
+    from planner.quality.neighbours import nearest
+
+    used = [name for name, _ in sorted(losses.items(), key=lambda i: (-i[1], i[0]))]
+    schemes = [n for n in used if n in model.question.schemes]
+    layouts = [n for n in used if n in model.question.kv]
+    return [Assumption("measured elsewhere", row.text, row.source)
+            for row in nearest(model.question.spec.id, schemes, layouts)]
