@@ -73,14 +73,16 @@ def no_range(model: Model, unit: Unit, scheme: str) -> str:
 
 
 def uniform_loss(model: Model, scheme: str) -> float:
-    """Loss of ``scheme`` on every attention, MLP and expert linear, caches in BF16.
+    """Loss of ``scheme`` on every attention, MLP and expert linear, caches in BF16; a unit that a
+    profile does not know stays as released.
 
     Raises:
-        UnsupportedError: a unit has no loss in it.
+        UnsupportedError: a unit has losses, but none in it.
     """
     total = 0.0
+    profile = model.question.profile
     for unit in model.units:
-        if unit.role != "module":
+        if unit.role != "module" or (profile is not None and _unit(profile, unit) is None):
             continue
         loss = unit_loss(model, unit, scheme)
         if loss is None:
