@@ -253,8 +253,7 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
                    RUNTIME[question.device.kind].source),
     ]
     if question.spec.experts:
-        out.append(Assumption("expert routing", "uniform and independent",
-                              "no popularity given; E·(1−(1−k/E)^B) experts touched"))
+        out.append(routing_assumption())
     if not grows_alike(question):
         out.append(Assumption("capacity tokens", "tokens of sequences at the context",
                               "layers with a window or a state do not grow with every token"))

@@ -85,7 +85,7 @@ def _items(model: Model, cost: SegmentCost, mechanisms: dict[str, float],
     name, how = certainty(model, unit, cost.segment.choice)
     talk = mechanisms["communication"]
     return [(name, how, (seconds(mechanisms) - talk) * count),
-            ("collective", PRIOR, talk * count)]
+            ("collective", model.machine.net.certainty, talk * count)]
 
 
 def certainty(model: Model, unit: Unit, choice: int) -> tuple[str, Certainty]:

@@ -32,6 +32,7 @@ from planner.planning.units import Unit, build_units, split_modules
 from planner.quality.prior import Prior, normaliser, reference_of
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
+from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
     embedding_parts,
     head_parts,
@@ -45,7 +46,6 @@ from planner.throughput.linear import (
     Machine,
     communication,
     dense_parts,
-    expert_parts,
     kernel_arrays,
 )
 from planner.throughput.points import Phase, Points
@@ -127,7 +127,7 @@ def build_model(question: Question, prior: Prior) -> Model:
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
         dense=kernel_arrays(device, question.schemes, experts=False, stacks=stacks),
-        grouped=kernel_arrays(device, question.schemes, experts=True)
+        grouped=kernel_arrays(device, question.schemes, experts=True, stacks=stacks)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks))
     return Model(question, prior, planned, released, units, machine)

@@ -1,17 +1,21 @@
-"""Collectives as floor + bytes over the link, per device and direction.
+"""Collectives of a deployment: measured ones inside the scale-up domain, else floor + bytes/link.
 
-A group that fits the scale-up domain uses its links; a larger one uses the network, whose slower
-stage sets the time. ``n`` is the number of ranks; one rank costs nothing.
+A group beyond the domain works in two levels: inside each domain, and between the domains, where
+every device sends its share over its own network adapter. ``n`` is the number of ranks; one rank
+costs nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty, stacks_of
+from planner.throughput.curves import Curve, Exchange, Work, curve, exchanges
 
 Array = NDArray[np.float64]
 
@@ -20,7 +24,9 @@ Array = NDArray[np.float64]
 class Fabric:
     """Links of a deployment. Bandwidths [B/s] per device and direction, floors [s].
 
-    A missing link has bandwidth 0: a group that needs it is illegal (see ``reach``).
+    A missing link has bandwidth 0: a group that needs it is illegal (see ``reach``). ``reduce`` and
+    ``collect`` are measured all-reduces and all-gathers, ``exchange`` measured expert exchanges by
+    phase and leg; without them the bandwidths count.
     """
 
     domain: int
@@ -29,6 +35,14 @@ class Fabric:
     network_bytes_per_s: float
     network_floor_seconds: float
     fraction: float
+    reduce: Curve | None = None
+    collect: Curve | None = None
+    exchange: Mapping[tuple[str, str], Exchange] = field(default_factory=dict)
+
+    @property
+    def certainty(self) -> Certainty:
+        """How sure the times are: those of the all-reduce inside the domain."""
+        return self.reduce.certainty if self.reduce is not None else PRIOR
 
     def reach(self) -> float:
         """The largest group of devices that the links can connect."""
@@ -44,8 +58,9 @@ GB/s on H100 and 617 of 900 on B200 (aiconfigurator-core 0.12.0 tables)."""
 
 def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
            scale_up_bytes_per_s: float | None = None,
-           scale_out_bytes_per_s: float | None = None) -> Fabric:
-    """Links of ``device``, with a scenario's overrides."""
+           scale_out_bytes_per_s: float | None = None,
+           stacks: Sequence[str] = stacks_of(ANY_ENGINE)) -> Fabric:
+    """Links of ``device``, with a scenario's overrides and what ``stacks`` were measured to do."""
     links = device.links
 
     def value(override: float | None, quantity: Quantity | None) -> float:
@@ -59,7 +74,10 @@ def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
         domain_floor_seconds=value(None, links.scale_up_floor_seconds),
         network_bytes_per_s=value(scale_out_bytes_per_s, links.scale_out_bytes_per_s),
         network_floor_seconds=value(None, links.scale_out_floor_seconds),
-        fraction=LINK_FRACTION)
+        fraction=LINK_FRACTION,
+        reduce=curve(device, "all-reduce", stacks, scale_up_bytes_per_s),
+        collect=curve(device, "gather", stacks, scale_up_bytes_per_s),
+        exchange=exchanges(device, stacks))
 
 
 def _path(net: Fabric, span: Array) -> tuple[Array, Array]:
@@ -71,16 +89,81 @@ def _path(net: Fabric, span: Array) -> tuple[Array, Array]:
 
 
 def all_reduce(net: Fabric, ranks: Array, span: Array, message_bytes: Array) -> Array:
-    """Ring or two-shot: floor + 2(n−1)/n · V / W [s]."""
-    bandwidth, floor = _path(net, span)
-    time = floor + 2 * (ranks - 1) / ranks * message_bytes / bandwidth
-    return np.where(ranks > 1, time, 0.0)
+    """All-reduce of V bytes [s]: measured, or floor + 2(n−1)/n·V/W inside the domain.
+
+    Beyond it, g ranks in each of m domains: reduce-scatter and all-gather inside, and between them
+    an all-reduce of every device's V/g over its network link.
+    """
+    ranks, span, size = _broadcast(ranks, span, message_bytes)
+    inside = _reduce_inside(net, ranks, size)
+    if not (span > net.domain).any():
+        return inside
+    near, far = _levels(net, ranks, span)
+    local = 2.0 * _collect_inside(net, near, size)
+    across = local + _between(net, near, far, 2.0 * size)
+    return np.where((span > net.domain) & (ranks > 1), across, inside)
 
 
 def gather(net: Fabric, ranks: Array, span: Array, message_bytes: Array) -> Array:
-    """All-gather or reduce-scatter of a V-byte result: floor + (n−1)/n · V / W [s]."""
-    bandwidth, floor = _path(net, span)
-    return np.where(ranks > 1, floor + (ranks - 1) / ranks * message_bytes / bandwidth, 0.0)
+    """All-gather or reduce-scatter of a V-byte result [s]; (n−1)/n·V leave a rank."""
+    ranks, span, size = _broadcast(ranks, span, message_bytes)
+    inside = _collect_inside(net, ranks, size)
+    if not (span > net.domain).any():
+        return inside
+    near, far = _levels(net, ranks, span)
+    across = _collect_inside(net, near, size) + _between(net, near, far, size)
+    return np.where((span > net.domain) & (ranks > 1), across, inside)
+
+
+def _broadcast(*arrays: Array) -> tuple[Array, ...]:
+    return tuple(np.asarray(a, dtype=np.float64) for a in np.broadcast_arrays(*arrays))
+
+
+def _levels(net: Fabric, ranks: Array, span: Array) -> tuple[Array, Array]:
+    """(ranks in a domain, domains) of groups whose ranks are spread evenly over ``span``."""
+    domains = np.ceil(span / net.domain)
+    return np.maximum(ranks / domains, 1.0), np.minimum(domains, ranks)
+
+
+def _between(net: Fabric, near: Array, far: Array, size: Array) -> Array:
+    """Floor + (m−1)/m·V/g over the network link of every device."""
+    wire = net.network_bytes_per_s * net.fraction
+    return np.asarray(net.network_floor_seconds
+                      + (far - 1) / far * size / near / (wire if wire > 0 else np.inf))
+
+
+def _reduce_inside(net: Fabric, ranks: Array, size: Array) -> Array:
+    if net.reduce is not None:
+        return net.reduce.seconds(ranks, size)
+    bandwidth, floor = _path(net, np.ones(()))
+    return np.where(ranks > 1, floor + 2 * (ranks - 1) / ranks * size / bandwidth, 0.0)
+
+
+def _collect_inside(net: Fabric, ranks: Array, size: Array) -> Array:
+    if net.collect is not None:
+        return net.collect.seconds(ranks, size)
+    bandwidth, floor = _path(net, np.ones(()))
+    return np.where(ranks > 1, floor + (ranks - 1) / ranks * size / bandwidth, 0.0)
+
+
+def expert_exchange(net: Fabric, phase: str, leg: str, work: Work, span: Array,
+                    feature_bytes: Array) -> Array:
+    """Dispatch or combine (``leg``) of expert tokens [C, S]; ``feature_bytes`` [S] an element.
+
+    Measured exchanges of the phase; else, and across nodes where none were measured, bytes over
+    the link (:func:`dispatch`).
+    """
+    columns = []
+    measured = net.exchange.get(("decode" if phase == "decode" else "prefill", leg))
+    for size in np.atleast_1d(feature_bytes).tolist():
+        sent = work.tokens * work.per_token * work.hidden * size
+        plain = dispatch(net, work.ranks, span, sent)
+        if measured is not None:
+            found = measured.seconds(work, size, link=net.domain_bytes_per_s,
+                                     network=net.network_bytes_per_s or np.inf)
+            plain = np.where(np.isnan(found) | (work.ranks <= 1), plain, found)
+        columns.append(plain)
+    return np.stack(columns, axis=-1)
 
 
 def dispatch(net: Fabric, ranks: Array, span: Array, sent_bytes: Array) -> Array:

@@ -40,13 +40,13 @@ def elementwise(device: DeviceProfile, moved: Array, kernels: float) -> Parts:
 
 
 def norm_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
-    """Norms, rotary embedding and activation of one average layer."""
+    """Norms, rotary embedding and activation of one average layer. Routed experts activate inside
+    their fused kernel."""
     experts = spec.experts
     moe_layers = len(experts.layers) if experts else 0
     width = 0.0
     if experts:
-        routed = experts.width * experts.per_token + experts.shared_width
-        width += routed * moe_layers / spec.layers
+        width += experts.shared_width * moe_layers / spec.layers
     width += spec.dense_width * (spec.layers - moe_layers) / spec.layers
     moved = phase.tokens * (NORM_BYTES_PER_FEATURE * spec.hidden_size
                             + GATE_BYTES_PER_FEATURE * width / pts.group)

@@ -1,7 +1,7 @@
-"""Weight GEMMs, dense and grouped by expert, under every scheme at once.
+"""Dense weight GEMMs under every scheme at once, and the collectives behind modules.
 
-Arrays are [C, S]: candidates × schemes. A weight is read once a pass; of the experts, those that
-the tokens touch: (E/ep)·(1 − (1 − k/E)^T) of a rank's E/ep (balanced routing).
+Arrays are [C, S]: candidates × schemes. A weight is read once a pass. Experts are in
+:mod:`planner.throughput.experts`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Experts
 from planner.placement.modules import EXPERT_KINDS, Module
 from planner.throughput.calibration import PRIOR, Certainty
-from planner.throughput.collectives import Fabric, all_reduce, dispatch, gather
+from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
+from planner.throughput.curves import Work
 from planner.throughput.forms.gemm import GemmForm, gemm_parts, together
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.kernels import Kernel, kernel
+from planner.throughput.moe import MoeModel, moe_model
 from planner.throughput.points import Phase, Points
 from planner.throughput.roofline import Parts, operator, where
 
@@ -32,7 +34,8 @@ class KernelArrays:
     """Kernels of S schemes as arrays [S].
 
     ``form`` prices the schemes that are ``calibrated`` (others have a neighbour's numbers in it),
-    the achieved fractions the rest; ``certainty`` says so by scheme.
+    the achieved fractions the rest; ``certainty`` says so by scheme. Grouped kernels have ``fused``
+    models instead of a form.
     """
 
     schemes: tuple[str, ...]
@@ -45,6 +48,7 @@ class KernelArrays:
     form: GemmForm | None
     calibrated: NDArray[np.bool_]
     certainty: tuple[Certainty, ...]
+    fused: tuple[MoeModel | None, ...] = ()
 
 
 def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
@@ -55,8 +59,10 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         UnsupportedError: a scheme that the device cannot run.
     """
     found: list[Kernel] = [kernel(device, s, experts=experts) for s in schemes]
-    models = [None if experts else gemm_model(device, s, stacks) for s in schemes]
-    some = next((m for m in models if m is not None), None)
+    gemms = [None if experts else gemm_model(device, s, stacks) for s in schemes]
+    fused = tuple(moe_model(device, s, stacks) if experts else None for s in schemes)
+    models = fused if experts else gemms
+    some = next((m for m in gemms if m is not None), None)
 
     def column(name: str) -> Array:
         return np.array([getattr(k, name) for k in found], dtype=np.float64)
@@ -67,10 +73,10 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         bandwidth_fraction=column("bandwidth_fraction"), floor=column("floor_seconds"),
         conversion=column("conversion_elements_per_s"),
         activation_bytes=column("activation_bytes"),
-        form=together([(m or some).form for m in models]) if some is not None else None,
+        form=together([(m or some).form for m in gemms]) if some is not None else None,
         calibrated=np.array([m is not None for m in models]),
         certainty=tuple(PRIOR if m is None else Certainty(m.basis, m.sigma, m.origin)
-                        for m in models))
+                        for m in models), fused=fused if experts else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class Machine:
     plain: GemmModel | None = None
 
 
-def _shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:
+def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:
     """Per GEMM: (outputs, inputs, elements) of one rank, arrays [C]."""
     width = pts.moe_tp if module.kind in EXPERT_KINDS else pts.tp
     out = []
@@ -116,7 +122,7 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     flop = np.zeros((len(pts), 1))
     elements = np.zeros((len(pts), 1))
     moved = weight_bytes.astype(np.float64)
-    for outputs, inputs, size in _shards(module, pts):
+    for outputs, inputs, size in shards(module, pts):
         flop = flop + 2 * m * size[:, None]
         elements = elements + size[:, None]
         moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
@@ -134,44 +140,12 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
 def _fitted(module: Module, form: GemmForm, pts: Points, m: Array, per_element: Array) -> Parts:
     """The GEMMs of a module one after the other; ``per_element`` stored bytes [C, S]."""
     total: Parts | None = None
-    for outputs, inputs, size in _shards(module, pts):
+    for outputs, inputs, size in shards(module, pts):
         one = gemm_parts(form, m=m, n=outputs[:, None], k=inputs[:, None],
                          weight_bytes=per_element * size[:, None], cold=True)
         total = one if total is None else total.plus(one)
     assert total is not None
     return total
-
-
-def distinct_local(experts: Experts, pts: Points, phase: Phase) -> Array:
-    """Expected distinct experts that one rank reads in one pass [C]."""
-    missed = (1.0 - experts.per_token / experts.count) ** phase.pooled
-    return experts.count / pts.ep * (1.0 - missed)
-
-
-def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points, phase: Phase,
-                 weight_bytes: Array) -> Parts:
-    """One layer of routed experts on one rank; ``weight_bytes`` [C, S] of all its experts.
-
-    Gate-up and down are one fused kernel: each carries half of its floor.
-    """
-    kern = machine.grouped
-    assert kern is not None
-    touched = distinct_local(experts, pts, phase)[:, None]
-    share = touched / (experts.count / pts.ep)[:, None]
-    pairs = (phase.pooled * experts.per_token / pts.ep)[:, None]
-    flop = np.zeros((len(pts), 1))
-    elements = np.zeros((len(pts), 1))
-    moved = weight_bytes * share
-    for outputs, inputs, size in _shards(module, pts):
-        flop = flop + 2 * pairs * size[:, None]
-        elements = elements + touched * size[:, None]
-        moved = moved + pairs * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
-                                 * outputs[:, None])
-    return operator(
-        flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * 0.5,
-        peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
-        bandwidth_fraction=kern.bandwidth_fraction,
-        conversion_rate=kern.conversion).scaled(phase.passes)
 
 
 def communication(kind: str, hidden: int, experts: Experts | None, machine: Machine, pts: Points,
@@ -192,12 +166,14 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
         return np.where(spread, reduce_tp, 0.0)
     if kind not in EXPERT_KINDS or experts is None:
         return np.zeros((len(pts), 1))
-    sent = (phase.tokens / pts.tp * experts.per_token * hidden)[:, None]
+    work = Work(phase.tokens / pts.tp, pts.ep, np.ceil(pts.group / net.domain),
+                float(experts.per_token), float(experts.count), float(hidden))
     wide = (pts.ep > 1)[:, None]
     pooled = phase.pooled * hidden * BF16_BYTES
     all_tokens = gather(net, pts.group, pts.group, pooled)[:, None]
     if kind == "experts-gate-up":
-        routed = dispatch(net, pts.ep[:, None], pts.group[:, None], sent * activation_bytes)
+        routed = expert_exchange(net, phase.name, "dispatch", work, pts.group, activation_bytes)
         return np.where(spread, np.where(wide, routed, all_tokens), 0.0) * phase.passes
-    combined = dispatch(net, pts.ep[:, None], pts.group[:, None], sent * BF16_BYTES)
+    combined = expert_exchange(net, phase.name, "combine", work, pts.group,
+                               np.asarray([BF16_BYTES]))
     return np.where(spread, np.where(wide, combined, all_tokens) * phase.passes, reduce_tp)

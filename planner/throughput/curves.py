@@ -1,0 +1,152 @@
+"""Measured collectives and expert exchanges of a device, as a deployment's fabric uses them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.hardware.profile import DeviceProfile
+from planner.throughput.calibration import Certainty, find
+from planner.throughput.forms import collective, dispatch
+from planner.throughput.forms.base import Parameters
+from planner.throughput.silicon import chip
+
+Array = NDArray[np.float64]
+_DATA = Path(__file__).resolve().parent / "data"
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seconds of one collective inside the domain: a table, or the formula of a relative."""
+
+    op: str
+    link_bytes_per_s: float
+    formula: Parameters
+    table: collective.Table | None
+    certainty: Certainty
+
+    def seconds(self, ranks: Array, message_bytes: Array) -> Array:
+        """Of ``ranks`` ranks and a message of so many bytes in all; 0 for one rank [s]."""
+        if self.table is not None:
+            return self.table.seconds(ranks, message_bytes)
+        return collective.collective_seconds(self.formula, self.op, self.link_bytes_per_s, ranks,
+                                             message_bytes)
+
+
+def curve(device: DeviceProfile, what: str, stacks: Sequence[str],
+          link_bytes_per_s: float | None = None) -> Curve | None:
+    """The collective ``what`` (all-reduce, gather) of the first of ``stacks``, or None.
+
+    The device's own table; its own formula where another link is given; else the formula of its
+    relative with the device's link.
+    """
+    figures = chip(device)
+    own_link = figures.link_bytes_per_s if figures is not None else 0.0
+    link = link_bytes_per_s or own_link
+    if link <= 0:
+        return None
+    choices = _rules()[what]
+    for stack, variant in [choices[s] for s in (*stacks, OTHER) if s in choices]:
+        formula = find(device, collective.OPERATOR, [stack], [variant + collective.FORMULA])
+        if formula is None:
+            continue
+        op = variant.partition(":")[0]
+        measured = device.fitted.get((collective.OPERATOR, stack, variant))
+        if measured is not None and link == own_link:
+            table = collective.table_of(op, measured.table, formula.fit.parameters, link)
+            how = Certainty("fitted", measured.error.sigma, f"{stack} {variant} on {device.id}")
+            return Curve(op, link, formula.fit.parameters, table, how)
+        basis = formula.basis if link == own_link else "transferred"
+        how = Certainty(basis, formula.sigma, f"{stack} {variant} on {formula.origin}")
+        return Curve(op, link, formula.fit.parameters, None, how)
+    return None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One leg of an expert exchange with one backend: parameters by element type, inside the
+    domain and, where measured, across nodes."""
+
+    distinct: bool
+    inside: Mapping[str, tuple[str, Parameters]]
+    across: Mapping[str, tuple[str, Parameters]]
+
+    def seconds(self, work: Work, feature_bytes: float, *, link: float, network: float) -> Array:
+        """Seconds [C]; NaN for groups across nodes where none were measured."""
+        sent = dispatch.Exchange(
+            dispatch.copies(work.tokens, np.asarray(work.per_token), work.ranks,
+                            distinct=self.distinct),
+            np.asarray(feature_bytes * work.hidden), np.asarray(work.experts),
+            np.maximum(work.ranks / work.nodes, 1.0), np.minimum(work.nodes, work.ranks))
+        variant, parameters = _nearest(self.inside, feature_bytes)
+        found = dispatch.dispatch_seconds(parameters, variant, sent, link_bytes_per_s=link,
+                                          network_bytes_per_s=np.inf)
+        wide = work.nodes > 1
+        if not wide.any():
+            return found
+        if not self.across:
+            return np.where(wide, np.nan, found)
+        variant, parameters = _nearest(self.across, feature_bytes)
+        over = dispatch.dispatch_seconds(parameters, variant, sent, link_bytes_per_s=link,
+                                         network_bytes_per_s=network)
+        return np.where(wide, over, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an exchange moves: ``tokens`` of a rank, over ``ranks`` in ``nodes`` domains, [C];
+    ``per_token`` of ``experts`` experts, ``hidden`` features."""
+
+    tokens: Array
+    ranks: Array
+    nodes: Array
+    per_token: float
+    experts: float
+    hidden: float
+
+
+def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, str], Exchange]:
+    """(phase, leg) → the exchange that the first of ``stacks`` uses; phases decode and prefill,
+    legs dispatch and combine. Empty without measurements."""
+    found: dict[tuple[str, str], Exchange] = {}
+    for phase, by_stack in _rules()["dispatch"].items():
+        chosen = by_stack["any"] if len(stacks) != 1 else by_stack.get(stacks[0], [])
+        for leg in ("dispatch", "combine"):
+            for stack, backend in chosen:
+                inside = _sets(device, stack, f"{backend}:{leg}", "")
+                if inside:
+                    found[phase, leg] = Exchange(
+                        backend.endswith("-ht"), inside,
+                        _sets(device, stack, f"{backend}:{leg}", dispatch.NETWORK))
+                    break
+    return found
+
+
+def _sets(device: DeviceProfile, stack: str, leg: str,
+          ending: str) -> dict[str, tuple[str, Parameters]]:
+    found = {}
+    for kind in dispatch.BYTES:
+        calibration = find(device, dispatch.OPERATOR, [stack], [f"{leg}:{kind}{ending}"])
+        if calibration is not None:
+            found[kind] = (calibration.fit.variant, calibration.fit.parameters)
+    return found
+
+
+def _nearest(sets: Mapping[str, tuple[str, Parameters]],
+             feature_bytes: float) -> tuple[str, Parameters]:
+    """The set of the element type whose bytes are nearest."""
+    name = min(sets, key=lambda kind: abs(np.log(dispatch.BYTES[kind] / feature_bytes)))
+    return sets[name]
+
+
+@cache
+def _rules() -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / "collective.toml").read_text(encoding="utf-8"))

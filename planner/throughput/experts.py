@@ -1,0 +1,88 @@
+"""Routed experts under every scheme at once: the measured fused kernel, else a grouped roofline.
+
+Arrays are [C, S]: candidates × schemes. A weight is read once a pass, of the experts those that the
+tokens touch on the fullest rank (:mod:`planner.throughput.expert_load`): the layer ends when the
+last rank does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.models.spec import Experts
+from planner.placement.modules import Module
+from planner.throughput.expert_load import Load, expected_load
+from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
+from planner.throughput.moe import MoeModel, popularity_spread
+from planner.throughput.points import Phase, Points
+from planner.throughput.roofline import Parts, operator, parts, where
+
+Array = NDArray[np.float64]
+MATRICES = 3.0
+"""Gate, up and down."""
+
+
+def load_of(experts: Experts, pts: Points, phase: Phase) -> Load:
+    """Expected work of the fullest rank in one pass, arrays [C]."""
+    return expected_load(experts.count, experts.per_token, popularity_spread(), phase.pooled,
+                         pts.ep)
+
+
+def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points, phase: Phase,
+                 weight_bytes: Array) -> Parts:
+    """One layer of routed experts on one rank; ``weight_bytes`` [C, S] of all its experts.
+
+    Gate-up and down are one fused kernel: each carries half of its floor and, of the rest, its
+    share of the weights (two thirds and one third).
+    """
+    kern = machine.grouped
+    assert kern is not None
+    load = load_of(experts, pts, phase)
+    prior = _roofline(module, experts, kern, machine.bandwidth, pts, load, weight_bytes)
+    if not kern.calibrated.any():
+        return prior.scaled(phase.passes)
+    size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
+    columns = [None if model is None else
+               _fused(model, experts, _hidden(module, pts), pts, phase, load, size,
+                      weight_bytes[:, j])
+               for j, model in enumerate(kern.fused)]
+    blank = next(c for c in columns if c is not None)
+    found = Parts(*(np.stack(one, axis=1) for one in zip(
+        *((c or blank).arrays() for c in columns), strict=True)))
+    return where(kern.calibrated, found, prior).scaled(phase.passes)
+
+
+def _hidden(module: Module, pts: Points) -> float:
+    """Features that enter and leave the layer."""
+    outputs, inputs, _ = shards(module, pts)[0]
+    return float(inputs[0]) if module.kind == "experts-gate-up" else float(outputs[0])
+
+
+def _fused(model: MoeModel, experts: Experts, hidden: float, pts: Points, phase: Phase,
+           load: Load, size: Array, weight_bytes: Array) -> Parts:
+    """The module's part of the fused layer [C]; ``size`` elements of one of a rank's experts."""
+    width, local = experts.width / pts.moe_tp, experts.count / pts.ep
+    whole = model.parts(load, tokens=phase.pooled, hidden=np.asarray(hidden), width=width,
+                        local=local, weight_bytes=weight_bytes / (local * size))
+    share = size / (MATRICES * hidden * width)
+    return parts(compute=whole.compute * share, memory=whole.memory * share,
+                 launch=whole.launch * 0.5, busy=whole.busy * share)
+
+
+def _roofline(module: Module, experts: Experts, kern: KernelArrays, bandwidth: float, pts: Points,
+              load: Load, weight_bytes: Array) -> Parts:
+    """Achieved fractions of the kernel class over the touched experts."""
+    touched, pairs = load.touched[:, None], load.pairs[:, None]
+    flop = np.zeros((len(pts), 1))
+    elements = np.zeros((len(pts), 1))
+    moved = weight_bytes * touched / (experts.count / pts.ep)[:, None]
+    for outputs, inputs, size in shards(module, pts):
+        flop = flop + 2 * pairs * size[:, None]
+        elements = elements + touched * size[:, None]
+        moved = moved + pairs * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
+                                 * outputs[:, None])
+    return operator(
+        flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * 0.5,
+        peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=bandwidth,
+        bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
