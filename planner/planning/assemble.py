@@ -10,6 +10,7 @@ from planner.models.inventory import Inventory
 from planner.placement.layout import stage_of_layer
 from planner.placement.shards import module_bytes
 from planner.planning.capacity import cache_info, capacity_info, grows_alike
+from planner.planning.certainty import performance, routing_assumption, time_basis
 from planner.planning.compare import baselines, comparison
 from planner.planning.costs import Model, released_scheme
 from planner.planning.evaluate import Priced, SegmentCost, price
@@ -28,12 +29,10 @@ from planner.planning.plan import (
     Assumption,
     DeviceInfo,
     EngineInfo,
-    Estimate,
     LayoutInfo,
     MemoryInfo,
     ModelInfo,
     ModulePlan,
-    PerformanceInfo,
     Plan,
     SolverInfo,
     SourceRef,
@@ -45,20 +44,6 @@ from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.search import Found
 from planner.planning.segments import Segment
 from planner.units import GIB, format_bytes, format_seconds
-
-BASIS = "prior"
-LOW, HIGH = 0.65, 1.60
-"""80 % interval of an uncalibrated time: −35 % / +60 %."""
-
-
-def time_estimate(seconds: float) -> Estimate:
-    """A time with the interval of an uncalibrated operator model."""
-    return Estimate(seconds, seconds * LOW, seconds * HIGH, BASIS)
-
-
-def rate_estimate(rate: float) -> Estimate:
-    """A throughput with the reciprocal interval."""
-    return Estimate(rate, rate / HIGH, rate / LOW, BASIS)
 
 
 def assemble(found: Found, *, searched: bool) -> Plan:
@@ -82,7 +67,7 @@ def assemble(found: Found, *, searched: bool) -> Plan:
         objective=question.objective, units=units, modules=module_view(units),
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
         capacity=capacity_info(model, found, priced),
-        performance=_performance(priced, replicas), quality=quality(model, priced.loss),
+        performance=performance(model, priced, replicas), quality=quality(model, priced.loss),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=assumptions(model, priced, searched), sources=_sources(model))
 
@@ -181,13 +166,6 @@ def _memory(question: Question, priced: Priced) -> MemoryInfo:
                       question.usable_bytes, question.capacity_bytes)
 
 
-def _performance(priced: Priced, replicas: int) -> PerformanceInfo:
-    rate = priced.tokens_per_second(replicas)
-    return PerformanceInfo(
-        time_estimate(priced.ttft), time_estimate(priced.tpot), rate_estimate(rate),
-        rate_estimate(rate / (replicas * priced.layout.ranks)))
-
-
 def _solver(found: Found, searched: bool) -> SolverInfo:
     if not searched:
         return SolverInfo("given", 0.0, found.value, found.candidates, False)
@@ -236,8 +214,7 @@ def _losses(model: Model, priced: Priced) -> dict[str, float]:
 def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
     question = model.question
     out = [
-        Assumption("time basis", "prior, 80 % interval −35 % / +60 %",
-                   "operators are not calibrated yet; achieved fractions per kernel class"),
+        time_basis(model, priced),
         *loss_assumptions(model), *measured_elsewhere(model, _losses(model, priced)),
         Assumption("prefill interruption", f"{format_seconds(priced.interruption)} of TPOT",
                    "every answer that ends lets a prompt in, which is read beside the batch"),

@@ -13,6 +13,7 @@ from planner.planning.evaluate import Priced, SegmentCost
 from planner.planning.plan import Assumption, Estimate, PerformanceInfo
 from planner.planning.units import Unit
 from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.moe import rules
 from planner.throughput.roofline import seconds
 
 COMMON_SIGMA = 0.06
@@ -64,6 +65,15 @@ def time_basis(model: Model, priced: Priced) -> Assumption:
     rest = "; achieved fractions per kernel class for the rest" if step.shares[-1] > 0 else ""
     return Assumption("time basis", f"{shares} of TPOT; 80 % interval ×/÷ {step.factor:.2f}",
                       measured + rest)
+
+
+def routing_assumption() -> Assumption:
+    """How experts are chosen where no popularity is given."""
+    law = rules()["routing"]
+    return Assumption(
+        "expert routing", f"independent tokens, log-normal popularity of spread {law['spread']}",
+        f"no popularity given; the fullest rank sets the time; {law['source']}; "
+        "0 would be balanced: more experts read, less load on the fullest rank")
 
 
 def step_spread(model: Model, priced: Priced) -> Spread:
