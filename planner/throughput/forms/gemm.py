@@ -32,6 +32,9 @@ _TILES = np.array([[256.0, 192.0, 128.0, 64.0, 32.0], [0.0, 0.5, 1.0, 2.0, 4.0]]
 """Widths of tiles of TILE_ROWS rows, and the penalty q of each: half as much work to hide the loads
 behind costs one more."""
 TILE_ROWS = 128.0
+WIDENED_ROWS = 16.0
+"""Rows of one matrix instruction: kernels that widen weights on the way are made for few rows and
+cut their tiles to them (Frantar et al., "MARLIN", arXiv 2408.11743)."""
 LEAST_WAVE = 0.25
 """A multiprocessor that shares a tile's memory system with idle ones is at most 4 times as fast."""
 MAX_SPLIT = 8.0
@@ -121,7 +124,8 @@ class GemmForm:
     One GEMM has 0-d arrays; :func:`together` puts those of S schemes on a last axis. A term that a
     kernel lacks is neutral: ``split`` inf, the others 0. Rates are per second: ``wave_rate`` FLOP
     of one multiprocessor, ``memory_rate`` bytes that a kernel reaches, ``bandwidth`` bytes;
-    ``*_seconds`` are seconds, of one element in ``narrow_seconds`` and ``widen_seconds``.
+    ``*_seconds`` are seconds, of one element in ``narrow_seconds`` and ``widen_seconds``. A tile's
+    height is a multiple of ``row_step`` up to TILE_ROWS.
     """
 
     launch: Array
@@ -135,6 +139,7 @@ class GemmForm:
     narrow_launch: Array
     narrow_seconds: Array
     widen_seconds: Array
+    row_step: Array
     weight_bytes: Array
     activation_bytes: Array
     multiprocessors: Array
@@ -161,7 +166,8 @@ def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mech
         "slowdown": parameters.get("long_slowdown", 0.0),
         "narrow_launch": parameters.get("quantise_launch_seconds", 0.0),
         "narrow_seconds": parameters.get("quantise_passes", 0.0) * moved / rate,
-        "widen_seconds": 1.0 / widened_per_s, "weight_bytes": operands.weight_bytes,
+        "widen_seconds": 1.0 / widened_per_s,
+        "row_step": TILE_ROWS if np.isinf(widened_per_s) else WIDENED_ROWS, "weight_bytes": operands.weight_bytes,
         "activation_bytes": operands.activation_bytes, "multiprocessors": chip.multiprocessors,
         "l2_bytes": chip.l2_bytes, "bandwidth": chip.bandwidth,
     }
@@ -208,7 +214,8 @@ def _compute(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
     shape = np.broadcast_shapes(np.shape(m), np.shape(n), np.shape(k), form.launch.shape)
     width, penalty = (column.reshape(-1, *(1,) * len(shape)) for column in _TILES)
     tiles = np.ceil(m / TILE_ROWS) * np.ceil(n / width)
-    wave = 2.0 * TILE_ROWS * width / form.wave_rate * (1.0 + form.penalty * penalty)
+    rows = np.minimum(np.ceil(m / form.row_step) * form.row_step, TILE_ROWS)
+    wave = 2.0 * rows * width / form.wave_rate * (1.0 + form.penalty * penalty)
     best = (_waves(form, tiles / form.multiprocessors) * wave * (k + form.fill)).min(axis=0)
     if np.isfinite(form.split).any():
         ways = np.minimum(np.maximum(np.floor(form.multiprocessors / tiles), 1.0), MAX_SPLIT)
