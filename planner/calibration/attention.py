@@ -26,10 +26,13 @@ from planner.validation.attention_rows import Kernel, blackwell, branch, predict
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-SPLIT_ROWS, SPLIT_GAIN = 150, 0.95
-"""A branch of a kernel is set apart where both sides have these rows and together their error is
-below this share of the joint one."""
-BRANCHES = ("window", "mha")
+SPLIT_ROWS = 150
+BRANCHES = {"window": 1.05, "mha": 0.95}
+"""A branch of a kernel is set apart where both sides have SPLIT_ROWS rows and together their error
+is below this share of the joint one; windows almost always, for an interval of their own."""
+LONG_TERMS = ("bandwidth_fraction", "cached_factor", "split_seconds", "start_seconds",
+              "cold_seconds")
+"""What a kernel of short windows takes from the full one, so that it holds for longer windows."""
 FOLDS = 3
 CROSS_ROWS = 300
 """Most rows of one fit while structures are compared, every so many of all."""
@@ -71,7 +74,7 @@ def problems_of(kernels: Sequence[Kernel]) -> list[Problem]:
         silicon = chip(kernel.batch.profile)
         if silicon is None or not _computes(kernel, silicon) or len(_seen(kernel)) < LEAST_ROWS:
             continue
-        found += [_problem(part, silicon) for part in _parts(kernel, silicon)]
+        found += [_problem(part, silicon, shared) for part, shared in _parts(kernel, silicon)]
     return found
 
 
@@ -117,28 +120,42 @@ def _seen(kernel: Kernel) -> Index:
     return np.flatnonzero(kernel.kept & ~kernel.held)
 
 
-def _parts(kernel: Kernel, silicon: Chip) -> list[Kernel]:
-    """The kernel, with those of its branches apart that differ from it (see SPLIT_GAIN)."""
-    found: list[Kernel] = []
+def _parts(kernel: Kernel, silicon: Chip) -> list[tuple[Kernel, dict[str, float]]]:
+    """The kernel, with those of its branches apart that differ from it (see BRANCHES), and what
+    stays fixed in each beside its structure."""
     if kernel.operator != "attention-decode":
-        return [kernel]
-    for name in BRANCHES:
+        return [(kernel, {})]
+    found: list[tuple[Kernel, dict[str, float]]] = []
+    for name, limit in BRANCHES.items():
         inside = branch(kernel, name)
         rest = kernel.take(~inside, kernel.variant)
         part = kernel.take(inside, f"{kernel.variant}:{name}")
         rows = [len(_seen(rest)), len(_seen(part))]
         if min(rows) < SPLIT_ROWS:
             continue
-        error = np.average([best_option(k, silicon)[1] for k in (rest, part)], weights=rows)
-        if error < SPLIT_GAIN * best_option(kernel, silicon)[1]:
-            found.append(part)
+        shared = _shared(rest, silicon) if name == "window" else {}
+        errors = [best_option(rest, silicon)[1], best_option(part, silicon, shared)[1]]
+        if np.average(errors, weights=rows) < limit * best_option(kernel, silicon)[1]:
+            found.append((part, shared))
             kernel = rest
-    return [kernel, *found]
+    return [(kernel, {}), *found]
 
 
-def _problem(kernel: Kernel, silicon: Chip) -> Problem:
+def _shared(rest: Kernel, silicon: Chip) -> dict[str, float]:
+    """Parameters of the full kernel that short windows do not tell: they read few bytes."""
+    seen = _seen(rest)
+    fixed = {**_known(rest), **best_option(rest, silicon)[0]}
+    mask = np.zeros(len(rest.seconds), dtype=np.bool_)
+    mask[seen] = True
+    part = rest.take(mask, rest.variant)
+    found = fit(lambda p: part.predict(p, silicon), part.seconds,
+                FORMS[rest.operator].parameters, fixed=fixed)
+    return {name: found[name] for name in LONG_TERMS}
+
+
+def _problem(kernel: Kernel, silicon: Chip, shared: Parameters) -> Problem:
     form, batch = FORMS[kernel.operator], kernel.batch
-    fixed = {**_known(kernel), **best_option(kernel, silicon)[0]}
+    fixed = {**_known(kernel), **best_option(kernel, silicon, shared)[0], **shared}
     features = [np.log(np.maximum(batch.columns[name], 1.0)) for name in form.features]
     return Problem(
         device=batch.device, operator=kernel.operator, stack=batch.stack,
@@ -146,7 +163,7 @@ def _problem(kernel: Kernel, silicon: Chip) -> Problem:
         parameters=(*form.parameters, *form.structure),
         predict=lambda p, index: _seconds(kernel, silicon, p, index), measured=kernel.seconds,
         held=kernel.held, excluded=~kernel.kept, features=np.stack(features, axis=1), fixed=fixed,
-        known=_known(kernel))
+        note=f"{', '.join(LONG_TERMS)} of the full kernel" if shared else "")
 
 
 def _seconds(kernel: Kernel, silicon: Chip, parameters: Parameters, index: Index) -> Array:
@@ -157,12 +174,14 @@ def _seconds(kernel: Kernel, silicon: Chip, parameters: Parameters, index: Index
     return predictor(kernel.operator, kernel.variant, rows)(parameters, silicon)
 
 
-def best_option(kernel: Kernel, silicon: Chip) -> tuple[Mapping[str, float], float]:
-    """(parameters that the kernel does without, error of that choice) by cross-validation."""
+def best_option(kernel: Kernel, silicon: Chip, shared: Parameters | None = None,
+                ) -> tuple[Mapping[str, float], float]:
+    """(parameters that the kernel does without, error of that choice) by cross-validation, with
+    those in ``shared`` as they are."""
     options = FORMS[kernel.operator].options
     if len(options) == 1:
         return options[0], 0.0
-    error, best = min((_cross_error(kernel, silicon, option), i)
+    error, best = min((_cross_error(kernel, silicon, {**option, **(shared or {})}), i)
                       for i, option in enumerate(options))
     return options[best], error
 

@@ -29,11 +29,13 @@ MICROSECOND = 1e-6
 PREFILL_GROUP, DECODE_GROUP = 32, 16
 """Query heads a KV head beyond which a kernel falls back to another (up to 35 times slower); no
 served model has them after tensor parallelism."""
+EMPTY_CACHE = 2
 OUTLIER = 2.0
 MLA_WIDTHS = {"key": 192.0, "value": 128.0, "latent": 512.0, "rope": 64.0}
 """Widths of the MLA tables: DeepSeek-V3's."""
 
 WIDE_GROUP = "many query heads a KV head"
+NO_CACHE = "a cache of one token"
 SLOWER_THAN_MORE = "slower than a row with more work"
 SLOW_KERNEL = "32 heads on Blackwell take another kernel"
 
@@ -132,8 +134,10 @@ def _reasons(operator: str, batch: Batch) -> tuple[str, ...]:
         slow = slower_than_more(c["heads"], c["batch"], c["kv_len"], c["latency_us"])
         other = (c["heads"] == 32) & np.bool_(operator == "mla-decode" and blackwell(batch))
         return _words((other, SLOW_KERNEL), (slow, SLOWER_THAN_MORE))
-    most = PREFILL_GROUP if operator == "attention-prefill" else DECODE_GROUP
-    return _words((c["heads"] / c["kv_heads"] > most, WIDE_GROUP))
+    group = c["heads"] / c["kv_heads"]
+    if operator == "attention-prefill":
+        return _words((group > PREFILL_GROUP, WIDE_GROUP))
+    return _words((group > DECODE_GROUP, WIDE_GROUP), (c["kv_len"] <= EMPTY_CACHE, NO_CACHE))
 
 
 def _words(*rules: tuple[Mask, str]) -> tuple[str, ...]:
