@@ -9,10 +9,12 @@ from planner.throughput.collectives import (
     Fabric,
     all_reduce,
     dispatch,
+    expert_exchange,
     fabric,
     gather,
     point_to_point,
 )
+from planner.throughput.curves import Work
 
 NET = Fabric(domain=8, domain_bytes_per_s=400e9, domain_floor_seconds=3e-6,
              network_bytes_per_s=50e9, network_floor_seconds=16e-6, fraction=0.5)
@@ -41,7 +43,11 @@ def test_a_group_beyond_the_domain_uses_the_network() -> None:
     inside = value(all_reduce(NET, np.asarray(8.0), np.asarray(8.0), size))
     across = value(all_reduce(NET, np.asarray(8.0), np.asarray(16.0), size))
     assert inside == pytest.approx(3e-6 + 2 * 7 / 8 * 1e9 / 200e9)
-    assert across == pytest.approx(16e-6 + 2 * 7 / 8 * 1e9 / 25e9)
+    # 4 ranks in each of 2 domains: in and out of each, and a quarter of it over the network
+    local = 2 * (3e-6 + 3 / 4 * 1e9 / 200e9)
+    assert across == pytest.approx(local + 16e-6 + 2 * 1 / 2 * 1e9 / 4 / 25e9)
+    near = value(gather(NET, np.asarray(16.0), np.asarray(16.0), size))
+    assert near == pytest.approx(3e-6 + 7 / 8 * 1e9 / 200e9 + 16e-6 + 1 / 2 * 1e9 / 8 / 25e9)
 
 
 def test_reach_follows_the_links() -> None:
@@ -51,6 +57,40 @@ def test_reach_follows_the_links() -> None:
     assert Fabric(8, 0.0, 0.0, 0.0, 0.0, 0.5).reach() == 1
     orin = fabric(resolve_device("jetson-agx-orin-64gb", []))
     assert orin.reach() == 1
+
+
+def test_measured_devices_use_their_table_and_their_relatives_the_formula() -> None:
+    size, n = np.array([8192.0, 1 << 20]), np.asarray(8.0)
+    own, carried = fabric(resolve_device("h100-sxm")), fabric(resolve_device("h100-pcie"))
+    assert own.reduce is not None
+    assert own.reduce.table is not None
+    assert own.certainty.basis == "fitted"
+    assert all_reduce(own, n, n, size)[0] == pytest.approx(3.55e-6, rel=0.1)  # as measured
+    if carried.domain_bytes_per_s:
+        assert carried.reduce is not None
+        assert carried.reduce.table is None
+        assert carried.certainty.basis == "transferred"
+    slower = fabric(resolve_device("h100-sxm"), scale_up_bytes_per_s=100e9)
+    assert slower.reduce is not None
+    assert slower.reduce.table is None
+    assert all_reduce(slower, n, n, size)[1] > all_reduce(own, n, n, size)[1]
+
+
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_measured_exchanges_grow_with_bytes_and_cross_nodes_slower(phase: str) -> None:
+    net, one = fabric(resolve_device("h100-sxm")), np.ones(2)
+    few, many = (Work(one * t, one * 8, one, 8.0, 256.0, 7168.0) for t in (16.0, 256.0))
+    bytes_ = np.array([1.03, 2.0])
+    small, large = (expert_exchange(net, phase, "dispatch", w, one * 8, bytes_)
+                    for w in (few, many))
+    assert small.shape == (2, 2)
+    assert (small < large).all()
+    assert (small[:, 0] <= small[:, 1]).all()
+    wide = Work(one * 256.0, one * 16, one * 2, 8.0, 256.0, 7168.0)
+    across = expert_exchange(net, phase, "dispatch", wide, one * 16, bytes_)
+    assert (across > large).all()
+    alone = Work(one * 256.0, one, one, 8.0, 256.0, 7168.0)
+    assert (expert_exchange(net, phase, "dispatch", alone, one, bytes_) == 0).all()
 
 
 def test_a_scenario_overrides_the_links() -> None:

@@ -37,8 +37,8 @@ PARAMETERS = (
     Parameter("launch_seconds", 5e-6, 0.3e-6, 5e-5, "s", device=True),
     Parameter("rank_seconds", 0.3e-6, 1e-9, 1e-5, "s", prior=3.0, device=True),
     Parameter("large_start_seconds", 1.5e-5, 1e-7, 2e-4, "s"),
-    Parameter("small_fraction", 0.4, 0.005, 1.5, prior=1.0),
-    Parameter("large_fraction", 0.7, 0.1, 1.2, prior=0.5, device=True),
+    Parameter("small_fraction", 0.4, 0.005, 1.0, prior=1.0),
+    Parameter("large_fraction", 0.7, 0.1, 1.0, prior=0.5, device=True),
 )
 
 

@@ -29,13 +29,13 @@ NETWORK = ":network"
 PARAMETERS = (
     Parameter("launch_seconds", 2e-5, 1e-6, 5e-4, "s", device=True),
     Parameter("expert_seconds", 1e-8, 1e-11, 1e-6, "s", prior=3.0),
-    Parameter("link_fraction", 0.6, 0.02, 2.0, prior=1.0, device=True),
+    Parameter("link_fraction", 0.6, 0.02, 1.0, prior=1.0, device=True),
     Parameter("sharpness", 1.5, 1.0, 6.0, prior=1.0),
 )
 ACROSS = (
     *PARAMETERS,
     Parameter("node_seconds", 1e-5, 1e-8, 2e-4, "s"),
-    Parameter("network_fraction", 0.8, 0.1, 1.2, prior=0.5, device=True),
+    Parameter("network_fraction", 0.8, 0.1, 1.0, prior=0.5, device=True),
 )
 BYTES = {"bf16": 2.0, "fp8": 1.0 + 4.0 / 128.0, "nvfp4": 0.5625, "fp4": 0.5625}
 """Bytes of a dispatched feature, scales included."""

@@ -52,7 +52,7 @@ _COMMON = (
     Parameter("traffic_elsewhere", 0.3, 0.003, 6.0, prior=3.0),
 )
 GROUPED = (*_COMMON, Parameter("expert_seconds", 2e-8, 1e-11, 1e-6, "s", prior=3.0))
-TILED = (*_COMMON, Parameter("many_slowdown", 1.3, 0.5, 3.0, prior=1.0))
+TILED = (*_COMMON, Parameter("many_slowdown", 1.3, 1.0, 3.0, prior=1.0))
 
 
 def parameters_of(variant: str) -> tuple[Parameter, ...]:
