@@ -19,6 +19,7 @@ from planner.quality.probe.model import (
     Linear,
     LinearUnit,
     Loss,
+    Tokens,
     attend,
     causal_mask,
     split_heads,
@@ -83,6 +84,9 @@ class Decoder:
                 group = f"{layer}/{_GROUPS[role]}"
                 out.append(LinearUnit(id, _KINDS[role], layer, rows, columns, group))
         return tuple(out)
+
+    def loss_samples(self, tokens: Tokens) -> int:
+        return tokens.size
 
     def weight(self, unit: str) -> Any:
         return self.weights[unit]

@@ -19,6 +19,7 @@ from planner.quality.probe.model import (
     Linear,
     LinearUnit,
     Loss,
+    Tokens,
     attend,
     split_heads,
 )
@@ -54,6 +55,9 @@ class Encoder:
                 rows, columns = self.weights[id].shape
                 out.append(LinearUnit(id, kind, layer, rows, columns, f"{layer}/{group}"))
         return tuple(out)
+
+    def loss_samples(self, tokens: Tokens) -> int:
+        return len(tokens)
 
     def weight(self, unit: str) -> Any:
         return self.weights[unit]

@@ -1,52 +1,89 @@
-"""Tier T1: sensitivity from one backward pass on random ids, with labels the model samples.
+"""Tier T1: sensitivity from backward passes on random ids, with labels the model samples.
 
-For a change ΔY of a linear layer's output, to second order and with the Fisher information taken
-diagonal over positions and outputs,
+For a change ΔY of a linear layer's output and g the gradient, at that output, of a score whose
+label the model drew itself (``ProbeModel.sampled_score``), to second order:
 
-    loss ≈ ½ · mean over positions Σ_j g_j² · ΔY_j²
+    full      loss ≈ ½ · E (Σ g·ΔY)²   over labels, the sum over all positions of a chunk
+    diagonal  loss ≈ ½ · E Σ g²·ΔY²    as if errors at different places were independent
 
-g is the gradient of the sampled score (``ProbeModel.sampled_score``) at that output. The mean is
-over positions for decoders and over chunks for encoders, as in their losses. No text is read.
-Needs PyTorch, the ``[probe]`` extra.
+Each is a mean over positions for decoders and over chunks for encoders, as their losses are. The
+first keeps what errors have in common along a text and needs more draws: its relative standard
+error is about √(2 / (chunks · draws)). No text is read. Needs PyTorch, the ``[probe]`` extra.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from planner.errors import MissingPackageError
+from planner.errors import InputError, MissingPackageError
 from planner.numerics.engines import Engine
 from planner.quality.probe.emulate import Recipe, output_error, prepare
+from planner.quality.probe.loader import layer_inputs
 from planner.quality.probe.model import Doubles, Floats, ProbeModel, Tokens, as_is, exact
 
 
-def squared_gradients(model: ProbeModel, tokens: Tokens, *, seed: int,
-                      draws: int = 1) -> dict[str, Floats]:
-    """g² of every linear layer's output, (positions, outputs), a mean over ``draws`` of labels.
+@dataclass(frozen=True, slots=True)
+class FisherLosses:
+    """Expected losses (units, recipes), in the order of the model's units."""
 
-    Raises MissingPackageError without PyTorch.
+    full: Doubles
+    diagonal: Doubles
+
+
+def fisher_losses(model: ProbeModel, tokens: Tokens, recipes: Sequence[Recipe], *, seed: int,
+                  draws: int, engine: Engine = "numpy") -> FisherLosses:
+    """Expected loss of every unit under each recipe.
+
+    Args:
+        tokens: (chunks, length) ids; random ones need no text.
+        draws: labels sampled for each chunk. The gradients of one chunk are held at a time:
+            4 bytes · draws · length · outputs of all units.
+    Raises MissingPackageError without PyTorch, InputError for fewer than one draw.
     """
+    if draws < 1:
+        raise InputError(f"{draws} draws of labels", hint="1 or more; 16 is usual")
+    live, rng = _torch_model(model), np.random.default_rng(seed)
+    place = {u.id: n for n, u in enumerate(model.units)}
+    full, diagonal = np.zeros((2, len(place), len(recipes)))
+    for chunk in tokens:
+        gradients = _gradients(live, chunk[None], rng, draws)
+        for name, x in layer_inputs(model, chunk[None]):
+            weight, g, row = model.weight(name), gradients.pop(name), place[name]
+            squares = np.einsum("dij,dij->ij", g, g)
+            for column, recipe in enumerate(recipes):
+                change = output_error(x, weight, prepare(weight, recipe, engine), engine)
+                sums = np.einsum("dij,ij->d", g, change, dtype=np.float64)
+                full[row, column] += float(sums @ sums)
+                diagonal[row, column] += float(np.vdot(squares, change * change))
+    count = 2 * draws * model.loss_samples(tokens)
+    return FisherLosses(full / count, diagonal / count)
+
+
+def _torch_model(model: ProbeModel) -> ProbeModel:
     try:
-        import torch
+        import torch  # noqa: F401
     except ImportError:
         raise MissingPackageError("torch", extra="probe") from None
-    live, rng = model.to_torch(), np.random.default_rng(seed)
-    parts: dict[str, list[Floats]] = {}
-    for chunk in tokens:
-        outputs, result = _forward(live, torch.from_numpy(chunk[None]))
-        squares: dict[str, Any] = {}
-        for n in range(draws):
-            score = live.sampled_score(result, rng)
-            grads = torch.autograd.grad(score, list(outputs.values()),
-                                        retain_graph=n + 1 < draws)
-            for name, g in zip(outputs, grads, strict=True):
-                squares[name] = squares.get(name, 0) + g.numpy()[0] ** 2 / np.float32(draws)
-        for name, g2 in squares.items():
-            parts.setdefault(name, []).append(g2)
-    return {name: np.concatenate(p) for name, p in parts.items()}
+    return model.to_torch()
+
+
+def _gradients(live: ProbeModel, tokens: Tokens, rng: np.random.Generator,
+               draws: int) -> dict[str, Floats]:
+    """(draws, positions, outputs) of every linear layer, for one chunk."""
+    import torch
+
+    outputs, result = _forward(live, torch.from_numpy(tokens))
+    parts: dict[str, list[Floats]] = {name: [] for name in outputs}
+    for n in range(draws):
+        score = live.sampled_score(result, rng)
+        grads = torch.autograd.grad(score, list(outputs.values()), retain_graph=n + 1 < draws)
+        for name, g in zip(outputs, grads, strict=True):
+            parts[name].append(g.numpy()[0])
+    return {name: np.stack(g) for name, g in parts.items()}
 
 
 def _forward(live: ProbeModel, tokens: Any) -> tuple[dict[str, Any], Any]:
@@ -65,23 +102,3 @@ def _forward(live: ProbeModel, tokens: Any) -> tuple[dict[str, Any], Any]:
     for index in range(live.layers):
         h = live.layer(index, h, run, as_is)
     return outputs, live.output(h)
-
-
-def fisher_losses(model: ProbeModel, tokens: Tokens, gradients: Mapping[str, Floats],
-                  recipes: Sequence[Recipe], *, samples: int,
-                  engine: Engine = "numpy") -> Iterator[tuple[str, Doubles]]:
-    """(unit, expected loss under each recipe) from g² on the same ``tokens``.
-
-    ``samples``: what the loss is a mean over, positions or chunks.
-    """
-    from planner.quality.probe.loader import layer_inputs
-
-    for name, x in layer_inputs(model, tokens):
-        if name not in gradients:
-            continue
-        weight, g2 = model.weight(name), gradients[name]
-        losses = []
-        for recipe in recipes:
-            change = output_error(x, weight, prepare(weight, recipe, engine), engine)
-            losses.append(0.5 * float(np.sum(g2 * change * change, dtype=np.float64)) / samples)
-        yield name, np.array(losses)

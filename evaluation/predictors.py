@@ -1,0 +1,116 @@
+"""What each tier and each baseline predicts for every unit and scheme, before anything is measured
+on the loss text."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation import settings
+from evaluation.settings import PROBE_TEXT, PROBES, SCHEMES, SEED, SUBJECTS
+from planner.numerics.engines import Engine
+from planner.numerics.fast_fused import numba_available
+from planner.quality.prior import bucket_of, layer_loss, load_prior
+from planner.quality.probe.gradient import fisher_losses
+from planner.quality.probe.model import Doubles, LinearUnit, ProbeModel
+from planner.quality.probe.tiers import alpha_from_probe, as_table, predicted, unit_errors
+from planner.quality.probe.tokens import random_tokens
+
+DRAWS = 16
+NO_TORCH = "T1 is skipped: PyTorch is not installed (extra [probe])"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """(units, schemes) by name. ``absolute`` are in units of the loss; others only rank.
+
+    ``e`` is the relative output error on the probe text.
+    """
+
+    by_name: dict[str, Doubles]
+    absolute: frozenset[str]
+    e: Doubles
+    seconds: dict[str, float]
+
+
+def engine() -> Engine:
+    """numba where it is installed; the bits are the same."""
+    return "numba" if numba_available() else "numpy"
+
+
+def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Predictions:
+    """All predictions for ``units``; ``probe`` (units, probes) are losses on the probe text."""
+    model, ids = settings.loaded(name), [u.id for u in units]
+    tokens = settings.text(name, PROBE_TEXT, SUBJECTS[name].unit_text)
+    seconds, begun = {}, time.time()
+    errors = _kept(out / f"errors-{name}.npz", _text_key(tokens), lambda: _errors(model, tokens))
+    seconds["errors"] = time.time() - begun
+    where = {u.id: n for n, u in enumerate(model.units)}
+    rows = [where[u] for u in ids]
+    e = errors["output"][rows]
+    parameters = np.array([u.parameters for u in units], float)[:, None]
+    weight = errors["weight"][rows]
+    by_name = {
+        "weight SQNR": weight, "params × relative weight MSE": parameters * weight,
+        "output MSE": errors["mean_square"][rows], "relative output error": e,
+        "T0 prior": _prior(units, model.layers),
+    }
+    for n, scheme in enumerate(PROBES):
+        alpha = alpha_from_probe(probe[:, n], e[:, SCHEMES.index(scheme)])
+        by_name[f"T2 {scheme}"] = predicted(alpha, e)
+    if find_spec("torch"):
+        begun = time.time()
+        fisher = _kept(out / f"fisher-{name}.npz", f"{SEED}/{DRAWS}", lambda: _fisher(name, model))
+        by_name["T1 full"] = fisher["full"][rows]
+        by_name["T1 diagonal"] = fisher["diagonal"][rows]
+        seconds["T1"] = time.time() - begun
+    else:
+        print(NO_TORCH)
+    absolute = frozenset(n for n in by_name if n.startswith(("T1", "T2")))
+    return Predictions(by_name, absolute, e, seconds)
+
+
+def _errors(model: ProbeModel, tokens: Any) -> dict[str, Doubles]:
+    found = dict(unit_errors(model, tokens, settings.recipes(), engine=engine()))
+    ids = [u.id for u in model.units]
+    return {"output": as_table({u: r.output for u, r in found.items()}, ids),
+            "mean_square": as_table({u: r.output_mean_square for u, r in found.items()}, ids),
+            "weight": as_table({u: r.weight for u, r in found.items()}, ids)}
+
+
+def _fisher(name: str, model: ProbeModel) -> dict[str, Doubles]:
+    """T1: random ids of the shape of the probe text, labels sampled from the model."""
+    count, length = SUBJECTS[name].unit_text
+    vocabulary = max(settings.token_ids(name)) + 1
+    tokens = random_tokens(vocabulary, count, length, SEED)
+    found = fisher_losses(model, tokens, settings.recipes(), seed=SEED, draws=DRAWS,
+                          engine=engine())
+    return {"full": found.full, "diagonal": found.diagonal}
+
+
+def _prior(units: list[LinearUnit], layers: int) -> Doubles:
+    """T0: no checkpoint; kind and depth only."""
+    prior = load_prior()
+    return np.array([[layer_loss(prior, "bf16", u.kind, bucket_of(u.layer, layers, prior.ends), s)
+                      for s in SCHEMES] for u in units], dtype=float)
+
+
+def _text_key(tokens: Any) -> str:
+    return hashlib.sha256(tokens.tobytes() + repr(SCHEMES).encode()).hexdigest()
+
+
+def _kept(file: Path, key: str, make: Any) -> dict[str, Doubles]:
+    """Results of an earlier run with the same key, else made and kept."""
+    if file.exists():
+        with np.load(file) as held:
+            if str(held["key"]) == key:
+                return {n: held[n] for n in held.files if n != "key"}
+    made: dict[str, Doubles] = make()
+    np.savez(file, key=np.array(key), **made)
+    return made

@@ -1,0 +1,176 @@
+"""The results as Markdown tables, each target with what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
+TARGETS = {"T1 full": (0.93, 0.82), "T2 int4-w4a16-g32": (0.94, 0.85),
+           "T2 nvfp4": (0.94, 0.85)}  # fmt: skip
+NEAR_MEASURED, UNDER_WEIGHT_MSE = 1.15, 0.70
+ADDITIVE = (0.9, 1.3)
+
+
+def markdown(whole: Result) -> str:
+    """All tables."""
+    env = whole["environment"]
+    lines = [f"Python {env['python']}, numpy {env['numpy']}, torch {env['torch']}; text: "
+             f"`pydoc_data.topics`, SHA-256 {env['text_sha256'][:16]}…; wall time "
+             f"{whole['wall_seconds']} s in all.", ""]
+    for result in whole["models"]:
+        lines += model_lines(result)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def model_lines(r: Result) -> list[str]:
+    """One model."""
+    (n, length), (held, held_length) = r["tokens"].values()
+    steps = ", ".join(f"{k} {v}" for k, v in r["seconds"].items())
+    lines = [
+        f"### {r['model']}", "", r["note"] + ".", "",
+        f"{r['units']} linear layers, {len(r['schemes'])} schemes. Loss: {r['loss']}. "
+        f"α and e: {n} chunks of {length} tokens; losses: {n} other chunks of {length}; plans, "
+        f"formats and caches: {held} further chunks of {held_length}. Wall seconds: {steps}; CPU "
+        f"seconds of the unit losses {r['unit_cpu_seconds']}.", "",
+        *rank_lines(r), *band_lines(r), *plan_lines(r), *additivity_lines(r), *order_lines(r),
+        *accumulator_lines(r)]
+    if "caches" in r:
+        lines += cache_lines(r) + option_lines(r)
+        rho = r["flips"]["rank_correlation"]
+        lines += [f"Spearman's ρ of KL and share of flipped top-1 tokens over units and schemes: "
+                  f"{rho:.3f}.", ""]
+    return lines
+
+
+def rank_lines(r: Result) -> list[str]:
+    """Spearman's ρ."""
+    rows = []
+    for name, s in r["ranks"].items():
+        target = TARGETS.get(name)
+        verdict = "" if target is None else _met(
+            s["pooled"] >= target[0] and s["within"] >= target[1],
+            f"≥ {target[0]} / {target[1]}")
+        others = f"{s['pooled_others']:.3f} / {s['within_others']:.3f}" \
+            if "pooled_others" in s else ""
+        rows.append((name, f"{s['pooled']:.3f}", f"{s['within']:.3f}", others, verdict))
+    return ["Spearman's ρ with the measured loss of every unit under every scheme:", "",
+            *_table(("predictor", "pooled", "within a scheme", "without the probe's own scheme",
+                     "target"), rows)]
+
+
+def band_lines(r: Result) -> list[str]:
+    """How far predictions in units of the loss are off."""
+    rows = [(name, f"{b['median_ratio']:.2f}", f"{b['factor_80']:.2f}", f"{b['stated']:.2f}",
+             _met(b["inside_stated"] >= 0.8, f"{b['inside_stated']:.0%} of ≥ 80 %"))
+            for name, b in r["bands"].items()]
+    return ["Predictions in units of the loss:", "",
+            *_table(("predictor", "median measured / predicted", "factor that holds 80 %",
+                     "stated band ×/÷", "inside it"), rows)]
+
+
+def plan_lines(r: Result) -> list[str]:
+    """Held-out loss of plans."""
+    rows = []
+    for budget in sorted({p["budget_bits"] for p in r["plans"]}):
+        found = {p["chosen_by"]: p for p in r["plans"] if p["budget_bits"] == budget}
+        best = found["measured losses"]["loss"]
+        weight = found["params × relative weight MSE"]["loss"]
+        for name, p in found.items():
+            verdict = ""
+            if name.startswith(("T1", "T2")):
+                verdict = _met(p["loss"] <= NEAR_MEASURED * best
+                               and p["loss"] <= UNDER_WEIGHT_MSE * weight,
+                               f"{p['loss'] / best - 1:+.0%}, {p['loss'] / weight - 1:+.0%}")
+            flips = "" if p["flips"] is None else f"{p['flips']:.1%}"
+            rows.append((budget, name, f"{p['bits']:.3f}", f"{p['loss']:.5f}", flips, verdict))
+    family = r["plans"][0]["family"]
+    return [f"Plans of {family} units: least predicted loss within a mean size, by exact dynamic "
+            "program; loss of the whole model on held-out text. Target: at most 15 % above the "
+            "plan on measured losses and 30 % under the one on weight MSE.", "",
+            *_table(("bits", "chosen by", "bits used", "loss", "flips",
+                     "against measured, weight MSE"), rows)]
+
+
+def additivity_lines(r: Result) -> list[str]:
+    """Joint over sum."""
+    a = r["additivity"]
+    rows = [(s, f"{v['sum']:.4g}", f"{v['joint']:.4g}",
+             _met(ADDITIVE[0] <= v["ratio"] <= ADDITIVE[1], f"{v['ratio']:.2f}"))
+            for s, v in a["uniform"].items()]
+    m = a["mixed_ratio"]
+    return ["Additivity, every unit under one scheme (target 0.9 to 1.3):", "",
+            *_table(("scheme", "sum of unit losses", "joint", "joint / sum"), rows),
+            f"{len(a['mixed'])} random mixed plans: joint / sum {m['low']:.2f} to {m['high']:.2f}, "
+            f"median {m['median']:.2f}; Spearman's ρ {a['mixed_rank_correlation']:.3f}.", ""]
+
+
+def order_lines(r: Result) -> list[str]:
+    """Formats in order."""
+    lines = []
+    for title, o in r["order"].items():
+        names = list(o["losses"])
+        rows = []
+        for n, name in enumerate(names):
+            loss = o["losses"][name]
+            pair = o["pairs"][n - 1] if n else None
+            flips = "" if loss["flips"] is None else f"{loss['flips']:.1%}"
+            rows.append((name, f"{loss['loss']:.5f}", flips, "" if pair is None else
+                         f"{pair['ratio_low']:.2f} to {pair['ratio_high']:.2f}",
+                         "" if pair is None else pair["verdict"]))
+        lines += [f"Whole model, {title}, in the order expected; 95 % bootstrap interval over "
+                  "chunks of the ratio to the line above:", "",
+                  *_table(("scheme", "loss", "flips", "ratio", "order"), rows)]
+    return lines
+
+
+def cache_lines(r: Result) -> list[str]:
+    """Keys and values."""
+    rows = [(layout, f"{c['keys']:.5f}", f"{c['values']:.5f}", f"{c['ratio']:.2f}")
+            for layout, c in r["caches"].items()]
+    c = r["caches"]
+    signs = (c["int4-channel"]["keys"] < c["int4-token"]["keys"] / 3,
+             c["int4-channel"]["values"] > c["int4-token"]["values"])
+    return ["Caches of all layers, keys (after RoPE) or values alone:", "",
+            *_table(("layout", "keys", "values", "keys / values"), rows),
+            f"INT4 keys per channel far below per token: {_yes(signs[0])}; values the other way: "
+            f"{_yes(signs[1])}.", ""]
+
+
+def option_lines(r: Result) -> list[str]:
+    """Static scales and SmoothQuant."""
+    rows = [(name, f"{o['loss']:.5f}", f"{o['flips']:.1%}") for name, o in r["options"].items()]
+    return ["Options, whole model; static scales are one a unit, from the largest magnitude on "
+            "the probe text:", "", *_table(("scheme", "loss", "flips"), rows)]
+
+
+def accumulator_lines(r: Result) -> list[str]:
+    """Matrix units."""
+    rows = [(name, f"{a['rounding']:.3e}", f"{a['total']:.3e}", f"{a['added']:.1e}",
+             f"{a['total'] / a['rounding'] - 1:+.2%}") for name, a in r["accumulators"].items()]
+    return ["Accumulators, relative output error power, mean over units (8 positions × 16 outputs "
+            "of each, all inputs):", "",
+            *_table(("scheme and unit", "rounding", "with accumulator", "accumulator alone",
+                     "change of e"), rows)]
+
+
+def insert(document: Path, text: str) -> None:
+    """Replace what stands between the markers of ``document``."""
+    old = document.read_text(encoding="utf-8")
+    before, rest = old.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+
+
+def _met(met: bool, text: str) -> str:
+    return f"{text}: {'met' if met else 'not met'}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
+    return [body[0], "|" + "---|" * len(head), *body[1:], ""]

@@ -1,0 +1,148 @@
+"""Whole models: order of formats, additivity, caches, options and accumulators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation import settings
+from evaluation.predictors import engine
+from evaluation.settings import SCHEMES, SEED
+from planner.formats.kv import kv_layout
+from planner.quality.probe.accumulate import accumulator_error
+from planner.quality.probe.caches import stored
+from planner.quality.probe.emulate import Recipe, smooth_factors
+from planner.quality.probe.loader import layer_inputs
+from planner.quality.probe.measure import Reference, measured_loss, plan_loss
+from planner.quality.probe.model import Doubles, Loss, ProbeModel, Tokens, exact
+
+WEIGHTS_ONLY = ("fp8-block", "int8-w8a8", "fp8-tensor", "nvfp4", "int4-w4a16-g32", "mxfp4")
+WEIGHTS_AND_INPUTS = ("fp8-block", "fp8-channel", "fp8-tensor", "int8-w8a8", "nvfp4", "mxfp4")
+CACHE_LAYOUTS = ("fp8", "int8-token", "int4-token", "int4-channel", "nvfp4")
+ACCUMULATORS = (("fp8-tensor", "hopper-wgmma", None), ("fp8-tensor", "hopper-wgmma", 128),
+                ("fp8-tensor", "blackwell-tcgen05", None), ("int8-w8a8", "int8-imma", None))
+BOOTSTRAP = 4000
+MIXED_PLANS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A variant of the whole model and its loss."""
+
+    name: str
+    loss: Loss
+
+
+def order(name: str, reference: Reference, members: tuple[str, ...], *,
+          weights_only: bool) -> list[Named]:
+    """Every linear layer under one scheme, by scheme, in the order expected."""
+    model = settings.loaded(name)
+    return [Named(s, uniform(model, reference, Recipe(s, weights_only=weights_only)))
+            for s in members]
+
+
+def uniform(model: ProbeModel, reference: Reference, recipe: Recipe) -> Loss:
+    """Every linear layer under one recipe."""
+    return plan_loss(model, reference, {u.id: recipe for u in model.units}, engine=engine())
+
+
+def interval(first: Doubles, second: Doubles) -> tuple[float, float]:
+    """95 % bootstrap interval over chunks of the ratio of mean losses, second / first."""
+    rng, n = np.random.default_rng(SEED), len(first)
+    rows = rng.integers(0, n, (BOOTSTRAP, n))
+    ratios = second[rows].mean(axis=1) / first[rows].mean(axis=1)
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def mixed_plans(name: str, reference: Reference, measured: Doubles) -> list[tuple[float, float]]:
+    """(sum of unit losses, joint loss) of random plans over all schemes."""
+    model, rng, out = settings.loaded(name), np.random.default_rng(SEED), []
+    for n in range(MIXED_PLANS):
+        # from plans of mostly 8 bits to mostly 4 bits
+        weights = np.where([s.startswith(("fp8", "int8")) for s in SCHEMES],
+                           1.0, 0.1 + n / MIXED_PLANS)
+        picks = rng.choice(len(SCHEMES), len(model.units), p=weights / weights.sum())
+        plan = {u.id: Recipe(SCHEMES[p]) for u, p in zip(model.units, picks, strict=True)}
+        joint = plan_loss(model, reference, plan, engine=engine()).mean
+        out.append((float(measured[np.arange(len(picks)), picks].sum()), joint))
+    return out
+
+
+def cache_losses(name: str, reference: Reference) -> dict[str, dict[str, Loss]]:
+    """Losses of keys alone and values alone in a layout, over all layers.
+
+    int4-channel is a layout of keys; for the comparison its rule is applied to values too.
+    """
+    model = settings.loaded(name)
+    out: dict[str, dict[str, Loss]] = {}
+    for layout in CACHE_LAYOUTS:
+        hooks = {
+            "keys": lambda _, k, v, name=layout: (stored(k, kv_layout(name)), v),
+            "values": lambda _, k, v, name=layout: (k, stored(v, kv_layout(name))),
+        }
+        out[layout] = {part: measured_loss(model, reference, exact(model), cache=hook)
+                       for part, hook in hooks.items()}
+    return out
+
+
+def input_amax(model: ProbeModel, tokens: Tokens) -> dict[str, Doubles]:
+    """Largest magnitude of each input channel of every unit on a calibration text."""
+    return {u: np.abs(x).max(axis=0) for u, x in layer_inputs(model, tokens)}
+
+
+def options(name: str, reference: Reference, calibration: Tokens) -> dict[str, Loss]:
+    """Static activation scales and SmoothQuant beside the dynamic schemes."""
+    model = settings.loaded(name)
+    amax = input_amax(model, calibration)
+    return {
+        "int8-w8a8, dynamic": uniform(model, reference, Recipe("int8-w8a8")),
+        "int8-w8a8, static": _with(model, reference, static(amax, "int8-w8a8")),
+        "int8-w8a8, SmoothQuant 0.5": _with(model, reference, smoothed(model, amax, False)),
+        "int8-w8a8, SmoothQuant 0.5, static": _with(model, reference, smoothed(model, amax, True)),
+        "fp8-tensor, dynamic": uniform(model, reference, Recipe("fp8-tensor")),
+        "fp8-tensor, static": _with(model, reference, static(amax, "fp8-tensor")),
+    }
+
+
+def static(amax: Mapping[str, Doubles], scheme: str) -> dict[str, Recipe]:
+    """One fixed scale for the inputs of each unit."""
+    return {u: Recipe(scheme, static_amax=float(a.max())) for u, a in amax.items()}
+
+
+def smoothed(model: ProbeModel, amax: Mapping[str, Doubles], fixed: bool) -> dict[str, Recipe]:
+    """INT8 with SmoothQuant where the factors fold into the norm before: units behind a norm.
+
+    The inputs of attention-out and mlp-down come from products; those units stay as they are.
+    """
+    plan = static(amax, "int8-w8a8") if fixed else {u: Recipe("int8-w8a8") for u in amax}
+    groups: dict[str, list[str]] = {}
+    for unit in model.units:
+        if unit.kind in ("attention-qkv", "mlp-gate-up"):
+            groups.setdefault(unit.group, []).append(unit.id)
+    for members in groups.values():
+        largest = amax[members[0]].astype(np.float32)
+        s = smooth_factors(largest, [model.weight(u) for u in members], 0.5)
+        top = float((largest / s).max()) if fixed else None
+        plan |= {u: Recipe("int8-w8a8", static_amax=top, input_scale=s) for u in members}
+    return plan
+
+
+def accumulators(name: str, tokens: Tokens) -> dict[str, dict[str, float]]:
+    """Relative output error powers through matrix units: means over all units of the model."""
+    model, sums = settings.loaded(name), {}
+    for unit, x in layer_inputs(model, tokens):
+        for scheme, matrix_unit, promote in ACCUMULATORS:
+            label = f"{scheme} on {matrix_unit}"
+            label += f", promoted every {promote}" if promote else ""
+            found = accumulator_error(x, model.weight(unit), scheme, unit=matrix_unit,
+                                      promote=promote, positions=8, outputs=16)
+            sums.setdefault(label, []).append((found.rounding, found.total, found.added))
+    return {label: dict(zip(("rounding", "total", "added"), np.mean(v, axis=0).tolist(),
+                            strict=True)) for label, v in sums.items()}
+
+
+def _with(model: ProbeModel, reference: Reference, plan: dict[str, Recipe]) -> Loss:
+    return plan_loss(model, reference, plan, engine=engine())
