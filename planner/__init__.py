@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         plan,
     )
     from planner.api_experts import experts
+    from planner.api_explain import explain
     from planner.api_profile import profile
     from planner.api_training import train
     from planner.planning.plan import Plan
@@ -28,12 +29,13 @@ __version__ = "0.1.0"
 _WHERE = {
     "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
     "layer_error": "planner.api", "train": "planner.api_training",
-    "experts": "planner.api_experts", "profile": "planner.api_profile",
+    "experts": "planner.api_experts", "explain": "planner.api_explain",
+    "profile": "planner.api_profile",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
 }
-__all__ = ["Plan", "__version__", "estimate", "experts", "inventory", "layer_error", "load_device",
-           "load_model", "load_scenario", "plan", "profile", "train"]
+__all__ = ["Plan", "__version__", "estimate", "experts", "explain", "inventory", "layer_error",
+           "load_device", "load_model", "load_scenario", "plan", "profile", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -109,6 +109,9 @@ VALIDATE_FLAGS = {"--data", "--only", "--json"}
 CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
+EXPLAIN_FLAGS = {"--json", "--quiet", *words("""
+--module --scheme --schemes --kv --tp --dp --ep --context --isl --osl --batch --hardware-dir
+""")}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
 """)}
@@ -191,7 +194,8 @@ def test_flags_of_the_two_questions() -> None:
 
 
 @pytest.mark.parametrize(("command", "expected"), [("train", TRAIN_FLAGS),
-                                                   ("experts", EXPERTS_FLAGS)])
+                                                   ("experts", EXPERTS_FLAGS),
+                                                   ("explain", EXPLAIN_FLAGS)])
 def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, expected: set[str],
                                                                 ) -> None:
     assert flags(command) == expected
@@ -223,7 +227,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
-                                *PROFILE_FLAGS} == set(), name
+                                *PROFILE_FLAGS, *EXPLAIN_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:
