@@ -65,12 +65,14 @@ def test_a_planted_crossover_is_found(where: int, slope: float) -> None:
     flat = np.ones(len(GRID))
     rising = (GRID / where) ** slope
     found = crossovers(GRID, np.stack([flat, rising], axis=1), ["flat", "rising"])
-    inside = np.abs(np.log(rising)) >= np.log1p(SAME)
-    if rising[0] < flat[0] and inside[0] and inside[-1] and rising[-1] > 1:
+    below, above = rising <= 1 / (1 + SAME), rising >= 1 + SAME
+    if below.any() and above.any():
         (one,) = found
         assert (one.faster, one.slower) == ("flat", "rising")
+        assert one.tokens == pytest.approx(GRID[above][0])
         assert one.tokens >= where
-        assert one.tokens <= GRID[np.flatnonzero(where * (1 + 2 * SAME) ** (1 / slope) < GRID)[0]]
+    else:
+        assert found == ()
 
 
 def test_equal_schemes_never_cross() -> None:
