@@ -3,9 +3,10 @@
     t = t0 + quantise + (C³ + M³)^(1/3)
     M = [B_w·(φ + (1 − φ)/1.5) + m·k·a + 2·m·n] / (e_m·W)
     C = min over tiles and splits of  u·(1 + d·log₂(1 + u / 100 µs))
-    u = [w·⌈T·S/N⌉ + (1 − w)·max(T·S/N, ¼)] · 2·TM·TN·(k/S + k0) / (e_c·P/N) · (1 + s·q)
+    u = [w·⌈T·S/N⌉ + (1 − w)·max(T·S/N, ¼)] · 2·TR·TN·(k/S + k0) / (e_c·P/N) · (1 + s·q)
         + [S > 1]·(t_s + 8·S·m·n / (1.5·W))
     T = ⌈m/TM⌉·⌈n/TN⌉ tiles, S = 1 or clip(⌊N/T⌋, 1, 8) parts of the sum over k
+    TR = min(TM, max(m rounded up to 16, TM·(P/N)·(B_w/(n·k))/2 B / 7.5 TFLOP/s))
 
 m rows of activations of a bytes, n outputs, k inputs, B_w bytes of weights; P dense peak of the
 compute format, W bandwidth, N multiprocessors; φ is the share of the weights that L2 does not hold
@@ -32,9 +33,12 @@ _TILES = np.array([[256.0, 192.0, 128.0, 64.0, 32.0], [0.0, 0.5, 1.0, 2.0, 4.0]]
 """Widths of tiles of TILE_ROWS rows, and the penalty q of each: half as much work to hide the loads
 behind costs one more."""
 TILE_ROWS = 128.0
-WIDENED_ROWS = 16.0
-"""Rows of one matrix instruction: kernels that widen weights on the way are made for few rows and
-cut their tiles to them (Frantar et al., "MARLIN", arXiv 2408.11743)."""
+ROW_STEP = 16.0
+"""Rows of one matrix instruction."""
+LOOP_RATE = 7.49e12
+"""BF16 FLOP/s of an H100's multiprocessor: there a tile of few rows takes as long as a full one,
+because its loop over k waits for weights (58 GB/s from L2). H200 waits as long, with 1.4 times
+the memory bandwidth; a weaker matrix unit is the bottleneck earlier, and waits less."""
 LEAST_WAVE = 0.25
 """A multiprocessor that shares a tile's memory system with idle ones is at most 4 times as fast."""
 MAX_SPLIT = 8.0
@@ -124,8 +128,8 @@ class GemmForm:
     One GEMM has 0-d arrays; :func:`together` puts those of S schemes on a last axis. A term that a
     kernel lacks is neutral: ``split`` inf, the others 0. Rates are per second: ``wave_rate`` FLOP
     of one multiprocessor, ``memory_rate`` bytes that a kernel reaches, ``bandwidth`` bytes;
-    ``*_seconds`` are seconds, of one element in ``narrow_seconds`` and ``widen_seconds``. A tile's
-    height is a multiple of ``row_step`` up to TILE_ROWS.
+    ``*_seconds`` are seconds, of one element in ``narrow_seconds`` and ``widen_seconds``. A tile
+    takes at least the time of ``least_rows``.
     """
 
     launch: Array
@@ -139,7 +143,7 @@ class GemmForm:
     narrow_launch: Array
     narrow_seconds: Array
     widen_seconds: Array
-    row_step: Array
+    least_rows: Array
     weight_bytes: Array
     activation_bytes: Array
     multiprocessors: Array
@@ -153,12 +157,12 @@ def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mech
 
     ``widened_per_s`` elements/s of stored weights that are converted on the way (weight-only).
     """
+    peak = chip.peak(operands.compute)
     moved = QUANTISE_INPUT_BYTES + operands.activation_bytes
     rate = chip.exp_per_s * FLOP_PER_EXP / VECTOR_FLOP_PER_BYTE if kind.vector else chip.bandwidth
     numbers = {
         "launch": parameters["launch_seconds"],
-        "wave_rate": parameters["compute_fraction"] * chip.peak(operands.compute)
-        / chip.multiprocessors,
+        "wave_rate": parameters["compute_fraction"] * peak / chip.multiprocessors,
         "memory_rate": parameters["bandwidth_fraction"] * chip.bandwidth,
         "fill": parameters["fill_elements"], "wave_weight": parameters["wave_weight"],
         "penalty": parameters["narrow_penalty"],
@@ -167,9 +171,11 @@ def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mech
         "narrow_launch": parameters.get("quantise_launch_seconds", 0.0),
         "narrow_seconds": parameters.get("quantise_passes", 0.0) * moved / rate,
         "widen_seconds": 1.0 / widened_per_s,
-        "row_step": TILE_ROWS if np.isinf(widened_per_s) else WIDENED_ROWS, "weight_bytes": operands.weight_bytes,
-        "activation_bytes": operands.activation_bytes, "multiprocessors": chip.multiprocessors,
-        "l2_bytes": chip.l2_bytes, "bandwidth": chip.bandwidth,
+        "least_rows": np.clip(TILE_ROWS * peak / chip.multiprocessors / LOOP_RATE
+                              * operands.weight_bytes / OUTPUT_BYTES, ROW_STEP, TILE_ROWS),
+        "weight_bytes": operands.weight_bytes, "activation_bytes": operands.activation_bytes,
+        "multiprocessors": chip.multiprocessors, "l2_bytes": chip.l2_bytes,
+        "bandwidth": chip.bandwidth,
     }
     return GemmForm(**{name: np.asarray(v, dtype=np.float64) for name, v in numbers.items()})
 
@@ -214,7 +220,7 @@ def _compute(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
     shape = np.broadcast_shapes(np.shape(m), np.shape(n), np.shape(k), form.launch.shape)
     width, penalty = (column.reshape(-1, *(1,) * len(shape)) for column in _TILES)
     tiles = np.ceil(m / TILE_ROWS) * np.ceil(n / width)
-    rows = np.minimum(np.ceil(m / form.row_step) * form.row_step, TILE_ROWS)
+    rows = np.minimum(np.maximum(np.ceil(m / ROW_STEP) * ROW_STEP, form.least_rows), TILE_ROWS)
     wave = 2.0 * rows * width / form.wave_rate * (1.0 + form.penalty * penalty)
     best = (_waves(form, tiles / form.multiprocessors) * wave * (k + form.fill)).min(axis=0)
     if np.isfinite(form.split).any():
