@@ -12,6 +12,7 @@ from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, SegmentCost
 from planner.planning.plan import Assumption, Estimate, PerformanceInfo
 from planner.planning.units import Unit
+from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.moe import rules
 from planner.throughput.roofline import seconds
@@ -79,30 +80,36 @@ def routing_assumption() -> Assumption:
 def step_spread(model: Model, priced: Priced) -> Spread:
     """Certainty of a decode step."""
     return spread(item for cost in priced.costs
-                  for item in _items(model, cost, cost.decode, cost.segment.count))
+                  for item in _items(model, cost, cost.decode, cost.segment.count, decode=True))
 
 
 def prompt_spread(model: Model, priced: Priced) -> Spread:
     """Certainty of reading a prompt beside the decoding batch."""
     return spread(item for cost in priced.costs
-                  for item in _items(model, cost, cost.mixed, cost.segment.count))
+                  for item in _items(model, cost, cost.mixed, cost.segment.count, decode=False))
 
 
-def _items(model: Model, cost: SegmentCost, mechanisms: dict[str, float],
-           count: int) -> list[tuple[str, Certainty, float]]:
+def _items(model: Model, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
+           decode: bool) -> list[tuple[str, Certainty, float]]:
     """(operator class, certainty, seconds) of a segment and of the collective behind it."""
     unit = model.units[cost.segment.unit]
-    name, how = certainty(model, unit, cost.segment.choice)
+    name, how = certainty(model, unit, cost.segment.choice, decode=decode)
     talk = mechanisms["communication"]
     return [(name, how, (seconds(mechanisms) - talk) * count),
             ("collective", model.machine.net.certainty, talk * count)]
 
 
-def certainty(model: Model, unit: Unit, choice: int) -> tuple[str, Certainty]:
-    """(operator class, certainty) of one unit under a choice. Operators of a class err together."""
+def certainty(model: Model, unit: Unit, choice: int, *,
+              decode: bool = True) -> tuple[str, Certainty]:
+    """(operator class, certainty) of one unit under a choice, in a decode step or a prompt.
+    Operators of a class err together."""
     machine = model.machine
     if unit.role == "cache":
-        return "attention", PRIOR
+        question, cache = model.question, model.caches[unit.row]
+        how = layout_certainty(cache.attention, cache.kind,
+                               question.kv[choice - len(question.schemes)], question.device,
+                               machine.stacks, decode=decode)
+        return f"attention {how.origin}", how
     if unit.role == "module":
         grouped = unit.kind in EXPERT_KINDS
         kernels = machine.grouped if grouped else machine.dense

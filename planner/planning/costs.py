@@ -230,7 +230,8 @@ def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
 
     def one(part: Phase) -> Parts:
         run = decode_parts if part.name == "decode" else prefill_parts
-        return run(unit.attention, unit.kind, names, question.device, pts, part)
+        return run(unit.attention, unit.kind, names, question.device, pts, part,
+                   model.machine.stacks)
 
     return _by_part(one, phase)
 

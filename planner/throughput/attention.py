@@ -24,6 +24,8 @@ from planner.placement.cache_entries import (
     prompt_pairs,
     reads_fp8_cache,
 )
+from planner.throughput.attention_fitted import Core, certainties, fitted
+from planner.throughput.calibration import Certainty
 from planner.throughput.points import Phase, Points
 from planner.throughput.roofline import Parts, operator
 
@@ -59,12 +61,35 @@ def _conversion(device: DeviceProfile, layouts: Sequence[KvLayout]) -> tuple[Arr
     return np.array(rate), np.array(factor)
 
 
+def core_of(attention: Attention, kind: str, device: DeviceProfile, pts: Points,
+            stacks: Sequence[str]) -> Core:
+    """One cache unit on the ranks of ``pts``."""
+    return Core(attention, kind, device, tuple(stacks), attention.heads / pts.tp,
+                local_kv_heads(attention, pts.tp))
+
+
+def layout_certainty(attention: Attention, kind: str, layout: str, device: DeviceProfile,
+                     stacks: Sequence[str], *, decode: bool) -> Certainty:
+    """How the time of one layout is found, on one rank."""
+    one = np.ones(1)
+    core = Core(attention, kind, device, tuple(stacks), attention.heads * one,
+                local_kv_heads(attention, one))
+    return certainties(core, [layout], decode=decode)[0]
+
+
 def decode_parts(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
-                 pts: Points, phase: Phase) -> Parts:
+                 pts: Points, phase: Phase, stacks: Sequence[str] = ()) -> Parts:
     """One layer of one cache unit in a decode step, Parts [C, K].
 
+    The calibrated kernel of the first of ``stacks`` that has one, else the achieved fractions.
     Keys and values of one layer run in one kernel: each of kv-k and kv-v carries half its floor.
     """
+    return fitted(core_of(attention, kind, device, pts, stacks), layouts, phase,
+                  lambda: _plain_decode(attention, kind, layouts, device, pts, phase))
+
+
+def _plain_decode(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
+                  pts: Points, phase: Phase) -> Parts:
     records = [kv_layout(name) for name in layouts]
     reached = device.achieved["attention-decode"]
     heavy = device.achieved["attention-prefill"]
@@ -103,12 +128,19 @@ def _flop_per_head(attention: Attention, kind: str) -> float:
 
 
 def prefill_parts(attention: Attention, kind: str, layouts: Sequence[str], device: DeviceProfile,
-                  pts: Points, phase: Phase) -> Parts:
+                  pts: Points, phase: Phase, stacks: Sequence[str] = ()) -> Parts:
     """One layer of one cache unit while a prompt is read, Parts [C, K].
 
-    MLA expands the latent to heads (dense prefill), or runs absorbed where an indexer selects
-    tokens. The cache is written once.
+    The calibrated kernel of the first of ``stacks`` that has one, else the achieved fractions. MLA
+    expands the latent to heads (dense prefill), or runs absorbed where an indexer selects tokens.
+    The cache is written once.
     """
+    return fitted(core_of(attention, kind, device, pts, stacks), layouts, phase,
+                  lambda: _plain_prefill(attention, kind, layouts, device, pts, phase))
+
+
+def _plain_prefill(attention: Attention, kind: str, layouts: Sequence[str],
+                   device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
     reached = device.achieved["attention-prefill"]
     rate = device.rate("bf16")
     assert rate is not None

@@ -62,12 +62,14 @@ class AttentionModel:
 
 
 def attention_model(device: DeviceProfile, operator: str, layout: str,
-                    stacks: Sequence[str], *, sparse: bool = False) -> AttentionModel | None:
+                    stacks: Sequence[str], *, sparse: bool = False,
+                    window: int = 0) -> AttentionModel | None:
     """The fitted kernel of ``operator`` over a cache in ``layout``, or None where none fits.
 
     A layout that was not measured takes the kernel and the bytes that data/attention.toml names,
     with a wider interval; the basis then says transferred, or prior where the kernel itself is
-    another. ``sparse``: entries are gathered by an indexer's choice.
+    another. ``sparse``: entries are gathered by an indexer's choice; ``window``: tokens of a
+    sliding window, 0 for none.
     """
     rule: Mapping[str, Any] | None = _rules()["layout"].get(layout)
     silicon = chip(device)
@@ -77,9 +79,9 @@ def attention_model(device: DeviceProfile, operator: str, layout: str,
     convert = bool(rule.get("convert")) or narrow
     if narrow and operator in _FP8_PROMPTS:
         rule = _rules()["without_fp8"]
-    extra = float(rule.get("extra", 0.0))
-    if sparse:
-        extra = float(np.hypot(extra, _rules()["sparse"]["extra"]))
+    further = [float(rule.get("extra", 0.0)), _rules()["sparse"]["extra"] if sparse else 0.0,
+               _rules()["window"]["extra"] if window > _rules()["window"]["longest"] else 0.0]
+    extra = float(np.sqrt(sum(e * e for e in further)))
     return kernel_model(device, operator, rule["variant"], stacks, extra=extra, convert=convert,
                         prior=bool(rule.get("prior")) or sparse)
 

@@ -1,17 +1,19 @@
 """Causal prefill attention with a calibrated kernel: grouped or multi-head, full or windowed.
 
-    per   = (4·d/(compute·P)·wide[d ≥ 256] + 1/(exp·X))·window[w > 0]    s a (query, key) pair
-    pairs = S·(S + 128)/2;  with a window of w:  S·V − V·(V − 128)/2,  V = w + 2 tiles,  if V < S
+    per   = 4·d/(compute·P)·wide[d ≥ 256] + 1/(exp·X)                seconds of a (query, key) pair
+    p(w)  = S·(S + 128)/2;  with a window of w:  S·V − V·(V − 128)/2,  V = w + 2 tiles,  if V < S
+    pairs = p(w) + (window − 1)·p(min(w, 128))[w > 0]
     work  = b·h·pairs·per + tile·b·h·⌈S/128⌉/N
-    last  = tail·128·min(S, V)·per·N
+    last  = tail·128·(keys of the last tile, counted as pairs are)·per·N
     t     = floor + B/(memory·W) + (work² + last²)^½
 
 P dense peak, X exponentials a second, W bandwidth, N multiprocessors, d head width. The softmax
 exponential follows the products of its tile, so both times add. A tile of 128 queries has a fixed
-cost; the longest tile on one multiprocessor bounds the makespan. B: queries, keys, values and
-results read and written and the cache written, or, where ``scatter`` is 1, the slow scatter of keys
-and values into a paged cache alone (vLLM), B = b·S·hkv^0.7·(d·(4 + 2·kv) + 400): few heads of a
-token leave its block of threads idle.
+cost; the longest tile on one multiprocessor bounds the makespan. Tiles at the border of a window
+are masked: they cost ``window`` times a plain one; what a longer window adds is plain. B: queries,
+keys, values and results read and written and the cache written, or, where ``scatter`` is 1, the
+slow scatter of keys and values into a paged cache alone (vLLM), B = b·S·hkv^0.7·(d·(4 + 2·kv) +
+400): few heads of a token leave its block of threads idle.
 
 Parameters carry their unit behind the name used here.
 Source of the mechanisms: fits of this project to the attention tables of aiconfigurator-core
@@ -35,6 +37,7 @@ Array = NDArray[np.float64]
 OPERATOR = "attention-prefill"
 TILE = 128.0
 WINDOW_TILES = 2.0
+MEASURED_WINDOW = 128.0
 SCATTER_EXPONENT = 0.7
 SCATTER_BYTES = 400.0
 WIDE = 256.0
@@ -84,12 +87,16 @@ def attention_prefill_parts(parameters: Parameters, chip: Chip, shape: PrefillSh
     p = values(parameters, (*PARAMETERS, *STRUCTURE), OPERATOR)
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
     s = shape
-    windowed = np.asarray(s.window, dtype=np.float64) > 0
     wide = np.where(s.head_dim >= WIDE, p["wide_factor"], 1.0)
     product = 4.0 * s.head_dim / (p["compute_fraction"] * peak) * wide
     softmax = 1.0 / (p["exp_fraction"] * chip.exp_per_s)
-    per = np.where(windowed, p["window_factor"], 1.0) * (product + softmax)
+    per = product + softmax
     pairs, longest = tiled_pairs(s.length, s.past, s.window)
+    window = np.asarray(s.window, dtype=np.float64)
+    if np.any(window > 0):
+        masked = np.where(window > 0, p["window_factor"] - 1.0, 0.0)
+        border = tiled_pairs(s.length, s.past, np.minimum(window, MEASURED_WINDOW))
+        pairs, longest = pairs + masked * border[0], longest + masked * border[1]
     units = s.batch * s.heads
     sms = chip.multiprocessors
     work = units * pairs * per + p["tile_seconds"] * units * np.ceil(s.length / TILE) / sms

@@ -1,0 +1,182 @@
+"""Attention cores by calibrated kernels, Parts [C, K]: candidates × layouts, None where none fits.
+
+A server finds its cache cold, so the whole of it is read from memory. Keys and values of a layer
+run in one kernel: each of kv-k and kv-v carries its share of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.formats.kv import kv_layout
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import Attention
+from planner.placement.cache_entries import decode_entries, head_entry_bytes
+from planner.throughput.attention_kernels import AttentionModel, attention_model
+from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.forms.attention_decode import DecodeShape, attention_decode_parts
+from planner.throughput.forms.attention_prefill import PrefillShape, attention_prefill_parts
+from planner.throughput.forms.base import Parameters
+from planner.throughput.forms.mla import LatentShape, mla_decode_parts, mla_prefill_parts
+from planner.throughput.points import Phase
+from planner.throughput.roofline import Parts, zeros
+from planner.throughput.silicon import Chip
+
+Array = NDArray[np.float64]
+Form = Callable[[Parameters, Chip], Parts]
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One cache unit of an attention group on the ranks of C candidates.
+
+    ``heads`` and ``kv_heads`` of a rank, [C]; ``stacks`` are asked in order for a kernel.
+    """
+
+    attention: Attention
+    kind: str
+    device: DeviceProfile
+    stacks: tuple[str, ...]
+    heads: Array
+    kv_heads: Array
+
+    def operator(self, decode: bool) -> str:
+        """The operator whose tables measure this core; empty for a core without any."""
+        form = self.attention.kind
+        if form == "mla":
+            sparse_prompt = self.attention.indexer_topk and not decode
+            return "" if sparse_prompt else "mla-decode" if decode else "mla-prefill"
+        if form == "gqa" and not self.attention.indexer_topk:
+            return "attention-decode" if decode else "attention-prefill"
+        return ""
+
+    def models(self, layouts: Sequence[str], decode: bool) -> list[AttentionModel | None]:
+        """The kernel of each layout, None where only the achieved fractions are known."""
+        operator = self.operator(decode)
+        sparse, window = bool(self.attention.indexer_topk), self.attention.window * self.windowed
+        return [attention_model(self.device, operator, kv_layout(name).id, self.stacks,
+                                sparse=sparse, window=window) if operator else None
+                for name in layouts]
+
+    @property
+    def windowed(self) -> bool:
+        """A sliding window; fixed chunks run the full kernel on each."""
+        return bool(self.attention.window) and not self.attention.chunked
+
+    @property
+    def share(self) -> float:
+        """The unit's part of the kernel."""
+        if self.kind == "kv-latent":
+            return 1.0
+        value = self.attention.value_dim or self.attention.head_dim
+        mine = value if self.kind == "kv-v" else self.attention.head_dim
+        return mine / (self.attention.head_dim + value)
+
+    @property
+    def width(self) -> float:
+        """Elements of a cache entry of a head that the unit's bytes are divided by."""
+        if self.kind == "kv-latent":
+            return float(self.attention.kv_lora_rank + self.attention.rope_dim)
+        return float((self.attention.value_dim or self.attention.head_dim)
+                     if self.kind == "kv-v" else self.attention.head_dim)
+
+
+def fitted(core: Core, layouts: Sequence[str], phase: Phase, plain: Callable[[], Parts]) -> Parts:
+    """Layouts by their calibrated kernels, [C, K]; those without one from ``plain``."""
+    decode = phase.name == "decode"
+    models = core.models(layouts, decode)
+    groups = _groups(models)
+    if not groups:
+        return plain()
+    if len(groups[0][1]) == len(layouts):
+        return _parts(core, groups[0][0], layouts, phase, decode)
+    shape = (len(core.heads), len(layouts))
+    start = zeros(shape) if all(models) else plain()
+    columns = [array + np.zeros(shape) for array in start.arrays()]
+    for model, index in groups:
+        found = _parts(core, model, [layouts[i] for i in index], phase, decode)
+        for column, array in zip(columns, found.arrays(), strict=True):
+            column[:, index] = array
+    return Parts(*columns)
+
+
+def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Certainty, ...]:
+    """How each layout's time is found; a branch's (windows, ungrouped heads) own error counts."""
+    found = []
+    for model in core.models(layouts, decode):
+        if model is None:
+            found.append(PRIOR)
+            continue
+        sigma = model.sigma(np.asarray(core.windowed), core.heads == core.kv_heads,
+                            len(core.heads))
+        found.append(replace(model.certainty, sigma=float(np.max(sigma))))
+    return tuple(found)
+
+
+def _groups(models: Sequence[AttentionModel | None]) -> list[tuple[AttentionModel, list[int]]]:
+    """Layouts that one kernel reads, together: they differ in bytes alone."""
+    groups: dict[tuple[int, bool], tuple[AttentionModel, list[int]]] = {}
+    for i, model in enumerate(models):
+        if model is not None:
+            key = (id(model.parameters), model.convert)
+            groups.setdefault(key, (model, []))[1].append(i)
+    return list(groups.values())
+
+
+def _parts(core: Core, model: AttentionModel, layouts: Sequence[str], phase: Phase,
+           decode: bool) -> Parts:
+    """Seconds of the unit's share, [C, K]."""
+    records = [kv_layout(name) for name in layouts]
+    kv_bytes = np.array([head_entry_bytes(core.attention, record, core.kind)
+                         for record in records]) / core.width
+    form = (_decode_form if decode else _prefill_form)(core, phase, kv_bytes)
+    found = model.parts(form, windowed=np.asarray(core.windowed),
+                        ungrouped=(core.heads == core.kv_heads)[:, None])
+    if not decode:
+        found = replace(found, launch=found.launch * phase.passes)
+    elif model.convert:
+        rates = [core.device.conversion.get(record.compute) for record in records]
+        each = np.array([0.0 if rate is None else 1.0 / rate.value for rate in rates])
+        entries = phase.sequences * decode_entries(core.attention, phase.kv_len) * core.kv_heads
+        conversion = entries[:, None] * core.width / core.share * each
+        found = replace(found, conversion=conversion, busy=np.maximum(found.busy, conversion))
+    return found.scaled(np.full((len(core.heads), len(layouts)), core.share))
+
+
+def _decode_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
+    a, batch = core.attention, phase.sequences[:, None]
+    length = np.asarray(decode_entries(a, phase.kv_len))
+    if a.kind == "mla":
+        latent = _latent(core, batch, length, kv_bytes)
+        return lambda p, chip: mla_decode_parts(p, chip, latent, cold=True)
+    step = DecodeShape(batch, length, core.heads[:, None], core.kv_heads[:, None], _width(a),
+                       kv_bytes, np.asarray(core.windowed))
+    return lambda p, chip: attention_decode_parts(p, chip, step, cold=True)
+
+
+def _prefill_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
+    a, batch, length = core.attention, phase.sequences[:, None], np.asarray(phase.kv_len)
+    if a.kind == "mla":
+        latent = _latent(core, batch, length, kv_bytes)
+        return lambda p, chip: mla_prefill_parts(p, chip, latent)
+    if a.chunked and 0 < a.window < phase.kv_len:
+        batch, length = batch * (phase.kv_len / a.window), np.asarray(float(a.window))
+    prompt = PrefillShape(batch, length, core.heads[:, None], core.kv_heads[:, None], _width(a),
+                          kv_bytes, float(a.window) if core.windowed else 0.0)
+    return lambda p, chip: attention_prefill_parts(p, chip, prompt)
+
+
+def _latent(core: Core, batch: Array, length: Array, kv_bytes: Array) -> LatentShape:
+    a = core.attention
+    return LatentShape(batch, length, core.heads[:, None], kv_bytes, key=a.nope_dim + a.rope_dim,
+                       value=a.value_dim, latent=a.kv_lora_rank, rope=a.rope_dim)
+
+
+def _width(attention: Attention) -> Array:
+    """Mean width of a head's key and value."""
+    value = attention.value_dim or attention.head_dim
+    return np.asarray((attention.head_dim + value) / 2)
