@@ -10,7 +10,7 @@ from planner.cli.types import options
 @click.command("validate")
 @click.option("--data", metavar="DIR", default=".", show_default=True,
               help="Folder of measured tables (CSV).")
-@click.option("--only", metavar="KIND", help="One kind of table: memory.")
+@click.option("--only", metavar="KIND", help="One kind of table, for example memory or op_gemm.")
 @options("json")
 def validate_command(data: str, only: str | None, as_json: bool) -> None:
     """Compare predictions with the measured tables of a folder, group by group."""

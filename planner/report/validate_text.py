@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from planner.units import format_bytes
+from planner.units import format_bytes, format_seconds
 
 WIDTH = 80
 MODES = {"given-overheads": "given", "predicted": "pred."}
@@ -64,7 +64,7 @@ def worst_table(rows: Sequence[Values]) -> str:
         quantity = o["quantity"]
         text = (f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: "
                 f"{quantity or o['metric']} {o['mode']}, {o['model']}, {o['software']}: "
-                f"{_size(o['predicted'], quantity)} predicted, {_size(o['measured'], quantity)} "
+                f"{_size(o, 'predicted')} predicted, {_size(o, 'measured')} "
                 f"measured; from {o['basis']}")
         lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ")
     return "\n".join(lines)
@@ -87,8 +87,10 @@ def _percent(value: float | None, *, sign: bool = False, digits: int = 2) -> str
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
-def _size(value: float, quantity: str) -> str:
-    return format_bytes(value) if "gib" in quantity else f"{value:,.2f}"
+def _size(row: Values, key: str) -> str:
+    if row["metric"] == "latency":
+        return format_seconds(row[key])
+    return format_bytes(row[key]) if "gib" in row["quantity"] else f"{row[key]:,.2f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
