@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.placement.routing import touched
+from planner.throughput.slowest_rank import most_touched
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -27,6 +28,8 @@ _RANK_SEED = 20_251_124
 GRID = 2.0 ** (np.arange(-32, 169) / 8)
 """Tokens at which expected work is tabulated, 1/16 to 2^21."""
 LOG_GRID = np.log(GRID)
+COARSE = 4
+"""Every fourth point of the grid is enough for the slowest of several ranks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,11 @@ def _exponent(law: str) -> float:
 
 def expected_load(experts: int, per_token: int, spread: float, tokens: Array,
                   ranks: Array) -> Load:
-    """Expected work of the fullest rank under a log-normal popularity of experts, arrays [C].
+    """Expected work that a layer waits for under a log-normal popularity of experts, arrays [C].
+
+    Pairs are those of the rank whose experts are picked most. Few tokens are bound by weights, and
+    then the layer waits for the rank that happens to touch most experts: ``touched`` is the
+    expected maximum over the ranks.
 
     Args:
         spread: standard deviation of ln p (see :func:`log_normal_popularity`); 0 is uniform.
@@ -169,12 +176,18 @@ def _expected_load(experts: int, per_token: int, spread: float, shape: tuple[int
 
 @lru_cache(maxsize=1024)
 def _grid(experts: int, per_token: int, spread: float, ranks: int) -> Array:
-    """Logarithms of touched experts and padded rows of the fullest rank, [1 + 4, GRID]."""
+    """Logarithms of touched experts and padded rows of the slowest rank, [1 + 4, GRID]."""
     local = fullest_rank(experts, per_token, spread, ranks)
     hit = touched(local, GRID)
     rows = GRID[:, None] * local
-    filled = [np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1) for tile in TILES]
-    return np.asarray(np.log(np.stack([hit.sum(axis=1), *filled])), dtype=np.float64)
+    most = hit.sum(axis=1)
+    if ranks > 1:
+        dealt = dealt_popularity(experts, per_token, spread, ranks)
+        most = np.exp(np.interp(LOG_GRID, LOG_GRID[::COARSE],
+                                np.log(most_touched(dealt, GRID[::COARSE]))))
+    filled = [np.maximum(np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1), tile * most)
+              for tile in TILES]
+    return np.asarray(np.log(np.stack([most, *filled])), dtype=np.float64)
 
 
 @lru_cache(maxsize=256)
@@ -203,10 +216,10 @@ def log_normal_popularity(experts: int, per_token: int, spread: float) -> Array:
 
 
 @lru_cache(maxsize=1024)
-def fullest_rank(experts: int, per_token: int, spread: float, ranks: int) -> Array:
-    """Popularities [E/R] of the rank whose experts are picked most, of R ranks.
+def dealt_popularity(experts: int, per_token: int, spread: float, ranks: int) -> Array:
+    """Popularities [R, E/R] of R ranks, first the one whose experts are picked most.
 
-    Which expert is popular has nothing to do with its number: of SHUFFLES fixed ones, the one
+    Which expert is popular has nothing to do with its number: of SHUFFLES fixed orders, the one
     whose fullest rank is the median.
     """
     if ranks < 1 or experts % ranks:
@@ -217,6 +230,11 @@ def fullest_rank(experts: int, per_token: int, spread: float, ranks: int) -> Arr
     by_rank = dealt.reshape(SHUFFLES, ranks, -1)
     load = by_rank.sum(axis=2)
     middle = int(np.argsort(load.max(axis=1), kind="stable")[SHUFFLES // 2])
-    found: Array = by_rank[middle, int(np.argmax(load[middle]))].copy()
+    found: Array = by_rank[middle][np.argsort(-load[middle], kind="stable")]
     found.setflags(write=False)
     return found
+
+
+def fullest_rank(experts: int, per_token: int, spread: float, ranks: int) -> Array:
+    """Popularities [E/R] of the rank whose experts are picked most, of R ranks."""
+    return np.asarray(dealt_popularity(experts, per_token, spread, ranks)[0])

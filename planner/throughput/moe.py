@@ -92,7 +92,8 @@ def find_kernel(device: DeviceProfile, scheme: str,
     own = find(device, OPERATOR, stacks, _variants(stacks, scheme))
     if own is not None or not stacks:
         return (own, 0.0) if own is not None else None
-    lenders = [s for s in rules()["lenders"].get(stacks[0], ()) if s not in stacks]
+    family = {**rules()["lenders"], **rules()["lenders_of"].get(scheme, {})}
+    lenders = [s for s in family.get(stacks[0], ()) if s not in stacks]
     found = find(device, OPERATOR, lenders, _variants(lenders, scheme))
     return (found, float(rules()["lending"]["spread"])) if found is not None else None
 
