@@ -116,17 +116,22 @@ class Model:
         return table
 
 
-def build_model(question: Question, prior: Prior) -> Model:
-    """Modules, units and kernels for ``question``."""
+def build_model(question: Question, prior: Prior, engine: str = ANY_ENGINE, *,
+                static_scales: bool = False) -> Model:
+    """Modules, units and kernels for ``question``, as ``engine`` was measured to run them.
+
+    ``static_scales``: activation scales per tensor are stored, none is searched for in a step.
+    """
     planned, released = split_modules(modules(question.spec))
     if question.spec.tied_embeddings:
         released.append(tied_head(released))
     units = build_units(question.spec, planned, released, prior.ends,
                         by_layer=question.profile is not None)
-    device, stacks = question.device, stacks_of(ANY_ENGINE)
+    device, stacks = question.device, stacks_of(engine)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
-        dense=kernel_arrays(device, question.schemes, experts=False, stacks=stacks),
+        dense=kernel_arrays(device, question.schemes, experts=False, stacks=stacks,
+                            static_scales=static_scales),
         grouped=kernel_arrays(device, question.schemes, experts=True, stacks=stacks)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from planner.errors import UnsupportedError
 from planner.formats.kv import kv_layout
@@ -15,20 +15,27 @@ from planner.planning.costs import Model, build_model, layout_tables
 from planner.planning.resolve import Asked, build_question
 from planner.planning.step import Assignment
 from planner.quality.prior import Prior
+from planner.throughput.calibration import ANY_ENGINE, stacks_of
+from planner.throughput.collectives import fabric
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Schemes of the dense linears and of the routed experts, and the layout of every cache."""
+    """Schemes of the dense linears and of the routed experts, and the layout of every cache.
+
+    ``static_scales``: activation scales per tensor are part of the checkpoint.
+    """
 
     dense: str
     experts: str
     kv: str
+    static_scales: bool = False
 
 
 def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: Recipe,
-                      prior: Prior, *, isl: int, osl: int) -> Assignment:
-    """``recipe`` on one replica of ``layout``.
+                      prior: Prior, *, isl: int, osl: int,
+                      engine: str = ANY_ENGINE) -> Assignment:
+    """``recipe`` on one replica of ``layout``, with the kernels of ``engine``.
 
     Raises:
         UnsupportedError: the device cannot execute a scheme, or the layout does not divide.
@@ -44,7 +51,8 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
     if not layouts:
         raise UnsupportedError(f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
                                f"ep{layout.ep} does not divide it", hint="choose another layout")
-    model = build_model(question, prior)
+    question = replace(question, net=fabric(device, stacks=stacks_of(engine)))
+    model = build_model(question, prior, engine, static_scales=recipe.static_scales)
     return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,14 @@ from planner.throughput.forms.gemm import (
     mechanisms,
 )
 from planner.throughput.kernels import conversion_key, refusal
+from planner.throughput.quantise import quantise_model
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import chip
 
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
+MANY = 1e9
+"""Activations of which one's share of a bandwidth-bound pass is taken."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,14 @@ class GemmModel:
                           fused=fused)
 
 
-def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> GemmModel | None:
+def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
+               static_scales: bool = False) -> GemmModel | None:
     """The fitted GEMM of ``scheme`` for the first of ``stacks`` that has one, or None.
 
     A stack without measurements of the scheme borrows its nearest relative's, a scheme without
     any the scheme's that runs on the same unit; both widen the interval and the basis says
-    transferred.
+    transferred. ``static_scales``: scales of activations per tensor come with the checkpoint, so
+    that of two quantise kernels only the conversion runs.
     """
     figures = chip(device)
     rule = _rules()["scheme"].get(scheme)
@@ -83,12 +88,23 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> Gem
     own = calibration.basis == "fitted" and not lent and fit.variant == scheme
     operands = Operands(record.compute, bits_per_element(record.weight) / 8,
                         bits_per_element(record.activation) / 8)
+    form = gemm_form(parameters, figures, operands, kind, widened_per_s=conversion)
+    if static_scales and kind.separate:
+        form = _static(form, device, stacks)
     return GemmModel(
-        scheme, gemm_form(parameters, figures, operands, kind, widened_per_s=conversion),
-        fit.stack,
+        scheme, form, fit.stack,
         "fitted" if own else "transferred",
         float(np.sqrt(calibration.sigma ** 2 + extra ** 2 + lent ** 2)),
         f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}")
+
+
+def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> GemmForm:
+    """``form`` with the conversion as the only quantise kernel: no maximum is searched for."""
+    convert = quantise_model(device, "scale-matrix", stacks)
+    one = convert.parts(np.zeros(()), np.zeros(()))
+    many = convert.parts(np.asarray(MANY), np.asarray(1.0), cold=True)
+    return replace(form, narrow_launch=np.asarray(one.launch),
+                   narrow_seconds=np.asarray(many.memory / MANY))
 
 
 def _find(device: DeviceProfile, variant: str,

@@ -52,14 +52,17 @@ class KernelArrays:
 
 
 def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
-                  stacks: Sequence[str] = ()) -> KernelArrays:
+                  stacks: Sequence[str] = (), static_scales: bool = False) -> KernelArrays:
     """Kernel figures of ``schemes`` on the first of ``stacks`` that has each.
+
+    ``static_scales``: see :func:`planner.throughput.gemm.gemm_model`.
 
     Raises:
         UnsupportedError: a scheme that the device cannot run.
     """
     found: list[Kernel] = [kernel(device, s, experts=experts) for s in schemes]
-    gemms = [None if experts else gemm_model(device, s, stacks) for s in schemes]
+    gemms = [None if experts else gemm_model(device, s, stacks, static_scales=static_scales)
+             for s in schemes]
     fused = tuple(moe_model(device, s, stacks) if experts else None for s in schemes)
     models = fused if experts else gemms
     some = next((m for m in gemms if m is not None), None)

@@ -91,7 +91,7 @@ def _resolve(row: Mapping[str, str]) -> PublishedRow:
     task = benchmark(row["model"])
     isl, osl = _lengths(row, task.isl if task else 0, task.osl if task else 0)
     recipe = Recipe(chosen.dense, chosen.experts if spec.experts else chosen.dense,
-                    _cache(row["kv_dtype"], engine, spec.id, row["w_dtype"]))
+                    _cache(row["kv_dtype"], engine, spec.id, row["w_dtype"]), chosen.static)
     version = _NUMBERS.search(row["software"])
     numbers = tuple(int(p) for p in version[0].split(".")) if version else ()
     shape = _shape(row["parallelism"], count, device)

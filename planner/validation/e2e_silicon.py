@@ -107,7 +107,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
         row["model"], device.id, engine,
         tuple(int(p) for p in found[0].split(".")) if found else (),
         Recipe(chosen.dense, chosen.experts if spec.experts else chosen.dense,
-               cache_layout(engine, spec.id, row["precision"] or label)),
+               cache_layout(engine, spec.id, row["precision"] or label), chosen.static),
         workers.decode, isl, osl)
     facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
     regime = "disaggregated" if workers.prefill is not None else "aggregated"
@@ -115,7 +115,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
         regime = EXCLUDED + row["exclude"]
     elif supplied_host_time(rule, facts):
         regime = EXCLUDED + "supplied the host time"
-    layout_of(spec, engine, workers.decode)
+    layout_of(spec, engine, workers.decode, case.recipe.experts)
     return ServedRow(i, software, workers, case, rule.policy, _number(row, "concurrency"),
                      _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
 

@@ -42,9 +42,9 @@ class Deployed:
     osl: int
 
 
-def layout_of(spec: ModelSpec, engine: str, shape: Shape) -> Layout:
+def layout_of(spec: ModelSpec, engine: str, shape: Shape, experts: str) -> Layout:
     """The layout of a worker. Rows write expert-parallel runs as mTPg/mEP1 where the engine runs
-    experts in parallel, and where the experts' width does not split by whole tiles of 128.
+    experts in parallel, and where the experts' width does not split by whole scale blocks of 128.
 
     Raises:
         NotCoveredError: the experts' ranks are not those of attention.
@@ -56,7 +56,8 @@ def layout_of(spec: ModelSpec, engine: str, shape: Shape) -> Layout:
         return Layout(shape.tp, 1, shape.pp, 1)
     ep = shape.moe_ep or 1
     if ep == 1 and group > 1 and (engine == "tensorrt-llm"
-                                  or spec.experts.width // group % 128):
+                                  or (experts == "fp8-block"
+                                      and spec.experts.width // group % 128)):
         ep = group
     if group % ep or (shape.moe_tp and shape.moe_ep and shape.moe_tp * shape.moe_ep != group):
         raise NotCoveredError("not legal")
@@ -84,10 +85,10 @@ def table(case: Deployed, most: float) -> StepTimes:
         NotCoveredError: the planner refuses the combination.
     """
     spec, device = spec_of(case.model), resolve_device(case.device)
-    layout = layout_of(spec, case.engine, case.shape)
+    layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     try:
         plan = recipe_assignment(spec, device, layout, case.recipe, load_prior(),
-                                 isl=case.isl, osl=case.osl)
+                                 isl=case.isl, osl=case.osl, engine=case.engine)
         return step_times(plan, Serving(case.isl, case.osl, most, CHUNK_TOKENS))
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
@@ -103,7 +104,7 @@ def cache_tokens(case: Deployed) -> float:
     if case.engine not in engine_names():
         return float("inf")
     spec, device = spec_of(case.model), resolve_device(case.device)
-    layout = layout_of(spec, case.engine, case.shape)
+    layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     dense, experts = scheme(case.recipe.dense).weight, scheme(case.recipe.experts).weight
     kept = ("embedding", "head", "norm", "router")
     total = int(device.capacity_bytes.value)
