@@ -12,6 +12,7 @@ from planner.cli.explain import explain_command
 from planner.cli.memory import memory_command
 from planner.cli.numerics import numerics_command
 from planner.cli.profile import profile_command
+from planner.cli.serve import serve_command
 from planner.cli.train import train_command
 from planner.cli.types import QUESTION, SURFACE, Hinted, options
 from planner.cli.validate import validate_command
@@ -174,5 +175,5 @@ def _names(text: str | None) -> list[str] | None:
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
        scenarios_command, inventory_command, schema_command, numerics_command, train_command,
        experts_command, memory_command, validate_command, profile_command,
-       calibrate_command, explain_command)
+       calibrate_command, explain_command, serve_command)
 

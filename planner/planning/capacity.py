@@ -74,13 +74,13 @@ def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
         room = max(question.usable_bytes - stage.weights - stage.runtime, 0)
         slots.append(_most_sequences(question, priced.layout, room, sequence))
         contexts.append(largest_context(
-            _sequence_bytes(model, found, priced.layout, n), free, priced.slot * priced.layout.pp,
+            sequence_bytes(model, found, priced.layout, n), free, priced.slot * priced.layout.pp,
             page=page, limit=question.spec.max_context))
     return CapacityInfo(min(slots) * priced.layout.dp,
                         min(min(contexts), question.spec.max_context))
 
 
-def _sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
+def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
                     ) -> Callable[[int], int]:
     """Context → cache bytes of one sequence on a rank of ``stage``."""
     spec = model.question.spec

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.placement.modules import EXPERT_KINDS
 from planner.planning.costs import LayoutTables, Model, unit_parts
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, points
@@ -56,13 +57,7 @@ def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
 
     Every stage counts: with pp > 1 the sum is the time of one micro-batch through all of them.
     """
-    every = np.maximum(np.asarray(work.batch, dtype=np.float64), 1e-9)
-    pts = replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(every)), slot=every)
-    new = work.prompts * (work.length - work.cached)
-    rows = work.batch * work.verified + new
-    dense = Phase("decode", tokens=rows, pooled=work.batch * work.verified * pts.dp + new,
-                  passes=1.0, sequences=work.batch + work.prompts, kv_len=work.kv_len,
-                  logit_rows=work.batch * work.verified + work.prompts)
+    pts, dense = _dense(plan, work)
     seconds: dict[str, Array] = {}
     for i, unit in enumerate(plan.model.units):
         if unit.role == "cache":
@@ -70,9 +65,20 @@ def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
         else:
             parts = unit_parts(plan.model, plan.tables, pts, dense, unit)
             one = _column(plan, parts, i)
-        seconds[unit.kind] = seconds.get(unit.kind, np.zeros(len(every))) + one * unit.count
+        seconds[unit.kind] = seconds.get(unit.kind, np.zeros(len(pts))) + one * unit.count
     hops = pipeline_seconds(plan.model.question.spec, plan.model.machine, pts, dense)
-    return seconds | {"pipeline": np.broadcast_to(hops, every.shape)}
+    return seconds | {"pipeline": np.broadcast_to(hops, pts.slot.shape)}
+
+
+def _dense(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
+    """What everything but the attention core sees: one pass over all rows."""
+    every = np.maximum(np.asarray(work.batch, dtype=np.float64), 1e-9)
+    pts = replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(every)), slot=every)
+    new = work.prompts * (work.length - work.cached)
+    rows = np.maximum(work.batch * work.verified + new, 1e-9)
+    return pts, Phase("decode", tokens=rows, pooled=work.batch * work.verified * pts.dp + new,
+                      passes=1.0, sequences=work.batch + work.prompts, kv_len=work.kv_len,
+                      logit_rows=np.maximum(work.batch * work.verified + work.prompts, 1e-9))
 
 
 def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
@@ -97,9 +103,36 @@ def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
     return np.asarray(total + work.prompts * each)
 
 
+def exchange_seconds(plan: Assignment, work: Pass) -> Array:
+    """Seconds of every pass that expert tokens are on the way between ranks [N]."""
+    pts, dense = _dense(plan, work)
+    total = np.zeros(len(pts))
+    for i, unit in enumerate(plan.model.units):
+        if unit.role == "module" and unit.kind in EXPERT_KINDS:
+            parts = unit_parts(plan.model, plan.tables, pts, dense, unit)
+            total = total + _choice(plan, parts.communication, i) * unit.count
+    return total
+
+
+def overlapped_seconds(plan: Assignment, work: Pass) -> Array:
+    """Seconds of every pass run as two micro-batches of half its sequences and prompts [N]: the
+    exchange of one hides behind the other's kernels, max(2·(T − X), 2·X) of the halves. One
+    sequence alone is not split."""
+    half = replace(work, batch=work.batch / 2, prompts=work.prompts / 2)
+    talk = 2.0 * exchange_seconds(plan, half)
+    whole = 2.0 * total_seconds(pass_seconds(plan, half))
+    alone = (work.batch < 2) & (work.prompts == 0)
+    return np.where(alone, total_seconds(pass_seconds(plan, work)),
+                    np.maximum(whole - talk, talk))
+
+
 def _column(plan: Assignment, parts: Parts, index: int) -> Array:
     """Totals [N] of the choice that unit ``index`` takes."""
-    total = parts.total()
+    return _choice(plan, parts.total(), index)
+
+
+def _choice(plan: Assignment, total: Array, index: int) -> Array:
+    """The column [N] of the choice that unit ``index`` takes."""
     unit, choice = plan.model.units[index], plan.choice[index]
     if total.shape[-1] == 1:
         return np.asarray(total[:, 0])
@@ -117,7 +150,8 @@ def total_seconds(seconds: dict[str, Array]) -> Array:
 class Serving:
     """What a step table is made for. ``draft``: tokens proposed a step and sequence (0: none), by
     ``draft_layers`` extra layers; ``hit_rate``: share of a prompt that the prefix cache holds;
-    ``chunk``: most prompt tokens of one pass; ``most``: the largest batch of one rank."""
+    ``chunk``: most prompt tokens of one pass; ``most``: the largest batch of one rank;
+    ``overlap``: passes run as two micro-batches (:func:`overlapped_seconds`)."""
 
     isl: int
     osl: int
@@ -126,6 +160,7 @@ class Serving:
     draft: int = 0
     draft_layers: int = 1
     hit_rate: float = 0.0
+    overlap: bool = False
 
 
 def step_times(plan: Assignment, work: Serving) -> StepTimes:
@@ -137,8 +172,10 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     nothing = np.zeros(len(batch))
 
     def seconds(prompts: Array, sequences: Array, length: float, skipped: float) -> Array:
-        found = pass_seconds(plan, Pass(sequences, prompts, kv_len, length, skipped, verified))
-        return total_seconds(found)
+        one = Pass(sequences, prompts, kv_len, length, skipped, verified)
+        if work.overlap:
+            return overlapped_seconds(plan, one)
+        return total_seconds(pass_seconds(plan, one))
 
     layers = plan.model.question.spec.layers
     longer = 1.0 + work.draft * work.draft_layers / layers

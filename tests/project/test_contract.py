@@ -71,7 +71,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-reports sweep
+reports sweep serve
 """)
 
 QUESTION_FLAGS = words("""
@@ -111,6 +111,12 @@ CALIBRATE_FLAGS = set(words("""
 """))
 EXPLAIN_FLAGS = {"--json", "--quiet", *words("""
 --module --scheme --schemes --kv --tp --dp --ep --context --isl --osl --batch --hardware-dir
+""")}
+SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
+--concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
+--engine --requests --draft-tokens --acceptance --draft-layers --prefix-hit-rate --chunk-tokens
+--stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
+--prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
 """)}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
@@ -195,7 +201,8 @@ def test_flags_of_the_two_questions() -> None:
 
 @pytest.mark.parametrize(("command", "expected"), [("train", TRAIN_FLAGS),
                                                    ("experts", EXPERTS_FLAGS),
-                                                   ("explain", EXPLAIN_FLAGS)])
+                                                   ("explain", EXPLAIN_FLAGS),
+                                                   ("serve", SERVE_FLAGS)])
 def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, expected: set[str],
                                                                 ) -> None:
     assert flags(command) == expected
@@ -227,7 +234,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
-                                *PROFILE_FLAGS, *EXPLAIN_FLAGS} == set(), name
+                                *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:

@@ -1,0 +1,66 @@
+"""``plan serve``: a deployment under a closed loop of requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from planner.cli.types import INTEGER, NUMBER, options
+
+_SHARE = click.FLOAT
+
+
+@click.command("serve")
+@click.argument("model", required=False)
+@click.argument("device", required=False)
+@click.option("--concurrency", type=NUMBER, metavar="N",
+              help="Requests in flight over the deployment (absent: the frontier alone).")
+@click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
+@click.option("--plan", "plan_file", metavar="FILE", help="Serve the units of a plan file.")
+@options("devices", "tp", "dp", "ep", "context", "isl", "osl", "memory_bytes", "kv", "engine")
+@click.option("--requests", type=INTEGER, help="Requests of a run that starts with all slots "
+              "filled at once (default: steady state).")
+@click.option("--draft-tokens", type=INTEGER, default=0, help="Tokens drafted a step.")
+@click.option("--acceptance", type=_SHARE, help="Probability that a drafted token is kept.")
+@click.option("--draft-layers", type=INTEGER,
+              help="Cost of a drafted token in layers (default: the model's prediction layers).")
+@click.option("--prefix-hit-rate", type=_SHARE, default=0.0, show_default=True,
+              help="Share of a prompt found in the prefix cache.")
+@click.option("--chunk-tokens", type=INTEGER, default=8192, show_default=True,
+              help="Most prompt tokens of one pass.")
+@click.option("--stream-interval", type=INTEGER, default=1, show_default=True,
+              help="Tokens sent together.")
+@click.option("--scheduler", metavar="NAME", help="mixed | exclusive (default: the engine's).")
+@click.option("--host-us", type=_SHARE, help="Host time a step that the device waits for.")
+@click.option("--host-us-per-sequence", type=_SHARE, help="The same for each sequence.")
+@click.option("--graphs", metavar="LIST", default="engine", show_default=True,
+              help="Captured batches: engine, none, or 1,2,4,8.")
+@click.option("--overlap", is_flag=True, help="Two micro-batches hide the exchange of experts.")
+@click.option("--prefill-workers", type=INTEGER, help="Replicas that only read prompts.")
+@click.option("--decode-workers", type=INTEGER, help="Replicas that only decode.")
+@click.option("--transfer-bytes-per-s", type=NUMBER,
+              help="Link between the pools, each device (default: its network).")
+@click.option("--cache-tokens", type=INTEGER, help="Tokens that the cache of a rank holds.")
+@click.option("--anchor", metavar="NAME=VALUE",
+              help="A measured tpot_ms, ttft_ms or output_tokens_per_second to compare with.")
+@options("hardware_dir", "json", "quiet", "timings")
+def serve_command(as_json: bool, quiet: bool, timings: bool, plan_file: str | None,
+                  **given: Any) -> None:
+    """TPOT, TTFT and throughput of MODEL on DEVICE with requests in a closed loop."""
+    from planner.cli.run import print_json, read_plan, timed
+
+    with timed(timings):
+        from planner import api_serve
+        from planner.report.serve_text import serve_assumptions, serve_text
+
+        if given["kv"] is None:
+            given.pop("kv")
+        plan = read_plan(plan_file) if plan_file else None
+        found = api_serve.serve(given.pop("model"), given.pop("device"), plan=plan, **given)
+        if as_json:
+            print_json(found.to_dict())
+        else:
+            click.echo(serve_text(found), nl=False)
+        if not quiet:
+            click.echo(serve_assumptions(found), nl=False, err=True)

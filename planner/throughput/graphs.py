@@ -1,0 +1,78 @@
+"""Steps replayed from captured graphs: a batch is padded to the next captured size."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.throughput.serving import StepTimes
+
+Array = NDArray[np.float64]
+_FILE = Path(__file__).resolve().parent / "data" / "graphs.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """Batches that an engine captures by default, ascending, and where that is stated."""
+
+    sizes: tuple[int, ...]
+    source: str
+
+
+def captured(engine: str) -> Captured | None:
+    """The default sizes of ``engine``, None where none are known."""
+    for entry in _entries():
+        if entry["name"] == engine:
+            sizes = sorted({n for first, last, step in entry["ranges"]
+                            for n in range(first, last + 1, step)})
+            return Captured(tuple(sizes), str(entry["source"]))
+    return None
+
+
+@cache
+def _entries() -> tuple[dict[str, Any], ...]:
+    return tuple(tomllib.loads(_FILE.read_text(encoding="utf-8"))["engine"])
+
+
+def padded_batch(batch: Array, sizes: Sequence[int]) -> Array:
+    """``batch`` raised to the next of ``sizes``; above the largest, and 0, as it is."""
+    steps = np.asarray(sorted(sizes), dtype=np.float64)
+    place = np.searchsorted(steps, batch - 1e-9)
+    inside = (place < len(steps)) & (batch > 0)
+    return np.where(inside, steps[np.minimum(place, len(steps) - 1)], batch)
+
+
+def padded(times: StepTimes, sizes: Sequence[int], most: float) -> StepTimes:
+    """``times`` with decode steps padded to ``sizes``.
+
+    The batch of a closed loop of ``most`` requests a rank fluctuates: at a mean of B it is
+    Binomial(n, B/n), n = ⌈most⌉, and a step that happens takes E[T(pad(B)) | B ≥ 1]. With all n
+    decoding it is T(pad(n)) exactly. Means below 1 keep StepTimes' line from 0.
+    """
+    n = max(int(np.ceil(most - 1e-9)), 1)
+    counts = np.arange(n + 1, dtype=np.float64)
+    step = np.interp(padded_batch(counts, sizes), times.batch, times.decode)
+    means = np.unique(np.concatenate([times.batch[times.batch <= n], np.linspace(0, n, 17)]))
+    decode = (_binomial(n, means / n) @ step) * np.minimum(means, 1.0)
+    mixed = np.interp(means, times.batch, times.mixed)
+    return replace(times, batch=means, decode=decode, mixed=np.maximum(mixed, decode))
+
+
+def _binomial(n: int, share: Array) -> Array:
+    """P[K = k | K ≥ 1] for k = 0 … n, float64 [len(share), n + 1]; a share of 0 has K = 0."""
+    k = np.arange(n + 1)
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+    ways = logs[n] - logs[k] - logs[n - k]
+    p = np.clip(share, 1e-15, 1 - 1e-15)[:, None]
+    table = np.exp(ways + k * np.log(p) + (n - k) * np.log1p(-p))
+    table[share >= 1] = (k == n)
+    table[:, 0] = 0.0
+    table[share <= 0] = (k == 0)
+    return np.asarray(table / table.sum(axis=1, keepdims=True))
