@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from planner.calibration.fit import fit
 from planner.calibration.problem import LEAST_ROWS, Problem, solve
+from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import FittedSet
 from planner.throughput.forms import attention_decode, attention_prefill, mla
 from planner.throughput.forms.base import Parameter, Parameters
@@ -30,9 +31,6 @@ SPLIT_ROWS = 150
 BRANCHES = {"window": 1.05, "mha": 0.95}
 """A branch of a kernel is set apart where both sides have SPLIT_ROWS rows and together their error
 is below this share of the joint one; windows almost always, for an interval of their own."""
-LONG_TERMS = ("bandwidth_fraction", "cached_factor", "split_seconds", "start_seconds",
-              "cold_seconds")
-"""What a kernel of short windows takes from the full one, so that it holds for longer windows."""
 FOLDS = 3
 CROSS_ROWS = 300
 """Most rows of one fit while structures are compared, every so many of all."""
@@ -41,21 +39,30 @@ CROSS_ROWS = 300
 @dataclass(frozen=True, slots=True)
 class Form:
     """Parameters of an operator, those that describe the kernel, and the sets of parameters that
-    may stay at a neutral value; ``features`` are the columns that shape a row's time."""
+    may stay at a neutral value; ``features`` are the columns that shape a row's time.
+
+    ``branches`` may be set apart (see BRANCHES); a kernel of short windows takes the ``long`` terms
+    from the full one, so that it holds for longer windows.
+    """
 
     parameters: tuple[Parameter, ...]
     structure: tuple[Parameter, ...]
     options: tuple[Mapping[str, float], ...]
     features: tuple[str, ...]
+    branches: tuple[str, ...] = ()
+    long: tuple[str, ...] = ()
 
 
 FORMS: Mapping[str, Form] = {
     "attention-prefill": Form(
         attention_prefill.PARAMETERS, attention_prefill.STRUCTURE, ({},),
-        ("batch", "isl", "heads", "kv_heads", "head_dim")),
+        ("batch", "isl", "heads", "kv_heads", "head_dim"), ("window",),
+        ("compute_fraction", "exp_fraction", "tail_factor", "wide_factor")),
     "attention-decode": Form(
         attention_decode.PARAMETERS, (), attention_decode.STRUCTURES,
-        ("batch", "kv_len", "heads", "kv_heads", "head_dim")),
+        ("batch", "kv_len", "heads", "kv_heads", "head_dim"), ("window", "mha"),
+        ("bandwidth_fraction", "cached_factor", "split_seconds", "start_seconds",
+         "cold_seconds")),
     "mla-prefill": Form(
         mla.PREFILL_PARAMETERS, mla.STRUCTURE, ({},), ("batch", "kv_len", "heads")),
     "mla-decode": Form(
@@ -103,10 +110,13 @@ def kernel_structure(kernel: Kernel) -> dict[str, float]:
 
 
 def _known(kernel: Kernel) -> dict[str, float]:
-    """The kernel's structure, and 1 for the factor of windows where all of its rows have one or
-    none has: it cannot be told from the other terms."""
+    """The kernel's structure, and 1 for the factor of windows where it cannot be told from other
+    terms: no row has a window or, in decode, all rows have one."""
     columns = kernel.batch.columns
-    same = "window" in columns and len(np.unique(columns["window"] > 0)) == 1
+    if "window" not in columns:
+        return kernel_structure(kernel)
+    windows = columns["window"] > 0
+    same = not windows.any() or (kernel.operator == "attention-decode" and windows.all())
     return kernel_structure(kernel) | ({"window_factor": 1.0} if same else {})
 
 
@@ -123,10 +133,8 @@ def _seen(kernel: Kernel) -> Index:
 def _parts(kernel: Kernel, silicon: Chip) -> list[tuple[Kernel, dict[str, float]]]:
     """The kernel, with those of its branches apart that differ from it (see BRANCHES), and what
     stays fixed in each beside its structure."""
-    if kernel.operator != "attention-decode":
-        return [(kernel, {})]
     found: list[tuple[Kernel, dict[str, float]]] = []
-    for name, limit in BRANCHES.items():
+    for name in FORMS[kernel.operator].branches:
         inside = branch(kernel, name)
         rest = kernel.take(~inside, kernel.variant)
         part = kernel.take(inside, f"{kernel.variant}:{name}")
@@ -135,7 +143,7 @@ def _parts(kernel: Kernel, silicon: Chip) -> list[tuple[Kernel, dict[str, float]
             continue
         shared = _shared(rest, silicon) if name == "window" else {}
         errors = [best_option(rest, silicon)[1], best_option(part, silicon, shared)[1]]
-        if np.average(errors, weights=rows) < limit * best_option(kernel, silicon)[1]:
+        if np.average(errors, weights=rows) < BRANCHES[name] * best_option(kernel, silicon)[1]:
             found.append((part, shared))
             kernel = rest
     return [(kernel, {}), *found]
@@ -150,7 +158,7 @@ def _shared(rest: Kernel, silicon: Chip) -> dict[str, float]:
     part = rest.take(mask, rest.variant)
     found = fit(lambda p: part.predict(p, silicon), part.seconds,
                 FORMS[rest.operator].parameters, fixed=fixed)
-    return {name: found[name] for name in LONG_TERMS}
+    return {name: found[name] for name in FORMS[rest.operator].long}
 
 
 def _problem(kernel: Kernel, silicon: Chip, shared: Parameters) -> Problem:
@@ -160,10 +168,21 @@ def _problem(kernel: Kernel, silicon: Chip, shared: Parameters) -> Problem:
     return Problem(
         device=batch.device, operator=kernel.operator, stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=kernel.variant,
-        parameters=(*form.parameters, *form.structure),
+        parameters=(*form.parameters, *form.structure), known=_facts(kernel),
         predict=lambda p, index: _seconds(kernel, silicon, p, index), measured=kernel.seconds,
         held=kernel.held, excluded=~kernel.kept, features=np.stack(features, axis=1), fixed=fixed,
-        note=f"{', '.join(LONG_TERMS)} of the full kernel" if shared else "")
+        note=f"{', '.join(form.long)} of the full kernel" if shared else "")
+
+
+def _facts(kernel: Kernel) -> dict[str, float]:
+    """What holds for the device's kernel whatever a relative's set says: its structure, and no
+    terms of a kernel of another architecture."""
+    found, profile = kernel_structure(kernel), kernel.batch.profile
+    if profile is None or not profile.transfer_from or kernel.operator != "attention-decode":
+        return found
+    if resolve_device(profile.transfer_from).architecture == profile.architecture:
+        return found
+    return found | attention_decode.CARRIED | {"narrow_factor": 1.0}
 
 
 def _seconds(kernel: Kernel, silicon: Chip, parameters: Parameters, index: Index) -> Array:
@@ -179,8 +198,6 @@ def best_option(kernel: Kernel, silicon: Chip, shared: Parameters | None = None,
     """(parameters that the kernel does without, error of that choice) by cross-validation, with
     those in ``shared`` as they are."""
     options = FORMS[kernel.operator].options
-    if len(options) == 1:
-        return options[0], 0.0
     error, best = min((_cross_error(kernel, silicon, {**option, **(shared or {})}), i)
                       for i, option in enumerate(options))
     return options[best], error

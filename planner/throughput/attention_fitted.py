@@ -119,10 +119,10 @@ def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Ce
 
 def _groups(models: Sequence[AttentionModel | None]) -> list[tuple[AttentionModel, list[int]]]:
     """Layouts that one kernel reads, together: they differ in bytes alone."""
-    groups: dict[tuple[int, bool], tuple[AttentionModel, list[int]]] = {}
+    groups: dict[tuple[str, bool], tuple[AttentionModel, list[int]]] = {}
     for i, model in enumerate(models):
         if model is not None:
-            key = (id(model.parameters), model.convert)
+            key = (model.certainty.origin, model.convert)
             groups.setdefault(key, (model, []))[1].append(i)
     return list(groups.values())
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.throughput.calibration import Calibration, Certainty, find
+from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
 from planner.throughput.roofline import Parts, where
 from planner.throughput.silicon import Chip, chip
@@ -21,6 +22,7 @@ from planner.throughput.silicon import Chip, chip
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _DATA = Path(__file__).resolve().parent / "data"
+_CARRIED = {"attention-decode": CARRIED}
 _FP8_PROMPTS = ("attention-prefill", "mla-prefill")
 
 
@@ -91,6 +93,9 @@ def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Seq
                  convert: bool = False) -> AttentionModel | None:
     """The fitted kernel of a measured ``variant`` (ATTN/KV), or None.
 
+    Another architecture takes what belongs to the chip, neither the terms nor the branches of the
+    kernel itself.
+
     A stack without one borrows its neighbour's, with a wider interval. ``extra`` widens it
     further; with ``prior`` the basis says that the kernel is another.
     """
@@ -104,12 +109,14 @@ def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Seq
     fit = calibration.fit
     if fit.parameters.get("fp8") and "fp8" not in silicon.peaks:
         return None
+    parameters, branches = fit.parameters, _branches(device, calibration)
+    if calibration.basis == "transferred" and _other_architecture(device, fit):
+        parameters, branches = {**parameters, **_CARRIED.get(operator, {})}, {}
     own = calibration.basis == "fitted" and not lent and not extra
     basis = "prior" if prior else "fitted" if own else "transferred"
     return AttentionModel(
-        chip=silicon, parameters=fit.parameters, branches=_branches(device, calibration),
-        convert=convert, base_sigma=fit.error.sigma,
-        certainty=Certainty(
+        chip=silicon, parameters=parameters, branches=branches, convert=convert,
+        base_sigma=fit.error.sigma, certainty=Certainty(
             basis, float(np.sqrt(calibration.sigma ** 2 + extra ** 2 + lent ** 2)),
             f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}"))
 
@@ -124,6 +131,11 @@ def _find(device: DeviceProfile, operator: str, variant: str,
     lenders = [s for s in family.get(stacks[0], ()) if s not in stacks]
     found = find(device, operator, lenders, [variant])
     return (found, float(_rules()["lending"][operator])) if found is not None else None
+
+
+def _other_architecture(device: DeviceProfile, fit: FittedSet) -> bool:
+    key = (fit.operator, fit.stack, fit.variant)
+    return device.inherited[key][1] != device.architecture
 
 
 def _branches(device: DeviceProfile, base: Calibration) -> dict[str, FittedSet]:

@@ -53,6 +53,8 @@ COMBINED = {"cached_factor": 1.0, "narrow_factor": 1.0}
 COMBINED_NARROW = {"cached_factor": 1.0, "wide_factor": 1.0}
 STRUCTURES = (PLAIN, COMBINED, COMBINED_NARROW)
 """Which two parameters a kernel does without, so that eight are fitted."""
+CARRIED = {"cached_factor": 2.0, "wide_factor": 1.0, "start_seconds": 0.0, "cold_seconds": 0.0}
+"""Terms that belong to a kernel, not to a chip: what stands for them on another architecture."""
 
 
 @dataclass(frozen=True, slots=True)
