@@ -94,10 +94,12 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          schemes: Sequence[str] | None = None, kv: str = AUTO,
          memory_bytes: int | None = None, engine: str = "any",
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
-         untie: bool = False, hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
+         untie: bool = False, anchor: str | None = None,
+         hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The best per-layer plan for a model on a device.
 
-    Model and device may come from ``scenario``; arguments given here override it.
+    Model and device may come from ``scenario``; arguments given here override it. ``anchor``
+    (``tpot_ms=12.3``) is a measured point whose ratio is told among the assumptions.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -109,8 +111,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
                   schemes=tuple(schemes) if schemes is not None else None,
                   kv=_given(kv), memory_bytes=memory_bytes, untie=untie)
     _only_any(engine)
-    return _search(_question(model, device, asked, scenario, hardware_dir, uniform=None,
-                             profile=profile))
+    _check_anchor(anchor)
+    return _anchored(_search(_question(model, device, asked, scenario, hardware_dir, uniform=None,
+                                       profile=profile)), anchor)
 
 
 def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
@@ -121,17 +124,19 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              objective: str = THROUGHPUT, ttft_seconds: float | None = None,
              tpot_seconds: float | None = None, memory_bytes: int | None = None,
              engine: str = "any", scenario: str | Scenario | None = None,
-             profile: str | Profile | None = None,
+             profile: str | Profile | None = None, anchor: str | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
-    Layout and batch are searched where they are not given (``plan`` brings its own).
+    Layout and batch are searched where they are not given (``plan`` brings its own). ``anchor`` as
+    in :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
         InfeasibleError: it does not fit.
     """
     _only_any(engine)
+    _check_anchor(anchor)
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, objective=_given(objective),
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
@@ -146,8 +151,8 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
         where = device if device is not None else plan.device.id
         question = _question(chosen, where, asked.filled_from(plan), scenario, hardware_dir,
                              uniform=None, given=plan, profile=profile)
-        return assemble(given_assignment(build_model(question, load_prior()), plan),
-                        searched=False)
+        return _anchored(assemble(given_assignment(build_model(question, load_prior()), plan),
+                                  searched=False), anchor)
     if scheme is None and scenario is not None:
         scheme = load_scenario(scenario).values.get("scheme")
     question = _question(model, device, asked, scenario, hardware_dir, uniform=scheme or "",
@@ -156,7 +161,7 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
     found = search(found_model)
     if found is None:
         raise refuse(found_model)
-    return assemble(found, searched=False)
+    return _anchored(assemble(found, searched=False), anchor)
 
 
 NUMERICS_SCHEMES = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "int4-w4a16")
@@ -186,6 +191,26 @@ def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] |
                        tokens, seed)
     return LayerNumerics(spec.id, shape,
                          layer_errors(shape, schemes or NUMERICS_SCHEMES, units))
+
+
+def _check_anchor(text: str | None) -> None:
+    """Refuse a malformed anchor before anything is computed."""
+    if text is not None:
+        from planner.planning.anchor import parse_anchor
+
+        parse_anchor(text)
+
+
+def _anchored(plan: Plan, text: str | None) -> Plan:
+    """``plan`` with the ratio to one measured operating point among its assumptions."""
+    if text is None:
+        return plan
+    from planner.planning.anchor import anchor_note, anchored
+
+    perf = plan.performance
+    found = anchored(text, {name: getattr(perf, name).value for name in (
+        "tpot_seconds", "ttft_seconds", "output_tokens_per_second")})
+    return replace(plan, assumptions=(*plan.assumptions, anchor_note(found)))
 
 
 def _only_any(engine: str) -> None:

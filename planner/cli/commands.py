@@ -21,7 +21,7 @@ from planner.cli.validate import validate_command
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", *SURFACE)
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", "anchor", *SURFACE)
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.run import finish, question_arguments, timed
@@ -41,7 +41,7 @@ def plan_command(**given: Any) -> None:
 @click.argument("device", required=False)
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
-@options(*QUESTION, "kv", "profile", *SURFACE)
+@options(*QUESTION, "kv", "profile", "anchor", *SURFACE)
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
     from planner.cli.run import finish, question_arguments, read_plan, timed

@@ -22,7 +22,7 @@ MAX_PLAN_BYTES = 64 << 20
 def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of the API from flags; milliseconds become seconds."""
     same = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes",
-            "engine", "scenario", "hardware_dir")
+            "engine", "scenario", "anchor", "hardware_dir")
     arguments = {name: given[name] for name in same}
     if given["objective"] is not None:
         arguments["objective"] = given["objective"]

@@ -42,9 +42,7 @@ _SHARE = click.FLOAT
 @click.option("--transfer-bytes-per-s", type=NUMBER,
               help="Link between the pools, each device (default: its network).")
 @click.option("--cache-tokens", type=INTEGER, help="Tokens that the cache of a rank holds.")
-@click.option("--anchor", metavar="NAME=VALUE",
-              help="A measured tpot_ms, ttft_ms or output_tokens_per_second to compare with.")
-@options("hardware_dir", "json", "quiet", "timings")
+@options("anchor", "hardware_dir", "json", "quiet", "timings")
 def serve_command(as_json: bool, quiet: bool, timings: bool, plan_file: str | None,
                   **given: Any) -> None:
     """TPOT, TTFT and throughput of MODEL on DEVICE with requests in a closed loop."""

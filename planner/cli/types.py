@@ -103,6 +103,9 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),
     "profile": click.option("--profile", metavar="FILE", help="Quality profile of a checkpoint."),
     "untie": click.option("--untie", is_flag=True, help="Decide layer by layer."),
+    "anchor": click.option("--anchor", metavar="NAME=VALUE",
+                           help="A measured tpot_ms, ttft_ms or output_tokens_per_second to "
+                           "compare with."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option("--report", metavar="FILE.html", help="Also write a page."),
     "quiet": click.option("--quiet", is_flag=True, help="No assumptions on stderr."),

@@ -81,8 +81,9 @@ QUESTION_FLAGS = words("""
 SURFACE_FLAGS = words("""
 --json --report --quiet --timings
 """)
-PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--max-loss", "--schemes", "--profile", "--untie"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile"}
+PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--max-loss", "--schemes", "--profile", "--untie",
+              "--anchor"}
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile", "--anchor"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
@@ -126,7 +127,8 @@ PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
     "osl": None, "batch": None, "objective": "throughput", "ttft_seconds": None,
     "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
-    "engine": "any", "scenario": None, "profile": None, "untie": False, "hardware_dir": None,
+    "engine": "any", "scenario": None, "profile": None, "untie": False, "anchor": None,
+    "hardware_dir": None,
 }
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
