@@ -167,28 +167,44 @@ def _prefill_flop(attention: Attention, kind: str) -> float:
     return 2.0 * (attention.nope_dim + attention.rope_dim + attention.value_dim)
 
 
-def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
-    """Scoring the past with a sparse-attention indexer, one layer, Parts [C, 1].
+INDEXER_KERNELS = 3
+"""Launches after the score product: the choice of the best entries in two passes, the gather."""
+SCORE_BYTES = 4.0
 
-    Every query scores every earlier token with ``indexer_heads`` heads (replicated over tp).
+
+def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+    """Scoring the past with a sparse-attention indexer, one layer, Parts [C, 1]. Prior.
+
+    Every query scores every earlier entry with ``indexer_heads`` heads (replicated over tp): a
+    matrix product in FP8 (BF16 without a unit), at the fractions of block-scaled GEMMs; the heads'
+    scores are summed in it. Choosing the best writes one FP32 score a pair and reads it twice, at
+    the bandwidth of elementwise kernels. No table measures either kernel.
     """
-    decode = device.achieved["attention-decode"]
-    heavy = device.achieved["attention-prefill"]
     fp8 = device.rate("fp8")
     rate = fp8 or device.rate("bf16")
     assert rate is not None
+    product = device.achieved.get("fp8-block") if fp8 is not None else None
+    product = product or device.achieved["bf16"]
+    small = device.achieved["elementwise"]
     prefill = phase.name == "prefill"
     scored = phase.kv_len / attention.ratio
     pairs = causal_pairs(phase.kv_len, 0) / attention.ratio * np.ones(len(pts)) if prefill \
         else phase.sequences * scored
     size = indexer_record_bytes(attention, fp8=reads_fp8_cache(device))
     read = scored * phase.passes * np.ones(len(pts)) if prefill else pairs
-    return operator(
+    bandwidth = device.bandwidth_bytes_per_s.value
+    score = operator(
         flop=(pairs * 2.0 * attention.indexer_heads * attention.indexer_dim)[:, None],
         moved_bytes=(read * size)[:, None], converted=np.zeros(1),
-        launch=np.asarray(2 * decode.floor_seconds.value * phase.passes),
+        launch=np.asarray(product.floor_seconds.value * phase.passes),
         peak=np.asarray(rate.dense.value),
-        compute_fraction=np.asarray(heavy.compute_fraction.value),
-        bandwidth=device.bandwidth_bytes_per_s.value,
-        bandwidth_fraction=np.asarray(decode.bandwidth_fraction.value),
+        compute_fraction=np.asarray(product.compute_fraction.value), bandwidth=bandwidth,
+        bandwidth_fraction=np.asarray(product.bandwidth_fraction.value),
         conversion_rate=np.asarray(np.inf))
+    choose = operator(
+        flop=np.zeros(1), moved_bytes=(3.0 * SCORE_BYTES * pairs)[:, None], converted=np.zeros(1),
+        launch=np.asarray(INDEXER_KERNELS * small.floor_seconds.value * phase.passes),
+        peak=np.asarray(rate.dense.value), compute_fraction=np.ones(1), bandwidth=bandwidth,
+        bandwidth_fraction=np.asarray(small.bandwidth_fraction.value),
+        conversion_rate=np.asarray(np.inf))
+    return score.plus(choose)
