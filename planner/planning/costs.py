@@ -36,7 +36,6 @@ from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
     embedding_parts,
     head_parts,
-    norm_parts,
     router_parts,
     with_communication,
 )
@@ -51,6 +50,7 @@ from planner.throughput.linear import (
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts
+from planner.throughput.small import small_kernels
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -258,7 +258,7 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
     if module.kind == "norm" and not module.layers:
         return embedding_parts(spec, device, pts, phase)
     if module.kind == "norm":
-        return norm_parts(spec, device, pts, phase)
+        return small_kernels(spec, model.machine, device, pts, phase)
     if module.kind == "embedding":
         return embedding_parts(spec, device, pts, phase)
     if module.kind == "head":

@@ -1,4 +1,4 @@
-"""Operators that no scheme changes: embedding, norms and elementwise kernels, router, head.
+"""Operators that no scheme changes: embedding, router, head.
 
 Arrays [C, 1]. Bytes follow the unfused kernels that engines run between the GEMMs.
 """
@@ -15,42 +15,11 @@ from planner.throughput.collectives import gather, point_to_point
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points
 from planner.throughput.roofline import Parts, communication_only, operator
+from planner.throughput.small import elementwise
 
 Array = NDArray[np.float64]
-NORM_KERNELS = 4
-"""Elementwise kernels of a layer: two norms (each fused with its residual), rotary embedding with
-the cache write, gated activation."""
-NORM_BYTES_PER_FEATURE = 16
-"""Two norms × (residual in, residual out, input, output) × 2 B (BF16)."""
-GATE_BYTES_PER_FEATURE = 6
-"""Gate and up in, product out, 2 B each."""
 SAMPLING_PASSES = 3
 """Passes over the FP32 logits: temperature, softmax statistics, choice."""
-
-
-def elementwise(device: DeviceProfile, moved: Array, kernels: float) -> Parts:
-    """``kernels`` launches that move ``moved`` bytes [C] in all."""
-    reached = device.achieved["elementwise"]
-    return operator(
-        flop=np.zeros((len(moved), 1)), moved_bytes=moved[:, None], converted=np.zeros(1),
-        launch=np.asarray(reached.floor_seconds.value * kernels), peak=np.asarray(1.0),
-        compute_fraction=np.asarray(1.0), bandwidth=device.bandwidth_bytes_per_s.value,
-        bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
-
-
-def norm_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
-    """Norms, rotary embedding and activation of one average layer. Routed experts activate inside
-    their fused kernel."""
-    experts = spec.experts
-    moe_layers = len(experts.layers) if experts else 0
-    width = 0.0
-    if experts:
-        width += experts.shared_width * moe_layers / spec.layers
-    width += spec.dense_width * (spec.layers - moe_layers) / spec.layers
-    moved = phase.tokens * (NORM_BYTES_PER_FEATURE * spec.hidden_size
-                            + GATE_BYTES_PER_FEATURE * width / pts.group)
-    return elementwise(device, moved, NORM_KERNELS).scaled(phase.passes)
 
 
 def embedding_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:

@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from planner.errors import PlannerError
-from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.planning.recipe import Recipe
 from planner.throughput.serving import Policy
@@ -21,7 +19,15 @@ from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import device_name
 from planner.validation.parallelism import Shape, deployment
 from planner.validation.records import Outcome
-from planner.validation.served import GRID, Deployed, cache_tokens, serve, spec_of, table
+from planner.validation.served import (
+    GRID,
+    Deployed,
+    cache_tokens,
+    device_of,
+    serve,
+    spec_of,
+    table,
+)
 from planner.validation.serving_rules import benchmark, cache_layout, engine_policy, formats
 
 _ENGINES = (("tensorrt-llm", r"tensorrt|trt-?llm"), ("vllm", r"vllm"), ("sglang", r"sglang"),
@@ -78,10 +84,7 @@ def _resolve(row: Mapping[str, str]) -> PublishedRow:
     metric = _metric(row["metric"])
     if metric is None:
         raise NotCoveredError("quantity not predicted")
-    try:
-        device = resolve_device(device_name(row["device"]).id)
-    except PlannerError:
-        raise NotCoveredError("unknown device") from None
+    device = device_of(device_name(row["device"]).id)
     spec = spec_of(row["model"])
     engine = _engine(row["software"])
     chosen = formats(spec.id, row["w_dtype"], blackwell=device.architecture.startswith("Blackwell"))

@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from planner.errors import PlannerError
-from planner.hardware.catalog import resolve_device
 from planner.planning.recipe import Recipe
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError
@@ -20,6 +18,7 @@ from planner.validation.records import EXCLUDED, Outcome
 from planner.validation.served import (
     Deployed,
     decode_worker,
+    device_of,
     layout_of,
     serve,
     spec_of,
@@ -88,10 +87,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     engine = _ENGINE.get(stack)
     if engine is None:
         raise NotCoveredError("unknown engine")
-    try:
-        device = resolve_device(row["device"])
-    except PlannerError:
-        raise NotCoveredError("unknown device") from None
+    device = device_of(row["device"])
     spec = spec_of(row["model"])
     label = row["gemm_dtype"]
     chosen = formats(spec.id, label, blackwell=device.architecture.startswith("Blackwell"))

@@ -8,6 +8,7 @@ from functools import cache
 from planner.errors import PlannerError
 from planner.formats.schemes import scheme
 from planner.hardware.catalog import resolve_device
+from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import default_version, engine_at, engine_names
 from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, Settings
 from planner.memory.engines.run import engine_size
@@ -65,6 +66,19 @@ def layout_of(spec: ModelSpec, engine: str, shape: Shape, experts: str) -> Layou
 
 
 @cache
+def device_of(name: str) -> DeviceProfile:
+    """The bundled profile ``name``, read once.
+
+    Raises:
+        NotCoveredError: no such device.
+    """
+    try:
+        return resolve_device(name)
+    except PlannerError:
+        raise NotCoveredError("unknown device") from None
+
+
+@cache
 def spec_of(name: str) -> ModelSpec:
     """The model that a table calls ``name``.
 
@@ -84,7 +98,7 @@ def table(case: Deployed, most: float) -> StepTimes:
     Raises:
         NotCoveredError: the planner refuses the combination.
     """
-    spec, device = spec_of(case.model), resolve_device(case.device)
+    spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     try:
         plan = recipe_assignment(spec, device, layout, case.recipe, load_prior(),
@@ -103,7 +117,7 @@ def cache_tokens(case: Deployed) -> float:
     """
     if case.engine not in engine_names():
         return float("inf")
-    spec, device = spec_of(case.model), resolve_device(case.device)
+    spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     dense, experts = scheme(case.recipe.dense).weight, scheme(case.recipe.experts).weight
     kept = ("embedding", "head", "norm", "router")

@@ -1,0 +1,139 @@
+"""Norms, rotary embedding, activation: the small kernels of an average layer.
+
+    t = Σ kernels·t_e·(1, or r where the kernel reduces over rows) + bytes / (e_m·W)
+
+t_e is the floor of an elementwise kernel, r and what engines fuse are data/small_kernels.toml.
+A norm over all heads of a sharded projection also adds up its ranks' squares: one small
+all-reduce for the norms of queries and keys together.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.throughput.collectives import all_reduce
+from planner.throughput.linear import Machine
+from planner.throughput.points import Phase, Points
+from planner.throughput.roofline import Parts, communication_only, operator
+
+Array = NDArray[np.float64]
+_DATA = Path(__file__).resolve().parent / "data"
+RESIDUAL_NORM_BYTES = 8.0
+"""Residual in and out, input, output, 2 B each."""
+PLAIN_NORM_BYTES = 4.0
+GATE_BYTES = 6.0
+"""Gate and up in, product out, 2 B each."""
+ADD_BYTES = 6.0
+SQUARES_BYTES = 8.0
+"""FP32 sums of squares of queries and of keys, a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorms:
+    """Norms of an average layer: kernels, and features that they read.
+
+    ``residual`` norms take the residual along; ``head`` norms act on each query and key head;
+    ``wide`` ones on all heads of a projection that is sharded; ``other`` on latents.
+    """
+
+    residual: float
+    residual_width: float
+    head: float
+    head_width: float
+    wide: float
+    wide_width: float
+    other: float
+    other_width: float
+
+
+@cache
+def layer_norms(spec: ModelSpec) -> LayerNorms:
+    """Norms of an average layer, by what they normalise."""
+    found = dict.fromkeys(("residual", "head", "wide", "other"), (0.0, 0.0))
+    heads = {a.head_dim: a for a in spec.attention}
+    wide = {n * a.head_dim for a in spec.attention for n in (a.heads, a.kv_heads)}
+    for row in spec.rows:
+        if row.kind != "norm" or not row.layers:
+            continue
+        width, share = float(prod(row.shape)), len(row.layers) / spec.layers
+        name = "other"
+        if width == spec.hidden_size:
+            name = "residual"
+        elif int(width) in wide:
+            name = "wide"
+        elif int(width) in heads:
+            name = "head"
+            group = heads[int(width)]
+            width *= group.kv_heads if "k_norm" in row.name else group.heads
+        count, features = found[name]
+        found[name] = count + share, features + share * width
+    return LayerNorms(*(number for pair in found.values() for number in pair))
+
+
+def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
+                  phase: Phase) -> Parts:
+    """Seconds of one average layer, Parts [C, 1].
+
+    Routed experts activate inside their fused kernel.
+    """
+    norms = layer_norms(spec)
+    stack = machine.stacks[0] if machine.stacks else ""
+    fused = stack in _rules()["norm_in_all_reduce"]
+    separate = np.where((pts.tp > 1) & fused, 0.0, norms.residual)
+    rotary = stack in _rules()["head_norm_in_rotary"]
+    reducing = separate + norms.wide + norms.other + (0.0 if rotary else norms.head)
+    local = (norms.head_width + norms.wide_width) / pts.tp
+    moved = RESIDUAL_NORM_BYTES * norms.residual_width \
+        + PLAIN_NORM_BYTES * (local + norms.other_width)
+    plain, gated = _plain(spec)
+    moved = moved + gated / pts.tp * GATE_BYTES + _shared(spec) * ADD_BYTES * spec.hidden_size
+    launches = plain + _rules()["reduction_factor"] * reducing
+    found = elementwise(device, phase.tokens * moved, launches)
+    if norms.wide:
+        squares = all_reduce(machine.net, pts.tp, pts.tp, phase.tokens * SQUARES_BYTES)
+        found = found.plus(communication_only(squares[:, None]))
+    return found.scaled(phase.passes)
+
+
+def _shared(spec: ModelSpec) -> float:
+    """Share of layers whose shared experts' result is added to the routed ones'."""
+    experts = spec.experts
+    return len(experts.layers) / spec.layers if experts and experts.shared else 0.0
+
+
+def _plain(spec: ModelSpec) -> tuple[float, float]:
+    """(kernels that copy, width of the gate) of an average layer: rotary embedding with the cache
+    write; activation of dense and shared MLPs; the sum of shared and routed experts."""
+    experts = spec.experts
+    moe = len(experts.layers) / spec.layers if experts else 0.0
+    shared = _shared(spec)
+    width = spec.dense_width * (1.0 - moe) + (experts.shared_width if experts else 0) * moe
+    return 1.0 + (1.0 - moe) + 2.0 * shared, width
+
+
+def elementwise(device: DeviceProfile, moved: Array, kernels: Array | float) -> Parts:
+    """``kernels`` launches that move ``moved`` bytes [C] in all, Parts [C, 1]."""
+    reached = device.achieved["elementwise"]
+    count = np.broadcast_to(np.asarray(kernels, dtype=np.float64), moved.shape)
+    return operator(
+        flop=np.zeros((len(moved), 1)), moved_bytes=moved[:, None], converted=np.zeros(1),
+        launch=(reached.floor_seconds.value * count)[:, None], peak=np.asarray(1.0),
+        compute_fraction=np.asarray(1.0), bandwidth=device.bandwidth_bytes_per_s.value,
+        bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
+        conversion_rate=np.asarray(np.inf))
+
+
+@cache
+def _rules() -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / "small_kernels.toml").read_text(encoding="utf-8"))
