@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from planner.cli.types import options
 
+if TYPE_CHECKING:
+    from planner.validation.records import Report
+
 
 @click.command("validate")
-@click.option("--data", metavar="DIR", default=".", show_default=True,
-              help="Folder of measured tables (CSV).")
-@click.option("--only", metavar="KIND", help="One kind of table, for example memory or op_gemm.")
+@click.option("--data", metavar="DIR",
+              help="Folder of measured tables (CSV); default: the sample of the package.")
+@click.option("--only", metavar="A,B", help="Kinds of table, or files by their stem.")
+@click.option("--plot", metavar="FILE.svg", help="Also draw predicted against measured.")
 @options("json")
-def validate_command(data: str, only: str | None, as_json: bool) -> None:
+def validate_command(data: str | None, only: str | None, plot: str | None, as_json: bool) -> None:
     """Compare predictions with the measured tables of a folder, group by group."""
     from pathlib import Path
 
     from planner.validation.run import validate
 
-    report = validate(Path(data), only=only)
+    report = validate(Path(data) if data is not None else None, only=only)
+    if plot is not None:
+        _plot(report, plot)
+    if data is None:
+        click.echo("data: the package's sample of published measurements "
+                   "(planner/validation/sample)", err=True)
     if as_json:
         from planner.cli.run import print_json
 
@@ -28,3 +39,16 @@ def validate_command(data: str, only: str | None, as_json: bool) -> None:
     from planner.validation.grouping import people
 
     click.echo(validate_text(*people(report)), nl=False)
+
+
+def _plot(report: Report, name: str) -> None:
+    from pathlib import Path
+
+    from planner.cli.run import write_whole
+    from planner.errors import InputError
+    from planner.report.validate_figure import panels, svg
+
+    drawn = panels(report.outcomes)
+    if not drawn:
+        raise InputError("nothing to draw: no row has a prediction", hint="leave out --plot")
+    write_whole(Path(name), svg(drawn), suffixes=(".svg",), flag="--plot")

@@ -13,6 +13,8 @@ from planner.validation.grouping import group, uncovered
 from planner.validation.reader import Table, read_directory
 from planner.validation.records import Outcome, Report, Uncovered
 
+SAMPLE = Path(__file__).resolve().parent / "sample"
+"""Measured rows that ship with the package (see sample/README.md)."""
 Predict = Callable[[str, Iterable[Mapping[str, str]]], list[Outcome]]
 
 
@@ -73,25 +75,41 @@ def kind_of(table: Table) -> Kind | None:
     return next((kind for kind in KINDS if kind.columns <= set(table.columns)), None)
 
 
-def validate(data: Path, *, only: str | None = None) -> Report:
-    """Compare predictions with every table in ``data``; ``only`` names one kind of table.
+def validate(data: Path | None = None, *, only: str | None = None) -> Report:
+    """Compare predictions with every table in ``data`` (None: the sample of the package).
+
+    ``only`` names kinds of tables or file stems, with commas between them.
 
     Raises:
         DataError: no such directory.
-        UnknownNameError: no such kind.
+        UnknownNameError: no such kind, and no such file in the directory.
     """
-    if only is not None and only not in {kind.name for kind in KINDS}:
-        raise UnknownNameError("kind of table", only, [kind.name for kind in KINDS])
+    tables = read_directory(data if data is not None else SAMPLE)
+    wanted = _wanted(only, tables)
     outcomes: list[Outcome] = []
     unknown: list[Uncovered] = []
-    for table in read_directory(data):
+    for table in tables:
         kind = kind_of(table)
+        if wanted is not None and table.name not in wanted \
+                and (kind is None or kind.name not in wanted):
+            continue
         if table.rows is None:
             unknown.append(Uncovered(table.name, "unreadable file", 1))
         elif kind is None:
-            if only is None:
-                unknown.append(Uncovered(table.name, "unknown file", max(1, len(table.rows))))
-        elif only in (None, kind.name):
+            unknown.append(Uncovered(table.name, "unknown file", max(1, len(table.rows))))
+        else:
             module = importlib.import_module(kind.module)
             outcomes += cast("Predict", module.predict_rows)(table.name, table.rows)
     return Report(group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes))
+
+
+def _wanted(only: str | None, tables: list[Table]) -> frozenset[str] | None:
+    """Kinds and stems that ``only`` names; None for all."""
+    if only is None:
+        return None
+    names = frozenset(part.strip() for part in only.split(",") if part.strip())
+    known = {kind.name for kind in KINDS} | {table.name for table in tables}
+    for name in sorted(names) or [only]:
+        if name not in known:
+            raise UnknownNameError("table or kind of table", name, known)
+    return names
