@@ -62,7 +62,7 @@ def _choices(model: Model, recipe: Recipe) -> tuple[int, ...]:
         if unit.role == "released":
             out.append(-1)
         elif unit.role == "cache":
-            out.append(model.choices.index(recipe.kv))
+            out.append(len(model.question.schemes) + model.question.kv.index(recipe.kv))
         else:
             name = recipe.experts if unit.kind in EXPERT_KINDS else recipe.dense
             out.append(model.question.schemes.index(name))

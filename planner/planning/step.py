@@ -57,7 +57,7 @@ def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
 
     Every stage counts: with pp > 1 the sum is the time of one micro-batch through all of them.
     """
-    pts, dense = _dense(plan, work)
+    pts, dense = dense_phase(plan, work)
     seconds: dict[str, Array] = {}
     for i, unit in enumerate(plan.model.units):
         if unit.role == "cache":
@@ -70,7 +70,7 @@ def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
     return seconds | {"pipeline": np.broadcast_to(hops, pts.slot.shape)}
 
 
-def _dense(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
+def dense_phase(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
     """What everything but the attention core sees: one pass over all rows."""
     every = np.maximum(np.asarray(work.batch, dtype=np.float64), 1e-9)
     pts = replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(every)), slot=every)
@@ -105,7 +105,7 @@ def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
 
 def exchange_seconds(plan: Assignment, work: Pass) -> Array:
     """Seconds of every pass that expert tokens are on the way between ranks [N]."""
-    pts, dense = _dense(plan, work)
+    pts, dense = dense_phase(plan, work)
     total = np.zeros(len(pts))
     for i, unit in enumerate(plan.model.units):
         if unit.role == "module" and unit.kind in EXPERT_KINDS:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import exp
 
+from planner.planning.certainty import Z80
 from planner.planning.recipe import Recipe
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Deployment, deployment
 from planner.validation.records import EXCLUDED, Outcome
 from planner.validation.served import (
+    GRID,
     Deployed,
+    certainties,
     decode_worker,
     device_of,
     layout_of,
@@ -125,24 +129,37 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
                            (bare, EXCLUDED + "host time left out")):
         if regime != row.regime and row.regime.startswith(EXCLUDED):
             continue
-        for metric, predicted, measured in _times(row, policy):
+        for metric, found, measured in _times(row, policy):
             here = replace(named, metric=metric, regime=regime, measured=measured)
-            if predicted is None:
+            if found is None:
                 out.append(replace(here, reason="setting not stated"))
             else:
-                out.append(replace(here, predicted=predicted, low=predicted / 1.3,
-                                   high=predicted * 1.3, basis="fitted"))
+                factor = exp(Z80 * found.sigma)
+                out.append(replace(here, predicted=found.seconds, low=found.seconds / factor,
+                                   high=found.seconds * factor, basis=found.basis))
     return out
 
 
-def _times(row: ServedRow, policy: Policy) -> list[tuple[str, float | None, float]]:
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A time with its log-space standard deviation and what it rests on."""
+
+    seconds: float
+    sigma: float
+    basis: str
+
+
+def _times(row: ServedRow, policy: Policy) -> list[tuple[str, Predicted | None, float]]:
     workers = row.workers
+    sure = certainties(row.case, GRID)
     if workers.prefill is None:
         found = serve(row.case, policy, row.concurrency,
                       requests=RUNS_PER_SLOT * row.concurrency)
-        return [("tpot", found.tpot, row.tpot), ("ttft", found.ttft, row.ttft)]
+        return [("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
+                ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft)]
     if not workers.decode_workers:
         raise NotCoveredError("setting not stated")
-    tpot = decode_worker(row.case, policy, row.concurrency / workers.decode_workers)
-    return [("tpot", tpot, row.tpot), ("ttft", None, row.ttft)]
-
+    each = row.concurrency / workers.decode_workers
+    tpot = decode_worker(row.case, policy, each)
+    sigma = sure.at(each / row.case.shape.dp)
+    return [("tpot", Predicted(tpot, sigma, sure.basis), row.tpot), ("ttft", None, row.ttft)]

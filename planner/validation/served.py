@@ -16,7 +16,8 @@ from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.recipe import Recipe, recipe_assignment
-from planner.planning.step import Serving, step_times
+from planner.planning.step import Assignment, Serving, step_times
+from planner.planning.step_spread import StepSpread, step_spread
 from planner.quality.prior import load_prior
 from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
 from planner.validation.memory_case import NotCoveredError
@@ -92,8 +93,8 @@ def spec_of(name: str) -> ModelSpec:
 
 
 @cache
-def table(case: Deployed, most: float) -> StepTimes:
-    """Step times of ``case`` for batches up to ``most`` sequences a rank.
+def assignment(case: Deployed) -> Assignment:
+    """``case`` on one replica.
 
     Raises:
         NotCoveredError: the planner refuses the combination.
@@ -101,11 +102,22 @@ def table(case: Deployed, most: float) -> StepTimes:
     spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
     try:
-        plan = recipe_assignment(spec, device, layout, case.recipe, load_prior(),
+        return recipe_assignment(spec, device, layout, case.recipe, load_prior(),
                                  isl=case.isl, osl=case.osl, engine=case.engine)
-        return step_times(plan, Serving(case.isl, case.osl, most, CHUNK_TOKENS))
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
+
+
+@cache
+def table(case: Deployed, most: float) -> StepTimes:
+    """Step times of ``case`` for batches up to ``most`` sequences a rank."""
+    return step_times(assignment(case), Serving(case.isl, case.osl, most, CHUNK_TOKENS))
+
+
+@cache
+def certainties(case: Deployed, most: float) -> StepSpread:
+    """How sure the step times of ``case`` are."""
+    return step_spread(assignment(case), most, case.isl + case.osl / 2, case.isl)
 
 
 @cache
