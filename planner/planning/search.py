@@ -29,7 +29,7 @@ from planner.planning.segments import (
     untied_problem,
     untied_segments,
 )
-from planner.planning.solve import solve
+from planner.planning.solve import GAP, LAYERS_GAP, solve
 
 SAME = 1e-9
 """Relative difference below which two objective values are called equal."""
@@ -149,7 +149,8 @@ def solve_candidate(space: Space, c: int, *, ties: bool,
     problem = single_problem(space, c)
     times = second_times(space, c) if ties else None
     second = decision_sum(model, times, layer_weights(model)) if times is not None else None
-    solution = solve(problem, tie_break=second)
+    gap = GAP if model.question.profile is None else LAYERS_GAP
+    solution = solve(problem, tie_break=second, gap=gap)
     if ties and solution.found:
         solution = prefer_catalogue(problem, solution, second)
     picked = solution.counts.argmax(axis=1)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from planner.planning.problem import Array, Problem, Solution, objective_of, violation
 
 GAP = 1e-9
+# Hundreds of layers that all differ: proving the last digits takes minutes, and losses of single
+# layers are known to tens of percent. The gap that is left is in the plan.
+LAYERS_GAP = 1e-4
 # The problems are tiny with a tight relaxation: primal heuristics cost more than they save.
 OPTIONS: dict[str, object] = {
     "output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": GAP,
@@ -46,8 +49,8 @@ def stdout_kept() -> Iterator[None]:
         os.close(null)
 
 
-def solve(problem: Problem, *, tie_break: Array | None = None) -> Solution:
-    """Prove the optimum of ``problem``.
+def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP) -> Solution:
+    """Prove the optimum of ``problem``, to a relative ``gap``.
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
     a limit, that very assignment is cut off and the problem solved again; where layers are counted,
@@ -55,12 +58,12 @@ def solve(problem: Problem, *, tie_break: Array | None = None) -> Solution:
     problem. Among equal optima the one with the least ``tie_break`` [D, S] wins.
     """
     with stdout_kept():
-        repairs = Repairs(np.zeros(len(problem.rows)), [])
+        repairs = Repairs(np.zeros(len(problem.rows)), [], gap)
         solution, bound = _repaired(problem, repairs)
         if not solution.found:
             return solution
-        gap = (solution.value - bound) / abs(solution.value) if solution.value else 0.0
-        solution = replace(solution, bound=bound, gap=gap)
+        left = (solution.value - bound) / abs(solution.value) if solution.value else 0.0
+        solution = replace(solution, bound=bound, gap=left)
         if tie_break is not None:
             second = _run(problem, tie_break, repairs, solution.value - problem.constant)
             if second.found and violation(problem, second.counts) is None:
@@ -71,10 +74,12 @@ def solve(problem: Problem, *, tie_break: Array | None = None) -> Solution:
 
 @dataclass(frozen=True)
 class Repairs:
-    """What keeps slips out: a share of each limit taken off [rows], assignments cut off."""
+    """What keeps slips out: a share of each limit taken off [rows], assignments cut off; and the
+    relative gap to prove."""
 
     tighten: Array
     cuts: list[NDArray[np.int64]]
+    gap: float = GAP
 
 
 def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
@@ -119,7 +124,8 @@ def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None
     model.a_matrix_.index_ = index
     model.a_matrix_.value_ = value
     model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions)
-    return _optimise(highspy, model, problem, decisions, choices, scale, cap is None)
+    options = OPTIONS | {"mip_rel_gap": repairs.gap}
+    return _optimise(highspy, model, problem, decisions, choices, scale, cap is None, options)
 
 
 def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.int64],
@@ -159,9 +165,10 @@ def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.
 
 
 def _optimise(highspy: Any, model: Any, problem: Problem, decisions: NDArray[np.int64],
-              choices: NDArray[np.int64], scale: float, primary: bool) -> Solution:
+              choices: NDArray[np.int64], scale: float, primary: bool,
+              options: dict[str, object]) -> Solution:
     solver = highspy.Highs()
-    for name, value in OPTIONS.items():
+    for name, value in options.items():
         if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
             raise RuntimeError(f"HiGHS does not know the option {name}")
     solver.passModel(model)
