@@ -59,12 +59,16 @@ def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
     """
     pts, dense = dense_phase(plan, work)
     seconds: dict[str, Array] = {}
+    known: dict[tuple[str, int, int], Array] = {}
     for i, unit in enumerate(plan.model.units):
-        if unit.role == "cache":
+        key = (unit.role, unit.row, plan.choice[i])
+        one = known.get(key)
+        if one is None and unit.role == "cache":
             one = _attention(plan, pts, work, i)
-        else:
+        elif one is None:
             parts = unit_parts(plan.model, plan.tables, pts, dense, unit)
             one = _column(plan, parts, i)
+        known[key] = one
         seconds[unit.kind] = seconds.get(unit.kind, np.zeros(len(pts))) + one * unit.count
     hops = pipeline_seconds(plan.model.question.spec, plan.model.machine, pts, dense)
     return seconds | {"pipeline": np.broadcast_to(hops, pts.slot.shape)}

@@ -12,6 +12,7 @@ from planner.planning.costs import unit_parts
 from planner.planning.step import Assignment, Pass, dense_phase
 from planner.throughput.calibration import PRIOR
 from planner.throughput.points import Phase
+from planner.throughput.roofline import Parts
 from planner.throughput.serving import Served
 
 Array = NDArray[np.float64]
@@ -70,9 +71,13 @@ def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[
     by_basis = dict.fromkeys(BASES, 0.0)
     total = np.zeros(len(pts))
     schemes = len(plan.model.question.schemes)
+    known: dict[tuple[str, int], Parts] = {}
     for unit, choice in zip(plan.model.units, plan.choice, strict=True):
         cache = unit.role == "cache"
-        parts = unit_parts(plan.model, plan.tables, pts, core if cache else dense, unit)
+        key = (unit.role, unit.row)
+        if key not in known:
+            known[key] = unit_parts(plan.model, plan.tables, pts, core if cache else dense, unit)
+        parts = known[key]
         column = choice - schemes if cache else max(choice, 0)
         whole, talk = (a[:, min(column, a.shape[1] - 1)] * unit.count
                        for a in (parts.total(), parts.communication))
