@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.errors import DataError, InputError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import parse_engine
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
@@ -25,11 +26,13 @@ from planner.planning.given import given_assignment
 from planner.planning.plan import Plan
 from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
-from planner.planning.search import search
+from planner.planning.search import Found, search
+from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.scenarios import load_scenario as _load_scenario
+from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:
     from planner.quality.layer_error import LayerNumerics
@@ -110,10 +113,12 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds, max_loss=max_loss,
                   schemes=tuple(schemes) if schemes is not None else None,
                   kv=_given(kv), memory_bytes=memory_bytes, untie=untie)
-    _only_any(engine)
     _check_anchor(anchor)
-    return _anchored(_search(_question(model, device, asked, scenario, hardware_dir, uniform=None,
-                                       profile=profile)), anchor)
+    question = _question(model, device, asked, scenario, hardware_dir, uniform=None,
+                         profile=profile, engine=engine)
+    schemes_named, kv_named = _named(asked, scenario)
+    found = _best(engine_questions(question, schemes_named=schemes_named, kv_named=kv_named))
+    return _anchored(assemble(found, searched=True), anchor)
 
 
 def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
@@ -135,7 +140,6 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
         InfeasibleError: it does not fit.
     """
-    _only_any(engine)
     _check_anchor(anchor)
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, objective=_given(objective),
@@ -150,17 +154,15 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
         chosen = model if model is not None else plan.model.id
         where = device if device is not None else plan.device.id
         question = _question(chosen, where, asked.filled_from(plan), scenario, hardware_dir,
-                             uniform=None, given=plan, profile=profile)
+                             uniform=None, given=plan, profile=profile, engine=engine)
+        question = engine_questions(question, together=True)[0]
         return _anchored(assemble(given_assignment(build_model(question, load_prior()), plan),
                                   searched=False), anchor)
     if scheme is None and scenario is not None:
         scheme = load_scenario(scenario).values.get("scheme")
     question = _question(model, device, asked, scenario, hardware_dir, uniform=scheme or "",
-                         profile=profile)
-    found_model = build_model(question, load_prior())
-    found = search(found_model)
-    if found is None:
-        raise refuse(found_model)
+                         profile=profile, engine=engine)
+    found = _best(engine_questions(question, together=True))
     return _anchored(assemble(found, searched=False), anchor)
 
 
@@ -213,15 +215,11 @@ def _anchored(plan: Plan, text: str | None) -> Plan:
     return replace(plan, assumptions=(*plan.assumptions, anchor_note(found)))
 
 
-def _only_any(engine: str) -> None:
-    if engine != "any":
-        raise UnsupportedError(f"engine {engine!r}: engine rules are not modelled in this version",
-                               hint="leave out --engine, or use --engine any")
-
-
 def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | None,
               hardware_dir: str | os.PathLike[str] | None, *, uniform: str | None,
-              given: Plan | None = None, profile: str | Profile | None = None) -> Question:
+              given: Plan | None = None, profile: str | Profile | None = None,
+              engine: str = ANY_ENGINE) -> Question:
+    server = parse_engine(engine) if engine != ANY_ENGINE else None
     loaded = load_scenario(scenario) if scenario is not None else None
     values = dict(loaded.values) if loaded is not None else {}
     model = model if model is not None else values.get("model")
@@ -234,7 +232,8 @@ def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | 
     if profile is not None:
         profile, notes = _load_profile(profile, spec, model)
     question = build_question(spec, load_device(device, hardware_dir=hardware_dir),
-                              asked, loaded, uniform=uniform, given=given, profile=profile)
+                              asked, loaded, uniform=uniform, given=given, profile=profile,
+                              engine=server)
     return replace(question, notes=(*question.notes, *notes)) if notes else question
 
 
@@ -260,10 +259,20 @@ def _load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
     return profile, tuple(("profile", place, note) for note in notes)
 
 
-def _search(question: Question) -> Plan:
-    model = build_model(question, load_prior())
-    found = search(model)
-    if found is None:
-        raise refuse(model)
-    return assemble(found, searched=True)
+def _named(asked: Asked, scenario: str | Scenario | None) -> tuple[bool, bool]:
+    """Whether the caller or the scenario named (schemes, a cache layout)."""
+    full = asked.with_scenario(load_scenario(scenario) if scenario is not None else None)
+    return full.schemes is not None, full.kv not in (None, AUTO)
 
+
+def _best(questions: Sequence[Question]) -> Found:
+    """The best answer of several questions, the first of equals.
+
+    Raises:
+        InfeasibleError: none has an answer; the message is about the first.
+    """
+    models = [build_model(question, load_prior()) for question in questions]
+    found = [answer for model in models if (answer := search(model)) is not None]
+    if not found:
+        raise refuse(models[0])
+    return min(found, key=lambda answer: float(f"{answer.value:.9e}"))

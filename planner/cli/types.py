@@ -97,7 +97,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
                              help="No lossier than this scheme uniformly."),
     "schemes": click.option("--schemes", metavar="A,B", help="Schemes to choose from."),
     "kv": click.option("--kv", metavar="LAYOUT", help="Cache layout, or auto."),
-    "engine": click.option("--engine", metavar="NAME", default="any", show_default=True,
+    "engine": click.option("--engine", metavar="NAME[@VERSION]", default="any", show_default=True,
                            help="Engine that must serve it."),
     "scenario": click.option("--scenario", metavar="NAME", help="A scenario's name or file."),
     "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),

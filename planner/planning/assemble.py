@@ -59,7 +59,7 @@ def assemble(found: Found, *, searched: bool) -> Plan:
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
                           question.device.sha256),
-        engine=EngineInfo("any", None),
+        engine=EngineInfo(question.engine, question.engine_version or None),
         workload=WorkloadInfo(question.workload.context, question.workload.isl,
                               question.workload.osl, priced.batch),
         layout=LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
@@ -225,7 +225,8 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
         Assumption("tokens per step", "1", "no speculative decoding"),
         Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
                    f"{question.capacity_bytes / GIB:.1f} GiB",
-                   question.device.usable_fraction.note or question.device.usable_fraction.source),
+                   question.usable_reason or question.device.usable_fraction.note
+                   or question.device.usable_fraction.source),
         Assumption("runtime memory", format_bytes(priced.stages[0].runtime),
                    RUNTIME[question.device.kind].source),
     ]

@@ -26,12 +26,13 @@ from planner.placement.cache_entries import (
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import EXPERT_KINDS, Module, attention_of, modules
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
+from planner.planning.engine_matrix import cache_group
 from planner.planning.losses import loss_table, no_range
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.units import Unit, build_units, split_modules
 from planner.quality.prior import Prior, normaliser, reference_of
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
-from planner.throughput.calibration import ANY_ENGINE, stacks_of
+from planner.throughput.calibration import stacks_of
 from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
     embedding_parts,
@@ -105,6 +106,9 @@ class Model:
         for i, unit in enumerate(self.units):
             if unit.role == "cache":
                 table[i, schemes:] &= [stores(self.caches[unit.row], n) for n in self.question.kv]
+            if self.question.barred and unit.role != "released":
+                word = unit.kind if unit.role == "module" else cache_group(self.caches[unit.row])
+                table[i] &= [(word, n) not in self.question.barred for n in self.choices]
             if unit.role != "module":
                 continue
             released = self.planned[unit.row].released_as
@@ -116,9 +120,10 @@ class Model:
         return table
 
 
-def build_model(question: Question, prior: Prior, engine: str = ANY_ENGINE, *,
+def build_model(question: Question, prior: Prior, engine: str | None = None, *,
                 static_scales: bool = False) -> Model:
-    """Modules, units and kernels for ``question``, as ``engine`` was measured to run them.
+    """Modules, units and kernels for ``question``, as ``engine`` (default: the question's) was
+    measured to run them.
 
     ``static_scales``: activation scales per tensor are stored, none is searched for in a step.
     """
@@ -126,8 +131,8 @@ def build_model(question: Question, prior: Prior, engine: str = ANY_ENGINE, *,
     if question.spec.tied_embeddings:
         released.append(tied_head(released))
     units = build_units(question.spec, planned, released, prior.ends,
-                        by_layer=question.profile is not None)
-    device, stacks = question.device, stacks_of(engine)
+                        by_layer=question.profile is not None, fused=question.fused)
+    device, stacks = question.device, stacks_of(engine or question.engine)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
         dense=kernel_arrays(device, question.schemes, experts=False, stacks=stacks,

@@ -41,7 +41,10 @@ class Question:
     layer is decided by itself. ``schemes`` is the list
     to choose from in catalogue order, ``kv`` the cache layouts. ``fixed`` pins tp, dp, pp, ep.
     ``sizes`` are the device counts to try. ``as_released``: every module takes what it is stored
-    in, and ``schemes`` are all of these.
+    in, and ``schemes`` are all of these. ``engine`` is the server, ``any`` for none in particular;
+    what it rules out is in ``barred`` (kind of module or cache entry, choice), kinds of a group in
+    ``fused`` decide together, ``container`` is the checkpoint format that carries the plan.
+    ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
     """
 
     spec: ModelSpec
@@ -69,6 +72,12 @@ class Question:
     node_devices: int = 8
     price_per_hour: float | None = None
     notes: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
+    engine: str = "any"
+    engine_version: str = ""
+    container: str = ""
+    barred: frozenset[tuple[str, str]] = frozenset()
+    fused: tuple[tuple[str, ...], ...] = ()
+    usable_reason: str = ""
 
     def replicas(self, ranks: int) -> int:
         """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""

@@ -11,6 +11,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two
@@ -20,6 +21,7 @@ from planner.planning.question import OBJECTIVES, Question, workload
 from planner.planning.units import split_modules
 from planner.quality.profile import NATS, Profile
 from planner.scenarios import Host, Scenario
+from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes, refusal
 from planner.units import GIB
@@ -84,11 +86,13 @@ class Asked:
 
 def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                    scenario: Scenario | None, *, uniform: str | None,
-                   given: Plan | None, profile: Profile | None = None) -> Question:
+                   given: Plan | None, profile: Profile | None = None,
+                   engine: Engine | None = None) -> Question:
     """Check every value and fill every default; each default leaves a note.
 
     ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price;
-    ``profile`` a quality profile that belongs to ``spec``.
+    ``profile`` a quality profile that belongs to ``spec``; ``engine`` the server, whose measured
+    kernels and share of memory count (what it cannot serve: :mod:`planner.planning.served_by`).
     """
     asked = asked.with_scenario(scenario)
     _check_numbers(asked)
@@ -107,7 +111,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         if uniform is None and given is None else (None, None)
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
-    fraction = host.usable_fraction or device.usable_fraction.value
+    fraction, why = _usable_share(device, host, engine)
     price = host.price_usd_per_hour or (device.price_usd_per_hour.value
                                         if device.price_usd_per_hour else None)
     if asked.objective == "cost" and price is None:
@@ -116,7 +120,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         spec=spec, device=device, workload=work, objective=_objective(asked.objective),
         net=fabric(device, scale_up_devices=host.scale_up_devices,
                    scale_up_bytes_per_s=host.scale_up_bytes_per_s,
-                   scale_out_bytes_per_s=host.scale_out_bytes_per_s),
+                   scale_out_bytes_per_s=host.scale_out_bytes_per_s,
+                   stacks=stacks_of(engine.name if engine is not None else ANY_ENGINE)),
         schemes=schemes, kv=kv, refused=refused, sizes=_sizes(asked.devices, max(domain, node)),
         devices_given=asked.devices is not None,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
@@ -125,7 +130,24 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, loss_limit=loss_limit,
         profile=profile, untie=asked.untie and profile is None,
         as_released=uniform == "",
-        node_devices=max(node, min(domain, 8)), price_per_hour=price, notes=tuple(notes))
+        node_devices=max(node, min(domain, 8)), price_per_hour=price, notes=tuple(notes),
+        engine=engine.name if engine is not None else ANY_ENGINE,
+        engine_version=engine.version_text if engine is not None else "", usable_reason=why)
+
+
+def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> tuple[float, str]:
+    """(share of the memory that may be used, where it comes from; empty: the profile).
+
+    A scenario's share counts, then the engine's default share of the whole device; unified memory
+    is shared with the system and keeps the profile's.
+    """
+    if host.usable_fraction is not None:
+        return host.usable_fraction, "set by the scenario"
+    constant = engine.constants.get("utilisation") if engine is not None else None
+    if engine is None or constant is None or engine.name != "vllm" or device.unified_memory \
+            or device.kind == "cpu":
+        return device.usable_fraction.value, ""
+    return constant.value, f"vLLM {engine.version_text}: {constant.source}, {constant.date}"
 
 
 def _check_numbers(asked: Asked) -> None:

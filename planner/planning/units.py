@@ -56,9 +56,12 @@ def split_modules(modules: Sequence[Module]) -> tuple[list[Module], list[Module]
 
 
 def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[Module],
-                ends: int, *, by_layer: bool = False) -> list[Unit]:
+                ends: int, *, by_layer: bool = False,
+                fused: Sequence[tuple[str, ...]] = ()) -> list[Unit]:
     """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
-    a unit of its own, which a profile can tell apart."""
+    a unit of its own, which a profile can tell apart; kinds of a group in ``fused`` share the
+    decision of the same layers."""
+    tied = TIED_KINDS | {kind: "+".join(group) for group in fused for kind in group}
     drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
     for row, module in enumerate(planned):
         drafts += [(module.kind, "module", row, b, layers)
@@ -73,7 +76,7 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     for kind, role, row, bucket, layers in drafts:
         decision = -1
         if role != "released":
-            key = (TIED_KINDS.get(kind, kind), bucket, layers)
+            key = (tied.get(kind, kind), bucket, layers)
             decision = numbers.setdefault(key, len(numbers))
         units.append(Unit("", kind, role, row, bucket, layers, decision))
     return [replace(unit, id=name)

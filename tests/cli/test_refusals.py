@@ -17,7 +17,7 @@ USAGE: list[list[str]] = [
     [*OK, "--kv", "fp9"], [*OK, "--kv", "fp8-ds-mla"], [*OK, "--kv", "int4-channel"],
     [*OK, "--max-loss", "fp9"], [*OK, "--max-loss", "0.1"], [*OK, "--max-loss", "ggml-q4_k"],
     [*OK, "--max-loss", "nan"], [*OK, "--objective", "speed"], [*OK, "--scenario", "nope"],
-    [*OK, "--scenario", "./nope.toml"], [*OK, "--engine", "vllm"], [*OK, "--profile", "x"],
+    [*OK, "--scenario", "./nope.toml"], [*OK, "--engine", "no-such"], [*OK, "--profile", "x"],
     [*OK, "--hardware-dir", "/no/such/folder"], [*OK, "--report", "/no/such/folder/x.html"],
     [*OK, "--report", "x.pdf"], [*OK, "--context", "131073"], [*OK, "--osl", "5"],
     [*OK, "--isl", "100", "--osl", "100", "--context", "150"], [*OK, "--context", "1"],

@@ -1,0 +1,162 @@
+"""What serving engines do with a scheme or cache layout: the rules of ``data/engine_matrix.csv``.
+
+A row holds for an engine from version ``since`` (included) to ``until`` (excluded), on devices in
+ranges of compute capability, for some kinds of modules and some checkpoint formats
+(``containers``). The first row that fits decides; where none does, nothing is known, and unknown is
+never read as supported.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import SCHEMES
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.placement.cache_entries import CacheUnit
+from planner.placement.modules import EXPERT_KINDS
+
+Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
+STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
+AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "layout")
+PLAIN = ("bf16", "fp16", "fp32")
+"""Schemes of the server's own data type: every checkpoint format may leave modules in it."""
+_DATA = Path(__file__).resolve().parent / "data"
+_ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a rule was read: title with address, and date."""
+
+    title: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What one rule says."""
+
+    status: Status
+    note: str
+    source: Source | None
+
+    @property
+    def reason(self) -> str:
+        """The note and its source, for people."""
+        if self.source is None:
+            return self.note
+        where = f"{self.source.title}, {self.source.date}"
+        return f"{self.note} ({where})" if self.note else where
+
+
+UNKNOWN = Cell("unknown", "no source says", None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row. ``device`` is ``*``, ``gpu``, ``cpu`` or ranges of compute capability, ends
+    included (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""
+
+    engine: str
+    since: tuple[int, ...]
+    until: tuple[int, ...] | None
+    device: str
+    axis: str
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    containers: tuple[str, ...]
+    cell: Cell
+
+    def fits(self, engine: Engine, device: DeviceProfile, kind: str, container: str) -> bool:
+        """Whether the rule is about this engine, device, kind of module and checkpoint format;
+        an empty ``kind`` or ``container`` fits all."""
+        return (self.engine == engine.name and self.since <= engine.version
+                and (self.until is None or engine.version < self.until)
+                and _on(self.device, device)
+                and (not kind or self.kinds == (_ANY,) or kind in self.kinds)
+                and (not container or self.containers == (_ANY,) or container in self.containers))
+
+
+def kind_group(kind: str) -> str:
+    """The word of the matrix for a module kind: experts or dense."""
+    return "experts" if kind in EXPERT_KINDS else "dense"
+
+
+def cache_group(unit: CacheUnit) -> str:
+    """The word of the matrix for a cache: heads (keys or values), latent-dense, latent-sparse."""
+    if unit.kind != "kv-latent":
+        return "heads"
+    return "latent-sparse" if unit.attention.indexer_topk else "latent-dense"
+
+
+def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
+         container: str) -> Cell:
+    """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``."""
+    for rule in rules(axis, engine.name):
+        if (name in rule.names or rule.names == (_ANY,)) \
+                and rule.fits(engine, device, kind, container):
+            return rule.cell
+    return UNKNOWN
+
+
+def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[str, ...], ...]:
+    """The names of every rule of ``axis`` that holds, in order."""
+    return tuple(rule.names for rule in rules(axis, engine.name)
+                 if rule.fits(engine, device, "", ""))
+
+
+def containers(engine: Engine) -> tuple[str, ...]:
+    """The checkpoint formats that the matrix knows for ``engine``, in order."""
+    found = [c for rule in rules("scheme", engine.name) for c in rule.containers if c != _ANY]
+    return tuple(dict.fromkeys(found))
+
+
+@cache
+def rules(axis: str, engine: str) -> tuple[Rule, ...]:
+    """The rules of an axis and engine, in the order of the file."""
+    return tuple(rule for rule in _all() if rule.axis == axis and rule.engine == engine)
+
+
+@cache
+def _all() -> tuple[Rule, ...]:
+    with (_DATA / "engine_sources.csv").open(encoding="utf-8", newline="") as file:
+        sources = {row["key"]: Source(row["title"], row["date"]) for row in csv.DictReader(file)}
+    with (_DATA / "engine_matrix.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_rule(row, sources) for row in csv.DictReader(file))
+
+
+def _rule(row: dict[str, str], sources: dict[str, Source]) -> Rule:
+    status = row["status"]
+    if status not in STATUSES or row["axis"] not in AXES:
+        raise ValueError(f"engine_matrix.csv: {row}")
+    names = tuple(row["names"].split())
+    known = {"scheme": SCHEMES, "kv": KV_LAYOUTS}.get(row["axis"])
+    if known is not None and not set(names) <= set(known):
+        raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
+    return Rule(row["engine"], _version(row["since"]) or (), _version(row["until"]) or None,
+                row["device"], row["axis"], names, tuple(row["kinds"].split()),
+                tuple(row["containers"].split()),
+                Cell(status, row["note"], sources[row["source"]]))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")) if text else ()
+
+
+def _on(wanted: str, device: DeviceProfile) -> bool:
+    if wanted == _ANY:
+        return True
+    if wanted in ("cpu", "gpu"):
+        return (device.kind == "cpu") == (wanted == "cpu")
+    if device.compute_capability is None:
+        return False
+    here = _version(device.compute_capability)
+    ends = [one.partition("-") for one in wanted.split()]
+    return any(_version(low) <= here and (not high or here <= _version(high))
+               for low, _, high in ends)

@@ -1,0 +1,224 @@
+"""What an engine makes of a question: one question for every way in which it can serve the model.
+
+A way is a checkpoint format with the schemes it may carry, and a set of cache layouts. Where a
+format takes a scheme by module they are planned together; where it takes one, each is a question of
+its own, and the best answer counts. Choices that the engine does not serve are absent, with the
+reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from planner.errors import InputError, UnsupportedError
+from planner.memory.engines.catalog import Engine, parse_engine
+from planner.placement.cache_entries import cache_units
+from planner.placement.modules import modules
+from planner.planning.engine_matrix import (
+    PLAIN,
+    Cell,
+    cache_group,
+    cell,
+    containers,
+    kind_group,
+    rule_names,
+)
+from planner.planning.question import Question
+from planner.planning.units import split_modules
+from planner.throughput.calibration import ANY_ENGINE
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to serve weights: a checkpoint format and the schemes of each group of modules."""
+
+    container: str
+    schemes: Mapping[str, frozenset[str]]
+
+    def within(self, other: Way) -> bool:
+        """Whether ``other`` can carry everything that this one can."""
+        return all(mine <= other.schemes[group] for group, mine in self.schemes.items())
+
+
+def engine_of(question: Question) -> Engine | None:
+    """The question's engine, None for any."""
+    if question.engine == ANY_ENGINE:
+        return None
+    return parse_engine(f"{question.engine}@{question.engine_version}")
+
+
+def engine_questions(question: Question, *, schemes_named: bool = False, kv_named: bool = False,
+                     together: bool = False) -> tuple[Question, ...]:
+    """The questions whose best answer is the best that the question's engine can serve.
+
+    ``schemes_named``, ``kv_named``: the user named them, so the engine must serve each;
+    ``together``: a given assignment, all of which one way must carry.
+
+    Raises:
+        UnsupportedError: it cannot; the message gives the reason and its source.
+    """
+    engine = engine_of(question)
+    if engine is None:
+        return (question,)
+    question = _laid_out(question, engine)
+    kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
+    ways = serving_ways(question, engine, kinds)
+    layouts = _cache_sets(question, engine)
+    refused = _refused(question, engine, kinds, ways)
+    dropped = {name for name, _ in refused} & set(question.schemes)
+    gone = [name for name in question.kv if not any(name in kv for kv in layouts)]
+    if together:
+        ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
+        layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
+    if not ways or not layouts or (schemes_named and dropped) or (kv_named and gone):
+        raise _cannot(question, engine, dict(refused), gone)
+    fused = tuple(names for names in rule_names(engine, question.device, "fused")
+                  if all(name in kinds for name in names) and _compressed_queries(question))
+    return tuple(
+        _restricted(question, way, kv, kinds, refused, fused) for way in ways for kv in layouts)
+
+
+def serving_ways(question: Question, engine: Engine, kinds: Sequence[str]) -> list[Way]:
+    """The ways that no other contains, in the order of the matrix."""
+    groups = tuple(dict.fromkeys(kind_group(kind) for kind in kinds))
+    plain = _plain(question, engine, groups)
+    found: list[Way] = []
+    for container in containers(engine) or ("",):
+        able = {g: frozenset(s for s in question.schemes if s not in PLAIN
+                             and _status(question, engine, s, g, container) == "supported")
+                for g in groups}
+        if all(cell(engine, question.device, "mixed", "*", g, container).status == "supported"
+               for g in groups):
+            found.append(Way(container, {g: able[g] | plain for g in groups}))
+        else:
+            ordered = [s for s in question.schemes if any(s in able[g] for g in groups)]
+            found += [Way(container, {g: plain | ({s} & able[g]) for g in groups})
+                      for s in ordered]
+    if plain and not found:
+        found.append(Way("", dict.fromkeys(groups, plain)))
+    found = [w for w in found if all(w.schemes.values())]
+    return [w for i, w in enumerate(found)
+            if not any(w.within(o) and (not o.within(w) or j < i)
+                       for j, o in enumerate(found) if j != i)]
+
+
+def _status(question: Question, engine: Engine, scheme: str, group: str, container: str) -> str:
+    return cell(engine, question.device, "scheme", scheme, group, container).status
+
+
+def _plain(question: Question, engine: Engine, groups: Sequence[str]) -> frozenset[str]:
+    """The plain types that modules may keep: one, the server's, unless tensors choose by
+    themselves. BF16 goes first."""
+    able = [s for s in PLAIN if s in question.schemes
+            and all(_status(question, engine, s, g, "") == "supported" for g in groups)]
+    if ("any",) in rule_names(engine, question.device, "dtypes"):
+        return frozenset(able)
+    return frozenset(able[:1])
+
+
+def _cache_sets(question: Question, engine: Engine) -> list[tuple[str, ...]]:
+    """The sets of cache layouts that the engine can serve together."""
+    units = cache_units(question.spec)
+    if not units:
+        return [question.kv]
+    able = [name for name in question.kv if any(
+        cell(engine, question.device, "kv", name, cache_group(u), "").status == "supported"
+        for u in units)]
+    modes = rule_names(engine, question.device, "caches")
+    if modes and modes[0] == ("skip",):
+        plain = tuple(n for n in able if n in PLAIN)[:1]
+        packed = [n for n in able if n not in PLAIN]
+        return [(*plain, n) for n in packed] or ([plain] if plain else [])
+    return [(name,) for name in able]
+
+
+def _compressed_queries(question: Question) -> bool:
+    return any(a.kind == "mla" and a.q_lora_rank is not None for a in question.spec.attention)
+
+
+def _restricted(question: Question, way: Way, kv: tuple[str, ...], kinds: Sequence[str],
+                refused: tuple[tuple[str, str], ...], fused: tuple[tuple[str, ...], ...],
+                ) -> Question:
+    carried = frozenset[str]().union(*way.schemes.values())
+    schemes = tuple(s for s in question.schemes if s in carried)
+    barred = {(kind, s) for kind in kinds for s in schemes
+              if s not in way.schemes[kind_group(kind)]}
+    barred |= _barred_caches(question, kv)
+    if len(kv) > 1:
+        fused = (*fused, ("kv-k", "kv-v"))
+    return replace(question, schemes=schemes, kv=kv, container=way.container, fused=fused,
+                   barred=frozenset(barred), refused=refused)
+
+
+def _barred_caches(question: Question, kv: tuple[str, ...]) -> set[tuple[str, str]]:
+    engine = engine_of(question)
+    assert engine is not None
+    groups = {cache_group(u) for u in cache_units(question.spec)}
+    return {(g, name) for g in groups for name in kv
+            if cell(engine, question.device, "kv", name, g, "").status != "supported"}
+
+
+def _laid_out(question: Question, engine: Engine) -> Question:
+    """The question with the layouts that the engine has, and a note on the engine.
+
+    Raises:
+        InputError: another layout was asked for.
+    """
+    notes = (("engine", f"{engine.name} {engine.version_text}",
+              "choices that it does not serve are absent"), *question.notes)
+    if ("pp",) not in rule_names(engine, question.device, "layout"):
+        return replace(question, notes=notes)
+    for name in ("tp", "dp", "ep"):
+        if (question.fixed.get(name) or 1) > 1:
+            raise InputError(f"{engine.name}: {name} {question.fixed[name]}: it splits layers over "
+                             "devices", hint="use --pp for several devices")
+    fixed = {**question.fixed, "tp": 1, "dp": 1, "ep": 1}
+    return replace(question, fixed=fixed, notes=(
+        *notes, ("layout", "pipeline stages only", f"{engine.name} splits layers over devices")))
+
+
+def _refused(question: Question, engine: Engine, kinds: Sequence[str], ways: Iterable[Way],
+             ) -> tuple[tuple[str, str], ...]:
+    """The device's refusals, then the schemes that no way carries with the engine's reason."""
+    carried = {s for way in ways for schemes in way.schemes.values() for s in schemes}
+    groups = tuple(dict.fromkeys(kind_group(kind) for kind in kinds))
+    out = list(question.refused)
+    for name in question.schemes:
+        if name not in carried:
+            out.append((name, refusal_words(question, engine, "scheme", name, groups)))
+    return tuple(out)
+
+
+def refusal_words(question: Question, engine: Engine, axis: str, name: str,
+                  groups: Sequence[str]) -> str:
+    """What the matrix says against a choice: the engine, the status, the note and the source."""
+    label = f"{engine.name} {engine.version_text}"
+    found: list[Cell] = [cell(engine, question.device, axis, name, g, c)
+                         for c in (containers(engine) if axis == "scheme" else ("",))
+                         for g in groups]
+    against = [c for c in found if c.status not in ("supported", "unknown")]
+    if against:
+        return f"{label}: {against[0].status}: {against[0].reason}"
+    if any(c.status == "supported" for c in found):
+        if name in PLAIN:
+            return f"{label}: one data type a server, and another is taken"
+        return f"{label}: not for every kind of module in one checkpoint format"
+    return f"{label}: unknown: no source says that it serves {name} on {question.device.id}"
+
+
+def _cannot(question: Question, engine: Engine, refused: Mapping[str, str],
+            gone: Sequence[str]) -> UnsupportedError:
+    groups = tuple({cache_group(u) for u in cache_units(question.spec)})
+    for name in question.schemes:
+        if name in refused:
+            return UnsupportedError(f"scheme {name!r}: {refused[name]}",
+                                    hint="another scheme, another engine, or --engine any")
+    if gone:
+        words = refusal_words(question, engine, "kv", gone[0], groups)
+        return UnsupportedError(f"KV layout {gone[0]!r}: {words}",
+                                hint="another layout, another engine, or --engine any")
+    return UnsupportedError(
+        f"{engine.name} {engine.version_text}: no checkpoint format carries "
+        f"{', '.join(question.schemes)} with caches in {', '.join(question.kv)} together",
+        hint="one scheme, one cache layout, another engine, or --engine any")
