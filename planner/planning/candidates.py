@@ -68,6 +68,10 @@ class Space:
     legal: NDArray[np.bool_]
     extra: Int
     """Activations, runtime, indexer keys and states of one rank [C]."""
+    floor: Array
+    """The least seconds of a step without prompts [C]."""
+    passes: float
+    """Passes in which a prompt is read."""
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -100,16 +104,21 @@ class Space:
         limit = self.model.question.ttft_seconds
         if limit is None:
             return np.full(len(self), np.inf)
-        best = np.where(self.legal & np.isfinite(self.decode), self.decode, np.inf).min(axis=2)
-        layers = np.array([u.count if u.decision >= 0 else 0 for u in self.model.units])
-        step = (np.where(np.isfinite(best), best, 0.0) * layers).sum(axis=1) + self.decode_constant
-        sequences, osl = self.pts.slot * self.pts.pp, self.model.question.workload.osl
+        tpot = fastest(self.decode, self.legal, self.model) + self.decode_constant
         low, high = np.zeros(len(self)), np.full(len(self), limit)
         for _ in range(40):
             middle = 0.5 * (low + high)
-            over = middle + queue(sequences, osl, step, middle)[0] > limit
+            over = middle + self.wait(tpot, middle) > limit
             low, high = np.where(over, low, middle), np.where(over, middle, high)
         return low
+
+    def wait(self, tpot: Array, prompt: Array) -> Array:
+        """An upper bound of the queue before a ``prompt`` seconds long at ``tpot`` [C]: the step
+        that it interrupts is taken for the fastest possible one."""
+        sequences, pp = self.pts.slot * self.pts.pp, self.pts.pp
+        added = np.maximum(prompt - self.passes * self.floor, 0.0) / pp
+        busy = sequences * added / (self.model.question.workload.osl * tpot)
+        return queue(busy, prompt / pp, sequences)
 
     @cached_property
     def held(self) -> Int:
@@ -140,9 +149,9 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
     step = decode_phase(pts, question.workload.decode_length)
     mixed = mixed_phase(pts, step.kv_len, question.workload.isl, PREFILL_CHUNK)
     weight = prompt_weight(question, pts)
-    decode = unit_times(model, tables, pts, step)
+    pure = unit_times(model, tables, pts, step)
     prefill = unit_times(model, tables, pts, mixed)
-    decode = with_prompts(decode, prefill, weight[:, None, None], mixed.passes)
+    decode = with_prompts(pure, prefill, weight[:, None, None], mixed.passes)
     fixed = np.array([u.role == "released" for u in model.units])
     layers = np.array([u.count for u in model.units], dtype=np.float64)
     hop, hop_prompt = hops(model, pts, step), hops(model, pts, mixed)
@@ -153,7 +162,9 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
         + with_prompts(hop, hop_prompt, weight, mixed.passes),
         prefill_constant=(prefill[:, fixed, 0] * layers[fixed]).sum(axis=1) + hop_prompt,
         legal=legal,
-        extra=np.array([overhead(model, tables, i, slot) for i, slot in pairs], dtype=np.int64))
+        extra=np.array([overhead(model, tables, i, slot) for i, slot in pairs], dtype=np.int64),
+        floor=fastest(pure, legal, model) + (pure[:, fixed, 0] * layers[fixed]).sum(axis=1),
+        passes=mixed.passes)
 
 
 def hops(model: Model, pts: Points, phase: Phase) -> Array:
@@ -172,15 +183,22 @@ def prompt_weight(question: Question, pts: Points) -> Array:
     return np.array(busiest) / pts.pp
 
 
-def queue(sequences: Array, osl: int, tpot: Array, prompt: Array) -> tuple[Array, Array]:
-    """(mean wait before a prompt is read [s], utilisation by prompts): M/D/1, service = a prompt.
+def queue(busy: Array, service: Array, sequences: Array) -> Array:
+    """Mean wait before a prompt is read [s]: M/D/1, within what a closed loop can queue.
 
-    A rank with ``sequences`` in decode starts one prompt for each answer that ends; arrays
-    broadcast.
+    ``busy`` is the share of time that prompts take, ``service`` a prompt's time in one stage [s];
+    at most the other sequences of the rank wait before it.
     """
-    busy = np.minimum(sequences * prompt / (osl * tpot + prompt), 0.999)
-    wait = np.where(sequences > 1, busy / (2 * (1 - busy)) * prompt, 0.0)
-    return wait, busy
+    share = np.minimum(busy, 0.99)
+    return np.asarray(np.minimum(share / (2 * (1 - share)), np.maximum(sequences - 1, 0) / 2)
+                      * service)
+
+
+def fastest(seconds: Array, legal: NDArray[np.bool_], model: Model) -> Array:
+    """Sum over the decided units of the least legal time [C], all layers; impossible units 0."""
+    best = np.where(legal & np.isfinite(seconds), seconds, np.inf).min(axis=2)
+    layers = np.array([u.count if u.decision >= 0 else 0 for u in model.units])
+    return np.asarray((np.where(np.isfinite(best), best, 0.0) * layers).sum(axis=1))
 
 
 def with_prompts(step: Array, mixed: Array, weight: Array, passes: float) -> Array:

@@ -155,12 +155,13 @@ def price(space: Space, c: int, segments: Sequence[Segment],
     both = {layer: s + prompts.added(s, mixed[layer]) for layer, s in decode.items()}
     tpot = _paced(model, layout, both, hop_step)
     prompt = sum(mixed.values()) + hop_mixed
-    wait, busy = queue(np.array(slot * layout.pp), model.question.workload.osl, np.array(tpot),
-                       np.array(prompt))
+    interruption = tpot - _paced(model, layout, decode, hop)
+    busy = interruption / tpot
+    wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
     return Priced(
-        layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=prompt + float(wait),
-        interruption=tpot - _paced(model, layout, decode, hop), queue=float(wait),
-        utilisation=float(busy),
+        layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=prompt + wait,
+        interruption=interruption, queue=wait,
+        utilisation=busy,
         additive_tpot=sum(_step_seconds(k, prompts) for k in costs) + hop_step,
         paced_tpot=_paced(model, layout, _apart(costs, prompts), hop_step),
         additive_ttft=sum(seconds(k.mixed) * k.segment.count for k in costs) + hop_mixed,

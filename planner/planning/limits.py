@@ -207,4 +207,5 @@ def _one(space: Space, c: int) -> Space:
     pick = np.array([c], dtype=np.int64)
     return Space(space.model, space.tables, space.stages, space.pts.take(pick),
                  space.decode[pick], space.prefill[pick], space.decode_constant[pick],
-                 space.prefill_constant[pick], space.legal[pick], space.extra[pick])
+                 space.prefill_constant[pick], space.legal[pick], space.extra[pick],
+                 space.floor[pick], space.passes)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.candidates import SLOTS, Space, build_space, by_stage, queue
+from planner.planning.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, parts_table, price
 from planner.planning.residency import budget
@@ -128,8 +128,7 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
         if question.tpot_seconds is not None:
             ok &= _paced(space, decided, picked) <= question.tpot_seconds
         if question.ttft_seconds is not None:
-            wait, _ = queue(space.pts.slot * space.pts.pp, question.workload.osl, decode, prefill)
-            ok &= prefill + wait <= question.ttft_seconds
+            ok &= prefill + space.wait(decode, prefill) <= question.ttft_seconds
     pts = space.pts
     rate = pts.group * pts.pp / np.maximum(pts.batch, 1)
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
