@@ -19,6 +19,7 @@ from planner.calibration.fit import fit
 from planner.calibration.problem import LEAST_ROWS, Problem, solve
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import FittedSet
+from planner.throughput.calibration import family
 from planner.throughput.forms import attention_decode, attention_prefill, mla
 from planner.throughput.forms.base import Parameter, Parameters
 from planner.throughput.silicon import Chip, chip
@@ -180,7 +181,8 @@ def _facts(kernel: Kernel) -> dict[str, float]:
     found, profile = kernel_structure(kernel), kernel.batch.profile
     if profile is None or not profile.transfer_from or kernel.operator != "attention-decode":
         return found
-    if resolve_device(profile.transfer_from).architecture == profile.architecture:
+    relative = resolve_device(profile.transfer_from)
+    if family(relative.architecture) == family(profile.architecture):
         return found
     return found | attention_decode.CARRIED | {"narrow_factor": 1.0}
 

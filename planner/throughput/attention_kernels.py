@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.throughput.calibration import Calibration, Certainty, find
+from planner.throughput.calibration import Calibration, Certainty, family, find
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
 from planner.throughput.roofline import Parts, where
@@ -135,7 +135,7 @@ def _find(device: DeviceProfile, operator: str, variant: str,
 
 def _other_architecture(device: DeviceProfile, fit: FittedSet) -> bool:
     key = (fit.operator, fit.stack, fit.variant)
-    return device.inherited[key][1] != device.architecture
+    return family(device.inherited[key][1]) != family(device.architecture)
 
 
 def _branches(device: DeviceProfile, base: Calibration) -> dict[str, FittedSet]:

@@ -70,16 +70,23 @@ def find(device: DeviceProfile, operator: str, stacks: Sequence[str],
     for key in keys:
         if key in device.inherited:
             origin, architecture, fit = device.inherited[key]
-            extra = transfer_sigma(operator, key[2], same=architecture == device.architecture)
+            same = family(architecture) == family(device.architecture)
+            extra = transfer_sigma(operator, key[2], same=same)
             return Calibration(fit, "transferred", origin,
                                float(np.hypot(fit.error.sigma, extra)))
     return None
 
 
+def family(architecture: str) -> str:
+    """Architectures that run the same kernels: Blackwell Ultra is Blackwell with other rates."""
+    return architecture.removesuffix(" Ultra")
+
+
 def transfer_sigma(operator: str, variant: str, *, same: bool) -> float:
     """Log-space error that carrying parameters to another device adds.
 
-    ``same``: the devices share an architecture. From data/transfer.toml, first rule that matches.
+    ``same``: the devices share a family of architectures. From data/transfer.toml, first rule that
+    matches.
     """
     for rule in _rules():
         if rule["operator"] in (operator, "*") and rule["variant"] in (variant, "*"):

@@ -1,0 +1,168 @@
+"""Which kernel prices a cache: layouts, stacks, branches, devices; nothing borrows in silence."""
+
+import numpy as np
+import pytest
+
+from planner.api import load_device
+from planner.formats.kv import kv_layout_ids
+from planner.models.catalog import resolve_model
+from planner.models.spec import Attention
+from planner.throughput.attention import decode_parts, layout_certainty, prefill_parts
+from planner.throughput.attention_kernels import attention_model, kernel_model
+from planner.throughput.calibration import PRIOR, STACKS
+from planner.throughput.points import Points, decode_phase, prefill_phase
+from planner.throughput.roofline import joint, seconds
+
+H100 = load_device("h100-sxm")
+LLAMA = resolve_model("llama-3.1-70b").attention[0]
+TRTLLM = ("trtllm",)
+
+
+def points(slots: list[int], tp: int = 1) -> Points:
+    one = np.ones(len(slots))
+    return Points(layout=np.zeros(len(slots), dtype=np.int64), tp=one * tp, dp=one, pp=one, ep=one,
+                  slot=np.array(slots, dtype=np.float64))
+
+
+def test_measured_layouts_are_fitted_and_others_say_what_they_borrow() -> None:
+    basis = {name: layout_certainty(LLAMA, "kv-v", name, H100, TRTLLM, decode=True)
+             for name in kv_layout_ids() if name not in ("fp8-ds-mla", "int4-channel")}
+    assert {n for n, c in basis.items() if c.basis == "fitted"} == {"bf16", "fp8"}
+    assert basis["fp16"].basis == "transferred"
+    for name in ("int8-token", "int4-token", "nvfp4", "fp32"):
+        assert basis[name].basis == "prior"
+        assert basis[name].sigma > 2 * basis["fp8"].sigma
+        assert "trtllm" in basis[name].origin
+
+
+def test_a_stack_borrows_its_neighbour_with_a_wider_interval() -> None:
+    own = layout_certainty(LLAMA, "kv-k", "bf16", H100, ("vllm",), decode=True)
+    lent = layout_certainty(LLAMA, "kv-k", "bf16", H100, ("sglang",), decode=True)
+    assert (own.basis, lent.basis) == ("fitted", "transferred")
+    assert lent.sigma > own.sigma
+    assert "vllm" in lent.origin
+    latent = resolve_model("deepseek-v3").attention[0]
+    sglang = layout_certainty(latent, "kv-latent", "bf16", H100, ("sglang",), decode=True)
+    assert (sglang.basis, "sglang" in sglang.origin) == ("fitted", True)
+
+
+def test_an_engine_without_measurements_keeps_the_roofline() -> None:
+    assert layout_certainty(LLAMA, "kv-k", "bf16", H100, (), decode=True) == PRIOR
+    pts, phase = points([4]), decode_phase(points([4]), 4096)
+    plain = decode_parts(LLAMA, "kv-k", ["bf16"], H100, pts, phase).total()
+    assert plain == decode_parts(LLAMA, "kv-k", ["bf16"], H100, pts, phase, ()).total()
+    assert plain != decode_parts(LLAMA, "kv-k", ["bf16"], H100, pts, phase, TRTLLM).total()
+
+
+def test_layouts_together_are_the_layouts_alone() -> None:
+    names = ["bf16", "fp8", "nvfp4", "int8-token"]
+    pts = points([1, 16, 200])
+    for run, phase in ((decode_parts, decode_phase(pts, 5000)),
+                       (prefill_parts, prefill_phase(pts, 5000, 2048))):
+        together = run(LLAMA, "kv-v", names, H100, pts, phase, STACKS)
+        assert together.total().shape == (3, 4)
+        for i, name in enumerate(names):
+            alone = run(LLAMA, "kv-v", [name], H100, pts, phase, STACKS).total()
+            np.testing.assert_allclose(together.total()[:, [i]], alone)
+
+
+def test_keys_and_values_are_one_kernel_in_two_parts() -> None:
+    pts = points([16])
+    phase = decode_phase(pts, 3000)
+    keys, values = (decode_parts(LLAMA, kind, ["bf16"], H100, pts, phase, TRTLLM)
+                    for kind in ("kv-k", "kv-v"))
+    both = seconds(joint([keys.at((0, 0)), values.at((0, 0))]))
+    assert both == pytest.approx(float(keys.total()[0, 0] + values.total()[0, 0]))
+
+
+def test_windows_and_ungrouped_heads_have_sets_of_their_own() -> None:
+    model = attention_model(H100, "attention-decode", "bf16", TRTLLM)
+    assert model is not None
+    assert set(model.branches) == {"window", "mha"}
+    no, yes = np.array([False]), np.array([True])
+    assert model.sigma(no, no, 1) == model.certainty.sigma
+    assert model.sigma(yes, no, 1) > 2 * model.sigma(no, no, 1)
+
+
+def test_a_longer_window_than_measured_widens_the_interval() -> None:
+    def sigma(window: int) -> float:
+        group = Attention("gqa", (0,), 32, 8, 128, window=window)
+        return layout_certainty(group, "kv-k", "bf16", H100, ("vllm",), decode=True).sigma
+
+    assert sigma(128) < sigma(4096)
+
+
+def test_a_window_is_no_slower_to_decode_than_the_whole_cache() -> None:
+    pts = points([64])
+    phase = decode_phase(pts, 32768)
+    full = Attention("gqa", (0,), 32, 8, 128)
+    slid = Attention("gqa", (0,), 32, 8, 128, window=1024)
+    for stack in ("trtllm", "vllm"):
+        times = [float(decode_parts(a, "kv-k", ["bf16"], H100, pts, phase, (stack,)).total()[0, 0])
+                 for a in (slid, full)]
+        assert times[0] < 0.25 * times[1]
+
+
+def test_another_architecture_takes_no_branch_of_the_kernel() -> None:
+    b300, a100 = load_device("b300-sxm"), load_device("a100-sxm")
+    near = kernel_model(b300, "attention-decode", "bf16/bf16", ["vllm"])
+    far = kernel_model(a100, "attention-decode", "bf16/bf16", ["vllm"])
+    assert near is not None
+    assert far is not None
+    assert near.certainty.basis == far.certainty.basis == "transferred"
+    assert "b200-sxm" in near.certainty.origin
+    assert set(near.branches) == {"window"}
+    assert not far.branches
+    assert far.parameters["wide_factor"] == 1.0
+    assert far.certainty.sigma > H100.fitted[
+        "attention-decode", "vllm", "bf16/bf16"].error.sigma + 0.1
+
+
+def test_an_fp8_kernel_needs_an_fp8_unit() -> None:
+    a100 = load_device("a100-sxm")
+    assert kernel_model(a100, "attention-prefill", "fp8/fp8", TRTLLM) is None
+    prompt = layout_certainty(LLAMA, "kv-k", "fp8", a100, TRTLLM, decode=False)
+    assert prompt.basis == "prior"
+    assert "bf16/bf16" in prompt.origin
+    pts = points([64])
+    phase = decode_phase(pts, 8192)
+    parts = decode_parts(LLAMA, "kv-k", ["fp8"], a100, pts, phase, TRTLLM)
+    assert parts.conversion[0, 0] > 0  # the cache is widened in software
+
+
+def test_a_served_cache_is_cold() -> None:
+    pts = points([1])
+    phase = decode_phase(pts, 4096)  # 16 MB, which L2 would hold
+    found = 2 * float(decode_parts(LLAMA, "kv-k", ["bf16"], H100, pts, phase,
+                                   ("vllm",)).memory[0, 0])
+    fraction = H100.fitted["attention-decode", "vllm", "bf16/bf16"].parameters[
+        "bandwidth_fraction"]
+    moved = 2 * 2 * 4096 * 8 * 128
+    assert found >= moved / (3.35e12 * fraction)
+
+
+def test_sparse_latents_are_a_prior_and_their_prompts_the_roofline() -> None:
+    sparse = resolve_model("deepseek-v3.2").attention[0]
+    assert layout_certainty(sparse, "kv-latent", "bf16", H100, STACKS, decode=True).basis == "prior"
+    assert layout_certainty(sparse, "kv-latent", "bf16", H100, STACKS, decode=False) == PRIOR
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "gpt-oss-120b",
+                                  "gemma-3-27b-text", "llama-4-scout"])
+@pytest.mark.parametrize("device", ["h100-sxm", "b200-sxm", "l40s"])
+def test_times_grow_with_sequences_and_length(name: str, device: str) -> None:
+    pts = points([1, 2, 3, 8, 64, 500])
+    profile = load_device(device)
+    for attention in resolve_model(name).attention:
+        kind = "kv-latent" if attention.kind == "mla" else "kv-k"
+        before = np.zeros((6, 2))
+        for length in (16, 100, 2048, 5000, 131072):
+            now = decode_parts(attention, kind, ["bf16", "fp8"], profile, pts,
+                               decode_phase(pts, length), STACKS).total()
+            assert (np.diff(now, axis=0) >= 0).all()
+            assert (now >= before * (1 - 1e-12)).all()
+            before = now
+        times = [float(prefill_parts(attention, kind, ["bf16"], profile, pts,
+                                     prefill_phase(pts, n, 8192), STACKS).total()[0, 0])
+                 for n in (16, 500, 8192, 8193, 100_000)]
+        assert times == sorted(times)
