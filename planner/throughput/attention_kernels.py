@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _DATA = Path(__file__).resolve().parent / "data"
 _CARRIED = {"attention-decode": CARRIED}
-_FP8_PROMPTS = ("attention-prefill", "mla-prefill")
+_PROMPTS = ("attention-prefill", "mla-prefill")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def attention_model(device: DeviceProfile, operator: str, layout: str,
         return None
     narrow = rule["variant"] == "bf16/fp8" and "fp8" not in silicon.peaks
     convert = bool(rule.get("convert")) or narrow
-    if narrow and operator in _FP8_PROMPTS:
+    if narrow and operator in _PROMPTS:
         rule = _rules()["without_fp8"]
     further = [float(rule.get("extra", 0.0)), _rules()["sparse"]["extra"] if sparse else 0.0,
                _rules()["window"]["extra"] if window > _rules()["window"]["longest"] else 0.0]
@@ -101,6 +101,8 @@ def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Seq
     """
     silicon = chip(device)
     if silicon is None or "bf16" not in silicon.peaks:
+        return None
+    if operator in _PROMPTS and silicon.exp_per_s <= 0:
         return None
     found = _find(device, operator, variant, stacks)
     if found is None:
