@@ -35,6 +35,7 @@ class Host:
     memory_bytes_per_device: int | None = None
     usable_fraction: float | None = None
     price_usd_per_hour: float | None = None
+    power_mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,13 @@ def _host(place: str, data: Any) -> Host:
     if not isinstance(data, dict):
         raise DataError(f"{place}: host: a table is required", hint="[host]")
     _no_unknown(place, "host.", data, {f.name for f in fields(Host)})
-    host = Host(**{k: _number(place, f"host.{k}", v, _HOST_NUMBERS[k]) for k, v in data.items()})
+    mode = data.get("power_mode")
+    if mode is not None and not isinstance(mode, str):
+        raise DataError(f"{place}: host.power_mode: a text is required",
+                        hint='power_mode = "30w"')
+    host = Host(power_mode=mode, **{
+        k: _number(place, f"host.{k}", v, _HOST_NUMBERS[k])
+        for k, v in data.items() if k != "power_mode"})
     if host.usable_fraction is not None and host.usable_fraction > 1:
         raise DataError(f"{place}: host.usable_fraction = {host.usable_fraction} is above 1",
                         hint="it is a share of the device's memory")

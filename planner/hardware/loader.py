@@ -17,6 +17,7 @@ from planner.hardware.profile import (
     FitError,
     FittedSet,
     Links,
+    PowerMode,
     Quantity,
     Rate,
     Silicon,
@@ -225,4 +226,7 @@ def _profile(table: Mapping[str, Any], *, path: Path, sha256: str) -> DeviceProf
         cautions=tuple(table.get("cautions", ())),
         sources=tuple(Source(k, v["title"], v["date"]) for k, v in table["sources"].items()),
         path=str(path), sha256=sha256,
+        power_modes=MappingProxyType({
+            name: PowerMode(*(_quantity(mode[k]) for k in ("watts", "compute", "bandwidth")))
+            for name, mode in table.get("power_modes", {}).items()}),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 QuantityKind = Literal["datasheet", "secondary", "measured", "fitted", "derived", "recalled"]
@@ -113,6 +113,15 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerMode:
+    """A power mode: what it draws at most, and its shares of the rates and of the bandwidth."""
+
+    watts: Quantity
+    compute_share: Quantity
+    bandwidth_share: Quantity
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A reference that quantities point at by ``key``."""
 
@@ -131,7 +140,8 @@ class DeviceProfile:
     stack, variant); ``inherited`` holds what is missing there and the relatives from
     ``transfer_from`` on have: (their id, their architecture, the set). ``capacity_bytes`` is what
     an engine can see; ``label_bytes`` what the box says; for a CPU ``capacity_bytes`` is the
-    default that a scenario may replace.
+    default that a scenario may replace. ``power_modes`` by name, where the vendor states any; the
+    other figures are those of the fastest.
     """
 
     id: str
@@ -166,6 +176,7 @@ class DeviceProfile:
     sources: tuple[Source, ...]
     path: str
     sha256: str
+    power_modes: Mapping[str, PowerMode] = field(default_factory=dict)
 
     def rate(self, format_id: str) -> Rate | None:
         """The fastest unit that multiplies ``format_id``, or None."""

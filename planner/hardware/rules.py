@@ -67,6 +67,10 @@ def quantities(profile: ProfileText) -> Iterator[tuple[str, QuantityText, tuple[
         yield f"achieved.{name}.floor_seconds", reached.floor_seconds, ("s",)
     for name, quantity in profile.conversion.items():
         yield f"conversion.{name}", quantity, ("elements/s",)
+    for name, mode in profile.power_modes.items():
+        yield f"power_modes.{name}.watts", mode.watts, ("W",)
+        yield f"power_modes.{name}.compute", mode.compute, ("1",)
+        yield f"power_modes.{name}.bandwidth", mode.bandwidth, ("1",)
     if profile.silicon is not None:
         yield "silicon.multiprocessors", profile.silicon.multiprocessors, ("count",)
         yield "silicon.l2", profile.silicon.l2, ("B",)

@@ -85,6 +85,14 @@ class SiliconText(_Strict):
     exp: QuantityText | None = None
 
 
+class PowerModeText(_Strict):
+    """A power mode: most watts, shares of the rates and of the bandwidth above."""
+
+    watts: QuantityText
+    compute: QuantityText
+    bandwidth: QuantityText
+
+
 class FitErrorText(_Strict):
     """Errors on the groups that the fit did not see."""
 
@@ -149,5 +157,6 @@ class ProfileText(_Strict):
     transfer: TransferText | None = None
     fitted: list[FittedText] = []
     power: QuantityText | None = None
+    power_modes: dict[Name, PowerModeText] = {}
     price: QuantityText | None = None
     sources: Annotated[dict[str, SourceText], Field(min_length=1)]

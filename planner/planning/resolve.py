@@ -10,6 +10,7 @@ from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.formats.spec import KvLayout
+from planner.hardware.power import at_power_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
@@ -100,6 +101,13 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     _check_device(device)
     host = scenario.host if scenario is not None else Host()
     notes: list[tuple[str, str, str]] = []
+    if host.power_mode is not None:
+        device = at_power_mode(device, host.power_mode)
+        notes.append(("power mode", host.power_mode, "set by the scenario"))
+    elif device.power_modes:
+        notes.append(("power mode", max(device.power_modes, key=lambda n: device.power_modes[n]
+                                        .compute_share.value), "the fastest; host.power_mode in "
+                      "a scenario sets another: " + ", ".join(device.power_modes)))
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
