@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint exhaustive tables bench clean distclean
+.PHONY: help demo test lint exhaustive tables bench soak clean distclean
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
@@ -18,6 +18,7 @@ help:
 	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
 	@echo "make bench       start-up times"
+	@echo "make soak        a checkpoint larger than memory through plan profile's scan"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
 demo: $(VENV)/.installed-demo
@@ -41,6 +42,9 @@ tables: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/profile_soak.py
 
 clean:
 	rm -rf out dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

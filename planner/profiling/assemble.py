@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
@@ -13,7 +13,6 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
 from planner.profiling.jobs import STATISTICS_ONLY, Job
 from planner.profiling.places import Checkpoint
-from planner.profiling.probing import Probed
 from planner.quality.bands import TIER_BANDS
 from planner.quality.prior import Prior, bucket_of, normaliser, reference_of
 from planner.quality.profile import (
@@ -48,9 +47,12 @@ from planner.quality.profile_units import (
 from planner.quality.score_import import LOSS, read_scores
 from planner.quality.score_units import ANCHORS, score_units
 
+if TYPE_CHECKING:
+    from planner.profiling.probing import Probed
+
 Records = Mapping[str, Mapping[str, Any]]
 BASES = {
-    "T1": "one backward pass on random ids, labels sampled from the model",
+    "T1": "backward passes on random ids, labels sampled from the model",
     "T2": "loss of the probe scheme over its error, by matrix", "T3": "measured",
 }
 

@@ -1,8 +1,8 @@
 """Tiers that run the model: losses of single matrices and caches, in nats, on a few tokens.
 
-T1: random ids, one backward pass with labels that the model samples (g²·ΔY²). T2: the loss of one
-probe scheme measured on text, α = loss / e. T3: the loss of every scheme measured on text. Caches:
-T3 every layout; else one probe layout, times the ratio of the entries' relative errors.
+T1: random ids, backward passes with labels that the model samples, ½·E(Σ g·ΔY)². T2: the loss of
+one probe scheme measured on text, α = loss / e. T3: the loss of every scheme measured on text.
+Caches: T3 every layout; else one probe layout, times the ratio of the entries' relative errors.
 The whole model is held in float32, so that this is for models that fit in memory.
 """
 
@@ -22,7 +22,7 @@ from planner.numerics.engines import Engine
 from planner.profiling.journal import Journal
 from planner.quality.probe.caches import quantised_cache, stored
 from planner.quality.probe.emulate import Recipe
-from planner.quality.probe.gradient import fisher_losses, squared_gradients
+from planner.quality.probe.gradient import fisher_losses
 from planner.quality.probe.loader import layer_inputs, load_probe_model
 from planner.quality.probe.measure import (
     Reference,
@@ -40,6 +40,7 @@ from planner.quality.probe.tokens import (
 )
 
 LENGTH = 96
+DRAWS = 16  # of labels, for each chunk
 CACHE_CHUNKS = 1
 CACHE_PROBE = "int4-token"
 CACHE_KINDS = ("kv-k", "kv-v")
@@ -114,11 +115,10 @@ class Probe:
         return {name: journal.done[_LOSS + name]["loss"] for name in names}
 
     def _gradient(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        gradients = squared_gradients(self.model, self.tokens, seed=self._question.seed)
-        found = fisher_losses(self.model, self.tokens, gradients, [Recipe(s) for s in schemes],
-                              samples=self.tokens.size, engine=self._engine)
-        return {name: dict(zip(schemes, losses.tolist(), strict=True))
-                for name, losses in found}
+        found = fisher_losses(self.model, self.tokens, [Recipe(s) for s in schemes],
+                              seed=self._question.seed, draws=DRAWS, engine=self._engine)
+        return {unit.id: dict(zip(schemes, losses, strict=True))
+                for unit, losses in zip(self.model.units, found.full.tolist(), strict=True)}
 
     def _caches(self, journal: Journal, told: Told) -> dict[CacheKey, dict[str, float]]:
         """Loss of every layer's keys and values: under every layout (T3), else under CACHE_PROBE,

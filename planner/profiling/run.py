@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from planner.errors import DataError, InputError
 from planner.formats.kv import KV_LAYOUTS
@@ -22,7 +23,6 @@ from planner.profiling.jobs import Job, jobs_of
 from planner.profiling.journal import Journal
 from planner.profiling.measure import Settings
 from planner.profiling.places import Checkpoint, read_places
-from planner.profiling.probing import Probe, Question
 from planner.profiling.routers import router_statistics
 from planner.profiling.scan import scan
 from planner.quality.prior import load_prior
@@ -31,6 +31,9 @@ from planner.quality.profile_file import profile_text
 from planner.quality.profile_units import ANCHOR
 
 WORTH_COMPILING = 1 << 25
+if TYPE_CHECKING:
+    from planner.profiling.probing import Probe, Question
+
 Progress = Callable[[int, int, Job | None], None]
 """Told (matrices done, matrices in all, the one that landed)."""
 
@@ -97,6 +100,8 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="profile-")))
         probe = None
         if request.probe is not None:
+            from planner.profiling.probing import Probe
+
             probe = Probe(path, spec, request.probe, engine_here(jobs))
             probe.write_inputs(folder)
             request = replace(request, inputs=folder)

@@ -21,7 +21,7 @@ class Band:
 
 TIER_BANDS: Mapping[str, Band] = MappingProxyType({
     "T0": Band(2.1, "prior: kind, depth and format explain 70 % of log loss"),
-    "T1": Band(2.0, "80 % of matrices and schemes on SmolLM2-135M, small sample"),
-    "T2": Band(1.6, "80 % of matrices and schemes on SmolLM2-135M, small sample"),
+    "T1": Band(2.1, "80 % of matrices and schemes on SmolLM2-135M, measured on other text"),
+    "T2": Band(1.9, "80 % of matrices and schemes on SmolLM2-135M, measured on other text"),
     "T3": Band(1.2, "measured on these tokens; other texts differ"),
 })
