@@ -20,13 +20,14 @@ _TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme")
 _HOST_NUMBERS = {
     "devices_per_node": int, "scale_up_devices": int, "scale_up_bytes_per_s": float,
     "scale_out_bytes_per_s": float, "memory_bytes_per_device": int, "usable_fraction": float,
-    "price_usd_per_hour": float,
+    "price_usd_per_hour": float, "requests_per_s": float,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What a scenario says of the machine around the device; None keeps the profile's value."""
+    """What a scenario says of the machine around the device; None keeps the profile's value.
+    ``requests_per_s`` is the rate that replicas are counted for."""
 
     devices_per_node: int | None = None
     scale_up_devices: int | None = None
@@ -36,6 +37,7 @@ class Host:
     usable_fraction: float | None = None
     price_usd_per_hour: float | None = None
     power_mode: str | None = None
+    requests_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Question:
     as_released: bool = False
     node_devices: int = 8
     price_per_hour: float | None = None
+    requests_per_s: float | None = None
     notes: tuple[tuple[str, str, str], ...] = field(default_factory=tuple)
     engine: str = "any"
     engine_version: str = ""

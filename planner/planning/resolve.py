@@ -138,7 +138,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, loss_limit=loss_limit,
         profile=profile, untie=asked.untie and profile is None,
         as_released=uniform == "",
-        node_devices=max(node, min(domain, 8)), price_per_hour=price, notes=tuple(notes),
+        node_devices=max(node, min(domain, 8)), price_per_hour=price,
+        requests_per_s=host.requests_per_s, notes=tuple(notes),
         engine=engine.name if engine is not None else ANY_ENGINE,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why)
 

@@ -1,0 +1,90 @@
+"""Energy and money of output tokens, and replicas for a rate of requests: estimates.
+
+    P = P_limit·(i + (1 − i)·Σ_b s_b·a_b),   J/token = devices·P·TPOT / batch
+
+i idle share, s_b share of time bound by b, a_b activity of that bound (data/energy.toml: assumed,
+not measured).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from planner.errors import InputError
+from planner.hardware.profile import DeviceProfile
+
+_DATA = Path(__file__).resolve().parent / "data"
+OVERLAPPED = ("compute", "memory", "conversion")
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Watts of one device, joules per output token with their range, and what they rest on."""
+
+    watts: float
+    joules_per_token: float
+    low: float
+    high: float
+    source: str
+
+
+def activity(kernels: Iterable[tuple[Mapping[str, float], float]]) -> float:
+    """Time-weighted activity, 0 to 1, of (mechanisms of a kernel [s], how often it runs).
+
+    What overlaps counts as the mechanism that takes longest.
+    """
+    weights = _rules()["activity"]
+    total = active = 0.0
+    for mechanisms, count in kernels:
+        bound = max(OVERLAPPED, key=lambda name: mechanisms[name])
+        for seconds, name in ((mechanisms["busy"], bound), (mechanisms["launch"], "launch"),
+                              (mechanisms["communication"], "communication"),
+                              (mechanisms["quantise"], "memory")):
+            total += seconds * count
+            active += seconds * count * weights[name]
+    return active / total if total > 0 else 0.0
+
+
+def energy(device: DeviceProfile, *, activity_share: float, devices: int, tpot_seconds: float,
+           batch: int) -> Energy | None:
+    """Of a replica of ``devices`` that decodes ``batch`` sequences; None without a power limit."""
+    if device.power_watts is None:
+        return None
+    if not 0 <= activity_share <= 1 or devices < 1 or batch < 1 or not tpot_seconds > 0:
+        raise InputError(f"activity {activity_share}, {devices} devices, batch {batch}, TPOT "
+                         f"{tpot_seconds}", hint="a share, counts of at least 1, a time above 0")
+    rules = _rules()
+    idle = rules["idle"][device.kind]
+    watts = device.power_watts.value * (idle + (1.0 - idle) * activity_share)
+    joules = devices * watts * tpot_seconds / batch
+    factor = rules["factor"]
+    return Energy(watts, joules, joules / factor, joules * factor, rules["source"])
+
+
+def usd_per_million_tokens(price_per_hour: float, devices: int, tpot_seconds: float,
+                           batch: int) -> float:
+    """Price of a million output tokens at ``price_per_hour`` a device."""
+    return price_per_hour / 3600.0 * devices * tpot_seconds / batch * 1e6
+
+
+def replicas_for(requests_per_s: float, osl: int, tpot_seconds: float, batch: int,
+                 ) -> tuple[int, float]:
+    """(replicas, requests/s that one serves at its full batch) for ``requests_per_s``.
+
+    Steady state without a margin for bursts: batch / (TPOT·osl) answers end a second.
+    """
+    if not requests_per_s > 0:
+        raise InputError(f"{requests_per_s} requests a second", hint="a number above 0")
+    each = batch / (tpot_seconds * osl)
+    return max(1, ceil(requests_per_s / each - 1e-9)), each
+
+
+@cache
+def _rules() -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / "energy.toml").read_text(encoding="utf-8"))
