@@ -41,6 +41,7 @@ from planner.planning.plan import (
     layer_range,
 )
 from planner.planning.question import PREFILL_CHUNK, Question
+from planner.planning.running import running_costs
 from planner.planning.search import Found
 from planner.planning.segments import Segment
 from planner.units import GIB, format_bytes, format_seconds
@@ -186,12 +187,7 @@ def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumptio
         out.append(Assumption("max-loss", f"{question.loss_scheme or limit} ({limit:.3g})",
                               f"loss limit, {loss_word(model)}"))
     out += _model_assumptions(model, priced)
-    if question.objective == "cost" and question.price_per_hour is not None:
-        per_token = priced.tpot * priced.layout.ranks / priced.batch / 3600
-        out.append(Assumption(
-            "price", f"{question.price_per_hour:.2f} USD a device-hour: "
-            f"{per_token * question.price_per_hour * 1e6:.3g} USD per million output tokens",
-            "the profile's or scenario's price; set host.price_usd_per_hour for your own"))
+    out += running_costs(question, priced)
     difference = priced.tpot / priced.additive_tpot - 1
     out.append(Assumption(
         "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.additive_tpot)} → "
