@@ -44,6 +44,8 @@ from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.running import running_costs
 from planner.planning.search import Found
 from planner.planning.segments import Segment
+from planner.planning.servability import servability_notes, verdicts
+from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
 
 
@@ -55,6 +57,8 @@ def assemble(found: Found, *, searched: bool) -> Plan:
     replicas = question.replicas(priced.layout.ranks)
     why = explain(found) if searched else {}
     units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
+    layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
+                        replicas)
     lines, versus = baselines(found, priced, searched=searched), comparison(found, priced, searched)
     return Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
@@ -63,14 +67,22 @@ def assemble(found: Found, *, searched: bool) -> Plan:
         engine=EngineInfo(question.engine, question.engine_version or None),
         workload=WorkloadInfo(question.workload.context, question.workload.isl,
                               question.workload.osl, priced.batch),
-        layout=LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
-                          replicas),
+        layout=layout,
         objective=question.objective, units=units, modules=module_view(units),
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
         capacity=capacity_info(model, found, priced),
         performance=performance(model, priced, replicas), quality=quality(model, priced.loss),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
-        assumptions=assumptions(model, priced, searched), sources=_sources(model))
+        assumptions=(*assumptions(model, priced, searched),
+                     *_servable(question, units, layout)), sources=_sources(model))
+
+
+def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,
+              ) -> list[Assumption]:
+    """Which engines can serve the plan; the chosen one alone where one was named."""
+    names = None if question.engine == ANY_ENGINE \
+        else [f"{question.engine}@{question.engine_version}"]
+    return servability_notes(verdicts(question.spec, question.device, units, layout, names))
 
 
 def model_info(question: Question) -> ModelInfo:

@@ -97,7 +97,11 @@ def cache_group(unit: CacheUnit) -> str:
 
 def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
          container: str) -> Cell:
-    """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``."""
+    """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``; without
+    one, in the checkpoint format where it fares best."""
+    if not container and axis == "scheme" and name not in PLAIN:
+        found = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
+        return min(found, key=lambda c: STATUSES.index(c.status), default=UNKNOWN)
     for rule in rules(axis, engine.name):
         if (name in rule.names or rule.names == (_ANY,)) \
                 and rule.fits(engine, device, kind, container):

@@ -145,12 +145,14 @@ def _rows(space: Space, c: int, parts: Sequence[Part], total: Summed) -> list[Ro
 
 def untied_segments(model: Model, parts: Sequence[Part], solution: Solution,
                     ) -> tuple[Segment, ...]:
-    """Give the counted choices to layers: the least lossy go to the layers nearest the ends."""
+    """Give the counted choices to layers: the least lossy go to the layers nearest the ends. Units
+    that share a decision take the same choice in the same layer."""
     total = model.question.spec.layers
     found: dict[tuple[int, int], list[int]] = {}
+    shared = part_sum(parts, model.layer_loss)
     for part in parts:
         counts = solution.counts[part.decision]
-        losses = model.layer_loss[part.unit]
+        losses = shared[part.decision]
         taken = sorted((s for s in range(len(counts)) if counts[s]), key=lambda s: (losses[s], s))
         layers = sorted(part.layers, key=lambda n: (min(n, total - 1 - n), n))
         for choice in taken:

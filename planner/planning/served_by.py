@@ -17,7 +17,6 @@ from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engine_matrix import (
     PLAIN,
-    Cell,
     cache_group,
     cell,
     containers,
@@ -194,9 +193,7 @@ def refusal_words(question: Question, engine: Engine, axis: str, name: str,
                   groups: Sequence[str]) -> str:
     """What the matrix says against a choice: the engine, the status, the note and the source."""
     label = f"{engine.name} {engine.version_text}"
-    found: list[Cell] = [cell(engine, question.device, axis, name, g, c)
-                         for c in (containers(engine) if axis == "scheme" else ("",))
-                         for g in groups]
+    found = [cell(engine, question.device, axis, name, g, "") for g in groups]
     against = [c for c in found if c.status not in ("supported", "unknown")]
     if against:
         return f"{label}: {against[0].status}: {against[0].reason}"

@@ -1,0 +1,112 @@
+"""The engine matrix: what is stated holds, and what is not stated is unknown."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from planner.api import load_device
+from planner.formats.kv import kv_layout_ids
+from planner.formats.schemes import scheme_ids
+from planner.hardware.catalog import device_ids
+from planner.memory.engines.catalog import engine_names, parse_engine
+from planner.planning import engine_matrix
+from planner.planning.engine_matrix import STATUSES, cell, containers, rule_names
+
+DATA = Path(engine_matrix.__file__).parent / "data"
+
+
+def status(engine: str, device: str, name: str, kind: str = "dense", container: str = "",
+           axis: str = "scheme") -> str:
+    return cell(parse_engine(engine), load_device(device), axis, name, kind, container).status
+
+
+@pytest.mark.parametrize(("engine", "device", "name", "kind", "container", "expected"), [
+    ("vllm", "h100-sxm", "int8-w8a8", "dense", "", "supported"),
+    ("vllm", "b200-sxm", "int8-w8a8", "dense", "", "refused"),
+    ("vllm", "jetson-agx-thor-t5000", "int8-w8a8", "experts", "", "refused"),
+    ("vllm", "rtx-pro-6000", "int8-w8a8", "dense", "", "refused"),
+    ("vllm", "b200-sxm", "int8-w8a8", "dense", "modelopt-mixed", "unquantised"),
+    ("vllm", "b200-sxm", "fp8-block", "dense", "modelopt-mixed", "unquantised"),
+    ("vllm", "b200-sxm", "nvfp4", "dense", "modelopt-mixed", "supported"),
+    ("vllm", "b200-sxm", "fp8-tensor", "experts", "modelopt-mixed", "supported"),
+    ("vllm", "a100-sxm", "fp8-block", "dense", "", "emulated"),
+    ("vllm", "l40s", "fp8-block", "dense", "", "emulated"),
+    ("vllm", "l40s", "fp8-channel", "dense", "", "supported"),
+    ("vllm@0.13", "rtx-pro-6000", "fp8-block", "experts", "", "refused"),
+    ("vllm@0.21", "rtx-pro-6000", "fp8-block", "experts", "", "supported"),
+    ("vllm", "h100-sxm", "mxfp4-w4a8", "dense", "", "unquantised"),
+    ("vllm", "h100-sxm", "mxfp4-w4a8", "dense", "compressed-tensors", "unknown"),
+    ("vllm", "xeon-6980p", "fp8-block", "dense", "", "refused"),
+    ("sglang", "b200-sxm", "int8-w8a8", "dense", "", "refused"),
+    ("sglang", "b200-sxm", "int8-block", "dense", "", "supported"),
+    ("sglang", "h100-sxm", "mxfp8", "dense", "", "unknown"),
+    ("tensorrt-llm", "b200-sxm", "fp8-block", "dense", "", "emulated"),
+    ("tensorrt-llm", "h100-sxm", "fp8-block", "experts", "", "supported"),
+    ("tensorrt-llm", "h100-sxm", "nvfp4", "dense", "", "refused"),
+    ("tensorrt-llm", "jetson-agx-orin-64gb", "bf16", "dense", "", "unknown"),
+    ("llama.cpp", "xeon-6980p", "ggml-q4_k", "dense", "", "supported"),
+    ("pytorch", "h100-sxm", "fp8-channel", "dense", "", "supported"),
+    ("pytorch", "h100-sxm", "fp8-channel", "experts", "", "unknown"),
+])
+def test_what_engines_do(engine: str, device: str, name: str, kind: str, container: str,
+                         expected: str) -> None:
+    assert status(engine, device, name, kind, container) == expected
+
+
+@pytest.mark.parametrize(("engine", "device", "layout", "group", "expected"), [
+    ("vllm", "h100-sxm", "fp8", "heads", "supported"),
+    ("vllm", "h100-sxm", "fp8", "latent-dense", "supported"),
+    ("vllm", "h100-sxm", "fp8", "latent-sparse", "refused"),
+    ("vllm", "h100-sxm", "fp8-ds-mla", "latent-sparse", "supported"),
+    ("vllm", "h100-sxm", "fp8-ds-mla", "latent-dense", "refused"),
+    ("vllm@0.19", "h100-sxm", "int8-token", "heads", "refused"),
+    ("vllm@0.20", "h100-sxm", "int8-token", "heads", "supported"),
+    ("vllm", "h100-sxm", "int8-token", "latent-dense", "unknown"),
+    ("vllm@0.22", "rtx-pro-6000", "nvfp4", "heads", "refused"),
+    ("vllm@0.22", "b200-sxm", "nvfp4", "heads", "supported"),
+    ("sglang", "h100-sxm", "int8-token", "heads", "refused"),
+    ("tensorrt-llm@1.0", "b200-sxm", "nvfp4", "heads", "refused"),
+    ("llama.cpp", "h100-sxm", "fp8", "heads", "refused"),
+])
+def test_what_engines_cache(engine: str, device: str, layout: str, group: str,
+                            expected: str) -> None:
+    assert status(engine, device, layout, group, axis="kv") == expected
+
+
+def test_every_row_names_a_known_source_and_is_reached() -> None:
+    with (DATA / "engine_sources.csv").open(encoding="utf-8", newline="") as file:
+        sources = {row["key"]: row for row in csv.DictReader(file)}
+    with (DATA / "engine_matrix.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["source"] for row in rows} == set(sources)
+    assert all(s["title"].strip() and len(s["date"]) >= 7 for s in sources.values())
+    assert {row["engine"] for row in rows} <= set(engine_names())
+    assert {row["engine"] for row in rows} == {
+        "vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch"}
+    assert all(row["status"] in STATUSES and row["status"] != "unknown" for row in rows)
+    assert len({tuple(row.items()) for row in rows}) == len(rows)
+
+
+def test_no_cell_outside_the_rules_is_supported() -> None:
+    """For every engine and device: supported comes from a row that says so."""
+    for engine in map(parse_engine, engine_names()):
+        for device in map(load_device, device_ids()):
+            for name in scheme_ids():
+                found = cell(engine, device, "scheme", name, "dense", "")
+                assert (found.source is None) == (found.status == "unknown")
+            for name in kv_layout_ids():
+                assert cell(engine, device, "kv", name, "heads", "").status in STATUSES
+
+
+def test_a_format_that_is_not_in_the_matrix_carries_nothing() -> None:
+    for name in engine_names():
+        engine, device = parse_engine(name), load_device("h100-sxm")
+        assert cell(engine, device, "scheme", "fp8-block", "dense", "none").status == "unknown"
+        assert "none" not in containers(engine)
+
+
+def test_one_cache_type_until_layers_can_be_skipped() -> None:
+    device = load_device("h100-sxm")
+    assert rule_names(parse_engine("vllm@0.21"), device, "caches")[0] == ("one",)
+    assert rule_names(parse_engine("vllm@0.25"), device, "caches")[0] == ("skip",)

@@ -1,0 +1,164 @@
+"""--engine: what it cannot serve is absent with the reason; the plan says who serves it."""
+
+from typing import Any
+
+import pytest
+
+from planner.api import estimate, load_device, load_model, plan
+from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.memory.engines.catalog import parse_engine
+from planner.planning.costs import build_model
+from planner.planning.plan import Plan
+from planner.planning.resolve import Asked, build_question
+from planner.planning.servability import verdicts
+from planner.planning.served_by import engine_questions
+from planner.quality.prior import load_prior
+
+
+def linears(result: Plan) -> set[str]:
+    return {u.scheme for u in result.units if u.kv_layout is None and u.kind not in
+            ("embedding", "head", "norm", "router", "indexer")}
+
+
+def caches(result: Plan) -> set[str]:
+    return {u.kv_layout for u in result.units if u.kv_layout is not None}
+
+
+def judged(result: Plan, engine: str) -> str:
+    spec, device = load_model(result.model.id), load_device(result.device.id)
+    return verdicts(spec, device, result.units, result.layout, [engine])[0].status
+
+
+QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
+    ("llama-3.1-8b", "h100-sxm", {"devices": 2}),
+    ("llama-3.1-8b", "a100-sxm", {"devices": 1}),
+    ("deepseek-v2-lite", "h100-sxm", {"devices": 2}),
+    ("qwen3-30b-a3b", "rtx-pro-6000", {"devices": 1, "max_loss": "nvfp4"}),
+    ("deepseek-v2-lite", "jetson-agx-orin-64gb", {"max_loss": "int8-w8a8"}),
+]
+
+
+@pytest.mark.parametrize("engine", ["vllm@0.25", "sglang"])
+@pytest.mark.parametrize(("model", "device", "asked"), QUESTIONS)
+def test_a_plan_for_an_engine_is_servable_by_it(model: str, device: str, asked: dict[str, Any],
+                                                engine: str) -> None:
+    result = plan(model, device, engine=engine, **asked)
+    assert result.engine.name == engine.partition("@")[0]
+    assert judged(result, engine) == "yes"
+    assert [a.key for a in result.assumptions if a.key.startswith("servable")] \
+        == [f"servable by {result.engine.name}"]
+
+
+@pytest.mark.parametrize("untie", [False, True])
+def test_fused_matrices_of_mla_share_their_scheme(untie: bool) -> None:
+    result = plan("deepseek-v3", "h200-sxm", devices=8, engine="vllm", untie=untie)
+    by_layer: dict[int, set[str]] = {}
+    for unit in result.units:
+        if unit.kind in ("mla-q", "mla-kv"):
+            for layer in unit.layers:
+                by_layer.setdefault(layer, set()).add(unit.scheme)
+    assert set(map(len, by_layer.values())) == {1}
+    assert judged(result, "vllm") == "yes"
+
+
+def test_queries_that_are_not_compressed_are_not_fused() -> None:
+    spec = load_model("deepseek-v2-lite")
+    question = build_question(spec, load_device("h100-sxm"), Asked(devices=1), None, uniform=None,
+                              given=None, engine=parse_engine("vllm"))
+    assert all(q.fused == () for q in engine_questions(question))
+
+
+def test_int8_is_absent_on_blackwell_with_the_reason() -> None:
+    question = build_question(load_model("llama-3.1-8b"), load_device("b200-sxm"),
+                              Asked(devices=1), None, uniform=None, given=None,
+                              engine=parse_engine("vllm"))
+    found = engine_questions(question)
+    assert all("int8-w8a8" not in q.schemes for q in found)
+    assert "54311" in dict(found[0].refused)["int8-w8a8"]
+    with pytest.raises(UnsupportedError, match=r"int8-w8a8.*refused.*54311"):
+        plan("llama-3.1-8b", "b200-sxm", devices=1, engine="vllm", schemes=["bf16", "int8-w8a8"])
+    with pytest.raises(UnsupportedError, match="refused"):
+        estimate("llama-3.1-8b", "b200-sxm", devices=1, engine="vllm", scheme="int8-w8a8")
+
+
+def test_what_no_source_states_is_refused_as_unknown() -> None:
+    with pytest.raises(UnsupportedError, match="unknown: no source"):
+        estimate("llama-3.1-8b", "h100-sxm", devices=1, engine="sglang", scheme="mxfp4-w4a16")
+    with pytest.raises(UnsupportedError, match="another record"):
+        plan("llama-3.1-8b", "h100-sxm", devices=1, engine="sglang", kv="int8-token")
+
+
+def test_one_cache_type_for_a_server_and_several_for_none() -> None:
+    free = plan("llama-3.1-8b", "h100-sxm", devices=2)
+    assert len(caches(free)) > 1
+    assert judged(free, "vllm") == "no"
+    words = {a.key: a for a in free.assumptions if a.key.startswith("servable by")}
+    assert set(words) == {f"servable by {e}" for e in (
+        "vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch")}
+    assert "one type a server" in words["servable by vllm"].reason
+    assert len(caches(plan("llama-3.1-8b", "h100-sxm", devices=2, engine="vllm"))) == 1
+
+
+def test_a_format_that_takes_one_scheme_has_one() -> None:
+    """SGLang is not known to mix schemes: what is quantised is in one."""
+    result = plan("llama-3.1-8b", "h100-sxm", devices=2, engine="sglang")
+    assert len(linears(result) - {"bf16"}) <= 1
+    assert judged(result, "sglang") == "yes"
+
+
+def test_tensorrt_llm_does_not_mix_schemes_over_experts() -> None:
+    result = plan("deepseek-v2-lite", "h100-sxm", devices=2, engine="tensorrt-llm")
+    assert len(linears(result) - {"bf16"}) <= 1
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "pytorch"])
+def test_no_engine_beats_the_plan_that_is_free_of_engines(engine: str) -> None:
+    """With one set of kernels, an engine only takes choices away."""
+    question = build_question(load_model("llama-3.1-8b"), load_device("h100-sxm"),
+                              Asked(devices=1), None, uniform=None, given=None,
+                              engine=parse_engine(engine))
+    for one in engine_questions(question):
+        assert set(one.schemes) <= set(question.schemes)
+        assert set(one.kv) <= set(question.kv)
+        model = build_model(one, load_prior())
+        assert model.possible.any(axis=1)[[u.decision >= 0 for u in model.units]].all()
+
+
+def test_llama_cpp_splits_layers_alone() -> None:
+    result = plan("llama-3.1-8b", "h100-sxm", devices=2, engine="llama.cpp")
+    assert (result.layout.tp, result.layout.dp, result.layout.ep) == (1, 1, 1)
+    with pytest.raises(InputError, match="splits layers"):
+        plan("llama-3.1-8b", "h100-sxm", devices=2, tp=2, engine="llama.cpp")
+
+
+def test_the_share_of_memory_is_the_engines_by_version() -> None:
+    old = plan("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm@0.10")
+    new = plan("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm")
+    ratio = new.memory_per_device.usable_bytes / old.memory_per_device.usable_bytes
+    assert ratio == pytest.approx(0.92 / 0.90)
+    reason = next(a.reason for a in new.assumptions if a.key == "usable memory")
+    assert "vLLM 0.21" in reason
+
+
+def test_times_are_those_of_the_engines_kernels() -> None:
+    asked: dict[str, Any] = {"devices": 1, "batch": 8, "tp": 1, "scheme": "bf16"}
+    times = {e: estimate("llama-3.1-8b", "h100-sxm", engine=e, **asked).performance.tpot_seconds
+             for e in ("vllm", "tensorrt-llm", "pytorch")}
+    assert len({t.value for t in times.values()}) == 3
+    assert times["pytorch"].basis == "prior"
+
+
+def test_a_given_plan_is_checked_against_the_engine() -> None:
+    made = plan("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm")
+    same = estimate(plan=made, engine="vllm")
+    assert same.performance.tpot_seconds.value == pytest.approx(
+        made.performance.tpot_seconds.value)
+    free = plan("llama-3.1-8b", "h100-sxm", devices=2)
+    with pytest.raises(UnsupportedError):
+        estimate(plan=free, engine="vllm")
+
+
+@pytest.mark.parametrize("engine", ["no-such", "vllm@x", "", "vllm@"])
+def test_engines_that_do_not_exist_are_refused(engine: str) -> None:
+    with pytest.raises((UnknownNameError, InputError)):
+        plan("llama-3.1-8b", "h100-sxm", engine=engine)
