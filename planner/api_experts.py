@@ -28,6 +28,7 @@ from planner.placement.routing import (
 )
 from planner.placement.tiers import Residency
 from planner.planning.expert_use import ExpertUse, FetchTimes, RankSpread
+from planner.planning.offloaded import offloaded_step
 from planner.throughput.residency import DRIVE, Link, fetch_seconds, host_link, load_seconds
 
 Array = NDArray[np.float64]
@@ -40,14 +41,17 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
             skew: float = 0.0, popularity: str | os.PathLike[str] | Sequence[Any] | None = None,
             requests: int | None = None, correlation: float = 0.0, ep: int = 1,
             redundant: int = 0, memory_bytes: int | None = None, host_bytes: int | None = None,
-            link: str = "pcie", hardware_dir: str | os.PathLike[str] | None = None) -> ExpertUse:
+            link: str = "pcie", host_cpu: str | DeviceProfile | None = None, sockets: int = 1,
+            context: int = 4096, hardware_dir: str | os.PathLike[str] | None = None) -> ExpertUse:
     """Distinct experts of a step, their residency, and the time to fetch what is missing.
 
     ``batch`` counts the tokens that an MoE layer routes together (over all ``ep`` ranks).
     ``popularity`` is a file or list of loads, one an expert or one list a MoE layer; it takes the
     place of ``skew``. ``correlation`` is shared by the tokens of one of ``requests`` requests.
     ``memory_bytes`` limits what one device holds (default: what ``device`` offers); what the
-    always-on weights leave is room for experts. ``host_bytes`` is room in host memory.
+    always-on weights leave is room for experts. ``host_bytes`` is room in host memory. With a
+    ``host_cpu``, a decode step of ``batch`` sequences of ``context`` tokens is priced whose experts
+    run on ``sockets`` of it.
 
     Raises:
         InputError: a value out of range, a popularity that no router can have.
@@ -69,6 +73,14 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
     host, host_room = _host(target, link, host_bytes)
     residency = None if room is None else place(p, hits, size=size, device_bytes=room,
                                                 host_bytes=host_room, ranks=ep)
+    offloaded = None
+    if host_cpu is not None:
+        if target is None or host is None:
+            raise InputError("experts on a CPU without a device for the rest",
+                             hint="name a device after the model")
+        offloaded = offloaded_step(spec, target, load_device(host_cpu, hardware_dir=hardware_dir),
+                                   host, batch=batch, touched=distinct, context=context,
+                                   sockets=sockets)
     return ExpertUse(
         model=spec.id, device=target.id if target else None, layers=len(moe.layers),
         count=moe.count, per_token=moe.per_token, expert_bytes=size,
@@ -77,7 +89,8 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
         distinct_uniform=moe.count * (1 - (1 - moe.per_token / moe.count) ** batch),
         ranks=_spread(p, ep, redundant, batch), room_bytes=room, residency=residency,
         times=_times(spec, residency, host),
-        assumptions=_assumptions(host, correlation, shuffled=popularity is None and skew > 0))
+        assumptions=_assumptions(host, correlation, shuffled=popularity is None and skew > 0),
+        offloaded=offloaded)
 
 
 def _check(batch: int, ep: int, redundant: int, requests: int | None, correlation: float) -> None:

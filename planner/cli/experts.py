@@ -27,6 +27,10 @@ from planner.cli.types import INTEGER, options
 @click.option("--host-bytes", type=INTEGER, help="Room in host memory (default: enough).")
 @click.option("--link", metavar="NAME", default="pcie", show_default=True,
               help="pcie | nvlink-c2c.")
+@click.option("--host-cpu", metavar="CPU", help="Price a step whose experts this CPU computes.")
+@click.option("--sockets", type=INTEGER, default=1, show_default=True, help="Sockets of it.")
+@click.option("--context", type=INTEGER, default=4096, show_default=True,
+              help="Cached tokens of a sequence in that step.")
 @options("hardware_dir", "json", "quiet")
 def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Experts that a step of MODEL touches, where they live, and the time to fetch them."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from planner.placement.tiers import Residency
+from planner.planning.offloaded import OffloadedStep
 from planner.throughput.residency import Fetch, Link
 
 
@@ -58,6 +59,7 @@ class ExpertUse:
     residency: Residency | None
     times: FetchTimes | None
     assumptions: tuple[tuple[str, str, str], ...]
+    offloaded: OffloadedStep | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values: SI units, bytes of expectations as numbers."""
@@ -70,6 +72,11 @@ class ExpertUse:
                 "pick_hit_rate": self.residency.pick_hit_rate,
                 "host_bytes_per_step": self.residency.host_bytes_per_step,
                 "drive_bytes_per_step": self.residency.drive_bytes_per_step}
+        if self.offloaded is not None:
+            data["offloaded"] |= {"expert_seconds": self.offloaded.expert_seconds,
+                                  "seconds": self.offloaded.seconds}
+        else:
+            data.pop("offloaded")
         if self.times is not None:
             data["times"]["step"]["seconds"] = self.times.step.seconds
         return {"schema_version": "1", **data}

@@ -6,6 +6,7 @@ import textwrap
 
 from planner.placement.tiers import Residency
 from planner.planning.expert_use import ExpertUse, FetchTimes
+from planner.planning.offloaded import OffloadedStep
 from planner.units import format_bytes, format_seconds
 
 WIDTH = 80
@@ -28,6 +29,8 @@ def experts_text(answer: ExpertUse) -> str:
         lines += _residency(answer.residency, answer.room_bytes)
     if answer.times is not None:
         lines += _times(answer.times)
+    if answer.offloaded is not None:
+        lines.append(_offloaded(answer.offloaded))
     wrapped = [part for line in lines for part in _wrapped(line)]
     return "\n".join(wrapped) + "\n"
 
@@ -65,6 +68,15 @@ def _residency(found: Residency, room: int) -> list[str]:
         f"a step fetches {format_bytes(found.host_bytes_per_step)} from the host, "
         f"{format_bytes(found.drive_bytes_per_step)} from the drive",
     ]
+
+
+def _offloaded(step: OffloadedStep) -> str:
+    layer = step.layer
+    return f"experts on {step.sockets} × {step.cpu} ({step.scheme} on {layer.unit}, bound by " \
+           f"{layer.bound}): a step of {step.context} cached tokens takes " \
+           f"{format_seconds(step.seconds)}: {format_seconds(step.expert_seconds)} of experts " \
+           f"({format_seconds(step.layers * layer.transfer)} of it on the link), " \
+           f"{format_seconds(step.gpu_seconds)} on the GPU"
 
 
 def _times(times: FetchTimes) -> list[str]:

@@ -95,7 +95,7 @@ NUMERICS_FLAGS = set(words("""
 """))
 EXPERTS_FLAGS = {"--json", "--quiet", *words("""
 --batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
---link --hardware-dir
+--link --host-cpu --sockets --context --hardware-dir
 """)}
 MEMORY_FLAGS = {"--json", "--quiet", *words("""
 --tp --dp --pp --ep --context --isl --osl --batch --scheme --plan --kv --engine --checkpoint
