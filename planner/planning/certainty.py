@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, SegmentCost
 from planner.planning.plan import Assumption, Estimate, PerformanceInfo
 from planner.planning.units import Unit
+from planner.planning.validated import nearest
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.moe import rules
@@ -43,12 +44,30 @@ class Spread:
 
 
 def performance(model: Model, priced: Priced, replicas: int) -> PerformanceInfo:
-    """Times and rates of a plan with their 80 % intervals."""
+    """Times and rates of a plan with their 80 % intervals, and the error of the nearest group of
+    served models that was compared; rates quote that of TPOT."""
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
     rate = priced.tokens_per_second(replicas)
-    return PerformanceInfo(
-        estimate(priced.ttft, prompt), estimate(priced.tpot, step), estimate(rate, step),
-        estimate(rate / (replicas * priced.layout.ranks), step))
+    question, scheme = model.question, main_scheme(model, priced)
+    first, each = (nearest(question.device.id, scheme, experts=bool(question.spec.experts),
+                           metric=metric) for metric in ("ttft", "tpot"))
+    values = ((priced.ttft, prompt, first), (priced.tpot, step, each), (rate, step, each),
+              (rate / (replicas * priced.layout.ranks), step, each))
+    return PerformanceInfo(*(replace(estimate(value, how), validated=checked)
+                             for value, how, checked in values))
+
+
+def main_scheme(model: Model, priced: Priced) -> str:
+    """The scheme that takes most of a decode step: of the experts where there are any, else of the
+    dense linears; empty where none has a choice."""
+    spent: dict[str, float] = {}
+    for cost in priced.costs:
+        unit = model.units[cost.segment.unit]
+        grouped = unit.kind in EXPERT_KINDS
+        if unit.role == "module" and grouped == bool(model.question.spec.experts):
+            name = model.choices[cost.segment.choice]
+            spent[name] = spent.get(name, 0.0) + cost.decode_seconds
+    return max(spent, key=lambda name: spent[name], default="")
 
 
 def estimate(value: float, how: Spread) -> Estimate:

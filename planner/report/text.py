@@ -145,10 +145,21 @@ def footer(plan: Plan) -> list[str]:
         f"({_span(perf.tpot_seconds, format_seconds)}), "
         f"TTFT {format_seconds(perf.ttft_seconds.value)} "
         f"({_span(perf.ttft_seconds, format_seconds)})",
+        *_checked(plan),
         f"cache {cache.bytes_per_token} B a token, {cache.capacity_tokens} tokens a replica; "
         f"weights {format_bytes(plan.memory_per_device.weights_bytes)} a device",
         _proof(plan),
     ]
+
+
+def _checked(plan: Plan) -> list[str]:
+    """How far predictions were off where such models were measured; nothing where none was."""
+    told = [f"{found.median_ape:.1f} % {name} over {found.n} rows of {found.table}"
+            for name, found in (("TPOT", plan.performance.tpot_seconds.validated),
+                                ("TTFT", plan.performance.ttft_seconds.validated))
+            if found is not None]
+    return [f"median error on served models of this device and format: {', '.join(told)}"] \
+        if told else []
 
 
 def _proof(plan: Plan) -> str:

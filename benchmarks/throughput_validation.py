@@ -1,0 +1,117 @@
+"""``python benchmarks/throughput_validation.py DIR``: the errors of ``plan validate --data DIR`` as
+docs/validation.md, and the groups that plans quote as planner/planning/data/validated.toml.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from planner.errors import PlannerError
+from planner.models.catalog import resolve_model
+from planner.validation.errors import summarise
+from planner.validation.grouping import group, summary
+from planner.validation.records import Group, Outcome, Report
+from planner.validation.run import validate
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "validation.md"
+DATA = ROOT / "planner" / "planning" / "data" / "validated.toml"
+SERVED = ("aggregated", "disaggregated")
+FEWEST = 3
+"""Rows that a group needs to be quoted."""
+INTRODUCTION = """# Predictions against measurements
+
+Written by `make evaluate-throughput DATA=DIR`; every figure is computed by `plan validate`. Errors
+are (predicted − measured) / measured in percent: n of the group's rows predicted, mean, median and
+90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
+interval. Means hide errors that cancel between models, so every model and engine stands alone.
+
+Operators are fitted to two thirds of the shapes of the operator tables of PyPI aiconfigurator-core
+0.12.0 (NVIDIA, Apache-2.0); **held-out** rows are of the other third. Nothing is fitted to served
+models: time per token is composed of operators, and the host's time a step is data by engine
+version, with and without which the rows are predicted ("host time left out"). Rows with a stated
+reason are predicted and counted as **excluded: REASON**. By device, stack and scheme:
+[validation-operators.md](validation-operators.md); memory:
+[validation-memory.md](validation-memory.md). `plan validate` alone runs on a sample of these rows
+that ships with the package, `--plot FILE.svg` draws it.
+"""
+
+
+def table_of(groups: Iterable[Group], names: Sequence[str]) -> str:
+    """A Markdown table of ``groups`` with the columns ``names`` before the errors."""
+    lines = ["| " + " | ".join((*names, "n", "mean", "median", "p90", "bias", "in 80 %")) + " |",
+             "|" + "---|" * len(names) + "---:|" * 6]
+    for g in groups:
+        cells = [str(getattr(g, name)).replace("|", "/") or "-" for name in names]
+        cells += [f"{g.n}/{g.n_rows}", _number(g.mape), _number(g.median_ape), _number(g.p90_ape),
+                  _number(g.bias, "+"), _number(g.coverage80, digits=0)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None, sign: str = "", digits: int = 1) -> str:
+    return "-" if value is None else f"{value:{sign}.{digits}f}"
+
+
+def page(report: Report) -> str:
+    """docs/validation.md."""
+    timed = [o for o in report.outcomes if o.metric != "memory"]
+    served = [o for o in timed if o.table.startswith("e2e_")]
+    operators = [o for o in timed if o.table.startswith("op_")]
+    left = [f"| {u.table} | {u.reason} | {u.n} |" for u in report.uncovered
+            if u.table.startswith(("op_", "e2e_"))]
+    return "\n".join((
+        INTRODUCTION, "## All tables\n",
+        table_of(summary(timed), ("table", "metric", "regime")),
+        "## Served models, by model and engine\n",
+        table_of(group(served), ("table", "metric", "regime", "model", "device", "format",
+                                 "software")),
+        "## Operators on shapes that no fit saw\n",
+        table_of(group(o for o in operators if o.regime == "held-out"),
+                 ("table", "device", "software", "format")),
+        "## Rows without a prediction\n",
+        "| table | reason | rows |\n|---|---|---:|\n" + "\n".join(left) + "\n"))
+
+
+def quoted(outcomes: Iterable[Outcome]) -> list[tuple[tuple[str, ...], int, float]]:
+    """((device, format, class, metric, table), rows, median error [%]) of served models."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for o in outcomes:
+        if o.predicted is None or o.regime not in SERVED:
+            continue
+        try:
+            experts = resolve_model(o.model).experts is not None
+        except PlannerError:
+            continue
+        key = (o.device, o.format, "moe" if experts else "dense", o.metric, o.table)
+        found.setdefault(key, []).append(o.error_percent)
+    return [(key, len(errors), summarise(errors).median_ape or 0.0)
+            for key, errors in sorted(found.items(), key=lambda item: (item[0][:4], len(item[1])))
+            if len(errors) >= FEWEST]
+
+
+def data_file(rows: Iterable[tuple[tuple[str, ...], int, float]]) -> str:
+    """planner/planning/data/validated.toml."""
+    lines = ["# Median errors [%] of predicted served models, quoted by plans of the same device,",
+             "# format and class of model. Written by benchmarks/throughput_validation.py.",
+             'source = "Published results of served models, gathered with the tables of PyPI '
+             'aiconfigurator-core 0.12.0; none is fitted to"']
+    for (device, fmt, kind, metric, table), n, median in rows:
+        lines += ["", "[[group]]", f'device = "{device}"', f'format = "{fmt}"',
+                  f'class = "{kind}"', f'metric = "{metric}"', f'table = "{table}"', f"n = {n}",
+                  f"median_ape = {median:.1f}"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write both files from the tables in the folder named on the command line."""
+    report = validate(Path(sys.argv[1]))
+    PAGE.write_text(page(report), encoding="utf-8")
+    DATA.write_text(data_file(quoted(report.outcomes)), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)} and {DATA.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
