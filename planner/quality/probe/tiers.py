@@ -7,7 +7,7 @@ Arrays are (units, schemes) unless said otherwise; losses in nats of mean KL for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
@@ -32,9 +32,15 @@ class Errors:
 
 
 def unit_errors(model: ProbeModel, tokens: Tokens, recipes: Sequence[Recipe], *,
+                units: Collection[str] | None = None,
                 engine: Engine = "numpy") -> Iterator[tuple[str, Errors]]:
-    """(unit, its errors) on real inputs: e = ‖ΔY‖² / ‖Y‖², ΔY emulated value by value."""
+    """(unit, its errors) on real inputs: e = ‖ΔY‖² / ‖Y‖², ΔY emulated value by value.
+
+    ``units``: only these.
+    """
     for name, x in layer_inputs(model, tokens):
+        if units is not None and name not in units:
+            continue
         weight = model.weight(name)
         y = x @ weight.T
         total, weight_power = power(y), power(weight)
