@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint exhaustive tables bench soak clean distclean
+.PHONY: help demo test lint exhaustive tables evaluate-throughput bench soak clean distclean
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint        ruff, mypy and the import contract"
 	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
+	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/validation.md"
 	@echo "make bench       start-up times"
 	@echo "make soak        a checkpoint larger than memory through plan profile's scan"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
@@ -39,6 +40,10 @@ exhaustive: $(VENV)/.installed-dev
 tables: $(VENV)/.installed-dev
 	$(BIN)/python -m planner.quality.error_tables
 	$(BIN)/python -m planner.hardware.accept
+
+evaluate-throughput: $(VENV)/.installed-dev
+	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
+	$(BIN)/python benchmarks/throughput_validation.py "$(DATA)"
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py
