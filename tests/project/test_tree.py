@@ -10,7 +10,7 @@ from support.wheels import ROOT
 import planner
 
 MOST_LINES = 400
-SOURCES = sorted(path for folder in ("planner", "tests", "benchmarks", ".ci")
+SOURCES = sorted(path for folder in ("planner", "tests", "benchmarks", "evaluation", ".ci")
                  for path in (ROOT / folder).rglob("*.py"))
 
 
