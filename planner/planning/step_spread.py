@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 QUEUE_SIGMA = float(np.log(2.0) / 1.2815515655446004)
 """Of the wait before a prompt is read: requests of one length arrive between evenly and all
 together, a factor of 2 in TTFT either way."""
+UNIT_SIGMA = float(np.log(8.0) / 2 / 1.2815515655446004)
+"""Of a prompt on a CPU: runtimes multiply on AMX or on AVX-512, an eighth of its rate."""
 HOST_SIGMA = 0.30
 """Of the host's time a step, which one engine version supplies to others."""
 
@@ -57,7 +59,8 @@ def step_spread(plan: Assignment, most: float, kv_len: float, isl: float) -> Ste
     nothing = np.zeros(len(batch))
     decode, shares = _spread(plan, Pass(batch, nothing, kv_len, 1.0), decode=True)
     prompt, _ = _spread(plan, Pass(np.zeros(1), np.ones(1), kv_len, isl), decode=False)
-    return StepSpread(batch, decode, float(prompt[0]), BASES[int(np.argmax(shares))])
+    cpu = UNIT_SIGMA if plan.model.question.device.kind == "cpu" else 0.0
+    return StepSpread(batch, decode, float(np.hypot(prompt[0], cpu)), BASES[int(np.argmax(shares))])
 
 
 def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[float]]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import exp, hypot
 
 from planner.hardware.profile import DeviceProfile
+from planner.planning.certainty import Z80
 from planner.planning.recipe import Recipe
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError
@@ -23,6 +25,7 @@ from planner.validation.served import (
     GRID,
     Deployed,
     cache_tokens,
+    certainties,
     device_of,
     serve,
     spec_of,
@@ -43,6 +46,11 @@ _METRICS = (
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 OFFLINE_SEQUENCES = 2048.0
 """Most sequences of an offline run without a stated batch; caches are full before."""
+
+
+AGE_SIGMA = 0.15
+"""Log-space error that software of another year adds: versions differ by 5-8 % in time per token
+and 8-23 % in time to the first (served models of PyPI aiconfigurator-core 0.12.0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +79,13 @@ def predict_rows(table_name: str, rows: Iterable[Mapping[str, str]]) -> list[Out
         try:
             found = _resolve(row)
             predicted = _predict(found)
+            sure = certainties(found.case, GRID)
+            factor = exp(Z80 * hypot(sure.prompt if metric == "ttft" else
+                                     sure.at(max(found.batch, 1.0)), AGE_SIGMA))
             out.append(replace(
                 blank, device=found.case.device, model=spec_of(found.case.model).id,
                 format=found.case.recipe.dense, measured=found.value, predicted=predicted,
-                low=predicted / 1.5, high=predicted * 1.5, basis="prior"))
+                low=predicted / factor, high=predicted * factor, basis=sure.basis))
         except NotCoveredError as error:
             out.append(replace(blank, reason=error.reason))
     return out
