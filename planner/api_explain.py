@@ -12,6 +12,7 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.candidates import possible_layouts
 from planner.planning.costs import build_model, layout_tables
@@ -20,6 +21,7 @@ from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
 from planner.planning.split import SHOWN, Explanation, module_split, named_units
 from planner.quality.prior import load_prior
+from planner.throughput.calibration import ANY_ENGINE
 
 DEFAULT_BATCH = 64
 
@@ -28,11 +30,13 @@ def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
             scheme: str | None = None, schemes: Sequence[str] | None = None,
             kv: str | None = None, tp: int = 1, dp: int = 1, ep: int = 1,
             context: int | None = None, isl: int | None = None, osl: int | None = None,
-            batch: int | None = None,
+            batch: int | None = None, engine: str = ANY_ENGINE,
             hardware_dir: str | os.PathLike[str] | None = None) -> Explanation:
     """Times of ``module`` (a kind or a unit) under ``schemes`` (all legal ones by default).
 
     ``scheme`` is the one to explain against bf16. Memory is not checked: one layer is priced.
+
+    ``engine``: whose measured kernels are meant (any: the first measured stack).
 
     Raises:
         UnknownNameError: no such module, scheme, model or device.
@@ -42,7 +46,8 @@ def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
     spec, target = load_model(model), load_device(device, hardware_dir=hardware_dir)
     asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=context, isl=isl, osl=osl,
                   kv=kv, schemes=names)
-    question = build_question(spec, target, asked, None, uniform=None, given=None)
+    question = build_question(spec, target, asked, None, uniform=None, given=None,
+                              engine=parse_engine(engine) if engine != ANY_ENGINE else None)
     layouts = possible_layouts(question)
     if not layouts:
         raise UnsupportedError(f"{spec.id}: tp{tp} dp{dp} ep{ep} does not divide it",
@@ -101,6 +106,9 @@ def _assumptions(question: Question, batch: int | None, size: int, tp: int, dp: 
         out.append(Assumption("workload", question.workload.assumed, "not given"))
     out.append(Assumption("layout", f"tp{tp} dp{dp} ep{ep}", "one layer is priced by itself; "
                           "whether the model fits is not checked"))
+    if question.engine == ANY_ENGINE:
+        out.append(Assumption("kernels", "first measured stack", "TensorRT-LLM, vLLM, SGLang in "
+                              "this order, as no engine is given"))
     if question.spec.experts:
         out.append(Assumption("tokens", "of one attention rank",
                               "experts see those of all dp ranks"))

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from planner import api
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
@@ -13,15 +15,14 @@ from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.anchor import anchored, parse_anchor
 from planner.planning.capacity import cache_info, sequence_bytes
-from planner.planning.certainty import estimate, prompt_spread, step_spread
+from planner.planning.certainty import Z80
 from planner.planning.costs import build_model
-from planner.planning.diagnose import refuse
 from planner.planning.evaluate import Priced, price
 from planner.planning.given import given_assignment
-from planner.planning.plan import Assumption, LayoutInfo, Plan
+from planner.planning.plan import Assumption, Estimate, LayoutInfo, Plan
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.resolve import Asked
-from planner.planning.search import Found, search
+from planner.planning.search import Found
 from planner.planning.served import (
     Deployment,
     Options,
@@ -34,11 +35,14 @@ from planner.planning.served import (
     point_at,
     pooled_point,
 )
+from planner.planning.served_by import engine_questions
+from planner.planning.served_notes import option_notes, serving_notes
 from planner.planning.step import Assignment
+from planner.planning.step_spread import step_spread
 from planner.quality.prior import load_prior
 from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
-from planner.throughput.serving import Policy
+from planner.throughput.serving import Policy, Served
 from planner.throughput.speculation import accepted_tokens
 from planner.validation.serving_rules import engine_policy
 
@@ -103,7 +107,7 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
         parse_anchor(anchor)
     wanted = Asked(devices=devices, tp=tp, dp=dp, pp=1, ep=ep, context=context, isl=isl, osl=osl,
                    kv=api._given(kv), memory_bytes=memory_bytes)
-    found = _found(model, device, wanted, scheme, plan, hardware_dir)
+    found = _found(model, device, wanted, scheme, plan, hardware_dir, engine)
     return _answer(found, asked, engine, scheme or ("plan" if plan else "as released"), anchor,
                    layout_given=any(v is not None for v in (tp, dp, ep)) or plan is not None)
 
@@ -138,22 +142,21 @@ def _check(asked: _Asked) -> None:
 
 
 def _found(model: Any, device: Any, wanted: Asked, scheme: str | None, plan: Plan | None,
-           hardware_dir: Any) -> Found:
+           hardware_dir: Any, engine: str) -> Found:
     """The assignment: searched for throughput where layout or devices are not given."""
     if plan is None:
-        question = api._question(model, device, wanted, None, hardware_dir, uniform=scheme or "")
-        built = build_model(question, load_prior())
-        found = search(built)
-        if found is None:
-            raise refuse(built)
-        return found
+        question = api._question(model, device, wanted, None, hardware_dir, uniform=scheme or "",
+                                 engine=engine)
+        return api._best(engine_questions(question, together=True))
     if scheme is not None or wanted.kv is not None:
         raise InputError("scheme or kv and plan exclude each other", hint="leave one out")
     if plan.layout.pp > 1:
         raise UnsupportedError(f"a plan of {plan.layout.pp} pipeline stages: the closed loop "
                                "models none", hint="make the plan with --pp 1")
     question = api._question(model or plan.model.id, device or plan.device.id,
-                             wanted.filled_from(plan), None, hardware_dir, uniform=None, given=plan)
+                             wanted.filled_from(plan), None, hardware_dir, uniform=None, given=plan,
+                             engine=engine)
+    question = engine_questions(question, together=True)[0]
     return given_assignment(build_model(question, load_prior()), plan)
 
 
@@ -183,23 +186,45 @@ def _answer(found: Found, asked: _Asked, engine: str, scheme: str, anchor: str |
     options = _options(question, asked, rules.sizes, float(held))
     each = held / (question.workload.isl + rules.policy.reserve * question.workload.osl)
     top = max(min(each, MOST_CONCURRENCY), 1.0) * priced.layout.dp * replicas
-    where = deploy(_assignment(found), options, rules.policy, dp=priced.layout.dp,
+    assignment = _assignment(found)
+    where = deploy(assignment, options, rules.policy, dp=priced.layout.dp,
                    replicas=replicas, devices=workers * priced.layout.ranks,
                    most=max(asked.concurrency or top, top))
     point, pools = _point(found, priced, asked, where)
     frontier = () if pooled else marked([point_at(where, c)
                                          for c in frontier_grid(top, replicas)])
-    notes = (*(Assumption(*n) for n in question.notes), *_workload(question, found, layout_given),
-             *rules.notes, *_option_notes(question, asked, options))
-    step, prompt = step_spread(model, priced), prompt_spread(model, priced)
+    notes = (*serving_notes(question, candidates=None if layout_given else found.candidates),
+             *rules.notes, *option_notes(question, options, acceptance=asked.acceptance,
+                                         cache_given=asked.cache_tokens is not None,
+                                         stream_interval=asked.stream_interval))
+    tpot, ttft = _intervals(assignment, options, point, priced.layout.dp)
     return ServingAnswer(
         model=question.spec.id, device=question.device.id, devices=where.devices, scheme=scheme,
         kv=", ".join(question.kv), engine=rules.engine,
         layout=LayoutInfo(priced.layout.tp, priced.layout.dp, 1, priced.layout.ep, workers),
         isl=options.isl, osl=options.osl, point=point,
-        tpot_seconds=estimate(point.tpot_seconds, step) if point else None,
-        ttft_seconds=estimate(point.ttft_seconds, prompt) if point else None,
+        tpot_seconds=tpot, ttft_seconds=ttft,
         pools=pools, frontier=frontier, anchors=_anchors(anchor, point), assumptions=notes)
+
+
+def _intervals(plan: Assignment, options: Options, point: ServedPoint | None, dp: int,
+               ) -> tuple[Estimate | None, Estimate | None]:
+    """(TPOT, TTFT) with their 80 % intervals: operators, the host's time, the queue."""
+    if point is None:
+        return None, None
+    each = point.active_sequences / dp
+    sure = step_spread(plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl))
+    tpot = point.tpot_seconds
+    sigma = sure.tpot(Served(tpot, point.ttft_seconds, each, point.prompt_share * tpot,
+                             point.host_share * tpot, point.prefill_utilisation,
+                             point.cache_full))
+    return (_estimate(tpot, sigma, sure.basis),
+            _estimate(point.ttft_seconds, sure.ttft, sure.basis))
+
+
+def _estimate(value: float, sigma: float, basis: str) -> Estimate:
+    factor = float(np.exp(Z80 * sigma))
+    return Estimate(value, value / factor, value * factor, basis)
 
 
 def _point(found: Found, priced: Priced, asked: _Asked, where: Deployment,
@@ -293,44 +318,6 @@ class _Rules:
             raise InputError(f"graphs {text!r}", hint="engine, none, or a list such as 1,2,4,8")
         self.notes.append(Assumption("graph padding", f"to {', '.join(map(str, sizes))}", "given"))
         return sizes
-
-
-def _workload(question: Question, found: Found, layout_given: bool) -> list[Assumption]:
-    work = question.workload
-    out = []
-    if work.assumed:
-        out.append(Assumption("workload", work.assumed, "not given"))
-    if not layout_given:
-        out.append(Assumption("layout", "searched", f"most tokens/s a device of "
-                              f"{found.candidates} layouts and batches"))
-    out.append(Assumption("kernels", "first measured stack", "TensorRT-LLM, vLLM, SGLang in this "
-                          "order; a plan's times use the same"))
-    return out
-
-
-def _option_notes(question: Question, asked: _Asked, options: Options) -> list[Assumption]:
-    out = [Assumption("prefill chunk", f"{options.chunk} tokens",
-                      "common engine default" if options.chunk == PREFILL_CHUNK else "given"),
-           Assumption("stream interval", f"{asked.stream_interval} tokens",
-                      "default" if asked.stream_interval == 1 else "given"),
-           Assumption("prefix cache", f"{options.hit_rate:.0%} of a prompt is found",
-                      "given" if options.hit_rate else "no hits assumed"),
-           Assumption("requests", f"{asked.requests} in the run, all slots filled at once"
-                      if asked.requests else "steady state",
-                      "given" if asked.requests else "no number of requests given"),
-           Assumption("cache", f"{options.cache_tokens:.0f} tokens a rank",
-                      "given" if asked.cache_tokens else "usable memory of the plan")]
-    if options.draft:
-        out.append(Assumption(
-            "speculation", f"{options.accepted:.2f} tokens a step of {options.draft} drafted",
-            f"acceptance {asked.acceptance:g} a token, independent; a drafted token costs "
-            f"{options.draft_layers} of {question.spec.layers} layers"))
-    else:
-        out.append(Assumption("speculation", "none", "no draft given"))
-    if options.overlap:
-        out.append(Assumption("two micro-batches", "exchange of experts overlaps kernels",
-                              "given; half batches, the longer of both counts"))
-    return out
 
 
 def _anchors(text: str | None, point: ServedPoint | None) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from planner.cli.types import INTEGER, Hinted, options
 @click.option("--dp", type=INTEGER, default=1, show_default=True, help="Attention data parallel.")
 @click.option("--ep", type=INTEGER, default=1, show_default=True,
               help="Expert parallel; divides tp·dp.")
-@options("context", "isl", "osl", "batch", "hardware_dir", "json", "quiet")
+@options("context", "isl", "osl", "batch", "engine", "hardware_dir", "json", "quiet")
 def explain_command(as_json: bool, quiet: bool, schemes: str | None, **given: Any) -> None:
     """The time of one module of MODEL on DEVICE under each scheme, and where their order changes.
     """

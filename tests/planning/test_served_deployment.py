@@ -117,3 +117,18 @@ def test_refusals(more: dict, error: type[PlannerError]) -> None:
     with pytest.raises(error) as caught:
         planner.serve(**{**DENSE, **more})
     assert caught.value.hint
+
+
+def test_an_engine_brings_its_kernels_scheduler_and_graphs() -> None:
+    found = {engine: planner.serve(**DENSE, concurrency=16, engine=engine)
+             for engine in ("vllm@0.19", "sglang@0.5.9")}
+    assert found["vllm@0.19"].point.tpot_seconds != found["sglang@0.5.9"].point.tpot_seconds
+    notes = {engine: {a.key: a.value for a in f.assumptions} for engine, f in found.items()}
+    assert notes["vllm@0.19"]["scheduler"] != notes["sglang@0.5.9"]["scheduler"]
+    assert "kernels" not in notes["vllm@0.19"]
+
+
+def test_ttft_is_less_certain_than_tpot() -> None:
+    found = planner.serve(**DENSE, concurrency=16)
+    assert found.ttft_seconds.high / found.ttft_seconds.low > 3
+    assert found.tpot_seconds.high / found.tpot_seconds.low < 2

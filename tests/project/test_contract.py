@@ -111,7 +111,8 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
 EXPLAIN_FLAGS = {"--json", "--quiet", *words("""
---module --scheme --schemes --kv --tp --dp --ep --context --isl --osl --batch --hardware-dir
+--module --scheme --schemes --kv --tp --dp --ep --context --isl --osl --batch --engine
+--hardware-dir
 """)}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
