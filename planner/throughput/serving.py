@@ -201,8 +201,10 @@ def _ttft(times: StepTimes, load: Load, policy: Policy, active: float, tpot: flo
     if load.requests is not None:
         share = min(load.concurrency / load.requests, 1.0)
         wait = share * burst_wait(times, policy, each) + (1 - share) * wait
-    half_step = 0.5 * policy.step(times.step(active), active) if active > 1 else 0.0
-    return wait + half_step + prompt + (policy.stream_interval - 1) * tpot, busy
+    step = policy.step(times.step(active), active) if active > 1 else 0.0
+    # On average half a step is under way; an overlapped host sends results a step later.
+    late = 1.5 if policy.overlapped else 0.5
+    return wait + late * step + prompt + (policy.stream_interval - 1) * tpot, busy
 
 
 def burst_wait(times: StepTimes, policy: Policy, prompts: float) -> float:
