@@ -62,7 +62,7 @@ soak: $(VENV)/.installed-dev
 clean:
 	rm -rf out dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf .import_linter_cache
-	find planner tests benchmarks .ci -name __pycache__ -type d -prune -exec rm -rf {} +
+	find planner tests benchmarks evaluation .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
 	rm -rf $(VENV)

@@ -21,6 +21,7 @@ from evaluation.settings import (
     SCHEMES,
     SUBJECTS,
 )
+from planner.quality.bands import TIER_BANDS
 from planner.quality.probe.emulate import Recipe
 from planner.quality.probe.measure import Reference
 from planner.quality.probe.model import Doubles, Loss
@@ -93,7 +94,7 @@ def bands(made: predictors.Predictions, measured: Doubles) -> dict[str, dict[str
     out = {}
     for name in sorted(made.absolute):
         table = made.by_name[name]
-        stated = settings.STATED_BANDS[name.split()[0]]
+        stated = TIER_BANDS[name.split()[0]].factor
         out[name] = {"factor_80": band_factor(table, measured),
                      "median_ratio": float(np.median(measured / table)), "stated": stated,
                      "inside_stated": inside(table, measured, stated)}

@@ -21,9 +21,6 @@ SEED = 20261124
 PROBE_TEXT, LOSS_TEXT, HELD_OUT_TEXT = range(3)
 """Chunks 0, 3, 6 … of the text give α; 1, 4, 7 … the losses; 2, 5, 8 … judge plans."""
 
-STATED_BANDS = {"T1": 2.1, "T2": 1.9}
-"""The factors that predictions carry (docs/quality.md); checked here, not fitted."""
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
