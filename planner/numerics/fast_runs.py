@@ -195,10 +195,11 @@ def run(
 @kernel
 def _integer_values(codes: Bytes, wide: FloatArray, bits: np.uint32, out: FloatArray) -> None:
     """Two's complement integers times a factor; NaN beyond ``bits``."""
-    sign, beyond = np.int32((32 - bits) & 31), np.uint32((1 << bits) - 1)
+    sign, beyond = np.int32(1 << (bits - 1)), np.int32((1 << bits) - 1)
     for i in range(codes.size):
-        y = np.float32(np.int32(np.int32(codes[i]) << sign) >> sign) * wide[i]
-        out[i] = np.float32(np.nan) if codes[i] > beyond else y
+        code = np.int32(codes[i])
+        y = np.float32(np.int32(np.int32(code ^ sign) - sign)) * wide[i]
+        out[i] = np.float32(np.nan) if code > beyond else y
 
 
 @kernel
@@ -221,6 +222,33 @@ def _float_values(codes: Bytes, wide: FloatArray, f: FloatRecipe, out: FloatArra
 
 
 @kernel
+def _ordinary(codes: Bytes, mask: np.uint8, top: np.uint8, beyond: np.uint8) -> Any:
+    """Whether all codes are finite numbers within the width of the format."""
+    magnitude, code = np.uint8(0), np.uint8(0)
+    for i in range(codes.size):
+        a = np.uint8(codes[i] & mask)
+        magnitude = a if a > magnitude else magnitude
+        code = codes[i] if codes[i] > code else code
+    return magnitude <= top and code <= beyond
+
+
+@kernel
+def _finite_values(codes: Bytes, wide: FloatArray, f: FloatRecipe, out: FloatArray) -> None:
+    """:func:`_float_values` where all codes are ordinary."""
+    shift, sign = np.uint32((23 - f.mantissa) & 31), np.uint32((32 - f.bits) & 31)
+    offset, normal = np.uint32((127 - f.bias) << 23), np.uint32(1 << f.mantissa)
+    mask = np.uint32((1 << (f.bits - 1)) - 1)
+    for i in range(codes.size):
+        code = np.uint32(codes[i])
+        a = np.uint32(code & mask)
+        large = np.uint32(np.uint32(a << shift) + offset)
+        small = np.float32(np.float32(np.int32(a)) * f.least).view(np.uint32)
+        y = np.uint32(large if a >= normal else small)
+        word = np.uint32(y | np.uint32(np.uint32(code << sign) & np.uint32(0x80000000)))
+        out[i] = word.view(np.float32) * wide[i]
+
+
+@kernel
 def _values(
     codes: Bytes, scales: FloatArray, unit: np.float32, width: int, integer: bool,
     f: FloatRecipe, out: FloatArray,
@@ -228,11 +256,14 @@ def _values(
     """Codes of a run of blocks, times their block's scale."""
     piece = max(width, PIECE // width * width)
     wide = np.empty(piece, np.float32)
+    mask, beyond = np.uint8((1 << (f.bits - 1)) - 1), np.uint8((1 << f.bits) - 1)
     for start in range(0, codes.size, piece):
         stop = min(start + piece, codes.size)
         _spread(scales[start // width : stop // width], unit, width, wide)
         if integer:
             _integer_values(codes[start:stop], wide, f.bits, out[start:stop])
+        elif _ordinary(codes[start:stop], mask, np.uint8(f.top), beyond):
+            _finite_values(codes[start:stop], wide, f, out[start:stop])
         else:
             _float_values(codes[start:stop], wide, f, out[start:stop])
 
