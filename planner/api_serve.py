@@ -189,14 +189,15 @@ def _answer(found: Found, asked: _Asked, engine: str, scheme: str, anchor: str |
     assignment = _assignment(found)
     where = deploy(assignment, options, rules.policy, dp=priced.layout.dp,
                    replicas=replicas, devices=workers * priced.layout.ranks,
-                   most=max(asked.concurrency or top, top))
+                   most=max(asked.concurrency or top, top), pooled=pooled)
     point, pools = _point(found, priced, asked, where)
     frontier = () if pooled else marked([point_at(where, c)
                                          for c in frontier_grid(top, replicas)])
     notes = (*serving_notes(question, candidates=None if layout_given else found.candidates),
              *rules.notes, *option_notes(question, options, acceptance=asked.acceptance,
                                          cache_given=asked.cache_tokens is not None,
-                                         stream_interval=asked.stream_interval))
+                                         stream_interval=asked.stream_interval,
+                                         pooled=pooled))
     tpot, ttft = _intervals(assignment, options, point, priced.layout.dp)
     return ServingAnswer(
         model=question.spec.id, device=question.device.id, devices=where.devices, scheme=scheme,

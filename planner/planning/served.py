@@ -129,10 +129,12 @@ class Deployment:
 
 
 def deploy(plan: Assignment, options: Options, policy: Policy, *, dp: int, replicas: int,
-           devices: int, most: float) -> Deployment:
-    """Tabulate the steps of ``plan`` for up to ``most`` requests over all replicas."""
+           devices: int, most: float, pooled: bool) -> Deployment:
+    """Tabulate the steps of ``plan`` for up to ``most`` requests over all replicas; ``pooled``: a
+    worker reads a prompt on every attention rank at the same time."""
     work = Serving(options.isl, options.osl, max(most / replicas / dp, 1.0), options.chunk,
-                   options.draft, options.draft_layers, options.hit_rate, options.overlap)
+                   options.draft, options.draft_layers, options.hit_rate, options.overlap,
+                   float(dp) if pooled else 1.0)
     return Deployment(step_times(plan, work), options, policy, dp, replicas, devices)
 
 

@@ -25,7 +25,7 @@ def serving_notes(question: Question, *, candidates: int | None) -> list[Assumpt
 
 
 def option_notes(question: Question, options: Options, *, acceptance: float | None,
-                 cache_given: bool, stream_interval: int) -> list[Assumption]:
+                 cache_given: bool, stream_interval: int, pooled: bool) -> list[Assumption]:
     """Every option of the closed loop, given or default."""
     out = [Assumption("prefill chunk", f"{options.chunk} tokens",
                       "common engine default" if options.chunk == PREFILL_CHUNK else "given"),
@@ -45,6 +45,9 @@ def option_notes(question: Question, options: Options, *, acceptance: float | No
             f"{options.draft_layers} of {question.spec.layers} layers"))
     else:
         out.append(Assumption("speculation", "none", "no draft given"))
+    if pooled:
+        out.append(Assumption("prefill workers", "one prompt on every attention rank at a time",
+                              "a busy pool; a lone prompt is read faster where dp > 1"))
     if options.overlap:
         out.append(Assumption("two micro-batches", "exchange of experts overlaps kernels",
                               "given; half batches, the longer of both counts"))

@@ -41,7 +41,8 @@ class Pass:
 
     ``batch`` sequences of a rank decode at ``kv_len`` cached tokens, each with ``verified`` tokens
     (draft length + 1; 1 without speculative decoding). ``prompts`` new requests of ``length``
-    tokens, of which the first ``cached`` are in the prefix cache, are read beside them.
+    tokens, of which the first ``cached`` are in the prefix cache, are read beside them, on
+    ``reading`` of the attention ranks at the same time.
     """
 
     batch: Array
@@ -50,6 +51,7 @@ class Pass:
     length: float
     cached: float = 0.0
     verified: float = 1.0
+    reading: float = 1.0
 
 
 def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
@@ -80,17 +82,21 @@ def dense_phase(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
     pts = replace(points(plan.tables.layouts, [(plan.layout, 1)] * len(every)), slot=every)
     new = work.prompts * (work.length - work.cached)
     rows = np.maximum(work.batch * work.verified + new, 1e-9)
-    return pts, Phase("decode", tokens=rows, pooled=work.batch * work.verified * pts.dp + new,
-                      passes=1.0, sequences=work.batch + work.prompts, kv_len=work.kv_len,
+    pooled = work.batch * work.verified * pts.dp + new * work.reading
+    return pts, Phase("decode", tokens=rows, pooled=pooled, passes=1.0,
+                      sequences=work.batch + work.prompts, kv_len=work.kv_len,
                       logit_rows=np.maximum(work.batch * work.verified + work.prompts, 1e-9))
 
 
 def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
-    """The attention core of one layer: decoding sequences, then each prompt [N]."""
+    """The attention core of one layer: decoding sequences, then each prompt [N].
+
+    The verified tokens of a sequence read its cache once.
+    """
     unit = plan.model.units[index]
     none = np.zeros(len(pts))
     decode = Phase("decode", tokens=work.batch, pooled=work.batch, passes=1.0,
-                   sequences=work.batch * work.verified, kv_len=work.kv_len, logit_rows=none)
+                   sequences=work.batch, kv_len=work.kv_len, logit_rows=none)
     busy = _column(plan, unit_parts(plan.model, plan.tables, pts, decode, unit), index)
     total = np.where(work.batch > 0, busy, 0.0)
     if not np.any(work.prompts):
@@ -155,7 +161,9 @@ class Serving:
     """What a step table is made for. ``draft``: tokens proposed a step and sequence (0: none), by
     ``draft_layers`` extra layers; ``hit_rate``: share of a prompt that the prefix cache holds;
     ``chunk``: most prompt tokens of one pass; ``most``: the largest batch of one rank;
-    ``overlap``: passes run as two micro-batches (:func:`overlapped_seconds`)."""
+    ``overlap``: passes run as two micro-batches (:func:`overlapped_seconds`); ``reading``: ranks
+    that read a prompt in the same pass (all of them where prompts have workers of their own).
+    """
 
     isl: int
     osl: int
@@ -165,6 +173,7 @@ class Serving:
     draft_layers: int = 1
     hit_rate: float = 0.0
     overlap: bool = False
+    reading: float = 1.0
 
 
 def step_times(plan: Assignment, work: Serving) -> StepTimes:
@@ -176,7 +185,7 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     nothing = np.zeros(len(batch))
 
     def seconds(prompts: Array, sequences: Array, length: float, skipped: float) -> Array:
-        one = Pass(sequences, prompts, kv_len, length, skipped, verified)
+        one = Pass(sequences, prompts, kv_len, length, skipped, verified, work.reading)
         if work.overlap:
             return overlapped_seconds(plan, one)
         return total_seconds(pass_seconds(plan, one))

@@ -132,3 +132,13 @@ def test_ttft_is_less_certain_than_tpot() -> None:
     found = planner.serve(**DENSE, concurrency=16)
     assert found.ttft_seconds.high / found.ttft_seconds.low > 3
     assert found.tpot_seconds.high / found.tpot_seconds.low < 2
+
+
+def test_a_busy_prefill_worker_shares_its_experts_between_ranks() -> None:
+    """With dp = 8 the experts see the prompts of all ranks; a lone prompt beside a batch does not.
+    """
+    wide = {**MOE, "tp": 1, "dp": 8, "isl": 4096}
+    pooled = planner.serve(**wide, concurrency=8, prefill_workers=1, decode_workers=1)
+    together = planner.serve(**wide, concurrency=1)
+    assert pooled.point.ttft_seconds - pooled.pools.transfer_seconds > together.point.ttft_seconds
+    assert any(a.key == "prefill workers" for a in pooled.assumptions)
