@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.costs import LayoutTables, Model, unit_parts
+from planner.planning.units import Unit
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, points
 from planner.throughput.roofline import Parts
@@ -68,7 +69,7 @@ def pass_seconds(plan: Assignment, work: Pass) -> dict[str, Array]:
         if one is None and unit.role == "cache":
             one = _attention(plan, pts, work, i)
         elif one is None:
-            parts = unit_parts(plan.model, plan.tables, pts, dense, unit)
+            parts = unit_parts(plan.model, plan.tables, pts, _seen_by(unit, work, dense), unit)
             one = _column(plan, parts, i)
         known[key] = one
         seconds[unit.kind] = seconds.get(unit.kind, np.zeros(len(pts))) + one * unit.count
@@ -86,6 +87,14 @@ def dense_phase(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
     return pts, Phase("decode", tokens=rows, pooled=pooled, passes=1.0,
                       sequences=work.batch + work.prompts, kv_len=work.kv_len,
                       logit_rows=np.maximum(work.batch * work.verified + work.prompts, 1e-9))
+
+
+def _seen_by(unit: Unit, work: Pass, dense: Phase) -> Phase:
+    """``dense``, as a prompt's pass where experts exchange one: low-latency kernels of decode
+    steps hold a few hundred tokens."""
+    if unit.kind in EXPERT_KINDS and np.any(work.prompts):
+        return replace(dense, name="prefill")
+    return dense
 
 
 def _attention(plan: Assignment, pts: Points, work: Pass, index: int) -> Array:
@@ -119,7 +128,7 @@ def exchange_seconds(plan: Assignment, work: Pass) -> Array:
     total = np.zeros(len(pts))
     for i, unit in enumerate(plan.model.units):
         if unit.role == "module" and unit.kind in EXPERT_KINDS:
-            parts = unit_parts(plan.model, plan.tables, pts, dense, unit)
+            parts = unit_parts(plan.model, plan.tables, pts, _seen_by(unit, work, dense), unit)
             total = total + _choice(plan, parts.communication, i) * unit.count
     return total
 
