@@ -27,7 +27,8 @@ def test_a_slower_mode_has_lower_rates_and_longer_floors(mode: str) -> None:
     for name, reached in ORIN.achieved.items():
         assert slow.achieved[name].floor_seconds.value > reached.floor_seconds.value
         assert slow.achieved[name].compute_fraction == reached.compute_fraction
-    assert slow.power_watts is not None and f"{slow.power_watts.value:.0f}w" == mode
+    assert slow.power_watts is not None
+    assert f"{slow.power_watts.value:.0f}w" == mode
     assert slow.capacity_bytes == ORIN.capacity_bytes
     assert slow.bandwidth_bytes_per_s.value <= ORIN.bandwidth_bytes_per_s.value
 

@@ -28,7 +28,8 @@ def test_activity_is_that_of_the_longest_mechanism() -> None:
 def test_energy_lies_between_idle_and_the_power_limit(share: float, devices: int, tpot: float,
                                                       batch: int) -> None:
     found = energy(H100, activity_share=share, devices=devices, tpot_seconds=tpot, batch=batch)
-    assert found is not None and H100.power_watts is not None
+    assert found is not None
+    assert H100.power_watts is not None
     limit = H100.power_watts.value
     assert 0.1 * limit < found.watts <= limit * (1 + 1e-12)
     assert found.joules_per_token == pytest.approx(devices * found.watts * tpot / batch)
