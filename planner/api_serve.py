@@ -180,6 +180,9 @@ def _answer(found: Found, asked: _Asked, engine: str, scheme: str, anchor: str |
     pooled = asked.prefill_workers is not None
     replicas = 1 if pooled else question.replicas(priced.layout.ranks)
     workers = (asked.prefill_workers or 0) + (asked.decode_workers or 0) if pooled else replicas
+    if asked.concurrency is not None and asked.concurrency < replicas:
+        raise InputError(f"{asked.concurrency:g} requests over {replicas} replicas leave some idle",
+                         hint="use fewer devices, or a concurrency of at least one a replica")
     rules = _Rules(question, asked, engine)
     held = asked.cache_tokens or cache_info(model, found, priced).capacity_tokens \
         / priced.layout.dp

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.errors import UnknownNameError, UnsupportedError
 from planner.planning.certainty import certainty
-from planner.planning.costs import LayoutTables, Model, unit_parts
+from planner.planning.costs import LayoutTables, Model, released_scheme, unit_parts
 from planner.planning.plan import Assumption, layer_range, plain
 from planner.planning.question import PREFILL_CHUNK
 from planner.planning.units import Unit
@@ -176,7 +176,9 @@ def _choices(model: Model, tables: LayoutTables, unit: Unit) -> tuple[list[str],
     """(names, columns of the unit's Parts) of what the unit may take."""
     schemes = model.question.schemes
     if unit.role == "released":
-        return [model.released[unit.row].dtype], [0]
+        module = model.released[unit.row]
+        name = released_scheme(model, module) if module.kind == "indexer" else module.dtype
+        return [name], [0]
     index = next(i for i, u in enumerate(model.units) if (u.role, u.row) == (unit.role, unit.row))
     possible = model.possible[index]
     if unit.role == "cache":

@@ -51,6 +51,8 @@ def test_cache_units_and_released_modules() -> None:
     assert {s.scheme for s in cache.modules[0].schemes} >= {"bf16", "fp8"}
     head = planner.explain("llama-3.1-8b", "h100-sxm", module="head")
     assert "only bf16" in head.modules[0].sentence
+    indexer = planner.explain("deepseek-v3.2", "h200-sxm", module="indexer")
+    assert "only fp8-block" in indexer.modules[0].sentence
 
 
 def test_communication_is_apart_and_rises_with_tp() -> None:

@@ -112,6 +112,7 @@ def test_a_plan_file_is_served_as_it_is() -> None:
     ({"prefill_workers": 1, "decode_workers": 1}, InputError), ({"scheduler": "x"}, InputError),
     ({"graphs": "many"}, InputError), ({"anchor": "tpot=1"}, UnknownNameError),
     ({"anchor": "tpot_ms=1"}, InputError), ({"engine": "nobody"}, UnknownNameError),
+    ({"devices": 8, "tp": 1, "concurrency": 3}, InputError),
     ({"cache_tokens": 10, "concurrency": 1}, InputError), ({"scheme": "nvfp4"}, UnsupportedError)])
 def test_refusals(more: dict, error: type[PlannerError]) -> None:
     with pytest.raises(error) as caught:
