@@ -72,10 +72,10 @@ def test_title_and_question_are_plain_text_and_in_the_readme(name: str) -> None:
     assert f"| `{name}` |" in README.read_text(encoding="utf-8")
 
 
-def test_throughput_in_fp8_on_h100_keeps_the_experts_in_block_fp8() -> None:
+def test_throughput_in_fp8_on_h100_keeps_the_experts_in_fp8() -> None:
     plan = answered("h100-fp8-throughput")
     experts = [u for u in plan.units if u.kind.startswith("experts-")]
-    assert {u.scheme for u in experts} == {"fp8-block"}
+    assert {(u.weight_format, u.activation_format) for u in experts} == {("e4m3fn", "e4m3fn")}
     uniform = api.estimate("deepseek-v3", "h100-sxm", scheme="bf16", kv="bf16", devices=32,
                            isl=2048, osl=1024)
     assert plan.performance.output_tokens_per_second_per_device.value \
@@ -126,7 +126,8 @@ def test_thor_uses_fp4_within_the_time_of_a_token() -> None:
 def test_a100_uses_only_fp16_and_int8() -> None:
     plan = answered("a100-fp16-int8")
     assert linear_schemes(plan) <= {"fp16", "int8-w8a8", "int8-w8a16"}
-    assert {"fp16", "int8-w8a8"} <= linear_schemes(plan)
+    assert "int8-w8a8" in linear_schemes(plan)
+    assert len(linear_schemes(plan)) > 1
     assert not any("fp8" in u.scheme for u in plan.units)
 
 
