@@ -11,7 +11,7 @@ from planner.placement.layout import stage_of_layer
 from planner.placement.shards import module_bytes
 from planner.planning.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.certainty import performance, routing_assumption, time_basis
-from planner.planning.compare import baselines, comparison
+from planner.planning.compare import compared
 from planner.planning.costs import Model, released_scheme
 from planner.planning.evaluate import Priced, SegmentCost, price
 from planner.planning.explain import Why, explain
@@ -59,7 +59,7 @@ def assemble(found: Found, *, searched: bool) -> Plan:
     units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
     layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
                         replicas)
-    lines, versus = baselines(found, priced, searched=searched), comparison(found, priced, searched)
+    lines, versus = compared(found, priced, searched=searched)
     return Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,

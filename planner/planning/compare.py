@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.planning.evaluate import Priced
 from planner.planning.limits import loss_limit
 from planner.planning.losses import band_factor, indistinguishable
 from planner.planning.plan import Baseline, Comparison
 from planner.planning.question import Question
 from planner.planning.search import Found
-from planner.planning.uniform import RELEASED, Uniform, best_uniforms, uniform_choice, uniform_loss
+from planner.planning.uniform import (
+    RELEASED,
+    Uniform,
+    Wanted,
+    best_uniforms,
+    uniform_choice,
+    uniform_loss,
+)
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
@@ -17,21 +26,32 @@ NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memo
          "quality": "loss", "cost": "cost per token"}
 
 
-def baselines(found: Found, priced: Priced, *, searched: bool) -> tuple[Baseline, ...]:
+def compared(found: Found, priced: Priced, *, searched: bool,
+             ) -> tuple[tuple[Baseline, ...], Comparison]:
+    """The baselines and the comparison of a plan; their uniform assignments are placed together."""
+    if not searched:
+        return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
+    question = found.space.model.question
+    limited = question.tpot_seconds is not None or question.ttft_seconds is not None
+    table = [Wanted(*pair, limits=False) for pair in _baseline_pairs(found)]
+    rivals = [Wanted(*pair, limits=limited) for pair in _rival_pairs(found, priced)]
+    wanted = list(dict.fromkeys(table + rivals))
+    placed = dict(zip(wanted, best_uniforms(found.grid, wanted), strict=True))
+    return (tuple(_baseline(question, placed[one]) for one in table),
+            comparison(found, priced, [placed[one] for one in rivals]))
+
+
+def _baseline_pairs(found: Found) -> list[tuple[str, str]]:
     """Uniform schemes with a BF16 cache, each on its own best layout; no loss limit.
 
     The checkpoint as released, and one scheme of each width and family that people deploy.
     """
     question = found.space.model.question
-    if not searched:
-        return ()
     kv = "bf16" if "bf16" in question.kv else question.kv[0]
     named = {question.spec.quantization, *BASELINES}
     mixed = len({m.released_as for m in found.space.model.planned}) > 1
     pairs = [(RELEASED, kv)] if mixed else []
-    pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
-    return tuple(_baseline(question, u)
-                 for u in best_uniforms(found.grid, pairs, limits=False))
+    return pairs + [(scheme, kv) for scheme in question.schemes if scheme in named]
 
 
 def _baseline(question: Question, uniform: Uniform) -> Baseline:
@@ -58,12 +78,10 @@ def score(question: Question, priced: Priced) -> float:
     return _seconds_per_token(priced)
 
 
-def comparison(found: Found, priced: Priced, searched: bool) -> Comparison:
-    """Against the best uniform assignment whose loss stays within the same limit."""
+def _rival_pairs(found: Found, priced: Priced) -> list[tuple[str, str]]:
+    """Uniform assignments whose loss stays within the same limit."""
     model = found.space.model
     question = model.question
-    if not searched:
-        return Comparison("", 0.0, "a given assignment is priced, not chosen")
     limit = loss_limit(model)
     allowed = max(priced.loss, limit if limit is not None else priced.loss)
     pairs = []
@@ -72,7 +90,13 @@ def comparison(found: Found, priced: Priced, searched: bool) -> Comparison:
             choice = uniform_choice(model, scheme, kv)
             if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12:
                 pairs.append((scheme, kv))
-    rivals = [u for u in best_uniforms(found.grid, pairs, limits=True) if u.priced is not None]
+    return pairs
+
+
+def comparison(found: Found, priced: Priced, placed: Sequence[Uniform]) -> Comparison:
+    """Against the best of uniform assignments whose loss stays within the same limit."""
+    question = found.space.model.question
+    rivals = [u for u in placed if u.priced is not None]
     if not rivals:
         return Comparison("", 0.0, "no uniform plan fits within the same limits")
     ranked = [(score(question, u.priced), _seconds_per_token(u.priced), i)

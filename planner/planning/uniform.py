@@ -28,14 +28,12 @@ RELEASED = "as released"
 
 @dataclass(frozen=True, eq=False)
 class Uniform:
-    """A uniform assignment with its best candidate, or the reason why there is none."""
+    """A uniform assignment priced on its best candidate, or the reason why there is none."""
 
     scheme: str
     kv: str
     loss: float
     reason: str
-    space: Space | None
-    candidate: int
     priced: Priced | None
 
     @property
@@ -65,52 +63,93 @@ def uniform_loss(model: Model, choice: Int) -> float:
                      for i, c in enumerate(choice) if c >= 0))
 
 
-def best_uniforms(space: Space, pairs: Sequence[tuple[str, str]], *, limits: bool,
-                  ) -> tuple[Uniform, ...]:
-    """The best candidate of each (scheme, cache layout), priced; ``limits`` also applies TPOT
-    and TTFT."""
-    model = space.model
-    drafts = [_best(space, scheme, kv, limits) for scheme, kv in pairs]
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A uniform assignment to place: scheme, cache layout, and whether TPOT and TTFT limit it."""
+
+    scheme: str
+    kv: str
+    limits: bool
+
+
+def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]:
+    """The best candidate of each of ``wanted``, priced. All are refined between the grid's slots in
+    one table, and priced in another."""
+    drafts = _refined(space, [_coarse(space, one) for one in wanted])
     placed = [d for d in drafts if d.space is not None]
     if not placed:
-        return tuple(drafts)
+        return tuple(d.uniform for d in drafts)
     pts = concatenate([d.space.pts.take(np.array([d.candidate])) for d in placed
                        if d.space is not None])
-    table = parts_table(model, space.tables, pts)
-    done = []
-    for draft in drafts:
-        choice = uniform_choice(model, draft.scheme, draft.kv)
-        if draft.space is not None and choice is not None:
-            priced = price(draft.space, draft.candidate, tied_segments(model, choice),
-                           (table, placed.index(draft)))
-            draft = replace(draft, priced=priced)
-        done.append(draft)
-    return tuple(done)
+    table = parts_table(space.model, space.tables, pts)
+    priced = {id(d): price(d.space, d.candidate, tied_segments(space.model, d.choice), (table, i))
+              for i, d in enumerate(placed) if d.space is not None and d.choice is not None}
+    return tuple(replace(d.uniform, priced=priced.get(id(d))) for d in drafts)
 
 
-def _best(space: Space, scheme: str, kv: str, limits: bool) -> Uniform:
+@dataclass(frozen=True, eq=False, slots=True)
+class _Draft:
+    """An assignment on the best candidate so far, ``space`` None where there is none."""
+
+    wanted: Wanted
+    uniform: Uniform
+    choice: Int | None
+    space: Space | None
+    candidate: int
+    score: float
+
+
+def _coarse(space: Space, wanted: Wanted) -> _Draft:
+    """The best candidate of the grid."""
     model = space.model
-    choice = uniform_choice(model, scheme, kv)
+    choice = uniform_choice(model, wanted.scheme, wanted.kv)
     if choice is None:
-        return Uniform(scheme, kv, float("nan"), "not possible for every unit", None, -1, None)
+        none = Uniform(wanted.scheme, wanted.kv, float("nan"), "not possible for every unit",
+                       None)
+        return _Draft(wanted, none, None, None, -1, np.inf)
     loss = uniform_loss(model, choice)
-    scores = _scores(space, choice, limits)
+    scores = _scores(space, choice, wanted.limits)
     if not np.isfinite(scores).any():
-        return Uniform(scheme, kv, loss, _why(space, choice), None, -1, None)
-    best = _pick(space, scores)
-    where = space
-    if model.question.batch is None:
-        finer = _neighbours(space, best)
-        if finer is not None:
-            fine_scores = _scores(finer, choice, limits)
-            if np.isfinite(fine_scores).any() and fine_scores.min() < scores[best]:
-                where, best = finer, _pick(finer, fine_scores)
-    return Uniform(scheme, kv, loss, "", where, best, None)
+        none = Uniform(wanted.scheme, wanted.kv, loss, _why(space, choice), None)
+        return _Draft(wanted, none, choice, None, -1, np.inf)
+    best = _pick(space, scores, range(len(scores)))
+    return _Draft(wanted, Uniform(wanted.scheme, wanted.kv, loss, "", None), choice, space, best,
+                  float(scores[best]))
 
 
-def _pick(space: Space, scores: Array) -> int:
+def _refined(space: Space, drafts: list[_Draft]) -> list[_Draft]:
+    """Each draft on the slots between its own and the grid's next, where one of them is better."""
+    if space.model.question.batch is not None:
+        return drafts
+    between = [_between(space, d.candidate) if d.space is not None else [] for d in drafts]
+    pairs = sorted({pair for some in between for pair in some})
+    if not pairs:
+        return drafts
+    finer = build_space(space.model, space.tables, space.stages, pairs)
+    place = {pair: i for i, pair in enumerate(pairs)}
+    done = []
+    for draft, some in zip(drafts, between, strict=True):
+        if some and draft.choice is not None:
+            scores = _scores(finer, draft.choice, draft.wanted.limits)
+            here = [place[pair] for pair in some]
+            if scores[here].min() < draft.score:
+                draft = replace(draft, space=finer, candidate=_pick(finer, scores, here))
+        done.append(draft)
+    return done
+
+
+def _between(space: Space, c: int) -> list[tuple[int, int]]:
+    """(layout, slot) pairs between candidate ``c`` and the next of the grid."""
+    layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
+    if slot not in SLOTS or SLOTS.index(slot) + 1 >= len(SLOTS):
+        return []
+    low, high = slot, SLOTS[SLOTS.index(slot) + 1]
+    return [(layout, s) for s in range(low + 1, high, max(1, (high - low) // 16))]
+
+
+def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
     ranks = [space.tables.layouts[i].ranks for i in space.pts.layout]
-    return min(range(len(scores)), key=lambda c: (float(f"{scores[c]:.9e}"), ranks[c], c))
+    return min(among, key=lambda c: (float(f"{scores[c]:.9e}"), ranks[c], c))
 
 
 def _scores(space: Space, choice: Int, limits: bool) -> Array:
@@ -160,15 +199,6 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     at = space.pts.layout
     held = weights[at] + sequences[at] * space.held[:, None]
     return np.asarray(held.max(axis=1) + space.extra)
-
-
-def _neighbours(space: Space, c: int) -> Space | None:
-    layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-    if slot not in SLOTS or SLOTS.index(slot) + 1 >= len(SLOTS):
-        return None
-    low, high = slot, SLOTS[SLOTS.index(slot) + 1]
-    pairs = [(layout, s) for s in range(low + 1, high, max(1, (high - low) // 16))]
-    return build_space(space.model, space.tables, space.stages, pairs) if pairs else None
 
 
 def _why(space: Space, choice: Int) -> str:
