@@ -9,6 +9,7 @@ import click
 from planner.cli.calibrate import calibrate_command
 from planner.cli.experts import experts_command
 from planner.cli.explain import explain_command
+from planner.cli.export import export_command, import_command
 from planner.cli.memory import memory_command
 from planner.cli.numerics import numerics_command
 from planner.cli.profile import profile_command
@@ -175,5 +176,6 @@ def _names(text: str | None) -> list[str] | None:
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
        scenarios_command, inventory_command, schema_command, numerics_command, train_command,
        experts_command, memory_command, validate_command, profile_command,
-       calibrate_command, explain_command, serve_command)
+       calibrate_command, explain_command, serve_command, export_command,
+       import_command)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
-from planner.models.quantization.forms import INTEGER_SCHEMES, Form
+from planner.models.quantization.forms import INTEGER_SCHEMES, MX_GROUP, Form
 from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, Rule
 from planner.models.strict_json import shown
@@ -16,7 +16,8 @@ HARMLESS = frozenset({
     "global_compression_ratio", "quantization_status", "version", "transform_config",
 })  # fmt: skip
 _FORMATS = ("float-quantized", "int-quantized", "naive-quantized", "pack-quantized",
-            "nvfp4-pack-quantized", "mixed-precision")  # fmt: skip
+            "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized",
+            "mixed-precision")  # fmt: skip
 _EVERYTHING = wildcards(["*"], "")
 _OBSERVED = ("observer", "observer_kwargs", "actorder", "block_structure", "scale_dtype",
              "zp_dtype")  # fmt: skip
@@ -71,6 +72,13 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
     calibrated = inputs is not None and inputs.take("dynamic") in (None, False)
     if inputs is not None:
         _read_numbers(inputs, dynamic_too=True)
+    if kind == "float" and size == MX_GROUP:
+        name = ("mxfp8" if bits == 8 else "mxfp4") if inputs is not None else \
+            "mxfp4-w4a16" if bits == 4 else ""
+        if not name:
+            raise UnsupportedError(f"{group.place}: 8-bit floats in groups of 32 without 8-bit "
+                                   "activations have no scheme")
+        return Form("mx-ct", name, bits=bits, block=(1, MX_GROUP))
     if layout == "nvfp4-pack-quantized" or (kind == "float" and bits == 4):
         if (kind, bits, size) != ("float", 4, 16):
             raise UnsupportedError(f"{group.place}: only 4-bit floats in groups of 16 are NVFP4")
@@ -99,8 +107,9 @@ def _float_form(group: Fields, strategy: str, activations: bool, calibrated: boo
         return Form("fp8", "fp8-tensor", calibrated=calibrated, scale_dtype="bf16")
     if strategy == "channel" and activations:
         return Form("fp8", "fp8-channel", block=(1, 0), calibrated=calibrated, scale_dtype="bf16")
-    if strategy == "block" and activations:
-        return Form("fp8", "fp8-block", block=(128, 128), scale_dtype="bf16")
+    if strategy == "block":
+        return Form("fp8", "fp8-block" if activations else "fp8-w8a16", block=(128, 128),
+                    scale_dtype="bf16")
     raise UnsupportedError(f"{group.place}: 8-bit floats a {strategy}"
                            f"{'' if activations else ' without 8-bit activations'} have no scheme")
 

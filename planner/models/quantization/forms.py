@@ -174,6 +174,18 @@ def _nvfp4(row: TensorRow, form: Form, base: str) -> TensorRow:
     )  # fmt: skip
 
 
+def _mx_ct(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """compressed-tensors MXFP4 (two E2M1 in a byte) and MXFP8, E8M0 scales of type U8."""
+    groups, packed = _groups(row, MX_GROUP), form.bits == 4
+    shape = (row.shape[0], groups)
+    return replace(
+        row, dtype="e2m1" if packed else "e4m3fn", scale_name=f"{base}.weight_scale",
+        scale_shape=shape, scale_dtype="e8m0",
+        stored=StoredAs(f"{base}.weight_packed", "U8", (row.shape[0], row.shape[1] // 2))
+        if packed else None, stored_scale=StoredAs(f"{base}.weight_scale", "U8", shape),
+    )  # fmt: skip
+
+
 def _integer(form: Form) -> str:
     return "int4" if form.bits == 4 else "int8"
 
@@ -181,6 +193,6 @@ def _integer(form: Form) -> str:
 _STYLES: dict[str, Callable[[TensorRow, Form, str], TensorRow]] = {
     "fp8": _scaled, "scalar": _scaled, "int8": _scaled, "pack-quantized": _pack_quantized,
     "gptq": _gptq, "awq": _awq, "mxfp4": _mxfp4, "deepseek-fp4": _deepseek_fp4,
-    "nvfp4": _nvfp4, "nvfp4-ct": _nvfp4,
+    "nvfp4": _nvfp4, "nvfp4-ct": _nvfp4, "mx-ct": _mx_ct,
 }  # fmt: skip
 DEEPSEEK_FP4 = Form("deepseek-fp4", "mxfp4-w4a8", bits=4)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
-from planner.models.quantization.forms import NVFP4_GROUP, Form
+from planner.models.quantization.forms import MX_GROUP, NVFP4_GROUP, Form
 from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, Rule
 from planner.models.strict_json import parse_object, shown
 
-_ALGORITHMS = ("FP8", "NVFP4")
+_LISTED = ("FP8", "NVFP4", "W4A16_NVFP4")
+_ALGORITHMS = (*_LISTED, "FP8_PER_CHANNEL_PER_TOKEN", "MXFP8")
 _MIXED = "MIXED_PRECISION"
 _CACHES = {"FP8": "fp8", "NVFP4": "nvfp4"}
 _FORMS = {
     "FP8": Form("scalar", "fp8-tensor", calibrated=True),
     "NVFP4": Form("nvfp4", "nvfp4", bits=4, block=(1, NVFP4_GROUP), calibrated=True),
+    "W4A16_NVFP4": Form("nvfp4", "nvfp4-w4a16", bits=4, block=(1, NVFP4_GROUP)),
+    "FP8_PER_CHANNEL_PER_TOKEN": Form("fp8", "fp8-channel", block=(1, 0)),
+    "MXFP8": Form("mx-ct", "mxfp8", block=(1, MX_GROUP)),
 }
+_GROUPS = {"MXFP8": MX_GROUP}
 
 
 def read_file(text: bytes, place: str) -> QuantPlan:
@@ -50,7 +55,8 @@ def read_plan(config: Fields) -> QuantPlan:
     excluded = wildcards(
         config.strings("exclude_modules") + config.strings("ignore"), f"{config.place}: modules"
     )
-    config.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
+    size = _GROUPS.get(algorithm, NVFP4_GROUP)
+    config.integer("group_size", low=size, high=size, default=size)
     config.choice("moe_quant_algo", _ALGORITHMS, default="NVFP4")
     config.nested("config_groups")
     config.take("producer")
@@ -71,13 +77,13 @@ def read_plan(config: Fields) -> QuantPlan:
 
 def _listed(layers: Fields) -> list[Rule]:
     """One rule an algorithm: the modules listed with it."""
-    names: dict[str, set[str]] = {algorithm: set() for algorithm in _ALGORITHMS}
+    names: dict[str, set[str]] = {algorithm: set() for algorithm in _LISTED}
     for name in layers.names():
         entry = layers.nested(name)
         if entry is None:
             raise layers.error(shown(name), "is null; an object is needed")
-        algorithm = entry.choice("quant_algo", _ALGORITHMS, default=None)
-        if algorithm == "NVFP4":
+        algorithm = entry.choice("quant_algo", _LISTED, default=None)
+        if algorithm != "FP8":
             entry.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
         entry.finish()
         names[algorithm].add(name)

@@ -1,0 +1,116 @@
+"""``plan export`` and ``plan import``: plans to engines' configurations and back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from planner.cli.types import Hinted, options
+from planner.errors import InputError
+
+
+@click.command("export")
+@click.argument("plan_file", metavar="PLAN")
+@click.argument("folder", metavar="DIR")
+@click.option("--to", "target", metavar="FORMAT", required=True,
+              help="compressed-tensors | modelopt | fp8 | torchao | llama.cpp.")
+@click.option("--model", metavar="MODEL", help="Directory or configuration of the plan's model, "
+              "where it is not bundled.")
+@click.option("--device", metavar="DEVICE", help="The plan's device, where it is a file.")
+@click.option("--engine", metavar="NAME[@VERSION]", default="",
+              help="Engine that must serve it, or any (default: the plan's).")
+@click.option("--force", is_flag=True, help="Write over files that are there.")
+@options("hardware_dir", "quiet")
+def export_command(plan_file: str, folder: str, target: str, force: bool, quiet: bool,
+                   **given: Any) -> None:
+    """Write PLAN as an engine's configuration into DIR, with the commands that serve it."""
+    from planner.api_export import export_plan
+    from planner.cli.run import read_plan
+
+    found = export_plan(read_plan(plan_file), target, **given)
+    write_folder(Path(folder), found.files, force=force)
+    for name in found.files:
+        click.echo(os.path.join(folder, name))
+    for one in found.findings:
+        status = {"yes": "serves it", "no": "does not serve it"}.get(one.status, "unknown")
+        click.echo(f"{one.engine.name} {one.engine.version_text}: {status}"
+                   + (f": {one.reason}" if one.reason else ""), err=True)
+    if not quiet:
+        for note in found.notes:
+            click.echo(f"not in the configuration: {note}", err=True)
+
+
+@click.command("import")
+@click.argument("file")
+@click.argument("model")
+@click.option("-o", "out", metavar="PLAN.json", required=True, help="Plan file to write.")
+@click.option("--device", metavar="DEVICE", required=True, help="Device to price the plan on.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@options("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "kv", "engine",
+         "hardware_dir", "quiet")
+def import_command(file: str, model: str, out: str, device: str, force: bool, quiet: bool,
+                   **given: Any) -> None:
+    """Read FILE, a quantisation configuration of MODEL, as a plan priced on a device."""
+    from planner.api_export import import_plan
+    from planner.cli.run import write_whole
+
+    path = Path(out)
+    if path.suffix.lower() != ".json":
+        raise Hinted(f"-o {out!r}: a plan file ends in .json", "for example -o plan.json")
+    if os.path.lexists(path) and not force:
+        raise InputError(f"-o {out!r} exists", hint="add --force to write over it")
+    plan = import_plan(file, model, device, **given)
+    text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, text, suffixes=(".json",), flag="-o")
+    click.echo(out)
+    if not quiet:
+        from planner.report.text import assumptions_text
+
+        click.echo(assumptions_text(plan), nl=False, err=True)
+
+
+def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None:
+    """Write all ``files`` or none into ``folder``, which is made if it is not there.
+
+    They are written beside it and then moved; a new folder appears with everything in it.
+
+    Raises:
+        InputError: one is there and not ``force``, or the place is no folder.
+    """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is no folder", hint="name a folder for the export")
+    if not folder.parent.is_dir():
+        raise InputError(f"folder {str(folder.parent)!r} does not exist",
+                         hint="make the folder first")
+    there = [name for name in files if os.path.lexists(folder / name)]
+    if there and not force:
+        raise InputError(f"{str(folder / there[0])!r} exists", hint="add --force to write over it")
+    for name in there:
+        if (folder / name).is_dir():
+            raise InputError(f"{str(folder / name)!r} is a folder", hint="name another folder")
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for name, text in files.items():
+            (draft / name).write_text(text, encoding="utf-8", newline="\n")
+            (draft / name).chmod(_mode(name))
+        if folder.is_dir():
+            for name in files:
+                (draft / name).replace(folder / name)
+        else:
+            draft.chmod(_mode(".sh"))
+            draft.replace(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _mode(name: str) -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return (0o777 if name.endswith(".sh") else 0o666) & ~umask

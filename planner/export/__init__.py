@@ -1,0 +1,1 @@
+"""Plans as the configurations that engines and quantisers read, and back."""

@@ -1,0 +1,181 @@
+"""The schemes of a plan by the model's own module names: what every exporter writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from planner.errors import DataError, InputError
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import SCHEMES
+from planner.models.spec import ModelSpec, TensorRow
+from planner.placement.cache_entries import cache_units
+from planner.placement.modules import PLANNED_KINDS
+from planner.planning.engine_matrix import PLAIN
+from planner.planning.plan import Plan, UnitPlan
+
+NOT_LINEAR = frozenset({"embedding", "norm"})
+"""Kinds whose matrices are no linear layers; quantisers do not see them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Linear layers of one tensor row that take one scheme.
+
+    ``module`` is a template with ``{layer}`` and ``{expert}``; ``layers`` is empty outside the
+    stack. ``every`` tells that these are all layers in which the template names a module.
+    ``planned``: the plan decided it; the rest stays as released or plain.
+    """
+
+    module: str
+    kind: str
+    layers: tuple[int, ...]
+    experts: int
+    scheme: str
+    fused: str
+    every: bool
+    planned: bool
+    stacked: bool = False
+
+    def names(self) -> Iterator[str]:
+        """Every module name."""
+        for layer in self.layers or (-1,):
+            for expert in range(self.experts):
+                yield self.module.format(layer=layer, expert=expert)
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The layout of the cache entries of one kind in some layers."""
+
+    kind: str
+    layers: tuple[int, ...]
+    layout: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """All linear layers of a model, prediction layers included, and its caches."""
+
+    spec: ModelSpec
+    linears: tuple[Linear, ...]
+    caches: tuple[Cache, ...]
+
+    def quantised(self) -> tuple[Linear, ...]:
+        """Linears that are not in a plain type."""
+        return tuple(one for one in self.linears if one.scheme not in PLAIN)
+
+    def plain(self) -> tuple[Linear, ...]:
+        """Linears that stay in a plain type."""
+        return tuple(one for one in self.linears if one.scheme in PLAIN)
+
+    def layouts(self) -> tuple[str, ...]:
+        """The cache layouts in use, in the order of the catalogue."""
+        used = {cache.layout for cache in self.caches}
+        return tuple(name for name in KV_LAYOUTS if name in used)
+
+    def decided(self) -> Mapping[tuple[str, int], str]:
+        """(kind, layer) → scheme of what the plan decided, caches included."""
+        pairs = [((one.kind, layer), one.scheme) for one in self.linears if one.planned
+                 for layer in one.layers]
+        return dict([*pairs, *(((c.kind, layer), c.layout)
+                               for c in self.caches for layer in c.layers)])
+
+
+def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
+    """The plan's schemes on the names of ``spec``.
+
+    Raises:
+        InputError: the plan is of another model, or does not cover each layer of it once.
+        DataError: a scheme or layout that is not in the catalogue.
+    """
+    if plan.model.config_sha256 != spec.config_sha256:
+        raise InputError(f"plan file: made for another configuration of {plan.model.id[:120]!r}",
+                         hint="name the model's directory or configuration with --model")
+    modules = _decisions((u for u in plan.units if u.kind in PLANNED_KINDS), SCHEMES)
+    caches = _decisions((u for u in plan.units if u.kv_layout is not None), KV_LAYOUTS)
+    assignment = from_schemes(spec, modules, caches)
+    known = {(row.kind, layer) for row in spec.rows if row.part == "main" for layer in row.layers}
+    known |= {(unit.kind, layer) for unit in cache_units(spec) for layer in unit.layers}
+    for kind, layer in {**modules, **caches}:
+        if (kind, layer) not in known:
+            raise InputError(f"plan file: {spec.id} has no {kind} in layer {layer}",
+                             hint="use the plan with the model that it was made for")
+    return assignment
+
+
+def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
+                 caches: Mapping[tuple[str, int], str]) -> Assignment:
+    """The assignment of (kind, layer) → scheme, and of (kind, layer) → cache layout.
+
+    Raises:
+        InputError: a layer of a kind has no scheme.
+    """
+    linears = [one for row in spec.rows if is_linear(row) for one in _linears(spec, row, modules)]
+    found: list[Cache] = []
+    for unit in cache_units(spec):
+        by_layout: dict[str, list[int]] = {}
+        for layer in unit.layers:
+            by_layout.setdefault(_of(caches, unit.kind, layer, spec), []).append(layer)
+        found += [Cache(unit.kind, tuple(layers), name) for name, layers in by_layout.items()]
+    return Assignment(spec, tuple(linears), tuple(found))
+
+
+def is_linear(row: TensorRow) -> bool:
+    """Whether a row's tensors are weights of linear layers; convolutions and tables are not."""
+    return (row.is_matrix and row.kind not in NOT_LINEAR
+            and row.part in ("main", "mtp", "vision")
+            and (row.name.endswith(".weight") or row.stacked)
+            and not (row.part != "main" and "embed" in row.name))
+
+
+def plain_type(spec: ModelSpec) -> str:
+    """The type of what the release does not quantise, by most elements."""
+    sizes: dict[str, int] = {}
+    for row in spec.rows:
+        if row.scheme is None and row.is_matrix and row.dtype in PLAIN:
+            sizes[row.dtype] = sizes.get(row.dtype, 0) + row.elements * row.copies
+    return max(sorted(sizes), key=lambda name: sizes[name]) if sizes else "bf16"
+
+
+def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], str],
+             ) -> Iterator[Linear]:
+    planned = row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
+    name = row.name.removesuffix(".weight")
+    groups: dict[str, list[int]] = {}
+    for layer in row.layers or (-1,):
+        if planned:
+            scheme = _of(modules, row.kind, layer, spec)
+        elif row.part == "main" and row.scheme is not None:
+            scheme = row.scheme
+        else:
+            scheme = row.dtype if row.dtype in PLAIN else plain_type(spec)
+        groups.setdefault(scheme, []).append(layer)
+    alone = sum(other.name == row.name for other in spec.rows) == 1
+    for scheme, layers in groups.items():
+        yield Linear(name, row.kind, tuple(layers) if row.layers else (), row.experts, scheme,
+                     row.fused, alone and len(groups) == 1, planned, row.stacked)
+
+
+def _of(table: Mapping[tuple[str, int], str], kind: str, layer: int, spec: ModelSpec) -> str:
+    found = table.get((kind, layer))
+    if found is None:
+        raise InputError(f"plan file: {kind} of layer {layer} has no unit",
+                         hint=f"the plan must cover every layer of {spec.id}")
+    return found
+
+
+def _decisions(units: Iterable[UnitPlan], known: Mapping[str, object],
+               ) -> dict[tuple[str, int], str]:
+    out: dict[tuple[str, int], str] = {}
+    for unit in units:
+        name = unit.kv_layout or unit.scheme
+        if name not in known:
+            raise DataError(f"plan file: unit {unit.unit[:80]!r}: {name[:80]!r} is not in the "
+                            "catalogue", hint="see `plan formats`")
+        for layer in unit.layers:
+            if (unit.kind, layer) in out:
+                raise InputError(f"plan file: {unit.kind} of layer {layer} is decided twice",
+                                 hint="leave one of the two units out")
+            out[unit.kind, layer] = name
+    return out

@@ -1,0 +1,122 @@
+"""compressed-tensors: ``quantization_config`` of config.json for vLLM, SGLang and transformers.
+
+Source: vllm-project/compressed-tensors 0.20, quant_config.py, quant_args.py and quant_scheme.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planner.export.assignment import Assignment, Linear
+from planner.export.patterns import expressions
+from planner.export.targets import (
+    Exported,
+    as_json,
+    cache_notes,
+    cache_of,
+    cannot,
+    require_matrices,
+)
+
+TARGET = "compressed-tensors"
+
+
+def _number(bits: int, kind: str, strategy: str, dynamic: bool | str = False,
+            **more: Any) -> dict[str, Any]:
+    return {"num_bits": bits, "type": kind, "symmetric": True, "strategy": strategy,
+            "dynamic": dynamic, **more}
+
+
+_NVFP4 = _number(4, "float", "tensor_group", group_size=16)
+_MXFP4 = _number(4, "float", "group", group_size=32, scale_dtype="torch.uint8",
+                 zp_dtype="torch.uint8")
+_MXFP8 = _number(8, "float", "group", group_size=32, scale_dtype="torch.uint8",
+                 zp_dtype="torch.uint8")
+_BLOCK = _number(8, "float", "block", block_structure=[128, 128])
+# Scheme → (format, weights, input activations).
+SCHEMES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
+    "fp8-tensor": ("float-quantized", _number(8, "float", "tensor"),
+                   _number(8, "float", "tensor", True)),
+    "fp8-channel": ("float-quantized", _number(8, "float", "channel"),
+                    _number(8, "float", "token", True)),
+    "fp8-block": ("float-quantized", _BLOCK, _number(8, "float", "group", True, group_size=128)),
+    "fp8-w8a16": ("float-quantized", _BLOCK, None),
+    "int8-w8a8": ("int-quantized", _number(8, "int", "channel"),
+                  _number(8, "int", "token", True)),
+    "int8-w8a16": ("pack-quantized", _number(8, "int", "channel"), None),
+    "int4-w4a16": ("pack-quantized", _number(4, "int", "group", group_size=128), None),
+    "int4-w4a16-g32": ("pack-quantized", _number(4, "int", "group", group_size=32), None),
+    "nvfp4": ("nvfp4-pack-quantized", _NVFP4,
+              _number(4, "float", "tensor_group", "local", group_size=16)),
+    "nvfp4-w4a16": ("nvfp4-pack-quantized", _NVFP4, None),
+    "mxfp4": ("mxfp4-pack-quantized", _MXFP4, {**_MXFP4, "dynamic": True}),
+    "mxfp4-w4a16": ("mxfp4-pack-quantized", _MXFP4, None),
+    "mxfp8": ("mxfp8-quantized", _MXFP8, {**_MXFP8, "dynamic": True}),
+}
+_CACHE = _number(8, "float", "tensor")
+
+
+def export(assignment: Assignment) -> Exported:
+    """``quantization_config.json`` and the llm-compressor recipe that makes such weights.
+
+    Raises:
+        UnsupportedError: a scheme that the format has no word for.
+    """
+    require_matrices(TARGET, assignment)
+    for one in assignment.quantised():
+        if one.scheme not in SCHEMES:
+            raise cannot(TARGET, one, "no such granularity of scales", ", ".join(SCHEMES))
+    groups, ignore = config_groups(assignment), ignored(assignment)
+    formats = list(dict.fromkeys(group["format"] for group in groups.values()))
+    said = cache_of(assignment)
+    config: dict[str, Any] = {
+        "quant_method": TARGET, "format": formats[0] if len(formats) == 1 else "mixed-precision",
+        "quantization_status": "compressed", "config_groups": groups, "ignore": ignore,
+        "kv_cache_scheme": dict(_CACHE) if said == "fp8" else None,
+    }
+    modifier: dict[str, Any] = {"ignore": ignore, "config_groups": groups}
+    if config["kv_cache_scheme"]:
+        modifier["kv_cache_scheme"] = config["kv_cache_scheme"]
+    recipe = {"quant_stage": {"quant_modifiers": {"QuantizationModifier": modifier}}}
+    files = {"quantization_config.json": as_json(config)} if groups else {}
+    if groups:
+        files["recipe.yaml"] = as_json(recipe)
+    return Exported(files, (TARGET,), tuple(_notes(assignment, said)), _STEPS if groups else ())
+
+
+def config_groups(assignment: Assignment) -> dict[str, Any]:
+    """One group a scheme, in the order of the catalogue above."""
+    by_scheme: dict[str, list[Linear]] = {}
+    for one in assignment.quantised():
+        by_scheme.setdefault(one.scheme, []).append(one)
+    out: dict[str, Any] = {}
+    for name, (layout, weights, inputs) in SCHEMES.items():
+        if name in by_scheme:
+            targets = ["re:" + text for one in by_scheme[name] for text in expressions(one)]
+            out[f"group_{len(out)}"] = {
+                "format": layout, "targets": targets, "weights": dict(weights),
+                "input_activations": dict(inputs) if inputs is not None else None,
+                "output_activations": None}
+    return out
+
+
+def ignored(assignment: Assignment) -> list[str]:
+    """Linear layers that stay as they are: by name outside the stack, else by expression."""
+    tied = [] if any(one.kind == "head" for one in assignment.linears) else ["lm_head"]
+    return tied + [text for one in assignment.plain() for text in (
+        [one.module] if not one.layers else ["re:" + e for e in expressions(one)])]
+
+
+def _notes(assignment: Assignment, said: str | None) -> list[str]:
+    out = cache_notes(assignment, "fp8" if said == "fp8" else None)
+    if any(one.kind == "mtp" for one in assignment.linears):
+        out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
+    return out
+
+
+_STEPS = (
+    "Make the weights: llm-compressor `oneshot(model=MODEL, recipe=\"recipe.yaml\")` "
+    "(recipe.yaml is JSON, which is YAML).",
+    "llm-compressor writes `quantization_config` into config.json itself; compare it with "
+    "quantization_config.json, or copy that in where weights were made by another tool.",
+)

@@ -1,0 +1,169 @@
+"""Commands that serve an export with the plan's layout, batch and caches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.export.assignment import Assignment
+from planner.planning.engine_matrix import PLAIN
+from planner.planning.plan import Plan
+
+_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+# Layout → the server's word for it.
+_CACHES = {
+    "vllm": {"fp8": "fp8", "fp8-ds-mla": "fp8_ds_mla", "int8-token": "int8_per_token_head",
+             "nvfp4": "nvfp4"},
+    "sglang": {"fp8": "fp8_e4m3", "fp8-ds-mla": "fp8_e4m3"},
+    "tensorrt-llm": {"fp8": "fp8", "nvfp4": "nvfp4"},
+    "llama.cpp": {"bf16": "bf16", "fp16": "f16", "fp32": "f32"},
+}
+# SGLang documentation, Quantization: ModelOpt checkpoints.
+_SGLANG_MODELOPT = {"fp8-tensor": ["--quantization", "modelopt_fp8"],
+                    "nvfp4": ["--quantization", "modelopt_fp4"]}
+CHECKPOINT = "CHECKPOINT"
+"""Stands for the folder of the quantised checkpoint."""
+
+
+def command(engine: str, target: str, plan: Plan, assignment: Assignment,
+            ) -> tuple[list[str], list[str]]:
+    """(words of the command, what it cannot say) for one replica of the plan on ``engine``."""
+    words, unsaid = _COMMANDS[engine](plan, assignment)
+    used = {one.scheme for one in assignment.quantised()}
+    if (engine, target) == ("sglang", "modelopt") and len(used) == 1:
+        words += _SGLANG_MODELOPT.get(used.pop(), [])
+    if plan.layout.replicas > 1:
+        unsaid.append(f"the plan has {plan.layout.replicas} replicas: start as many servers")
+    return words, unsaid
+
+
+def per_rank(plan: Plan) -> int:
+    """Sequences of one data-parallel rank."""
+    return -(-plan.workload.batch // plan.layout.dp)
+
+
+def _vllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+    layout = plan.layout
+    words = ["vllm", "serve", CHECKPOINT, "--tensor-parallel-size", str(layout.tp),
+             "--data-parallel-size", str(layout.dp), "--pipeline-parallel-size", str(layout.pp),
+             "--dtype", _dtype(assignment), "--max-model-len", str(plan.workload.context_tokens),
+             "--max-num-seqs", str(per_rank(plan))]
+    unsaid = _expert_parallel(plan, "--enable-expert-parallel", words)
+    packed, words_of = _packed(assignment), _CACHES["vllm"]
+    unsaid += _cache_flag(words, "--kv-cache-dtype", packed, words_of)
+    if len(packed) == 1 and packed[0] in words_of:
+        skipped = sorted({layer for cache in assignment.caches if cache.layout in PLAIN
+                          for layer in cache.layers})
+        both = {layer for cache in assignment.caches if cache.layout == packed[0]
+                for layer in cache.layers} & set(skipped)
+        if both:
+            unsaid.append("keys and values of a layer in several types: one type a layer")
+        elif skipped:
+            words += ["--kv-cache-dtype-skip-layers", *map(str, skipped)]
+    return words, unsaid
+
+
+def _sglang(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+    layout = plan.layout
+    words = ["python", "-m", "sglang.launch_server", "--model-path", CHECKPOINT, "--tp-size",
+             str(layout.tp * layout.dp), "--pp-size", str(layout.pp), "--dtype",
+             _dtype(assignment), "--context-length", str(plan.workload.context_tokens),
+             "--max-running-requests", str(plan.workload.batch)]
+    if layout.dp > 1:
+        words += ["--dp-size", str(layout.dp), "--enable-dp-attention"]
+    if assignment.spec.experts is not None:
+        words += ["--ep-size", str(layout.ep)]
+    unsaid = _cache_flag(words, "--kv-cache-dtype", _packed(assignment), _CACHES["sglang"])
+    return words, unsaid + _one_type(assignment)
+
+
+def _trtllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+    layout = plan.layout
+    words = ["trtllm-serve", CHECKPOINT, "--tp_size", str(layout.tp * layout.dp), "--pp_size",
+             str(layout.pp), "--max_seq_len", str(plan.workload.context_tokens),
+             "--max_batch_size", str(per_rank(plan)), "--extra_llm_api_options",
+             "trtllm_options.yaml"]
+    if assignment.spec.experts is not None:
+        words += ["--ep_size", str(layout.ep)]
+    packed = _packed(assignment)
+    unsaid = [f"a {name} cache: no such type" for name in packed
+              if name not in _CACHES["tensorrt-llm"]]
+    return words, unsaid + _one_type(assignment)
+
+
+def trtllm_options(plan: Plan, assignment: Assignment) -> str:
+    """The options file of ``trtllm-serve``: cache type and attention data parallelism."""
+    packed = [name for name in _packed(assignment) if name in _CACHES["tensorrt-llm"]]
+    kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
+    lines = ["kv_cache_config:", f"  dtype: {kind}",
+             f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}"]
+    return "\n".join(lines) + "\n"
+
+
+def _llamacpp(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+    slots = plan.workload.batch
+    words = ["llama-server", "-m", "OUT.gguf", "--ctx-size",
+             str(plan.workload.context_tokens * slots), "--parallel", str(slots),
+             "--n-gpu-layers", "999", "--split-mode", "layer" if plan.layout.pp > 1 else "none"]
+    unsaid = []
+    for flag, kinds in (("--cache-type-k", ("kv-k", "kv-latent")), ("--cache-type-v", ("kv-v",))):
+        used = {cache.layout for cache in assignment.caches if cache.kind in kinds}
+        known = [_CACHES["llama.cpp"].get(name) for name in used]
+        if len(used) == 1 and known[0] is not None:
+            words += [flag, known[0]]
+        elif used:
+            unsaid.append(f"{flag}: {' and '.join(sorted(used))}: one ggml type for all layers")
+    if plan.layout.tp * plan.layout.dp > 1:
+        unsaid.append("tensor and data parallelism: it splits layers over devices")
+    return words, unsaid
+
+
+def _pytorch(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+    unsaid = [f"a {name} cache: DynamicCache keeps the model's data type"
+              for name in _packed(assignment)]
+    if plan.layout.tp * plan.layout.dp * plan.layout.pp > 1:
+        unsaid.append("the layout: quantise.py loads the model on what device_map finds")
+    return ["python", "quantise.py", "MODEL"], unsaid
+
+
+_COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _trtllm, "llama.cpp": _llamacpp,
+             "pytorch": _pytorch}
+
+
+def _packed(assignment: Assignment) -> list[str]:
+    return [name for name in assignment.layouts() if name not in PLAIN]
+
+
+def _dtype(assignment: Assignment) -> str:
+    """What the server computes in: the plain type of most planned layers, else of the model."""
+    counts: dict[str, int] = {}
+    for one in assignment.plain():
+        counts[one.scheme] = counts.get(one.scheme, 0) + one.planned * len(one.layers)
+    best = max(sorted(counts), key=lambda name: counts[name]) if counts else "bf16"
+    return _DTYPES[best]
+
+
+def _cache_flag(words: list[str], flag: str, packed: Sequence[str], known: dict[str, str],
+                ) -> list[str]:
+    if not packed:
+        words += [flag, "auto"]
+        return []
+    if len(packed) == 1 and packed[0] in known:
+        words += [flag, known[packed[0]]]
+        return []
+    return [f"caches in {' and '.join(packed)}: {flag} takes one of auto, "
+            + ", ".join(dict.fromkeys(known.values()))]
+
+
+def _one_type(assignment: Assignment) -> list[str]:
+    used = assignment.layouts()
+    return [f"caches in {' and '.join(used)}: one type a server"] if len(used) > 1 else []
+
+
+def _expert_parallel(plan: Plan, flag: str, words: list[str]) -> list[str]:
+    group = plan.layout.tp * plan.layout.dp
+    if plan.layout.ep == 1:
+        return []
+    if plan.layout.ep == group:
+        words.append(flag)
+        return []
+    return [f"ep {plan.layout.ep}: {flag} spreads experts over all {group} ranks"]

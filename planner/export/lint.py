@@ -1,0 +1,82 @@
+"""What each engine would do with an export: the serving rules, checked before a file is written.
+
+Sources are those of the engine matrix. An engine that refuses, emulates or silently leaves a layer
+unquantised is told apart from one of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from planner.export.assignment import Assignment
+from planner.export.targets import Exported
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.models.spec import ModelSpec
+from planner.planning.engine_matrix import PLAIN, cell, containers, kind_group
+from planner.planning.plan import Plan
+from planner.planning.servability import verdicts
+
+CONSUMERS = {
+    "compressed-tensors": ("vllm", "sglang"), "fp8": ("vllm", "sglang", "tensorrt-llm"),
+    "modelopt": ("vllm", "sglang", "tensorrt-llm"), "torchao": ("pytorch",),
+    "llama.cpp": ("llama.cpp",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One engine on one export: ``status`` is yes, no or unknown, ``reason`` what speaks against.
+    """
+
+    engine: Engine
+    status: str
+    reason: str
+
+
+def lint(target: str, exported: Exported, assignment: Assignment, plan: Plan, spec: ModelSpec,
+         device: DeviceProfile, engine: Engine) -> Finding:
+    """The verdict on ``engine`` with the checkpoint format of ``target``."""
+    if engine.name not in CONSUMERS[target]:
+        return Finding(engine, "no", f"it does not read {target}")
+    fused = fused_apart(assignment)
+    if fused:
+        return Finding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
+    name = f"{engine.name}@{engine.version_text}"
+    whole = verdicts(spec, device, plan.units, plan.layout, (name,))[0]
+    against = list(_against(exported, assignment, device, engine))
+    if against:
+        status = "unknown" if all(word == "unknown" for word, _ in against) else "no"
+        return Finding(engine, status, "; ".join(dict.fromkeys(text for _, text in against)))
+    # Its own formats do not matter to `whole`; caches, layouts and fused matrices do.
+    return Finding(engine, whole.status, whole.reason)
+
+
+def fused_apart(assignment: Assignment) -> list[str]:
+    """Layers whose parts of one matrix (q/k/v, gate/up, all experts) are not in one scheme."""
+    found: dict[tuple[str, int, bool], set[str]] = {}
+    for one in assignment.linears:
+        for layer in one.layers:
+            found.setdefault((one.fused, layer, one.experts > 1), set()).add(one.scheme)
+    return [f"{name} of layer {layer} in {' and '.join(sorted(schemes))}"
+            for (name, layer, _), schemes in found.items() if name and len(schemes) > 1]
+
+
+def _against(exported: Exported, assignment: Assignment, device: DeviceProfile, engine: Engine,
+             ) -> Iterator[tuple[str, str]]:
+    mine = [c for c in exported.containers if c in containers(engine)]
+    uses = dict.fromkeys((one.scheme, kind_group(one.kind)) for one in assignment.quantised())
+    if uses and not mine:
+        yield "unknown", f"no source says that it reads {exported.containers[0]}"
+        return
+    schemes = {scheme for scheme, _ in uses}
+    for scheme, group in uses:
+        best = min((cell(engine, device, "scheme", scheme, group, c) for c in mine),
+                   key=lambda c: ("supported", "emulated", "refused", "unquantised",
+                                  "unknown").index(c.status))
+        if best.status != "supported":
+            yield best.status, f"{scheme} ({group}) in {mine[0]}: {best.status}: {best.reason}"
+        mixed = cell(engine, device, "mixed", "*", group, mine[0])
+        if len(schemes - set(PLAIN)) > 1 and mixed.status != "supported":
+            yield mixed.status, f"several schemes in {mine[0]}: {mixed.status}: {mixed.reason}"

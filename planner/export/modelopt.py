@@ -1,0 +1,96 @@
+"""NVIDIA ModelOpt: ``hf_quant_config.json`` for TensorRT-LLM, vLLM and SGLang.
+
+Sources: ModelOpt 0.47 modelopt/torch/export/convert_hf_config.py; vLLM modelopt.py, where
+MIXED_PRECISION dispatches FP8, NVFP4 and W4A16_NVFP4 and leaves anything else unquantised.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planner.export.assignment import Assignment, Linear
+from planner.export.targets import (
+    Exported,
+    as_json,
+    cache_notes,
+    cache_of,
+    cannot,
+    require_matrices,
+)
+
+TARGET = "modelopt"
+VERSION = "0.47.0"
+MIXED = {"fp8-tensor": "FP8", "nvfp4": "NVFP4", "nvfp4-w4a16": "W4A16_NVFP4"}
+UNIFORM = {**MIXED, "fp8-channel": "FP8_PER_CHANNEL_PER_TOKEN", "mxfp8": "MXFP8"}
+_GROUPS = {"NVFP4": 16, "W4A16_NVFP4": 16, "MXFP8": 32}
+_CACHES = {"fp8": "FP8", "nvfp4": "NVFP4"}
+
+
+def export(assignment: Assignment) -> Exported:
+    """``hf_quant_config.json``: one algorithm with ``exclude_modules`` where all quantised layers
+    share a scheme, else MIXED_PRECISION with every layer by name.
+
+    Raises:
+        UnsupportedError: a scheme that the format has no word for, alone or in a mixture.
+    """
+    require_matrices(TARGET, assignment)
+    used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
+    able = UNIFORM if len(used) == 1 else MIXED
+    for one in assignment.quantised():
+        if one.scheme not in able:
+            raise cannot(TARGET, one, "no algorithm for it" if one.scheme not in UNIFORM else
+                         "MIXED_PRECISION leaves it unquantised in silence", ", ".join(able))
+    said = cache_of(assignment)
+    body = _uniform(assignment, used[0]) if len(used) == 1 else _mixed(assignment)
+    quantization = {**body, "kv_cache_quant_algo": _CACHES[said] if said else None}
+    data = {"producer": {"name": "modelopt", "version": VERSION}, "quantization": quantization}
+    notes = cache_notes(assignment, said)
+    if any(one.kind == "mtp" for one in assignment.linears):
+        notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
+    if not used:
+        return Exported({}, _containers(used), tuple(notes), ())
+    return Exported({"hf_quant_config.json": as_json(data)}, _containers(used), tuple(notes),
+                    _STEPS)
+
+
+def _containers(used: tuple[str, ...]) -> tuple[str, ...]:
+    return ("modelopt", "modelopt-mixed") if len(used) < 2 else ("modelopt-mixed", "modelopt")
+
+
+def _uniform(assignment: Assignment, scheme: str) -> dict[str, Any]:
+    algorithm = UNIFORM[scheme]
+    group = {"group_size": _GROUPS[algorithm]} if algorithm in _GROUPS else {}
+    return {"quant_algo": algorithm, **group,
+            "exclude_modules": _excluded(assignment)}
+
+
+def _mixed(assignment: Assignment) -> dict[str, Any]:
+    layers: dict[str, Any] = {}
+    for one in assignment.quantised():
+        algorithm = MIXED[one.scheme]
+        entry = {"quant_algo": algorithm}
+        group = {"group_size": _GROUPS[algorithm]} if algorithm in _GROUPS else {}
+        for name in one.names():
+            layers[name] = {**entry, **group}
+    return {"quant_algo": "MIXED_PRECISION",
+            "exclude_modules": _excluded(assignment), "quantized_layers": layers}
+
+
+def _excluded(assignment: Assignment) -> list[str]:
+    tied = [] if any(one.kind == "head" for one in assignment.linears) else ["lm_head"]
+    return tied + [name for one in assignment.plain() for name in _units(one)]
+
+
+def _units(one: Linear) -> list[str]:
+    """Names to exclude; the experts of a layer go as one pattern."""
+    if "{expert}" not in one.module:
+        return list(one.names())
+    return [one.module.replace("{expert}", "*").format(layer=layer) for layer in one.layers]
+
+
+_STEPS = (
+    "Make the weights with ModelOpt (`mtq.quantize`, then `export_hf_checkpoint`), each layer "
+    "with the algorithm that hf_quant_config.json names.",
+    "hf_quant_config.json belongs beside config.json; compare it with the one that ModelOpt "
+    "writes.",
+)

@@ -1,0 +1,95 @@
+"""One export from plan to files: names, configuration, lint, and the reading back that proves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from planner.errors import PlannerError, UnknownNameError, UnsupportedError
+from planner.export import compressed_tensors, modelopt
+from planner.export.assignment import Assignment, assignment_of
+from planner.export.lint import CONSUMERS, Finding, lint
+from planner.export.read_back import imported_assignment, read_configuration
+from planner.export.readme import bundle
+from planner.export.targets import Exported
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine, parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.plan import Plan
+from planner.throughput.calibration import ANY_ENGINE
+
+_WRITERS: Mapping[str, Callable[[Assignment], Exported]] = {
+    "compressed-tensors": compressed_tensors.export, "modelopt": modelopt.export,
+}
+_READABLE = {"compressed-tensors": "quantization_config.json", "modelopt": "hf_quant_config.json",
+             "fp8": "quantization_config.json"}
+
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Files by name, the verdict on each engine that reads them, and what they cannot say."""
+
+    target: str
+    files: dict[str, str]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
+                engine: str = "") -> Export:
+    """``plan`` as the configuration ``target``.
+
+    ``engine`` (default: the plan's own) must serve it; with ``any`` each consumer's verdict is
+    told and none is demanded.
+
+    Raises:
+        UnsupportedError: the format has no word for a scheme, or the named engine does not serve.
+        InputError: the plan is not of this model.
+    """
+    if target not in _WRITERS:
+        raise UnknownNameError("export target", target[:80], _WRITERS)
+    assignment = assignment_of(plan, spec)
+    exported = _WRITERS[target](assignment)
+    _read_again(target, exported, assignment)
+    findings = tuple(lint(target, exported, assignment, plan, spec, device, one)
+                     for one in _engines(target, plan, engine))
+    named = engine or plan.engine.name
+    if named != ANY_ENGINE:
+        _demand(findings, target)
+    files = bundle(target, exported, plan, assignment, findings)
+    return Export(target, files, findings, exported.notes)
+
+
+def _engines(target: str, plan: Plan, engine: str) -> list[Engine]:
+    if engine and engine != ANY_ENGINE:
+        return [parse_engine(engine)]
+    if not engine and plan.engine.name != ANY_ENGINE:
+        version = f"@{plan.engine.version}" if plan.engine.version else ""
+        return [parse_engine(plan.engine.name + version)]
+    return [parse_engine(name) for name in CONSUMERS[target]]
+
+
+def _demand(findings: tuple[Finding, ...], target: str) -> None:
+    for found in findings:
+        if found.status == "no":
+            raise UnsupportedError(
+                f"{found.engine.name} {found.engine.version_text} with {target}: {found.reason}",
+                hint="another --to, another --engine, or --engine any to write it all the same")
+
+
+def _read_again(target: str, exported: Exported, assignment: Assignment) -> None:
+    """Read the configuration as `plan import` does; it must give the same schemes."""
+    text = exported.files.get(_READABLE.get(target, ""))
+    if text is None:
+        return
+    spec = assignment.spec
+    again = imported_assignment(read_configuration(text.encode(), target, spec))
+    caches = {cache.kind for cache in assignment.caches}
+    differing = [key for key, scheme in again.decided().items()
+                 if key[0] not in caches and assignment.decided()[key] != scheme]
+    if differing:
+        kind, layer = differing[0]
+        raise PlannerError(f"{target}: {kind} of layer {layer} does not read back as "
+                           f"{assignment.decided()[differing[0]]}", hint="this is a defect")

@@ -1,0 +1,70 @@
+"""What the exporters share: the files of a configuration, and what a format cannot say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from planner.errors import UnsupportedError
+from planner.export.assignment import Assignment, Linear
+from planner.planning.plan import layer_range
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Files of one export by name, and what the format leaves unsaid.
+
+    ``notes`` are what the configuration cannot say and how it is said instead; ``containers`` the
+    names of the format in the engine matrix; ``steps`` how the weights are made and put in place.
+    """
+
+    files: dict[str, str]
+    containers: tuple[str, ...]
+    notes: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+def as_json(data: object) -> str:
+    """JSON text with a final newline; keys in the order given."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def cannot(target: str, linear: Linear, why: str, able: str) -> UnsupportedError:
+    """The refusal of a scheme that the format has no word for."""
+    where = f" of layers {layer_range(linear.layers)}" if linear.layers else ""
+    return UnsupportedError(f"{target}: {linear.kind}{where} in {linear.scheme}: {why}",
+                            hint=f"the format says: {able}")
+
+
+def require_matrices(target: str, assignment: Assignment) -> None:
+    """Refuse quantised experts that a checkpoint stores as one tensor: they have no names.
+
+    Raises:
+        UnsupportedError: naming the tensor.
+    """
+    for one in assignment.quantised():
+        if one.stacked:
+            raise cannot(target, one, f"the experts of a layer are one tensor ({one.module}), "
+                         "which is no linear layer", "matrices")
+
+
+def cache_of(assignment: Assignment) -> str | None:
+    """The one quantised layout of a calibrated cache (fp8, nvfp4) beside plain ones, else None."""
+    packed = [name for name in assignment.layouts() if name not in ("bf16", "fp16", "fp32")]
+    names = {"fp8": "fp8", "fp8-ds-mla": "fp8", "nvfp4": "nvfp4"}
+    found = {names.get(name, "") for name in packed}
+    return found.pop() or None if len(found) == 1 else None
+
+
+def cache_notes(assignment: Assignment, said: str | None) -> list[str]:
+    """What a configuration with one cache type (``said``, None for none) leaves to the server."""
+    out = []
+    for cache in assignment.caches:
+        same = cache.layout == said or (said == "fp8" and cache.layout == "fp8-ds-mla")
+        if cache.layout in ("bf16", "fp16", "fp32"):
+            same = said is None
+        if not same:
+            out.append(f"{cache.kind} of layers {layer_range(cache.layers)} in {cache.layout}: "
+                       "the configuration has one cache type"
+                       + (f" ({said})" if said else " or none") + "; see the server's flags")
+    return out
