@@ -70,8 +70,9 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
     if together:
         ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
         layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
+    at_fault = dict(refused) if schemes_named or together or not ways else {}
     if not ways or not layouts or (schemes_named and dropped) or (kv_named and gone):
-        raise _cannot(question, engine, dict(refused), gone)
+        raise _cannot(question, engine, at_fault, gone)
     fused = tuple(names for names in rule_names(engine, question.device, "fused")
                   if all(name in kinds for name in names) and _compressed_queries(question))
     return tuple(
