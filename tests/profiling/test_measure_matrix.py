@@ -46,7 +46,7 @@ def test_errors_are_those_of_the_whole_matrix(tmp_path: Path, monkeypatch: pytes
 def test_numba_and_numpy_give_one_record(tmp_path: Path) -> None:
     pytest.importorskip("numba", reason="needs the [fast] extra")
     job = bf16_job(tmp_path / "w", as_bf16(heavy_tailed(260, 192)))
-    some = ("fp16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "mxfp4")
+    some = ("fp16", "fp8-block", "int8-w8a8", "nvfp4")
     assert measure(job, Settings(some, "numba")) == measure(job, Settings(some, "numpy"))
 
 

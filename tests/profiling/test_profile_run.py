@@ -90,7 +90,7 @@ def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) ->
 
 
 def test_the_command_killed_from_outside_goes_on(tmp_path: Path) -> None:
-    big = write_llama(tmp_path / "big", hidden_size=512, head_dim=128, intermediate_size=2048,
+    big = write_llama(tmp_path / "big", hidden_size=256, head_dim=64, intermediate_size=768,
                       num_hidden_layers=4)
     command = [sys.executable, "-m", "planner", "profile", str(big), "-o", "p", "--workers", "1",
                "--quiet"]
