@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from planner.errors import PlannerError, UnknownNameError, UnsupportedError
-from planner.export import compressed_tensors, modelopt
+from planner.errors import UnknownNameError, UnsupportedError
+from planner.export import compressed_tensors, fp8, llama_cpp, modelopt, torchao
 from planner.export.assignment import Assignment, assignment_of
 from planner.export.lint import CONSUMERS, Finding, lint
 from planner.export.read_back import imported_assignment, read_configuration
@@ -21,10 +21,10 @@ from planner.throughput.calibration import ANY_ENGINE
 
 _WRITERS: Mapping[str, Callable[[Assignment], Exported]] = {
     "compressed-tensors": compressed_tensors.export, "modelopt": modelopt.export,
+    "fp8": fp8.export, "torchao": torchao.export, "llama.cpp": llama_cpp.export,
 }
 _READABLE = {"compressed-tensors": "quantization_config.json", "modelopt": "hf_quant_config.json",
              "fp8": "quantization_config.json"}
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +91,5 @@ def _read_again(target: str, exported: Exported, assignment: Assignment) -> None
                  if key[0] not in caches and assignment.decided()[key] != scheme]
     if differing:
         kind, layer = differing[0]
-        raise PlannerError(f"{target}: {kind} of layer {layer} does not read back as "
-                           f"{assignment.decided()[differing[0]]}", hint="this is a defect")
+        raise UnsupportedError(f"{target}: {kind} of layer {layer} would not read back as "
+                               f"{assignment.decided()[differing[0]]}", hint="another --to")

@@ -36,7 +36,7 @@ _EXPERT_KEYS = {
     "expert_feed_forward_length",
 }  # fmt: skip
 # What follows model.layers.N. or stands alone, in Hugging Face's names and in llama.cpp's.
-_NAMES = {
+GGUF_NAMES = {
     "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
@@ -138,7 +138,7 @@ def _gguf_name(row: TensorRow, path: Path) -> str:
     """The template of ``row`` in llama.cpp's names."""
     stem, _, end = row.name.rpartition(".")
     prefix = "blk.{layer}." if stem.startswith(_LAYER) else ""
-    name = _NAMES.get(stem.removeprefix(_LAYER))
+    name = GGUF_NAMES.get(stem.removeprefix(_LAYER))
     if name is None:
         raise UnsupportedError(f"{path}: {row.name} has no name in GGUF files that is understood")
     return f"{prefix}{name}.{end}"

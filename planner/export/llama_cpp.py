@@ -1,0 +1,80 @@
+"""llama.cpp: ``llama-quantize --tensor-type`` for every matrix, by GGUF tensor name.
+
+Sources: ggml-org/llama.cpp tools/quantize/quantize.cpp and gguf-py/gguf/constants.py.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+from planner.errors import UnsupportedError
+from planner.export.assignment import Assignment, Linear
+from planner.export.targets import Exported, cannot
+from planner.models.gguf_model import GGUF_NAMES
+
+TARGET = "llama.cpp"
+TYPES = {"ggml-q8_0": "q8_0", "ggml-q4_0": "q4_0", "ggml-q4_k": "q4_K", "ggml-q6_k": "q6_K",
+         "bf16": "bf16", "fp16": "f16", "fp32": "f32"}
+_LAYER = "model.layers.{layer}."
+_MORE = {
+    "self_attn.q_a_proj": "attn_q_a", "self_attn.q_b_proj": "attn_q_b",
+    "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.kv_b_proj": "attn_(kv|k|v)_b",
+    "mlp.shared_experts.gate_proj": "ffn_gate_shexp",
+    "mlp.shared_experts.up_proj": "ffn_up_shexp",
+    "mlp.shared_experts.down_proj": "ffn_down_shexp",
+}
+
+
+def export(assignment: Assignment) -> Exported:
+    """``tensor_types.txt`` and the ``quantise.sh`` that passes it to llama-quantize.
+
+    Raises:
+        UnsupportedError: a scheme that is no GGUF type, or a tensor whose GGUF name is not known.
+    """
+    used = {one.scheme: 0 for one in assignment.quantised()}
+    for one in assignment.quantised():
+        if one.scheme not in TYPES:
+            raise cannot(TARGET, one, "no such GGUF type", ", ".join(TYPES))
+        used[one.scheme] += max(1, len(one.layers)) * one.experts
+    if not used:
+        return Exported({}, ("gguf",), (), ())
+    main = [one for one in assignment.linears if one.planned]
+    lines = [f"{pattern}={TYPES[one.scheme]}" for one in main for pattern in patterns(one)]
+    base = TYPES[max(sorted(used), key=lambda name: used[name])].upper()
+    head = next((one.scheme for one in assignment.linears if one.kind == "head"), "bf16")
+    kept = TYPES.get(head, "bf16")
+    words = ["llama-quantize", "--output-tensor-type", kept, "--token-embedding-type", kept]
+    for line in lines:
+        words += ["--tensor-type", line]
+    text = " ".join(shlex.quote(word) for word in words)
+    script = f'#!/bin/sh\nset -eu\nexec {text} "${{1:?IN.gguf}}" "${{2:?OUT.gguf}}" {base}\n'
+    notes = ["routers, norms and other small tensors: llama-quantize keeps them as they are"]
+    if any(one.kind == "mtp" for one in assignment.linears):
+        notes.append("the prediction layers (MTP) are not in the plan")
+    return Exported({"tensor_types.txt": "\n".join(lines) + "\n", "quantise.sh": script},
+                    ("gguf",), tuple(notes), _STEPS)
+
+
+def patterns(linear: Linear) -> Iterator[str]:
+    """An expression for the GGUF tensors of ``linear``.
+
+    Raises:
+        UnsupportedError: the tensor's GGUF name is not known.
+    """
+    suffix = linear.module.removeprefix(_LAYER)
+    name = {**GGUF_NAMES, **_MORE}.get(suffix)
+    if name is None or not linear.module.startswith(_LAYER):
+        raise UnsupportedError(f"{TARGET}: the GGUF name of {linear.module} is not known",
+                               hint="models of LLaMA, Qwen, Mixtral and DeepSeek form are named")
+    plain = name if "(" in name else re.escape(name)
+    layers = "|".join(map(str, linear.layers))
+    yield rf"blk\.({layers})\.{plain}\.weight"
+
+
+_STEPS = (
+    "Convert the checkpoint: `convert_hf_to_gguf.py MODEL --outtype bf16 --outfile IN.gguf`.",
+    "`./quantise.sh IN.gguf OUT.gguf`: every matrix gets its own type (tensor_types.txt), the last "
+    "word is only the default that llama-quantize wants.",
+)
