@@ -1,0 +1,105 @@
+"""Export then import is the identity on what a format can say."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.exports import assignment, assignments, planned_keys
+
+from planner.export import compressed_tensors, fp8, llama_cpp, modelopt, torchao
+from planner.export.assignment import Assignment
+from planner.export.read_back import imported_assignment, read_configuration, unquantised
+from planner.models.catalog import bundled_model
+
+MODELS = ("llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3.1")
+PLAIN = "bf16"
+
+
+def there_and_back(one: Assignment, text: str) -> Assignment:
+    return imported_assignment(read_configuration(text.encode(), "export", one.spec))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=12)
+@given(data=st.data())
+def test_compressed_tensors(model: str, data: st.DataObject) -> None:
+    one = data.draw(assignments(model, (PLAIN, *compressed_tensors.SCHEMES), ("bf16", "fp8")))
+    if one.quantised():
+        text = compressed_tensors.export(one).files["quantization_config.json"]
+        assert there_and_back(one, text).decided() == one.decided()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_modelopt(model: str, data: st.DataObject) -> None:
+    one = data.draw(assignments(model, (PLAIN, *modelopt.MIXED), ("bf16", "fp8")))
+    if one.quantised():
+        text = modelopt.export(one).files["hf_quant_config.json"]
+        assert there_and_back(one, text).decided() == one.decided()
+
+
+@pytest.mark.parametrize("scheme", [*modelopt.UNIFORM])
+def test_modelopt_with_one_algorithm(scheme: str) -> None:
+    spec = bundled_model("llama-3.1-8b")
+    one = assignment(spec, {key: PLAIN for key in planned_keys(spec) if key[1] in (0, 31)},
+                     rest=scheme)
+    data = json.loads(modelopt.export(one).files["hf_quant_config.json"])
+    assert data["quantization"]["quant_algo"] == modelopt.UNIFORM[scheme]
+    assert there_and_back(one, json.dumps(data)).decided() == one.decided()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("scheme", ["fp8-block", "fp8-block-ue8m0"])
+@settings(max_examples=5)
+@given(data=st.data())
+def test_fp8(model: str, scheme: str, data: st.DataObject) -> None:
+    one = data.draw(assignments(model, (PLAIN, scheme)))
+    if one.quantised():
+        text = fp8.export(one).files["quantization_config.json"]
+        assert there_and_back(one, text).decided() == one.decided()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=4)
+@given(data=st.data())
+def test_torchao_names_each_linear_once(model: str, data: st.DataObject) -> None:
+    """Its precedence, exact names before the first full match, gives every linear its own."""
+    one = data.draw(assignments(model, (PLAIN, *torchao.SCHEMES)))
+    if not one.quantised():
+        return
+    table = json.loads(torchao.export(one).files["fqn_to_config.json"])["_data"]["fqn_to_config"]
+    for linear in one.linears:
+        for name in (next(iter(linear.names())), list(linear.names())[-1]):
+            hits = [value for key, value in table.items() if key == name or (
+                key.startswith("re:") and re.fullmatch(key[3:], name))]
+            assert hits == [torchao.SCHEMES.get(linear.scheme)], name
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=6)
+@given(data=st.data())
+def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> None:
+    pool = ("bf16", "ggml-q8_0", "ggml-q4_k", "ggml-q6_k")
+    one = data.draw(assignments(model, pool))
+    if not one.quantised():
+        return
+    lines = llama_cpp.export(one).files["tensor_types.txt"].splitlines()
+    rules = [line.rpartition("=") for line in lines]
+    decided = one.decided()
+    for kind, stem in (("attention-out", "attn_output"), ("mlp-down", "ffn_down"),
+                       ("experts-down", "ffn_down_exps"), ("shared-down", "ffn_down_shexp")):
+        for layer in range(one.spec.layers):
+            name = f"blk.{layer}.{stem}.weight"
+            hits = [to for pattern, _, to in rules if re.search(pattern, name)]
+            expected = decided.get((kind, layer))
+            assert hits == ([llama_cpp.TYPES[expected]] if expected else []), name
+
+
+def test_what_a_release_stores_is_taken_off_first() -> None:
+    spec = unquantised(bundled_model("deepseek-v3.1"))
+    assert {row.scheme for row in spec.rows} == {None}
+    assert {row.dtype for row in spec.rows} == {"bf16", "fp32"}
+    assert spec.quantization == "bf16"

@@ -1,0 +1,46 @@
+"""Assignments on bundled models, for tests of exports."""
+
+from collections.abc import Mapping
+
+from hypothesis import strategies as st
+
+from planner.export.assignment import Assignment, from_schemes
+from planner.models.catalog import bundled_model
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_units
+from planner.placement.modules import PLANNED_KINDS
+
+TIED = {"experts-down": "experts-gate-up"}
+
+
+def planned_keys(spec: ModelSpec) -> list[tuple[str, int]]:
+    """(kind, layer) of everything a plan decides, in reading order."""
+    found = dict.fromkeys((row.kind, layer) for row in spec.rows
+                          if row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
+                          for layer in row.layers)
+    return list(found)
+
+
+def assignment(spec: ModelSpec, schemes: Mapping[tuple[str, int], str], *, rest: str = "bf16",
+               kv: str = "bf16") -> Assignment:
+    """``schemes`` by (kind, layer), ``rest`` elsewhere, one cache layout."""
+    caches = {(unit.kind, layer): kv for unit in cache_units(spec) for layer in unit.layers}
+    return from_schemes(spec, {key: schemes.get(key, rest) for key in planned_keys(spec)}, caches)
+
+
+@st.composite
+def assignments(draw: st.DrawFn, model: str, pool: tuple[str, ...], kv: tuple[str, ...] = ("bf16",),
+                ) -> Assignment:
+    """A random scheme for each of a few runs of layers of every kind; both halves of the experts
+    alike, as in every plan."""
+    spec = bundled_model(model)
+    chosen: dict[tuple[str, int], str] = {}
+    runs: dict[str, tuple[int, list[str]]] = {}
+    for kind, layer in planned_keys(spec):
+        name = TIED.get(kind, kind)
+        if name not in runs:
+            runs[name] = (draw(st.integers(1, 7)),
+                          draw(st.lists(st.sampled_from(pool), min_size=1, max_size=5)))
+        period, names = runs[name]
+        chosen[kind, layer] = names[layer // period % len(names)]
+    return assignment(spec, chosen, kv=draw(st.sampled_from(kv)))
