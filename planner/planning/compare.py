@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from planner.planning.certainty import performance
 from planner.planning.evaluate import Priced
 from planner.planning.limits import loss_limit
 from planner.planning.losses import band_factor, indistinguishable
@@ -11,6 +13,7 @@ from planner.planning.plan import Baseline, Comparison
 from planner.planning.question import Question
 from planner.planning.search import Found
 from planner.planning.uniform import (
+    MIXES,
     RELEASED,
     Uniform,
     Wanted,
@@ -22,6 +25,8 @@ from planner.planning.uniform import (
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
 BASELINES = ("fp32", "bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "int4-w4a16", "nvfp4")
+RECIPE, RECIPE_SCHEME = "deepseek-v3 recipe", "fp8-block"
+TIMED = ("throughput", "latency", "cost")
 NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memory",
          "quality": "loss", "cost": "cost per token"}
 
@@ -37,8 +42,15 @@ def compared(found: Found, priced: Priced, *, searched: bool,
     rivals = [Wanted(*pair, limits=limited) for pair in _rival_pairs(found, priced)]
     wanted = list(dict.fromkeys(table + rivals))
     placed = dict(zip(wanted, best_uniforms(found.grid, wanted), strict=True))
-    return (tuple(_baseline(question, placed[one]) for one in table),
+    return (_with_recipe(tuple(_baseline(question, placed[one]) for one in table)),
             comparison(found, priced, [placed[one] for one in rivals]))
+
+
+def _with_recipe(rows: tuple[Baseline, ...]) -> tuple[Baseline, ...]:
+    """The rows, and DeepSeek-V3's recipe by its name: FP8 blocks in every matmul and dispatch, the
+    attention core, the combine and the cache in BF16 (arXiv:2412.19437 section 3.3)."""
+    same = [row for row in rows if row.name == RECIPE_SCHEME]
+    return (*rows, *(replace(row, name=RECIPE) for row in same))
 
 
 def _baseline_pairs(found: Found) -> list[tuple[str, str]]:
@@ -51,7 +63,10 @@ def _baseline_pairs(found: Found) -> list[tuple[str, str]]:
     named = {question.spec.quantization, *BASELINES}
     mixed = len({m.released_as for m in found.space.model.planned}) > 1
     pairs = [(RELEASED, kv)] if mixed else []
-    return pairs + [(scheme, kv) for scheme in question.schemes if scheme in named]
+    pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
+    older = question.device.rate("fp8") is None  # the article's advice for such devices
+    return pairs + [(name, kv) for name, schemes in MIXES.items()
+                    if older and set(schemes) <= set(question.schemes)]
 
 
 def _baseline(question: Question, uniform: Uniform) -> Baseline:
@@ -141,5 +156,9 @@ def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Com
                           f"{theirs / ours:.2f} lies inside the band of {band_factor(model):.2g}")
     verb = {"throughput": "more", "cost": "lower"}.get(question.objective, "less")
     why = "" if len(schemes) > 1 else "; the linears are uniform, the caches are not"
+    if question.objective in TIMED:
+        time = performance(model, priced, 1).tpot_seconds
+        if gain < time.high / time.value - 1:
+            why += f"; inside the 80 % interval of the times (×/÷ {time.high / time.value:.2f})"
     return Comparison(best.scheme, float(f"{gain:.6g}"),
                       f"{gain:.1%} {verb} {noun} than uniform {where}{why}")

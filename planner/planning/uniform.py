@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.placement.modules import Module
 from planner.planning.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, parts_table, price
@@ -24,6 +25,9 @@ Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 RELEASED = "as released"
 """The assignment of a checkpoint that stores its linears in several schemes."""
+MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
+"""Named assignments: the scheme of the attention's linears, that of all others."""
+ATTENTION = frozenset(("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class Uniform:
 def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
     """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
     schemes = model.question.schemes
-    wanted = [m.released_as if scheme == RELEASED else scheme for m in model.planned]
+    wanted = [_scheme_of(m, scheme) for m in model.planned]
     if not set(wanted) <= set(schemes):
         return None
     cache = len(schemes) + model.question.kv.index(kv)
@@ -55,6 +59,14 @@ def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
         if unit.decision >= 0 and not model.possible[i, choice[i]]:
             return None
     return choice
+
+
+def _scheme_of(module: Module, name: str) -> str:
+    """What a named assignment gives to a module."""
+    if name == RELEASED:
+        return module.released_as
+    attention, others = MIXES.get(name, (name, name))
+    return attention if module.kind in ATTENTION else others
 
 
 def uniform_loss(model: Model, choice: Int) -> float:

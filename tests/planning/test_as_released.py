@@ -62,3 +62,22 @@ def test_baselines_are_looked_for_over_every_layout_and_batch() -> None:
     assert half.batch == pytest.approx(alone.workload.batch, abs=2)
     assert half.output_tokens_per_second == pytest.approx(
         alone.performance.output_tokens_per_second.value, rel=0.03)
+
+
+def test_every_plan_names_the_recipes_people_follow() -> None:
+    newer = plan("deepseek-v2-lite", "h100-sxm", devices=1)
+    rows = {b.name: b for b in newer.baselines}
+    assert rows["deepseek-v3 recipe"].tpot_seconds == rows["fp8-block"].tpot_seconds
+    assert "fp16 attention, int8 experts" not in rows
+    older = {b.name: b for b in plan("deepseek-v2-lite", "a100-sxm", devices=1).baselines}
+    mix = older["fp16 attention, int8 experts"]
+    assert mix.feasible
+    assert older["bf16"].loss < mix.loss < older["int8-w8a8"].loss
+    assert "deepseek-v3 recipe" not in older
+
+
+def test_a_gain_inside_the_interval_of_the_times_is_said_to_be() -> None:
+    result = plan("llama-3.1-8b", "h100-sxm", devices=1)
+    time = result.performance.tpot_seconds
+    inside = 0.0005 < result.comparison.gain < time.high / time.value - 1
+    assert inside == ("80 % interval" in result.comparison.text)
