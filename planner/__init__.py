@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         load_scenario,
         plan,
     )
+    from planner.api_claims import claims
     from planner.api_experts import experts
     from planner.api_explain import explain
     from planner.api_profile import profile
@@ -31,12 +32,13 @@ _WHERE = {
     "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
     "layer_error": "planner.api", "train": "planner.api_training",
     "experts": "planner.api_experts", "explain": "planner.api_explain",
-    "profile": "planner.api_profile", "serve": "planner.api_serve",
+    "claims": "planner.api_claims", "profile": "planner.api_profile", "serve": "planner.api_serve",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
 }
-__all__ = ["Plan", "__version__", "estimate", "experts", "explain", "inventory", "layer_error",
-           "load_device", "load_model", "load_scenario", "plan", "profile", "serve", "train"]
+__all__ = ["Plan", "__version__", "claims", "estimate", "experts", "explain", "inventory",
+           "layer_error", "load_device", "load_model", "load_scenario", "plan", "profile", "serve",
+           "train"]
 
 
 def __getattr__(name: str) -> Any:

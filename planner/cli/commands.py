@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from planner.cli.calibrate import calibrate_command
+from planner.cli.claims import claims_command
 from planner.cli.experts import experts_command
 from planner.cli.explain import explain_command
 from planner.cli.export import export_command, import_command
@@ -123,9 +124,13 @@ def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -
 
 
 @click.command("formats")
-@options("json")
-def formats_command(as_json: bool) -> None:
-    """Element formats, schemes and cache layouts."""
+@click.option("--device", metavar="DEVICE", help="Compare formats on this device.")
+@options("hardware_dir", "json")
+def formats_command(device: str | None, hardware_dir: str | None, as_json: bool) -> None:
+    """Element formats, schemes and cache layouts; with --device, a comparison on it."""
+    if device is not None:
+        _formats_on(device, hardware_dir, as_json)
+        return
     from planner.report.catalogue import formats_dict, formats_tables
 
     if as_json:
@@ -134,6 +139,21 @@ def formats_command(as_json: bool) -> None:
         print_json(formats_dict())
         return
     click.echo(formats_tables(), nl=False)
+
+
+def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
+    from planner import api
+    from planner.planning.format_table import format_rows
+    from planner.report.format_text import format_rows_dict, format_rows_text
+
+    device = api.load_device(name, hardware_dir=hardware_dir)
+    rows = format_rows(device)
+    if as_json:
+        from planner.cli.run import print_json
+
+        print_json(format_rows_dict(device.id, rows))
+        return
+    click.echo(format_rows_text(device.id, rows), nl=False)
 
 
 @click.command("scenarios")
@@ -176,6 +196,6 @@ def _names(text: str | None) -> list[str] | None:
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
        scenarios_command, inventory_command, schema_command, numerics_command, train_command,
        experts_command, memory_command, validate_command, profile_command,
-       calibrate_command, explain_command, serve_command, export_command,
+       calibrate_command, explain_command, serve_command, claims_command, export_command,
        import_command)
 

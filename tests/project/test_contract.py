@@ -120,6 +120,8 @@ SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
 """)}
+CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
+FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
 """)}
@@ -232,12 +234,19 @@ def test_flags_of_memory_and_validate() -> None:
     assert own == named | set(ENGINE_FLAGS)
 
 
+def test_flags_of_claims_and_formats() -> None:
+    assert flags("claims") == CLAIMS_FLAGS
+    assert set(keywords("claims")) == {"only"}
+    assert flags("formats") == FORMATS_FLAGS
+
+
 def test_a_flag_means_the_same_everywhere() -> None:
     for name in cli.commands:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
-                                *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS} == set(), name
+                                *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS,
+                                *CLAIMS_FLAGS, *FORMATS_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:

@@ -1,0 +1,1 @@
+"""Checkable claims of a published article on low precision for DeepSeek models, recomputed."""

@@ -1,0 +1,33 @@
+"""``plan claims``: what an article says, recomputed."""
+
+from __future__ import annotations
+
+import click
+
+from planner.cli.types import Hinted, options
+
+
+@click.command("claims")
+@click.option("--only", metavar="A,B", help="Some claims, for example 3,13b,r1.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@options("json")
+def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
+    """Claims of an article on FP8 and INT8 for DeepSeek, each recomputed, with a verdict."""
+    if markdown and as_json:
+        raise Hinted("--markdown and --json exclude each other", "leave one out")
+    names = None
+    if only is not None:
+        names = [part.strip().lower() for part in only.split(",") if part.strip()]
+        if not names:
+            raise Hinted("--only is empty", "for example --only 3,13b,r1")
+    from planner.api_claims import claims
+
+    data = claims(only=names).to_dict()
+    if as_json:
+        from planner.cli.run import print_json
+
+        print_json(data)
+        return
+    from planner.article.text import claims_markdown, claims_text
+
+    click.echo(claims_markdown(data) if markdown else claims_text(data), nl=False)
