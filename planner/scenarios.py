@@ -15,6 +15,7 @@ from planner.resources import data_folder
 _NUMBERS = {
     "devices": int, "tp": int, "dp": int, "pp": int, "ep": int, "context": int, "isl": int,
     "osl": int, "batch": int, "memory_bytes": int, "ttft_ms": float, "tpot_ms": float,
+    "keep_first_layers": int, "keep_last_layers": int,
 }
 _TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme")
 _HOST_NUMBERS = {
@@ -82,7 +83,7 @@ def parse_scenario(content: bytes, *, place: str, id: str) -> Scenario:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{place}: not valid TOML: {error}", hint="see scenarios/README.md") \
             from None
-    known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", "untie", "host"}
+    known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", "policies", "untie", "host"}
     _no_unknown(place, "", data, known)
     for key in ("title", "question"):
         if not isinstance(data.get(key), str):
@@ -104,6 +105,11 @@ def _value(place: str, key: str, value: Any) -> Any:
         if not (isinstance(value, list) and value and all(isinstance(v, str) for v in value)):
             raise DataError(f"{place}: schemes: a list of scheme names is required",
                             hint='schemes = ["bf16", "fp8-block"]')
+        return tuple(value)
+    if key == "policies":
+        if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+            raise DataError(f"{place}: policies: a list of kinds is required",
+                            hint='policies = ["embedding", "head", "indexer", "norm", "router"]')
         return tuple(value)
     if key == "untie":
         if not isinstance(value, bool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.memory.footprint import RUNTIME
@@ -12,7 +13,7 @@ from planner.placement.shards import module_bytes
 from planner.planning.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.certainty import performance, routing_assumption, time_basis
 from planner.planning.compare import compared
-from planner.planning.costs import Model, released_scheme
+from planner.planning.costs import Model, build_model, released_scheme
 from planner.planning.evaluate import Priced, SegmentCost, price
 from planner.planning.explain import Why, explain
 from planner.planning.limits import loss_limit
@@ -40,11 +41,13 @@ from planner.planning.plan import (
     WorkloadInfo,
     layer_range,
 )
+from planner.planning.policies import policy_notes
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.running import running_costs
-from planner.planning.search import Found
+from planner.planning.search import Found, search
 from planner.planning.segments import Segment
 from planner.planning.servability import servability_notes, verdicts
+from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
 
@@ -74,7 +77,15 @@ def assemble(found: Found, *, searched: bool) -> Plan:
         performance=performance(model, priced, replicas), quality=quality(model, priced.loss),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=(*assumptions(model, priced, searched),
+                     *(policy_notes(question, found.value, _free_value(question))
+                       if searched and question.kept else ()),
                      *_servable(question, units, layout)), sources=_sources(model))
+
+
+def _free_value(question: Question) -> float | None:
+    """The best objective without the policies."""
+    free = search(build_model(replace(question, kept=()), load_prior()))
+    return None if free is None else free.value
 
 
 def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,

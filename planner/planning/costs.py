@@ -28,6 +28,7 @@ from planner.placement.modules import EXPERT_KINDS, Module, attention_of, module
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
 from planner.planning.engine_matrix import cache_group
 from planner.planning.losses import loss_table, no_range
+from planner.planning.policies import kept_scheme
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.units import Unit, build_units, split_modules
 from planner.quality.prior import Prior, normaliser, reference_of
@@ -112,6 +113,9 @@ class Model:
             if unit.role != "module":
                 continue
             released = self.planned[unit.row].released_as
+            if self.question.kept and set(unit.layers) <= set(self.question.kept):
+                table[i, :schemes] &= [s == kept_scheme(self.question, released)
+                                       for s in self.question.schemes]
             for j, scheme in enumerate(self.question.schemes):
                 if self.question.as_released and scheme != released:
                     table[i, j] = False
@@ -131,7 +135,8 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     if question.spec.tied_embeddings:
         released.append(tied_head(released))
     units = build_units(question.spec, planned, released, prior.ends,
-                        by_layer=question.profile is not None, fused=question.fused)
+                        by_layer=question.profile is not None, fused=question.fused,
+                        kept=question.kept)
     device, stacks = question.device, stacks_of(engine or question.engine)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,

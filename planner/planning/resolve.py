@@ -18,6 +18,7 @@ from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two
 from planner.placement.modules import modules
 from planner.planning.plan import Plan
+from planner.planning.policies import check_policies, kept_layers
 from planner.planning.question import OBJECTIVES, Question, workload
 from planner.planning.units import split_modules
 from planner.quality.profile import NATS, Profile
@@ -54,6 +55,9 @@ class Asked:
     kv: str | None = None
     memory_bytes: int | None = None
     untie: bool = False
+    keep_first_layers: int | None = None
+    keep_last_layers: int | None = None
+    policies: tuple[str, ...] | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> Asked:
         """Fill what was not given from a scenario."""
@@ -141,7 +145,13 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         node_devices=max(node, min(domain, 8)), price_per_hour=price,
         requests_per_s=host.requests_per_s, notes=tuple(notes),
         engine=engine.name if engine is not None else ANY_ENGINE,
-        engine_version=engine.version_text if engine is not None else "", usable_reason=why)
+        engine_version=engine.version_text if engine is not None else "", usable_reason=why,
+        kept=_kept(spec, asked) if uniform is None and given is None else ())
+
+
+def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
+    check_policies(asked.policies)
+    return kept_layers(spec.layers, asked.keep_first_layers or 0, asked.keep_last_layers or 0)
 
 
 def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> tuple[float, str]:

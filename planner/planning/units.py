@@ -57,15 +57,17 @@ def split_modules(modules: Sequence[Module]) -> tuple[list[Module], list[Module]
 
 def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[Module],
                 ends: int, *, by_layer: bool = False,
-                fused: Sequence[tuple[str, ...]] = ()) -> list[Unit]:
+                fused: Sequence[tuple[str, ...]] = (),
+                kept: Sequence[int] = ()) -> list[Unit]:
     """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
     a unit of its own, which a profile can tell apart; kinds of a group in ``fused`` share the
-    decision of the same layers."""
+    decision of the same layers; modules of layers that are ``kept`` are units of their own."""
     tied = TIED_KINDS | {kind: "+".join(group) for group in fused for kind in group}
     drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
     for row, module in enumerate(planned):
         drafts += [(module.kind, "module", row, b, layers)
-                   for b, layers in _buckets(module.layers, spec.layers, ends, by_layer)]
+                   for b, layers in _apart(
+                       _buckets(module.layers, spec.layers, ends, by_layer), frozenset(kept))]
     for row, unit in enumerate(cache_units(spec)):
         drafts += [(unit.kind, "cache", row, b, layers)
                    for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)]
@@ -115,6 +117,16 @@ def _buckets(layers: Sequence[int], total: int, ends: int, by_layer: bool,
     if by_layer:
         return [(str(layer), (layer,)) for layer in layers]
     return _by_bucket(layers, total, ends)
+
+
+def _apart(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[int],
+           ) -> list[tuple[str, tuple[int, ...]]]:
+    """Buckets cut into the layers that are kept and the others."""
+    out = []
+    for bucket, layers in buckets:
+        parts = (tuple(n for n in layers if n in kept), tuple(n for n in layers if n not in kept))
+        out += [(bucket, part) for part in parts if part]
+    return out
 
 
 def _by_bucket(layers: Sequence[int], total: int, ends: int,
