@@ -27,7 +27,8 @@ def _number(bits: int, kind: str, strategy: str, dynamic: bool | str = False,
             "dynamic": dynamic, **more}
 
 
-_NVFP4 = _number(4, "float", "tensor_group", group_size=16)
+_E4M3 = {"scale_dtype": "torch.float8_e4m3fn", "zp_dtype": "torch.float8_e4m3fn"}
+_NVFP4 = _number(4, "float", "tensor_group", group_size=16, **_E4M3)
 _MXFP4 = _number(4, "float", "group", group_size=32, scale_dtype="torch.uint8",
                  zp_dtype="torch.uint8")
 _MXFP8 = _number(8, "float", "group", group_size=32, scale_dtype="torch.uint8",
@@ -47,7 +48,7 @@ SCHEMES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
     "int4-w4a16": ("pack-quantized", _number(4, "int", "group", group_size=128), None),
     "int4-w4a16-g32": ("pack-quantized", _number(4, "int", "group", group_size=32), None),
     "nvfp4": ("nvfp4-pack-quantized", _NVFP4,
-              _number(4, "float", "tensor_group", "local", group_size=16)),
+              {**_NVFP4, "dynamic": "local"}),
     "nvfp4-w4a16": ("nvfp4-pack-quantized", _NVFP4, None),
     "mxfp4": ("mxfp4-pack-quantized", _MXFP4, {**_MXFP4, "dynamic": True}),
     "mxfp4-w4a16": ("mxfp4-pack-quantized", _MXFP4, None),

@@ -1,0 +1,186 @@
+"""Every configuration parsed by the library that consumes it."""
+
+import json
+import re
+import warnings
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support.exports import assignment, planned_keys
+
+from planner.export import compressed_tensors, fp8, llama_cpp, modelopt, torchao
+from planner.export.assignment import Assignment
+from planner.models.catalog import bundled_model
+
+pytestmark = [
+    pytest.mark.oracle,
+    # The libraries announce their own deprecations and optional kernels while they load.
+    pytest.mark.filterwarnings("default"),
+]
+
+
+def library(name: str) -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name, reason=f"{name} is not installed ([oracle] extra)",
+                                   exc_type=ImportError)
+
+
+def cycled(model: str, pool: tuple[str, ...], kv: str = "bf16") -> Assignment:
+    """Each scheme of ``pool`` by turns, layer by layer."""
+    spec = bundled_model(model)
+    return assignment(spec, {key: pool[key[1] % len(pool)] for key in planned_keys(spec)}, kv=kv)
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "deepseek-v3.1"])
+def test_compressed_tensors_validates_and_matches_the_same_modules(model: str) -> None:
+    """QuantizationConfig takes it without unknown keys, each group has the library's own preset
+    where one exists, and its matcher finds for every linear layer the group that we chose."""
+    library("compressed_tensors")
+    from compressed_tensors.quantization import QuantizationConfig, QuantizationScheme
+    from compressed_tensors.quantization.quant_scheme import PRESET_SCHEMES
+    from compressed_tensors.utils.match import match_name
+
+    one = cycled(model, ("bf16", *compressed_tensors.SCHEMES), kv="fp8")
+    data = json.loads(compressed_tensors.export(one).files["quantization_config.json"])
+    config = QuantizationConfig.model_validate(data)
+    assert config.format == "mixed-precision"
+    assert config.kv_cache_scheme.num_bits == 8
+    order = list(compressed_tensors.SCHEMES)
+    presets = {"fp8-tensor": "FP8", "fp8-channel": "FP8_DYNAMIC", "fp8-block": "FP8_BLOCK",
+               "int8-w8a8": "INT8", "int4-w4a16": "W4A16",
+               "nvfp4": "NVFP4", "nvfp4-w4a16": "NVFP4A16", "mxfp4": "MXFP4",
+               "mxfp4-w4a16": "MXFP4A16", "mxfp8": "MXFP8"}
+    for number, scheme in enumerate(order):
+        group = config.config_groups[f"group_{number}"]
+        preset = QuantizationScheme(targets=group.targets, **PRESET_SCHEMES[presets[scheme]]) \
+            if scheme in presets else None
+        if preset is not None:
+            for side in ("weights", "input_activations"):
+                assert shape(getattr(group, side)) == shape(getattr(preset, side)), (scheme, side)
+    for linear in one.linears:
+        names = list(linear.names())
+        for name in {names[0], names[-1]}:
+            hits = [int(key.removeprefix("group_")) for key, group in config.config_groups.items()
+                    if any(match_name(name, target) for target in group.targets)]
+            ignored = any(match_name(name, target) for target in config.ignore)
+            expected = [order.index(linear.scheme)] if linear.scheme in order else []
+            assert (hits, ignored) == (expected, not expected), name
+
+
+def shape(args: Any) -> Any:
+    """What tells two number formats apart; observers are how scales are found. A per-tensor scale
+    of activations may be static or dynamic in a preset."""
+    if args is None:
+        return None
+    dynamic = None if args.strategy == "tensor" else args.dynamic
+    return (args.num_bits, args.type, args.strategy, args.group_size, args.block_structure,
+            args.symmetric, dynamic, args.scale_dtype)
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "deepseek-v3.1"])
+def test_modelopt_converts_the_mixture(model: str) -> None:
+    library("modelopt")
+    convert = library("modelopt.torch.export.convert_hf_config")
+    one = cycled(model, ("bf16", *modelopt.MIXED), kv="fp8")
+    data = json.loads(modelopt.export(one).files["hf_quant_config.json"])
+    found = convert.convert_hf_quant_config_format(data)
+    assert found["quant_method"] == "modelopt"
+    counted = sum(len(list(linear.names())) for linear in one.quantised())
+    assert len(data["quantization"]["quantized_layers"]) == counted
+    text = json.dumps(found)
+    for algorithm in modelopt.MIXED.values():
+        assert algorithm in text
+    assert found["kv_cache_scheme"] == {"dynamic": False, "num_bits": 8, "type": "float"}
+
+
+@pytest.mark.parametrize("scheme", ["fp8-tensor", "nvfp4"])
+def test_modelopt_converts_one_algorithm(scheme: str) -> None:
+    convert = library("modelopt.torch.export.convert_hf_config")
+    one = cycled("llama-3.1-8b", ("bf16", scheme))
+    data = json.loads(modelopt.export(one).files["hf_quant_config.json"])
+    found = convert.convert_hf_quant_config_format(data)
+    group = found["config_groups"]["group_0"]
+    assert group["weights"]["num_bits"] == {"fp8-tensor": 8, "nvfp4": 4}[scheme]
+    assert set(data["quantization"]["exclude_modules"]) == set(found["ignore"])
+
+
+def test_torchao_builds_the_configuration() -> None:
+    """config_from_dict gives the configurations by name, and writing them again loses nothing."""
+    library("torch")
+    library("torchao")
+    core = library("torchao.core.config")
+    one = cycled("llama-3.1-8b", ("bf16", *torchao.SCHEMES))
+    data = json.loads(torchao.export(one).files["fqn_to_config.json"])
+    config = core.config_from_dict(data)
+    ours = data["_data"]["fqn_to_config"]
+    assert list(config.fqn_to_config) == list(ours)
+    for key, value in config.fqn_to_config.items():
+        if ours[key] is None:
+            assert value is None
+            continue
+        again = core.config_to_dict(value)
+        assert (again["_type"], again["_version"]) == (ours[key]["_type"], ours[key]["_version"])
+        assert ours[key]["_data"].items() <= again["_data"].items()
+
+
+def test_torchao_quantises_what_it_names() -> None:
+    """A small model quantised with the exported form: INT8 in the named layer, the other plain."""
+    torch = library("torch")
+    library("torchao")
+    from torchao.core.config import config_from_dict
+    from torchao.quantization import quantize_
+
+    table = {r"re:model\.layers\.(0|2)\.proj$": torchao.SCHEMES["int8-w8a16"],
+             r"re:model\.layers\.1\.proj$": None}
+    config = config_from_dict({"_type": "FqnToConfig", "_version": 1,
+                               "_data": {"fqn_to_config": table}})
+    root = torch.nn.Module()
+    root.model = torch.nn.Module()
+    root.model.layers = torch.nn.ModuleList()
+    for _ in range(3):
+        layer = torch.nn.Module()
+        layer.proj = torch.nn.Linear(64, 32, bias=False, dtype=torch.bfloat16)
+        root.model.layers.append(layer)
+    quantize_(root, config, filter_fn=None)
+    kinds = [type(layer.proj.weight).__name__ for layer in root.model.layers]
+    assert kinds[0] == kinds[2] != kinds[1]
+    assert "Int8" in kinds[0]
+
+
+def test_transformers_reads_the_block_form() -> None:
+    transformers = library("transformers")
+    one = cycled("deepseek-v3.1", ("bf16", "fp8-block"))
+    data = json.loads(fp8.export(one).files["quantization_config.json"])
+    data.pop("quant_method")
+    config, unused = transformers.FineGrainedFP8Config.from_dict(
+        data, return_unused_kwargs=True)
+    assert tuple(config.weight_block_size) == (128, 128)
+    assert config.activation_scheme == "dynamic"
+    assert config.modules_to_not_convert == data["modules_to_not_convert"]
+    assert set(unused) <= {"fmt", "scale_fmt"}
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3.1"])
+def test_gguf_knows_the_types_and_names(model: str) -> None:
+    """Types of ggml, and tensor names as the converter makes them from ours."""
+    gguf = library("gguf")
+    architecture = {"llama-3.1-8b": "LLAMA", "qwen3-30b-a3b": "QWEN3MOE",
+                    "deepseek-v3.1": "DEEPSEEK2"}[model]
+    spec = bundled_model(model)
+    names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, architecture), spec.layers)
+    known = {kind.name.lower() for kind in gguf.GGMLQuantizationType}
+    one = cycled(model, ("bf16", "fp16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"))
+    rules = [line.rpartition("=") for line in
+             llama_cpp.export(one).files["tensor_types.txt"].splitlines()]
+    assert {to.lower() for _, _, to in rules} <= known
+    for linear in one.linears:
+        if not linear.planned:
+            continue
+        for layer in linear.layers:
+            name = linear.module.format(layer=layer, expert=0).replace(".experts.0.", ".experts.")
+            found = names.get_name(name)
+            assert found is not None, name
+            hits = [to for pattern, _, to in rules if re.search(pattern, found + ".weight")]
+            assert hits == [llama_cpp.TYPES[linear.scheme]], (name, found)
