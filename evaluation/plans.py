@@ -46,7 +46,7 @@ def bits_of(name: str) -> float:
 def references(name: str) -> dict[int, Reference]:
     """The loss text and the held-out text."""
     subject, model = SUBJECTS[name], settings.loaded(name)
-    sizes = {LOSS_TEXT: subject.unit_text, HELD_OUT_TEXT: subject.plan_text}
+    sizes = {LOSS_TEXT: subject.loss_text, HELD_OUT_TEXT: subject.plan_text}
     return {part: make_reference(model, settings.text(name, part, size))
             for part, size in sizes.items()}
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from evaluation import settings
-from evaluation.settings import PROBE_TEXT, PROBES, SCHEMES, SEED, SUBJECTS
+from evaluation.settings import PROBE, PROBE_TEXT, SCHEMES, SEED, SUBJECTS
 from planner.numerics.engines import Engine
 from planner.numerics.fast_fused import numba_available
 from planner.quality.prior import bucket_of, layer_loss, load_prior
 from planner.quality.probe.gradient import fisher_losses
 from planner.quality.probe.model import Doubles, LinearUnit, ProbeModel
 from planner.quality.probe.tiers import alpha_from_probe, as_table, predicted, unit_errors
-from planner.quality.probe.tokens import random_tokens
+from planner.quality.probe.tokens import generated_tokens, random_tokens
 
 DRAWS = 16
 NO_TORCH = "T1 is skipped: PyTorch is not installed (extra [probe])"
@@ -36,7 +36,7 @@ class Predictions:
     by_name: dict[str, Doubles]
     absolute: frozenset[str]
     e: Doubles
-    seconds: dict[str, float]
+    cpu_seconds: dict[str, float]
 
 
 def engine() -> Engine:
@@ -45,12 +45,11 @@ def engine() -> Engine:
 
 
 def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Predictions:
-    """All predictions for ``units``; ``probe`` (units, probes) are losses on the probe text."""
+    """All predictions for ``units``; ``probe`` (units,) are losses on the probe text."""
     model, ids = settings.loaded(name), [u.id for u in units]
-    tokens = settings.text(name, PROBE_TEXT, SUBJECTS[name].unit_text)
-    seconds, begun = {}, time.time()
+    tokens = settings.text(name, PROBE_TEXT, SUBJECTS[name].probe_text)
     errors = _kept(out / f"errors-{name}.npz", _text_key(tokens), lambda: _errors(model, tokens))
-    seconds["errors"] = time.time() - begun
+    seconds = {"errors": float(errors["cpu_seconds"])}
     where = {u.id: n for n, u in enumerate(model.units)}
     rows = [where[u] for u in ids]
     e = errors["output"][rows]
@@ -61,15 +60,14 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
         "output MSE": errors["mean_square"][rows], "relative output error": e,
         "T0 prior": _prior(units, model.layers),
     }
-    for n, scheme in enumerate(PROBES):
-        alpha = alpha_from_probe(probe[:, n], e[:, SCHEMES.index(scheme)])
-        by_name[f"T2 {scheme}"] = predicted(alpha, e)
+    by_name[f"T2 {PROBE}"] = predicted(alpha_from_probe(probe, e[:, SCHEMES.index(PROBE)]), e)
     if find_spec("torch"):
-        begun = time.time()
-        fisher = _kept(out / f"fisher-{name}.npz", f"{SEED}/{DRAWS}", lambda: _fisher(name, model))
-        by_name["T1 full"] = fisher["full"][rows]
-        by_name["T1 diagonal"] = fisher["diagonal"][rows]
-        seconds["T1"] = time.time() - begun
+        for kind in ("random", "generated") if "KL" in model.loss_name else ("random",):
+            fisher = _kept(out / f"fisher-{kind}-{name}.npz", f"{SEED}/{DRAWS}",
+                           lambda kind=kind: _fisher(name, model, kind))
+            by_name[f"T1 {kind} ids"] = fisher["full"][rows]
+            by_name[f"T1 {kind} ids, diagonal"] = fisher["diagonal"][rows]
+            seconds[f"T1 {kind} ids"] = float(fisher["cpu_seconds"])
     else:
         print(NO_TORCH)
     absolute = frozenset(n for n in by_name if n.startswith(("T1", "T2")))
@@ -84,11 +82,12 @@ def _errors(model: ProbeModel, tokens: Any) -> dict[str, Doubles]:
             "weight": as_table({u: r.weight for u, r in found.items()}, ids)}
 
 
-def _fisher(name: str, model: ProbeModel) -> dict[str, Doubles]:
-    """T1: random ids of the shape of the probe text, labels sampled from the model."""
-    count, length = SUBJECTS[name].unit_text
+def _fisher(name: str, model: ProbeModel, kind: str) -> dict[str, Doubles]:
+    """T1 on as many ids as the loss text has, labels sampled from the model."""
+    count, length = SUBJECTS[name].loss_text
     vocabulary = max(settings.token_ids(name)) + 1
-    tokens = random_tokens(vocabulary, count, length, SEED)
+    tokens = random_tokens(vocabulary, count, length, SEED) if kind == "random" \
+        else generated_tokens(model, vocabulary, count, length, SEED)
     found = fisher_losses(model, tokens, settings.recipes(), seed=SEED, draws=DRAWS,
                           engine=engine())
     return {"full": found.full, "diagonal": found.diagonal}
@@ -106,11 +105,13 @@ def _text_key(tokens: Any) -> str:
 
 
 def _kept(file: Path, key: str, make: Any) -> dict[str, Doubles]:
-    """Results of an earlier run with the same key, else made and kept."""
+    """Results of an earlier run with the same key, else made and kept, with their CPU time."""
     if file.exists():
         with np.load(file) as held:
             if str(held["key"]) == key:
                 return {n: held[n] for n in held.files if n != "key"}
+    begun = time.process_time()
     made: dict[str, Doubles] = make()
+    made["cpu_seconds"] = np.array(time.process_time() - begun)
     np.savez(file, key=np.array(key), **made)
     return made

@@ -16,8 +16,8 @@ from evaluation import plans, predictors, settings, units, whole
 from evaluation.settings import (
     HELD_OUT_TEXT,
     LOSS_TEXT,
+    PROBE,
     PROBE_TEXT,
-    PROBES,
     SCHEMES,
     SUBJECTS,
 )
@@ -32,21 +32,22 @@ Result = dict[str, Any]
 
 
 def evaluate(name: str, out: Path, processes: int) -> Result:
-    """All sections for one model. Seconds are wall time; units measured by an earlier, broken off
-    run are not in them, their CPU time is."""
-    begun, seconds = time.time(), {}
-    rows = units.measure(name, out, processes)
-    seconds["units"] = time.time() - begun
+    """All sections for one model. CPU seconds include what an earlier run measured and kept."""
+    rows = units.measure(units.losses(name), out, processes)
+    probes = units.measure(units.probe(name), out, processes)
+    seconds = {"unit losses": sum(r["cpu_seconds"] for r in rows + probes)}
     model, subject = settings.loaded(name), SUBJECTS[name]
     measured = units.table(rows, "loss").mean(axis=2)
-    made = predictors.build(name, list(model.units), units.table(rows, "probe"), out)
-    seconds |= made.seconds
+    on_probe = units.table(probes, "loss").mean(axis=(1, 2))
+    made = predictors.build(name, list(model.units), on_probe, out)
+    seconds |= made.cpu_seconds
     references = plans.references(name)
     decoder = "KL" in model.loss_name
     result: Result = {
         "model": name, "note": subject.note, "loss": model.loss_name, "units": len(rows),
-        "schemes": list(SCHEMES), "probes": list(PROBES),
-        "tokens": {"probe and loss text": subject.unit_text, "held-out text": subject.plan_text},
+        "schemes": list(SCHEMES), "probe": PROBE,
+        "tokens": {"probe": subject.probe_text, "loss": subject.loss_text,
+                   "held-out": subject.plan_text},
         "median_unit_loss": dict(zip(SCHEMES, np.median(measured, axis=0).tolist(), strict=True)),
         "ranks": ranks(made, measured), "bands": bands(made, measured),
     }
@@ -58,7 +59,7 @@ def evaluate(name: str, out: Path, processes: int) -> Result:
         "accumulators": lambda: whole.accumulators(name, settings.text(name, PROBE_TEXT, (1, 64))),
     }
     if decoder:
-        calibration = settings.text(name, PROBE_TEXT, subject.unit_text)
+        calibration = settings.text(name, PROBE_TEXT, subject.probe_text)
         steps |= {
             "caches": lambda: caches(name, references[HELD_OUT_TEXT]),
             "options": lambda: _losses(
@@ -66,12 +67,11 @@ def evaluate(name: str, out: Path, processes: int) -> Result:
             "flips": lambda: flips(rows, measured),
         }
     for step, make in steps.items():
-        started = time.time()
+        started = time.process_time()
         result[step] = make()
-        seconds[step] = time.time() - started
-        print(f"{name}: {step} in {seconds[step]:.0f} s", flush=True)
-    result["seconds"] = {k: round(v) for k, v in seconds.items()}
-    result["unit_cpu_seconds"] = round(sum(r["cpu_seconds"] for r in rows))
+        seconds[step] = time.process_time() - started
+        print(f"{name}: {step} in {seconds[step]:.0f} s of CPU", flush=True)
+    result["cpu_seconds"] = {k: round(v) for k, v in seconds.items()}
     return result
 
 

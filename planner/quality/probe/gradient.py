@@ -1,4 +1,4 @@
-"""Tier T1: sensitivity from backward passes on random ids, with labels the model samples.
+"""Tier T1: sensitivity from backward passes on ids without a text, with labels the model samples.
 
 For a change ΔY of a linear layer's output and g the gradient, at that output, of a score whose
 label the model drew itself (``ProbeModel.sampled_score``), to second order:
@@ -8,7 +8,8 @@ label the model drew itself (``ProbeModel.sampled_score``), to second order:
 
 Each is a mean over positions for decoders and over chunks for encoders, as their losses are. The
 first keeps what errors have in common along a text and needs more draws: its relative standard
-error is about √(2 / (chunks · draws)). No text is read. Needs PyTorch, the ``[probe]`` extra.
+error is about √(2 / (chunks · draws)). Ids are random, or the model wrote them itself, which ranks
+better and has little bias. Needs PyTorch, the ``[probe]`` extra.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def fisher_losses(model: ProbeModel, tokens: Tokens, recipes: Sequence[Recipe], 
     """Expected loss of every unit under each recipe.
 
     Args:
-        tokens: (chunks, length) ids; random ones need no text.
+        tokens: (chunks, length) ids.
         draws: labels sampled for each chunk. The gradients of one chunk are held at a time:
             4 bytes · draws · length · outputs of all units.
     Raises MissingPackageError without PyTorch, InputError for fewer than one draw.

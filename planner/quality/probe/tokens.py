@@ -20,7 +20,7 @@ import numpy as np
 
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.models.gguf_header import read_gguf
-from planner.quality.probe.model import Tokens
+from planner.quality.probe.model import ProbeModel, Tokens, as_is, exact
 
 _WORDS = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
 _DIGIT = re.compile(r"(\d)")
@@ -164,6 +164,28 @@ def chunks_of(ids: list[int], length: int, count: int, *, offset: int, stride: i
 def random_tokens(vocabulary: int, chunks: int, length: int, seed: int) -> Tokens:
     """Uniform random ids."""
     return np.random.default_rng(seed).integers(0, vocabulary, (chunks, length))
+
+
+def generated_tokens(model: ProbeModel, vocabulary: int, chunks: int, length: int,
+                     seed: int) -> Tokens:
+    """Ids that a decoder wrote itself: random first ids, then draws from its own distributions.
+
+    No text is needed, and unlike random ids these are the sequences that the model expects.
+    Raises UnsupportedError for a model that does not predict next tokens.
+    """
+    if "KL" not in model.loss_name:
+        raise UnsupportedError("this model does not predict next tokens", hint="use random ids")
+    rng = np.random.default_rng(seed)
+    ids, plain = rng.integers(0, vocabulary, (chunks, 1)), exact(model)
+    while ids.shape[1] < length:
+        h = model.embed(ids)
+        for index in range(model.layers):
+            h = model.layer(index, h, plain, as_is)
+        logits = model.output(h[:, -1]).astype(np.float64)
+        edges = np.cumsum(np.exp(logits - logits.max(axis=1, keepdims=True)), axis=1)
+        drawn = (edges < (rng.random(chunks) * edges[:, -1])[:, None]).sum(axis=1)
+        ids = np.concatenate([ids, drawn[:, None]], axis=1)
+    return ids
 
 
 def _bert_words(text: str) -> Iterator[str]:
