@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.probe_models import real_model
+from support.probe_models import real_model, tiny_decoder, tiny_encoder
 
 from planner.errors import DataError, InputError, UnsupportedError
+from planner.quality.probe.measure import make_reference
 from planner.quality.probe.tokens import (
     BytePairs,
     WordPieces,
     bundled_text,
     byte_letters,
     chunks_of,
+    generated_tokens,
     load_tokenizer,
     random_tokens,
 )
@@ -59,6 +61,22 @@ def test_random_ids_are_seeded() -> None:
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)
     assert 0 <= a.min() <= a.max() < 50
+
+
+def test_a_decoder_writes_ids_that_it_expects() -> None:
+    model = tiny_decoder(scale=0.4)
+    ids = generated_tokens(model, 128, 6, 12, seed=4)
+    assert ids.shape == (6, 12)
+    assert np.array_equal(ids, generated_tokens(model, 128, 6, 12, seed=4))
+
+    def surprise(tokens: np.ndarray) -> float:
+        p = make_reference(model, tokens).prepared.probabilities.reshape(*tokens.shape, -1)
+        chosen = np.take_along_axis(p[:, :-1], tokens[:, 1:, None], axis=2)
+        return float(-np.log(chosen).mean())
+
+    assert surprise(ids) < surprise(random_tokens(128, 6, 12, 4)) - 1
+    with pytest.raises(UnsupportedError, match="next tokens"):
+        generated_tokens(tiny_encoder(), 128, 1, 4, seed=1)
 
 
 def test_a_folder_without_a_vocabulary(tmp_path) -> None:
