@@ -19,8 +19,10 @@ if TYPE_CHECKING:
         plan,
     )
     from planner.api_claims import claims
+    from planner.api_diff import diff
     from planner.api_experts import experts
     from planner.api_explain import explain
+    from planner.api_export import export_plan, import_plan
     from planner.api_profile import profile
     from planner.api_serve import serve
     from planner.api_training import train
@@ -32,11 +34,14 @@ _WHERE = {
     "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
     "layer_error": "planner.api", "train": "planner.api_training",
     "experts": "planner.api_experts", "explain": "planner.api_explain",
-    "claims": "planner.api_claims", "profile": "planner.api_profile", "serve": "planner.api_serve",
+    "claims": "planner.api_claims", "diff": "planner.api_diff", "profile": "planner.api_profile",
+    "serve": "planner.api_serve",
+    "export_plan": "planner.api_export", "import_plan": "planner.api_export",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
 }
-__all__ = ["Plan", "__version__", "claims", "estimate", "experts", "explain", "inventory",
+__all__ = ["Plan", "__version__", "claims", "diff", "estimate", "experts", "explain",
+           "export_plan", "import_plan", "inventory",
            "layer_error", "load_device", "load_model", "load_scenario", "plan", "profile", "serve",
            "train"]
 

@@ -8,6 +8,7 @@ import click
 
 from planner.cli.calibrate import calibrate_command
 from planner.cli.claims import claims_command
+from planner.cli.diff import diff_command
 from planner.cli.experts import experts_command
 from planner.cli.explain import explain_command
 from planner.cli.export import export_command, import_command
@@ -196,6 +197,7 @@ def _names(text: str | None) -> list[str] | None:
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
        scenarios_command, inventory_command, schema_command, numerics_command, train_command,
        experts_command, memory_command, validate_command, profile_command,
-       calibrate_command, explain_command, serve_command, claims_command, export_command,
+       calibrate_command, explain_command, serve_command, claims_command,
+       diff_command, export_command,
        import_command)
 

@@ -54,8 +54,8 @@ def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors become two lines on stderr."""
     try:
         words = list(args) if args is not None else sys.argv[1:]
-        cli.main(args=words or ["--help"], prog_name="plan", standalone_mode=False)
-        return 0
+        code = cli.main(args=words or ["--help"], prog_name="plan", standalone_mode=False)
+        return code if isinstance(code, int) else 0  # click returns what a command exits with
     except PlannerError as error:
         return _fail(error.message, error.hint, error.exit_code)
     except click.exceptions.Exit as stop:

@@ -43,6 +43,9 @@ def parse_plan(data: object) -> Plan:
         place = ".".join(str(p) for p in first["loc"])
         raise DataError(f"plan file: {place}: {first['msg'].lower()}",
                         hint="see `plan schema` for the format") from None
+    from planner.planning.plan_bounds import check_bounds
+
+    check_bounds(plan)
     return plan
 
 

@@ -120,6 +120,7 @@ SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
 """)}
+DIFF_FLAGS = {"--json", "--quiet", "--fail-if"}
 CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
 FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
@@ -238,6 +239,8 @@ def test_flags_of_claims_and_formats() -> None:
     assert flags("claims") == CLAIMS_FLAGS
     assert set(keywords("claims")) == {"only"}
     assert flags("formats") == FORMATS_FLAGS
+    assert flags("diff") == DIFF_FLAGS
+    assert set(keywords("diff")) == {"fail_if"}
 
 
 def test_a_flag_means_the_same_everywhere() -> None:
@@ -246,7 +249,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS,
-                                *CLAIMS_FLAGS, *FORMATS_FLAGS} == set(), name
+                                *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS} == set(), name
 
 
 def test_public_signatures() -> None:

@@ -1,0 +1,36 @@
+"""``plan diff``: two plan files compared, and a gate for continuous integration."""
+
+from __future__ import annotations
+
+import click
+
+from planner.cli.types import options
+
+TRIPPED = 1
+
+
+@click.command("diff")
+@click.argument("old")
+@click.argument("new")
+@click.option("--fail-if", "fail_if", metavar="GATE", multiple=True,
+              help='Exit 1 where this holds, for example "tpot>+5%"; may be repeated.')
+@options("json", "quiet")
+def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Compare two plan files of one model: figures, settings, schemes.
+
+    Metrics: tpot, ttft, throughput, loss, memory, weights. A sign compares the change (+5%, +2ms),
+    no sign the new value.
+    """
+    from planner.api_diff import diff
+    from planner.cli.run import print_json, read_plan
+    from planner.report.diff_text import diff_dict, diff_text
+
+    found = diff(read_plan(old), read_plan(new), fail_if=fail_if)
+    if as_json:
+        print_json(diff_dict(found))
+    else:
+        click.echo(diff_text(found), nl=False)
+    if found.tripped:
+        if not quiet:
+            click.echo("failed: " + ", ".join(g.text for g in found.tripped), err=True)
+        raise click.exceptions.Exit(TRIPPED)
