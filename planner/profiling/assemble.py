@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 Records = Mapping[str, Mapping[str, Any]]
 BASES = {
-    "T1": "backward passes on random ids, labels sampled from the model",
+    "T1": "backward passes on ids that the model wrote, labels sampled from it",
     "T2": "loss of the probe scheme over its error, by matrix", "T3": "measured",
 }
 

@@ -1,8 +1,9 @@
 """Tiers that run the model: losses of single matrices and caches, in nats, on a few tokens.
 
-T1: random ids, backward passes with labels that the model samples, ½·E(Σ g·ΔY)². T2: the loss of
-one probe scheme measured on text, α = loss / e. T3: the loss of every scheme measured on text.
-Caches: T3 every layout; else one probe layout, times the ratio of the entries' relative errors.
+T1: ids that the model wrote itself, backward passes with labels it samples, ½·E(Σ g·ΔY)². T2: the
+loss of one probe scheme measured on text, α = loss / e. T3: the loss of every scheme measured on
+text. Caches: T3 every layout; else one probe layout, times the ratio of the entries' relative
+errors.
 The whole model is held in float32, so that this is for models that fit in memory.
 """
 
@@ -34,8 +35,8 @@ from planner.quality.probe.model import Floats, ProbeModel, Tokens, exact
 from planner.quality.probe.tokens import (
     bundled_text,
     chunks_of,
+    generated_tokens,
     load_tokenizer,
-    random_tokens,
     text_sha256,
 )
 
@@ -84,7 +85,7 @@ class Probe:
         if self.model.layers != spec.layers or "KL" not in self.model.loss_name:
             raise UnsupportedError(f"{path}: its loss is {self.model.loss_name}, not the KL of "
                                    "next tokens", hint="use tier T0")
-        self.tokens, self.settings = _tokens(path, spec, question)
+        self.tokens, self.settings = _tokens(path, spec, question, self.model)
 
     def write_inputs(self, folder: Path) -> None:
         """``<tensor>.npy`` with the real inputs of every linear layer."""
@@ -169,13 +170,15 @@ def _entry_error(entries: Floats, name: str) -> float:
     return float(np.sum((after - entries) ** 2)) / power
 
 
-def _tokens(path: Path, spec: ModelSpec, question: Question) -> tuple[Tokens, dict[str, Any]]:
+def _tokens(path: Path, spec: ModelSpec, question: Question, model: ProbeModel,
+            ) -> tuple[Tokens, dict[str, Any]]:
     chunks = max(1, question.tokens // LENGTH)
     if question.tier == "T1":
         if question.text is not None:
-            raise InputError("tier T1 runs on random ids", hint="leave out --text, or use T2")
-        return (random_tokens(spec.vocab_size, chunks, LENGTH, question.seed),
-                {"tokens": chunks * LENGTH, "text": "random ids"})
+            raise InputError("tier T1 runs on ids that the model writes itself",
+                             hint="leave out --text, or use T2")
+        return (generated_tokens(model, spec.vocab_size, chunks, LENGTH, question.seed),
+                {"tokens": chunks * LENGTH, "text": "written by the model"})
     if question.text is not None and question.text.suffix == ".npy":
         ids = _ids(question.text, spec)
         return ids, {"tokens": int(ids.size), "text": question.text.name}

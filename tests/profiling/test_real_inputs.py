@@ -101,13 +101,13 @@ def test_a_killed_probe_goes_on(checkpoint: Path, ids: Path, tmp_path: Path) -> 
 
 
 def test_t1_needs_torch_and_no_text(checkpoint: Path, ids: Path) -> None:
-    with pytest.raises(InputError, match="random ids"):
+    with pytest.raises(InputError, match="writes itself"):
         profile(checkpoint, tier="T1", text=ids, schemes=FEW, workers=1)
     pytest.importorskip("torch", reason="needs the [probe] extra")
     found = profile(checkpoint, tier="T1", schemes=FEW, workers=1, tokens=96)
     again = profile(checkpoint, tier="T1", schemes=FEW, workers=1, tokens=96)
     assert found == again
-    assert found.settings["text"] == "random ids"
+    assert found.settings["text"] == "written by the model"
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 3)), np.full((1, 4), 128), np.zeros(3, np.int64)])
