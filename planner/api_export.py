@@ -22,12 +22,12 @@ MAX_BYTES = 64 << 20
 
 
 def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, engine: str = "",
-                device: str | DeviceProfile | None = None,
+                device: str | DeviceProfile | None = None, expand: bool = False,
                 hardware_dir: str | os.PathLike[str] | None = None) -> Export:
     """The files that say ``plan`` in the format ``to``; nothing is written.
 
     ``model`` and ``device`` default to the plan's own, by id: a plan file never names a path.
-    ``engine`` (default: the plan's) must serve the result.
+    ``engine`` (default: the plan's) must serve the result. ``expand`` names every module in full.
 
     Raises:
         UnsupportedError: the format cannot say a scheme, or the engine does not serve it.
@@ -38,7 +38,8 @@ def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, en
     if device is None and ("/" in plan.device.id or "\\" in plan.device.id):
         raise InputError(f"plan file: device {plan.device.id[:80]!r} is a path",
                          hint="name the device with --device")
-    return _export(plan, spec, api.load_device(where, hardware_dir=hardware_dir), to, engine)
+    return _export(plan, spec, api.load_device(where, hardware_dir=hardware_dir), to, engine,
+                   expand=expand)
 
 
 def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
@@ -60,12 +61,16 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"configuration {str(file)!r} is larger than {MAX_BYTES} bytes",
                         hint="give hf_quant_config.json or config.json")
-    found = read_configuration(path.read_bytes(), str(file), api.load_model(model))
+    spec = api.load_model(model)
+    found = read_configuration(path.read_bytes(), str(file), spec)
     if kv is not None and found.kv is not None and kv != found.kv:
         raise InputError(f"kv {kv!r} contradicts {str(file)!r}, which names {found.kv}",
                          hint="leave --kv out")
     layout = found.kv or kv or "bf16"
-    plan = api.estimate(found.spec, device, kv=layout, **question)
+    # As if it were released so, for layout and batch; then as a choice for the model, whose own
+    # release is what loss is told against.
+    placed = api.estimate(found.spec, device, kv=layout, **question)
+    plan = api.estimate(spec, device, plan=placed, **question)
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {path.name}", *found.notes))
     return replace(plan, assumptions=(*plan.assumptions, *notes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from planner.export.assignment import Assignment, Linear
-from planner.export.patterns import expressions
+from planner.export.patterns import targets
 from planner.export.targets import (
     Exported,
     as_json,
@@ -57,8 +57,9 @@ SCHEMES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
 _CACHE = _number(8, "float", "tensor")
 
 
-def export(assignment: Assignment) -> Exported:
-    """``quantization_config.json`` and the llm-compressor recipe that makes such weights.
+def export(assignment: Assignment, *, expand: bool = False) -> Exported:
+    """``quantization_config.json`` and the llm-compressor recipe that makes such weights;
+    ``expand`` names every module in full.
 
     Raises:
         UnsupportedError: a scheme that the format has no word for.
@@ -67,7 +68,7 @@ def export(assignment: Assignment) -> Exported:
     for one in assignment.quantised():
         if one.scheme not in SCHEMES:
             raise cannot(TARGET, one, "no such granularity of scales", ", ".join(SCHEMES))
-    groups, ignore = config_groups(assignment), ignored(assignment)
+    groups, ignore = config_groups(assignment, expand), ignored(assignment, expand)
     formats = list(dict.fromkeys(group["format"] for group in groups.values()))
     said = cache_of(assignment)
     config: dict[str, Any] = {
@@ -85,7 +86,7 @@ def export(assignment: Assignment) -> Exported:
     return Exported(files, (TARGET,), tuple(_notes(assignment, said)), _STEPS if groups else ())
 
 
-def config_groups(assignment: Assignment) -> dict[str, Any]:
+def config_groups(assignment: Assignment, expand: bool = False) -> dict[str, Any]:
     """One group a scheme, in the order of the catalogue above."""
     by_scheme: dict[str, list[Linear]] = {}
     for one in assignment.quantised():
@@ -93,19 +94,18 @@ def config_groups(assignment: Assignment) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, (layout, weights, inputs) in SCHEMES.items():
         if name in by_scheme:
-            targets = ["re:" + text for one in by_scheme[name] for text in expressions(one)]
+            names = [text for one in by_scheme[name] for text in targets(one, expand=expand)]
             out[f"group_{len(out)}"] = {
-                "format": layout, "targets": targets, "weights": dict(weights),
+                "format": layout, "targets": names, "weights": dict(weights),
                 "input_activations": dict(inputs) if inputs is not None else None,
                 "output_activations": None}
     return out
 
 
-def ignored(assignment: Assignment) -> list[str]:
-    """Linear layers that stay as they are: by name outside the stack, else by expression."""
+def ignored(assignment: Assignment, expand: bool = False) -> list[str]:
+    """Linear layers that stay as they are; a tied head is no row of the model and is named too."""
     tied = [] if any(one.kind == "head" for one in assignment.linears) else ["lm_head"]
-    return tied + [text for one in assignment.plain() for text in (
-        [one.module] if not one.layers else ["re:" + e for e in expressions(one)])]
+    return tied + [text for one in assignment.plain() for text in targets(one, expand=expand)]
 
 
 def _notes(assignment: Assignment, said: str | None) -> list[str]:

@@ -12,12 +12,19 @@ MAX_PATTERN = 400
 """Characters of an expression; longer lists of layers are split over several."""
 
 
-def expressions(linear: Linear, *, exact: bool = False) -> list[str]:
-    """Regular expressions for the modules of ``linear``, anchored at the end; ``exact`` leaves no
-    open repetition over layers, so that layers of other rows stay out."""
+def targets(linear: Linear, *, expand: bool = False) -> list[str]:
+    """Names and ``re:`` expressions that match exactly the modules of ``linear``; ``expand`` gives
+    every name in full."""
+    if expand or not linear.layers:
+        return list(linear.names())
+    return ["re:" + text for text in expressions(linear)]
+
+
+def expressions(linear: Linear) -> list[str]:
+    """Regular expressions for the modules of ``linear``, anchored at the end."""
     if not linear.layers:
         return [_fill(linear, "")]
-    if linear.every and not exact:
+    if linear.every:
         return [_fill(linear, r"\d+")]
     room = MAX_PATTERN - len(linear.module) * 2
     parts: list[list[str]] = [[]]

@@ -139,6 +139,6 @@ def _notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | None) -> Itera
                "scheme a kind and layer; it is priced in that of most elements")
     for (kind, scheme), at in by_kind.items():
         where = f" of layers {layer_range(tuple(sorted(at)))}" if at else ""
-        yield f"{kind}{where} in {scheme}: kept as released, no choice of a plan"
+        yield f"{kind}{where} in {scheme}: a plan keeps the model's own release there"
     if any(plan.method == "modelopt" for plan in plans):
         yield "scales of activations are calibrated (static); a plan's are dynamic"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.export import compressed_tensors, fp8, llama_cpp, modelopt, torchao
 from planner.export.assignment import Assignment, assignment_of
 from planner.export.lint import CONSUMERS, Finding, lint
@@ -19,10 +19,12 @@ from planner.models.spec import ModelSpec
 from planner.planning.plan import Plan
 from planner.throughput.calibration import ANY_ENGINE
 
-_WRITERS: Mapping[str, Callable[[Assignment], Exported]] = {
+_WRITERS: Mapping[str, Callable[..., Exported]] = {
     "compressed-tensors": compressed_tensors.export, "modelopt": modelopt.export,
     "fp8": fp8.export, "torchao": torchao.export, "llama.cpp": llama_cpp.export,
 }
+_EXPANDING = ("compressed-tensors", "torchao")
+"""Formats that take expressions; the others name every module or tensor as they must."""
 _READABLE = {"compressed-tensors": "quantization_config.json", "modelopt": "hf_quant_config.json",
              "fp8": "quantization_config.json"}
 
@@ -38,11 +40,11 @@ class Export:
 
 
 def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
-                engine: str = "") -> Export:
+                engine: str = "", *, expand: bool = False) -> Export:
     """``plan`` as the configuration ``target``.
 
     ``engine`` (default: the plan's own) must serve it; with ``any`` each consumer's verdict is
-    told and none is demanded.
+    told and none is demanded. ``expand`` names every module in full, without expressions.
 
     Raises:
         UnsupportedError: the format has no word for a scheme, or the named engine does not serve.
@@ -51,7 +53,10 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
     if target not in _WRITERS:
         raise UnknownNameError("export target", target[:80], _WRITERS)
     assignment = assignment_of(plan, spec)
-    exported = _WRITERS[target](assignment)
+    if expand and target not in _EXPANDING:
+        raise InputError(f"expand with {target}: it has no expressions to expand",
+                         hint="for " + " and ".join(_EXPANDING))
+    exported = _WRITERS[target](assignment, **({"expand": True} if expand else {}))
     _read_again(target, exported, assignment)
     findings = tuple(lint(target, exported, assignment, plan, spec, device, one)
                      for one in _engines(target, plan, engine))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from planner.export.assignment import Assignment
-from planner.export.patterns import expressions
+from planner.export.patterns import targets
 from planner.export.targets import Exported, as_json, cannot, require_matrices
 
 TARGET = "torchao"
@@ -41,8 +41,8 @@ SCHEMES: dict[str, dict[str, Any]] = {
 }
 
 
-def export(assignment: Assignment) -> Exported:
-    """``fqn_to_config.json`` and ``quantise.py``.
+def export(assignment: Assignment, *, expand: bool = False) -> Exported:
+    """``fqn_to_config.json`` and ``quantise.py``; ``expand`` names every module in full.
 
     Raises:
         UnsupportedError: a scheme that torchao has no configuration for.
@@ -52,13 +52,11 @@ def export(assignment: Assignment) -> Exported:
     for one in assignment.quantised():
         if one.scheme not in SCHEMES:
             raise cannot(TARGET, one, "no such configuration", ", ".join(SCHEMES))
-        for text in expressions(one):
-            table["re:" + text] = SCHEMES[one.scheme]
+        table |= dict.fromkeys(targets(one, expand=expand), SCHEMES[one.scheme])
     if not table:
         return Exported({}, (TARGET,), (), ())
     for one in assignment.plain():
-        for text in [one.module] if not one.layers else ["re:" + e for e in expressions(one)]:
-            table[text] = None
+        table |= dict.fromkeys(targets(one, expand=expand))
     data = _record("FqnToConfig", 1, fqn_to_config=table)
     return Exported({"fqn_to_config.json": as_json(data), "quantise.py": _SCRIPT}, (TARGET,),
                     tuple(_notes(assignment)), _STEPS)
