@@ -116,7 +116,7 @@ def _best(space: Space, incumbent: Found | None) -> Found | None:
         if lower[c] > best_value * (1 + SAME) or (best is not None and key >= best_key):
             open_bound = float(lower[c])
             break
-        solution, segments = solve_candidate(space, c, ties=False)
+        solution, segments = solve_candidate(space, c)
         solved += 1
         if not solution.found:
             continue
@@ -126,36 +126,39 @@ def _best(space: Space, incumbent: Found | None) -> Found | None:
             best = Found(space, c, solution, segments, solution.bound, len(space), solved, space)
     if best is None:
         return None
-    solution, segments = solve_candidate(space, best.candidate, ties=True)
+    solution, segments = solve_candidate(space, best.candidate, tied=best.solution)
     return Found(best.space, best.candidate, solution, segments,
                  min(best.bound, open_bound), len(space), solved, space)
 
 
-def solve_candidate(space: Space, c: int, *, ties: bool,
+def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
                     ) -> tuple[Solution, tuple[Segment, ...]]:
-    """Solve one candidate, tied or layer by layer as the question says; ``ties`` also settles
-    which of several equal optima is taken."""
+    """Solve one candidate, tied or layer by layer as the question says. With its optimum ``tied``,
+    settle which of several equal optima is taken."""
     model = space.model
+    times = second_times(space, c) if tied is not None else None
     if model.question.untie:
         problem, parts = untied_problem(space, c)
-        times = second_times(space, c) if ties else None
         second = part_sum(parts, times) if times is not None else None
-        solution = solve(problem, tie_break=second)
-        if not solution.found:
-            return solution, ()
-        if ties:
-            solution = prefer_catalogue(problem, solution, second)
-        return solution, untied_segments(model, parts, solution)
+        solution = _settled(problem, tied, second, GAP)
+        return solution, untied_segments(model, parts, solution) if solution.found else ()
     problem = single_problem(space, c)
-    times = second_times(space, c) if ties else None
     second = decision_sum(model, times, layer_weights(model)) if times is not None else None
     gap = GAP if model.question.profile is None else LAYERS_GAP
-    solution = solve(problem, tie_break=second, gap=gap)
-    if ties and solution.found:
-        solution = prefer_catalogue(problem, solution, second)
+    solution = _settled(problem, tied, second, gap)
     picked = solution.counts.argmax(axis=1)
     choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units]
     return solution, tied_segments(model, choice)
+
+
+def _settled(problem: Problem, tied: Solution | None, second: Array | None,
+             gap: float) -> Solution:
+    """An optimum, or the preferred one of those that equal ``tied``."""
+    solution = tied if tied is not None and second is None \
+        else solve(problem, tie_break=second, gap=gap)
+    if tied is None or not solution.found:
+        return solution
+    return prefer_catalogue(problem, solution, second)
 
 
 def prefer_catalogue(problem: Problem, solution: Solution, second: Array | None) -> Solution:

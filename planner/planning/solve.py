@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.planning.listing import listed
 from planner.planning.problem import Array, Problem, Solution, objective_of, violation
 
 GAP = 1e-9
@@ -50,20 +51,25 @@ def stdout_kept() -> Iterator[None]:
 
 
 def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP) -> Solution:
-    """Prove the optimum of ``problem``, to a relative ``gap``.
+    """Prove the optimum of ``problem``, to a relative ``gap``: by :mod:`planner.planning.listing`
+    where one limit binds and decisions are few, else by HiGHS.
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
     a limit, that very assignment is cut off and the problem solved again; where layers are counted,
     or slips do not end, the limit is tightened instead and the bound stays that of the untightened
     problem. Among equal optima the one with the least ``tie_break`` [D, S] wins.
     """
+    solution = listed(problem) if (problem.multiplicity == 1).all() else None
+    if solution is not None and (tie_break is None or not solution.found):
+        return solution
     with stdout_kept():
         repairs = Repairs(np.zeros(len(problem.rows)), [], gap)
-        solution, bound = _repaired(problem, repairs)
-        if not solution.found:
-            return solution
-        left = (solution.value - bound) / abs(solution.value) if solution.value else 0.0
-        solution = replace(solution, bound=bound, gap=left)
+        if solution is None:
+            solution, bound = _repaired(problem, repairs)
+            if not solution.found:
+                return solution
+            left = (solution.value - bound) / abs(solution.value) if solution.value else 0.0
+            solution = replace(solution, bound=bound, gap=left)
         if tie_break is not None:
             second = _run(problem, tie_break, repairs, solution.value - problem.constant)
             if second.found and violation(problem, second.counts) is None:

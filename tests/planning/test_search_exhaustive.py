@@ -54,7 +54,7 @@ def every_candidate(model: Model) -> None:
     lower = bounds(space)
     values = np.full(len(space), np.inf)
     for c in range(len(space)):
-        solution, _ = solve_candidate(space, c, ties=False)
+        solution, _ = solve_candidate(space, c)
         if solution.found:
             values[c] = solution.value
             assert lower[c] <= solution.value * (1 + 1e-9) + 1e-15
