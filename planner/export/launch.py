@@ -20,6 +20,8 @@ _CACHES = {
 # SGLang documentation, Quantization: ModelOpt checkpoints.
 _SGLANG_MODELOPT = {"fp8-tensor": ["--quantization", "modelopt_fp8"],
                     "nvfp4": ["--quantization", "modelopt_fp4"]}
+SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp")
+OPTIONS = "trtllm_options.yaml"
 CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
 
@@ -81,7 +83,7 @@ def _trtllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
     words = ["trtllm-serve", CHECKPOINT, "--tp_size", str(layout.tp * layout.dp), "--pp_size",
              str(layout.pp), "--max_seq_len", str(plan.workload.context_tokens),
              "--max_batch_size", str(per_rank(plan)), "--extra_llm_api_options",
-             "trtllm_options.yaml"]
+             OPTIONS]
     if assignment.spec.experts is not None:
         words += ["--ep_size", str(layout.ep)]
     packed = _packed(assignment)
@@ -122,7 +124,7 @@ def _pytorch(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
               for name in _packed(assignment)]
     if plan.layout.tp * plan.layout.dp * plan.layout.pp > 1:
         unsaid.append("the layout: quantise.py loads the model on what device_map finds")
-    return ["python", "quantise.py", "MODEL"], unsaid
+    return ["python", "quantise.py", "MODEL", "OUT"], unsaid
 
 
 _COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _trtllm, "llama.cpp": _llamacpp,

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from planner.export.assignment import Assignment
-from planner.export.launch import CHECKPOINT, command, trtllm_options
+from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import Finding
 from planner.export.targets import Exported
 from planner.planning.plan import Plan, layer_range
@@ -15,16 +15,16 @@ from planner.planning.plan import Plan, layer_range
 def bundle(target: str, exported: Exported, plan: Plan, assignment: Assignment,
            findings: Sequence[Finding]) -> dict[str, str]:
     """All files of an export by name: the configuration, ``README.md``, and a ``serve-….sh`` for
-    each engine that can serve it, or of which nothing is known."""
+    each server that can serve it, or of which nothing is known."""
     files = dict(exported.files)
     parts = [_head(target, plan, assignment), _weights(exported)]
     for found in findings:
         words, unsaid = command(found.engine.name, target, plan, assignment)
         name = found.engine.name
-        if found.status != "no":
+        if found.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = _script(words)
             if name == "tensorrt-llm":
-                files["trtllm_options.yaml"] = trtllm_options(plan, assignment)
+                files[OPTIONS] = trtllm_options(plan, assignment)
         parts.append(_engine(found, words, unsaid))
     parts.append(_list("What the configuration cannot say", exported.notes))
     files["README.md"] = "\n\n".join(part for part in parts if part) + "\n"
@@ -72,6 +72,7 @@ def _engine(found: Finding, words: Sequence[str], unsaid: Sequence[str]) -> str:
 
 def _script(words: Sequence[str]) -> str:
     text = shlex.join(words).replace(CHECKPOINT, '"${1:?folder of the checkpoint}"')
+    text = text.replace(OPTIONS, f'"$(dirname -- "$0")/{OPTIONS}"')
     return f"#!/bin/sh\nset -eu\nexec {text}\n"
 
 

@@ -44,3 +44,32 @@ def assignments(draw: st.DrawFn, model: str, pool: tuple[str, ...], kv: tuple[st
         period, names = runs[name]
         chosen[kind, layer] = names[layer // period % len(names)]
     return assignment(spec, chosen, kv=draw(st.sampled_from(kv)))
+
+
+def golden_exports() -> dict[str, str]:
+    """target/file → text for one small plan in every format: the first and last layer's MLP stay
+    in BF16, the rest is quantised, caches in FP8; two devices."""
+    from dataclasses import replace
+
+    from planner import api
+    from planner.export.run import export_plan
+
+    spec, device = bundled_model("llama-3.2-1b"), api.load_device("h100-sxm")
+    base = api.estimate(spec, device, scheme="fp8-channel", kv="fp8", devices=2, tp=2, batch=16,
+                        context=4096)
+    out: dict[str, str] = {}
+    for target, scheme, mixed in (
+            ("compressed-tensors", "fp8-channel", "int4-w4a16"),
+            ("modelopt", "fp8-tensor", "nvfp4"), ("fp8", "fp8-block", "fp8-block"),
+            ("torchao", "fp8-channel", "int8-w8a16"), ("llama.cpp", "ggml-q8_0", "ggml-q4_k")):
+        def scheme_of(kind: str, bucket: str, scheme: str = scheme, mixed: str = mixed) -> str:
+            ends = kind.startswith("mlp") and bucket in ("first", "last")
+            return "bf16" if ends else mixed if kind == "mlp-down" else scheme
+
+        units = tuple(u if u.kv_layout or u.scheme == "bf16" else
+                      replace(u, scheme=scheme_of(u.kind, u.unit.rpartition(".")[2]))
+                      for u in base.units)
+        found = export_plan(replace(base, units=units), spec, device, target, "any")
+        out |= {f"{target}/{name}": text for name, text in found.files.items()
+                if name != "README.md"}
+    return out
