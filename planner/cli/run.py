@@ -35,11 +35,13 @@ def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def finish(plan: Plan, given: dict[str, Any]) -> None:
-    """Print the answer on stdout and the assumptions on stderr; write the page if asked."""
+    """Print the answer on stdout and the assumptions on stderr; write the report if asked."""
     if given["report"]:
-        from planner.report.html import page
+        from planner.cli.report import asked_command, write_report
 
-        write_whole(Path(given["report"]), page(plan))
+        write_report(plan, given["report"], "en", flag="--report",
+                     asked=asked_command(click.get_current_context()),
+                     hardware_dir=given["hardware_dir"])
     if given["as_json"]:
         print_json(plan.to_dict())
     else:
@@ -72,13 +74,13 @@ def read_plan(name: str) -> Plan:
 
 def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", ".htm"),
                 flag: str = "--report") -> None:
-    """Write beside the target, then rename: nothing is left half written."""
-    if path.suffix.lower() not in suffixes:
-        raise InputError(f"{flag} {str(path)!r}: only {suffixes[0]} is written in this version",
-                         hint=f"name a file that ends in {suffixes[0]}")
-    if not path.parent.is_dir():
-        raise InputError(f"{flag}: folder {str(path.parent)!r} does not exist",
-                         hint="make the folder first")
+    """Write beside the target, then rename: nothing is left half written.
+
+    Raises:
+        InputError: see :func:`check_target`.
+        OSError: the folder cannot be written to.
+    """
+    check_target(path, suffixes=suffixes, flag=flag)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
@@ -90,6 +92,25 @@ def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", 
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
+    """Refuse a file that could not be written, before the work for it is done.
+
+    Raises:
+        InputError: another ending, no such folder, or a folder of that name.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",
+                         hint=f"name a file that ends in {suffixes[0]}")
+    if not path.parent.is_dir():
+        raise InputError(f"{flag}: folder {str(path.parent)!r} does not exist",
+                         hint="make the folder first")
+    if path.is_dir():
+        raise InputError(f"{flag} {str(path)!r} is a folder", hint="name a file")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{flag}: folder {str(path.parent)!r} cannot be written to",
+                         hint="choose another folder or mend its permissions")
 
 
 @contextlib.contextmanager

@@ -107,7 +107,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
                            help="A measured tpot_ms, ttft_ms or output_tokens_per_second to "
                            "compare with."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    "report": click.option("--report", metavar="FILE.html", help="Also write a page."),
+    "report": click.option("--report", metavar="FILE",
+                           help="Also write a report: FILE.html or FILE.md."),
     "quiet": click.option("--quiet", is_flag=True, help="No assumptions on stderr."),
     "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
 }

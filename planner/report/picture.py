@@ -111,7 +111,7 @@ def memory_shares(memory: MemoryInfo) -> tuple[Share, ...]:
     used = (("weights", memory.weights_bytes), ("cache", memory.kv_cache_bytes),
             ("activations", memory.activation_bytes), ("runtime", memory.runtime_bytes))
     rest = (("free", max(memory.usable_bytes - memory.total_bytes, 0)),
-            ("kept back", max(memory.capacity_bytes
+            ("kept", max(memory.capacity_bytes
                               - max(memory.usable_bytes, memory.total_bytes), 0)))
     whole = max(memory.capacity_bytes, 1)
     return tuple(Share(name, size, size / whole, MEMORY_FILLS.get(name, ""))

@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.planning.plan import Estimate, Plan
+from planner.report.phrases import Phrases
 from planner.report.text import users
 from planner.units import GIB, format_rate
 
-AIMS = {
-    "throughput": "the most output tokens a second per device",
-    "latency": "the least time per output token",
-    "memory": "the fewest bytes",
-    "quality": "the least loss",
-    "cost": "the least cost per output token",
-}
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 MOSTLY = 0.005
 """Schemes with less than this share of the weight bytes are not named in the answer."""
@@ -34,11 +28,6 @@ class Figure:
 def count(value: int) -> str:
     """A whole number with grouped digits."""
     return f"{value:,}"
-
-
-def plural(value: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
 def gib(size: int) -> str:
@@ -66,69 +55,75 @@ def loss(value: float) -> str:
 def seconds(value: float) -> tuple[str, str]:
     """(number, unit) of a duration with three significant digits."""
     unit, size = next(((u, s) for u, s in _TIMES if abs(value) >= s), ("s", 1.0))
-    return _three(value / size), unit
+    return three(value / size), unit
 
 
-def _three(value: float) -> str:
+def span(value: float) -> str:
+    """A duration as one word, e.g. ``14.2 ms`` with a space that does not break."""
+    return "\u00a0".join(seconds(value))
+
+
+def three(value: float) -> str:
+    """Three significant digits below 1000, grouped digits above."""
     if abs(value) >= 1000:
         return format_rate(value)
     digits = max(0, 3 - len(str(int(abs(value)))))
     return f"{value:.{digits}f}"
 
 
-def duration(label: str, estimate: Estimate) -> Figure:
+def duration(t: Phrases, label: str, estimate: Estimate) -> Figure:
     """A time as a key figure; its interval is in the unit of the value."""
     value, unit = seconds(estimate.value)
     size = dict(_TIMES)[unit]
-    ends = f"{_three(estimate.low / size)} – {_three(estimate.high / size)} {unit}"
-    return Figure(label, value, unit, ends, basis(estimate))
+    ends = f"{three(estimate.low / size)} – {three(estimate.high / size)} {unit}"
+    return Figure(label, value, unit, ends, basis(t, estimate))
 
 
-def rate(label: str, estimate: Estimate, unit: str) -> Figure:
+def rate(t: Phrases, label: str, estimate: Estimate) -> Figure:
     """A throughput as a key figure."""
-    ends = f"{_three(estimate.low)} – {_three(estimate.high)} {unit}"
-    return Figure(label, _three(estimate.value), unit, ends, basis(estimate))
+    unit = t("figures.rate_unit")
+    ends = f"{three(estimate.low)} – {three(estimate.high)} {unit}"
+    return Figure(label, three(estimate.value), unit, ends, basis(t, estimate))
 
 
-def basis(estimate: Estimate) -> str:
+def basis(t: Phrases, estimate: Estimate) -> str:
     """What an estimate rests on."""
-    text, checked = f"80 % interval, basis {estimate.basis}", estimate.validated
+    name = t.texts.get(f"basis.{estimate.basis}", estimate.basis)
+    text, checked = t("figures.basis", basis=name), estimate.validated
     if checked is None:
         return text
-    return (f"{text}; median error {checked.median_ape:.1f} % over {checked.n} measurements "
-            f"({checked.table})")
+    return text + t("figures.validated", error=f"{checked.median_ape:.1f}", n=checked.n,
+                    table=checked.table)
 
 
-def key_figures(plan: Plan) -> list[Figure]:
+def key_figures(t: Phrases, plan: Plan) -> list[Figure]:
     """The numbers a reader looks for first."""
     perf, memory, quality = plan.performance, plan.memory_per_device, plan.quality
     return [
-        rate("Output, whole deployment", perf.output_tokens_per_second, "tokens/s"),
-        rate("Output, each device", perf.output_tokens_per_second_per_device, "tokens/s"),
-        duration("Time per output token", perf.tpot_seconds),
-        duration("Time to first token", perf.ttft_seconds),
-        Figure("Users that fit at full context", count(users(plan)), "",
-               f"batch {count(plan.workload.batch)} a replica",
-               f"room for {count(plan.kv_cache.capacity_tokens)} tokens a replica"),
-        Figure("Memory of the fullest device", f"{memory.total_bytes / GIB:.1f}", "GiB",
-               f"of {memory.usable_bytes / GIB:.1f} GiB usable",
-               f"{memory.capacity_bytes / GIB:.1f} GiB visible"),
-        Figure("Quality loss", _three(quality.loss), "",
-               f"{_three(quality.low)} – {_three(quality.high)}",
-               f"{quality.unit}; {quality.tier}"),
+        rate(t, t("figures.output"), perf.output_tokens_per_second),
+        rate(t, t("figures.each"), perf.output_tokens_per_second_per_device),
+        duration(t, t("figures.tpot"), perf.tpot_seconds),
+        duration(t, t("figures.ttft"), perf.ttft_seconds),
+        Figure(t("figures.users"), count(users(plan)), "",
+               t("figures.batch", n=count(plan.workload.batch)),
+               t("figures.room", n=count(plan.kv_cache.capacity_tokens))),
+        Figure(t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
+               t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
+               t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
+        Figure(t("figures.loss"), three(quality.loss), "",
+               f"{three(quality.low)} – {three(quality.high)}",
+               t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
     ]
 
 
-def question(plan: Plan) -> str:
+def question(t: Phrases, plan: Plan) -> str:
     """What was asked, in one sentence."""
-    work, where = plan.workload, device(plan)
-    load = (f"contexts of {count(work.context_tokens)} tokens (prompt {count(work.isl)}, answer "
-            f"{count(work.osl)})")
-    if plan.solver.status == "given":
-        return f"What do the given formats of {plan.model.id} cost on {where}, at {load}?"
-    aim = AIMS.get(plan.objective, plan.objective)
-    return (f"Which number format should each layer of {plan.model.id} take on {where}, at {load}, "
-            f"for {aim}?")
+    work = plan.workload
+    load = t("question.load", context=count(work.context_tokens), isl=count(work.isl),
+             osl=count(work.osl))
+    kind = "given" if plan.solver.status == "given" else "searched"
+    aim = t.texts.get(f"aim.{plan.objective}", plan.objective)
+    return t(f"question.{kind}", model=plan.model.id, device=device(plan), load=load, aim=aim)
 
 
 def device(plan: Plan) -> str:
@@ -136,19 +131,18 @@ def device(plan: Plan) -> str:
     return f"{count(plan.device.count)} × {plan.device.id}"
 
 
-def answer(plan: Plan) -> str:
-    """The answer: the formats, then what they give."""
-    perf, memory, batch = plan.performance, plan.memory_per_device, plan.workload.batch
-    value, unit = seconds(perf.tpot_seconds.value)
-    together = plural(batch * plan.layout.replicas, "sequence")
-    return (f"{formats(plan)}. Decoding {together} together gives "
-            f"{_three(perf.output_tokens_per_second.value)} tokens/s and {value} {unit} a token; "
-            f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB of a device "
-            f"are in use, and {plural(users(plan), 'user')} would fit at "
-            f"{count(plan.workload.context_tokens)} tokens.")
+def answer(t: Phrases, plan: Plan) -> str:
+    """The answer in one sentence: the formats, then what they give."""
+    perf, memory = plan.performance, plan.memory_per_device
+    return t("answer.sentence", formats=formats(t, plan),
+             sequences=t.counted("sequence", plan.workload.batch * plan.layout.replicas),
+             rate=three(perf.output_tokens_per_second.value),
+             tpot=" ".join(seconds(perf.tpot_seconds.value)),
+             used=f"{memory.total_bytes / GIB:.1f}", usable=f"{memory.usable_bytes / GIB:.1f}",
+             users=t.counted("user", users(plan)), context=count(plan.workload.context_tokens))
 
 
-def formats(plan: Plan) -> str:
+def formats(t: Phrases, plan: Plan) -> str:
     """Shares of the weight bytes by scheme, and of the cached layers by layout."""
     sizes: dict[str, int] = {}
     caches: dict[str, int] = {}
@@ -157,39 +151,70 @@ def formats(plan: Plan) -> str:
             caches[unit.kv_layout] = caches.get(unit.kv_layout, 0) + len(unit.layers)
         elif unit.weight_bytes:
             sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
-    parts = [f"weights in {_ranked(sizes, 'of the bytes')}"] if sizes else []
-    parts += [f"cache in {_ranked(caches, 'of the entries')}"] if caches else []
-    text = "; ".join(parts) or "no weights"
+    parts = [t("answer.weights", ranked=_ranked(t, sizes, "answer.bytes"))] if sizes else []
+    parts += [t("answer.cache", ranked=_ranked(t, caches, "answer.entries"))] if caches else []
+    text = t("answer.join").join(parts) or t("answer.none")
     return text[0].upper() + text[1:]
 
 
-def _ranked(sizes: dict[str, int], noun: str) -> str:
+def _ranked(t: Phrases, sizes: dict[str, int], first: str) -> str:
     """Names by falling share; one name stands alone, traces are named last without a share."""
     if len(sizes) == 1:
         return next(iter(sizes))
     whole = sum(sizes.values())
     ranked = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
-    named = [f"{name} ({size / whole:.0%})" for name, size in ranked if size / whole >= MOSTLY]
+    shown = [(name, size) for name, size in ranked if size / whole >= MOSTLY]
+    named = [t("answer.share" if i else first, name=name, share=f"{size / whole:.0%}")
+             for i, (name, size) in enumerate(shown)]
     traces = [name for name, size in ranked if size / whole < MOSTLY]
-    named[0] = f"{named[0][:-1]} {noun})"
     if traces:
-        named.append(f"traces of {', '.join(traces)}")
-    return ", ".join(named[:-1]) + f" and {named[-1]}" if len(named) > 1 else named[0]
+        named.append(t("answer.traces", names=t("answer.comma").join(traces)))
+    if len(named) == 1:
+        return named[0]
+    return t("answer.comma").join(named[:-1]) + t("answer.and") + named[-1]
 
 
-def layout(plan: Plan) -> str:
+def layout(t: Phrases, plan: Plan) -> str:
     """The layout in words."""
     la = plan.layout
-    return (f"Tensor parallel {la.tp}, data parallel {la.dp}, pipeline {la.pp}, expert parallel "
-            f"{la.ep}, {plural(la.replicas, 'replica')}")
+    return t("memory.layout", tp=la.tp, dp=la.dp, pp=la.pp, ep=la.ep,
+             replicas=t.counted("replica", la.replicas))
 
 
-def proof(plan: Plan) -> str:
+def proof(t: Phrases, plan: Plan) -> str:
     """How the assignment was found."""
     solver = plan.solver
-    tried = f"{count(solver.candidates)} layouts and batches"
-    if solver.status == "given":
-        return f"Priced, not chosen; {tried} considered."
-    if solver.proved:
-        return f"Proved optimal under this cost model over {tried}."
-    return f"Within {solver.gap:.2%} of the bound over {tried}."
+    kind = "given" if solver.status == "given" else "proved" if solver.proved else "gap"
+    return t(f"assumptions.{kind}", n=count(solver.candidates), gap=f"{solver.gap:.2%}")
+
+
+def missing(t: Phrases, plan: Plan) -> list[str]:
+    """What the numbers leave out."""
+    out = list(t.lists["missing.always"])
+    if plan.quality.tier.startswith("T0"):
+        out.insert(0, t("missing.prior"))
+    if any(unit.kind.startswith("experts-") for unit in plan.units):
+        out.append(t("missing.experts"))
+    return out
+
+
+def reproduce(plan: Plan) -> str:
+    """The command that prices the plan file ``plan.json`` again, on the same layout and batch."""
+    from shlex import quote
+
+    la, work = plan.layout, plan.workload
+    engine = plan.engine.name + (f"@{plan.engine.version}" if plan.engine.version else "")
+    flags = {"devices": plan.device.count, "tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep,
+             "context": work.context_tokens, "isl": work.isl, "osl": work.osl,
+             "batch": work.batch, "engine": engine}
+    names = " ".join(quote(name) for name in (plan.model.id, plan.device.id))
+    return f"plan estimate {names} --plan plan.json " + " ".join(
+        f"--{flag} {quote(str(value))}" for flag, value in flags.items())
+
+
+def identity(t: Phrases, plan: Plan) -> str:
+    """Which model and device, by their digests."""
+    return t("reproduce.identity", model=plan.model.id,
+             parameters=count(plan.model.parameters_total),
+             checkpoint=plan.model.checkpoint_format, config=plan.model.config_sha256,
+             device=plan.device.id, profile=plan.device.profile_sha256)

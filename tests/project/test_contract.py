@@ -71,7 +71,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-reports sweep serve
+report sweep serve
 """)
 
 QUESTION_FLAGS = words("""
@@ -126,6 +126,7 @@ FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
 """)}
+REPORT_FLAGS = {"--lang", "--hardware-dir", "--quiet"}
 
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
@@ -225,6 +226,7 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
 def test_flags_of_memory_and_validate() -> None:
     assert flags("memory") == MEMORY_FLAGS
     assert flags("validate") == VALIDATE_FLAGS
+    assert flags("report") == REPORT_FLAGS
     assert flags("calibrate") == CALIBRATE_FLAGS
     from planner.api_memory import memory
     from planner.memory.engines.flags import ENGINE_FLAGS
@@ -248,7 +250,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
         assert flags(name) - {*PLAN_FLAGS, *ESTIMATE_FLAGS, *OTHER_FLAGS,
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
-                                *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS,
+                                *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS} == set(), name
 
 

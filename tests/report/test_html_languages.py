@@ -1,0 +1,89 @@
+"""Texts of the report are complete in every language, and nothing else is left in English."""
+
+import re
+from functools import cache
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from planner import api
+from planner.errors import UnknownNameError
+from planner.planning.plan import Plan
+from planner.report import phrases as module
+from planner.report.html import TEMPLATES, page
+from planner.report.markdown import markdown
+from planner.report.phrases import LANGUAGES, phrases
+
+SOURCES = [*sorted(Path(module.__file__).parent.glob("*.py")), *sorted(TEMPLATES.glob("*.j2"))]
+BUILT = ("basis.", "bound.", "aim.", "memory.", "units.", "cache.", "question.", "assumptions.",
+         "answer.", "missing.", "phase.")
+"""Sections whose keys are also put together from a name at run time."""
+
+
+@cache
+def plan() -> Plan:
+    return api.plan("llama-3.1-8b", "h100-sxm", context=4096, devices=1, tpot_seconds=0.02)
+
+
+def fields(text: str) -> list[str]:
+    return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_language_has_the_same_keys_and_the_same_braces(lang: str) -> None:
+    base, other = phrases("en"), phrases(lang)
+    assert set(base.texts) == set(other.texts)
+    assert {k: fields(v) for k, v in base.texts.items()} == {
+        k: fields(v) for k, v in other.texts.items()}
+    assert {k: len(v) for k, v in base.lists.items()} == {
+        k: len(v) for k, v in other.lists.items()}
+    assert all(v.strip() for k, v in other.texts.items() if k != "page.original")
+
+
+def test_keys_that_the_code_names_exist_and_none_is_left_over() -> None:
+    named = {key for path in SOURCES for key in re.findall(
+        r"\bt\(f?[\"']([a-z_]+\.[a-z_]+)[\"']", path.read_text(encoding="utf-8"))}
+    assert len(named) > 60
+    known = set(phrases("en").texts)
+    assert named - known == set()
+    unused = {key for key in known - named if not key.startswith(BUILT)} - {"page.original"}
+    assert unused == set()
+
+
+def test_languages_have_files_and_no_other_file_is_there() -> None:
+    assert sorted(p.stem for p in module.FOLDER.glob("*.toml")) == sorted(LANGUAGES)
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="fr"):
+        page(plan(), "fr")
+
+
+def test_the_chinese_page_is_chinese_and_has_the_same_numbers() -> None:
+    english, chinese = page(plan()), page(plan(), "zh")
+    assert '<html lang="zh-Hans">' in chinese
+    for text in phrases("en").texts.values():
+        if len(text) > 30 and "{" not in text:
+            assert text not in chinese
+
+    def numbers(text: str) -> list[str]:
+        body = text[text.index("<tbody"):text.index('<script type="application/json"')]
+        return re.findall(r'<td[^>]*class="n">([^<]*)', body)
+
+    assert numbers(english) == numbers(chinese)
+    assert len(numbers(english)) > 50
+
+
+def test_sentences_of_a_plan_are_translated() -> None:
+    t = phrases("zh")
+    reasons = {u.reason for u in plan().units} | {plan().comparison.text}
+    assert reasons
+    assert {text for text in reasons if t.original(text) == text} == set()
+    assert {a.key for a in plan().assumptions if t.name(a.key) == a.key} == set()
+    assert t.original("a sentence that nobody wrote") == "a sentence that nobody wrote"
+
+
+def test_markdown_in_both_languages_says_the_answer() -> None:
+    assert phrases("en")("map.title") in markdown(plan())
+    assert phrases("zh")("map.title") in markdown(plan(), "zh")
