@@ -91,7 +91,7 @@ def element(id: str) -> ElementFormat:
 
     Raises UnknownNameError for a name outside ELEMENTS.
     """
-    found = ELEMENTS.get(id.lower().replace("_", "-"))
+    found = ELEMENTS.get(id) or ELEMENTS.get(id.lower().replace("_", "-"))
     if found is None:
         raise UnknownNameError("element format", id, ELEMENTS)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from planner.models.spec import ModelSpec
 
@@ -89,6 +90,7 @@ def _mlp_problem(spec: ModelSpec, layout: Layout) -> str:
     return ""
 
 
+@cache
 def stage_of_layer(layers: int, pp: int) -> tuple[int, ...]:
     """The pipeline stage of each layer: contiguous, as even as possible, longer stages first."""
     base, extra = divmod(layers, pp)

@@ -171,6 +171,15 @@ class LayoutTables:
     token: Int
     fixed: Int
 
+    @cached_property
+    def fullest_fixed(self) -> list[int]:
+        """Bytes of ``fixed`` of one sequence in the fullest pipeline stage, of each layout."""
+        out = []
+        for sizes, layout in zip(self.fixed, self.layouts, strict=True):
+            stages = np.array(stage_of_layer(len(sizes), layout.pp))
+            out.append(max(int(sizes[stages == stage].sum()) for stage in range(layout.pp)))
+        return out
+
 
 def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
     """Byte tables of all ``layouts``."""

@@ -178,14 +178,17 @@ def _step_seconds(cost: SegmentCost, prompts: Prompts) -> float:
 def _segment_costs(model: Model, table: PartsTable, n: int,
                    segments: Sequence[Segment]) -> tuple[SegmentCost, ...]:
     schemes = len(model.question.schemes)
+    known: dict[tuple[tuple[str, int], int], tuple[dict[str, float], ...]] = {}
     out = []
     for segment in segments:
         unit = model.units[segment.unit]
         key = (unit.role, unit.row)
         column = 0 if segment.choice < 0 else segment.choice - (
             schemes if unit.role == "cache" else 0)
-        decode, prefill, mixed = (phase[key].at((n, column))
-                                  for phase in (table.decode, table.prefill, table.mixed))
+        if (key, column) not in known:
+            known[key, column] = tuple(phase[key].at((n, column))
+                                       for phase in (table.decode, table.prefill, table.mixed))
+        decode, prefill, mixed = known[key, column]
         loss = 0.0 if segment.choice < 0 \
             else float(model.layer_loss[segment.unit, segment.choice]) * segment.count
         out.append(SegmentCost(segment, decode, prefill, mixed, seconds(decode) * segment.count,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.placement.layout import stage_of_layer
 from planner.planning.costs import (
     LayoutTables,
     Model,
@@ -51,12 +50,9 @@ def bytes_per_layer(model: Model, tables: LayoutTables, layout: int, slot: int) 
     return size
 
 
-def fixed_cache_bytes(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
+def fixed_cache_bytes(tables: LayoutTables, layout: int, slot: int) -> int:
     """Bytes of indexer keys and recurrent states in the fullest stage of one rank."""
-    la = tables.layouts[layout]
-    stages = np.array(stage_of_layer(model.question.spec.layers, la.pp))
-    of_stage = [int(tables.fixed[layout, stages == stage].sum()) for stage in range(la.pp)]
-    return max(of_stage) * slot * la.pp
+    return tables.fullest_fixed[layout] * slot * tables.layouts[layout].pp
 
 
 def budget(question: Question) -> int:
@@ -68,7 +64,7 @@ def budget(question: Question) -> int:
 def overhead(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
     """Activations, runtime, indexer keys and states of one rank."""
     act, run = temporary_bytes(model, tables.layouts[layout], slot)
-    return act + run + fixed_cache_bytes(model, tables, layout, slot)
+    return act + run + fixed_cache_bytes(tables, layout, slot)
 
 
 @dataclass(frozen=True)

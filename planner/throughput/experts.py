@@ -7,6 +7,8 @@ last rank does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +16,9 @@ from planner.models.spec import Experts
 from planner.placement.modules import Module
 from planner.throughput.expert_load import Load, expected_load
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
-from planner.throughput.moe import MoeModel, popularity_spread
+from planner.throughput.moe import MoeModel, compute_format, popularity_spread
 from planner.throughput.points import Phase, Points
-from planner.throughput.roofline import Parts, operator, parts, where
+from planner.throughput.roofline import Parts, operator, parts, where, zeros
 
 Array = NDArray[np.float64]
 MATRICES = 3.0
@@ -43,14 +45,25 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     if not kern.calibrated.any():
         return prior.scaled(phase.passes)
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
-    columns = [None if model is None else
-               _fused(model, experts, _hidden(module, pts), pts, phase, load, size,
-                      weight_bytes[:, j])
-               for j, model in enumerate(kern.fused)]
-    blank = next(c for c in columns if c is not None)
-    found = Parts(*(np.stack(one, axis=1) for one in zip(
-        *((c or blank).arrays() for c in columns), strict=True)))
+    found = zeros(weight_bytes.shape)
+    for alike in _kernels(kern.fused):
+        model = kern.fused[alike[0]]
+        assert model is not None
+        one = _fused(model, experts, _hidden(module, pts), pts, phase, load, size[:, None],
+                     weight_bytes[:, alike])
+        for whole, part in zip(found.arrays(), one.arrays(), strict=True):
+            whole[:, alike] = part
     return where(kern.calibrated, found, prior).scaled(phase.passes)
+
+
+def _kernels(models: Sequence[MoeModel | None]) -> list[list[int]]:
+    """Places of schemes whose kernels differ in nothing but the bytes of a weight."""
+    groups: dict[tuple[int, str, str], list[int]] = {}
+    for j, model in enumerate(models):
+        if model is not None:
+            key = (id(model.parameters), model.variant, compute_format(model.scheme, model.chip))
+            groups.setdefault(key, []).append(j)
+    return list(groups.values())
 
 
 def _hidden(module: Module, pts: Points) -> float:
@@ -61,9 +74,12 @@ def _hidden(module: Module, pts: Points) -> float:
 
 def _fused(model: MoeModel, experts: Experts, hidden: float, pts: Points, phase: Phase,
            load: Load, size: Array, weight_bytes: Array) -> Parts:
-    """The module's part of the fused layer [C]; ``size`` elements of one of a rank's experts."""
-    width, local = experts.width / pts.moe_tp, experts.count / pts.ep
-    whole = model.parts(load, tokens=phase.pooled, hidden=np.asarray(hidden), width=width,
+    """The module's part of the fused layer [C, S] in the kernel of ``model``; ``size`` [C, 1]
+    elements of one of a rank's experts, ``weight_bytes`` [C, S]."""
+    width, local = (experts.width / pts.moe_tp)[:, None], (experts.count / pts.ep)[:, None]
+    wide = Load(load.pairs[:, None], load.touched[:, None], load.padded[:, None, :],
+                load.elsewhere[:, None])
+    whole = model.parts(wide, tokens=phase.pooled[:, None], hidden=np.asarray(hidden), width=width,
                         local=local, weight_bytes=weight_bytes / (local * size))
     share = size / (MATRICES * hidden * width)
     return parts(compute=whole.compute * share, memory=whole.memory * share,

@@ -160,15 +160,18 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
     gather and scatter all tokens at ep = 1; dense modules still reduce over tp.
     """
     net = machine.net
-    rows = phase.tokens * hidden * BF16_BYTES
-    reduce_tp = all_reduce(net, pts.tp, pts.tp, rows)[:, None] * phase.passes
-    if kind in ("attention-out", "mlp-down"):
-        return reduce_tp
-    spread = (pts.dp > 1)[:, None]
-    if kind == "shared-down":
-        return np.where(spread, reduce_tp, 0.0)
-    if kind not in EXPERT_KINDS or experts is None:
+    reduces = kind in ("attention-out", "mlp-down")
+    routed_kind = kind in EXPERT_KINDS and experts is not None
+    if not reduces and not routed_kind and kind != "shared-down":
         return np.zeros((len(pts), 1))
+    rows = phase.tokens * hidden * BF16_BYTES
+    reduce_tp = 0.0 if kind == "experts-gate-up" \
+        else all_reduce(net, pts.tp, pts.tp, rows)[:, None] * phase.passes
+    if reduces:
+        return np.asarray(reduce_tp)
+    spread = (pts.dp > 1)[:, None]
+    if kind == "shared-down" or experts is None:
+        return np.where(spread, reduce_tp, 0.0)
     work = Work(phase.tokens / pts.tp, pts.ep, np.ceil(pts.group / net.domain),
                 float(experts.per_token), float(experts.count), float(hidden))
     wide = (pts.ep > 1)[:, None]
