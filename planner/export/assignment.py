@@ -10,7 +10,7 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.cache_entries import cache_units
-from planner.placement.modules import PLANNED_KINDS
+from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
 from planner.planning.engine_matrix import PLAIN
 from planner.planning.plan import Plan, UnitPlan
 
@@ -92,6 +92,7 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
     if plan.model.config_sha256 != spec.config_sha256:
         raise InputError(f"plan file: made for another configuration of {plan.model.id[:120]!r}",
                          hint="name the model's directory or configuration with --model")
+    _check_kinds(plan, spec)
     modules = _decisions((u for u in plan.units if u.kind in PLANNED_KINDS), SCHEMES)
     caches = _decisions((u for u in plan.units if u.kv_layout is not None), KV_LAYOUTS)
     assignment = from_schemes(spec, modules, caches)
@@ -136,6 +137,25 @@ def plain_type(spec: ModelSpec) -> str:
         if row.scheme is None and row.is_matrix and row.dtype in PLAIN:
             sizes[row.dtype] = sizes.get(row.dtype, 0) + row.elements * row.copies
     return max(sorted(sizes), key=lambda name: sizes[name]) if sizes else "bf16"
+
+
+def _check_kinds(plan: Plan, spec: ModelSpec) -> None:
+    """Refuse kinds that the model does not have, and a choice for what is kept as released."""
+    released: dict[str, set[str]] = {}
+    for row in spec.rows:
+        if row.part in ("main", "lookup"):
+            released.setdefault(row.kind, set()).add(row.scheme or row.dtype)
+    if spec.tied_embeddings:
+        released.setdefault("head", released["embedding"])
+    caches = {unit.kind for unit in cache_units(spec)}
+    for unit in plan.units:
+        if unit.kind not in (caches if unit.kv_layout is not None else released):
+            raise InputError(f"plan file: unit {unit.unit[:80]!r}: {spec.id} has no "
+                             f"{unit.kind[:80]!r}", hint="see `plan inventory` for its modules")
+        if unit.kind in AS_RELEASED_KINDS and unit.scheme not in released[unit.kind]:
+            raise InputError(f"plan file: unit {unit.unit[:80]!r}: {unit.scheme[:80]!r}, and "
+                             f"{unit.kind} is kept as released",
+                             hint="released as " + ", ".join(sorted(released[unit.kind])))
 
 
 def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], str],

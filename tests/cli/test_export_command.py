@@ -105,6 +105,9 @@ def test_hostile_plans(change: dict[str, Any], words: str, tmp_path: Path,
     ({"layers": [0, 0]}, "repeated"),
     ({"layers": [0]}, "has no unit"),
     ({"layers": [10**9]}, "has no"),
+    ({"kind": "mlp-sideways"}, "has no 'mlp-sideways'"),
+    ({"kind": "kv-latent"}, "has no 'kv-latent'"),
+    ({"kind": "head", "scheme": "int8-w8a8", "layers": []}, "kept as released"),
 ])
 def test_hostile_units(unit: dict[str, Any], words: str, tmp_path: Path,
                        plan_data: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

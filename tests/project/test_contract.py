@@ -120,6 +120,11 @@ SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
 """)}
+EXPORT_FLAGS = set(words("--to --model --device --engine --expand --force --hardware-dir --quiet"))
+IMPORT_FLAGS = set(words("""
+--device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
+--hardware-dir --quiet
+"""))
 DIFF_FLAGS = {"--json", "--quiet", "--fail-if"}
 CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
 FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
@@ -251,7 +256,16 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
-                                *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS} == set(), name
+                                *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
+                                *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
+
+
+def test_flags_of_exports() -> None:
+    assert flags("export") == EXPORT_FLAGS
+    assert flags("import") == IMPORT_FLAGS
+    named = {flag.removeprefix("--").replace("-", "_") for flag in EXPORT_FLAGS}
+    arguments = set(inspect.signature(planner.export_plan).parameters)
+    assert named - {"force", "quiet"} == arguments - {"plan"}
 
 
 def test_public_signatures() -> None:
