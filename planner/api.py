@@ -21,21 +21,19 @@ from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 from planner.planning.assemble import assemble
 from planner.planning.costs import build_model
-from planner.planning.diagnose import refuse
-from planner.planning.given import given_assignment
 from planner.planning.plan import Plan
 from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
 from planner.planning.search import Found, search
 from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
-from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.scenarios import load_scenario as _load_scenario
 from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:
     from planner.quality.layer_error import LayerNumerics
+    from planner.quality.profile import Profile
 
 HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"
 
@@ -146,6 +144,8 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
                   kv=_given(kv), memory_bytes=memory_bytes)
     if plan is not None:
+        from planner.planning.given import given_assignment
+
         if scheme is not None:
             raise InputError("scheme and plan exclude each other", hint="leave one out")
         if kv != "bf16":
@@ -274,5 +274,7 @@ def _best(questions: Sequence[Question]) -> Found:
     models = [build_model(question, load_prior()) for question in questions]
     found = [answer for model in models if (answer := search(model)) is not None]
     if not found:
+        from planner.planning.diagnose import refuse
+
         raise refuse(models[0])
     return min(found, key=lambda answer: float(f"{answer.value:.9e}"))

@@ -17,9 +17,9 @@ from planner.planning.costs import (
 )
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.residency import StageBytes, budget, least, overhead
+from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, decode_phase, mixed_phase, points
-from planner.throughput.serving import prompts_a_step
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]

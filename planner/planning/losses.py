@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from planner.errors import UnsupportedError
 from planner.planning.plan import Assumption, QualityInfo, SourceRef
 from planner.planning.units import Unit
+from planner.quality.loss_units import NATS
 from planner.quality.prior import cache_layer_loss, layer_loss, range_failure
-from planner.quality.profile import NATS, Profile, ProfileUnit
 
 if TYPE_CHECKING:
     from planner.planning.costs import Model
+    from planner.quality.profile import Profile, ProfileUnit
 
 Array = NDArray[np.float64]
 RELATIVE_UNIT = "relative (1.0 = uniform {} on this model)"

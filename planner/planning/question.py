@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.quality.profile import Profile
 from planner.throughput.collectives import Fabric
+
+if TYPE_CHECKING:
+    from planner.quality.profile import Profile
 
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")

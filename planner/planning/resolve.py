@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
@@ -21,12 +21,15 @@ from planner.planning.plan import Plan
 from planner.planning.policies import check_policies, kept_layers
 from planner.planning.question import OBJECTIVES, Question, workload
 from planner.planning.units import split_modules
-from planner.quality.profile import NATS, Profile
+from planner.quality.loss_units import NATS
 from planner.scenarios import Host, Scenario
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
 from planner.throughput.kernels import legal_schemes, refusal
 from planner.units import GIB
+
+if TYPE_CHECKING:
+    from planner.quality.profile import Profile
 
 MAX_DEVICES = 64
 MAX_COUNT = 1 << 20

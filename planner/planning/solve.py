@@ -111,7 +111,7 @@ def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None
 
     decisions, choices = np.nonzero(problem.legal)
     empty = np.zeros(problem.legal.shape, dtype=np.int64)
-    if len(np.unique(decisions)) < problem.legal.shape[0]:
+    if not problem.legal.any(axis=1).all():
         return Solution("infeasible", empty, np.inf, np.inf, 0.0)
     cost = objective[decisions, choices]
     scale = float(np.abs(cost).max()) or 1.0

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from planner.quality.loss_units import NATS as NATS
+from planner.quality.loss_units import RELATIVE as RELATIVE
+
 PROFILE_VERSION = "1"
-RELATIVE, NATS = "relative", "nats"
 TIERS = {
     "T0": "prior", "T1": "probe-random", "T2": "probe-format", "T3": "measured",
 }

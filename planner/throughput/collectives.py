@@ -154,9 +154,10 @@ def expert_exchange(net: Fabric, phase: str, leg: str, work: Work, span: Array,
     the link (:func:`dispatch`).
     """
     columns = []
-    sizes, column_of = np.unique(np.atleast_1d(feature_bytes), return_inverse=True)
+    wanted = np.atleast_1d(feature_bytes).tolist()
+    sizes = sorted(set(wanted))
     measured = net.exchange.get(("decode" if phase == "decode" else "prefill", leg))
-    for size in sizes.tolist():
+    for size in sizes:
         sent = work.tokens * work.per_token * work.hidden * size
         plain = dispatch(net, work.ranks, span, sent)
         if measured is not None:
@@ -164,7 +165,7 @@ def expert_exchange(net: Fabric, phase: str, leg: str, work: Work, span: Array,
                                      network=net.network_bytes_per_s or np.inf)
             plain = np.where(np.isnan(found) | (work.ranks <= 1), plain, found)
         columns.append(plain)
-    return np.stack(columns, axis=-1)[..., column_of]
+    return np.stack([columns[sizes.index(size)] for size in wanted], axis=-1)
 
 
 def dispatch(net: Fabric, ranks: Array, span: Array, sent_bytes: Array) -> Array:

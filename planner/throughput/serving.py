@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import InputError
+from planner.throughput.arrivals import prompts_a_step
 
 Array = NDArray[np.float64]
 ROUNDS = 200
@@ -112,27 +113,6 @@ class Served:
     host: float
     utilisation: float
     full: bool
-
-
-def prompts_a_step(rate: float, ranks: int) -> float:
-    """Prompts that the busiest of ``ranks`` reads in a step into which ``rate`` arrive on average.
-
-    Ranks step together, so the busiest sets the time: E[max] of independent Poisson counts. One
-    rank: ``rate`` itself.
-    """
-    if ranks <= 1 or rate <= 0:
-        return max(rate, 0.0)
-    mean = rate / ranks
-    below = float(np.exp(-mean))
-    total, term, k = 0.0, below, 0
-    while True:
-        tail = 1.0 - below**ranks
-        total += tail
-        if tail < 1e-12 or k > 10_000:
-            return total
-        k += 1
-        term *= mean / k
-        below = min(below + term, 1.0)
 
 
 def closed_loop(times: StepTimes, load: Load, policy: Policy) -> Served:

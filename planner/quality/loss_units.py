@@ -1,0 +1,3 @@
+"""Units of a loss: relative to a uniform scheme, or nats of mean KL."""
+
+RELATIVE, NATS = "relative", "nats"
