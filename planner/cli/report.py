@@ -58,13 +58,18 @@ def write_report(plan: Plan, out: str, lang: str, *, flag: str, asked: str = "",
 def rendered(plan: Plan, suffix: str, lang: str, *, asked: str = "",
              hardware_dir: str | None = None) -> str:
     """The report's text for a file ending."""
+    from planner import __version__
+    from planner.api_report import operators
+    from planner.report.content import Beside
+
+    beside = Beside(operators(plan, hardware_dir=hardware_dir), asked, __version__)
     if suffix in MARKDOWN:
         from planner.report.markdown import markdown
 
-        return markdown(plan, lang, asked=asked)
+        return markdown(plan, lang, beside)
     from planner.report.html import page
 
-    return page(plan, lang, asked=asked)
+    return page(plan, lang, beside)
 
 
 def asked_command(context: click.Context) -> str:

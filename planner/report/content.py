@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from planner import __version__
 from planner.planning.plan import NextBest, Plan, UnitPlan, layer_range
 from planner.report import words
+from planner.report.charts import BOUND_FILLS, Rival, Waterfall, rivals, waterfall
+from planner.report.operators import Operator, Operators
 from planner.report.phrases import Phrases, phrases
 from planner.report.picture import Picture, Share, memory_shares, picture
+from planner.report.roofline_svg import numbered, roofline_svg
 
-if TYPE_CHECKING:
-    from planner.report.operators import Operators
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a report tells beside the plan: counted ``operators`` (None: no roofline), the command
+    of the question as it was ``asked`` (empty: unknown), the program's ``version``."""
+
+    operators: Operators | None = None
+    asked: str = ""
+    version: str = ""
+
+
+NOTHING = Beside()
+
+
+@dataclass(frozen=True, slots=True)
+class RooflineRow:
+    """A line of the table under the roofline; texts are empty where a phase has no operator."""
+
+    number: int
+    kind: str
+    scheme: str
+    decode: tuple[str, str, str]
+    prefill: tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +87,23 @@ class Content:
     engine: str
     identity: str
     operators: Operators | None
+    roofline: str
+    roofline_rows: list[RooflineRow]
+    waterfalls: tuple[Waterfall, Waterfall]
+    waterfall_lines: dict[str, str]
+    bounds: list[tuple[str, str]]
+    rivals: tuple[Rival, ...]
 
 
-def content(plan: Plan, lang: str, *, operators: Operators | None, asked: str) -> Content:
+def content(plan: Plan, lang: str, beside: Beside) -> Content:
     """Everything that a report of ``plan`` says in ``lang``.
 
     Raises:
         UnknownNameError: no such language.
     """
     t = phrases(lang)
-    drawn = picture(plan)
+    times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
+    drawn, counted = picture(plan), beside.operators
     versus = t.original(plan.comparison.text)
     engine = t("reproduce.any_engine") if plan.engine.name == "any" else \
         " ".join(filter(None, (plan.engine.name, plan.engine.version)))
@@ -89,8 +118,15 @@ def content(plan: Plan, lang: str, *, operators: Operators | None, asked: str) -
         baseline_reasons={b.name: t.original(b.reason) for b in plan.baselines},
         caches=_caches(t, plan), proof=words.proof(t, plan), missing=words.missing(t, plan),
         scenario=next((a.reason for a in plan.assumptions if a.key == "scenario"), ""),
-        asked=asked, command=words.reproduce(plan), version=__version__, engine=engine,
-        identity=words.identity(t, plan), operators=operators)
+        asked=beside.asked, command=words.reproduce(plan), version=beside.version, engine=engine,
+        identity=words.identity(t, plan), operators=counted,
+        roofline=roofline_svg(t, counted) if counted is not None and counted.points else "",
+        roofline_rows=_roofline_rows(counted) if counted is not None else [],
+        waterfalls=times, waterfall_lines={w.phase: words.waterfall_line(t, plan, w)
+                                           for w in times},
+        bounds=[(name, colour) for name, colour in BOUND_FILLS.items()
+                if any(bar.bound == name for bar in times[0].bars)],
+        rivals=rivals(plan) if plan.baselines else ())
 
 
 def _units(t: Phrases, plan: Plan) -> list[UnitRow]:
@@ -100,6 +136,20 @@ def _units(t: Phrases, plan: Plan) -> list[UnitRow]:
                     t.original(u.reason), _next(u.next_best),
                     u.decode_seconds / step if step else 0.0,
                     u.decode_seconds / longest if longest else 0.0) for u in plan.units]
+
+
+def _roofline_rows(found: Operators) -> list[RooflineRow]:
+    by_place = {(o.kind, o.scheme, o.phase): o for o in found.points}
+
+    def texts(one: Operator | None) -> tuple[str, str, str]:
+        if one is None:
+            return "", "", ""
+        return (words.three(one.intensity), words.three(one.flop_per_s / 1e12),
+                words.percent(found.share_of_roof(one)))
+
+    return [RooflineRow(number, kind, scheme, texts(by_place.get((kind, scheme, "decode"))),
+                        texts(by_place.get((kind, scheme, "prefill"))))
+            for (kind, scheme), number in numbered(found).items()]
 
 
 def _next(following: NextBest | None) -> str:

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 from planner.planning.plan import Plan
 from planner.report import words
-from planner.report.content import Content, content
+from planner.report.content import NOTHING, Beside, content
 from planner.report.picture import fill, ink
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-    from planner.report.operators import Operators
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026",
@@ -38,20 +36,18 @@ def _environment() -> Environment:
     return made
 
 
-def page(plan: Plan, lang: str = "en", *, operators: Operators | None = None,
-         asked: str = "") -> str:
+def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     """The whole HTML document, ending with a newline; the plan file is embedded as JSON.
-
-    ``operators`` are drawn on a roofline; ``asked`` is the command of the question, if known.
 
     Raises:
         UnknownNameError: no such language.
     """
     from markupsafe import Markup
 
-    found: Content = content(plan, lang, operators=operators, asked=asked)
+    found = content(plan, lang, beside)
     text = _environment().get_template("plan.html.j2").render(
-        plan=plan, c=found, t=found.t, embedded=Markup(embedded_json(plan)))
+        plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
+        embedded=Markup(embedded_json(plan)))
     return text.translate(_CONTROL)
 
 

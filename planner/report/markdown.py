@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from planner.planning.plan import Plan
 from planner.report import words
-from planner.report.content import Content, content
-
-if TYPE_CHECKING:
-    from planner.report.operators import Operators
+from planner.report.content import NOTHING, Beside, Content, content
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
 _LINK = re.compile(r"(https?://[^\s()<>\"']+)")
 
 
-def markdown(plan: Plan, lang: str = "en", *, operators: Operators | None = None,
-             asked: str = "") -> str:
+def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     """The report as Markdown, ending with a newline; the same bytes for the same plan.
 
     Raises:
         UnknownNameError: no such language.
     """
-    c = content(plan, lang, operators=operators, asked=asked)
+    c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
              escape(c.question), "", f"**{escape(c.answer)}**", "", escape(c.versus), ""]
-    for part in (_figures(c), _modules(plan, c), _memory(c), _units(plan, c),
-                 _baselines(plan, c), _caches(c), _assumptions(plan, c), _sources(plan, c),
-                 _end(plan, c)):
+    for part in (_figures(c), _modules(plan, c), _memory(c), _times(plan, c),
+                 _roofline(c), _units(plan, c), _baselines(plan, c), _caches(c),
+                 _assumptions(plan, c), _sources(plan, c), _end(plan, c)):
         lines += part
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -67,6 +62,30 @@ def _memory(c: Content) -> list[str]:
     rows = ([t(f"memory.{s.name}"), words.gib(s.bytes), words.percent(s.share)] for s in c.memory)
     return [f"## {t('memory.title')}", "", escape(c.layout) + ".", "",
             *table([t("memory.part"), "GiB", t("memory.share")], rows, (1, 2))]
+
+
+def _times(plan: Plan, c: Content) -> list[str]:
+    t = c.t
+    rows = [[one.name, words.span(one.seconds), words.percent(one.of_step),
+             words.span(other.seconds), words.percent(other.of_step)]
+            for one, other in zip(c.waterfalls[0].bars, c.waterfalls[1].bars, strict=True)]
+    head = [t("roofline.module"), t("phase.decode"), "%", t("phase.prefill"), "%"]
+    lines = [f"* {escape(c.waterfall_lines[w.phase])}" for w in c.waterfalls]
+    return [f"## {t('waterfall.title')}", "", *lines, "", *table(head, rows, range(1, 5))]
+
+
+def _roofline(c: Content) -> list[str]:
+    t = c.t
+    if c.operators is None:
+        return []
+    title = [f"## {t('roofline.title')}", ""]
+    if not c.roofline_rows:
+        return [*title, escape(t("roofline.none", reason=c.operators.reason)), ""]
+    head = [t("roofline.module"), t("roofline.scheme")] + [
+        t(f"roofline.{name}", phase=t(f"phase.{phase}"))
+        for phase in ("decode", "prefill") for name in ("intensity", "rate", "roof")]
+    rows = ([r.kind, r.scheme, *r.decode, *r.prefill] for r in c.roofline_rows)
+    return [*title, *table(head, rows, range(2, 8))]
 
 
 def _units(plan: Plan, c: Content) -> list[str]:

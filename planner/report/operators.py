@@ -10,7 +10,7 @@ class Operator:
     """Units of one kind and scheme in one phase (``decode`` or ``prefill``), one rank.
 
     ``flop`` and ``moved_bytes`` are of one pass over their layers, ``seconds`` the plan's time for
-    it, communication included.
+    it, communication included; ``peak_flop_per_s`` the dense peak of the format that multiplies.
     """
 
     kind: str
@@ -19,6 +19,7 @@ class Operator:
     flop: float
     moved_bytes: float
     seconds: float
+    peak_flop_per_s: float
 
     @property
     def intensity(self) -> float:
@@ -41,3 +42,8 @@ class Operators:
     points: tuple[Operator, ...] = ()
     unplaced: tuple[str, ...] = ()
     reason: str = ""
+
+    def share_of_roof(self, operator: Operator) -> float:
+        """Rate reached over min(peak, intensity · bandwidth) [1]."""
+        roof = min(operator.peak_flop_per_s, operator.intensity * self.bandwidth_bytes_per_s)
+        return operator.flop_per_s / roof

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from planner.planning.plan import Estimate, Plan
 from planner.report.phrases import Phrases
 from planner.report.text import users
 from planner.units import GIB, format_rate
+
+if TYPE_CHECKING:
+    from planner.report.charts import Waterfall
 
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 MOSTLY = 0.005
@@ -186,6 +190,13 @@ def proof(t: Phrases, plan: Plan) -> str:
     solver = plan.solver
     kind = "given" if solver.status == "given" else "proved" if solver.proved else "gap"
     return t(f"assumptions.{kind}", n=count(solver.candidates), gap=f"{solver.gap:.2%}")
+
+
+def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
+    """What the bars of a phase add up to."""
+    return t(f"waterfall.{shown.phase}", batch=count(plan.workload.batch),
+             isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
+             end=span(shown.end_seconds))
 
 
 def missing(t: Phrases, plan: Plan) -> list[str]:

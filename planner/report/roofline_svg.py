@@ -1,0 +1,118 @@
+"""The roofline as SVG text: operators by FLOP per byte and rate, both axes logarithmic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from math import ceil, floor, log10
+
+from planner.report.operators import Operator, Operators
+from planner.report.phrases import Phrases
+from planner.report.picture import fill
+
+WIDTH, HEIGHT = 760.0, 440.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 26.0, 46.0
+RADIUS = 8.5
+POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+
+
+class Axes:
+    """Decades of both axes that hold every operator and every ridge."""
+
+    def __init__(self, found: Operators) -> None:
+        peak = max(p for _, p in found.roofs)
+        xs = [o.intensity for o in found.points] + [peak / found.bandwidth_bytes_per_s * 1.5]
+        ys = [o.flop_per_s for o in found.points] + [peak * 1.3]
+        self.x0, self.x1 = floor(log10(min(xs))), ceil(log10(max(xs)))
+        self.y0, self.y1 = floor(log10(min(ys))), ceil(log10(max(ys)))
+
+    def x(self, value: float) -> float:
+        """Pixels of an intensity."""
+        share = (log10(value) - self.x0) / (self.x1 - self.x0)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        """Pixels of a rate."""
+        share = (log10(value) - self.y0) / (self.y1 - self.y0)
+        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+def numbered(found: Operators) -> dict[tuple[str, str], int]:
+    """Numbers of (kind, scheme) on the chart and in its table, from 1."""
+    return {key: i + 1 for i, key in enumerate(dict.fromkeys(
+        (o.kind, o.scheme) for o in found.points))}
+
+
+def roofline_svg(t: Phrases, found: Operators) -> str:
+    """One ``svg`` element without scripts, styles of its own or outside references."""
+    axes = Axes(found)
+    label = escape(t("roofline.label", n=len(found.points)))
+    body = "".join((*_grid(axes), *_roofs(axes, found), *_labels(t), *_points(t, axes, found)))
+    return (f'<svg class="roofline" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" '
+            f'aria-label="{label}">{body}</svg>')
+
+
+def _grid(axes: Axes) -> Iterator[str]:
+    low, high = HEIGHT - BOTTOM, TOP
+    for power in range(axes.x0, axes.x1 + 1):
+        at = axes.x(10.0**power)
+        yield _line("grid", at, low, at, high) + _text(at, low + 17, _decade(power), "middle")
+    for power in range(axes.y0, axes.y1 + 1):
+        at = axes.y(10.0**power)
+        yield _line("grid", LEFT, at, WIDTH - RIGHT, at) \
+            + _text(LEFT - 7, at + 4, _decade(power - 12), "end")
+
+
+def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
+    wide = found.bandwidth_bytes_per_s
+    top = max(peak for _, peak in found.roofs)
+    start = max(10.0**axes.x0, 10.0**axes.y0 / wide)
+    yield _line("roof", axes.x(start), axes.y(start * wide), axes.x(top / wide), axes.y(top))
+    names: dict[float, list[str]] = {}
+    for name, peak in found.roofs:
+        names.setdefault(peak, []).append(name)
+    for peak, formats in names.items():
+        at = axes.y(peak)
+        yield _line("roof", axes.x(peak / wide), at, WIDTH - RIGHT, at)
+        yield _text(WIDTH - RIGHT, at - 5, f"{' · '.join(formats)} {peak / 1e12:,.0f}", "end",
+                    "name")
+
+
+def _points(t: Phrases, axes: Axes, found: Operators) -> Iterator[str]:
+    numbers = numbered(found)
+    for one in sorted(found.points, key=lambda o: (o.phase == "decode", -o.seconds)):
+        x, y = axes.x(one.intensity), axes.y(one.flop_per_s)
+        title = escape(f"{one.kind} {one.scheme}, {t(f'phase.{one.phase}')}: "
+                       f"{one.intensity:,.1f} FLOP/B, {one.flop_per_s / 1e12:,.1f} TFLOP/s")
+        yield (f"<g><title>{title}</title>{_mark(one, x, y)}"
+               f'{_text(x, y + 3.6, str(numbers[one.kind, one.scheme]), "middle", one.phase)}</g>')
+
+
+def _mark(one: Operator, x: float, y: float) -> str:
+    colour = fill(one.scheme)
+    if one.phase == "decode":
+        return (f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" '
+                f'style="fill:{colour}"/>')
+    return (f'<rect class="mark prompt" x="{x - RADIUS:.1f}" y="{y - RADIUS:.1f}" '
+            f'width="{2 * RADIUS}" height="{2 * RADIUS}" style="stroke:{colour}"/>')
+
+
+def _labels(t: Phrases) -> Iterator[str]:
+    yield _text(WIDTH - RIGHT, HEIGHT - 10, t("roofline.x"), "end", "name")
+    yield _text(LEFT, TOP - 11, t("roofline.y"), "start", "name")
+
+
+def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str:
+    return (f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+            f"{escape(text)}</text>")
+
+
+def _decade(power: int) -> str:
+    """A power of ten, plain between 0.001 and 10,000."""
+    if -3 <= power <= 4:
+        return f"{10**power:,}" if power >= 0 else f"{10.0**power:.{-power}f}"
+    return "10" + ("⁻" if power < 0 else "") + "".join(POWERS[int(d)] for d in str(abs(power)))
