@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from planner.api_experts import experts
     from planner.api_explain import explain
     from planner.api_export import export_plan, import_plan
+    from planner.api_frontier import frontier
     from planner.api_profile import profile
     from planner.api_serve import serve
     from planner.api_training import train
@@ -34,16 +35,16 @@ _WHERE = {
     "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
     "layer_error": "planner.api", "train": "planner.api_training",
     "experts": "planner.api_experts", "explain": "planner.api_explain",
-    "claims": "planner.api_claims", "diff": "planner.api_diff", "profile": "planner.api_profile",
+    "claims": "planner.api_claims", "diff": "planner.api_diff", "frontier": "planner.api_frontier",
+    "profile": "planner.api_profile",
     "serve": "planner.api_serve",
     "export_plan": "planner.api_export", "import_plan": "planner.api_export",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
 }
 __all__ = ["Plan", "__version__", "claims", "diff", "estimate", "experts", "explain",
-           "export_plan", "import_plan", "inventory",
-           "layer_error", "load_device", "load_model", "load_scenario", "plan", "profile", "serve",
-           "train"]
+           "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
+           "load_model", "load_scenario", "plan", "profile", "serve", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from planner.cli.diff import diff_command
 from planner.cli.experts import experts_command
 from planner.cli.explain import explain_command
 from planner.cli.export import export_command, import_command
+from planner.cli.frontier import frontier_command
 from planner.cli.memory import memory_command
 from planner.cli.numerics import numerics_command
 from planner.cli.profile import profile_command
@@ -198,7 +199,7 @@ def _names(text: str | None) -> list[str] | None:
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
        scenarios_command, inventory_command, schema_command, numerics_command, train_command,
        experts_command, memory_command, validate_command, profile_command,
-       calibrate_command, explain_command, serve_command, claims_command,
+       calibrate_command, explain_command, serve_command, claims_command, frontier_command,
        diff_command, export_command,
        import_command, report_command)
 

@@ -125,6 +125,10 @@ IMPORT_FLAGS = set(words("""
 --device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
 --hardware-dir --quiet
 """))
+FRONTIER_FLAGS = {"--json", "--timings", "--svg", *words("""
+--points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
+--memory-bytes --schemes --kv --engine --profile --untie --hardware-dir
+""")}
 DIFF_FLAGS = {"--json", "--quiet", "--fail-if"}
 CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
 FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
@@ -247,6 +251,10 @@ def test_flags_of_claims_and_formats() -> None:
     assert set(keywords("claims")) == {"only"}
     assert flags("formats") == FORMATS_FLAGS
     assert flags("diff") == DIFF_FLAGS
+    assert flags("frontier") == FRONTIER_FLAGS
+    named = {f.removeprefix("--").replace("-", "_") for f in FRONTIER_FLAGS - {"--svg"}}
+    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
+    assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("frontier"))
     assert set(keywords("diff")) == {"fail_if"}
 
 
@@ -257,6 +265,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
+                                *FRONTIER_FLAGS,
                                 *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
 
 

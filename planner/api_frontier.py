@@ -1,0 +1,88 @@
+"""``planner.frontier``: loss against throughput against memory, and the map of regimes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from planner import api
+from planner.errors import InputError
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.planning.best_in import GAP
+from planner.planning.costs import build_model
+from planner.planning.diagnose import refuse
+from planner.planning.frontier import FrontierPoint, frontier_points
+from planner.planning.phase_map import PhaseMap, phase_map
+from planner.planning.resolve import Asked
+from planner.planning.served_by import engine_questions
+from planner.quality.prior import load_prior
+from planner.quality.profile import Profile
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The points in order of loss; ``map`` where it was asked for. ``gap`` is the relative
+    distance to which each question was answered."""
+
+    model: str
+    device: str
+    context: int
+    loss_unit: str
+    gap: float
+    points: tuple[FrontierPoint, ...]
+    map: PhaseMap | None
+
+    @property
+    def knee(self) -> FrontierPoint | None:
+        """The point at the knee, None where the frontier has none."""
+        return next((p for p in self.points if p.knee), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The frontier as JSON values."""
+        data = asdict(self)
+        for point in data["points"]:
+            point["layout"] = dict(zip(("tp", "dp", "pp", "ep"), point["layout"], strict=True))
+            point["schemes"] = [{"scheme": n, "share": v} for n, v in point["schemes"]]
+        for cell in (data["map"] or {"cells": ()})["cells"]:
+            cell["layout"] = dict(zip(("tp", "dp", "pp", "ep"), cell["layout"], strict=True))
+        return data
+
+
+def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int = 50,
+             map: bool = False, devices: int | None = None, tp: int | None = None,
+             dp: int | None = None, pp: int | None = None, ep: int | None = None,
+             context: int | None = None, isl: int | None = None, osl: int | None = None,
+             batch: int | None = None, ttft_seconds: float | None = None,
+             tpot_seconds: float | None = None, schemes: list[str] | None = None, kv: str = "auto",
+             memory_bytes: int | None = None, engine: str = "any",
+             profile: str | Profile | None = None, untie: bool = False,
+             hardware_dir: str | os.PathLike[str] | None = None) -> Frontier:
+    """The plans that no other equals or beats in loss, throughput and memory.
+
+    ``points`` budgets of loss and memory are tried; equal and dominated answers are left out.
+    ``map`` adds the best plan at every context and batch, under the default limit on loss.
+
+    Raises:
+        InfeasibleError: nothing fits.
+        InputError: a value out of range.
+    """
+    if map and batch is not None:
+        raise InputError("the map varies the batch", hint="leave out --batch or --map")
+    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
+                  batch=batch, ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
+                  schemes=tuple(schemes) if schemes is not None else None,
+                  kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie)
+    question = api._question(model, device, asked, None, hardware_dir, uniform=None,
+                             profile=profile, engine=engine)
+    questions = engine_questions(question, schemes_named=schemes is not None, kv_named=kv != "auto")
+    free = [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)
+            for q in questions]
+    models = [build_model(q, load_prior()) for q in free]
+    found = frontier_points(models, points)
+    if not found:
+        raise refuse(models[0])
+    return Frontier(question.spec.id, question.device.id, question.workload.context,
+                    "relative" if question.profile is None else "nats", GAP, found,
+                    phase_map(questions[0]) if map else None)

@@ -1,0 +1,128 @@
+"""The best assignment in a space whose limits or objective are moved: many questions, one space.
+
+Times of units are computed once; each question bounds all candidates, then solves them in order of
+bound until none can win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.candidates import Space, build_space, fitting_pairs, possible_layouts
+from planner.planning.costs import Model, layout_tables
+from planner.planning.evaluate import Priced, parts_table, price
+from planner.planning.lagrange import lagrange, sweep_budgets
+from planner.planning.limits import bounds, single_problem
+from planner.planning.problem import Array, Problem, Solution
+from planner.planning.residency import stage_table
+from planner.planning.segments import Part, Segment, tied_segments, untied_problem, untied_segments
+
+Int = NDArray[np.int64]
+GAP = 1e-3
+"""Relative gap to which a question is answered; bands of times are far wider."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The winner of one question: a candidate of ``space``, its choices, the solver's sum."""
+
+    space: Space
+    candidate: int
+    segments: tuple[Segment, ...]
+    value: float
+    bound: float
+
+
+def whole_space(model: Model) -> Space | None:
+    """Every layout and batch that fits, or None."""
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        return None
+    tables = layout_tables(model, layouts)
+    stages = stage_table(model, tables)
+    pairs = fitting_pairs(model, tables, stages)
+    return build_space(model, tables, stages, pairs) if pairs else None
+
+
+def asked(space: Space, **changes: object) -> Space:
+    """``space`` with another objective or other limits in its question; its times are the same."""
+    question = replace(space.model.question, **changes)  # type: ignore[arg-type]
+    return replace(space, model=replace(space.model, question=question))
+
+
+def best_in(space: Space, known: Array | None = None, start: int | None = None,
+            ) -> tuple[Answer | None, Array]:
+    """The best candidate of ``space`` or None, and lower bounds of the objective [C].
+
+    ``known`` [C] are lower bounds that hold already (inf: not to be tried), such as those of the
+    same question with looser limits; ``start`` is solved first. A candidate is left out where its
+    bound is no better than the best by more than GAP.
+    """
+    lower = np.full(len(space), -np.inf) if known is None else known.copy()
+    best = None if start is None else _answer(space, start, None)
+    cap = np.inf if best is None else best.value * (1 - GAP)
+    open_ = np.nonzero(lower < cap)[0]
+    if len(open_):
+        lower[open_] = np.maximum(lower[open_], bounds(_taken(space, open_)))
+    ranks = [space.tables.layouts[i].ranks for i in space.pts.layout]
+    order = sorted(np.nonzero(np.isfinite(lower))[0].tolist(),
+                   key=lambda c: (float(f"{lower[c]:.9e}"), ranks[c], c))
+    for c in order:
+        if best is not None and lower[c] >= best.value * (1 - GAP):
+            break
+        found = _answer(space, c, best) if c != start else None
+        if found is not None and (best is None or found.value < best.value):
+            best = found
+    return best, lower
+
+
+def _taken(space: Space, where: Int) -> Space:
+    """The candidates ``where`` of a space."""
+    return Space(space.model, space.tables, space.stages, space.pts.take(where),
+                 space.decode[where], space.prefill[where], space.decode_constant[where],
+                 space.prefill_constant[where], space.legal[where], space.extra[where],
+                 space.floor[where], space.passes)
+
+
+def _answer(space: Space, c: int, best: Answer | None) -> Answer | None:
+    """Candidate ``c`` solved; None where it is infeasible or certainly no better than ``best``."""
+    model = space.model
+    parts: tuple[Part, ...] = ()
+    if model.question.untie:
+        problem, parts = untied_problem(space, c)
+    else:
+        problem = single_problem(space, c)
+    solution = lagrange(problem)
+    if best is not None and solution.bound >= best.value * (1 - GAP):
+        return None
+    if solution.status != "infeasible" and not solution.gap < GAP:
+        solution = _within_gap(problem)
+    if not solution.found:
+        return None
+    if parts:
+        segments = untied_segments(model, parts, solution)
+    else:
+        picked = solution.counts.argmax(axis=1)
+        segments = tied_segments(
+            model, [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units])
+    return Answer(space, c, segments, solution.value, solution.bound)
+
+
+def _within_gap(problem: Problem) -> Solution:
+    return sweep_budgets(problem, 0, [problem.rows[0].exact_limit or problem.rows[0].limit],
+                         gap=GAP)[0]
+
+
+def priced(answers: Iterable[Answer]) -> list[Priced]:
+    """Full prices of answers of one space, their parts computed together."""
+    found = list(answers)
+    if not found:
+        return []
+    first = found[0].space
+    where = np.array([a.candidate for a in found], dtype=np.int64)
+    table = parts_table(first.model, first.tables, first.pts.take(where))
+    return [price(a.space, a.candidate, a.segments, (table, n)) for n, a in enumerate(found)]
