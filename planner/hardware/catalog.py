@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from planner.errors import DataError, UnknownNameError
+from planner.hardware.fitted_text import InheritedSets, Key
 from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.resources import data_folder
@@ -65,7 +65,7 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
         UnknownNameError: a relative does not exist.
         DataError: a relative's profile is invalid, or the chain closes on itself.
     """
-    inherited: dict[tuple[str, str, str], tuple[str, str, FittedSet]] = {}
+    inherited: dict[Key, tuple[str, str, Mapping[Key, FittedSet]]] = {}
     chain, here = [profile.id], profile
     while here.transfer_from:
         if here.transfer_from in chain:
@@ -73,10 +73,10 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
                             f"{here.transfer_from}", hint="name a device that has its own fits")
         chain.append(here.transfer_from)
         here = load_profile(_find(here.transfer_from, folders))
-        for key, fit in here.fitted.items():
+        for key in here.fitted:
             if key not in profile.fitted:
-                inherited.setdefault(key, (here.id, here.architecture, fit))
-    return replace(profile, inherited=MappingProxyType(inherited))
+                inherited.setdefault(key, (here.id, here.architecture, here.fitted))
+    return replace(profile, inherited=InheritedSets(inherited))
 
 
 def list_devices(folders: Sequence[Path] = ()) -> list[DeviceProfile]:

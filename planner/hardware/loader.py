@@ -11,10 +11,10 @@ from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from planner.errors import DataError, nearest_names
+from planner.hardware.fitted_text import Key, fitted_set, split_fitted
 from planner.hardware.profile import (
     Achieved,
     DeviceProfile,
-    FitError,
     FittedSet,
     Links,
     PowerMode,
@@ -54,17 +54,26 @@ def load_profile(path: Path) -> DeviceProfile:
 def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
     """As :func:`load_profile`, from bytes that were read from ``path``.
 
-    A bundled file that the schema and the rules have accepted, byte for byte, is not checked again.
+    A bundled file that the schema and the rules have accepted, byte for byte, is not checked again,
+    and its fitted sets are read when they are asked for.
     """
     digest = hashlib.sha256(data).hexdigest()
+    accepted = digest in accepted_digests()
+    sets: Mapping[Key, FittedSet] | None = None
     try:
-        document = tomllib.loads(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        if accepted:
+            text, sets = split_fitted(text)
+        document = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{path}: not valid TOML: {error}",
                         hint="hardware_profiles/README.md describes the format") from error
-    if digest not in accepted_digests():
+    if not accepted:
         check_document(document, path=path)
-    return _profile(document, path=path, sha256=digest)
+    if sets is None:
+        sets = MappingProxyType({(f.operator, f.stack, f.variant): f
+                                 for f in map(fitted_set, document.get("fitted", ()))})
+    return _profile(document, sets, path=path, sha256=digest)
 
 
 def check_document(document: Mapping[str, Any], *, path: Path) -> None:
@@ -181,21 +190,8 @@ def _silicon(table: Mapping[str, Any]) -> Silicon:
                    _maybe(table, "exp"))
 
 
-def _fitted(table: Mapping[str, Any]) -> FittedSet:
-    error = table["error"]
-    return FittedSet(
-        operator=table["operator"], stack=table["stack"], software=table["software"],
-        variant=table["variant"],
-        parameters=MappingProxyType({k: float(v) for k, v in table.get("parameters", {}).items()}),
-        table=MappingProxyType({k: tuple(map(float, v))
-                                for k, v in table.get("table", {}).items()}),
-        error=FitError(int(error["rows"]), int(error["held_out"]), *(
-            float(error[k]) for k in ("mean", "median", "bias", "sigma", "coverage"))),
-        kind=table["kind"], source=table["source"], date=table["date"],
-        note=table.get("note", ""))
-
-
-def _profile(table: Mapping[str, Any], *, path: Path, sha256: str) -> DeviceProfile:
+def _profile(table: Mapping[str, Any], fitted: Mapping[Key, FittedSet], *, path: Path,
+             sha256: str) -> DeviceProfile:
     """The record of a checked document; optional keys take the schema's defaults."""
     rates = _rates(table["rates"])
     vector = [rate.dense for (_, name), rate in rates.items() if name == "fp32"]
@@ -214,8 +210,7 @@ def _profile(table: Mapping[str, Any], *, path: Path, sha256: str) -> DeviceProf
         conversion=MappingProxyType({k: _quantity(v)
                                      for k, v in table.get("conversion", {}).items()}),
         silicon=_silicon(table["silicon"]) if "silicon" in table else None,
-        fitted=MappingProxyType({(f.operator, f.stack, f.variant): f
-                                 for f in map(_fitted, table.get("fitted", ()))}),
+        fitted=fitted,
         transfer_from=table.get("transfer", {}).get("device", ""),
         inherited=MappingProxyType({}),
         vector_fp32_flop_per_s=max(vector, key=lambda q: q.value, default=None),
