@@ -1,5 +1,6 @@
 """Every configuration parsed by the library that consumes it."""
 
+import importlib
 import json
 import re
 import warnings
@@ -21,10 +22,13 @@ pytestmark = [
 
 
 def library(name: str) -> ModuleType:
+    """The module ``name``; skips with what is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip(name, reason=f"{name} is not installed ([oracle] extra)",
-                                   exc_type=ImportError)
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            pytest.skip(f"{name} cannot be imported ([oracle] extra): {error}")
 
 
 def cycled(model: str, pool: tuple[str, ...], kv: str = "bf16") -> Assignment:
