@@ -41,9 +41,9 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     kern = machine.grouped
     assert kern is not None
     load = load_of(experts, pts, phase)
-    prior = _roofline(module, experts, kern, machine.bandwidth, pts, load, weight_bytes)
     if not kern.calibrated.any():
-        return prior.scaled(phase.passes)
+        return _roofline(module, experts, kern, machine.bandwidth, pts, load,
+                         weight_bytes).scaled(phase.passes)
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
     found = zeros(weight_bytes.shape)
     for alike in _kernels(kern.fused):
@@ -53,6 +53,9 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
                      weight_bytes[:, alike])
         for whole, part in zip(found.arrays(), one.arrays(), strict=True):
             whole[:, alike] = part
+    if kern.calibrated.all():
+        return found.scaled(phase.passes)
+    prior = _roofline(module, experts, kern, machine.bandwidth, pts, load, weight_bytes)
     return where(kern.calibrated, found, prior).scaled(phase.passes)
 
 

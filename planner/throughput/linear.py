@@ -122,12 +122,14 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     """One layer of a dense module. ``weight_bytes`` [C, S] of a rank; returns Parts [C, S]."""
     kern = machine.dense
     m = phase.tokens[:, None]
+    gemms = shards(module, pts)
+    elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
+    if kern.form is not None and kern.calibrated.all():
+        return _fitted(gemms, kern.form, m, weight_bytes / elements).scaled(phase.passes)
     flop = np.zeros((len(pts), 1))
-    elements = np.zeros((len(pts), 1))
     moved = weight_bytes.astype(np.float64)
-    for outputs, inputs, size in shards(module, pts):
+    for outputs, inputs, size in gemms:
         flop = flop + 2 * m * size[:, None]
-        elements = elements + size[:, None]
         moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
                              * outputs[:, None])
     prior = operator(
@@ -136,14 +138,15 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
         bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
     if kern.form is None:
         return prior.scaled(phase.passes)
-    found = _fitted(module, kern.form, pts, m, weight_bytes / elements)
+    found = _fitted(gemms, kern.form, m, weight_bytes / elements)
     return where(kern.calibrated, found, prior).scaled(phase.passes)
 
 
-def _fitted(module: Module, form: GemmForm, pts: Points, m: Array, per_element: Array) -> Parts:
+def _fitted(gemms: list[tuple[Array, Array, Array]], form: GemmForm, m: Array,
+            per_element: Array) -> Parts:
     """The GEMMs of a module one after the other; ``per_element`` stored bytes [C, S]."""
     total: Parts | None = None
-    for outputs, inputs, size in shards(module, pts):
+    for outputs, inputs, size in gemms:
         one = gemm_parts(form, m=m, n=outputs[:, None], k=inputs[:, None],
                          weight_bytes=per_element * size[:, None], cold=True)
         total = one if total is None else total.plus(one)

@@ -47,6 +47,8 @@ class Parts:
 
     def scaled(self, factor: float | Array) -> Parts:
         """Every mechanism times ``factor``."""
+        if isinstance(factor, float) and factor == 1.0:
+            return self
         return Parts(*(np.asarray(a * factor) for a in self.arrays()))
 
     def arrays(self) -> tuple[Array, ...]:
