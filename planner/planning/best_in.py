@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from planner.planning.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.costs import Model, layout_tables
 from planner.planning.evaluate import Priced, parts_table, price
-from planner.planning.lagrange import lagrange, sweep_budgets
 from planner.planning.limits import bounds, single_problem
-from planner.planning.problem import Array, Problem, Solution
+from planner.planning.problem import Array
 from planner.planning.residency import stage_table
 from planner.planning.segments import Part, Segment, tied_segments, untied_problem, untied_segments
+from planner.planning.solve import solve
 
 Int = NDArray[np.int64]
-GAP = 1e-3
+GAP = 2e-3
 """Relative gap to which a question is answered; bands of times are far wider."""
 
 
@@ -89,19 +89,15 @@ def _taken(space: Space, where: Int) -> Space:
 
 
 def _answer(space: Space, c: int, best: Answer | None) -> Answer | None:
-    """Candidate ``c`` solved; None where it is infeasible or certainly no better than ``best``."""
+    """Candidate ``c`` solved; None where it is infeasible or no better than ``best``."""
     model = space.model
     parts: tuple[Part, ...] = ()
     if model.question.untie:
         problem, parts = untied_problem(space, c)
     else:
         problem = single_problem(space, c)
-    solution = lagrange(problem)
-    if best is not None and solution.bound >= best.value * (1 - GAP):
-        return None
-    if solution.status != "infeasible" and not solution.gap < GAP:
-        solution = _within_gap(problem)
-    if not solution.found:
+    solution = solve(problem, gap=GAP)
+    if not solution.found or (best is not None and solution.value >= best.value):
         return None
     if parts:
         segments = untied_segments(model, parts, solution)
@@ -110,11 +106,6 @@ def _answer(space: Space, c: int, best: Answer | None) -> Answer | None:
         segments = tied_segments(
             model, [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units])
     return Answer(space, c, segments, solution.value, solution.bound)
-
-
-def _within_gap(problem: Problem) -> Solution:
-    return sweep_budgets(problem, 0, [problem.rows[0].exact_limit or problem.rows[0].limit],
-                         gap=GAP)[0]
 
 
 def priced(answers: Iterable[Answer]) -> list[Priced]:

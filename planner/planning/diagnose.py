@@ -12,6 +12,7 @@ from planner.errors import InfeasibleError, InputError
 from planner.placement.cache_entries import page_tokens
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.candidates import possible_layouts, slots_to_try
+from planner.planning.conflict import contradiction
 from planner.planning.costs import Model, build_model, layout_tables
 from planner.planning.evaluate import Priced, price
 from planner.planning.limits import loss_limit
@@ -155,6 +156,9 @@ def _limits(model: Model) -> InfeasibleError:
         name = question.loss_scheme or f"{loss:.3g}"
         relaxations.append(("max-loss", name, lambda: _relaxed_loss(model)))
     where = f"{question.spec.id} on {question.device.id}"
+    at_odds = contradiction(model)
+    if len(at_odds) > 1:
+        return _at_odds(model, at_odds, where, relaxations)
     for name, value, change in relaxations:
         text = change()
         if text:
@@ -163,6 +167,17 @@ def _limits(model: Model) -> InfeasibleError:
     return InfeasibleError(f"{names} together with memory exclude every plan for {where}",
                            hint=_devices_hint(question)
                            or "relax more than one limit, or use a device with more memory")
+
+
+def _at_odds(model: Model, names: tuple[str, ...], where: str,
+             relaxations: list[tuple[str, str, Callable[[], str]]]) -> InfeasibleError:
+    """Limits that exclude every plan together, none of them without the others."""
+    told = [f"{name} {value}" for name, value, _ in relaxations if name in names]
+    ways = [text for name, _, change in relaxations if name in names and (text := change())]
+    return InfeasibleError(
+        f"{' and '.join(told)} contradict each other for {where}: without "
+        f"{'either' if len(told) == 2 else 'any of them'} a plan exists",
+        hint="; or ".join(ways) or _devices_hint(model.question) or "relax one of them")
 
 
 def _devices_hint(question: Question) -> str:
