@@ -2,7 +2,8 @@
 
 Each figure is the least user + system time of several runs of a child process, and the runs of a
 command and of its yardstick take turns, so that a busy machine disturbs both alike. The ratio is
-what can be compared between machines.
+what can be compared between machines. Bytecode is kept in a folder of the run's own, as an
+installation keeps it, whatever the environment says about writing it.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def cpu_seconds(command: Sequence[str], folder: Path) -> float:
     Raises:
         RuntimeError: the command failed; its time would mean nothing.
     """
-    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL,
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -102,13 +105,19 @@ def measure(case: Case, runs: int, folder: Path) -> Result:
 
 def cases(script: Path) -> tuple[Case, ...]:
     """What is measured; ``script`` holds the click yardstick."""
+    stack = (sys.executable, "-c", "import numpy, pydantic, highspy")
+    question = ("deepseek-v3", "h100-sxm", "--context", "131072")
     return (
         Case("plan --help", (PLAN, "--help"),
              "two click commands --help", (sys.executable, str(script), "--help"), 0.080, 1.6),
-        Case("plan deepseek-v3 h100-sxm",
-             (PLAN, "deepseek-v3", "h100-sxm", "--context", "131072"),
-             "import numpy, pydantic, highspy",
-             (sys.executable, "-c", "import numpy, pydantic, highspy"), 1.0, 3.0),
+        Case("plan deepseek-v3 h100-sxm", (PLAN, *question),
+             "import numpy, pydantic, highspy", stack, 1.0, 3.0),
+        Case("plan deepseek-v3 h100-sxm --untie", (PLAN, *question, "--untie"),
+             "import numpy, pydantic, highspy", stack, 1.5, 9.0),
+        Case("plan estimate deepseek-v3 h100-sxm",
+             (PLAN, "estimate", "deepseek-v3", "h100-sxm", "--scheme", "fp8-block",
+              "--devices", "16", "--context", "8192"),
+             "import numpy, pydantic", (sys.executable, "-c", "import numpy, pydantic"), 1.0, 2.0),
     )
 
 
