@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
-from math import ceil, floor, log10
+from math import ceil, floor, hypot, log10
 
 from planner.report.operators import Operator, Operators
 from planner.report.phrases import Phrases
-from planner.report.picture import fill
+from planner.report.picture import fill, ink
 
 WIDTH, HEIGHT = 760.0, 440.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 26.0, 46.0
 RADIUS = 8.5
+ROUNDS = 80
+"""Passes over all pairs of marks."""
 POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
@@ -23,8 +25,8 @@ class Axes:
         peak = max(p for _, p in found.roofs)
         xs = [o.intensity for o in found.points] + [peak / found.bandwidth_bytes_per_s * 1.5]
         ys = [o.flop_per_s for o in found.points] + [peak * 1.3]
-        self.x0, self.x1 = floor(log10(min(xs))), ceil(log10(max(xs)))
-        self.y0, self.y1 = floor(log10(min(ys))), ceil(log10(max(ys)))
+        self.x0, self.x1 = _ends(xs)
+        self.y0, self.y1 = _ends(ys)
 
     def x(self, value: float) -> float:
         """Pixels of an intensity."""
@@ -35,6 +37,11 @@ class Axes:
         """Pixels of a rate."""
         share = (log10(value) - self.y0) / (self.y1 - self.y0)
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+
+def _ends(values: list[float]) -> tuple[float, float]:
+    """Exponents around ``values`` with some room, in halves of a decade."""
+    return (floor(2 * log10(min(values)) - 0.2) / 2, ceil(2 * log10(max(values)) + 0.2) / 2)
 
 
 def numbered(found: Operators) -> dict[tuple[str, str], int]:
@@ -54,10 +61,10 @@ def roofline_svg(t: Phrases, found: Operators) -> str:
 
 def _grid(axes: Axes) -> Iterator[str]:
     low, high = HEIGHT - BOTTOM, TOP
-    for power in range(axes.x0, axes.x1 + 1):
+    for power in range(ceil(axes.x0), floor(axes.x1) + 1):
         at = axes.x(10.0**power)
         yield _line("grid", at, low, at, high) + _text(at, low + 17, _decade(power), "middle")
-    for power in range(axes.y0, axes.y1 + 1):
+    for power in range(ceil(axes.y0), floor(axes.y1) + 1):
         at = axes.y(10.0**power)
         yield _line("grid", LEFT, at, WIDTH - RIGHT, at) \
             + _text(LEFT - 7, at + 4, _decade(power - 12), "end")
@@ -79,13 +86,45 @@ def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
 
 
 def _points(t: Phrases, axes: Axes, found: Operators) -> Iterator[str]:
+    """Marks that would cover each other move apart; a line leads to the place of a moved one."""
     numbers = numbered(found)
-    for one in sorted(found.points, key=lambda o: (o.phase == "decode", -o.seconds)):
-        x, y = axes.x(one.intensity), axes.y(one.flop_per_s)
+    shown = sorted(found.points, key=lambda o: (o.phase == "decode", -o.seconds))
+    true = [(axes.x(o.intensity), axes.y(o.flop_per_s)) for o in shown]
+    for one, (x0, y0), (x, y) in zip(shown, true, apart(true), strict=True):
         title = escape(f"{one.kind} {one.scheme}, {t(f'phase.{one.phase}')}: "
                        f"{one.intensity:,.1f} FLOP/B, {one.flop_per_s / 1e12:,.1f} TFLOP/s")
-        yield (f"<g><title>{title}</title>{_mark(one, x, y)}"
-               f'{_text(x, y + 3.6, str(numbers[one.kind, one.scheme]), "middle", one.phase)}</g>')
+        lead = _line("lead", x0, y0, x, y) if abs(x - x0) + abs(y - y0) > 1 else ""
+        number = _text(x, y + 3.6, str(numbers[one.kind, one.scheme]), "middle", one.phase,
+                       ink(fill(one.scheme)) if one.phase == "decode" else "")
+        yield f"<g><title>{title}</title>{lead}{_mark(one, x, y)}{number}</g>"
+
+
+def apart(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Places moved so that marks hardly overlap; the same for the same input.
+
+    Pairs that are too near push each other off, by their order where they are at one place. A mark
+    only moves right and down, so that none is drawn above a roof that it is under.
+    """
+    now = list(places)
+    near = 2 * RADIUS + 1
+    for _ in range(ROUNDS):
+        for i in range(len(now)):
+            for j in range(i):
+                dx, dy = now[i][0] - now[j][0], now[i][1] - now[j][1]
+                gap = hypot(dx, dy)
+                if gap >= near:
+                    continue
+                push = (near - gap) / 2
+                dx, dy = (dx / gap, dy / gap) if gap > 0.01 else (0.6, 0.8)
+                now[i] = _inside(places[i], now[i][0] + dx * push, now[i][1] + dy * push)
+                now[j] = _inside(places[j], now[j][0] - dx * push, now[j][1] - dy * push)
+    return now
+
+
+def _inside(true: tuple[float, float], x: float, y: float) -> tuple[float, float]:
+    """(x, y) right of and below its true place, in the drawing."""
+    return (min(max(x, true[0]), WIDTH - RIGHT - RADIUS),
+            min(max(y, true[1]), HEIGHT - BOTTOM - RADIUS))
 
 
 def _mark(one: Operator, x: float, y: float) -> str:
@@ -106,8 +145,10 @@ def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str:
-    return (f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick",
+          colour: str = "") -> str:
+    style = f' style="fill:{colour}"' if colour else ""
+    return (f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>'
             f"{escape(text)}</text>")
 
 

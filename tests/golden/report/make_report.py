@@ -1,0 +1,51 @@
+"""Write the golden reports anew from the stored plan: after a wanted change, look at the diff.
+
+``python tests/golden/report/make_report.py``; with ``--plan`` the plan and its counts as well.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from planner.planning.plan import Plan, plain
+from planner.report.content import Beside
+from planner.report.html import page
+from planner.report.markdown import markdown
+from planner.report.operators import Operator, Operators
+
+HERE = Path(__file__).resolve().parent
+ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
+
+
+def stored() -> tuple[Plan, Beside]:
+    """The plan file and what is told beside it."""
+    plan = Plan.from_dict(json.loads((HERE / "plan.json").read_text(encoding="utf-8")))
+    data = json.loads((HERE / "operators.json").read_text(encoding="utf-8"))
+    data["points"] = tuple(Operator(**point) for point in data["points"])
+    data["roofs"] = tuple((name, peak) for name, peak in data["roofs"])
+    data["unplaced"] = tuple(data["unplaced"])
+    return plan, Beside(Operators(**data), ASKED, "0.0.0")
+
+
+def reports() -> dict[str, str]:
+    """The golden files' names and texts."""
+    plan, beside = stored()
+    return {"plan.en.html": page(plan, "en", beside), "plan.zh.html": page(plan, "zh", beside),
+            "plan.en.md": markdown(plan, "en", beside)}
+
+
+def _store_plan() -> None:
+    from planner import api
+    from planner.api_report import operators
+
+    plan = api.plan(*ASKED.split()[1:3], context=4096, devices=1)
+    for name, data in (("plan.json", plan.to_dict()),
+                       ("operators.json", plain(operators(plan)))):
+        (HERE / name).write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if "--plan" in sys.argv:
+        _store_plan()
+    for file, text in reports().items():
+        (HERE / file).write_text(text, encoding="utf-8", newline="\n")
