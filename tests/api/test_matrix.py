@@ -106,7 +106,7 @@ def test_its_numbers_count(tmp_path: Path) -> None:
     plain = estimate("llama-3.1-8b", "h100-sxm", devices=1, batch=8)
     fast = estimate("llama-3.1-8b", str(path), devices=1, batch=8)
     ratio = plain.performance.tpot_seconds.value / fast.performance.tpot_seconds.value
-    assert 1.5 < ratio < 2.0
+    assert 1.3 < ratio < 2.0
     # The prompt is read no slower; its queue may be longer: faster answers let prompts in sooner.
     assert sum(u.prefill_seconds for u in fast.units) <= sum(
         u.prefill_seconds for u in plain.units)
