@@ -12,7 +12,7 @@ from planner.validation.reader import read_table
 from planner.validation.records import Outcome
 from planner.validation.run import kind_of
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
+DATA = (Path(__file__).resolve().parents[2].parent / "shared" / "measured").resolve()
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the measured tables are not here")
 
 MOE = {"device": "h100_sxm", "software": "trtllm 1.3.0rc20", "kernel": "moe_torch_flow_cutlass",
