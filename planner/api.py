@@ -44,7 +44,7 @@ class Default(str):
     __slots__ = ()
 
 
-THROUGHPUT, AUTO, BF16 = Default("throughput"), Default("auto"), Default("bf16")
+THROUGHPUT, AUTO, BF16, ANY = (Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE))
 
 
 def _given(value: str) -> str | None:
@@ -93,7 +93,7 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          objective: str = THROUGHPUT, ttft_seconds: float | None = None,
          tpot_seconds: float | None = None, max_loss: str | float | None = None,
          schemes: Sequence[str] | None = None, kv: str = AUTO,
-         memory_bytes: int | None = None, engine: str = "any",
+         memory_bytes: int | None = None, engine: str = ANY,
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
          untie: bool = False, anchor: str | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
@@ -126,7 +126,7 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              isl: int | None = None, osl: int | None = None, batch: int | None = None,
              objective: str = THROUGHPUT, ttft_seconds: float | None = None,
              tpot_seconds: float | None = None, memory_bytes: int | None = None,
-             engine: str = "any", scenario: str | Scenario | None = None,
+             engine: str = ANY, scenario: str | Scenario | None = None,
              profile: str | Profile | None = None, anchor: str | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
@@ -218,10 +218,11 @@ def _anchored(plan: Plan, text: str | None) -> Plan:
 def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | None,
               hardware_dir: str | os.PathLike[str] | None, *, uniform: str | None,
               given: Plan | None = None, profile: str | Profile | None = None,
-              engine: str = ANY_ENGINE) -> Question:
-    server = parse_engine(engine) if engine != ANY_ENGINE else None
+              engine: str = ANY) -> Question:
     loaded = load_scenario(scenario) if scenario is not None else None
     values = dict(loaded.values) if loaded is not None else {}
+    name = _given(engine) or values.get("engine", ANY_ENGINE)
+    server = parse_engine(name) if name != ANY_ENGINE else None
     model = model if model is not None else values.get("model")
     device = device if device is not None else values.get("device")
     if model is None or device is None:

@@ -17,7 +17,7 @@ _NUMBERS = {
     "osl": int, "batch": int, "memory_bytes": int, "ttft_ms": float, "tpot_ms": float,
     "keep_first_layers": int, "keep_last_layers": int,
 }
-_TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme")
+_TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme", "engine")
 _HOST_NUMBERS = {
     "devices_per_node": int, "scale_up_devices": int, "scale_up_bytes_per_s": float,
     "scale_out_bytes_per_s": float, "memory_bytes_per_device": int, "usable_fraction": float,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from planner.errors import DataError, InputError
 from planner.planning.plan import Plan
@@ -22,8 +23,10 @@ MAX_PLAN_BYTES = 64 << 20
 def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments of the API from flags; milliseconds become seconds."""
     same = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes",
-            "engine", "scenario", "anchor", "hardware_dir")
+            "scenario", "anchor", "hardware_dir")
     arguments = {name: given[name] for name in same}
+    if click.get_current_context().get_parameter_source("engine") is not ParameterSource.DEFAULT:
+        arguments["engine"] = given["engine"]
     if given["objective"] is not None:
         arguments["objective"] = given["objective"]
     if given["kv"] is not None:

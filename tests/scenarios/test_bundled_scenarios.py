@@ -72,13 +72,20 @@ def test_title_and_question_are_plain_text_and_in_the_readme(name: str) -> None:
     assert f"| `{name}` |" in README.read_text(encoding="utf-8")
 
 
-def test_throughput_in_fp8_on_h100_keeps_the_experts_in_fp8() -> None:
+def test_throughput_in_fp8_on_h100_keeps_the_experts_in_block_fp8() -> None:
     plan = answered("h100-fp8-throughput")
     experts = [u for u in plan.units if u.kind.startswith("experts-")]
-    assert {(u.weight_format, u.activation_format) for u in experts} == {("e4m3fn", "e4m3fn")}
-    uniform = api.plan(scenario="h100-fp8-throughput", schemes=["bf16"], kv="bf16", devices=32)
+    assert {u.scheme for u in experts} == {"fp8-block"}
+    # Under the limits of the question: without them a larger batch is slower for each user.
+    uniform = api.plan(scenario="h100-fp8-throughput", schemes=["bf16"], kv="bf16", devices=32,
+                       engine="any")
     assert plan.performance.output_tokens_per_second_per_device.value \
         > uniform.performance.output_tokens_per_second_per_device.value
+
+
+def test_the_engine_of_a_scenario_counts_and_a_given_one_replaces_it() -> None:
+    assert answered("h100-fp8-throughput").engine.name == "vllm"
+    assert api.plan(scenario="h100-fp8-throughput", engine="any").engine.name == "any"
 
 
 def test_a_compressed_cache_takes_fewer_bytes_and_holds_more_users_than_bf16() -> None:
@@ -125,8 +132,7 @@ def test_thor_uses_fp4_within_the_time_of_a_token() -> None:
 def test_a100_uses_only_fp16_and_int8() -> None:
     plan = answered("a100-fp16-int8")
     assert linear_schemes(plan) <= {"fp16", "int8-w8a8", "int8-w8a16"}
-    assert "int8-w8a8" in linear_schemes(plan)
-    assert len(linear_schemes(plan)) > 1
+    assert {"fp16", "int8-w8a8"} <= linear_schemes(plan)
     assert not any("fp8" in u.scheme for u in plan.units)
 
 
