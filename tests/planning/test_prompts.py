@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner import plan
+from planner.api import estimate, load_device, load_model, plan
+from planner.placement.layout import Layout
 from planner.planning.candidates import queue, with_prompts
+from planner.planning.recipe import Recipe, recipe_assignment
+from planner.planning.step import Pass, pass_seconds, total_seconds
+from planner.quality.prior import load_prior
 
 
 @given(st.floats(0, 4), st.integers(1, 8), st.floats(1e-4, 1), st.floats(1e-4, 10))
@@ -56,3 +60,30 @@ def test_long_answers_pay_less_for_their_prompts() -> None:
         return seconds / found.performance.tpot_seconds.value
 
     assert share(128) > 2 * share(1024) > 0
+
+
+def test_tpot_and_ttft_are_those_of_whole_passes() -> None:
+    """The additive units of a plan against T(0, B) and T(I, B) of one pass over the model."""
+    isl, osl, batch = 3000, 1000, 16
+    found = estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", devices=1, tp=1, isl=isl, osl=osl,
+                     batch=batch)
+    assignment = recipe_assignment(
+        load_model("llama-3.1-8b"), load_device("h100-sxm"), Layout(),
+        Recipe("bf16", "bf16", "bf16"),
+        load_prior(), isl=isl, osl=osl)
+    one = np.array([float(batch)])
+    decode, mixed = (float(total_seconds(pass_seconds(assignment, Pass(
+        one, np.array([prompts]), isl + osl / 2, float(isl))))[0]) for prompts in (0.0, 1.0))
+    tpot = decode + batch / osl * (mixed - decode)
+    busy = 1 - decode / tpot
+    wait = busy / (2 * (1 - busy)) * mixed
+    assert found.performance.tpot_seconds.value == pytest.approx(tpot, rel=1e-6)
+    assert found.performance.ttft_seconds.value == pytest.approx(mixed + wait, rel=1e-6)
+
+
+def test_a_device_without_fits_has_the_interval_of_a_prior() -> None:
+    time = estimate("llama-3.1-8b", "xeon-platinum-8480", devices=1, batch=1).performance
+    assert time.tpot_seconds.basis == "prior"
+    assert time.tpot_seconds.high / time.tpot_seconds.value == pytest.approx(1.6, rel=0.06)
+    assert time.tpot_seconds.low == pytest.approx(
+        time.tpot_seconds.value**2 / time.tpot_seconds.high)
