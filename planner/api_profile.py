@@ -66,29 +66,37 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     place = os.fspath(checkpoint)
     spec = resolve_model(_as_path(place))
     if scores is not None:
-        for flag, value in (("inputs", inputs), ("routing", routing), ("schemes", schemes)):
-            if value is not None:
-                raise InputError(f"scores and {flag} exclude each other: scores are taken as they "
-                                 "are", hint=f"leave out {flag}")
-        if name not in ("T0", "T3"):
-            raise InputError(f"scores are tier T3, not {name}", hint="leave out the tier")
+        _only_scores(name, inputs=inputs, routing=routing, schemes=schemes)
         return run.profile_scores(spec, Path(scores), target, _version())
     folder = None if inputs is None else Path(inputs)
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"inputs: {str(folder)!r} is not a folder")
-    question = None
-    if name != "T0":
-        if folder is not None:
-            raise InputError(f"inputs and tier {name} exclude each other: the model runs and makes "
-                             "its own", hint="leave one out")
-        question = _probe(name, tokens, seed, text, probe)
-    elif text is not None:
-        raise InputError("tier T0 reads no text", hint="choose T2 or T3")
+    _check_tier(name, folder, text)
+    question = None if name == "T0" else _probe(name, tokens, seed, text, probe)
     request = run.Request(
         _version(), run.chosen_schemes(schemes), workers or _cores(), seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
         None if folder is None else read_caches(folder, spec), question)
     return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
+
+
+def _only_scores(tier: str, **others: object) -> None:
+    """Refuse what scores leave no room for."""
+    for flag, value in others.items():
+        if value is not None:
+            raise InputError(f"scores and {flag} exclude each other: scores are taken as they "
+                             "are", hint=f"leave out {flag}")
+    if tier not in ("T0", "T3"):
+        raise InputError(f"scores are tier T3, not {tier}", hint="leave out the tier")
+
+
+def _check_tier(tier: str, folder: Path | None, text: object) -> None:
+    """Refuse inputs that are no folder, or that the tier does not read."""
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"inputs: {str(folder)!r} is not a folder")
+    if tier != "T0" and folder is not None:
+        raise InputError(f"inputs and tier {tier} exclude each other: the model runs and makes "
+                         "its own", hint="leave one out")
+    if tier == "T0" and text is not None:
+        raise InputError("tier T0 reads no text", hint="choose T2 or T3")
 
 
 def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,

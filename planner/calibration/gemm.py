@@ -99,7 +99,7 @@ def _problem(batch: Batch, figures: Chip | None, scheme: str,
         device=batch.device, operator="gemm", stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=scheme, parameters=wanted,
         predict=_predictor(batch, figures, operands, kind),
-        measured=batch.columns["latency_us"] * 1e-6, held=gemm_held(batch), excluded=excluded,
+        measured=batch.seconds, held=gemm_held(batch), excluded=excluded,
         features=np.log(np.stack([m, n, k], axis=1)), fixed=fixed, starts=2, note=note)
 
 

@@ -50,7 +50,7 @@ def _problem(batch: Batch, variant: str, figures: Chip,
     return Problem(
         device=batch.device, operator="quantise", stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=variant, parameters=PARAMETERS,
-        predict=_predictor(figures, variant, m, k), measured=batch.columns["latency_us"] * 1e-6,
+        predict=_predictor(figures, variant, m, k), measured=batch.seconds,
         held=quantise_held(batch), excluded=excluded,
         features=np.log(np.stack([m, k], axis=1)), starts=2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
@@ -75,7 +76,8 @@ def _apply(start: Pair, moves: tuple[dict[str, object], ...]) -> Pair | None:
             if layout.dp < 1 or layout.devices != start[0].devices:
                 return None
         else:
-            setup = replace(setup, **{name: value})  # type: ignore[arg-type]
+            changed: dict[str, Any] = {name: value}
+            setup = replace(setup, **changed)
             if name == "micro_batch" and setup.micro_batches is not None:
                 factor = start[1].micro_batch // setup.micro_batch
                 setup = replace(setup, micro_batches=setup.micro_batches * factor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +49,9 @@ def whole_space(model: Model) -> Space | None:
     return build_space(model, tables, stages, pairs) if pairs else None
 
 
-def asked(space: Space, **changes: object) -> Space:
+def asked(space: Space, **changes: Any) -> Space:
     """``space`` with another objective or other limits in its question; its times are the same."""
-    question = replace(space.model.question, **changes)  # type: ignore[arg-type]
+    question = replace(space.model.question, **changes)
     return replace(space, model=replace(space.model, question=question))
 
 

@@ -37,8 +37,11 @@ def without(question: Question, name: str) -> Question:
     """The question without one limit."""
     if name == "max-loss":
         return replace(question, loss_scheme=None, loss_limit=None)
-    return replace(question, **{name.replace("-", "_") if name == "memory-bytes"
-                                else f"{name}_seconds": None})  # type: ignore[arg-type]
+    if name == "memory-bytes":
+        return replace(question, memory_bytes=None)
+    if name == "ttft":
+        return replace(question, ttft_seconds=None)
+    return replace(question, tpot_seconds=None)
 
 
 def contradiction(model: Model) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class Measured:
 def measured_rows() -> tuple[Measured, ...]:
     """The shipped table (read once a process)."""
     with _PATH.open(encoding="utf-8", newline="") as file:
-        return tuple(Measured(**{**row, "delta": float(row["delta"])})  # type: ignore[arg-type]
+        return tuple(Measured(delta=float(row.pop("delta")), **row)
                      for row in csv.DictReader(file))
 
 

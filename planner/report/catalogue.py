@@ -206,9 +206,12 @@ def _table(left: Sequence[str], right: Sequence[str], after: Sequence[str] = ())
 
     table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False,
                   header_style="bold")
-    for names, justify in ((left, "left"), (right, "right"), (after, "left")):
-        for name in names:
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for name in left:
+        table.add_column(name, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in after:
+        table.add_column(name, no_wrap=True)
     return table
 
 

@@ -5,6 +5,7 @@ Dark fills are multiplied in their format; pale fills are stored in it and multi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planner.planning.plan import MemoryInfo, Plan
@@ -102,8 +103,8 @@ def _runs(row: list[str]) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def _distinct(names: object) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))  # type: ignore[call-overload]
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 def memory_shares(memory: MemoryInfo) -> tuple[Share, ...]:

@@ -115,7 +115,7 @@ def _kernels(operator: str, rows: Rows, words: Sequence[str], numbers: Sequence[
 def _kernel(operator: str, variant: str, batch: Batch, keys: tuple[str, ...],
             why: tuple[str, ...]) -> Kernel:
     predict = predictor(operator, variant, batch)
-    seconds = batch.columns["latency_us"] * MICROSECOND
+    seconds = batch.seconds
     return Kernel(operator, variant, batch, keys,
                   np.array([held_out(key) for key in keys], dtype=np.bool_), why, seconds, predict)
 

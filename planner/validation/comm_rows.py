@@ -46,7 +46,7 @@ class Collective:
     @property
     def seconds(self) -> Array:
         """Measured [s]."""
-        return self.batch.columns["latency_us"] * 1e-6
+        return self.batch.seconds
 
     @property
     def version(self) -> str:

@@ -43,7 +43,7 @@ class Dispatch:
     @property
     def seconds(self) -> Array:
         """Measured [s]."""
-        return self.batch.columns["latency_us"] * 1e-6
+        return self.batch.seconds
 
     @property
     def nodes(self) -> Array:

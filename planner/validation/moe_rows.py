@@ -55,7 +55,7 @@ class MoeKernel:
     @property
     def seconds(self) -> Array:
         """Measured [s]."""
-        return self.batch.columns["latency_us"] * 1e-6
+        return self.batch.seconds
 
     @property
     def kept(self) -> Mask:

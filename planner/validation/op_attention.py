@@ -23,7 +23,7 @@ from planner.validation.op_rows import (
     PRIOR_SPREAD,
     Z80,
     Rows,
-    malformed,
+    in_order,
     missing,
     predicted,
     regimes,
@@ -43,13 +43,8 @@ def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     columns = listed[0].keys() if listed else ()
     name = "phase" if "phase" in columns else "isl" if "isl" in columns else "kv_len"
     kernels, bad, unknown = READ[name](listed)
-    out = malformed(table, bad)
-    for batch in unknown:
-        out += missing(table, batch, "unknown format", format="/".join(batch.words[:2]),
-                       measured=batch.columns["latency_us"] * MICROSECOND)
-    for kernel in kernels:
-        out += _kernel(table, kernel)
-    return sorted(out, key=lambda o: o.row)
+    return in_order(table, kernels, _kernel, bad,
+                    ((batch, "/".join(batch.words[:2])) for batch in unknown))
 
 
 def _kernel(table: str, kernel: Kernel) -> list[Outcome]:

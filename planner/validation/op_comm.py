@@ -17,7 +17,7 @@ from planner.throughput.calibration import find
 from planner.throughput.forms.collective import FORMULA, OPERATOR, collective_seconds, table_of
 from planner.throughput.silicon import chip
 from planner.validation.comm_rows import Collective, collectives
-from planner.validation.op_rows import Z80, Rows, malformed, missing, predicted, regimes
+from planner.validation.op_rows import Z80, Rows, in_order, missing, predicted, regimes
 from planner.validation.records import Outcome
 
 Array = NDArray[np.float64]
@@ -27,14 +27,9 @@ KEPT = ("bf16", "fp16")
 def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table like op_comm.csv."""
     groups, unknown, bad = collectives(rows)
-    out = malformed(table, bad)
-    for batch in unknown:
-        out += missing(table, batch, "unknown format", format=batch.words[2],
-                       measured=batch.columns["latency_us"] * 1e-6)
     sizes = _sizes_kept_back(groups)
-    for group in groups:
-        out += _group(table, group, sizes)
-    return sorted(out, key=lambda o: o.row)
+    return in_order(table, groups, lambda name, group: _group(name, group, sizes), bad,
+                    ((batch, batch.words[2]) for batch in unknown))
 
 
 Left = Mapping[tuple[str, str, str], dict[int, frozenset[float]]]

@@ -19,7 +19,7 @@ from planner.validation.op_rows import (
     Z80,
     Batch,
     Rows,
-    malformed,
+    in_order,
     missing,
     predicted,
     regimes,
@@ -32,14 +32,11 @@ Array = NDArray[np.float64]
 def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table with columns device, software, w_a_dtype, m, n, k, latency_us."""
     found, bad = gemm_batches(rows)
-    out = malformed(table, bad)
-    for batch in found:
-        out += _batch(table, batch)
-    return sorted(out, key=lambda o: o.row)
+    return in_order(table, found, _batch, bad)
 
 
 def _batch(table: str, batch: Batch) -> list[Outcome]:
-    measured = batch.columns["latency_us"] * 1e-6
+    measured = batch.seconds
     scheme = FORMATS.get(batch.words[0].lower(), "")
     why = "unknown device" if batch.profile is None else "unknown format" if not scheme \
         else "unknown engine" if not batch.stack else ""

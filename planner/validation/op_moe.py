@@ -25,7 +25,7 @@ from planner.validation.op_rows import (
     PRIOR_SPREAD,
     Z80,
     Rows,
-    malformed,
+    in_order,
     missing,
     predicted,
     regimes,
@@ -39,13 +39,7 @@ Mask = NDArray[np.bool_]
 def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table like op_moe.csv."""
     kernels, unknown, bad = moe_kernels(rows)
-    out = malformed(table, bad)
-    for batch in unknown:
-        out += missing(table, batch, "unknown format", format="",
-                       measured=batch.columns["latency_us"] * 1e-6)
-    for kernel in kernels:
-        out += _kernel(table, kernel)
-    return sorted(out, key=lambda o: o.row)
+    return in_order(table, kernels, _kernel, bad, ((batch, "") for batch in unknown))
 
 
 def _kernel(table: str, kernel: MoeKernel) -> list[Outcome]:

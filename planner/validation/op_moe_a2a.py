@@ -6,7 +6,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import Calibration, find
 from planner.throughput.forms.dispatch import NETWORK, OPERATOR
 from planner.validation.dispatch_rows import Dispatch, dispatches
-from planner.validation.op_rows import Z80, Rows, malformed, missing, predicted, regimes
+from planner.validation.op_rows import Z80, Rows, in_order, missing, predicted, regimes
 from planner.validation.records import Outcome
 
 
@@ -14,13 +14,7 @@ def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table like op_moe_a2a.csv. Rows of a version that a set does not come
     from are ``held-out``."""
     groups, unknown, bad = dispatches(rows)
-    out = malformed(table, bad)
-    for batch in unknown:
-        out += missing(table, batch, "unknown format", format=batch.words[2],
-                       measured=batch.columns["latency_us"] * 1e-6)
-    for group in groups:
-        out += _group(table, group)
-    return sorted(out, key=lambda o: o.row)
+    return in_order(table, groups, _group, bad, ((batch, batch.words[2]) for batch in unknown))
 
 
 def _group(table: str, group: Dispatch) -> list[Outcome]:

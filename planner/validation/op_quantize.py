@@ -10,7 +10,7 @@ from planner.validation.op_rows import (
     Z80,
     Batch,
     Rows,
-    malformed,
+    in_order,
     missing,
     predicted,
     regimes,
@@ -21,14 +21,11 @@ from planner.validation.records import Outcome
 def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table with columns device, software, op, quant_dtype, m, k, latency_us."""
     found, bad = quantise_batches(rows)
-    out = malformed(table, bad)
-    for batch in found:
-        out += _batch(table, batch)
-    return sorted(out, key=lambda o: o.row)
+    return in_order(table, found, _batch, bad)
 
 
 def _batch(table: str, batch: Batch) -> list[Outcome]:
-    measured = batch.columns["latency_us"] * 1e-6
+    measured = batch.seconds
     variant = batch.words[0].lower().replace("_", "-")
     why = "unknown device" if batch.profile is None else "quantity not predicted" \
         if variant not in BYTES else "unknown engine" if not batch.stack else ""

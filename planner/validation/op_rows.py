@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Rows = Iterable[Mapping[str, str]]
 Profiles = Mapping[str, DeviceProfile]
+T = TypeVar("T")
+MICROSECOND = 1e-6
 Z80 = 1.2815515655446004
 """80 % of a normal distribution lies within ±1.2816 standard deviations."""
 PRIOR_SPREAD = float(np.log(1.6))
@@ -44,6 +47,11 @@ class Batch:
     index: NDArray[np.int64]
     columns: Mapping[str, Array]
     profile: DeviceProfile | None
+
+    @property
+    def seconds(self) -> Array:
+        """Measured times [n] [s]."""
+        return np.asarray(self.columns["latency_us"] * MICROSECOND)
 
     @property
     def known(self) -> bool:
@@ -122,6 +130,18 @@ def missing(table: str, batch: Batch, reason: str, *, format: str,
     return [Outcome(table, int(i), "latency", batch.device, batch.software, "", format, "",
                     measured=float(t), reason=reason)
             for i, t in zip(batch.index, measured, strict=True)]
+
+
+def in_order(table: str, groups: Iterable[T], one: Callable[[str, T], list[Outcome]],
+             bad: Iterable[int], unknown: Iterable[tuple[Batch, str]] = ()) -> list[Outcome]:
+    """Outcomes of a table in the order of its rows: ``one`` predicts a group; ``bad`` rows are
+    malformed, ``unknown`` batches have a format (as written) that is not modelled."""
+    out = malformed(table, bad)
+    for batch, text in unknown:
+        out += missing(table, batch, "unknown format", format=text, measured=batch.seconds)
+    for group in groups:
+        out += one(table, group)
+    return sorted(out, key=lambda o: o.row)
 
 
 def malformed(table: str, indices: Iterable[int]) -> list[Outcome]:

@@ -79,9 +79,9 @@ def _scaled(row: TensorRow, form: Form, base: str) -> TensorRow:
         -(-size // block) if block else 1
         for size, block in zip(row.shape, form.block, strict=True)
     )
-    shape = (rows, columns)
+    shape: tuple[int, ...] = (rows, columns)
     if form.block == (0, 0):
-        shape = () if form.style == "scalar" else (1,)  # type: ignore[assignment]
+        shape = () if form.style == "scalar" else (1,)
     extras = [StoredAs(f"{base}.input_scale", stored_type(form.scale_dtype).name, shape, True)]
     return replace(
         row, dtype="int8" if form.style == "int8" else "e4m3fn", scale_name=f"{base}.{form.scale}",
