@@ -127,7 +127,8 @@ def table(results: Sequence[Result]) -> str:
     rows = [("command", "CPU ms", "target", "yardstick", "CPU ms", "ratio", "target", "")]
     rows += [(r.case.name, f"{r.seconds * 1e3:.0f}", f"{r.case.target_seconds * 1e3:.0f}",
               r.case.yardstick_name, f"{r.yardstick_seconds * 1e3:.0f}", f"{r.ratio:.2f}",
-              f"{r.case.target_ratio:.1f}".replace("inf", "-"), "met" if r.met else "MISSED") for r in results]
+              f"{r.case.target_ratio:.1f}".replace("inf", "-"), "met" if r.met else "MISSED")
+             for r in results]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     left = {0, 3, 7}
     return "\n".join("  ".join(
