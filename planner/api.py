@@ -221,7 +221,8 @@ def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | 
               engine: str = ANY) -> Question:
     loaded = load_scenario(scenario) if scenario is not None else None
     values = dict(loaded.values) if loaded is not None else {}
-    name = _given(engine) or values.get("engine", ANY_ENGINE)
+    named = _given(engine)
+    name = values.get("engine", ANY_ENGINE) if named is None else named
     server = parse_engine(name) if name != ANY_ENGINE else None
     model = model if model is not None else values.get("model")
     device = device if device is not None else values.get("device")
