@@ -31,6 +31,7 @@ class Phase:
     """One step: its time budget [s], its checkers, and the marker expression of its tests.
 
     ``may_be_empty`` returns why the phase may have no tests, or "" where it must have some.
+    ``workers`` processes share its tests.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Phase:
     select: str
     checkers: tuple[tuple[str, ...], ...] = ()
     may_be_empty: Callable[[], str] = lambda: ""
+    workers: int = 1
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ def no_browser_tests() -> str:
 
 PHASES = (
     Phase("unit and property", 300, " and ".join(f"not {m}" for m in OTHER_MARKERS),
-          checkers=(("ruff", "check", "."), ("mypy",), ("lint-imports",))),
+          checkers=(("ruff", "check", "."), ("mypy",), ("lint-imports",)), workers=2),
     Phase("numerics", 120, "numerics"),
     Phase("notebooks", 120, "notebooks", may_be_empty=no_notebooks),
     Phase("browser", 120, "browser", may_be_empty=no_browser_tests),
@@ -132,7 +134,8 @@ def run_tests(phase: Phase, totals: Totals, deadline: float) -> None:
     report = RESULTS / f"{phase.name.replace(' ', '-')}.xml"
     report.unlink(missing_ok=True)
     failed_before = totals.failed
-    status = run([sys.executable, "-m", "pytest", "-m", phase.select, "-r", "fEsxX",
+    shared = ["-n", str(phase.workers)] if phase.workers > 1 else []
+    status = run([sys.executable, "-m", "pytest", *shared, "-m", phase.select, "-r", "fEsxX",
                   "--durations=5", "--durations-min=1", f"--junitxml={report}"], deadline)
     counted = count(report, totals)
     if status == PYTEST_NO_TESTS:
