@@ -40,11 +40,11 @@ from planner.planning.served_notes import option_notes, serving_notes
 from planner.planning.step import Assignment
 from planner.planning.step_spread import step_spread
 from planner.quality.prior import load_prior
+from planner.throughput.engine_policy import engine_policy
 from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
 from planner.throughput.serving import Policy, Served
 from planner.throughput.speculation import accepted_tokens
-from planner.validation.serving_rules import engine_policy
 
 MOST_CONCURRENCY = 1024
 """Requests a replica up to which a frontier is drawn where no cache limits it."""

@@ -16,6 +16,7 @@ from math import exp, hypot
 from planner.hardware.profile import DeviceProfile
 from planner.planning.certainty import Z80
 from planner.planning.recipe import Recipe
+from planner.throughput.engine_policy import engine_policy
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import device_name
@@ -31,7 +32,7 @@ from planner.validation.served import (
     spec_of,
     table,
 )
-from planner.validation.serving_rules import benchmark, cache_layout, engine_policy, formats
+from planner.validation.serving_rules import benchmark, cache_layout, formats
 
 _ENGINES = (("tensorrt-llm", r"tensorrt|trt-?llm"), ("vllm", r"vllm"), ("sglang", r"sglang"),
             ("llama.cpp", r"llama\.?cpp|ggml"), ("pytorch", r"pytorch|ipex|transformers|mlc"))

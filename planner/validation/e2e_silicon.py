@@ -1,7 +1,8 @@
 """Rows of served models (``e2e_silicon*``): TPOT and TTFT in a closed loop.
 
-Nothing here is fitted to such rows. The host's time a step is data (data/serving.toml); rows that
-supplied it stay out of headline errors, and every prediction is repeated without it.
+Nothing here is fitted to such rows. The host's time a step is data
+(``throughput/data/engine_policy.toml``); rows that supplied it stay out of headline errors, and every
+prediction is repeated without it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from math import exp
 
 from planner.planning.certainty import Z80
 from planner.planning.recipe import Recipe
+from planner.throughput.engine_policy import engine_policy, supplied_host_time
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Deployment, deployment
@@ -30,9 +32,7 @@ from planner.validation.served import (
 )
 from planner.validation.serving_rules import (
     cache_layout,
-    engine_policy,
     formats,
-    supplied_host_time,
 )
 
 RUNS_PER_SLOT = 10.0

@@ -1,4 +1,4 @@
-"""What rows of served models leave out, from ``data/serving.toml``: formats, cache, scheduler."""
+"""What rows of served models leave out, from ``data/serving.toml``: formats, cache, lengths."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from planner.throughput.serving import Policy
 
 _FILE = Path(__file__).resolve().parent / "data" / "serving.toml"
 
@@ -21,16 +19,6 @@ class Formats:
     dense: str
     experts: str
     static: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EnginePolicy:
-    """A scheduler and where its host figures come from; ``supplied`` describes rows that gave
-    them."""
-
-    policy: Policy
-    supplied: tuple[tuple[str, Any], ...]
-    source: str
 
 
 def formats(model: str, label: str, *, blackwell: bool) -> Formats | None:
@@ -53,20 +41,6 @@ def cache_layout(engine: str, model: str, label: str) -> str:
     raise AssertionError("the last rule matches everything")
 
 
-def engine_policy(engine: str, version: str) -> EnginePolicy:
-    """How ``engine`` schedules at ``version``."""
-    for entry in _rules()["policy"]:
-        if _is(entry["engine"], engine) and _is(entry["version"], version):
-            policy = Policy(
-                exclusive=entry["exclusive"], reserve=entry["reserve"],
-                host_seconds=entry["host_us"] * 1e-6,
-                host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
-                overlapped=entry["overlapped"])
-            return EnginePolicy(policy, tuple(sorted(entry.get("supplied", {}).items())),
-                                entry["source"])
-    raise AssertionError("the last rule matches everything")
-
-
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """An MLPerf task: mean lengths, and the server scenario's limits [s]."""
@@ -84,20 +58,6 @@ def benchmark(model: str) -> Benchmark | None:
             return Benchmark(entry["isl"], entry["osl"], entry["ttft_ms"] * 1e-3,
                              entry["tpot_ms"] * 1e-3)
     return None
-
-
-def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
-    """Whether a row with these ``facts`` (model, tp, isl, osl) gave the policy its host time."""
-    if not rule.supplied:
-        return False
-    for key, wanted in rule.supplied:
-        value = facts[key]
-        if isinstance(wanted, str):
-            if wanted.lower() not in str(value).lower():
-                return False
-        elif value not in (wanted if isinstance(wanted, list) else [wanted]):
-            return False
-    return True
 
 
 def _occurs(pattern: str, text: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from planner.throughput.engine_policy import engine_policy
 from planner.validation import e2e_published, e2e_silicon
 from planner.validation.parallelism import Shape, deployment
 from planner.validation.records import Outcome
-from planner.validation.serving_rules import cache_layout, engine_policy, formats
+from planner.validation.serving_rules import cache_layout, formats
 
 ROW = {
     "device": "h200_sxm", "mode": "agg", "software": "vllm ?", "model": "meta-llama/Llama-3.1-70B",

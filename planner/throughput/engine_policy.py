@@ -1,0 +1,64 @@
+"""How engines schedule and what their host costs a step, by version.
+
+From ``data/engine_policy.toml``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from planner.throughput.serving import Policy
+
+_FILE = Path(__file__).resolve().parent / "data" / "engine_policy.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePolicy:
+    """A scheduler and where its host figures come from; ``supplied`` describes rows that gave
+    them."""
+
+    policy: Policy
+    supplied: tuple[tuple[str, Any], ...]
+    source: str
+
+
+def engine_policy(engine: str, version: str) -> EnginePolicy:
+    """How ``engine`` schedules at ``version``."""
+    for entry in _rules()["policy"]:
+        if _is(entry["engine"], engine) and _is(entry["version"], version):
+            policy = Policy(
+                exclusive=entry["exclusive"], reserve=entry["reserve"],
+                host_seconds=entry["host_us"] * 1e-6,
+                host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
+                overlapped=entry["overlapped"])
+            return EnginePolicy(policy, tuple(sorted(entry.get("supplied", {}).items())),
+                                entry["source"])
+    raise AssertionError("the last rule matches everything")
+
+
+def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
+    """Whether a row with these ``facts`` (model, tp, isl, osl) gave the policy its host time."""
+    if not rule.supplied:
+        return False
+    for key, wanted in rule.supplied:
+        value = facts[key]
+        if isinstance(wanted, str):
+            if wanted.lower() not in str(value).lower():
+                return False
+        elif value not in (wanted if isinstance(wanted, list) else [wanted]):
+            return False
+    return True
+
+
+def _is(pattern: str, text: str) -> bool:
+    return re.fullmatch(pattern, text.strip(), re.IGNORECASE) is not None
+
+
+@cache
+def _rules() -> dict[str, Any]:
+    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
