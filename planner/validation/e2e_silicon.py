@@ -1,8 +1,8 @@
 """Rows of served models (``e2e_silicon*``): TPOT and TTFT in a closed loop.
 
 Nothing here is fitted to such rows. The host's time a step is data
-(``throughput/data/engine_policy.toml``); rows that supplied it stay out of headline errors, and every
-prediction is repeated without it.
+(``throughput/data/engine_policy.toml``); rows that supplied it stay out of headline errors, and
+every prediction is repeated without it.
 """
 
 from __future__ import annotations
