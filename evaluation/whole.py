@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +12,23 @@ from evaluation.settings import SCHEMES, SEED
 from planner.formats.kv import kv_layout
 from planner.quality.probe.accumulate import accumulator_error
 from planner.quality.probe.caches import stored
-from planner.quality.probe.emulate import Recipe, smooth_factors
+from planner.quality.probe.emulate import Recipe
 from planner.quality.probe.loader import layer_inputs
 from planner.quality.probe.measure import Reference, measured_loss, plan_loss
 from planner.quality.probe.model import Doubles, Loss, ProbeModel, Tokens, exact
+from planner.quality.probe.options import InputOptions, input_amax, recipes
 
 WEIGHTS_ONLY = ("fp8-block", "int8-w8a8", "fp8-tensor", "nvfp4", "int4-w4a16-g32", "mxfp4")
 WEIGHTS_AND_INPUTS = ("fp8-block", "fp8-channel", "fp8-tensor", "int8-w8a8", "nvfp4", "mxfp4")
 CACHE_LAYOUTS = ("fp8", "int8-token", "int4-token", "int4-channel", "nvfp4")
 ACCUMULATORS = (("fp8-tensor", "hopper-wgmma", None), ("fp8-tensor", "hopper-wgmma", 128),
                 ("fp8-tensor", "blackwell-tcgen05", None), ("int8-w8a8", "int8-imma", None))
+OPTIONS = (
+    ("dynamic", "int8-w8a8", InputOptions()), ("static", "int8-w8a8", InputOptions(static=True)),
+    ("SmoothQuant 0.5", "int8-w8a8", InputOptions(smoothquant=0.5)),
+    ("SmoothQuant 0.5, static", "int8-w8a8", InputOptions(static=True, smoothquant=0.5)),
+    ("dynamic", "fp8-tensor", InputOptions()), ("static", "fp8-tensor", InputOptions(static=True)),
+)
 BOOTSTRAP = 4000
 MIXED_PLANS = 12
 
@@ -88,46 +94,14 @@ def cache_losses(name: str, reference: Reference) -> dict[str, dict[str, Loss]]:
     return out
 
 
-def input_amax(model: ProbeModel, tokens: Tokens) -> dict[str, Doubles]:
-    """Largest magnitude of each input channel of every unit on a calibration text."""
-    return {u: np.abs(x).max(axis=0) for u, x in layer_inputs(model, tokens)}
-
-
 def options(name: str, reference: Reference, calibration: Tokens) -> dict[str, Loss]:
     """Static activation scales and SmoothQuant beside the dynamic schemes."""
     model = settings.loaded(name)
-    amax = input_amax(model, calibration)
-    return {
-        "int8-w8a8, dynamic": uniform(model, reference, Recipe("int8-w8a8")),
-        "int8-w8a8, static": _with(model, reference, static(amax, "int8-w8a8")),
-        "int8-w8a8, SmoothQuant 0.5": _with(model, reference, smoothed(model, amax, False)),
-        "int8-w8a8, SmoothQuant 0.5, static": _with(model, reference, smoothed(model, amax, True)),
-        "fp8-tensor, dynamic": uniform(model, reference, Recipe("fp8-tensor")),
-        "fp8-tensor, static": _with(model, reference, static(amax, "fp8-tensor")),
-    }
-
-
-def static(amax: Mapping[str, Doubles], scheme: str) -> dict[str, Recipe]:
-    """One fixed scale for the inputs of each unit."""
-    return {u: Recipe(scheme, static_amax=float(a.max())) for u, a in amax.items()}
-
-
-def smoothed(model: ProbeModel, amax: Mapping[str, Doubles], fixed: bool) -> dict[str, Recipe]:
-    """INT8 with SmoothQuant where the factors fold into the norm before: units behind a norm.
-
-    The inputs of attention-out and mlp-down come from products; those units stay as they are.
-    """
-    plan = static(amax, "int8-w8a8") if fixed else {u: Recipe("int8-w8a8") for u in amax}
-    groups: dict[str, list[str]] = {}
-    for unit in model.units:
-        if unit.kind in ("attention-qkv", "mlp-gate-up"):
-            groups.setdefault(unit.group, []).append(unit.id)
-    for members in groups.values():
-        largest = amax[members[0]].astype(np.float32)
-        s = smooth_factors(largest, [model.weight(u) for u in members], 0.5)
-        top = float((largest / s).max()) if fixed else None
-        plan |= {u: Recipe("int8-w8a8", static_amax=top, input_scale=s) for u in members}
-    return plan
+    amax, out = input_amax(model, calibration), {}
+    for title, scheme, chosen in OPTIONS:
+        plan = recipes(model, scheme, chosen, amax)
+        out[f"{scheme}, {title}"] = plan_loss(model, reference, plan, engine=engine())
+    return out
 
 
 def accumulators(name: str, tokens: Tokens) -> dict[str, dict[str, float]]:
@@ -142,7 +116,3 @@ def accumulators(name: str, tokens: Tokens) -> dict[str, dict[str, float]]:
             sums.setdefault(label, []).append((found.rounding, found.total, found.added))
     return {label: dict(zip(("rounding", "total", "added"), np.mean(v, axis=0).tolist(),
                             strict=True)) for label, v in sums.items()}
-
-
-def _with(model: ProbeModel, reference: Reference, plan: dict[str, Recipe]) -> Loss:
-    return plan_loss(model, reference, plan, engine=engine())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from planner.quality.profile import TIERS, Profile
 
 if TYPE_CHECKING:
     from planner.profiling.jobs import Job
-    from planner.profiling.probing import Question
+    from planner.profiling.probe_tokens import Question
+    from planner.quality.probe.options import InputOptions
 
 SEED = 1
 TOKENS = 192
@@ -31,6 +33,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             routing: str | os.PathLike[str] | None = None,
             scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
             text: str | os.PathLike[str] | None = None, probe: str = PROBE,
+            static_scales: bool = False, smoothquant: float | None = None,
             progress: Callable[[int, int, Job | None], None] = _nothing,
             told: Callable[[str], None] = _nothing) -> Profile:
     """Measure a checkpoint and return (and write) its quality profile.
@@ -52,6 +55,9 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         text: prose, or .npy of token ids (chunks, length), for T2 and T3 (default: the standard
             library's topics).
         probe: the scheme whose loss T2 measures.
+        static_scales: T1 to T3: fixed scales of inputs for fp8-tensor and int8-w8a8, from a
+            calibration text, instead of dynamic ones.
+        smoothquant: T1 to T3: SmoothQuant strength from 0 to 1 for int8-w8a8.
         progress, told: called as the work goes on.
     Raises:
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
@@ -70,7 +76,11 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         return run.profile_scores(spec, Path(scores), target, _version())
     folder = None if inputs is None else Path(inputs)
     _check_tier(name, folder, text)
-    question = None if name == "T0" else _probe(name, tokens, seed, text, probe)
+    if name == "T0" and (static_scales or smoothquant is not None):
+        raise InputError("static scales and SmoothQuant need inputs that the model makes itself",
+                         hint="choose T1, T2 or T3")
+    question = None if name == "T0" else replace(
+        _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
         _version(), run.chosen_schemes(schemes), workers or _cores(), seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
@@ -102,11 +112,17 @@ def _check_tier(tier: str, folder: Path | None, text: object) -> None:
 def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,
            probe: str) -> Question:
     from planner.formats.schemes import scheme
-    from planner.profiling.probing import LENGTH, Question
+    from planner.profiling.probe_tokens import LENGTH, Question
 
     if tokens < LENGTH:
         raise InputError(f"tokens = {tokens} is out of range", hint=f"{LENGTH} or more")
     return Question(tier, tokens, seed, None if text is None else Path(text), scheme(probe).id)
+
+
+def _options(static_scales: bool, smoothquant: float | None) -> InputOptions:
+    from planner.quality.probe.options import InputOptions
+
+    return InputOptions(static_scales, smoothquant)
 
 
 def default_output(checkpoint: str) -> str:

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 @click.option("--text", metavar="FILE", help="T2, T3: prose, or .npy of token ids.")
 @click.option("--probe", metavar="SCHEME", default="int4-w4a16-g32", show_default=True,
               help="T2: the scheme whose loss is measured.")
+@click.option("--static-scales", is_flag=True,
+              help="T1, T2, T3: fixed input scales for fp8-tensor and int8-w8a8.")
+@click.option("--smoothquant", type=float, metavar="STRENGTH",
+              help="T1, T2, T3: SmoothQuant from 0 to 1 for int8-w8a8.")
 @options("json", "quiet", "timings")
 def profile_command(checkpoint: str, tier: str | None, output: str | None, schemes: str | None,
                     as_json: bool, quiet: bool, timings: bool, **given: Any) -> None:

@@ -6,6 +6,7 @@ loss of a uniform scheme, the words for the unit, the band and the basis.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +106,15 @@ def quality(model: Model, loss: float) -> QualityInfo:
         unit, tier = NATS_UNIT, profile.label
     else:
         unit, tier = RELATIVE_UNIT.format(profile.anchor), profile.label
-    return QualityInfo(loss, loss / band, loss * band, unit, tier)
+    return QualityInfo(loss, loss / band, loss * band, unit, tier, flips(model, loss))
+
+
+def flips(model: Model, loss: float) -> float | None:
+    """Share of top-1 tokens that change at a loss in nats, where a profile has measured it for
+    whole models: c·√loss."""
+    profile = model.question.profile
+    slope = None if profile is None else profile.flips_per_root_nat
+    return None if slope is None else min(1.0, slope * math.sqrt(loss))
 
 
 def band_factor(model: Model) -> float:
@@ -132,6 +141,8 @@ def loss_assumptions(model: Model) -> list[Assumption]:
                       f"profile of {profile.model.id}; {profile.band_basis}")]
     bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
     out.append(Assumption("error basis", "; ".join(sorted(bases)), "stated by the profile"))
+    if profile.joint:
+        out.append(_joint_assumption(profile))
     out += [Assumption("profile", note, "stated by the profile") for note in profile.notes]
     missing = [u.id for u in model.units if u.role != "released" and _unit(profile, u) is None]
     if missing:
@@ -141,6 +152,16 @@ def loss_assumptions(model: Model) -> list[Assumption]:
         out.append(Assumption("skipped tensors", f"{len(profile.skipped)}, first "
                               f"{profile.skipped[0].tensor}", profile.skipped[0].reason))
     return out
+
+
+def _joint_assumption(profile: Profile) -> Assumption:
+    """How well the sum over units, and the share of flips, hold on this model."""
+    ratios = [c.joint / c.total for c in profile.joint if c.total > 0]
+    slope = profile.flips_per_root_nat
+    share = "" if slope is None else f"; flips {slope:.2f} × √nats"
+    return Assumption(
+        "additivity", f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers"
+        + share, f"measured under uniform {', '.join(c.scheme for c in profile.joint)}")
 
 
 def loss_source(model: Model) -> SourceRef:

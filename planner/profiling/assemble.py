@@ -22,6 +22,7 @@ from planner.quality.profile import (
     POLICY,
     PROFILE_VERSION,
     RELATIVE,
+    JointCheck,
     Profile,
     ProfiledCheckpoint,
     ProfiledModel,
@@ -71,8 +72,10 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[Job], recor
              probed: Probed | None, caches: CacheMeasured) -> Profile:
     """The profile of what was measured; ``probed`` None: sensitivities of the prior (T0)."""
     reference = _reference(spec, prior)
-    measured = [_matrix(job, records[job.id]) for job in jobs
-                if "weight_error" in records[job.id]]
+    changed = {} if probed is None else probed.errors
+    named = [(job.id, _matrix(job, records[job.id], changed.get(job.id, {}))) for job in jobs
+             if "weight_error" in records[job.id]]
+    measured = [matrix for _, matrix in named]
     kinds = {m.kind for m in measured}
     errors = unit_errors(measured, input_constants(prior, reference, kinds), shares)
     if probed is None:
@@ -80,10 +83,11 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[Job], recor
                              "prior by kind and depth")
         tier, unit, settings = "T0", RELATIVE, {}
     else:
-        named = [(job.id, _matrix(job, records[job.id])) for job in jobs
-                 if "weight_error" in records[job.id]]
         units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.tier])
         tier, unit, settings = probed.tier, NATS, dict(probed.settings)
+    joint = () if probed is None else tuple(
+        JointCheck(s, sum(u.loss.get(s, 0.0) for u in units), found["joint"], found["flips"])
+        for s, found in probed.joint.items())
     band = TIER_BANDS[tier]
     if probed is not None and probed.caches:
         basis = "measured under every layout" if tier == "T3" else \
@@ -99,7 +103,7 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[Job], recor
         tuple(sorted(units, key=lambda u: (u.layer, u.kind))), _tensors(jobs, records), routers,
         tuple(Skipped(j.id, f"{j.kind}.{j.layer}", records[j.id]["skipped"]) for j in jobs
               if "skipped" in records[j.id]),
-        (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured)), settings)
+        (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured)), settings, joint)
 
 
 def _reference(spec: ModelSpec, prior: Prior) -> str:
@@ -115,11 +119,13 @@ def _model(spec: ModelSpec) -> ProfiledModel:
                          spec.quantization, spec.config_sha256, structure_sha256(spec))
 
 
-def _matrix(job: Job, record: Mapping[str, Any]) -> Matrix:
+def _matrix(job: Job, record: Mapping[str, Any], changed: Mapping[str, float]) -> Matrix:
+    """``changed``: errors of the output that the probe's options replace."""
     output = record.get("output_error", {})
     power = record["output_power"] if output else record["rms"] ** 2 * job.elements
     return Matrix(job.group, job.kind, job.layer, job.expert, job.elements, power,
-                  record["weight_error"], output, record["flushed"], record["overflow"])
+                  record["weight_error"], {**output, **changed}, record["flushed"],
+                  record["overflow"])
 
 
 def _caches(spec: ModelSpec, prior: Prior, reference: str, errors: Mapping[Key, UnitError],

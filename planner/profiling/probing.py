@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import DataError, InputError, UnsupportedError
+from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
+from planner.profiling.joint import joint_losses
 from planner.profiling.journal import Journal
+from planner.profiling.probe_tokens import Question, calibration_tokens, probe_tokens
 from planner.quality.probe.caches import quantised_cache, stored
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Recipe, output_error, power, prepare
 from planner.quality.probe.gradient import fisher_losses
 from planner.quality.probe.loader import layer_inputs, load_probe_model
 from planner.quality.probe.measure import (
@@ -31,16 +33,9 @@ from planner.quality.probe.measure import (
     measured_loss,
     unit_losses,
 )
-from planner.quality.probe.model import Floats, ProbeModel, Tokens, exact
-from planner.quality.probe.tokens import (
-    bundled_text,
-    chunks_of,
-    generated_tokens,
-    load_tokenizer,
-    text_sha256,
-)
+from planner.quality.probe.model import Floats, ProbeModel, exact
+from planner.quality.probe.options import input_amax, recipes
 
-LENGTH = 96
 DRAWS = 16  # of labels, for each chunk
 CACHE_CHUNKS = 1
 CACHE_PROBE = "int4-token"
@@ -51,27 +46,21 @@ Told = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a probe runs on: ``tokens`` in all, in chunks of 96; ``text`` a file of prose, or .npy
-    of ids (chunks, length); ``scheme`` the probe of T2."""
-
-    tier: str
-    tokens: int
-    seed: int
-    text: Path | None
-    scheme: str
-
-
-@dataclass(frozen=True, slots=True)
 class Probed:
     """Losses in nats by tensor and scheme (T2: of the probe scheme alone), and by (kind, layer)
-    and layout for caches; ``settings`` go into the profile."""
+    and layout for caches; ``settings`` go into the profile.
+
+    ``errors``: relative output errors by tensor and scheme where the options change them;
+    ``joint``: loss and flips of the whole model by scheme.
+    """
 
     tier: str
     scheme: str
     losses: Mapping[str, Mapping[str, float]]
     caches: Mapping[CacheKey, Mapping[str, float]]
     settings: Mapping[str, Any]
+    errors: Mapping[str, Mapping[str, float]]
+    joint: Mapping[str, Mapping[str, float]]
 
 
 class Probe:
@@ -85,7 +74,12 @@ class Probe:
         if self.model.layers != spec.layers or "KL" not in self.model.loss_name:
             raise UnsupportedError(f"{path}: its loss is {self.model.loss_name}, not the KL of "
                                    "next tokens", hint="use tier T0")
-        self.tokens, self.settings = _tokens(path, spec, question, self.model)
+        self.tokens, self.settings = probe_tokens(path, spec, question, self.model)
+        self._amax: Mapping[str, Floats] = {}
+        if question.options.text:
+            others, source = calibration_tokens(path, spec, question, self.model)
+            self._amax = input_amax(self.model, others)
+            self.settings |= {"inputs": question.options.text, "calibration": source}
 
     def write_inputs(self, folder: Path) -> None:
         """``<tensor>.npy`` with the real inputs of every linear layer."""
@@ -97,8 +91,34 @@ class Probe:
         question = self._question
         losses = self._gradient(schemes) if question.tier == "T1" else self._measured(
             (question.scheme,) if question.tier == "T2" else schemes, journal, told)
+        caches = self._caches(journal, told)
+        told("loss of the whole model under uniform schemes")
+        joint = joint_losses(self.model, make_reference(self.model, self.tokens), schemes,
+                             self._recipes, journal, self._engine)
         return Probed(question.tier, question.scheme if question.tier == "T2" else "", losses,
-                      self._caches(journal, told), self.settings)
+                      caches, self.settings, self._errors(schemes), joint)
+
+    def _recipes(self, scheme: str) -> dict[str, Recipe]:
+        return recipes(self.model, scheme, self._question.options, self._amax)
+
+    def _by_unit(self, schemes: tuple[str, ...]) -> dict[str, list[Recipe]]:
+        """The recipes of every unit, in the order of ``schemes``."""
+        made = [self._recipes(scheme) for scheme in schemes]
+        return {u.id: [plan[u.id] for plan in made] for u in self.model.units}
+
+    def _errors(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
+        """Errors that the scan, which knows dynamic scales only, has otherwise."""
+        changed = tuple(s for s in schemes if self._question.options.changes(s))
+        if not changed:
+            return {}
+        by_unit, out = self._by_unit(changed), {}
+        for name, x in layer_inputs(self.model, self.tokens):
+            weight = self.model.weight(name)
+            whole = power(x @ weight.T)
+            out[name] = {scheme: power(output_error(
+                x, weight, prepare(weight, recipe, self._engine), self._engine)) / whole
+                for scheme, recipe in zip(changed, by_unit[name], strict=True)} if whole else {}
+        return out
 
     def _measured(self, schemes: tuple[str, ...], journal: Journal, told: Told,
                   ) -> dict[str, dict[str, float]]:
@@ -106,9 +126,10 @@ class Probe:
         reference = make_reference(self.model, self.tokens)
         names = [u.id for u in self.model.units]
         left = [name for name in names if _LOSS + name not in journal.done]
-        recipes = [Recipe(name) for name in schemes]
-        for n, (name, found) in enumerate(
-                unit_losses(self.model, reference, left, recipes, engine=self._engine)):
+        by_unit = self._by_unit(schemes)
+        for n, name in enumerate(left):
+            [(_, found)] = unit_losses(self.model, reference, [name], by_unit[name],
+                                       engine=self._engine)
             journal.append({"id": _LOSS + name, "loss": {
                 s: max(loss.mean, 0.0) for s, loss in zip(schemes, found, strict=True)}})
             if n % 50 == 0:
@@ -116,7 +137,7 @@ class Probe:
         return {name: journal.done[_LOSS + name]["loss"] for name in names}
 
     def _gradient(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        found = fisher_losses(self.model, self.tokens, [Recipe(s) for s in schemes],
+        found = fisher_losses(self.model, self.tokens, self._by_unit(schemes),
                               seed=self._question.seed, draws=DRAWS, engine=self._engine)
         return {unit.id: dict(zip(schemes, losses, strict=True))
                 for unit, losses in zip(self.model.units, found.full.tolist(), strict=True)}
@@ -168,41 +189,3 @@ def _entry_error(entries: Floats, name: str) -> float:
     after = stored(entries, KV_LAYOUTS[name]).astype(np.float64)
     power = float(np.sum(entries.astype(np.float64) ** 2))
     return float(np.sum((after - entries) ** 2)) / power
-
-
-def _tokens(path: Path, spec: ModelSpec, question: Question, model: ProbeModel,
-            ) -> tuple[Tokens, dict[str, Any]]:
-    chunks = max(1, question.tokens // LENGTH)
-    if question.tier == "T1":
-        if question.text is not None:
-            raise InputError("tier T1 runs on ids that the model writes itself",
-                             hint="leave out --text, or use T2")
-        return (generated_tokens(model, spec.vocab_size, chunks, LENGTH, question.seed),
-                {"tokens": chunks * LENGTH, "text": "written by the model"})
-    if question.text is not None and question.text.suffix == ".npy":
-        ids = _ids(question.text, spec)
-        return ids, {"tokens": int(ids.size), "text": question.text.name}
-    text = bundled_text() if question.text is None else _read(question.text)
-    found = chunks_of(load_tokenizer(path).encode(text), LENGTH, chunks, offset=0, stride=1)
-    return found, {"tokens": int(found.size), "text_sha256": text_sha256(text),
-                   "text": "pydoc_data.topics" if question.text is None else question.text.name}
-
-
-def _ids(path: Path, spec: ModelSpec) -> Tokens:
-    try:
-        ids = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an array of token ids: {error}") from None
-    if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu" or ids.min() < 0 \
-            or ids.max() >= spec.vocab_size:
-        raise DataError(f"{path}: token ids are integers (chunks, length) below "
-                        f"{spec.vocab_size}")
-    found: Tokens = ids.astype(np.int64)
-    return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a text: {error}") from None

@@ -32,7 +32,8 @@ from planner.quality.profile_units import ANCHOR
 
 WORTH_COMPILING = 1 << 25
 if TYPE_CHECKING:
-    from planner.profiling.probing import Probe, Question
+    from planner.profiling.probe_tokens import Question
+    from planner.profiling.probing import Probe
 
 Progress = Callable[[int, int, Job | None], None]
 """Told (matrices done, matrices in all, the one that landed)."""
@@ -118,7 +119,7 @@ def _header(checkpoint: Checkpoint, request: Request) -> dict[str, object]:
         "id": "header", "sha256": checkpoint.sha256, "version": request.version,
         "schemes": list(request.schemes), "seed": request.seed,
         "inputs": None if request.inputs is None else _folder_digest(request.inputs),
-        "tier": "T0" if probe is None else f"{probe.tier} {probe.tokens} {probe.scheme}",
+        "tier": "T0" if probe is None else probe.label,
     }
 
 

@@ -8,6 +8,7 @@ uniform loss of ``anchor``) under T0 and for imported scores, nats of mean KL ot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -115,6 +116,17 @@ class RouterStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class JointCheck:
+    """The whole model under one scheme: ``total`` is the sum of its units' losses, ``joint`` the
+    measured loss of all at once [nats], ``flips`` the share of top-1 tokens that change."""
+
+    scheme: str
+    total: float
+    joint: float
+    flips: float
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A tensor that was not measured, and why."""
 
@@ -146,6 +158,18 @@ class Profile:
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    joint: tuple[JointCheck, ...] = ()
+
+    @cached_property
+    def flips_per_root_nat(self) -> float | None:
+        """c of ``flips = c·√loss``, the geometric mean over the joint checks; None without any.
+
+        To second order both sides follow one change σ of the logits: KL grows with σ², the share
+        of positions whose two best tokens lie closer than σ with σ.
+        """
+        ratios = [check.flips / math.sqrt(check.joint) for check in self.joint
+                  if check.joint > 0 and check.flips > 0]
+        return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
     @cached_property
     def by_unit(self) -> dict[tuple[str, int], ProfileUnit]:

@@ -46,7 +46,7 @@ def as_dict(value: Any) -> Any:
     """Records as plain data, empty optional mappings left out."""
     if is_dataclass(value):
         return {f.name: as_dict(getattr(value, f.name)) for f in fields(value)
-                if not (f.name in ("flushed", "overflow", "parts", "settings")
+                if not (f.name in ("flushed", "overflow", "parts", "settings", "joint")
                         and not getattr(value, f.name))}
     if isinstance(value, tuple):
         return [as_dict(v) for v in value]

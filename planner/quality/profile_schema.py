@@ -68,6 +68,13 @@ class _Router(_Strict):
     flip_rate: dict[str, _Share]
 
 
+class _Joint(_Strict):
+    scheme: str
+    total: _Size
+    joint: _Size
+    flips: _Share
+
+
 class _Skipped(_Strict):
     tensor: str
     unit: str
@@ -93,6 +100,7 @@ class _Profile(_Strict):
     skipped: list[_Skipped]
     notes: list[str]
     settings: dict[str, Any] = {}
+    joint: list[_Joint] = []
 
 
 def parse_profile(data: object, place: str) -> records.Profile:
@@ -125,4 +133,5 @@ def _record(p: _Profile) -> records.Profile:
         tuple(records.ProfileUnit(**u.model_dump()) for u in p.units),
         tuple(records.ProfileTensor(**t.model_dump()) for t in p.tensors),
         tuple(records.RouterStatistics(**r.model_dump()) for r in p.routers),
-        tuple(records.Skipped(**s.model_dump()) for s in p.skipped), tuple(p.notes), p.settings)
+        tuple(records.Skipped(**s.model_dump()) for s in p.skipped), tuple(p.notes), p.settings,
+        tuple(records.JointCheck(**j.model_dump()) for j in p.joint))

@@ -25,7 +25,7 @@ def profile_text(profile: Profile, path: str) -> str:
     if caches:
         lines += ["", *_table(profile, caches, CACHES)]
     lines += ["", *_most(profile, linear), *_experts(profile), *_skipped(profile)]
-    lines += _wrap(f"written to {path}")
+    lines += [*_joint(profile), *_wrap(f"written to {path}")]
     return "\n".join(lines) + "\n"
 
 
@@ -78,6 +78,15 @@ def _experts(profile: Profile) -> list[str]:
     mean = sum(r.flip_rate[middle] for r in profile.routers) / len(profile.routers)
     return _wrap(f"routers: {mean:.1%} of tokens change an expert where their input carries a "
                  f"relative error power of {middle} ({profile.routers[0].basis})")
+
+
+def _joint(profile: Profile) -> list[str]:
+    """What the whole model loses, against the sum of its units, and flipped tokens."""
+    if not profile.joint:
+        return []
+    parts = [f"{c.scheme} {c.joint:.3g} nats ({c.joint / c.total:.2f} × the sum of its layers), "
+             f"{c.flips:.1%} of top-1 tokens changed" for c in profile.joint if c.total > 0]
+    return _wrap("whole model, measured: " + "; ".join(parts))
 
 
 def _skipped(profile: Profile) -> list[str]:

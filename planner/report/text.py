@@ -60,7 +60,7 @@ def headline(plan: Plan) -> list[str]:
         f"{users(plan)}); {format_rate(perf.output_tokens_per_second.value)} tokens/s "
         f"({_span(perf.output_tokens_per_second, format_rate)}, {_basis(plan)})",
         f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a device; "
-        f"loss {_loss(plan)}{_band(plan)}",
+        f"loss {_loss(plan)}{_band(plan)}{_flips(plan)}",
     ]
 
 
@@ -76,6 +76,11 @@ def _band(plan: Plan) -> str:
     """The band as a factor, from the plan's own interval; none where the loss is zero."""
     quality = plan.quality
     return f" (÷/× {quality.high / quality.loss:.2g})" if quality.loss > 0 else ""
+
+
+def _flips(plan: Plan) -> str:
+    share = plan.quality.flips
+    return "" if share is None else f", {share:.1%} of top-1 tokens change"
 
 
 def _basis(plan: Plan) -> str:

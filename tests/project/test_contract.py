@@ -134,6 +134,7 @@ CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
 FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
+--static-scales --smoothquant
 """)}
 REPORT_FLAGS = {"--lang", "--hardware-dir", "--quiet"}
 
@@ -228,7 +229,7 @@ def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, ex
 
 def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert flags("profile") == PROFILE_FLAGS
-    named = {flag.removeprefix("--") for flag in PROFILE_FLAGS} - NOT_IN_THE_API
+    named = {flag.removeprefix("--").replace("-", "_") for flag in PROFILE_FLAGS} - NOT_IN_THE_API
     assert named == set(keywords("profile")) - {"progress", "told"}
 
 

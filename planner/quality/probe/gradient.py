@@ -14,7 +14,7 @@ better and has little bias. Needs PyTorch, the ``[probe]`` extra.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,13 @@ class FisherLosses:
     diagonal: Doubles
 
 
-def fisher_losses(model: ProbeModel, tokens: Tokens, recipes: Sequence[Recipe], *, seed: int,
+def fisher_losses(model: ProbeModel, tokens: Tokens,
+                  recipes: Sequence[Recipe] | Mapping[str, Sequence[Recipe]], *, seed: int,
                   draws: int, engine: Engine = "numpy") -> FisherLosses:
     """Expected loss of every unit under each recipe.
 
     Args:
+        recipes: the same for every unit, or as many for each unit by its id.
         tokens: (chunks, length) ids.
         draws: labels sampled for each chunk. The gradients of one chunk are held at a time:
             4 bytes · draws · length · outputs of all units.
@@ -49,13 +51,14 @@ def fisher_losses(model: ProbeModel, tokens: Tokens, recipes: Sequence[Recipe], 
         raise InputError(f"{draws} draws of labels", hint="1 or more; 16 is usual")
     live, rng = _torch_model(model), np.random.default_rng(seed)
     place = {u.id: n for n, u in enumerate(model.units)}
-    full, diagonal = np.zeros((2, len(place), len(recipes)))
+    of = recipes if isinstance(recipes, Mapping) else dict.fromkeys(place, recipes)
+    full, diagonal = np.zeros((2, len(place), max(map(len, of.values()))))
     for chunk in tokens:
         gradients = _gradients(live, chunk[None], rng, draws)
         for name, x in layer_inputs(model, chunk[None]):
             weight, g, row = model.weight(name), gradients.pop(name), place[name]
             squares = np.einsum("dij,dij->ij", g, g)
-            for column, recipe in enumerate(recipes):
+            for column, recipe in enumerate(of[name]):
                 change = output_error(x, weight, prepare(weight, recipe, engine), engine)
                 sums = np.einsum("dij,ij->d", g, change, dtype=np.float64)
                 full[row, column] += float(sums @ sums)
