@@ -115,8 +115,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     question = _question(model, device, asked, scenario, hardware_dir, uniform=None,
                          profile=profile, engine=engine)
     schemes_named, kv_named = _named(asked, scenario)
-    found = _best(engine_questions(question, schemes_named=schemes_named, kv_named=kv_named))
-    return _anchored(assemble(found, searched=True), anchor)
+    found, others = _answers(engine_questions(question, schemes_named=schemes_named,
+                                              kv_named=kv_named))
+    return _anchored(assemble(found, searched=True, others=others), anchor)
 
 
 def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
@@ -268,7 +269,12 @@ def _named(asked: Asked, scenario: str | Scenario | None) -> tuple[bool, bool]:
 
 
 def _best(questions: Sequence[Question]) -> Found:
-    """The best answer of several questions, the first of equals.
+    """The best answer of several questions, the first of equals."""
+    return _answers(questions)[0]
+
+
+def _answers(questions: Sequence[Question]) -> tuple[Found, tuple[Found, ...]]:
+    """(the best answer of several questions, the first of equals; the other answers).
 
     Raises:
         InfeasibleError: none has an answer; the message is about the first.
@@ -279,4 +285,5 @@ def _best(questions: Sequence[Question]) -> Found:
         from planner.planning.diagnose import refuse
 
         raise refuse(models[0])
-    return min(found, key=lambda answer: float(f"{answer.value:.9e}"))
+    best = min(found, key=lambda answer: float(f"{answer.value:.9e}"))
+    return best, tuple(answer for answer in found if answer is not best)

@@ -52,8 +52,10 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
 
 
-def assemble(found: Found, *, searched: bool) -> Plan:
-    """The plan of a search (``searched``) or of a given assignment (baselines still computed)."""
+def assemble(found: Found, *, searched: bool, others: Sequence[Found] = ()) -> Plan:
+    """The plan of a search (``searched``) or of a given assignment (baselines still computed).
+
+    ``others`` are the answers of an engine's other ways to serve, whose uniform plans compete."""
     space, model = found.space, found.space.model
     question = model.question
     priced = price(space, found.candidate, found.segments)
@@ -62,7 +64,7 @@ def assemble(found: Found, *, searched: bool) -> Plan:
     units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
     layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
                         replicas)
-    lines, versus = compared(found, priced, searched=searched)
+    lines, versus = compared(found, priced, searched=searched, others=others)
     return Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,

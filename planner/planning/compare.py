@@ -31,19 +31,34 @@ NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memo
          "quality": "loss", "cost": "cost per token"}
 
 
-def compared(found: Found, priced: Priced, *, searched: bool,
+def compared(found: Found, priced: Priced, *, searched: bool, others: Sequence[Found] = (),
              ) -> tuple[tuple[Baseline, ...], Comparison]:
-    """The baselines and the comparison of a plan; their uniform assignments are placed together."""
+    """The baselines and the comparison of a plan; uniform assignments are placed together.
+
+    ``others`` are the best answers of the other ways in which the engine can serve the model (a
+    cache type, a checkpoint format): their uniform assignments are rivals too.
+    """
     if not searched:
         return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
     question = found.space.model.question
     limited = question.tpot_seconds is not None or question.ttft_seconds is not None
-    table = [Wanted(*pair, limits=False) for pair in _baseline_pairs(found)]
-    rivals = [Wanted(*pair, limits=limited) for pair in _rival_pairs(found, priced)]
-    wanted = list(dict.fromkeys(table + rivals))
-    placed = dict(zip(wanted, best_uniforms(found.grid, wanted), strict=True))
-    return (_with_recipe(tuple(_baseline(question, placed[one]) for one in table)),
-            comparison(found, priced, [placed[one] for one in rivals]))
+    rows: dict[str, Uniform] = {}
+    rivals: list[Uniform] = []
+    for one in _bf16_caches_first((found, *others)):
+        table = [Wanted(*pair, limits=False) for pair in _baseline_pairs(one)
+                 if pair[0] not in rows]
+        against = [Wanted(*pair, limits=limited) for pair in _rival_pairs(one, priced)]
+        wanted = list(dict.fromkeys(table + against))
+        placed = dict(zip(wanted, best_uniforms(one.grid, wanted), strict=True))
+        rows |= {w.scheme: placed[w] for w in table}
+        rivals += [placed[w] for w in against]
+    return (_with_recipe(tuple(_baseline(question, row) for row in rows.values())),
+            comparison(found, priced, rivals))
+
+
+def _bf16_caches_first(answers: Sequence[Found]) -> list[Found]:
+    """Baselines keep a BF16 cache where an engine can; the answer itself goes before its equals."""
+    return sorted(answers, key=lambda one: "bf16" not in one.space.model.question.kv)
 
 
 def _with_recipe(rows: tuple[Baseline, ...]) -> tuple[Baseline, ...]:

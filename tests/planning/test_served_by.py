@@ -106,6 +106,18 @@ def test_a_format_that_takes_one_scheme_has_one() -> None:
     assert judged(result, "sglang") == "yes"
 
 
+def test_uniform_plans_of_every_cache_type_and_format_are_rivals() -> None:
+    """SGLang serves this plan in one way (a format, a cache type) and its best rival in another."""
+    asked: dict[str, Any] = {"devices": 1, "tp": 1, "engine": "sglang"}
+    result = plan("deepseek-v2-lite", "h100-sxm", **asked)
+    rival = plan("deepseek-v2-lite", "h100-sxm", schemes=["fp8-block"], kv="bf16", **asked)
+    assert linears(rival) == {"fp8-block"}
+    ratio = result.performance.output_tokens_per_second.value \
+        / rival.performance.output_tokens_per_second.value
+    assert result.comparison.gain == pytest.approx(ratio - 1, abs=0.01)
+    assert any(row.name == "fp8-block" and row.feasible for row in result.baselines)
+
+
 def test_tensorrt_llm_does_not_mix_schemes_over_experts() -> None:
     result = plan("deepseek-v2-lite", "h100-sxm", devices=2, engine="tensorrt-llm")
     assert len(linears(result) - {"bf16"}) <= 1
