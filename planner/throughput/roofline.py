@@ -9,7 +9,7 @@ of weight-only and software paths. All arguments broadcast; a scalar call is the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,10 @@ class Parts:
         """The arrays in the order of MECHANISMS."""
         return (self.compute, self.memory, self.launch, self.communication, self.conversion,
                 self.quantise, self.busy)
+
+    def column(self, index: int) -> Parts:
+        """The mechanisms [C, 1] of one choice of [C, S]; one column stands for every choice."""
+        return Parts(*(a[:, min(index, a.shape[1] - 1)][:, None] for a in self.arrays()))
 
     def at(self, index: tuple[int, ...]) -> dict[str, float]:
         """The mechanisms at one index as plain numbers; axes of length 1 stand for every index."""
@@ -130,6 +134,22 @@ def joint(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
     peak = max(total["compute"], total["memory"], total["conversion"])
     total["busy"] = total["busy"] * peak / apart if apart > 0 else 0.0
     return total
+
+
+def joint_arrays(members: Sequence[Parts]) -> Parts:
+    """:func:`joint` of arrays of one shape."""
+    total = members[0]
+    for member in members[1:]:
+        total = total.plus(member)
+    apart = sum(_largest(m) for m in members)
+    ratio = np.divide(_largest(total), apart, out=np.zeros(np.shape(apart)),
+                      where=np.asarray(apart) > 0)
+    return replace(total, busy=total.busy * ratio)
+
+
+def _largest(parts: Parts) -> Array:
+    """The largest of compute, memory and conversion."""
+    return np.asarray(np.maximum(np.maximum(parts.compute, parts.memory), parts.conversion))
 
 
 def seconds(mechanisms: Mapping[str, float]) -> float:
