@@ -27,11 +27,11 @@ from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import EXPERT_KINDS, Module, attention_of, modules
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
 from planner.planning.engine_matrix import cache_group
-from planner.planning.losses import loss_table, no_range
+from planner.planning.losses import loss_table, no_range, uniform_norm
 from planner.planning.policies import kept_scheme
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.units import Unit, build_units, split_modules
-from planner.quality.prior import Prior, normaliser, reference_of
+from planner.quality.prior import Prior, reference_of
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
 from planner.throughput.calibration import stacks_of
 from planner.throughput.experts import expert_parts
@@ -91,8 +91,7 @@ class Model:
     @cached_property
     def norm(self) -> float:
         """Unscaled loss of uniform fp8-block: the unit of relative loss."""
-        return normaliser(self.prior, [(self.references[u.row], u.kind, u.bucket, u.count)
-                                       for u in self.units if u.role == "module"])
+        return uniform_norm(self)
 
     @cached_property
     def layer_loss(self) -> Array:

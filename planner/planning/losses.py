@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import UnsupportedError
+from planner.formats.schemes import SCHEMES
 from planner.planning.plan import Assumption, QualityInfo, SourceRef
 from planner.planning.units import Unit
+from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.loss_units import NATS
-from planner.quality.prior import cache_layer_loss, layer_loss, range_failure
+from planner.quality.prior import (
+    NORM_SCHEME,
+    cache_layer_loss,
+    layer_loss,
+    normaliser,
+    range_failure,
+)
 
 if TYPE_CHECKING:
     from planner.planning.costs import Model
@@ -47,15 +55,47 @@ def unit_loss(model: Model, unit: Unit, choice: str) -> float | None:
     profile = model.question.profile
     if profile is not None:
         return _profiled(model, profile, unit, choice)
-    loss = cache_layer_loss(model.prior, unit.kind, unit.bucket, choice) if unit.role == "cache" \
-        else layer_loss(model.prior, model.references[unit.row], unit.kind, unit.bucket, choice)
-    return None if loss is None else loss / model.norm
+    if unit.role == "cache":
+        loss = cache_layer_loss(model.prior, unit.kind, unit.bucket, choice)
+        return None if loss is None else loss / model.norm
+    loss = layer_loss(model.prior, model.references[unit.row], unit.kind, unit.bucket, choice)
+    if loss is None:
+        return None
+    return (loss + _sensitivity(model, unit) * accumulated(model, unit.row, choice)) / model.norm
+
+
+def _sensitivity(model: Model, unit: Unit) -> float:
+    """α · depth of the prior, before it is made relative."""
+    return model.prior.kind[unit.kind] * model.prior.depth[unit.bucket]
+
+
+def accumulated(model: Model, row: int, scheme: str) -> float:
+    """Error power that the sums of the device's matrix unit add to a planned module in ``scheme``;
+    0 where they are exact, or no unit is known (:func:`loss_assumptions` says which)."""
+    module = model.planned[row]
+    path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
+    if path in (EXACT, UNKNOWN) or module.kind not in model.prior.kind:
+        return 0.0
+    table = load_accumulators()
+    return sum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms)
+
+
+def uniform_norm(model: Model) -> float:
+    """Unscaled loss of uniform fp8-block on this device: the unit of relative loss."""
+    modules = [u for u in model.units if u.role == "module"]
+    rounding = normaliser(model.prior, [(model.references[u.row], u.kind, u.bucket, u.count)
+                                        for u in modules])
+    return rounding + sum(
+        u.count * _sensitivity(model, u) * accumulated(model, u.row, NORM_SCHEME)
+        for u in modules if u.kind in model.prior.kind)
 
 
 def _profiled(model: Model, profile: Profile, unit: Unit, choice: str) -> float | None:
     found = _unit(profile, unit)
     if found is not None and choice in found.loss:
-        return found.loss[choice]
+        added = 0.0 if unit.role == "cache" or found.alpha is None else \
+            found.alpha * accumulated(model, unit.row, choice)
+        return found.loss[choice] + added
     released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
     return 0.0 if choice == released else None
 
@@ -131,14 +171,46 @@ def loss_word(model: Model) -> str:
     return "nats of mean KL" if profile.unit == NATS else f"relative to uniform {profile.anchor}"
 
 
+def _accumulators(model: Model) -> list[Assumption]:
+    """What accumulators add, by scheme: the largest share of a module's rounding error."""
+    shares, unknown = [], []
+    for scheme in model.question.schemes:
+        path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
+        if path == UNKNOWN:
+            unknown.append(scheme)
+        elif path != EXACT and (added := _largest_share(model, scheme)) is not None:
+            shares.append(f"{scheme} at most {added:.2%} ({path})")
+    out = []
+    if shares:
+        out.append(Assumption(
+            "accumulators", "; ".join(shares), "of the rounding error of any module, emulated bit "
+            "by bit on synthetic tensors; /128: partial sums added in FP32 every 128 inputs; "
+            "integer sums are exact"))
+    if unknown and model.question.device.kind != "cpu":
+        out.append(Assumption("accumulators not counted", ", ".join(unknown),
+                              "no matrix unit of this device is known to multiply them"))
+    return out
+
+
+def _largest_share(model: Model, scheme: str) -> float | None:
+    shares = []
+    for row, module in enumerate(model.planned):
+        error = model.prior.error[model.references[row]].get(module.kind, {}).get(scheme)
+        if error:
+            shares.append(accumulated(model, row, scheme) / error)
+    return max(shares, default=None)
+
+
 def loss_assumptions(model: Model) -> list[Assumption]:
     """On what the losses rest."""
     profile = model.question.profile
     if profile is None:
         return [Assumption("loss basis", f"T0 prior, band ×/÷ {model.prior.band}",
-                           "no checkpoint read; ranks formats, kinds and the ends of the stack")]
+                           "no checkpoint read; ranks formats, kinds and the ends of the stack"),
+                *_accumulators(model)]
     out = [Assumption("loss basis", f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
-                      f"profile of {profile.model.id}; {profile.band_basis}")]
+                      f"profile of {profile.model.id}; {profile.band_basis}"),
+           *_accumulators(model)]
     bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
     out.append(Assumption("error basis", "; ".join(sorted(bases)), "stated by the profile"))
     if profile.joint:

@@ -1,0 +1,63 @@
+"""What a device's matrix unit adds to the error of a scheme, from data/accumulators.json.
+
+The accumulator of Hopper's FP8 instructions keeps 13 fraction bits; kernels with block scales take
+partial sums out every 128 inputs and add them in FP32. Integer sums are exact. The unit is known by
+compute capability; what is not in the table is not guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from planner.formats.elements import element
+from planner.formats.spec import Scheme
+
+_DATA = Path(__file__).resolve().parent / "data" / "accumulators.json"
+_BLOCK = 128
+_UNITS = {"8.9": "ada", "9.0": "hopper-wgmma", "10.0": "blackwell-tcgen05",
+          "10.3": "blackwell-tcgen05", "11.0": "blackwell-tcgen05", "12.0": "blackwell-mma"}
+_PROMOTED = ("hopper-wgmma",)
+EXACT, UNKNOWN = "exact", ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulators:
+    """``added[path][kind]``: relative error power at each of ``inputs``."""
+
+    inputs: tuple[int, ...]
+    added: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+    def error(self, path: str, kind: str, inputs: int) -> float:
+        """Added error power of a product over ``inputs``; log-log between the tabulated numbers,
+        the last one's beyond."""
+        row = self.added[path][kind]
+        return float(np.exp(np.interp(np.log(inputs), np.log(self.inputs), np.log(row))))
+
+
+@cache
+def load_accumulators() -> Accumulators:
+    """The shipped table (read once)."""
+    table = json.loads(_DATA.read_text(encoding="utf-8"))
+    return Accumulators(tuple(table["inputs"]), {
+        path: {kind: tuple(row) for kind, row in kinds.items()}
+        for path, kinds in table["added"].items()})
+
+
+def path_of(compute_capability: str | None, scheme: Scheme) -> str:
+    """The path in the table that a scheme's sums take on a device; EXACT for integers and for
+    inputs of 16 bits and more, whose sums are part of the reference; UNKNOWN without a unit."""
+    fmt = scheme.activation
+    target = element(fmt.element)
+    if fmt.scale is None or target.bits > 8 or target.kind != "float":
+        return EXACT
+    unit = _UNITS.get(compute_capability or "", UNKNOWN)
+    if fmt.scale.block_columns in (0, _BLOCK):
+        promoted = fmt.scale.block_columns == _BLOCK and unit in _PROMOTED
+        return f"{unit}/{_BLOCK}" if promoted else unit
+    return "blackwell-block-scaled" if unit.startswith("blackwell") else UNKNOWN
