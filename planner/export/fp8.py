@@ -1,51 +1,92 @@
-"""The ``fp8`` method of DeepSeek's releases: E4M3 in 128×128 blocks, and what stays as it is.
+"""Blocks of 128×128 as DeepSeek's releases have them: ``fp8`` (E4M3), ``blockwise_int8`` (INT8).
 
-Read by vLLM, SGLang, TensorRT-LLM and transformers (FineGrainedFP8Config).
+``fp8`` is read by vLLM, SGLang, TensorRT-LLM and transformers (FineGrainedFP8Config);
+``blockwise_int8`` by SGLang (layers/quantization/blockwise_int8.py). Neither says whether
+activations are quantised: servers run weights alone where the device has no such unit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from planner.export.assignment import Assignment
 from planner.export.targets import Exported, as_json, cache_notes, cannot, require_matrices
 
-TARGET = "fp8"
-_SCHEMES = ("fp8-block", "fp8-block-ue8m0")
+TARGET, INTEGERS = "fp8", "blockwise-int8"
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """A format with one kind of block for all that is quantised.
+
+    ``schemes`` maps a scheme to the one that the configuration reads back as; ``head`` begins the
+    configuration; ``excluded`` is its key for what stays as it is.
+    """
+
+    target: str
+    schemes: dict[str, str]
+    head: dict[str, Any]
+    excluded: str
+
+
+_FP8 = _Blocks(TARGET, {"fp8-block": "fp8-block", "fp8-block-ue8m0": "fp8-block-ue8m0",
+                        "fp8-w8a16": "fp8-block"},
+               {"quant_method": "fp8", "fmt": "e4m3"}, "modules_to_not_convert")
+_INT8 = _Blocks(INTEGERS, {"int8-block": "int8-block"}, {"quant_method": "blockwise_int8"},
+                "ignored_layers")
 
 
 def export(assignment: Assignment) -> Exported:
-    """``quantization_config.json`` with one granularity for all that is quantised.
+    """``quantization_config.json`` of method ``fp8``.
 
     Raises:
-        UnsupportedError: another scheme, or both roundings of scales together.
+        UnsupportedError: another scheme, or two of them together.
     """
-    require_matrices(TARGET, assignment)
-    used = dict.fromkeys(one.scheme for one in assignment.quantised())
+    return _export(_FP8, assignment)
+
+
+def export_integers(assignment: Assignment) -> Exported:
+    """``quantization_config.json`` of method ``blockwise_int8``.
+
+    Raises:
+        UnsupportedError: another scheme than int8-block.
+    """
+    return _export(_INT8, assignment)
+
+
+def _export(form: _Blocks, assignment: Assignment) -> Exported:
+    require_matrices(form.target, assignment)
+    used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
     for one in assignment.quantised():
-        if one.scheme not in _SCHEMES or len(used) > 1:
-            raise cannot(TARGET, one, "one block format for all that is quantised",
-                         " or ".join(_SCHEMES))
+        if one.scheme not in form.schemes or len(used) > 1:
+            raise cannot(form.target, one, "one block format for all that is quantised",
+                         " or ".join(form.schemes))
     notes = cache_notes(assignment, None)
     if any(one.kind == "mtp" for one in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     if not used:
-        return Exported({}, (TARGET,), tuple(notes), ())
+        return Exported({}, (form.target,), tuple(notes), ())
+    if form.schemes[used[0]] != used[0]:
+        notes.append("activations stay wide: the format does not say so, the server's kernel for "
+                     "the device does")
     tied = [] if any(one.kind == "head" for one in assignment.linears) else ["lm_head"]
     names = dict.fromkeys(
         name.partition(".{expert}")[0].format(layer=layer)
         for one in assignment.plain() for layer in one.layers or (-1,) for name in (one.module,))
     config: dict[str, Any] = {
-        "quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
-        "weight_block_size": [128, 128],
-        **({"scale_fmt": "ue8m0"} if _SCHEMES[1] in used else {}),
-        "modules_to_not_convert": [*tied, *names]}
-    return Exported({"quantization_config.json": as_json(config)}, (TARGET,), tuple(notes),
-                    _STEPS)
+        **form.head, "activation_scheme": "dynamic", "weight_block_size": [128, 128],
+        **({"scale_fmt": "ue8m0"} if "fp8-block-ue8m0" in used else {}),
+        form.excluded: [*tied, *names]}
+    return Exported({"quantization_config.json": as_json(config)}, (form.target,), tuple(notes),
+                    _STEPS[form.target], form.schemes)
 
 
-_STEPS = (
-    "A checkpoint that is released in this format keeps its tensors; others are quantised in "
-    "128×128 blocks, scales in `weight_scale_inv` (transformers `FineGrainedFP8Config` does it).",
-    "quantization_config.json is the value of `quantization_config` in config.json.",
-)
+_PLACE = "quantization_config.json is the value of `quantization_config` in config.json."
+_STEPS = {
+    TARGET: ("A checkpoint that is released in this format keeps its tensors; others are quantised "
+             "in 128×128 blocks, scales in `weight_scale_inv` (transformers `FineGrainedFP8Config` "
+             "does it).", _PLACE),
+    INTEGERS: ("Quantise the weights in 128×128 blocks to INT8, symmetric, FP32 scales in "
+               "`weight_scale_inv`.", _PLACE),
+}

@@ -1,4 +1,7 @@
-"""Commands that serve an export with the plan's layout, batch and caches."""
+"""Commands that serve an export with the plan's layout, batch and caches.
+
+The flags are those of ``data/flags.csv``, where each has its source.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +29,36 @@ CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
 
 
-def command(engine: str, target: str, plan: Plan, assignment: Assignment,
+def command(engine: str, target: str, plan: Plan, assignment: Assignment, *, cpu: bool = False,
             ) -> tuple[list[str], list[str]]:
-    """(words of the command, what it cannot say) for one replica of the plan on ``engine``."""
+    """(words of the command, what it cannot say) for one replica of the plan on ``engine``;
+    ``cpu``: its devices are CPU sockets."""
     words, unsaid = _COMMANDS[engine](plan, assignment)
     used = {one.scheme for one in assignment.quantised()}
+    if cpu:
+        words, more = _on_cpu(engine, words, used)
+        unsaid += more
     if (engine, target) == ("sglang", "modelopt") and len(used) == 1:
         words += _SGLANG_MODELOPT.get(used.pop(), [])
     if plan.layout.replicas > 1:
         unsaid.append(f"the plan has {plan.layout.replicas} replicas: start as many servers")
     return words, unsaid
+
+
+def _on_cpu(engine: str, words: list[str], used: set[str]) -> tuple[list[str], list[str]]:
+    """The command of a server on CPU sockets, and what is left to say."""
+    if engine == "sglang":
+        words = ["env", "SGLANG_USE_CPU_ENGINE=1", *words, "--device", "cpu",
+                 "--disable-overlap-schedule"]
+        words += ["--quantization", "w8a8_int8"] if used == {"int8-w8a8"} else []
+        return words, ["a rank of --tp-size is a sub-NUMA cluster on a CPU: multiply it by those "
+                       "of a socket"]
+    if engine == "vllm":
+        return words, ["memory for caches: VLLM_CPU_KVCACHE_SPACE, in GiB a rank"]
+    if engine == "llama.cpp":
+        at = words.index("--n-gpu-layers")
+        return [*words[:at], "--n-gpu-layers", "0", *words[at + 4:]], []
+    return words, []
 
 
 def per_rank(plan: Plan) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from planner.errors import UnsupportedError
+from planner.export import modelopt
 from planner.export.assignment import Assignment
 from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
@@ -20,9 +22,27 @@ from planner.planning.servability import verdicts
 
 CONSUMERS = {
     "compressed-tensors": ("vllm", "sglang"), "fp8": ("vllm", "sglang", "tensorrt-llm"),
-    "modelopt": ("vllm", "sglang", "tensorrt-llm"), "torchao": ("pytorch",),
-    "llama.cpp": ("llama.cpp",),
+    "blockwise-int8": ("sglang",), "modelopt": ("vllm", "sglang", "tensorrt-llm"),
+    "torchao": ("pytorch",), "llama.cpp": ("llama.cpp",),
 }
+
+
+TARGETS = {"modelopt-mixed": "modelopt", "gguf": "llama.cpp"}
+"""Checkpoint formats of the engine matrix whose export has another name."""
+
+
+def target_of(container: str) -> str:
+    """The export that writes a checkpoint format of the matrix; without one (nothing is
+    quantised) any will do.
+
+    Raises:
+        UnsupportedError: no export writes it.
+    """
+    target = TARGETS.get(container, container) or next(iter(CONSUMERS))
+    if target not in CONSUMERS:
+        raise UnsupportedError(f"no export writes {container} checkpoints",
+                               hint="there are " + ", ".join(CONSUMERS))
+    return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +65,8 @@ def lint(target: str, exported: Exported, assignment: Assignment, plan: Plan, sp
         return Finding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
     name = f"{engine.name}@{engine.version_text}"
     whole = verdicts(spec, device, plan.units, plan.layout, (name,))[0]
-    against = list(_against(exported, assignment, device, engine))
+    against = [*(("refused", text) for text in modelopt.rules_broken(exported.files)),
+               *_against(exported, assignment, device, engine)]
     if against:
         status = "unknown" if all(word == "unknown" for word, _ in against) else "no"
         return Finding(engine, status, "; ".join(dict.fromkeys(text for _, text in against)))

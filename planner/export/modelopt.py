@@ -6,6 +6,8 @@ MIXED_PRECISION dispatches FP8, NVFP4 and W4A16_NVFP4 and leaves anything else u
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from planner.export.assignment import Assignment, Linear
@@ -19,10 +21,13 @@ from planner.export.targets import (
 )
 
 TARGET = "modelopt"
+FILE = "hf_quant_config.json"
 VERSION = "0.47.0"
 MIXED = {"fp8-tensor": "FP8", "nvfp4": "NVFP4", "nvfp4-w4a16": "W4A16_NVFP4"}
-UNIFORM = {**MIXED, "fp8-channel": "FP8_PER_CHANNEL_PER_TOKEN", "mxfp8": "MXFP8"}
-_GROUPS = {"NVFP4": 16, "W4A16_NVFP4": 16, "MXFP8": 32}
+_AWQ = "W4A16_AWQ"
+UNIFORM = {**MIXED, "fp8-channel": "FP8_PER_CHANNEL_PER_TOKEN", "mxfp8": "MXFP8",
+           "int4-w4a16": _AWQ}
+_GROUPS = {"NVFP4": 16, "W4A16_NVFP4": 16, "MXFP8": 32, _AWQ: 128}
 _CACHES = {"fp8": "FP8", "nvfp4": "NVFP4"}
 
 
@@ -45,22 +50,43 @@ def export(assignment: Assignment) -> Exported:
     quantization = {**body, "kv_cache_quant_algo": _CACHES[said] if said else None}
     data = {"producer": {"name": "modelopt", "version": VERSION}, "quantization": quantization}
     notes = cache_notes(assignment, said)
+    if any(UNIFORM[scheme] == _AWQ for scheme in used):
+        notes.append("W4A16_AWQ scales the inputs of each layer as well: rounding may be less than "
+                     "the plan's")
     if any(one.kind == "mtp" for one in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     if not used:
         return Exported({}, _containers(used), tuple(notes), ())
-    return Exported({"hf_quant_config.json": as_json(data)}, _containers(used), tuple(notes),
+    return Exported({FILE: as_json(data)}, _containers(used), tuple(notes),
                     _STEPS)
 
 
+def rules_broken(files: Mapping[str, str]) -> list[str]:
+    """What readers of a mixture would leave unquantised, or refuse, in the files of an export.
+
+    vLLM and SGLang dispatch three algorithms; SGLang wants one group size for all
+    (ModelOptQuantConfig.common_group_size).
+    """
+    text = files.get(FILE)
+    layers = json.loads(text)["quantization"].get("quantized_layers", {}) if text else {}
+    others = sorted({entry["quant_algo"] for entry in layers.values()} - set(MIXED.values()))
+    sizes = sorted({entry["group_size"] for entry in layers.values() if "group_size" in entry})
+    out = [f"MIXED_PRECISION with {', '.join(others)}: left unquantised in silence"] if others \
+        else []
+    if len(sizes) > 1:
+        out.append(f"group sizes {', '.join(map(str, sizes))}: readers take one")
+    return out
+
+
 def _containers(used: tuple[str, ...]) -> tuple[str, ...]:
-    return ("modelopt", "modelopt-mixed") if len(used) < 2 else ("modelopt-mixed", "modelopt")
+    return ("modelopt", "modelopt-mixed") if len(used) < 2 else ("modelopt-mixed",)
 
 
 def _uniform(assignment: Assignment, scheme: str) -> dict[str, Any]:
     algorithm = UNIFORM[scheme]
     group = {"group_size": _GROUPS[algorithm]} if algorithm in _GROUPS else {}
-    return {"quant_algo": algorithm, **group,
+    scaled = {"has_zero_point": False, "pre_quant_scale": True} if algorithm == _AWQ else {}
+    return {"quant_algo": algorithm, **group, **scaled,
             "exclude_modules": _excluded(assignment)}
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from planner.export.assignment import Assignment
+from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import Finding
 from planner.export.targets import Exported
@@ -13,13 +14,13 @@ from planner.planning.plan import Plan, layer_range
 
 
 def bundle(target: str, exported: Exported, plan: Plan, assignment: Assignment,
-           findings: Sequence[Finding]) -> dict[str, str]:
+           findings: Sequence[Finding], *, cpu: bool = False) -> dict[str, str]:
     """All files of an export by name: the configuration, ``README.md``, and a ``serve-….sh`` for
-    each server that can serve it, or of which nothing is known."""
+    each server that can serve it, or of which nothing is known; ``cpu``: on CPU sockets."""
     files = dict(exported.files)
     parts = [_head(target, plan, assignment), _weights(exported)]
     for found in findings:
-        words, unsaid = command(found.engine.name, target, plan, assignment)
+        words, unsaid = command(found.engine.name, target, plan, assignment, cpu=cpu)
         name = found.engine.name
         if found.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = _script(words)
@@ -67,6 +68,9 @@ def _engine(found: Finding, words: Sequence[str], unsaid: Sequence[str]) -> str:
         body = f"{found.reason}\n\n{body}"
     if unsaid:
         body += "\n\nNot in the command:\n\n" + "\n".join(f"- {text}" for text in unsaid)
+    sources = sources_of(found.engine.name, words)
+    if sources:
+        body += "\n\nNot run here; flags as in " + "; ".join(sources) + "."
     return f"{title}{verdict}\n\n{body}"
 
 

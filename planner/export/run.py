@@ -21,12 +21,13 @@ from planner.throughput.calibration import ANY_ENGINE
 
 _WRITERS: Mapping[str, Callable[..., Exported]] = {
     "compressed-tensors": compressed_tensors.export, "modelopt": modelopt.export,
-    "fp8": fp8.export, "torchao": torchao.export, "llama.cpp": llama_cpp.export,
+    "fp8": fp8.export, "blockwise-int8": fp8.export_integers, "torchao": torchao.export,
+    "llama.cpp": llama_cpp.export,
 }
 _EXPANDING = ("compressed-tensors", "torchao")
 """Formats that take expressions; the others name every module or tensor as they must."""
 _READABLE = {"compressed-tensors": "quantization_config.json", "modelopt": "hf_quant_config.json",
-             "fp8": "quantization_config.json"}
+             "fp8": "quantization_config.json", "blockwise-int8": "quantization_config.json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
     named = engine or plan.engine.name
     if named != ANY_ENGINE:
         _demand(findings, target)
-    files = bundle(target, exported, plan, assignment, findings)
+    files = bundle(target, exported, plan, assignment, findings, cpu=device.kind == "cpu")
     return Export(target, files, findings, exported.notes)
 
 
@@ -92,8 +93,10 @@ def _read_again(target: str, exported: Exported, assignment: Assignment) -> None
     spec = assignment.spec
     again = imported_assignment(read_configuration(text.encode(), target, spec))
     caches = {cache.kind for cache in assignment.caches}
+    said = {key: exported.reads_as.get(scheme, scheme)
+            for key, scheme in assignment.decided().items()}
     differing = [key for key, scheme in again.decided().items()
-                 if key[0] not in caches and assignment.decided()[key] != scheme]
+                 if key[0] not in caches and said[key] != scheme]
     if differing:
         kind, layer = differing[0]
         raise UnsupportedError(f"{target}: {kind} of layer {layer} would not read back as "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from planner.errors import UnsupportedError
 from planner.export.assignment import Assignment, Linear
@@ -15,13 +16,15 @@ class Exported:
     """Files of one export by name, and what the format leaves unsaid.
 
     ``notes`` are what the configuration cannot say and how it is said instead; ``containers`` the
-    names of the format in the engine matrix; ``steps`` how the weights are made and put in place.
+    names of the format in the engine matrix; ``steps`` how the weights are made and put in place;
+    ``reads_as`` the schemes that the format cannot tell from others, and what they read back as.
     """
 
     files: dict[str, str]
     containers: tuple[str, ...]
     notes: tuple[str, ...]
     steps: tuple[str, ...]
+    reads_as: Mapping[str, str] = field(default_factory=dict)
 
 
 def as_json(data: object) -> str:

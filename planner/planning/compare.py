@@ -43,17 +43,18 @@ def compared(found: Found, priced: Priced, *, searched: bool, others: Sequence[F
     question = found.space.model.question
     limited = question.tpot_seconds is not None or question.ttft_seconds is not None
     rows: dict[str, Uniform] = {}
-    rivals: list[Uniform] = []
+    rivals: dict[tuple[str, str], Uniform] = {}
     for one in _bf16_caches_first((found, *others)):
         table = [Wanted(*pair, limits=False) for pair in _baseline_pairs(one)
                  if pair[0] not in rows]
-        against = [Wanted(*pair, limits=limited) for pair in _rival_pairs(one, priced)]
+        against = [Wanted(*pair, limits=limited) for pair in _rival_pairs(one, priced)
+                   if pair not in rivals]
         wanted = list(dict.fromkeys(table + against))
         placed = dict(zip(wanted, best_uniforms(one.grid, wanted), strict=True))
         rows |= {w.scheme: placed[w] for w in table}
-        rivals += [placed[w] for w in against]
+        rivals |= {(w.scheme, w.kv): placed[w] for w in against}
     return (_with_recipe(tuple(_baseline(question, row) for row in rows.values())),
-            comparison(found, priced, rivals))
+            comparison(found, priced, list(rivals.values())))
 
 
 def _bf16_caches_first(answers: Sequence[Found]) -> list[Found]:

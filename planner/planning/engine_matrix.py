@@ -141,7 +141,7 @@ def _rule(row: dict[str, str], sources: dict[str, Source]) -> Rule:
         raise ValueError(f"engine_matrix.csv: {row}")
     names = tuple(row["names"].split())
     known = {"scheme": SCHEMES, "kv": KV_LAYOUTS}.get(row["axis"])
-    if known is not None and not set(names) <= set(known):
+    if known is not None and names != (_ANY,) and not set(names) <= set(known):
         raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
     return Rule(row["engine"], _version(row["since"]) or (), _version(row["until"]) or None,
                 row["device"], row["axis"], names, tuple(row["kinds"].split()),

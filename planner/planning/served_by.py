@@ -202,12 +202,18 @@ def refusal_words(question: Question, engine: Engine, axis: str, name: str,
         if name in PLAIN:
             return f"{label}: one data type a server, and another is taken"
         return f"{label}: not for every kind of module in one checkpoint format"
-    return f"{label}: unknown: no source says that it serves {name} on {question.device.id}"
+    said = next((c.reason for c in found if c.source is not None),
+                f"no source says that it serves {name} on {question.device.id}")
+    return f"{label}: unknown: {said}"
 
 
 def _cannot(question: Question, engine: Engine, refused: Mapping[str, str],
             gone: Sequence[str]) -> UnsupportedError:
     groups = tuple({cache_group(u) for u in cache_units(question.spec)})
+    reasons = {refused.get(name, "") for name in question.schemes}
+    if len(reasons) == 1 and len(question.schemes) > 1 and "" not in reasons:
+        return UnsupportedError(f"{question.spec.id} on {question.device.id}: {reasons.pop()}",
+                                hint="another engine, or --engine any")
     for name in question.schemes:
         if name in refused:
             return UnsupportedError(f"scheme {name!r}: {refused[name]}",

@@ -84,7 +84,8 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
     assert {row["engine"] for row in rows} <= set(engine_names())
     assert {row["engine"] for row in rows} == {
         "vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch"}
-    assert all(row["status"] in STATUSES and row["status"] != "unknown" for row in rows)
+    assert all(row["status"] in STATUSES for row in rows)
+    assert all(row["note"] for row in rows if row["status"] == "unknown")
     assert len({tuple(row.items()) for row in rows}) == len(rows)
 
 
@@ -94,7 +95,7 @@ def test_no_cell_outside_the_rules_is_supported() -> None:
         for device in map(load_device, device_ids()):
             for name in scheme_ids():
                 found = cell(engine, device, "scheme", name, "dense", "")
-                assert (found.source is None) == (found.status == "unknown")
+                assert found.source is not None or found.status == "unknown"
             for name in kv_layout_ids():
                 assert cell(engine, device, "kv", name, "heads", "").status in STATUSES
 

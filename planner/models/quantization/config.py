@@ -1,4 +1,4 @@
-"""``quantization_config`` of a model configuration: fp8, mxfp4, gptq, awq, compressed-tensors."""
+"""``quantization_config`` of a model configuration: fp8, blockwise_int8, mxfp4, gptq, awq …"""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from planner.models.quantization.forms import INTEGER_SCHEMES, Form
 from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, Rule
 
-_METHODS = ("fp8", "mxfp4", "gptq", "awq", "compressed-tensors", "modelopt", "modelopt_fp4")
+_METHODS = ("fp8", "blockwise_int8", "mxfp4", "gptq", "awq", "compressed-tensors", "modelopt",
+            "modelopt_fp4")  # fmt: skip
 _BLOCK = 128
 # These families name block scales otherwise and store them as exponents.
 _SCALES = {"deepseek_v4": ("scale", "e8m0"), "deepseek_ref": ("scale", "e8m0")}
@@ -25,6 +26,8 @@ def read_plans(config: Fields, model_type: object) -> tuple[QuantPlan, ...]:
     harmless: frozenset[str] = frozenset()
     if method == "fp8":
         plans = _fp8(config, str(model_type))
+    elif method == "blockwise_int8":
+        plans = (_block_int8(config),)
     elif method == "mxfp4":
         plans = (_mxfp4(config),)
     elif method == "gptq":
@@ -72,6 +75,18 @@ def _fp8(config: Fields, model_type: str) -> tuple[QuantPlan, ...]:
     if config.take("quant_algo") is None:
         return (first,)
     return (first, _modelopt(config))
+
+
+def _block_int8(config: Fields) -> QuantPlan:
+    """INT8 matrices with FP32 scales in 128×128 blocks (SGLang's blockwise_int8)."""
+    config.choice("activation_scheme", ("dynamic",), default="dynamic")
+    block = config.integers("weight_block_size", low=1, high=2**16)
+    if block != (_BLOCK, _BLOCK):
+        raise config.error("weight_block_size", "is not 128x128")
+    listed = config.strings("ignored_layers") + config.strings("modules_to_not_convert")
+    form = Form("int8", "int8-block", block=(_BLOCK, _BLOCK), scale="weight_scale_inv")
+    place = f"{config.place}: ignored_layers"
+    return QuantPlan("blockwise_int8", _excluding(wildcards(listed, place)), form)
 
 
 def _modelopt(config: Fields) -> QuantPlan:

@@ -17,6 +17,7 @@ from planner.models.spec import StoredAs, TensorRow
 WORD_BITS = 32
 NVFP4_GROUP = 16
 MX_GROUP = 32
+INT4_GROUP = 128
 # Weight-only schemes by width and inputs of a group, 0 for a whole row.
 INTEGER_SCHEMES = {(4, 128): "int4-w4a16", (4, 32): "int4-w4a16-g32", (8, 0): "int8-w8a16"}
 
@@ -174,6 +175,17 @@ def _nvfp4(row: TensorRow, form: Form, base: str) -> TensorRow:
     )  # fmt: skip
 
 
+def _modelopt_int4(row: TensorRow, form: Form, base: str) -> TensorRow:
+    """Two INT4 of neighbouring outputs in a byte, scales in groups, one factor an input."""
+    groups, (outputs, inputs) = _groups(row, form.block[1]), row.shape
+    return replace(
+        row, dtype="int4", scale_name=f"{base}.weight_scale", scale_shape=(outputs, groups),
+        scale_dtype=form.scale_dtype, stored=StoredAs(row.name, "U8", (-(-outputs // 2), inputs)),
+        extras=(StoredAs(f"{base}.pre_quant_scale", stored_type(form.scale_dtype).name, (inputs,),
+                         True),),
+    )  # fmt: skip
+
+
 def _mx_ct(row: TensorRow, form: Form, base: str) -> TensorRow:
     """compressed-tensors MXFP4 (two E2M1 in a byte) and MXFP8, E8M0 scales of type U8."""
     groups, packed = _groups(row, MX_GROUP), form.bits == 4
@@ -193,6 +205,6 @@ def _integer(form: Form) -> str:
 _STYLES: dict[str, Callable[[TensorRow, Form, str], TensorRow]] = {
     "fp8": _scaled, "scalar": _scaled, "int8": _scaled, "pack-quantized": _pack_quantized,
     "gptq": _gptq, "awq": _awq, "mxfp4": _mxfp4, "deepseek-fp4": _deepseek_fp4,
-    "nvfp4": _nvfp4, "nvfp4-ct": _nvfp4, "mx-ct": _mx_ct,
+    "nvfp4": _nvfp4, "nvfp4-ct": _nvfp4, "mx-ct": _mx_ct, "modelopt-int4": _modelopt_int4,
 }  # fmt: skip
 DEEPSEEK_FP4 = Form("deepseek-fp4", "mxfp4-w4a8", bits=4)

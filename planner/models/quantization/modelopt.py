@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
-from planner.models.quantization.forms import MX_GROUP, NVFP4_GROUP, Form
+from planner.models.quantization.forms import INT4_GROUP, MX_GROUP, NVFP4_GROUP, Form
 from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, Rule
 from planner.models.strict_json import parse_object, shown
 
 _LISTED = ("FP8", "NVFP4", "W4A16_NVFP4")
-_ALGORITHMS = (*_LISTED, "FP8_PER_CHANNEL_PER_TOKEN", "MXFP8")
+_AWQ = "W4A16_AWQ"
+_ALGORITHMS = (*_LISTED, "FP8_PER_CHANNEL_PER_TOKEN", "MXFP8", _AWQ)
 _MIXED = "MIXED_PRECISION"
 _CACHES = {"FP8": "fp8", "NVFP4": "nvfp4"}
 _FORMS = {
@@ -19,8 +20,9 @@ _FORMS = {
     "W4A16_NVFP4": Form("nvfp4", "nvfp4-w4a16", bits=4, block=(1, NVFP4_GROUP)),
     "FP8_PER_CHANNEL_PER_TOKEN": Form("fp8", "fp8-channel", block=(1, 0)),
     "MXFP8": Form("mx-ct", "mxfp8", block=(1, MX_GROUP)),
+    _AWQ: Form("modelopt-int4", "int4-w4a16", bits=4, block=(1, INT4_GROUP), scale_dtype="bf16"),
 }
-_GROUPS = {"MXFP8": MX_GROUP}
+_GROUPS = {"MXFP8": MX_GROUP, _AWQ: INT4_GROUP}
 
 
 def read_file(text: bytes, place: str) -> QuantPlan:
@@ -61,7 +63,8 @@ def read_plan(config: Fields) -> QuantPlan:
     config.nested("config_groups")
     config.take("producer")
     for name in ("has_zero_point", "pre_quant_scale"):
-        if config.boolean(name, default=False):
+        expected = algorithm == _AWQ and name == "pre_quant_scale"
+        if config.boolean(name, default=False) and not expected:
             raise UnsupportedError(f"{config.place}: {name} is not understood")
     rules = [Rule(excluded, None)] if excluded else []
     listed = config.nested("quantized_layers")

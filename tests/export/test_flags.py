@@ -1,0 +1,125 @@
+"""Every flag of a serving command is in the data, with its source; rules of mixtures by file."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from support.exports import assignment
+
+from planner import api
+from planner.errors import UnsupportedError
+from planner.export import fp8, llama_cpp, modelopt
+from planner.export.assignment import assignment_of
+from planner.export.flags import flags, sources_of
+from planner.export.launch import SERVERS, command
+from planner.export.read_back import imported_assignment, read_configuration
+from planner.export.run import export_plan
+from planner.models.catalog import bundled_model
+from planner.planning.plan import Plan
+
+
+@pytest.fixture(scope="module")
+def sparse() -> Plan:
+    """A mixture of experts on several devices, in FP8 with an FP8 cache."""
+    return api.estimate("deepseek-v2-lite", "h100-sxm", scheme="fp8-tensor", kv="fp8", devices=4,
+                        tp=2, dp=2, ep=4, batch=8)
+
+
+@pytest.mark.parametrize("engine", SERVERS)
+@pytest.mark.parametrize("cpu", [False, True])
+def test_flags_are_known_with_their_source(engine: str, cpu: bool, sparse: Plan) -> None:
+    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
+    words, _ = command(engine, "modelopt", sparse, one, cpu=cpu)
+    used = [word for word in words if word.startswith("-") and word != "-m"] + \
+        [word for word in words if word == "-m" and engine == "llama.cpp"]
+    assert used
+    assert set(used) <= set(flags(engine))
+    assert sources_of(engine, words)
+    assert all(flag.source and len(flag.date) == 7 for flag in flags(engine).values())
+
+
+def test_flags_of_llama_quantize_are_known() -> None:
+    one = assignment(bundled_model("llama-3.2-1b"), {}, rest="ggml-q8_0")
+    script = llama_cpp.export(one).files["quantise.sh"].split()
+    assert {word for word in script if word.startswith("--")} == set(flags("llama-quantize"))
+
+
+def test_sockets_take_the_flags_of_cpus(sparse: Plan) -> None:
+    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
+    words, unsaid = command("sglang", "compressed-tensors", sparse, one, cpu=True)
+    assert words[:2] == ["env", "SGLANG_USE_CPU_ENGINE=1"]
+    assert words[words.index("--device") + 1] == "cpu"
+    assert any("sub-NUMA" in text for text in unsaid)
+    words, _ = command("llama.cpp", "llama.cpp", sparse, one, cpu=True)
+    assert words[words.index("--n-gpu-layers") + 1] == "0"
+    assert "--split-mode" not in words
+
+
+def test_block_formats_tell_what_they_cannot_say() -> None:
+    """FP8 weights alone have the file of FP8 blocks; INT8 blocks have a method of their own."""
+    spec = bundled_model("llama-3.1-8b")
+    wide, narrow = (fp8.export(assignment(spec, {}, rest=name))
+                    for name in ("fp8-w8a16", "fp8-block"))
+    assert wide.files == narrow.files
+    assert wide.reads_as["fp8-w8a16"] == "fp8-block"
+    assert any("activations stay wide" in note for note in wide.notes)
+    assert not any("activations" in note for note in narrow.notes)
+    integers = fp8.export_integers(assignment(spec, {("mlp-down", 0): "bf16"}, rest="int8-block"))
+    text = integers.files["quantization_config.json"]
+    data = json.loads(text)
+    assert data["quant_method"] == "blockwise_int8"
+    assert "model.layers.0.mlp.down_proj" in data["ignored_layers"]
+    again = imported_assignment(read_configuration(text.encode(), "x", spec)).decided()
+    assert again["mlp-down", 0] == "bf16"
+    assert again["mlp-down", 1] == again["attention-qkv", 0] == "int8-block"
+    with pytest.raises(UnsupportedError, match="one block format"):
+        fp8.export_integers(assignment(spec, {}, rest="int8-w8a8"))
+
+
+def test_xeons_run_block_fp8_as_weights_alone() -> None:
+    """SGLang reads the FP8 file on a Xeon and keeps activations in BF16: named so, it is served."""
+    spec, device = bundled_model("llama-3.2-1b"), api.load_device("xeon-6980p")
+    plan = api.estimate(spec, device, scheme="fp8-w8a16", devices=1, batch=4)
+    found = export_plan(plan, spec, device, "fp8", "sglang")
+    assert [one.status for one in found.findings] == ["yes"]
+    assert "SGLANG_USE_CPU_ENGINE=1" in found.files["serve-sglang.sh"]
+    assert "flags as in SGLang documentation" in found.files["README.md"]
+    native = api.estimate(spec, device, scheme="fp8-block", devices=1, batch=4)
+    with pytest.raises(UnsupportedError, match="name fp8-w8a16"):
+        export_plan(native, spec, device, "fp8", "sglang")
+
+
+def test_mixtures_are_linted_in_the_file() -> None:
+    def broken(*layers: dict[str, object]) -> list[str]:
+        body = {"quantization": {"quantized_layers": {f"m.{i}": one
+                                                      for i, one in enumerate(layers)}}}
+        return modelopt.rules_broken({modelopt.FILE: json.dumps(body)})
+
+    good = {"quant_algo": "NVFP4", "group_size": 16}
+    assert broken(good, {"quant_algo": "FP8"}, {"quant_algo": "W4A16_NVFP4", "group_size": 16}) \
+        == []
+    assert "silence" in broken(good, {"quant_algo": "MXFP8"})[0]
+    assert "take one" in broken(good, {"quant_algo": "W4A16_NVFP4", "group_size": 32})[0]
+    assert modelopt.rules_broken({}) == []
+
+
+def test_tensorrt_llm_takes_int4_with_scaled_inputs() -> None:
+    spec = bundled_model("llama-3.1-8b")
+    found = modelopt.export(assignment(spec, {}, rest="int4-w4a16"))
+    text = found.files[modelopt.FILE]
+    data = json.loads(text)["quantization"]
+    assert (data["quant_algo"], data["group_size"], data["pre_quant_scale"]) \
+        == ("W4A16_AWQ", 128, True)
+    again = imported_assignment(read_configuration(text.encode(), "x", spec)).decided()
+    assert {again[key] for key in again if key[0] == "mlp-down"} == {"int4-w4a16"}
+    assert any("W4A16_AWQ" in note for note in found.notes)
+
+
+def test_parts_of_the_mla_projection_agree(sparse: Plan) -> None:
+    """q_a and kv_a in several schemes are no plan of an engine that fuses them."""
+    spec, device = bundled_model("deepseek-v3.1"), api.load_device("h200-sxm")
+    plan = api.estimate(spec, device, scheme="fp8-tensor", devices=16, batch=16)
+    units = tuple(replace(u, scheme="bf16") if u.kind == "mla-q" else u for u in plan.units)
+    for engine in ("vllm", "sglang"):
+        with pytest.raises(UnsupportedError, match="one matrix"):
+            export_plan(replace(plan, units=units), spec, device, "modelopt", engine)

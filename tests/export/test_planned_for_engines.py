@@ -1,0 +1,54 @@
+"""What `--engine` plans, the export writes and the lint passes: no plan that an engine refuses."""
+
+from typing import Any
+
+import pytest
+
+from planner import api
+from planner.errors import UnsupportedError
+from planner.export.lint import CONSUMERS, target_of
+from planner.export.run import export_plan
+from planner.memory.engines.catalog import engine_names
+from planner.models.catalog import bundled_model
+from planner.planning.servability import verdicts
+
+LATER = ("vllm@0.28", "vllm@0.17", "sglang@0.5.13", "tensorrt-llm@1.3")
+ENGINES = (*engine_names(), *(pytest.param(name, marks=pytest.mark.exhaustive) for name in LATER))
+QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
+    ("llama-3.2-1b", "h100-sxm", {"devices": 1, "max_loss": "nvfp4"}),
+    ("llama-3.2-1b", "b200-sxm", {"devices": 1, "max_loss": "mxfp4"}),
+    ("llama-3.2-1b", "a100-sxm", {"devices": 2, "max_loss": "int4-w4a16"}),
+    ("llama-3.2-1b", "rtx-pro-6000", {"devices": 1, "max_loss": "nvfp4"}),
+    ("llama-3.2-1b", "xeon-6980p", {"devices": 1, "max_loss": "int4-w4a16"}),
+    ("deepseek-v2-lite", "h100-sxm", {"devices": 1}),
+    ("deepseek-v2-lite", "xeon-6980p", {"devices": 1, "max_loss": "fp8-w8a16"}),
+    ("deepseek-v2-lite", "jetson-agx-orin-64gb", {}),
+    ("deepseek-v2-lite", "jetson-agx-thor-t5000", {"max_loss": "nvfp4"}),
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("model", "device", "asked"), QUESTIONS)
+def test_a_plan_for_an_engine_is_written_and_passes(model: str, device: str, asked: dict[str, Any],
+                                                    engine: str) -> None:
+    plan, refused = None, ""
+    try:
+        plan = api.plan(model, device, engine=engine, tp=1, dp=1, ep=1, batch=16, **asked)
+    except UnsupportedError as error:
+        refused = error.message
+    if plan is None:
+        # Nothing is planned: the reason is the matrix's, with its source.
+        assert "refused" in refused or "unknown" in refused
+        return
+    spec, where = bundled_model(model), api.load_device(device)
+    verdict = verdicts(spec, where, plan.units, plan.layout, [engine])[0]
+    assert verdict.status == "yes", verdict.reason
+    if verdict.container == "gptq":
+        with pytest.raises(UnsupportedError, match="no export writes gptq"):
+            target_of(verdict.container)
+        return
+    target = target_of(verdict.container)
+    if not verdict.container:
+        target = next(t for t, read in CONSUMERS.items() if verdict.engine in read)
+    found = export_plan(plan, spec, where, target, engine)
+    assert [finding.status for finding in found.findings] == ["yes"], found.findings
