@@ -14,6 +14,7 @@ from planner.quality.probe.model import ProbeModel, Tokens
 from planner.quality.probe.options import InputOptions
 from planner.quality.probe.tokens import (
     bundled_text,
+    chunks_beside,
     chunks_of,
     generated_tokens,
     load_tokenizer,
@@ -68,8 +69,8 @@ def probe_tokens(path: Path, spec: ModelSpec, question: Question, model: ProbeMo
 
 def calibration_tokens(path: Path, spec: ModelSpec, question: Question, model: ProbeModel,
                        ) -> tuple[Tokens, str]:
-    """Other ids that fix static scales and SmoothQuant's factors, and where they are from: the
-    chunks of the text after the probe's, or more of what the model writes. An array of ids serves
+    """Other ids that fix static scales and SmoothQuant's factors, and where they are from: other
+    chunks of the text, or more of what the model writes. An array of ids serves
     both purposes."""
     if question.tier == "T1":
         return (generated_tokens(model, spec.vocab_size, CALIBRATION_CHUNKS, LENGTH,
@@ -77,9 +78,9 @@ def calibration_tokens(path: Path, spec: ModelSpec, question: Question, model: P
     if question.text is not None and question.text.suffix == ".npy":
         return _ids(question.text, spec), "the probe's own ids"
     text, name = _text(question)
-    found = chunks_of(load_tokenizer(path).encode(text), LENGTH, CALIBRATION_CHUNKS,
-                      offset=_chunks(question), stride=1)
-    return found, f"{name}, the {len(found) * LENGTH} tokens after the probe's"
+    found = chunks_beside(load_tokenizer(path).encode(text), LENGTH, CALIBRATION_CHUNKS,
+                          taken=_chunks(question))
+    return found, f"{name}, {len(found) * LENGTH} tokens beside the probe's"
 
 
 def _chunks(question: Question) -> int:

@@ -11,6 +11,7 @@ from planner import plan
 from planner.api_profile import profile
 from planner.errors import InputError
 from planner.planning.plan_schema import parse_plan
+from planner.profiling import probe_tokens
 from planner.quality.probe.emulate import Recipe
 from planner.quality.probe.measure import make_reference, plan_loss
 from planner.quality.probe.options import InputOptions, input_amax, recipes
@@ -101,6 +102,27 @@ def test_smoothquant_moves_outliers_into_the_weights() -> None:
         "attention-qkv", "mlp-gate-up"}
     assert recipes(model, "nvfp4", InputOptions(True, 0.5), {}) == {
         u.id: Recipe("nvfp4") for u in model.units}
+
+
+def test_scales_are_calibrated_on_tokens_beside_the_probes(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Letters:
+        def encode(self, text: str) -> list[int]:
+            return [ord(c) for c in text]
+
+    monkeypatch.setattr(probe_tokens, "load_tokenizer", lambda path: Letters())
+    text = tmp_path / "prose.txt"
+    text.write_text("".join(chr(256 + n) for n in range(3000)), encoding="utf-8")
+    asked = probe_tokens.Question("T2", 192, 1, text, "nvfp4", InputOptions(static=True))
+    model = tiny_decoder()
+    probe, _ = probe_tokens.probe_tokens(text, None, asked, model)
+    others, source = probe_tokens.calibration_tokens(text, None, asked, model)
+    assert (probe.shape, others.shape) == ((2, 96), (8, 96))
+    assert not set(probe.ravel().tolist()) & set(others.ravel().tolist())
+    assert source == "prose.txt, 768 tokens beside the probe's"
+    text.write_text("".join(chr(256 + n) for n in range(900)), encoding="utf-8")
+    with pytest.raises(InputError, match="7 chunks of 96 tokens are left, 8 wanted"):
+        probe_tokens.calibration_tokens(text, None, asked, model)
 
 
 def test_wrong_options(checkpoint: Path) -> None:

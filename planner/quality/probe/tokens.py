@@ -10,7 +10,7 @@ import hashlib
 import re
 import struct
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -157,7 +157,29 @@ def chunks_of(ids: list[int], length: int, count: int, *, offset: int, stride: i
     if not 0 <= offset < stride or len(available) < count:
         raise InputError(f"{len(available)} chunks of {length} tokens at offset {offset} of "
                          f"{stride}, {count} wanted", hint="give a longer text or fewer chunks")
-    chosen = [available[len(available) * n // count] for n in range(count)]
+    return _cut(ids, length, _spread(available, count))
+
+
+def chunks_beside(ids: list[int], length: int, count: int, *, taken: int) -> Tokens:
+    """``count`` chunks of the text, spread over those that ``chunks_of`` leaves when it takes
+    ``taken`` of the whole text.
+
+    Raises InputError where the text is too short.
+    """
+    every = range(len(ids) // length)
+    used = set(_spread(every, taken)) if taken <= len(every) else set(every)
+    left = [c for c in every if c not in used]
+    if len(left) < count:
+        raise InputError(f"{len(left)} chunks of {length} tokens are left, {count} wanted",
+                         hint="give a longer text or fewer tokens")
+    return _cut(ids, length, _spread(left, count))
+
+
+def _spread(available: Sequence[int], count: int) -> list[int]:
+    return [available[len(available) * n // count] for n in range(count)]
+
+
+def _cut(ids: list[int], length: int, chosen: Sequence[int]) -> Tokens:
     return np.array([ids[c * length : (c + 1) * length] for c in chosen], dtype=np.int64)
 
 
