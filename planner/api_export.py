@@ -4,21 +4,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from planner import api
 from planner.errors import DataError, InputError
-from planner.export.read_back import read_configuration
+from planner.export import deployment
+from planner.export.deployment import Deployment
+from planner.export.read_back import Imported, read_configuration
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
 from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
-from planner.planning.plan import Assumption, Plan
+from planner.planning.plan import Assumption, Plan, UnitPlan
+from planner.throughput.calibration import ANY_ENGINE
 
 MAX_BYTES = 64 << 20
+CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json")
 
 
 def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, engine: str = "",
@@ -43,26 +48,30 @@ def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, en
 
 
 def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
-                device: str | DeviceProfile, *, kv: str | None = None, **question: Any) -> Plan:
+                device: str | DeviceProfile | None = None, *, kv: str | None = None,
+                engine: str | None = None, **question: Any) -> Plan:
     """The plan that a quantisation configuration states, priced on ``device``.
 
     ``file`` is hf_quant_config.json, config.json with quantization_config, or that block; it
-    replaces what ``model`` is released in. ``kv`` is the cache layout where the file names none.
+    replaces what ``model`` is released in. A folder that `plan export` wrote also says the device,
+    engine, layout, workload and caches; what is given here replaces them. ``kv`` is the cache
+    layout where the file names none, ``engine`` the server (default: the folder's, else any).
     ``question`` are further arguments of :func:`planner.estimate`.
 
     Raises:
         DataError: the file is not understood, or is of another model.
         UnsupportedError: a granularity without a scheme, or one the device cannot execute.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"configuration {str(file)!r} does not exist",
-                         hint="give hf_quant_config.json or config.json")
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"configuration {str(file)!r} is larger than {MAX_BYTES} bytes",
-                        hint="give hf_quant_config.json or config.json")
+    path = _configuration(Path(file))
     spec = api.load_model(model)
-    found = read_configuration(path.read_bytes(), str(file), spec)
+    found = read_configuration(_bytes(path), str(path), spec)
+    if path.parent == Path(file) and (path.parent / deployment.FILE).is_file():
+        beside = path.parent / deployment.FILE
+        said = deployment.read_deployment(_bytes(beside), str(beside), spec)
+        return _import_deployed(path, spec, found, said, device, kv, engine, question)
+    if device is None:
+        raise InputError(f"{str(file)!r} names no device", hint="name one with --device")
+    question["engine"] = engine or ANY_ENGINE
     if kv is not None and found.kv is not None and kv != found.kv:
         raise InputError(f"kv {kv!r} contradicts {str(file)!r}, which names {found.kv}",
                          hint="leave --kv out")
@@ -74,6 +83,76 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {path.name}", *found.notes))
     return replace(plan, assumptions=(*plan.assumptions, *notes))
+
+
+def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deployment,
+                     device: str | DeviceProfile | None, kv: str | None, engine: str | None,
+                     question: dict[str, Any]) -> Plan:
+    """The plan of an export's folder: schemes from the configuration, the rest as it was planned.
+    """
+    given = {name: value for name, value in question.items() if value is not None}
+    asked: dict[str, Any] = dict(said.asked)
+    if {"context", "isl", "osl"} & set(given):
+        for name in ("context", "isl", "osl"):
+            asked.pop(name)
+    asked |= given
+    where = device if device is not None else said.device
+    placed = _small(found.spec, where, said, asked)
+    units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
+    plan = api.estimate(spec, where, plan=replace(placed, units=units),
+                        engine=engine or said.engine, **asked)
+    notes = tuple(Assumption("imported", found.method, text) for text in
+                  (f"from {path.name} and {deployment.FILE}", *found.notes[1:]))
+    return replace(plan, assumptions=(*plan.assumptions, *notes))
+
+
+def _small(spec: ModelSpec, device: str | DeviceProfile, said: Deployment,
+           asked: Mapping[str, Any]) -> Plan:
+    """The schemes of a model as stored, on the layout that was asked for with hardly a batch and
+    a context: it fits wherever the plan does, whatever its caches."""
+    rows = tuple(replace(row, scheme=said.stored_as.get(row.scheme, row.scheme))
+                 if row.scheme is not None else row for row in spec.rows)
+    layout = {name: asked[name] for name in ("devices", "tp", "dp", "pp", "ep")}
+    more = {name: asked[name] for name in ("hardware_dir",) if name in asked}
+    return api.estimate(replace(spec, rows=rows), device, kv="bf16", context=16,
+                        batch=layout["dp"] * layout["pp"], **layout, **more)
+
+
+def _cached(unit: UnitPlan, said: Deployment, kv: str | None) -> Iterator[UnitPlan]:
+    """A unit of a cache in parts, one a layout; others as they are."""
+    if unit.kv_layout is None:
+        yield unit
+        return
+    layers: dict[str, list[int]] = {}
+    for layer in unit.layers:
+        layers.setdefault(kv or said.caches[unit.kind, layer], []).append(layer)
+    for layout, own in layers.items():
+        yield replace(unit, layers=tuple(own), scheme=layout, kv_layout=layout)
+
+
+def _configuration(path: Path) -> Path:
+    """The configuration that ``path`` is or, if it is a folder, holds.
+
+    Raises:
+        InputError: there is none.
+    """
+    if path.is_dir():
+        for name in CONFIGURATIONS:
+            if (path / name).is_file():
+                return path / name
+        raise InputError(f"folder {str(path)!r} has no configuration that import reads",
+                         hint="it reads " + ", ".join(CONFIGURATIONS))
+    if not path.is_file():
+        raise InputError(f"configuration {str(path)!r} does not exist",
+                         hint="give hf_quant_config.json, config.json or an export's folder")
+    return path
+
+
+def _bytes(path: Path) -> bytes:
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"configuration {str(path)!r} is larger than {MAX_BYTES} bytes",
+                        hint="give hf_quant_config.json or config.json")
+    return path.read_bytes()
 
 
 def _bundled(name: str) -> ModelSpec:

@@ -52,13 +52,17 @@ def export_command(plan_file: str, folder: str, target: str, force: bool, quiet:
 @click.argument("file")
 @click.argument("model")
 @click.option("-o", "out", metavar="PLAN.json", required=True, help="Plan file to write.")
-@click.option("--device", metavar="DEVICE", required=True, help="Device to price the plan on.")
+@click.option("--device", metavar="DEVICE", help="Device to price the plan on (default: that of "
+              "an export's folder).")
+@click.option("--engine", metavar="NAME[@VERSION]", help="Engine that must serve it (default: that "
+              "of an export's folder, else any).")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-@options("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "kv", "engine",
+@options("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "kv",
          "hardware_dir", "quiet")
-def import_command(file: str, model: str, out: str, device: str, force: bool, quiet: bool,
+def import_command(file: str, model: str, out: str, device: str | None, force: bool, quiet: bool,
                    **given: Any) -> None:
-    """Read FILE, a quantisation configuration of MODEL, as a plan priced on a device."""
+    """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan
+    priced on a device."""
     from planner.api_export import import_plan
     from planner.cli.run import write_whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from planner.export import deployment
 from planner.export.assignment import Assignment
 from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
@@ -17,7 +18,8 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: Assignment,
            findings: Sequence[Finding], *, cpu: bool = False) -> dict[str, str]:
     """All files of an export by name: the configuration, ``README.md``, and a ``serve-….sh`` for
     each server that can serve it, or of which nothing is known; ``cpu``: on CPU sockets."""
-    files = dict(exported.files)
+    files = {**exported.files, deployment.FILE: deployment.deployment_text(plan, assignment,
+                                                                           exported)}
     parts = [_head(target, plan, assignment), _weights(exported)]
     for found in findings:
         words, unsaid = command(found.engine.name, target, plan, assignment, cpu=cpu)

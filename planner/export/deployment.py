@@ -1,0 +1,146 @@
+"""What a quantisation configuration has no word for: ``deployment.json`` beside an export.
+
+Engine, device, layout, workload, the layout of every cache, and the schemes that the format cannot
+tell from others. `plan import` of the folder reads it with the configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from planner.errors import DataError
+from planner.export.assignment import Assignment
+from planner.export.targets import Exported, as_json
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import scheme_ids
+from planner.memory.engines.catalog import engine_names, parse_engine
+from planner.models.fields import Fields
+from planner.models.spec import ModelSpec
+from planner.models.strict_json import parse_object, shown
+from planner.placement.cache_entries import cache_units
+from planner.planning.plan import Plan
+from planner.throughput.calibration import ANY_ENGINE
+
+FILE = "deployment.json"
+VERSION = "1"
+_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")
+_MOST = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What ``deployment.json`` says. ``asked`` are arguments of :func:`planner.estimate`;
+    ``caches`` maps (kind, layer) to a layout; ``stored_as`` a scheme as read to the plan's own."""
+
+    device: str
+    engine: str
+    asked: Mapping[str, int]
+    caches: Mapping[tuple[str, int], str]
+    stored_as: Mapping[str, str]
+
+
+def deployment_text(plan: Plan, assignment: Assignment, exported: Exported) -> str:
+    """The file of an export."""
+    caches: dict[str, dict[str, list[int]]] = {}
+    for cache in assignment.caches:
+        caches.setdefault(cache.kind, {}).setdefault(cache.layout, []).extend(cache.layers)
+    used = {one.scheme for one in assignment.quantised()}
+    stored = {exported.reads_as[name]: name for name in used
+              if exported.reads_as.get(name, name) != name}
+    data: dict[str, Any] = {
+        "schema_version": VERSION,
+        "model": {"id": plan.model.id, "config_sha256": plan.model.config_sha256},
+        "device": {"id": plan.device.id, "count": plan.device.count},
+        "engine": {"name": plan.engine.name, "version": plan.engine.version},
+        "workload": {"context_tokens": plan.workload.context_tokens, "isl": plan.workload.isl,
+                     "osl": plan.workload.osl, "batch": plan.workload.batch},
+        "layout": {"tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp,
+                   "ep": plan.layout.ep},
+        "caches": caches, **({"stored_as": stored} if stored else {})}
+    return as_json(data)
+
+
+def read_deployment(text: bytes, place: str, spec: ModelSpec) -> Deployment:
+    """What the file says.
+
+    Raises:
+        DataError: not such a file, of another model, or a value that is not understood.
+    """
+    data = Fields(parse_object(text, place), place)
+    data.choice("schema_version", (VERSION,), default=None)
+    _check_model(_object(data, "model"), spec)
+    device, engine = _object(data, "device"), _object(data, "engine")
+    asked = {"devices": device.integer("count", high=_MOST)}
+    name = _id(device, "id")
+    for part, keys in (("workload", ("context_tokens", "isl", "osl", "batch")),
+                       ("layout", ("tp", "dp", "pp", "ep"))):
+        fields = _object(data, part)
+        for key in keys:
+            asked["context" if key == "context_tokens" else key] = fields.integer(key, high=_MOST)
+        fields.finish()
+    out = Deployment(name, _engine(engine), asked, _caches(_object(data, "caches"), spec),
+                     _stored_as(data.nested("stored_as")))
+    for fields in (device, engine, data):
+        fields.finish()
+    return out
+
+
+def _object(fields: Fields, name: str) -> Fields:
+    found = fields.nested(name)
+    if found is None:
+        raise fields.error(name, "is missing")
+    return found
+
+
+def _id(fields: Fields, name: str) -> str:
+    value = fields.take(name)
+    if not isinstance(value, str) or _ID.fullmatch(value) is None:
+        raise fields.error(name, f"is {shown(value)}; an id is needed")
+    return value
+
+
+def _check_model(fields: Fields, spec: ModelSpec) -> None:
+    _id(fields, "id")
+    if fields.take("config_sha256") != spec.config_sha256:
+        raise DataError(f"{fields.place}: written for another configuration than {spec.id}'s",
+                        hint="name the model that the export was made for")
+    fields.finish()
+
+
+def _engine(fields: Fields) -> str:
+    name = fields.choice("name", (*engine_names(), ANY_ENGINE), default=None)
+    version = fields.take("version")
+    if name == ANY_ENGINE or version is None:
+        return name
+    if not isinstance(version, str) or len(version) > 20:
+        raise fields.error("version", f"is {shown(version)}; a version is needed")
+    return f"{name}@{parse_engine(f'{name}@{version}').version_text}"
+
+
+def _caches(fields: Fields, spec: ModelSpec) -> dict[tuple[str, int], str]:
+    known = {(unit.kind, layer) for unit in cache_units(spec) for layer in unit.layers}
+    out: dict[tuple[str, int], str] = {}
+    for kind in fields.names():
+        inner = _object(fields, kind)
+        for layout in inner.names():
+            if layout not in KV_LAYOUTS:
+                raise inner.error(shown(layout), "is no cache layout")
+            for layer in inner.integers(layout, low=0, high=max(spec.layers - 1, 0)):
+                if (kind, layer) not in known or (kind, layer) in out:
+                    raise fields.error(shown(kind), f"of layer {layer} is "
+                                       + ("said twice" if (kind, layer) in out else
+                                          f"not in {spec.id}"))
+                out[kind, layer] = layout
+    if set(out) != known:
+        raise fields.error("the layout", f"of some caches of {spec.id} is missing")
+    return out
+
+
+def _stored_as(fields: Fields | None) -> dict[str, str]:
+    names = fields.names() if fields is not None else ()
+    out = {name: fields.choice(name, scheme_ids(), default=None)
+           for name in names if fields is not None}
+    return {name: scheme for name, scheme in out.items() if name in scheme_ids()}

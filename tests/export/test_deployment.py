@@ -1,0 +1,138 @@
+"""The folder of an export goes back whole: schemes, caches, engine, layout, workload, device."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner import api
+from planner.api_export import export_plan, import_plan
+from planner.cli.export import write_folder
+from planner.errors import InputError, PlannerError
+from planner.export.deployment import FILE
+from planner.planning.plan import Plan
+
+MODEL = "llama-3.2-1b"
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    """Two schemes, and two types of cache by layer, on two devices."""
+    base = api.estimate(MODEL, "h100-sxm", scheme="fp8-channel", kv="fp8", devices=2, tp=2,
+                        batch=32, context=4096, isl=3072, osl=1024)
+    units = tuple(
+        replace(u, scheme="bf16", kv_layout="bf16" if u.kv_layout else None)
+        if u.layers == (0, 1) and (u.kv_layout or u.kind == "mlp-down") else u for u in base.units)
+    return api.estimate(plan=replace(base, units=units), engine="vllm@0.25")
+
+
+@pytest.fixture(scope="module")
+def folder(planned: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exports") / "out"
+    write_folder(path, export_plan(planned, "compressed-tensors").files, force=False)
+    return path
+
+
+def decided(plan: Plan) -> set[tuple[str, int, str]]:
+    return {(u.kind, layer, u.kv_layout or u.scheme) for u in plan.units for layer in u.layers}
+
+
+def test_the_folder_goes_back_whole(planned: Plan, folder: Path) -> None:
+    again = import_plan(folder, MODEL)
+    assert decided(again) == decided(planned)
+    assert {u.kv_layout for u in planned.units if u.kv_layout} == {"bf16", "fp8"}
+    for part in ("engine", "layout", "workload", "memory_per_device", "performance"):
+        assert getattr(again, part) == getattr(planned, part), part
+    assert again.device.count == 2
+    assert any(a.key == "imported" and FILE in a.reason for a in again.assumptions)
+
+
+def test_what_is_given_replaces_what_the_folder_says(folder: Path) -> None:
+    again = import_plan(folder, MODEL, "h200-sxm", kv="bf16", batch=8, engine="vllm@0.28",
+                        context=2048)
+    assert (again.device.id, again.workload.batch) == ("h200-sxm", 8)
+    assert again.workload.context_tokens == 2048
+    assert again.engine.version == "0.28"
+    assert {u.kv_layout for u in again.units if u.kv_layout} == {"bf16"}
+
+
+def test_the_configuration_alone_names_no_device_and_no_engine(folder: Path) -> None:
+    file = folder / "quantization_config.json"
+    with pytest.raises(InputError, match="names no device"):
+        import_plan(file, MODEL)
+    asked: dict[str, Any] = {"devices": 2, "tp": 2, "batch": 32, "context": 4096}
+    assert import_plan(file, MODEL, "h100-sxm", **asked).engine.name == "any"
+    served = import_plan(file, MODEL, "h100-sxm", engine="vllm@0.25", **asked)
+    assert (served.engine.name, served.engine.version) == ("vllm", "0.25")
+
+
+def test_schemes_that_a_format_cannot_tell_go_back_as_planned(tmp_path: Path) -> None:
+    plan = api.estimate(MODEL, "xeon-6980p", scheme="fp8-w8a16", devices=1, batch=4)
+    write_folder(tmp_path / "out", export_plan(plan, "fp8", engine="sglang").files, force=False)
+    again = import_plan(tmp_path / "out", MODEL)
+    assert decided(again) == decided(plan)
+    assert again.performance == plan.performance
+
+
+def test_formats_without_a_reader_say_so(tmp_path: Path) -> None:
+    plan = api.estimate(MODEL, "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
+    write_folder(tmp_path / "out", export_plan(plan, "torchao", engine="any").files, force=False)
+    with pytest.raises(InputError, match="no configuration that import reads"):
+        import_plan(tmp_path / "out", MODEL)
+
+
+HOSTILE: list[tuple[dict[str, Any], str]] = [
+    ({"schema_version": "2"}, "schema_version"),
+    ({"schema_version": None}, "schema_version"),
+    ({"surprise": 1}, "surprise"),
+    ({"model": {"id": MODEL, "config_sha256": "0" * 64}}, "another configuration"),
+    ({"model": {"id": "<script>alert(1)</script>", "config_sha256": ""}}, "an id is needed"),
+    ({"device": {"id": "../../etc/passwd", "count": 1}}, "an id is needed"),
+    ({"device": {"id": "h100-sxm", "count": 10**30}}, "range"),
+    ({"device": {"id": "h100-sxm", "count": True}}, "integer"),
+    ({"device": []}, "object"),
+    ({"engine": {"name": "nobody", "version": None}}, "understood"),
+    ({"engine": {"name": "vllm", "version": "9" * 5000}}, "version"),
+    ({"engine": {"name": "vllm", "version": ["0.25"]}}, "version"),
+    ({"workload": {"context_tokens": -1, "isl": 1, "osl": 1, "batch": 1}}, "range"),
+    ({"layout": {"tp": 0, "dp": 1, "pp": 1, "ep": 1}}, "range"),
+    ({"layout": {"tp": 3, "dp": 1, "pp": 1, "ep": 1}}, "tp"),
+    ({"caches": {}}, "missing"),
+    ({"caches": {"kv-k": {"fp8": [0] * 10_000}}}, "said twice"),
+    ({"caches": {"kv-k": {"fp8": [10**9]}}}, "range"),
+    ({"caches": {"kv-sideways": {"fp8": [0]}}}, "not in"),
+    ({"caches": {"kv-k": {"no-such-layout": [0]}}}, "no cache layout"),
+    ({"stored_as": {"fp8-block": "no-such-scheme"}}, "understood"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_deployments(change: dict[str, Any], words: str, folder: Path,
+                             tmp_path: Path) -> None:
+    for name in ("quantization_config.json", FILE):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    data = json.loads((tmp_path / FILE).read_text(encoding="utf-8")) | change
+    (tmp_path / FILE).write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(PlannerError, match=words) as caught:
+        import_plan(tmp_path, MODEL)
+    assert len(caught.value.message) < 600
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"null", b"[]", b"{", b"\xff\xfe", b'{"a":' * 5000, b'{"a": 1, "a": 2}',
+    b'{"a": NaN}', b'{"a": 1e999}', b'{"a": ' + b"9" * 6000 + b"}",
+    b'{"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["' + b"*a" * 400 + b'"]}}',
+    b'{"quantization": {"quant_algo": "MIXED_PRECISION", "quantized_layers": {"<b>": 7}}}',
+    b'{"quant_method": "compressed-tensors", "format": "float-quantized", "config_groups":'
+    b' {"g": {"targets": ["re:(a+)+$"], "weights": {"num_bits": 8, "type": "float"}}}}',
+    b'{"quantization": {"quant_algo": "FP8", "exclude_modules": ['
+    + b",".join(b'"a%d"' % i for i in range(1_100_000)) + b"]}}",
+], ids=range(14))
+def test_hostile_configurations(text: bytes, tmp_path: Path) -> None:
+    """Bounded: none of them is read for longer than a few seconds, or with a traceback."""
+    (tmp_path / "hf_quant_config.json").write_bytes(text)
+    with pytest.raises(PlannerError) as caught:
+        import_plan(tmp_path / "hf_quant_config.json", MODEL, "h100-sxm", devices=1, batch=1)
+    assert len(caught.value.message) < 600
