@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import DataError, InputError
 from planner.hardware.catalog import resolve_device
+from planner.hardware.folders import hardware_folders
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
 from planner.models.catalog import resolve_model
@@ -34,8 +35,6 @@ from planner.throughput.calibration import ANY_ENGINE
 if TYPE_CHECKING:
     from planner.quality.layer_error import LayerNumerics
     from planner.quality.profile import Profile
-
-HARDWARE_VARIABLE = "PLAN_HARDWARE_PATH"
 
 
 class Default(str):
@@ -73,17 +72,6 @@ def load_scenario(scenario: str | Scenario) -> Scenario:
 def inventory(model: str | ModelSpec) -> Inventory:
     """Counts, bytes and tensor classes of a model."""
     return Inventory(load_model(model))
-
-
-def hardware_folders(first: str | os.PathLike[str] | None) -> list[Path]:
-    """Folders of device profiles before the packaged one: the argument, then the variable's."""
-    folders = [Path(first)] if first is not None else []
-    folders += [Path(p) for p in os.environ.get(HARDWARE_VARIABLE, "").split(os.pathsep) if p]
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(f"hardware folder {str(folder)!r} does not exist",
-                             hint=f"check --hardware-dir and {HARDWARE_VARIABLE}")
-    return folders
 
 
 def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,

@@ -110,11 +110,12 @@ def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -
     """Devices and what they multiply; with NAME, every figure and its source."""
     from planner import api
     from planner.hardware.catalog import list_devices
+    from planner.hardware.folders import hardware_folders
 
     if name is not None:
         found = [api.load_device(name, hardware_dir=hardware_dir)]
     else:
-        found = list_devices(api.hardware_folders(hardware_dir))
+        found = list_devices(hardware_folders(hardware_dir))
     if as_json:
         from planner.cli.run import print_json
         from planner.report.catalogue import device_dict

@@ -11,9 +11,12 @@ from planner.cli.types import options
 
 if TYPE_CHECKING:
     from planner.planning.plan import Plan
+    from planner.report.content import Beside
 
+PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
-SUFFIXES = (".html", ".htm", *MARKDOWN)
+SUFFIXES = (*PAGES, *MARKDOWN)
+MAX_PAGE_BYTES = 64 << 20
 SURFACE_ONLY = ("as_json", "report", "quiet", "timings")
 
 
@@ -21,25 +24,60 @@ SURFACE_ONLY = ("as_json", "report", "quiet", "timings")
 @click.argument("plan_file", metavar="PLAN.json")
 @click.option("-o", "out", metavar="FILE", help="Write FILE.html or FILE.md (default: Markdown on "
               "stdout).")
-@click.option("--lang", metavar="en|zh", default="en", show_default=True, help="Language.")
+@click.option("--lang", metavar="en|zh", help="Language (default: en, or that of the page).")
 @options("hardware_dir", "quiet")
-def report_command(plan_file: str, out: str | None, lang: str, hardware_dir: str | None,
+def report_command(plan_file: str, out: str | None, lang: str | None, hardware_dir: str | None,
                    quiet: bool) -> None:
-    """A report from a plan file (the output of --json): one HTML page, or Markdown."""
-    from planner.cli.run import read_plan
+    """A report from a plan file (the output of --json): one HTML page, or Markdown.
+
+    PLAN.json may be such a page: it is made again from the data inside it.
+    """
+    from planner.cli.run import check_target, read_plan, write_whole
     from planner.report.phrases import phrases
 
-    phrases(lang)  # an unknown language is refused before anything else is read
-    plan = read_plan(plan_file)
+    if lang is not None:
+        phrases(lang)  # an unknown language is refused before anything else is read
+    if out is not None:
+        check_target(Path(out), suffixes=SUFFIXES, flag="-o")
+    if Path(plan_file).suffix.lower() in PAGES:
+        plan, beside, own = _read_page(Path(plan_file))
+    else:
+        from planner import __version__
+        from planner.api_report import beside as gathered
+
+        plan, own = read_plan(plan_file), "en"
+        beside = gathered(plan, version=__version__, hardware_dir=hardware_dir)
+    text = rendered(plan, beside, ".md" if out is None else Path(out).suffix, lang or own)
     if out is None:
-        click.echo(rendered(plan, ".md", lang, hardware_dir=hardware_dir), nl=False)
+        click.echo(text, nl=False)
         return
-    write_report(plan, out, lang, flag="-o", hardware_dir=hardware_dir)
+    write_whole(Path(out), text, suffixes=SUFFIXES, flag="-o")
     if not quiet:
         click.echo(out)
 
 
-def write_report(plan: Plan, out: str, lang: str, *, flag: str, asked: str = "",
+def _read_page(path: Path) -> tuple[Plan, Beside, str]:
+    """A page's plan, what is told beside it, and its language.
+
+    Raises:
+        InputError: no such file.
+        DataError: not a page that this version wrote.
+    """
+    from planner.errors import DataError, InputError
+    from planner.report.embedded import HINT, read_page
+
+    if not path.is_file():
+        raise InputError(f"page {str(path)!r} does not exist", hint="write one with --report")
+    if path.stat().st_size > MAX_PAGE_BYTES:
+        raise DataError(f"page {str(path)!r} is larger than {MAX_PAGE_BYTES} bytes", hint=HINT)
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"page {str(path)!r} is not UTF-8", hint=HINT) from None
+    return read_page(text, str(path))
+
+
+def write_report(plan: Plan, out: str, *, asked: str = "", scenario: str | None = None,
                  hardware_dir: str | None = None) -> None:
     """Write ``out`` whole or not at all; its ending says whether as HTML or Markdown.
 
@@ -47,23 +85,20 @@ def write_report(plan: Plan, out: str, lang: str, *, flag: str, asked: str = "",
         InputError: another ending, or no such folder.
         OSError: the file cannot be written.
     """
+    from planner import __version__
+    from planner.api_report import beside as gathered
     from planner.cli.run import check_target, write_whole
 
     path = Path(out)
-    check_target(path, suffixes=SUFFIXES, flag=flag)
-    text = rendered(plan, path.suffix.lower(), lang, asked=asked, hardware_dir=hardware_dir)
-    write_whole(path, text, suffixes=SUFFIXES, flag=flag)
+    check_target(path, suffixes=SUFFIXES, flag="--report")
+    beside = gathered(plan, asked=asked, version=__version__, scenario=scenario,
+                      hardware_dir=hardware_dir)
+    write_whole(path, rendered(plan, beside, path.suffix, "en"), suffixes=SUFFIXES)
 
 
-def rendered(plan: Plan, suffix: str, lang: str, *, asked: str = "",
-             hardware_dir: str | None = None) -> str:
+def rendered(plan: Plan, beside: Beside, suffix: str, lang: str) -> str:
     """The report's text for a file ending."""
-    from planner import __version__
-    from planner.api_report import operators
-    from planner.report.content import Beside
-
-    beside = Beside(operators(plan, hardware_dir=hardware_dir), asked, __version__)
-    if suffix in MARKDOWN:
+    if suffix.lower() in MARKDOWN:
         from planner.report.markdown import markdown
 
         return markdown(plan, lang, beside)

@@ -42,9 +42,9 @@ def finish(plan: Plan, given: dict[str, Any]) -> None:
     if given["report"]:
         from planner.cli.report import asked_command, write_report
 
-        write_report(plan, given["report"], "en", flag="--report",
+        write_report(plan, given["report"],
                      asked=asked_command(click.get_current_context()),
-                     hardware_dir=given["hardware_dir"])
+                     scenario=given["scenario"], hardware_dir=given["hardware_dir"])
     if given["as_json"]:
         print_json(plan.to_dict())
     else:

@@ -118,3 +118,9 @@ def priced(answers: Iterable[Answer]) -> list[Priced]:
     where = np.array([a.candidate for a in found], dtype=np.int64)
     table = parts_table(first.model, first.tables, first.pts.take(where))
     return [price(a.space, a.candidate, a.segments, (table, n)) for n, a in enumerate(found)]
+
+
+def loss_of(answer: Answer) -> float:
+    """Loss of an answer's assignment, in the question's unit."""
+    table = answer.space.model.layer_loss
+    return sum(float(table[s.unit, s.choice]) * s.count for s in answer.segments if s.choice >= 0)

@@ -72,7 +72,7 @@ def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
     for n, (stage, sequence) in enumerate(zip(priced.stages, priced.sequence_bytes, strict=True)):
         free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
         room = max(question.usable_bytes - stage.weights - stage.runtime, 0)
-        slots.append(_most_sequences(question, priced.layout, room, sequence))
+        slots.append(most_sequences(question, priced.layout, room, sequence))
         contexts.append(largest_context(
             sequence_bytes(model, found, priced.layout, n), free, priced.slot * priced.layout.pp,
             page=page, limit=question.spec.max_context))
@@ -103,7 +103,7 @@ def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
     return size
 
 
-def _most_sequences(question: Question, layout: Layout, room: int, sequence_bytes: int) -> int:
+def most_sequences(question: Question, layout: Layout, room: int, sequence_bytes: int) -> int:
     """The most sequences of a rank whose caches and activations fit ``room`` bytes together."""
     chunk = min(PREFILL_CHUNK, question.workload.isl)
     low, high = 0, room // sequence_bytes + 1

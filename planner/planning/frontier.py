@@ -11,7 +11,7 @@ import numpy as np
 
 from planner.errors import InputError
 from planner.placement.modules import EXPERT_KINDS, Module
-from planner.planning.best_in import Answer, asked, best_in, priced, whole_space
+from planner.planning.best_in import Answer, asked, best_in, loss_of, priced, whole_space
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced
 from planner.planning.residency import budget
@@ -73,7 +73,7 @@ def _answers(model: Model, count: int) -> list[Answer]:
     (fastest, known), (finest, _) = best_in(free), best_in(asked(free, objective="quality"))
     if fastest is None or finest is None:
         return []
-    least, most = finest.value, _loss(fastest)
+    least, most = finest.value, loss_of(fastest)
     small, _ = best_in(asked(free, objective="memory"))
     top = budget(model.question)
     floor = top if small is None else min(top, priced([small])[0].fullest.total)
@@ -100,11 +100,6 @@ def _levels(floor: int, top: int, count: int) -> list[tuple[int, int]]:
         levels += [(math.ceil(top * (floor / top) ** (i / (LEVELS - 1))), rest)
                    for i in range(1, LEVELS)]
     return levels
-
-
-def _loss(answer: Answer) -> float:
-    table = answer.space.model.layer_loss
-    return sum(float(table[s.unit, s.choice]) * s.count for s in answer.segments if s.choice >= 0)
 
 
 def _point(model: Model, answer: Answer, one: Priced) -> FrontierPoint:

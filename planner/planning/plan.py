@@ -7,10 +7,12 @@ are None; ``from_dict`` validates strictly (unknown keys are errors).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
@@ -294,6 +296,58 @@ class Plan:
         frame["layers"] = [layer_range(u.layers) for u in self.units]
         frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
         return frame
+
+    def plot_formats(self, ax: Axes | None = None) -> Axes:
+        """Layers × modules, coloured by format."""
+        from planner.planning.plan_figures import draw_formats
+
+        return draw_formats(self, ax)
+
+    def plot_memory(self, ax: Axes | None = None) -> Axes:
+        """What fills the fullest device, against what may be used."""
+        from planner.planning.plan_figures import draw_memory
+
+        return draw_memory(self, ax)
+
+    def plot_time(self, phase: str = "decode", ax: Axes | None = None) -> Axes:
+        """Time of each module in a step (``decode``) or of one prompt (``prefill``)."""
+        from planner.planning.plan_figures import draw_time
+
+        return draw_time(self, ax, phase)
+
+    def plot_uniform(self, ax: Axes | None = None) -> Axes:
+        """Output rate beside that of every uniform format that fits."""
+        from planner.planning.plan_figures import draw_uniform
+
+        return draw_uniform(self, ax)
+
+    def plot_roofline(self, ax: Axes | None = None, *,
+                          hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """Every operator under the roofs of the device."""
+        from planner.planning.priced_figures import draw_roofline
+
+        return draw_roofline(self, ax, hardware_dir)
+
+    def plot_frontier(self, ax: Axes | None = None, *,
+                          hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """What more or less loss buys with these devices and this layout."""
+        from planner.planning.priced_figures import draw_frontier
+
+        return draw_frontier(self, ax, hardware_dir)
+
+    def plot_users(self, ax: Axes | None = None, *,
+                       hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """Users that fit against the length of a context."""
+        from planner.planning.priced_figures import draw_users
+
+        return draw_users(self, ax, hardware_dir)
+
+    def plot_sensitivity(self, ax: Axes | None = None, *,
+                             hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """The figures with one premise 20 % less or more, priced again."""
+        from planner.planning.priced_figures import draw_sensitivity
+
+        return draw_sensitivity(self, ax, hardware_dir)
 
     def _repr_html_(self) -> str:
         from planner.planning.plan_html import fragment

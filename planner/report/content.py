@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.planning.computed import Computed
+from planner.planning.operators import Operator, Operators
+from planner.planning.picture import Picture, Share, memory_shares, picture
 from planner.planning.plan import NextBest, Plan, UnitPlan, layer_range
+from planner.planning.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.report import words
-from planner.report.charts import BOUND_FILLS, Rival, Waterfall, rivals, waterfall
-from planner.report.operators import Operator, Operators
+from planner.report.charts import Rival, rivals
 from planner.report.phrases import Phrases, phrases
-from planner.report.picture import Picture, Share, memory_shares, picture
 from planner.report.roofline_svg import numbered, roofline_svg
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a report tells beside the plan: counted ``operators`` (None: no roofline), the command
-    of the question as it was ``asked`` (empty: unknown), the program's ``version``."""
+    """What a report tells beside the plan: what was ``computed`` (None: nothing was tried), the
+    command of the question as it was ``asked`` (empty: unknown), the program's ``version``."""
 
-    operators: Operators | None = None
+    computed: Computed | None = None
     asked: str = ""
     version: str = ""
 
@@ -86,6 +88,7 @@ class Content:
     version: str
     engine: str
     identity: str
+    computed: Computed | None
     operators: Operators | None
     roofline: str
     roofline_rows: list[RooflineRow]
@@ -103,7 +106,8 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
     """
     t = phrases(lang)
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
-    drawn, counted = picture(plan), beside.operators
+    drawn, made = picture(plan), beside.computed
+    counted = made.operators if made is not None else None
     versus = t.original(plan.comparison.text)
     engine = t("reproduce.any_engine") if plan.engine.name == "any" else \
         " ".join(filter(None, (plan.engine.name, plan.engine.version)))
@@ -119,7 +123,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         caches=_caches(t, plan), proof=words.proof(t, plan), missing=words.missing(t, plan),
         scenario=next((a.reason for a in plan.assumptions if a.key == "scenario"), ""),
         asked=beside.asked, command=words.reproduce(plan), version=beside.version, engine=engine,
-        identity=words.identity(t, plan), operators=counted,
+        identity=words.identity(t, plan), computed=made, operators=counted,
         roofline=roofline_svg(t, counted) if counted is not None and counted.points else "",
         roofline_rows=_roofline_rows(counted) if counted is not None else [],
         waterfalls=times, waterfall_lines={w.phase: words.waterfall_line(t, plan, w)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.planning.picture import fill, ink
 from planner.planning.plan import Plan
 from planner.report import words
 from planner.report.content import NOTHING, Beside, content
-from planner.report.picture import fill, ink
+from planner.report.embedded import CONTROL, beside_dict, script_json
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026",
-            "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160),
-                          *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
 _LINK = re.compile(r"https?://[^\s()<>\"']+")
 
 
@@ -47,15 +43,9 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     found = content(plan, lang, beside)
     text = _environment().get_template("plan.html.j2").render(
         plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
-        embedded=Markup(embedded_json(plan)))
-    return text.translate(_CONTROL)
-
-
-def embedded_json(plan: Plan) -> str:
-    """The plan file's text, safe inside a script element: no character can close it."""
-    text = json.dumps(plan.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    safe = "".join(_ESCAPES.get(c, c) for c in text)
-    return "".join(f"\\u{ord(c):04x}" if ord(c) in _CONTROL else c for c in safe)
+        embedded=Markup(script_json(plan.to_dict())),
+        beside=Markup(script_json(beside_dict(beside, lang))))
+    return text.translate(CONTROL)
 
 
 def _spans(text: str) -> list[tuple[str, bool]]:

@@ -76,11 +76,11 @@ def _times(plan: Plan, c: Content) -> list[str]:
 
 def _roofline(c: Content) -> list[str]:
     t = c.t
-    if c.operators is None:
+    if c.computed is None:
         return []
     title = [f"## {t('roofline.title')}", ""]
     if not c.roofline_rows:
-        return [*title, escape(t("roofline.none", reason=c.operators.reason)), ""]
+        return [*title, escape(t("roofline.none", reason=c.computed.why_not("operators"))), ""]
     head = [t("roofline.module"), t("roofline.scheme")] + [
         t(f"roofline.{name}", phase=t(f"phase.{phase}"))
         for phase in ("decode", "prefill") for name in ("intensity", "rate", "roof")]

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil, floor, hypot, log10
 
-from planner.report.operators import Operator, Operators
+from planner.planning.operators import Operator, Operators
+from planner.planning.picture import fill, ink
 from planner.report.phrases import Phrases
-from planner.report.picture import fill, ink
 
 WIDTH, HEIGHT = 760.0, 440.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 26.0, 46.0
@@ -75,10 +75,7 @@ def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
     top = max(peak for _, peak in found.roofs)
     start = max(10.0**axes.x0, 10.0**axes.y0 / wide)
     yield _line("roof", axes.x(start), axes.y(start * wide), axes.x(top / wide), axes.y(top))
-    names: dict[float, list[str]] = {}
-    for name, peak in found.roofs:
-        names.setdefault(peak, []).append(name)
-    for peak, formats in names.items():
+    for peak, formats in found.peaks:
         at = axes.y(peak)
         yield _line("roof", axes.x(peak / wide), at, WIDTH - RIGHT, at)
         yield _text(WIDTH - RIGHT, at - 5, f"{' · '.join(formats)} {peak / 1e12:,.0f}", "end",

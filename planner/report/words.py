@@ -11,7 +11,7 @@ from planner.report.text import users
 from planner.units import GIB, format_rate
 
 if TYPE_CHECKING:
-    from planner.report.charts import Waterfall
+    from planner.planning.waterfall import Waterfall
 
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 MOSTLY = 0.005

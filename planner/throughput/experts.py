@@ -25,10 +25,10 @@ MATRICES = 3.0
 """Gate, up and down."""
 
 
-def load_of(experts: Experts, pts: Points, phase: Phase) -> Load:
+def load_of(experts: Experts, machine: Machine, pts: Points, phase: Phase) -> Load:
     """Expected work of the fullest rank in one pass, arrays [C]."""
-    return expected_load(experts.count, experts.per_token, popularity_spread(), phase.pooled,
-                         pts.ep)
+    spread = popularity_spread() if machine.spread is None else machine.spread
+    return expected_load(experts.count, experts.per_token, spread, phase.pooled, pts.ep)
 
 
 def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points, phase: Phase,
@@ -40,7 +40,7 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     """
     kern = machine.grouped
     assert kern is not None
-    load = load_of(experts, pts, phase)
+    load = load_of(experts, machine, pts, phase)
     if not kern.calibrated.any():
         return _roofline(module, experts, kern, machine.bandwidth, pts, load,
                          weight_bytes).scaled(phase.passes)

@@ -87,7 +87,8 @@ class Machine:
     """A device as the operators see it, for a fixed list of schemes.
 
     ``stacks`` are asked in order for measured kernels; ``plain`` is the BF16 GEMM of modules that
-    no scheme changes, None where only achieved fractions are known.
+    no scheme changes, None where only achieved fractions are known. ``spread`` is the standard
+    deviation of ln p over the experts of a layer, None: the assumption of data/moe.toml.
     """
 
     bandwidth: float
@@ -96,6 +97,7 @@ class Machine:
     net: Fabric
     stacks: tuple[str, ...] = ()
     plain: GemmModel | None = None
+    spread: float | None = None
 
 
 def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:

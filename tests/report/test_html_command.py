@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from planner import __version__, api
-from planner.api_report import operators
+from planner.api_report import beside
 from planner.cli.main import run
 from planner.planning.plan import Plan
-from planner.report.content import Beside
 from planner.report.html import page
 from planner.report.markdown import escape, markdown
 
@@ -56,8 +55,7 @@ def test_a_plan_file_becomes_a_report(name: str, plan_file: Path, tmp_path: Path
 def test_without_a_file_markdown_goes_to_stdout(plan_file: Path,
                                                 capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["report", str(plan_file), "--lang", "zh"]) == 0
-    beside = Beside(operators(plan()), "", __version__)
-    assert capfd.readouterr().out == markdown(plan(), "zh", beside)
+    assert capfd.readouterr().out == markdown(plan(), "zh", beside(plan(), version=__version__))
 
 
 def test_the_flag_writes_markdown_too_and_keeps_the_question(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 import pytest
 
 from planner import api
-from planner.api_report import operators
+from planner.api_report import beside
+from planner.planning.operators import Operator, Operators
 from planner.planning.plan import Plan
-from planner.report.charts import rivals, waterfall
-from planner.report.content import Beside
+from planner.planning.waterfall import waterfall
+from planner.report.charts import rivals
 from planner.report.html import page
-from planner.report.operators import Operator, Operators
 from planner.report.phrases import LANGUAGES, phrases
 from planner.report.roofline_svg import numbered, roofline_svg
 
@@ -29,6 +29,13 @@ def llama() -> Plan:
 def deepseek() -> Plan:
     return api.estimate("deepseek-v3", "h200-sxm", scheme="fp8-block", context=4096, tp=8, ep=8,
                         batch=64, kv="int8-token")
+
+
+def operators(plan: Plan) -> Operators:
+    made = beside(plan).computed
+    assert made is not None
+    assert made.operators is not None, made.reasons
+    return made.operators
 
 
 def found(plan: Plan, kind: str, phase: str) -> Operator:
@@ -71,7 +78,6 @@ def test_times_are_the_plans_and_no_operator_is_above_its_roof(plan: object) -> 
     assert callable(plan)
     made: Plan = plan()
     counted = operators(made)
-    assert counted.reason == ""
     for phase in ("decode", "prefill"):
         placed = [o for o in counted.points if o.phase == phase]
         total = sum(getattr(u, f"{phase}_seconds") for u in made.units
@@ -85,12 +91,14 @@ def test_another_model_or_device_is_not_drawn() -> None:
     plan = llama()
     for changed in (replace(plan, model=replace(plan.model, config_sha256="0" * 64)),
                     replace(plan, device=replace(plan.device, profile_sha256="0" * 64))):
-        counted = operators(changed)
-        assert counted.points == ()
-        assert "has changed" in counted.reason
-        assert counted.reason in page(changed, beside=Beside(counted))
-    unknown = operators(replace(plan, device=replace(plan.device, id="no-such-device")))
-    assert "no-such-device" in unknown.reason
+        told = beside(changed)
+        assert told.computed is not None
+        assert told.computed.operators is None
+        assert "has changed" in told.computed.why_not("operators")
+        assert told.computed.why_not("operators") in page(changed, beside=told)
+    unknown = beside(replace(plan, device=replace(plan.device, id="no-such-device"))).computed
+    assert unknown is not None
+    assert "no-such-device" in unknown.why_not("room")
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
@@ -138,9 +146,8 @@ def test_rivals_are_the_feasible_baselines(objective: str) -> None:
 
 
 def test_the_page_with_figures_is_small_and_the_same_twice() -> None:
-    beside = Beside(operators(deepseek()), "plan estimate", "1")
-    text = page(deepseek(), beside=beside)
-    assert text == page(Plan.from_dict(json.loads(json.dumps(deepseek().to_dict()))),
-                        beside=Beside(operators(deepseek()), "plan estimate", "1"))
+    text = page(deepseek(), beside=beside(deepseek()))
+    again = Plan.from_dict(json.loads(json.dumps(deepseek().to_dict())))
+    assert text == page(again, beside=beside(again))
     assert len(text.encode()) < 400_000
     assert len(re.findall("<svg", text)) == 1

@@ -10,9 +10,9 @@ import pytest
 from planner import api
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
+from planner.planning.picture import MEMORY_FILLS, PALETTE, contrast, fill, ink, picture
 from planner.planning.plan import Plan, SourceRef
 from planner.report.html import page
-from planner.report.picture import MEMORY_FILLS, PALETTE, contrast, fill, ink, picture
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 HOSTILE = "</script><script>alert('1')</script>\"&\u2028<b>"

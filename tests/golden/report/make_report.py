@@ -9,9 +9,9 @@ from pathlib import Path
 
 from planner.planning.plan import Plan, plain
 from planner.report.content import Beside
+from planner.report.embedded import computed_from
 from planner.report.html import page
 from planner.report.markdown import markdown
-from planner.report.operators import Operator, Operators
 
 HERE = Path(__file__).resolve().parent
 ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
@@ -20,11 +20,8 @@ ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
 def stored() -> tuple[Plan, Beside]:
     """The plan file and what is told beside it."""
     plan = Plan.from_dict(json.loads((HERE / "plan.json").read_text(encoding="utf-8")))
-    data = json.loads((HERE / "operators.json").read_text(encoding="utf-8"))
-    data["points"] = tuple(Operator(**point) for point in data["points"])
-    data["roofs"] = tuple((name, peak) for name, peak in data["roofs"])
-    data["unplaced"] = tuple(data["unplaced"])
-    return plan, Beside(Operators(**data), ASKED, "0.0.0")
+    made = computed_from(json.loads((HERE / "computed.json").read_text(encoding="utf-8")))
+    return plan, Beside(made, ASKED, "0.0.0")
 
 
 def reports() -> dict[str, str]:
@@ -36,11 +33,10 @@ def reports() -> dict[str, str]:
 
 def _store_plan() -> None:
     from planner import api
-    from planner.api_report import operators
+    from planner.planning.computed import computed
 
     plan = api.plan(*ASKED.split()[1:3], context=4096, devices=1)
-    for name, data in (("plan.json", plan.to_dict()),
-                       ("operators.json", plain(operators(plan)))):
+    for name, data in (("plan.json", plan.to_dict()), ("computed.json", plain(computed(plan)))):
         (HERE / name).write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

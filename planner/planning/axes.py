@@ -1,0 +1,59 @@
+"""Axes for the figures of results: never of pyplot, shown by a notebook where they are the result
+of a cell."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, SOFT, GRID = "#1a1e24", "#59626e", "#dfe3e8"
+
+
+@cache
+def _shown() -> type[Axes]:
+    """Axes that a notebook draws by themselves: pyplot, which would show them, is not used."""
+    from io import StringIO
+
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+
+    class ShownAxes(Axes):
+        """Axes with the picture of their figure as their rich display."""
+
+        def _repr_svg_(self) -> str:
+            out = StringIO()
+            with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none"}):
+                self.get_figure(root=True).savefig(  # type: ignore[union-attr]
+                    out, format="svg", metadata={"Date": None})
+            text = out.getvalue()
+            return text[text.index("<svg"):]
+
+    return ShownAxes
+
+
+def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:
+    """``ax``, or new axes on a figure of their own of ``size`` inches."""
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    return figure.add_subplot(axes_class=_shown())
+
+
+def tidy(ax: Axes, title: str, *, grid: str = "") -> None:
+    """The house style: a title at the left, no frame, a faint grid along ``grid`` (x, y, both)."""
+    ax.set_title(title, loc="left", fontsize=10, color=INK)
+    for side in ("top", "right", "left") if grid == "x" else ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("bottom", "left"):
+        ax.spines[side].set_color(SOFT)
+    ax.tick_params(colors=SOFT, labelcolor=INK, labelsize=8, length=3)
+    ax.xaxis.label.set(fontsize=8.5, color=SOFT)
+    ax.yaxis.label.set(fontsize=8.5, color=SOFT)
+    if grid:
+        ax.grid(True, axis=grid, color=GRID, linewidth=0.7)  # type: ignore[arg-type]
+        ax.set_axisbelow(True)
