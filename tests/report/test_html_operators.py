@@ -119,7 +119,7 @@ def test_the_drawing_is_one_well_formed_element_with_every_operator(lang: str) -
 def test_hostile_names_stay_text_in_the_drawing() -> None:
     evil = '"><script>x</script>&'
     one = Operator(evil, evil, "decode", 1e9, 1e8, 1e-3, 1e15)
-    text = roofline_svg(phrases("en"), Operators(1e12, ((evil, 1e15),), (one,)))
+    text = roofline_svg(phrases("en"), Operators(1e12, ((evil, 1e15),), (one,), ()))
     root = ElementTree.fromstring(text)
     assert "script" not in {e.tag for e in root.iter()}
     assert evil in "".join(root.itertext())

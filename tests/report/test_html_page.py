@@ -92,18 +92,18 @@ def test_well_formed_and_self_contained(plan: Plan) -> None:
             assert str(attributes["href"]).startswith(("http://", "https://"))
 
 
-def test_only_script_is_the_plan_file_and_it_reads_back(plan: Plan) -> None:
+def test_scripts_are_data_alone_and_the_plan_file_reads_back(plan: Plan) -> None:
     read = Reader(page(plan))
     scripts = [attributes for tag, attributes in read.tags if tag == "script"]
-    assert scripts == [{"type": "application/json", "id": "plan"}]
-    assert len(read.scripts) == 1
+    assert scripts == [{"type": "application/json", "id": name} for name in ("plan", "beside")]
+    assert len(read.scripts) == 2
     assert json.loads(read.scripts[0]) == json.loads(json.dumps(plan.to_dict()))
 
 
 def test_hostile_text_stays_text() -> None:
     read = Reader(page(hostile()))
     assert HOSTILE in "".join(read.words)
-    assert sum(tag == "script" for tag, _ in read.tags) == 1
+    assert sum(tag == "script" for tag, _ in read.tags) == 2
     links = [str(a["href"]) for tag, a in read.tags if tag == "a"]
     assert "http://x.test/" in links
     assert not [link for link in links if "javascript" in link or '"' in link]
