@@ -1,4 +1,4 @@
-"""What each attention layer caches and attends to: exact bytes, and entries read by one step.
+"""What each attention layer caches: exact bytes.
 
 A *cache unit* is one decision about the caches of an attention group: keys, values, or the entry
 that is both. Indexer keys and recurrent states take no layout of their own; they are *fixed*.
@@ -147,46 +147,6 @@ def fixed_slot_bytes(attention: Attention, tp: int, context: int, *, indexer_fp8
     """Bytes a layer and sequence of what has no layout of its own: indexer keys and states [B]."""
     keys = slot_tokens(attention, context) // attention.ratio
     return keys * indexer_record_bytes(attention, fp8=indexer_fp8) + state_bytes(attention, tp)
-
-
-def decode_entries(attention: Attention, kv_len: float) -> float:
-    """Cached entries that one query reads at a length of ``kv_len`` tokens.
-
-    All of them, those of the window, or those an indexer selects. A chunked layer reads what its
-    chunk holds so far: the chunk at most, taken here.
-    """
-    if attention.kind == "linear":
-        return 0.0
-    recent = min(kv_len, attention.window) if attention.window else kv_len
-    if attention.kind in ("csa", "hca"):
-        compressed = kv_len / attention.ratio
-        chosen = attention.indexer_topk or compressed
-        return recent + min(compressed, chosen)
-    return min(recent, attention.indexer_topk or recent)
-
-
-def prompt_pairs(attention: Attention, length: float) -> float:
-    """(query, entry) pairs of a causal prompt of ``length`` tokens, one head."""
-    if attention.kind == "linear":
-        return 0.0
-    if attention.chunked and attention.window:
-        whole, rest = divmod(length, attention.window)
-        return whole * causal_pairs(attention.window, 0) + causal_pairs(rest, 0)
-    if attention.kind in ("csa", "hca"):
-        compressed = causal_pairs(length / attention.ratio, 0) * attention.ratio
-        limit = attention.indexer_topk
-        if limit and length / attention.ratio > limit:
-            compressed = causal_pairs(length / attention.ratio, limit) * attention.ratio
-        return causal_pairs(length, attention.window) + compressed
-    limits = [n for n in (attention.window, attention.indexer_topk) if n]
-    return causal_pairs(length, min(limits, default=0))
-
-
-def causal_pairs(length: float, limit: int) -> float:
-    """(query, key) pairs of a causal prompt; each query attends at most ``limit`` keys (0: all)."""
-    if not limit or length <= limit:
-        return length * (length + 1) / 2
-    return limit * (limit + 1) / 2 + (length - limit) * limit
 
 
 def reads_fp8_cache(device: DeviceProfile) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from planner.planning.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.costs import Model, layout_tables
-from planner.planning.evaluate import Priced, parts_table, price
+from planner.planning.evaluate import Priced, price
 from planner.planning.limits import bounds, single_problem
 from planner.planning.problem import Array
 from planner.planning.residency import stage_table
@@ -68,7 +68,7 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
     cap = np.inf if best is None else best.value * (1 - GAP)
     open_ = np.nonzero(lower < cap)[0]
     if len(open_):
-        lower[open_] = np.maximum(lower[open_], bounds(_taken(space, open_)))
+        lower[open_] = np.maximum(lower[open_], bounds(space.take(open_)))
     ranks = [space.tables.layouts[i].ranks for i in space.pts.layout]
     order = sorted(np.nonzero(np.isfinite(lower))[0].tolist(),
                    key=lambda c: (float(f"{lower[c]:.9e}"), ranks[c], c))
@@ -79,14 +79,6 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
         if found is not None and (best is None or found.value < best.value):
             best = found
     return best, lower
-
-
-def _taken(space: Space, where: Int) -> Space:
-    """The candidates ``where`` of a space."""
-    return Space(space.model, space.tables, space.stages, space.pts.take(where),
-                 space.decode[where], space.prefill[where], space.decode_constant[where],
-                 space.prefill_constant[where], space.legal[where], space.extra[where],
-                 space.floor[where], space.passes)
 
 
 def _answer(space: Space, c: int, best: Answer | None) -> Answer | None:
@@ -110,14 +102,8 @@ def _answer(space: Space, c: int, best: Answer | None) -> Answer | None:
 
 
 def priced(answers: Iterable[Answer]) -> list[Priced]:
-    """Full prices of answers of one space, their parts computed together."""
-    found = list(answers)
-    if not found:
-        return []
-    first = found[0].space
-    where = np.array([a.candidate for a in found], dtype=np.int64)
-    table = parts_table(first.model, first.tables, first.pts.take(where))
-    return [price(a.space, a.candidate, a.segments, (table, n)) for n, a in enumerate(found)]
+    """Full prices of answers."""
+    return [price(a.space, a.candidate, a.segments) for a in answers]
 
 
 def loss_of(answer: Answer) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,10 +13,10 @@ from planner.planning.costs import (
     LayoutTables,
     Model,
     legality,
-    unit_times,
 )
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.residency import StageBytes, budget, least, overhead
+from planner.planning.step_table import Key, Lengths, Timed, timed_units
 from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, decode_phase, mixed_phase, points
@@ -70,11 +70,19 @@ class Space:
     """Activations, runtime, indexer keys and states of one rank [C]."""
     floor: Array
     """The least seconds of a step without prompts [C]."""
-    passes: float
-    """Passes in which a prompt is read."""
+    times: StepTimes
+    rows: Int
+    """The candidates' places in ``times`` [C]."""
 
     def __len__(self) -> int:
         return len(self.pts)
+
+    def take(self, where: Int) -> Space:
+        """The candidates at ``where``."""
+        return Space(self.model, self.tables, self.stages, self.pts.take(where),
+                     self.decode[where], self.prefill[where], self.decode_constant[where],
+                     self.prefill_constant[where], self.legal[where], self.extra[where],
+                     self.floor[where], self.times, self.rows[where])
 
     @cached_property
     def padded(self) -> tuple[Int, Int]:
@@ -116,7 +124,7 @@ class Space:
         """An upper bound of the queue before a ``prompt`` seconds long at ``tpot`` [C]: the step
         that it interrupts is taken for the fastest possible one."""
         sequences, pp = self.pts.slot * self.pts.pp, self.pts.pp
-        added = np.maximum(prompt - self.passes * self.floor, 0.0) / pp
+        added = np.maximum(prompt - self.times.passes * self.floor, 0.0) / pp
         busy = sequences * added / (self.model.question.workload.osl * tpot)
         return queue(busy, prompt / pp, sequences)
 
@@ -144,27 +152,74 @@ def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
 def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
                 pairs: list[tuple[int, int]]) -> Space:
     """Times and legality of ``pairs``."""
-    question = model.question
     pts = points(tables.layouts, pairs)
-    step = decode_phase(pts, question.workload.decode_length)
-    mixed = mixed_phase(pts, step.kv_len, question.workload.isl, PREFILL_CHUNK)
-    weight = prompt_weight(question, pts)
-    pure = unit_times(model, tables, pts, step)
-    prefill = unit_times(model, tables, pts, mixed)
-    decode = with_prompts(pure, prefill, weight[:, None, None], mixed.passes)
+    times = step_times(model, tables, pts)
+    pure, prefill, decode = _unit_times(model, times, len(pts))
     fixed = np.array([u.role == "released" for u in model.units])
     layers = np.array([u.count for u in model.units], dtype=np.float64)
-    hop, hop_prompt = hops(model, pts, step), hops(model, pts, mixed)
     legal = legality(model, tables, pts.layout)
     return Space(
         model, tables, stages, pts, decode, prefill,
         decode_constant=(decode[:, fixed, 0] * layers[fixed]).sum(axis=1)
-        + with_prompts(hop, hop_prompt, weight, mixed.passes),
-        prefill_constant=(prefill[:, fixed, 0] * layers[fixed]).sum(axis=1) + hop_prompt,
+        + with_prompts(times.hop, times.hop_mixed, times.weight, times.passes),
+        prefill_constant=(prefill[:, fixed, 0] * layers[fixed]).sum(axis=1) + times.hop_mixed,
         legal=legal,
         extra=np.array([overhead(model, tables, i, slot) for i, slot in pairs], dtype=np.int64),
         floor=fastest(pure, legal, model) + (pure[:, fixed, 0] * layers[fixed]).sum(axis=1),
-        passes=mixed.passes)
+        times=times, rows=np.arange(len(pts)))
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Mechanisms of every unit on C candidates, and seconds between pipeline stages [C].
+
+    ``weight`` is how many prompts the average step reads [C], ``passes`` the passes of one.
+    ``model`` is whose times they are."""
+
+    model: Model
+    units: dict[Key, Timed]
+    hop: Array
+    hop_mixed: Array
+    weight: Array
+    passes: float
+
+
+def step_times(model: Model, tables: LayoutTables, pts: Points) -> StepTimes:
+    """Times of all units on ``pts``."""
+    work = model.question.workload
+    step = decode_phase(pts, work.decode_length)
+    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK)
+    assert isinstance(mixed.passes, float)
+    return StepTimes(
+        model, timed_units(model, tables, pts, Lengths(work.decode_length, work.isl)),
+        hops(model, pts, step), hops(model, pts, mixed), prompt_weight(model.question, pts),
+        mixed.passes)
+
+
+def timed_again(space: Space) -> Space:
+    """``space`` with the mechanisms of its units anew: for a change of its model, tables or points.
+    Sums of the solver stay as they were."""
+    return replace(space, times=step_times(space.model, space.tables, space.pts),
+                   rows=np.arange(len(space.pts)))
+
+
+def _unit_times(model: Model, times: StepTimes, count: int) -> tuple[Array, Array, Array]:
+    """Seconds of one layer [C, unit, choice]: of a step without prompts, of a mixed pass, of a step
+    with its prompts; inf where the choice does not apply."""
+    schemes = len(model.question.schemes)
+    columns = {"module": slice(0, schemes), "cache": slice(schemes, None), "released": slice(None)}
+    out = tuple(np.full((count, len(model.units), len(model.choices)), np.inf) for _ in range(3))
+    known: dict[Key, tuple[Array, Array, Array]] = {}
+    for i, unit in enumerate(model.units):
+        key = (unit.role, unit.row)
+        if key not in known:
+            one = times.units[key]
+            step, mixed = (seconds[one.at] for seconds in one.seconds)
+            known[key] = (step, mixed, with_prompts(step, mixed, times.weight[:, None],
+                                                    times.passes))
+        for table, seconds in zip(out, known[key], strict=True):
+            table[:, i, columns[unit.role]] = seconds
+    return out[0], out[1], out[2]
 
 
 def hops(model: Model, pts: Points, phase: Phase) -> Array:

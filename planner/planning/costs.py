@@ -49,9 +49,9 @@ from planner.throughput.linear import (
     dense_parts,
     kernel_arrays,
 )
-from planner.throughput.points import Phase, Points
+from planner.throughput.points import Phase, Points, column
 from planner.throughput.recurrent import recurrent_parts
-from planner.throughput.roofline import Parts
+from planner.throughput.roofline import Parts, one_after_another
 from planner.throughput.small import small_kernels
 
 Array = NDArray[np.float64]
@@ -239,7 +239,7 @@ def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
         if module.kind == "linear-attention":
             attention = attention_of(spec, module.layers[0])
             parts = parts.plus(_by_part(
-                lambda p: recurrent_parts(attention, model.question.device, pts, p), phase))
+                lambda at, p: recurrent_parts(attention, model.question.device, at, p), pts, phase))
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
     return with_communication(parts, talk)
@@ -251,20 +251,27 @@ def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
     unit = model.caches[row]
     names = [n if stores(unit, n) else "bf16" for n in question.kv]
 
-    def one(part: Phase) -> Parts:
+    def one(at: Points, part: Phase) -> Parts:
         run = decode_parts if part.name == "decode" else prefill_parts
-        return run(unit.attention, unit.kind, names, question.device, pts, part,
+        return run(unit.attention, unit.kind, names, question.device, at, part,
                    model.machine.stacks)
 
-    return _by_part(one, phase)
+    return _by_part(one, pts, phase)
 
 
-def _by_part(run: Callable[[Phase], Parts], phase: Phase) -> Parts:
+def _by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) -> Parts:
     """``run`` on a phase; on a mixed one, on what decodes (in every chunk's pass) and the prompt,
     which separate kernels serve."""
+    if phase.stacked is not None:
+        held = phase.stacked
+        decode = run(pts.take(held.steps), held.step)
+        prompt = run(pts.take(held.prompts), held.prompt)
+        mixed = decode.scaled(column(held.mixed.passes)).plus(prompt.rows(held.prompt_of))
+        return one_after_another([decode, mixed, prompt])
     if phase.name != "mixed":
-        return run(phase)
-    return run(phase.decode_part).scaled(phase.passes).plus(run(phase.prompt_part))
+        return run(pts, phase)
+    return run(pts, phase.decode_part).scaled(column(phase.passes)).plus(
+        run(pts, phase.prompt_part))
 
 
 def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
@@ -290,7 +297,7 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])
     return dense.plus(_by_part(
-        lambda p: indexer_parts(attention, device, pts, p), phase))
+        lambda at, p: indexer_parts(attention, device, at, p), pts, phase))
 
 
 def released_scheme(model: Model, module: Module) -> str:
@@ -334,25 +341,6 @@ def temporary_bytes(model: Model, layout: Layout, slot: int) -> tuple[int, int]:
     chunk = min(PREFILL_CHUNK, question.workload.isl)
     return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),
             runtime_bytes(question.device, layout))
-
-
-def unit_times(model: Model, tables: LayoutTables, pts: Points, phase: Phase) -> Array:
-    """Seconds of one layer, float64 [C, unit, choice]; inf where the choice does not apply."""
-    schemes = len(model.question.schemes)
-    times = np.full((len(pts), len(model.units), len(model.choices)), np.inf)
-    module_cache: dict[tuple[str, int], Array] = {}
-    for i, unit in enumerate(model.units):
-        key = (unit.role, unit.row)
-        if key not in module_cache:
-            module_cache[key] = unit_parts(model, tables, pts, phase, unit).total()
-        value = module_cache[key]
-        if unit.role == "module":
-            times[:, i, :schemes] = value
-        elif unit.role == "cache":
-            times[:, i, schemes:] = value
-        else:
-            times[:, i, :] = value
-    return times
 
 
 def unit_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,

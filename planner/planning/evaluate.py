@@ -13,13 +13,11 @@ import numpy as np
 
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.planning.candidates import Space, hops, prompt_weight, queue
-from planner.planning.costs import LayoutTables, Model, temporary_bytes, unit_parts
-from planner.planning.question import PREFILL_CHUNK
+from planner.planning.candidates import Space, StepTimes, queue
+from planner.planning.costs import Model, temporary_bytes
 from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.segments import Segment
-from planner.throughput.points import Points, decode_phase, mixed_phase, prefill_phase
-from planner.throughput.roofline import Array, Parts, joint, main_bound, seconds
+from planner.throughput.roofline import joint, main_bound, seconds
 
 FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
          "experts-down": "experts"}
@@ -95,32 +93,6 @@ class Priced:
         return replicas * self.batch / self.tpot
 
 
-@dataclass(frozen=True)
-class PartsTable:
-    """Mechanisms of every unit on N candidates: parts by (role, row), hops and weights [N]."""
-
-    decode: dict[tuple[str, int], Parts]
-    prefill: dict[tuple[str, int], Parts]
-    mixed: dict[tuple[str, int], Parts]
-    hop: Array
-    hop_mixed: Array
-    weight: Array
-    passes: float
-
-
-def parts_table(model: Model, tables: LayoutTables, pts: Points) -> PartsTable:
-    """Parts of all units on ``pts``, computed once for all of them."""
-    work = model.question.workload
-    step = decode_phase(pts, work.decode_length)
-    prompt = prefill_phase(pts, work.isl, PREFILL_CHUNK)
-    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK)
-    keys = {(u.role, u.row): u for u in model.units}
-    decode, alone, beside = ({k: unit_parts(model, tables, pts, phase, u)
-                              for k, u in keys.items()} for phase in (step, prompt, mixed))
-    return PartsTable(decode, alone, beside, hops(model, pts, step), hops(model, pts, mixed),
-                      prompt_weight(model.question, pts), mixed.passes)
-
-
 @dataclass(frozen=True, slots=True)
 class Prompts:
     """How often a prompt interrupts a step, and over how many passes."""
@@ -133,22 +105,15 @@ class Prompts:
         return self.weight * max(mixed - self.passes * decode, 0.0)
 
 
-def price(space: Space, c: int, segments: Sequence[Segment],
-          table: tuple[PartsTable, int] | None = None) -> Priced:
-    """Everything about ``segments`` on candidate ``c`` of ``space``.
-
-    ``table`` brings parts that were computed for several candidates, and the position of this one.
-    """
+def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
+    """Everything about ``segments`` on candidate ``c`` of ``space``."""
     model = space.model
     layout = space.tables.layouts[space.pts.layout[c]]
     slot = int(space.pts.slot[c])
-    if table is None:
-        pts = space.pts.take(np.array([c], dtype=np.int64))
-        table = (parts_table(model, space.tables, pts), 0)
-    parts, n = table
-    costs = _segment_costs(model, parts, n, segments)
-    prompts = Prompts(float(parts.weight[n]), parts.passes)
-    hop, hop_mixed = float(parts.hop[n]), float(parts.hop_mixed[n])
+    times, n = _own_times(space), int(space.rows[c])
+    costs = _segment_costs(model, times, n, segments)
+    prompts = Prompts(float(times.weight[n]), times.passes)
+    hop, hop_mixed = float(times.hop[n]), float(times.hop_mixed[n])
     hop_step = hop + prompts.added(hop, hop_mixed)
     stages, per_sequence, per_token = _memory(space, c, segments)
     decode, mixed = _fused(model, costs, "decode"), _fused(model, costs, "mixed")
@@ -169,13 +134,23 @@ def price(space: Space, c: int, segments: Sequence[Segment],
         token_bytes=per_token)
 
 
+def _own_times(space: Space) -> StepTimes:
+    """The times of the space, which must be those of its model: limits and the objective may have
+    changed since, neither the device nor the workload."""
+    mine, theirs = space.model, space.times.model
+    if mine.machine is not theirs.machine or mine.question.workload != theirs.question.workload \
+            or mine.question.device is not theirs.question.device:
+        raise ValueError("the times of a space are of another model: see candidates.timed_again")
+    return space.times
+
+
 def _step_seconds(cost: SegmentCost, prompts: Prompts) -> float:
     """What a segment adds to the average step, prompts included [s]."""
     mixed = seconds(cost.mixed) * cost.segment.count
     return cost.decode_seconds + prompts.added(cost.decode_seconds, mixed)
 
 
-def _segment_costs(model: Model, table: PartsTable, n: int,
+def _segment_costs(model: Model, times: StepTimes, n: int,
                    segments: Sequence[Segment]) -> tuple[SegmentCost, ...]:
     schemes = len(model.question.schemes)
     known: dict[tuple[tuple[str, int], int], tuple[dict[str, float], ...]] = {}
@@ -186,8 +161,7 @@ def _segment_costs(model: Model, table: PartsTable, n: int,
         column = 0 if segment.choice < 0 else segment.choice - (
             schemes if unit.role == "cache" else 0)
         if (key, column) not in known:
-            known[key, column] = tuple(phase[key].at((n, column))
-                                       for phase in (table.decode, table.prefill, table.mixed))
+            known[key, column] = times.units[key].mechanisms(n, column)
         decode, prefill, mixed = known[key, column]
         loss = 0.0 if segment.choice < 0 \
             else float(model.layer_loss[segment.unit, segment.choice]) * segment.count

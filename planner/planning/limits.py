@@ -195,17 +195,9 @@ def _memory_row(space: Space) -> tuple[Array, Array]:
 
 def single_problem(space: Space, c: int) -> Problem:
     """The tied problem of candidate ``c`` (every decision takes one choice for all its layers)."""
-    objective, constant = objective_arrays(_one(space, c))
+    objective, constant = objective_arrays(space.take(np.array([c], dtype=np.int64)))
     legal = decision_legal(space.model, space.legal[c])
     layout = int(space.pts.layout[c])
     rows = problem_rows(space, c, layer_weights(space.model), space.stages[layout].counts)
     return Problem(objective[0], float(constant[0]), legal,
                    np.ones(legal.shape[0], dtype=np.int64), tuple(rows))
-
-
-def _one(space: Space, c: int) -> Space:
-    pick = np.array([c], dtype=np.int64)
-    return Space(space.model, space.tables, space.stages, space.pts.take(pick),
-                 space.decode[pick], space.prefill[pick], space.decode_constant[pick],
-                 space.prefill_constant[pick], space.legal[pick], space.extra[pick],
-                 space.floor[pick], space.passes)

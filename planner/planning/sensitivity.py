@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.planning.again import Again
-from planner.planning.candidates import Space
+from planner.planning.candidates import Space, timed_again
 from planner.planning.costs import Model, build_model, layout_tables
-from planner.planning.evaluate import Priced, parts_table, price
+from planner.planning.evaluate import Priced, price
 from planner.planning.question import Question, Workload
 from planner.quality.prior import load_prior
 from planner.throughput.moe import popularity_spread
@@ -83,7 +85,8 @@ def _end(it: Again, priced: Priced, premise: float) -> End:
 
 
 def _price(it: Again, space: Space, premise: float) -> End:
-    return _end(it, price(space, it.found.candidate, it.found.segments), premise)
+    here = space.pts.take(np.array([it.found.candidate], dtype=np.int64))
+    return _end(it, price(timed_again(replace(space, pts=here)), 0, it.found.segments), premise)
 
 
 def _model(it: Again, **changes: object) -> Model:
@@ -115,9 +118,8 @@ def _batches(it: Again) -> list[End]:
     step = max(1, round(slot * STEP))
     slots = [slot, max(1, slot - step), slot + step]
     pts = points([layout], [(0, s) for s in slots])
-    table = parts_table(space.model, space.tables, pts)
-    space = replace(space, pts=pts)
-    found = [price(space, i, it.found.segments, (table, i)) for i in range(3)]
+    space = timed_again(replace(space, pts=pts))
+    found = [price(space, i, it.found.segments) for i in range(3)]
     return [_end(it, one, float(one.batch)) for one in found]
 
 

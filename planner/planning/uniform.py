@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from planner.placement.modules import Module
 from planner.planning.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.costs import Model
-from planner.planning.evaluate import Priced, parts_table, price
+from planner.planning.evaluate import Priced, price
 from planner.planning.residency import budget
 from planner.planning.segments import tied_segments
-from planner.throughput.points import concatenate
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -86,17 +85,11 @@ class Wanted:
 
 def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]:
     """The best candidate of each of ``wanted``, priced. All are refined between the grid's slots in
-    one table, and priced in another."""
+    one table."""
     drafts = _refined(space, [_coarse(space, one) for one in wanted])
-    placed = [d for d in drafts if d.space is not None]
-    if not placed:
-        return tuple(d.uniform for d in drafts)
-    pts = concatenate([d.space.pts.take(np.array([d.candidate])) for d in placed
-                       if d.space is not None])
-    table = parts_table(space.model, space.tables, pts)
-    priced = {id(d): price(d.space, d.candidate, tied_segments(space.model, d.choice), (table, i))
-              for i, d in enumerate(placed) if d.space is not None and d.choice is not None}
-    return tuple(replace(d.uniform, priced=priced.get(id(d))) for d in drafts)
+    return tuple(replace(d.uniform, priced=price(d.space, d.candidate,
+                                                 tied_segments(space.model, d.choice)))
+                 if d.space is not None and d.choice is not None else d.uniform for d in drafts)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

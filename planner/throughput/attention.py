@@ -17,16 +17,14 @@ from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import (
-    causal_pairs,
-    decode_entries,
     head_entry_bytes,
     indexer_record_bytes,
-    prompt_pairs,
     reads_fp8_cache,
 )
+from planner.throughput.attended import causal_pairs, decode_entries, prompt_pairs
 from planner.throughput.attention_fitted import Core, certainties, fitted
 from planner.throughput.calibration import Certainty
-from planner.throughput.points import Phase, Points
+from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator
 
 Array = NDArray[np.float64]
@@ -153,7 +151,7 @@ def _plain_prefill(attention: Attention, kind: str, layouts: Sequence[str],
     return operator(
         flop=flop[:, None], moved_bytes=(phase.kv_len * local)[:, None] * size,
         converted=np.zeros(1), launch=np.asarray(reached.floor_seconds.value * share
-                                                 * phase.passes),
+                                                 * column(phase.passes)),
         peak=np.asarray(rate.dense.value),
         compute_fraction=np.asarray(reached.compute_fraction.value),
         bandwidth=device.bandwidth_bytes_per_s.value,
@@ -196,14 +194,14 @@ def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phas
     score = operator(
         flop=(pairs * 2.0 * attention.indexer_heads * attention.indexer_dim)[:, None],
         moved_bytes=(read * size)[:, None], converted=np.zeros(1),
-        launch=np.asarray(product.floor_seconds.value * phase.passes),
+        launch=np.asarray(product.floor_seconds.value * column(phase.passes)),
         peak=np.asarray(rate.dense.value),
         compute_fraction=np.asarray(product.compute_fraction.value), bandwidth=bandwidth,
         bandwidth_fraction=np.asarray(product.bandwidth_fraction.value),
         conversion_rate=np.asarray(np.inf))
     choose = operator(
         flop=np.zeros(1), moved_bytes=(3.0 * SCORE_BYTES * pairs)[:, None], converted=np.zeros(1),
-        launch=np.asarray(INDEXER_KERNELS * small.floor_seconds.value * phase.passes),
+        launch=np.asarray(INDEXER_KERNELS * small.floor_seconds.value * column(phase.passes)),
         peak=np.asarray(rate.dense.value), compute_fraction=np.ones(1), bandwidth=bandwidth,
         bandwidth_fraction=np.asarray(small.bandwidth_fraction.value),
         conversion_rate=np.asarray(np.inf))

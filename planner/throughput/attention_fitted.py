@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
-from planner.placement.cache_entries import decode_entries, head_entry_bytes
+from planner.placement.cache_entries import head_entry_bytes
+from planner.throughput.attended import decode_entries
 from planner.throughput.attention_kernels import AttentionModel, attention_model
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.forms.attention_decode import DecodeShape, attention_decode_parts
 from planner.throughput.forms.attention_prefill import PrefillShape, attention_prefill_parts
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.mla import LatentShape, mla_decode_parts, mla_prefill_parts
-from planner.throughput.points import Phase
+from planner.throughput.points import Phase, column
 from planner.throughput.roofline import Parts, zeros
 from planner.throughput.silicon import Chip
 
@@ -99,8 +100,8 @@ def fitted(core: Core, layouts: Sequence[str], phase: Phase, plain: Callable[[],
     columns = [array + np.zeros(shape) for array in start.arrays()]
     for model, index in groups:
         found = _parts(core, model, [layouts[i] for i in index], phase, decode)
-        for column, array in zip(columns, found.arrays(), strict=True):
-            column[:, index] = array
+        for whole, array in zip(columns, found.arrays(), strict=True):
+            whole[:, index] = array
     return Parts(*columns)
 
 
@@ -137,7 +138,7 @@ def _parts(core: Core, model: AttentionModel, layouts: Sequence[str], phase: Pha
     found = model.parts(form, windowed=np.asarray(core.windowed),
                         ungrouped=(core.heads == core.kv_heads)[:, None])
     if not decode:
-        found = replace(found, launch=found.launch * phase.passes)
+        found = replace(found, launch=found.launch * column(phase.passes))
     elif model.convert:
         rates = [core.device.conversion.get(record.compute) for record in records]
         each = np.array([0.0 if rate is None else 1.0 / rate.value for rate in rates])
@@ -149,7 +150,7 @@ def _parts(core: Core, model: AttentionModel, layouts: Sequence[str], phase: Pha
 
 def _decode_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
     a, batch = core.attention, phase.sequences[:, None]
-    length = np.asarray(decode_entries(a, phase.kv_len))
+    length = np.asarray(column(decode_entries(a, phase.kv_len)))
     if a.kind == "mla":
         latent = _latent(core, batch, length, kv_bytes)
         return lambda p, chip: mla_decode_parts(p, chip, latent, cold=True)
@@ -159,12 +160,14 @@ def _decode_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
 
 
 def _prefill_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
-    a, batch, length = core.attention, phase.sequences[:, None], np.asarray(phase.kv_len)
+    a, batch = core.attention, phase.sequences[:, None]
+    length = np.asarray(column(phase.kv_len))
     if a.kind == "mla":
         latent = _latent(core, batch, length, kv_bytes)
         return lambda p, chip: mla_prefill_parts(p, chip, latent)
-    if a.chunked and 0 < a.window < phase.kv_len:
-        batch, length = batch * (phase.kv_len / a.window), np.asarray(float(a.window))
+    if a.chunked and a.window:
+        batch = np.where(length > a.window, batch * (length / a.window), batch)
+        length = np.minimum(length, float(a.window))
     prompt = PrefillShape(batch, length, core.heads[:, None], core.kv_heads[:, None], _width(a),
                           kv_bytes, float(a.window) if core.windowed else 0.0)
     return lambda p, chip: attention_prefill_parts(p, chip, prompt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,11 @@ class Work:
     per_token: float
     experts: float
     hidden: float
+
+    def rows(self, where: slice) -> Work:
+        """The candidates at ``where``."""
+        return replace(self, tokens=self.tokens[where], ranks=self.ranks[where],
+                       nodes=self.nodes[where])
 
 
 def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, str], Exchange]:

@@ -17,7 +17,7 @@ from planner.placement.modules import Module
 from planner.throughput.expert_load import Load, expected_load
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
-from planner.throughput.points import Phase, Points
+from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator, parts, where, zeros
 
 Array = NDArray[np.float64]
@@ -43,7 +43,7 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     load = load_of(experts, machine, pts, phase)
     if not kern.calibrated.any():
         return _roofline(module, experts, kern, machine.bandwidth, pts, load,
-                         weight_bytes).scaled(phase.passes)
+                         weight_bytes).scaled(column(phase.passes))
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
     found = zeros(weight_bytes.shape)
     for alike in _kernels(kern.fused):
@@ -54,9 +54,9 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
         for whole, part in zip(found.arrays(), one.arrays(), strict=True):
             whole[:, alike] = part
     if kern.calibrated.all():
-        return found.scaled(phase.passes)
+        return found.scaled(column(phase.passes))
     prior = _roofline(module, experts, kern, machine.bandwidth, pts, load, weight_bytes)
-    return where(kern.calibrated, found, prior).scaled(phase.passes)
+    return where(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
 def _kernels(models: Sequence[MoeModel | None]) -> list[list[int]]:

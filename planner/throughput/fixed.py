@@ -13,7 +13,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.modules import Module
 from planner.throughput.collectives import gather, point_to_point
 from planner.throughput.linear import Machine
-from planner.throughput.points import Phase, Points
+from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, communication_only, operator
 from planner.throughput.small import elementwise
 
@@ -25,7 +25,7 @@ SAMPLING_PASSES = 3
 def embedding_parts(spec: ModelSpec, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
     """One gather of rows, and the pipeline hops of the step (pp − 1 sends of the residual)."""
     row = phase.tokens * spec.hidden_size * 2.0
-    return elementwise(device, 2 * row, 1).scaled(phase.passes)
+    return elementwise(device, 2 * row, 1).scaled(column(phase.passes))
 
 
 def pipeline_seconds(spec: ModelSpec, machine: Machine, pts: Points, phase: Phase) -> Array:
@@ -63,7 +63,7 @@ def router_parts(module: Module, machine: Machine, device: DeviceProfile, pts: P
     gemm = plain_gemm(device, machine, phase.tokens, n, float(inputs),
                       np.full(len(pts), 2.0 * outputs * inputs))
     top_k = elementwise(device, phase.tokens * outputs * 4.0, 1)
-    return gemm.plus(top_k).scaled(phase.passes)
+    return gemm.plus(top_k).scaled(column(phase.passes))
 
 
 def head_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,

@@ -22,7 +22,7 @@ from planner.throughput.forms.gemm import GemmForm, gemm_parts, together
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.kernels import Kernel, kernel
 from planner.throughput.moe import MoeModel, moe_model
-from planner.throughput.points import Phase, Points
+from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator, where
 
 Array = NDArray[np.float64]
@@ -127,7 +127,7 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     gemms = shards(module, pts)
     elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
     if kern.form is not None and kern.calibrated.all():
-        return _fitted(gemms, kern.form, m, weight_bytes / elements).scaled(phase.passes)
+        return _fitted(gemms, kern.form, m, weight_bytes / elements).scaled(column(phase.passes))
     flop = np.zeros((len(pts), 1))
     moved = weight_bytes.astype(np.float64)
     for outputs, inputs, size in gemms:
@@ -139,9 +139,9 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
         peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
         bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
     if kern.form is None:
-        return prior.scaled(phase.passes)
+        return prior.scaled(column(phase.passes))
     found = _fitted(gemms, kern.form, m, weight_bytes / elements)
-    return where(kern.calibrated, found, prior).scaled(phase.passes)
+    return where(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
 def _fitted(gemms: list[tuple[Array, Array, Array]], form: GemmForm, m: Array,
@@ -171,7 +171,7 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
         return np.zeros((len(pts), 1))
     rows = phase.tokens * hidden * BF16_BYTES
     reduce_tp = 0.0 if kind == "experts-gate-up" \
-        else all_reduce(net, pts.tp, pts.tp, rows)[:, None] * phase.passes
+        else all_reduce(net, pts.tp, pts.tp, rows)[:, None] * column(phase.passes)
     if reduces:
         return np.asarray(reduce_tp)
     spread = (pts.dp > 1)[:, None]
@@ -183,8 +183,17 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
     pooled = phase.pooled * hidden * BF16_BYTES
     all_tokens = gather(net, pts.group, pts.group, pooled)[:, None]
     if kind == "experts-gate-up":
-        routed = expert_exchange(net, phase.name, "dispatch", work, pts.group, activation_bytes)
-        return np.where(spread, np.where(wide, routed, all_tokens), 0.0) * phase.passes
-    combined = expert_exchange(net, phase.name, "combine", work, pts.group,
-                               np.asarray([BF16_BYTES]))
-    return np.where(spread, np.where(wide, combined, all_tokens) * phase.passes, reduce_tp)
+        routed = _exchange(net, phase, "dispatch", work, pts.group, activation_bytes)
+        return np.where(spread, np.where(wide, routed, all_tokens), 0.0) * column(phase.passes)
+    combined = _exchange(net, phase, "combine", work, pts.group, np.asarray([BF16_BYTES]))
+    return np.where(spread, np.where(wide, combined, all_tokens) * column(phase.passes), reduce_tp)
+
+
+def _exchange(net: Fabric, phase: Phase, leg: str, work: Work, span: Array,
+              feature_bytes: Array) -> Array:
+    """The expert exchange of a phase; of a stack, by the kernels of decode steps and of prompts."""
+    if phase.stacked is None:
+        return expert_exchange(net, phase.name, leg, work, span, feature_bytes)
+    return np.concatenate([
+        expert_exchange(net, name, leg, work.rows(where), span[where], feature_bytes)
+        for name, where in (("decode", phase.stacked.steps), ("prefill", phase.stacked.rest))])

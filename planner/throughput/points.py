@@ -46,7 +46,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.layout)
 
-    def take(self, index: Int) -> Points:
+    def take(self, index: Int | slice) -> Points:
         """The candidates at ``index``."""
         return Points(self.layout[index], self.tp[index], self.dp[index], self.pp[index],
                       self.ep[index], self.slot[index])
@@ -73,23 +73,34 @@ def points(layouts: Sequence[Layout], pairs: Sequence[tuple[int, int]]) -> Point
                   ep=column("ep"), slot=np.array([p[1] for p in pairs], dtype=np.float64))
 
 
+Number = float | Array
+"""One number for all candidates, or one each [C]."""
+
+
+def column(value: Number) -> Number:
+    """A number that broadcasts over choices: [C] becomes [C, 1]."""
+    return value[:, None] if isinstance(value, np.ndarray) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Phase:
     """One forward pass. ``tokens`` per attention rank, ``pooled`` in the expert group, [C].
 
     ``passes`` chunks of that size are run (prefill); ``sequences`` per rank; ``kv_len`` tokens
     attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank. A ``mixed`` pass
-    reads a prompt of ``prompt_length`` tokens beside the sequences that decode.
+    reads a prompt of ``prompt_length`` tokens beside the sequences that decode. A ``stack`` has
+    rows of other phases one after the other (:func:`stack`).
     """
 
     name: str
     tokens: Array
     pooled: Array
-    passes: float
+    passes: Number
     sequences: Array
-    kv_len: float
+    kv_len: Number
     logit_rows: Array
-    prompt_length: float = 0.0
+    prompt_length: Number = 0.0
+    stacked: Stacked | None = None
 
     @property
     def decode_part(self) -> Phase:
@@ -105,25 +116,73 @@ class Phase:
                      kv_len=self.prompt_length, logit_rows=one / self.passes)
 
 
-def decode_phase(pts: Points, kv_len: float) -> Phase:
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """What a ``stack`` holds: D decode steps, D mixed passes, then L prompts alone; ``prompt_of``
+    [D] is the prompt (0 … L − 1) of each mixed pass."""
+
+    step: Phase
+    mixed: Phase
+    prompt: Phase
+    prompt_of: Int
+
+    @property
+    def steps(self) -> slice:
+        """Rows of the decode steps."""
+        return slice(0, len(self.prompt_of))
+
+    @property
+    def mixes(self) -> slice:
+        """Rows of the mixed passes."""
+        return slice(len(self.prompt_of), 2 * len(self.prompt_of))
+
+    @property
+    def rest(self) -> slice:
+        """Rows of the mixed passes and the prompts."""
+        return slice(len(self.prompt_of), None)
+
+    @property
+    def prompts(self) -> slice:
+        """Rows of the prompts."""
+        return slice(2 * len(self.prompt_of), None)
+
+
+def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
+    """Three phases as rows of one, so that each operator is asked once."""
+    phases = (step, mixed, prompt)
+
+    def joined(name: str) -> Array:
+        return np.concatenate([np.broadcast_to(np.asarray(getattr(p, name), dtype=np.float64),
+                                               p.tokens.shape) for p in phases])
+
+    return Phase("stack", joined("tokens"), joined("pooled"), joined("passes"),
+                 joined("sequences"), joined("kv_len"), joined("logit_rows"),
+                 joined("prompt_length"), Stacked(step, mixed, prompt, prompt_of))
+
+
+def decode_phase(pts: Points, kv_len: Number) -> Phase:
     """One token for every sequence of a micro-batch."""
     return Phase("decode", tokens=pts.slot, pooled=pts.slot * pts.dp, passes=1.0,
                  sequences=pts.slot, kv_len=kv_len, logit_rows=pts.slot)
 
 
-def prefill_phase(pts: Points, isl: int, chunk: int) -> Phase:
+def prefill_phase(pts: Points, isl: int | Int, chunk: int) -> Phase:
     """The prompt of one request on one attention rank, in chunks of at most ``chunk`` tokens."""
-    passes = float(-(-isl // chunk))
+    passes, length = _number(-(-isl // chunk)), _number(isl)
     one = np.ones(len(pts))
-    tokens = one * (isl / passes)
+    tokens = one * (length / passes)
     return Phase("prefill", tokens=tokens, pooled=tokens, passes=passes, sequences=one,
-                 kv_len=float(isl), logit_rows=one / passes)
+                 kv_len=length, logit_rows=one / passes)
 
 
-def mixed_phase(pts: Points, kv_len: float, isl: int, chunk: int) -> Phase:
+def _number(value: int | Int) -> Number:
+    return value.astype(np.float64) if isinstance(value, np.ndarray) else float(value)
+
+
+def mixed_phase(pts: Points, kv_len: Number, isl: int | Int, chunk: int) -> Phase:
     """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
     """
     prompt = prefill_phase(pts, isl, chunk)
     return Phase("mixed", tokens=pts.slot + prompt.tokens, pooled=pts.slot * pts.dp + prompt.pooled,
                  passes=prompt.passes, sequences=pts.slot, kv_len=kv_len,
-                 logit_rows=pts.slot + prompt.logit_rows, prompt_length=float(isl))
+                 logit_rows=pts.slot + prompt.logit_rows, prompt_length=prompt.kv_len)

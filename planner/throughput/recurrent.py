@@ -17,7 +17,7 @@ import numpy as np
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import state_bytes
-from planner.throughput.points import Phase, Points
+from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator
 
 CHUNK = 64
@@ -48,7 +48,7 @@ def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points,
         moved = moved + 2.0 * tokens / CHUNK * heads * matrix
     return operator(
         flop=flop[:, None], moved_bytes=moved[:, None], converted=np.zeros(1),
-        launch=np.asarray(KERNELS * reached.floor_seconds.value * phase.passes),
+        launch=np.asarray(KERNELS * reached.floor_seconds.value * column(phase.passes)),
         peak=np.asarray(rate.dense.value),
         compute_fraction=np.asarray(heavy.compute_fraction.value),
         bandwidth=device.bandwidth_bytes_per_s.value,

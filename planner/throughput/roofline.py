@@ -51,6 +51,10 @@ class Parts:
             return self
         return Parts(*(np.asarray(a * factor) for a in self.arrays()))
 
+    def rows(self, where: slice | NDArray[np.int64]) -> Parts:
+        """The candidates at ``where``; an axis of length 1 stands for every candidate."""
+        return Parts(*(a[where] if len(a) > 1 else a for a in self.arrays()))
+
     def arrays(self) -> tuple[Array, ...]:
         """The arrays in the order of MECHANISMS."""
         return (self.compute, self.memory, self.launch, self.communication, self.conversion,
@@ -64,6 +68,16 @@ class Parts:
         """The mechanisms at one index as plain numbers; axes of length 1 stand for every index."""
         return {name: float(a[tuple(min(i, n - 1) for i, n in zip(index, a.shape, strict=True))])
                 for name, a in zip(MECHANISMS, self.arrays(), strict=True)}
+
+
+def one_after_another(groups: Sequence[Parts]) -> Parts:
+    """Candidates of several groups in one; each group's arrays have its own number of rows."""
+    columns = []
+    for arrays in zip(*(g.arrays() for g in groups), strict=True):
+        width = max(a.shape[1] for a in arrays)
+        columns.append(np.concatenate([
+            a if a.shape[1] == width else np.broadcast_to(a, (len(a), width)) for a in arrays]))
+    return Parts(*columns)
 
 
 def zeros(shape: tuple[int, ...]) -> Parts:

@@ -24,7 +24,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.throughput.collectives import all_reduce
 from planner.throughput.linear import Machine
-from planner.throughput.points import Phase, Points
+from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, communication_only, operator
 
 Array = NDArray[np.float64]
@@ -103,7 +103,7 @@ def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts:
     if norms.wide:
         squares = all_reduce(machine.net, pts.tp, pts.tp, phase.tokens * SQUARES_BYTES)
         found = found.plus(communication_only(squares[:, None]))
-    return found.scaled(phase.passes)
+    return found.scaled(column(phase.passes))
 
 
 def _shared(spec: ModelSpec) -> float:

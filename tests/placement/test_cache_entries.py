@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
 import planner
@@ -12,13 +9,10 @@ from planner.hardware.catalog import resolve_device
 from planner.memory.breakdown import slot_bytes
 from planner.memory.caches import cache_classes
 from planner.models.catalog import model_ids, resolve_model
-from planner.models.spec import Attention
 from planner.placement.cache_entries import (
     cache_kinds,
     cache_units,
-    decode_entries,
     fixed_slot_bytes,
-    prompt_pairs,
     reads_fp8_cache,
     slot_layer_bytes,
     state_bytes,
@@ -27,6 +21,7 @@ from planner.placement.cache_entries import (
     window_layer_bytes,
 )
 from planner.placement.layout import Layout
+from planner.throughput.attended import decode_entries, prompt_pairs
 
 
 @pytest.mark.parametrize(("device", "fp8"), [
@@ -41,30 +36,6 @@ def test_an_indexer_on_ampere_is_cached_in_bf16() -> None:
     plan = planner.estimate("deepseek-v3.2", "a100-sxm", scheme="fp8-w8a16", devices=16)
     records = {(c.layout, c.bytes_per_token) for c in plan.kv_cache.layers if c.kind == "indexer"}
     assert records == {("bf16", 256)}
-
-
-def counted_pairs(a: Attention, length: int) -> float:
-    """(query, entry) pairs of a prompt, query by query."""
-    pairs = 0
-    for query in range(length):
-        first = 0
-        if a.window:
-            first = query // a.window * a.window if a.chunked else max(0, query + 1 - a.window)
-        seen = query + 1 - first
-        pairs += min(seen, a.indexer_topk) if a.indexer_topk else seen
-    return pairs
-
-
-@pytest.mark.parametrize("change", [
-    {}, {"window": 1}, {"window": 7}, {"window": 64}, {"window": 7, "chunked": True},
-    {"window": 1, "chunked": True}, {"indexer_topk": 9}, {"window": 30, "indexer_topk": 9}])
-@pytest.mark.parametrize("length", [1, 6, 7, 8, 50, 64])
-def test_entries_read_are_those_the_mask_lets_through(change: dict[str, Any], length: int) -> None:
-    a = replace(resolve_model("llama-3.1-8b").attention[0], **change)
-    assert prompt_pairs(a, length) == counted_pairs(a, length)
-    last = counted_pairs(a, length) - counted_pairs(a, length - 1)
-    assert decode_entries(a, length) == last or (a.chunked and decode_entries(a, length) >= last)
-    assert decode_entries(a, length) <= length
 
 
 def test_a_state_reads_no_entries_and_keeps_no_units() -> None:
