@@ -20,12 +20,14 @@ from planner.memory.engines.catalog import parse_engine
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
+from planner.planning.asked import asked_note
 from planner.planning.assemble import assemble
 from planner.planning.costs import build_model
+from planner.planning.equals import best_answers
 from planner.planning.plan import Plan
 from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
-from planner.planning.search import Found, search
+from planner.planning.search import Found
 from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
@@ -100,11 +102,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
                   schemes=tuple(schemes) if schemes is not None else None,
                   kv=_given(kv), memory_bytes=memory_bytes, untie=untie)
     _check_anchor(anchor)
-    question = _question(model, device, asked, scenario, hardware_dir, uniform=None,
-                         profile=profile, engine=engine)
-    schemes_named, kv_named = _named(asked, scenario)
-    found, others = _answers(engine_questions(question, schemes_named=schemes_named,
-                                              kv_named=kv_named))
+    found, others = _answers(searched_questions(model, device, asked, scenario, hardware_dir,
+                                                profile=profile, engine=engine))
     return _anchored(assemble(found, searched=True, others=others), anchor)
 
 
@@ -228,6 +227,18 @@ def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | 
     return replace(question, notes=(*question.notes, *notes)) if notes else question
 
 
+def searched_questions(model: Any, device: Any, asked: Asked, scenario: str | Scenario | None,
+                       hardware_dir: str | os.PathLike[str] | None, *,
+                       profile: str | Profile | None, engine: str) -> tuple[Question, ...]:
+    """The questions whose best answer is the plan, with a note of what was asked."""
+    question = _question(model, device, asked, scenario, hardware_dir, uniform=None,
+                         profile=profile, engine=engine)
+    full = asked.with_scenario(load_scenario(scenario) if scenario is not None else None)
+    question = replace(question, notes=(*asked_note(full), *question.notes))
+    return engine_questions(question, schemes_named=full.schemes is not None,
+                            kv_named=full.kv not in (None, AUTO))
+
+
 def _load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
                   ) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
     """The profile, checked against the model, with notes on what could not be checked."""
@@ -250,12 +261,6 @@ def _load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
     return profile, tuple(("profile", place, note) for note in notes)
 
 
-def _named(asked: Asked, scenario: str | Scenario | None) -> tuple[bool, bool]:
-    """Whether the caller or the scenario named (schemes, a cache layout)."""
-    full = asked.with_scenario(load_scenario(scenario) if scenario is not None else None)
-    return full.schemes is not None, full.kv not in (None, AUTO)
-
-
 def _best(questions: Sequence[Question]) -> Found:
     """The best answer of several questions, the first of equals."""
     return _answers(questions)[0]
@@ -267,11 +272,9 @@ def _answers(questions: Sequence[Question]) -> tuple[Found, tuple[Found, ...]]:
     Raises:
         InfeasibleError: none has an answer; the message is about the first.
     """
-    models = [build_model(question, load_prior()) for question in questions]
-    found = [answer for model in models if (answer := search(model)) is not None]
-    if not found:
+    found, others = best_answers(questions)
+    if found is None:
         from planner.planning.diagnose import refuse
 
-        raise refuse(models[0])
-    best = min(found, key=lambda answer: float(f"{answer.value:.9e}"))
-    return best, tuple(answer for answer in found if answer is not best)
+        raise refuse(build_model(questions[0], load_prior()))
+    return found, others

@@ -1,12 +1,16 @@
-"""``planner.explain``: where a module's time goes under each scheme, and where the order changes.
+"""``planner.explain``: why a plan is what it is, or where a module's time goes.
+
+Without ``module`` the choice of a plan is explained (:mod:`planner.api_choice`); with it, the time
+of one module under each scheme, and where their order changes.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
-from planner.api import load_device, load_model
+from planner.api import ANY, AUTO, THROUGHPUT, _given, load_device, load_model
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
@@ -15,37 +19,108 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.candidates import possible_layouts
+from planner.planning.choice import ChoiceExplanation
 from planner.planning.costs import build_model, layout_tables
-from planner.planning.plan import Assumption
+from planner.planning.plan import Assumption, Plan
 from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
 from planner.planning.split import SHOWN, Explanation, module_split, named_units
+from planner.planning.tipping import SOLVES
 from planner.quality.prior import load_prior
+from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
 
+if TYPE_CHECKING:
+    from planner.quality.profile import Profile
+
 DEFAULT_BATCH = 64
+OF_A_PLAN = ("devices", "pp", "ttft_seconds", "tpot_seconds", "max_loss", "memory_bytes", "untie",
+             "objective")
 
 
+@overload
 def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
-            scheme: str | None = None, schemes: Sequence[str] | None = None,
-            kv: str | None = None, tp: int = 1, dp: int = 1, ep: int = 1,
-            context: int | None = None, isl: int | None = None, osl: int | None = None,
-            batch: int | None = None, engine: str = ANY_ENGINE,
-            hardware_dir: str | os.PathLike[str] | None = None) -> Explanation:
-    """Times of ``module`` (a kind or a unit) under ``schemes`` (all legal ones by default).
+            scheme: str | None = ..., schemes: Sequence[str] | None = ..., kv: str = ...,
+            tp: int | None = ..., dp: int | None = ..., ep: int | None = ...,
+            context: int | None = ..., isl: int | None = ..., osl: int | None = ...,
+            batch: int | None = ..., engine: str = ...,
+            hardware_dir: str | os.PathLike[str] | None = ...) -> Explanation: ...
 
-    ``scheme`` is the one to explain against bf16. Memory is not checked: one layer is priced.
+
+@overload
+def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | None = ..., *,
+            module: None = ..., plan: Plan | None = ..., scheme: None = ...,
+            devices: int | None = ..., tp: int | None = ..., dp: int | None = ...,
+            pp: int | None = ..., ep: int | None = ..., context: int | None = ...,
+            isl: int | None = ..., osl: int | None = ..., batch: int | None = ...,
+            objective: str = ..., ttft_seconds: float | None = ...,
+            tpot_seconds: float | None = ..., max_loss: str | float | None = ...,
+            schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
+            engine: str = ..., scenario: str | Scenario | None = ...,
+            profile: str | Profile | None = ..., untie: bool = ..., solves: int = ...,
+            hardware_dir: str | os.PathLike[str] | None = ...) -> ChoiceExplanation: ...
+
+
+def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+            module: str | None = None, plan: Plan | None = None, scheme: str | None = None,
+            devices: int | None = None, tp: int | None = None, dp: int | None = None,
+            pp: int | None = None, ep: int | None = None, context: int | None = None,
+            isl: int | None = None, osl: int | None = None, batch: int | None = None,
+            objective: str = THROUGHPUT, ttft_seconds: float | None = None,
+            tpot_seconds: float | None = None, max_loss: str | float | None = None,
+            schemes: Sequence[str] | None = None, kv: str = AUTO,
+            memory_bytes: int | None = None, engine: str = ANY,
+            scenario: str | Scenario | None = None, profile: str | Profile | None = None,
+            untie: bool = False, solves: int = SOLVES,
+            hardware_dir: str | os.PathLike[str] | None = None,
+            ) -> Explanation | ChoiceExplanation:
+    """Why the best plan (or ``plan``) is what it is: every unit with what its next best choice
+    costs, the price of every limit, and what would change the answer, for which at most ``solves``
+    further questions are solved.
+
+    With ``module`` (a kind or a unit): its times under ``schemes`` (all legal ones by default),
+    ``scheme`` against bf16. Memory is not checked then: one layer is priced.
 
     ``engine``: whose measured kernels are meant (any: the first measured stack).
 
     Raises:
         UnknownNameError: no such module, scheme, model or device.
         UnsupportedError: the device cannot run a named scheme, or the layout does not divide.
+        InfeasibleError: nothing satisfies the limits.
+        InputError: arguments that exclude each other.
     """
-    names = _named(scheme, schemes)
-    spec, target = load_model(model), load_device(device, hardware_dir=hardware_dir)
-    asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=context, isl=isl, osl=osl,
-                  kv=kv, schemes=names)
+    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
+                  batch=batch, objective=_given(objective), ttft_seconds=ttft_seconds,
+                  tpot_seconds=tpot_seconds, max_loss=max_loss,
+                  schemes=tuple(schemes) if schemes is not None else None, kv=_given(kv),
+                  memory_bytes=memory_bytes, untie=untie)
+    if module is None:
+        if scheme is not None:
+            raise InputError("scheme is explained for a module",
+                             hint="name the module as well, or leave scheme out")
+        from planner.api_choice import explain_choice
+
+        return explain_choice(model, device, asked, plan=plan, solves=solves, engine=engine,
+                              scenario=scenario, profile=profile, hardware_dir=hardware_dir)
+    named = [name for name in OF_A_PLAN if getattr(asked, name) not in (None, False)]
+    named += [name for name, value in (("plan", plan), ("scenario", scenario),
+                                       ("profile", profile)) if value is not None]
+    if named:
+        raise InputError(f"{named[0]} belongs to a plan, and module asks about one layer",
+                         hint="leave one of the two out")
+    if model is None or device is None:
+        raise InputError("a module is one of a MODEL on a DEVICE", hint="name both")
+    return _module(load_model(model), load_device(device, hardware_dir=hardware_dir), module,
+                   scheme, asked, engine)
+
+
+def _module(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None, asked: Asked,
+            engine: str) -> Explanation:
+    """The time of one module under each scheme."""
+    tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
+    asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,
+                  isl=asked.isl, osl=asked.osl, kv=asked.kv,
+                  schemes=_named(scheme, asked.schemes))
     question = build_question(spec, target, asked, None, uniform=None, given=None,
                               engine=parse_engine(engine) if engine != ANY_ENGINE else None)
     layouts = possible_layouts(question)
@@ -113,5 +188,3 @@ def _assumptions(question: Question, batch: int | None, size: int, tp: int, dp: 
         out.append(Assumption("tokens", "of one attention rank",
                               "experts see those of all dp ranks"))
     return tuple(out)
-
-

@@ -19,7 +19,7 @@ from planner.cli.profile import profile_command
 from planner.cli.report import report_command
 from planner.cli.serve import serve_command
 from planner.cli.train import train_command
-from planner.cli.types import QUESTION, SURFACE, Hinted, options
+from planner.cli.types import QUESTION, SURFACE, Hinted, options, scheme_names
 from planner.cli.validate import validate_command
 
 
@@ -35,7 +35,7 @@ def plan_command(**given: Any) -> None:
         from planner import api
 
         arguments = question_arguments(given)
-        arguments.update(max_loss=given["max_loss"], schemes=_names(given["schemes"]),
+        arguments.update(max_loss=given["max_loss"], schemes=scheme_names(given["schemes"]),
                          profile=given["profile"],
                          untie=given["untie"])
         finish(api.plan(given["model"], given["device"], **arguments), given)
@@ -186,15 +186,6 @@ def schema_command() -> None:
     from planner.planning.plan_schema import plan_json_schema
 
     print_json(plan_json_schema())
-
-
-def _names(text: str | None) -> list[str] | None:
-    if text is None:
-        return None
-    names = [part.strip() for part in text.split(",") if part.strip()]
-    if not names:
-        raise Hinted("--schemes is empty", "for example --schemes bf16,fp8-block")
-    return names
 
 
 ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,

@@ -1,4 +1,4 @@
-"""``plan explain``: why a scheme is or is not faster for one module."""
+"""``plan explain``: why a plan is what it is; or why a scheme is faster for one module, or not."""
 
 from __future__ import annotations
 
@@ -6,38 +6,73 @@ from typing import Any
 
 import click
 
-from planner.cli.types import INTEGER, Hinted, options
+from planner.cli.types import INTEGER, QUESTION, options, scheme_names
+
+SOLVES = 40
+
+
+class _Solves(click.ParamType[int]):
+    """A whole number from 0."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return 0 if str(value).strip() == "0" else INTEGER.convert(value, param, ctx)
 
 
 @click.command("explain")
-@click.argument("model")
-@click.argument("device")
-@click.option("--module", metavar="KIND|NAME", required=True,
-              help="Module kind or unit, for example mlp-down or experts-down.middle.")
-@click.option("--scheme", metavar="SCHEME", help="The scheme to explain (default: the fastest).")
-@options("schemes", "kv")
-@click.option("--tp", type=INTEGER, default=1, show_default=True, help="Attention tensor parallel.")
-@click.option("--dp", type=INTEGER, default=1, show_default=True, help="Attention data parallel.")
-@click.option("--ep", type=INTEGER, default=1, show_default=True,
-              help="Expert parallel; divides tp·dp.")
-@options("context", "isl", "osl", "batch", "engine", "hardware_dir", "json", "quiet")
-def explain_command(as_json: bool, quiet: bool, schemes: str | None, **given: Any) -> None:
-    """The time of one module of MODEL on DEVICE under each scheme, and where their order changes.
+@click.argument("model", required=False)
+@click.argument("device", required=False)
+@click.option("--module", metavar="KIND|NAME",
+              help="Explain one module's time instead, for example mlp-down.")
+@click.option("--scheme", metavar="SCHEME",
+              help="With --module: the scheme to explain (default: the fastest).")
+@click.option("--plan", "plan_file", metavar="FILE", help="Explain the plan in this file.")
+@click.option("--solves", type=_Solves(), default=SOLVES, show_default=True,
+              help="Questions to solve for what would change the answer.")
+@options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile", "untie",
+         "hardware_dir", "json", "quiet", "timings")
+def explain_command(**given: Any) -> None:
+    """Why the best plan for MODEL on DEVICE is what it is: what the next best choice of every unit
+    costs, the price of every limit, and what would change the answer.
+
+    With --module: the time of one module under each scheme, and where their order changes.
     """
-    from planner import api_explain
+    from planner.cli.run import print_json, question_arguments, read_plan, timed
+
+    with timed(given["timings"]):
+        from planner import api_explain
+        from planner.planning.split import Explanation
+
+        arguments = question_arguments({**given, "anchor": None})
+        del arguments["anchor"]
+        arguments.update({name: given[name] for name in ("module", "scheme", "max_loss",
+                                                          "profile", "untie", "solves")})
+        arguments["schemes"] = scheme_names(given["schemes"])
+        arguments["plan"] = read_plan(given["plan_file"]) if given["plan_file"] else None
+        found = api_explain.explain(given["model"], given["device"], **arguments)
+        if isinstance(found, Explanation):
+            _module(found, given)
+            return
+        if given["as_json"]:
+            print_json(found.to_dict())
+        else:
+            from planner.report.choice_text import choice_text
+
+            click.echo(choice_text(found), nl=False)
+        if not given["quiet"]:
+            from planner.report.choice_text import basis_text
+
+            click.echo(basis_text(found), nl=False, err=True)
+
+
+def _module(found: Any, given: dict[str, Any]) -> None:
+    from planner.cli.run import print_json
     from planner.report.explain_text import explain_assumptions, explain_text
 
-    names = None
-    if schemes is not None:
-        names = [part.strip() for part in schemes.split(",") if part.strip()]
-        if not names:
-            raise Hinted("--schemes is empty", "for example --schemes bf16,fp8-block")
-    found = api_explain.explain(given.pop("model"), given.pop("device"), schemes=names, **given)
-    if as_json:
-        from planner.cli.run import print_json
-
+    if given["as_json"]:
         print_json(found.to_dict())
     else:
         click.echo(explain_text(found), nl=False)
-    if not quiet:
+    if not given["quiet"]:
         click.echo(explain_assumptions(found), nl=False, err=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from planner.cli.types import INTEGER, Hinted, options
+from planner.cli.types import INTEGER, options, scheme_names
 
 
 @click.command("frontier")
@@ -26,11 +26,7 @@ def frontier_command(as_json: bool, timings: bool, svg: str | None, schemes: str
     """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
     from planner.cli.run import print_json, timed, write_whole
 
-    names = None
-    if schemes is not None:
-        names = [part.strip() for part in schemes.split(",") if part.strip()]
-        if not names:
-            raise Hinted("--schemes is empty", "for example --schemes bf16,fp8-block")
+    names = scheme_names(schemes)
     for flag in ("ttft", "tpot"):
         value = given.pop(f"{flag}_ms")
         given[f"{flag}_seconds"] = value * 1e-3 if value is not None else None

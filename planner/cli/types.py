@@ -64,6 +64,16 @@ class PositiveNumber(click.ParamType[float]):
         return number
 
 
+def scheme_names(text: str | None) -> list[str] | None:
+    """The names of ``--schemes``; None where it is not given."""
+    if text is None:
+        return None
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise Hinted("--schemes is empty", "for example --schemes bf16,fp8-block")
+    return names
+
+
 INTEGER = PlainInteger()
 NUMBER = PositiveNumber()
 

@@ -14,6 +14,7 @@ from planner.planning.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.certainty import performance, routing_assumption, time_basis
 from planner.planning.compare import compared
 from planner.planning.costs import Model, build_model, released_scheme
+from planner.planning.equals import equal_note
 from planner.planning.evaluate import Priced, SegmentCost, price
 from planner.planning.explain import Why, explain
 from planner.planning.limits import loss_limit
@@ -79,6 +80,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Found] = ()) -> P
         performance=performance(model, priced, replicas), quality=quality(model, priced.loss),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=(*assumptions(model, priced, searched),
+                     *(equal_note(found) if searched else ()),
                      *(policy_notes(question, found.value, _free_value(question))
                        if searched and question.kept else ()),
                      *_servable(question, units, layout)), sources=_sources(model))
@@ -196,6 +198,8 @@ def _solver(found: Found, searched: bool) -> SolverInfo:
     if not searched:
         return SolverInfo("given", 0.0, found.value, found.candidates, False)
     gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
+    if equal_note(found):  # proved: nothing is less lossy than the bound, nothing faster as good
+        gap = found.solution.gap
     gap = 0.0 if gap < 1e-9 else gap
     return SolverInfo("optimal", gap, found.bound, found.candidates, gap <= 1e-6)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError
@@ -166,7 +166,12 @@ def _band(plan: Plan, name: str) -> tuple[float, float] | None:
 
 def _units(old: Plan, new: Plan) -> tuple[UnitChange, ...]:
     """Compared by kind and layer, so that a tied and an untied plan can be compared."""
-    before, after = _by_layer(old), _by_layer(new)
+    return scheme_runs(_by_layer(old), _by_layer(new))
+
+
+def scheme_runs(before: Mapping[tuple[str, int], str], after: Mapping[tuple[str, int], str],
+                ) -> tuple[UnitChange, ...]:
+    """Where schemes by (kind, layer) differ, in runs of layers; empty: the other has no such."""
     runs: list[tuple[str, str, str, list[int]]] = []
     for kind, layer in sorted(before.keys() | after.keys()):
         a, b = before.get((kind, layer), ""), after.get((kind, layer), "")

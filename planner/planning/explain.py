@@ -41,8 +41,9 @@ def explain(found: Found) -> dict[tuple[int, int], Why]:
             row = _counted_row(found, segment.choice, unit.decision)
         key = (row, segment.choice)
         if key not in memo:
-            memo[key] = _why(model.choices, problem, found.solution.counts, row, segment.choice,
-                             int(legal[unit.decision].sum()), found.value)
+            why = _why(model.choices, problem, found.solution.counts, row, segment.choice,
+                       int(legal[unit.decision].sum()), found.value)
+            memo[key] = why if model.question.objective != "quality" else _paced(why)
         out[segment.unit, segment.choice] = memo[key]
     return out
 
@@ -85,9 +86,20 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
                    "but breaks it", following)
     if following is not None and following.delta > 1e-9:
         return Why(f"best: {following.scheme} is {_share(following.delta)} worse", following)
+    if following is not None and following.delta < -1e-9:
+        return Why(f"not best: {following.scheme} would be {_share(-following.delta)} better",
+                   following)
     if following is not None:
         return Why(f"best: no worse than {following.scheme}", following)
     return Why("limits: every other choice breaks one", None)
+
+
+def _paced(why: Why) -> Why:
+    """Under the objective quality a less lossy choice may be left for pace, inside the band."""
+    if not why.reason.startswith("not best: "):
+        return why
+    return Why("pace: " + why.reason.removeprefix("not best: ") + ", inside the band, and is "
+               "slower", why.next_best)
 
 
 def _share(value: float) -> str:

@@ -33,7 +33,7 @@ def given_assignment(model: Model, plan: Plan) -> Found:
     if not slots:
         raise refuse(model)
     space = build_space(model, tables, stage_table(model, tables), [(0, slots[0])])
-    segments = _segments(model, plan)
+    segments = plan_segments(model, plan)
     priced = price(space, 0, segments)
     if not fits(space, 0, priced):
         raise InfeasibleError(
@@ -56,7 +56,12 @@ def _within(question: Question, priced: Priced) -> None:
                 hint=f"raise --{name}-ms, or search another plan")
 
 
-def _segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
+def plan_segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
+    """The plan file's units as segments of the model.
+
+    Raises:
+        InputError: they do not cover the model once, or a choice is not possible.
+    """
     _check_layers(model, plan)
     out = []
     for i, unit in enumerate(model.units):

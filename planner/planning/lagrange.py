@@ -59,6 +59,11 @@ def lagrange(problem: Problem, *, start: Array | None = None) -> Solution:
     return _solved(problem, start)[0]
 
 
+def row_prices(problem: Problem) -> Array:
+    """What a unit of each row's limit is worth in the objective [R], by the best bound found."""
+    return _solved(problem, None)[1]
+
+
 def sweep_budgets(problem: Problem, row: int, limits: Sequence[float], *,
                   gap: float = 1e-4) -> list[Solution]:
     """``problem`` under each of ``limits`` for its row ``row``, in the order given; each starts

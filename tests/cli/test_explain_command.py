@@ -1,6 +1,7 @@
 """``plan explain`` on the command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,8 +32,29 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {r["scheme"] for r in found["refused"]} >= {"nvfp4"}
 
 
+CHOICE = ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--solves", "0"]
+
+
+def test_without_a_module_the_choice_is_explained(tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*CHOICE, "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["best"]
+    assert err.startswith("basis:")
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(found["plan"]), encoding="utf-8")
+    assert run(["explain", "--plan", str(path), "--solves", "0", "--quiet"]) == 0
+    text = capsys.readouterr().out
+    assert "what each limit costs" in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
 @pytest.mark.parametrize("arguments", [
-    ["explain", "llama-3.1-8b", "h100-sxm"], [*BASE[:-1], "mlp-dwn"], [*BASE, "--schemes", ","],
+    ["explain"], ["explain", "llama-3.1-8b"], ["explain", "llama-3.1-8b", "h100-sxm", "--scheme",
+                                               "bf16"],
+    [*BASE, "--tpot-ms", "5"], [*BASE, "--plan", "no.json"], [*BASE, "--solves", "-1"],
+    [*BASE[:-1], "mlp-dwn"], [*BASE, "--schemes", ","],
     [*BASE, "--scheme", "nvfp4"], [*BASE, "--tp", "3"]])
 def test_bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2

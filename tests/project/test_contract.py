@@ -110,10 +110,8 @@ VALIDATE_FLAGS = {"--data", "--only", "--plot", "--json"}
 CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
-EXPLAIN_FLAGS = {"--json", "--quiet", *words("""
---module --scheme --schemes --kv --tp --dp --ep --context --isl --osl --batch --engine
---hardware-dir
-""")}
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor"}) | {"--module", "--scheme", "--plan",
+                                                           "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
 --engine --requests --draft-tokens --acceptance --draft-layers --prefix-hit-rate --chunk-tokens
@@ -218,13 +216,19 @@ def test_flags_of_the_two_questions() -> None:
 
 @pytest.mark.parametrize(("command", "expected"), [("train", TRAIN_FLAGS),
                                                    ("experts", EXPERTS_FLAGS),
-                                                   ("explain", EXPLAIN_FLAGS),
                                                    ("serve", SERVE_FLAGS)])
 def test_flags_of_memory_questions_are_the_arguments_of_the_api(command: str, expected: set[str],
                                                                 ) -> None:
     assert flags(command) == expected
     named = {flag.removeprefix("--").replace("-", "_") for flag in expected}
     assert named - NOT_IN_THE_API == set(keywords(command))
+
+
+def test_flags_of_explain_are_the_arguments_of_the_api() -> None:
+    assert flags("explain") == EXPLAIN_FLAGS
+    named = {flag.removeprefix("--").replace("-", "_").replace("_ms", "_seconds")
+             for flag in EXPLAIN_FLAGS}
+    assert named - NOT_IN_THE_API == set(keywords("explain"))
 
 
 def test_flags_of_profile_are_the_arguments_of_the_api() -> None:

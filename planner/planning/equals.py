@@ -1,0 +1,121 @@
+"""Plans whose losses cannot be told apart: the fastest of them is taken.
+
+Under ``--objective quality`` the least loss L is found first. A plan within the band of L (up to
+L × its factor) is indistinguishable from it, so that paying speed for the difference buys nothing
+known. Of these the fastest sets the pace, and the least lossy within SLACK of that pace is taken:
+no loss is given away for less than SLACK of speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planner.planning.best_in import asked
+from planner.planning.candidates import Space
+from planner.planning.limits import loss_limit, single_problem
+from planner.planning.losses import band_factor, loss_word
+from planner.planning.plan import Assumption
+from planner.planning.problem import Problem, Row, Solution
+from planner.planning.question import Question
+from planner.planning.resolving import answers, best_of
+from planner.planning.search import Found
+from planner.planning.segments import Part, Segment, tied_segments, untied_problem, untied_segments
+from planner.planning.solve import GAP, LAYERS_GAP, solve
+
+SLACK = 0.01
+"""Share of the fastest pace that is given up for less loss."""
+
+
+def best_answer(questions: Sequence[Question]) -> Found | None:
+    """The best answer; under the objective quality, the one to take of those that are as good."""
+    return best_answers(questions)[0]
+
+
+def best_answers(questions: Sequence[Question]) -> tuple[Found | None, tuple[Found, ...]]:
+    """(the answer to take, those of the other questions)."""
+    found = answers(questions)
+    if not found:
+        return None, ()
+    best = found[0]
+    if best.space.model.question.objective == "quality":
+        best = _taken(questions, best)
+    way = best.space.model.choices
+    return best, tuple(one for one in found if one.space.model.choices != way)
+
+
+def _taken(questions: Sequence[Question], least: Found) -> Found:
+    """The plan to take in place of the ``least`` lossy one; its bound is that of the least loss."""
+    limit = loss_limit(least.space.model)
+    most = least.value * band_factor(least.space.model)
+    within = most if limit is None else min(limit, most)
+    fastest = best_of([replace(q, objective="throughput", loss_scheme=None, loss_limit=within)
+                       for q in questions])
+    if fastest is None or fastest.value * (1 + SLACK) >= pace(least):
+        return least
+    solution, segments = _least_lossy(fastest, questions[0], within)
+    if not solution.found:
+        return least
+    return Found(_back(fastest.space, questions[0]), fastest.candidate, solution, segments,
+                 min(least.bound, solution.value), least.candidates + fastest.candidates,
+                 least.solved + fastest.solved, _back(fastest.grid, questions[0]))
+
+
+def _back(space: Space, first: Question) -> Space:
+    """The space under what was asked."""
+    return asked(space, objective="quality", loss_scheme=first.loss_scheme,
+                 loss_limit=first.loss_limit)
+
+
+def _least_lossy(fastest: Found, first: Question, within: float,
+                 ) -> tuple[Solution, tuple[Segment, ...]]:
+    """The least loss on the fastest plan's candidate within SLACK of its pace."""
+    timed, _ = problem_of(fastest.space, fastest.candidate)
+    space = asked(_back(fastest.space, first), loss_scheme=None, loss_limit=within)
+    problem, parts = problem_of(space, fastest.candidate)
+    room = fastest.value * (1 + SLACK) - timed.constant
+    row = Row("pace", np.where(timed.legal, timed.objective, 0.0), room)
+    model = space.model
+    gap = GAP if model.question.profile is None else LAYERS_GAP
+    solution = solve(replace(problem, rows=(*problem.rows, row)), gap=gap)
+    return solution, segments_of(space, parts, solution) if solution.found else ()
+
+
+def problem_of(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
+    """Candidate ``c`` as a problem; with parts where layers are counted."""
+    if space.model.question.untie:
+        return untied_problem(space, c)
+    return single_problem(space, c), ()
+
+
+def segments_of(space: Space, parts: Sequence[Part], solution: Solution) -> tuple[Segment, ...]:
+    """The layers and choices of a solution of :func:`problem_of`."""
+    model = space.model
+    if parts:
+        return untied_segments(model, parts, solution)
+    picked = solution.counts.argmax(axis=1)
+    return tied_segments(model, [int(picked[u.decision]) if u.decision >= 0 else -1
+                                 for u in model.units])
+
+
+def pace(found: Found) -> float:
+    """Device-seconds of a token, as the solver adds them up."""
+    space, c = found.space, found.candidate
+    seconds = float(space.decode_constant[c]) + sum(
+        float(space.decode[c, s.unit, s.choice]) * s.count
+        for s in found.segments if s.choice >= 0)
+    pts = space.pts
+    return seconds * float(pts.group[c] * pts.pp[c] / pts.batch[c])
+
+
+def equal_note(found: Found) -> tuple[Assumption, ...]:
+    """What was given up among plans that are as good; nothing where the least loss was taken."""
+    model = found.space.model
+    if model.question.objective != "quality" or found.value <= found.bound * (1 + 1e-6) + 1e-15:
+        return ()
+    return (Assumption(
+        "indistinguishable", f"loss {found.value:.3g} for {found.bound:.3g} at the least",
+        f"inside the band ×/÷ {band_factor(model):.3g} ({loss_word(model)}), where plans are "
+        f"called equal; the fastest of them is taken, to {SLACK:.0%} of its pace"),)
