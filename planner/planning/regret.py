@@ -15,7 +15,7 @@ import numpy as np
 from planner.planning.best_in import best_in
 from planner.planning.choice import Alternative, UnitChoice
 from planner.planning.equals import problem_of, segments_of
-from planner.planning.evaluate import PartsTable, Priced, parts_table, price
+from planner.planning.evaluate import Priced, price
 from planner.planning.explain import Why, explain
 from planner.planning.limits import decision_sum, layer_weights
 from planner.planning.plan import layer_range
@@ -37,14 +37,13 @@ class _Here:
     found: Found
     problem: Problem
     parts: tuple[Part, ...]
-    table: PartsTable
     priced: Priced
 
     def segments(self, solution: Solution) -> tuple[Segment, ...]:
         return segments_of(self.found.space, self.parts, solution)
 
     def priced_as(self, segments: Sequence[Segment]) -> Priced:
-        return price(self.found.space, self.found.candidate, segments, (self.table, 0))
+        return price(self.found.space, self.found.candidate, segments)
 
     def rows(self, decision: int) -> list[int]:
         """The problem's rows of a decision: one, or one for every pipeline stage."""
@@ -76,9 +75,7 @@ def unit_choices(found: Found, *, again: bool,
 def _here(found: Found) -> _Here:
     space, c = found.space, found.candidate
     problem, parts = problem_of(space, c)
-    table = parts_table(space.model, space.tables,
-                        space.pts.take(np.array([c], dtype=np.int64)))
-    return _Here(found, problem, parts, table, price(space, c, found.segments, (table, 0)))
+    return _Here(found, problem, parts, price(space, c, found.segments))
 
 
 def _choice(here: _Here, key: tuple[int, int], members: Sequence[Segment], why: Why,
