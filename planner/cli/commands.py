@@ -26,11 +26,14 @@ from planner.cli.validate import validate_command
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", "anchor", *SURFACE)
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", "anchor", *SURFACE,
+         "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
+    from planner.cli.interactive import check_interactive, planned_grid
     from planner.cli.run import finish, question_arguments, timed
 
+    check_interactive(given["interactive"], given["grid"], given["report"], flag="--report")
     with timed(given["timings"]):
         from planner import api
 
@@ -38,7 +41,15 @@ def plan_command(**given: Any) -> None:
         arguments.update(max_loss=given["max_loss"], schemes=scheme_names(given["schemes"]),
                          profile=given["profile"],
                          untie=given["untie"])
-        finish(api.plan(given["model"], given["device"], **arguments), given)
+        found = api.plan(given["model"], given["device"], **arguments)
+        around = None
+        if given["interactive"]:
+            del arguments["anchor"]
+            around = planned_grid(
+                found, given["grid"],
+                {"model": given["model"], "device": given["device"], **arguments},
+                quiet=given["quiet"])
+        finish(found, given, around)
 
 
 @click.command("estimate")

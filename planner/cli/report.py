@@ -10,6 +10,7 @@ import click
 from planner.cli.types import options
 
 if TYPE_CHECKING:
+    from planner.planning.grid import Grid
     from planner.planning.plan import Plan
     from planner.report.content import Beside
 
@@ -17,7 +18,7 @@ PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
 SUFFIXES = (*PAGES, *MARKDOWN)
 MAX_PAGE_BYTES = 64 << 20
-SURFACE_ONLY = ("as_json", "report", "quiet", "timings")
+SURFACE_ONLY = ("as_json", "report", "quiet", "timings", "interactive", "grid")
 
 
 @click.command("report")
@@ -25,13 +26,14 @@ SURFACE_ONLY = ("as_json", "report", "quiet", "timings")
 @click.option("-o", "out", metavar="FILE", help="Write FILE.html or FILE.md (default: Markdown on "
               "stdout).")
 @click.option("--lang", metavar="en|zh", help="Language (default: en, or that of the page).")
-@options("hardware_dir", "quiet")
-def report_command(plan_file: str, out: str | None, lang: str | None, hardware_dir: str | None,
-                   quiet: bool) -> None:
+@options("interactive", "grid", "hardware_dir", "quiet")
+def report_command(plan_file: str, out: str | None, lang: str | None, interactive: bool,
+                   grid: tuple[str, ...], hardware_dir: str | None, quiet: bool) -> None:
     """A report from a plan file (the output of --json): one HTML page, or Markdown.
 
     PLAN.json may be such a page: it is made again from the data inside it.
     """
+    from planner.cli.interactive import check_interactive, planned_grid
     from planner.cli.run import check_target, read_plan, write_whole
     from planner.report.phrases import phrases
 
@@ -39,6 +41,7 @@ def report_command(plan_file: str, out: str | None, lang: str | None, hardware_d
         phrases(lang)  # an unknown language is refused before anything else is read
     if out is not None:
         check_target(Path(out), suffixes=SUFFIXES, flag="-o")
+    check_interactive(interactive, grid, out, flag="-o")
     if Path(plan_file).suffix.lower() in PAGES:
         plan, beside, own = _read_page(Path(plan_file))
     else:
@@ -47,7 +50,13 @@ def report_command(plan_file: str, out: str | None, lang: str | None, hardware_d
 
         plan, own = read_plan(plan_file), "en"
         beside = gathered(plan, version=__version__, hardware_dir=hardware_dir)
-    text = rendered(plan, beside, ".md" if out is None else Path(out).suffix, lang or own)
+    around = None
+    if interactive:
+        from planner.api_what_if import around_file
+
+        around = planned_grid(plan, grid, {**around_file(plan), "hardware_dir": hardware_dir},
+                              quiet=quiet)
+    text = rendered(plan, beside, ".md" if out is None else Path(out).suffix, lang or own, around)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -78,7 +87,7 @@ def _read_page(path: Path) -> tuple[Plan, Beside, str]:
 
 
 def write_report(plan: Plan, out: str, *, asked: str = "", scenario: str | None = None,
-                 hardware_dir: str | None = None) -> None:
+                 hardware_dir: str | None = None, around: Grid | None = None) -> None:
     """Write ``out`` whole or not at all; its ending says whether as HTML or Markdown.
 
     Raises:
@@ -93,18 +102,21 @@ def write_report(plan: Plan, out: str, *, asked: str = "", scenario: str | None 
     check_target(path, suffixes=SUFFIXES, flag="--report")
     beside = gathered(plan, asked=asked, version=__version__, scenario=scenario,
                       hardware_dir=hardware_dir)
-    write_whole(path, rendered(plan, beside, path.suffix, "en"), suffixes=SUFFIXES)
+    write_whole(path, rendered(plan, beside, path.suffix, "en", around), suffixes=SUFFIXES)
 
 
-def rendered(plan: Plan, beside: Beside, suffix: str, lang: str) -> str:
-    """The report's text for a file ending."""
+def rendered(plan: Plan, beside: Beside, suffix: str, lang: str,
+             around: Grid | None = None) -> str:
+    """The report's text for a file ending; HTML has a what-if page where a grid is given."""
     if suffix.lower() in MARKDOWN:
         from planner.report.markdown import markdown
 
         return markdown(plan, lang, beside)
     from planner.report.html import page
+    from planner.report.interactive import interactive
 
-    return page(plan, lang, beside)
+    return page(plan, lang, beside,
+                interactive(around, plan, lang) if around is not None else None)
 
 
 def asked_command(context: click.Context) -> str:

@@ -9,13 +9,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from planner.errors import DataError, InputError
 from planner.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from planner.planning.grid import Grid
 
 MAX_PLAN_BYTES = 64 << 20
 
@@ -37,14 +40,16 @@ def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def finish(plan: Plan, given: dict[str, Any]) -> None:
-    """Print the answer on stdout and the assumptions on stderr; write the report if asked."""
+def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> None:
+    """Print the answer on stdout and the assumptions on stderr; write the report if asked, with a
+    what-if page where a grid lies ``around`` the plan."""
     if given["report"]:
         from planner.cli.report import asked_command, write_report
 
         write_report(plan, given["report"],
                      asked=asked_command(click.get_current_context()),
-                     scenario=given["scenario"], hardware_dir=given["hardware_dir"])
+                     scenario=given["scenario"], hardware_dir=given["hardware_dir"],
+                     around=around)
     if given["as_json"]:
         print_json(plan.to_dict())
     else:

@@ -119,6 +119,10 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option("--report", metavar="FILE",
                            help="Also write a report: FILE.html or FILE.md."),
+    "interactive": click.option("--interactive", is_flag=True,
+                                help="With FILE.html: a what-if page in the report."),
+    "grid": click.option("--grid", multiple=True, metavar="AXIS=A,B",
+                         help="Positions of the what-if page, e.g. context=8192,32768."),
     "quiet": click.option("--quiet", is_flag=True, help="No assumptions on stderr."),
     "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
 }

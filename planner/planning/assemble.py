@@ -117,7 +117,7 @@ def _unit(model: Model, found: Found, priced: Priced, cost: SegmentCost,
     segment = cost.segment
     unit = model.units[segment.unit]
     note = why.get((segment.unit, segment.choice), Why("given", None))
-    scheme, weight, activation = _scheme(model, unit.role, unit.row, segment.choice)
+    scheme, weight, activation = scheme_of(model, unit.role, unit.row, segment.choice)
     layers = segment.layers
     name = unit.id
     if unit.layers and layers != unit.layers:
@@ -133,7 +133,7 @@ def _unit(model: Model, found: Found, priced: Priced, cost: SegmentCost,
         kv_layout=scheme if unit.role == "cache" else None)
 
 
-def _scheme(model: Model, role: str, row: int, choice: int,
+def scheme_of(model: Model, role: str, row: int, choice: int,
             ) -> tuple[str, str | None, str | None]:
     """(scheme, weight format, activation format) of a segment."""
     if role == "cache":

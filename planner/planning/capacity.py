@@ -68,16 +68,23 @@ def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
     """The most sequences at the context, and the longest context at the batch."""
     question = model.question
     page = max(page_tokens(a) for a in question.spec.attention)
-    slots, contexts = [], []
-    for n, (stage, sequence) in enumerate(zip(priced.stages, priced.sequence_bytes, strict=True)):
+    contexts = []
+    for n, stage in enumerate(priced.stages):
         free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
-        room = max(question.usable_bytes - stage.weights - stage.runtime, 0)
-        slots.append(most_sequences(question, priced.layout, room, sequence))
         contexts.append(largest_context(
             sequence_bytes(model, found, priced.layout, n), free, priced.slot * priced.layout.pp,
             page=page, limit=question.spec.max_context))
-    return CapacityInfo(min(slots) * priced.layout.dp,
+    return CapacityInfo(most_at_context(model, priced),
                         min(min(contexts), question.spec.max_context))
+
+
+def most_at_context(model: Model, priced: Priced) -> int:
+    """The most sequences at the context that one replica holds."""
+    question = model.question
+    slots = [most_sequences(question, priced.layout, max(
+        question.usable_bytes - stage.weights - stage.runtime, 0), sequence)
+        for stage, sequence in zip(priced.stages, priced.sequence_bytes, strict=True)]
+    return min(slots) * priced.layout.dp
 
 
 def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,

@@ -87,13 +87,13 @@ def picture(plan: Plan) -> Picture:
             row[layer] = unit.scheme
     step = next(s for s in (5, 10, 20, 50, 100, 1000) if layers <= 9 * s or s == 1000)
     return Picture(
-        layers, tuple(Strip(kind, _runs(row)) for kind, row in kinds.items()), tuple(ends),
+        layers, tuple(Strip(kind, runs(row)) for kind, row in kinds.items()), tuple(ends),
         tuple(range(0, layers, step)),
         _distinct(u.scheme for u in plan.units if u.kv_layout is None),
         _distinct(u.kv_layout for u in plan.units if u.kv_layout is not None))
 
 
-def _runs(row: list[str]) -> tuple[Run, ...]:
+def runs(row: list[str]) -> tuple[Run, ...]:
     runs: list[Run] = []
     for layer, scheme in enumerate(row):
         if runs and runs[-1].scheme == scheme:

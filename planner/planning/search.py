@@ -69,13 +69,13 @@ def search(model: Model) -> Found | None:
     if not pairs:
         return None
     space = build_space(model, tables, stages, pairs)
-    found = _best(space, None)
+    found = best_of(space, None)
     if found is None or model.question.batch is not None:
         return found
-    return _refined(model, tables, found)
+    return refined(model, tables, found)
 
 
-def _refined(model: Model, tables: LayoutTables, found: Found) -> Found:
+def refined(model: Model, tables: LayoutTables, found: Found) -> Found:
     """Try every slot between the winner's neighbours in the grid."""
     layout = int(found.space.pts.layout[found.candidate])
     slot = int(found.space.pts.slot[found.candidate])
@@ -90,7 +90,7 @@ def _refined(model: Model, tables: LayoutTables, found: Found) -> Found:
              if least_bytes(model, tables, stages[i], i, s) <= limit]
     if not pairs:
         return found
-    better = _best(build_space(model, tables, stages, pairs), found)
+    better = best_of(build_space(model, tables, stages, pairs), found)
     if better is None or better.value >= found.value * (1 - SAME):
         return Found(found.space, found.candidate, found.solution, found.segments, found.bound,
                      found.candidates + len(pairs), found.solved, found.grid)
@@ -99,7 +99,7 @@ def _refined(model: Model, tables: LayoutTables, found: Found) -> Found:
                  found.solved + better.solved, found.grid)
 
 
-def _best(space: Space, incumbent: Found | None) -> Found | None:
+def best_of(space: Space, incumbent: Found | None) -> Found | None:
     """Solve candidates in order of bound; equal values go to fewer devices, then first listed."""
     lower = bounds(space)
     second = secondary(space)

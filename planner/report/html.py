@@ -12,6 +12,7 @@ from planner.planning.plan import Plan
 from planner.report import words
 from planner.report.content import NOTHING, Beside, content
 from planner.report.embedded import CONTROL, beside_dict, script_json
+from planner.report.interactive import Interactive, check_bytes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,8 +33,10 @@ def _environment() -> Environment:
     return made
 
 
-def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
-    """The whole HTML document, ending with a newline; the plan file is embedded as JSON.
+def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
+         around: Interactive | None = None) -> str:
+    """The whole HTML document, ending with a newline; the plan file is embedded as JSON. ``around``
+    adds the what-if page, the only script.
 
     Raises:
         UnknownNameError: no such language.
@@ -44,8 +47,15 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     text = _environment().get_template("plan.html.j2").render(
         plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
         embedded=Markup(script_json(plan.to_dict())),
-        beside=Markup(script_json(beside_dict(beside, lang))))
+        beside=Markup(script_json(beside_dict(beside, lang))), i=around,
+        script=Markup(around.script if around else ""),
+        what_if=Markup(_bounded(script_json(around.data)) if around else ""))
     return text.translate(CONTROL)
+
+
+def _bounded(text: str) -> str:
+    check_bytes(len(text.encode()))
+    return text
 
 
 def _spans(text: str) -> list[tuple[str, bool]]:

@@ -48,15 +48,15 @@ class Phrases:
 
 
 @cache
-def phrases(lang: str) -> Phrases:
-    """The texts of ``lang``.
+def phrases(lang: str, folder: Path = FOLDER) -> Phrases:
+    """The texts of ``lang`` in a folder with a file for each language.
 
     Raises:
         UnknownNameError: no such language.
     """
     if lang not in LANGUAGES:
         raise UnknownNameError("language", lang, LANGUAGES)
-    data = tomllib.loads((FOLDER / f"{lang}.toml").read_text(encoding="utf-8"))
+    data = tomllib.loads((folder / f"{lang}.toml").read_text(encoding="utf-8"))
     rewrites = tuple((re.compile(row["pattern"], re.DOTALL), row["text"])
                      for row in data.pop("rewrite", []))
     names = data.pop("names", {})

@@ -155,6 +155,11 @@ def formats(t: Phrases, plan: Plan) -> str:
             caches[unit.kv_layout] = caches.get(unit.kv_layout, 0) + len(unit.layers)
         elif unit.weight_bytes:
             sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
+    return named_formats(t, sizes, caches)
+
+
+def named_formats(t: Phrases, sizes: dict[str, int], caches: dict[str, int]) -> str:
+    """Weight bytes by scheme and cached layers by layout, in words."""
     parts = [t("answer.weights", ranked=_ranked(t, sizes, "answer.bytes"))] if sizes else []
     parts += [t("answer.cache", ranked=_ranked(t, caches, "answer.entries"))] if caches else []
     text = t("answer.join").join(parts) or t("answer.none")

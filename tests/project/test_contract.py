@@ -81,8 +81,9 @@ QUESTION_FLAGS = words("""
 SURFACE_FLAGS = words("""
 --json --report --quiet --timings
 """)
-PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--max-loss", "--schemes", "--profile", "--untie",
-              "--anchor"}
+PAGE_FLAGS = {"--interactive", "--grid"}
+PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
+              "--untie", "--anchor"}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile", "--anchor"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
@@ -134,7 +135,7 @@ PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
 --static-scales --smoothquant
 """)}
-REPORT_FLAGS = {"--lang", "--hardware-dir", "--quiet"}
+REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
@@ -148,7 +149,8 @@ ESTIMATE_DEFAULTS = {
        if k not in ("max_loss", "schemes", "untie")},
     "scheme": None, "plan": None, "kv": "bf16",
 }
-NOT_IN_THE_API = {"json", "report", "quiet", "timings"}
+NOT_IN_THE_API = {"json", "report", "quiet", "timings", "interactive", "grid"}
+WHAT_IF_ONLY = {"base", "grid", "progress"}
 
 
 def flags(command: str) -> set[str]:
@@ -291,6 +293,10 @@ def test_public_signatures() -> None:
     assert list(inspect.signature(planner.inventory).parameters) == ["model"]
     for loader in ("load_model", "load_device", "load_scenario"):
         assert callable(getattr(planner, loader))
+
+
+def test_what_if_takes_the_arguments_of_plan() -> None:
+    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor"}) | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

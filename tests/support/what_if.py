@@ -1,0 +1,32 @@
+"""One small what-if grid and its page, planned once a test run."""
+
+from functools import cache
+
+import planner
+from planner.api_what_if import what_if
+from planner.planning.grid import Grid
+from planner.planning.plan import Plan
+from planner.report.html import page
+from planner.report.interactive import interactive
+
+MODEL, DEVICE, CONTEXT = "qwen2.5-0.5b", "jetson-orin-nano-8gb", 4096
+GRID = ("context=4096,32768", "batch=auto,8,256", "devices=1,2", "max-loss=bf16,int8-w8a8",
+        "schemes=auto", "kv=auto,bf16")
+
+
+@cache
+def plan() -> Plan:
+    """The plan that the grid lies around."""
+    return planner.plan(MODEL, DEVICE, context=CONTEXT)
+
+
+@cache
+def grid() -> Grid:
+    """48 positions, some without a plan."""
+    return what_if(MODEL, DEVICE, base=plan(), grid=GRID, context=CONTEXT)
+
+
+@cache
+def html(lang: str = "en") -> str:
+    """The report with the what-if page."""
+    return page(plan(), lang, around=interactive(grid(), plan(), lang))
