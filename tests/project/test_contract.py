@@ -111,8 +111,8 @@ VALIDATE_FLAGS = {"--data", "--only", "--plot", "--json"}
 CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor"}) | {"--module", "--scheme", "--plan",
-                                                           "--solves"}
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", *PAGE_FLAGS}) | {
+    "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
 --engine --requests --draft-tokens --acceptance --draft-layers --prefix-hit-rate --chunk-tokens
