@@ -85,13 +85,13 @@ def _write(path: Path) -> None:
 
 
 def _scan(folder: Path, workers: int) -> int:
+    from planner.journal import Journal
     from planner.models.headers import read_extents
     from planner.profiling.jobs import Job
-    from planner.profiling.journal import Journal
     from planner.profiling.measure import Settings
     from planner.profiling.places import Place
     from planner.profiling.run import engine_here
-    from planner.profiling.scan import scan
+    from planner.profiling.scan import Where, scan
 
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     extents, _ = read_extents(folder / "shard-0000.safetensors")
@@ -105,7 +105,7 @@ def _scan(folder: Path, workers: int) -> int:
                   Place(str(folder / file), extent.begin, "BF16", (rows, columns)))
         jobs.append(replace(job, group=tensor))
     journal = Journal.open(folder / "journal", {"id": "header", "soak": True})
-    scan(jobs, Settings(SCHEMES, engine_here(jobs)), journal, workers=workers, inputs=None,
+    scan(jobs, Settings(SCHEMES, engine_here(jobs)), journal, where=Where(workers), inputs=None,
          landed=lambda job: None)
     skipped = [r for r in journal.done.values() if "skipped" in r]
     same = {json.dumps({k: v for k, v in r.items() if k != "id"}, sort_keys=True)

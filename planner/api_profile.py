@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError, UnknownNameError
 from planner.models.catalog import resolve_model
 from planner.quality.profile import TIERS, Profile
+from planner.workers import own_version
 
 if TYPE_CHECKING:
     from planner.profiling.jobs import Job
     from planner.profiling.probe_tokens import Question
+    from planner.profiling.scan import Where
     from planner.quality.probe.options import InputOptions
 
 SEED = 1
@@ -28,7 +30,7 @@ def _nothing(*_: object) -> None:
 
 def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             output: str | os.PathLike[str] | None = None, schemes: Sequence[str] | None = None,
-            workers: int | None = None, seed: int = SEED,
+            workers: int | None = None, cluster: str | None = None, seed: int = SEED,
             inputs: str | os.PathLike[str] | None = None,
             routing: str | os.PathLike[str] | None = None,
             scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
@@ -46,6 +48,8 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         output: file to write; ``output`` + ``.journal`` keeps results until then.
         schemes: schemes to emulate (default: all); fp8-block is always in.
         workers: processes (default: the cores of this machine).
+        cluster: address of a Dask cluster whose workers see the checkpoint under the same path, or
+            ``local`` for one that is started here with ``workers`` processes.
         seed: of synthetic inputs and of random tokens.
         inputs: folder of real inputs: ``<kind>.<layer>.npy`` or ``<tensor>.npy`` (tokens, inputs),
             ``attention.<layer>.npz``.
@@ -73,7 +77,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     spec = resolve_model(_as_path(place))
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes)
-        return run.profile_scores(spec, Path(scores), target, _version())
+        return run.profile_scores(spec, Path(scores), target, own_version())
     folder = None if inputs is None else Path(inputs)
     _check_tier(name, folder, text)
     if name == "T0" and (static_scales or smoothquant is not None):
@@ -82,7 +86,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
-        _version(), run.chosen_schemes(schemes), workers or _cores(), seed, folder,
+        own_version(), run.chosen_schemes(schemes), _where(workers, cluster), seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
         None if folder is None else read_caches(folder, spec), question)
     return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
@@ -144,12 +148,13 @@ def _tier(text: str) -> str:
     raise UnknownNameError("tier", text, [*TIERS, *TIERS.values()])
 
 
-def _version() -> str:
-    """The version of this program, for the profile's provenance."""
-    from importlib.metadata import version
+def _where(workers: int | None, cluster: str | None) -> Where:
+    """What measures; an address that cannot be one is refused before the checkpoint is read."""
+    from planner.profiling.scan import Where
+    from planner.workers import cores
 
-    return version("precision-planner")
+    if cluster is None:
+        return Where(workers or cores())
+    from planner.cluster import check_address
 
-
-def _cores() -> int:
-    return max(1, len(os.sched_getaffinity(0)))
+    return Where(workers, check_address(cluster))

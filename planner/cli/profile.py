@@ -28,6 +28,8 @@ if TYPE_CHECKING:
               help="Profile to write (default: MODEL.profile.json here).")
 @options("schemes")
 @click.option("--workers", type=INTEGER, help="Processes (default: all cores).")
+@click.option("--cluster", metavar="ADDRESS",
+              help="Dask cluster: tcp://HOST:PORT, or local (--workers processes).")
 @click.option("--seed", type=INTEGER, default=1, show_default=True,
               help="Of synthetic inputs and random tokens.")
 @click.option("--inputs", metavar="DIR", help="Real inputs: KIND.LAYER.npy, attention.LAYER.npz.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from planner.journal import Journal
 from planner.numerics.engines import Engine
-from planner.profiling.journal import Journal
 from planner.quality.probe.emulate import Recipe
 from planner.quality.probe.measure import Reference, plan_loss
 from planner.quality.probe.model import ProbeModel

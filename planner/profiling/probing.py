@@ -18,10 +18,10 @@ import numpy as np
 
 from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
+from planner.journal import Journal
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.profiling.joint import joint_losses
-from planner.profiling.journal import Journal
 from planner.profiling.probe_tokens import Question, calibration_tokens, probe_tokens
 from planner.quality.probe.caches import quantised_cache, stored
 from planner.quality.probe.emulate import Recipe, output_error, power, prepare

@@ -15,16 +15,16 @@ from planner.errors import DataError, InputError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as find_scheme
 from planner.formats.schemes import scheme_ids
+from planner.journal import Journal
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.profiling.assemble import CacheMeasured, assemble, assemble_scores
 from planner.profiling.emulate import default_schemes
 from planner.profiling.jobs import Job, jobs_of
-from planner.profiling.journal import Journal
 from planner.profiling.measure import Settings
 from planner.profiling.places import Checkpoint, read_places
 from planner.profiling.routers import router_statistics
-from planner.profiling.scan import scan
+from planner.profiling.scan import Where, scan
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
@@ -46,7 +46,7 @@ class Request:
 
     version: str
     schemes: tuple[str, ...]
-    workers: int
+    where: Where
     seed: int
     inputs: Path | None = None
     shares: Mapping[tuple[int, int], float] | None = None
@@ -91,7 +91,7 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
         DataError: an invalid checkpoint, a journal of another run, a disk that is full, a worker
             that was killed; what was measured stays in the journal.
     """
-    checkpoint = read_places(path)
+    checkpoint = read_places(path if request.where.cluster is None else path.absolute())
     jobs = jobs_of(spec, checkpoint)
     if not jobs:
         raise DataError(f"{path}: no weight matrix to measure")
@@ -136,7 +136,7 @@ def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Che
         count += 1
         progress(count, len(jobs), job)
 
-    scan(jobs, settings, journal, workers=request.workers, inputs=request.inputs,
+    scan(jobs, settings, journal, where=request.where, inputs=request.inputs,
          landed=landed)
     routers = router_statistics(spec, jobs, seed=request.seed, inputs=request.inputs,
                                 engine=settings.engine)

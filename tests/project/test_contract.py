@@ -132,8 +132,8 @@ DIFF_FLAGS = {"--json", "--quiet", "--fail-if"}
 CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
 FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
---tier --output --schemes --workers --seed --inputs --routing --scores --tokens --text --probe
---static-scales --smoothquant
+--tier --output --schemes --workers --cluster --seed --inputs --routing --scores --tokens --text
+--probe --static-scales --smoothquant
 """)}
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 

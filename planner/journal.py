@@ -6,6 +6,7 @@ what is measured, of which checkpoint. Every line is written whole and synchroni
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import zlib
@@ -25,36 +26,44 @@ class Journal:
     path: Path
     done: dict[str, dict[str, Any]]
     dropped: int
+    noun: str = "tensors measured"
     _file: int = -1
 
     @classmethod
-    def open(cls, path: Path, header: dict[str, Any]) -> Journal:
-        """Open ``path`` for the run that ``header`` describes, new or to go on with.
+    def open(cls, path: Path, header: dict[str, Any], *,
+             noun: str = "tensors measured") -> Journal:
+        """Open ``path`` for the run that ``header`` describes, new or to go on with. ``noun`` is
+        what a record holds, in errors.
 
         Lines that are damaged (a process was killed while it wrote) are dropped and counted; what
         they held is measured again.
 
         Raises:
-            DataError: the journal belongs to another checkpoint or to other settings.
+            DataError: the journal belongs to another run or to other settings, or it cannot be
+                read or written.
         """
-        text = path.read_bytes() if path.exists() else b""
-        lines = text.split(b"\n")
-        tail = lines.pop()
-        parsed = [_parse(line) for line in lines]
-        records = [record for record in parsed if record is not None]
-        dropped = len(parsed) - len(records) + bool(tail)
-        if parsed and parsed[0] != header:
-            raise DataError(f"{path}: {_difference(parsed[0], header)}",
-                            hint="remove it to start over, or name another file with -o")
-        done = {str(record["id"]): record for record in records[1:]}
-        journal = cls(path, done, dropped)
+        journal = cls(path, {}, 0, noun)
         journal._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            journal._rewrite(header, dropped)
+            journal._lock()
+            journal._read(header)
+            journal._rewrite(header, journal.dropped)
         except BaseException:
             journal.close()
             raise
         return journal
+
+    def _read(self, header: dict[str, Any]) -> None:
+        """Fill ``done`` and ``dropped`` from the file."""
+        lines = self.path.read_bytes().split(b"\n")
+        tail = lines.pop()
+        parsed = [_parse(line) for line in lines]
+        records = [record for record in parsed if record is not None]
+        if parsed and parsed[0] != header:
+            raise DataError(f"{self.path}: {_difference(parsed[0], header)}",
+                            hint="remove it to start over, or name another file with -o")
+        self.dropped = len(parsed) - len(records) + bool(tail)
+        self.done = {str(record["id"]): record for record in records[1:]}
 
     def append(self, record: dict[str, Any]) -> None:
         """Write one record and wait until it is on the disk.
@@ -81,13 +90,28 @@ class Journal:
         if os.fstat(self._file).st_size and not dropped:
             os.lseek(self._file, 0, os.SEEK_END)
             return
-        records = [header, *self.done.values()]
         fresh = self.path.with_name(self.path.name + ".new")
-        fresh.write_bytes(b"".join(_line(record) for record in records))
-        fresh.replace(self.path)
+        try:
+            with fresh.open("wb") as file:
+                file.writelines(_line(record) for record in (header, *self.done.values()))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
         os.close(self._file)
         self._file = os.open(self.path, os.O_RDWR)
+        self._lock()
         os.lseek(self._file, 0, os.SEEK_END)
+
+    def _lock(self) -> None:
+        """Keep other runs out until this process closes the file or ends."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{self.path}: another run is writing it",
+                            hint="wait for it, or name another file with -o") from None
 
     def _write(self, record: dict[str, Any]) -> None:
         start = os.lseek(self._file, 0, os.SEEK_CUR)
@@ -100,9 +124,8 @@ class Journal:
             os.ftruncate(self._file, start)
             os.lseek(self._file, start, os.SEEK_SET)
             raise DataError(
-                f"{self.path}: {error.strerror}; the {len(self.done)} tensors measured so far are "
-                "kept", hint="make room and run the same command again: it goes on from there",
-            ) from None
+                f"{self.path}: {error.strerror}; the {len(self.done)} {self.noun} so far are kept",
+                hint="make room and run the same command again: it goes on from there") from None
 
 
 def _line(record: dict[str, Any]) -> bytes:
@@ -126,6 +149,6 @@ def _difference(found: dict[str, Any] | None, wanted: dict[str, Any]) -> str:
     if found is None:
         return "not a journal of this program"
     names = {"sha256": "checkpoint", "schemes": "schemes", "version": "version of this program",
-             "tier": "tier", "seed": "seed", "inputs": "inputs"}
+             "tier": "tier", "seed": "seed", "inputs": "inputs", "questions": "list of questions"}
     differing = [names.get(k, k) for k in sorted(wanted) if found.get(k) != wanted[k]]
     return "an unfinished run of another " + (" and ".join(differing) or "kind")

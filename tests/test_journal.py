@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import DataError
-from planner.profiling.journal import Journal
+from planner.journal import Journal
 
 HEADER = {"id": "header", "sha256": "abc", "schemes": ["bf16"], "seed": 1}
 
@@ -101,7 +101,7 @@ def test_a_limit_of_the_system_on_file_size(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from planner.errors import DataError
-from planner.profiling.journal import Journal
+from planner.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 journal = Journal.open(Path({str(tmp_path / 'j')!r}), {HEADER!r})

@@ -1,0 +1,135 @@
+"""Work spread over processes of this machine, and what every kind of worker has in common."""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing import connection, get_context, parent_process
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from planner.errors import DataError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+                    "NUMBA_NUM_THREADS")
+QUEUED = 4
+"""Items under way for each worker."""
+ORPHANED = 3
+"""Exit status of a worker whose parent is gone."""
+
+
+class LostWorkerError(DataError):
+    """A worker was killed, or the cluster is gone; what has landed is kept."""
+
+
+def own_version() -> str:
+    """The version of this program."""
+    from importlib.metadata import version
+
+    return version("precision-planner")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int,
+                 start: Callable[..., None] | None = None, arguments: tuple[Any, ...] = (),
+                 ) -> Iterator[Result]:
+    """Results of ``function`` in the order in which they come, from ``workers`` new processes.
+
+    Each process first calls ``start(*arguments)``; it ends with this one, even where this one is
+    killed.
+
+    Raises:
+        LostWorkerError: a worker was killed.
+    """
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start,
+                               initargs=(start, arguments))
+    try:
+        with _one_thread_each():
+            yield from _windowed(pool, function, items, QUEUED * workers)
+    except BrokenProcessPool:
+        raise LostWorkerError("a worker process was killed") from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
+              items: Iterable[Item], most: int) -> Iterator[Result]:
+    running: set[Future[Result]] = set()
+    for item in items:
+        running.add(pool.submit(function, item))
+        if len(running) < most:
+            continue
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+    while running:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    if start is not None:
+        start(*arguments)
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process when its parent has ended: it would wait for work for ever."""
+    connection.wait([sentinel])
+    os._exit(ORPHANED)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Children inherit one thread for each numeric library: they share the machine, and sums have
+    one order."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def packed(value: object) -> bytes:
+    """``value`` as bytes for another process; read-only mappings, which pickle refuses, too."""
+    out = io.BytesIO()
+    pickler = pickle.Pickler(out, protocol=pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = copyreg.dispatch_table.copy()
+    pickler.dispatch_table[MappingProxyType] = _reduce_mapping
+    pickler.dump(value)
+    return out.getvalue()
+
+
+@lru_cache(maxsize=256)
+def unpacked(content: bytes) -> Any:
+    """What :func:`packed` was given; the same bytes give the same object, so that caches that are
+    keyed by it stay warm. Only for bytes that this program made."""
+    return pickle.loads(content)
+
+
+def _reduce_mapping(value: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    return _read_only, (dict(value),)
+
+
+def _read_only(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(values)
