@@ -91,7 +91,8 @@ def _scan(folder: Path, workers: int) -> int:
     from planner.profiling.measure import Settings
     from planner.profiling.places import Place
     from planner.profiling.run import engine_here
-    from planner.profiling.scan import Where, scan
+    from planner.profiling.scan import scan
+    from planner.workers import Where
 
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     extents, _ = read_extents(folder / "shard-0000.safetensors")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from planner.api_frontier import frontier
     from planner.api_profile import profile
     from planner.api_serve import serve
+    from planner.api_sweep import sweep
     from planner.api_training import train
     from planner.api_what_if import what_if
     from planner.planning.plan import Plan
@@ -38,7 +39,7 @@ _WHERE = {
     "experts": "planner.api_experts", "explain": "planner.api_explain",
     "claims": "planner.api_claims", "diff": "planner.api_diff", "frontier": "planner.api_frontier",
     "profile": "planner.api_profile",
-    "serve": "planner.api_serve",
+    "serve": "planner.api_serve", "sweep": "planner.api_sweep",
     "what_if": "planner.api_what_if",
     "export_plan": "planner.api_export", "import_plan": "planner.api_export",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
@@ -46,7 +47,7 @@ _WHERE = {
 }
 __all__ = ["Plan", "__version__", "claims", "diff", "estimate", "experts", "explain",
            "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
-           "load_model", "load_scenario", "plan", "profile", "serve", "train",
+           "load_model", "load_scenario", "plan", "profile", "serve", "sweep", "train",
            "what_if"]
 
 

@@ -220,7 +220,7 @@ def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | 
     spec = load_model(model)
     notes: tuple[tuple[str, str, str], ...] = ()
     if profile is not None:
-        profile, notes = _load_profile(profile, spec, model)
+        profile, notes = load_profile(profile, spec, model)
     question = build_question(spec, load_device(device, hardware_dir=hardware_dir),
                               asked, loaded, uniform=uniform, given=given, profile=profile,
                               engine=server)
@@ -239,7 +239,7 @@ def searched_questions(model: Any, device: Any, asked: Asked, scenario: str | Sc
                             kv_named=full.kv not in (None, AUTO))
 
 
-def _load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
+def load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
                   ) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
     """The profile, checked against the model, with notes on what could not be checked."""
     from planner.quality.profile_match import check_profile

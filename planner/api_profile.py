@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.cluster import where
 from planner.errors import InputError, UnknownNameError
 from planner.models.catalog import resolve_model
 from planner.quality.profile import TIERS, Profile
@@ -16,7 +17,6 @@ from planner.workers import own_version
 if TYPE_CHECKING:
     from planner.profiling.jobs import Job
     from planner.profiling.probe_tokens import Question
-    from planner.profiling.scan import Where
     from planner.quality.probe.options import InputOptions
 
 SEED = 1
@@ -70,8 +70,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     from planner.profiling.given import read_caches, read_routing
 
     name = _tier(tier or ("T0" if scores is None else "T3"))
-    if workers is not None and workers < 1:
-        raise InputError(f"workers = {workers} is out of range", hint="1 or more")
+    place_of_work = where(workers, cluster)
     target = None if output is None else Path(output)
     place = os.fspath(checkpoint)
     spec = resolve_model(_as_path(place))
@@ -86,7 +85,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
-        own_version(), run.chosen_schemes(schemes), _where(workers, cluster), seed, folder,
+        own_version(), run.chosen_schemes(schemes), place_of_work, seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
         None if folder is None else read_caches(folder, spec), question)
     return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
@@ -146,15 +145,3 @@ def _tier(text: str) -> str:
         if wanted in (tier.lower(), name):
             return tier
     raise UnknownNameError("tier", text, [*TIERS, *TIERS.values()])
-
-
-def _where(workers: int | None, cluster: str | None) -> Where:
-    """What measures; an address that cannot be one is refused before the checkpoint is read."""
-    from planner.profiling.scan import Where
-    from planner.workers import cores
-
-    if cluster is None:
-        return Where(workers or cores())
-    from planner.cluster import check_address
-
-    return Where(workers, check_address(cluster))

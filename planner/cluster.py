@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.errors import InputError, MissingPackageError, PlannerError
-from planner.workers import QUEUED, LostWorkerError, cores, own_version
+from planner.workers import QUEUED, LostWorkerError, Where, cores, own_version
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -30,6 +30,19 @@ IDLE_SECONDS = 60.0
 """How long a cluster may be without any worker before the run gives up."""
 _ADDRESS = re.compile(r"(tcp|tls)://[^\s/]+:\d{1,5}")
 _HINT = "start one with `dask scheduler` and `dask worker ADDRESS`, or use --cluster local"
+
+
+def where(workers: int | None, cluster: str | None) -> Where:
+    """The place for ``workers`` (default: a core each) or ``cluster``.
+
+    Raises:
+        InputError: fewer than one worker, or an address that cannot be one.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers = {workers} is out of range", hint="1 or more")
+    if cluster is None:
+        return Where(workers or cores())
+    return Where(workers, check_address(cluster))
 
 
 def check_address(address: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import connection, get_context, parent_process
 from types import MappingProxyType
@@ -30,6 +31,15 @@ ORPHANED = 3
 
 class LostWorkerError(DataError):
     """A worker was killed, or the cluster is gone; what has landed is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What works: ``workers`` processes of this machine (1: this one), or a Dask ``cluster``
+    (``local`` starts one of ``workers`` processes, None: a core each)."""
+
+    workers: int | None = 1
+    cluster: str | None = None
 
 
 def own_version() -> str:

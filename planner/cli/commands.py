@@ -18,6 +18,7 @@ from planner.cli.numerics import numerics_command
 from planner.cli.profile import profile_command
 from planner.cli.report import report_command
 from planner.cli.serve import serve_command
+from planner.cli.sweep import sweep_command
 from planner.cli.train import train_command
 from planner.cli.types import QUESTION, SURFACE, Hinted, options, scheme_names
 from planner.cli.validate import validate_command
@@ -204,5 +205,5 @@ ALL = (plan_command, estimate_command, models_command, devices_command, formats_
        experts_command, memory_command, validate_command, profile_command,
        calibrate_command, explain_command, serve_command, claims_command, frontier_command,
        diff_command, export_command,
-       import_command, report_command)
+       import_command, report_command, sweep_command)
 

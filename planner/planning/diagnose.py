@@ -30,16 +30,16 @@ def refuse(model: Model) -> Exception:
     """The error to raise for a question without a feasible plan."""
     layouts = possible_layouts(model.question)
     if not layouts:
-        return _no_layout(model.question)
-    least, index = _least(model, layouts)
+        return no_layout(model.question)
+    least, index = least_rank(model, layouts)
     if least is None:
-        return _no_slot(model.question, layouts)
+        return no_slot(model.question, layouts)
     if least > budget(model.question):
         return _memory(model, layouts[index], least)
     return _limits(model)
 
 
-def _no_layout(question: Question) -> Exception:
+def no_layout(question: Question) -> Exception:
     fixed = {k: v for k, v in question.fixed.items() if v is not None}
     if question.devices_given and len(question.sizes) == 1 and not fixed:
         return InputError(
@@ -61,7 +61,7 @@ def _words(fixed: Mapping[str, int | None]) -> str:
     return ", ".join(f"{k} {v}" for k, v in fixed.items()) or "search"
 
 
-def _least(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:
+def least_rank(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:
     """(bytes of the fullest rank, layout) with the smallest choices and fewest sequences."""
     tables = layout_tables(model, layouts)
     stages = stage_table(model, tables)
@@ -73,7 +73,7 @@ def _least(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:
     return min(found) if found else (None, 0)
 
 
-def _no_slot(question: Question, layouts: list[Layout]) -> Exception:
+def no_slot(question: Question, layouts: list[Layout]) -> Exception:
     steps = sorted({la.dp * la.pp for la in layouts})
     return InputError(f"batch {question.batch} is not a multiple of dp·pp of any layout",
                       hint="dp·pp here: " + ", ".join(map(str, steps)))
@@ -117,7 +117,7 @@ def _fits(question: Question, model: Model) -> bool:
     if not layouts:
         return False
     trial = replace(model, question=question)
-    least, _ = _least(trial, layouts)
+    least, _ = least_rank(trial, layouts)
     return least is not None and least <= budget(question)
 
 

@@ -16,6 +16,7 @@ from planner.placement.layout import stage_of_layer
 from planner.planning.candidates import hops, prompt_weight, queue
 from planner.planning.costs import LayoutTables, Model, unit_parts
 from planner.planning.evaluate import AFTER, BEFORE, FUSED
+from planner.planning.many_spread import Spreads, spreads
 from planner.planning.question import PREFILL_CHUNK
 from planner.throughput.points import Phase, Points, decode_phase, mixed_phase
 from planner.throughput.roofline import Parts, joint_arrays
@@ -29,7 +30,7 @@ class StepPrices:
     """Seconds of every candidate [C]; the first three as in :class:`planner.planning.evaluate`.
 
     ``paced_tpot`` and ``bounded_ttft`` are what limits are compared with: units added up, and TTFT
-    with an upper bound of its queue.
+    with an upper bound of its queue. The spreads are those of a decode step and of a prompt.
     """
 
     tpot: Array
@@ -37,6 +38,8 @@ class StepPrices:
     interruption: Array
     paced_tpot: Array
     bounded_ttft: Array
+    step_spread: Spreads
+    prompt_spread: Spreads
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,9 @@ def step_prices(model: Model, tables: LayoutTables, pts: Points,
     return StepPrices(
         tpot, whole + wait, interruption,
         paced_tpot=_paced(model, pts, apart, average, hop_step),
-        bounded_ttft=added + queue(late, added / pts.pp, sequences))
+        bounded_ttft=added + queue(late, added / pts.pp, sequences),
+        step_spread=spreads(model, choice, alone, decode=True),
+        prompt_spread=spreads(model, choice, beside, decode=False))
 
 
 def _columns(model: Model, tables: LayoutTables, pts: Points, phase: Phase,

@@ -24,11 +24,12 @@ from planner.profiling.jobs import Job, jobs_of
 from planner.profiling.measure import Settings
 from planner.profiling.places import Checkpoint, read_places
 from planner.profiling.routers import router_statistics
-from planner.profiling.scan import Where, scan
+from planner.profiling.scan import scan
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
 from planner.quality.profile_units import ANCHOR
+from planner.workers import Where
 
 WORTH_COMPILING = 1 << 25
 if TYPE_CHECKING:

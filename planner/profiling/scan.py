@@ -15,18 +15,9 @@ from planner.journal import Journal
 from planner.numerics.tiles import FloatArray
 from planner.profiling.jobs import Job
 from planner.profiling.measure import Settings, measure
-from planner.workers import LostWorkerError, in_processes
+from planner.workers import LostWorkerError, Where, in_processes
 
 Landed = Callable[[Job], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """What measures: ``workers`` processes of this machine (1: this one), or a Dask ``cluster``
-    (``local`` starts one of ``workers`` processes, None: a core each)."""
-
-    workers: int | None = 1
-    cluster: str | None = None
 
 
 def scan(jobs: Sequence[Job], settings: Settings, journal: Journal, *, where: Where,

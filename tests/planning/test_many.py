@@ -12,6 +12,7 @@ import pytest
 from planner.api import estimate, load_device, load_model
 from planner.errors import InfeasibleError, InputError
 from planner.memory.engines.catalog import parse_engine
+from planner.planning.certainty import BASES
 from planner.planning.costs import Model, build_model
 from planner.planning.many import BATCH as UNEVEN
 from planner.planning.many import CHOICE, LAYOUT, MEMORY, TPOT, TTFT, WORKLOAD, Asks, estimate_many
@@ -77,6 +78,11 @@ def test_equal_to_estimates_one_by_one(case: tuple[str, str, str, str, str]) -> 
                 (found.output_tokens_per_second_per_device,
                  perf.output_tokens_per_second_per_device.value)):
             assert mine[i] == pytest.approx(theirs, rel=1e-12)
+        for factor, basis, one in (
+                (found.tpot_factor, found.tpot_basis, perf.tpot_seconds),
+                (found.ttft_factor, found.ttft_basis, perf.ttft_seconds)):
+            assert factor[i] == pytest.approx(one.high / one.value, rel=1e-9)
+            assert BASES[basis[i]] == one.basis
         assert (found.weights_bytes[i], found.kv_cache_bytes[i], found.activation_bytes[i],
                 found.runtime_bytes[i], found.total_bytes[i]) == (
             memory.weights_bytes, memory.kv_cache_bytes, memory.activation_bytes,

@@ -135,6 +135,9 @@ PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --cluster --seed --inputs --routing --scores --tokens --text
 --probe --static-scales --smoothquant
 """)}
+SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
+--output --workers --cluster --resume --force --hardware-dir
+""")}
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
 PLAN_DEFAULTS = {
@@ -239,6 +242,12 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert named == set(keywords("profile")) - {"progress", "told"}
 
 
+def test_flags_of_sweep_are_the_arguments_of_the_api() -> None:
+    assert flags("sweep") == SWEEP_FLAGS
+    named = {flag.removeprefix("--").replace("-", "_") for flag in SWEEP_FLAGS} - NOT_IN_THE_API
+    assert named == set(keywords("sweep")) - {"progress", "told"}
+
+
 def test_flags_of_memory_and_validate() -> None:
     assert flags("memory") == MEMORY_FLAGS
     assert flags("validate") == VALIDATE_FLAGS
@@ -271,6 +280,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
+                                *SWEEP_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
                                 *FRONTIER_FLAGS,
                                 *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name

@@ -1,0 +1,97 @@
+"""``plan sweep``: many questions, one table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from planner.cli.types import INTEGER, options
+
+FAILED = 1
+
+
+@click.command("sweep")
+@click.argument("questions", metavar="FILE.toml")
+@click.option("-o", "--output", metavar="OUT", help="Table to write: OUT.parquet or OUT.csv.")
+@click.option("--workers", type=INTEGER, help="Processes (default: this one).")
+@click.option("--cluster", metavar="ADDRESS",
+              help="Dask cluster: tcp://HOST:PORT, or local (--workers processes).")
+@click.option("--resume/--no-resume", default=True, show_default=True,
+              help="Go on from OUT.journal, which an interrupted run leaves.")
+@click.option("--force", is_flag=True, help="Replace OUT.")
+@click.option("--report", metavar="FILE", help="Also draw small multiples: FILE.html or FILE.svg.")
+@options("hardware_dir", "json", "quiet", "timings")
+def sweep_command(questions: str, output: str | None, workers: int | None, cluster: str | None,
+                  report: str | None, as_json: bool, quiet: bool, timings: bool,
+                  **given: Any) -> int:
+    """Answer every question of FILE.toml: a table with a row each.
+
+    A run that was interrupted goes on where it was when the same command is given again.
+    """
+    from planner.cli.run import check_target, print_json, timed, write_whole
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # before numpy loads: a core a worker
+    if report is not None:
+        check_target(Path(report), suffixes=(".html", ".htm", ".svg"), flag="--report")
+    with timed(timings):
+        from planner import api_sweep
+
+        with _progress(quiet) as progress:
+            columns = api_sweep.answers(
+                questions, output=output, cluster=cluster, progress=progress,
+                workers=workers or (None if cluster is not None else 1),
+                told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
+                **given)
+        if report is not None:
+            from planner.report.sweep_page import sweep_report
+
+            text = sweep_report(columns, Path(report).suffix.lower(), Path(questions).name)
+            write_whole(Path(report), text, suffixes=(".html", ".htm", ".svg"))
+        if as_json:
+            print_json(_rows(columns))
+        else:
+            from planner.report.sweep_text import sweep_text
+
+            click.echo(sweep_text(columns, output), nl=False)
+    return FAILED if "failed" in columns["status"] else 0
+
+
+def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """A mapping a row; empty cells are left out."""
+    return [{name: value for name, value in zip(columns, cells, strict=True) if value is not None}
+            for cells in zip(*columns.values(), strict=True)]
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(TextColumn("questions"), BarColumn(), MofNCompleteColumn(),
+                  TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+                  console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("questions", total=None, rate="")
+
+        def tell(done: int, total: int) -> None:
+            speed = bar.tasks[task].speed
+            bar.update(task, completed=done, total=total,
+                       rate="" if speed is None else f"{speed:,.3g}/s")
+
+        yield tell

@@ -1,0 +1,1 @@
+"""Many questions at once: read, spread over workers, answered in one table."""

@@ -1,0 +1,159 @@
+"""One question to one row: the answer, the limit that excludes it, or the reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from planner.errors import PlannerError, UnsupportedError
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine, parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.binding import Binding, binding
+from planner.planning.certainty import performance
+from planner.planning.costs import Model, build_model
+from planner.planning.equals import best_answers
+from planner.planning.evaluate import Priced, price
+from planner.planning.losses import quality
+from planner.planning.plan import Estimate, layer_range
+from planner.planning.question import Question
+from planner.planning.resolve import Asked, build_question
+from planner.planning.search import Found
+from planner.planning.segments import Segment
+from planner.planning.served_by import engine_questions
+from planner.quality.prior import load_prior
+from planner.quality.profile import Profile
+from planner.scenarios import Scenario
+from planner.sweeping.columns import ten
+from planner.sweeping.record import Ask
+
+Row = dict[str, Any]
+ELSEWHERE = ("engine", "scenario", "profile", "scheme")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the questions of a chunk share."""
+
+    spec: ModelSpec
+    device: DeviceProfile
+    scenario: Scenario | None
+    profile: Profile | None
+
+
+def row(context: Context, one: Ask) -> Row:
+    """The answer's cells of one question; every error of a question is its row, also one that is
+    this program's fault (``failed``)."""
+    try:
+        return _answered(context, one)
+    except PlannerError as error:
+        return refused(error)
+    except Exception as error:  # one broken question must not lose the others
+        return {"status": "failed", "reason": f"{type(error).__name__}: {error}"[:500]}
+
+
+def refused(error: PlannerError) -> Row:
+    """The row of a question that cannot be asked or executed."""
+    status = "unsupported" if isinstance(error, UnsupportedError) else "invalid"
+    return {"status": status, "reason": " ".join(error.message.split())}
+
+
+def _answered(context: Context, one: Ask) -> Row:
+    questions = serving(context, one)
+    found, _ = best_answers(questions)
+    if found is None:
+        return excluded(binding(build_model(questions[0], load_prior())))
+    return _cells(found, one.verb)
+
+
+def excluded(found: Binding) -> Row:
+    """The row of a question without a plan."""
+    return {"status": "infeasible", "limit": "+".join(found.limits), "reason": found.text}
+
+
+def serving(context: Context, one: Ask) -> tuple[Question, ...]:
+    """The exact question, or those whose best answer is the best that the engine can serve.
+
+    Raises:
+        InputError: the question cannot be asked. UnsupportedError: it cannot be executed.
+    """
+    values = dict(one.values)
+    asked = Asked(**{k: v for k, v in values.items() if k not in ELSEWHERE})
+    scenario = context.scenario
+    uniform = None
+    if one.verb == "estimate":
+        uniform = values.get("scheme") or (scenario.values.get("scheme") if scenario else None) \
+            or ""
+    question = build_question(context.spec, context.device, asked, scenario, uniform=uniform,
+                              given=None, profile=context.profile, engine=_engine(values, scenario))
+    if one.verb == "estimate":
+        return engine_questions(question, together=True)
+    full = asked.with_scenario(scenario)
+    return engine_questions(question, schemes_named=full.schemes is not None,
+                            kv_named=full.kv not in (None, "auto"))
+
+
+def _engine(values: dict[str, Any], scenario: Scenario | None) -> Engine | None:
+    name = values.get("engine") or (scenario.values.get("engine") if scenario else None) or "any"
+    return None if name == "any" else parse_engine(name)
+
+
+def _cells(found: Found, verb: str) -> Row:
+    space, model = found.space, found.space.model
+    question = model.question
+    priced = price(space, found.candidate, found.segments)
+    replicas = question.replicas(priced.layout.ranks)
+    out = {"status": "ok", "replicas": replicas, "devices": replicas * priced.layout.ranks,
+           **_shape(question, priced), **_times(model, priced, replicas),
+           **_memory(question, priced), **loss_cells(model, priced.loss),
+           "assignment": assignment(model, found.segments)}
+    if verb == "plan":
+        gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
+        out["gap"] = ten(gap if gap >= 1e-9 else 0.0)
+    return out
+
+
+def _shape(question: Question, priced: Priced) -> Row:
+    layout, work = priced.layout, question.workload
+    return {"tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep,
+            "context_tokens": work.context, "isl": work.isl, "osl": work.osl,
+            "batch": priced.batch}
+
+
+def _times(model: Model, priced: Priced, replicas: int) -> Row:
+    perf = performance(model, priced, replicas)
+    return {**_interval("tpot", perf.tpot_seconds), **_interval("ttft", perf.ttft_seconds),
+            "output_tokens_per_second": ten(perf.output_tokens_per_second.value),
+            "output_tokens_per_second_per_device": ten(
+                perf.output_tokens_per_second_per_device.value)}
+
+
+def _interval(name: str, value: Estimate) -> Row:
+    return {f"{name}_seconds": ten(value.value), f"{name}_seconds_low": ten(value.low),
+            f"{name}_seconds_high": ten(value.high), f"{name}_basis": value.basis}
+
+
+def _memory(question: Question, priced: Priced) -> Row:
+    full = priced.fullest
+    return {"weights_bytes": full.weights, "kv_cache_bytes": full.cache,
+            "activation_bytes": full.activation, "runtime_bytes": full.runtime,
+            "total_bytes": full.total, "usable_bytes": question.usable_bytes}
+
+
+def loss_cells(model: Model, loss: float) -> Row:
+    """A loss with its band, its unit and what it rests on."""
+    info = quality(model, loss)
+    return {"loss": ten(info.loss), "loss_low": ten(info.low), "loss_high": ten(info.high),
+            "loss_unit": f"{info.unit}, {info.tier}"}
+
+
+def assignment(model: Model, segments: tuple[Segment, ...]) -> str:
+    """``kind scheme`` of every decided kind; layers where a kind takes several schemes."""
+    kinds: dict[str, dict[str, list[int]]] = {}
+    for segment in segments:
+        if segment.choice >= 0:
+            schemes = kinds.setdefault(model.units[segment.unit].kind, {})
+            schemes.setdefault(model.choices[segment.choice], []).extend(segment.layers)
+    return "; ".join(f"{kind} " + ", ".join(
+        name if len(schemes) == 1 else f"{name} {layer_range(tuple(layers))}"
+        for name, layers in schemes.items()) for kind, schemes in kinds.items())

@@ -1,0 +1,111 @@
+"""The columns of a sweep's table, and the table while it is filled.
+
+Numbers are rounded to ten significant digits, so that the last bits of a machine's arithmetic do
+not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from planner.sweeping.record import Ask
+
+Kind = Literal["whole", "number", "text", "truth"]
+ASKED: tuple[tuple[str, Kind], ...] = (
+    ("question", "whole"), ("key", "text"), ("verb", "text"), ("model", "text"),
+    ("device", "text"), ("service", "text"), ("scheme", "text"), ("schemes", "text"),
+    ("kv", "text"), ("engine", "text"), ("objective", "text"), ("scenario", "text"),
+    ("profile", "text"), ("untie", "truth"), ("max_loss", "text"), ("memory_bytes", "whole"),
+    ("ttft_limit_seconds", "number"), ("tpot_limit_seconds", "number"),
+    ("asked_devices", "whole"), ("asked_tp", "whole"), ("asked_dp", "whole"),
+    ("asked_pp", "whole"), ("asked_ep", "whole"), ("asked_context", "whole"),
+    ("asked_isl", "whole"), ("asked_osl", "whole"), ("asked_batch", "whole"),
+)
+"""What was asked; empty where it was left open."""
+ANSWER: tuple[tuple[str, Kind], ...] = (
+    ("status", "text"), ("limit", "text"), ("reason", "text"),
+    ("devices", "whole"), ("replicas", "whole"), ("tp", "whole"), ("dp", "whole"),
+    ("pp", "whole"), ("ep", "whole"), ("context_tokens", "whole"), ("isl", "whole"),
+    ("osl", "whole"), ("batch", "whole"),
+    ("tpot_seconds", "number"), ("tpot_seconds_low", "number"), ("tpot_seconds_high", "number"),
+    ("tpot_basis", "text"),
+    ("ttft_seconds", "number"), ("ttft_seconds_low", "number"), ("ttft_seconds_high", "number"),
+    ("ttft_basis", "text"),
+    ("output_tokens_per_second", "number"), ("output_tokens_per_second_per_device", "number"),
+    ("weights_bytes", "whole"), ("kv_cache_bytes", "whole"), ("activation_bytes", "whole"),
+    ("runtime_bytes", "whole"), ("total_bytes", "whole"), ("usable_bytes", "whole"),
+    ("loss", "number"), ("loss_low", "number"), ("loss_high", "number"), ("loss_unit", "text"),
+    ("assignment", "text"), ("gap", "number"),
+)
+COLUMNS = (*ASKED, *ANSWER)
+KINDS: dict[str, Kind] = dict(COLUMNS)
+_RENAMED = {"ttft_seconds": "ttft_limit_seconds", "tpot_seconds": "tpot_limit_seconds",
+            **{name: f"asked_{name}" for name in ("devices", "tp", "dp", "pp", "ep", "context",
+                                                  "isl", "osl", "batch")}}
+Rows = Mapping[str, Sequence[Any]]
+"""Answers by column, one value (None: empty) a row; a column that is empty throughout is absent."""
+
+
+def ten(value: float | None) -> float | None:
+    """Ten significant digits; None for what is no number."""
+    return None if value is None or not np.isfinite(value) else float(f"{value:.9e}")
+
+
+class Table:
+    """All answers of a sweep, by position; memory is what the columns need."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._numbers = {name: np.full(count, np.nan) for name, kind in ANSWER if kind == "number"}
+        self._wholes = {name: np.full(count, -1, np.int64) for name, kind in ANSWER
+                        if kind == "whole"}
+        self._texts: dict[str, list[str | None]] = {
+            name: [None] * count for name, kind in ANSWER if kind == "text"}
+        self._known: dict[str, str] = {}
+
+    def put(self, places: Sequence[int], rows: Rows) -> None:
+        """Answers of the questions at ``places``."""
+        at = np.asarray(places, dtype=np.int64)
+        for name, values in rows.items():
+            kind = KINDS[name]
+            if kind == "number":
+                self._numbers[name][at] = [np.nan if v is None else v for v in values]
+            elif kind == "whole":
+                self._wholes[name][at] = [-1 if v is None else v for v in values]
+            else:
+                column = self._texts[name]
+                for place, value in zip(places, values, strict=True):
+                    column[place] = None if value is None else self._known.setdefault(value, value)
+
+    def column(self, name: str) -> list[Any]:
+        """Values of an answer's column, None where empty."""
+        kind = KINDS[name]
+        if kind == "number":
+            return [None if v != v else v for v in self._numbers[name].tolist()]
+        if kind == "whole":
+            return [None if v < 0 else v for v in self._wholes[name].tolist()]
+        return list(self._texts[name])
+
+
+def asked_columns(asks: Sequence[Ask], ids: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
+    """The columns of ASKED. ``ids`` are those of each question's model and device."""
+    out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in ASKED}
+    for n, one in enumerate(asks):
+        out["question"][n], out["key"][n], out["verb"][n] = n + 1, one.key, one.verb
+        out["service"][n] = one.service or None
+        out["model"][n], out["device"][n] = ids[n]
+        for key, value in one.values:
+            out[_RENAMED.get(key, key)][n] = shown(key, value)
+    return out
+
+
+def shown(key: str, value: Any) -> Any:
+    """A given value as a cell."""
+    if key == "schemes":
+        return ",".join(value)
+    if key in ("ttft_seconds", "tpot_seconds"):
+        return ten(value)
+    return f"{value:.10g}" if key == "max_loss" and isinstance(value, float) else value

@@ -1,0 +1,203 @@
+"""Many estimates of one model on one device as arrays: those that leave nothing to search.
+
+An estimate is of this kind where the batch is given and one layout answers it. The rows are those
+that :mod:`planner.sweeping.answer` makes one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError, PlannerError
+from planner.placement.layout import Layout
+from planner.planning.binding import Binding, excluded_by, over_memory
+from planner.planning.candidates import possible_layouts
+from planner.planning.certainty import BASES
+from planner.planning.costs import Model, build_model
+from planner.planning.many import (
+    BATCH,
+    CHOICE,
+    MEMORY,
+    REASONS,
+    TPOT,
+    TTFT,
+    Asks,
+    Estimates,
+    estimate_many,
+    only_choice,
+)
+from planner.planning.question import Question, Workload, workload
+from planner.planning.segments import tied_segments
+from planner.quality.prior import load_prior
+from planner.sweeping.answer import (
+    Context,
+    Row,
+    assignment,
+    excluded,
+    loss_cells,
+    serving,
+)
+from planner.sweeping.columns import ten
+from planner.sweeping.record import Ask
+
+PLACE = ("devices", "tp", "dp", "pp", "ep")
+WORK = ("context", "isl", "osl")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A question with the only layout that answers it, and its replicas."""
+
+    question: Question
+    layout: Layout
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """One estimate: its place in the chunk, layout and workload."""
+
+    at: int
+    placed: Placed
+    work: Workload
+    batch: int
+
+
+def fast_rows(context: Context, asks: Sequence[Ask]) -> dict[int, Row]:
+    """Rows by place in ``asks``; what is missing has to be answered one by one."""
+    groups: dict[tuple[Any, ...], list[Ready]] = {}
+    places: dict[tuple[Any, ...], Placed | None] = {}
+    works: dict[tuple[Any, ...], Workload | None] = {}
+    for at, one in enumerate(asks):
+        values = dict(one.values)
+        batch = values.pop("batch", None)
+        if one.verb != "estimate" or batch is None:
+            continue
+        work = tuple(values.pop(name, None) for name in WORK)
+        others = tuple((k, v) for k, v in values.items() if k not in PLACE)
+        key = (others, *(values.get(name) for name in PLACE))
+        if key not in places:
+            places[key] = _placed(context, one)
+        if work not in works:
+            works[work] = _work(context, work)
+        placed, tokens = places[key], works[work]
+        if placed is not None and tokens is not None:
+            groups.setdefault(others, []).append(Ready(at, placed, tokens, batch))
+    out: dict[int, Row] = {}
+    for members in groups.values():
+        out |= _group(members)
+    return out
+
+
+def _placed(context: Context, one: Ask) -> Placed | None:
+    """The question of ``one`` on its layout; None where there are several, or none."""
+    free = Ask(one.verb, one.model, one.device, one.service,
+               tuple((k, v) for k, v in one.values if k not in (*WORK, "batch")))
+    try:
+        questions = serving(context, free)
+    except PlannerError:
+        return None
+    if len(questions) != 1 or questions[0].batch is not None:
+        return None
+    question = questions[0]
+    layouts = possible_layouts(question)
+    if len(layouts) != 1:
+        return None
+    return Placed(question, layouts[0], question.replicas(layouts[0].ranks))
+
+
+def _work(context: Context, given: tuple[int | None, ...]) -> Workload | None:
+    scenario = context.scenario
+    if scenario is not None and not any(given) and any(n in scenario.values for n in WORK):
+        given = tuple(scenario.values.get(name) for name in WORK)
+    context_tokens, isl, osl = given
+    try:
+        return workload(context.spec.max_context, context=context_tokens, isl=isl, osl=osl)
+    except InputError:
+        return None
+
+
+def _group(members: Sequence[Ready]) -> dict[int, Row]:
+    """Rows of estimates that share one assignment and its limits."""
+    model = build_model(members[0].placed.question, load_prior())
+    try:
+        choice = only_choice(model)
+    except InputError:
+        return {}
+    layouts = np.array([[getattr(m.placed.layout, axis) for axis in ("tp", "dp", "pp", "ep")]
+                        for m in members], dtype=np.int64).T
+    asks = Asks(*layouts, *(np.array(column, dtype=np.int64) for column in (
+        [m.placed.replicas for m in members], [m.batch for m in members],
+        [m.work.context for m in members], [m.work.isl for m in members],
+        [m.work.osl for m in members])))
+    found = estimate_many(model, asks)
+    text = "" if choice is None else assignment(model, tied_segments(model, list(choice)))
+    cells = _Cells(model, asks, found, text)
+    return {m.at: cells.row(i, m) for i, m in enumerate(members)}
+
+
+class _Cells:
+    """Columns of a group, as plain numbers."""
+
+    def __init__(self, model: Model, asks: Asks, found: Estimates, text: str) -> None:
+        self._model, self._text = model, text
+        self._asks = {f.name: getattr(asks, f.name).tolist() for f in fields(asks)}
+        self._found = {f.name: getattr(found, f.name).tolist() for f in fields(found)
+                       if f.name != "loss"}
+        low, high = _bounds(found.tpot_seconds, found.tpot_factor)
+        first, last = _bounds(found.ttft_seconds, found.ttft_factor)
+        self._bounds = (low, high, first, last)
+        self._loss = loss_cells(model, found.loss)
+
+    def row(self, i: int, member: Ready) -> Row:
+        """The row of the estimate at ``i``."""
+        reason = self._found["reason"][i]
+        if reason:
+            return self._refused(i, reason, member)
+        asks, found, question = self._asks, self._found, self._model.question
+        ranks = asks["tp"][i] * asks["dp"][i] * asks["pp"][i]
+        low, high, first, last = (bound[i] for bound in self._bounds)
+        return {
+            "status": "ok", "replicas": asks["replicas"][i],
+            "devices": asks["replicas"][i] * ranks, "tp": asks["tp"][i], "dp": asks["dp"][i],
+            "pp": asks["pp"][i], "ep": asks["ep"][i], "context_tokens": asks["context"][i],
+            "isl": asks["isl"][i], "osl": asks["osl"][i], "batch": asks["batch"][i],
+            "tpot_seconds": ten(found["tpot_seconds"][i]), "tpot_seconds_low": ten(low),
+            "tpot_seconds_high": ten(high), "tpot_basis": BASES[found["tpot_basis"][i]],
+            "ttft_seconds": ten(found["ttft_seconds"][i]), "ttft_seconds_low": ten(first),
+            "ttft_seconds_high": ten(last), "ttft_basis": BASES[found["ttft_basis"][i]],
+            "output_tokens_per_second": ten(found["output_tokens_per_second"][i]),
+            "output_tokens_per_second_per_device": ten(
+                found["output_tokens_per_second_per_device"][i]),
+            **{name: found[name][i] for name in (
+                "weights_bytes", "kv_cache_bytes", "activation_bytes", "runtime_bytes",
+                "total_bytes")},
+            "usable_bytes": question.usable_bytes, **self._loss, "assignment": self._text}
+
+    def _refused(self, i: int, reason: int, member: Ready) -> Row:
+        """The row of an estimate that is no plan."""
+        question = self._model.question
+        where = f"{question.spec.id} on {question.device.id}"
+        if reason == BATCH:
+            return {"status": "invalid", "reason": f"batch {member.batch} is not a multiple of "
+                                                   "dp·pp of any layout"}
+        if reason == MEMORY:
+            return excluded(over_memory(question, self._found["total_bytes"][i],
+                                        member.placed.layout.ranks))
+        if reason in (TTFT, TPOT):
+            return excluded(excluded_by(self._model, (REASONS[reason],), where))
+        assert reason == CHOICE, REASONS[reason]
+        return excluded(Binding(("schemes",), f"no scheme among {', '.join(question.schemes)} is "
+                                              f"legal for every unit of {where}"))
+
+
+def _bounds(value: NDArray[np.float64], factor: NDArray[np.float64],
+            ) -> tuple[list[float], list[float]]:
+    low: list[float] = (value / factor).tolist()
+    high: list[float] = (value * factor).tolist()
+    return low, high

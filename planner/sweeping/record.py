@@ -1,0 +1,152 @@
+"""One question of a sweep, as it was asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from planner.errors import InputError, nearest_names
+from planner.formats.kv import kv_layout
+from planner.formats.schemes import scheme
+from planner.memory.engines.catalog import parse_engine
+from planner.planning.question import OBJECTIVES
+
+VERBS = ("plan", "estimate")
+WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")
+NUMBERS = ("ttft_seconds", "tpot_seconds")
+TEXTS = ("scheme", "kv", "objective", "engine", "scenario", "profile")
+COMMON = (*WHOLE, *NUMBERS, "kv", "objective", "engine", "scenario", "profile")
+KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie"), "estimate": (*COMMON, "scheme")}
+"""What a question of each kind may set beside verb, model, device and service."""
+LARGEST = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question. ``values`` holds what was given, by the names of the Python API, in the order of
+    KEYS; ``service`` is the name of its service level, empty for none. Model and device are None
+    where a scenario names them."""
+
+    verb: str
+    model: str | None
+    device: str | None
+    service: str
+    values: tuple[tuple[str, Any], ...]
+
+    @property
+    def key(self) -> str:
+        """16 hex digits of what is asked: the same question has the same key in every sweep."""
+        text = json.dumps([self.verb, self.model, self.device, self.service, self.values],
+                          separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def ask(place: str, given: Mapping[str, Any]) -> Ask:
+    """Check one question's values; ``place`` says where it is from, in errors.
+
+    Raises:
+        InputError: an unknown key, or a value of another type or out of range.
+    """
+    verb = given.get("verb", "plan")
+    if verb not in VERBS:
+        raise InputError(f"{place}: verb = {verb!r}", hint="plan or estimate")
+    keys = KEYS[verb]
+    for key in given:
+        if key not in keys and key not in ("verb", "model", "device", "service"):
+            raise unknown_key(place, key, verb)
+    if "scenario" not in given:
+        require_pair(place, given)
+    words = {key: checked(place, key, given[key])
+             for key in ("model", "device", "service") if key in given}
+    return Ask(verb, words.get("model"), words.get("device"), words.get("service", ""),
+               tuple((key, checked(place, key, given[key])) for key in keys if key in given))
+
+
+def require_pair(place: str, given: Container[str]) -> None:
+    """Refuse a question without a model or a device."""
+    for key in ("model", "device"):
+        if key not in given:
+            raise InputError(f"{place}: no {key} given",
+                             hint=f'{key} = "…", or a scenario that names it')
+
+
+def unknown_key(place: str, key: str, verb: str) -> InputError:
+    """The error for a key that a question of ``verb`` does not have."""
+    other = "estimate" if verb == "plan" else "plan"
+    if key in KEYS[other]:
+        return InputError(f"{place}: {key}: {verb} questions do not have it",
+                          hint=f'{key} belongs to verb = "{other}"')
+    known = (*KEYS[verb], "verb", "model", "device", "service", "ttft_ms", "tpot_ms")
+    return InputError(f"{place}: {key}: unknown key", hint=nearest_names(key, known))
+
+
+def checked(place: str, key: str, value: Any) -> Any:
+    """``value`` in its canonical spelling.
+
+    Raises:
+        InputError: another type, out of range, or an unknown name.
+    """
+    if key in WHOLE:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < LARGEST:
+            raise _wrong(place, key, value, "a whole number above 0")
+        return value
+    if key in NUMBERS:
+        return _seconds(place, key, value)
+    if key == "untie":
+        if not isinstance(value, bool):
+            raise _wrong(place, key, value, "true or false")
+        return value
+    if key == "schemes":
+        return _schemes(place, value)
+    if key == "max_loss" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str) or not value:
+        raise _wrong(place, key, value, "a text")
+    try:
+        return _named(key, value)
+    except InputError as error:
+        raise InputError(f"{place}: {error.message}", hint=error.hint) from None
+
+
+def _seconds(place: str, key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) \
+            or not 0 < value < float("inf"):
+        raise _wrong(place, key, value, "a number above 0")
+    return float(value)
+
+
+def _schemes(place: str, value: Any) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names \
+            or not all(isinstance(name, str) for name in names):
+        raise _wrong(place, "schemes", value, "a list of scheme names")
+    return tuple(_checked_name(place, name.strip()) for name in names)
+
+
+def _checked_name(place: str, name: str) -> str:
+    try:
+        return scheme(name).id
+    except InputError as error:
+        raise InputError(f"{place}: {error.message}", hint=error.hint) from None
+
+
+def _named(key: str, value: str) -> str:
+    """Names that are in a catalogue, by their ids."""
+    if key == "scheme":
+        return scheme(value).id
+    if key == "kv" and value != "auto":
+        return kv_layout(value).id
+    if key == "objective" and value not in OBJECTIVES:
+        raise InputError(f"objective = {value!r}", hint=", ".join(OBJECTIVES))
+    if key == "engine" and value != "any":
+        parse_engine(value)
+    return value
+
+
+def _wrong(place: str, key: str, value: object, wanted: str) -> InputError:
+    shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
+    return InputError(f"{place}: {key} = {shown}: {wanted} is required",
+                      hint="docs/scale.md lists the keys and their types")

@@ -1,0 +1,185 @@
+"""A whole sweep: names resolved, chunks answered by workers, every answer journalled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from planner.api import load_device, load_model, load_profile, load_scenario
+from planner.errors import DataError
+from planner.hardware.profile import DeviceProfile
+from planner.journal import Journal
+from planner.models.spec import ModelSpec
+from planner.quality.profile import Profile
+from planner.quality.profile_match import structure_sha256
+from planner.scenarios import Scenario
+from planner.sweeping.chunks import Chunk, Parcel, answer, chunks_of
+from planner.sweeping.columns import Table
+from planner.sweeping.record import Ask
+from planner.workers import LostWorkerError, Where, in_processes, own_version, packed
+
+Progress = Callable[[int, int], None]
+"""Told (questions answered, questions in all)."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Questions with everything that they name, loaded."""
+
+    asks: tuple[Ask, ...]
+    folder: str | None = None
+    _models: dict[str, ModelSpec] = field(default_factory=dict)
+    _devices: dict[str, DeviceProfile] = field(default_factory=dict)
+    _scenarios: dict[str, Scenario] = field(default_factory=dict)
+    _profiles: dict[tuple[str, str], Profile] = field(default_factory=dict)
+
+    def resolve(self) -> Sweep:
+        """Load every name; one that does not exist ends the sweep before it begins.
+
+        Raises:
+            InputError: an unknown name, or a file that is not valid.
+        """
+        for chunk in self.chunks:
+            self.context(chunk)
+        return self
+
+    @cached_property
+    def chunks(self) -> list[Chunk]:
+        """The division into chunks."""
+        return chunks_of(self.asks)
+
+    def names(self, one: Ask) -> tuple[str, str]:
+        """Model and device of a question, a scenario's where it names none."""
+        values = self.scenario(dict(one.values).get("scenario"))
+        model = one.model or (values.values.get("model") if values else None)
+        device = one.device or (values.values.get("device") if values else None)
+        if model is None or device is None:
+            raise DataError(f"no {'model' if model is None else 'device'} given, and the scenario "
+                            "names none", hint='model = "…", device = "…"')
+        return model, device
+
+    def scenario(self, name: str | None) -> Scenario | None:
+        """A scenario, read once."""
+        if name is None:
+            return None
+        if name not in self._scenarios:
+            self._scenarios[name] = load_scenario(name)
+        return self._scenarios[name]
+
+    def context(self, chunk: Chunk) -> tuple[object, object, object, object]:
+        """(model, device, scenario, profile) of a chunk."""
+        one = self.asks[chunk.places[0]]
+        model, device = self.names(one)
+        if model not in self._models:
+            self._models[model] = load_model(model)
+        if device not in self._devices:
+            self._devices[device] = load_device(device, hardware_dir=self.folder)
+        file = dict(one.values).get("profile")
+        if file is not None and (file, model) not in self._profiles:
+            self._profiles[file, model] = load_profile(file, self._models[model], model)[0]
+        return (self._models[model], self._devices[device], self.scenario(chunk.context[2]),
+                None if file is None else self._profiles[file, model])
+
+    def ids(self, one: Ask) -> tuple[str, str]:
+        """Ids of a question's model and device."""
+        model, device = self.names(one)
+        return self._models[model].id, self._devices[device].id
+
+    def header(self) -> dict[str, Any]:
+        """What a journal belongs to: the questions, what they name, and this version."""
+        digest = hashlib.sha256()
+        for one in self.asks:
+            digest.update(one.key.encode())
+        for named in sorted([
+                *(("model", n, m.config_sha256, structure_sha256(m))
+                  for n, m in self._models.items()),
+                *(("device", n, d.sha256) for n, d in self._devices.items()),
+                *(("scenario", n, json.dumps(dict(s.values), sort_keys=True), repr(s.host))
+                  for n, s in self._scenarios.items()),
+                *(("profile", *names, hashlib.sha256(Path(names[0]).read_bytes()).hexdigest())
+                  for names in self._profiles)]):
+            digest.update(json.dumps(named).encode())
+        return {"id": "header", "sweep": digest.hexdigest(), "version": own_version(),
+                "count": len(self.asks)}
+
+
+def run(sweep: Sweep, *, where: Where, journal: Journal | None, progress: Progress,
+        told: Callable[[str], None]) -> Table:
+    """Answer every question that ``journal`` does not hold; answers land in it.
+
+    Raises:
+        DataError: the journal cannot be written, or a worker was killed; what was answered stays
+            in the journal.
+    """
+    count = len(sweep.asks)
+    table = Table(count)
+    left = list(sweep.chunks) if journal is None else _found(sweep, journal, table)
+    places = {chunk.id: chunk.places for chunk in left}
+    done = count - sum(len(found) for found in places.values())
+    if done and journal is not None:
+        told(f"going on after {done} of {count} questions ({journal.path})")
+    progress(done, count)
+    try:
+        for record in _records(sweep, left, where):
+            if journal is not None:
+                journal.append(record)
+                journal.done[record["id"]] = {}
+            table.put(places[record["id"]], record["rows"])
+            done += len(places[record["id"]])
+            progress(done, count)
+    except LostWorkerError as error:
+        kept = "" if journal is None else f"; {done} answers so far are kept in {journal.path}"
+        raise DataError(error.message + kept, hint="run the same command again: it goes on from "
+                        "there (fewer --workers need less memory)") from None
+    return table
+
+
+def _found(sweep: Sweep, journal: Journal, table: Table) -> list[Chunk]:
+    """Put what the journal holds into ``table``, and forget it there; the chunks that are left."""
+    left = []
+    for chunk in sweep.chunks:
+        record = journal.done.get(chunk.id)
+        if record is None:
+            left.append(chunk)
+        else:
+            table.put(chunk.places, record["rows"])
+            journal.done[chunk.id] = {}
+    return left
+
+
+def _records(sweep: Sweep, chunks: Sequence[Chunk], where: Where) -> Iterator[dict[str, Any]]:
+    if not chunks:
+        return iter(())
+    parcels = _parcels(sweep, chunks)
+    if where.cluster is not None:
+        return _on_cluster(parcels, where)
+    if where.workers == 1 or len(chunks) == 1:
+        return (answer(parcel) for parcel in parcels)
+    return in_processes(answer, parcels, workers=min(where.workers or 1, len(chunks)))
+
+
+def _on_cluster(parcels: Iterable[Parcel], where: Where) -> Iterator[dict[str, Any]]:
+    from planner.cluster import connected, on_cluster
+
+    with connected(str(where.cluster), workers=where.workers) as client:
+        yield from on_cluster(client, answer, parcels)
+
+
+def _parcels(sweep: Sweep, chunks: Sequence[Chunk]) -> Iterator[Parcel]:
+    """Chunks with what they name, packed once each."""
+    known: dict[int, bytes] = {}
+
+    def once(value: object) -> bytes:
+        if id(value) not in known:
+            known[id(value)] = packed(value)
+        return known[id(value)]
+
+    for chunk in chunks:
+        model, device, scenario, profile = (once(part) for part in sweep.context(chunk))
+        yield Parcel(chunk.id, (model, device, scenario, profile),
+                     tuple(sweep.asks[n] for n in chunk.places))

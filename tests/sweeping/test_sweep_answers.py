@@ -1,0 +1,110 @@
+"""Rows of a sweep are the answers of the single questions."""
+
+import itertools
+
+import pytest
+
+import planner
+from planner.api import load_device, load_model
+from planner.errors import PlannerError, UnknownNameError
+from planner.sweeping.answer import Context, row
+from planner.sweeping.fast import fast_rows
+from planner.sweeping.read import asks_of
+
+MODEL = "qwen2.5-0.5b"
+FIXED = {"verb": "estimate", "devices": 2, "tp": 1, "dp": 1, "pp": 1, "ep": 1}
+GRID = [{"model": MODEL, "device": "l40s", "scheme": scheme, "kv": kv, "isl": isl, "osl": osl,
+         "batch": batch, **FIXED, **limits}
+        for scheme, kv, (isl, osl), batch, limits in itertools.product(
+            ("fp8-tensor", "bf16"), ("bf16", "fp8"), ((1000, 100), (9000, 50)), (1, 24, 4000),
+            ({}, {"tpot_seconds": 0.004}, {"ttft_seconds": 0.05}, {"memory_bytes": 1 << 30}))]
+
+
+def test_many_estimates_are_the_rows_made_one_by_one() -> None:
+    asks = asks_of(GRID)
+    context = Context(load_model(MODEL), load_device("l40s"), None, None)
+    fast = fast_rows(context, asks)
+    assert sorted(fast) == list(range(len(asks)))
+    statuses = set()
+    for n in range(0, len(asks), 5):
+        alone, together = row(context, asks[n]), fast[n]
+        statuses.add((alone["status"], alone.get("limit")))
+        assert set(alone) == set(together), n
+        for name, value in alone.items():
+            if isinstance(value, float):
+                assert together[name] == pytest.approx(value, rel=3e-9), (n, name)
+            else:
+                assert together[name] == value, (n, name)
+    assert {("ok", None), ("infeasible", "memory"), ("infeasible", "tpot"),
+            ("infeasible", "ttft"), ("infeasible", "memory-bytes")} <= statuses
+
+
+def test_rows_carry_the_plan() -> None:
+    asked = {"model": MODEL, "device": "h100-sxm", "devices": 1, "tp": 1, "dp": 1, "pp": 1,
+             "batch": 8, "context": 4096, "tpot_seconds": 0.01}
+    frame = planner.sweep([asked, {**asked, "verb": "estimate", "scheme": "fp8-tensor"}])
+    plan = planner.plan(**asked)
+    priced = planner.estimate(**asked, scheme="fp8-tensor")
+    for n, one in enumerate((plan, priced)):
+        got = frame.loc[n]
+        assert got["status"] == "ok"
+        for name in ("tpot_seconds", "ttft_seconds"):
+            expected = getattr(one.performance, name)
+            assert got[name] == pytest.approx(expected.value, rel=1e-9)
+            assert got[f"{name}_low"] == pytest.approx(expected.low, rel=1e-9)
+            assert got[f"{name}_high"] == pytest.approx(expected.high, rel=1e-9)
+        assert got["total_bytes"] == one.memory_per_device.total_bytes
+        assert got["loss"] == pytest.approx(one.quality.loss, rel=1e-9)
+        assert got["output_tokens_per_second"] == pytest.approx(
+            one.performance.output_tokens_per_second.value, rel=1e-9)
+        schemes = {u.scheme for u in one.units if u.loss or u.kv_layout}
+        assert all(scheme in got["assignment"] for scheme in schemes)
+    assert frame.loc[0, "gap"] == 0
+    assert frame["question"].tolist() == [1, 2]
+
+
+def test_nothing_is_lost_what_cannot_be_asked_is_a_row_with_its_reason() -> None:
+    base = {"model": MODEL, "verb": "estimate", "batch": 8, "devices": 1}
+    frame = planner.sweep([
+        {**base, "device": "h100-sxm", "scheme": "nvfp4"},
+        {**base, "device": "h100-sxm", "scheme": "fp8-tensor", "context": 1 << 30},
+        {**base, "device": "h100-sxm", "scheme": "fp8-tensor", "tp": 1, "dp": 2, "pp": 1},
+        {**base, "device": "h100-sxm", "scheme": "fp8-tensor", "engine": "llama.cpp"},
+        {**base, "device": "h100-sxm", "scheme": "fp8-tensor"}])
+    assert frame["status"].tolist() == ["unsupported", "invalid", "invalid", "unsupported", "ok"]
+    assert frame["reason"].notna().tolist() == [True] * 4 + [False]
+    with pytest.raises(PlannerError) as caught:
+        planner.estimate(MODEL, "h100-sxm", scheme="nvfp4", devices=1, batch=8)
+    assert frame.loc[0, "reason"] == caught.value.message
+
+
+def test_infeasible_plans_name_the_limits() -> None:
+    base = {"model": MODEL, "device": "l40s", "devices": 1, "context": 8192, "batch": 4}
+    frame = planner.sweep([{**base, "tpot_seconds": 1e-5}, {**base, "memory_bytes": 1 << 20},
+                           {**base, "batch": 1 << 18}])
+    assert frame["status"].tolist() == ["infeasible"] * 3
+    assert frame["limit"].tolist() == ["tpot", "memory-bytes", "memory"]
+
+
+def test_a_broken_question_does_not_lose_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    from planner.sweeping import answer
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("made for this test")
+
+    monkeypatch.setattr(answer, "best_answers", broken)
+    frame = planner.sweep([{"model": MODEL, "device": "l40s"}])
+    assert frame.loc[0, "status"] == "failed"
+    assert "ZeroDivisionError: made for this test" in frame.loc[0, "reason"]
+
+
+def test_an_unknown_name_ends_the_sweep_before_it_begins() -> None:
+    with pytest.raises(UnknownNameError):
+        planner.sweep([{"model": MODEL, "device": "h1000"}])
+
+
+def test_a_scenario_brings_model_device_and_limits() -> None:
+    frame = planner.sweep([{"scenario": "orin-int8", "model": MODEL, "context": 2048}])
+    assert frame.loc[0, "device"] == "jetson-agx-orin-64gb"
+    assert frame.loc[0, "batch"] == 4
+    assert frame.loc[0, "status"] == "ok"
