@@ -12,7 +12,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint exhaustive tables evaluate evaluate-throughput bench soak clean distclean
+.PHONY: help demo test lint exhaustive tables evaluate evaluate-plans evaluate-throughput bench soak
+.PHONY: clean distclean
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
@@ -21,6 +22,7 @@ help:
 	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/validation.md"
+	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/plans.md"
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
 	@echo "make soak        a checkpoint larger than memory through plan profile's scan"
@@ -49,6 +51,10 @@ tables: $(VENV)/.installed-dev
 evaluate-throughput: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
 	$(BIN)/python benchmarks/throughput_validation.py "$(DATA)"
+
+evaluate-plans: $(VENV)/.installed-dev
+	$(PIP) -e '.[dev,fast,oracle]'
+	$(BIN)/python benchmarks/served_plans.py --write docs/plans.md
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py

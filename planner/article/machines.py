@@ -59,8 +59,9 @@ def xeon(claim: Claim) -> Finding:
         tuple(Figure(f"AMX ÷ AVX-512, BF16, {k}", v, "×") for k, v in amx.items()),
         (Part("AVX-512 has BF16 and FP16", rule(vector, "imprecise")),
          Part("FP8 in software", rule(no_fp8))),
-        f"true of the {len(cpus)} profiles; it leaves out AMX, {min(amx.values()):.0f} to "
-        f"{max(amx.values()):.0f} times the BF16 peak of AVX-512")
+        f"true of the {len(cpus)} profiles; it leaves out AMX, "
+        f"{' to '.join(dict.fromkeys(f'{f(amx.values()):.0f}' for f in (min, max)))} times the "
+        "BF16 peak of AVX-512")
 
 
 def thor(claim: Claim) -> Finding:

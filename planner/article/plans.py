@@ -8,9 +8,14 @@ from planner import api
 from planner.article.facts import V3, rule
 from planner.article.record import Claim, Figure, Finding, Part, near
 from planner.formats.schemes import scheme
+from planner.memory.training_setup import recipe
 from planner.planning.plan import Plan, UnitPlan
+from planner.planning.uniform import MIXES
 
 LITE = "deepseek-v2-lite"
+WITH_FP8 = ("h100-sxm", "l40s", "b200-sxm")
+ADVISED = next(iter(MIXES))
+"""The article's mixture among the baselines: FP16 attention, INT8 experts."""
 LINEAR = ("attention", "mla", "mlp", "experts", "shared")
 
 
@@ -63,9 +68,23 @@ def trtllm(claim: Claim) -> Finding:
 
 
 def fp8_first(claim: Claim) -> Finding:
-    plan = api.plan(LITE, "h100-sxm", devices=1)
-    share = weight_share(plan, ("fp8",))
-    return _tested(plan, share, "FP8", share > 0.5)
+    """The plans of a server on four devices that multiply FP8; no server runs INT8 on the newest,
+    so what is free of engines says little there."""
+    plans = [api.plan(LITE, device, devices=1, engine="vllm") for device in WITH_FP8]
+    looser = api.plan(LITE, WITH_FP8[-1], devices=1, engine="vllm", max_loss="nvfp4")
+    shares = {p.device.id: weight_share(p, ("fp8",)) for p in plans}
+    narrow = weight_share(looser, ("nvfp4",))
+    figures = [Figure(f"FP8 share of linear weights, {d}", v, "share") for d, v in shares.items()]
+    figures += [Figure(f"gain over best uniform, {p.device.id}", p.comparison.gain, "share")
+                for p in plans]
+    return Finding(
+        (*figures, Figure(f"NVFP4 share, {looser.device.id}, loss of nvfp4 allowed", narrow,
+                          "share")),
+        tuple(Part(f"FP8 is the choice on {d}", rule(v > 0.5, "imprecise"))
+              for d, v in shares.items()),
+        f"{LITE} under vLLM, no lossier than uniform 8-bit, FP8 share of the linear weights: "
+        + ", ".join(f"{shares[p.device.id]:.0%} on {p.device.id} (most {_most(p)})" for p in plans)
+        + f"; where NVFP4's loss is allowed, {narrow:.0%} are NVFP4 on {looser.device.id}")
 
 
 def mixed_int8(claim: Claim) -> Finding:
@@ -74,16 +93,27 @@ def mixed_int8(claim: Claim) -> Finding:
     texts: list[str] = []
     for device in ("a100-sxm", "jetson-agx-orin-64gb"):
         plan = api.plan(LITE, device, devices=1)
+        rows = {row.name: row for row in plan.baselines}
+        mix, whole_int8 = rows[ADVISED], rows["int8-w8a8"]
+        ratio = mix.output_tokens_per_second_per_device \
+            / whole_int8.output_tokens_per_second_per_device
+        lossier = mix.loss / whole_int8.loss
         experts = [u for u in plan.units if u.kind.startswith("experts")]
         heads = [u for u in plan.units if u.kind.startswith(("mla", "attention"))]
         whole = all(scheme(u.scheme).compute == "int8" for u in experts)
         half = all(u.scheme == "fp16" for u in heads)
         figures += [Figure(f"INT8 share of linear weights, {device}", weight_share(
             plan, ("int8",)), "share"), Figure(f"gain over best uniform, {device}",
-                                               plan.comparison.gain, "share")]
+                                               plan.comparison.gain, "share"),
+                    Figure(f"advised mixture ÷ uniform INT8, tokens/s, {device}", ratio, "×"),
+                    Figure(f"advised mixture ÷ uniform INT8, loss, {device}", lossier, "×")]
         parts += [Part(f"INT8 experts on {device}", rule(whole, "imprecise")),
-                  Part(f"FP16 attention on {device}", rule(half))]
-        texts.append(f"{device}: experts {_schemes(experts)}, attention {_schemes(heads)}")
+                  Part(f"FP16 attention on {device}", rule(half)),
+                  Part(f"the mixture is nearly as fast as INT8 alone and loses less on {device}",
+                       rule(ratio > 0.95 and lossier < 1))]
+        texts.append(f"{device}: experts {_schemes(experts)}, attention {_schemes(heads)}; the "
+                     f"article's mixture has {ratio:.0%} of uniform INT8's tokens/s at "
+                     f"{lossier:.0%} of its loss")
     return Finding(tuple(figures), tuple(parts), "best plans at no more loss than uniform 8-bit; "
                    + "; ".join(texts))
 
@@ -96,21 +126,27 @@ def keep_fp32(claim: Claim) -> Finding:
     slower = plans["fp32"].performance.tpot_seconds.value \
         / plans["bf16"].performance.tpot_seconds.value
     better = plans["bf16"].quality.loss - plans["fp32"].quality.loss
+    mixed = recipe("bf16")
+    kept = mixed.master + mixed.moments
     return Finding(
         (Figure("weights, FP32 ÷ BF16", weights, "×"), Figure("TPOT, FP32 ÷ BF16", slower, "×"),
+         Figure("FP32 states of BF16 training", kept, "B/parameter"),
          Figure("loss saved", better, plans["bf16"].quality.unit)),
         (Part("more storage", rule(weights > 1)),
          Part("more precise than the BF16 release", rule(better > 0))),
         f"{weights:.2f}× the weights and {slower:.2f}× the time a token on h100-sxm; the release "
-        f"is BF16, and up-casting it lowers the loss by {better:.3g}")
+        f"is BF16, and up-casting it lowers the loss by {better:.3g}; fine-tuning in BF16 keeps "
+        f"{kept:.0f} B a parameter of FP32 states anyway")
 
 
-def _tested(plan: Plan, share: float, name: str, holds: bool) -> Finding:
-    return Finding((Figure(f"{name} share of linear weights", share, "share"),
-                    Figure("gain over best uniform", plan.comparison.gain, "share")),
-                   (Part(f"{name} is the choice on {plan.device.id}", rule(holds, "imprecise")),),
-                   f"{plan.model.id} on {plan.device.id}: {share:.0%} of the linear weights are "
-                   f"{name}; {plan.comparison.text}")
+def _most(plan: Plan) -> str:
+    """The scheme of most bytes of linear layers, and the caches."""
+    sizes: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kind.startswith(LINEAR):
+            sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
+    caches = dict.fromkeys(u.kv_layout for u in plan.units if u.kv_layout)
+    return f"{max(sizes, key=lambda name: sizes[name])}, cache {'/'.join(map(str, caches))}"
 
 
 def _schemes(units: list[UnitPlan]) -> str:
