@@ -170,9 +170,9 @@ _PARSERS: dict[str, Callable[[dict[str, str]], str]] = {
 
 def plans_table(rows: list[Row]) -> str:
     """Figures of every plan."""
-    out = ["## Plans", "",
-           "| model | devices | engine | layout, batch | tokens/s | loss | GiB a device | checkpoint "
-           "| parsed by | gain over the best uniform plan |", "|---|---|---|---|---|---|---|---|---|---|"]
+    heads = ("model", "devices", "engine", "layout, batch", "tokens/s", "loss", "GiB a device",
+             "checkpoint", "parsed by", "gain over the best uniform plan")
+    out = ["## Plans", "", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in rows:
         p, lay = row.plan, row.plan.layout
         layout = f"tp{lay.tp} dp{lay.dp} pp{lay.pp} ep{lay.ep}, {p.workload.batch}"

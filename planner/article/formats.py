@@ -118,8 +118,8 @@ def int8_efficiency(claim: Claim) -> Finding:
          Part("low stability without calibration", rule(gain < 0, "imprecise"))),
         "no faster than FP8 where both exist ("
         + ", ".join(f"{v:.3g}× {k.split('on ')[1]}" for k, v in rates.items() if "FP8" in k)
-        + f"); per-token scales need no calibration, and a Gaussian has {gain:+.1f} dB of FP8's, one "
-        f"with an outlier channel {beside:+.1f} dB"
+        + f"); per-token scales need no calibration, and a Gaussian has {gain:+.1f} dB of FP8's, "
+        f"one with an outlier channel {beside:+.1f} dB"
         + (f"; {refused}" if refused else ""))
 
 

@@ -41,7 +41,7 @@ def export_command(plan_file: str, folder: str, target: str, force: bool, quiet:
         click.echo(os.path.join(folder, name))
     for one in found.findings:
         status = {"yes": "serves it", "no": "does not serve it"}.get(one.status, "unknown")
-        click.echo(f"{one.engine.name} {one.engine.version_text}: {status}"
+        click.echo(f"{one.engine.label}: {status}"
                    + (f": {one.reason}" if one.reason else ""), err=True)
     if not quiet:
         for note in found.notes:

@@ -117,7 +117,7 @@ def _engine(fields: Fields) -> str:
         return name
     if not isinstance(version, str) or len(version) > 20:
         raise fields.error("version", f"is {shown(version)}; a version is needed")
-    return f"{name}@{parse_engine(f'{name}@{version}').version_text}"
+    return parse_engine(f"{name}@{version}").address
 
 
 def _caches(fields: Fields, spec: ModelSpec) -> dict[tuple[str, int], str]:

@@ -63,8 +63,7 @@ def lint(target: str, exported: Exported, assignment: Assignment, plan: Plan, sp
     fused = fused_apart(assignment)
     if fused:
         return Finding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
-    name = f"{engine.name}@{engine.version_text}"
-    whole = verdicts(spec, device, plan.units, plan.layout, (name,))[0]
+    whole = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]
     against = [*(("refused", text) for text in modelopt.rules_broken(exported.files)),
                *_against(exported, assignment, device, engine)]
     if against:

@@ -61,7 +61,7 @@ def _weights(exported: Exported) -> str:
 
 
 def _engine(found: Finding, words: Sequence[str], unsaid: Sequence[str]) -> str:
-    title = f"## {found.engine.name} {found.engine.version_text}: "
+    title = f"## {found.engine.label}: "
     if found.status == "no":
         return title + f"does not serve it\n\n{found.reason}"
     verdict = "serves it" if found.status == "yes" else "not known to serve it"

@@ -81,7 +81,7 @@ def _demand(findings: tuple[Finding, ...], target: str) -> None:
     for found in findings:
         if found.status == "no":
             raise UnsupportedError(
-                f"{found.engine.name} {found.engine.version_text} with {target}: {found.reason}",
+                f"{found.engine.label} with {target}: {found.reason}",
                 hint="another --to, another --engine, or --engine any to write it all the same")
 
 

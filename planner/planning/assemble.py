@@ -96,7 +96,7 @@ def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,
               ) -> list[Assumption]:
     """Which engines can serve the plan; the chosen one alone where one was named."""
     names = None if question.engine == ANY_ENGINE \
-        else [f"{question.engine}@{question.engine_version}"]
+        else [f"{question.engine}@{question.engine_version}".rstrip("@")]
     return servability_notes(verdicts(question.spec, question.device, units, layout, names))
 
 

@@ -22,7 +22,6 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.numerics.measures import error
 from planner.numerics.quantization import round_trip
-from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engine_matrix import cell
 from planner.throughput.kernels import refusal
 
@@ -44,8 +43,8 @@ class FormatRow:
     ``dense_flop_per_s`` is the peak of the unit that multiplies it (None: ``refused`` says why);
     ``binades`` is the range of the weights' element, log2 of largest ÷ least; ``sqnr_db`` by tensor
     is of the activations, or of the weights where activations stay wide (``sqnr_of`` says which).
-    ``engines`` are known to serve it for dense layers or experts, ``unknown`` those without a
-    source.
+    ``engines`` are known to serve it, for one of dense layers and experts where that is said,
+    ``unknown`` those without a source.
     """
 
     scheme: str
@@ -121,11 +120,11 @@ def _engines(device: DeviceProfile, name: str) -> tuple[tuple[str, ...], tuple[s
     serve, unknown = [], []
     for engine in engine_names():
         server = parse_engine(engine)
-        kinds = ("mlp-down", EXPERT_KINDS[0])
-        states = {cell(server, device, "scheme", name, "experts" if k in EXPERT_KINDS else "dense",
-                       "").status for k in kinds}
-        if "supported" in states:
-            serve.append(f"{engine} {server.version_text}")
-        elif states == {"unknown"}:
+        states = {group: cell(server, device, "scheme", name, group, "").status
+                  for group in ("dense", "experts")}
+        able = [group for group, status in states.items() if status == "supported"]
+        if able:
+            serve.append(server.label + (f" ({able[0]})" if len(able) == 1 else ""))
+        elif set(states.values()) == {"unknown"}:
             unknown.append(engine)
     return tuple(serve), tuple(unknown)

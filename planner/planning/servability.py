@@ -43,8 +43,9 @@ def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
 
 def servability_notes(found: Sequence[Verdict]) -> list[Assumption]:
     """The verdicts as assumptions of a plan."""
-    return [Assumption(f"servable by {v.engine}",
-                       f"{v.status} ({v.version})" + (f", as {v.container}" if v.container else ""),
+    return [Assumption(f"servable by {v.engine}", v.status
+                       + (f" ({v.version})" if v.version else "")
+                       + (f", as {v.container}" if v.container else ""),
                        v.reason or "every choice has a source in the engine matrix")
             for v in found]
 

@@ -44,7 +44,7 @@ def engine_of(question: Question) -> Engine | None:
     """The question's engine, None for any."""
     if question.engine == ANY_ENGINE:
         return None
-    return parse_engine(f"{question.engine}@{question.engine_version}")
+    return parse_engine(f"{question.engine}@{question.engine_version}".rstrip("@"))
 
 
 def engine_questions(question: Question, *, schemes_named: bool = False, kv_named: bool = False,
@@ -165,7 +165,7 @@ def _laid_out(question: Question, engine: Engine) -> Question:
     Raises:
         InputError: another layout was asked for.
     """
-    notes = (("engine", f"{engine.name} {engine.version_text}",
+    notes = (("engine", engine.label,
               "choices that it does not serve are absent"), *question.notes)
     if ("pp",) not in rule_names(engine, question.device, "layout"):
         return replace(question, notes=notes)
@@ -193,7 +193,7 @@ def _refused(question: Question, engine: Engine, kinds: Sequence[str], ways: Ite
 def refusal_words(question: Question, engine: Engine, axis: str, name: str,
                   groups: Sequence[str]) -> str:
     """What the matrix says against a choice: the engine, the status, the note and the source."""
-    label = f"{engine.name} {engine.version_text}"
+    label = engine.label
     found = [cell(engine, question.device, axis, name, g, "") for g in groups]
     against = [c for c in found if c.status not in ("supported", "unknown")]
     if against:
@@ -223,6 +223,6 @@ def _cannot(question: Question, engine: Engine, refused: Mapping[str, str],
         return UnsupportedError(f"KV layout {gone[0]!r}: {words}",
                                 hint="another layout, another engine, or --engine any")
     return UnsupportedError(
-        f"{engine.name} {engine.version_text}: no checkpoint format carries "
+        f"{engine.label}: no checkpoint format carries "
         f"{', '.join(question.schemes)} with caches in {', '.join(question.kv)} together",
         hint="one scheme, one cache layout, another engine, or --engine any")

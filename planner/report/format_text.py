@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from planner.planning.format_table import (
@@ -15,6 +16,7 @@ from planner.planning.format_table import (
 )
 from planner.report.catalogue import _render, _table
 
+WIDTH = 78
 _TERA = 1e12
 
 
@@ -41,16 +43,24 @@ def format_rows_text(device: str, rows: Sequence[FormatRow]) -> str:
         table.add_row(r.scheme, f"{r.weight_bytes:.4g}", f"{r.activation_bytes:.4g}", rate,
                       f"{r.binades:.1f}", *(_decibel(r.sqnr_db[t]) for t in TENSORS),
                       "A" if r.sqnr_of == "activation" else "W")
-    engines = [f"  {r.scheme}: {', '.join(r.engines) or 'none known'}"
-               + (f" (no source: {', '.join(r.unknown)})" if r.unknown else "") for r in rows]
-    refused = [f"  {r.scheme}: {r.refused}" for r in rows if r.refused]
+    engines = _listed((r.scheme, (", ".join(r.engines) or "none known")
+                       + (f"; no source: {', '.join(r.unknown)}" if r.unknown else ""))
+                      for r in rows)
+    refused = _listed((r.scheme, r.refused) for r in rows if r.refused)
     return _render(
         f"formats on {device}: bytes an element with scales, dense peak, range, SQNR in dB", "",
         table, "", "* multiplied in the wider format, weights converted on the way. Errors are of "
         f"activations (A) or weights (W) of {SHAPE[0]} × {SHAPE[1]}: a Gaussian, a Student t of "
         f"{DEGREES_OF_FREEDOM} degrees of freedom, a Gaussian with one channel "
         f"×{OUTLIER_FACTOR:g}.", *(("", "not on this device:", *refused) if refused else ()),
-        "", "engines that serve it (experts or dense layers):", *engines)
+        "", "engines that serve it, dense layers and experts where no more is said:", *engines)
+
+
+def _listed(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """One paragraph a scheme, the lines after the first indented."""
+    return [line for name, text in rows
+            for line in textwrap.wrap(f"{name}: {text}", WIDTH, initial_indent="  ",
+                                      subsequent_indent="    ", break_on_hyphens=False)]
 
 
 def _decibel(value: float | None) -> str:

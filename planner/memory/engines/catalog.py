@@ -46,9 +46,21 @@ class Engine:
 
     @property
     def version_text(self) -> str:
-        """The version as printed, e.g. ``0.19``."""
+        """The version as printed, e.g. ``0.19``; empty where none is known (llama.cpp's builds)."""
+        if self.version == (0,):
+            return ""
         text = ".".join(str(part) for part in self.version)
         return f"{text}-{self.generation}" if self.generation == "v0" else text
+
+    @property
+    def label(self) -> str:
+        """Name and version, as people write them."""
+        return f"{self.name} {self.version_text}".rstrip()
+
+    @property
+    def address(self) -> str:
+        """What :func:`parse_engine` reads as this engine."""
+        return f"{self.name}@{self.version_text}".rstrip("@")
 
     def whole(self, key: str) -> int:
         """A constant that is a whole number."""
