@@ -12,6 +12,7 @@ from planner.planning.again import again
 from planner.planning.operators import Operators, operators
 from planner.planning.own_frontier import Reach, own_frontier
 from planner.planning.plan import Plan
+from planner.planning.provenance import Premise, premises
 from planner.planning.room import RoomPoint, room
 from planner.planning.sensitivity import Sensitivity, sensitivity
 from planner.scenarios import Scenario
@@ -27,6 +28,7 @@ class Computed:
     frontier: tuple[Reach, ...] | None = None
     sensitivity: Sensitivity | None = None
     room: tuple[RoomPoint, ...] | None = None
+    premises: tuple[Premise, ...] = ()
     reasons: tuple[tuple[str, str], ...] = ()
 
     def why_not(self, part: str) -> str:
@@ -57,4 +59,4 @@ def computed(plan: Plan, *, scenario: Scenario | None = None,
         tried("operators", lambda: operators(it.question, plan)),
         tried("frontier", lambda: own_frontier(it, scenario=scenario)),
         tried("sensitivity", lambda: sensitivity(it)), tried("room", lambda: room(it)),
-        tuple(reasons))
+        premises(plan, it.question.device), tuple(reasons))

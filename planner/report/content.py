@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from planner.planning.computed import Computed
@@ -12,7 +13,10 @@ from planner.planning.waterfall import BOUND_FILLS, Waterfall, waterfall
 from planner.report import words
 from planner.report.charts import Rival, rivals
 from planner.report.phrases import Phrases, phrases
+from planner.report.reach_svg import reach_svg
 from planner.report.roofline_svg import numbered, roofline_svg
+from planner.report.swings import Tornado, tornado
+from planner.report.users_svg import users_svg
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,33 @@ class CacheRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerRow:
+    """Neighbouring layers that take the same formats in every module."""
+
+    layers: str
+    schemes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PremiseRow:
+    """A figure of the device with its unit, kind and source key; ``known``: the key is listed."""
+
+    name: str
+    value: str
+    kind: str
+    source: str
+    date: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """Sentences, tables and figures of one report."""
 
     t: Phrases
     device: str
     question: str
+    verdict: str
     answer: str
     versus: str
     figures: list[words.Figure]
@@ -96,6 +121,15 @@ class Content:
     waterfall_lines: dict[str, str]
     bounds: list[tuple[str, str]]
     rivals: tuple[Rival, ...]
+    layer_rows: list[LayerRow]
+    servers: list[words.Server]
+    premises: list[PremiseRow]
+    reach: str
+    users: str
+    tornado: Tornado | None
+    frontier_command: str
+    basis: str
+    repeated: frozenset[str]
 
 
 def content(plan: Plan, lang: str, beside: Beside) -> Content:
@@ -113,7 +147,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         " ".join(filter(None, (plan.engine.name, plan.engine.version)))
     return Content(
         t=t, device=words.device(plan), question=words.question(t, plan),
-        answer=words.answer(t, plan),
+        verdict=words.verdict(t, plan), answer=words.answer(t, plan),
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
         figures=words.key_figures(t, plan), picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
@@ -130,7 +164,15 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
                                            for w in times},
         bounds=[(name, colour) for name, colour in BOUND_FILLS.items()
                 if any(bar.bound == name for bar in times[0].bars)],
-        rivals=rivals(plan) if plan.baselines else ())
+        rivals=rivals(plan) if plan.baselines else (), layer_rows=_layers(drawn),
+        servers=words.servers(plan), premises=_premises(t, plan, made),
+        reach=reach_svg(t, plan, made.frontier) if made is not None and made.frontier else "",
+        users=users_svg(t, plan, made.room) if made is not None and made.room else "",
+        tornado=tornado(t, plan, made.sensitivity)
+        if made is not None and made.sensitivity is not None else None,
+        frontier_command=words.frontier_command(plan),
+        basis=words.basis(t, plan.performance.tpot_seconds),
+        repeated=frozenset(k for k, n in Counter(s.key for s in plan.sources).items() if n > 1))
 
 
 def _units(t: Phrases, plan: Plan) -> list[UnitRow]:
@@ -140,6 +182,26 @@ def _units(t: Phrases, plan: Plan) -> list[UnitRow]:
                     t.original(u.reason), _next(u.next_best),
                     u.decode_seconds / step if step else 0.0,
                     u.decode_seconds / longest if longest else 0.0) for u in plan.units]
+
+
+def _layers(drawn: Picture) -> list[LayerRow]:
+    """Layers with the same formats in a row; a module that a layer lacks is empty."""
+    columns = [[run.scheme for run in strip.runs for _ in range(run.count)]
+               for strip in drawn.strips]
+    rows: list[tuple[int, int, tuple[str, ...]]] = []
+    for layer, schemes in enumerate(zip(*columns, strict=True)):
+        if rows and rows[-1][2] == schemes:
+            rows[-1] = (rows[-1][0], layer, schemes)
+        else:
+            rows.append((layer, layer, schemes))
+    return [LayerRow(f"{a}" if a == b else f"{a}–{b}", schemes) for a, b, schemes in rows]
+
+
+def _premises(t: Phrases, plan: Plan, made: Computed | None) -> list[PremiseRow]:
+    known = {source.key for source in plan.sources}
+    return [PremiseRow(t(f"premises.{p.name}", of=p.of), words.quantity(p.value, p.unit),
+                       t.texts.get(f"kind.{p.kind}", p.kind), p.source, p.date, p.source in known)
+            for p in (made.premises if made is not None else ())]
 
 
 def _roofline_rows(found: Operators) -> list[RooflineRow]:

@@ -101,12 +101,12 @@ def _check_signs(made: Computed) -> None:
 def _adapter() -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
-    from planner.planning import operators, own_frontier, room, sensitivity
+    from planner.planning import operators, own_frontier, provenance, room, sensitivity
 
     config = ConfigDict(extra="forbid", strict=True)
     records: tuple[Any, ...] = (
-        Computed, operators.Operators, operators.Operator, own_frontier.Reach, room.RoomPoint,
-        sensitivity.Sensitivity, sensitivity.Swing, sensitivity.End)
+        Computed, operators.Operators, operators.Operator, own_frontier.Reach, provenance.Premise,
+        room.RoomPoint, sensitivity.Sensitivity, sensitivity.Swing, sensitivity.End)
     for item in records:
         item.__pydantic_config__ = config
     return TypeAdapter(Computed)

@@ -16,6 +16,7 @@ from planner.report.interactive import Interactive, check_bytes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 _LINK = re.compile(r"https?://[^\s()<>\"']+")
@@ -29,7 +30,8 @@ def _environment() -> Environment:
                        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
                        keep_trailing_newline=True)
     made.filters.update(gib=words.gib, count=words.count, percent=words.percent, loss=words.loss,
-                        seconds=words.span, fill=fill, ink=ink, spans=_spans)
+                        seconds=words.span, three=words.three, mib=words.mib, fill=fill, ink=ink,
+                        spans=_spans, anchor=_anchor, code=_code)
     return made
 
 
@@ -46,6 +48,7 @@ def page(plan: Plan, lang: str = "en", beside: Beside = NOTHING,
     found = content(plan, lang, beside)
     text = _environment().get_template("plan.html.j2").render(
         plan=plan, c=found, t=found.t, roofline=Markup(found.roofline),
+        reach=Markup(found.reach), users=Markup(found.users),
         embedded=Markup(script_json(plan.to_dict())),
         beside=Markup(script_json(beside_dict(beside, lang))), i=around,
         script=Markup(around.script if around else ""),
@@ -65,3 +68,18 @@ def _spans(text: str) -> list[tuple[str, bool]]:
         out += [(text[at:found.start()], False), (found.group(), True)]
         at = found.end()
     return [(piece, link) for piece, link in [*out, (text[at:], False)] if piece]
+
+
+def _anchor(key: str) -> str:
+    """A key as part of an id."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", key)
+
+
+def _code(text: str) -> Markup:
+    """A text of ours whose `commands` stand between backticks."""
+    from markupsafe import Markup, escape
+
+    pieces = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece)
+        for i, piece in enumerate(pieces))

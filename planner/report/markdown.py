@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-
 from planner.planning.plan import Plan
 from planner.report import words
 from planner.report.content import NOTHING, Beside, Content, content
-
-_MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
-_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
-_LINK = re.compile(r"(https?://[^\s()<>\"']+)")
+from planner.report.markdown_parts import BREAKS, escape, priced_parts, table
 
 
 def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
@@ -22,26 +16,13 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     """
     c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
-             escape(c.question), "", f"**{escape(c.answer)}**", "", escape(c.versus), ""]
-    for part in (_figures(c), _modules(plan, c), _memory(c), _times(plan, c),
-                 _roofline(c), _units(plan, c), _baselines(plan, c), _caches(c),
+             escape(c.question), "", f"**{escape(c.verdict)}**", "", escape(c.answer), "",
+             escape(c.versus), ""]
+    for part in (_figures(c), _modules(plan, c), _memory(c), _baselines(plan, c), *priced_parts(c),
+                 _times(plan, c), _roofline(c), _units(plan, c), _caches(c), _engines(c),
                  _assumptions(plan, c), _sources(plan, c), _end(plan, c)):
         lines += part
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def escape(text: str) -> str:
-    """Plain text: no character is read as markup, nothing breaks the line; links stay whole."""
-    flat = _BREAKS.sub(" ", text)
-    return "".join(piece if _LINK.fullmatch(piece) else _MARKS.sub(r"\\\1", piece)
-                   for piece in _LINK.split(flat))
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> list[str]:
-    """A table with the columns ``numeric`` aligned right, and an empty line."""
-    rule = ["--:" if i in numeric else "---" for i in range(len(head))]
-    body = [[escape(cell) for cell in row] for row in (head, *rows)]
-    return ["| " + " | ".join(row) + " |" for row in (body[0], rule, *body[1:])] + [""]
 
 
 def _figures(c: Content) -> list[str]:
@@ -80,7 +61,7 @@ def _roofline(c: Content) -> list[str]:
         return []
     title = [f"## {t('roofline.title')}", ""]
     if not c.roofline_rows:
-        return [*title, escape(t("roofline.none", reason=c.computed.why_not("operators"))), ""]
+        return [*title, escape(t("page.absent", reason=c.computed.why_not("operators"))), ""]
     head = [t("roofline.module"), t("roofline.scheme")] + [
         t(f"roofline.{name}", phase=t(f"phase.{phase}"))
         for phase in ("decode", "prefill") for name in ("intensity", "rate", "roof")]
@@ -128,6 +109,16 @@ def _caches(c: Content) -> list[str]:
     return [f"## {t('cache.title')}", "", *table(head, rows, (3, 4))]
 
 
+def _engines(c: Content) -> list[str]:
+    t = c.t
+    if not c.servers:
+        return []
+    rows = ([s.name, f"{t.texts.get(f'engines.{s.status}', s.status)} {s.rest}", s.reason]
+            for s in c.servers)
+    head = [t("engines.engine"), t("engines.answer"), t("engines.why")]
+    return [f"## {t('engines.title')}", "", *table(head, rows, ())]
+
+
 def _assumptions(plan: Plan, c: Content) -> list[str]:
     t = c.t
     rows = ([t.name(a.key), a.value, a.reason] for a in plan.assumptions)
@@ -138,9 +129,14 @@ def _assumptions(plan: Plan, c: Content) -> list[str]:
 
 def _sources(plan: Plan, c: Content) -> list[str]:
     t = c.t
+    figures = ([p.name, p.value, p.kind, p.source, p.date] for p in c.premises)
+    names = [t(f"premises.{n}") for n in ("figure", "value", "kind")]
+    device = [f"### {t('premises.title', device=escape(plan.device.id))}", "", *table(
+        [*names, t("sources.source"), t("sources.date")], figures, (1,))] if c.premises else []
     head = [t("sources.key"), t("sources.source"), t("sources.date")]
     rows = ([s.key, s.title, s.date] for s in plan.sources)
-    return [f"## {t('sources.title')}", "", escape(t("sources.lead")), "", *table(head, rows, ())]
+    return [f"## {t('sources.title')}", "", escape(t("sources.lead")), "", *device,
+            *table(head, rows, ())]
 
 
 def _end(plan: Plan, c: Content) -> list[str]:
@@ -155,4 +151,4 @@ def _end(plan: Plan, c: Content) -> list[str]:
 
 def _code(text: str) -> list[str]:
     """An indented block: nothing in it can end it."""
-    return ["    " + _BREAKS.sub(" ", text), ""]
+    return ["    " + BREAKS.sub(" ", text), ""]

@@ -9,13 +9,13 @@ from math import ceil, floor, hypot, log10
 from planner.planning.operators import Operator, Operators
 from planner.planning.picture import fill, ink
 from planner.report.phrases import Phrases
+from planner.report.svg import decade, figure, line, text
 
 WIDTH, HEIGHT = 760.0, 440.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 16.0, 26.0, 46.0
 RADIUS = 8.5
 ROUNDS = 80
 """Passes over all pairs of marks."""
-POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 class Axes:
@@ -53,32 +53,31 @@ def numbered(found: Operators) -> dict[tuple[str, str], int]:
 def roofline_svg(t: Phrases, found: Operators) -> str:
     """One ``svg`` element without scripts, styles of its own or outside references."""
     axes = Axes(found)
-    label = escape(t("roofline.label", n=len(found.points)))
-    body = "".join((*_grid(axes), *_roofs(axes, found), *_labels(t), *_points(t, axes, found)))
-    return (f'<svg class="roofline" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" '
-            f'aria-label="{label}">{body}</svg>')
+    return figure("roofline", WIDTH, HEIGHT, t("roofline.title"),
+                  t("roofline.label", n=len(found.points)),
+                  (*_grid(axes), *_roofs(axes, found), *_labels(t), *_points(t, axes, found)))
 
 
 def _grid(axes: Axes) -> Iterator[str]:
     low, high = HEIGHT - BOTTOM, TOP
     for power in range(ceil(axes.x0), floor(axes.x1) + 1):
         at = axes.x(10.0**power)
-        yield _line("grid", at, low, at, high) + _text(at, low + 17, _decade(power), "middle")
+        yield line("grid", at, low, at, high) + text(at, low + 17, decade(power), "middle")
     for power in range(ceil(axes.y0), floor(axes.y1) + 1):
         at = axes.y(10.0**power)
-        yield _line("grid", LEFT, at, WIDTH - RIGHT, at) \
-            + _text(LEFT - 7, at + 4, _decade(power - 12), "end")
+        yield line("grid", LEFT, at, WIDTH - RIGHT, at) \
+            + text(LEFT - 7, at + 4, decade(power - 12), "end")
 
 
 def _roofs(axes: Axes, found: Operators) -> Iterator[str]:
     wide = found.bandwidth_bytes_per_s
     top = max(peak for _, peak in found.roofs)
     start = max(10.0**axes.x0, 10.0**axes.y0 / wide)
-    yield _line("roof", axes.x(start), axes.y(start * wide), axes.x(top / wide), axes.y(top))
+    yield line("roof", axes.x(start), axes.y(start * wide), axes.x(top / wide), axes.y(top))
     for peak, formats in found.peaks:
         at = axes.y(peak)
-        yield _line("roof", axes.x(peak / wide), at, WIDTH - RIGHT, at)
-        yield _text(WIDTH - RIGHT, at - 5, f"{' · '.join(formats)} {peak / 1e12:,.0f}", "end",
+        yield line("roof", axes.x(peak / wide), at, WIDTH - RIGHT, at)
+        yield text(WIDTH - RIGHT, at - 5, f"{' · '.join(formats)} {peak / 1e12:,.0f}", "end",
                     "name")
 
 
@@ -90,8 +89,8 @@ def _points(t: Phrases, axes: Axes, found: Operators) -> Iterator[str]:
     for one, (x0, y0), (x, y) in zip(shown, true, apart(true), strict=True):
         title = escape(f"{one.kind} {one.scheme}, {t(f'phase.{one.phase}')}: "
                        f"{one.intensity:,.1f} FLOP/B, {one.flop_per_s / 1e12:,.1f} TFLOP/s")
-        lead = _line("lead", x0, y0, x, y) if abs(x - x0) + abs(y - y0) > 1 else ""
-        number = _text(x, y + 3.6, str(numbers[one.kind, one.scheme]), "middle", one.phase,
+        lead = line("lead", x0, y0, x, y) if abs(x - x0) + abs(y - y0) > 1 else ""
+        number = text(x, y + 3.6, str(numbers[one.kind, one.scheme]), "middle", one.phase,
                        ink(fill(one.scheme)) if one.phase == "decode" else "")
         yield f"<g><title>{title}</title>{lead}{_mark(one, x, y)}{number}</g>"
 
@@ -134,23 +133,5 @@ def _mark(one: Operator, x: float, y: float) -> str:
 
 
 def _labels(t: Phrases) -> Iterator[str]:
-    yield _text(WIDTH - RIGHT, HEIGHT - 10, t("roofline.x"), "end", "name")
-    yield _text(LEFT, TOP - 11, t("roofline.y"), "start", "name")
-
-
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick",
-          colour: str = "") -> str:
-    style = f' style="fill:{colour}"' if colour else ""
-    return (f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>'
-            f"{escape(text)}</text>")
-
-
-def _decade(power: int) -> str:
-    """A power of ten, plain between 0.001 and 10,000."""
-    if -3 <= power <= 4:
-        return f"{10**power:,}" if power >= 0 else f"{10.0**power:.{-power}f}"
-    return "10" + ("⁻" if power < 0 else "") + "".join(POWERS[int(d)] for d in str(abs(power)))
+    yield text(WIDTH - RIGHT, HEIGHT - 10, t("roofline.x"), "end", "name")
+    yield text(LEFT, TOP - 11, t("roofline.y"), "start", "name")

@@ -42,9 +42,21 @@ def gib(size: int) -> str:
     return "<0.01" if value < 0.005 else f"{value:,.2f}"
 
 
+def mib(size: int) -> str:
+    """Bytes in MiB."""
+    return three(size / 2**20)
+
+
 def percent(share: float) -> str:
     """A share in percent, one decimal; a trace is shown as one."""
     return "<0.1" if 0 < share < 0.0005 else f"{share * 100:.1f}"
+
+
+def change(share: float) -> str:
+    """A relative change in percent, signed; a trace is shown as one."""
+    if abs(share) < 0.0005:
+        return "±0 %" if share == 0 else "<0.1 %"
+    return f"{'+' if share > 0 else '−'}{abs(share) * 100:.1f} %"
 
 
 def loss(value: float) -> str:
@@ -117,7 +129,57 @@ def key_figures(t: Phrases, plan: Plan) -> list[Figure]:
         Figure(t("figures.loss"), three(quality.loss), "",
                f"{three(quality.low)} – {three(quality.high)}",
                t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
+        _engines(t, plan),
     ]
+
+
+SERVABLE = "servable by "
+NAMES = {"vllm": "vLLM", "sglang": "SGLang", "tensorrt-llm": "TensorRT-LLM", "pytorch": "PyTorch"}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Whether an engine can serve the plan: ``status`` yes, no or unknown; ``rest`` its version
+    and, where it can, the checkpoint format."""
+
+    name: str
+    status: str
+    rest: str
+    reason: str
+
+
+def servers(plan: Plan) -> list[Server]:
+    """The engines that were asked, as the plan's assumptions have them."""
+    found = []
+    for item in plan.assumptions:
+        if item.key.startswith(SERVABLE):
+            status, _, rest = item.value.partition(" ")
+            name = item.key.removeprefix(SERVABLE)
+            found.append(Server(NAMES.get(name, name), status, rest, item.reason))
+    return found
+
+
+def _engines(t: Phrases, plan: Plan) -> Figure:
+    """Which engines can serve the plan as it is."""
+    asked = servers(plan)
+    able = [s for s in asked if s.status == "yes"]
+    note = t("figures.engines_asked", n=len(asked)) if asked else t("figures.engines_unasked")
+    value = t("answer.comma").join(s.name for s in able) if able else t("figures.engines_none")
+    how = able[0].rest if len(able) == 1 else ""
+    return Figure(t("figures.engines"), value, "", how or t("figures.engines_as_is"), note)
+
+
+def verdict(t: Phrases, plan: Plan) -> str:
+    """Whether it fits, how fast, at what loss and on which engine, in one sentence."""
+    rate, tpot = plan.performance.output_tokens_per_second, plan.performance.tpot_seconds
+    able = [s.name for s in servers(plan) if s.status == "yes"]
+    who = t("answer.served", names=t("answer.comma").join(able)) if able else \
+        t("answer.unserved") if servers(plan) else ""
+    return t("answer.verdict", device=device(plan), rate=three(rate.value), low=three(rate.low),
+             high=three(rate.high), tpot=" ".join(seconds(tpot.value)), who=who,
+             users=t.counted("user", users(plan)), context=count(plan.workload.context_tokens),
+             loss=three(plan.quality.loss), unit=t.original(plan.quality.unit),
+             band=f"{three(plan.quality.low)}–{three(plan.quality.high)}")
 
 
 def question(t: Phrases, plan: Plan) -> str:
@@ -136,14 +198,11 @@ def device(plan: Plan) -> str:
 
 
 def answer(t: Phrases, plan: Plan) -> str:
-    """The answer in one sentence: the formats, then what they give."""
-    perf, memory = plan.performance, plan.memory_per_device
+    """The formats, how many sequences decode together and what they fill."""
+    memory = plan.memory_per_device
     return t("answer.sentence", formats=formats(t, plan),
              sequences=t.counted("sequence", plan.workload.batch * plan.layout.replicas),
-             rate=three(perf.output_tokens_per_second.value),
-             tpot=" ".join(seconds(perf.tpot_seconds.value)),
-             used=f"{memory.total_bytes / GIB:.1f}", usable=f"{memory.usable_bytes / GIB:.1f}",
-             users=t.counted("user", users(plan)), context=count(plan.workload.context_tokens))
+             used=f"{memory.total_bytes / GIB:.1f}", usable=f"{memory.usable_bytes / GIB:.1f}")
 
 
 def formats(t: Phrases, plan: Plan) -> str:
@@ -226,6 +285,30 @@ def reproduce(plan: Plan) -> str:
     names = " ".join(quote(name) for name in (plan.model.id, plan.device.id))
     return f"plan estimate {names} --plan plan.json " + " ".join(
         f"--{flag} {quote(str(value))}" for flag, value in flags.items())
+
+
+def frontier_command(plan: Plan) -> str:
+    """The command that looks over every layout."""
+    from shlex import quote
+
+    work = plan.workload
+    return (f"plan frontier {quote(plan.model.id)} {quote(plan.device.id)} "
+            f"--devices {plan.device.count} --context {work.context_tokens} --isl {work.isl} "
+            f"--osl {work.osl}")
+
+
+def quantity(value: float, unit: str) -> str:
+    """A figure of a device with its unit and a prefix."""
+    if unit == "1":
+        return f"{value:.3g}"
+    if unit == "B":
+        return f"{value / GIB:,.1f} GiB"
+    if unit == "s":
+        return span(value)
+    for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if value >= size:
+            return f"{value / size:,.4g} {prefix}{unit}"
+    return f"{value:,.4g} {unit}"
 
 
 def identity(t: Phrases, plan: Plan) -> str:

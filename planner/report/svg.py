@@ -1,0 +1,112 @@
+"""Parts of drawings as SVG text: scales, lines, labels that keep out of each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from math import floor, log10
+
+POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+CHARACTER, WIDE, LINE = 6.6, 12.0, 14.0
+"""Pixels: width of a Latin and of a Chinese character of a label, distance of its lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Values from ``low`` to ``high`` on pixels from ``start`` to ``end``; ``log`` or linear."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool
+
+    def __call__(self, value: float) -> float:
+        """Pixels of a value."""
+        if self.log:
+            share = (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low))
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+
+def figure(kind: str, width: float, height: float, label: str, about: str,
+           body: Iterable[str]) -> str:
+    """One ``svg`` element with a title and a description, no scripts or outside references."""
+    return (f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+            f'aria-labelledby="{kind}-title {kind}-desc"><title id="{kind}-title">{escape(label)}'
+            f'</title><desc id="{kind}-desc">{escape(about)}</desc>{"".join(body)}</svg>')
+
+
+def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+    """A straight line of CSS class ``kind``."""
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def path(kind: str, places: Iterable[tuple[float, float]]) -> str:
+    """An open path through ``places``."""
+    return f'<path class="{kind}" d="M{" L".join(f"{x:.1f} {y:.1f}" for x, y in places)}"/>'
+
+
+def dot(kind: str, x: float, y: float, radius: float, title: str) -> str:
+    """A disc with a title."""
+    return (f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">'
+            f"<title>{escape(title)}</title></circle>")
+
+
+def diamond(kind: str, x: float, y: float, radius: float, title: str) -> str:
+    """A square on its corner with a title."""
+    return (f'<path class="{kind}" d="M{x:.1f} {y - radius:.1f} l{radius:g} {radius:g} '
+            f'l{-radius:g} {radius:g} l{-radius:g} {-radius:g} z"><title>{escape(title)}</title>'
+            "</path>")
+
+
+def text(x: float, y: float, words: str, anchor: str, kind: str = "tick",
+         colour: str = "") -> str:
+    """A line of text."""
+    style = f' style="fill:{colour}"' if colour else ""
+    return (f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>'
+            f"{escape(words)}</text>")
+
+
+def decade(power: int) -> str:
+    """A power of ten, plain between 0.001 and 10,000."""
+    if -3 <= power <= 4:
+        return f"{10**power:,}" if power >= 0 else f"{10.0**power:.{-power}f}"
+    return "10" + ("⁻" if power < 0 else "") + "".join(POWERS[int(d)] for d in str(abs(power)))
+
+
+def steps(most: float, count: int = 5) -> list[float]:
+    """Round values from 0 to at least ``most``, about ``count`` of them."""
+    rough = most / count
+    size: float = 10.0 ** floor(log10(rough))
+    step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= rough)
+    out = [0.0]
+    while out[-1] < most:
+        out.append(len(out) * step)
+    return out
+
+
+class Labels:
+    """Labels beside marks: one that would cover another moves down."""
+
+    def __init__(self, right: float) -> None:
+        self.right = right
+        self.taken: list[tuple[float, float, float]] = []
+
+    def block(self, x: float, y: float, width: float) -> None:
+        """Keep labels off a place."""
+        self.taken.append((x, x + width, y))
+
+    def __call__(self, x: float, y: float, words: str, kind: str = "name") -> str:
+        """The label of a mark at (x, y), at its right, or its left where there is no room."""
+        width = sum(WIDE if ord(c) > 0x2E80 else CHARACTER for c in words)
+        left = x + 9 + width > self.right
+        start = x - 9 - width if left else x + 9
+        at = y + 4
+        while any(start < b and start + width > a and abs(at - other) < LINE - 1
+                  for a, b, other in self.taken):
+            at += 2
+        self.taken.append((start, start + width, at))
+        return text(x - 9 if left else x + 9, at, words, "end" if left else "start", kind)
