@@ -41,11 +41,14 @@ def activation_bytes(spec: ModelSpec, layout: Layout, *, chunk_tokens: int, sequ
     Residual stream and its copy, plus the widest of: fused query/key/value with attention output,
     gated MLP, permuted expert inputs with their gate and up; plus FP32 logits of all sequences.
     """
-    hidden = spec.hidden_size
+    token, sequence = activation_rates(spec, layout)
+    return max(chunk_tokens, sequences) * token + sequences * sequence
+
+
+def activation_rates(spec: ModelSpec, layout: Layout) -> tuple[int, int]:
+    """(bytes a token of the widest pass, bytes of a sequence's logits); see above."""
     widest = max(_mlp_width(spec, layout), *(_attention_width(a, layout) for a in spec.attention))
-    tokens = max(chunk_tokens, sequences)
-    logits = sequences * (spec.vocab_size // layout.tp) * 4
-    return tokens * (2 * hidden + widest) * 2 + logits
+    return (2 * spec.hidden_size + widest) * 2, (spec.vocab_size // layout.tp) * 4
 
 
 def _attention_width(attention: Attention, layout: Layout) -> int:

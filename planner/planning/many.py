@@ -14,7 +14,7 @@ a model of its own::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from itertools import product
 
 import numpy as np
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from planner.errors import InputError
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.costs import LayoutTables, Model, layout_tables
-from planner.planning.many_memory import RankBytes, rank_bytes
+from planner.planning.many_memory import rank_bytes
 from planner.planning.many_steps import StepPrices, step_prices
-from planner.planning.question import Workload
 from planner.planning.residency import budget, stage_table
+from planner.planning.step_table import Lengths
 from planner.throughput.points import Points, points
 
 Array = NDArray[np.float64]
@@ -191,42 +191,39 @@ class _Columns:
         self.factors = np.full((2, count), np.nan)
         self.bases = np.full((2, count), -1, dtype=np.int8)
 
-    def put(self, where: Int, prices: StepPrices, held: RankBytes) -> None:
+    def put(self, where: Int, prices: StepPrices, held: Int) -> None:
         """The answers at ``where``."""
         self.tpot[where], self.ttft[where] = prices.tpot, prices.ttft
         self.interruption[where] = prices.interruption
-        self.bytes[:, where] = held.fullest
+        self.bytes[:, where] = held
         for i, spread in enumerate((prices.step_spread, prices.prompt_spread)):
             self.factors[i, where], self.bases[i, where] = spread.factor, spread.basis
 
 
 def _fill(out: _Columns, model: Model, asks: Asks, layouts: list[Layout], index: Int,
           reason: NDArray[np.int8], choice: tuple[int, ...]) -> None:
-    """Answers of all asks without a reason, by workload; ``reason`` is completed."""
+    """Answers of all asks without a reason; ``reason`` is completed."""
     if not layouts:
         return
-    work = np.stack([asks.context, asks.isl, asks.osl], axis=1)
-    for context, isl, osl in np.unique(work[reason == 0], axis=0):
-        where = np.flatnonzero((reason == 0) & (work == (context, isl, osl)).all(axis=1))
-        here = replace(model, question=replace(model.question, workload=Workload(
-            int(context), int(isl), int(osl), "")))
-        tables = layout_tables(here, layouts)
-        legal = _blocks(here, tables, choice)[index[where]]
-        _mark_at(reason, where, ~legal, CHOICE)
-        where = where[legal]
-        if not len(where):
-            continue
-        pts = _points(tables, index[where], asks.take(where))
-        prices = step_prices(here, tables, pts, choice)
-        held = rank_bytes(here, tables, stage_table(here, tables), pts, choice)
-        out.put(where, prices, held)
-        _limits(reason, where, model, prices, held)
+    tables = layout_tables(model, layouts)
+    _mark(reason, ~_blocks(model, tables, choice)[index], CHOICE)
+    where = np.flatnonzero(reason == 0)
+    if not len(where):
+        return
+    some = asks.take(where)
+    pts = _points(tables, index[where], some)
+    prices = step_prices(model, tables, pts, Lengths(some.isl + some.osl / 2, some.isl), some.osl,
+                         choice)
+    held = rank_bytes(model, tables, stage_table(model, tables), pts, some.context, some.isl,
+                      choice)
+    out.put(where, prices, held)
+    _limits(reason, where, model, prices, held)
 
 
 def _limits(reason: NDArray[np.int8], where: Int, model: Model, prices: StepPrices,
-            held: RankBytes) -> None:
+            held: Int) -> None:
     question = model.question
-    _mark_at(reason, where, held.fullest.sum(axis=0) > budget(question), MEMORY)
+    _mark_at(reason, where, held.sum(axis=0) > budget(question), MEMORY)
     if question.ttft_seconds is not None:
         _mark_at(reason, where, prices.bounded_ttft > question.ttft_seconds * (1 + 1e-9), TTFT)
     if question.tpot_seconds is not None:

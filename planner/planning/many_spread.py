@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from planner.planning.certainty import BASES, COMMON_SIGMA, Z80, certainty
 from planner.planning.costs import Model
-from planner.throughput.roofline import Parts
 
 Array = NDArray[np.float64]
 
@@ -23,21 +22,20 @@ class Spreads:
     basis: NDArray[np.int8]
 
 
-def spreads(model: Model, choice: Sequence[int], parts: Sequence[Parts], *,
+def spreads(model: Model, choice: Sequence[int], seconds: Sequence[tuple[Array, Array]], *,
             decode: bool) -> Spreads:
-    """Of Σ t over the units of the assignment ``choice``, ``parts`` [C, 1] of one layer of each."""
+    """Of Σ t over the units of the assignment ``choice``: ``seconds`` [C] of one layer of each, and
+    those of its communication."""
     by_class: dict[str, Array] = {}
-    by_basis = {basis: np.zeros(len(parts[0].busy)) for basis in BASES}
+    by_basis = {basis: np.zeros(len(seconds[0][0])) for basis in BASES}
     shared = model.machine.net.certainty
-    for unit, c, part in zip(model.units, choice, parts, strict=True):
+    for unit, c, (total, talk) in zip(model.units, choice, seconds, strict=True):
         name, how = certainty(model, unit, c, decode=decode)
-        talk = part.communication[:, 0] * unit.count
-        work = part.total()[:, 0] * unit.count - talk
-        for label, basis, sigma, seconds in ((name, how.basis, how.sigma, work),
-                                             ("collective", shared.basis, shared.sigma, talk)):
-            by_class[label] = by_class.get(label, 0.0) + seconds * sigma
-            by_basis[basis] = by_basis[basis] + seconds
-    total = np.sum(np.stack(list(by_basis.values())), axis=0)
-    variance = np.sum([(s / total) ** 2 for s in by_class.values()], axis=0) + COMMON_SIGMA ** 2
+        shares = (name, how, (total - talk) * unit.count), ("collective", shared, talk * unit.count)
+        for label, sure, part in shares:
+            by_class[label] = by_class.get(label, 0.0) + part * sure.sigma
+            by_basis[sure.basis] = by_basis[sure.basis] + part
+    whole = np.sum(np.stack(list(by_basis.values())), axis=0)
+    variance = np.sum([(s / whole) ** 2 for s in by_class.values()], axis=0) + COMMON_SIGMA ** 2
     most = np.argmax(np.stack([by_basis[b] for b in BASES]), axis=0)
     return Spreads(np.exp(Z80 * np.sqrt(variance)), most.astype(np.int8))

@@ -6,19 +6,21 @@ layers of each class.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import stage_of_layer
-from planner.planning.candidates import hops, prompt_weight, queue
-from planner.planning.costs import LayoutTables, Model, unit_parts
+from planner.planning.candidates import hops, queue
+from planner.planning.costs import LayoutTables, Model
 from planner.planning.evaluate import AFTER, BEFORE, FUSED
 from planner.planning.many_spread import Spreads, spreads
 from planner.planning.question import PREFILL_CHUNK
-from planner.throughput.points import Phase, Points, decode_phase, mixed_phase
+from planner.planning.step_table import Key, Lengths, Timed, timed_units
+from planner.throughput.arrivals import prompts_each_step
+from planner.throughput.points import Points, decode_phase, mixed_phase
 from planner.throughput.roofline import Parts, joint_arrays
 
 Array = NDArray[np.float64]
@@ -69,41 +71,39 @@ def layer_classes(model: Model) -> tuple[LayerClass, ...]:
                  for key, layers in classes.items())
 
 
-def step_prices(model: Model, tables: LayoutTables, pts: Points,
+def step_prices(model: Model, tables: LayoutTables, pts: Points, lengths: Lengths, osl: Int,
                 choice: Sequence[int]) -> StepPrices:
-    """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``."""
-    work = model.question.workload
-    step = decode_phase(pts, work.decode_length)
-    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK)
-    weight = prompt_weight(model.question, pts)
-    alone, beside = (_columns(model, tables, pts, phase, choice) for phase in (step, mixed))
+    """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
+    step = decode_phase(pts, lengths.decode)
+    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK)
+    weight = prompts_each_step(pts.batch / osl, pts.dp) / pts.pp
+    times = timed_units(model, tables, pts, lengths)
     hop, hop_mixed = hops(model, pts, step), hops(model, pts, mixed)
 
     def with_prompts(decode: Array, prompt: Array) -> Array:
-        return np.asarray(decode + weight_of(decode) * np.maximum(prompt - mixed.passes * decode,
-                                                                  0.0))
-
-    def weight_of(values: Array) -> Array:
-        return weight if values.ndim == 1 else weight[:, None]
+        shape = (-1,) + (1,) * (decode.ndim - 1)
+        passes = np.broadcast_to(mixed.passes, weight.shape).reshape(shape)
+        return np.asarray(decode + weight.reshape(shape) * np.maximum(prompt - passes * decode,
+                                                                      0.0))
 
     classes = layer_classes(model)
-    decode, prompt = (np.stack([_class_seconds(c, parts) for c in classes], axis=1)
-                      for parts in (alone, beside))
+    decode, prompt = (np.stack(found, axis=1) for found in zip(
+        *(_class_seconds(model, one, times, choice) for one in classes), strict=True))
     hop_step = with_prompts(hop, hop_mixed)
     tpot = _paced(model, pts, classes, with_prompts(decode, prompt), hop_step)
     interruption = tpot - _paced(model, pts, classes, decode, hop)
-    layers = np.array([len(c.layers) for c in classes], dtype=np.float64)
-    whole = prompt @ layers + hop_mixed
+    whole = prompt @ np.array([len(c.layers) for c in classes], dtype=np.float64) + hop_mixed
     sequences = pts.slot * pts.pp
     wait = queue(interruption / tpot, whole / pts.pp, sequences)
-    one, one_mixed = (np.stack([p.total()[:, 0] for p in parts], axis=1)
-                      for parts in (alone, beside))
     apart = _unit_classes(model)
+    alone, beside = (_unit_seconds(model, times, choice, phase) for phase in ("decode", "mixed"))
+    one, one_mixed = (np.stack([total for total, _ in units], axis=1)
+                      for units in (alone, beside))
     counts = np.array([u.count for u in model.units], dtype=np.float64)
     average = with_prompts(one, one_mixed)
     added = one_mixed @ counts + hop_mixed
     late = sequences * np.maximum(added - mixed.passes * (one @ counts), 0.0) / pts.pp \
-        / (work.osl * (average @ counts + hop_step))
+        / (osl * (average @ counts + hop_step))
     return StepPrices(
         tpot, whole + wait, interruption,
         paced_tpot=_paced(model, pts, apart, average, hop_step),
@@ -112,25 +112,40 @@ def step_prices(model: Model, tables: LayoutTables, pts: Points,
         prompt_spread=spreads(model, choice, beside, decode=False))
 
 
-def _columns(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
-             choice: Sequence[int]) -> list[Parts]:
-    """Parts [C, 1] of the chosen column of every unit."""
-    known: dict[tuple[str, int], Parts] = {}
+def _class_seconds(model: Model, one: LayerClass, times: Mapping[Key, Timed],
+                   choice: Sequence[int]) -> tuple[Array, Array]:
+    """Seconds of a layer of a class [C]: of a decode step, of a mixed pass."""
+    def columns(group: tuple[int, ...], phase: str) -> Array:
+        parts = [_column(model, times, i, choice[i], phase) for i in group]
+        whole = parts[0] if len(parts) == 1 else joint_arrays(parts)
+        first = model.units[group[0]]
+        return np.asarray(whole.total()[:, 0][times[first.role, first.row].at])
+
+    decode, mixed = (sum(columns(group, phase) for group in one.groups)
+                     for phase in ("decode", "mixed"))
+    return np.asarray(decode), np.asarray(mixed)
+
+
+def _column(model: Model, times: Mapping[Key, Timed], i: int, choice: int, phase: str) -> Parts:
+    """Parts [D, 1] of one layer of unit ``i`` under its choice, on its rows."""
+    unit = model.units[i]
+    first = len(model.question.schemes) if unit.role == "cache" else 0
+    parts: Parts = getattr(times[unit.role, unit.row], phase)
+    return parts.column(max(choice - first, 0))
+
+
+def _unit_seconds(model: Model, times: Mapping[Key, Timed], choice: Sequence[int],
+                  phase: str) -> list[tuple[Array, Array]]:
+    """(seconds, those of communication) of one layer of each unit, [C]."""
+    known: dict[tuple[Key, int], tuple[Array, Array]] = {}
     out = []
-    schemes = len(model.question.schemes)
-    for unit, c in zip(model.units, choice, strict=True):
-        key = (unit.role, unit.row)
+    for i, (unit, c) in enumerate(zip(model.units, choice, strict=True)):
+        key = ((unit.role, unit.row), c)
         if key not in known:
-            known[key] = unit_parts(model, tables, pts, phase, unit)
-        out.append(known[key].column(max(c - (schemes if unit.role == "cache" else 0), 0)))
+            parts, at = _column(model, times, i, c, phase), times[key[0]].at
+            known[key] = parts.total()[:, 0][at], parts.communication[:, 0][at]
+        out.append(known[key])
     return out
-
-
-def _class_seconds(one: LayerClass, parts: Sequence[Parts]) -> Array:
-    """Seconds of a layer of a class [C]."""
-    return np.asarray(sum(
-        (parts[g[0]] if len(g) == 1 else joint_arrays([parts[i] for i in g])).total()[:, 0]
-        for g in one.groups))
 
 
 def _unit_classes(model: Model) -> tuple[LayerClass, ...]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
 
 
 def prompts_a_step(rate: float, ranks: int) -> float:
@@ -24,3 +27,22 @@ def prompts_a_step(rate: float, ranks: int) -> float:
         k += 1
         term *= mean / k
         below = min(below + term, 1.0)
+
+
+def prompts_each_step(rate: Array, ranks: Array) -> Array:
+    """:func:`prompts_a_step` of arrays [C], all terms together."""
+    total = np.maximum(rate, 0.0)
+    where = np.asarray(np.flatnonzero((ranks > 1) & (rate > 0)), dtype=np.int64)
+    mean, power = rate[where] / ranks[where], ranks[where]
+    total[where] = 0.0
+    below = np.exp(-mean)
+    term, k = below.copy(), 0
+    while len(where):
+        tail = 1.0 - below**power
+        total[where] += tail
+        k += 1
+        left = (tail >= 1e-12) & (k <= 10_000)
+        where, mean, power = where[left], mean[left], power[left]
+        term = term[left] * (mean / k)
+        below = np.minimum(below[left] + term, 1.0)
+    return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from planner.api import estimate, load_device, load_model
 from planner.errors import InfeasibleError, InputError
 from planner.memory.engines.catalog import parse_engine
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning import costs
 from planner.planning.certainty import BASES
 from planner.planning.costs import Model, build_model
 from planner.planning.many import BATCH as UNEVEN
@@ -20,6 +23,7 @@ from planner.planning.plan import Plan
 from planner.planning.resolve import Asked, build_question
 from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
+from planner.throughput import linear
 
 LAYOUTS = ((1, 1, 1, 1), (2, 1, 1, 1), (1, 1, 4, 1), (2, 1, 2, 2), (1, 4, 1, 4), (2, 2, 1, 1))
 CASES = [
@@ -133,3 +137,27 @@ def test_columns_of_other_lengths_are_refused() -> None:
         replace(good, isl=good.isl[:1])
     with pytest.raises(InputError, match="out of range"):
         replace(good, batch=np.array([0, 1]))
+
+
+def test_operators_are_asked_as_often_for_many_as_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {"gemm": 0, "experts": 0}
+    gemm, experts = linear.gemm_parts, costs.expert_parts
+
+    def counted(name: str, run: Any) -> Any:
+        def one(*args: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return run(*args, **named)
+        return one
+
+    monkeypatch.setattr(linear, "gemm_parts", counted("gemm", gemm))
+    monkeypatch.setattr(costs, "expert_parts", counted("experts", experts))
+    model = model_of("deepseek-v2-lite", "h100-sxm", "fp8-block", "bf16", "")
+    found = []
+    for batches, prompts in (((4,), (100,)), (range(1, 65), range(100, 4100, 100))):
+        estimate_many(model, Asks.grid(tp=[1, 2], dp=[1], pp=[1], ep=[1], batch=list(batches),
+                                       isl=list(prompts), osl=[100]))
+        found.append(dict(calls))
+        calls |= dict.fromkeys(calls, 0)
+    assert found[0] == found[1]
+    kinds = {(u.role, u.row): u.kind for u in model.units if u.role == "module"}.values()
+    assert found[0]["experts"] == sum(kind in EXPERT_KINDS for kind in kinds) == 2
