@@ -213,6 +213,10 @@ def loss_assumptions(model: Model) -> list[Assumption]:
            *_accumulators(model)]
     bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
     out.append(Assumption("error basis", "; ".join(sorted(bases)), "stated by the profile"))
+    if profile.settings.get("inputs"):
+        out.append(Assumption("input scales", str(profile.settings["inputs"]),
+                              f"calibrated on {profile.settings.get('calibration', 'no text')}; "
+                              "serve these schemes in the same way"))
     if profile.joint:
         out.append(_joint_assumption(profile))
     out += [Assumption("profile", note, "stated by the profile") for note in profile.notes]

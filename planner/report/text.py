@@ -72,6 +72,13 @@ def _loss(plan: Plan) -> str:
     return f"{quality.loss:.2f} × {quality.unit.partition('= ')[2].partition(' on ')[0]}"
 
 
+def _small(loss: float) -> str:
+    """A module's loss in five characters; what is not nothing never shows as 0.000."""
+    if loss == 0:
+        return "0"
+    return f"{loss:.3f}" if loss >= 0.0005 else "<.001"
+
+
 def _band(plan: Plan) -> str:
     """The band as a factor, from the plan's own interval; none where the loss is zero."""
     quality = plan.quality
@@ -124,7 +131,7 @@ def _row(plan: Plan, module: ModulePlan, step: float) -> tuple[str, ...]:
     size = f"{module.weight_bytes / GIB:.2f}" if module.weight_bytes else "-"
     return (module.kind, _short_layers(module.layers), module.scheme, size,
             f"{module.decode_seconds / step:.1%}" if step else "-",
-            f"{module.loss:.3f}" if module.loss else "0", _why(heaviest.reason, heaviest.bound))
+            _small(module.loss), _why(heaviest.reason, heaviest.bound))
 
 
 def _short_layers(text: str) -> str:

@@ -16,7 +16,7 @@ from planner.quality.probe.emulate import Recipe
 from planner.quality.probe.measure import make_reference, plan_loss
 from planner.quality.probe.options import InputOptions, input_amax, recipes
 from planner.quality.profile import Profile
-from planner.quality.profile_file import read_profile
+from planner.quality.profile_file import profile_text, read_profile
 
 SCHEMES = ["fp8-block", "fp8-tensor", "int8-w8a8", "nvfp4"]
 
@@ -72,13 +72,22 @@ def test_a_profile_without_joint_checks_has_no_flips(checkpoint: Path) -> None:
     assert found.flips_per_root_nat is None
 
 
-def test_static_scales_change_their_schemes_alone(checkpoint: Path, ids: Path,
-                                                  measured: Path) -> None:
+def write(path: Path, found: Profile) -> Path:
+    path.write_text(profile_text(found), encoding="utf-8")
+    return path
+
+
+def test_static_scales_change_their_schemes_alone(checkpoint: Path, ids: Path, measured: Path,
+                                                  tmp_path: Path) -> None:
     dynamic = read_profile(measured)
     static = profile(checkpoint, tier="T2", text=ids, schemes=SCHEMES, workers=1, probe="nvfp4",
                      static_scales=True)
     assert static.settings["inputs"].startswith("static scales of inputs in fp8-tensor and int8")
     assert static.settings["calibration"] == "the probe's own ids"
+    made = plan(checkpoint, "h100-sxm", devices=1, context=64, batch=1, schemes=["int8-w8a8"],
+                profile=write(tmp_path / "static.json", static))
+    assert [a.value for a in made.assumptions if a.key == "input scales"] == [
+        static.settings["inputs"]]
     for a, b in zip(dynamic.units, static.units, strict=True):
         for scheme in ("fp8-block", "nvfp4"):
             assert a.loss.get(scheme) == b.loss.get(scheme)
