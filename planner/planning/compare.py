@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from planner.planning.baselines import baseline_pairs, baselines
 from planner.planning.certainty import performance
 from planner.planning.evaluate import Priced
 from planner.planning.limits import loss_limit
@@ -13,8 +13,6 @@ from planner.planning.plan import Baseline, Comparison
 from planner.planning.question import Question
 from planner.planning.search import Found
 from planner.planning.uniform import (
-    MIXES,
-    RELEASED,
     Uniform,
     Wanted,
     best_uniforms,
@@ -24,8 +22,6 @@ from planner.planning.uniform import (
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
-BASELINES = ("fp32", "bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "int4-w4a16", "nvfp4")
-RECIPE, RECIPE_SCHEME = "deepseek-v3 recipe", "fp8-block"
 TIMED = ("throughput", "latency", "cost")
 NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memory",
          "quality": "loss", "cost": "cost per token"}
@@ -42,59 +38,24 @@ def compared(found: Found, priced: Priced, *, searched: bool, others: Sequence[F
         return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
     question = found.space.model.question
     limited = question.tpot_seconds is not None or question.ttft_seconds is not None
-    rows: dict[str, Uniform] = {}
+    rows: dict[tuple[str, str], Uniform] = {}
     rivals: dict[tuple[str, str], Uniform] = {}
     for one in _bf16_caches_first((found, *others)):
-        table = [Wanted(*pair, limits=False) for pair in _baseline_pairs(one)
-                 if pair[0] not in rows]
+        table = [Wanted(*pair, limits=False) for pair in baseline_pairs(one)
+                 if pair not in rows]
         against = [Wanted(*pair, limits=limited) for pair in _rival_pairs(one, priced)
                    if pair not in rivals]
         wanted = list(dict.fromkeys(table + against))
         placed = dict(zip(wanted, best_uniforms(one.grid, wanted), strict=True))
-        rows |= {w.scheme: placed[w] for w in table}
+        rows |= {(w.scheme, w.kv): placed[w] for w in table}
         rivals |= {(w.scheme, w.kv): placed[w] for w in against}
-    return (_with_recipe(tuple(_baseline(question, row) for row in rows.values())),
-            comparison(found, priced, list(rivals.values())))
+    first = _bf16_caches_first((found, *others))[0]
+    return baselines(first, rows), comparison(found, priced, list(rivals.values()))
 
 
 def _bf16_caches_first(answers: Sequence[Found]) -> list[Found]:
     """Baselines keep a BF16 cache where an engine can; the answer itself goes before its equals."""
     return sorted(answers, key=lambda one: "bf16" not in one.space.model.question.kv)
-
-
-def _with_recipe(rows: tuple[Baseline, ...]) -> tuple[Baseline, ...]:
-    """The rows, and DeepSeek-V3's recipe by its name: FP8 blocks in every matmul and dispatch, the
-    attention core, the combine and the cache in BF16 (arXiv:2412.19437 section 3.3)."""
-    same = [row for row in rows if row.name == RECIPE_SCHEME]
-    return (*rows, *(replace(row, name=RECIPE) for row in same))
-
-
-def _baseline_pairs(found: Found) -> list[tuple[str, str]]:
-    """Uniform schemes with a BF16 cache, each on its own best layout; no loss limit.
-
-    The checkpoint as released, and one scheme of each width and family that people deploy.
-    """
-    question = found.space.model.question
-    kv = "bf16" if "bf16" in question.kv else question.kv[0]
-    named = {question.spec.quantization, *BASELINES}
-    mixed = len({m.released_as for m in found.space.model.planned}) > 1
-    pairs = [(RELEASED, kv)] if mixed else []
-    pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
-    older = question.device.rate("fp8") is None  # the article's advice for such devices
-    return pairs + [(name, kv) for name, schemes in MIXES.items()
-                    if older and set(schemes) <= set(question.schemes)]
-
-
-def _baseline(question: Question, uniform: Uniform) -> Baseline:
-    loss = uniform.loss if uniform.loss == uniform.loss else 0.0
-    if uniform.priced is None:
-        return Baseline(uniform.name, False, uniform.reason, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, loss)
-    p = uniform.priced
-    replicas = question.replicas(p.layout.ranks)
-    rate = p.tokens_per_second(replicas)
-    devices = replicas * p.layout.ranks
-    return Baseline(uniform.name, True, "", devices, p.batch, p.fullest.total, p.ttft, p.tpot,
-                    rate, rate / devices, p.loss)
 
 
 def score(question: Question, priced: Priced) -> float:

@@ -26,7 +26,7 @@ STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised
 AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "layout")
 PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
-_DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(__file__).resolve().parent / "data"
 _ANY = "*"
 
 
@@ -78,7 +78,7 @@ class Rule:
         an empty ``kind`` or ``container`` fits all."""
         return (self.engine == engine.name and self.since <= engine.version
                 and (self.until is None or engine.version < self.until)
-                and _on(self.device, device)
+                and on_device(self.device, device)
                 and (not kind or self.kinds == (_ANY,) or kind in self.kinds)
                 and (not container or self.containers == (_ANY,) or container in self.containers))
 
@@ -128,14 +128,20 @@ def rules(axis: str, engine: str) -> tuple[Rule, ...]:
 
 
 @cache
+def sources() -> dict[str, Source]:
+    """Where rules were read, by key."""
+    with (DATA / "engine_sources.csv").open(encoding="utf-8", newline="") as file:
+        return {row["key"]: Source(row["title"], row["date"]) for row in csv.DictReader(file)}
+
+
+@cache
 def _all() -> tuple[Rule, ...]:
-    with (_DATA / "engine_sources.csv").open(encoding="utf-8", newline="") as file:
-        sources = {row["key"]: Source(row["title"], row["date"]) for row in csv.DictReader(file)}
-    with (_DATA / "engine_matrix.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(_rule(row, sources) for row in csv.DictReader(file))
+    known = sources()
+    with (DATA / "engine_matrix.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_rule(row, known) for row in csv.DictReader(file))
 
 
-def _rule(row: dict[str, str], sources: dict[str, Source]) -> Rule:
+def _rule(row: dict[str, str], origins: dict[str, Source]) -> Rule:
     status = row["status"]
     if status not in STATUSES or row["axis"] not in AXES:
         raise ValueError(f"engine_matrix.csv: {row}")
@@ -146,14 +152,15 @@ def _rule(row: dict[str, str], sources: dict[str, Source]) -> Rule:
     return Rule(row["engine"], _version(row["since"]) or (), _version(row["until"]) or None,
                 row["device"], row["axis"], names, tuple(row["kinds"].split()),
                 tuple(row["containers"].split()),
-                Cell(status, row["note"], sources[row["source"]]))
+                Cell(status, row["note"], origins[row["source"]]))
 
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")) if text else ()
 
 
-def _on(wanted: str, device: DeviceProfile) -> bool:
+def on_device(wanted: str, device: DeviceProfile) -> bool:
+    """Whether a row's ``device`` (``*``, ``gpu``, ``cpu``, ranges of capability) holds here."""
     if wanted == _ANY:
         return True
     if wanted in ("cpu", "gpu"):

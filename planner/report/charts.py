@@ -29,8 +29,13 @@ def rivals(plan: Plan) -> tuple[Rival, ...]:
     perf = plan.performance
     rows = [("", perf.tpot_seconds.value, perf.output_tokens_per_second_per_device.value,
              plan.memory_per_device.total_bytes, plan.quality.loss)]
-    rows += [(b.name, b.tpot_seconds, b.output_tokens_per_second_per_device,
-              b.total_bytes_per_device, b.loss) for b in plan.baselines if b.feasible]
+    alike: dict[tuple[float, float, int, float], str] = {}
+    for b in plan.baselines:
+        if b.feasible:
+            figures = (b.tpot_seconds, b.output_tokens_per_second_per_device,
+                       b.total_bytes_per_device, b.loss)
+            alike[figures] = f"{alike[figures]} = {b.name}" if figures in alike else b.name
+    rows += [(name, *figures) for figures, name in alike.items()]
     shown = [_metric(plan.objective, *row[1:]) for row in rows]
     longest = max(value for value, _ in shown) or 1.0
     return tuple(Rival(name, text, words.loss(lost), value / longest,

@@ -138,9 +138,12 @@ def test_bars_follow_each_other_and_add_up(phase: str) -> None:
 
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality", "cost"])
 def test_rivals_are_the_feasible_baselines(objective: str) -> None:
+    """Those that come to the same share a bar."""
     made = api.plan("llama-3.1-8b", "h100-sxm", context=4096, devices=1, batch=8)
     bars = rivals(replace(made, objective=objective))
-    assert [b.name for b in bars if not b.own] == [b.name for b in made.baselines if b.feasible]
+    names = [name for b in bars if not b.own for name in b.name.split(" = ")]
+    assert sorted(names) == sorted(b.name for b in made.baselines if b.feasible)
+    assert len(bars) < len(names)
     assert max(b.length for b in bars) == 1
     assert bars[0].own
 
