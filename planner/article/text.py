@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
-WIDTH = 80
+from planner.report.columns import wrapped
 
 
 def claims_text(data: dict[str, Any]) -> str:
     """One block a claim: verdict, the article's words, what was computed."""
-    lines = [data["article"]["title"], _score(data), ""]
+    lines = [data["article"]["title"], *wrapped(_score(data)), ""]
     for claim in data["claims"]:
-        lines.append(f"{claim['id']:>3}  {claim['verdict']}: {claim['english']}")
+        lines += wrapped(f"{claim['verdict']}: {claim['english']}", " " * 5,
+                         first=f"{claim['id']:>3}  ")
         lines.append(f"     „{claim['quote']}“")
-        lines += textwrap.wrap(claim["finding"], WIDTH, initial_indent="     ",
-                               subsequent_indent="     ")
+        lines += wrapped(claim["finding"], " " * 5, first=" " * 5)
         if len(claim["parts"]) > 1:
-            lines += [f"       {p['verdict']}: {p['text']}" for p in claim["parts"]]
-        lines += textwrap.wrap("source: " + "; ".join(s["title"] for s in claim["sources"]), WIDTH,
-                               initial_indent="     ", subsequent_indent="       ")
+            lines += [line for p in claim["parts"] for line in
+                      wrapped(f"{p['verdict']}: {p['text']}", " " * 9, first=" " * 7)]
+        lines += wrapped("source: " + "; ".join(s["title"] for s in claim["sources"]), " " * 7,
+                         first=" " * 5)
     return "\n".join(lines) + "\n"
 
 

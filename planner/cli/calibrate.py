@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from planner.cli.progress import working
 from planner.cli.types import INTEGER, Hinted, options
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
         raise Hinted(f"{output} would not be found as {profile.id}",
                      f"name the file {profile.id}.toml; --hardware-dir takes its folder")
     names = [n.strip() for n in (only or "").split(",") if n.strip()]
-    result = calibrate(Path(data), profile, source=source, date=date or _today(), only=names,
-                       few=few, relative=relative)
+    with working("fitting operators", quiet=quiet):
+        result = calibrate(Path(data), profile, source=source, date=date or _today(), only=names,
+                           few=few, relative=relative)
     _write(target, result.text)
     if not quiet:
         for name, why in result.skipped:

@@ -16,6 +16,7 @@ from planner.cli.frontier import frontier_command
 from planner.cli.memory import memory_command
 from planner.cli.numerics import numerics_command
 from planner.cli.profile import profile_command
+from planner.cli.progress import working
 from planner.cli.report import report_command
 from planner.cli.serve import serve_command
 from planner.cli.sweep import sweep_command
@@ -42,7 +43,8 @@ def plan_command(**given: Any) -> None:
         arguments.update(max_loss=given["max_loss"], schemes=scheme_names(given["schemes"]),
                          profile=given["profile"],
                          untie=given["untie"])
-        found = api.plan(given["model"], given["device"], **arguments)
+        with working("searching layouts and formats", quiet=given["quiet"]):
+            found = api.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
             del arguments["anchor"]
@@ -70,7 +72,9 @@ def estimate_command(**given: Any) -> None:
         arguments.update(scheme=given["scheme"], profile=given["profile"])
         if given["plan_file"]:
             arguments["plan"] = read_plan(given["plan_file"])
-        finish(api.estimate(given["model"], given["device"], **arguments), given)
+        with working("pricing", quiet=given["quiet"]):
+            found = api.estimate(given["model"], given["device"], **arguments)
+        finish(found, given)
 
 
 @click.command("inventory")

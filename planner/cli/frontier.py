@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from planner.cli.progress import working
 from planner.cli.types import INTEGER, options, scheme_names
 
 
@@ -20,9 +21,9 @@ from planner.cli.types import INTEGER, options, scheme_names
 @click.option("--svg", metavar="FILE.svg", help="Also draw the frontier.")
 @options("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "ttft_ms", "tpot_ms",
          "memory_bytes", "schemes", "kv", "engine", "profile", "untie", "hardware_dir", "json",
-         "timings")
-def frontier_command(as_json: bool, timings: bool, svg: str | None, schemes: str | None,
-                     **given: Any) -> None:
+         "quiet", "timings")
+def frontier_command(as_json: bool, quiet: bool, timings: bool, svg: str | None,
+                     schemes: str | None, **given: Any) -> None:
     """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
     from planner.cli.run import print_json, timed, write_whole
 
@@ -35,8 +36,9 @@ def frontier_command(as_json: bool, timings: bool, svg: str | None, schemes: str
     with timed(timings):
         from planner import api_frontier
 
-        found = api_frontier.frontier(given.pop("model"), given.pop("device"), schemes=names,
-                                      **given)
+        with working("moving the limits on loss and memory", quiet=quiet):
+            found = api_frontier.frontier(given.pop("model"), given.pop("device"), schemes=names,
+                                          **given)
         if svg is not None:
             from planner.report.frontier_figure import frontier_svg
 

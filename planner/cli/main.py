@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import gc
+import shutil
 import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from planner import __version__
 from planner.cli import commands
+from planner.cli.completion import Completed, complete_values, completion_command
+from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.errors import PlannerError
 
 INTERRUPTED = 130
-LONGEST = 1000
 EPILOG = ("Exit codes: 0 ok, 1 no feasible plan, 2 usage or input, 130 interrupted. "
           "`plan MODEL DEVICE` is short for `plan plan MODEL DEVICE`.")
 
@@ -30,18 +33,47 @@ class DefaultVerb(click.Group):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Commands by task; one that no section names stands under Other."""
+        named = {name for _, rows in SECTIONS for name in rows}
+        other = {name: command.get_short_help_str(60) for name, command in self.commands.items()
+                 if name not in named}
+        for title, rows in (*SECTIONS, ("Other", other)):
+            held = [(name, text) for name, text in rows.items() if name in self.commands]
+            if held:
+                with formatter.section(title):
+                    formatter.write_dl(held)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Commands, then what may come first in the default one: a model or its flags."""
+        found = super().shell_complete(ctx, incomplete)
+        default = self.commands[self.default]
+        if incomplete.startswith("-"):
+            with default.make_context(self.default, [], parent=ctx, resilient_parsing=True) as sub:
+                known = {item.value for item in found}
+                return found + [item for item in default.shell_complete(sub, incomplete)
+                                if item.value not in known]
+        model = next(p for p in default.params if isinstance(p.type, Completed))
+        return found + model.shell_complete(ctx, incomplete) if incomplete else found
+
 
 @click.group(cls=DefaultVerb, epilog=EPILOG,
-             context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+             context_settings={"help_option_names": ["-h", "--help"]},
+             invoke_without_command=True, subcommand_metavar="(MODEL DEVICE | COMMAND)")
 @click.version_option(__version__, prog_name="plan")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Which number format should each layer of a model take on a device?
 
     Give a model and a device: `plan deepseek-v3 h100-sxm --context 131072`.
     """
+    if context.invoked_subcommand is None:
+        click.echo(first_steps(), nl=False)
 
 
-for _command in commands.ALL:
+for _command in (*commands.ALL, completion_command):
+    _command.epilog = epilog(_command.name or "")
+    complete_values(_command)
     cli.add_command(_command)
 
 
@@ -55,7 +87,8 @@ def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors become two lines on stderr."""
     try:
         words = list(args) if args is not None else sys.argv[1:]
-        code = cli.main(args=words or ["--help"], prog_name="plan", standalone_mode=False)
+        code = cli.main(args=words, prog_name="plan", standalone_mode=False,
+                        terminal_width=_help_width())
         return code if isinstance(code, int) else 0  # click returns what a command exits with
     except PlannerError as error:
         return _fail(error.message, error.hint, error.exit_code)
@@ -81,6 +114,11 @@ def run(args: Sequence[str] | None = None) -> int:
                      "check the path and its permissions", 2)
 
 
+def _help_width() -> int:
+    """Columns of a help page: the terminal's, from 40 to 80."""
+    return max(40, min(80, shutil.get_terminal_size((80, 24)).columns))
+
+
 def _flags(ctx: click.Context | None) -> list[str]:
     if ctx is None:
         return []
@@ -92,14 +130,6 @@ def _help_hint(ctx: click.Context | None) -> str:
 
 
 def _fail(message: str, hint: str, code: int) -> int:
-    click.echo("error: " + _line(message), err=True)
-    click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
+    click.echo("error: " + " ".join(message.split()), err=True)
+    click.echo("hint: " + " ".join((hint or "see `plan --help`").split()), err=True)
     return code
-
-
-def _line(text: str) -> str:
-    """One line of at most ``LONGEST`` characters that a terminal shows and does not obey: what a
-    file holds may be in it, escape sequences and reversed text included."""
-    words = " ".join(text.split())
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[:LONGEST + 1])
-    return safe if len(words) <= LONGEST else safe[:LONGEST - 1] + "…"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +10,7 @@ import click
 from planner.cli.types import INTEGER, options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from planner.profiling.jobs import Job
-
-    Progress = Callable[[int, int, Job | None], None]
 
 
 @click.command("profile")
@@ -52,6 +45,7 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
+    from planner.cli.progress import bar
     from planner.cli.run import print_json, timed
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -62,7 +56,10 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
         from planner.report.profile_text import profile_text
 
         target = output or api_profile.default_output(checkpoint)
-        with _progress(quiet) as progress:
+        with bar("matrices", quiet=quiet) as tell:
+            def progress(done: int, total: int, job: Job | None) -> None:
+                tell(done, total, "" if job is None else f"{job.kind} of layer {job.layer}")
+
             found = api_profile.profile(
                 checkpoint, tier=tier, output=target, progress=progress,
                 schemes=None if schemes is None else [s for s in schemes.split(",") if s.strip()],
@@ -75,29 +72,3 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
         if not quiet:
             for note in found.notes:
                 click.echo(f"assumption: {note}", err=True)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    """A bar on a terminal, nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done, total, job: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                  TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("matrices", total=None)
-
-        def tell(done: int, total: int, job: Job | None) -> None:
-            what = "matrices" if job is None else f"{job.kind} of layer {job.layer}"
-            bar.update(task, completed=done, total=total, description=what)
-
-        yield tell

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from planner.cli.progress import working
 from planner.cli.types import options
 
 if TYPE_CHECKING:
@@ -17,19 +18,23 @@ if TYPE_CHECKING:
               help="Folder of measured tables (CSV); default: the sample of the package.")
 @click.option("--only", metavar="A,B", help="Kinds of table, or files by their stem.")
 @click.option("--plot", metavar="FILE.svg", help="Also draw predicted against measured.")
-@options("json")
-def validate_command(data: str | None, only: str | None, plot: str | None, as_json: bool) -> None:
+@options("json", "quiet")
+def validate_command(data: str | None, only: str | None, plot: str | None, as_json: bool,
+                     quiet: bool) -> None:
     """Compare predictions with the measured tables of a folder, group by group."""
     from pathlib import Path
 
     from planner.validation.run import validate
 
-    report = validate(Path(data) if data is not None else None, only=only)
+    with working("predicting the measured rows", quiet=quiet):
+        report = validate(Path(data) if data is not None else None, only=only)
     if plot is not None:
         _plot(report, plot)
-    if data is None:
-        click.echo("data: the package's sample of published measurements "
-                   "(planner/validation/sample)", err=True)
+    if data is None and not quiet:
+        from planner.report.columns import wrapped
+
+        click.echo("\n".join(wrapped("data: the package's sample of published measurements "
+                                     "(planner/validation/sample)", "  ")), err=True)
     if as_json:
         from planner.cli.run import print_json
 

@@ -252,7 +252,8 @@ def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
         if why:
             legal, _ = legal_schemes(device, scheme_ids())
             raise UnsupportedError(f"scheme {name!r} on {device.id}: {why}",
-                                   hint="legal here: " + ", ".join(legal))
+                                   hint="legal here: " + ", ".join(legal) if legal else
+                                   "no scheme is legal here: complete the device's profile")
     return tuple(names)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from planner.hardware.profile import FittedSet
+from planner.report.columns import table_lines
 
 _HEAD = ("operator", "stack", "variant", "rows", "kept back", "mean %", "median %", "bias %",
          "in 80 %")
@@ -16,11 +17,7 @@ def calibration_text(fits: Sequence[FittedSet]) -> str:
     if not fits:
         return "nothing was fitted\n"
     rows = [_HEAD, *(_line(fit) for fit in fits)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    return "\n".join("  ".join(
-        cell.ljust(width) if i < 3 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows) + "\n"
+    return "\n".join(table_lines(rows, left=(0, 1, 2), gap=2)) + "\n"
 
 
 def _line(fit: FittedSet) -> tuple[str, ...]:

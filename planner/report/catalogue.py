@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,13 @@ from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
 from planner.formats.spec import KvLayout, ScaleSpec, TensorFormat
 from planner.models.inventory import Inventory
+from planner.report.columns import HEADINGS, table_lines, wrapped
 from planner.report.device_page import device_dict, device_page
 from planner.report.text import console
 from planner.units import GIB, format_bytes, format_count
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from planner.hardware.profile import DeviceProfile
     from planner.scenarios import Scenario
@@ -137,7 +138,7 @@ def formats_tables() -> str:
                    f"{MLA_WIDTHS[0]} + {MLA_WIDTHS[1]}", _layouts_table())
 
 
-def _elements_table() -> Table:
+def _elements_table() -> Listing:
     table = _table(("format",), ("bits", "exp", "man", "largest", "least normal", "least"),
                    ("inf", "nan"))
     for item in ELEMENTS.values():
@@ -147,7 +148,7 @@ def _elements_table() -> Table:
     return table
 
 
-def _schemes_table() -> Table:
+def _schemes_table() -> Listing:
     table = _table(("scheme", "weights", "activations"), ("W bits", "A bits"), ("path", "unit"))
     for item in SCHEMES.values():
         table.add_row(item.id, _stored(item.weight), _stored(item.activation),
@@ -157,7 +158,7 @@ def _schemes_table() -> Table:
     return table
 
 
-def _layouts_table() -> Table:
+def _layouts_table() -> Listing:
     table = _table(("layout", "entries", "scales"), ("key", "value", "MLA"))
     for item in KV_LAYOUTS.values():
         sizes = [str(_cache_bytes(item, kind)) if kind in item.applies_to else _ABSENT
@@ -200,31 +201,40 @@ def _scale(scale: ScaleSpec | None) -> str:
     return f"{element(scale.format).id} per {_block(scale)}{extra}"
 
 
-def _table(left: Sequence[str], right: Sequence[str], after: Sequence[str] = ()) -> Table:
-    """A plain table: text columns ``left`` and ``after``, numbers ``right`` aligned right."""
-    from rich.table import Table
+@dataclass
+class Listing:
+    """Rows under headings, printed as a table where it fits and as paragraphs where not."""
 
-    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False,
-                  header_style="bold")
-    for name in left:
-        table.add_column(name, no_wrap=True)
-    for name in right:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in after:
-        table.add_column(name, no_wrap=True)
-    return table
+    rows: list[tuple[str, ...]]
+    left: frozenset[int]
+
+    def add_row(self, *cells: str) -> None:
+        """One more row, a cell a heading."""
+        self.rows.append(cells)
+
+    def text(self) -> Text:
+        """The lines, the headings in bold where it is a table."""
+        from rich.text import Text
+
+        lines = table_lines(self.rows, left=self.left)
+        shown = Text("\n".join(lines))
+        if lines and lines[0].startswith(self.rows[0][0]):
+            shown.stylize(HEADINGS, 0, len(lines[0]))
+        return shown
 
 
-def _pairs(lines: Iterable[tuple[str, str]]) -> Table:
-    from rich.table import Table
+def _table(left: Sequence[str], right: Sequence[str], after: Sequence[str] = ()) -> Listing:
+    """A listing: text columns ``left`` and ``after``, numbers ``right`` aligned right."""
+    heads = (*left, *right, *after)
+    numbers = range(len(left), len(left) + len(right))
+    return Listing([heads], frozenset(i for i in range(len(heads)) if i not in numbers))
 
-    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False,
-                  show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in lines:
-        table.add_row(key, value)
-    return table
+
+def _pairs(lines: Iterable[tuple[str, str]]) -> str:
+    held = list(lines)
+    wide = max(len(key) for key, _ in held) + 1
+    return "\n".join(part for key, value in held
+                     for part in wrapped(value, " " * wide, first=key.ljust(wide)))
 
 
 def _render(*parts: Any) -> str:
@@ -232,5 +242,5 @@ def _render(*parts: Any) -> str:
     out = StringIO()
     con = console(out)
     for part in parts:
-        con.print(part, markup=False)
+        con.print(part.text() if isinstance(part, Listing) else part, markup=False)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

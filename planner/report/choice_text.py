@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from planner.planning.choice import Alternative, ChoiceExplanation, LimitPrice, Tipping, UnitChoice
 from planner.planning.tipping import nearest
-from planner.report.text import headline, width_of_output
+from planner.report.columns import width_of_output
+from planner.report.text import headline
 from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 MOST_CHANGES = 3

@@ -90,7 +90,8 @@ def device_page(device: DeviceProfile) -> str:
         line("")
         line(title, "bold")
         for name, quantity in figures:
-            line(_row(name, quantity))
+            for text in _row(name, quantity, width):
+                line(text)
             for text in _remark(quantity, width):
                 line(text)
     for title, texts in _lists(device):
@@ -170,9 +171,15 @@ def _fit_line(fit: FittedSet) -> str:
     return text + f"{error.rows:,} rows of {fit.source} ({fit.software})"
 
 
-def _row(name: str, quantity: Quantity) -> str:
-    return (f"  {name:<{_NAME - 2}} {show(quantity.value, quantity.unit):>{_VALUE}} "
-            f"{quantity.kind:<{_KIND}} {quantity.source:<{_SOURCE}} {quantity.date}")
+def _row(name: str, quantity: Quantity, width: int) -> list[str]:
+    figure = f"  {name:<{_NAME - 2}} {show(quantity.value, quantity.unit):>{_VALUE}}"
+    origin = f"{quantity.kind:<{_KIND}} {quantity.source:<{_SOURCE}} {quantity.date}"
+    if len(figure) + 1 + len(origin) <= width:
+        return [f"{figure} {origin}"]
+    value = " ".join(show(quantity.value, quantity.unit).split())
+    return [*wrap(f"{name} {value}", width - 1, initial_indent="  ", subsequent_indent="    "),
+            *wrap(" ".join(origin.split()), width - 1, initial_indent="      ",
+                  subsequent_indent="      ")]
 
 
 def _remark(quantity: Quantity, width: int) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from planner.planning.diff import Change, Difference
+from planner.report.columns import width_of_output, wrapped
 from planner.units import format_bytes, format_seconds
 
 MOST_UNITS = 40
@@ -27,8 +28,10 @@ def diff_text(found: Difference) -> str:
     """Figures, then settings and units that differ, then the gates."""
     lines = [f"{found.model}: first plan → second plan", ""]
     lines += [_line(c) for c in found.changes]
-    lines += ["", *(f"{n}: {a or '-'} → {b or '-'}" for n, a, b in found.settings)] \
-        if found.settings else []
+    if found.settings:
+        lines.append("")
+    for name, old, new in found.settings:
+        lines += wrapped(f"{name}: {old or '-'} → {new or '-'}", "  ")
     lines += ["", *_units(found)]
     if found.gates:
         lines += ["", *(f"{'FAIL' if g in found.tripped else 'ok  '} {g.text}"
@@ -40,8 +43,11 @@ def _line(change: Change) -> str:
     relative = "      -" if change.relative is None else f"{change.relative:+7.1%}"
     words = {None: "", True: "  beyond the 80 % bands", False: "  bands overlap"}
     told = words[change.apart] if change.old != change.new else ""
-    return (f"{change.metric:<11}{_shown(change, change.old):>14} → "
-            f"{_shown(change, change.new):>14}  {relative}{told}")
+    line = (f"{change.metric:<11}{_shown(change, change.old):>14} → "
+            f"{_shown(change, change.new):>14}  {relative}")
+    if len(line + told) <= width_of_output():
+        return line + told
+    return "\n".join(wrapped(" ".join((line + told).split()), "  "))
 
 
 def _shown(change: Change, value: float) -> str:
@@ -55,7 +61,7 @@ def _shown(change: Change, value: float) -> str:
 def _units(found: Difference) -> list[str]:
     if not found.units:
         return ["every unit has the same scheme"]
-    shown = [f"{u.unit}: {u.old or 'absent'} → {u.new or 'absent'}"
+    shown = ["\n".join(wrapped(f"{u.unit}: {u.old or 'absent'} → {u.new or 'absent'}", "  "))
              for u in found.units[:MOST_UNITS]]
     more = len(found.units) - len(shown)
     return [*shown, f"… and {more} more (--json has all)"] if more else shown

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from planner.placement.tiers import Residency
 from planner.planning.expert_use import ExpertUse, FetchTimes
 from planner.planning.offloaded import OffloadedStep
+from planner.report.columns import wrapped as _wrapped
 from planner.units import format_bytes, format_seconds
-
-WIDTH = 80
 
 
 def experts_text(answer: ExpertUse) -> str:
@@ -41,11 +38,6 @@ def experts_assumptions(answer: ExpertUse) -> str:
     for key, value, reason in answer.assumptions:
         lines += _wrapped(f"  {key}: {value} — {reason}", "    ")
     return "\n".join(lines) + "\n"
-
-
-def _wrapped(line: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False,
-                         break_on_hyphens=False)
 
 
 def _ranks(answer: ExpertUse) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from planner.planning.split import Explanation, ModuleSplit, Split
-from planner.report.text import width_of_output
+from planner.report.columns import table_lines
+from planner.report.columns import wrapped as _wrap
 
-COLUMNS = ("scheme", "total", "busy", "compute", "memory", "convert", "quantise", "floor", "comm",
+COLUMNS = ("scheme", "total", "busy", "compute", "memory", "convert", "quant", "floor", "comm",
            "bound", "basis")
 TEXT_COLUMNS = (0, 9, 10)
 MOST = 12
@@ -19,7 +19,8 @@ def explain_text(found: Explanation) -> str:
     """The whole answer; ends with a newline."""
     head = (f"{found.module} of {found.model} on {found.device}, tp{found.tp} dp{found.dp} "
             f"ep{found.ep}; microseconds of one layer (busy = compute, memory and conversion "
-            "overlapped; total = busy + quantise + floor + communication)")
+            "overlapped; quant: to quantise activations; total = busy + quant + floor + "
+            "communication); basis: f fitted, t transferred, p prior")
     parts = ["\n".join(_wrap(head))]
     parts += [_module(found, m) for m in found.modules]
     if found.refused:
@@ -58,7 +59,7 @@ def _splits(rows: Sequence[tuple[str, Split, str]]) -> str:
     return _aligned([COLUMNS, *((
         name, _us(s.total_seconds), _us(s.busy_seconds), _us(s.compute_seconds),
         _us(s.memory_seconds), _us(s.conversion_seconds), _us(s.quantise_seconds),
-        _us(s.launch_seconds), _us(s.communication_seconds), s.bound, basis)
+        _us(s.launch_seconds), _us(s.communication_seconds), s.bound, basis[0])
         for name, s, basis in rows)], TEXT_COLUMNS)
 
 
@@ -68,10 +69,12 @@ def _crossovers(found: Explanation, module: ModuleSplit) -> str:
     told = [c for c in module.crossovers if ends & {c.faster, c.slower}]
     if not module.crossovers:
         return "the order of no two schemes changes with the number of tokens"
-    lines = [f"  from {c.tokens} tokens: {c.faster} before {c.slower}" for c in told[:MOST]]
-    left = len(module.crossovers) - len(lines)
+    lines = [part for c in told[:MOST]
+             for part in _wrap(f"  from {c.tokens} tokens: {c.faster} before {c.slower}", "    ")]
+    left = len(module.crossovers) - len(told[:MOST])
     if left:
-        lines.append(f"  and {left} more between other schemes or further on (--json lists them)")
+        lines += _wrap(f"  and {left} more between other schemes or further on (--json lists them)",
+                       "    ")
     return "where the order changes\n" + "\n".join(lines)
 
 
@@ -80,13 +83,5 @@ def _us(seconds: float) -> str:
     return "-" if value == 0 else f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
-def _wrap(line: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(line, width_of_output(), subsequent_indent=indent,
-                         break_long_words=False, break_on_hyphens=False) or [""]
-
-
 def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(" ".join(cell.ljust(w) if i in left else cell.rjust(w)
-                              for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-                     for row in rows)
+    return "\n".join(table_lines(rows, left=left))

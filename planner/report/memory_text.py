@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable
 
 from planner.memory.answer import MemoryAnswer
@@ -10,9 +9,12 @@ from planner.memory.breakdown import StageMemory
 from planner.memory.engines.records import EngineResult
 from planner.memory.on_disk import NAMED, OnDisk
 from planner.memory.resident import ENGINE_MADE, Line
+from planner.report.columns import width_of_output, wrapped
 from planner.units import format_bytes
 
-WIDTH = 80
+EXACT_FROM = 64
+"""Columns from which bytes stand beside GiB."""
+
 
 
 def memory_text(answer: MemoryAnswer) -> str:
@@ -79,6 +81,8 @@ def _part(title: str, lines: Iterable[Line]) -> list[str]:
 
 
 def _row(name: str, size: int) -> str:
+    if width_of_output() < EXACT_FROM:
+        return f"{name:<27}{format_bytes(size):>12}"
     return f"{name:<28}{format_bytes(size):>12}{size:>22,} B"
 
 
@@ -122,7 +126,6 @@ def _files(found: OnDisk) -> list[str]:
 
 
 def _wrapped(line: str) -> list[str]:
-    if len(line) <= WIDTH:
+    if len(line) <= width_of_output():
         return [line]
-    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False,
-                         break_on_hyphens=False)
+    return wrapped(line, "    ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from planner.report.text import width_of_output
+from planner.report.columns import table_lines, width_of_output, wrapped
 
 if TYPE_CHECKING:
     from planner.quality.layer_error import LayerNumerics
@@ -29,16 +29,13 @@ def numerics_text(result: LayerNumerics) -> str:
         units = [(a.label, percent(a.relative_error)) for a in layer.accumulations]
         for i, tail in enumerate(units or [("none emulated", "")]):
             rows.append((*(head if i == 0 else ("",) * 4), *tail))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
-    left = (0, 4)
-    lines = ["  ".join(cell.ljust(w) if i in left else cell.rjust(w)
-                       for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-             for row in rows]
+    lines = table_lines(rows, left=(0, 4), gap=2)
     intro = [f"{result.model} {shape.kind}: K = {shape.inputs}, {shape.tokens} tokens × "
              f"{shape.outputs} outputs, seed {shape.seed}",
              "relative errors ‖ΔY‖/‖Y‖, synthetic tensors; “unit adds” is accumulation", ""]
-    return "\n".join([*intro, *lines, "",
-                      "+128: partial sums leave the unit every 128 inputs (FP32)"]) + "\n"
+    notes = ["", "+128: partial sums leave the unit every 128 inputs (FP32)"]
+    return "\n".join([*(part for line in intro for part in wrapped(line)), *lines,
+                      *(part for line in notes for part in wrapped(line))]) + "\n"
 
 
 def units_dict() -> list[dict[str, Any]]:

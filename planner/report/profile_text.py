@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.quality.profile import CACHE_KINDS, Profile, ProfileUnit
+from planner.report.columns import table_lines
+from planner.report.columns import wrapped as _wrap
 
-WIDTH = 80
 SHOWN = ("fp8-block", "fp8-channel", "int8-w8a8", "int4-w4a16", "nvfp4", "mxfp4")
 CACHES = ("fp8", "int8-token", "int4-token", "int4-channel", "nvfp4", "fp8-ds-mla")
 MOST = 5
@@ -42,12 +43,7 @@ def _table(profile: Profile, units: Sequence[ProfileUnit], names: Sequence[str])
     for kind in kinds:
         mine = [u for u in units if u.kind == kind]
         rows.append([kind, *(_sum(mine, name) for name in shown)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    while sum(widths) + len(widths) - 1 > WIDTH and len(widths) > 2:
-        widths.pop()
-    return [" ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
-                     for i, (cell, w) in enumerate(zip(row, widths, strict=False))).rstrip()
-            for row in rows]
+    return table_lines(rows)
 
 
 def _sum(units: Sequence[ProfileUnit], name: str) -> str:
@@ -97,7 +93,3 @@ def _skipped(profile: Profile) -> list[str]:
     return _wrap(f"skipped: {first.tensor} ({first.reason}){more}")
 
 
-def _wrap(line: str) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)

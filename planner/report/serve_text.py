@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from planner.planning.plan import Estimate
 from planner.planning.served import ServedPoint, ServingAnswer
-from planner.report.text import width_of_output
+from planner.report.columns import table_lines
+from planner.report.columns import wrapped as _wrap
 from planner.units import format_bytes, format_rate, format_seconds
 
 COLUMNS = ("requests", "tok/s/device", "tok/s/user", "TPOT", "TTFT", "batch", "prompts", "")
@@ -33,8 +33,8 @@ def serve_text(found: ServingAnswer) -> str:
             f"anchor: {anchor.quantity} {anchor.predicted:.4g} predicted / {anchor.measured:.4g} "
             f"measured = {anchor.ratio:.3f}; reported, never folded in")))
     if found.frontier:
-        blocks.append("throughput against interactivity (* not beaten in both)\n"
-                      + _table(found.frontier))
+        blocks.append("\n".join([*_wrap("throughput against interactivity (* not beaten in both)"),
+                                 _table(found.frontier)]))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -81,12 +81,4 @@ def _table(points: Sequence[ServedPoint]) -> str:
         format_rate(p.output_tokens_per_second_per_user), format_seconds(p.tpot_seconds),
         format_seconds(p.ttft_seconds), f"{p.active_sequences:.1f}", f"{p.prompt_share:.0%}",
         ("*" if p.pareto else "") + (" full" if p.cache_full else "")) for p in points)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
-    return "\n".join(" ".join(cell.ljust(w) if i == len(COLUMNS) - 1 else cell.rjust(w)
-                              for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-                     for row in rows)
-
-
-def _wrap(line: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(line, width_of_output(), subsequent_indent=indent,
-                         break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join(table_lines(rows, left=(len(COLUMNS) - 1,)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
 from planner.planning.plan import Estimate, ModulePlan, Plan
+from planner.report.columns import table_lines, width_of_output, wrapped
 from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
@@ -15,20 +15,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-WIDTH = 80
 COLUMNS = ("module", "layers", "scheme", "GiB", "time", "loss", "limit; bound")
-NUMERIC = (3, 4, 5)
+TEXT_COLUMNS = (0, 1, 2, 6)
 BOUND_WORDS = {"communication": "network", "conversion": "convert"}
-
-
-def width_of_output() -> int:
-    """Columns to fill: COLUMNS where set, a terminal's width, else 80; at least 60, at most 120."""
-    if sys.stdout.isatty():
-        columns = shutil.get_terminal_size((WIDTH, 24)).columns
-    else:
-        text = os.environ.get("COLUMNS", "")
-        columns = int(text) if text.isdigit() and int(text) else WIDTH
-    return max(60, min(columns, 120))
 
 
 def console(stream: StringIO) -> Console:
@@ -104,20 +93,10 @@ def plan_text(plan: Plan) -> str:
     fast, and its columns are ids and numbers."""
     step = sum(m.decode_seconds for m in plan.modules)
     rows = [COLUMNS, *(_row(plan, module, step) for module in plan.modules)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
-    lines = [_bold(part) for line in headline(plan) for part in _wrapped(line)]
-    lines += ["", *(" ".join(cell.rjust(w) if i in NUMERIC else cell.ljust(w)
-                             for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-                    for row in rows), ""]
-    lines += [part for line in footer(plan) for part in _wrapped(line)]
+    lines = [_bold(part) for line in headline(plan) for part in wrapped(line)]
+    lines += ["", *table_lines(rows, left=TEXT_COLUMNS), ""]
+    lines += [part for line in footer(plan) for part in wrapped(line)]
     return "\n".join(lines) + "\n"
-
-
-def _wrapped(line: str, indent: str = "") -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(line, width_of_output(), subsequent_indent=indent,
-                         break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _bold(line: str) -> str:
@@ -187,5 +166,5 @@ def assumptions_text(plan: Plan) -> str:
     """The assumptions, one a line, for stderr."""
     lines = ["assumptions:"]
     for item in plan.assumptions:
-        lines += _wrapped(f"  {item.key}: {item.value} — {item.reason}", indent="    ")
+        lines += wrapped(f"  {item.key}: {item.value} — {item.reason}", "    ")
     return "\n".join(lines) + "\n"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from planner.memory.training import COMPONENTS, StageMemory, TrainingMemory
 from planner.memory.training_advice import shortfall
+from planner.report.columns import table_lines
+from planner.report.columns import wrapped as _wrapped
 from planner.units import GIB, format_bytes, format_count
 
-WIDTH = 80
 _LABELS = {
     "weights": "weights (working copies)", "gradients": "gradients", "master": "master copies",
     "moments": "optimizer moments", "buffers": "ZeRO buffers", "activations": "activations",
@@ -21,7 +20,7 @@ def train_text(answer: TrainingMemory) -> str:
     """Headline, components of the fullest stage, other stages, verdict; ends with a newline."""
     lines = [part for line in _headline(answer) for part in _wrapped(line)]
     lines += ["", *_components(answer.fullest, answer.usable_bytes), ""]
-    lines += _stages(answer)
+    lines += [part for line in _stages(answer) for part in _wrapped(line)]
     lines += ["", *(part for line in _verdict(answer) for part in _wrapped(line))]
     return "\n".join(lines) + "\n"
 
@@ -32,11 +31,6 @@ def train_assumptions(answer: TrainingMemory) -> str:
     for key, value, reason in answer.assumptions:
         lines += _wrapped(f"  {key}: {value} — {reason}", "    ")
     return "\n".join(lines) + "\n"
-
-
-def _wrapped(line: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False,
-                         break_on_hyphens=False) or [""]
 
 
 def _headline(answer: TrainingMemory) -> list[str]:
@@ -63,9 +57,7 @@ def _components(stage: StageMemory, usable: int) -> list[str]:
             rows.append((_LABELS[name], f"{size / GIB:.2f}", f"{size / usable:.1%}"))
     rows.append(("total", f"{stage.total / GIB:.2f}", f"{stage.total / usable:.1%}"))
     rows.append(("usable", f"{usable / GIB:.2f}", ""))
-    wide = [max(len(row[i]) for row in rows) for i in range(3)]
-    return [f"{a.ljust(wide[0])}  {b.rjust(wide[1])}  {c.rjust(wide[2])}".rstrip()
-            for a, b, c in rows]
+    return table_lines(rows, gap=2)
 
 
 def _stages(answer: TrainingMemory) -> list[str]:

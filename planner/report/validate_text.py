@@ -5,14 +5,15 @@ Groups, rows and reasons come as the JSON values of the comparison; numbers may 
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from planner.report.columns import paragraphs, width_of_output, wrapped
 from planner.units import format_bytes, format_seconds
 
-WIDTH = 80
 MODES = {"given-overheads": "given", "predicted": "pred."}
+LEAST_NAME = 12
+"""Columns that a name needs beside its figures."""
 Values = Mapping[str, Any]
 
 
@@ -26,8 +27,8 @@ def validate_text(groups: Sequence[Values], worst: Sequence[Values],
     """
     parts = []
     if groups:
-        parts.append("errors in percent, (predicted − measured) / measured\n"
-                     + groups_table(groups))
+        parts.append("\n".join([*wrapped("errors in percent, (predicted − measured) / measured"),
+                                groups_table(groups)]))
     if worst:
         parts.append(f"the {len(worst)} rows furthest off\n" + worst_table(worst))
     if uncovered:
@@ -66,7 +67,7 @@ def worst_table(rows: Sequence[Values]) -> str:
                 f"{quantity or o['metric']} {o['mode']}, {o['model']}, {o['software']}: "
                 f"{_size(o, 'predicted')} predicted, {_size(o, 'measured')} "
                 f"measured; from {o['basis']}")
-        lines += textwrap.wrap(text, WIDTH, subsequent_indent="    ")
+        lines += wrapped(text, "    ")
     return "\n".join(lines)
 
 
@@ -77,7 +78,7 @@ def uncovered_table(rows: Sequence[Values]) -> str:
         text = f"{u['n']:5}  {u['table']}: {u['reason']} — {u['meaning']}"
         if u["rows"]:
             text += f"; rows {u['rows']}"
-        lines += textwrap.wrap(text, WIDTH, subsequent_indent=" " * 7)
+        lines += wrapped(text, " " * 7)
     return "\n".join(lines)
 
 
@@ -94,11 +95,22 @@ def _size(row: Values, key: str) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns; headings (rows without figures) do not widen the first one."""
+    """Columns; headings (rows without figures) do not widen the first one, and a name that leaves
+    no room for its figures stands on a line of its own."""
     figures = [row for row in rows if any(row[1:])]
     widths = [max(len(row[i]) for row in figures) for i in range(len(rows[0]))]
-    return "\n".join(
-        (row[0].ljust(widths[0]) + "".join(
-            " " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-         ).rstrip()
-        for row in rows)
+    room = width_of_output() - sum(widths[1:]) - len(widths) + 1
+    if room < LEAST_NAME:
+        return "\n".join(paragraphs(rows, width_of_output()))
+    name = min(widths[0], room)
+    lines = []
+    for row in rows:
+        cells = "".join(" " + cell.rjust(width)
+                        for cell, width in zip(row[1:], widths[1:], strict=True))
+        if len(row[0]) > name and cells.strip():
+            lines += [*wrapped(row[0].strip(), "    ", first="  "), " " * name + cells]
+        elif cells.strip():
+            lines.append(row[0].ljust(name) + cells)
+        else:
+            lines += wrapped(row[0], "  ")
+    return "\n".join(line.rstrip() for line in lines)

@@ -147,13 +147,6 @@ def test_expanded_inventory_lists_every_tensor(capfd: pytest.CaptureFixture[str]
     assert sum(t["count"] for t in brief["tensors"]) == brief["tensor_count"]
 
 
-def test_no_arguments_print_the_help(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run([]) == 0
-    out, err = capfd.readouterr()
-    assert out.startswith("Usage: plan")
-    assert err == ""
-
-
 def test_a_grouped_number_is_the_number(capfd: pytest.CaptureFixture[str]) -> None:
     for text in ("16384", "16_384", "16,384"):
         assert run([*SMALL, "--json", "--quiet", "--context", text]) == 0

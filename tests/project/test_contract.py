@@ -71,7 +71,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve
+report sweep serve completion
 """)
 
 QUESTION_FLAGS = words("""
@@ -107,7 +107,7 @@ MEMORY_FLAGS = {"--json", "--quiet", *words("""
 --max-seq-len --max-num-tokens --max-batch-size --tokens-per-block
 --ubatch-size --parallel --cache-type-k --cache-type-v --mla
 """)}
-VALIDATE_FLAGS = {"--data", "--only", "--plot", "--json"}
+VALIDATE_FLAGS = {"--data", "--only", "--plot", "--json", "--quiet"}
 CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
@@ -124,7 +124,7 @@ IMPORT_FLAGS = set(words("""
 --device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
 --hardware-dir --quiet
 """))
-FRONTIER_FLAGS = {"--json", "--timings", "--svg", *words("""
+FRONTIER_FLAGS = {"--json", "--quiet", "--timings", "--svg", *words("""
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
 --memory-bytes --schemes --kv --engine --profile --untie --hardware-dir
 """)}

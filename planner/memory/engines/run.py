@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import cast
 
+from planner.errors import UnsupportedError
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import Case, EngineResult, Given, Settings
 
@@ -20,7 +21,11 @@ def engine_size(case: Case, engine: Engine, settings: Settings,
 
     Raises:
         InputError: a layout or setting out of range.
-        UnsupportedError: a cache layout that the model's caches do not have.
+        UnsupportedError: a cache layout that the model's caches do not have, or an engine whose
+            arithmetic is not modelled.
     """
+    if engine.name not in _MODULES:
+        raise UnsupportedError(f"the memory arithmetic of {engine.name} is not modelled",
+                               hint=f"leave out --engine, or one of {', '.join(_MODULES)}")
     module = importlib.import_module(f"planner.memory.engines.{_MODULES[engine.name]}")
     return cast("Size", module.size)(case, engine, settings, given or Given())

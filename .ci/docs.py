@@ -1,0 +1,208 @@
+"""Write the pages that are made from the program: ``make docs``. ``--check`` only compares.
+
+* docs/cli.md: every ``--help`` at 80 columns;
+* docs/validation-sample.md: ``plan validate`` on the sample that ships;
+* README.md and README.zh.md: the answer shown under the first command.
+
+It then reads every relative link of every Markdown page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COLUMNS = 80
+ASKED = ["deepseek-v3", "h100-sxm", "--context", "131072"]
+SHOWN_FIRST, SHOWN_LAST = 5, 2
+"""Lines of the table that the README shows from its beginning and its end."""
+SKIPPED = (".venv", ".git", "out", "dist", "build", "node_modules")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(?:console|text|python)\n.*?^```$", flags=re.MULTILINE | re.DOTALL)
+_ANSWER = re.compile(r"(```console\n\$ plan deepseek-v3 h100-sxm --context 131072\n```\n\n"
+                     r"```text\n)(.*?)(^```$)", flags=re.MULTILINE | re.DOTALL)
+CLI_HEAD = """# Command line
+
+Made from `--help` by `make docs`. A flag means the same in every command; `plan MODEL DEVICE` is
+short for `plan plan MODEL DEVICE`. Numbers are plain integers (`131072`, `131_072`, `131,072`);
+suffixes such as `128k` are refused. The answer is on stdout, assumptions, notes and errors are on
+stderr. Exit codes: 0 ok, 1 no feasible plan or a tripped gate, 2 usage or input, 130 interrupted.
+`NO_COLOR` switches colour off, `COLUMNS` sets the width; on a narrow terminal tables become
+paragraphs. The same questions from Python: [README](../README.md); the words:
+[vocabulary](vocabulary.md).
+
+## Names completed by the shell
+
+`plan completion SHELL` prints a script that completes commands, flags, models, devices, schemes,
+cache layouts, engines and scenarios. Put its line into the shell's start-up file:
+
+| shell | line | file |
+|---|---|---|
+| bash ≥ 4.4 | `eval "$(plan completion bash)"` | `~/.bashrc` |
+| zsh | `eval "$(plan completion zsh)"` | `~/.zshrc` |
+| fish | `plan completion fish \\| source` | `~/.config/fish/config.fish` |
+"""
+SAMPLE_HEAD = """# Errors on the sample that ships
+
+Made from `plan validate` by `make docs`: the measured rows in `planner/validation/sample` (see
+[how they were chosen](../planner/validation/sample/README.md)). Errors are
+(predicted − measured) / measured in percent: rows predicted of the group's rows, mean, median and
+90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
+interval. All tables, of which these are samples: [validation.md](validation.md).
+"""
+
+
+def cli_reference() -> str:
+    """docs/cli.md."""
+    import click
+
+    from planner.cli.main import cli
+    from planner.cli.overview import SECTIONS
+
+    named = {name for _, rows in SECTIONS for name in rows}
+    other = {name: "" for name in cli.commands if name not in named}
+    parts = [CLI_HEAD]
+    with click.Context(cli, info_name="plan", terminal_width=COLUMNS - 2, **cli.context_settings,
+                       ) as root:
+        parts.append(f"## plan\n\n{_block(cli.get_help(root))}")
+        for title, rows in (*SECTIONS, ("Other", other)):
+            held = [name for name in rows if name in cli.commands]
+            if held:
+                parts.append(f"## {title}")
+            for name in held:
+                command = cli.commands[name]
+                with click.Context(command, info_name=name, parent=root) as context:
+                    parts.append(f"### plan {name}\n\n{_block(command.get_help(context))}")
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _block(text: str) -> str:
+    lines = (line.rstrip() for line in text.strip().splitlines())
+    return "```text\n" + "\n".join(lines) + "\n```"
+
+
+def sample_page() -> str:
+    """docs/validation-sample.md."""
+    from planner.validation.grouping import summary
+    from planner.validation.run import validate
+
+    report = validate(None)
+    table_of = _script("throughput_validation").table_of
+    left = "\n".join(f"| {u.table} | {u.reason} | {u.n} |" for u in report.uncovered)
+    return "\n".join((SAMPLE_HEAD, table_of(summary(report.outcomes),
+                                            ("table", "metric", "regime")),
+                      "Rows without a prediction:\n",
+                      "| table | reason | rows |\n|---|---|---:|\n" + left)) + "\n"
+
+
+def _script(name: str) -> object:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def answer() -> str:
+    """What the README shows of the plan: head, some rows of the table, and the gain."""
+    import textwrap
+
+    import planner
+    from planner.report.text import footer, plan_text
+
+    plan = planner.plan(*ASKED[:2], context=int(ASKED[-1]))
+    head, table, _ = plan_text(plan).split("\n\n", 2)
+    rows = table.splitlines()
+    gain = textwrap.fill(footer(plan)[0], COLUMNS, break_on_hyphens=False)
+    return "\n".join([head, "", *rows[:SHOWN_FIRST + 1], "…", *rows[-SHOWN_LAST:], "", gain]) + "\n"
+
+
+def readme(name: str) -> str:
+    """A README with the answer of today."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert _ANSWER.search(text), f"{name} does not show the first command and its answer"
+    shown = answer()
+    return _ANSWER.sub(lambda m: m[1] + shown + m[3], text)
+
+
+def chinese() -> str:
+    """README.zh.md with the blocks of README.md: the same commands and answers under other words.
+
+    Raises:
+        ValueError: one page has a block that the other has not.
+    """
+    text = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+    theirs = _BLOCK.findall(readme("README.md"))
+    if len(theirs) != len(_BLOCK.findall(text)):
+        raise ValueError("README.md and README.zh.md have different numbers of blocks: add the "
+                         "missing one, with a sentence before it, to the other page")
+    following = iter(theirs)
+    return _BLOCK.sub(lambda m: next(following), text)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/cli.md": cli_reference, "docs/validation-sample.md": sample_page,
+    "README.md": lambda: readme("README.md"), "README.zh.md": chinese,
+}
+
+
+def pages() -> list[Path]:
+    """Every Markdown page of the repository."""
+    return sorted(p for p in ROOT.rglob("*.md")
+                  if not set(p.relative_to(ROOT).parts) & set(SKIPPED))
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that headings make: lower case, spaces as hyphens, marks left out."""
+    heads = re.findall(r"^#+ +(.+)$", _FENCE.sub("", text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+def broken_links() -> Iterator[str]:
+    """``page: link`` for every relative link that leads nowhere."""
+    for page in pages():
+        text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+        for link in _LINK.findall(re.sub(r"`[^`\n]*`", "", text)):
+            if re.match(r"[a-z]+:", link):
+                continue
+            name, _, anchor = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(
+                    target.read_text(encoding="utf-8"))):
+                yield f"{page.relative_to(ROOT)}: {link}"
+
+
+def main(arguments: list[str]) -> int:
+    """Write or compare the pages; return 0 where nothing is wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    options = parser.parse_args(arguments)
+    os.environ.update(COLUMNS=str(COLUMNS), NO_COLOR="1")
+    wrong = 0
+    for name, make in PAGES.items():
+        path, text = ROOT / name, make()
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            print(f"as it was  {name}")
+        elif options.check:
+            wrong += 1
+            print(f"stale      {name}: `make docs` renews it")
+        else:
+            path.write_text(text, encoding="utf-8", newline="\n")
+            print(f"written    {name}")
+    for problem in broken_links():
+        wrong += 1
+        print(f"broken     {problem}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main(sys.argv[1:]))

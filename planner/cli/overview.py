@@ -1,0 +1,104 @@
+"""What ``plan`` and ``plan --help`` say: commands by task, an example each, three to start with."""
+
+from __future__ import annotations
+
+SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("Decide", {
+        "plan": "the best per-layer plan for MODEL on DEVICE (the default verb)",
+        "estimate": "price one scheme or a plan file, without choosing",
+        "frontier": "plans that no other equals in loss, throughput and memory",
+        "sweep": "many questions at once, as a table",
+        "diff": "compare two plan files; gates for continuous integration",
+    }),
+    ("Look inside", {
+        "explain": "why the plan is what it is; with --module, one module's time",
+        "serve": "TPOT, TTFT and throughput under a closed loop of requests",
+        "memory": "bytes of every device by part, in an engine's own arithmetic",
+        "experts": "experts that a step touches, and where they live",
+        "numerics": "rounding and accumulation error of a real layer shape",
+        "train": "bytes of a training step",
+    }),
+    ("Measure and check", {
+        "profile": "error of every scheme on every matrix of a checkpoint",
+        "calibrate": "fit operators to tables measured on your device",
+        "validate": "predictions against measured tables",
+        "claims": "claims of an article, recomputed",
+    }),
+    ("Hand over", {
+        "report": "a page or Markdown from a plan file",
+        "export": "a plan as an engine's configuration",
+        "import": "an engine's configuration as a plan",
+        "schema": "JSON Schema of the plan file",
+    }),
+    ("Known", {
+        "models": "bundled models", "devices": "devices; with NAME, every figure and its source",
+        "formats": "element formats, schemes, cache layouts",
+        "scenarios": "bundled deployment questions", "inventory": "every tensor of a model",
+        "completion": "names completed by bash, zsh or fish",
+    }),
+)
+
+FIRST = (
+    ("plan deepseek-v3 h100-sxm --context 131072",
+     "which formats, on how many devices, how fast, at what loss"),
+    ("plan estimate llama-3.1-8b l40s --scheme fp8-tensor",
+     "one scheme everywhere, priced without choosing"),
+    ("plan llama-3.1-8b jetson-agx-orin-64gb --report plan.html",
+     "a page to send on"),
+)
+"""Three examples for somebody who typed ``plan`` alone, with what each answers."""
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "plan": ("plan deepseek-v3 h100-sxm --context 131072",
+             "plan qwen3-235b-a22b b200-sxm --tpot-ms 20 --engine vllm",
+             "plan ./my-model/config.json ./my-device.toml --json"),
+    "estimate": ("plan estimate llama-3.1-70b h100-sxm --scheme int8-w8a8 --devices 4",
+                 "plan estimate --plan plan.json"),
+    "frontier": ("plan frontier qwen2.5-0.5b l40s --devices 1 --points 12 --map",),
+    "sweep": ("plan sweep questions.toml -o answers.csv --workers 2",),
+    "diff": ("plan diff before.json after.json --fail-if 'tpot>+5%'",),
+    "explain": ("plan explain deepseek-v3 h100-sxm --devices 16 --tpot-ms 60",
+                "plan explain llama-3.1-8b h100-sxm --module mlp-down --scheme fp8-tensor",),
+    "serve": ("plan serve llama-3.1-70b h100-sxm --tp 4 --devices 4 --concurrency 64",),
+    "memory": ("plan memory deepseek-v3 h200-sxm --tp 8 --context 32768",
+               "plan memory llama-3.1-8b l40s --engine vllm --max-num-seqs 64"),
+    "experts": ("plan experts deepseek-v3 --batch 32",
+                "plan experts qwen3-30b-a3b l40s --batch 8 --skew 1"),
+    "numerics": ("plan numerics llama-3.1-8b --module attention-out "
+                 "--schemes fp8-tensor,int8-w8a8",),
+    "train": ("plan train llama-3.1-8b h100-sxm --devices 8 --zero 3 --seq 4096",),
+    "profile": ("plan profile ./checkpoint -o mine.profile.json",
+                "plan profile ./checkpoint --tier T2 --text prose.txt"),
+    "calibrate": ("plan calibrate measured/ --device h100-sxm -o h100-mine.toml",),
+    "validate": ("plan validate --only op_gemm", "plan validate --data measured/ --json"),
+    "claims": ("plan claims --only 3,13b,23",),
+    "report": ("plan report plan.json -o plan.html --lang zh",),
+    "export": ("plan export plan.json out --to compressed-tensors",),
+    "import": ("plan import out/quantization_config.json llama-3.1-8b --device h100-sxm "
+               "-o back.json",),
+    "schema": ("plan schema",),
+    "models": ("plan models",),
+    "devices": ("plan devices", "plan devices xeon-6980p"),
+    "formats": ("plan formats", "plan formats --device h100-sxm"),
+    "scenarios": ("plan scenarios", "plan --scenario orin-int8"),
+    "inventory": ("plan inventory deepseek-v3", "plan inventory deepseek-v3 --json --expand"),
+    "completion": ('eval "$(plan completion bash)"',),
+}
+
+
+def first_steps() -> str:
+    """What ``plan`` alone prints; ends with a newline."""
+    lines = ["Which number format should each layer of a model take on a device?", ""]
+    for command, answer in FIRST:
+        lines += [f"  {command}", f"      {answer}"]
+    return "\n".join([*lines, "", "`plan --help` lists the commands, `plan models` and "
+                      "`plan devices` the names."]) + "\n"
+
+
+def epilog(command: str) -> str | None:
+    """The examples of a command, kept as they are; None where there is none."""
+    found = EXAMPLES.get(command)
+    if found is None:
+        return None
+    title = "Example" if len(found) == 1 else "Examples"
+    return "\b\n" + "\n".join([f"{title}:", *(f"  {line}" for line in found)])

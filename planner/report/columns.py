@@ -1,0 +1,92 @@
+"""Columns that fit: a table where the terminal is wide enough, else a paragraph a row.
+
+Nothing is cut short: a number with an ellipsis in it is worse than a second line.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Collection, Sequence
+
+WIDTH = 80
+NARROWEST = 40
+WIDEST = 120
+HEADINGS = "bold"
+
+
+def width_of_output() -> int:
+    """Columns to fill: COLUMNS where set, a terminal's width, else 80; from 40 to 120."""
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size((WIDTH, 24)).columns
+    else:
+        text = os.environ.get("COLUMNS", "")
+        columns = int(text) if text.isdigit() and int(text) else WIDTH
+    return max(NARROWEST, min(columns, WIDEST))
+
+
+def wrapped(line: str, indent: str = "", *, first: str = "") -> list[str]:
+    """``line`` in as many lines as the output needs; a word that is too long stands alone."""
+    return textwrap.wrap(line, width_of_output(), initial_indent=first, subsequent_indent=indent,
+                         break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def table_lines(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), gap: int = 1,
+                width: int | None = None) -> list[str]:
+    """Rows under their headings, which are the first of ``rows``.
+
+    Args:
+        rows: cells; all of one length.
+        left: the columns of text; the others are aligned right.
+        gap: spaces between columns.
+        width: columns to fill (default: :func:`width_of_output`).
+
+    Returns:
+        Lines without trailing spaces; a column of dashes alone is left out. Where the table is
+        wider than ``width``, each row is a paragraph: its first cell, then ``heading value`` pairs,
+        absent cells left out.
+    """
+    rows, left = _without_empty(rows, left)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    room = width if width is not None else width_of_output()
+    if sum(widths) + gap * (len(widths) - 1) > room:
+        return paragraphs(rows, room)
+    return [(" " * gap).join(cell.ljust(w) if i in left else cell.rjust(w)
+                             for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+            for row in rows]
+
+
+def _without_empty(rows: Sequence[Sequence[str]], left: Collection[int],
+                   ) -> tuple[list[list[str]], set[int]]:
+    kept = [i for i in range(len(rows[0]))
+            if i == 0 or len(rows) == 1 or any(row[i].strip() != "-" for row in rows[1:])]
+    return [[row[i] for i in kept] for row in rows], {kept.index(i) for i in left if i in kept}
+
+
+def paragraphs(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Each row as its first cell and ``heading value`` pairs; a heading alone is a line alone."""
+    heads = rows[0]
+    lines: list[str] = []
+    for row in rows[1:]:
+        pairs = [f"{head} {cell}".strip() for head, cell in _pairs(heads[1:], row[1:])
+                 if cell not in ("", "-")]
+        text = row[0].rstrip()
+        if text:
+            lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False,
+                                   break_on_hyphens=False)
+        lines += textwrap.wrap(", ".join(pairs), width, initial_indent="  ",
+                               subsequent_indent="  ", break_long_words=False,
+                               break_on_hyphens=False)
+    return lines
+
+
+def _pairs(heads: Sequence[str], cells: Sequence[str]) -> list[tuple[str, str]]:
+    """Headings with their cells; ``limit; bound`` over ``best; memory`` are two."""
+    found = []
+    for head, cell in zip(heads, cells, strict=True):
+        names, values = head.split("; "), cell.strip().split("; ")
+        found += list(zip(names, values, strict=True)) if len(names) == len(values) \
+            else [(head, cell.strip())]
+    return found
