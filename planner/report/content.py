@@ -119,7 +119,7 @@ class Content:
     roofline_rows: list[RooflineRow]
     waterfalls: tuple[Waterfall, Waterfall]
     waterfall_lines: dict[str, str]
-    bounds: list[tuple[str, str]]
+    bounds: list[str]
     rivals: tuple[Rival, ...]
     layer_rows: list[LayerRow]
     servers: list[words.Server]
@@ -162,8 +162,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         roofline_rows=_roofline_rows(counted) if counted is not None else [],
         waterfalls=times, waterfall_lines={w.phase: words.waterfall_line(t, plan, w)
                                            for w in times},
-        bounds=[(name, colour) for name, colour in BOUND_FILLS.items()
-                if any(bar.bound == name for bar in times[0].bars)],
+        bounds=[name for name in BOUND_FILLS if any(bar.bound == name for bar in times[0].bars)],
         rivals=rivals(plan) if plan.baselines else (), layer_rows=_layers(drawn),
         servers=words.servers(plan), premises=_premises(t, plan, made),
         reach=reach_svg(t, plan, made.frontier) if made is not None and made.frontier else "",
