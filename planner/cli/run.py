@@ -24,7 +24,12 @@ MAX_PLAN_BYTES = 64 << 20
 
 
 def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of the API from flags; milliseconds become seconds."""
+    """Keyword arguments of the API from flags; milliseconds become seconds. A report that could not
+    be written is refused before the question is answered."""
+    if given["report"]:
+        from planner.cli.report import SUFFIXES
+
+        check_target(Path(given["report"]), suffixes=SUFFIXES, flag="--report")
     same = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes",
             "scenario", "anchor", "hardware_dir")
     arguments = {name: given[name] for name in same}
