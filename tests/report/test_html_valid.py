@@ -94,12 +94,10 @@ def test_landmarks_headings_tables_and_figures_are_named() -> None:
     assert all(e.attrib["role"] == "img" and "layers" in e.attrib["aria-label"] for e in strips)
 
 
-def test_every_scrolling_part_can_be_reached_with_the_keyboard_or_holds_a_small_table() -> None:
-    for part in tree(made("en")).iter(f"{XHTML}div"):
-        if part.attrib.get("class") == "scroll" and "tabindex" not in part.attrib:
-            table = part.find(f"{XHTML}table")
-            assert table is not None
-            assert "narrow" in table.attrib["class"]
+def test_every_scrolling_part_can_be_reached_with_the_keyboard() -> None:
+    parts = [e for e in tree(made("en")).iter(f"{XHTML}div") if e.attrib.get("class") == "scroll"]
+    assert len(parts) > 8
+    assert all(e.attrib["tabindex"] == "0" and e.attrib["aria-label"] for e in parts)
 
 
 def schemes() -> list[tuple[str, dict[str, str]]]:
