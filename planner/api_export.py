@@ -12,7 +12,7 @@ from typing import Any
 from planner import api
 from planner.errors import DataError, InputError
 from planner.export import deployment
-from planner.export.deployment import Deployment
+from planner.export.deployment import CONFIGURATIONS, Deployment
 from planner.export.read_back import Imported, read_configuration
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
@@ -23,7 +23,6 @@ from planner.planning.plan import Assumption, Plan, UnitPlan
 from planner.throughput.calibration import ANY_ENGINE
 
 MAX_BYTES = 64 << 20
-CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json")
 
 
 def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, engine: str = "",
@@ -62,12 +61,13 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
         DataError: the file is not understood, or is of another model.
         UnsupportedError: a granularity without a scheme, or one the device cannot execute.
     """
-    path = _configuration(Path(file))
     spec = api.load_model(model)
+    beside = Path(file) / deployment.FILE
+    said = deployment.read_deployment(_bytes(beside), str(beside), spec) if beside.is_file() \
+        else None
+    path = _configuration(Path(file), said)
     found = read_configuration(_bytes(path), str(path), spec)
-    if path.parent == Path(file) and (path.parent / deployment.FILE).is_file():
-        beside = path.parent / deployment.FILE
-        said = deployment.read_deployment(_bytes(beside), str(beside), spec)
+    if said is not None:
         return _import_deployed(path, spec, found, said, device, kv, engine, question)
     if device is None:
         raise InputError(f"{str(file)!r} names no device", hint="name one with --device")
@@ -130,14 +130,15 @@ def _cached(unit: UnitPlan, said: Deployment, kv: str | None) -> Iterator[UnitPl
         yield replace(unit, layers=tuple(own), scheme=layout, kv_layout=layout)
 
 
-def _configuration(path: Path) -> Path:
-    """The configuration that ``path`` is or, if it is a folder, holds.
+def _configuration(path: Path, said: Deployment | None) -> Path:
+    """The configuration that ``path`` is or, if it is a folder, holds: the one that its
+    ``deployment.json`` names (an older export may have left another), else the first.
 
     Raises:
         InputError: there is none.
     """
     if path.is_dir():
-        for name in CONFIGURATIONS:
+        for name in CONFIGURATIONS if said is None else filter(None, (said.configuration,)):
             if (path / name).is_file():
                 return path / name
         raise InputError(f"folder {str(path)!r} has no configuration that import reads",

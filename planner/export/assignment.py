@@ -10,10 +10,13 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.cache_entries import cache_units
+from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
 from planner.planning.engine_matrix import PLAIN
 from planner.planning.plan import Plan, UnitPlan
 
+MOST = 1 << 40
+"""Sequences or tokens that a plan file may state."""
 NOT_LINEAR = frozenset({"embedding", "norm"})
 """Kinds whose matrices are no linear layers; quantisers do not see them."""
 
@@ -92,6 +95,7 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
     if plan.model.config_sha256 != spec.config_sha256:
         raise InputError(f"plan file: made for another configuration of {plan.model.id[:120]!r}",
                          hint="name the model's directory or configuration with --model")
+    _check_deployment(plan, spec)
     _check_kinds(plan, spec)
     modules = _decisions((u for u in plan.units if u.kind in PLANNED_KINDS), SCHEMES)
     caches = _decisions((u for u in plan.units if u.kv_layout is not None), KV_LAYOUTS)
@@ -137,6 +141,21 @@ def plain_type(spec: ModelSpec) -> str:
         if row.scheme is None and row.is_matrix and row.dtype in PLAIN:
             sizes[row.dtype] = sizes.get(row.dtype, 0) + row.elements * row.copies
     return max(sorted(sizes), key=lambda name: sizes[name]) if sizes else "bf16"
+
+
+def _check_deployment(plan: Plan, spec: ModelSpec) -> None:
+    """Refuse a layout that cannot hold the model, and numbers that are no deployment."""
+    layout, work = plan.layout, plan.workload
+    why = layout_problem(spec, Layout(layout.tp, layout.dp, layout.pp, layout.ep, layout.replicas))
+    ranks = layout.tp * layout.dp * layout.pp * layout.replicas
+    if not why and ranks != plan.device.count:
+        why = f"it has {ranks} ranks, and the plan {plan.device.count} devices"
+    if not why and not 1 <= work.batch <= MOST:
+        why = f"batch {work.batch} is out of range"
+    if not why and not 1 <= work.context_tokens <= MOST:
+        why = f"context {work.context_tokens} is out of range"
+    if why:
+        raise InputError(f"plan file: layout: {why[:200]}", hint="see `plan schema` for the format")
 
 
 def _check_kinds(plan: Plan, spec: ModelSpec) -> None:

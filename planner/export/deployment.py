@@ -25,6 +25,8 @@ from planner.planning.plan import Plan
 from planner.throughput.calibration import ANY_ENGINE
 
 FILE = "deployment.json"
+CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json")
+"""Names under which a folder holds what `plan import` reads."""
 VERSION = "1"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")
 _MOST = 1 << 40
@@ -32,9 +34,11 @@ _MOST = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What ``deployment.json`` says. ``asked`` are arguments of :func:`planner.estimate`;
-    ``caches`` maps (kind, layer) to a layout; ``stored_as`` a scheme as read to the plan's own."""
+    """What ``deployment.json`` says. ``configuration`` is the file that states the schemes, empty
+    where `plan import` reads none; ``asked`` are arguments of :func:`planner.estimate`; ``caches``
+    maps (kind, layer) to a layout; ``stored_as`` a scheme as read to the plan's own."""
 
+    configuration: str
     device: str
     engine: str
     asked: Mapping[str, int]
@@ -52,6 +56,7 @@ def deployment_text(plan: Plan, assignment: Assignment, exported: Exported) -> s
               if exported.reads_as.get(name, name) != name}
     data: dict[str, Any] = {
         "schema_version": VERSION,
+        "configuration": next((name for name in CONFIGURATIONS if name in exported.files), None),
         "model": {"id": plan.model.id, "config_sha256": plan.model.config_sha256},
         "device": {"id": plan.device.id, "count": plan.device.count},
         "engine": {"name": plan.engine.name, "version": plan.engine.version},
@@ -71,6 +76,7 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> Deployment:
     """
     data = Fields(parse_object(text, place), place)
     data.choice("schema_version", (VERSION,), default=None)
+    named = data.choice("configuration", ("", *CONFIGURATIONS), default="")
     _check_model(_object(data, "model"), spec)
     device, engine = _object(data, "device"), _object(data, "engine")
     asked = {"devices": device.integer("count", high=_MOST)}
@@ -81,7 +87,7 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> Deployment:
         for key in keys:
             asked["context" if key == "context_tokens" else key] = fields.integer(key, high=_MOST)
         fields.finish()
-    out = Deployment(name, _engine(engine), asked, _caches(_object(data, "caches"), spec),
+    out = Deployment(named, name, _engine(engine), asked, _caches(_object(data, "caches"), spec),
                      _stored_as(data.nested("stored_as")))
     for fields in (device, engine, data):
         fields.finish()

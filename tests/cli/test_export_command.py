@@ -88,6 +88,13 @@ def test_expand_names_every_module(tmp_path: Path, plan_file: Path,
     ({"device": {"id": "/etc/hostname"}}, "is not an id"),
     ({"schema_version": "0"}, "schema_version"),
     ({"surprise": 1}, "surprise"),
+    ({"layout": {"tp": 10**18}}, "does not divide"),
+    ({"layout": {"pp": 0}}, "at least 1"),
+    ({"layout": {"replicas": 3}}, "3 ranks, and the plan 1 devices"),
+    ({"workload": {"batch": -5}}, "out of range"),
+    ({"workload": {"context_tokens": 1 << 60}}, "out of range"),
+    ({"model": {"id": "<script>alert(1)</script>"}}, "is not an id"),
+    ({"units": "no"}, "units"),
 ])
 def test_hostile_plans(change: dict[str, Any], words: str, tmp_path: Path,
                        plan_data: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

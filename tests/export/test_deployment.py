@@ -76,6 +76,19 @@ def test_schemes_that_a_format_cannot_tell_go_back_as_planned(tmp_path: Path) ->
     assert again.performance == plan.performance
 
 
+def test_an_older_export_in_the_folder_does_not_count(planned: Plan, tmp_path: Path) -> None:
+    """The file that the deployment names is read, whatever else lies there."""
+    out = tmp_path / "out"
+    older = api.estimate(MODEL, "h100-sxm", scheme="fp8-tensor", devices=1, batch=4)
+    write_folder(out, export_plan(older, "modelopt", engine="any").files, force=False)
+    write_folder(out, export_plan(planned, "compressed-tensors").files, force=True)
+    assert (out / "hf_quant_config.json").is_file()
+    assert decided(import_plan(out, MODEL)) == decided(planned)
+    (out / "quantization_config.json").unlink()
+    with pytest.raises(InputError, match="no configuration"):
+        import_plan(out, MODEL)
+
+
 def test_formats_without_a_reader_say_so(tmp_path: Path) -> None:
     plan = api.estimate(MODEL, "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
     write_folder(tmp_path / "out", export_plan(plan, "torchao", engine="any").files, force=False)
@@ -87,6 +100,8 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"schema_version": "2"}, "schema_version"),
     ({"schema_version": None}, "schema_version"),
     ({"surprise": 1}, "surprise"),
+    ({"configuration": "../quantization_config.json"}, "understood"),
+    ({"configuration": "README.md"}, "understood"),
     ({"model": {"id": MODEL, "config_sha256": "0" * 64}}, "another configuration"),
     ({"model": {"id": "<script>alert(1)</script>", "config_sha256": ""}}, "an id is needed"),
     ({"device": {"id": "../../etc/passwd", "count": 1}}, "an id is needed"),
