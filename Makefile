@@ -26,7 +26,7 @@ help:
 	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/plans.md"
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
-	@echo "make soak        a checkpoint larger than memory through plan profile's scan"
+	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
 demo: $(VENV)/.installed-demo
@@ -69,6 +69,7 @@ evaluate: $(VENV)/.installed-dev
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/profile_soak.py
+	$(BIN)/python benchmarks/kill_soak.py --kills 200
 
 clean:
 	rm -rf out dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

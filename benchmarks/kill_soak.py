@@ -106,6 +106,8 @@ def _soak(way: Way, folder: Path, kills: int, rng: random.Random) -> int:
             process.wait()
             seen["kills"] += 1
             seen["problems"] += _twice(target) + _outlived(workers)
+            if target.exists() and not _journal(target).exists():  # all but its exit was done
+                seen["problems"] += _ended(0, target, expected, seen)
             continue
         seen["problems"] += _ended(process.returncode, target, expected, seen)
     seen["problems"] += _ended(_start(way, folder).wait(), target, expected, seen)

@@ -70,6 +70,7 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, w
     try:
         with _one_thread_each():
             yield from _windowed(pool, function, items, QUEUED * workers)
+        pool.shutdown(wait=True)
     except BrokenProcessPool:
         raise LostWorkerError("a worker process was killed") from None
     finally:

@@ -67,7 +67,8 @@ def asks_of(questions: Sequence[Mapping[str, Any]]) -> tuple[Ask, ...]:
         if not isinstance(given, Mapping):
             raise InputError(f"question {n} is no mapping",
                              hint='such as {"model": "llama-3.1-8b", "device": "h100-sxm"}')
-    return tuple(ask(f"question {n}", given) for n, given in enumerate(questions, start=1))
+    known: dict[Any, Any] = {}
+    return tuple(ask(f"question {n}", given, known) for n, given in enumerate(questions, start=1))
 
 
 def _check_tables(place: str, data: Mapping[str, Any]) -> None:

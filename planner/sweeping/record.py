@@ -44,8 +44,9 @@ class Ask:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def ask(place: str, given: Mapping[str, Any]) -> Ask:
-    """Check one question's values; ``place`` says where it is from, in errors.
+def ask(place: str, given: Mapping[str, Any], known: dict[Any, Any] | None = None) -> Ask:
+    """Check one question's values; ``place`` says where it is from, in errors, ``known`` holds
+    values that were checked before.
 
     Raises:
         InputError: an unknown key, or a value of another type or out of range.
@@ -59,10 +60,21 @@ def ask(place: str, given: Mapping[str, Any]) -> Ask:
             raise unknown_key(place, key, verb)
     if "scenario" not in given:
         require_pair(place, given)
-    words = {key: checked(place, key, given[key])
+    memo = {} if known is None else known
+    words = {key: _once(place, key, given[key], memo)
              for key in ("model", "device", "service") if key in given}
     return Ask(verb, words.get("model"), words.get("device"), words.get("service", ""),
-               tuple((key, checked(place, key, given[key])) for key in keys if key in given))
+               tuple([(key, _once(place, key, given[key], memo)) for key in keys if key in given]))
+
+
+def _once(place: str, key: str, value: Any, known: dict[Any, Any]) -> Any:
+    """``value`` checked, as :func:`checked` does, if an equal one of its type was not before."""
+    if not isinstance(value, (str, int, float)):
+        return checked(place, key, value)
+    found = known.get((key, type(value), value))
+    if found is None:
+        found = known[key, type(value), value] = checked(place, key, value)
+    return found
 
 
 def require_pair(place: str, given: Container[str]) -> None:
