@@ -1,0 +1,121 @@
+"""axe-core finds nothing to mend, and html-validate nothing invalid, in report and what-if page."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import what_if as small
+from support.browser import (
+    AXE,
+    HTML_VALIDATE,
+    chromium,
+    needed,
+    npm_installed,
+    npm_package,
+    screen,
+)
+
+from planner.api_report import beside
+from planner.report.html import page
+from planner.report.interactive import interactive
+
+pytestmark = pytest.mark.browser
+RULES = {
+    "extends": ["html-validate:recommended", "html-validate:document"],
+    "rules": {
+        "long-title": "off", "no-inline-style": "off", "no-trailing-whitespace": "off",
+        "require-sri": "off", "void-style": "off", "require-csp-nonce": "off",
+    },
+}
+"""What is left out is taste, not validity: styles of bars are inline, nothing is fetched."""
+
+
+@cache
+def pages() -> dict[str, str]:
+    """A report with all its figures, the same with the what-if page, and that in Chinese."""
+    plan = small.plan()
+    told = beside(plan, asked="plan", version="0")
+    return {"report": page(plan, "en", told),
+            "what-if": page(plan, "en", told, interactive(small.grid(), plan, "en")),
+            "what-if-zh": page(plan, "zh", told, interactive(small.grid(), plan, "zh"))}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as driver:
+        yield driver
+
+
+def violations(browser: Any, place: str = "html") -> list[str]:
+    """What axe-core finds in a part of the page, one line a rule and place."""
+    source = (npm_package(AXE) / "axe.min.js").read_text(encoding="utf-8")
+    browser.execute_script(source)
+    found = browser.execute_async_script(
+        "axe.run(arguments[0], {resultTypes: ['violations']}).then("
+        "found => arguments[1](JSON.stringify(found.violations)))", place)
+    return [f"{v['id']}: {node['target']} {node['html'][:120]} {node['failureSummary'][:300]}"
+            for v in json.loads(found) for node in v["nodes"]]
+
+
+@pytest.mark.parametrize(("name", "scheme", "width", "place"), [
+    ("report", "light", 1280, "html"), ("report", "dark", 390, "html"),
+    ("what-if", "light", 1280, "#what-if"), ("what-if", "dark", 1280, "#what-if"),
+    ("what-if", "light", 390, "#what-if"), ("what-if", "dark", 390, "#what-if")])
+def test_axe_finds_no_violation(browser: Any, tmp_path: Path, name: str, scheme: str,
+                                width: int, place: str) -> None:
+    npm_package(AXE)
+    path = tmp_path / "page.html"
+    path.write_text(pages()[name], encoding="utf-8")
+    screen(browser, width=width, scheme=scheme)
+    browser.get(path.as_uri())
+    assert violations(browser, place) == []
+
+
+def test_axe_finds_no_violation_where_there_is_no_plan(browser: Any, tmp_path: Path) -> None:
+    npm_package(AXE)
+    path = tmp_path / "page.html"
+    path.write_text(pages()["what-if"], encoding="utf-8")
+    screen(browser)
+    browser.get(path.as_uri() + "#context=32768&batch=256")
+    assert browser.execute_script(
+        "return document.querySelectorAll('#wi-moves button').length") > 0
+    assert violations(browser, "#what-if") == []
+
+
+def test_axe_finds_what_is_wrong(browser: Any, tmp_path: Path) -> None:
+    npm_package(AXE)
+    path = tmp_path / "page.html"
+    path.write_text(pages()["what-if"].replace('<label for="wi-batch">', "<b>"), encoding="utf-8")
+    screen(browser)
+    browser.get(path.as_uri())
+    assert any(line.startswith("label: ") for line in violations(browser, "#what-if"))
+
+
+@pytest.mark.parametrize("name", ["report", "what-if", "what-if-zh"])
+def test_html_is_valid(name: str, tmp_path: Path) -> None:
+    assert invalid(pages()[name], tmp_path) == []
+
+
+def test_the_checker_finds_what_is_invalid(tmp_path: Path) -> None:
+    broken = pages()["what-if"].replace("<fieldset", '<fieldset id="wi-rate"', 1)
+    assert any(line.startswith("no-dup-id") for line in invalid(broken, tmp_path))
+
+
+def invalid(text: str, folder: Path) -> list[str]:
+    """What html-validate finds, one line a rule and place."""
+    node = needed("node", package="nodejs")
+    tool = npm_installed(HTML_VALIDATE) / "node_modules" / "html-validate" / "bin"
+    (folder / "page.html").write_text(text, encoding="utf-8")
+    (folder / ".htmlvalidate.json").write_text(json.dumps({**RULES, "root": True}),
+                                               encoding="utf-8")
+    found = folder / "found.json"
+    done = subprocess.run([node, str(tool / "html-validate.mjs"), "--formatter", f"json={found}",
+                           "page.html"], cwd=folder, capture_output=True, text=True, timeout=100,
+                          check=False)
+    assert found.is_file(), done.stderr
+    return [f"{m['ruleId']} line {m['line']}: {m['message']}"
+            for file in json.loads(found.read_text(encoding="utf-8")) for m in file["messages"]]

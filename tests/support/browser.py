@@ -1,0 +1,114 @@
+"""A headless Chromium for tests, and what they take from the npm registry; or why there is none.
+
+The driver is Debian's chromedriver, named by its path: nothing is downloaded for it. Packages of the
+npm registry are kept in ``out/npm``, which git ignores.
+"""
+
+import base64
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.wheels import ROOT
+
+PACKAGES = ROOT / "out" / "npm"
+AXE = "axe-core@4.11.0"
+HTML_VALIDATE = "html-validate@9.0.0"
+ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--disable-dev-shm-usage", "--window-size=1280,900")
+
+
+def needed(name: str, *, package: str) -> str:
+    """The path of a program; the test is skipped where it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed (Debian: {package})")
+    return found
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A driver with a fresh profile."""
+    browser = needed("chromium", package="chromium")
+    driver = needed("chromedriver", package="chromium-driver")
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = browser
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        for argument in (*ARGUMENTS, f"--user-data-dir={profile}"):
+            options.add_argument(argument)
+        made = Chrome(options=options, service=Service(
+            driver, log_output=subprocess.DEVNULL, env={**os.environ, "HOME": profile}))
+        try:
+            yield made
+        finally:
+            made.quit()
+
+
+def screen(driver: Any, *, width: int = 1280, scheme: str = "light") -> None:
+    """Set the width of the viewport and the preferred colour scheme."""
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+        "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+        "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+
+
+def picture(driver: Any, path: Path) -> None:
+    """Keep a screenshot of the viewport."""
+    found = driver.execute_cdp_cmd("Page.captureScreenshot", {})
+    path.write_bytes(base64.b64decode(found["data"]))
+
+
+@cache
+def npm_package(name: str) -> Path:
+    """The folder of a package without its dependencies; skips where npm or the registry is not
+    there."""
+    npm = needed("npm", package="npm")
+    folder = PACKAGES / name
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory() as made:
+            done = subprocess.run([npm, "pack", name, "--silent"], cwd=made, text=True,
+                                  capture_output=True, timeout=60, check=False)
+            files = list(Path(made).glob("*.tgz"))
+            if done.returncode or not files:
+                pytest.skip(f"npm pack {name} failed: the registry cannot be reached")
+            with tarfile.open(files[0]) as archive:
+                archive.extractall(Path(made) / "whole", filter="data")
+            _moved(Path(made) / "whole" / "package", folder)
+    return folder
+
+
+@cache
+def npm_installed(name: str) -> Path:
+    """The folder in which a package and its dependencies are installed; skips as above."""
+    npm = needed("npm", package="npm")
+    folder = PACKAGES / f"{name}-installed"
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory() as made:
+            done = subprocess.run(
+                [npm, "install", name, "--prefix", made, "--ignore-scripts", "--no-audit",
+                 "--no-fund", "--silent"], capture_output=True, timeout=100, check=False)
+            if done.returncode:
+                pytest.skip(f"npm install {name} failed: the registry cannot be reached")
+            _moved(Path(made), folder)
+    return folder
+
+
+def _moved(made: Path, folder: Path) -> None:
+    """Put a folder in place whole: a run that is stopped leaves none behind."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.copytree(made, beside, symlinks=True)
+    beside.rename(folder)
