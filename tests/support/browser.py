@@ -51,6 +51,7 @@ def chromium() -> Iterator[Any]:
             options.add_argument(argument)
         made = Chrome(options=options, service=Service(
             driver, log_output=subprocess.DEVNULL, env={**os.environ, "HOME": profile}))
+        made.set_script_timeout(100)  # axe-core on a busy machine
         try:
             yield made
         finally:
