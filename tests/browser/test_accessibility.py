@@ -99,7 +99,7 @@ def test_html_is_valid_and_the_checker_finds_what_is_not(tmp_path: Path) -> None
     broken = pages()["what-if"].replace("<fieldset", '<fieldset id="wi-rate"', 1)
     found = invalid({**pages(), "broken": broken}, tmp_path)
     assert any(line.startswith("no-dup-id") for line in found.pop("broken"))
-    assert found == dict.fromkeys(pages(), [])
+    assert found == {name: [] for name in pages()}
 
 
 def invalid(texts: dict[str, str], folder: Path) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The what-if page in a browser: sliders, keys, links, speed; it says what the command line says."""
+"""The what-if page in a browser: sliders, keys, links, speed; the command line says the same."""
 
 import json
 import shlex

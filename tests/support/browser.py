@@ -1,7 +1,7 @@
 """A headless Chromium for tests, and what they take from the npm registry; or why there is none.
 
-The driver is Debian's chromedriver, named by its path: nothing is downloaded for it. Packages of the
-npm registry are kept in ``out/npm``, which git ignores.
+The driver is Debian's chromedriver, named by its path: nothing is downloaded for it. Packages of
+the npm registry are kept in ``out/npm``, which git ignores.
 """
 
 import base64
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.wheels import ROOT
 
 PACKAGES = ROOT / "out" / "npm"
