@@ -12,17 +12,21 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "out" / "test-results"
 BIN = Path(sys.executable).parent
 LIMIT_SECONDS = 18 * 60
 PYTEST_NO_TESTS = 5
+Checkers = tuple[tuple[str, ...], ...]
 OTHER_MARKERS = ("numerics", "notebooks", "browser", "packaging")
 
 
@@ -37,7 +41,7 @@ class Phase:
     name: str
     budget: float
     select: str
-    checkers: tuple[tuple[str, ...], ...] = ()
+    checkers: Checkers = ()
     may_be_empty: Callable[[], str] = lambda: ""
     workers: int = 1
 
@@ -56,6 +60,12 @@ class Totals:
         """Count one failure that no test reported."""
         self.failed += 1
         self.problems.append(reason)
+
+    def add(self, other: Totals) -> None:
+        """Add what was counted elsewhere."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.problems += other.problems
 
     def line(self) -> str:
         """The totals as one line."""
@@ -91,12 +101,14 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def run(command: list[str], deadline: float) -> int:
+def run(command: list[str], deadline: float, output: IO[bytes] | None = None) -> int:
     """Run ``command`` to its end or to ``deadline`` [s since the epoch]; return its exit status.
 
     At the deadline the whole process group is killed and the status is that of a timeout, 124.
+    What it prints goes to ``output``, or where this process prints.
     """
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL,
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
+                          stderr=subprocess.STDOUT if output else None,
                           start_new_session=True) as process:
         try:
             return process.wait(timeout=max(0.0, deadline - time.time()))
@@ -134,7 +146,7 @@ def run_tests(phase: Phase, totals: Totals, deadline: float) -> None:
     report = RESULTS / f"{phase.name.replace(' ', '-')}.xml"
     report.unlink(missing_ok=True)
     failed_before = totals.failed
-    shared = ["-n", str(phase.workers)] if phase.workers > 1 else []
+    shared = ["-n", str(phase.workers), "--dist", "worksteal"] if phase.workers > 1 else []
     status = run([sys.executable, "-m", "pytest", *shared, "-m", phase.select, "-r", "fEsxX",
                   "--durations=5", "--durations-min=1", f"--junitxml={report}"], deadline)
     counted = count(report, totals)
@@ -150,18 +162,35 @@ def run_tests(phase: Phase, totals: Totals, deadline: float) -> None:
         totals.fail(f"{phase.name}: pytest ended with status {status}")
 
 
-def run_phase(phase: Phase, totals: Totals, deadline: float) -> float:
-    """Run the checkers and the tests of a phase; return its wall time [s]."""
-    say(f"\n=== {phase.name} ===")
-    begun = time.time()
-    for checker in phase.checkers:
-        say(f"--- {' '.join(checker)}")
-        status = run([str(BIN / checker[0]), *checker[1:]], deadline)
+def run_checkers(checkers: Checkers, totals: Totals, deadline: float) -> None:
+    """Run the checkers one after the other; print each one's output whole, when it has ended."""
+    for checker in checkers:
+        with tempfile.TemporaryFile() as output:
+            status = run([str(BIN / checker[0]), *checker[1:]], deadline, output)
+            output.seek(0)
+            text = output.read().decode(errors="replace").rstrip()
+        say(f"--- {' '.join(checker)}\n{text}")
         if status == 0:
             totals.passed += 1
         else:
             totals.fail(f"{' '.join(checker)} ended with status {status}")
-    run_tests(phase, totals, deadline)
+
+
+def run_phase(phase: Phase, totals: Totals, deadline: float) -> float:
+    """Run the checkers of a phase beside its tests; return its wall time [s].
+
+    The checkers have one thread, and pytest's collection leaves a core idle; so side by side.
+    """
+    say(f"\n=== {phase.name} ===")
+    begun = time.time()
+    checked = Totals()
+    beside = threading.Thread(target=run_checkers, args=(phase.checkers, checked, deadline))
+    beside.start()
+    try:
+        run_tests(phase, totals, deadline)
+    finally:
+        beside.join()
+    totals.add(checked)
     return time.time() - begun
 
 

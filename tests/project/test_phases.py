@@ -63,6 +63,22 @@ def test_a_hanging_command_is_stopped_at_the_deadline(phases: ModuleType) -> Non
     assert time.time() - begun < 30
 
 
+def test_checkers_run_beside_the_tests_and_are_counted(
+        phases: ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+        tmp_path: Path) -> None:
+    for name, line in (("good", "exit 0"), ("bad", "echo reason >&2; exit 3")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(phases, "BIN", tmp_path)
+    monkeypatch.setattr(phases, "run_tests", lambda phase, totals, deadline: None)
+    totals = phases.Totals()
+    phases.run_phase(phases.Phase("some", 9, "any", checkers=(("good",), ("bad", "-x"))), totals,
+                     time.time() + 60)
+    assert totals.line() == "1 passed, 1 failed, 0 skipped"
+    assert totals.problems == ["bad -x ended with status 3"]
+    assert "--- bad -x\nreason" in capfd.readouterr().out
+
+
 def test_a_stub_that_fails_is_passed_over(tmp_path: Path) -> None:
     stub = tmp_path / "python3.11"
     stub.write_text("#!/bin/sh\necho 'command not found' >&2\nexit 127\n", encoding="utf-8")
