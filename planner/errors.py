@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 EXIT_INFEASIBLE = 1
 EXIT_USAGE = 2
+LONGEST_NAME = 120
 
 
 class PlannerError(Exception):
@@ -33,8 +34,9 @@ class UnknownNameError(InputError):
 
     def __init__(self, what: str, name: str, known: Iterable[str], *, note: str = "") -> None:
         names = sorted(known)
-        super().__init__(f"unknown {what} {name!r}" + (f": {note}" if note else ""),
-                         hint=nearest_names(name, names))
+        shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
+        super().__init__(f"unknown {what} {shown!r}" + (f": {note}" if note else ""),
+                         hint=nearest_names(name[:LONGEST_NAME], names))
 
 
 class UnsupportedError(InputError):

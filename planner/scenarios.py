@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from planner.errors import DataError, UnknownNameError, nearest_names
 from planner.resources import data_folder
+from planner.toml_text import parse_toml, read_toml_bytes
 
 _NUMBERS = {
     "devices": int, "tp": int, "dp": int, "pp": int, "ep": int, "context": int, "isl": int,
@@ -73,16 +73,13 @@ def load_scenario(name: str) -> Scenario:
         if wanted not in scenario_ids():
             raise UnknownNameError("scenario", name, scenario_ids())
         path = data_folder("scenarios") / f"{wanted}.toml"
-    return parse_scenario(path.read_bytes(), place=str(path.name), id=path.stem)
+    content = read_toml_bytes(path, hint="see scenarios/README.md")
+    return parse_scenario(content, place=str(path.name), id=path.stem)
 
 
 def parse_scenario(content: bytes, *, place: str, id: str) -> Scenario:
     """Check a scenario's text; every key must be known and of its type."""
-    try:
-        data = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{place}: not valid TOML: {error}", hint="see scenarios/README.md") \
-            from None
+    data = parse_toml(content, place, hint="see scenarios/README.md")
     known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", "policies", "untie", "host"}
     _no_unknown(place, "", data, known)
     for key in ("title", "question"):

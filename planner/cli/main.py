@@ -18,6 +18,7 @@ from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.errors import PlannerError
 
 INTERRUPTED = 130
+LONGEST = 1000
 EPILOG = ("Exit codes: 0 ok, 1 no feasible plan, 2 usage or input, 130 interrupted. "
           "`plan MODEL DEVICE` is short for `plan plan MODEL DEVICE`.")
 
@@ -130,6 +131,14 @@ def _help_hint(ctx: click.Context | None) -> str:
 
 
 def _fail(message: str, hint: str, code: int) -> int:
-    click.echo("error: " + " ".join(message.split()), err=True)
-    click.echo("hint: " + " ".join((hint or "see `plan --help`").split()), err=True)
+    click.echo("error: " + _line(message), err=True)
+    click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
     return code
+
+
+def _line(text: str) -> str:
+    """One line of at most ``LONGEST`` characters that a terminal shows and does not obey: what a
+    file holds may be in it, escape sequences and reversed text included."""
+    words = " ".join(text.split())
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words[:LONGEST + 1])
+    return safe if len(words) <= LONGEST else safe[:LONGEST - 1] + "…"

@@ -4,7 +4,6 @@ whose fitted parameters stand in for missing ones."""
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from planner.hardware.fitted_text import InheritedSets, Key
 from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.resources import data_folder
+from planner.toml_text import parse_toml, read_toml_bytes
 
 _INDEX = "aliases.toml"
 _THOR_X_SUPER = re.compile(r"(nvidia-)?(drive-)?(agx-)?thor-?x-?super")
@@ -133,11 +133,8 @@ def _index(folder: Path) -> _Index:
     path = folder / _INDEX
     if not path.is_file():
         return _Index((), {})
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path}: not valid TOML: {error}",
-                        hint="it holds order = […] and a table [aliases]") from error
+    hint = "it holds order = […] and a table [aliases]"
+    table = parse_toml(read_toml_bytes(path, hint=hint), path, hint=hint)
     order, aliases = table.get("order", []), table.get("aliases", {})
     unknown = sorted(table.keys() - {"order", "aliases"})
     texts = [*order, *aliases.values()] if isinstance(order, list) and isinstance(

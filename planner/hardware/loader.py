@@ -24,6 +24,7 @@ from planner.hardware.profile import (
     Source,
 )
 from planner.resources import data_folder
+from planner.toml_text import parse_toml, read_toml_bytes
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -43,12 +44,7 @@ def load_profile(path: Path) -> DeviceProfile:
         DataError: the file is unreadable, is no TOML, has an unknown or missing key, or breaks a
             rule; the message names the file and the dotted key.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}",
-                        hint="give the path of a device profile") from error
-    return parse_profile(data, path=path)
+    return parse_profile(read_toml_bytes(path, hint="give the path of a device profile"), path=path)
 
 
 def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
@@ -60,15 +56,12 @@ def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
     digest = hashlib.sha256(data).hexdigest()
     accepted = digest in accepted_digests()
     sets: Mapping[Key, FittedSet] | None = None
-    try:
-        text = data.decode("utf-8")
-        if accepted:
-            text, sets = split_fitted(text)
+    if accepted:
+        text, sets = split_fitted(data.decode("utf-8"))
         document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path}: not valid TOML: {error}",
-                        hint="hardware_profiles/README.md describes the format") from error
-    if not accepted:
+    else:
+        document = parse_toml(data, path,
+                              hint="hardware_profiles/README.md describes the format")
         check_document(document, path=path)
     if sets is None:
         sets = MappingProxyType({(f.operator, f.stack, f.variant): f

@@ -19,6 +19,15 @@ KERNEL_CLASSES = (
     "attention-prefill", "attention-decode", "elementwise",
 )
 
+RANGES = {
+    "FLOP/s": (1e6, 1e21), "OP/s": (1e6, 1e21), "B": (1e-3, 1e18), "B/s": (1e3, 1e18),
+    "1": (1e-4, 1.0), "s": (1e-12, 1e3), "elements/s": (1e3, 1e21), "W": (1e-3, 1e7),
+    "USD/h": (1e-6, 1e7), "count": (1.0, 1e7), "exp/s": (1e3, 1e21),
+}
+"""What a quantity can be by its unit [least, most], far beyond any device: outside, times overflow.
+"""
+LARGEST_PARAMETER = 1e21
+
 Problem = tuple[str, str, str]
 """Dotted key, what is wrong, the fix."""
 
@@ -114,6 +123,10 @@ def _quantity(key: str, quantity: QuantityText, units: tuple[str, ...],
                "leave out what the device lacks and say why in [unsupported]")
     elif quantity.unit == "1" and quantity.value > 1:
         yield f"{key}.value", f"the fraction {quantity.value} exceeds 1", "write 0.85 for 85 %"
+    elif not RANGES[quantity.unit][0] <= quantity.value <= RANGES[quantity.unit][1]:
+        least, most = RANGES[quantity.unit]
+        yield (f"{key}.value", f"{quantity.value} {quantity.unit} is no figure of a device",
+               f"it is from {least:g} to {most:g} {quantity.unit}")
     elif quantity.unit == "B" and not float(quantity.value).is_integer():
         yield f"{key}.value", f"{quantity.value} B is no whole number of bytes", "round it down"
     low = quantity.value if quantity.low is None else quantity.low
@@ -143,6 +156,10 @@ def _fits(profile: ProfileText) -> Iterator[Problem]:
         seen.add(key)
         if not fit.parameters and not fit.table:
             yield f"fitted.{i}", "has neither parameters nor a table", "run plan calibrate again"
+        figures = [*fit.parameters.values(), *(v for row in fit.table.values() for v in row)]
+        if any(abs(value) > LARGEST_PARAMETER for value in figures):
+            yield (f"fitted.{i}", f"a figure is above {LARGEST_PARAMETER:g}",
+                   "run plan calibrate again")
         if fit.source not in profile.sources:
             yield (f"fitted.{i}.source", f"{fit.source!r} is not declared in [sources]",
                    nearest_names(fit.source, profile.sources))

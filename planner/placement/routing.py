@@ -19,6 +19,7 @@ from planner.errors import InputError
 Array = NDArray[np.float64]
 _GRID = 801
 _SPREAD = 9.0
+LARGEST_LOAD = 1e30
 
 
 def uniform_popularity(count: int, per_token: int) -> Array:
@@ -55,10 +56,14 @@ def given_popularity(loads: ArrayLike, per_token: int) -> Array:
         InputError: a load is negative or not finite, all are 0, or one expert has more than one
             pick of every token.
     """
-    values = np.asarray(loads, dtype=np.float64)
+    try:
+        values = np.asarray(loads, dtype=np.float64)
+    except OverflowError:
+        values = np.array([np.inf])
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all() \
-            or (values < 0).any() or not values.sum() > 0:
-        raise InputError("popularity is a list of numbers of at least 0, not all 0",
+            or (values < 0).any() or not 0 < values.max() <= LARGEST_LOAD:
+        raise InputError("popularity is a list of numbers of at least 0, not all 0, none "
+                         f"above {LARGEST_LOAD:g}",
                          hint="one number an expert, for example the tokens it was given")
     p = values / values.sum() * per_token
     if p.max() > 1 + 1e-9:

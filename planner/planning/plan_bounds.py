@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import fields, is_dataclass
 
@@ -12,6 +11,8 @@ from planner.planning.plan import Plan
 MOST_ITEMS = 200_000
 MOST_CHARACTERS = 4_000
 MOST_OF_AN_ID = 200
+LARGEST_COUNT = 1 << 62
+LARGEST_FIGURE = 1e30
 _ID = re.compile(r"[\w][\w.+:@ -]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -56,6 +57,9 @@ def _walk(value: object, place: str) -> None:
         if len(value) > MOST_CHARACTERS or _CONTROL.search(value):
             raise DataError(f"plan file: {place}: text of {len(value)} characters, or with control "
                             "characters", hint="a plan file is the output of --json")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise DataError(f"plan file: {place}: not a finite number",
+    elif isinstance(value, float) and not abs(value) <= LARGEST_FIGURE:
+        raise DataError(f"plan file: {place}: not a number up to {LARGEST_FIGURE:g}",
+                        hint="a plan file is the output of --json")
+    elif isinstance(value, int) and abs(value) > LARGEST_COUNT:
+        raise DataError(f"plan file: {place}: an integer of {value.bit_length()} bits",
                         hint="a plan file is the output of --json")

@@ -10,11 +10,13 @@ import numpy as np
 
 from planner.errors import DataError
 from planner.models.spec import Attention, ModelSpec
+from planner.models.strict_json import read_config_bytes
 from planner.numerics.tiles import FloatArray
 from planner.profiling.assemble import CacheMeasured
 from planner.quality.cache_error import CacheErrors, head_errors, latent_errors
 from planner.quality.routing import shares
 
+MOST_ROUTING_BYTES = 64 << 20
 _GQA = {"q", "k", "v"}
 _MLA = {"q_latent", "q_rope", "latent", "rope"}
 
@@ -30,8 +32,9 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
         raise DataError(f"{path}: {spec.id} has no routed experts")
     counts = {layer: np.zeros(experts.count) for layer in experts.layers}
     try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_config_bytes(path, limit=MOST_ROUTING_BYTES).decode("utf-8")
+        rows = list(csv.DictReader(text.splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not rows or set(rows[0]) != {"layer", "expert", "tokens"}:
         raise DataError(f"{path}: columns are layer,expert,tokens")
@@ -40,9 +43,10 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
             layer, expert, tokens = (int(row[k]) for k in ("layer", "expert", "tokens"))
         except (TypeError, ValueError):
             raise DataError(f"{path}: line {number} is not three whole numbers") from None
-        if layer not in counts or not 0 <= expert < experts.count or tokens < 0:
+        if layer not in counts or not 0 <= expert < experts.count \
+                or not 0 <= tokens < 1 << 53:
             raise DataError(f"{path}: line {number}: {spec.id} has no expert {expert} in layer "
-                            f"{layer}, or tokens are negative")
+                            f"{layer}, or tokens are not from 0 to 2^53")
         counts[layer][expert] += tokens
     empty = [layer for layer, found in counts.items() if not found.sum()]
     if empty:

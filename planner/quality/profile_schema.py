@@ -11,7 +11,8 @@ from planner.quality import profile as records
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Losses = dict[str, _Size]
+_Loss = Annotated[float, Field(ge=0, le=1e15)]
+_Losses = dict[str, _Loss]
 
 
 class _Strict(BaseModel):
@@ -40,7 +41,7 @@ class _Unit(_Strict):
     unit: str
     kind: str
     layer: Annotated[int, Field(ge=0)]
-    alpha: _Size | None
+    alpha: _Loss | None
     alpha_basis: str
     error_basis: str
     error: _Losses
@@ -89,7 +90,7 @@ class _Profile(_Strict):
     tier: Literal["T0", "T1", "T2", "T3"]
     unit: Literal["relative", "nats"]
     anchor: str
-    band_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    band_factor: Annotated[float, Field(ge=1, le=1e6)]
     band_basis: str
     seed: int
     schemes: list[str]

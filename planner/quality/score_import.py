@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from planner.formats.schemes import scheme as find_scheme
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 
 MAX_BYTES = 64 << 20
+LARGEST = 1e15
 LOSS, SCORE = "loss_nats", "score"
 # Names of recipes: modelopt/torch/quantization/config.py and auto_round/schemes.py.
 LABELS: Mapping[str, str] = MappingProxyType({
@@ -135,7 +135,8 @@ def _autoround(data: Mapping[str, object], place: str) -> Scores:
                             hint="known files: ModelOpt's candidate_stats, AutoRound's scores, CSV")
         for label, score in options.items():
             labels.add(label)
-            entries.append(Entry((name,), _scheme(label), _number(score, f"{place}: {name}")))
+            entries.append(Entry((name,), _scheme(label),
+                                 _number(score, f"{place}: {shown(name)}")))
     if not entries:
         raise DataError(f"{place}: no scores")
     return Scores(tuple(entries), SCORE, "AutoRound", _calibrated(labels))
@@ -163,10 +164,11 @@ def _calibrated(labels: set[str]) -> tuple[str, ...]:
 def _number(value: Any, where: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{where}: {shown(value)} is not a number") from None
-    if isinstance(value, bool) or not math.isfinite(number) or number < 0:
-        raise DataError(f"{where}: {shown(value)} is not a loss; it is finite and 0 or more")
+    if isinstance(value, bool) or not 0 <= number <= LARGEST:
+        raise DataError(f"{where}: {shown(value)} is not a loss; it is 0 or more, "
+                        f"at most {LARGEST:g}")
     return number
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
@@ -11,6 +10,7 @@ from typing import Any
 
 from planner.errors import DataError, InputError, nearest_names
 from planner.sweeping.record import KEYS, VERBS, Ask, ask, checked, require_pair, unknown_key
+from planner.toml_text import parse_toml
 
 MOST_QUESTIONS = 1_000_000
 MAX_BYTES = 16 << 20
@@ -39,10 +39,7 @@ def read_sweep(path: Path) -> tuple[Ask, ...]:
 
 def parse_sweep(content: bytes, place: str) -> tuple[Ask, ...]:
     """The questions in a sweep file's text."""
-    try:
-        data = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{place}: not valid TOML: {error}", hint="see docs/scale.md") from None
+    data = parse_toml(content, place, hint="see docs/scale.md")
     _check_tables(place, data)
     common = data.get("common", {})
     grids = [(f"{place}: grid {n}", {**common, **table})

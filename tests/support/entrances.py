@@ -1,0 +1,346 @@
+"""Every way by which bytes from outside come in, each as a function of a tape.
+
+An attack writes one damaged sample into an empty folder, runs the command that reads it, and holds
+the run to :mod:`support.laws`. It returns whether the command took the sample or refused it.
+"""
+
+import copy
+import csv
+import io
+import json
+import struct
+import tomllib
+from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from support.checkpoints import llama_config, llama_tensors, write_llama
+from support.gguf_samples import gguf_bytes
+from support.laws import command, reader
+from support.tape import Tape, damaged, json_bytes, toml_bytes, torn
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "planner" / "models" / "configs"
+MODEL = "qwen2.5-0.5b"
+DEVICE = "l40s"
+QUICK = ("--devices", "1", "--context", "2048", "--batch", "4")
+PRICED = 6.0
+"""Seconds for what also prices or searches; the reader alone keeps the two."""
+
+Attack = Callable[[Tape, Path], bool]
+
+
+def _took(words: list[str], folder: Path, **laws: Any) -> bool:
+    return command(words, folder, **laws).code == 0
+
+
+def config(tape: Tape, folder: Path) -> bool:
+    """``config.json`` and ``hf_quant_config.json`` of every bundled family."""
+    name = tape.of(_config_names())
+    (folder / "config.json").write_bytes(torn(json_bytes(damaged(_json(name), tape)), tape))
+    beside = f"{name.removesuffix('.json')}.hf_quant_config.json"
+    if not (CONFIGS / beside).exists() and tape.below(8) == 1:
+        beside = tape.of(sorted(p.name for p in CONFIGS.glob("*.hf_quant_config.json")))
+    if (CONFIGS / beside).exists():
+        (folder / "hf_quant_config.json").write_bytes(json_bytes(damaged(_json(beside), tape)))
+    return _took(["inventory", "./config.json", "--json"], folder)
+
+
+def config_priced(tape: Tape, folder: Path) -> bool:
+    """Configurations that are priced: what was taken in must give finite figures."""
+    name = tape.of(SMALL)
+    (folder / "config.json").write_bytes(json_bytes(damaged(_json(f"{name}.json"), tape, 2)))
+    return _took(["estimate", "./config.json", tape.of(("h100-sxm", "l40s", "xeon-6980p")),
+                  *QUICK, "--json", "--quiet"], folder, most_seconds=PRICED)
+
+
+SMALL = ("qwen2.5-0.5b", "smollm2-135m", "llama-3.2-1b", "deepseek-v2-lite", "gemma-3-4b-text",
+         "gpt-oss-20b", "qwen3-30b-a3b")
+
+
+@cache
+def _config_names() -> tuple[str, ...]:
+    return tuple(sorted(p.name for p in CONFIGS.glob("*.json")
+                        if not p.name.endswith(".hf_quant_config.json")))
+
+
+@cache
+def _json(name: str) -> Any:
+    return json.loads((CONFIGS / name).read_text(encoding="utf-8"))
+
+
+def safetensors(tape: Tape, folder: Path) -> bool:
+    """Headers, lengths and index of a checkpoint, read by inventory or by the profile's scan."""
+    settings = llama_config()
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, array in _tensors().items():
+        begin, end = end, end + 2 * prod(array)
+        header[name] = {"dtype": "BF16", "shape": list(array), "data_offsets": [begin, end]}
+    text = torn(json_bytes(damaged(header, tape)), tape)
+    length = tape.of((0, 1, len(text) - 1, 2**31, 2**63, 2**64 - 1)) if tape.below(5) == 1 \
+        else len(text)
+    data = end if tape.below(5) != 1 else tape.of((0, end - 1, end + 1, end * 2))
+    (folder / "config.json").write_bytes(json_bytes(damaged(settings, tape, 1)))
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", max(0, length)) + text)
+        file.truncate(8 + len(text) + data)
+    if tape.below(3) == 1:
+        index = {"metadata": {}, "weight_map": dict.fromkeys(_tensors(), "model.safetensors")}
+        (folder / "model.safetensors.index.json").write_bytes(torn(json_bytes(
+            damaged(index, tape)), tape))
+    return _took(["inventory", ".", "--json"], folder)
+
+
+@cache
+def _tensors() -> Mapping[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in llama_tensors(llama_config()).items()}
+
+
+def gguf(tape: Tape, folder: Path) -> bool:
+    """Every field of a GGUF header, and torn files."""
+    (folder / "m.gguf").write_bytes(torn(gguf_bytes(tape), tape))
+    return _took(["inventory", "./m.gguf", "--json"], folder)
+
+
+def device(tape: Tape, folder: Path) -> bool:
+    """Device profiles: read, checked, and priced where they are accepted."""
+    data = torn(toml_bytes(damaged(device_sample(tape.of(DEVICES)), tape)), tape)
+    (folder / "made-up.toml").write_bytes(data)
+    if tape.below(3) == 1:
+        return _took(["estimate", MODEL, "./made-up.toml", *QUICK, "--json", "--quiet"], folder,
+                     most_seconds=PRICED)
+    return _took(["devices", "./made-up.toml"], folder)
+
+
+DEVICES = ("l40s", "xeon-6980p", "jetson-orin-nano-8gb", "h100-sxm")
+
+
+@cache
+def device_sample(name: str) -> Any:
+    text = (ROOT / "hardware_profiles" / f"{name}.toml").read_text(encoding="utf-8")
+    found = tomllib.loads(text)
+    found["fitted"] = found.get("fitted", [])[:2]
+    return found | {"id": "made-up", "aliases": ["made-up-1"]}
+
+
+def aliases(tape: Tape, folder: Path) -> bool:
+    """``aliases.toml`` and profiles of a folder that is searched."""
+    (folder / "hw").mkdir()
+    text = (ROOT / "hardware_profiles" / "aliases.toml").read_text(encoding="utf-8")
+    sample = damaged(tomllib.loads(text), tape)
+    (folder / "hw" / "aliases.toml").write_bytes(torn(toml_bytes(sample), tape))
+    return _took(["devices", tape.of(("l40s", "h100_sxm", "some-name")), "--hardware-dir", "hw"],
+                 folder)
+
+
+def scenario(tape: Tape, folder: Path) -> bool:
+    """Scenario files, answered for a small model."""
+    sample = copy.deepcopy(_scenario(tape.of(_scenarios())))
+    sample |= {"model": MODEL, "device": DEVICE, "devices": 1, "context": 2048}
+    for key in ("tp", "dp", "pp", "ep", "isl", "osl"):
+        sample.pop(key, None)
+    (folder / "s.toml").write_bytes(torn(toml_bytes(damaged(sample, tape)), tape))
+    return _took(["estimate", "--scenario", "s.toml", "--json", "--quiet"], folder,
+                 most_seconds=PRICED)
+
+
+@cache
+def _scenarios() -> tuple[str, ...]:
+    return tuple(sorted(p.name for p in (ROOT / "scenarios").glob("*.toml")))
+
+
+@cache
+def _scenario(name: str) -> Any:
+    return tomllib.loads((ROOT / "scenarios" / name).read_text(encoding="utf-8"))
+
+
+def plan_file(tape: Tape, folder: Path) -> bool:
+    """Plan files, read by every command that takes one."""
+    how = tape.below(6)
+    (folder / "p.json").write_bytes(torn(json_bytes(damaged(plan_sample(), tape)), tape))
+    words = (["diff", "p.json", "p.json"], ["report", "p.json"],
+             ["report", "p.json", "-o", "r.html", "--quiet"],
+             ["export", "p.json", "out", "--to", tape.of(
+                 ("compressed-tensors", "modelopt", "fp8", "torchao", "llama.cpp"))],
+             ["estimate", "--plan", "p.json", "--json", "--quiet"],
+             ["memory", MODEL, DEVICE, "--plan", "p.json", "--json", "--quiet"])[how]
+    return _took(words, folder, may_write=("r.html", "out"), most_seconds=PRICED)
+
+
+@cache
+def plan_sample() -> Any:
+    from planner.api import plan
+
+    return plan(MODEL, DEVICE, devices=1, context=2048, batch=4).to_dict()
+
+
+def quantisation(tape: Tape, folder: Path) -> bool:
+    """Quantisation configurations that are imported."""
+    sample = tape.of(_quantisations())
+    (folder / "q.json").write_bytes(torn(json_bytes(damaged(sample, tape)), tape))
+    return _took(["import", "q.json", MODEL, "--device", DEVICE, *QUICK, "-o", "p.json",
+                  "--quiet"], folder, may_write=("p.json",), most_seconds=PRICED)
+
+
+@cache
+def _quantisations() -> tuple[Any, ...]:
+    from planner.api_export import export_plan
+    from planner.planning.plan import Plan
+
+    found: list[Any] = []
+    for scheme, to, name in (("fp8-channel", "compressed-tensors", "quantization_config.json"),
+                             ("fp8-tensor", "modelopt", "hf_quant_config.json")):
+        from planner.api import estimate
+
+        plan: Plan = estimate(MODEL, DEVICE, scheme=scheme, devices=1, context=2048, batch=4)
+        found.append(json.loads(export_plan(plan, to).files[name]))
+    for path in sorted(CONFIGS.glob("*.json")):
+        block = json.loads(path.read_text(encoding="utf-8")).get("quantization_config")
+        if block is not None and block not in found:
+            found.append(block)
+    return tuple(found)
+
+
+def profile_file(tape: Tape, folder: Path) -> bool:
+    """Profile files that plans are made from."""
+    (folder / "config.json").write_text(json.dumps(llama_config()), encoding="utf-8")
+    (folder / "f.json").write_bytes(torn(json_bytes(damaged(profile_sample(), tape)), tape))
+    return _took(["estimate", "./config.json", DEVICE, "--profile", "f.json", *QUICK, "--json",
+                  "--quiet"], folder, most_seconds=PRICED)
+
+
+@cache
+def profile_sample() -> Any:
+    import tempfile
+
+    from planner.api_profile import profile
+    from planner.quality.profile_file import as_dict
+
+    with tempfile.TemporaryDirectory() as made:
+        checkpoint = write_llama(Path(made) / "c")
+        return json.loads(json.dumps(as_dict(profile(
+            str(checkpoint), output=str(Path(made) / "x.json"), workers=1,
+            schemes=["fp8-block", "int8-w8a8"]))))
+
+
+def scores(tape: Tape, folder: Path) -> bool:
+    """Scores that another program measured: CSV, ModelOpt, AutoRound."""
+    from planner.quality.score_import import read_scores
+
+    module = "model.layers.0.mlp.down_proj"
+    samples: tuple[Any, ...] = (
+        [["module", "scheme", "loss_nats"], [module, "fp8-block", "0.01"], [module, "nvfp4", "1"]],
+        {"candidate_stats": {module: {"formats": ["NVFP4_DEFAULT_CFG", "none"],
+                                      "scores": [1.5, 0.0], "module_names": [module]}}},
+        {module: {"W4A16": 0.25, "gguf:q8_0": 0.01}})
+    which = tape.below(3)
+    path = folder / ("s.csv" if which == 0 else "s.json")
+    sample = damaged(samples[which], tape)
+    path.write_bytes(torn(_csv(sample) if which == 0 else json_bytes(sample), tape))
+    return reader(lambda: read_scores(path), folder)
+
+
+def sweep(tape: Tape, folder: Path) -> bool:
+    """Sweep files, read and checked; a damaged grid may ask for more than a test answers."""
+    from planner.sweeping.read import read_sweep
+
+    sample = {
+        "common": {"devices": 1, "context": 2048, "batch": 4},
+        "grid": [{"model": [MODEL, "smollm2-135m"], "device": [DEVICE], "objective": ["latency"]}],
+        "question": [{"model": MODEL, "device": DEVICE, "verb": "estimate", "scheme": "bf16"}]}
+    (folder / "s.toml").write_bytes(torn(toml_bytes(damaged(sample, tape)), tape))
+    return reader(lambda: read_sweep(folder / "s.toml"), folder)
+
+
+def _csv(rows: Any) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for row in rows if isinstance(rows, list) else [rows]:
+        writer.writerow(row if isinstance(row, list) else [row])
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+def popularity(tape: Tape, folder: Path) -> bool:
+    """Loads of experts, as JSON or a number a line."""
+    loads = [1.0 + n % 7 for n in range(64)]
+    if tape.below(2):
+        (folder / "p.json").write_bytes(torn(json_bytes(damaged({"loads": loads}, tape)), tape))
+        name = "p.json"
+    else:
+        lines = damaged(loads, tape)
+        (folder / "p.txt").write_bytes(torn(
+            "\n".join(map(str, lines)).encode("utf-8", "surrogatepass"), tape))
+        name = "p.txt"
+    return _took(["experts", "deepseek-v2-lite", "--popularity", name, "--json", "--quiet"], folder,
+                 most_seconds=PRICED)
+
+
+def tables(tape: Tape, folder: Path) -> bool:
+    """Measured tables: validated, or fitted into a device profile."""
+    (folder / "data").mkdir()
+    paths = sorted((ROOT / "planner" / "validation" / "sample").glob("*.csv"))
+    path = tape.of(paths)
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))[:9]
+    (folder / "data" / path.name).write_bytes(torn(_csv(damaged(rows, tape)), tape))
+    if tape.below(4) == 1:
+        return _took(["calibrate", "data", "-o", "l40s.toml", "--device", "l40s", "--quiet",
+                      "--date", "2026-01-01"], folder, may_write=("l40s.toml",),
+                     most_seconds=PRICED)
+    return _took(["validate", "--data", "data", "--json"], folder, most_seconds=PRICED)
+
+
+BASES: tuple[tuple[str, ...], ...] = (
+    ("plan", MODEL, DEVICE, *QUICK), ("estimate", MODEL, DEVICE, *QUICK),
+    ("explain", MODEL, DEVICE, "--module", "mlp-down", "--scheme", "fp8-tensor"),
+    ("serve", MODEL, DEVICE, "--tp", "1", "--devices", "1", "--scheme", "bf16",
+     "--concurrency", "8"),
+    ("memory", MODEL, DEVICE, "--tp", "1", "--context", "2048"),
+    ("train", MODEL, "h100-sxm", "--devices", "2", "--zero", "1", "--seq", "512"),
+    ("experts", "deepseek-v2-lite", "--batch", "8"), ("formats",), ("devices",), ("scenarios",),
+    ("inventory", MODEL), ("schema",), ("claims", "--only", "3"), ("models", "--help"),
+    ("numerics", MODEL, "--module", "attention-out", "--tokens", "4", "--outputs", "8",
+     "--schemes", "fp8-tensor"),
+)
+WORDS: tuple[str, ...] = ("", " ", "-", "--", "--json", "0", "-1", "1", "2", "3", "7", "64", "1e3",
+    "1.5", "128k", "nan", "inf", "-inf", "9" * 30, "1_000", "１２", "true", "any", "auto", "bf16",
+    "fp8", "fp8-block", "int4-channel", "nvfp4", "fp8-block,bf16", ",", "llama-3.2-1b",
+    "qwen3-30b-a3b", "l40s", "xeon-6980p", "jetson-orin-nano-8gb", "vllm", "vllm@0.11.0", "vllm@",
+    "sglang", "llama.cpp", "tensorrt-llm", "throughput", "latency", "quality", "tpot_ms=12",
+    "tpot_ms=", "./nothing", "/", "..", "/dev/null", "/proc/nothing", "a\0b", "\x1b[31mred",
+    "\u202e", "é" * 300, "x" * 5000, "%s%n", "$(id)", "<b>", "--nothing", "-o", "plan",
+    "2026-13-45", "mlp-down", "fp16", "zh")
+
+
+def command_line(tape: Tape, folder: Path) -> bool:
+    """Flags with values of every kind, surplus and missing words, words in the wrong place."""
+    from planner.cli.main import cli
+
+    words = list(tape.of(BASES))
+    flags = [o for p in cli.commands[words[0]].params for o in p.opts if o.startswith("--")]
+    for _ in range(tape.below(4)):
+        how = tape.below(8)
+        at = tape.below(len(words)) if words else 0
+        if how == 0 and words:
+            words.pop(at)
+        elif how == 1 and words:
+            words[at] = tape.of(WORDS)
+        elif how == 2:
+            words.insert(at, tape.of(WORDS))
+        elif flags:
+            words += [tape.of(flags), tape.of(WORDS)]
+    outputs = tuple(w for before, w in pairwise(words)
+                    if before in ("--svg", "--report", "-o", "--plot"))
+    return _took(words, folder, may_write=outputs, most_seconds=SEARCHED)
+
+
+SEARCHED = 20.0
+ENTRANCES: Mapping[str, Attack] = {
+    "config": config, "config-priced": config_priced, "safetensors": safetensors, "gguf": gguf,
+    "device": device, "aliases": aliases, "scenario": scenario, "plan-file": plan_file,
+    "quantisation": quantisation, "profile-file": profile_file, "scores": scores,
+    "sweep": sweep, "popularity": popularity, "tables": tables, "command-line": command_line,
+}
