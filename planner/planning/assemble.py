@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.memory.footprint import RUNTIME
@@ -42,7 +41,7 @@ from planner.planning.plan import (
     WorkloadInfo,
     layer_range,
 )
-from planner.planning.policies import policy_notes
+from planner.planning.policies import policy_notes, released_note
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.running import running_costs
 from planner.planning.search import Found, search
@@ -81,14 +80,20 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Found] = ()) -> P
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=(*assumptions(model, priced, searched),
                      *(equal_note(found) if searched else ()),
-                     *(policy_notes(question, found.value, _free_value(question))
-                       if searched and question.kept else ()),
+                     released_note(units),
+                     *(policy_notes(question, _least(found), _free_value) if searched else ()),
                      *_servable(question, units, layout)), sources=_sources(model))
 
 
+def _least(found: Found) -> float:
+    """The best objective; of quality the least loss, before plans as good are told by pace."""
+    quality = found.space.model.question.objective == "quality"
+    return found.bound if quality else found.value
+
+
 def _free_value(question: Question) -> float | None:
-    """The best objective without the policies."""
-    free = search(build_model(replace(question, kept=()), load_prior()))
+    """The best objective of a question without some of its policies."""
+    free = search(build_model(question, load_prior()))
     return None if free is None else free.value
 
 

@@ -20,6 +20,7 @@ from planner.planning.plan import Plan
 from planner.planning.problem import Problem, Solution, objective_of, violation
 from planner.planning.question import Question
 from planner.planning.residency import stage_table
+from planner.planning.resolve import MAX_COUNT
 from planner.planning.search import Found
 from planner.planning.segments import Part, Segment
 from planner.quality.prior import load_prior
@@ -35,6 +36,9 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     """
     question = _way(questions, plan)
     layout = plan.layout
+    if not 1 <= plan.workload.batch <= MAX_COUNT:
+        raise InputError(f"plan file: batch {plan.workload.batch} is out of range",
+                         hint=f"a whole number from 1 to {MAX_COUNT}")
     pinned = replace(question, sizes=(plan.device.count,), devices_given=True,
                      batch=plan.workload.batch, fixed={
                          "tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep})

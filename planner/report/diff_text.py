@@ -41,7 +41,8 @@ def diff_text(found: Difference) -> str:
 
 def _line(change: Change) -> str:
     relative = "      -" if change.relative is None else f"{change.relative:+7.1%}"
-    words = {None: "", True: "  beyond the 80 % bands", False: "  bands overlap"}
+    near = "indistinguishable" if change.metric == "loss" else "bands overlap"
+    words = {None: "", True: "  beyond the 80 % bands", False: f"  {near}"}
     told = words[change.apart] if change.old != change.new else ""
     line = (f"{change.metric:<11}{_shown(change, change.old):>14} → "
             f"{_shown(change, change.new):>14}  {relative}")

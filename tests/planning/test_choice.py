@@ -180,6 +180,10 @@ def test_files_of_something_else_are_refused(found: ChoiceExplanation) -> None:
     other = replace(plan, quality=replace(plan.quality, tier="T1 weights"))
     with pytest.raises(InputError, match="quality profile"):
         planner.explain(plan=other)
+    for batch in (0, 10**15):
+        other = replace(plan, workload=replace(plan.workload, batch=batch))
+        with pytest.raises(InputError, match="batch"):
+            planner.explain(plan=other)
     with pytest.raises(InputError, match="names its own model"):
         planner.explain("qwen2.5-0.5b", plan=plan)
 

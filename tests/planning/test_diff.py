@@ -15,6 +15,7 @@ from planner.cli.main import run
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.planning.diff import METRICS, Gate, difference, parse_gate
 from planner.planning.plan import Plan
+from planner.report.diff_text import diff_text
 
 FIXED: dict[str, Any] = {"devices": 1, "isl": 512, "osl": 128, "batch": 8}
 
@@ -40,6 +41,16 @@ def test_fp8_against_bf16(plans: tuple[Plan, Plan]) -> None:
     assert changes["tpot"].new < changes["tpot"].old
     assert [g.text for g in found.tripped] == ["loss>+0"]
     assert all((u.old, u.new) == ("bf16", "fp8-tensor") for u in found.units)
+
+
+def test_losses_whose_bands_overlap_are_called_indistinguishable() -> None:
+    blocks, tensor, bits = (planner.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
+                            for name in ("fp8-block", "fp8-tensor", "int4-w4a16"))
+    near, far = diff_text(planner.diff(blocks, tensor)), diff_text(planner.diff(blocks, bits))
+    line = next(text for text in near.splitlines() if text.startswith("loss"))
+    assert line.endswith("indistinguishable")
+    assert "indistinguishable" not in far
+    assert max(len(text) for text in near.splitlines()) <= 80
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -1,5 +1,7 @@
 """Policies of a scenario: kept layers stay as released, the plan says whether they bind."""
 
+import re
+
 import pytest
 
 from planner.api import load_model, plan
@@ -30,6 +32,33 @@ def test_the_ends_stay_as_released_and_the_price_is_told() -> None:
     assert rates[0] <= rates[1] * (1 + 1e-3)
     binds = "does not bind" not in words["policy: kept layers"]
     assert binds == (rates[0] < rates[1] * (1 - 1e-6))
+
+
+def test_each_end_has_its_own_price() -> None:
+    """Against plans that keep one end only."""
+    def best(more: str) -> float:
+        return plan(scenario=scenario(more)).solver.bound
+
+    kept = plan(scenario=scenario("keep_first_layers = 8\nkeep_last_layers = 6\n"))
+    told = {a.key: a.value for a in kept.assumptions}["policy: kept layers"]
+    found = re.search(r"binds: ([\d.]+)% better without \(the first ([\d.]+)%, the last ([\d.]+)%",
+                      told)
+    assert found is not None
+    both, first, last = (float(text) / 100 for text in found.groups())
+    now = kept.solver.bound
+    assert both == pytest.approx(1 - best("") / now, abs=6e-4)
+    assert first == pytest.approx(1 - best("keep_last_layers = 6\n") / now, abs=6e-4)
+    assert last == pytest.approx(1 - best("keep_first_layers = 8\n") / now, abs=6e-4)
+
+
+def test_rules_that_always_hold_say_what_they_could_cost_at_most() -> None:
+    found = plan(scenario=scenario(""))
+    told = {a.key: a.value for a in found.assumptions}["policies"]
+    kinds, _, rest = told.partition(" as released: ")
+    assert set(kinds.split(", ")) == {"embedding", "head", "norm"}
+    kept = [u for u in found.units if u.kind in ("embedding", "head", "norm")]
+    share = sum(u.decode_seconds for u in kept) / sum(u.decode_seconds for u in found.units)
+    assert rest.startswith(f"{share:.1%} of the step, ")
 
 
 def test_a_limit_that_no_format_passes_does_not_bind() -> None:
