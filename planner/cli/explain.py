@@ -44,7 +44,7 @@ def explain_command(**given: Any) -> None:
         from planner import api_explain
         from planner.planning.split import Explanation
 
-        arguments = question_arguments({**given, "anchor": None})
+        arguments = question_arguments({**given, "anchor": None, "report": None})
         del arguments["anchor"]
         arguments.update({name: given[name] for name in ("module", "scheme", "max_loss",
                                                           "profile", "untie", "solves")})

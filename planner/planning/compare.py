@@ -120,6 +120,8 @@ def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Com
     if theirs <= 0 or ours <= 0:
         return Comparison(best.scheme, 0.0, f"none over uniform {where}: both reach {noun} "
                           f"{min(ours, theirs):.3g}")
+    if question.objective == "quality" and indistinguishable(model, ours, theirs):
+        return _equal(priced, best, rival, where, band_factor(model))
     gain = theirs / ours - 1
     if question.objective not in ("throughput", "cost"):
         gain = 1 - ours / theirs
@@ -127,10 +129,6 @@ def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Com
         reason = "every unit is fastest in it within the limits" if len(schemes) == 1 \
             else "mixing formats gains nothing measurable here"
         return Comparison(best.scheme, 0.0, f"none over uniform {where}: {reason}")
-    if question.objective == "quality" and indistinguishable(model, ours, theirs):
-        return Comparison(best.scheme, float(f"{gain:.6g}"),
-                          f"indistinguishable in loss from uniform {where}: a factor of "
-                          f"{theirs / ours:.2f} lies inside the band of {band_factor(model):.2g}")
     verb = {"throughput": "more", "cost": "lower"}.get(question.objective, "less")
     why = "" if len(schemes) > 1 else "; the linears are uniform, the caches are not"
     if question.objective in TIMED:
@@ -139,3 +137,15 @@ def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Com
             why += f"; inside the 80 % interval of the times (×/÷ {time.high / time.value:.2f})"
     return Comparison(best.scheme, float(f"{gain:.6g}"),
                       f"{gain:.1%} {verb} {noun} than uniform {where}{why}")
+
+
+def _equal(priced: Priced, best: Uniform, rival: Priced, where: str, band: float) -> Comparison:
+    """Losses that the band does not tell apart: the uniform plan's speed is compared beside."""
+    ours, theirs = priced.loss, rival.loss
+    low, high = sorted((ours, theirs))
+    text = f"indistinguishable in loss from uniform {where}: a factor of {high / low:.2f} lies " \
+           f"inside the band of {band:.2g}"
+    faster = _seconds_per_token(rival) / _seconds_per_token(priced) - 1
+    if abs(faster) >= SAME:
+        text += f"; {abs(faster):.1%} {'more' if faster > 0 else 'fewer'} tokens/s per device"
+    return Comparison(best.scheme, float(f"{max(0.0, 1 - ours / theirs):.6g}"), text)

@@ -53,3 +53,10 @@ def test_a_limit_on_loss_inside_the_band_holds() -> None:
     bound = quality(max_loss=scheme, memory_bytes=2_000_000_000)
     assert bound.quality.loss <= limit * (1 + 1e-9)
     assert free.quality.loss > 0
+
+
+def test_the_uniform_rival_is_compared_by_pace_too() -> None:
+    plan = planner.plan("llama-3.1-8b", "h100-sxm", devices=1, objective="quality",
+                        memory_bytes=12 << 30, max_loss="int4-w4a16")
+    assert plan.comparison.text.startswith("indistinguishable in loss from uniform ")
+    assert "more tokens/s per device" in plan.comparison.text

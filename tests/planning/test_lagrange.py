@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.planning.lagrange import closed, lagrange, sweep_budgets
+from planner.planning.lagrange import closed, lagrange, row_prices, sweep_budgets
 from planner.planning.problem import Problem, Row, objective_of, violation
 from planner.planning.solve import solve
 
@@ -88,6 +88,22 @@ def test_tighter_limits_and_fewer_schemes_never_help(seed: int, data: st.DataObj
     fewer = solve(Problem(problem.objective, problem.constant, legal, problem.multiplicity,
                           problem.rows))
     assert not fewer.found or fewer.value >= free.value * (1 - 1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.integers(1, 3), seed=st.integers(0, 10_000), tight=st.floats(0.1, 0.9),
+       more=st.floats(0.0, 0.5))
+def test_row_prices_bound_what_more_room_can_win(rows: int, seed: int, tight: float, more: float,
+                                                 ) -> None:
+    """Weak duality: with room Δ more, nothing is better than bound − Σ λ·Δ."""
+    problem = instance(8, 4, rows, seed, tight)
+    found, worth = lagrange(problem), row_prices(problem)
+    assert (worth >= 0).all()
+    wider = tuple(Row(r.name, r.coefficients, r.limit * (1 + more)) for r in problem.rows)
+    best = solve(Problem(problem.objective, problem.constant, problem.legal, problem.multiplicity,
+                         wider)).value
+    given_way = sum(float(w) * r.limit * more for w, r in zip(worth, problem.rows, strict=True))
+    assert best >= found.bound - given_way - 1e-9 * abs(found.bound)
 
 
 @pytest.mark.parametrize(("rows", "gap"), [(1, 1e-4), (2, 1e-4), (3, 5e-4)])
