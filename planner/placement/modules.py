@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from planner.errors import InputError
 from planner.models.inventory import row_bytes
@@ -75,6 +76,7 @@ def _gemms(rows: Sequence[TensorRow]) -> tuple[Gemm, ...]:
         for group in groups.values())
 
 
+@lru_cache(maxsize=64)
 def modules(spec: ModelSpec) -> tuple[Module, ...]:
     """The modules of the main model in reading order, lookup tables with the router's."""
     kinds: dict[str, list[TensorRow]] = {}

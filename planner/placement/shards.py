@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,33 +71,40 @@ def whole_axis(fmt: TensorFormat) -> bool:
 def shard_byte_table(modules: Sequence[Module], schemes: Sequence[str],
                      layouts: Sequence[Layout]) -> Int:
     """int64 [layout, module, scheme]: bytes of one layer on one rank."""
-    records = [scheme_by_id(s) for s in schemes]
     table = np.zeros((len(layouts), len(modules), len(schemes)), dtype=np.int64)
-    cache: dict[tuple[int, int, int, int, int], int] = {}
-    for i, layout in enumerate(layouts):
-        for j, module in enumerate(modules):
-            for k, scheme in enumerate(records):
-                key = (layout.tp, layout.moe_tp if module.experts > 1 else 0,
-                       layout.ep if module.experts > 1 else 0, j, k)
-                if key not in cache:
-                    cache[key] = shard_bytes(module, scheme, layout)
-                table[i, j, k] = cache[key]
+    for j, module in enumerate(modules):
+        for members in _alike(module, layouts):
+            table[members, j] = _scheme_bytes(module, tuple(schemes), layouts[members[0]])
     return table
+
+
+@lru_cache(maxsize=65_536)
+def _scheme_bytes(module: Module, schemes: tuple[str, ...], layout: Layout) -> tuple[int, ...]:
+    """:func:`shard_bytes` under each scheme."""
+    return tuple(shard_bytes(module, scheme_by_id(name), layout) for name in schemes)
+
+
+def _alike(module: Module, layouts: Sequence[Layout]) -> list[list[int]]:
+    """Places of layouts whose ranks hold the same of ``module``."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, layout in enumerate(layouts):
+        key = (layout.tp, layout.moe_tp, layout.ep) if module.experts > 1 else (layout.tp,)
+        groups.setdefault(key, []).append(i)
+    return list(groups.values())
 
 
 def block_legality(modules: Sequence[Module], schemes: Sequence[str],
                    layouts: Sequence[Layout]) -> NDArray[np.bool_]:
     """bool [layout, module, scheme]: True where shards keep whole scale blocks."""
-    records = [scheme_by_id(s) for s in schemes]
     table = np.ones((len(layouts), len(modules), len(schemes)), dtype=bool)
-    cache: dict[tuple[int, int, int, int], bool] = {}
-    for i, layout in enumerate(layouts):
-        for j, module in enumerate(modules):
-            for k, scheme in enumerate(records):
-                if whole_axis(scheme.weight):
-                    continue
-                key = (layout.tp, layout.moe_tp, j, k)
-                if key not in cache:
-                    cache[key] = not block_problem(module, scheme, layout)
-                table[i, j, k] = cache[key]
+    for j, module in enumerate(modules):
+        for members in _alike(module, layouts):
+            table[members, j] = _whole_blocks(module, tuple(schemes), layouts[members[0]])
     return table
+
+
+@lru_cache(maxsize=65_536)
+def _whole_blocks(module: Module, schemes: tuple[str, ...], layout: Layout) -> tuple[bool, ...]:
+    """Whether the shards of ``module`` keep whole scale blocks under each scheme."""
+    records = [scheme_by_id(name) for name in schemes]
+    return tuple(whole_axis(r.weight) or not block_problem(module, r, layout) for r in records)

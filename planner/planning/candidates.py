@@ -15,7 +15,7 @@ from planner.planning.costs import (
     legality,
 )
 from planner.planning.question import PREFILL_CHUNK, Question
-from planner.planning.residency import StageBytes, budget, least, overhead
+from planner.planning.residency import StageBytes, budget, overheads, smallest
 from planner.planning.step_table import Key, Lengths, Timed, timed_units
 from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.fixed import pipeline_seconds
@@ -140,12 +140,14 @@ def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
     that does not."""
     limit = budget(model.question)
     pairs = []
+    smallest_of = smallest(model, tables, stages, range(len(tables.layouts)))
     for i, layout in enumerate(tables.layouts):
-        smallest = least(model, tables, stages[i], i)
-        for slot in slots_to_try(model.question, layout):
-            if smallest.at(model, tables, i, slot) > limit:
-                break
-            pairs.append((i, slot))
+        slots = np.array(slots_to_try(model.question, layout), dtype=np.int64)
+        used = smallest_of[i].many(layout.pp, slots,
+                                   overheads(model, tables, np.full(len(slots), i), slots))
+        over = np.flatnonzero(used > limit)
+        fitting = slots[:over[0]] if len(over) else slots
+        pairs += [(i, slot) for slot in fitting.tolist()]
     return pairs
 
 
@@ -164,7 +166,7 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
         + with_prompts(times.hop, times.hop_mixed, times.weight, times.passes),
         prefill_constant=(prefill[:, fixed, 0] * layers[fixed]).sum(axis=1) + times.hop_mixed,
         legal=legal,
-        extra=np.array([overhead(model, tables, i, slot) for i, slot in pairs], dtype=np.int64),
+        extra=overheads(model, tables, pts.layout, pts.slot.astype(np.int64)),
         floor=fastest(pure, legal, model) + (pure[:, fixed, 0] * layers[fixed]).sum(axis=1),
         times=times, rows=np.arange(len(pts)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.memory.footprint import activation_rates, runtime_bytes
 from planner.planning.costs import (
     LayoutTables,
     Model,
@@ -15,7 +17,7 @@ from planner.planning.costs import (
     stage_counts,
     temporary_bytes,
 )
-from planner.planning.question import Question
+from planner.planning.question import PREFILL_CHUNK, Question
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -67,6 +69,22 @@ def overhead(model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
     return act + run + fixed_cache_bytes(tables, layout, slot)
 
 
+def overheads(model: Model, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
+    """:func:`overhead` of many (layout, slot) pairs, int64 [N]."""
+    question = model.question
+    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    used = sorted(set(layouts.tolist()))
+    place = np.searchsorted(used, layouts)
+    fixed = np.array(tables.fullest_fixed, dtype=np.int64)[used]
+    rates = np.array([activation_rates(question.spec, tables.layouts[i]) for i in used],
+                     dtype=np.int64).reshape(-1, 2)
+    runtime = np.array([runtime_bytes(question.device, tables.layouts[i]) for i in used],
+                       dtype=np.int64)
+    pp = np.array([tables.layouts[i].pp for i in used], dtype=np.int64)
+    return np.asarray(np.maximum(slots, chunk) * rates[place, 0] + slots * rates[place, 1]
+                      + runtime[place] + fixed[place] * slots * pp[place])
+
+
 @dataclass(frozen=True)
 class Least:
     """The smallest legal assignment of one layout: bytes by stage, and of one cached sequence.
@@ -80,30 +98,50 @@ class Least:
 
     def at(self, model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
         """Bytes of the fullest rank with ``slot`` sequences a micro-batch."""
+        slots = np.array([slot], dtype=np.int64)
+        beside = overheads(model, tables, np.array([layout], dtype=np.int64), slots)
+        return int(self.many(tables.layouts[layout].pp, slots, beside)[0])
+
+    def many(self, pp: int, slots: Int, beside: Int) -> Int:
+        """Bytes of the fullest rank with ``slots`` [N] sequences a micro-batch, ``beside`` [N]
+        bytes of :func:`overheads` included."""
         if not self.possible:
-            return int(np.iinfo(np.int64).max)
-        held = slot * tables.layouts[layout].pp
-        return int((self.weights + self.sequence * held).max()) \
-            + overhead(model, tables, layout, slot)
+            return np.full(len(slots), np.iinfo(np.int64).max)
+        caches = self.sequence[:, None] * (slots * pp)
+        return np.asarray((self.weights[:, None] + caches).max(axis=0) + beside)
 
 
 def least(model: Model, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:
     """The smallest legal choice of every unit under one layout."""
-    legal = legality(model, tables, [layout])[0]
+    return smallest(model, tables, {layout: stage}, [layout])[0]
+
+
+def smallest(model: Model, tables: LayoutTables,
+             stages: Sequence[StageBytes] | Mapping[int, StageBytes],
+             layouts: Sequence[int]) -> list[Least]:
+    """The smallest legal choice of every unit under each of ``layouts`` (places in ``tables``)."""
+    legal = legality(model, tables, layouts)
     schemes = len(model.question.schemes)
     size = np.zeros(legal.shape, dtype=np.int64)
+    at = np.asarray(layouts, dtype=np.int64)
     for i, unit in enumerate(model.units):
         if unit.role == "module":
-            size[i, :schemes] = tables.shard[layout, unit.row]
+            size[:, i, :schemes] = tables.shard[at, unit.row]
         elif unit.role == "cache":
-            size[i, schemes:] = tables.cache[layout, unit.row]
-    smallest = np.where(legal, size, np.iinfo(np.int64).max).min(axis=1)
+            size[:, i, schemes:] = tables.cache[at, unit.row]
+    best = np.where(legal, size, np.iinfo(np.int64).max).min(axis=2)
     module = np.array([u.role == "module" for u in model.units])
     cache = np.array([u.role == "cache" for u in model.units])
-    if (smallest[module | cache] == np.iinfo(np.int64).max).any():
-        return Least(stage.fixed, stage.fixed, False)
-    return Least(stage.fixed + stage.counts @ np.where(module, smallest, 0),
-                 stage.counts @ np.where(cache, smallest, 0), True)
+    none = (best[:, module | cache] == np.iinfo(np.int64).max).any(axis=1)
+    found = []
+    for i, index in enumerate(at.tolist()):
+        stage = stages[index]
+        if none[i]:
+            found.append(Least(stage.fixed, stage.fixed, False))
+            continue
+        found.append(Least(stage.fixed + stage.counts @ np.where(module, best[i], 0),
+                           stage.counts @ np.where(cache, best[i], 0), True))
+    return found
 
 
 def least_bytes(model: Model, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,

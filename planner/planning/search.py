@@ -21,7 +21,7 @@ from planner.planning.limits import (
     single_problem,
 )
 from planner.planning.problem import Array, Problem, Solution, objective_of, violation
-from planner.planning.residency import budget, least_bytes, stage_table
+from planner.planning.residency import budget, least, stage_table
 from planner.planning.segments import (
     Segment,
     part_sum,
@@ -86,8 +86,8 @@ def refined(model: Model, tables: LayoutTables, found: Found) -> Found:
     pairs = [(layout, s) for s in range(low + 1, high, step) if s != slot]
     limit = budget(model.question)
     stages = found.space.stages
-    pairs = [(i, s) for i, s in pairs
-             if least_bytes(model, tables, stages[i], i, s) <= limit]
+    rank = least(model, tables, stages[layout], layout)
+    pairs = [(i, s) for i, s in pairs if rank.at(model, tables, i, s) <= limit]
     if not pairs:
         return found
     better = best_of(build_space(model, tables, stages, pairs), found)

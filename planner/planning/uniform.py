@@ -176,7 +176,8 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     pts = space.pts
     rate = pts.group * pts.pp / np.maximum(pts.batch, 1)
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
-    devices = np.array([r * question.replicas(int(r)) for r in ranks])
+    known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
+    devices = np.array([known[r] for r in ranks.tolist()])
     by_objective = {"latency": decode, "memory": used * devices}
     score = by_objective.get(question.objective, decode * rate)
     return np.where(ok, score, np.inf)
