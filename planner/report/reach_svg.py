@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from math import ceil, floor, log10
 
 from planner.planning.own_frontier import Reach, alike
@@ -25,6 +26,7 @@ from planner.report.svg import (
 
 WIDTH, HEIGHT = 760.0, 360.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 20.0, 28.0, 46.0
+MOST_NAMES = 2
 NOTHING = 46.0
 """Pixels kept for a loss of exactly 0, which a logarithm cannot show."""
 
@@ -33,26 +35,33 @@ NOTHING = 46.0
 class _Mark:
     """A place: loss, and what the chart's upward axis shows."""
 
-    names: str
+    names: tuple[str, ...]
     loss: float
     value: float
+
+    @property
+    def label(self) -> str:
+        """The shortest names, and how many more there are."""
+        more = len(self.names) - MOST_NAMES
+        shown = sorted(self.names, key=len)[:MOST_NAMES] if more > 0 else self.names
+        return " · ".join(shown) + (f" +{more}" if more > 0 else "")
 
 
 def reach_svg(t: Phrases, plan: Plan, found: Sequence[Reach]) -> str:
     """One ``svg`` element; the axis upwards is TPOT where the objective is latency (then lower is
     better), output tokens a second per device otherwise."""
     late, perf = plan.objective == "latency", plan.performance
-    mine = _Mark("", plan.quality.loss, perf.tpot_seconds.value if late
+    mine = _Mark((), plan.quality.loss, perf.tpot_seconds.value if late
                  else perf.output_tokens_per_second_per_device.value)
-    curve = [_Mark("", r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
+    curve = [_Mark((), r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
              for r in found]
-    others = [_Mark(" · ".join(names), loss, tpot if late else rate)
+    others = [_Mark(tuple(names), loss, tpot if late else rate)
               for names, loss, tpot, rate in alike(plan)]
     x, y, ticks = _scales([mine, *curve, *others])
     name = t("reach.label", n=len(curve), m=len(others))
     return figure("reach", WIDTH, HEIGHT, t("reach.title"), name, (
         *_grid(t, x, y, ticks, late), *_curve(t, x, y, curve, late),
-        *_others(t, x, y, mine, others, late)))
+        *_others(t, x, y, mine, curve, others, late)))
 
 
 class _Loss:
@@ -109,9 +118,11 @@ def _curve(t: Phrases, x: _Loss, y: Scale, curve: Sequence[_Mark], late: bool) -
             "reach.mark", value=_show(mark.value, late), loss=words.loss(mark.loss)))
 
 
-def _others(t: Phrases, x: _Loss, y: Scale, mine: _Mark, others: Sequence[_Mark],
-            late: bool) -> Iterator[str]:
+def _others(t: Phrases, x: _Loss, y: Scale, mine: _Mark, curve: Sequence[_Mark],
+            others: Sequence[_Mark], late: bool) -> Iterator[str]:
     label = Labels(WIDTH - RIGHT)
+    for mark in (mine, *curve, *others):
+        label.block(x(mark.loss) - 5, y(mark.value) + 4, 10)
     shown = t("reach.mark", value=_show(mine.value, late), loss=words.loss(mine.loss))
     yield label(x(mine.loss), y(mine.value) - 11, t("baselines.self"), "own")
     for mark in others:
@@ -119,5 +130,6 @@ def _others(t: Phrases, x: _Loss, y: Scale, mine: _Mark, others: Sequence[_Mark]
         says = t("reach.mark", value=_show(mark.value, late), loss=words.loss(mark.loss))
         yield line("cross", at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
         yield line("cross", at[0] - 4, at[1] + 4, at[0] + 4, at[1] - 4)
-        yield f"<g><title>{says}</title>{label(*at, mark.names)}</g>"
+        names = escape(" · ".join(mark.names))
+        yield f"<g><title>{names}: {says}</title>{label(*at, mark.label)}</g>"
     yield diamond("mine", x(mine.loss), y(mine.value), 7.5, shown)

@@ -26,7 +26,8 @@ def users_svg(t: Phrases, plan: Plan, found: Sequence[RoomPoint]) -> str:
     label = Labels(WIDTH)
     return figure("users", WIDTH, HEIGHT, t("users.title"), t("users.label", n=len(found)), (
         *_grid(t, x, y, found),
-        *_line(x, y, "wide", t("users.wide"), [(p.context, p.wide_users) for p in found], label),
+        *(_line(x, y, "wide", t("users.wide"), [(p.context, p.wide_users) for p in found], label)
+          if any(p.users != p.wide_users for p in found) else ()),
         *_line(x, y, "narrow", t("users.own"), [(p.context, p.users) for p in found], label),
         diamond("mine", x(plan.workload.context_tokens), y(batch), 7.5,
                 t("users.batch", n=words.count(batch))),

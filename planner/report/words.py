@@ -178,8 +178,15 @@ def verdict(t: Phrases, plan: Plan) -> str:
     return t("answer.verdict", device=device(plan), rate=three(rate.value), low=three(rate.low),
              high=three(rate.high), tpot=" ".join(seconds(tpot.value)), who=who,
              users=t.counted("user", users(plan)), context=count(plan.workload.context_tokens),
-             loss=three(plan.quality.loss), unit=t.original(plan.quality.unit),
-             band=f"{three(plan.quality.low)}–{three(plan.quality.high)}")
+             loss=_verdict_loss(t, plan))
+
+
+def _verdict_loss(t: Phrases, plan: Plan) -> str:
+    found = plan.quality
+    if found.high == 0:
+        return t("answer.lossless")
+    return t("answer.lossy", loss=three(found.loss), low=three(found.low), high=three(found.high),
+             unit=t.original(found.unit))
 
 
 def question(t: Phrases, plan: Plan) -> str:

@@ -11,12 +11,14 @@ import pytest
 from planner import api
 from planner.api_report import beside
 from planner.planning.operators import Operator, Operators
-from planner.planning.plan import Plan
+from planner.planning.plan import Baseline, Plan
 from planner.planning.waterfall import waterfall
 from planner.report.charts import rivals
 from planner.report.html import page
 from planner.report.phrases import LANGUAGES, phrases
+from planner.report.reach_svg import reach_svg
 from planner.report.roofline_svg import numbered, roofline_svg
+from planner.report.svg import Labels
 
 
 @cache
@@ -154,3 +156,31 @@ def test_the_page_with_figures_is_small_and_the_same_twice() -> None:
     assert text == page(again, beside=beside(again))
     assert len(text.encode()) < 400_000
     assert len(re.findall("<svg", text)) == 1
+
+
+def test_labels_keep_off_marks_and_each_other() -> None:
+    label = Labels(760.0)
+    label.block(195.0, 104.0, 10.0)
+    found = [label(100.0, 100.0, "a long label beside a mark"), label(101.0, 101.0, "another"),
+             label(700.0, 300.0, "no room at the right")]
+    places = [(float(e.attrib["x"]), float(e.attrib["y"]), e.attrib["text-anchor"])
+              for e in map(ElementTree.fromstring, found)]
+    assert places[0][1] >= 104 + 13
+    assert places[1][1] >= places[0][1] + 13 or places[1][1] <= places[0][1] - 13
+    assert places[2][2] == "end"
+
+
+def test_a_loss_of_zero_has_a_place_and_names_are_cut() -> None:
+    plan = llama()
+    made = beside(plan).computed
+    assert made is not None
+    assert made.frontier
+    lines = tuple(Baseline(name, True, "", 1, 8, 10**9, 0.1, 0.01, 800.0, 800.0, 0.0)
+                  for name in ("one", "two", "a name that is long"))
+    root = ElementTree.fromstring(reach_svg(
+        phrases("en"), replace(plan, baselines=lines), made.frontier))
+    texts = ["".join(e.itertext()) for e in root.iter("text")]
+    assert "one · two +1" in texts
+    assert "0" in texts
+    width = float(root.attrib["viewBox"].split()[2])
+    assert all(0 <= float(e.attrib["x"]) <= width for e in root.iter("text"))
