@@ -9,6 +9,7 @@ that it runs in, so every entrance has a process of its own.
 
 import argparse
 import collections
+import os
 import random
 import subprocess
 import sys
@@ -74,16 +75,21 @@ def with_random_tapes(tally: Tally, seed: int) -> None:
 
 def with_coverage(tally: Tally, seed: int, seconds: float) -> None:
     """libFuzzer chooses the tapes by what they reach in the package; does not return."""
-    import atexit
-
     import atheris
 
     with atheris.instrument_imports(include=["planner"]):
         import planner.api
         import planner.cli.main  # noqa: F401
-    atexit.register(lambda: print(tally.line(), flush=True))
-    atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", f"-seed={seed or 1}",
-                   "-max_len=80", "-rss_limit_mb=3000", "-timeout=60", "-verbosity=0"], tally.run)
+
+    def attack(data: bytes) -> None:
+        tally.run(data)
+        if time.monotonic() > tally.ends:  # libFuzzer would end the process without a word
+            print(tally.line(), flush=True)
+            os._exit(1 if tally.failed else 0)
+
+    tally.ends = time.monotonic() + seconds
+    atheris.Setup([sys.argv[0], f"-seed={seed or 1}", "-max_len=80", "-rss_limit_mb=3000",
+                   "-timeout=60", "-verbosity=0"], attack)
     atheris.Fuzz()
 
 

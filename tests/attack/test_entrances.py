@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.entrances import ENTRANCES
 from support.tape import Tape
@@ -35,7 +35,7 @@ def test_damage_is_refused_in_two_lines_or_gives_an_answer(
     folder = tmp_path_factory.mktemp("attacks")
 
     @settings(max_examples=QUICK[name] * times,
-              suppress_health_check=list(HealthCheck))
+              phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
     @given(st.binary(min_size=4, max_size=40))
     def attack(tape: bytes) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as inner:
