@@ -160,14 +160,14 @@ def test_a_position_without_a_plan_names_its_limit_and_the_way_out(browser: Any,
     browser.execute_script(MOVE, "wi-context", 1)
     browser.execute_script(MOVE, "wi-batch", 2)
     said = text(browser, "wi-range")
-    assert said.startswith("No plan: memory. At least ")
+    assert said.startswith("Memory: at least ")
     assert f"{refused.have / 2**30:.1f} GiB are usable" in said
-    assert text(browser, "wi-rate") == "–"
+    assert text(browser, "wi-rate") == "No plan"
     label = browser.execute_script(
         "return document.getElementById('wi-batch').getAttribute('aria-valuetext')")
     assert label == "256: no plan"
     browser.execute_script("document.querySelector('#wi-moves button').click()")
-    assert text(browser, "wi-rate") != "–"
+    assert text(browser, "wi-rate") != "No plan"
     assert text(browser, "wi-moves") == ""
 
 
@@ -227,4 +227,4 @@ def test_the_chinese_page_works(browser: Any, tmp_path: Path) -> None:
     assert text(browser, "wi-change") == "与报告方案相同"
     browser.execute_script(MOVE, "wi-context", 1)
     browser.execute_script(MOVE, "wi-batch", 2)
-    assert text(browser, "wi-range").startswith("没有可行方案：显存不足。")
+    assert text(browser, "wi-range").startswith("显存不足。")

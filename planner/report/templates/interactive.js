@@ -79,7 +79,7 @@
       if (own.inputs) {
         own.inputs.forEach((input, v) => {
           input.checked = v === at[n];
-          input.parentNode.classList.toggle("none", Boolean(found[v].refused));
+          input.parentNode.classList.toggle("none", v !== at[n] && Boolean(found[v].refused));
         });
         return;
       }
@@ -105,6 +105,7 @@
   const change = (now, before) => {
     const ratio = now / before - 1;
     if (Math.abs(ratio) < 0.0005) return "";
+    if (ratio >= 1) return `×${(ratio + 1).toFixed(1)}`;
     return `${ratio > 0 ? "+" : "−"}${Math.abs(ratio * 100).toFixed(Math.abs(ratio) < 0.1 ? 1 : 0)} %`;
   };
 
@@ -199,12 +200,11 @@
   }
 
   function showRefusal({ limit, need, have }) {
-    write("wi-rate", "–");
+    write("wi-rate", say("answer.refused"));
     write("wi-change", "");
-    const reason = say(limit.includes("+") ? "refused.several" : `refused.${limit}`, {
+    write("wi-range", say(limit.includes("+") ? "refused.several" : `refused.${limit}`, {
       need, have, devices: axes[place.get("devices")].ticks[at[place.get("devices")]],
-      batch: label("batch"), names: limit.replaceAll("+", ", ") });
-    write("wi-range", say("answer.refused", { reason }));
+      batch: label("batch"), names: limit.replaceAll("+", ", ") }));
     write("wi-answer", "");
   }
 
@@ -232,15 +232,17 @@
   // Tokens/s against context: one dot a position, its interval, no line between them.
   const BOX = { width: 640, height: 230, left: 56, right: 4, top: 22, bottom: 30 };
   function showChart() {
-    BOX.width = Math.min(Math.max(element("wi-chart").clientWidth, 280), 704);
     const n = place.get("context");
     const axis = axes[n];
     const rows = axis.values.map((_, v) => look(moved(n, v)));
     const planned = rows.filter((row) => !row.refused);
+    element("wi-chart-part").hidden = !planned.length;
+    if (!planned.length) return;
+    BOX.width = Math.min(Math.max(element("wi-chart").clientWidth, 280), 704);
     const ends = planned.flatMap((row) => [number(row.low), number(row.high)]);
-    if (planned.length) ends.push(data.own.rate);
-    const low = Math.log10(Math.min(...ends, 1e9));
-    const high = Math.max(Math.log10(Math.max(...ends, 1e-9)), low + 0.3);
+    ends.push(data.own.rate);
+    const low = Math.log10(Math.min(...ends));
+    const high = Math.max(Math.log10(Math.max(...ends)), low + 0.3);
     const inner = BOX.height - BOX.top - BOX.bottom;
     const y = (value) => BOX.top + inner * (1 - (Math.log10(value) - low) / (high - low));
     const step = (BOX.width - BOX.left - BOX.right) / axis.values.length;
@@ -248,7 +250,7 @@
     const bottom = BOX.height - BOX.bottom;
     const parts = [draw("rect", { class: "here", x: x(at[n]) - step / 2, y: BOX.top - 18, width: step,
       height: inner + 18 })];
-    for (const value of planned.length ? ticks(low, high) : []) {
+    for (const value of ticks(low, high)) {
       parts.push(draw("line", { class: "grid", x1: BOX.left, x2: BOX.width - BOX.right, y1: y(value),
         y2: y(value) }), draw("text", { x: BOX.left - 8, y: y(value) + 4, "text-anchor": "end" },
         value.toLocaleString("en-US")));
@@ -265,7 +267,7 @@
           draw("text", { class: v === at[n] ? "value" : "", x: x(v) + 13, y: y(number(row.rate)) + 4 },
             row.rate));
       }
-      if (axis.values[v] === data.own.context && planned.length) {
+      if (axis.values[v] === data.own.context) {
         const top = y(data.own.rate);
         group.append(draw("path", { class: "own", d: `M${x(v)} ${top - 9}l9 9l-9 9l-9 -9z` }));
       }
@@ -331,6 +333,7 @@
     const row = look(at);
     showControls();
     element("wi-plan").hidden = Boolean(row.refused);
+    element("wi-unit").hidden = Boolean(row.refused);
     if (row.refused) showRefusal(row.refused);
     else showPlan(row);
     showMoves(row.refused);
