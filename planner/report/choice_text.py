@@ -47,7 +47,7 @@ def _units(found: ChoiceExplanation) -> str:
     noun = WORDS[found.plan.objective][0]
     head = ("unit", "scheme", "next best", noun, "TPOT", "GiB", "loss")
     rows = [head, *(_row(found.plan.objective, unit) for unit in found.units)]
-    table = _aligned(rows, (0, 1, 2)).split("\n")
+    table = _table(rows)
     lines = [table[0]]
     for unit, text in zip(found.units, table[1:], strict=True):
         lines.append(text)
@@ -57,6 +57,15 @@ def _units(found: ChoiceExplanation) -> str:
         + (", others kept\n" if kept else "\n")
     fixed = _wrap("kept as released: " + ", ".join(found.released), "  ") if found.released else []
     return text + "\n".join([*lines, *fixed])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row; where that is too wide, names stand on lines of their own."""
+    lines = _aligned(rows, (0, 1, 2)).split("\n")
+    if max(map(len, lines)) <= width_of_output():
+        return lines
+    rest = _aligned([row[1:] for row in rows], (0, 1)).split("\n")
+    return [f"{row[0]}\n  {line}" for row, line in zip(rows, rest, strict=True)]
 
 
 def _row(objective: str, unit: UnitChoice) -> tuple[str, ...]:
@@ -87,9 +96,9 @@ def _note(unit: UnitChoice) -> list[str]:
     told = [unit.reason] if rest and tag not in ("best", "limits") else []
     if tag == "limits":
         told.append("alone, every other choice breaks a limit")
-    if unit.next_best is None:
+    if unit.next_best is None and tag != "only":
         told += ["no other choice was found that fits"] if unit.alone is None else []
-    elif unit.next_best.where:
+    elif unit.next_best is not None and unit.next_best.where:
         told.append(f"* at {unit.next_best.where}")
     return [line for text in told for line in _wrap("  " + text, "    ")]
 

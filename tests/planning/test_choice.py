@@ -140,6 +140,14 @@ def test_the_text_fits_80_columns_and_names_the_parts(found: ChoiceExplanation) 
         assert words in text
 
 
+def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
+    long = replace(found, units=tuple(replace(u, units=(f"{u.units[0]}.of.a.window.of.layers",))
+                                      for u in found.units))
+    text = choice_text(long)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert f"{long.units[0].units[0]}\n  {long.units[0].scheme}" in text
+
+
 def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanation) -> None:
     assert asked_of(found.plan) == {"devices": 1, "tpot_seconds": pytest.approx(0.06)}
     again = planner.explain(plan=Plan.from_dict(found.plan.to_dict()), solves=0)
