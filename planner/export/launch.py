@@ -112,6 +112,9 @@ def _trtllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
     packed = _packed(assignment)
     unsaid = [f"a {name} cache: no such type" for name in packed
               if name not in _CACHES["tensorrt-llm"]]
+    if layout.tp > 1 and layout.dp > 1:
+        unsaid.append(f"tp {layout.tp} within dp {layout.dp}: enable_attention_dp copies attention "
+                      "to every rank, so its cache is smaller than the plan's")
     return words, unsaid + _one_type(assignment)
 
 

@@ -55,6 +55,14 @@ def test_sockets_take_the_flags_of_cpus(sparse: Plan) -> None:
     assert "--split-mode" not in words
 
 
+def test_layouts_that_a_server_has_no_flag_for_are_told(sparse: Plan) -> None:
+    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
+    _, unsaid = command("tensorrt-llm", "modelopt", sparse, one)
+    assert any(text.startswith("tp 2 within dp 2") for text in unsaid)
+    _, unsaid = command("sglang", "modelopt", sparse, one)
+    assert unsaid == []
+
+
 def test_block_formats_tell_what_they_cannot_say() -> None:
     """FP8 weights alone have the file of FP8 blocks; INT8 blocks have a method of their own."""
     spec = bundled_model("llama-3.1-8b")
