@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner import api
 from planner.errors import InputError
@@ -19,6 +19,10 @@ from planner.planning.resolve import Asked
 from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,29 @@ class Frontier:
     def knee(self) -> FrontierPoint | None:
         """The point at the knee, None where the frontier has none."""
         return next((p for p in self.points if p.knee), None)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Loss against throughput, memory as colour, the knee named."""
+        from planner.report.frontier_figure import draw_points
+
+        return draw_points(self, ax)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a point; units of measure are in the column names."""
+        import pandas as pd
+
+        frame = pd.DataFrame([asdict(point) for point in self.points])
+        for name, column in zip(("tp", "dp", "pp", "ep"), zip(*frame.pop("layout"), strict=True),
+                                strict=True):
+            frame[name] = column
+        frame["schemes"] = [", ".join(f"{n} {v:.0%}" for n, v in p.schemes) for p in self.points]
+        return frame
+
+    def _repr_html_(self) -> str:
+        shown = self.to_frame()[["loss", "output_tokens_per_second_per_device",
+                                 "total_bytes_per_device", "tpot_seconds", "batch", "dense",
+                                 "experts", "kv"]]
+        return str(shown.to_html(index=False, border=0, float_format=lambda v: f"{v:.4g}"))
 
     def to_dict(self) -> dict[str, Any]:
         """The frontier as JSON values."""

@@ -12,7 +12,7 @@ import pytest
 from support.wheels import ROOT
 
 from planner import api
-from planner.api_frontier import frontier
+from planner.api_frontier import Frontier, frontier
 from planner.errors import InputError
 from planner.planning.again import Again, again
 from planner.planning.best_in import GAP
@@ -134,14 +134,27 @@ def test_the_plan_lies_on_its_own_frontier() -> None:
                < b.output_tokens_per_second_per_device for a, b in pairwise(found))
 
 
-def test_no_point_of_the_whole_frontier_beats_the_own_one() -> None:
+@cache
+def whole() -> Frontier:
     layout = plan().layout
-    other = frontier(MODEL, DEVICE, points=6, devices=1, tp=layout.tp, dp=layout.dp, pp=layout.pp,
-                     ep=layout.ep, context=4096)
+    return frontier(MODEL, DEVICE, points=6, devices=1, tp=layout.tp, dp=layout.dp, pp=layout.pp,
+                    ep=layout.ep, context=4096)
+
+
+def test_no_point_of_the_whole_frontier_beats_the_own_one() -> None:
     for reach in own_frontier(it()):
-        beaten = [p for p in other.points if p.loss <= reach.loss]
+        beaten = [p for p in whole().points if p.loss <= reach.loss]
         assert all(p.output_tokens_per_second_per_device
                    <= reach.output_tokens_per_second_per_device * (1 + 3 * GAP) for p in beaten)
+
+
+def test_a_frontier_is_a_table_and_draws_itself() -> None:
+    frame, axes = whole().to_frame(), whole().plot()
+    assert list(frame["loss"]) == [p.loss for p in whole().points]
+    assert list(frame["tp"]) == [p.layout[0] for p in whole().points]
+    assert axes.collections[0].get_offsets().shape == (len(frame), 2)
+    assert MODEL in axes.get_title(loc="left")
+    assert whole()._repr_html_().count("<tr") == len(frame) + 1
 
 
 def test_uniform_formats_that_hardly_differ_are_named_together() -> None:
