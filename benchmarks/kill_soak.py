@@ -118,7 +118,8 @@ def _soak(way: Way, folder: Path, kills: int, rng: random.Random) -> int:
 
 def _start(way: Way, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "planner", *way.words], cwd=folder,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)},
+                            env={**os.environ, "PYTHONPATH": str(ROOT),
+                                 "PYTHONWARNINGS": "ignore::UserWarning"},
                             stdout=subprocess.DEVNULL)
 
 
