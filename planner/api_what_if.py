@@ -81,6 +81,9 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
 
     around = _Around(asked, build_model(question(asked), load_prior()), base, question)
     axes = _axes(around, parse_grid(grid))
+    if loaded is not None and "schemes" in loaded.values and AUTO in axes[4].values:
+        raise InputError(f"--grid schemes: scenario {loaded.id!r} names schemes, so auto has no "
+                         "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block")
     total = check_size(axes)
     aim = around.model.question.objective
     flags = {"objective": None if aim == api.THROUGHPUT else aim,

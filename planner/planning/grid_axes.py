@@ -23,7 +23,7 @@ AUTO = "auto"
 CONTEXTS, TOP_CONTEXT = 5, 131_072
 BATCHES = (1, 16, 64, 256)
 LOSS_LADDER = ("bf16", "fp8-block", "int8-w8a8", "fp8-tensor", "int4-w4a16", "nvfp4")
-STEPS_APART = 2.0
+STEPS_APART = 4.0
 """Limits on loss closer than this factor are one step."""
 KV_LADDER = ("bf16", "fp8", "int8-token")
 

@@ -106,6 +106,12 @@ def test_a_grid_too_large_to_embed_is_refused_before_it_is_planned() -> None:
     assert check_size(axes) == MAX_POINTS
 
 
+def test_schemes_of_a_scenario_are_not_left_by_auto() -> None:
+    with pytest.raises(InputError, match="names schemes"):
+        planner.what_if(base=planner.plan(scenario="h100-fp8-throughput", batch=8),
+                        scenario="h100-fp8-throughput", batch=8, grid=["schemes=auto"])
+
+
 def test_ladders() -> None:
     assert default_contexts(131_072, 131_072) == [8192, 16384, 32768, 65536, 131072]
     assert default_contexts(163_840, 3000) == [3000, 8192, 16384, 32768, 65536, 131072]

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from string import Formatter
 from typing import Any
 
@@ -100,6 +101,19 @@ def test_the_chinese_page_has_the_same_numbers() -> None:
     assert [r.split("|")[at] for r in english["rows"]] == [
         r.split("|")[at] for r in chinese["rows"]]
     assert "如果改变条件" in small.html("zh")
+
+
+def test_names_with_markup_stay_text() -> None:
+    hostile = "</script><script>alert(1)</script><b onclick='x'>\u2028"
+    plan = small.plan()
+    plan = replace(plan, device=replace(plan.device, id=hostile))
+    grid = replace(small.grid(), command=f"plan {hostile}")
+    text = page(plan, around=interactive(grid, plan, "en"))
+    assert text.count("</script>") == small.html().count("</script>")
+    assert "<b onclick" not in text
+    found = DATA.search(text)
+    assert found is not None
+    assert json.loads(found[1])["command"] == f"plan {hostile}"
 
 
 def test_data_too_large_to_embed_is_refused() -> None:
