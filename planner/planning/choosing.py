@@ -15,10 +15,14 @@ from planner.planning.question import Question
 from planner.planning.regret import MOST, unit_choices
 from planner.planning.resolving import differences, improvement
 from planner.planning.search import Found
+from planner.planning.solve import LAYERS_GAP
 from planner.planning.tipping import HALVINGS, SOLVES, STEPS, tippings
 
 METRICS = {"throughput": "tokens/s a device", "latency": "seconds of TPOT",
            "memory": "bytes over all devices", "quality": "loss", "cost": "tokens/s a device"}
+
+LAYERED = (f"layers: each decides by itself, to a gap of {LAYERS_GAP:g}: gains below twice that "
+           "count as none, and a change of single layers may be a tie")
 
 
 def explained(questions: Sequence[Question], found: Found, plan: Plan, *, given: Found | None,
@@ -45,7 +49,8 @@ def explained(questions: Sequence[Question], found: Found, plan: Plan, *, given:
         better_by=float(f"{better:.6g}"), differs=differs, breaks=breaks, units=units,
         released=released,
         limits=limits, binding=binding(limits), tipping=tipping, solves=spent + more,
-        basis=_basis(again and len(units) <= MOST, solves, objective))
+        basis=(*_basis(again and len(units) <= MOST, solves, objective),
+               *(() if found.space.model.question.profile is None else (LAYERED,))))
 
 
 def _differs(given: Found, best: Found) -> tuple[str, ...]:

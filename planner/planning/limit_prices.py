@@ -21,6 +21,7 @@ from planner.planning.problem import Problem
 from planner.planning.question import Question
 from planner.planning.resolving import differences, improvement
 from planner.planning.search import Found
+from planner.planning.solve import LAYERS_GAP
 from planner.units import GIB
 
 SMALLEST = 1e-6
@@ -45,13 +46,14 @@ class _Limit:
 def limit_prices(answered: Answered, priced: Priced) -> tuple[tuple[LimitPrice, ...], int]:
     """(the limits, those that cost most a step first; solves)."""
     found = answered.found
+    noise = SMALLEST if found.space.model.question.profile is None else 2 * LAYERS_GAP
     out = []
     solves = 0
     for limit in _limits(found, priced):
         relaxed = answered.again(limit.relaxed)
         free = answered.again(limit.without)
         solves += 2
-        gain, without = (_rounded(answered.gain(other)) for other in (relaxed, free))
+        gain, without = (_rounded(answered.gain(other), noise) for other in (relaxed, free))
         then = relaxed if gain > 0 else free
         out.append(LimitPrice(
             limit.name, limit.value, limit.unit, limit.used, limit.origin, limit.step, gain,
@@ -72,8 +74,9 @@ def binding(prices: tuple[LimitPrice, ...]) -> str:
     return f"none by a step; {dearest.name} costs most in all"
 
 
-def _rounded(gain: float) -> float:
-    return float(f"{gain:.6g}") if gain > SMALLEST else 0.0
+def _rounded(gain: float, noise: float = SMALLEST) -> float:
+    """A gain, 0 where it may be the solver's gap."""
+    return float(f"{gain:.6g}") if gain > noise else 0.0
 
 
 def _in_loss(prices: list[LimitPrice]) -> tuple[LimitPrice, ...]:

@@ -7,11 +7,13 @@ import pytest
 from support.checkpoints import write_llama
 
 from planner.api import estimate, plan
+from planner.api_explain import explain
 from planner.api_profile import profile
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError
 from planner.planning.plan import Plan
 from planner.quality.profile import NATS, Profile
 from planner.quality.profile_file import profile_text, read_profile
+from planner.report.choice_text import choice_text
 
 H100 = "h100-sxm"
 LAYERS = 6
@@ -133,3 +135,16 @@ def test_bad_profile_files(folder: Path, made: Profile, tmp_path: Path, old: str
         plan(str(folder), H100, profile=str(path), context=512)
     with pytest.raises(DataError, match="does not exist"):
         plan(str(folder), H100, profile=str(tmp_path / "none"), context=512)
+
+
+def test_prices_of_limits_are_in_nats_under_a_profile(folder: Path, made: Profile) -> None:
+    nats = in_nats(made)
+    limit = 0.4 * sum(unit.loss["int4-w4a16"] for unit in nats.units if "int4-w4a16" in unit.loss)
+    told = explain(str(folder), H100, profile=nats, max_loss=limit, context=512, batch=8,
+                   devices=1, tp=1, solves=0)
+    assert told.loss_unit.startswith("nats")
+    price = next(p for p in told.limits if p.name == "max-loss")
+    assert price.value == pytest.approx(limit)
+    assert price.gain >= 0
+    assert any(text.startswith("layers: ") for text in told.basis)
+    assert "what each limit costs" in choice_text(told)
