@@ -61,10 +61,11 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
 
     ``known`` [C] are lower bounds that hold already (inf: not to be tried), such as those of the
     same question with looser limits; ``start`` is solved first. A candidate is left out where its
-    bound is no better than the best by more than GAP.
+    bound is no better than the best by more than GAP. What a solved candidate proves (it is
+    infeasible, or no better than so much) stays in the bounds, for the next question.
     """
     lower = np.full(len(space), -np.inf) if known is None else known.copy()
-    best = None if start is None else _answer(space, start, None)
+    best = None if start is None else _answer(space, start, None, lower)
     cap = np.inf if best is None else best.value * (1 - GAP)
     open_ = np.nonzero(lower < cap)[0]
     if len(open_):
@@ -75,14 +76,15 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
     for c in order:
         if best is not None and lower[c] >= best.value * (1 - GAP):
             break
-        found = _answer(space, c, best) if c != start else None
+        found = _answer(space, c, best, lower) if c != start else None
         if found is not None and (best is None or found.value < best.value):
             best = found
     return best, lower
 
 
-def _answer(space: Space, c: int, best: Answer | None) -> Answer | None:
-    """Candidate ``c`` solved; None where it is infeasible or no better than ``best``."""
+def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer | None:
+    """Candidate ``c`` solved, its bound raised in ``lower`` [C]; None where it is infeasible or no
+    better than ``best``."""
     model = space.model
     parts: tuple[Part, ...] = ()
     if model.question.untie:
@@ -90,6 +92,10 @@ def _answer(space: Space, c: int, best: Answer | None) -> Answer | None:
     else:
         problem = single_problem(space, c)
     solution = solve(problem, gap=GAP)
+    if solution.status == "infeasible":
+        lower[c] = np.inf
+    elif solution.found:
+        lower[c] = max(lower[c], solution.bound)
     if not solution.found or (best is not None and solution.value >= best.value):
         return None
     if parts:

@@ -80,10 +80,12 @@ def _answers(model: Model, count: int) -> list[Answer]:
     out: dict[tuple[object, ...], Answer] = {}
     for limit, steps in _levels(floor, top, count):
         at, lower = fastest.candidate, known  # bounds stay valid while limits only tighten
-        for share in np.linspace(1.0, 0.0, steps):
+        for i, share in enumerate(np.linspace(1.0, 0.0, steps)):
             allowed = least + (most - least) * float(share) ** 2
             answer, lower = best_in(asked(free, loss_limit=allowed * (1 + ROOM) + ROOM,
                                           memory_bytes=limit), lower, at)
+            if i == 0:
+                known = lower  # the next level has less memory and starts from the same loss
             if answer is None:
                 break
             at = answer.candidate
