@@ -1,29 +1,36 @@
-"""CPU seconds of planning: tied and untied searches, a frontier of losses, many units.
+"""CPU seconds of planning: searches, frontiers, warm questions and prices, many estimates.
 
     python benchmarks/planning.py
 
-The frontier takes 50 loss limits on one layout and batch; sweeps use Lagrange multipliers with a
-certified gap.
+Each figure is the least of a few runs, and a ratio to the imports that planning cannot do without,
+measured in the same run. The sweep over loss limits is on one layout and batch; it and the many
+units use Lagrange multipliers with a certified gap.
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+from startup import cpu_seconds
 
-from planner.api import load_device, load_model
+from planner.api import estimate, load_device, load_model, plan
+from planner.api_frontier import frontier
 from planner.planning.costs import build_model
 from planner.planning.lagrange import lagrange, sweep_budgets
 from planner.planning.limits import single_problem
+from planner.planning.many import Asks, estimate_many
 from planner.planning.problem import Problem, Row
 from planner.planning.resolve import Asked, build_question
 from planner.planning.search import Found, search
 from planner.quality.prior import load_prior
 
-REPEATS = 3
+REPEATS = 2
 
 
 def cpu(run: Callable[[], object]) -> float:
@@ -45,12 +52,40 @@ def deepseek(untie: bool) -> Found:
     return found
 
 
-def frontier(found: Found) -> list[float]:
+def loss_limits(found: Found) -> list[float]:
     """50 loss limits on the winner's layout and batch: the objective of each."""
     problem = single_problem(found.space, found.candidate)
     row = next(i for i, r in enumerate(problem.rows) if r.name == "max-loss")
     limits = np.geomspace(0.1, 4.0, 50)
     return [s.value for s in sweep_budgets(problem, row, list(limits)) if s.found]
+
+
+QUESTIONS = (("llama-3.1-70b", "h100-sxm"), ("qwen3-30b-a3b", "l40s"), ("deepseek-v3", "h200-sxm"),
+             ("gpt-oss-120b", "b200-sxm"), ("llama-3.2-1b", "jetson-agx-orin-64gb"))
+
+
+def questions() -> None:
+    """Five plans of different models on different devices, everything loaded."""
+    for model, device in QUESTIONS:
+        plan(load_model(model), load_device(device))
+
+
+def price() -> None:
+    """One estimate with its layout and batch given, everything loaded."""
+    estimate(load_model("deepseek-v3"), load_device("h200-sxm"), scheme="fp8-block", devices=8,
+             tp=1, dp=8, pp=1, ep=8, batch=256)
+
+
+def estimates() -> int:
+    """100,800 estimates of DeepSeek-V3: 4 schemes × 6 layouts × 50 batches × 84 workloads."""
+    spec, device = load_model("deepseek-v3"), load_device("h200-sxm")
+    grid = Asks.grid(tp=[1, 2, 8], dp=[8], pp=[1, 2], ep=[8], batch=range(16, 816, 16),
+                     isl=range(256, 5632, 256), osl=[128, 512, 1024, 2048])
+    fits = 0
+    for scheme in ("fp8-block", "bf16", "int8-w8a8", "fp8-w8a16"):
+        question = build_question(spec, device, Asked(kv="bf16"), None, uniform=scheme, given=None)
+        fits += int(estimate_many(build_model(question, load_prior()), grid).fits.sum())
+    return fits
 
 
 def many(units: int, rows: int) -> Problem:
@@ -70,20 +105,30 @@ def many(units: int, rows: int) -> Problem:
 
 
 def main() -> None:
-    """Print CPU seconds beside the targets."""
+    """Print CPU seconds beside the targets, and their ratio to the yardstick."""
+    yardstick = (sys.executable, "-c", "import numpy, pydantic, highspy")
+    with tempfile.TemporaryDirectory() as folder:
+        imports = min(cpu_seconds(yardstick, Path(folder)) for _ in range(REPEATS + 1))
     tied = deepseek(False)
     runs: list[tuple[str, Callable[[], object], float]] = [
         ("deepseek-v3 tied, layouts searched", partial(deepseek, False), 0.6),
         ("deepseek-v3 untied, layouts searched", partial(deepseek, True), 1.5),
-        ("50 loss limits on one layout", partial(frontier, tied), 5.0),
+        ("frontier deepseek-v3 h100-sxm, 50 points", partial(frontier, "deepseek-v3", "h100-sxm"),
+         5.0),
+        ("50 loss limits on one layout", partial(loss_limits, tied), 5.0),
+        ("5 questions, warm", questions, 0.6),
+        ("one price, warm, with its parts", price, 0.001),
+        ("100,800 estimates", estimates, 20.0),
     ]
     for rows in (1, 2):
         problem = many(15_000, rows)
         label = f"15,000 units × 8, limits: {rows}, gap {lagrange(problem).gap:.0e}"
         runs.append((label, partial(lagrange, problem), 0.2))
-    print(f"{'':44}{'CPU s':>8}{'target':>8}")
+    print(f"{'yardstick: import numpy, pydantic, highspy':44}{imports:8.3f}")
+    print(f"{'':44}{'CPU s':>8}{'ratio':>8}{'target':>8}")
     for name, run, target in runs:
-        print(f"{name:44}{cpu(run):8.2f}{target:8.1f}")
+        found = cpu(run)
+        print(f"{name:44}{found:8.3f}{found / imports:8.2f}{target:8.3f}", flush=True)
 
 
 if __name__ == "__main__":
