@@ -246,6 +246,8 @@ def test_temporary_tensors_by_hand() -> None:
     assert split_attention_bytes(llama, Layout(), RUN) == 132 * 32 * 130 * 4
     assert collective_bytes(llama, Layout(), RUN) == 0
     assert collective_bytes(llama, Layout(2), RUN) == 2 * 8192 * 4096 * 2
+    experts = resolve_model("qwen3-30b-a3b")  # 8 of 128 experts a token: 8 picks over 8 ranks
+    assert collective_bytes(experts, Layout(8, ep=8), RUN) == (2 + 2) * 8192 * 2048 * 2
 
 
 def test_a_peak_is_the_larger_of_layers_and_sampling() -> None:

@@ -136,3 +136,7 @@ def test_encoding_exact_values_below_float32():
     assert encode_exact(tiny, element("fp32"), resolve_policy("ocp", element("fp32"))) == 0
     third = Exact(True, "finite", Fraction(1, 3))
     assert encode_exact(third, element("fp16"), Policy("p")) == 0xB555
+
+
+def test_infinities_keep_their_sign():
+    assert [decode_reference(c, "e5m2") for c in (0x7C, 0xFC)] == [float("inf"), float("-inf")]

@@ -59,6 +59,7 @@ def test_ceil_rule():
     assert powers([np.nextafter(np.float32(448), np.float32(500))], CEIL, "e4m3fn") == [1]
     assert powers([448.0 / 2, 449.0 / 2], CEIL, "e4m3fn") == [-1, 0]
     assert powers([0.0, 1e-40], CEIL, "e4m3fn") == [-126, -126]
+    assert powers([np.finfo(np.float32).max], CEIL, "e4m3fn") == [120]
 
 
 def test_floor_and_ceil_differ_in_what_saturates():

@@ -56,6 +56,10 @@ def test_a_wheel_from_the_sdist_equals_one_from_the_checkout(distributions: Dist
     assert members(distributions.wheel) == members(distributions.checkout_wheel)
 
 
+def test_two_builds_give_the_same_bytes(distributions: Distributions) -> None:
+    assert distributions.wheel.read_bytes() == distributions.checkout_wheel.read_bytes()
+
+
 def test_the_sdist_can_be_read_and_tested(distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as archive:
         held = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}

@@ -151,6 +151,16 @@ def test_a_shard_that_cuts_a_block_is_named() -> None:
     assert block_problem(experts, scheme("int8-w8a8"), Layout(4)) == ""
 
 
+def test_only_the_axis_that_is_cut_must_be_whole_blocks() -> None:
+    """Qwen2.5-0.5B at tp 2: 448 rows of queries and 448 inputs of the output are cut through a
+    block; gate and up are cut into 19 whole blocks of rows, and their 896 inputs are not cut."""
+    found = {m.kind: block_problem(m, scheme("fp8-block"), Layout(2))
+             for m in modules(resolve_model("qwen2.5-0.5b"))}
+    assert found["attention-qkv"].startswith("448 output rows")
+    assert found["attention-out"].startswith("448 inputs")
+    assert found["mlp-gate-up"] == ""
+
+
 def test_the_byte_table_is_the_scalar_function() -> None:
     spec = resolve_model("qwen3-30b-a3b")
     planned = [m for m in modules(spec) if m.kind in PLANNED_KINDS]
