@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from planner.api_training import train
     from planner.api_what_if import what_if
     from planner.planning.plan import Plan
+    from planner.validation.run import validate
 
 __version__ = "0.1.0"
 
@@ -44,11 +45,12 @@ _WHERE = {
     "export_plan": "planner.api_export", "import_plan": "planner.api_export",
     "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
     "Plan": "planner.planning.plan",
+    "validate": "planner.validation.run",
 }
 __all__ = ["Plan", "__version__", "claims", "diff", "estimate", "experts", "explain",
            "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
            "load_model", "load_scenario", "plan", "profile", "serve", "sweep", "train",
-           "what_if"]
+           "validate", "what_if"]
 
 
 def __getattr__(name: str) -> Any:

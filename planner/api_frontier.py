@@ -49,6 +49,25 @@ class Frontier:
 
         return draw_points(self, ax)
 
+    def plot_frontier(self, ax: Axes | None = None) -> Axes:
+        """The same as :meth:`plot`, under the name that other results have."""
+        return self.plot(ax)
+
+    def plot_map(self, ax: Axes | None = None) -> Axes:
+        """What a decode step is spent on by context and batch, and the number of the best plan.
+
+        Raises:
+            InputError: the frontier was made without ``map=True``.
+        """
+        if self.map is None:
+            raise InputError("this frontier has no map", hint="ask for it with map=True")
+        from planner.axes import axes_for
+        from planner.report.frontier_figure import draw_map
+
+        found = self.map
+        size = (1.4 + 0.85 * len(found.batches), 1.3 + 0.5 * len(found.contexts))
+        return draw_map(self, axes_for(ax, size=size))
+
     def to_frame(self) -> pd.DataFrame:
         """One row a point; units of measure are in the column names."""
         import pandas as pd

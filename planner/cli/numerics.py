@@ -45,7 +45,7 @@ def numerics_command(**given: Any) -> None:
     if given["svg"]:
         from pathlib import Path
 
-        from planner.report.numerics_figure import svg
+        from planner.quality.numerics_figure import svg
 
         write_whole(Path(given["svg"]), svg(result), suffixes=(".svg",), flag="--svg")
     if given["as_json"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.hardware.profile import DeviceProfile
 from planner.memory.footprint import RUNTIME
@@ -12,6 +12,10 @@ from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import rank_states
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 COMPONENTS = ("weights", "gradients", "master", "moments", "buffers", "activations", "recompute",
               "runtime")
@@ -94,6 +98,23 @@ class TrainingMemory:
     @property
     def fits(self) -> bool:
         return self.fullest.total <= self.usable_bytes
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a pipeline stage: bytes of each component on one device."""
+        import pandas as pd
+
+        return pd.DataFrame([{"stage": s.stage,
+                              **{f"{name}_bytes": int(getattr(s, name)) for name in COMPONENTS},
+                              "total_bytes": s.total} for s in self.stages])
+
+    def plot_memory(self, ax: Axes | None = None) -> Axes:
+        """Components of every stage against what a device offers."""
+        from planner.memory.training_figure import draw_stages
+
+        return draw_stages(self, ax)
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, border=0)
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values; bytes are whole integers, per device."""

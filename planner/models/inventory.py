@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from planner.models.spec import ModelSpec, StoredAs, TensorRow
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 _MAIN = ("main", "lookup")
 _ROUTED = ("experts-gate-up", "experts-down")
@@ -158,6 +160,17 @@ class Inventory:
         import pandas as pd
 
         return pd.DataFrame([_pattern_dict(pattern) for pattern in self.patterns])
+
+    def plot_bytes(self, ax: Axes | None = None) -> Axes:
+        """Stored bytes by module kind, one colour a checkpoint type."""
+        from planner.models.inventory_figure import draw_bytes
+
+        return draw_bytes(self, ax)
+
+    def _repr_html_(self) -> str:
+        head = (f"{self.spec.id}: {self.parameters_total:,} parameters, {self.payload_bytes:,} B "
+                f"in {self.tensor_count:,} tensors")
+        return f"<p>{escape(head)}</p>" + self.to_frame().to_html(index=False, border=0)
 
     @property
     def _main(self) -> Iterator[TensorRow]:

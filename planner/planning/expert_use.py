@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from planner.placement.tiers import Residency
 from planner.planning.offloaded import OffloadedStep
 from planner.throughput.residency import Fetch, Link
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,30 @@ class ExpertUse:
     times: FetchTimes | None
     assumptions: tuple[tuple[str, str, str], ...]
     offloaded: OffloadedStep | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a place (device, host, drive): experts there, how many a step touches in
+        expectation, their share of picks. Without a device, one row for all experts."""
+        import pandas as pd
+
+        if self.residency is None:
+            touched = self.distinct * self.layers
+            return pd.DataFrame([{"place": "anywhere", "experts": self.count * self.layers,
+                                  "touched": touched, "picks": 1.0}])
+        return pd.DataFrame([{"place": name, **asdict(getattr(self.residency, name))}
+                             for name in ("device", "host", "drive")])
+
+    def plot_residency(self, ax: Axes | None = None) -> Axes:
+        """Where experts live, how many a step touches there, and their share of picks."""
+        from planner.planning.expert_figure import draw_residency
+
+        return draw_residency(self, ax)
+
+    def _repr_html_(self) -> str:
+        head = (f"{self.batch} tokens touch {self.distinct:.1f} of {self.count} experts a layer "
+                f"of {escape(self.model)}")
+        return f"<p>{head}</p>" + self.to_frame().to_html(
+            index=False, border=0, float_format="{:,.3f}".format)
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON values: SI units, bytes of expectations as numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.planning.axes import INK, SOFT, axes_for, tidy
+from planner.axes import INK, SOFT, axes_for, tidy
 from planner.planning.picture import fill, ink, memory_shares, picture
 from planner.planning.plan import Plan
 from planner.planning.waterfall import BOUND_FILLS, waterfall

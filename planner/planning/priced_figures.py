@@ -6,9 +6,9 @@ from math import log10
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from planner.axes import INK, SOFT, axes_for, tidy
 from planner.hardware.folders import hardware_folders
 from planner.planning.again import Again, again
-from planner.planning.axes import INK, SOFT, axes_for, tidy
 from planner.planning.operators import Operator, operators
 from planner.planning.own_frontier import alike, own_frontier
 from planner.planning.picture import fill

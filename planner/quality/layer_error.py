@@ -28,6 +28,7 @@ from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, we
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -97,6 +98,17 @@ class LayerNumerics:
              "activation_relative_error": e.activation, "rounding_relative_error": e.rounding,
              "unit": a.label, "accumulation_relative_error": a.relative_error}
             for e in self.layers for a in e.accumulations])
+
+    def plot_errors(self, ax: Axes | None = None) -> Axes:
+        """Rounding of weights, inputs and both, and what each matrix unit adds."""
+        from planner.axes import axes_for
+        from planner.quality.numerics_figure import draw
+
+        rows = sum(max(1, len(layer.accumulations)) for layer in self.layers)
+        return draw(self, axes_for(ax, size=(8.5, 1.6 + 0.22 * rows)))
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, border=0, float_format="{:.2e}".format)
 
 
 def layer_errors(shape: LayerShape, schemes: Sequence[str],

@@ -6,7 +6,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from planner.planning.axes import INK, axes_for, tidy
+from planner.axes import INK, axes_for, tidy
 from planner.units import GIB
 
 if TYPE_CHECKING:
@@ -32,6 +32,35 @@ def draw_points(found: Any, ax: Axes | None = None) -> Axes:
     ax.set(xlabel=f"loss [{found.loss_unit}]", ylabel="output tokens/s per device")
     tidy(ax, f"{found.model} on {found.device}, context {found.context:,}", grid="both")
     return ax
+
+
+REGIMES = {"weights": "#9cbce0", "kv": "#e9c49b", "compute": "#9fd3b5", "network": "#d4b3dd",
+           "launch": "#cfd4da", "convert": "#f0b0b8"}
+
+
+def draw_map(found: Any, axes: Axes) -> Axes:
+    """A cell a context and batch: its colour what the step is spent on, its number the plan."""
+    shown = found.map
+    cells = {(c.context, c.batch): c for c in shown.cells}
+    for y, context in enumerate(shown.contexts):
+        for x, batch in enumerate(shown.batches):
+            cell = cells[context, batch]
+            axes.fill([x - 0.5, x + 0.5, x + 0.5, x - 0.5], [y - 0.5, y - 0.5, y + 0.5, y + 0.5],
+                      color=REGIMES.get(cell.regime, "#ffffff"), linewidth=0)
+            axes.text(x, y, str(cell.plan + 1) if cell.regime else "–", ha="center", va="center",
+                      fontsize=9)
+    for name in dict.fromkeys(c.regime for c in shown.cells if c.regime):
+        axes.fill([], [], color=REGIMES[name], label=name)
+    axes.set_xticks(range(len(shown.batches)), [str(b) for b in shown.batches])
+    axes.set_yticks(range(len(shown.contexts)), [f"{c:,}" for c in shown.contexts])
+    axes.set(xlim=(-0.5, len(shown.batches) - 0.5), ylim=(len(shown.contexts) - 0.5, -0.5),
+             xlabel="batch", ylabel="context")
+    axes.set_title(f"{found.model} on {found.device}: the step is spent on", loc="left", fontsize=9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, frameon=False, fontsize=8)
+    axes.tick_params(length=0)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    return axes
 
 
 def frontier_svg(found: Any) -> str:

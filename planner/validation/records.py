@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 HEADLINE = "headline"
 EXCLUDED = "excluded: "
@@ -131,6 +135,29 @@ class Report:
     groups: tuple[Group, ...]
     uncovered: tuple[Uncovered, ...]
     outcomes: tuple[Outcome, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a measured row: what was predicted, its error in percent, its regime."""
+        import pandas as pd
+
+        return pd.DataFrame([
+            {"table": o.table, "metric": o.metric, "device": o.device, "model": o.model,
+             "software": o.software, "format": o.format, "regime": o.regime,
+             "measured": o.measured, "predicted": o.predicted,
+             "error_percent": o.error_percent if o.predicted is not None else None,
+             "inside_80": o.inside} for o in self.outcomes])
+
+    def plot_errors(self, ax: Axes | None = None) -> Axes:
+        """The error of every predicted row that counts, a strip a table."""
+        from planner.validation.figure import draw_errors
+
+        return draw_errors(self, ax)
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        return pd.DataFrame(self.to_dict()["groups"]).to_html(
+            index=False, border=0, float_format="{:,.1f}".format)
 
     def to_dict(self) -> dict[str, Any]:
         """``groups`` and ``uncovered`` as JSON values."""
