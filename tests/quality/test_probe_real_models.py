@@ -66,7 +66,7 @@ def ranks(model: ProbeModel, probe: np.ndarray, other: Reference, units: list[st
 
 def test_a_probe_format_ranks_the_layers_of_smollm2() -> None:
     model, probe, other = smollm2()
-    units = [u.id for u in model.units if u.layer in (2, 22, 29)]
+    units = [u.id for u in model.units if u.layer in (12, 29)]
     found = ranks(model, probe, other, units)
     assert found["T2"][0] > 0.9
     assert found["T2"][1] > 0.7
@@ -75,7 +75,7 @@ def test_a_probe_format_ranks_the_layers_of_smollm2() -> None:
 
 def test_a_probe_format_ranks_the_layers_of_minilm() -> None:
     model, probe, other = minilm()
-    found = ranks(model, probe, other, [u.id for u in model.units])
+    found = ranks(model, probe, other, [u.id for u in model.units if u.layer in (0, 2, 5)])
     assert found["T2"][0] > 0.92
     assert found["T2"][1] > 0.8
     assert found["weights"][1] < 0.5
