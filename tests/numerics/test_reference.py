@@ -13,6 +13,7 @@ from planner.numerics.reference import (
     Exact,
     decode_exact,
     decode_reference,
+    floor_log2,
     encode_exact,
     encode_reference,
     max_code,
@@ -140,3 +141,8 @@ def test_encoding_exact_values_below_float32():
 
 def test_infinities_keep_their_sign():
     assert [decode_reference(c, "e5m2") for c in (0x7C, 0xFC)] == [float("inf"), float("-inf")]
+
+
+def test_floor_log2_is_exact_at_powers_of_two():
+    assert [floor_log2(Fraction(n, d)) for n, d in ((1, 4), (1, 1), (8, 1), (7, 1), (3, 16))] == [
+        -2, 0, 3, 2, -3]

@@ -132,3 +132,11 @@ def test_hostile_plan_files(plans: tuple[Plan, Plan], place: tuple[str | int, ..
         Plan.from_dict(data)
     assert len(caught.value.message) < 400
     assert "\x1b" not in caught.value.message
+
+
+def test_a_difference_of_rounding_trips_no_gate() -> None:
+    from planner.planning.diff import ROOM, _holds
+
+    assert not _holds(">", 1 + ROOM / 2, 1.0, 1.0)
+    assert not _holds("<", 1 - ROOM / 2, 1.0, 1.0)
+    assert _holds(">", 1 + 2 * ROOM, 1.0, 1.0)
