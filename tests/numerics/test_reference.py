@@ -13,9 +13,9 @@ from planner.numerics.reference import (
     Exact,
     decode_exact,
     decode_reference,
-    floor_log2,
     encode_exact,
     encode_reference,
+    floor_log2,
     max_code,
 )
 
