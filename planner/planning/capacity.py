@@ -70,12 +70,29 @@ def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
     page = max(page_tokens(a) for a in question.spec.attention)
     contexts = []
     for n, stage in enumerate(priced.stages):
-        free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
+        free = max(question.usable_bytes - stage.weights - stage.runtime, 0)
         contexts.append(largest_context(
-            sequence_bytes(model, found, priced.layout, n), free, priced.slot * priced.layout.pp,
-            page=page, limit=question.spec.max_context))
+            _slot_bytes(model, found, priced, n), free, 1, page=page,
+            limit=question.spec.max_context))
     return CapacityInfo(most_at_context(model, priced),
                         min(min(contexts), question.spec.max_context))
+
+
+def _slot_bytes(model: Model, found: Found, priced: Priced, stage: int) -> Callable[[int], int]:
+    """Context → bytes of all caches of a rank of ``stage`` and of its activations.
+
+    A longer context is a longer prompt, the answer stays: up to a whole chunk, its pass is wider.
+    """
+    question, cache = model.question, sequence_bytes(model, found, priced.layout, stage)
+    work, sequences = question.workload, priced.slot * priced.layout.pp
+
+    def size(context: int) -> int:
+        prompt = min(context, max(work.isl, context - work.osl))
+        return sequences * cache(context) + activation_bytes(
+            question.spec, priced.layout, chunk_tokens=min(PREFILL_CHUNK, prompt),
+            sequences=priced.slot)
+
+    return size
 
 
 def most_at_context(model: Model, priced: Priced) -> int:

@@ -19,6 +19,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sparse": ("deepseek-v3.2", "h200-sxm", {"tp": 8, "ep": 8, "pp": 2, "devices": 16,
                                              "batch": 8}),
     "unified": ("deepseek-v2-lite", "jetson-agx-orin-64gb", {"batch": 2}),
+    "recurrent": ("qwen3-next-80b-a3b", "b200-sxm", {
+        "devices": 1, "batch": 64, "context": 4096, "scheme": "fp8-block"}),
     "short": ("llama-3.1-8b", "h100-sxm", {"devices": 1, "batch": 1, "isl": 96, "osl": 32}),
 }
 
@@ -48,7 +50,8 @@ def test_the_cache_is_slots_times_tokens(case: Case) -> None:
     page = 64 if "deepseek" in model else 16
     slot = -(-plan.workload.context_tokens // page) * page
     a_rank = plan.workload.batch // plan.layout.dp
-    held = plan.memory_per_device.kv_cache_bytes
+    states = a_rank * sum(row.fixed_bytes for row in plan.kv_cache.layers if row.kind == "state")
+    held = plan.memory_per_device.kv_cache_bytes - states
     if plan.layout.pp == 1:
         assert held == a_rank * slot * plan.kv_cache.bytes_per_token_per_device
     assert held <= a_rank * slot * plan.kv_cache.bytes_per_token_per_device
@@ -76,16 +79,20 @@ def test_that_many_sequences_fit_and_a_round_more_does_not(case: Case) -> None:
 
 
 def test_that_context_fits_and_a_page_more_does_not(case: Case) -> None:
+    """The prompt grows with the context: its pass needs room too."""
     plan = case[-1]
-    most = plan.capacity.max_context_at_batch
-    assert again(case, context=most).memory_per_device.total_bytes <= \
-        plan.memory_per_device.usable_bytes
+    most, osl = plan.capacity.max_context_at_batch, plan.workload.osl
+
+    def at(context: int) -> Plan:
+        return again(case, context=context, isl=context - osl)
+
+    assert at(most).memory_per_device.total_bytes <= plan.memory_per_device.usable_bytes
     limit = 163840 if "deepseek" in case[0] else 131072
     if "qwen3" in case[0]:
-        limit = 40960
+        limit = 262144 if "next" in case[0] else 40960
     if most + 64 <= limit:
         with pytest.raises(InfeasibleError, match="memory"):
-            again(case, context=most + 64)
+            at(most + 64)
 
 
 def test_tied_embeddings_are_counted_once_and_copied_for_a_last_stage(tmp_path: Path) -> None:
