@@ -88,7 +88,7 @@ def no_browser_tests() -> str:
 PHASES = (
     Phase("unit and property", 300, " and ".join(f"not {m}" for m in OTHER_MARKERS),
           checkers=(("ruff", "check", "."), ("mypy",), ("lint-imports",)), workers=2),
-    Phase("numerics", 120, "numerics"),
+    Phase("numerics", 120, "numerics", workers=2),
     Phase("notebooks", 120, "notebooks", may_be_empty=no_notebooks),
     Phase("browser", 120, "browser", may_be_empty=no_browser_tests),
     Phase("packaging", 120, "packaging"),

@@ -15,8 +15,14 @@ settings.register_profile("exhaustive", deadline=None, derandomize=False, max_ex
 settings.load_profile("steady")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of a phase's folder, so that `-m numerics` selects tests/numerics."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests of a phase's folder, so that `-m numerics` selects tests/numerics; deselect
+    those marked exhaustive but under `--hypothesis-profile=exhaustive` (`make exhaustive`), as a
+    marker expression in addopts would be replaced by any -m."""
+    long = [item for item in items if item.get_closest_marker("exhaustive")]
+    if long and config.getoption("--hypothesis-profile") != "exhaustive":
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     for item in items:
         folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
         if folder in PHASE_FOLDERS:

@@ -41,8 +41,21 @@ def dense_mean(table) -> dict[str, float]:
 
 
 @pytest.mark.numerics
+@pytest.mark.exhaustive
 def test_shipped_table_is_reproduced_exactly():
     assert to_json(build_tables(SEED)) == PATH.read_text(encoding="utf-8")
+
+
+@pytest.mark.numerics
+def test_shipped_figures_of_two_kinds_are_reproduced_exactly(monkeypatch, table):
+    """One with outlier channels, one gated without; the long version above takes a minute."""
+    kinds = {k: LINEAR_KINDS[k] for k in ("attention-out", "experts-down")}
+    monkeypatch.setattr(error_tables, "LINEAR_KINDS", kinds)
+    fresh = build_tables(SEED)
+    assert fresh["cache_error"] == table["cache_error"]
+    for name in ("error", "weight_error", "activation_error", "overflow", "flushed"):
+        for reference in REFERENCES:
+            assert fresh[name][reference] == {k: table[name][reference][k] for k in kinds}
 
 
 def test_coverage(table):
