@@ -53,6 +53,21 @@ def _given(value: str) -> str | None:
     return None if isinstance(value, Default) else value
 
 
+def named_engine(engine: str, plan: Plan | None) -> str | None:
+    """The engine that the caller named, else the one of the plan that is priced; None for none."""
+    if _given(engine) is None and plan is not None and plan.engine.name != ANY_ENGINE:
+        return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
+    return _given(engine)
+
+
+def scheme_list(schemes: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names of schemes, None for none; a single text is no list of its letters."""
+    if isinstance(schemes, str):
+        raise InputError(f"schemes = {schemes!r} is one text",
+                         hint=f"a list of names: [{schemes!r}]")
+    return tuple(schemes) if schemes is not None else None
+
+
 def load_model(model: str | ModelSpec) -> ModelSpec:
     """A model by id, alias, public name, directory, or configuration file."""
     return model if isinstance(model, ModelSpec) else resolve_model(str(model))
@@ -99,7 +114,7 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, objective=_given(objective),
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds, max_loss=max_loss,
-                  schemes=tuple(schemes) if schemes is not None else None,
+                  schemes=scheme_list(schemes),
                   kv=_given(kv), memory_bytes=memory_bytes, untie=untie)
     _check_anchor(anchor)
     found, others = _answers(searched_questions(model, device, asked, scenario, hardware_dir,
@@ -119,8 +134,8 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
-    Layout and batch are searched where they are not given (``plan`` brings its own). ``anchor`` as
-    in :func:`plan`.
+    Layout and batch are searched where they are not given (``plan`` brings its own, and its
+    workload and engine). ``anchor`` as in :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
@@ -209,7 +224,7 @@ def _question(model: Any, device: Any, asked: Asked, scenario: str | Scenario | 
               engine: str = ANY) -> Question:
     loaded = load_scenario(scenario) if scenario is not None else None
     values = dict(loaded.values) if loaded is not None else {}
-    named = _given(engine)
+    named = named_engine(engine, given)
     name = values.get("engine", ANY_ENGINE) if named is None else named
     server = parse_engine(name) if name != ANY_ENGINE else None
     model = model if model is not None else values.get("model")

@@ -118,7 +118,7 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
         raise InputError("the map varies the batch", hint="leave out --batch or --map")
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
-                  schemes=tuple(schemes) if schemes is not None else None,
+                  schemes=api.scheme_list(schemes),
                   kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie)
     question = api._question(model, device, asked, None, hardware_dir, uniform=None,
                              profile=profile, engine=engine)

@@ -79,7 +79,7 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
           kv: str = api.BF16, devices: int | None = None, tp: int | None = None,
           dp: int | None = None, ep: int | None = None, context: int | None = None,
           isl: int | None = None, osl: int | None = None, memory_bytes: int | None = None,
-          engine: str = "any", requests: int | None = None, draft_tokens: int = 0,
+          engine: str = api.ANY, requests: int | None = None, draft_tokens: int = 0,
           acceptance: float | None = None, draft_layers: int | None = None,
           prefix_hit_rate: float = 0.0, chunk_tokens: int = PREFILL_CHUNK,
           stream_interval: int = 1, scheduler: str | None = None, host_us: float | None = None,
@@ -107,6 +107,7 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
         parse_anchor(anchor)
     wanted = Asked(devices=devices, tp=tp, dp=dp, pp=1, ep=ep, context=context, isl=isl, osl=osl,
                    kv=api._given(kv), memory_bytes=memory_bytes)
+    engine = api.named_engine(engine, plan) or "any"
     found = _found(model, device, wanted, scheme, plan, hardware_dir, engine)
     return _answer(found, asked, engine, scheme or ("plan" if plan else "as released"), anchor,
                    layout_given=any(v is not None for v in (tp, dp, ep)) or plan is not None)

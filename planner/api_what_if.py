@@ -72,7 +72,7 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
         devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
         batch=batch, objective=api._given(objective), ttft_seconds=ttft_seconds,
         tpot_seconds=tpot_seconds, max_loss=max_loss,
-        schemes=tuple(schemes) if schemes is not None else None, kv=api._given(kv),
+        schemes=api.scheme_list(schemes), kv=api._given(kv),
         memory_bytes=memory_bytes, untie=untie).with_scenario(loaded)
 
     def question(changed: Asked) -> Question:

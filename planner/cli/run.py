@@ -33,7 +33,7 @@ def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
     same = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes",
             "scenario", "anchor", "hardware_dir")
     arguments = {name: given[name] for name in same}
-    if click.get_current_context().get_parameter_source("engine") is not ParameterSource.DEFAULT:
+    if is_given("engine"):
         arguments["engine"] = given["engine"]
     if given["objective"] is not None:
         arguments["objective"] = given["objective"]
@@ -43,6 +43,12 @@ def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
         value = given[f"{flag}_ms"]
         arguments[f"{flag}_seconds"] = value * 1e-3 if value is not None else None
     return arguments
+
+
+def is_given(parameter: str) -> bool:
+    """Whether the user gave the parameter of the running command, be it with its default's word."""
+    return click.get_current_context().get_parameter_source(parameter) \
+        is not ParameterSource.DEFAULT
 
 
 def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> None:

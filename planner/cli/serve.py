@@ -46,7 +46,7 @@ _SHARE = click.FLOAT
 def serve_command(as_json: bool, quiet: bool, timings: bool, plan_file: str | None,
                   **given: Any) -> None:
     """TPOT, TTFT and throughput of MODEL on DEVICE with requests in a closed loop."""
-    from planner.cli.run import print_json, read_plan, timed
+    from planner.cli.run import is_given, print_json, read_plan, timed
 
     with timed(timings):
         from planner import api_serve
@@ -54,6 +54,8 @@ def serve_command(as_json: bool, quiet: bool, timings: bool, plan_file: str | No
 
         if given["kv"] is None:
             given.pop("kv")
+        if not is_given("engine"):
+            given.pop("engine")
         plan = read_plan(plan_file) if plan_file else None
         found = api_serve.serve(given.pop("model"), given.pop("device"), plan=plan, **given)
         if as_json:

@@ -17,7 +17,7 @@ from typing import Literal
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
-from planner.memory.engines.catalog import Engine
+from planner.memory.engines.catalog import Engine, default_version
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import EXPERT_KINDS
 
@@ -119,6 +119,15 @@ def containers(engine: Engine) -> tuple[str, ...]:
     """The checkpoint formats that the matrix knows for ``engine``, in order."""
     found = [c for rule in rules("scheme", engine.name) for c in rule.containers if c != _ANY]
     return tuple(dict.fromkeys(found))
+
+
+@cache
+def newest(engine: str) -> tuple[int, ...]:
+    """The newest version that a row, or the engine's default, names: what it does later, no source
+    says."""
+    rows = [r for r in _all() if r.engine == engine]
+    return max([default_version(engine), *(r.since for r in rows),
+                *(r.until for r in rows if r.until is not None)])
 
 
 @cache

@@ -176,7 +176,8 @@ def _check_numbers(asked: Asked) -> None:
     for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch"):
         value = getattr(asked, name)
         limit = MAX_COUNT if name not in ("context", "isl", "osl") else 1 << 40
-        if value is not None and not (isinstance(value, int) and 1 <= value <= limit):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (whole and 1 <= value <= limit):
             raise InputError(f"{name} = {value!r} is out of range",
                              hint=f"{name} is a whole number from 1 to {limit}")
     for name in ("ttft_seconds", "tpot_seconds", "memory_bytes"):

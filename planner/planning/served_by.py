@@ -21,6 +21,7 @@ from planner.planning.engine_matrix import (
     cell,
     containers,
     kind_group,
+    newest,
     rule_names,
 )
 from planner.planning.question import Question
@@ -165,8 +166,11 @@ def _laid_out(question: Question, engine: Engine) -> Question:
     Raises:
         InputError: another layout was asked for.
     """
+    last = newest(engine.name)
+    later = "" if engine.version <= last else \
+        f"; newer than any source ({'.'.join(map(str, last))}), whose rules are taken"
     notes = (("engine", engine.label,
-              "choices that it does not serve are absent"), *question.notes)
+              "choices that it does not serve are absent" + later), *question.notes)
     if ("pp",) not in rule_names(engine, question.device, "layout"):
         return replace(question, notes=notes)
     for name in ("tp", "dp", "ep"):

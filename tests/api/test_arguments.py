@@ -35,6 +35,14 @@ def test_records_do_where_names_do() -> None:
     assert by_record == by_name
 
 
+def test_values_of_another_type_are_not_read_as_something_else() -> None:
+    with pytest.raises(InputError, match="context = True"):
+        plan("llama-3.1-8b", "h100-sxm", context=True)
+    with pytest.raises(InputError, match="schemes = 'bf16' is one text") as found:
+        plan("llama-3.1-8b", "h100-sxm", schemes="bf16")
+    assert found.value.hint == "a list of names: ['bf16']"
+
+
 @pytest.mark.parametrize("name", ["LLAMA_3.1_8B", "meta-llama/Llama-3.1-8B"])
 def test_spellings_lead_to_the_same_plan(name: str) -> None:
     assert estimate(name, "H100_SXM", devices=1, batch=2).model.id == "llama-3.1-8b"

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from planner.api import estimate, plan
+from planner.api_serve import serve
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.planning.plan import Plan
 from planner.planning.plan_schema import plan_json_schema
@@ -60,6 +61,20 @@ def test_pricing_the_plan_again_gives_the_same_numbers(made: Plan) -> None:
     assert again.quality.loss == pytest.approx(made.quality.loss, rel=1e-12, abs=1e-15)
     assert [(u.kind, u.layers, u.scheme, u.weight_bytes) for u in again.units] == \
         [(u.kind, u.layers, u.scheme, u.weight_bytes) for u in made.units]
+
+
+def test_a_plan_for_an_engine_is_priced_and_served_in_it() -> None:
+    made = plan("qwen2.5-0.5b", "h20", devices=1, batch=16, engine="sglang")
+    again, named, other = (estimate(plan=made), estimate(plan=made, engine="sglang"),
+                           estimate(plan=made, engine="any"))
+    assert again.engine == made.engine
+    assert again.performance == named.performance
+    assert again.performance.tpot_seconds.value == \
+        pytest.approx(made.performance.tpot_seconds.value, rel=1e-12)
+    assert other.engine.name == "any"
+    assert other.performance.tpot_seconds.value != again.performance.tpot_seconds.value
+    assert serve(plan=made, concurrency=8).engine.startswith("sglang")
+    assert serve(plan=made, concurrency=8, engine="any").engine == "any"
 
 
 def test_every_layer_of_every_kind_has_exactly_one_unit(made: Plan) -> None:

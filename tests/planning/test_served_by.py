@@ -152,6 +152,14 @@ def test_the_share_of_memory_is_the_engines_by_version() -> None:
     assert "vLLM 0.21" in reason
 
 
+@pytest.mark.parametrize(("engine", "said"), [("vllm@999", True), ("vllm@0.24", False),
+                                              ("sglang", False)])
+def test_a_version_after_every_source_is_said_to_be(engine: str, said: bool) -> None:
+    made = estimate("qwen2.5-0.5b", "l40s", devices=1, batch=2, engine=engine)
+    reason = next(a.reason for a in made.assumptions if a.key == "engine")
+    assert ("newer than any source" in reason) is said
+
+
 def test_times_are_those_of_the_engines_kernels() -> None:
     asked: dict[str, Any] = {"devices": 1, "batch": 8, "tp": 1, "scheme": "bf16"}
     times = {e: estimate("llama-3.1-8b", "h100-sxm", engine=e, **asked).performance.tpot_seconds
