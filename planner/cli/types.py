@@ -41,9 +41,10 @@ class PlainInteger(click.ParamType[int]):
                          f"write {binary} (×1024) or {decimal} (×1000)")
         if not re.fullmatch(r"[+-]?\d+", text):
             raise Hinted(f"{flag} {value!r} is not a whole number", f"for example {flag} 131072")
-        number_int = int(text) if len(text) < 20 else 1 << 63
+        number_int = int(text) if len(text) < 20 else -1 if text[0] == "-" else 1 << 63
         if not 1 <= number_int < 1 << 62:
-            raise Hinted(f"{flag} {value} is out of range", f"{flag} is at least 1")
+            raise Hinted(f"{flag} {value} is out of range", f"{flag} is at least 1"
+                         if number_int < 1 else f"{flag} is from 1 to {(1 << 62) - 1}")
         return number_int
 
 

@@ -62,9 +62,9 @@ def worst_table(rows: Sequence[Values]) -> str:
     """The rows furthest off, a paragraph each, with how they were predicted."""
     lines = []
     for o in rows:
-        quantity = o["quantity"]
-        text = (f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: "
-                f"{quantity or o['metric']} {o['mode']}, {o['model']}, {o['software']}: "
+        what = " ".join(filter(None, (o["quantity"] or o["metric"], o["mode"])))
+        told = ", ".join(filter(None, (what, o["model"], o["software"])))
+        text = (f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: {told}: "
                 f"{_size(o, 'predicted')} predicted, {_size(o, 'measured')} "
                 f"measured; from {o['basis']}")
         lines += wrapped(text, "    ")

@@ -70,6 +70,14 @@ def test_whole_numbers(flag: str, value: str, capfd: pytest.CaptureFixture[str])
     assert flag in error
 
 
+@pytest.mark.parametrize(("value", "words"), [
+    ("9" * 40, "from 1 to"), ("-" + "9" * 40, "at least 1"), ("0", "at least 1")])
+def test_the_hint_names_the_end_that_was_passed(value: str, words: str,
+                                                capfd: pytest.CaptureFixture[str]) -> None:
+    _, hint = refused([*OK, "--batch", value], capfd)
+    assert words in hint
+
+
 @pytest.mark.parametrize("flag", ["--ttft-ms", "--tpot-ms"])
 @pytest.mark.parametrize("value", BAD_TIMES)
 def test_times(flag: str, value: str, capfd: pytest.CaptureFixture[str]) -> None:

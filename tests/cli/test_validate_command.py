@@ -31,6 +31,13 @@ def test_text_lists_groups_worst_rows_and_reasons(data: Path,
         assert words in out
 
 
+def test_a_row_without_a_model_has_no_empty_place(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["validate", "--only", "op_gemm"]) == 0
+    out = capsys.readouterr().out
+    assert "op_gemm row" in out
+    assert ", ," not in out
+
+
 def test_json(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["validate", "--data", str(data), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
