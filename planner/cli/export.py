@@ -20,7 +20,7 @@ from planner.errors import InputError
 @click.argument("plan_file", metavar="PLAN")
 @click.argument("folder", metavar="DIR")
 @click.option("--to", "target", metavar="FORMAT", required=True,
-              help="compressed-tensors | modelopt | fp8 | torchao | llama.cpp.")
+              help="compressed-tensors | modelopt | fp8 | blockwise-int8 | torchao | llama.cpp.")
 @click.option("--model", metavar="MODEL", help="Directory or configuration of the plan's model, "
               "where it is not bundled.")
 @click.option("--device", metavar="DEVICE", help="The plan's device, where it is a file.")
@@ -34,18 +34,20 @@ def export_command(plan_file: str, folder: str, target: str, force: bool, quiet:
     """Write PLAN as an engine's configuration into DIR, with the commands that serve it."""
     from planner.api_export import export_plan
     from planner.cli.run import read_plan
+    from planner.report.columns import wrapped
 
     found = export_plan(read_plan(plan_file), target, **given)
     write_folder(Path(folder), found.files, force=force)
     for name in found.files:
         click.echo(os.path.join(folder, name))
+    lines = []
     for one in found.findings:
         status = {"yes": "serves it", "no": "does not serve it"}.get(one.status, "unknown")
-        click.echo(f"{one.engine.label}: {status}"
-                   + (f": {one.reason}" if one.reason else ""), err=True)
+        lines.append(f"{one.engine.label}: {status}" + (f": {one.reason}" if one.reason else ""))
     if not quiet:
-        for note in found.notes:
-            click.echo(f"not in the configuration: {note}", err=True)
+        lines += [f"not in the configuration: {note}" for note in found.notes]
+    for line in lines:
+        click.echo("\n".join(wrapped(line, "  ")), err=True)
 
 
 @click.command("import")

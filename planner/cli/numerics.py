@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from planner.cli.progress import working
 from planner.cli.types import INTEGER, Hinted, options
 
 DEFAULT_SCHEMES = "bf16,fp8-tensor,fp8-block,int8-w8a8,nvfp4,int4-w4a16"
@@ -38,10 +39,11 @@ def numerics_command(**given: Any) -> None:
                      "plan numerics deepseek-v3 --module attention-out")
     from planner import api
 
-    result = api.layer_error(given["model"], module=given["module"],
-                             schemes=_names(given["schemes"]), units=_names(given["units"]),
-                             tokens=given["tokens"], outputs=given["outputs"],
-                             seed=given["seed"])
+    with working("adding up as every matrix unit does"):
+        result = api.layer_error(given["model"], module=given["module"],
+                                 schemes=_names(given["schemes"]), units=_names(given["units"]),
+                                 tokens=given["tokens"], outputs=given["outputs"],
+                                 seed=given["seed"])
     if given["svg"]:
         from pathlib import Path
 

@@ -57,6 +57,19 @@ def test_export_then_import(tmp_path: Path, plan_file: Path, plan_data: dict[str
     assert "exists" in fails(capsys, *arguments)
 
 
+def test_what_the_configuration_leaves_out_fits_the_terminal(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    made = api.plan("gemma-3-1b", "l40s", devices=1, batch=8, engine="vllm", kv="int8-token")
+    (tmp_path / "plan.json").write_text(json.dumps(made.to_dict()), encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run(["export", str(tmp_path / "plan.json"), str(tmp_path / "out"), "--to",
+                "compressed-tensors"]) == 0
+    told = capsys.readouterr().err
+    assert "not in the configuration: kv-k of layers" in told
+    assert max(map(len, told.splitlines())) <= 60
+
+
 def test_nothing_is_written_over(tmp_path: Path, plan_file: Path,
                                  capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"

@@ -7,6 +7,8 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 import pytest
@@ -117,6 +119,20 @@ def test_a_spinner_for_long_work_only(seconds: float, quiet: bool, seen: bool,
     with working("counting", quiet=quiet, after_seconds=0.05):
         time.sleep(seconds)
     assert ("counting" in shown.getvalue()) is seen
+
+
+def test_numerics_gives_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def noted(what: str) -> Iterator[None]:
+        told.append(what)
+        yield
+
+    monkeypatch.setattr("planner.cli.numerics.working", noted)
+    assert run(["numerics", "qwen2.5-0.5b", "--module", "attention-out", "--schemes", "int8-w8a8",
+                "--units", "int8-imma"]) == 0
+    assert told == ["adding up as every matrix unit does"]
 
 
 def test_a_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
