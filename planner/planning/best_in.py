@@ -1,7 +1,7 @@
 """The best assignment in a space whose limits or objective are moved: many questions, one space.
 
-Times of units are computed once; each question bounds all candidates, then solves them in order of
-bound until none can win.
+Times of units are computed once; each question solves the candidates in order of bound until none
+can win. Only those whose known bound could still win are bounded anew.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.planning.apart import apart
 from planner.planning.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.costs import Model, layout_tables
 from planner.planning.evaluate import Priced, price
@@ -25,6 +26,9 @@ from planner.planning.solve import solve
 Int = NDArray[np.int64]
 GAP = 2e-3
 """Relative gap to which a question is answered; bands of times are far wider."""
+
+AT_ONCE = 64
+"""Candidates that are bounded together, in order of what is known of them."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +69,29 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
     infeasible, or no better than so much) stays in the bounds, for the next question.
     """
     lower = np.full(len(space), -np.inf) if known is None else known.copy()
+    if start is not None and lower[start] == np.inf:
+        start = None
     best = None if start is None else _answer(space, start, None, lower)
-    cap = np.inf if best is None else best.value * (1 - GAP)
-    open_ = np.nonzero(lower < cap)[0]
-    if len(open_):
-        lower[open_] = np.maximum(lower[open_], bounds(space.take(open_)))
     ranks = [space.tables.layouts[i].ranks for i in space.pts.layout]
-    order = sorted(np.nonzero(np.isfinite(lower))[0].tolist(),
-                   key=lambda c: (float(f"{lower[c]:.9e}"), ranks[c], c))
-    for c in order:
-        if best is not None and lower[c] >= best.value * (1 - GAP):
-            break
-        found = _answer(space, c, best, lower) if c != start else None
+    bounded, done = np.zeros(len(space), dtype=bool), np.zeros(len(space), dtype=bool)
+    if start is not None:
+        done[start] = True
+    while True:
+        cap = np.inf if best is None else best.value * (1 - GAP)
+        order = sorted(np.nonzero((lower < cap) & ~done)[0].tolist(),
+                       key=lambda c: (float(f"{lower[c]:.9e}"), ranks[c], c))
+        if not order:
+            return best, lower
+        if not bounded[order[0]]:
+            fresh = [c for c in order if not bounded[c]]
+            some = np.array(fresh[:max(AT_ONCE, int(np.isneginf(lower[fresh]).sum()))])
+            lower[some] = np.maximum(lower[some], bounds(space.take(some)))
+            bounded[some] = True
+            continue
+        done[order[0]] = True
+        found = _answer(space, order[0], best, lower)
         if found is not None and (best is None or found.value < best.value):
             best = found
-    return best, lower
 
 
 def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer | None:
@@ -91,6 +103,9 @@ def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer |
         problem, parts = untied_problem(space, c)
     else:
         problem = single_problem(space, c)
+    if apart(problem):
+        lower[c] = np.inf
+        return None
     solution = solve(problem, gap=GAP)
     if solution.status == "infeasible":
         lower[c] = np.inf

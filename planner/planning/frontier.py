@@ -14,6 +14,7 @@ from planner.placement.modules import EXPERT_KINDS, Module
 from planner.planning.best_in import Answer, asked, best_in, loss_of, priced, whole_space
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced
+from planner.planning.problem import Array
 from planner.planning.residency import budget
 
 LEVELS = 5
@@ -78,19 +79,26 @@ def _answers(model: Model, count: int) -> list[Answer]:
     top = budget(model.question)
     floor = top if small is None else min(top, priced([small])[0].fullest.total)
     out: dict[tuple[object, ...], Answer] = {}
+    proved = [(np.inf, top, known)]
     for limit, steps in _levels(floor, top, count):
-        at, lower = fastest.candidate, known  # bounds stay valid while limits only tighten
-        for i, share in enumerate(np.linspace(1.0, 0.0, steps)):
-            allowed = least + (most - least) * float(share) ** 2
-            answer, lower = best_in(asked(free, loss_limit=allowed * (1 + ROOM) + ROOM,
-                                          memory_bytes=limit), lower, at)
-            if i == 0:
-                known = lower  # the next level has less memory and starts from the same loss
+        at = fastest.candidate
+        for share in np.linspace(1.0, 0.0, steps):
+            allowed = (least + (most - least) * float(share) ** 2) * (1 + ROOM) + ROOM
+            answer, lower = best_in(asked(free, loss_limit=allowed, memory_bytes=limit),
+                                    _holding(proved, allowed, limit), at)
+            proved.append((allowed, limit, lower))
             if answer is None:
                 break
             at = answer.candidate
             out.setdefault((answer.candidate, answer.segments), answer)
     return list(out.values())
+
+
+def _holding(proved: Sequence[tuple[float, int, Array]], loss: float, memory: int) -> Array:
+    """Bounds of every candidate [C] under limits on ``loss`` and ``memory`` [B]: those of questions
+    (loss, memory, bounds) whose limits are no tighter hold here too."""
+    held = [lower for above, more, lower in proved if above >= loss and more >= memory]
+    return np.asarray(np.max(held, axis=0))
 
 
 def _levels(floor: int, top: int, count: int) -> list[tuple[int, int]]:

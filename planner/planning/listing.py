@@ -17,14 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.problem import (
-    Array,
-    Problem,
-    Row,
-    Solution,
-    objective_of,
-    violation,
-)
+from planner.planning.problem import Array, Problem, Solution, objective_of, room_of, violation
 
 Int = NDArray[np.int64]
 MAX_STATES = 20_000
@@ -77,16 +70,10 @@ def listed(problem: Problem) -> Solution | None:
     return Solution("optimal", counts, value, value, 0.0)
 
 
-def _room(row: Row) -> float:
-    """The limit, with the tolerance of the check of a solution."""
-    return float(row.exact_limit) if row.exact_limit is not None \
-        else row.limit * (1 + 1e-9) + 1e-15
-
-
 def _beyond(problem: Problem) -> bool:
     """Whether the least use of some limit exceeds it."""
     return any(np.where(problem.legal, row.coefficients, np.inf).min(axis=1).sum()
-               > _room(row) + 1e-9 * abs(row.limit) for row in problem.rows)
+               > room_of(row) + 1e-9 * abs(row.limit) for row in problem.rows)
 
 
 def _bounded(problem: Problem) -> _Bounded | None:
@@ -95,12 +82,12 @@ def _bounded(problem: Problem) -> _Bounded | None:
     cost = np.where(problem.legal, problem.objective, np.inf)
     every, cheapest = np.arange(len(cost)), cost.argmin(axis=1)
     broken = [row for row in problem.rows
-              if row.coefficients[every, cheapest].sum() > _room(row)]
+              if row.coefficients[every, cheapest].sum() > room_of(row)]
     if len(broken) > 1:
         return None
     use, room, multiplier = np.zeros(cost.shape), 0.0, 0.0
     for row in broken:
-        use, room = np.where(problem.legal, row.coefficients, 0.0), _room(row)
+        use, room = np.where(problem.legal, row.coefficients, 0.0), room_of(row)
         multiplier = _multiplier(cost, use, room)
     priced = cost + multiplier * use
     least = priced.min(axis=1)

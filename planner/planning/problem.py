@@ -64,6 +64,12 @@ def objective_of(problem: Problem, counts: NDArray[np.int64]) -> float:
                  + problem.constant)
 
 
+def room_of(row: Row) -> float:
+    """The limit, with the tolerance of :func:`violation`."""
+    return float(row.exact_limit) if row.exact_limit is not None \
+        else row.limit * (1 + 1e-9) + 1e-15
+
+
 def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
     """The first limit that ``counts`` breaks, checked in integers where the limit is a count."""
     for row in problem.rows:

@@ -19,6 +19,8 @@ GAP = 1e-9
 # Hundreds of layers that all differ: proving the last digits takes minutes, and losses of single
 # layers are known to tens of percent. The gap that is left is in the plan.
 LAYERS_GAP = 1e-4
+LOOSE = 1e-3
+"""The gap from which HiGHS is quicker than a listing, which proves every digit or gives up."""
 # The problems are tiny with a tight relaxation: primal heuristics cost more than they save.
 OPTIONS: dict[str, object] = {
     "output_flag": False, "threads": 1, "random_seed": 0, "mip_rel_gap": GAP,
@@ -52,14 +54,15 @@ def stdout_kept() -> Iterator[None]:
 
 def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP) -> Solution:
     """Prove the optimum of ``problem``, to a relative ``gap``: by :mod:`planner.planning.listing`
-    where one limit binds and decisions are few, else by HiGHS.
+    where one limit binds, decisions are few and ``gap`` is below LOOSE, else by HiGHS.
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
     a limit, that very assignment is cut off and the problem solved again; where layers are counted,
     or slips do not end, the limit is tightened instead and the bound stays that of the untightened
     problem. Among equal optima the one with the least ``tie_break`` [D, S] wins.
     """
-    solution = listed(problem) if (problem.multiplicity == 1).all() else None
+    exact = gap < LOOSE and (problem.multiplicity == 1).all()
+    solution = listed(problem) if exact else None
     if solution is not None and (tie_break is None or not solution.found):
         return solution
     with stdout_kept():
