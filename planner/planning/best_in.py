@@ -17,10 +17,17 @@ from planner.planning.apart import apart
 from planner.planning.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.costs import Model, layout_tables
 from planner.planning.evaluate import Priced, price
-from planner.planning.limits import bounds, single_problem
-from planner.planning.problem import Array
+from planner.planning.limits import bounds, decision_sum, layer_weights, single_problem
+from planner.planning.problem import Array, without_dominated
 from planner.planning.residency import stage_table
-from planner.planning.segments import Part, Segment, tied_segments, untied_problem, untied_segments
+from planner.planning.segments import (
+    Part,
+    Segment,
+    part_sum,
+    tied_segments,
+    untied_problem,
+    untied_segments,
+)
 from planner.planning.solve import solve
 
 Int = NDArray[np.int64]
@@ -101,8 +108,11 @@ def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer |
     parts: tuple[Part, ...] = ()
     if model.question.untie:
         problem, parts = untied_problem(space, c)
+        loss = part_sum(parts, model.layer_loss)
     else:
         problem = single_problem(space, c)
+        loss = decision_sum(model, model.layer_loss, layer_weights(model))
+    problem = without_dominated(problem, loss)
     if apart(problem):
         lower[c] = np.inf
         return None

@@ -9,7 +9,7 @@ coefficients are per layer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,22 @@ def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
         elif float((row.coefficients * counts).sum()) > row.limit * (1 + 1e-9) + 1e-15:
             return row
     return None
+
+
+def without_dominated(problem: Problem, besides: Array) -> Problem:
+    """``problem`` without the choices that another of their decision is as good as in the
+    objective, in every limit and in ``besides`` [D, S]; of equals the first stays. Its optimum and
+    what is feasible are the same."""
+    legal = problem.legal
+    worse = np.ones((*legal.shape, legal.shape[1]), dtype=bool)  # [D, s, t]: t is no dearer than s
+    strict = np.zeros_like(worse)
+    for values in (problem.objective, besides, *(row.coefficients for row in problem.rows)):
+        mine, other = values[:, :, None], values[:, None, :]
+        worse &= other <= mine
+        strict |= other < mine
+    earlier = np.tril(np.ones(worse.shape[1:], dtype=bool), -1)
+    worse &= (strict | earlier) & legal[:, None, :]
+    return replace(problem, legal=legal & ~worse.any(axis=2))
 
 
 def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
