@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+PARTS = {"weights": "weights_bytes", "cache": "cache_bytes", "activations": "activation_bytes",
+         "runtime": "runtime_bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,27 @@ class MemoryAnswer:
             return f"{self.engine.engine} {self.engine.reason}"
         over = self.parts.fullest.total_bytes - self.usable_bytes
         return f"the fullest device is {over:,} bytes over its {self.usable_bytes:,} usable"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a pipeline stage: bytes of each part on one device."""
+        import pandas as pd
+
+        return pd.DataFrame([{"stage": s.stage, "devices": s.devices,
+                              **{name: getattr(s, name) for name in PARTS.values()},
+                              "total_bytes": s.total_bytes} for s in self.parts.stages])
+
+    def plot_memory(self, ax: Axes | None = None) -> Axes:
+        """Parts of every stage against what a device offers."""
+        from planner.memory.stage_bars import draw_stages
+
+        stages = self.parts.stages
+        return draw_stages(
+            {label: [getattr(s, name) for s in stages] for label, name in PARTS.items()},
+            self.usable_bytes, f"{self.model}{f' on {self.device}' if self.device else ''}, "
+            f"{self.scheme}, cache {self.kv}", ax)
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, border=0)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; bytes are whole numbers of one device unless named otherwise."""

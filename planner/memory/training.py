@@ -109,9 +109,12 @@ class TrainingMemory:
 
     def plot_memory(self, ax: Axes | None = None) -> Axes:
         """Components of every stage against what a device offers."""
-        from planner.memory.training_figure import draw_stages
+        from planner.memory.stage_bars import draw_stages
 
-        return draw_stages(self, ax)
+        return draw_stages(
+            {name: [int(getattr(s, name)) for s in self.stages] for name in COMPONENTS},
+            self.usable_bytes, f"{self.model} on {self.layout.devices} × {self.device}, "
+            f"{self.setup.recipe.id}, ZeRO {self.setup.zero}", ax)
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(index=False, border=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from planner.planning.step import Assignment, Serving, step_times
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,26 @@ class ServingAnswer:
     frontier: tuple[ServedPoint, ...]
     anchors: tuple[Anchor, ...]
     assumptions: tuple[Assumption, ...]
+
+    @property
+    def points(self) -> tuple[ServedPoint, ...]:
+        """The frontier, or the asked point where none was computed."""
+        return self.frontier or (() if self.point is None else (self.point,))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a concurrency."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(p) for p in self.points])
+
+    def plot_frontier(self, ax: Axes | None = None) -> Axes:
+        """Output tokens/s of a device against those of a user, over concurrency."""
+        from planner.planning.served_figure import draw_points
+
+        return draw_points(self, ax)
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, border=0)
 
     def to_dict(self) -> dict[str, object]:
         """The answer as plain data."""

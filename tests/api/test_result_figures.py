@@ -11,6 +11,7 @@ import pytest
 from support.wheels import ROOT, clean_environment
 
 import planner
+from planner.api_memory import memory
 from planner.errors import InputError
 
 
@@ -29,6 +30,11 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
         "smollm2-135m", module="mlp-down", tokens=4, outputs=4, schemes=["fp8-block"],
         units=["hopper-wgmma"]), "plot_errors"),
     "validate": (lambda: planner.validate(only="op_quantize"), "plot_errors"),
+    "memory": (lambda: memory("llama-3.1-8b", "h100-sxm", pp=2), "plot_memory"),
+    "memory without a device": (lambda: memory("llama-3.1-8b"), "plot_memory"),
+    "serve": (lambda: planner.serve(
+        "llama-3.1-8b", "h100-sxm", devices=1, concurrency=8, scheme="fp8-tensor", isl=512,
+        osl=128), "plot_frontier"),
     "frontier": (frontier, "plot_frontier"), "map": (frontier, "plot_map"),
 }
 
@@ -53,6 +59,13 @@ def test_a_result_shows_itself(name: str) -> None:
 def test_parts_of_training_add_up() -> None:
     frame = planner.train("llama-3.1-8b", "h100-sxm", devices=8, pp=2, zero=1).to_frame()
     parts = frame.drop(columns=["stage", "total_bytes"]).sum(axis=1)
+    assert list(parts) == list(frame.total_bytes)
+    assert len(frame) == 2
+
+
+def test_parts_of_memory_add_up() -> None:
+    frame = memory("llama-3.1-8b", "h100-sxm", pp=2).to_frame()
+    parts = frame.drop(columns=["stage", "devices", "total_bytes"]).sum(axis=1)
     assert list(parts) == list(frame.total_bytes)
     assert len(frame) == 2
 
