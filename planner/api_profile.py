@@ -75,13 +75,11 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     place = os.fspath(checkpoint)
     spec = resolve_model(_as_path(place))
     if scores is not None:
-        _only_scores(name, inputs=inputs, routing=routing, schemes=schemes)
+        _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
+                     static_scales=static_scales or None, smoothquant=smoothquant)
         return run.profile_scores(spec, Path(scores), target, own_version())
     folder = None if inputs is None else Path(inputs)
-    _check_tier(name, folder, text)
-    if name == "T0" and (static_scales or smoothquant is not None):
-        raise InputError("static scales and SmoothQuant need inputs that the model makes itself",
-                         hint="choose T1, T2 or T3")
+    _check_tier(name, folder, text, static_scales or smoothquant is not None)
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
@@ -101,8 +99,12 @@ def _only_scores(tier: str, **others: object) -> None:
         raise InputError(f"scores are tier T3, not {tier}", hint="leave out the tier")
 
 
-def _check_tier(tier: str, folder: Path | None, text: object) -> None:
-    """Refuse inputs that are no folder, or that the tier does not read."""
+def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> None:
+    """Refuse inputs that are no folder, and what the tier does not read; ``scaled``: other scales
+    of inputs than the schemes' own are asked."""
+    if tier == "T0" and scaled:
+        raise InputError("static scales and SmoothQuant need inputs that the model makes itself",
+                         hint="choose T1, T2 or T3")
     if folder is not None and not folder.is_dir():
         raise InputError(f"inputs: {str(folder)!r} is not a folder")
     if tier != "T0" and folder is not None:

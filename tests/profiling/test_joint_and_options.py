@@ -139,3 +139,6 @@ def test_wrong_options(checkpoint: Path) -> None:
         profile(checkpoint, tier="T2", smoothquant=1.5)
     with pytest.raises(InputError, match="SmoothQuant need inputs"):
         profile(checkpoint, static_scales=True)
+    for given in ({"static_scales": True}, {"smoothquant": 0.5}, {"text": "prose.txt"}):
+        with pytest.raises(InputError, match="exclude each other"):
+            profile(checkpoint, scores="scores.csv", **given)
