@@ -34,6 +34,7 @@ _MXFP4 = _number(4, "float", "group", group_size=32, scale_dtype="torch.uint8",
 _MXFP8 = _number(8, "float", "group", group_size=32, scale_dtype="torch.uint8",
                  zp_dtype="torch.uint8")
 _BLOCK = _number(8, "float", "block", block_structure=[128, 128])
+_E8M0 = {"scale_dtype": "torch.float8_e8m0fnu"}
 # Scheme → (format, weights, input activations).
 SCHEMES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
     "fp8-tensor": ("float-quantized", _number(8, "float", "tensor"),
@@ -41,6 +42,8 @@ SCHEMES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
     "fp8-channel": ("float-quantized", _number(8, "float", "channel"),
                     _number(8, "float", "token", True)),
     "fp8-block": ("float-quantized", _BLOCK, _number(8, "float", "group", True, group_size=128)),
+    "fp8-block-ue8m0": ("float-quantized", {**_BLOCK, **_E8M0},
+                        {**_number(8, "float", "group", True, group_size=128), **_E8M0}),
     "fp8-w8a16": ("float-quantized", _BLOCK, None),
     "int8-w8a8": ("int-quantized", _number(8, "int", "channel"),
                   _number(8, "int", "token", True)),
@@ -110,6 +113,10 @@ def ignored(assignment: Assignment, expand: bool = False) -> list[str]:
 
 def _notes(assignment: Assignment, said: str | None) -> list[str]:
     out = cache_notes(assignment, "fp8" if said == "fp8" else None)
+    if any(one.scheme == "fp8-block-ue8m0" for one in assignment.quantised()):
+        out.append("power-of-two scales: the group's scale_dtype says them, and vLLM goes by its "
+                   "own default where DeepGEMM runs (VLLM_USE_DEEP_GEMM_E8M0); compressed-tensors "
+                   "rounds a scale to the nearest power, the scheme up, so keep released tensors")
     if any(one.kind == "mtp" for one in assignment.linears):
         out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     return out

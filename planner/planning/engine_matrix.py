@@ -4,6 +4,10 @@ A row holds for an engine from version ``since`` (included) to ``until`` (exclud
 ranges of compute capability, for some kinds of modules and some checkpoint formats
 (``containers``). The first row that fits decides; where none does, nothing is known, and unknown is
 never read as supported.
+
+``head``, ``embedding``, ``router``, ``norm`` and ``indexer`` are kinds of their own: servers build
+them apart from ordinary linear layers, so a row is about one of them only if it names it; ``dense``
+and ``*`` do not.
 """
 
 from __future__ import annotations
@@ -19,10 +23,12 @@ from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, default_version
 from planner.placement.cache_entries import CacheUnit
-from planner.placement.modules import EXPERT_KINDS
+from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
 
 Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
+KINDS = ("*", "dense", "experts", *AS_RELEASED_KINDS)
+"""Words of the column ``kinds``; rules of caches have their own (see :func:`cache_group`)."""
 AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "layout")
 PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
@@ -79,12 +85,16 @@ class Rule:
         return (self.engine == engine.name and self.since <= engine.version
                 and (self.until is None or engine.version < self.until)
                 and on_device(self.device, device)
-                and (not kind or self.kinds == (_ANY,) or kind in self.kinds)
+                and (not kind or kind in self.kinds
+                     or (_ANY in self.kinds and kind not in AS_RELEASED_KINDS))
                 and (not container or self.containers == (_ANY,) or container in self.containers))
 
 
 def kind_group(kind: str) -> str:
-    """The word of the matrix for a module kind: experts or dense."""
+    """The word of the matrix for a module kind: experts, dense, or the kind itself for those that
+    servers build apart (head, embedding, router, norm, indexer)."""
+    if kind in AS_RELEASED_KINDS:
+        return kind
     return "experts" if kind in EXPERT_KINDS else "dense"
 
 
@@ -158,6 +168,8 @@ def _rule(row: dict[str, str], origins: dict[str, Source]) -> Rule:
     known = {"scheme": SCHEMES, "kv": KV_LAYOUTS}.get(row["axis"])
     if known is not None and names != (_ANY,) and not set(names) <= set(known):
         raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
+    if row["axis"] in ("scheme", "mixed") and not set(row["kinds"].split()) <= set(KINDS):
+        raise ValueError(f"engine_matrix.csv: {row['kinds']} are no kinds of modules")
     return Rule(row["engine"], _version(row["since"]) or (), _version(row["until"]) or None,
                 row["device"], row["axis"], names, tuple(row["kinds"].split()),
                 tuple(row["containers"].split()),

@@ -1,6 +1,7 @@
 """The engine matrix: what is stated holds, and what is not stated is unknown."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,16 @@ from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
 from planner.memory.engines.catalog import engine_names, parse_engine
+from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning import engine_matrix
-from planner.planning.engine_matrix import STATUSES, cell, containers, rule_names
+from planner.planning.engine_matrix import (
+    STATUSES,
+    cell,
+    containers,
+    kind_group,
+    rule_names,
+    rules,
+)
 
 DATA = Path(engine_matrix.__file__).parent / "data"
 
@@ -48,6 +57,47 @@ def status(engine: str, device: str, name: str, kind: str = "dense", container: 
     ("llama.cpp", "xeon-6980p", "ggml-q4_k", "dense", "", "supported"),
     ("pytorch", "h100-sxm", "fp8-channel", "dense", "", "supported"),
     ("pytorch", "h100-sxm", "fp8-channel", "experts", "", "unknown"),
+    # The form in which DeepSeek-V3.1 and V3.2 are released.
+    ("vllm", "h200-sxm", "fp8-block-ue8m0", "experts", "fp8", "supported"),
+    ("vllm", "b200-sxm", "fp8-block-ue8m0", "dense", "fp8", "supported"),
+    ("vllm", "b200-sxm", "fp8-block-ue8m0", "dense", "compressed-tensors", "supported"),
+    ("vllm", "l40s", "fp8-block-ue8m0", "dense", "", "emulated"),
+    ("vllm", "rtx-pro-6000", "fp8-block-ue8m0", "dense", "fp8", "unknown"),
+    ("vllm@0.10.1", "h200-sxm", "fp8-block-ue8m0", "dense", "fp8", "emulated"),
+    ("sglang", "h200-sxm", "fp8-block-ue8m0", "experts", "", "supported"),
+    ("sglang", "b200-sxm", "fp8-block-ue8m0", "dense", "", "supported"),
+    ("sglang", "l40s", "fp8-block-ue8m0", "dense", "", "emulated"),
+    ("tensorrt-llm", "h200-sxm", "fp8-block-ue8m0", "experts", "", "supported"),
+    ("tensorrt-llm", "b200-sxm", "fp8-block-ue8m0", "dense", "", "supported"),
+    ("tensorrt-llm", "l40s", "fp8-block-ue8m0", "dense", "", "refused"),
+    # Modules that servers build apart.
+    ("vllm", "h200-sxm", "fp8-block-ue8m0", "indexer", "fp8", "supported"),
+    ("vllm", "h200-sxm", "fp8-block", "indexer", "compressed-tensors", "supported"),
+    ("vllm", "l40s", "fp8-block", "indexer", "fp8", "unknown"),
+    ("sglang", "h200-sxm", "fp8-block-ue8m0", "indexer", "fp8", "supported"),
+    ("tensorrt-llm@1.0", "h200-sxm", "fp8-block-ue8m0", "indexer", "fp8", "unknown"),
+    ("tensorrt-llm@1.2", "h200-sxm", "fp8-block-ue8m0", "indexer", "fp8", "supported"),
+    ("vllm", "h100-sxm", "fp8-channel", "head", "compressed-tensors", "supported"),
+    ("vllm@0.19", "h100-sxm", "fp8-channel", "head", "compressed-tensors", "unquantised"),
+    ("vllm", "h100-sxm", "int4-w4a16", "head", "compressed-tensors", "supported"),
+    ("vllm", "h100-sxm", "fp8-block", "head", "fp8", "refused"),
+    ("vllm", "b200-sxm", "nvfp4", "head", "modelopt-mixed", "unknown"),
+    ("vllm@0.24", "b200-sxm", "nvfp4", "head", "modelopt-mixed", "supported"),
+    ("vllm", "h100-sxm", "int8-w8a16", "embedding", "compressed-tensors", "unknown"),
+    ("vllm", "h100-sxm", "ggml-q4_k", "embedding", "gguf", "supported"),
+    ("vllm", "h100-sxm", "fp8-block", "router", "", "refused"),
+    ("vllm", "h100-sxm", "bf16", "router", "", "supported"),
+    ("vllm", "h100-sxm", "int8-w8a8", "norm", "", "refused"),
+    ("sglang", "h100-sxm", "fp8-channel", "head", "", "unknown"),
+    ("sglang", "h100-sxm", "int8-w8a16", "embedding", "compressed-tensors", "unquantised"),
+    ("tensorrt-llm", "b200-sxm", "nvfp4", "head", "", "unknown"),
+    ("llama.cpp", "h100-sxm", "ggml-q6_k", "head", "", "supported"),
+    ("llama.cpp", "h100-sxm", "ggml-q4_k", "embedding", "", "supported"),
+    ("llama.cpp", "h100-sxm", "ggml-q8_0", "router", "", "refused"),
+    ("llama.cpp", "h100-sxm", "ggml-q8_0", "indexer", "", "unknown"),
+    ("pytorch", "h100-sxm", "int4-w4a16", "head", "", "supported"),
+    ("pytorch", "h100-sxm", "int8-w8a16", "embedding", "", "supported"),
+    ("pytorch", "h100-sxm", "int4-w4a16", "embedding", "", "emulated"),
 ])
 def test_what_engines_do(engine: str, device: str, name: str, kind: str, container: str,
                          expected: str) -> None:
@@ -100,6 +150,31 @@ def test_no_cell_outside_the_rules_is_supported() -> None:
                 assert found.source is not None or found.status == "unknown"
             for name in kv_layout_ids():
                 assert cell(engine, device, "kv", name, "heads", "").status in STATUSES
+
+
+def test_modules_that_servers_build_apart_are_covered_by_name_alone() -> None:
+    """A row of ``*`` or ``dense`` says nothing of them, and plain types are the server's own."""
+    rule = replace(rules("scheme", "vllm")[0], device="*", since=(), until=None, containers=("*",))
+    engine, device = parse_engine("vllm"), load_device("h100-sxm")
+    for kind in AS_RELEASED_KINDS:
+        assert kind_group(kind) == kind
+        assert not replace(rule, kinds=("*",)).fits(engine, device, kind, "fp8")
+        assert not replace(rule, kinds=("dense",)).fits(engine, device, kind, "fp8")
+        assert replace(rule, kinds=("*", kind)).fits(engine, device, kind, "fp8")
+        for name in engine_names():
+            assert status(name, "h100-sxm", "bf16", kind) == "supported"
+    assert replace(rule, kinds=("*",)).fits(engine, device, "dense", "fp8")
+    assert kind_group("mla-q") == kind_group("mtp") == "dense"
+
+
+def test_a_word_that_is_no_kind_is_an_error(tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("engine_matrix.csv", "engine_sources.csv"):
+        text = (DATA / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace(",router,", ",gate,"), encoding="utf-8")
+    monkeypatch.setattr(engine_matrix, "DATA", tmp_path)
+    with pytest.raises(ValueError, match="gate are no kinds"):
+        engine_matrix._all.__wrapped__()
 
 
 def test_a_format_that_is_not_in_the_matrix_carries_nothing() -> None:

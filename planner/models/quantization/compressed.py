@@ -19,6 +19,7 @@ _FORMATS = ("float-quantized", "int-quantized", "naive-quantized", "pack-quantiz
             "nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized",
             "mixed-precision")  # fmt: skip
 _EVERYTHING = wildcards(["*"], "")
+_E8M0 = "torch.float8_e8m0fnu"
 _OBSERVED = ("observer", "observer_kwargs", "actorder", "block_structure", "scale_dtype",
              "zp_dtype")  # fmt: skip
 
@@ -68,6 +69,7 @@ def _group(group: Fields, layout: str) -> Rule:
 
 
 def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) -> Form:
+    exponents = weights.take("scale_dtype") == _E8M0
     bits, kind, strategy, size, symmetric = _read_numbers(weights)
     calibrated = inputs is not None and inputs.take("dynamic") in (None, False)
     if inputs is not None:
@@ -85,7 +87,7 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
         scheme = "nvfp4" if inputs is not None else "nvfp4-w4a16"
         return Form("nvfp4-ct", scheme, bits=4, block=(1, 16), calibrated=inputs is not None)
     if kind == "float":
-        return _float_form(group, strategy, inputs is not None, calibrated)
+        return _float_form(group, strategy, inputs is not None, calibrated, exponents)
     if layout == "pack-quantized":
         packed = INTEGER_SCHEMES.get((bits, size)) if inputs is None else None
         if packed is None:
@@ -101,12 +103,19 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
     return Form("int8", "int8-w8a8", block=(1, 0), calibrated=calibrated, scale_dtype="bf16")
 
 
-def _float_form(group: Fields, strategy: str, activations: bool, calibrated: bool) -> Form:
-    """E4M3 with a scale a tensor, a channel or a 128×128 block, in the model's type."""
+def _float_form(group: Fields, strategy: str, activations: bool, calibrated: bool,
+                exponents: bool) -> Form:
+    """E4M3 with a scale a tensor, a channel or a 128×128 block, in the model's type; those of
+    blocks may be ``exponents`` (powers of two)."""
+    if exponents and not (strategy == "block" and activations):
+        raise UnsupportedError(f"{group.place}: power-of-two scales are understood with blocks and "
+                               "8-bit activations only")
     if strategy == "tensor" and activations:
         return Form("fp8", "fp8-tensor", calibrated=calibrated, scale_dtype="bf16")
     if strategy == "channel" and activations:
         return Form("fp8", "fp8-channel", block=(1, 0), calibrated=calibrated, scale_dtype="bf16")
+    if exponents:
+        return Form("fp8", "fp8-block-ue8m0", block=(128, 128), scale_dtype="e8m0")
     if strategy == "block":
         return Form("fp8", "fp8-block" if activations else "fp8-w8a16", block=(128, 128),
                     scale_dtype="bf16")
