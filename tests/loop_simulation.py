@@ -37,10 +37,13 @@ class Played:
         return tpot, ttft, self.sequence_seconds / self.seconds
 
 
-def play(times: StepTimes, load: Load, policy: Policy, *, jitter: float, seed: int) -> Played:
-    """Serve ``load.requests`` requests, ``load.concurrency`` at a time, one prompt a step at most.
+def play(times: StepTimes, load: Load, policy: Policy, *, jitter: float, seed: int,
+         pause: float = 0.0) -> Played:
+    """Serve ``load.requests`` requests, ``load.concurrency`` at a time; a pass reads as many whole
+    prompts as ``times.together`` allows, each at the cost of the first, one where it runs alone.
 
-    Answers vary by ± ``jitter``, so that requests that start together drift apart.
+    Answers vary by ± ``jitter``, so that requests that start together drift apart. A client sends
+    its next prompt up to ``pause`` seconds after an answer, so that prompts come during steps.
     """
     assert load.requests is not None
     dice = random.Random(seed)
@@ -50,19 +53,25 @@ def play(times: StepTimes, load: Load, policy: Policy, *, jitter: float, seed: i
         answer = max(2, round(load.osl * (1 + jitter * dice.uniform(-1, 1))))
         return Request(now, answer, answer)
 
-    waiting = deque(fresh(0.0) for _ in range(int(load.concurrency)))
-    issued, now = len(waiting), 0.0
+    sent = [fresh(0.0) for _ in range(int(load.concurrency))]
+    waiting: deque[Request] = deque()
+    issued, now = len(sent), 0.0
     active: list[Request] = []
-    while active or waiting:
-        reading = waiting.popleft() if waiting else None
+    most = 1 if policy.exclusive else max(int(times.together), 1)
+    while active or waiting or sent:
+        waiting.extend(sorted((r for r in sent if r.arrived <= now), key=lambda r: r.arrived))
+        sent = [r for r in sent if r.arrived > now]
+        if not active and not waiting:
+            now = min(r.arrived for r in sent)
+            continue
+        reading = [waiting.popleft() for _ in range(min(most, len(waiting)))]
         batch = float(len(active))
-        alone = reading is not None and policy.exclusive
-        if reading is None:
-            seconds = policy.step(times.step(batch), batch)
-        elif alone:
+        alone = bool(reading) and policy.exclusive
+        if alone:
             seconds = policy.step(times.prompt, 0.0)
         else:
-            seconds = policy.step(times.with_prompt(batch), batch)
+            added = times.with_prompt(batch) - times.step(batch)
+            seconds = policy.step(times.step(batch) + len(reading) * added, batch)
         now += seconds
         played.sequence_seconds += seconds * batch
         if not alone:
@@ -74,11 +83,11 @@ def play(times: StepTimes, load: Load, policy: Policy, *, jitter: float, seed: i
         played.done += ended
         for _ in ended:
             if issued < load.requests:
-                waiting.append(fresh(now))
+                sent.append(fresh(now + pause * dice.random()))
                 issued += 1
-        if reading is not None:
-            reading.first = reading.last = now
-            reading.left -= 1
-            active.append(reading)
+        for request in reading:
+            request.first = request.last = now
+            request.left -= 1
+        active += reading
     played.seconds = now
     return played

@@ -214,7 +214,7 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
         together = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
         group = seconds(together, np.zeros(len(together)), float(work.isl), cached)
     return StepTimes(batch=batch, decode=decode, mixed=mixed, group=group,
-                     chunks=len(borders) - 1)
+                     chunks=len(borders) - 1, together=work.chunk / max(work.isl - cached, 1.0))
 
 
 def _borders(isl: int, cached: int, chunk: int) -> list[int]:

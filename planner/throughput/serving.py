@@ -8,10 +8,18 @@ for D of every D + W, so B = C/d · D/(D + W) sequences decode on each of d atte
 where T(p, B) is one forward pass over p prompt tokens and B decoding sequences. A scheduler that
 runs prefill alone pays T(I, 0) instead of the difference. The equations hold until the cache is
 full; then B stays at what the cache admits and the queue takes the rest (Little's law).
+
+W is the rest of the step under way, the wait for a pass with room, and the prompt's own pass. Where
+prompts are mixed in, a pass reads all that wait, up to q by the token budget; k of them arrive in a
+step, Poisson with mean n = B·accepted/O, so with c = T(I, B) − T(0, B) and S = T(0, B) + k·c a
+step, E[S²]/E[S] = E[S] + c²·n/E[S] is the step that an arrival falls into: half of it passes before
+the next, and n/E[S] times it are the prompts of the same pass. Beyond q the queue is that of M/D/q
+(Sakasegawa). B + X·W = C/d with X = B/D has one root in B, as the left side rises.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +27,10 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.throughput.arrivals import prompts_a_step
+from planner.throughput.waiting import Arriving, exclusive_wait, mixed_wait
 
 Array = NDArray[np.float64]
-ROUNDS = 200
-TOLERANCE = 1e-9
+HALVINGS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,8 @@ class StepTimes:
     ``batch`` [G] ascending, from 0 on. ``decode`` [G] = T(0, B) at the mean length, 0 for B = 0;
     ``mixed`` [G] = T(I, B), one prompt beside the batch: T(0, B) and what each of its ``chunks``
     adds to a step. ``group`` = seconds of prompts that are read together, [Q] for 1 … Q prompts in
-    one pass.
+    one pass. ``together``: prompts that the token budget of a pass holds, below 1 for one longer
+    than it.
     """
 
     batch: Array
@@ -40,6 +49,7 @@ class StepTimes:
     mixed: Array
     group: Array
     chunks: int = 1
+    together: float = 1.0
 
     def step(self, batch: float) -> float:
         """T(0, B) [s]."""
@@ -102,8 +112,8 @@ class Served:
     """A closed loop at rest. Times in seconds.
 
     ``active``: sequences that decode on one rank; ``interruption``: the part of TPOT that prompts
-    take; ``host``: the part that the host takes; ``utilisation``: share of time spent on prompts;
-    ``full``: the cache limits the batch.
+    take; ``host``: the part that the host takes; ``utilisation``: share of time in passes that read
+    prompts; ``full``: the cache limits the batch.
     """
 
     tpot: float
@@ -113,6 +123,33 @@ class Served:
     host: float
     utilisation: float
     full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The loop with ``active`` sequences decoding a rank [s]: TPOT with its ``interruption`` and
+    ``host`` parts, the ``wait`` before a prompt is read and its ``reading``, the share ``busy`` of
+    time in passes with prompts, and the ``least`` time a prompt takes of a rank."""
+
+    active: float
+    tpot: float
+    interruption: float
+    host: float
+    wait: float
+    reading: float
+    busy: float
+    least: float
+
+    def slots(self, osl: int) -> float:
+        """Sequences a rank that hold cache: those that decode, and the prompts being read."""
+        return self.active * (1 + self.reading / (osl * self.tpot))
+
+    def inside(self, osl: int) -> float:
+        """Requests a rank in all: B + X·W with X = B/(O·TPOT), without end where prompts cannot be
+        read at that rate."""
+        if self.active * self.least > osl * self.tpot:
+            return float("inf")
+        return self.active * (1 + (self.wait + self.reading) / (osl * self.tpot))
 
 
 def closed_loop(times: StepTimes, load: Load, policy: Policy) -> Served:
@@ -128,10 +165,12 @@ def closed_loop(times: StepTimes, load: Load, policy: Policy) -> Served:
             f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request needs "
             f"{load.isl + policy.reserve * load.osl:.0f}", hint="use more devices, or shorter ones")
     asked = load.concurrency / load.ranks
-    loop = _balance(times, load, policy, asked)
-    if loop.active <= limit:
-        return loop
-    return _full(times, load, policy, limit)
+    osl = load.osl
+    free = _largest(times, load, policy, asked, lambda s: s.inside(osl) <= asked)
+    if free.slots(osl) <= limit * (1 + 1e-9):
+        return _served(free, _by_little(load, free), policy, full=False)
+    full = _largest(times, load, policy, limit, lambda s: s.slots(osl) <= limit)
+    return _served(full, _queued(times, load, policy, full), policy, full=True)
 
 
 def _check(load: Load) -> None:
@@ -140,51 +179,62 @@ def _check(load: Load) -> None:
                          "tokens", hint="every count is at least 1")
 
 
-def _interruption(times: StepTimes, load: Load, policy: Policy, active: float) -> float:
-    """Seconds that prompts add to the average step at ``active`` sequences a rank."""
-    others = active * load.ranks * max(load.concurrency - 1, 0) / load.concurrency
+def _served(state: _State, ttft: float, policy: Policy, *, full: bool) -> Served:
+    return Served(state.tpot, ttft + (policy.stream_interval - 1) * state.tpot, state.active,
+                  state.interruption, state.host, state.busy, full)
+
+
+def _largest(times: StepTimes, load: Load, policy: Policy, most: float,
+             fits: Callable[[_State], bool]) -> _State:
+    """The state with the largest batch up to ``most`` that ``fits``, by halving."""
+    low, high = 0.0, most
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if fits(_state(times, load, policy, middle)) else (low, middle)
+    return _state(times, load, policy, low)
+
+
+def _state(times: StepTimes, load: Load, policy: Policy, active: float) -> _State:
+    """What ``active`` sequences a rank make of the loop."""
+    # A request never decodes in a batch of less than itself, and waits for the others only.
+    batch, tokens = max(active, 1.0), load.accepted
+    device, cost = times.step(batch), _prompt_cost(times, policy, batch)
+    step = policy.step(device, batch)
+    others = max(load.concurrency - 1, 0) / load.concurrency
+    each = active * others * tokens / load.osl
+    interruption = prompts_a_step(each * load.ranks, load.ranks) * cost
+    here = Arriving(step, step + interruption, cost,
+                    _prompt_seconds(times, policy, active * others), each, load.ranks,
+                    times.together)
+    found = exclusive_wait(here) if policy.exclusive else mixed_wait(here)
+    queue = found.queue
+    if load.requests is not None:
+        share = min(load.concurrency / load.requests, 1.0)
+        burst = burst_wait(times, policy, load.concurrency / load.ranks)
+        queue = share * burst + (1 - share) * queue if share < 1 else burst
+    # Nothing is under way where no other request decodes; an overlapped host sends results a step
+    # later.
+    company = min(active * load.ranks * others, 1.0)
+    late = company * (found.late + (step if policy.overlapped else 0.0))
+    return _State(active, (step + interruption) / tokens, interruption / tokens,
+                  (step - device) / tokens, queue + late, found.reading, found.busy,
+                  found.least)
+
+
+def _prompt_cost(times: StepTimes, policy: Policy, active: float) -> float:
+    """Seconds that a prompt adds to the steps of ``active`` sequences a rank."""
     if policy.exclusive:
-        cost = max(times.prompt, policy.prompt_floor_seconds)
-        cost = policy.step(cost, 0.0)
-    else:
-        alone = times.step(active)
-        cost = max(times.with_prompt(active), policy.prompt_floor_seconds) - alone
-    rate = others * load.accepted / load.osl
-    return prompts_a_step(rate, load.ranks) * max(cost, 0.0)
-
-
-def _tpot(times: StepTimes, load: Load, policy: Policy, active: float,
-          ) -> tuple[float, float, float]:
-    """(TPOT, interruption, host) at ``active`` sequences a rank [s a token]."""
-    device = times.step(active)
-    step = policy.step(device, active)
-    interruption = _interruption(times, load, policy, active)
-    tokens = load.accepted
-    return (step + interruption) / tokens, interruption / tokens, (step - device) / tokens
+        return policy.step(max(times.prompt, policy.prompt_floor_seconds), 0.0)
+    cost = max(times.with_prompt(active), policy.prompt_floor_seconds) - times.step(active)
+    return max(cost, 0.0)
 
 
 def _prompt_seconds(times: StepTimes, policy: Policy, active: float) -> float:
-    """A prompt's own pass [s]."""
+    """A prompt's own passes [s]."""
     device = times.prompt
     if not policy.exclusive:
         device = times.with_prompt(active) + (times.chunks - 1) * times.step(active)
     return policy.step(max(device, policy.prompt_floor_seconds), active)
-
-
-def _ttft(times: StepTimes, load: Load, policy: Policy, active: float, tpot: float,
-          previous: float) -> tuple[float, float]:
-    """(TTFT, utilisation by prompts) with ``previous`` as the TTFT of the last round."""
-    prompt = _prompt_seconds(times, policy, active)
-    each = load.concurrency / load.ranks
-    busy = min(each * prompt / (load.osl * tpot + previous), 0.999)
-    wait = busy / (2 * (1 - busy)) * prompt
-    if load.requests is not None:
-        share = min(load.concurrency / load.requests, 1.0)
-        wait = share * burst_wait(times, policy, each) + (1 - share) * wait
-    step = policy.step(times.step(active), active) if active > 1 else 0.0
-    # On average half a step is under way; an overlapped host sends results a step later.
-    late = 1.5 if policy.overlapped else 0.5
-    return wait + late * step + prompt + (policy.stream_interval - 1) * tpot, busy
 
 
 def burst_wait(times: StepTimes, policy: Policy, prompts: float) -> float:
@@ -195,33 +245,17 @@ def burst_wait(times: StepTimes, policy: Policy, prompts: float) -> float:
     return max((prompts / together + 1) / 2 * seconds - _prompt_seconds(times, policy, 0.0), 0.0)
 
 
-def _balance(times: StepTimes, load: Load, policy: Policy, asked: float) -> Served:
-    """The fixed point without a limit of the cache, damped by one half."""
-    ttft, active = times.prompt, asked
-    served = Served(0.0, ttft, active, 0.0, 0.0, 0.0, full=False)
-    for _ in range(ROUNDS):
-        tpot, interruption, host = _tpot(times, load, policy, active)
-        ttft, busy = _ttft(times, load, policy, active, tpot, ttft)
-        decoding = load.osl * tpot
-        wanted = asked * decoding / (decoding + ttft)
-        served = Served(tpot, ttft, wanted, interruption, host, busy, full=False)
-        if abs(wanted - active) <= TOLERANCE * asked:
-            break
-        active = 0.5 * (active + wanted)
-    return served
+def _by_little(load: Load, state: _State) -> float:
+    """TTFT: what the rate leaves of a request's time beside decoding [s]."""
+    decoding = load.osl * state.tpot
+    return load.concurrency / (state.active * load.ranks) * decoding - decoding
 
 
-def _full(times: StepTimes, load: Load, policy: Policy, limit: float) -> Served:
-    """The cache is full: ``limit`` sequences a rank decode, the others wait (Little's law)."""
-    tpot, interruption, host = _tpot(times, load, policy, limit)
-    prompt = _prompt_seconds(times, policy, limit)
-    cycle = load.osl * tpot + prompt
-    rate = limit * load.ranks / cycle
-    ttft = load.concurrency / rate - load.osl * tpot
+def _queued(times: StepTimes, load: Load, policy: Policy, full: _State) -> float:
+    """TTFT where the cache is full and the others wait (Little's law) [s]."""
+    ttft = _by_little(load, full)
     if load.requests is not None:
         # The first wave finds an empty cache: B of the N requests do not wait.
-        free = min(limit * load.ranks / load.requests, 1.0)
-        ttft = (1 - free) * ttft + free * (prompt + burst_wait(times, policy, limit))
-    ttft += (policy.stream_interval - 1) * tpot
-    busy = min(limit * prompt / cycle, 1.0)
-    return Served(tpot, max(ttft, prompt), limit, interruption, host, busy, full=True)
+        free = min(full.active * load.ranks / load.requests, 1.0)
+        ttft = (1 - free) * ttft + free * (full.reading + burst_wait(times, policy, full.active))
+    return max(ttft, full.reading)

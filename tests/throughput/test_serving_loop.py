@@ -22,11 +22,12 @@ from planner.throughput.serving import (
 BATCH = np.array([0.0, 1.0, 8.0, 32.0, 128.0, 512.0])
 
 
-def step_table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3) -> StepTimes:
+def step_table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3,
+               together: float = 1.0) -> StepTimes:
     """A dense model: a floor, a slope, and a prompt that costs the same beside any batch."""
     decode = np.where(BATCH > 0, base + slope * BATCH, 0.0)
     mixed = np.maximum(decode, base) + prompt
-    return StepTimes(BATCH, decode, mixed, prompt * np.arange(1, 9) + base)
+    return StepTimes(BATCH, decode, mixed, prompt * np.arange(1, 9) + base, 1, together)
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
@@ -40,6 +41,58 @@ def test_the_fixed_point_equals_a_played_loop(concurrency: int, osl: int, *, exc
     assert found.tpot == pytest.approx(tpot, rel=0.02)
     assert active <= concurrency
     assert found.active == pytest.approx(active, rel=0.06)
+
+
+@pytest.mark.parametrize("together", [1.0, 4.0, 32.0])
+@pytest.mark.parametrize("concurrency", [16, 64, 160, 240, 300, 500])
+def test_waiting_equals_a_played_loop_below_and_above_the_budget(concurrency: int,
+                                                                 together: float) -> None:
+    """A prompt costs many decode steps, and beyond 256 sequences more than one comes in a step:
+    with room for one a pass they queue, with room for more they only lengthen it."""
+    times = step_table(12e-3, 8e-5, 95e-3, together)
+    load, policy = Load(concurrency, 2048, 256, requests=10 * concurrency), Policy()
+    played = play(times, load, policy, jitter=0.3, seed=7, pause=0.3)
+    tpot, ttft, _ = played.means(2 * concurrency)
+    found = closed_loop(times, replace(load, requests=None), policy)
+    assert found.tpot == pytest.approx(tpot, rel=0.03)
+    assert found.ttft == pytest.approx(ttft, rel=0.25)
+
+
+@given(st.floats(1, 2000), st.floats(1, 200), st.integers(16, 8192), st.integers(16, 2048),
+       st.floats(0.2, 64), st.integers(1, 8), st.floats(2e-3, 0.5), st.booleans())
+def test_more_requests_are_never_served_slower(concurrency: float, more: float, isl: int, osl: int,
+                                               together: float, ranks: int, prompt: float,
+                                               exclusive: bool) -> None:
+    """Where prompts already fill every pass, a larger batch beside them costs a little."""
+    times = step_table(prompt=prompt, together=together)
+    fewer, greater = (closed_loop(times, Load(c, isl, osl, ranks), Policy(exclusive=exclusive))
+                      for c in (concurrency, concurrency + more))
+    rates = [c / (f.ttft + osl * f.tpot) for c, f in ((concurrency, fewer),
+                                                      (concurrency + more, greater))]
+    assert rates[1] >= rates[0] * (1 - 0.01)
+    assert greater.ttft >= fewer.ttft * (1 - 1e-6)
+
+
+@given(st.floats(1, 2000), st.integers(16, 8192), st.integers(16, 2048), st.floats(0.2, 64),
+       st.booleans(), st.floats(2, 200))
+def test_the_loop_is_at_rest(concurrency: float, isl: int, osl: int, together: float,
+                             exclusive: bool, held: float) -> None:
+    """Little's law: those who decode are the rate times the time they take, on either side of a
+    full cache."""
+    load = Load(concurrency, isl, osl, cache_tokens=held * (isl + osl))
+    found = closed_loop(step_table(together=together), load, Policy(exclusive=exclusive))
+    rate = concurrency / (found.ttft + osl * found.tpot)
+    assert found.active == pytest.approx(rate * osl * found.tpot, rel=1e-6)
+
+
+def test_a_full_cache_begins_where_the_loop_reaches_it() -> None:
+    times = step_table(together=4.0)
+    found = [closed_loop(times, Load(c, 1024, 256, cache_tokens=60 * 1280), Policy())
+             for c in np.linspace(55, 65, 101)]
+    assert {f.full for f in found} == {False, True}
+    ttft = np.array([f.ttft for f in found])
+    assert np.all(np.diff(ttft) > 0)
+    assert float(np.diff(ttft).max()) < 0.1 * float(ttft.min())
 
 
 def test_host_time_adds_up_or_hides() -> None:
@@ -64,7 +117,7 @@ def test_a_full_cache_holds_tpot_and_lets_ttft_rise() -> None:
     assert found[2].ttft > 2 * found[1].ttft > 4 * found[0].ttft
     # Little: requests in flight = rate × (TTFT + decoding).
     for f, c in zip(found, (64, 128, 256), strict=True):
-        rate = 40 / (1024 * f.tpot + step_table().with_prompt(40))
+        rate = f.active / (1024 * f.tpot)
         assert rate * (f.ttft + 1024 * f.tpot) == pytest.approx(c, rel=1e-6)
 
 
