@@ -122,7 +122,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     kv = _kv(spec, device, asked, uniform, given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
-    loss_scheme, loss_limit = _max_loss(device, asked, profile, notes) \
+    loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
         if uniform is None and given is None else (None, None)
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
@@ -301,9 +301,13 @@ def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
             if not kv_refusal(device, layout) and any(stores(u, k) for u in units)]
 
 
-def _max_loss(device: DeviceProfile, asked: Asked, profile: Profile | None,
+def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Profile | None,
               notes: list[tuple[str, str, str]]) -> tuple[str | None, float | None]:
-    """(scheme whose uniform loss is the limit, None) or (None, limit in nats)."""
+    """(scheme whose uniform loss is the limit, None) or (None, limit in nats).
+
+    A release in block FP8 with power-of-two scales is its own limit: activations cost it more than
+    those of fp8-block, and a limit that excludes the release would be none.
+    """
     if asked.max_loss is not None:
         text = str(asked.max_loss)
         try:
@@ -317,12 +321,14 @@ def _max_loss(device: DeviceProfile, asked: Asked, profile: Profile | None,
         if not 0 <= number < float("inf"):
             raise InputError(f"max-loss = {text} is out of range", hint="nats, 0 or more")
         return None, number
-    for name, key in (("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),
+    own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
+    for name, key in (*own, ("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),
                       ("int8-w8a8", "int8")):
         known = profile is None or profile.uniform_loss(name) is not None
         if known and device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
+            text = f"uniform 8-bit scheme that {device.id} multiplies natively"
             notes.append(("max-loss default", name,
-                          f"uniform 8-bit scheme that {device.id} multiplies natively"))
+                          f"the release's own {text}" if (name, key) in own else text))
             return name, None
     notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"))
     return "bf16", None

@@ -9,7 +9,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
-from planner.placement.modules import PLANNED_KINDS, attention_of
+from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, attention_of
 from planner.planning.engine_matrix import (
     PLAIN,
     Cell,
@@ -68,7 +68,8 @@ def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequ
             found = cell(engine, device, "kv", unit.scheme, group, "")
             if found.status != "supported":
                 return answer(_word(found), f"{unit.scheme} cache: {found.status}: {found.reason}")
-    container, worst = _container(engine, device, linear)
+    apart = [u for u in units if u.kind in AS_RELEASED_KINDS and u.scheme not in PLAIN]
+    container, worst = _container(engine, device, [*linear, *apart])
     if worst is not None:
         return answer(_word(worst[1]), f"{worst[0]}: {worst[1].status}: {worst[1].reason}")
     return answer("yes", "", container)

@@ -63,7 +63,8 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
         return (question,)
     question = _laid_out(question, engine)
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
-    ways = serving_ways(question, engine, kinds)
+    kept = kept_quantised(question)
+    ways = serving_ways(question, engine, kinds, kept)
     layouts = _cache_sets(question, engine)
     refused = _refused(question, engine, kinds, ways)
     dropped = {name for name, _ in refused} & set(question.schemes)
@@ -72,6 +73,8 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
         ways = [w for w in ways if set(question.schemes) <= set().union(*w.schemes.values())]
         layouts = [kv for kv in layouts if set(question.kv) <= set(kv)]
     at_fault = dict(refused) if schemes_named or together or not ways else {}
+    if kept and not ways and serving_ways(question, engine, kinds, ()):
+        raise _cannot_keep(question, engine, kept)
     if not ways or not layouts or (schemes_named and dropped) or (kv_named and gone):
         raise _cannot(question, engine, at_fault, gone)
     fused = tuple(names for names in rule_names(engine, question.device, "fused")
@@ -80,23 +83,38 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
         _restricted(question, way, kv, kinds, refused, fused) for way in ways for kv in layouts)
 
 
-def serving_ways(question: Question, engine: Engine, kinds: Sequence[str]) -> list[Way]:
-    """The ways that no other contains, in the order of the matrix."""
+def kept_quantised(question: Question) -> tuple[tuple[str, str], ...]:
+    """(kind, scheme) of modules that stay as released and are quantised there (an indexer)."""
+    kept = split_modules(modules(question.spec))[1]
+    return tuple(dict.fromkeys((m.kind, m.released_as) for m in kept
+                               if m.released_as not in PLAIN))
+
+
+def serving_ways(question: Question, engine: Engine, kinds: Sequence[str],
+                 kept: Sequence[tuple[str, str]] = ()) -> list[Way]:
+    """The ways that no other contains, in the order of the matrix; each carries what is ``kept``
+    as well."""
     groups = tuple(dict.fromkeys(kind_group(kind) for kind in kinds))
     plain = _plain(question, engine, groups)
     found: list[Way] = []
+    fixed = {scheme for _, scheme in kept}
     for container in containers(engine) or ("",):
+        if any(_status(question, engine, scheme, kind_group(kind), container) != "supported"
+               for kind, scheme in kept):
+            continue
         able = {g: frozenset(s for s in question.schemes if s not in PLAIN
                              and _status(question, engine, s, g, container) == "supported")
                 for g in groups}
         if all(cell(engine, question.device, "mixed", "*", g, container).status == "supported"
-               for g in groups):
+               for g in (*groups, *(kind_group(kind) for kind, _ in kept))):
             found.append(Way(container, {g: able[g] | plain for g in groups}))
         else:
             ordered = [s for s in question.schemes if any(s in able[g] for g in groups)]
             found += [Way(container, {g: plain | ({s} & able[g]) for g in groups})
-                      for s in ordered]
-    if plain and not found:
+                      for s in ordered if fixed <= {s}]
+            if len(fixed) == 1 and plain:
+                found.append(Way(container, dict.fromkeys(groups, plain)))
+    if plain and not found and not kept:
         found.append(Way("", dict.fromkeys(groups, plain)))
     found = [w for w in found if all(w.schemes.values())]
     return [w for i, w in enumerate(found)
@@ -209,6 +227,20 @@ def refusal_words(question: Question, engine: Engine, axis: str, name: str,
     said = next((c.reason for c in found if c.source is not None),
                 f"no source says that it serves {name} on {question.device.id}")
     return f"{label}: unknown: {said}"
+
+
+def _cannot_keep(question: Question, engine: Engine, kept: Sequence[tuple[str, str]],
+                 ) -> UnsupportedError:
+    """The refusal of a model whose quantised, kept modules no checkpoint format carries."""
+    for kind, scheme in kept:
+        found = cell(engine, question.device, "scheme", scheme, kind_group(kind), "")
+        if found.status != "supported":
+            words = f"{engine.label}: {found.status}: {found.reason}"
+            break
+    else:
+        words = f"{engine.label}: not together with {', '.join(question.schemes)}"
+    return UnsupportedError(f"{kind} as released, in {scheme}: {words}",
+                            hint="another version (NAME@VERSION), another engine, or --engine any")
 
 
 def _cannot(question: Question, engine: Engine, refused: Mapping[str, str],

@@ -1,5 +1,6 @@
 """--engine: what it cannot serve is absent with the reason; the plan says who serves it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,3 +183,48 @@ def test_a_given_plan_is_checked_against_the_engine() -> None:
 def test_engines_that_do_not_exist_are_refused(engine: str) -> None:
     with pytest.raises((UnknownNameError, InputError)):
         plan("llama-3.1-8b", "h100-sxm", engine=engine)
+
+
+RELEASED = "fp8-block-ue8m0"
+
+
+@pytest.mark.parametrize("device", ["h200-sxm", "b200-sxm"])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm@1.2"])
+def test_deepseek_v3_2_is_priced_as_released(engine: str, device: str) -> None:
+    """No scheme is named: the release, which the engine serves from its own checkpoint."""
+    made = estimate("deepseek-v3.2", device, devices=16, tp=8, dp=2, ep=16, batch=64,
+                    engine=engine)
+    assert linears(made) == {RELEASED}
+    assert judged(made, engine) == "yes"
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_deepseek_v3_2_can_keep_its_released_form(engine: str) -> None:
+    made = plan("deepseek-v3.2", "h200-sxm", devices=16, tp=8, dp=2, ep=16, batch=64,
+                engine=engine, schemes=[RELEASED])
+    assert linears(made) == {RELEASED}
+    assert judged(made, engine) == "yes"
+
+
+def test_what_is_kept_is_served_in_the_same_checkpoint() -> None:
+    """The indexer stays in block FP8; SGLang reads that from one format, which takes no other
+    scheme beside it. Without the kept indexer it would take INT8 from another."""
+    asked: dict[str, Any] = {"devices": 16, "tp": 8, "dp": 2, "ep": 16, "batch": 64}
+    made = plan("deepseek-v3.2", "h200-sxm", engine="sglang", **asked)
+    assert linears(made) <= {"bf16", RELEASED}
+    with pytest.raises(UnsupportedError, match="int8-w8a8") as caught:
+        plan("deepseek-v3.2", "h200-sxm", engine="sglang", schemes=["bf16", "int8-w8a8"], **asked)
+    assert caught.value.hint
+    units = tuple(replace(u, scheme="int8-w8a8") if u.scheme == RELEASED and u.kind != "indexer"
+                  else u for u in made.units)
+    spec, device = load_model("deepseek-v3.2"), load_device("h200-sxm")
+    assert verdicts(spec, device, units, made.layout, ["sglang"])[0].status == "unknown"
+    assert verdicts(spec, device, units, made.layout, ["vllm"])[0].status == "yes"
+
+
+def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
+    with pytest.raises(UnsupportedError, match="indexer as released, in fp8-block-ue8m0") as caught:
+        plan("deepseek-v3.2", "h200-sxm", engine="tensorrt-llm@1.0")
+    assert "unknown" in caught.value.message
+    with pytest.raises(UnsupportedError, match="no such GGUF tensor type"):
+        plan("deepseek-v3.2", "h200-sxm", engine="llama.cpp")
