@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.api import load_device, load_model, searched_questions
@@ -82,7 +82,7 @@ def _check(plan: Plan, hardware_dir: str | os.PathLike[str] | None,
 def _filled(asked: Asked, plan: Plan) -> Asked:
     """What was asked of the plan, where nothing else is given now."""
     known = asked_of(plan)
-    given = {name: getattr(asked, name) for name in Asked.__slots__}
+    given = {f.name: getattr(asked, f.name) for f in fields(asked)}
     filled = {name: value if value not in (None, False) else known.get(name, value)
               for name, value in given.items()}
     asked = Asked(**filled)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from planner.errors import DataError, UnknownNameError, nearest_names
+from planner.records import record
 from planner.resources import data_folder
 from planner.toml_text import parse_toml, read_toml_bytes
 
@@ -25,7 +26,7 @@ _HOST_NUMBERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Host:
     """What a scenario says of the machine around the device; None keeps the profile's value.
     ``requests_per_s`` is the rate that replicas are counted for."""
@@ -41,7 +42,7 @@ class Host:
     requests_per_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scenario:
     """One question. ``values`` holds what the file set, by flag name; ``host`` the machine."""
 

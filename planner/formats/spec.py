@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from planner.records import record
 
 ElementKind = Literal["float", "int", "scale"]
 ExecutionPath = Literal["native", "weight-only", "storage"]
 ScaleRule = Literal["amax", "ocp-floor", "rceil", "ceil", "even"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ElementFormat:
     """One number format.
 
@@ -36,7 +37,7 @@ class ElementFormat:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScaleSpec:
     """How scales cover a (rows, columns) matrix.
 
@@ -57,7 +58,7 @@ class ScaleSpec:
     zero_point: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorFormat:
     """An element format with its scales; ``scale`` is None for plain floats.
 
@@ -72,7 +73,7 @@ class TensorFormat:
     element_exponent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scheme:
     """Weights + activations + granularity under one id (the contract's list).
 
@@ -93,7 +94,7 @@ class Scheme:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KvLayout:
     """How one cache entry is stored.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from planner.errors import DataError, UnknownNameError
 from planner.hardware.fitted_text import InheritedSets, Key
 from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.records import record
 from planner.resources import data_folder
 from planner.toml_text import parse_toml, read_toml_bytes
 
@@ -24,7 +25,7 @@ _THOR_X_SUPER_NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Index:
     """``aliases.toml`` of a folder: the printing order and other spellings → id."""
 

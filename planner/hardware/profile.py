@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
+
+from planner.records import record
 
 QuantityKind = Literal["datasheet", "secondary", "measured", "fitted", "derived", "recalled"]
 DeviceKind = Literal["gpu", "cpu", "soc"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quantity:
     """A number with its unit, source key, date and kind; ``low``/``high`` when it is a range.
 
@@ -27,7 +29,7 @@ class Quantity:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rate:
     """Multiply-accumulate throughput of one unit in one format [FLOP/s or OP/s].
 
@@ -40,7 +42,7 @@ class Rate:
     sparse: Quantity | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Achieved:
     """What a kernel class reaches: fractions of dense peak and of bandwidth, time floor [s]."""
 
@@ -49,7 +51,7 @@ class Achieved:
     floor_seconds: Quantity
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Silicon:
     """What operator forms need of a chip beside its rates.
 
@@ -62,7 +64,7 @@ class Silicon:
     exp_per_s: Quantity | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FitError:
     """Errors of a fit on the groups that it did not see.
 
@@ -79,7 +81,7 @@ class FitError:
     coverage: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FittedSet:
     """Parameters of one operator form on one software stack, fitted to published measurements.
 
@@ -101,7 +103,7 @@ class FittedSet:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Links:
     """Bandwidths per device and direction [B/s] and latency floors [s] of one message."""
 
@@ -112,7 +114,7 @@ class Links:
     scale_out_floor_seconds: Quantity | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PowerMode:
     """A power mode: what it draws at most, and its shares of the rates and of the bandwidth."""
 
@@ -121,7 +123,7 @@ class PowerMode:
     bandwidth_share: Quantity
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """A reference that quantities point at by ``key``."""
 
@@ -130,7 +132,7 @@ class Source:
     date: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceProfile:
     """One device. ``rates`` is keyed by (unit, format); ``unsupported`` gives a reason by format.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention, ModelSpec
 from planner.placement.layout import Layout
+from planner.records import record
 from planner.units import GIB, MIB
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Runtime:
     """What an engine keeps beside weights and caches, with where the figure is from."""
 

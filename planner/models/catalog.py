@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,13 +18,14 @@ from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object, read_config_bytes, shown
+from planner.records import record
 
 _CONFIGS = Path(__file__).resolve().parent / "configs"
 _MAX_BYTES = 2**53
 QUANT_NAME = "hf_quant_config.json"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CatalogEntry:
     """A bundled configuration and where it came from."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from planner.errors import DataError
+from planner.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredType:
     """A checkpoint's element type; ``format`` is the element format id, if there is one."""
 
@@ -16,7 +15,7 @@ class StoredType:
     format: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredTensor:
     """One tensor of a checkpoint; ``dtype`` is the checkpoint's name for the element type.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from math import prod
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.models.dtypes import StoredTensor, stored_bytes, stored_type
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.records import cached_record, record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ _MAIN = ("main", "lookup")
 _ROUTED = ("experts-gate-up", "experts-down")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pattern:
     """One class of stored tensors: ``count`` tensors of ``shape`` and checkpoint type ``dtype``."""
 
@@ -49,7 +49,7 @@ class Pattern:
         return stored_bytes(self.dtype, prod(self.shape)) * self.count
 
 
-@dataclass(frozen=True)
+@cached_record
 class Inventory:
     """Counts over the rows of ``spec``.
 

@@ -7,7 +7,7 @@ indexer and V4 records; the model code of Hugging Face Transformers for windows 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
@@ -16,13 +16,14 @@ from planner.formats.elements import element
 from planner.formats.kv import entry_bytes as head_bytes
 from planner.formats.kv import indexer_bytes, kv_layout, latent_bytes, shared_vector_bytes
 from planner.models.spec import Attention, ModelSpec
+from planner.records import record
 
 CacheKind = Literal["kv", "latent", "shared", "indexer", "state"]
 _WIDE = ("bf16", "fp16", "fp32")
 _SHARED_LAYOUTS = {"bf16": True, "fp8": False, "fp8-ds-mla": False}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerCache:
     """One kind of entry that a layer keeps for a sequence.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.models.dtypes import stored_type
 from planner.models.spec import Experts, Part, ShardAxis, StoredAs, TensorRow
 from planner.models.storage import Storage
+from planner.records import record
 
 LAYER = "model.layers.{layer}."
 EMBEDDING = "model.embed_tokens.weight"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Provenance:
     """Where a configuration came from; copied into the ModelSpec."""
 
@@ -24,7 +25,7 @@ class Provenance:
     config_sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GatedMlp:
     """Names and kinds of one gated MLP: ``gate`` and ``up`` are one GEMM, then ``down``."""
 

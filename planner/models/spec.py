@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Literal
+
+from planner.records import record
 
 AttentionKind = Literal["gqa", "mla", "linear", "csa", "hca", "swa"]
 ShardAxis = Literal["column", "row", "vocab", "replicated"]
 Part = Literal["main", "mtp", "vision", "lookup"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attention:
     """Attention shared by a set of layers. Widths are elements per head or per token.
 
@@ -56,7 +57,7 @@ class Attention:
     conv_dtype: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Experts:
     """Mixture of experts: ``count`` routed experts of width ``width``, ``per_token`` chosen.
 
@@ -76,7 +77,7 @@ class Experts:
     hash_layers: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredAs:
     """How a checkpoint stores what is not one stored element an element.
 
@@ -91,7 +92,7 @@ class StoredAs:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorRow:
     """One class of tensors that differ only in layer and expert number.
 
@@ -143,7 +144,7 @@ class TensorRow:
         return len(self.shape) == 2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModelSpec:
     """A model: structure plus tensor rows.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from planner.errors import DataError
 from planner.models.fields import Fields
+from planner.records import record
 
 _TORCH_TYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Storage:
     """``plain`` stores every tensor that the release does not quantise."""
 

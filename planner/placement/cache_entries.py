@@ -8,7 +8,6 @@ What memory keeps is what a decode step reads.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from planner.errors import UnsupportedError
 from planner.formats.elements import element
@@ -17,13 +16,14 @@ from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.kv import LayerCache, entry_bytes, layer_caches, part_bytes
 from planner.models.spec import Attention, ModelSpec
+from planner.records import record
 
 PAGE_TOKENS = {"gqa": 16, "mla": 64, "linear": 16, "csa": 64, "hca": 64, "swa": 64}
 """Tokens of a cache page: vLLM's default block of 16, FlashMLA's 64."""
 _RECORD = {"latent": "kv-latent", "shared": "kv-latent"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CacheUnit:
     """One kind of cache entry (kv-k, kv-v, kv-latent) of the layers of one attention group."""
 

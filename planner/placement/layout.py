@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 
 from planner.models.spec import ModelSpec
+from planner.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """Ranks of one replica: ``tp`` × ``dp`` × ``pp``; ``ep`` divides ``tp``·``dp``.
 

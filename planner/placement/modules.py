@@ -7,13 +7,13 @@ modules of a kind. Costs are computed once a module and multiplied by layer coun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from planner.errors import InputError
 from planner.models.inventory import row_bytes
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout
+from planner.records import record
 
 PLANNED_KINDS = (
     "attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention", "mlp-gate-up",
@@ -23,7 +23,7 @@ AS_RELEASED_KINDS = ("embedding", "indexer", "router", "norm", "head")
 EXPERT_KINDS = ("experts-gate-up", "experts-down")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gemm:
     """One matrix multiplication of a layer: members are (outputs, inputs) of the fused matrices.
 
@@ -39,7 +39,7 @@ class Gemm:
         return self.members[0][1]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Module:
     """One kind in one set of layers; ``gemms`` of one layer (of one expert, for experts).
 

@@ -7,7 +7,6 @@ layer; the p_i add up to the k experts a token picks, and none exceeds 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import erf, log, sqrt
 from statistics import NormalDist
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from planner.errors import InputError
+from planner.records import record
 
 Array = NDArray[np.float64]
 _GRID = 801
@@ -148,7 +148,7 @@ def _phi(z: Array) -> Array:
     return np.asarray(0.5 + 0.5 * np.vectorize(erf, otypes=[np.float64])(z / sqrt(2)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Placement:
     """Experts on ranks: ``rank`` int64 [slots] and ``expert`` int64 [slots] of every copy."""
 
@@ -203,7 +203,7 @@ def balanced_placement(popularity: Array, ranks: int, redundant: int = 0) -> Pla
     return Placement(ranks, rank, expert)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RankLoads:
     """Per rank, [R]: expected token–expert pairs, their standard deviation, distinct experts."""
 

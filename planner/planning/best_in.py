@@ -7,7 +7,7 @@ can win. Only those whose known bound could still win are bounded anew.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from planner.planning.segments import (
     untied_segments,
 )
 from planner.planning.solve import solve
+from planner.records import cached_record
 
 Int = NDArray[np.int64]
 GAP = 2e-3
@@ -38,7 +39,7 @@ AT_ONCE = 64
 """Candidates that are bounded together, in order of what is known of them."""
 
 
-@dataclass(frozen=True)
+@cached_record
 class Answer:
     """The winner of one question: a candidate of ``space``, its choices, the solver's sum."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from planner.planning.costs import (
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.residency import StageBytes, budget, overheads, smallest
 from planner.planning.step_table import Key, Lengths, Timed, timed_units
+from planner.records import cached_record
 from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, decode_phase, mixed_phase, points
@@ -49,7 +50,7 @@ def slots_to_try(question: Question, layout: Layout) -> list[int]:
     return list(SLOTS)
 
 
-@dataclass(frozen=True)
+@cached_record
 class Space:
     """All candidates that could fit, with unit times [C, U, S] of one layer and legality.
 
@@ -171,7 +172,7 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
         times=times, rows=np.arange(len(pts)))
 
 
-@dataclass(frozen=True)
+@cached_record
 class StepTimes:
     """Mechanisms of every unit on C candidates, and seconds between pipeline stages [C].
 

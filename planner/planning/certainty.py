@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from planner.planning.evaluate import Priced, SegmentCost
 from planner.planning.plan import Assumption, Estimate, PerformanceInfo
 from planner.planning.units import Unit
 from planner.planning.validated import nearest
+from planner.records import record
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.moe import rules
@@ -27,7 +28,7 @@ Z80 = 1.2815515655446004
 BASES = ("fitted", "transferred", "prior")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spread:
     """The certainty of a sum: ``basis`` of the largest part, log-space ``sigma``; ``shares`` of the
     time by basis, in the order of BASES; ``origins`` of the parameters, largest share first."""

@@ -7,7 +7,7 @@ choice (``legal``). Times are per layer and per micro-batch; multiply by layers 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,7 @@ from planner.planning.policies import kept_scheme
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.units import Unit, build_units, split_modules
 from planner.quality.prior import Prior, reference_of
+from planner.records import cached_record
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
 from planner.throughput.calibration import stacks_of
 from planner.throughput.experts import expert_parts
@@ -58,7 +59,7 @@ Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@cached_record
 class Model:
     """What does not depend on the candidate: modules, units, losses, device kernels."""
 
@@ -153,7 +154,7 @@ def tied_head(released: list[Module]) -> Module:
     return replace(embedding, kind="head", stored_bytes=0)
 
 
-@dataclass(frozen=True)
+@cached_record
 class LayoutTables:
     """Exact bytes by layout. ``shard`` int64 [L, module, scheme] of one layer on one rank.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError
 from planner.planning.plan import Estimate, Plan
+from planner.records import record
 
 METRICS: dict[str, tuple[str, Callable[[Plan], float]]] = {
     "tpot": ("s", lambda p: p.performance.tpot_seconds.value),
@@ -31,7 +31,7 @@ ROOM = 1e-12
 LONGEST_GATE = 100
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gate:
     """``metric`` compared with ``limit``: of the new value, or (signed) of the change.
 
@@ -57,7 +57,7 @@ class Gate:
         return _holds(self.operator, (new - old) / abs(old), self.limit, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """A figure of both plans. ``relative`` is None where the old one is 0; ``apart`` says whether
     the 80 % bands do not overlap, None where the figure has none."""
@@ -70,7 +70,7 @@ class Change:
     apart: bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnitChange:
     """A unit whose scheme or layers differ; empty where the other plan has no such unit."""
 
@@ -79,7 +79,7 @@ class UnitChange:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Difference:
     """What differs between two plans of one model. ``settings`` are (name, old, new)."""
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
 from planner.planning.engine_matrix import DATA, Source, cache_group, on_device, sources
+from planner.records import record
 
 RELEASED = "released"
 OF_THE_MODEL = "model"
 PLAIN_CACHES = ("bf16", "fp16", "fp32")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Default:
     """``scheme`` is ``released`` or the scheme that takes its place; ``kv`` a cache layout."""
 
@@ -31,7 +31,7 @@ class Default:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Row:
     engine: str
     device: str

@@ -13,7 +13,6 @@ and ``*`` do not.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -24,6 +23,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, default_version
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
+from planner.records import record
 
 Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
@@ -36,7 +36,7 @@ DATA = Path(__file__).resolve().parent / "data"
 _ANY = "*"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """Where a rule was read: title with address, and date."""
 
@@ -44,7 +44,7 @@ class Source:
     date: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cell:
     """What one rule says."""
 
@@ -64,7 +64,7 @@ class Cell:
 UNKNOWN = Cell("unknown", "no source says", None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One row. ``device`` is ``*``, ``gpu``, ``cpu`` or ranges of compute capability, ends
     included (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""

@@ -7,7 +7,6 @@ gate-up with down of the experts) and a pipeline by its slowest stage.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from planner.planning.candidates import Space, StepTimes, queue
 from planner.planning.costs import Model, temporary_bytes
 from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.segments import Segment
+from planner.records import cached_record, record
 from planner.throughput.roofline import joint, main_bound, seconds
 
 FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
@@ -27,7 +27,7 @@ BEFORE, AFTER = -1, -2
 """Keys of what runs before the first layer (embedding) and after the last (head)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SegmentCost:
     """Seconds of one layer by mechanism, and totals over the segment's layers.
 
@@ -45,7 +45,7 @@ class SegmentCost:
     embedding: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StageMemory:
     """Bytes of one pipeline stage's rank."""
 
@@ -59,7 +59,7 @@ class StageMemory:
         return self.weights + self.cache + self.activation + self.runtime
 
 
-@dataclass(frozen=True)
+@cached_record
 class Priced:
     """An assignment priced. ``additive_*`` are the solver's sums, ``paced_tpot`` is what its limit
     on TPOT compares (pp × the slowest stage), the others are the full step.
@@ -93,7 +93,7 @@ class Priced:
         return replicas * self.batch / self.tpot
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prompts:
     """How often a prompt interrupts a step, and over how many passes."""
 

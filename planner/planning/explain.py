@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,10 @@ from planner.planning.plan import NextBest
 from planner.planning.problem import Problem, violation
 from planner.planning.search import Found
 from planner.planning.segments import untied_problem
+from planner.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Why:
     """One decision's explanation: a sentence and the best other choice."""
 

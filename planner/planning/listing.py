@@ -12,12 +12,11 @@ Pisinger, "A minimal algorithm for the multiple-choice knapsack problem" (1995),
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.problem import Array, Problem, Solution, objective_of, room_of, violation
+from planner.records import record
 
 Int = NDArray[np.int64]
 MAX_STATES = 20_000
@@ -28,7 +27,7 @@ _FIRST_GAP = 1e-4
 _ROUNDING = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Bounded:
     """``cost`` [D, S] (inf where illegal) and ``use`` [D, S] against ``room``; ``reduced`` costs
     [D, S] and the ``bound`` that the multiplier gives."""

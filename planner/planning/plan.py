@@ -6,9 +6,11 @@ are None; ``from_dict`` validates strictly (unknown keys are errors).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any
+
+from planner.records import cached_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +20,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
 
 
-@dataclass(frozen=True)
+@cached_record
 class ActiveParameters:
     """Parameters that act on one token, by the three conventions in use."""
 
@@ -27,7 +29,7 @@ class ActiveParameters:
     without_embedding_and_head: int
 
 
-@dataclass(frozen=True)
+@cached_record
 class ModelInfo:
     id: str
     source: str
@@ -38,20 +40,20 @@ class ModelInfo:
     parameters_active: ActiveParameters
 
 
-@dataclass(frozen=True)
+@cached_record
 class DeviceInfo:
     id: str
     count: int
     profile_sha256: str
 
 
-@dataclass(frozen=True)
+@cached_record
 class EngineInfo:
     name: str
     version: str | None
 
 
-@dataclass(frozen=True)
+@cached_record
 class WorkloadInfo:
     context_tokens: int
     isl: int
@@ -59,7 +61,7 @@ class WorkloadInfo:
     batch: int
 
 
-@dataclass(frozen=True)
+@cached_record
 class LayoutInfo:
     tp: int
     dp: int
@@ -68,7 +70,7 @@ class LayoutInfo:
     replicas: int
 
 
-@dataclass(frozen=True)
+@cached_record
 class NextBest:
     """The best other choice that keeps every limit; ``delta`` is the relative change of the
     objective (0.02 = 2 % worse)."""
@@ -77,7 +79,7 @@ class NextBest:
     delta: float
 
 
-@dataclass(frozen=True)
+@cached_record
 class UnitPlan:
     """One decision. Bytes, seconds and loss are summed over its layers and experts; seconds are
     those of one step of one replica."""
@@ -100,7 +102,7 @@ class UnitPlan:
     kv_layout: str | None = None
 
 
-@dataclass(frozen=True)
+@cached_record
 class ModulePlan:
     """Units of one kind and scheme over a contiguous layer range, for people."""
 
@@ -114,7 +116,7 @@ class ModulePlan:
     loss: float
 
 
-@dataclass(frozen=True)
+@cached_record
 class CacheLayer:
     layer: int
     kind: str
@@ -123,7 +125,7 @@ class CacheLayer:
     fixed_bytes: int
 
 
-@dataclass(frozen=True)
+@cached_record
 class CacheInfo:
     bytes_per_token: int
     bytes_per_token_per_device: int
@@ -131,7 +133,7 @@ class CacheInfo:
     layers: tuple[CacheLayer, ...]
 
 
-@dataclass(frozen=True)
+@cached_record
 class MemoryInfo:
     """Bytes of the fullest device."""
 
@@ -144,7 +146,7 @@ class MemoryInfo:
     capacity_bytes: int
 
 
-@dataclass(frozen=True)
+@cached_record
 class CapacityInfo:
     """Of one replica, within usable bytes."""
 
@@ -152,14 +154,14 @@ class CapacityInfo:
     max_context_at_batch: int
 
 
-@dataclass(frozen=True)
+@cached_record
 class Validated:
     table: str
     n: int
     median_ape: float
 
 
-@dataclass(frozen=True)
+@cached_record
 class Estimate:
     """A prediction with its 80 % interval and its basis."""
 
@@ -170,7 +172,7 @@ class Estimate:
     validated: Validated | None = None
 
 
-@dataclass(frozen=True)
+@cached_record
 class PerformanceInfo:
     ttft_seconds: Estimate
     tpot_seconds: Estimate
@@ -178,7 +180,7 @@ class PerformanceInfo:
     output_tokens_per_second_per_device: Estimate
 
 
-@dataclass(frozen=True)
+@cached_record
 class QualityInfo:
     """Loss with its band. T0 is relative: 1.0 = uniform fp8-block on the same model."""
 
@@ -190,7 +192,7 @@ class QualityInfo:
     flips: float | None = None
 
 
-@dataclass(frozen=True)
+@cached_record
 class Baseline:
     """A uniform assignment on its own best layout and batch, priced like the plan.
 
@@ -210,7 +212,7 @@ class Baseline:
     loss: float
 
 
-@dataclass(frozen=True)
+@cached_record
 class Comparison:
     """Against the best uniform plan at no more loss; ``gain`` is the relative gain in the
     objective (0 where uniform is best), ``text`` the sentence or the reason."""
@@ -220,7 +222,7 @@ class Comparison:
     text: str
 
 
-@dataclass(frozen=True)
+@cached_record
 class SolverInfo:
     status: str
     gap: float
@@ -229,14 +231,14 @@ class SolverInfo:
     proved: bool
 
 
-@dataclass(frozen=True)
+@cached_record
 class Assumption:
     key: str
     value: str
     reason: str
 
 
-@dataclass(frozen=True)
+@cached_record
 class SourceRef:
     """A reference; ``date`` is empty where none is known (a configuration is identified by its
     digest)."""
@@ -246,7 +248,7 @@ class SourceRef:
     date: str
 
 
-@dataclass(frozen=True)
+@cached_record
 class Plan:
     """The answer: a scheme for every unit, the layout, and what it costs."""
 

@@ -9,15 +9,17 @@ coefficients are per layer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.records import cached_record
+
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@cached_record
 class Row:
     """One limit: coefficients [decision, choice] (0 where illegal), right-hand side, its name.
 
@@ -32,7 +34,7 @@ class Row:
     exact_limit: int | None = None
 
 
-@dataclass(frozen=True)
+@cached_record
 class Problem:
     """See module docstring. ``objective`` [D, S]; ``legal`` bool [D, S]; ``multiplicity`` [D]."""
 
@@ -43,7 +45,7 @@ class Problem:
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True)
+@cached_record
 class Solution:
     """Counts int64 [D, S]; ``bound`` proves ``value`` within ``gap`` (relative)."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.records import record
 from planner.throughput.collectives import Fabric
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ DEFAULT_OSL = 1024
 PREFILL_CHUNK = 8192
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Workload:
     """Tokens of one sequence: the longest it may hold, its prompt and its answer."""
 
@@ -35,7 +36,7 @@ class Workload:
         return self.isl + self.osl / 2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """Everything a search needs, resolved. Seconds, bytes and plain counts.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,13 @@ from planner.planning.costs import (
     temporary_bytes,
 )
 from planner.planning.question import PREFILL_CHUNK, Question
+from planner.records import cached_record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@cached_record
 class StageBytes:
     """Bytes of one layout: ``fixed`` int64 [stage], ``counts`` int64 [stage, unit] layers."""
 
@@ -85,7 +85,7 @@ def overheads(model: Model, tables: LayoutTables, layouts: Int, slots: Int) -> I
                       + runtime[place] + fixed[place] * slots * pp[place])
 
 
-@dataclass(frozen=True)
+@cached_record
 class Least:
     """The smallest legal assignment of one layout: bytes by stage, and of one cached sequence.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
@@ -22,6 +22,7 @@ from planner.planning.policies import check_policies, kept_layers
 from planner.planning.question import OBJECTIVES, Question, workload
 from planner.planning.units import split_modules
 from planner.quality.loss_units import NATS
+from planner.records import record
 from planner.scenarios import Host, Scenario
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
@@ -37,7 +38,7 @@ DOMINATED_KV = ("fp16", "fp32")
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """The user's own values; None means not given."""
 
@@ -70,8 +71,8 @@ class Asked:
         for flag in ("ttft", "tpot"):
             if f"{flag}_ms" in values:
                 values[f"{flag}_seconds"] = values.pop(f"{flag}_ms") * 1e-3
-        known = {k: v for k, v in values.items() if k in Asked.__slots__}
-        mine = {k: getattr(self, k) for k in Asked.__slots__}
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        known = {k: v for k, v in values.items() if k in mine}
         if mine["context"] or mine["isl"] or mine["osl"]:
             for key in ("context", "isl", "osl"):
                 known.pop(key, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,12 +30,13 @@ from planner.planning.segments import (
     untied_segments,
 )
 from planner.planning.solve import GAP, LAYERS_GAP, solve
+from planner.records import cached_record
 
 SAME = 1e-9
 """Relative difference below which two objective values are called equal."""
 
 
-@dataclass(frozen=True)
+@cached_record
 class Found:
     """The winning candidate of ``space`` with its proof.
 

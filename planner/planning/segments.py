@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,13 @@ from planner.planning.limits import decision_legal, loss_limit, score_scale, sta
 from planner.planning.problem import Array, Problem, Row, Solution
 from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.units import Unit
+from planner.records import record
 
 Int = NDArray[np.int64]
 Summed = Callable[[Array], Array]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Segment:
     """``layers`` of unit ``unit`` (an index) under choice ``choice`` (-1: as released)."""
 
@@ -39,7 +39,7 @@ def tied_segments(model: Model, choice: Sequence[int] | Int) -> tuple[Segment, .
                  for i, u in enumerate(model.units))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Part:
     """Layers of a unit inside one pipeline stage, decided layer by layer."""
 

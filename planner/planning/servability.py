@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
@@ -20,9 +19,10 @@ from planner.planning.engine_matrix import (
     rule_names,
 )
 from planner.planning.plan import Assumption, LayoutInfo, UnitPlan
+from planner.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """One engine on one plan. ``status`` is yes, no or unknown; ``container`` the checkpoint format
     that carries it (empty: what is not quantised), ``reason`` the note and source against it."""

@@ -9,7 +9,7 @@ reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -26,10 +26,11 @@ from planner.planning.engine_matrix import (
 )
 from planner.planning.question import Question
 from planner.planning.units import split_modules
+from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Way:
     """One way to serve weights: a checkpoint format and the schemes of each group of modules."""
 

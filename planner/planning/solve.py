@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from planner.planning.listing import listed
 from planner.planning.problem import Array, Problem, Solution, objective_of, violation
+from planner.records import cached_record
 
 GAP = 1e-9
 # Hundreds of layers that all differ: proving the last digits takes minutes, and losses of single
@@ -81,7 +82,7 @@ def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP)
         return solution
 
 
-@dataclass(frozen=True)
+@cached_record
 class Repairs:
     """What keeps slips out: a share of each limit taken off [rows], assignments cut off; and the
     relative gap to prove."""

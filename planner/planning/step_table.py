@@ -8,7 +8,6 @@ the pass of a prompt beside it and the prompt alone are rows of one call.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +18,7 @@ from planner.placement.modules import EXPERT_KINDS
 from planner.planning.costs import LayoutTables, Model, unit_parts
 from planner.planning.question import PREFILL_CHUNK
 from planner.planning.units import Unit
+from planner.records import cached_record, record
 from planner.throughput.points import (
     Number,
     Phase,
@@ -37,7 +37,7 @@ Key = tuple[str, int]
 """Role and row of a unit: units of one key take the same time."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lengths:
     """Tokens of the candidates, one number for all or one each [C]: cached at a decode step, and of
     a prompt."""
@@ -51,7 +51,7 @@ class Lengths:
                        self.isl[where] if isinstance(self.isl, np.ndarray) else self.isl)
 
 
-@dataclass(frozen=True)
+@cached_record
 class Timed:
     """One layer of a unit: ``decode`` and ``mixed`` Parts [D, S] of D rows, ``prompt`` Parts [L, S]
     of a prompt alone; ``at`` int64 [C] is the row of each candidate, ``prompt_at`` [C] that of its
@@ -75,7 +75,7 @@ class Timed:
                 self.mixed.at((row, choice)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rows:
     """D rows that stand for C candidates: points and phases of one call."""
 

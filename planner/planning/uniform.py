@@ -19,6 +19,7 @@ from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, price
 from planner.planning.residency import budget
 from planner.planning.segments import tied_segments
+from planner.records import record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -74,7 +75,7 @@ def uniform_loss(model: Model, choice: Int) -> float:
                      for i, c in enumerate(choice) if c >= 0))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wanted:
     """A uniform assignment to place: scheme, cache layout, and whether TPOT and TTFT limit it."""
 

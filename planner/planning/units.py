@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
@@ -20,12 +20,13 @@ from planner.placement.modules import (
     kind_order,
 )
 from planner.quality.prior import bucket_of
+from planner.records import record
 
 BUCKETS = ("first", "middle", "last")
 TIED_KINDS = {"experts-gate-up": "experts", "experts-down": "experts"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unit:
     """Layers of one kind that are alike and decided together.
 

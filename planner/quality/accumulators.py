@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from planner.formats.elements import element
 from planner.formats.spec import Scheme
+from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data" / "accumulators.json"
 _BLOCK = 128
@@ -26,7 +26,7 @@ _PROMOTED = ("hopper-wgmma",)
 EXACT, UNKNOWN = "exact", ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Accumulators:
     """``added[path][kind]``: relative error power at each of ``inputs``."""
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from planner.records import record
 
 _PATH = Path(__file__).resolve().parent / "data" / "measured_deltas.csv"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Measured:
     """One published comparison. ``delta`` = value − baseline in ``unit``; for perplexity (ppl) more
     is worse, else less is."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.records import cached_record
 
 _DATA = Path(__file__).resolve().parent / "data"
 NORM_SCHEME = "fp8-block"
@@ -26,7 +27,7 @@ ANCHOR_KINDS = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
 _PLAIN = {"bf16": "bf16", "fp16": "bf16", "fp32": "bf16"}
 
 
-@dataclass(frozen=True)
+@cached_record
 class Prior:
     """Everything T0 needs, as read from the data files.
 

@@ -7,7 +7,7 @@ run in one kernel: each of kv-k and kv-v carries its share of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import head_entry_bytes
+from planner.records import record
 from planner.throughput.attended import decode_entries
 from planner.throughput.attention_kernels import AttentionModel, attention_model
 from planner.throughput.calibration import PRIOR, Certainty
@@ -31,7 +32,7 @@ Array = NDArray[np.float64]
 Form = Callable[[Parameters, Chip], Parts]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Core:
     """One cache unit of an attention group on the ranks of C candidates.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.records import cached_record
 from planner.throughput.calibration import Calibration, Certainty, family, find
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
@@ -26,7 +26,7 @@ _CARRIED = {"attention-decode": CARRIED}
 _PROMPTS = ("attention-prefill", "mla-prefill")
 
 
-@dataclass(frozen=True)
+@cached_record
 class AttentionModel:
     """A kernel's parameters on a chip.
 

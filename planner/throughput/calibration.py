@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
 STACKS = ("trtllm", "vllm", "sglang")
@@ -19,7 +19,7 @@ ANY_ENGINE = "any"
 STACK_OF_ENGINE = {"tensorrt-llm": "trtllm", "vllm": "vllm", "sglang": "sglang"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Certainty:
     """How an operator's time was found: ``basis`` (fitted, transferred or prior), the log-space
     standard deviation of one time, and where its parameters come from."""
@@ -33,7 +33,7 @@ PRIOR = Certainty("prior", 0.367, "achieved fractions of the kernel class")
 """An operator without fitted parameters: an 80 % interval of ×/÷ 1.6."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Calibration:
     """Parameters in use. ``basis`` is fitted or transferred; ``origin`` the device they come from.
 

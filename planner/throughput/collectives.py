@@ -8,19 +8,20 @@ costs nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty, stacks_of
 from planner.throughput.curves import Curve, Exchange, Work, curve, exchanges
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fabric:
     """Links of a deployment. Bandwidths [B/s] per device and direction, floors [s].
 

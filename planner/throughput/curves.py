@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile
+from planner.records import cached_record, record
 from planner.throughput.calibration import Certainty, find
 from planner.throughput.forms import collective, dispatch
 from planner.throughput.forms.base import Parameters
@@ -23,7 +24,7 @@ _DATA = Path(__file__).resolve().parent / "data"
 OTHER = "other"
 
 
-@dataclass(frozen=True)
+@cached_record
 class Curve:
     """Seconds of one collective inside the domain: a table, or the formula of a relative."""
 
@@ -70,7 +71,7 @@ def curve(device: DeviceProfile, what: str, stacks: Sequence[str],
     return None
 
 
-@dataclass(frozen=True)
+@cached_record
 class Exchange:
     """One leg of an expert exchange with one backend: parameters by element type, inside the
     domain and, where measured, across nodes."""
@@ -100,7 +101,7 @@ class Exchange:
         return np.where(wide, over, found)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """What an exchange moves: ``tokens`` of a rank, over ``ranks`` in ``nodes`` domains, [C];
     ``per_token`` of ``experts`` experts, ``hidden`` features."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from pathlib import Path
@@ -18,12 +17,13 @@ from typing import Any
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
+from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
 OVERLAPPED = ("compute", "memory", "conversion")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Energy:
     """Watts of one device, joules per output token with their range, and what they rest on."""
 

@@ -7,7 +7,6 @@ benchmarked with (balanced, power law), and expectations under a popularity of e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.placement.routing import touched
+from planner.records import record
 from planner.throughput.slowest_rank import most_touched
 
 Array = NDArray[np.float64]
@@ -32,7 +32,7 @@ COARSE = 4
 """Every fourth point of the grid is enough for the slowest of several ranks."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Load:
     """Work of one rank, arrays of one shape S. ``pairs`` token-expert pairs; ``touched`` experts
     with at least one; ``padded`` [S, 4] rows after filling up to each of TILES; ``elsewhere``

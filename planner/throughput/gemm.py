@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
+from planner.records import cached_record
 from planner.throughput.calibration import Calibration, find
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (
@@ -36,7 +37,7 @@ MANY = 1e9
 """Activations of which one's share of a bandwidth-bound pass is taken."""
 
 
-@dataclass(frozen=True)
+@cached_record
 class GemmModel:
     """The GEMM of ``scheme`` on a chip.
 

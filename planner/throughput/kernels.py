@@ -8,13 +8,13 @@ with the reason; nothing falls back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme, TensorFormat
 from planner.hardware.profile import Achieved, DeviceProfile
+from planner.records import record
 
 MOE_CLASS = {
     "fp32": "moe-bf16", "bf16": "moe-bf16", "fp16": "moe-bf16", "fp8-tensor": "moe-fp8",
@@ -25,7 +25,7 @@ WEIGHT_ONLY_CLASS = {8: "w8a16", 4: "w4a16"}
 _CONVERSION_KEY = {"e4m3fn": "fp8", "e5m2": "fp8", "int8": "int8", "int4": "int4"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kernel:
     """How one scheme runs on one device.
 

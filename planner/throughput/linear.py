@@ -7,7 +7,6 @@ Arrays are [C, S]: candidates × schemes. A weight is read once a pass. Experts 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Experts
 from planner.placement.modules import EXPERT_KINDS, Module
+from planner.records import record
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
 from planner.throughput.curves import Work
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 BF16_BYTES = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KernelArrays:
     """Kernels of S schemes as arrays [S].
 
@@ -82,7 +82,7 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
                         for m in models), fused=fused if experts else ())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Machine:
     """A device as the operators see it, for a fixed list of schemes.
 

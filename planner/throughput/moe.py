@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
+from planner.records import cached_record, record
 from planner.throughput.calibration import Calibration, find
 from planner.throughput.expert_load import Load
 from planner.throughput.forms.base import Parameters
@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SchemeRule:
     """Which measured scheme a scheme's kernel follows, the spread that this adds, and the spread
     that another kernel for the same scheme adds."""
@@ -36,7 +36,7 @@ class SchemeRule:
     other_kernel: float
 
 
-@dataclass(frozen=True)
+@cached_record
 class MoeModel:
     """The fused expert layer of ``scheme`` on a chip.
 

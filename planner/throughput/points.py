@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import Layout
+from planner.records import record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Points:
     """C candidates. ``layout`` indexes the layout list; the other fields are float arrays [C].
 
@@ -82,7 +83,7 @@ def column(value: Number) -> Number:
     return value[:, None] if isinstance(value, np.ndarray) else value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Phase:
     """One forward pass. ``tokens`` per attention rank, ``pooled`` in the expert group, [C].
 
@@ -116,7 +117,7 @@ class Phase:
                      kv_len=self.prompt_length, logit_rows=one / self.passes)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stacked:
     """What a ``stack`` holds: D decode steps, D mixed passes, then L prompts alone; ``prompt_of``
     [D] is the prompt (0 … L − 1) of each mixed pass."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile
+from planner.records import cached_record
 from planner.throughput.calibration import STACKS, find
 from planner.throughput.forms.base import Parameters, values
 from planner.throughput.forms.quantise import BYTES, PARAMETERS, quantise_parts
@@ -23,7 +23,7 @@ PRIOR_SIGMA = 0.40
 """Of an elementwise kernel by the profile's fractions."""
 
 
-@dataclass(frozen=True)
+@cached_record
 class QuantiseModel:
     """One kernel (``variant``) on one device; ``basis`` fitted, transferred or prior."""
 

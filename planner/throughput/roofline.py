@@ -9,17 +9,19 @@ of weight-only and software paths. All arguments broadcast; a scalar call is the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from planner.records import record
 
 Array = NDArray[np.float64]
 BOUNDS = ("compute", "memory", "launch", "communication", "conversion")
 MECHANISMS = (*BOUNDS, "quantise", "busy")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parts:
     """Seconds by mechanism, arrays of one shape.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from planner.errors import UnsupportedError
 from planner.hardware.profile import DeviceProfile
+from planner.records import record
 
 FLOP_PER_EXP = 16.0
 """Vector FP32 FLOP/s per exponential/s: an SM has 128 FMA lanes (256 FLOP a clock) and 16
@@ -15,7 +15,7 @@ special-function results a clock, on every generation here but Blackwell Ultra (
 own)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chip:
     """Spec-sheet figures of one device.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.records import record
 from planner.throughput.collectives import all_reduce
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points, column
@@ -39,7 +39,7 @@ SQUARES_BYTES = 8.0
 """FP32 sums of squares of queries and of keys, a token."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LayerNorms:
     """Norms of an average layer: kernels, and features that they read.
 

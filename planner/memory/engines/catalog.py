@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from planner.errors import InputError, UnknownNameError
+from planner.records import record
 
 _DATA = Path(__file__).resolve().parents[1] / "data" / "engines.toml"
 _VERSION = re.compile(r"v?(\d+(?:\.\d+){0,3})(?:\.x)?(?:-(v[01]))?")
@@ -21,7 +21,7 @@ _ALIASES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constant:
     """One figure of an engine: ``value`` holds from version ``since``; ``source`` is a title."""
 
@@ -34,7 +34,7 @@ class Constant:
     note: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Engine:
     """An engine at a version. ``generation`` is vLLM's worker, ``v0`` or ``v1``, else empty."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from planner.errors import UnsupportedError
 from planner.models.fields import GENERIC, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage
+from planner.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Backbone:
     """Sizes every decoder has. Widths in elements, context in tokens."""
 
@@ -27,7 +27,7 @@ class Backbone:
         return tuple(range(self.layers))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GroupedQuery:
     """Grouped-query attention: ``heads`` over ``kv_heads`` of ``head_dim``."""
 

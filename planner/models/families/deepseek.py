@@ -7,7 +7,7 @@ layers have no indexer and attend to what the last layer with one has selected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.models import rows
 from planner.models.families import vision
@@ -23,6 +23,7 @@ from planner.models.fields import GENERIC, HARMLESS, MAX_EXPERTS, MAX_LAYERS, Fi
 from planner.models.rows import LAYER, Provenance
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage, read_storage
+from planner.records import record
 
 MODEL_TYPES = ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa")
 _HARMLESS = {
@@ -34,7 +35,7 @@ _INDEXED = ("deepseek_v32", "glm_moe_dsa")
 _METHODS = {"deepseek_v2": ("greedy", "group_limited_greedy")}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Config:
     """The typed configuration; names follow the records of planner.models.spec."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from planner.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refused:
     """``reason`` completes "… is not modelled:"; ``needs`` are keys without which the tensors of
     the architecture cannot be counted, whoever models it."""

@@ -7,18 +7,19 @@ less the text model's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.models import rows
 from planner.models.fields import GENERIC, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.spec import TensorRow
 from planner.models.storage import Storage
+from planner.records import record
 
 NO_VISION = "the vision encoder: the configuration has no vision_config"
 _CHANNELS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Tower:
     """Builds rows; names that begin with ``block`` are in every one of ``layers``."""
 

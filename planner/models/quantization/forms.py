@@ -8,11 +8,12 @@ release and NVIDIA ModelOpt's exported checkpoints.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.errors import DataError, UnsupportedError
 from planner.models.dtypes import stored_type
 from planner.models.spec import StoredAs, TensorRow
+from planner.records import record
 
 WORD_BITS = 32
 NVFP4_GROUP = 16
@@ -22,7 +23,7 @@ INT4_GROUP = 128
 INTEGER_SCHEMES = {(4, 128): "int4-w4a16", (4, 32): "int4-w4a16-g32", (8, 0): "int8-w8a16"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Form:
     """One way to store a weight. ``style`` picks the function, the others are its parameters.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from planner.errors import DataError
 from planner.models.strict_json import shown
+from planner.records import record
 
 MAX_NAMES = 2**20
 MAX_PATTERN = 512
@@ -18,7 +18,7 @@ _MAX_OPEN = 4
 MAX_EXPRESSIONS = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Names:
     """A set of module names, patterns and path components; ``covers`` tests one module."""
 

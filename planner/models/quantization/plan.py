@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.errors import DataError
 from planner.models.quantization.forms import Form, store
 from planner.models.quantization.matching import Names
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
+from planner.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """Modules in ``names`` are stored in ``form``; None leaves them as they are."""
 
@@ -19,7 +20,7 @@ class Rule:
     form: Form | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QuantPlan:
     """The first rule that covers a module decides; without one, ``default``.
 

@@ -18,11 +18,10 @@ Source: fits of this project to the attention tables of aiconfigurator-core 0.12
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.records import record
 from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
@@ -57,7 +56,7 @@ CARRIED = {"cached_factor": 2.0, "wide_factor": 1.0, "start_seconds": 0.0, "cold
 """Terms that belong to a kernel, not to a chip: what stands for them on another architecture."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DecodeShape:
     """One decode step, arrays that broadcast: ``length`` tokens are attended by each sequence.
 

@@ -23,11 +23,10 @@ the exponential as a limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.records import record
 from planner.throughput.forms.base import Parameter, Parameters, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
@@ -59,7 +58,7 @@ STRUCTURE = (
 """What a stack's kernel is, not fitted: products at the FP8 rate; only the cache write moves."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PrefillShape:
     """Prompts of one call, arrays that broadcast.
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import DataError
+from planner.records import record
 
 Array = NDArray[np.float64]
 Parameters = Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """One number of a form: where a fit starts, what it may reach, and how tightly it is held.
 

@@ -17,13 +17,13 @@ counts. Other numbers of ranks take the nearest table and the formula's ratio.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.errors import DataError
+from planner.records import cached_record
 from planner.throughput.forms.base import Parameter, Parameters, values
 
 Array = NDArray[np.float64]
@@ -70,7 +70,7 @@ def _softmin(a: Array, b: Array) -> Array:
     return np.asarray(small * (1.0 + ratio**SHARPNESS) ** (-1.0 / SHARPNESS))
 
 
-@dataclass(frozen=True)
+@cached_record
 class Table:
     """Times of one collective: logs of bytes [K] and of seconds [K] by number of ranks, ascending
     and close enough for straight lines between them."""

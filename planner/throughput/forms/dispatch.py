@@ -14,11 +14,10 @@ BF16 whatever the dispatch does. Forms of the kernels: github.com/deepseek-ai/De
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.records import record
 from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
 
 Array = NDArray[np.float64]
@@ -41,7 +40,7 @@ BYTES = {"bf16": 2.0, "fp8": 1.0 + 4.0 / 128.0, "nvfp4": 0.5625, "fp4": 0.5625}
 """Bytes of a dispatched feature, scales included."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exchange:
     """What a rank sends, numbers or arrays that broadcast. ``copies`` is s; ``feature_bytes`` H·b
     of one copy; ``per_node`` devices of the group in a node."""

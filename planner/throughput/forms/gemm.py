@@ -18,11 +18,12 @@ Background User's Guide" (wave and tile quantisation); constants are fitted per 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.records import record
 from planner.throughput.forms.base import Parameter, Parameters, misses, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import FLOP_PER_EXP, Chip
@@ -70,7 +71,7 @@ QUANTISE_LAUNCH = Parameter("quantise_launch_seconds", 8.7e-6, 0.0, 4e-5, unit="
 """Launches of the separate quantise kernels, taken from their own tables and not fitted here."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operands:
     """What a scheme's GEMM reads. ``compute`` names the rate; bytes are per element."""
 
@@ -84,7 +85,7 @@ class Operands:
         return self.activation_bytes < QUANTISE_INPUT_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mechanisms:
     """Which terms a stack's kernels have.
 
@@ -121,7 +122,7 @@ def parameters_of(stack: str, variant: str) -> tuple[Parameter, ...]:
     return (*_COMMON, *extra)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GemmForm:
     """The form with everything that shapes do not change, as arrays that broadcast.
 

@@ -24,11 +24,10 @@ batch) held out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.records import record
 from planner.throughput.forms.attention_decode import L2_SHARE, START_TOKENS, STEEPNESS
 from planner.throughput.forms.attention_prefill import TILE, tiled_pairs
 from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
@@ -65,7 +64,7 @@ STRUCTURE = (Parameter("fp8", 0.0, 0.0, 1.0),)
 """What a stack's kernel is, not fitted: products at the FP8 rate."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LatentShape:
     """One call, arrays that broadcast: ``length`` tokens of a prompt, or of the cache in decode.
 

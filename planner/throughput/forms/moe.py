@@ -19,11 +19,10 @@ this project to the MoE tables of aiconfigurator-core 0.12.0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.records import record
 from planner.throughput.expert_load import TILES, Load
 from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
 from planner.throughput.roofline import Parts, parts
@@ -60,7 +59,7 @@ def parameters_of(variant: str) -> tuple[Parameter, ...]:
     return TILED if TRITON in variant.partition(":")[0] else GROUPED
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Experts:
     """Experts of one rank, numbers or arrays that broadcast with the load's.
 
