@@ -33,7 +33,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "graphs": ("engine", "none"), "recipe": ("fp32", "fp16", "bf16", "fp8-deepseek"),
     "mode": ("full", "lora"), "lora_targets": ("linear", "attention"), "zero": ("0", "1", "2", "3"),
     "recompute": ("none", "selective", "full"), "attention": ("flash", "plain"),
-    "target": ("compressed-tensors", "modelopt", "fp8", "torchao", "llama.cpp"),
+    "target": ("compressed-tensors", "modelopt", "fp8", "gptq", "blockwise-int8", "torchao",
+               "llama.cpp"),
     "tier": ("T0", "T1", "T2", "T3"), "shell": SHELLS,
 }
 """Words of flags that take one of a few; a test compares them with what the commands accept."""

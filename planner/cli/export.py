@@ -20,7 +20,8 @@ from planner.errors import InputError
 @click.argument("plan_file", metavar="PLAN")
 @click.argument("folder", metavar="DIR")
 @click.option("--to", "target", metavar="FORMAT", required=True,
-              help="compressed-tensors | modelopt | fp8 | blockwise-int8 | torchao | llama.cpp.")
+              help="compressed-tensors | modelopt | fp8 | gptq | blockwise-int8 | torchao | "
+              "llama.cpp.")
 @click.option("--model", metavar="MODEL", help="Directory or configuration of the plan's model, "
               "where it is not bundled.")
 @click.option("--device", metavar="DEVICE", help="The plan's device, where it is a file.")
@@ -89,20 +90,30 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
     They are written beside it and then moved; a new folder appears with everything in it.
 
     Raises:
-        InputError: one is there and not ``force``, or the place is no folder.
+        InputError: one is there and not ``force``, the place is no folder, or the folder around it
+            is missing or cannot be written to.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is no folder", hint="name a folder for the export")
-    if not folder.parent.is_dir():
-        raise InputError(f"folder {str(folder.parent)!r} does not exist",
-                         hint="make the folder first")
+    around = folder.parent
+    if not around.is_dir():
+        there_is = "is no folder" if os.path.lexists(around) else "does not exist"
+        raise InputError(f"folder {str(around)!r} {there_is}",
+                         hint="name another folder" if os.path.lexists(around) else
+                         "make the folder first")
     there = [name for name in files if os.path.lexists(folder / name)]
     if there and not force:
         raise InputError(f"{str(folder / there[0])!r} exists", hint="add --force to write over it")
     for name in there:
         if (folder / name).is_dir():
             raise InputError(f"{str(folder / name)!r} is a folder", hint="name another folder")
-    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        draft = Path(tempfile.mkdtemp(dir=around, prefix=f".{folder.name}."))
+    except OSError as error:
+        # The system names the draft, which nobody asked for.
+        raise InputError(f"folder {str(around)!r} cannot be written to: {error.strerror}",
+                         hint="an export is made beside its folder and then moved: mend the "
+                         "permissions, or choose another folder") from None
     try:
         for name, text in files.items():
             (draft / name).write_text(text, encoding="utf-8", newline="\n")

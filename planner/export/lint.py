@@ -22,7 +22,8 @@ from planner.planning.servability import verdicts
 
 CONSUMERS = {
     "compressed-tensors": ("vllm", "sglang"), "fp8": ("vllm", "sglang", "tensorrt-llm"),
-    "blockwise-int8": ("sglang",), "modelopt": ("vllm", "sglang", "tensorrt-llm"),
+    "gptq": ("vllm", "sglang"), "blockwise-int8": ("sglang",),
+    "modelopt": ("vllm", "sglang", "tensorrt-llm"),
     "torchao": ("pytorch",), "llama.cpp": ("llama.cpp",),
 }
 

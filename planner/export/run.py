@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
-from planner.export import compressed_tensors, fp8, llama_cpp, modelopt, torchao
+from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import Assignment, assignment_of
 from planner.export.lint import CONSUMERS, Finding, lint
 from planner.export.read_back import imported_assignment, read_configuration
@@ -21,13 +21,14 @@ from planner.throughput.calibration import ANY_ENGINE
 
 _WRITERS: Mapping[str, Callable[..., Exported]] = {
     "compressed-tensors": compressed_tensors.export, "modelopt": modelopt.export,
-    "fp8": fp8.export, "blockwise-int8": fp8.export_integers, "torchao": torchao.export,
-    "llama.cpp": llama_cpp.export,
+    "fp8": fp8.export, "gptq": gptq.export, "blockwise-int8": fp8.export_integers,
+    "torchao": torchao.export, "llama.cpp": llama_cpp.export,
 }
 _EXPANDING = ("compressed-tensors", "torchao")
 """Formats that take expressions; the others name every module or tensor as they must."""
 _READABLE = {"compressed-tensors": "quantization_config.json", "modelopt": "hf_quant_config.json",
-             "fp8": "quantization_config.json", "blockwise-int8": "quantization_config.json"}
+             "fp8": "quantization_config.json", "gptq": "quantization_config.json",
+             "blockwise-int8": "quantization_config.json"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,38 @@ def test_an_older_export_in_the_folder_does_not_count(planned: Plan, tmp_path: P
         import_plan(out, MODEL)
 
 
+def test_gptq_goes_there_and_back(tmp_path: Path) -> None:
+    plan = api.plan(MODEL, "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
+                    max_loss="int4-w4a16", schemes=["bf16", "int4-w4a16"])
+    write_folder(tmp_path / "out", export_plan(plan, "gptq").files, force=False)
+    again = import_plan(tmp_path / "out", MODEL)
+    assert decided(again) == decided(plan)
+    assert again.performance == plan.performance
+    assert again.engine == plan.engine
+
+
+@pytest.mark.parametrize(("place", "said"), [
+    ("no/out", "does not exist"), ("file/out", "is no folder"), ("closed/out", "cannot be written"),
+])
+def test_the_folder_around_is_named_where_it_is_at_fault(
+        place: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never the draft, whose name nobody chose."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "closed").mkdir()
+
+    def refuse(*, dir: Path, prefix: str) -> str:
+        raise PermissionError(13, "Permission denied", str(dir / (prefix + "a1b2")))
+
+    if place.startswith("closed"):
+        monkeypatch.setattr("planner.cli.export.tempfile.mkdtemp", refuse)
+    around = (tmp_path / place).parent
+    with pytest.raises(InputError, match=said) as caught:
+        write_folder(tmp_path / place, {"a": ""}, force=False)
+    assert str(around) in caught.value.message
+    assert ".out." not in caught.value.message
+    assert caught.value.hint
+
+
 def test_formats_without_a_reader_say_so(tmp_path: Path) -> None:
     plan = api.estimate(MODEL, "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
     write_folder(tmp_path / "out", export_plan(plan, "torchao", engine="any").files, force=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.exports import assignment, planned_keys
 
-from planner.export import compressed_tensors, fp8, llama_cpp, modelopt, torchao
+from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import Assignment
 from planner.models.catalog import bundled_model
 
@@ -108,6 +108,22 @@ def test_modelopt_converts_one_algorithm(scheme: str) -> None:
     group = found["config_groups"]["group_0"]
     assert group["weights"]["num_bits"] == {"fp8-tensor": 8, "nvfp4": 4}[scheme]
     assert set(data["quantization"]["exclude_modules"]) == set(found["ignore"])
+
+
+def test_transformers_takes_gptq() -> None:
+    """GPTQConfig keeps all but `dynamic`, as the export's notes say."""
+    library("transformers")
+    from transformers import GPTQConfig
+
+    one = cycled("llama-3.1-8b", ("bf16", "int4-w4a16", "int8-w8a16", "int4-w4a16"))
+    found = gptq.export(one)
+    data = json.loads(found.files["quantization_config.json"])
+    config = GPTQConfig.from_dict(data)
+    assert (config.bits, config.group_size, config.sym, config.desc_act, config.format) == (
+        4, 128, True, False, "gptq")
+    assert data["dynamic"]
+    assert not hasattr(config, "dynamic")
+    assert any("does not keep `dynamic`" in note for note in found.notes)
 
 
 def test_torchao_builds_the_configuration() -> None:

@@ -43,12 +43,23 @@ def test_a_plan_for_an_engine_is_written_and_passes(model: str, device: str, ask
     spec, where = bundled_model(model), api.load_device(device)
     verdict = verdicts(spec, where, plan.units, plan.layout, [engine])[0]
     assert verdict.status == "yes", verdict.reason
-    if verdict.container == "gptq":
-        with pytest.raises(UnsupportedError, match="no export writes gptq"):
-            target_of(verdict.container)
-        return
     target = target_of(verdict.container)
     if not verdict.container:
         target = next(t for t, read in CONSUMERS.items() if verdict.engine in read)
     found = export_plan(plan, spec, where, target, engine)
     assert [finding.status for finding in found.findings] == ["yes"], found.findings
+
+
+def test_int4_on_a_cpu_is_served_from_gptq_and_written() -> None:
+    """vLLM on CPUs takes INT4 from GPTQ checkpoints alone."""
+    plan = api.plan("llama-3.2-1b", "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
+                    max_loss="int4-w4a16", schemes=["bf16", "int4-w4a16"])
+    assert "int4-w4a16" in {unit.scheme for unit in plan.units}
+    spec, where = bundled_model("llama-3.2-1b"), api.load_device("xeon-6980p")
+    verdict = verdicts(spec, where, plan.units, plan.layout, ["vllm"])[0]
+    assert (verdict.status, verdict.container) == ("yes", "gptq")
+    found = export_plan(plan, spec, where, target_of("gptq"))
+    assert [finding.status for finding in found.findings] == ["yes"]
+    assert {"quantize_config.json", "quantization_config.json", "serve-vllm.sh"} <= set(found.files)
+    other = export_plan(plan, spec, where, "compressed-tensors")
+    assert [finding.status for finding in other.findings] == ["unknown"]

@@ -2,13 +2,14 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.exports import assignment, assignments, planned_keys
 
-from planner.export import compressed_tensors, fp8, llama_cpp, modelopt, torchao
+from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import Assignment
 from planner.export.read_back import imported_assignment, read_configuration, unquantised
 from planner.models.catalog import bundled_model
@@ -39,6 +40,50 @@ def test_modelopt(model: str, data: st.DataObject) -> None:
     if one.quantised():
         text = modelopt.export(one).files["hf_quant_config.json"]
         assert there_and_back(one, text).decided() == one.decided()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=8)
+@given(data=st.data())
+def test_gptq(model: str, data: st.DataObject) -> None:
+    one = data.draw(assignments(model, (PLAIN, *gptq.SCHEMES)))
+    if one.quantised():
+        text = gptq.export(one).files["quantization_config.json"]
+        assert there_and_back(one, text).decided() == one.decided()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=6)
+@given(data=st.data())
+def test_gptq_rules_reach_the_servers_fused_matrices(model: str, data: st.DataObject) -> None:
+    """As vLLM and SGLang look a module up, the first rule whose expression matches from the start
+    of its name: each name, fused ones too, gets the scheme of its parts."""
+    one = data.draw(assignments(model, (PLAIN, *gptq.SCHEMES)))
+    if not one.quantised():
+        return
+    config = json.loads(gptq.export(one).files["quantize_config.json"])
+    wanted: dict[str, set[tuple[int, int] | None]] = {}
+    for linear in one.linears:
+        if linear.kind == "head":
+            continue
+        stem, _, last = linear.module.rpartition(".")
+        names = [linear.module, *(f"{stem}.{fused}" for fused in gptq._FUSED.get(last, ()))]
+        if ".{expert}" in linear.module:
+            names = [linear.module, linear.module.partition(".{expert}")[0]]
+        for template in names:
+            for layer in linear.layers:
+                wanted.setdefault(template.format(layer=layer, expert=0), set()).add(
+                    gptq.SCHEMES.get(linear.scheme))
+    for name, schemes in wanted.items():
+        if len(schemes) == 1:  # else parts of one matrix differ, which the lint refuses
+            assert looked_up(config, name) == next(iter(schemes)), name
+
+
+def looked_up(config: dict[str, Any], name: str) -> tuple[int, int] | None:
+    for pattern, own in config["dynamic"].items():
+        if re.match(pattern[2:], name):
+            return (own["bits"], own["group_size"]) if pattern.startswith("+:") else None
+    return config["bits"], config["group_size"]
 
 
 @pytest.mark.parametrize("scheme", [*modelopt.UNIFORM])

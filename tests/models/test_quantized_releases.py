@@ -187,6 +187,25 @@ def test_gptq_and_awq_layouts(tiny):
     assert awq["lm_head.weight"] == ("BF16", (100, 64))
 
 
+def test_gptq_rules_by_module(tiny):
+    """The first rule that matches from the start of a name decides; without a mark it overrides."""
+    dynamic = {
+        r"-:model\.layers\.0\.mlp\..*": {}, r"model\.layers\..*down_proj$": {"group_size": -1,
+                                                                            "bits": 8},
+        r"+:.*\.mlp\..*": {"group_size": 32, "bits": 4, "sym": True}, "-:layers": {},
+    }  # fmt: skip
+    spec = _spec(tiny("llama", vocab_size=128, quantization_config=GPTQ | {
+        "lm_head": True, "group_size": -1, "bits": 8, "dynamic": dynamic}))  # fmt: skip
+    found = {row.name.format(layer=layer): row.scheme for row in spec.rows
+             for layer in row.layers or (0,)}
+    assert found["model.layers.0.mlp.down_proj.weight"] is None
+    assert found["model.layers.1.mlp.down_proj.weight"] == "int8-w8a16"
+    assert found["model.layers.1.mlp.up_proj.weight"] == "int4-w4a16-g32"
+    assert found["model.layers.1.self_attn.o_proj.weight"] == "int8-w8a16"
+    assert found["lm_head.weight"] == "int8-w8a16"
+    assert found["model.embed_tokens.weight"] is None
+
+
 def _compressed(weights, inputs=None, **more):
     group = {"targets": ["Linear"], "weights": weights, "input_activations": inputs}
     return {"quant_method": "compressed-tensors", "config_groups": {"group_0": group},
@@ -264,8 +283,11 @@ def test_fp8_by_tensor(tiny):
     [
         (GPTQ | {"group_size": 64}, "4-bit weights in groups of 64"),
         (GPTQ | {"bits": 3}, "3-bit weights"),
-        (GPTQ | {"lm_head": True}, "lm_head is quantised"),
-        (GPTQ | {"dynamic": {"-:x": {}}}, "one by one"),
+        (GPTQ | {"dynamic": {"+:.*up_proj": {"bits": 3}}}, "3-bit weights in groups of 32"),
+        (GPTQ | {"dynamic": {"-:((a+)+)+$": {}}}, "cost"),
+        (GPTQ | {"dynamic": {"+:.*up_proj": {"rank": 4}}}, "rank"),
+        (GPTQ | {"dynamic": {"+:.*up_proj": 4}}, "object"),
+        (GPTQ | {"modules_in_block_to_quantize": [["mlp.up_proj"]]}, "one by one"),
         (GPTQ | {"colour": 1}, "keys not understood: 'colour'"),
         (AWQ | {"version": "marlin"}, "version is 'marlin'"),
         (AWQ | {"group_size": 128}, "not whole groups of 128"),

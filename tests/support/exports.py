@@ -61,6 +61,7 @@ def golden_exports() -> dict[str, str]:
     for target, scheme, mixed in (
             ("compressed-tensors", "fp8-channel", "int4-w4a16"),
             ("modelopt", "fp8-tensor", "nvfp4"), ("fp8", "fp8-block", "fp8-block"),
+            ("gptq", "int4-w4a16", "int8-w8a16"),
             ("torchao", "fp8-channel", "int8-w8a16"), ("llama.cpp", "ggml-q8_0", "ggml-q4_k")):
         def scheme_of(kind: str, bucket: str, scheme: str = scheme, mixed: str = mixed) -> str:
             ends = kind.startswith("mlp") and bucket in ("first", "last")

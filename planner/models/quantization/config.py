@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from planner.errors import UnsupportedError
 from planner.models.fields import Fields
 from planner.models.quantization.forms import INTEGER_SCHEMES, Form
@@ -124,21 +126,48 @@ def _group(config: Fields, name: str) -> int:
 
 
 def _gptq(config: Fields) -> QuantPlan:
+    """Integers in groups of inputs. ``dynamic`` has rules by expression, matched from the start of
+    a name, of which the first counts: ``-:`` leaves modules plain, ``+:`` (or no mark) overrides
+    bits and group size (GPTQModel)."""
     bits, group = config.integer("bits", low=2, high=8), _group(config, "group_size")
     symmetric = config.boolean("sym", default=True)
     config.boolean("desc_act", default=False)
-    if config.boolean("lm_head", default=False):
-        raise UnsupportedError(f"{config.place}: lm_head is quantised; that layout is not known")
+    head = config.boolean("lm_head", default=False)
     config.choice("checkpoint_format", ("gptq", "gptq_v2"), default="gptq")
     for name in _TUNING:
         config.take(name)
     listed = wildcards(config.strings("modules_to_not_convert"), f"{config.place}: modules")
-    if config.take("modules_in_block_to_quantize") or config.take("dynamic"):
+    if config.take("modules_in_block_to_quantize"):
         raise UnsupportedError(f"{config.place}: modules quantised one by one are not understood")
-    scheme = _integer_scheme(config, bits, group, symmetric)
-    form = Form("gptq", scheme, bits=bits, block=(1, group), symmetric=symmetric,
-                scale_dtype="fp16")  # fmt: skip
-    return QuantPlan("gptq", _excluding(listed), form, main_only=True)
+    form = _gptq_form(config, bits, group, symmetric)
+    rules = (*_excluding(listed), *_dynamic(config.nested("dynamic"), bits, group, symmetric))
+    return QuantPlan("gptq", rules, form, head=head, main_only=True)
+
+
+def _gptq_form(place: Fields, bits: int, group: int, symmetric: bool) -> Form:
+    return Form("gptq", _integer_scheme(place, bits, group, symmetric), bits=bits,
+                block=(1, group), symmetric=symmetric, scale_dtype="fp16")  # fmt: skip
+
+
+def _dynamic(entries: Fields | None, bits: int, group: int, symmetric: bool) -> Iterator[Rule]:
+    """The rules in order; those alike and in a row share one, so that each name is tried once."""
+    found: list[tuple[list[str], Form | None]] = []
+    for name in entries.names() if entries is not None else ():
+        assert entries is not None
+        own = entries.nested(name) or Fields({}, entries.place)
+        form = None
+        if not name.startswith("-:"):
+            form = _gptq_form(own, own.integer("bits", low=2, high=8, default=bits),
+                              _group(own, "group_size") if "group_size" in own.names() else group,
+                              own.boolean("sym", default=symmetric))
+            own.boolean("desc_act", default=False)
+            own.finish()
+        if not found or found[-1][1] != form:
+            found.append(([], form))
+        found[-1][0].append("re:" + name.removeprefix("-:").removeprefix("+:"))
+    place = entries.place if entries is not None else ""
+    for texts, form in found:
+        yield Rule(wildcards(texts, place), form)
 
 
 _TUNING = (
