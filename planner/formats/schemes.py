@@ -39,6 +39,10 @@ _FP8_TENSOR = _scaled("e4m3fn", "fp32", 0, 0)
 _FP8_ROW = _scaled("e4m3fn", "fp32", 1, 0)
 _INT8_ROW = _scaled("int8", "fp32", 1, 0)
 _NVFP4_BLOCK = _scaled("e2m1", "ue4m3", 1, 16, tensor_scale=True)
+_Q8_0 = _ggml("int8", 32, 34)
+# 256 INT8, an FP32 scale and sixteen 16-bit sums: what CPUs pair with the K types (CUDA: blocks of
+# 32, as Q8_0, whose error is smaller).
+_Q8_K = TensorFormat("int8", ScaleSpec("fp32", 1, 256, "amax"), 292)
 
 
 def _plain(id: str, title: str, source: str) -> Scheme:
@@ -55,9 +59,10 @@ def _native(id: str, title: str, weight: TensorFormat, activation: TensorFormat,
     return Scheme(id, title, weight, activation, compute, kernel, "native", source)
 
 
-def _stored(id: str, title: str, weight: TensorFormat) -> Scheme:
-    """A ggml block format; its bytes are ``block_bytes``, whatever the element says."""
-    return Scheme(id, title, weight, _BF16, "", "", "storage", _GGML)
+def _stored(id: str, title: str, weight: TensorFormat, activation: TensorFormat) -> Scheme:
+    """A ggml block format; its bytes are ``block_bytes``, whatever the element says. ggml's own
+    kernels multiply it with ``activation`` blocks in integers."""
+    return Scheme(id, title, weight, activation, "int8", "ggml", "storage", _GGML)
 
 
 _ALL = (
@@ -99,13 +104,14 @@ _ALL = (
             "mxfp8", "mxfp8", _MX),
     Scheme("mxfp6", "E2M3 W and A in blocks of 32, E8M0 scales; storage only", _mx("e2m3"),
            _mx("e2m3"), "mxfp6", "", "storage", _MX),
-    _stored("ggml-q8_0", "32 INT8 and an FP16 scale in 34 bytes", _ggml("int8", 32, 34)),
-    _stored("ggml-q4_0", "32 INT4 and an FP16 scale in 18 bytes", _ggml("int4", 32, 18)),
-    _stored("ggml-q4_k", "256 INT4 with 6-bit scales and minima in 144 bytes",
-            _ggml("int4", 256, 144)),
+    _stored("ggml-q8_0", "32 INT8 and an FP16 scale in 34 bytes, Q8_0 A", _Q8_0, _Q8_0),
+    _stored("ggml-q4_0", "32 INT4 and an FP16 scale in 18 bytes, Q8_0 A", _ggml("int4", 32, 18),
+            _Q8_0),
+    _stored("ggml-q4_k", "256 INT4 with 6-bit scales and minima in 144 bytes, Q8_K A",
+            _ggml("int4", 256, 144), _Q8_K),
     # Six-bit integers: the nearest element that holds their values is int8.
-    _stored("ggml-q6_k", "256 six-bit integers with 8-bit scales in 210 bytes",
-            _ggml("int8", 256, 210)),
+    _stored("ggml-q6_k", "256 six-bit integers with 8-bit scales in 210 bytes, Q8_K A",
+            _ggml("int8", 256, 210), _Q8_K),
 )
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType({s.id: s for s in _ALL})

@@ -81,7 +81,8 @@ class Scheme:
     rates (fp32 tf32 bf16 fp16 fp8 int8 int4 mxfp8 mxfp6 mxfp4 nvfp4). ``kernel`` names the
     kernel class whose achieved fractions and floors apply (a key of a device's ``achieved``).
     ``path`` is ``native`` (the unit multiplies the stored formats), ``weight-only`` (weights are
-    converted to ``compute`` on the way) or ``storage`` (no execution path is modelled).
+    converted to ``compute`` on the way) or ``storage``: blocks of a file that no matrix unit takes;
+    a ``kernel`` names the library whose own kernels multiply them, empty: none is modelled.
     """
 
     id: str

@@ -27,11 +27,11 @@ Bytes = npt.NDArray[np.uint8]
 # Blocks (n, elements) → bytes (n, block bytes), and the inverse view, by block bytes.
 _QUANTIZE: dict[int, Callable[[FloatArray], Bytes]] = {
     34: ggml_simple.quantize_q8_0, 18: ggml_simple.quantize_q4_0,
-    144: ggml_k.quantize_q4_k, 210: ggml_k.quantize_q6_k,
+    144: ggml_k.quantize_q4_k, 210: ggml_k.quantize_q6_k, 292: ggml_k.quantize_q8_k,
 }  # fmt: skip
 _INSPECT: dict[int, Callable[[Bytes], ggml_simple.Parts]] = {
     34: ggml_simple.parts_q8_0, 18: ggml_simple.parts_q4_0,
-    144: ggml_k.parts_q4_k, 210: ggml_k.parts_q6_k,
+    144: ggml_k.parts_q4_k, 210: ggml_k.parts_q6_k, 292: ggml_k.parts_q8_k,
 }  # fmt: skip
 _STEP = 1 << 16
 _SCHEMES = ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k")

@@ -193,3 +193,27 @@ def parts_q6_k(stored: Bytes) -> Parts:
     codes = (low | upper << np.uint8(4)) - np.uint8(32)
     steps = np.ascontiguousarray(stored[:, 192:208]).view(np.int8)
     return Parts(codes.reshape(-1, 256), halves(stored[:, 208:])[:, None] * steps)
+
+
+def quantize_q8_k(blocks: FloatArray) -> Bytes:
+    """(n, 256) → (n, 292): d in FP32, 256 signed bytes, sixteen 16-bit sums of 16 of them.
+
+    d = (first element of largest magnitude) / -127. Never in a file: activations beside K types.
+    """
+    first = np.abs(blocks).argmax(axis=1)[:, None]
+    extreme = np.take_along_axis(blocks, first, axis=1)
+    empty = extreme == 0
+    with np.errstate(all="ignore"):
+        inverse: FloatArray = np.divide(np.float32(-127), np.where(empty, np.float32(1), extreme))
+        d = np.where(empty, np.float32(0), np.float32(1) / inverse)
+        codes = np.minimum(_nearest(np.multiply(inverse, blocks)), 127)
+    q = np.where(empty, 0, codes).astype(np.int8)
+    sums = q.reshape(-1, 16, 16).sum(axis=2, dtype=np.int16)
+    return np.concatenate([d.astype("<f4").view(np.uint8), q.view(np.uint8),
+                           sums.astype("<i2").view(np.uint8)], axis=1)
+
+
+def parts_q8_k(stored: Bytes) -> Parts:
+    """Signed bytes and one FP32 scale."""
+    scales = np.ascontiguousarray(stored[:, :4]).view("<f4").astype(np.float32)
+    return Parts(np.ascontiguousarray(stored[:, 4:260]), scales)

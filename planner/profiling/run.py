@@ -73,10 +73,6 @@ def chosen_schemes(names: Sequence[str] | None) -> tuple[str, ...]:
     if not names:
         raise InputError("schemes is empty", hint="name at least one, or leave it out")
     wanted = {find_scheme(name).id for name in names} | {ANCHOR}
-    unknown = sorted(wanted - set(default_schemes()))
-    if unknown:
-        raise InputError(f"scheme {unknown[0]!r}: its conversion is not emulated in profiles",
-                         hint="known: " + ", ".join(default_schemes()))
     return tuple(name for name in scheme_ids() if name in wanted)
 
 

@@ -1,13 +1,15 @@
 """ggml blocks against the gguf package and against scalar transcriptions of llama.cpp's search."""
 
+import hashlib
 import struct
 
 import numpy as np
 import pytest
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.formats.schemes import SCHEMES
 from planner.numerics import ggml_decode, ggml_encode, quantize
-from planner.numerics.ggml import ggml_format
+from planner.numerics.ggml import encode_blocks, ggml_format
 
 F = np.float32
 IDS = ("q8_0", "q4_0", "q4_k", "q6_k")
@@ -220,6 +222,78 @@ def test_threads_change_nothing():
     x = np.random.default_rng(4).standard_normal((300, 1024)).astype(F)
     for id in IDS:
         assert (ggml_encode(x, id, threads=2) == ggml_encode(x, id)).all()
+
+
+def seeded(rows: int) -> np.ndarray:
+    """(rows, 1024), the same everywhere: sums of three uniforms, rows of very different size."""
+    raw = np.random.PCG64(11).random_raw(rows * 1024 * 3).reshape(3, rows, 1024)
+    x = (raw >> np.uint64(40)).astype(np.float64).sum(axis=0) / 2**23 - 3
+    return (x * 2.0 ** (np.arange(rows) % 9 - 4)[:, None]).astype(F)
+
+
+# sha256 of the bytes that ggml 0.20.2 itself (ggml_quantize_chunk without an importance matrix,
+# quantize_row_q8_K_ref; builds for AVX2 and for AVX-512 agree) writes for seeded(400).
+LIBRARY = {
+    "q4_0": "4aff573dd07b8627143320bae33e96e162638138c278a7a8077602b92827d7d9",
+    "q4_k": "e89115d80e3b318bb8b6a928b2ebf01669c01d98b851f647cc9f6a812b8d77cf",
+    "q6_k": "116ac2cc1aae220b97c4408f3ef36b2bfd11104ad2ef94542c24d77f3e1bf902",
+    "q8_0": "dcbc27329d27ce6745ad75b09fef9d67dd3df7e5598bb4dabea0d7eac2dad1b3",
+    "q8_k": "c05e19c069dea9d205fb7b22935f538c118a6ddfaa4a629347c46716bcbaa085",
+}
+
+
+@pytest.mark.parametrize("id", sorted(LIBRARY))
+def test_bytes_equal_those_of_the_library(id):
+    fmt = SCHEMES["ggml-q6_k"].activation if id == "q8_k" else ggml_format(id)
+    ours = encode_blocks(seeded(400), fmt, 1)
+    assert hashlib.sha256(ours.tobytes()).hexdigest() == LIBRARY[id]
+
+
+def test_activations_beside_k_types():
+    """Q8_K: the largest element becomes ∓127, zeros stay, sums are those of the codes."""
+    x = values(30)
+    q = quantize(x, "ggml-q4_k", role="activation")
+    codes = q.codes.view(np.int8).astype(int)
+    assert q.nbytes == 30 * 292
+    assert codes.min() >= -127
+    assert codes.max() <= 127
+    extreme = np.take_along_axis(codes, np.abs(x).argmax(axis=1)[:, None], axis=1)
+    np.testing.assert_array_equal(extreme[:, 0], np.where((x == 0).all(axis=1), 0, -127))
+    sums = q.storage[:, 260:].copy().view("<i2")
+    np.testing.assert_array_equal(sums, codes.reshape(30, 16, 16).sum(axis=2))
+    error = np.abs(q.dequantize() - x).max(axis=1)
+    assert (error <= np.abs(x).max(axis=1) / 127 * 0.501).all()
+
+
+@pytest.mark.parametrize("id", ["q4_k", "q6_k"])
+def test_a_search_is_no_worse_than_plain_rounding(id):
+    """In the error it minimises, weighted over a super-block: not above that of the scales that
+    the extremes of each group give."""
+    x = seeded(40)
+    y = ggml_decode(ggml_encode(x, id), id)
+    size = 32 if id == "q4_k" else 16
+    g = x.reshape(-1, size).astype(np.float64)
+    if id == "q4_k":
+        low = np.minimum(g.min(axis=1, keepdims=True), 0)
+        step = (g.max(axis=1, keepdims=True) - low) / 15
+        plain = np.clip(np.rint((g - low) / step), 0, 15) * step + low
+    else:
+        extreme = np.take_along_axis(g, np.abs(g).argmax(axis=1)[:, None], axis=1)
+        step = extreme / -32
+        plain = np.clip(np.rint(g / step), -32, 31) * step
+    ours = np.square(y.reshape(-1, size) - g).reshape(40, -1).sum(axis=1)
+    theirs = np.square(plain - g).reshape(40, -1).sum(axis=1)
+    assert (ours <= theirs * 1.02).all()
+
+
+@pytest.mark.parametrize("id", ["q8_0", "q6_k"])
+def test_representable_blocks_come_back(id):
+    """Codes that reach the end of their range, times a power of two."""
+    top = 127 if id == "q8_0" else 32
+    codes = np.random.default_rng(6).integers(-top + 1, top, (50, 256))
+    codes[:, ::16] = -top
+    x = (codes * 2.0 ** -6).astype(F)
+    np.testing.assert_array_equal(ggml_decode(ggml_encode(x, id), id), x)
 
 
 def test_names_and_refusals():

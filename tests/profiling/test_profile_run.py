@@ -15,7 +15,13 @@ import pytest
 from support.checkpoints import as_bf16, llama_config, llama_tensors, write_llama, write_safetensors
 
 from planner.api_profile import profile
-from planner.errors import DataError, InputError, PlannerError, UnsupportedError
+from planner.errors import (
+    DataError,
+    InputError,
+    PlannerError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from planner.models.headers import INDEX_NAME
 from planner.profiling import run as run_module
 from planner.quality.profile_file import read_profile
@@ -192,8 +198,8 @@ def test_wrong_requests(checkpoint: Path, tmp_path: Path) -> None:
         profile(checkpoint, tier="T9")
     with pytest.raises(InputError, match="workers"):
         profile(checkpoint, workers=0)
-    with pytest.raises(InputError, match="not emulated"):
-        profile(checkpoint, schemes=["ggml-q4_k"])
+    with pytest.raises(UnknownNameError, match="ggml-q5_k"):
+        profile(checkpoint, schemes=["ggml-q5_k"])
     with pytest.raises(InputError, match="does not exist"):
         profile(checkpoint, output=tmp_path / "no" / "p")
     with pytest.raises(InputError, match="reads no text"):

@@ -10,7 +10,6 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, scheme
 from planner.quality import error_tables
 from planner.quality.error_tables import (
-    NOT_EMULATED,
     PATH,
     REFERENCES,
     SEED,
@@ -59,7 +58,7 @@ def test_shipped_figures_of_two_kinds_are_reproduced_exactly(monkeypatch, table)
 
 
 def test_coverage(table):
-    assert set(emulated_schemes()) == set(SCHEMES) - set(NOT_EMULATED)
+    assert set(emulated_schemes()) == set(SCHEMES)
     for name in ("error", "weight_error", "activation_error", "overflow", "flushed"):
         assert set(table[name]) == set(REFERENCES)
         for kinds in table[name].values():
@@ -137,6 +136,18 @@ def test_parts_and_whole(table):
                          + table["activation_error"][reference][kind][id])
                 assert table["error"][reference][kind][id] == pytest.approx(
                     parts, rel=0.35, abs=1e-15)
+
+
+def test_ggml_types_order_by_their_bits_and_round_their_inputs(table):
+    """Activations are in 8-bit blocks, coarser beside K types; a search beats a plain scale."""
+    for kind in LINEAR_KINDS:
+        weight, inputs = (table[part]["bf16"][kind]
+                          for part in ("weight_error", "activation_error"))
+        assert weight["ggml-q8_0"] < weight["ggml-q6_k"] < weight["ggml-q4_k"] < weight["ggml-q4_0"]
+        assert 0 < inputs["ggml-q8_0"] == inputs["ggml-q4_0"] < inputs["ggml-q4_k"] \
+            == inputs["ggml-q6_k"] < inputs["int8-w8a8"]
+        for stored in ("ggml-q4_k", "ggml-q6_k"):
+            assert table["weight_error"][stored][kind][stored] == 0
 
 
 def test_keys_matter_more_than_values(table):

@@ -130,7 +130,7 @@ def test_published_sizes_of_schemes_and_cache_records() -> None:
     bits = {s["id"]: (s["weight_bits"], s["activation_bits"]) for s in data["schemes"]}
     assert bits["nvfp4"] == (4.5, 4.5)
     assert bits["mxfp4-w4a8"] == (4.25, 8.25)
-    assert bits["ggml-q4_k"] == (4.5, 16)
+    assert bits["ggml-q4_k"] == (4.5, 9.125)
     sizes = {k["id"]: k["bytes_per_token"] for k in data["kv_layouts"]}
     assert sizes["bf16"] == {"kv-k": 256, "kv-v": 256, "kv-latent": 1152}
     assert sizes["fp8-ds-mla"] == {"kv-latent": 656}
