@@ -97,6 +97,16 @@ def test_nothing_is_assigned_or_deleted(made: object) -> None:
     assert made.x == 1  # type: ignore[attr-defined]
 
 
+def test_a_record_without_a_text_names_its_fields() -> None:
+    @record
+    class Pair:
+        first: int
+        second: int = 0
+
+    assert Pair.__doc__ == "Pair(first, second)"
+    assert Pickled.__doc__ == "A record that pickle finds by name."
+
+
 def test_slots_leave_no_dict_and_caches_need_one() -> None:
     assert not hasattr(Record(1.0), "__dict__")
     made = Cached(4)
