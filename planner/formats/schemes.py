@@ -144,7 +144,7 @@ def scheme(id: str) -> Scheme:
 
     Raises UnknownNameError for a name outside the catalogue.
     """
-    found = _BY_SPELLING.get(_spelling(id))
+    found = id if id in SCHEMES else _BY_SPELLING.get(_spelling(id))
     if found is None:
         raise UnknownNameError("scheme", id, SCHEMES)
     return SCHEMES[found]

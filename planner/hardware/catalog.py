@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from planner.errors import DataError, UnknownNameError
@@ -17,6 +18,7 @@ from planner.resources import data_folder
 from planner.toml_text import parse_toml, read_toml_bytes
 
 _INDEX = "aliases.toml"
+_INDEX_HINT = "it holds order = […] and a table [aliases]"
 _THOR_X_SUPER = re.compile(r"(nvidia-)?(drive-)?(agx-)?thor-?x-?super")
 _THOR_X_SUPER_NOTE = (
     "no such product is documented by its vendor, whose list has drive-thor-x and drive-thor-u "
@@ -132,10 +134,14 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
 
 def _index(folder: Path) -> _Index:
     path = folder / _INDEX
-    if not path.is_file():
-        return _Index((), {})
-    hint = "it holds order = […] and a table [aliases]"
-    table = parse_toml(read_toml_bytes(path, hint=hint), path, hint=hint)
+    return _read_index(read_toml_bytes(path, hint=_INDEX_HINT), path) if path.is_file() \
+        else _Index((), {})
+
+
+@lru_cache(maxsize=16)
+def _read_index(data: bytes, path: Path) -> _Index:
+    """The index that the file ``path`` holds as ``data``."""
+    table = parse_toml(data, path, hint=_INDEX_HINT)
     order, aliases = table.get("order", []), table.get("aliases", {})
     unknown = sorted(table.keys() - {"order", "aliases"})
     texts = [*order, *aliases.values()] if isinstance(order, list) and isinstance(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -50,23 +50,30 @@ def load_profile(path: Path) -> DeviceProfile:
 def parse_profile(data: bytes, *, path: Path) -> DeviceProfile:
     """As :func:`load_profile`, from bytes that were read from ``path``.
 
-    A bundled file that the schema and the rules have accepted, byte for byte, is not checked again,
-    and its fitted sets are read when they are asked for.
+    A bundled file that the schema and the rules have accepted, byte for byte, is read once and not
+    checked again, and its fitted sets are read when they are asked for.
     """
     digest = hashlib.sha256(data).hexdigest()
-    accepted = digest in accepted_digests()
-    sets: Mapping[Key, FittedSet] | None = None
-    if accepted:
-        text, sets = split_fitted(data.decode("utf-8"))
-        document = tomllib.loads(text)
-    else:
-        document = parse_toml(data, path,
-                              hint="hardware_profiles/README.md describes the format")
-        check_document(document, path=path)
-    if sets is None:
-        sets = MappingProxyType({(f.operator, f.stack, f.variant): f
-                                 for f in map(fitted_set, document.get("fitted", ()))})
-    return _profile(document, sets, path=path, sha256=digest)
+    if digest in accepted_digests():
+        return _accepted(data, path, digest)
+    document = parse_toml(data, path, hint="hardware_profiles/README.md describes the format")
+    check_document(document, path=path)
+    return _profile(document, _fitted(document), path=path, sha256=digest)
+
+
+@lru_cache(maxsize=64)
+def _accepted(data: bytes, path: Path, digest: str) -> DeviceProfile:
+    """The profile of a bundled file whose bytes need no check."""
+    text, sets = split_fitted(data.decode("utf-8"))
+    document = tomllib.loads(text)
+    return _profile(document, _fitted(document) if sets is None else sets, path=path,
+                    sha256=digest)
+
+
+def _fitted(document: Mapping[str, Any]) -> Mapping[Key, FittedSet]:
+    """The fitted sets of a parsed profile."""
+    return MappingProxyType({(f.operator, f.stack, f.variant): f
+                             for f in map(fitted_set, document.get("fitted", ()))})
 
 
 def check_document(document: Mapping[str, Any], *, path: Path) -> None:

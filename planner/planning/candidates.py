@@ -14,6 +14,7 @@ from planner.planning.costs import (
     Model,
     legality,
 )
+from planner.planning.problem import cheapest
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.residency import StageBytes, budget, overheads, smallest
 from planner.planning.step_table import Key, Lengths, Timed, timed_units
@@ -254,7 +255,7 @@ def queue(busy: Array, service: Array, sequences: Array) -> Array:
 
 def fastest(seconds: Array, legal: NDArray[np.bool_], model: Model) -> Array:
     """Sum over the decided units of the least legal time [C], all layers; impossible units 0."""
-    best = np.where(legal & np.isfinite(seconds), seconds, np.inf).min(axis=2)
+    best = cheapest(np.where(legal & np.isfinite(seconds), seconds, np.inf))
     layers = np.array([u.count if u.decision >= 0 else 0 for u in model.units])
     return np.asarray((np.where(np.isfinite(best), best, 0.0) * layers).sum(axis=1))
 

@@ -68,12 +68,13 @@ def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
     """The most sequences at the context, and the longest context at the batch."""
     question = model.question
     page = max(page_tokens(a) for a in question.spec.attention)
-    contexts = []
+    rooms: dict[tuple[int, ...], tuple[int, int]] = {}  # the fullest of stages that cache alike
     for n, stage in enumerate(priced.stages):
         free = max(question.usable_bytes - stage.weights - stage.runtime, 0)
-        contexts.append(largest_context(
-            _slot_bytes(model, found, priced, n), free, 1, page=page,
-            limit=question.spec.max_context))
+        layers = _cached_layers(model, found, priced.layout, n)
+        rooms[layers] = min(rooms.get(layers, (free, n)), (free, n))
+    contexts = [largest_context(_slot_bytes(model, found, priced, n), free, 1, page=page,
+                                limit=question.spec.max_context) for free, n in rooms.values()]
     return CapacityInfo(most_at_context(model, priced),
                         min(min(contexts), question.spec.max_context))
 
@@ -107,15 +108,10 @@ def most_at_context(model: Model, priced: Priced) -> int:
 def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
                     ) -> Callable[[int], int]:
     """Context → cache bytes of one sequence on a rank of ``stage``."""
-    spec = model.question.spec
-    stages = stage_of_layer(spec.layers, layout.pp)
-
-    def here(layers: tuple[int, ...]) -> int:
-        return sum(stages[layer] == stage for layer in layers)
-
-    chosen = [(model.caches[model.units[s.unit].row], model.choices[s.choice], here(s.layers))
+    counts = iter(_cached_layers(model, found, layout, stage))
+    chosen = [(model.caches[model.units[s.unit].row], model.choices[s.choice], next(counts))
               for s in found.segments if model.units[s.unit].role == "cache"]
-    groups = [(group, here(group.layers)) for group in spec.attention]
+    groups = [(group, next(counts)) for group in model.question.spec.attention]
 
     def size(context: int) -> int:
         total = sum(count * slot_layer_bytes(cache, name, layout.tp, context)
@@ -125,6 +121,15 @@ def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
             for group, count in groups)
 
     return size
+
+
+def _cached_layers(model: Model, found: Found, layout: Layout, stage: int) -> tuple[int, ...]:
+    """Layers that ``stage`` holds of each cache segment, then of each attention group."""
+    spec = model.question.spec
+    stages = stage_of_layer(spec.layers, layout.pp)
+    held = [s.layers for s in found.segments if model.units[s.unit].role == "cache"]
+    held += [group.layers for group in spec.attention]
+    return tuple(sum(stages[layer] == stage for layer in layers) for layers in held)
 
 
 def most_sequences(question: Question, layout: Layout, room: int, sequence_bytes: int) -> int:

@@ -16,6 +16,7 @@ from planner.planning.costs import (
     stage_counts,
     temporary_bytes,
 )
+from planner.planning.problem import cheapest
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.records import cached_record
 
@@ -129,7 +130,7 @@ def smallest(model: Model, tables: LayoutTables,
             size[:, i, :schemes] = tables.shard[at, unit.row]
         elif unit.role == "cache":
             size[:, i, schemes:] = tables.cache[at, unit.row]
-    best = np.where(legal, size, np.iinfo(np.int64).max).min(axis=2)
+    best = cheapest(np.where(legal, size, np.iinfo(np.int64).max))
     module = np.array([u.role == "module" for u in model.units])
     cache = np.array([u.role == "cache" for u in model.units])
     none = (best[:, module | cache] == np.iinfo(np.int64).max).any(axis=1)

@@ -20,7 +20,14 @@ from planner.planning.limits import (
     layer_weights,
     single_problem,
 )
-from planner.planning.problem import Array, Problem, Solution, objective_of, violation
+from planner.planning.problem import (
+    Array,
+    Problem,
+    Solution,
+    cheapest,
+    objective_of,
+    violation,
+)
 from planner.planning.residency import budget, least, stage_table
 from planner.planning.segments import (
     Segment,
@@ -187,10 +194,10 @@ def prefer_catalogue(problem: Problem, solution: Solution, second: Array | None)
 
 def secondary(space: Space) -> Array:
     """What decides between candidates of equal objective and device count [C]: best speed."""
-    cheapest = np.where(space.legal & np.isfinite(space.decode), space.decode, np.inf).min(axis=2)
+    best = cheapest(np.where(space.legal & np.isfinite(space.decode), space.decode, np.inf))
     units = space.model.units
     layers = np.array([u.count if u.decision >= 0 else 0 for u in units], dtype=np.float64)
-    step = (np.where(np.isfinite(cheapest), cheapest, 0.0) * layers).sum(axis=1)
+    step = (np.where(np.isfinite(best), best, 0.0) * layers).sum(axis=1)
     pts = space.pts
     return np.asarray((step + space.decode_constant) * pts.group * pts.pp
                       / np.maximum(pts.batch, 1))

@@ -202,7 +202,7 @@ def _shapes(model: Model, unit: Unit) -> tuple[str, ...]:
 
 
 def _split(parts: Parts, row: int, column: int) -> Split:
-    at = parts.at((row, column))
+    at = parts.at(row, column)
     total = at["busy"] + at["quantise"] + at["launch"] + at["communication"]
     return Split(total, at["busy"], at["compute"], at["memory"], at["conversion"], at["quantise"],
                  at["launch"], at["communication"], main_bound(at))

@@ -71,8 +71,8 @@ class Timed:
     def mechanisms(self, c: int, choice: int) -> tuple[dict[str, float], ...]:
         """(decode, prompt, mixed) of candidate ``c`` under one choice."""
         row = int(self.at[c])
-        return (self.decode.at((row, choice)), self.prompt.at((int(self.prompt_at[c]), choice)),
-                self.mixed.at((row, choice)))
+        return (self.decode.at(row, choice), self.prompt.at(int(self.prompt_at[c]), choice),
+                self.mixed.at(row, choice))
 
 
 @record

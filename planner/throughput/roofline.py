@@ -66,9 +66,10 @@ class Parts:
         """The mechanisms [C, 1] of one choice of [C, S]; one column stands for every choice."""
         return Parts(*(a[:, min(index, a.shape[1] - 1)][:, None] for a in self.arrays()))
 
-    def at(self, index: tuple[int, ...]) -> dict[str, float]:
-        """The mechanisms at one index as plain numbers; axes of length 1 stand for every index."""
-        return {name: float(a[tuple(min(i, n - 1) for i, n in zip(index, a.shape, strict=True))])
+    def at(self, row: int, column: int) -> dict[str, float]:
+        """The mechanisms of one candidate and choice as plain numbers; axes of length 1 stand for
+        every index."""
+        return {name: float(a.item(min(row, a.shape[0] - 1), min(column, a.shape[1] - 1)))
                 for name, a in zip(MECHANISMS, self.arrays(), strict=True)}
 
 

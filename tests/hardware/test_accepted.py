@@ -35,3 +35,14 @@ def test_a_changed_byte_is_checked(tmp_path: Path) -> None:
     copy.write_text(text.replace("architecture", "architectur", 1), encoding="utf-8")
     with pytest.raises(DataError, match="architectur"):
         load_profile(copy)
+
+
+def test_a_bundled_profile_is_read_once_and_another_file_each_time(tmp_path: Path) -> None:
+    assert load_profile(FOLDER / "h100-sxm.toml") is load_profile(FOLDER / "h100-sxm.toml")
+    copy = tmp_path / "h100-sxm.toml"
+    text = (FOLDER / "h100-sxm.toml").read_text(encoding="utf-8")
+    copy.write_text(text, encoding="utf-8")
+    before = load_profile(copy)
+    copy.write_text(text.replace("H100", "H100x", 1), encoding="utf-8")
+    assert load_profile(copy) is not before
+    assert load_profile(copy).sha256 != before.sha256

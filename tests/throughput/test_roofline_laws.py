@@ -81,4 +81,4 @@ def test_the_bound_is_the_largest_mechanism_and_ties_go_to_the_earlier() -> None
 
 def test_an_index_beyond_a_single_column_reads_that_column() -> None:
     parts = Parts(*(np.full((2, 1), float(i)) for i in range(7)))
-    assert parts.at((1, 7)) == dict(zip(MECHANISMS, map(float, range(7)), strict=True))
+    assert parts.at(1, 7) == dict(zip(MECHANISMS, map(float, range(7)), strict=True))
