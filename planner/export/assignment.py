@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from planner.errors import DataError, InputError
+from planner.export.apart import OUTSIDE, changed, takes
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec, TensorRow
@@ -18,7 +19,8 @@ from planner.planning.plan import Plan, UnitPlan
 MOST = 1 << 40
 """Sequences or tokens that a plan file may state."""
 NOT_LINEAR = frozenset({"embedding", "norm"})
-"""Kinds whose matrices are no linear layers; quantisers do not see them."""
+"""Kinds whose matrices are no linear layers; quantisers do not see them, but for an embedding that
+a plan quantises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """All linear layers of a model, prediction layers included, and its caches."""
+    """All linear layers of a model, prediction layers included, and its caches; an embedding is
+    among them only where a plan quantises it."""
 
     spec: ModelSpec
     linears: tuple[Linear, ...]
@@ -77,10 +80,20 @@ class Assignment:
         used = {cache.layout for cache in self.caches}
         return tuple(name for name in KV_LAYOUTS if name in used)
 
+    def apart(self) -> Mapping[tuple[str, int], str]:
+        """(kind, layer) → scheme of heads, embeddings, routers and indexers that are quantised."""
+        return {(one.kind, layer): one.scheme for one in self.quantised()
+                if one.kind in AS_RELEASED_KINDS for layer in one.layers or (OUTSIDE,)}
+
+    def plain_head(self) -> list[str]:
+        """The name of a tied head that stays plain: it is no row of the model."""
+        kinds = {one.kind for one in self.linears}
+        return [] if {"head", "embedding"} & kinds else ["lm_head"]
+
     def decided(self) -> Mapping[tuple[str, int], str]:
-        """(kind, layer) → scheme of what the plan decided, caches included."""
-        pairs = [((one.kind, layer), one.scheme) for one in self.linears if one.planned
-                 for layer in one.layers]
+        """(kind, layer) → scheme of what every plan decides, caches included."""
+        pairs = [((one.kind, layer), one.scheme) for one in self.linears
+                 if one.planned and one.kind in PLANNED_KINDS for layer in one.layers]
         return dict([*pairs, *(((c.kind, layer), c.layout)
                                for c in self.caches for layer in c.layers)])
 
@@ -99,7 +112,7 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
     _check_kinds(plan, spec)
     modules = _decisions((u for u in plan.units if u.kind in PLANNED_KINDS), SCHEMES)
     caches = _decisions((u for u in plan.units if u.kv_layout is not None), KV_LAYOUTS)
-    assignment = from_schemes(spec, modules, caches)
+    assignment = from_schemes(spec, modules, caches, changed(plan, spec))
     known = {(row.kind, layer) for row in spec.rows if row.part == "main" for layer in row.layers}
     known |= {(unit.kind, layer) for unit in cache_units(spec) for layer in unit.layers}
     for kind, layer in {**modules, **caches}:
@@ -110,13 +123,20 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
 
 
 def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
-                 caches: Mapping[tuple[str, int], str]) -> Assignment:
-    """The assignment of (kind, layer) → scheme, and of (kind, layer) → cache layout.
+                 caches: Mapping[tuple[str, int], str],
+                 apart: Mapping[tuple[str, int], str] | None = None) -> Assignment:
+    """The assignment of (kind, layer) → scheme, of (kind, layer) → cache layout, and of what is
+    ``apart`` and not as released (see :mod:`planner.export.apart`).
 
     Raises:
         InputError: a layer of a kind has no scheme.
     """
-    linears = [one for row in spec.rows if is_linear(row) for one in _linears(spec, row, modules)]
+    other = apart or {}
+    table = other.get(("embedding", OUTSIDE), PLAIN[0])
+    linears = [one for row in spec.rows
+               if is_linear(row) or (row.kind == "embedding" and table not in PLAIN
+                                     and takes(row, table))
+               for one in _linears(spec, row, modules, other)]
     found: list[Cache] = []
     for unit in cache_units(spec):
         by_layout: dict[str, list[int]] = {}
@@ -159,41 +179,37 @@ def _check_deployment(plan: Plan, spec: ModelSpec) -> None:
 
 
 def _check_kinds(plan: Plan, spec: ModelSpec) -> None:
-    """Refuse kinds that the model does not have, and a choice for what is kept as released."""
-    released: dict[str, set[str]] = {}
-    for row in spec.rows:
-        if row.part in ("main", "lookup"):
-            released.setdefault(row.kind, set()).add(row.scheme or row.dtype)
-    if spec.tied_embeddings:
-        released.setdefault("head", released["embedding"])
+    """Refuse kinds that the model does not have."""
+    kinds = {row.kind for row in spec.rows if row.part in ("main", "lookup")}
+    kinds |= {"head"} if spec.tied_embeddings else set()
     caches = {unit.kind for unit in cache_units(spec)}
     for unit in plan.units:
-        if unit.kind not in (caches if unit.kv_layout is not None else released):
+        if unit.kind not in (caches if unit.kv_layout is not None else kinds):
             raise InputError(f"plan file: unit {unit.unit[:80]!r}: {spec.id} has no "
                              f"{unit.kind[:80]!r}", hint="see `plan inventory` for its modules")
-        if unit.kind in AS_RELEASED_KINDS and unit.scheme not in released[unit.kind]:
-            raise InputError(f"plan file: unit {unit.unit[:80]!r}: {unit.scheme[:80]!r}, and "
-                             f"{unit.kind} is kept as released",
-                             hint="released as " + ", ".join(sorted(released[unit.kind])))
 
 
 def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], str],
-             ) -> Iterator[Linear]:
+             apart: Mapping[tuple[str, int], str]) -> Iterator[Linear]:
     planned = row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
     name = row.name.removesuffix(".weight")
-    groups: dict[str, list[int]] = {}
-    for layer in row.layers or (-1,):
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for layer in row.layers or (OUTSIDE,):
+        other = apart.get((row.kind, layer))
+        decided = planned or (other is not None and takes(row, other))
         if planned:
             scheme = _of(modules, row.kind, layer, spec)
+        elif other is not None and decided:
+            scheme = other
         elif row.part == "main" and row.scheme is not None:
             scheme = row.scheme
         else:
             scheme = row.dtype if row.dtype in PLAIN else plain_type(spec)
-        groups.setdefault(scheme, []).append(layer)
+        groups.setdefault((scheme, decided), []).append(layer)
     alone = sum(other.name == row.name for other in spec.rows) == 1
-    for scheme, layers in groups.items():
+    for (scheme, decided), layers in groups.items():
         yield Linear(name, row.kind, tuple(layers) if row.layers else (), row.experts, scheme,
-                     row.fused, alone and len(groups) == 1, planned, row.stacked)
+                     row.fused, alone and len(groups) == 1, decided, row.stacked)
 
 
 def _of(table: Mapping[tuple[str, int], str], kind: str, layer: int, spec: ModelSpec) -> str:

@@ -107,8 +107,8 @@ def config_groups(assignment: Assignment, expand: bool = False) -> dict[str, Any
 
 def ignored(assignment: Assignment, expand: bool = False) -> list[str]:
     """Linear layers that stay as they are; a tied head is no row of the model and is named too."""
-    tied = [] if any(one.kind == "head" for one in assignment.linears) else ["lm_head"]
-    return tied + [text for one in assignment.plain() for text in targets(one, expand=expand)]
+    return assignment.plain_head() + [
+        text for one in assignment.plain() for text in targets(one, expand=expand)]
 
 
 def _notes(assignment: Assignment, said: str | None) -> list[str]:
@@ -117,6 +117,9 @@ def _notes(assignment: Assignment, said: str | None) -> list[str]:
         out.append("power-of-two scales: the group's scale_dtype says them, and vLLM goes by its "
                    "own default where DeepGEMM runs (VLLM_USE_DEEP_GEMM_E8M0); compressed-tensors "
                    "rounds a scale to the nearest power, the scheme up, so keep released tensors")
+    if any(one.kind == "embedding" for one in assignment.quantised()):
+        out.append("the embedding is a target by name, which vLLM matches where the model hands "
+                   "its name on; where it does not, the class name Embedding is the target")
     if any(one.kind == "mtp" for one in assignment.linears):
         out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     return out

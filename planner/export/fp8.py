@@ -56,7 +56,7 @@ def export_integers(assignment: Assignment) -> Exported:
 
 
 def _export(form: _Blocks, assignment: Assignment) -> Exported:
-    require_matrices(form.target, assignment)
+    require_matrices(form.target, assignment, ("indexer",))
     used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
     for one in assignment.quantised():
         if one.scheme not in form.schemes or len(used) > 1:
@@ -70,14 +70,13 @@ def _export(form: _Blocks, assignment: Assignment) -> Exported:
     if form.schemes[used[0]] != used[0]:
         notes.append("activations stay wide: the format does not say so, the server's kernel for "
                      "the device does")
-    tied = [] if any(one.kind == "head" for one in assignment.linears) else ["lm_head"]
     names = dict.fromkeys(
         name.partition(".{expert}")[0].format(layer=layer)
         for one in assignment.plain() for layer in one.layers or (-1,) for name in (one.module,))
     config: dict[str, Any] = {
         **form.head, "activation_scheme": "dynamic", "weight_block_size": [128, 128],
         **({"scale_fmt": "ue8m0"} if "fp8-block-ue8m0" in used else {}),
-        form.excluded: [*tied, *names]}
+        form.excluded: [*assignment.plain_head(), *names]}
     return Exported({"quantization_config.json": as_json(config)}, (form.target,), tuple(notes),
                     _STEPS[form.target], form.schemes)
 

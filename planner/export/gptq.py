@@ -39,7 +39,7 @@ def export(assignment: Assignment) -> Exported:
         UnsupportedError: a scheme that is no symmetric INT4 or INT8 of weights, or a module that
         GPTQ does not reach.
     """
-    require_matrices(TARGET, assignment)
+    require_matrices(TARGET, assignment, ("head", "indexer"))
     sizes: dict[str, int] = {}
     for one in assignment.quantised():
         if one.scheme not in SCHEMES:

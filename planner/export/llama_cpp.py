@@ -18,7 +18,11 @@ TARGET = "llama.cpp"
 TYPES = {"ggml-q8_0": "q8_0", "ggml-q4_0": "q4_0", "ggml-q4_k": "q4_K", "ggml-q6_k": "q6_K",
          "bf16": "bf16", "fp16": "f16", "fp32": "f32"}
 _LAYER = "model.layers.{layer}."
+_BY_FLAG = ("head", "embedding")
+"""Kinds that llama-quantize has flags of their own for."""
 _MORE = {
+    "self_attn.indexer.wq_b": "indexer.attn_q_b", "self_attn.indexer.wk": "indexer.attn_k",
+    "self_attn.indexer.weights_proj": "indexer.proj",
     "self_attn.q_a_proj": "attn_q_a", "self_attn.q_b_proj": "attn_q_b",
     "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.kv_b_proj": "attn_(kv|k|v)_b",
     "mlp.shared_experts.gate_proj": "ffn_gate_shexp",
@@ -33,19 +37,21 @@ def export(assignment: Assignment) -> Exported:
     Raises:
         UnsupportedError: a scheme that is no GGUF type, or a tensor whose GGUF name is not known.
     """
-    used = {one.scheme: 0 for one in assignment.quantised()}
+    used = {one.scheme: 0 for one in assignment.quantised() if one.kind not in _BY_FLAG}
     for one in assignment.quantised():
+        if one.kind == "router":
+            raise cannot(TARGET, one, "llama-quantize leaves ffn_gate_inp as it is", "it plain")
         if one.scheme not in TYPES:
             raise cannot(TARGET, one, "no such GGUF type", ", ".join(TYPES))
-        used[one.scheme] += max(1, len(one.layers)) * one.experts
-    if not used:
+        if one.kind not in _BY_FLAG:
+            used[one.scheme] += max(1, len(one.layers)) * one.experts
+    if not assignment.quantised():
         return Exported({}, ("gguf",), (), ())
-    main = [one for one in assignment.linears if one.planned]
+    main = [one for one in assignment.linears if one.planned and one.kind not in _BY_FLAG]
     lines = [f"{pattern}={TYPES[one.scheme]}" for one in main for pattern in patterns(one)]
-    base = TYPES[max(sorted(used), key=lambda name: used[name])].upper()
-    head = next((one.scheme for one in assignment.linears if one.kind == "head"), "bf16")
-    kept = TYPES.get(head, "bf16")
-    words = ["llama-quantize", "--output-tensor-type", kept, "--token-embedding-type", kept]
+    base = TYPES[max(sorted(used), key=lambda name: used[name])].upper() if used else "BF16"
+    head, table = _head_and_table(assignment)
+    words = ["llama-quantize", "--output-tensor-type", head, "--token-embedding-type", table]
     for line in lines:
         words += ["--tensor-type", line]
     text = " ".join(shlex.quote(word) for word in words)
@@ -55,6 +61,16 @@ def export(assignment: Assignment) -> Exported:
         notes.append("the prediction layers (MTP) are not in the plan")
     return Exported({"tensor_types.txt": "\n".join(lines) + "\n", "quantise.sh": script},
                     ("gguf",), tuple(notes), _STEPS)
+
+
+def _head_and_table(assignment: Assignment) -> tuple[str, str]:
+    """The types of output.weight and token_embd.weight; a tied head is the latter, which
+    llama-quantize then gives the type of the output."""
+    found = {one.kind: one.scheme for one in assignment.linears if one.kind in _BY_FLAG}
+    stored = next(row.scheme or row.dtype for row in assignment.spec.rows
+                  if row.kind == "embedding" and row.part == "main")
+    table = TYPES.get(found.get("embedding", stored), "bf16")
+    return TYPES.get(found["head"], "bf16") if "head" in found else table, table
 
 
 def patterns(linear: Linear) -> Iterator[str]:

@@ -38,15 +38,17 @@ def export(assignment: Assignment) -> Exported:
     Raises:
         UnsupportedError: a scheme that the format has no word for, alone or in a mixture.
     """
-    require_matrices(TARGET, assignment)
+    require_matrices(TARGET, assignment, ("head", "router", "indexer"))
     used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
-    able = UNIFORM if len(used) == 1 else MIXED
+    # One algorithm is for linear layers in general; a router is quantised only by its own name.
+    listed = len(used) > 1 or any(one.kind == "router" for one in assignment.quantised())
+    able = MIXED if listed else UNIFORM
     for one in assignment.quantised():
         if one.scheme not in able:
             raise cannot(TARGET, one, "no algorithm for it" if one.scheme not in UNIFORM else
                          "MIXED_PRECISION leaves it unquantised in silence", ", ".join(able))
     said = cache_of(assignment)
-    body = _uniform(assignment, used[0]) if len(used) == 1 else _mixed(assignment)
+    body = _uniform(assignment, used[0]) if used and not listed else _mixed(assignment)
     quantization = {**body, "kv_cache_quant_algo": _CACHES[said] if said else None}
     data = {"producer": {"name": "modelopt", "version": VERSION}, "quantization": quantization}
     notes = cache_notes(assignment, said)
@@ -57,8 +59,8 @@ def export(assignment: Assignment) -> Exported:
         notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     if not used:
         return Exported({}, _containers(used), tuple(notes), ())
-    return Exported({FILE: as_json(data)}, _containers(used), tuple(notes),
-                    _STEPS)
+    return Exported({FILE: as_json(data)}, ("modelopt-mixed",) if listed else _containers(used),
+                    tuple(notes), _STEPS)
 
 
 def rules_broken(files: Mapping[str, str]) -> list[str]:
@@ -103,8 +105,7 @@ def _mixed(assignment: Assignment) -> dict[str, Any]:
 
 
 def _excluded(assignment: Assignment) -> list[str]:
-    tied = [] if any(one.kind == "head" for one in assignment.linears) else ["lm_head"]
-    return tied + [name for one in assignment.plain() for name in _units(one)]
+    return assignment.plain_head() + [name for one in assignment.plain() for name in _units(one)]
 
 
 def _units(one: Linear) -> list[str]:

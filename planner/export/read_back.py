@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from planner.errors import DataError
+from planner.export.apart import OUTSIDE
 from planner.export.assignment import Assignment, from_schemes, is_linear, plain_type
 from planner.models.fields import Fields
 from planner.models.quantization.config import read_plans
@@ -64,7 +65,9 @@ def imported_assignment(found: Imported, default_kv: str = "bf16") -> Assignment
                                     hint="a plan has one scheme a module kind and layer")
     kv = found.kv or default_kv
     caches = {(unit.kind, layer): kv for unit in cache_units(spec) for layer in unit.layers}
-    return from_schemes(spec, modules, caches)
+    tables = {(row.kind, OUTSIDE): row.scheme for row in spec.rows
+              if row.fused == "embedding" and row.part == "main" and row.scheme is not None}
+    return from_schemes(spec, modules, caches, tables)
 
 
 def unquantised(spec: ModelSpec) -> ModelSpec:
@@ -123,7 +126,7 @@ def _notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | None) -> Itera
     by_kind: dict[tuple[str, str], set[int]] = {}
     mixed: dict[tuple[str, int], set[str]] = {}
     for row in spec.rows:
-        if not is_linear(row):
+        if not (is_linear(row) or row.fused == "embedding"):
             continue
         if row.part == "main" and row.kind in PLANNED_KINDS:
             for layer in row.layers:

@@ -47,7 +47,7 @@ def _head(target: str, plan: Plan, assignment: Assignment) -> str:
             rows.setdefault((one.kind, one.scheme), set()).update(one.layers)
     for cache in assignment.caches:
         rows.setdefault((cache.kind, cache.layout), set()).update(cache.layers)
-    lines += [f"| {kind} | {layer_range(tuple(layers))} | {scheme} |"
+    lines += [f"| {kind} | {layer_range(tuple(layers)) or '-'} | {scheme} |"
               for (kind, scheme), layers in rows.items()]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
+from planner.export.apart import OUTSIDE
 from planner.export.assignment import Assignment, assignment_of
 from planner.export.lint import CONSUMERS, Finding, lint
 from planner.export.read_back import imported_assignment, read_configuration
@@ -98,7 +99,13 @@ def _read_again(target: str, exported: Exported, assignment: Assignment) -> None
             for key, scheme in assignment.decided().items()}
     differing = [key for key, scheme in again.decided().items()
                  if key[0] not in caches and said[key] != scheme]
+    ours = {key: exported.reads_as.get(scheme, scheme)
+            for key, scheme in assignment.apart().items()}
+    theirs = again.apart()
+    differing += [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if differing:
         kind, layer = differing[0]
-        raise UnsupportedError(f"{target}: {kind} of layer {layer} would not read back as "
-                               f"{assignment.decided()[differing[0]]}", hint="another --to")
+        where = f" of layer {layer}" if layer != OUTSIDE else ""
+        meant = {**assignment.decided(), **assignment.apart()}.get(differing[0], "plain")
+        raise UnsupportedError(f"{target}: {kind}{where} would not read back as {meant}",
+                               hint="another --to")

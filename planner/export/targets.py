@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from planner.errors import UnsupportedError
 from planner.export.assignment import Assignment, Linear
+from planner.formats.schemes import SCHEMES
+from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan import layer_range
 
 
@@ -39,13 +41,21 @@ def cannot(target: str, linear: Linear, why: str, able: str) -> UnsupportedError
                             hint=f"the format says: {able}")
 
 
-def require_matrices(target: str, assignment: Assignment) -> None:
-    """Refuse quantised experts that a checkpoint stores as one tensor: they have no names.
+def require_matrices(target: str, assignment: Assignment,
+                     apart: Sequence[str] = ("head", "embedding", "router", "indexer")) -> None:
+    """Refuse quantised experts that a checkpoint stores as one tensor: they have no names; kinds
+    that are built apart and that the format's readers never quantise (not in ``apart``); and a
+    table of embeddings with activations.
 
     Raises:
         UnsupportedError: naming the tensor.
     """
     for one in assignment.quantised():
+        if one.kind in AS_RELEASED_KINDS and one.kind not in apart:
+            raise cannot(target, one, f"its readers leave a {one.kind} plain", "it plain")
+        if one.kind == "embedding" and SCHEMES[one.scheme].path == "native":
+            raise cannot(target, one, "a table multiplies nothing: it has no activations",
+                         "schemes of weights alone")
         if one.stacked:
             raise cannot(target, one, f"the experts of a layer are one tensor ({one.module}), "
                          "which is no linear layer", "matrices")

@@ -41,6 +41,17 @@ SCHEMES: dict[str, dict[str, Any]] = {
 }
 
 
+# Int4WeightOnlyConfig and Int8WeightOnlyConfig are for matrix products; lookups take these.
+TABLES = {name: _record("IntxWeightOnlyConfig", 2,
+                        weight_dtype={"_type": "torch.dtype", "_data": f"int{bits}"},
+                        granularity=granularity,
+                        mapping_type={"_type": "MappingType", "_data": "SYMMETRIC"})
+          for name, bits, granularity in (
+              ("int8-w8a16", 8, _record("PerAxis", 1, axis=0)),
+              ("int4-w4a16", 4, _record("PerGroup", 1, group_size=128)),
+              ("int4-w4a16-g32", 4, _record("PerGroup", 1, group_size=32)))}
+
+
 def export(assignment: Assignment, *, expand: bool = False) -> Exported:
     """``fqn_to_config.json`` and ``quantise.py``; ``expand`` names every module in full.
 
@@ -50,9 +61,10 @@ def export(assignment: Assignment, *, expand: bool = False) -> Exported:
     require_matrices(TARGET, assignment)
     table: dict[str, Any] = {}
     for one in assignment.quantised():
-        if one.scheme not in SCHEMES:
-            raise cannot(TARGET, one, "no such configuration", ", ".join(SCHEMES))
-        table |= dict.fromkeys(targets(one, expand=expand), SCHEMES[one.scheme])
+        able = TABLES if one.kind == "embedding" else SCHEMES
+        if one.scheme not in able:
+            raise cannot(TARGET, one, "no such configuration", ", ".join(able))
+        table |= dict.fromkeys(targets(one, expand=expand), able[one.scheme])
     if not table:
         return Exported({}, (TARGET,), (), ())
     for one in assignment.plain():
@@ -64,6 +76,9 @@ def export(assignment: Assignment, *, expand: bool = False) -> Exported:
 
 def _notes(assignment: Assignment) -> list[str]:
     out = ["caches: a configuration of weights does not name them"]
+    if any(one.kind == "router" for one in assignment.quantised()):
+        out.append("a router that the loaded model keeps as a parameter is no such module: it "
+                   "would stay unquantised")
     if any("{expert}" in one.module for one in assignment.quantised()):
         out.append("experts that the loaded model keeps as one parameter have no such modules: "
                    "they would stay unquantised")

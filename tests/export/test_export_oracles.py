@@ -73,6 +73,56 @@ def test_compressed_tensors_validates_and_matches_the_same_modules(model: str) -
             assert (hits, ignored) == (expected, not expected), name
 
 
+def test_compressed_tensors_finds_heads_tables_and_gates() -> None:
+    """What a plan changes beside ordinary layers, in the library's own classes and by its matcher.
+    """
+    torch = library("torch")
+    library("compressed_tensors")
+    from compressed_tensors.quantization import QuantizationConfig
+    from compressed_tensors.utils.match import is_match
+
+    spec = bundled_model("qwen3-30b-a3b")
+    changed = {("head", -1): "int4-w4a16", ("embedding", -1): "int8-w8a16",
+               **{("router", layer): "fp8-channel" for layer in range(0, spec.layers, 2)}}
+    one = assignment(spec, {}, rest="bf16", apart=changed)
+    data = json.loads(compressed_tensors.export(one).files["quantization_config.json"])
+    config = QuantizationConfig.model_validate(data)
+    linear, table = torch.nn.Linear(8, 8), torch.nn.Embedding(8, 8)
+    for name, module, expected in (
+            ("lm_head", linear, "int4"), ("model.embed_tokens", table, "int8"),
+            ("model.layers.4.mlp.gate", linear, "float8"), ("model.layers.5.mlp.gate", linear, ""),
+            ("model.layers.4.self_attn.q_proj", linear, "")):
+        hits = [f"{group.weights.type}{group.weights.num_bits}"
+                for group in config.config_groups.values()
+                if is_match(name, module, group.targets, config.ignore)]
+        assert hits == ([expected] if expected else []), name
+
+
+def test_torchao_quantises_tables_and_heads() -> None:
+    """A lookup and a head with the exported records: near the plain result, in integer tensors."""
+    torch = library("torch")
+    library("torchao")
+    from torchao.core.config import config_from_dict
+    from torchao.quantization import quantize_
+
+    table = {"embed": torchao.TABLES["int8-w8a16"], "small": torchao.TABLES["int4-w4a16-g32"],
+             "head": torchao.SCHEMES["int8-w8a16"]}
+    root = torch.nn.Module()
+    torch.manual_seed(0)
+    root.embed = torch.nn.Embedding(64, 128, dtype=torch.bfloat16)
+    root.small = torch.nn.Embedding(64, 128, dtype=torch.bfloat16)
+    root.head = torch.nn.Linear(128, 64, bias=False, dtype=torch.bfloat16)
+    tokens = torch.arange(64)
+    before = [part(tokens) for part in (root.embed, root.small)]
+    quantize_(root, config_from_dict({"_type": "FqnToConfig", "_version": 1,
+                                      "_data": {"fqn_to_config": table}}), filter_fn=None)
+    for part, plain, most in ((root.embed, before[0], 0.02), (root.small, before[1], 0.3)):
+        assert type(part.weight).__name__ == "IntxUnpackedToInt8Tensor"
+        error = (part(tokens) - plain).abs().max() / plain.abs().max()
+        assert 0 < error < most
+    assert type(root.head.weight).__name__ != "Parameter"
+
+
 def shape(args: Any) -> Any:
     """What tells two number formats apart; observers are how scales are found. A per-tensor scale
     of activations may be static or dynamic in a preset."""
@@ -180,6 +230,21 @@ def test_transformers_reads_the_block_form() -> None:
     assert config.activation_scheme == "dynamic"
     assert config.modules_to_not_convert == data["modules_to_not_convert"]
     assert set(unused) <= {"fmt", "scale_fmt"}
+
+
+def test_gguf_has_the_names_of_heads_tables_and_indexers() -> None:
+    gguf = library("gguf")
+    names = gguf.constants.TENSOR_NAMES
+    kinds = gguf.MODEL_TENSOR
+    assert (names[kinds.OUTPUT], names[kinds.TOKEN_EMBD]) == ("output", "token_embd")
+    spec = bundled_model("deepseek-v3.2")
+    one = assignment(spec, {}, rest="bf16", apart={
+        ("indexer", layer): "ggml-q8_0" for layer in range(spec.layers)})
+    rules = [line.rpartition("=") for line in
+             llama_cpp.export(one).files["tensor_types.txt"].splitlines()]
+    for kind in (kinds.INDEXER_ATTN_Q_B, kinds.INDEXER_ATTN_K):
+        name = names[kind].format(bid=7) + ".weight"
+        assert [to for pattern, _, to in rules if re.search(pattern, name)] == ["q8_0"], name
 
 
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3.1"])

@@ -212,6 +212,27 @@ def _compressed(weights, inputs=None, **more):
             "ignore": ["lm_head"]} | more  # fmt: skip
 
 
+def test_tables_and_gates_are_quantised_by_name_alone(tiny):
+    """A class or a default means ordinary linear layers; the class Embedding means tables."""
+    linear = {"targets": ["Linear"], "weights": INT8W, "input_activations": None}
+    named = linear | {"targets": ["Embedding", r"re:model\.layers\.1\.mlp\.gate$"]}
+    found = {}
+    for targets in ({"group_0": linear}, {"group_0": named, "group_1": linear}):
+        spec = _spec(tiny("qwen3_moe", quantization_config={
+            "quant_method": "compressed-tensors", "format": "pack-quantized", "ignore": ["lm_head"],
+            "config_groups": targets}))  # fmt: skip
+        found[len(targets)] = {row.name.format(layer=layer, expert=0): row.scheme
+                               for row in spec.rows for layer in row.layers or (0,)}
+    gates = [f"model.layers.{layer}.mlp.gate.weight" for layer in (0, 1)]
+    assert [found[1][name] for name in gates] == [None, None]
+    assert [found[2][name] for name in gates] == [None, "int8-w8a16"]
+    assert found[1]["model.embed_tokens.weight"] is None
+    assert found[2]["model.embed_tokens.weight"] == "int8-w8a16"
+    for one in found.values():
+        assert one["model.layers.1.self_attn.o_proj.weight"] == "int8-w8a16"
+
+
+INT8W = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}
 FLOAT8 = {"num_bits": 8, "type": "float", "symmetric": True, "dynamic": False}
 TOKEN = FLOAT8 | {"strategy": "token", "dynamic": True}
 FLOAT4 = {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}

@@ -22,10 +22,13 @@ def planned_keys(spec: ModelSpec) -> list[tuple[str, int]]:
 
 
 def assignment(spec: ModelSpec, schemes: Mapping[tuple[str, int], str], *, rest: str = "bf16",
-               kv: str = "bf16") -> Assignment:
-    """``schemes`` by (kind, layer), ``rest`` elsewhere, one cache layout."""
+               kv: str = "bf16", apart: Mapping[tuple[str, int], str] | None = None,
+               ) -> Assignment:
+    """``schemes`` by (kind, layer), ``rest`` elsewhere, one cache layout; ``apart``: heads,
+    embeddings, routers, indexers that are not as released."""
     caches = {(unit.kind, layer): kv for unit in cache_units(spec) for layer in unit.layers}
-    return from_schemes(spec, {key: schemes.get(key, rest) for key in planned_keys(spec)}, caches)
+    return from_schemes(spec, {key: schemes.get(key, rest) for key in planned_keys(spec)}, caches,
+                        apart)
 
 
 @st.composite

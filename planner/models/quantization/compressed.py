@@ -65,7 +65,7 @@ def _group(group: Fields, layout: str) -> Rule:
     group.finish()
     form = _form(group, weights, inputs, layout)
     names: Names = _EVERYTHING if "Linear" in targets else wildcards(targets, group.place)
-    return Rule(names, form)
+    return Rule(names, form, named="Linear" not in targets, tables="Embedding" in targets)
 
 
 def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) -> Form:

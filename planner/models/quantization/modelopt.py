@@ -90,7 +90,7 @@ def _listed(layers: Fields) -> list[Rule]:
             entry.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
         entry.finish()
         names[algorithm].add(name)
-    return [Rule(Names(frozenset(found), ()), _FORMS[algorithm])
+    return [Rule(Names(frozenset(found), ()), _FORMS[algorithm], named=True)
             for algorithm, found in names.items() if found]  # fmt: skip
 
 

@@ -14,10 +14,16 @@ from planner.records import record
 
 @record
 class Rule:
-    """Modules in ``names`` are stored in ``form``; None leaves them as they are."""
+    """Modules in ``names`` are stored in ``form``; None leaves them as they are.
+
+    ``named``: it lists modules by their names, so that routers and embeddings are meant as well;
+    a class or a default means ordinary linear layers. ``tables``: all embeddings are meant.
+    """
 
     names: Names
     form: Form | None
+    named: bool = False
+    tables: bool = False
 
 
 @record
@@ -37,12 +43,15 @@ class QuantPlan:
     replaces: bool = False
     kv_scheme: str = ""
 
-    def form_of(self, module: str) -> Form | None:
-        """The form of ``module``, None where it stays as it is."""
+    def form_of(self, module: str, *, by_name: bool = False, table: bool = False) -> Form | None:
+        """The form of ``module``, None where it stays as it is; ``by_name``: only a rule that
+        lists names, or for a ``table`` all of them, can change it."""
         for rule in self.rules:
-            if rule.names.covers(module):
+            if (table and rule.tables) or rule.names.covers(module):
+                if by_name and not (rule.named or (table and rule.tables)):
+                    return None
                 return rule.form
-        return self.default
+        return None if by_name else self.default
 
 
 def quantise(spec: ModelSpec, plans: Iterable[QuantPlan]) -> ModelSpec:
@@ -87,23 +96,27 @@ def released_plan(spec: ModelSpec) -> tuple[tuple[str, tuple[int, ...], str], ..
 
 
 def _apply(row: TensorRow, plan: QuantPlan) -> Iterator[TensorRow]:
-    candidate = row.quantisable or (plan.head and row.kind == "head")
+    by_name = row.part == "main" and row.is_matrix and (
+        row.kind == "router" or row.fused == "embedding")
+    candidate = row.quantisable or by_name or (plan.head and row.kind == "head")
     if not candidate or (plan.main_only and row.part != "main"):
         return iter((row,))
     if row.scheme is not None and not plan.replaces:
         return iter((row,))
     if not plan.rules:
-        return iter((row if plan.default is None else store(row, plan.default),))
-    return _by_layer(row, plan)
+        form = None if by_name else plan.default
+        return iter((row if form is None else store(row, form),))
+    return _by_layer(row, plan, by_name)
 
 
-def _by_layer(row: TensorRow, plan: QuantPlan) -> Iterator[TensorRow]:
+def _by_layer(row: TensorRow, plan: QuantPlan, by_name: bool) -> Iterator[TensorRow]:
     """``row`` once for each form its layers are stored in."""
+    table = row.kind == "embedding"
     template = row.name.removesuffix(".weight")
     groups: dict[Form | None, list[int]] = {}
     for layer in row.layers or (-1,):
         first, last = (
-            plan.form_of(template.format(layer=layer, expert=expert))
+            plan.form_of(template.format(layer=layer, expert=expert), by_name=by_name, table=table)
             for expert in (0, row.experts - 1)
         )
         if first != last:
