@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from planner.errors import InputError, UnknownNameError
-from planner.planning.plan import Estimate, Plan
+from planner.planning.plan import Estimate, Plan, QualityInfo
+from planner.quality.loss_units import indistinguishable
 from planner.records import record
 
 METRICS: dict[str, tuple[str, Callable[[Plan], float]]] = {
@@ -60,7 +61,8 @@ class Gate:
 @record
 class Change:
     """A figure of both plans. ``relative`` is None where the old one is 0; ``apart`` says whether
-    the 80 % bands do not overlap, None where the figure has none."""
+    they are told apart: times and rates where their 80 % bands do not overlap, losses where they
+    are not indistinguishable, as everywhere; None where the figure has no band."""
 
     metric: str
     unit: str
@@ -150,17 +152,25 @@ def _model(plan: Plan) -> str:
 def _change(name: str, old: Plan, new: Plan) -> Change:
     unit, figure = METRICS[name]
     a, b = float(figure(old)), float(figure(new))
-    one, two = _band(old, name), _band(new, name)
-    apart = None if one is None or two is None else one[1] < two[0] or two[1] < one[0]
+    apart = _losses_apart(old.quality, new.quality) if name == "loss" else \
+        _bands_apart(_band(old, name), _band(new, name))
     return Change(name, unit, a, b, (b - a) / abs(a) if a else (0.0 if a == b else None), apart)
+
+
+def _losses_apart(old: QualityInfo, new: QualityInfo) -> bool:
+    """Under the wider of both bands, should they differ."""
+    band = max([1.0, *(q.high / q.loss for q in (old, new) if q.loss > 0)])
+    return not indistinguishable(old.loss, new.loss, band)
+
+
+def _bands_apart(one: tuple[float, float] | None, two: tuple[float, float] | None) -> bool | None:
+    return None if one is None or two is None else one[1] < two[0] or two[1] < one[0]
 
 
 def _band(plan: Plan, name: str) -> tuple[float, float] | None:
     perf = plan.performance
     known: dict[str, Estimate] = {"tpot": perf.tpot_seconds, "ttft": perf.ttft_seconds,
                                   "throughput": perf.output_tokens_per_second_per_device}
-    if name == "loss":
-        return plan.quality.low, plan.quality.high
     return (known[name].low, known[name].high) if name in known else None
 
 

@@ -1,9 +1,9 @@
 """Plans whose losses cannot be told apart: the fastest of them is taken.
 
 Under ``--objective quality`` the least loss L is found first. A plan within the band of L (up to
-L × its factor) is indistinguishable from it, so that paying speed for the difference buys nothing
-known. Of these the fastest sets the pace, and the least lossy within SLACK of that pace is taken:
-no loss is given away for less than SLACK of speed.
+L × its factor, :func:`planner.quality.loss_units.indistinguishable`) is as good as it, so that
+paying speed for the difference buys nothing known. Of these the fastest sets the pace, and the
+least lossy within SLACK of that pace is taken: no loss is given away for less than SLACK of speed.
 """
 
 from __future__ import annotations

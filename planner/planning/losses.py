@@ -16,6 +16,7 @@ from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.planning.plan import Assumption, QualityInfo, SourceRef
 from planner.planning.units import Unit
+from planner.quality import loss_units
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.loss_units import NATS
 from planner.quality.prior import (
@@ -252,9 +253,8 @@ def loss_source(model: Model) -> SourceRef:
 
 
 def indistinguishable(model: Model, ours: float, theirs: float) -> bool:
-    """Whether two losses differ by less than the band."""
-    low, high = sorted((ours, theirs))
-    return high <= low * band_factor(model)
+    """Whether two losses are called equal: :func:`loss_units.indistinguishable`."""
+    return loss_units.indistinguishable(ours, theirs, band_factor(model))
 
 
 def measured_elsewhere(model: Model, losses: dict[str, float]) -> list[Assumption]:

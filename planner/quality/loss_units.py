@@ -1,3 +1,14 @@
-"""Units of a loss: relative to a uniform scheme, or nats of mean KL."""
+"""Units of a loss: relative to a uniform scheme, or nats of mean KL; and when two are equal."""
 
 RELATIVE, NATS = "relative", "nats"
+
+
+def indistinguishable(ours: float, theirs: float, band: float) -> bool:
+    """Whether two losses are called equal: the larger is at most ``band`` × the smaller.
+
+    A band is the factor by which a loss may be off. Plans of one model share most of what makes it
+    wrong, so that two losses need not be off in opposite directions: a factor of band², at which
+    bands no longer overlap, is not asked for.
+    """
+    low, high = sorted((ours, theirs))
+    return high <= low * band

@@ -41,8 +41,9 @@ def diff_text(found: Difference) -> str:
 
 def _line(change: Change) -> str:
     relative = "      -" if change.relative is None else f"{change.relative:+7.1%}"
-    near = "indistinguishable" if change.metric == "loss" else "bands overlap"
-    words = {None: "", True: "  beyond the 80 % bands", False: f"  {near}"}
+    loss = change.metric == "loss"
+    words = {None: "", True: "  beyond the band" if loss else "  beyond the 80 % bands",
+             False: "  indistinguishable" if loss else "  bands overlap"}
     told = words[change.apart] if change.old != change.new else ""
     line = (f"{change.metric:<11}{_shown(change, change.old):>14} → "
             f"{_shown(change, change.new):>14}  {relative}")

@@ -15,6 +15,7 @@ from planner.cli.main import run
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.planning.diff import METRICS, Gate, difference, parse_gate
 from planner.planning.plan import Plan
+from planner.quality.loss_units import indistinguishable
 from planner.report.diff_text import diff_text
 
 FIXED: dict[str, Any] = {"devices": 1, "isl": 512, "osl": 128, "batch": 8}
@@ -51,6 +52,31 @@ def test_losses_whose_bands_overlap_are_called_indistinguishable() -> None:
     assert line.endswith("indistinguishable")
     assert "indistinguishable" not in far
     assert max(len(text) for text in near.splitlines()) <= 80
+
+
+def test_losses_are_equal_up_to_the_band_and_not_to_its_square() -> None:
+    """As in the search and in a plan's own comparison: a factor of 3.4 is beyond a band of 2.1,
+    although the two bands overlap."""
+    less, more = (planner.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
+                  for name in ("nvfp4-w4a16", "int4-w4a16"))
+    band = less.quality.high / less.quality.loss
+    assert less.quality.high > more.quality.low
+    assert band < more.quality.loss / less.quality.loss < band**2
+    for old, new in ((less, more), (more, less)):
+        found = {c.metric: c for c in planner.diff(old, new).changes}
+        assert found["loss"].apart is True
+    line = next(text for text in diff_text(planner.diff(less, more)).splitlines()
+                if text.startswith("loss"))
+    assert line.endswith("beyond the band")
+
+
+@given(st.floats(0, 1e3), st.floats(0, 1e3), st.floats(1, 10))
+def test_equal_losses_are_a_matter_of_their_ratio(ours: float, theirs: float, band: float) -> None:
+    equal = indistinguishable(ours, theirs, band)
+    assert equal == indistinguishable(theirs, ours, band)
+    assert equal <= indistinguishable(ours, theirs, band * 2)
+    assert indistinguishable(ours, ours, band)
+    assert equal == (min(ours, theirs) * band >= max(ours, theirs))
 
 
 @pytest.mark.parametrize(("text", "expected"), [
