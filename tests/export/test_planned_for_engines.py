@@ -21,6 +21,8 @@ QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("llama-3.2-1b", "rtx-pro-6000", {"devices": 1, "max_loss": "nvfp4"}),
     ("llama-3.2-1b", "xeon-6980p", {"devices": 1, "max_loss": "int4-w4a16"}),
     ("deepseek-v2-lite", "h100-sxm", {"devices": 1}),
+    ("deepseek-v3.2", "h200-sxm", {"devices": 16}),
+    ("deepseek-v3.2", "b200-sxm", {"devices": 8}),
     ("deepseek-v2-lite", "xeon-6980p", {"devices": 1, "max_loss": "fp8-w8a16"}),
     ("deepseek-v2-lite", "jetson-agx-orin-64gb", {}),
     ("deepseek-v2-lite", "jetson-agx-thor-t5000", {"max_loss": "nvfp4"}),
