@@ -6,7 +6,6 @@ one into an ``error:`` line and a ``hint:`` line, never a traceback.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 EXIT_INFEASIBLE = 1
@@ -63,8 +62,10 @@ class InfeasibleError(PlannerError):
 
 def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
     """A one-line hint with up to ``count`` close names, or the first few when none is close."""
+    from difflib import get_close_matches
+
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=count, cutoff=0.5)
+    close = get_close_matches(name.lower(), names, n=count, cutoff=0.5)
     if not close:
         contained = [n for n in names if name.lower() in n or n in name.lower()]
         close = contained[:count]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,6 +92,8 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
         InputError: one is there and not ``force``, the place is no folder, or the folder around it
             is missing or cannot be written to.
     """
+    import tempfile
+
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(f"{str(folder)!r} is no folder", hint="name a folder for the export")
     around = folder.parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 import os
 import shutil
@@ -100,7 +99,9 @@ def run(args: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.NoSuchOption as error:
-        close = difflib.get_close_matches(error.option_name, _flags(error.ctx), n=3)
+        from difflib import get_close_matches
+
+        close = get_close_matches(error.option_name, _flags(error.ctx), n=3)
         hint = f"did you mean {', '.join(close)}?" if close else _help_hint(error.ctx)
         return _fail(f"unknown option {error.option_name}", hint, 2)
     except click.UsageError as error:

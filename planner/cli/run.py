@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +98,8 @@ def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", 
         InputError: see :func:`check_target`.
         OSError: the folder cannot be written to.
     """
+    import tempfile
+
     check_target(path, suffixes=suffixes, flag=flag)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from html import escape
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +167,8 @@ class Inventory:
         return draw_bytes(self, ax)
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         head = (f"{self.spec.id}: {self.parameters_total:,} parameters, {self.payload_bytes:,} B "
                 f"in {self.tensor_count:,} tensors")
         return f"<p>{escape(head)}</p>" + self.to_frame().to_html(index=False, border=0)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from planner.planning.candidates import Space
 from planner.planning.costs import build_model
-from planner.planning.diff import scheme_runs
 from planner.planning.question import Question
 from planner.planning.search import Found, search
 from planner.planning.segments import Segment
@@ -36,6 +35,8 @@ def improvement(objective: str, old: float, new: float) -> float:
 def differences(old: Found, new: Found) -> tuple[str, ...]:
     """What another plan has otherwise: layout, then schemes by kind and layers; empty for the same
     plan. A batch alone is no other plan."""
+    from planner.planning.diff import scheme_runs
+
     layouts = [_layout(found) for found in (old, new)]
     told = [f"{layouts[0]} → {layouts[1]}"] if layouts[0] != layouts[1] else []
     runs = scheme_runs(by_layer(old.space, old.segments), by_layer(new.space, new.segments))

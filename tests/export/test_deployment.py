@@ -112,7 +112,7 @@ def test_the_folder_around_is_named_where_it_is_at_fault(
         raise PermissionError(13, "Permission denied", str(dir / (prefix + "a1b2")))
 
     if place.startswith("closed"):
-        monkeypatch.setattr("planner.cli.export.tempfile.mkdtemp", refuse)
+        monkeypatch.setattr("tempfile.mkdtemp", refuse)
     around = (tmp_path / place).parent
     with pytest.raises(InputError, match=said) as caught:
         write_folder(tmp_path / place, {"a": ""}, force=False)
