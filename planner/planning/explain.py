@@ -11,7 +11,7 @@ from planner.planning.limits import decision_legal, single_problem
 from planner.planning.plan import NextBest
 from planner.planning.problem import Problem, violation
 from planner.planning.search import Found
-from planner.planning.segments import untied_problem
+from planner.planning.segments import Part, untied_problem
 from planner.records import record
 
 
@@ -27,7 +27,11 @@ def explain(found: Found) -> dict[tuple[int, int], Why]:
     """{(unit index, choice): Why} for every segment of the winner."""
     space, c = found.space, found.candidate
     model = space.model
-    problem = untied_problem(space, c)[0] if model.question.untie else single_problem(space, c)
+    parts: tuple[Part, ...] = ()
+    if model.question.untie:
+        problem, parts = untied_problem(space, c)
+    else:
+        problem = single_problem(space, c)
     legal = decision_legal(model, space.legal[c])
     out: dict[tuple[int, int], Why] = {}
     memo: dict[tuple[int, int], Why] = {}
@@ -38,7 +42,7 @@ def explain(found: Found) -> dict[tuple[int, int], Why]:
             continue
         row = unit.decision
         if model.question.untie:
-            row = _counted_row(found, segment.choice, unit.decision)
+            row = _counted_row(found, parts, segment.choice, unit.decision)
         key = (row, segment.choice)
         if key not in memo:
             why = _why(model.choices, problem, found.solution.counts, row, segment.choice,
@@ -48,9 +52,8 @@ def explain(found: Found) -> dict[tuple[int, int], Why]:
     return out
 
 
-def _counted_row(found: Found, choice: int, decision: int) -> int:
-    """A row of the untied problem that belongs to ``decision`` and uses ``choice``."""
-    _, parts = untied_problem(found.space, found.candidate)
+def _counted_row(found: Found, parts: Sequence[Part], choice: int, decision: int) -> int:
+    """A row of the untied problem of ``parts`` that belongs to ``decision`` and uses ``choice``."""
     for part in parts:
         unit = found.space.model.units[part.unit]
         if unit.decision == decision and found.solution.counts[part.decision, choice]:

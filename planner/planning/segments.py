@@ -89,9 +89,9 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
 def part_sum(parts: Sequence[Part], values: Array) -> Array:
     """Sum unit values [U, S] into the decisions of ``parts`` [D, S], per layer."""
     out = np.zeros((1 + max(p.decision for p in parts), values.shape[-1]), dtype=values.dtype)
+    finite = np.where(np.isfinite(values), values, 0).astype(values.dtype)
     for part in parts:
-        row = values[part.unit]
-        out[part.decision] += np.where(np.isfinite(row), row, 0).astype(values.dtype)
+        out[part.decision] += finite[part.unit]
     return out
 
 
