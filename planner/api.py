@@ -62,10 +62,15 @@ def named_engine(engine: str, plan: Plan | None) -> str | None:
 
 def scheme_list(schemes: Sequence[str] | None) -> tuple[str, ...] | None:
     """The names of schemes, None for none; a single text is no list of its letters."""
-    if isinstance(schemes, str):
-        raise InputError(f"schemes = {schemes!r} is one text",
-                         hint=f"a list of names: [{schemes!r}]")
-    return tuple(schemes) if schemes is not None else None
+    return name_list("schemes", schemes)
+
+
+def name_list(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """A list of names, None for none; a single text is no list of its letters."""
+    if isinstance(names, str):
+        raise InputError(f"{argument} = {names!r} is one text",
+                         hint=f"a list of names: [{names!r}]")
+    return tuple(names) if names is not None else None
 
 
 def load_model(model: str | ModelSpec) -> ModelSpec:
@@ -100,12 +105,15 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          schemes: Sequence[str] | None = None, kv: str = AUTO,
          memory_bytes: int | None = None, engine: str = ANY,
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
-         untie: bool = False, anchor: str | None = None,
+         untie: bool = False, drop_policies: Sequence[str] | None = None,
+         anchor: str | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The best per-layer plan for a model on a device.
 
     Model and device may come from ``scenario``; arguments given here override it. ``anchor``
     (``tpot_ms=12.3``) is a measured point whose ratio is told among the assumptions.
+    ``drop_policies`` names rules that shall not hold (``head``, ``first-layers``, …): their modules
+    are planned too.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -114,8 +122,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, objective=_given(objective),
                   ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds, max_loss=max_loss,
-                  schemes=scheme_list(schemes),
-                  kv=_given(kv), memory_bytes=memory_bytes, untie=untie)
+                  schemes=name_list("schemes", schemes),
+                  kv=_given(kv), memory_bytes=memory_bytes, untie=untie,
+                  drop_policies=name_list("drop_policies", drop_policies))
     _check_anchor(anchor)
     found, others = _answers(searched_questions(model, device, asked, scenario, hardware_dir,
                                                 profile=profile, engine=engine))

@@ -18,6 +18,7 @@ _NUMBERS = {
     "osl": int, "batch": int, "memory_bytes": int, "ttft_ms": float, "tpot_ms": float,
     "keep_first_layers": int, "keep_last_layers": int,
 }
+_RULES = ("policies", "drop_policies")
 _TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme", "engine")
 _HOST_NUMBERS = {
     "devices_per_node": int, "scale_up_devices": int, "scale_up_bytes_per_s": float,
@@ -81,7 +82,7 @@ def load_scenario(name: str) -> Scenario:
 def parse_scenario(content: bytes, *, place: str, id: str) -> Scenario:
     """Check a scenario's text; every key must be known and of its type."""
     data = parse_toml(content, place, hint="see scenarios/README.md")
-    known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", "policies", "untie", "host"}
+    known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", *_RULES, "untie", "host"}
     _no_unknown(place, "", data, known)
     for key in ("title", "question"):
         if not isinstance(data.get(key), str):
@@ -104,10 +105,10 @@ def _value(place: str, key: str, value: Any) -> Any:
             raise DataError(f"{place}: schemes: a list of scheme names is required",
                             hint='schemes = ["bf16", "fp8-block"]')
         return tuple(value)
-    if key == "policies":
+    if key in _RULES:
         if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
-            raise DataError(f"{place}: policies: a list of kinds is required",
-                            hint='policies = ["embedding", "head", "indexer", "norm", "router"]')
+            raise DataError(f"{place}: {key}: a list of rules is required",
+                            hint=f'{key} = ["embedding", "head", "indexer", "norm", "router"]')
         return tuple(value)
     if key == "untie":
         if not isinstance(value, bool):

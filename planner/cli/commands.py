@@ -21,14 +21,15 @@ from planner.cli.report import report_command
 from planner.cli.serve import serve_command
 from planner.cli.sweep import sweep_command
 from planner.cli.train import train_command
-from planner.cli.types import QUESTION, SURFACE, Hinted, options, scheme_names
+from planner.cli.types import QUESTION, SURFACE, Hinted, options, rule_names, scheme_names
 from planner.cli.validate import validate_command
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", "anchor", *SURFACE,
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", "drop_policies",
+         "anchor", *SURFACE,
          "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
@@ -42,7 +43,8 @@ def plan_command(**given: Any) -> None:
         arguments = question_arguments(given)
         arguments.update(max_loss=given["max_loss"], schemes=scheme_names(given["schemes"]),
                          profile=given["profile"],
-                         untie=given["untie"])
+                         untie=given["untie"],
+                         drop_policies=rule_names(given["drop_policies"]))
         with working("searching layouts and formats", quiet=given["quiet"]):
             found = api.plan(given["model"], given["device"], **arguments)
         around = None

@@ -79,6 +79,16 @@ INTEGER = PlainInteger()
 NUMBER = PositiveNumber()
 
 
+def rule_names(text: str | None) -> list[str] | None:
+    """The names of ``--drop-policies``; None where it is not given."""
+    if text is None:
+        return None
+    names = [part.strip().lower().replace("_", "-") for part in text.split(",") if part.strip()]
+    if not names:
+        raise Hinted("--drop-policies is empty", "for example --drop-policies head,embedding")
+    return names
+
+
 def options(*names: str) -> Callable[[F], F]:
     """Decorate a command with the shared options ``names``, in the given order."""
     def apply(function: F) -> F:
@@ -116,6 +126,9 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),
     "profile": click.option("--profile", metavar="FILE", help="Quality profile of a checkpoint."),
     "untie": click.option("--untie", is_flag=True, help="Decide layer by layer."),
+    "drop_policies": click.option("--drop-policies", metavar="A,B", help="Rules that shall not "
+                                  "hold: embedding, head, router, norm, indexer, first-layers, "
+                                  "last-layers."),
     "anchor": click.option("--anchor", metavar="NAME=VALUE",
                            help="A measured tpot_ms, ttft_ms or output_tokens_per_second to "
                            "compare with."),

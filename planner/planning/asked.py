@@ -21,6 +21,7 @@ _COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_fir
            "keep_last_layers")
 _SECONDS = ("ttft_seconds", "tpot_seconds")
 _TEXTS = ("max_loss", "kv")
+_LISTS = ("schemes", "policies", "drop_policies")
 
 
 def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
@@ -31,8 +32,8 @@ def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
               if (value := getattr(asked, name)) is not None]
     parts += [f"{_flag(name)}={value}" for name in _TEXTS
               if (value := getattr(asked, name)) is not None]
-    if asked.schemes is not None:
-        parts.append("schemes=" + ",".join(asked.schemes))
+    parts += [f"{_flag(name)}=" + ",".join(value) for name in _LISTS
+              if (value := getattr(asked, name)) is not None]
     if asked.untie:
         parts.append("untie")
     return ((KEY, "; ".join(parts), REASON),) if parts else ()
@@ -56,8 +57,8 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
                 out[name.replace("_ms", "_seconds")] = float(text) * 1e-3
             elif name in _TEXTS and text:
                 out[name] = text
-            elif name == "schemes" and text:
-                out[name] = tuple(text.split(","))
+            elif name in _LISTS and (text or name == "policies"):
+                out[name] = tuple(text.split(",")) if text else ()
             elif name == "untie" and not equals:
                 out[name] = True
             else:

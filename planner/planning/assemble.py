@@ -41,7 +41,8 @@ from planner.planning.plan import (
     WorkloadInfo,
     layer_range,
 )
-from planner.planning.policies import policy_notes, released_note
+from planner.planning.policies import policy_notes, rule_notes
+from planner.planning.rule_gains import rule_gains
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.running import running_costs
 from planner.planning.search import Found, search
@@ -76,11 +77,12 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Found] = ()) -> P
         objective=question.objective, units=units, modules=module_view(units),
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
         capacity=capacity_info(model, found, priced),
-        performance=performance(model, priced, replicas), quality=quality(model, priced.loss),
+        performance=performance(model, priced, replicas), quality=quality(model, priced.loss, _ruled_loss(model, priced)),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=(*assumptions(model, priced, searched),
                      *(equal_note(found) if searched else ()),
-                     released_note(units),
+                     *rule_notes(units, question.dropped,
+                                 rule_gains(found) if searched else None),
                      *(policy_notes(question, _least(found), _free_value) if searched else ()),
                      *_servable(question, units, layout)), sources=_sources(model))
 
@@ -229,6 +231,12 @@ def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumptio
         "the solver adds units; the step prices fused kernels jointly and a pipeline by its "
         "slowest stage"))
     return tuple(out)
+
+
+def _ruled_loss(model: Model, priced: Priced) -> float:
+    """Loss of the modules whose rule is dropped."""
+    kinds = model.question.dropped
+    return sum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
 
 
 def _losses(model: Model, priced: Priced) -> dict[str, float]:

@@ -14,6 +14,7 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.memory.engines.catalog import engine_names
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.best_in import whole_space
 from planner.planning.candidates import possible_layouts
 from planner.planning.costs import build_model
@@ -106,7 +107,7 @@ def why_not(question: Question, found: Found, pair: Pair, *, said: bool = False)
 
 def _released(found: Found) -> tuple[str, ...]:
     """What the linears are stored in, in catalogue order."""
-    stored = {m.released_as for m in found.space.model.planned}
+    stored = {m.released_as for m in found.space.model.planned if m.kind in PLANNED_KINDS}
     return tuple(name for name in scheme_ids() if name in stored)
 
 
@@ -150,7 +151,7 @@ def _apart(found: Found, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
              for name in (_released(found) if scheme == RELEASED else MIXES.get(scheme, (scheme,)))}
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
     own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
-                  barred=frozenset(), kept=(), untie=False)
+                  barred=frozenset(), kept=(), dropped=(), untie=False)
     model = build_model(own, load_prior())
     space = whole_space(model)
     wanted = [Wanted(scheme, kv, limits=False) for scheme, kv in pairs]

@@ -130,6 +130,8 @@ def certainty(model: Model, unit: Unit, choice: int, *,
                                question.kv[choice - len(question.schemes)], question.device,
                                machine.stacks, decode=decode)
         return f"attention {how.origin}", how
+    if unit.kind in ("embedding", "norm"):
+        return "elementwise", PRIOR
     if unit.role == "module":
         grouped = unit.kind in EXPERT_KINDS
         kernels = machine.grouped if grouped else machine.dense

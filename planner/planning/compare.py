@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.baselines import baseline_pairs, baselines
 from planner.planning.certainty import performance
 from planner.planning.evaluate import Priced
@@ -106,7 +107,7 @@ def _seconds_per_token(priced: Priced) -> float:
 def _linear_schemes(found: Found) -> set[str]:
     model = found.space.model
     return {model.choices[s.choice] for s in found.segments
-            if s.choice >= 0 and model.units[s.unit].role == "module"}
+            if s.choice >= 0 and model.units[s.unit].kind in PLANNED_KINDS}
 
 
 def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Comparison:

@@ -24,11 +24,18 @@ from planner.placement.cache_entries import (
     token_layer_bytes,
 )
 from planner.placement.layout import Layout, stage_of_layer
-from planner.placement.modules import EXPERT_KINDS, Module, attention_of, modules
+from planner.placement.modules import (
+    AS_RELEASED_KINDS,
+    EXPERT_KINDS,
+    Module,
+    attention_of,
+    modules,
+)
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
+from planner.planning.chosen import chosen_parts, norm_parts
 from planner.planning.engine_matrix import cache_group
 from planner.planning.losses import loss_table, no_range, uniform_norm
-from planner.planning.policies import kept_scheme
+from planner.planning.policies import NO_OTHER, kept_scheme
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.units import Unit, build_units, split_modules
 from planner.quality.prior import Prior, reference_of
@@ -50,10 +57,10 @@ from planner.throughput.linear import (
     dense_parts,
     kernel_arrays,
 )
-from planner.throughput.points import Phase, Points, column
+from planner.throughput.mixed import by_part
+from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
-from planner.throughput.roofline import Parts, one_after_another
-from planner.throughput.small import small_kernels
+from planner.throughput.roofline import Parts
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -113,11 +120,12 @@ class Model:
             if unit.role != "module":
                 continue
             released = self.planned[unit.row].released_as
-            if self.question.kept and set(unit.layers) <= set(self.question.kept):
+            if unit.layers and set(unit.layers) <= set(self.question.kept):
                 table[i, :schemes] &= [s == kept_scheme(self.question, released)
                                        for s in self.question.schemes]
             for j, scheme in enumerate(self.question.schemes):
-                if self.question.as_released and scheme != released:
+                fixed = self.question.as_released or unit.kind in NO_OTHER
+                if fixed and scheme != released:
                     table[i, j] = False
                 if table[i, j] and no_range(self, unit, scheme):
                     table[i, j] = False
@@ -131,11 +139,14 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
 
     ``static_scales``: activation scales per tensor are stored, none is searched for in a step.
     """
-    planned, released = split_modules(modules(question.spec))
+    planned, released = split_modules(modules(question.spec), question.dropped)
+    fused = question.fused
     if question.spec.tied_embeddings:
-        released.append(tied_head(released))
+        own = planned if "head" in question.dropped else released
+        own.append(tied_head(own))
+        fused = (*fused, ("embedding", "head"))
     units = build_units(question.spec, planned, released, prior.ends,
-                        by_layer=question.profile is not None, fused=question.fused,
+                        by_layer=question.profile is not None, fused=fused,
                         kept=question.kept)
     device, stacks = question.device, stacks_of(engine or question.engine)
     machine = Machine(
@@ -148,9 +159,9 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     return Model(question, prior, planned, released, units, machine)
 
 
-def tied_head(released: list[Module]) -> Module:
+def tied_head(modules: list[Module]) -> Module:
     """The output projection that shares the embedding's matrix: it runs, and stores nothing."""
-    embedding = next(m for m in released if m.kind == "embedding")
+    embedding = next(m for m in modules if m.kind == "embedding")
     return replace(embedding, kind="head", stored_bytes=0)
 
 
@@ -185,6 +196,9 @@ def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
     """Byte tables of all ``layouts``."""
     question = model.question
     shard = shard_byte_table(model.planned, question.schemes, layouts)
+    for row, module in enumerate(model.planned):
+        if module.kind == "head" and question.spec.tied_embeddings:
+            shard[[la.pp == 1 for la in layouts], row] = 0  # a copy in the last stage, if any
     blocks = block_legality(model.planned, question.schemes, layouts)
     released = np.array([[_released_bytes(model, m, la) for m in model.released]
                          for la in layouts], dtype=np.int64)
@@ -229,6 +243,8 @@ def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
     module = model.planned[row]
     weight = tables.shard[pts.layout, row, :].astype(np.float64)
     spec = model.question.spec
+    if module.kind in AS_RELEASED_KINDS:
+        return chosen_parts(model, tables.layouts, pts, phase, module)
     if module.kind in EXPERT_KINDS:
         assert spec.experts is not None
         parts = expert_parts(module, spec.experts, model.machine, pts, phase, weight)
@@ -239,7 +255,7 @@ def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
         widths = model.machine.dense
         if module.kind == "linear-attention":
             attention = attention_of(spec, module.layers[0])
-            parts = parts.plus(_by_part(
+            parts = parts.plus(by_part(
                 lambda at, p: recurrent_parts(attention, model.question.device, at, p), pts, phase))
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
@@ -257,22 +273,7 @@ def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
         return run(unit.attention, unit.kind, names, question.device, at, part,
                    model.machine.stacks)
 
-    return _by_part(one, pts, phase)
-
-
-def _by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) -> Parts:
-    """``run`` on a phase; on a mixed one, on what decodes (in every chunk's pass) and the prompt,
-    which separate kernels serve."""
-    if phase.stacked is not None:
-        held = phase.stacked
-        decode = run(pts.take(held.steps), held.step)
-        prompt = run(pts.take(held.prompts), held.prompt)
-        mixed = decode.scaled(column(held.mixed.passes)).plus(prompt.rows(held.prompt_of))
-        return one_after_another([decode, mixed, prompt])
-    if phase.name != "mixed":
-        return run(pts, phase)
-    return run(pts, phase.decode_part).scaled(column(phase.passes)).plus(
-        run(pts, phase.prompt_part))
+    return by_part(one, pts, phase)
 
 
 def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
@@ -281,10 +282,8 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
     question = model.question
     spec, device = question.spec, question.device
     module = model.released[row]
-    if module.kind == "norm" and not module.layers:
-        return embedding_parts(spec, device, pts, phase)
     if module.kind == "norm":
-        return small_kernels(spec, model.machine, device, pts, phase)
+        return norm_parts(model, pts, phase, module)
     if module.kind == "embedding":
         return embedding_parts(spec, device, pts, phase)
     if module.kind == "head":
@@ -297,7 +296,7 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
     weight = tables.released[pts.layout, row][:, None].astype(np.float64)
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])
-    return dense.plus(_by_part(
+    return dense.plus(by_part(
         lambda at, p: indexer_parts(attention, device, at, p), pts, phase))
 
 
@@ -310,12 +309,15 @@ def released_scheme(model: Model, module: Module) -> str:
 
 
 def stage_counts(model: Model, pp: int) -> Int:
-    """Layers of each unit in each pipeline stage, int64 [stage, unit]."""
+    """Layers of each unit in each pipeline stage, int64 [stage, unit]; a module outside the stack
+    that a choice is made for counts once in its stage."""
     stages = np.array(stage_of_layer(model.question.spec.layers, pp))
     counts = np.zeros((pp, len(model.units)), dtype=np.int64)
     for i, unit in enumerate(model.units):
         if unit.layers:
             counts[:, i] = np.bincount(stages[list(unit.layers)], minlength=pp)
+        elif unit.role == "module":
+            counts[0 if unit.kind == "embedding" else -1, i] = 1
     return counts
 
 

@@ -235,6 +235,9 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
         unit = model.units[segment.unit]
         if segment.choice < 0:
             continue
+        if not segment.layers:
+            weights[0 if unit.kind == "embedding" else -1] += int(
+                size[segment.unit, segment.choice])
         for layer in segment.layers:
             if unit.role == "module":
                 weights[stages[layer]] += int(size[segment.unit, segment.choice])

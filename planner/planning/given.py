@@ -69,6 +69,9 @@ def plan_segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
             out.append(Segment(i, unit.layers, -1))
             continue
         left = set(unit.layers)
+        if not left:
+            out.append(Segment(i, (), _outside(model, plan, i)))
+            continue
         for row in plan.units:
             layers = tuple(sorted(left & set(row.layers))) if row.kind == unit.kind else ()
             if not layers:
@@ -80,6 +83,17 @@ def plan_segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
             raise InputError(f"plan file: {unit.kind} of layer {min(left)} has no unit",
                              hint=f"the plan must cover every layer of {model.question.spec.id}")
     return tuple(out)
+
+
+def _outside(model: Model, plan: Plan, index: int) -> int:
+    """The choice of a module outside the stack; that of the last norm is the file's row without
+    layers."""
+    kind = model.units[index].kind
+    rows = [row for row in plan.units if row.kind == kind and not row.layers]
+    if len(rows) != 1:
+        raise InputError(f"plan file: {kind} has {len(rows) or 'no'} unit{'s' * bool(rows)} "
+                         "outside the layers", hint="the plan must cover it once")
+    return _choice(model, index, rows[0].scheme, rows[0].unit)
 
 
 def _check_layers(model: Model, plan: Plan) -> None:

@@ -26,6 +26,8 @@ from planner.planning.segments import Part, Segment
 from planner.quality.prior import load_prior
 
 Int = NDArray[np.int64]
+OUTSIDE = (-1,)
+"""The place of a module outside the stack, where layers are numbers."""
 
 
 def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
@@ -83,9 +85,9 @@ def _counts(space: Space, problem: Problem, parts: Sequence[Part], segments: Seq
     """The assignment as counts [D, S]."""
     model = space.model
     counts = np.zeros(problem.legal.shape, dtype=np.int64)
-    choice = {(s.unit, n): s.choice for s in segments for n in s.layers}
-    rows = [(p.unit, p.decision, p.layers) for p in parts] if parts else \
-        [(i, u.decision, u.layers[:1]) for i, u in enumerate(model.units) if u.decision >= 0]
+    choice = {(s.unit, n): s.choice for s in segments for n in s.layers or OUTSIDE}
+    rows = [(p.unit, p.decision, p.layers or OUTSIDE) for p in parts] if parts else \
+        [(i, u.decision, u.layers[:1] or OUTSIDE) for i, u in enumerate(model.units) if u.decision >= 0]
     seen: dict[int, Int] = {}
     for unit, decision, layers in rows:
         own = np.zeros(problem.legal.shape[1], dtype=np.int64)

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.planning.plan import Assumption, QualityInfo, SourceRef
+from planner.planning.policies import NO_OTHER
 from planner.planning.units import Unit
 from planner.quality import loss_units
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.loss_units import NATS
 from planner.quality.prior import (
     NORM_SCHEME,
+    RULE_KINDS,
     cache_layer_loss,
     layer_loss,
     normaliser,
@@ -65,6 +67,11 @@ def unit_loss(model: Model, unit: Unit, choice: str) -> float | None:
     return (loss + _sensitivity(model, unit) * accumulated(model, unit.row, choice)) / model.norm
 
 
+def _linears(model: Model) -> list[Unit]:
+    """Units of attention, MLP and expert linears: what a uniform scheme covers."""
+    return [u for u in model.units if u.role == "module" and u.kind not in RULE_KINDS]
+
+
 def _sensitivity(model: Model, unit: Unit) -> float:
     """α · depth of the prior, before it is made relative."""
     return model.prior.kind[unit.kind] * model.prior.depth[unit.bucket]
@@ -72,10 +79,12 @@ def _sensitivity(model: Model, unit: Unit) -> float:
 
 def accumulated(model: Model, row: int, scheme: str) -> float:
     """Error power that the sums of the device's matrix unit add to a planned module in ``scheme``;
-    0 where they are exact, or no unit is known (:func:`loss_assumptions` says which)."""
+    0 where they are exact, or no unit is known (:func:`loss_assumptions` says which), and for kinds
+    that rules keep, whose errors are no sums."""
     module = model.planned[row]
     path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
-    if path in (EXACT, UNKNOWN) or module.kind not in model.prior.kind:
+    if path in (EXACT, UNKNOWN) or module.kind not in model.prior.kind \
+            or module.kind in RULE_KINDS:
         return 0.0
     table = load_accumulators()
     return sum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms)
@@ -83,7 +92,7 @@ def accumulated(model: Model, row: int, scheme: str) -> float:
 
 def uniform_norm(model: Model) -> float:
     """Unscaled loss of uniform fp8-block on this device: the unit of relative loss."""
-    modules = [u for u in model.units if u.role == "module"]
+    modules = _linears(model)
     rounding = normaliser(model.prior, [(model.references[u.row], u.kind, u.bucket, u.count)
                                         for u in modules])
     return rounding + sum(
@@ -124,8 +133,8 @@ def uniform_loss(model: Model, scheme: str) -> float:
     """
     total = 0.0
     profile = model.question.profile
-    for unit in model.units:
-        if unit.role != "module" or (profile is not None and _unit(profile, unit) is None):
+    for unit in _linears(model):
+        if profile is not None and _unit(profile, unit) is None:
             continue
         loss = unit_loss(model, unit, scheme)
         if loss is None:
@@ -137,17 +146,21 @@ def uniform_loss(model: Model, scheme: str) -> float:
     return total
 
 
-def quality(model: Model, loss: float) -> QualityInfo:
-    """A loss with its band, unit and tier."""
+def quality(model: Model, loss: float, ruled: float = 0.0) -> QualityInfo:
+    """A loss with its band, unit and tier; ``ruled`` of it is lost by kinds whose rule is dropped,
+    which a prior knows less well."""
     profile = model.question.profile
     band = band_factor(model)
+    wide = model.prior.rule_band if profile is None else band
+    low = (loss - ruled) / band + ruled / wide
+    high = (loss - ruled) * band + ruled * wide
     if profile is None:
         unit, tier = RELATIVE_UNIT.format("fp8-block"), "T0 prior"
     elif profile.unit == NATS:
         unit, tier = NATS_UNIT, profile.label
     else:
         unit, tier = RELATIVE_UNIT.format(profile.anchor), profile.label
-    return QualityInfo(loss, loss / band, loss * band, unit, tier, flips(model, loss))
+    return QualityInfo(loss, low, high, unit, tier, flips(model, loss))
 
 
 def flips(model: Model, loss: float) -> float | None:
@@ -208,7 +221,7 @@ def loss_assumptions(model: Model) -> list[Assumption]:
     if profile is None:
         return [Assumption("loss basis", f"T0 prior, band ×/÷ {model.prior.band}",
                            "no checkpoint read; ranks formats, kinds and the ends of the stack"),
-                *_accumulators(model)]
+                *_ruled(model), *_accumulators(model)]
     out = [Assumption("loss basis", f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
                       f"profile of {profile.model.id}; {profile.band_basis}"),
            *_accumulators(model)]
@@ -229,6 +242,17 @@ def loss_assumptions(model: Model) -> list[Assumption]:
         out.append(Assumption("skipped tensors", f"{len(profile.skipped)}, first "
                               f"{profile.skipped[0].tensor}", profile.skipped[0].reason))
     return out
+
+
+def _ruled(model: Model) -> list[Assumption]:
+    """On what the losses of kinds rest whose rule is dropped."""
+    kinds = [k for k in model.question.dropped if k not in NO_OTHER]
+    if not kinds:
+        return []
+    return [Assumption(f"loss basis of {', '.join(kinds)}",
+                       f"prior, band ×/÷ {model.prior.rule_band:g}",
+                       "embedding and head measured on SmolLM2-135M alone; router and indexer "
+                       "emulated to the choices that they change; sums of matrix units not counted")]
 
 
 def _joint_assumption(profile: Profile) -> Assumption:

@@ -1,42 +1,53 @@
-"""Policies: named rules that keep modules as released, and whether they cost anything.
+"""Policies: named rules that keep modules as released, which a user can drop.
 
-``embedding``, ``head``, ``norm``, ``router`` and ``indexer`` stay as released in every plan: their
-loss and time in another format are not modelled, so these rules cannot be dropped. A scenario's
-``keep_first_layers`` and ``keep_last_layers`` do the same for the linears of layers at the ends.
+``embedding``, ``head``, ``norm``, ``router`` and ``indexer`` stay as released in every plan unless
+a user drops the rule; then they are planned as other modules are. ``first-layers`` and
+``last-layers`` do the same for the linears of layers at the ends, where a scenario keeps some. The
+plan says of each rule whether it binds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
-from planner.placement.modules import AS_RELEASED_KINDS
-from planner.planning.plan import Assumption, UnitPlan, layer_range
+from planner.errors import InputError, UnknownNameError
+from planner.formats.schemes import scheme_ids
+from planner.models.spec import ModelSpec
+from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, modules
+from planner.planning.plan import Assumption, Plan, UnitPlan, layer_range
 from planner.planning.question import Question
 from planner.units import format_bytes
 
 BINDS = 1e-6
 """Relative gain above which a rule binds."""
+ENDS = ("first-layers", "last-layers")
+RULES = (*AS_RELEASED_KINDS, *ENDS)
+NO_OTHER = ("norm",)
+"""Kinds that no kernel computes in another format."""
 
 
-def check_policies(named: Sequence[str] | None) -> None:
-    """Refuse unknown rules, and a list that drops one that cannot be dropped (None: all hold).
+def dropped_kinds(spec: ModelSpec, held: Sequence[str] | None, dropped: Sequence[str] | None,
+                  ) -> tuple[str, ...]:
+    """The kinds of ``spec`` whose rule does not hold: left out of ``held`` (None: all hold), or
+    named in ``dropped``; in reading order.
 
     Raises:
-        UnknownNameError, UnsupportedError: naming the rule.
+        UnknownNameError: no rule has that name.
+        InputError: one of two uses of one matrix is dropped.
     """
-    if named is None:
-        return
-    for name in named:
-        if name not in AS_RELEASED_KINDS:
-            raise UnknownNameError("policy", name, AS_RELEASED_KINDS)
-    for name in AS_RELEASED_KINDS:
-        if name not in named:
-            raise UnsupportedError(
-                f"policies: {name} cannot be dropped: its loss and time in another format are not "
-                "modelled", hint="policies = [" + ", ".join(f'"{n}"' for n in AS_RELEASED_KINDS)
-                + "], or leave it out")
+    for name in (*(held or ()), *(dropped or ())):
+        if name not in RULES:
+            raise UnknownNameError("policy", name, RULES)
+    gone = set(dropped or ())
+    if held is not None:
+        gone |= set(AS_RELEASED_KINDS) - set(held)
+    both = {"embedding", "head"}
+    if spec.tied_embeddings and len(gone & both) == 1:
+        raise InputError(f"{spec.id}: embedding and head are one matrix: their rules go together",
+                         hint="drop both, or neither")
+    present = {m.kind for m in modules(spec)} | (both if spec.tied_embeddings else set())
+    return tuple(k for k in AS_RELEASED_KINDS if k in gone and k in present)
 
 
 def kept_layers(layers: int, first: int, last: int) -> tuple[int, ...]:
@@ -54,6 +65,31 @@ def kept_layers(layers: int, first: int, last: int) -> tuple[int, ...]:
 def kept_scheme(question: Question, released: str) -> str:
     """What a kept module runs in: as it was released where that is a choice, else BF16."""
     return released if released in question.schemes else "bf16"
+
+
+def released_choice(question: Question) -> Question:
+    """``question`` with what modules of dropped rules are stored in among its schemes, where it was
+    not: for these modules alone."""
+    stored = {m.released_as for m in modules(question.spec) if m.kind in question.dropped}
+    added = stored - set(question.schemes)
+    if not added:
+        return question
+    names = tuple(s for s in scheme_ids() if s in added or s in question.schemes)
+    barred = {(kind, name) for kind in PLANNED_KINDS for name in added}
+    return replace(question, schemes=names, barred=question.barred | barred)
+
+
+def dropped_in(plan: Plan, spec: ModelSpec) -> tuple[str, ...]:
+    """The kinds that a plan file gives another scheme than the release, in reading order."""
+    stored: dict[str, set[str]] = {}
+    for module in modules(spec):
+        stored.setdefault(module.kind, set()).update((module.released_as, module.dtype, "bf16"))
+    stored.setdefault("head", stored.get("embedding", set()))
+    changed = {u.kind for u in plan.units if u.kv_layout is None
+               and u.scheme not in stored.get(u.kind, {u.scheme})}
+    if spec.tied_embeddings and changed & {"embedding", "head"}:
+        changed |= {"embedding", "head"}
+    return tuple(k for k in AS_RELEASED_KINDS if k in changed)
 
 
 def policy_notes(question: Question, value: float, free: Callable[[Question], float | None],
@@ -74,21 +110,49 @@ def policy_notes(question: Question, value: float, free: Callable[[Question], fl
         words += " (" + ", ".join(f"the {name} {gain:.1%}" if gain > BINDS else
                                   f"the {name} nothing" for name, gain in alone.items()) + ")"
     return [Assumption("policy: kept layers", f"{layer_range(question.kept)} as released; {words}",
-                       "keep_first_layers, keep_last_layers of the scenario")]
+                       "keep_first_layers, keep_last_layers of the scenario; drop first-layers or "
+                       "last-layers")]
+
+
+def _cost(gains: Mapping[str, float] | None) -> str:
+    if gains is None:
+        return "a given assignment is priced, not chosen"
+    if not gains:
+        return "the profile tells no loss of these kinds in another format"
+    where = "at this layout and batch"
+    binding = [f"{kind} binds ({_share(gain)} better without)"
+               for kind, gain in gains.items() if gain > BINDS]
+    if not binding:
+        return f"none binds {where}: dropping them (--drop-policies) would gain nothing"
+    return f"{', '.join(binding)} {where}; --drop-policies plans without"
+
+
+def _share(gain: float) -> str:
+    return f"{gain:.1%}" if gain >= 5e-4 else "less than 0.1%"
 
 
 def _better(value: float, free: float | None) -> float:
     return 0.0 if free is None or not value else (value - free) / abs(value)
 
 
-def released_note(units: Sequence[UnitPlan]) -> Assumption:
-    """The rules that always hold, and the most that they could cost: all that they take."""
-    kept = [u for u in units if u.kind in AS_RELEASED_KINDS]
-    step = sum(u.decode_seconds for u in units) or 1.0
-    kinds = ", ".join(dict.fromkeys(u.kind for u in kept))
-    share = sum(u.decode_seconds for u in kept) / step
-    size = sum(u.weight_bytes_per_device for u in kept)
-    return Assumption("policies", f"{kinds} as released: {share:.1%} of the step, "
-                      f"{format_bytes(size)} a device",
-                      "no more than that could be won; their loss in another format is not "
-                      "modelled, so the rules cannot be dropped")
+def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
+               gains: Mapping[str, float] | None,
+               ) -> list[Assumption]:
+    """The rules that hold: what they take, and what each costs (``gains``; empty: nothing is known,
+    None: not asked); then those that were dropped."""
+    out = []
+    kept = [u for u in units if u.kind in AS_RELEASED_KINDS and u.kind not in dropped]
+    if kept:
+        step = sum(u.decode_seconds for u in units) or 1.0
+        kinds = ", ".join(dict.fromkeys(u.kind for u in kept))
+        share = sum(u.decode_seconds for u in kept) / step
+        size = sum(u.weight_bytes_per_device for u in kept)
+        out.append(Assumption("policies", f"{kinds} as released: {share:.1%} of the step, "
+                              f"{format_bytes(size)} a device",
+                              _cost(gains)))
+    for kind in dropped:
+        schemes = dict.fromkeys(u.scheme for u in units if u.kind == kind)
+        words = "no kernel computes it in another format: as released" if kind in NO_OTHER \
+            else "planned: " + ", ".join(schemes)
+        out.append(Assumption("policy dropped", f"{kind}: {words}", "asked for"))
+    return out

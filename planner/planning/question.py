@@ -47,7 +47,8 @@ class Question:
     in, and ``schemes`` are all of these. ``engine`` is the server, ``any`` for none in particular;
     what it rules out is in ``barred`` (kind of module or cache entry, choice), kinds of a group in
     ``fused`` decide together, ``container`` is the checkpoint format that carries the plan.
-    ``kept``: layers whose linears stay as released, by the scenario's policies.
+    ``kept``: layers whose linears stay as released, by the scenario's policies; ``dropped``: kinds
+    whose rule the user dropped, so that they are planned.
     ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
     """
 
@@ -83,6 +84,7 @@ class Question:
     barred: frozenset[tuple[str, str]] = frozenset()
     fused: tuple[tuple[str, ...], ...] = ()
     kept: tuple[int, ...] = ()
+    dropped: tuple[str, ...] = ()
     usable_reason: str = ""
 
     def replicas(self, ranks: int) -> int:

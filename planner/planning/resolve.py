@@ -18,7 +18,7 @@ from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two
 from planner.placement.modules import modules
 from planner.planning.plan import Plan
-from planner.planning.policies import check_policies, kept_layers
+from planner.planning.policies import dropped_in, dropped_kinds, kept_layers, released_choice
 from planner.planning.question import OBJECTIVES, Question, workload
 from planner.planning.units import split_modules
 from planner.quality.loss_units import NATS
@@ -62,6 +62,7 @@ class Asked:
     keep_first_layers: int | None = None
     keep_last_layers: int | None = None
     policies: tuple[str, ...] | None = None
+    drop_policies: tuple[str, ...] | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> Asked:
         """Fill what was not given from a scenario."""
@@ -132,7 +133,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                                         if device.price_usd_per_hour else None)
     if asked.objective == "cost" and price is None:
         notes.append(("price", "none", "cost is counted in device-seconds per output token"))
-    return Question(
+    return released_choice(Question(
         spec=spec, device=device, workload=work, objective=_objective(asked.objective),
         net=fabric(device, scale_up_devices=host.scale_up_devices,
                    scale_up_bytes_per_s=host.scale_up_bytes_per_s,
@@ -150,12 +151,22 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         requests_per_s=host.requests_per_s, notes=tuple(notes),
         engine=engine.name if engine is not None else ANY_ENGINE,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
-        kept=_kept(spec, asked) if uniform is None and given is None else ())
+        kept=_kept(spec, asked) if uniform is None and given is None else (),
+        dropped=_dropped(spec, asked, given) if uniform is None else ()))
 
 
 def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
-    check_policies(asked.policies)
-    return kept_layers(spec.layers, asked.keep_first_layers or 0, asked.keep_last_layers or 0)
+    gone = asked.drop_policies or ()
+    first = 0 if "first-layers" in gone else asked.keep_first_layers or 0
+    last = 0 if "last-layers" in gone else asked.keep_last_layers or 0
+    return kept_layers(spec.layers, first, last)
+
+
+def _dropped(spec: ModelSpec, asked: Asked, given: Plan | None) -> tuple[str, ...]:
+    """Kinds that are planned though a rule keeps them: asked for, or so in the given plan."""
+    if given is not None:
+        return dropped_in(given, spec)
+    return dropped_kinds(spec, asked.policies, asked.drop_policies)
 
 
 def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> tuple[float, str]:
@@ -228,8 +239,8 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
              given: Plan | None) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
     if given is not None:
-        used = {u.scheme for u in given.units
-                if u.kind not in _RELEASED and u.kv_layout is None}
+        kept = set(_RELEASED) - set(dropped_in(given, spec))
+        used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
         return _demand(device, [s for s in scheme_ids() if s in used]), ()
     if uniform == "":
         stored = {m.released_as for m in split_modules(modules(spec))[0]}

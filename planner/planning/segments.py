@@ -52,13 +52,15 @@ class Part:
 def stage_parts(units: Sequence[Unit], stages: Sequence[int]) -> tuple[Part, ...]:
     """Units cut at stage borders; parts of tied units in one stage share a decision."""
     numbers: dict[tuple[int, int], int] = {}
-    out = []
+    out, last = [], max(stages)
     for i, unit in enumerate(units):
         if unit.decision < 0:
             continue
         by_stage: dict[int, list[int]] = {}
         for layer in unit.layers:
             by_stage.setdefault(stages[layer], []).append(layer)
+        if not unit.layers:
+            by_stage[0 if unit.kind == "embedding" else last] = []
         for stage, layers in by_stage.items():
             decision = numbers.setdefault((unit.decision, stage), len(numbers))
             out.append(Part(i, tuple(layers), stage, decision))
@@ -75,7 +77,7 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
     unit_legal = decision_legal(model, space.legal[c])
     legal = np.ones((decisions, len(model.choices)), dtype=bool)
     for part in parts:
-        multiplicity[part.decision] = len(part.layers)
+        multiplicity[part.decision] = max(1, len(part.layers))
         legal[part.decision] &= unit_legal[model.units[part.unit].decision]
 
     def total(values: Array) -> Array:
@@ -152,6 +154,9 @@ def untied_segments(model: Model, parts: Sequence[Part], solution: Solution,
     shared = part_sum(parts, model.layer_loss)
     for part in parts:
         counts = solution.counts[part.decision]
+        if not part.layers:
+            found[part.unit, int(counts.argmax())] = []
+            continue
         losses = shared[part.decision]
         taken = sorted((s for s in range(len(counts)) if counts[s]), key=lambda s: (losses[s], s))
         layers = sorted(part.layers, key=lambda n: (min(n, total - 1 - n), n))

@@ -164,11 +164,25 @@ def _restricted(question: Question, way: Way, kv: tuple[str, ...], kinds: Sequen
     schemes = tuple(s for s in question.schemes if s in carried)
     barred = {(kind, s) for kind in kinds for s in schemes
               if s not in way.schemes[kind_group(kind)]}
+    barred |= {pair for pair in question.barred if pair[1] in schemes}
     barred |= _barred_caches(question, kv)
     if len(kv) > 1:
         fused = (*fused, ("kv-k", "kv-v"))
-    return replace(question, schemes=schemes, kv=kv, container=way.container, fused=fused,
-                   barred=frozenset(barred), refused=refused)
+    return with_rule_bars(replace(
+        question, schemes=schemes, kv=kv, container=way.container, fused=fused,
+        barred=frozenset(barred), refused=refused))
+
+
+def with_rule_bars(question: Question) -> Question:
+    """``question`` without the schemes that its engine does not serve in the kinds whose rule is
+    dropped, in its checkpoint format."""
+    engine = engine_of(question)
+    if engine is None or not question.dropped:
+        return question
+    barred = {(kind, s) for kind in question.dropped for s in question.schemes
+              if _status(question, engine, s, kind, question.container) != "supported"
+              and s not in PLAIN}
+    return replace(question, barred=question.barred | barred)
 
 
 def _barred_caches(question: Question, kv: tuple[str, ...]) -> set[tuple[str, str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.placement.modules import Module
+from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.costs import Model
 from planner.planning.evaluate import Priced, price
@@ -62,8 +62,8 @@ def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
 
 
 def _scheme_of(module: Module, name: str) -> str:
-    """What a named assignment gives to a module."""
-    if name == RELEASED:
+    """What a named assignment gives to a module; kinds that rules keep stay as released."""
+    if name == RELEASED or module.kind in AS_RELEASED_KINDS:
         return module.released_as
     attention, others = MIXES.get(name, (name, name))
     return attention if module.kind in ATTENTION else others

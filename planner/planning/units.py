@@ -7,7 +7,7 @@ experts are tied: one fused kernel serves both, in every engine.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from planner.models.spec import ModelSpec
@@ -19,7 +19,7 @@ from planner.placement.modules import (
     attention_label,
     kind_order,
 )
-from planner.quality.prior import bucket_of
+from planner.quality.prior import OUTSIDE, bucket_of
 from planner.records import record
 
 BUCKETS = ("first", "middle", "last")
@@ -49,10 +49,12 @@ class Unit:
         return max(1, len(self.layers))
 
 
-def split_modules(modules: Sequence[Module]) -> tuple[list[Module], list[Module]]:
-    """(planned, as released) modules, both in reading order."""
-    planned = [m for m in modules if m.kind in PLANNED_KINDS]
-    released = [m for m in modules if m.kind in AS_RELEASED_KINDS]
+def split_modules(modules: Sequence[Module], dropped: Collection[str] = (),
+                  ) -> tuple[list[Module], list[Module]]:
+    """(planned, as released) modules, both in reading order; kinds whose rule is ``dropped`` are
+    planned."""
+    planned = [m for m in modules if m.kind in PLANNED_KINDS or m.kind in dropped]
+    released = [m for m in modules if m.kind in AS_RELEASED_KINDS and m.kind not in dropped]
     return planned, released
 
 
@@ -72,7 +74,7 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     for row, unit in enumerate(cache_units(spec)):
         drafts += [(unit.kind, "cache", row, b, layers)
                    for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)]
-    drafts += [(m.kind, "released", row, "all", m.layers) for row, m in enumerate(released)]
+    drafts += [(m.kind, "released", row, OUTSIDE, m.layers) for row, m in enumerate(released)]
     drafts.sort(key=lambda d: (kind_order(d[0]), d[4] or (0,)))
     units: list[Unit] = []
     numbers: dict[tuple[str, str, tuple[int, ...]], int] = {}
@@ -93,7 +95,7 @@ def _names(spec: ModelSpec, units: Sequence[Unit]) -> list[str]:
         if unit.kind == "norm" and not unit.layers:
             return "norm.final"
         return ".".join([unit.kind, *([label] if label else []),
-                         *([] if unit.bucket == "all" else [unit.bucket])])
+                         *([] if unit.bucket == OUTSIDE else [unit.bucket])])
 
     short = Counter(plain(unit, "") for unit in units)
     shared = {unit.kind for unit in units if short[plain(unit, "")] > 1}
@@ -115,6 +117,8 @@ def _label(spec: ModelSpec, unit: Unit) -> str:
 
 def _buckets(layers: Sequence[int], total: int, ends: int, by_layer: bool,
              ) -> list[tuple[str, tuple[int, ...]]]:
+    if not layers:
+        return [(OUTSIDE, ())]
     if by_layer:
         return [(str(layer), (layer,)) for layer in layers]
     return _by_bucket(layers, total, ends)
@@ -126,7 +130,7 @@ def _apart(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[int],
     out = []
     for bucket, layers in buckets:
         parts = (tuple(n for n in layers if n in kept), tuple(n for n in layers if n not in kept))
-        out += [(bucket, part) for part in parts if part]
+        out += [(bucket, part) for part in parts if part] if layers else [(bucket, layers)]
     return out
 
 

@@ -30,8 +30,8 @@ from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.spec import KvLayout, Scheme, TensorFormat
 from planner.numerics import error as compare
 from planner.numerics import quantize
-from planner.quality import synthetic
-from planner.quality.synthetic import CACHE, LINEAR_KINDS, Array
+from planner.quality import rule_errors, synthetic
+from planner.quality.synthetic import CACHE, LINEAR_KINDS, RULE_KINDS, Array
 
 SEED = 20261124
 VERSION = 1
@@ -51,7 +51,8 @@ METHOD = (
     "an ordinary level, its error is in e). Cache layouts: attention output, one part quantised. "
     "ggml types: the bytes of llama.cpp's reference quantiser without an importance matrix (equal "
     "to ggml 0.20.2 on every block tried); activations in Q8_0 blocks of 32, beside K types in Q8_K "
-    "blocks of 256 as CPUs do (CUDA has blocks of 32 there too, with less error)."
+    "blocks of 256 as CPUs do (CUDA has blocks of 32 there too, with less error). "
+    "Kinds that rules keep as released: planner/quality/rule_errors.py."
 )
 
 FloatArray = npt.NDArray[np.float32]
@@ -77,32 +78,42 @@ def build_tables(seed: int) -> dict[str, Any]:
     """All tables for ``seed``: error[reference][kind][scheme] and its parts, cache_error[kind]."""
     names = ("error", "weight_error", "activation_error", "overflow", "flushed")
     tables: dict[str, Table] = {n: {r: {} for r in REFERENCES} for n in names}
-    for kind in LINEAR_KINDS:
+    for kind in (*LINEAR_KINDS, *RULE_KINDS):
         layer = _Layer(kind, seed)
         for reference in REFERENCES:
-            rows = {s: layer.row(reference, scheme(s)) for s in emulated_schemes()}
+            rows = {s: layer.row(reference, scheme(s)) for s in emulated_schemes()
+                    if rule_errors.applies(kind, scheme(s))}
             for name in names:
                 tables[name][reference][kind] = {s: six(rows[s][name]) for s in rows}
     return {
         "seed": seed,
         "version": VERSION,
         "method": METHOD,
-        "shapes": {k: [synthetic.TOKENS, s.inputs, s.outputs] for k, s in LINEAR_KINDS.items()},
+        "shapes": {k: [_tokens(k), s.inputs, s.outputs]
+                   for k, s in (*LINEAR_KINDS.items(), *RULE_KINDS.items())},
         "kurtosis": {k: six(_kurtosis(synthetic.activations(k, seed))) for k in LINEAR_KINDS},
         "cache_error": _cache_tables(seed),
         **tables,
     }
 
 
+def _tokens(kind: str) -> int:
+    return rule_errors.TOKENS.get(kind, synthetic.TOKENS)
+
+
 class _Layer:
     """One kind's tensors; quantised weights and inputs are kept for the schemes that share them."""
 
     def __init__(self, kind: str, seed: int) -> None:
-        self.x = quantize(synthetic.activations(kind, seed), "bf16").dequantize()
+        self.kind = kind
+        self.x = quantize(synthetic.activations(kind, seed, tokens=_tokens(kind)),
+                          "bf16").dequantize()
         master = quantize(synthetic.weights(kind, seed), "bf16").dequantize()
         self._reference = {r: quantize(master, r).dequantize() for r in REFERENCES}
         self._exact = {r: _product(self.x, w) for r, w in self._reference.items()}
         self._weights = cache(self._quantised_weights)
+        self._result = cache(lambda r: rule_errors.result_of(kind, self.x, self._reference[r],
+                                                             seed))
         self._inputs = cache(self._quantised_inputs)
 
     def _quantised_weights(self, reference: str, fmt: TensorFormat) -> FloatArray:
@@ -114,12 +125,26 @@ class _Layer:
 
     def row(self, reference: str, s: Scheme) -> dict[str, float]:
         """Errors and range failures of one scheme."""
-        w, exact = self._reference[reference], self._exact[reference]
+        w = self._reference[reference]
         w_hat = self._weights(reference, s.weight)
         x_hat = self._inputs(s.activation, _activation_owner(s))
-        sides = ((w, w_hat, s.weight), (self.x, x_hat, s.activation))
+        sides = [(w, w_hat, s.weight), (self.x, x_hat, s.activation)]
+        if self.kind in rule_errors.WEIGHTS_ALONE:
+            sides = sides[:1]
         ranges = [_range_failures(a, b, fmt) for a, b, fmt in sides]
-        count, power = w.size + self.x.size, float(np.sum(exact * exact))
+        count = sum(a.size for a, _, _ in sides)
+        errors = self._linear_errors if self.kind in LINEAR_KINDS else self._rule_errors
+        return {
+            **errors(reference, x_hat, w_hat),
+            "overflow": sum(r[0] for r in ranges) / count,
+            "flushed": sum(r[1] for r in ranges) / count,
+        }
+
+    def _linear_errors(self, reference: str, x_hat: FloatArray,
+                       w_hat: FloatArray) -> dict[str, float]:
+        """Of a product; differences come first, so that nothing cancels."""
+        w, exact = self._reference[reference], self._exact[reference]
+        power = float(np.sum(exact * exact))
         from_weights = _product(self.x, _difference(w_hat, w))
         change = _difference(x_hat, self.x)
         both = _product(change, w_hat) + from_weights
@@ -127,9 +152,19 @@ class _Layer:
             "error": float(np.sum(both**2)) / power,
             "weight_error": float(np.sum(from_weights**2)) / power,
             "activation_error": float(np.sum(_product(change, w) ** 2)) / power,
-            "overflow": sum(r[0] for r in ranges) / count,
-            "flushed": sum(r[1] for r in ranges) / count,
         }
+
+    def _rule_errors(self, reference: str, x_hat: FloatArray,
+                     w_hat: FloatArray) -> dict[str, float]:
+        """Of what a kind hands on (:mod:`planner.quality.rule_errors`)."""
+        w = self._reference[reference]
+        result = self._result(reference)
+        exact = result(self.x, w)
+        power = float(np.sum(exact * exact))
+        sides = {"error": (x_hat, w_hat), "weight_error": (self.x, w_hat),
+                 "activation_error": (x_hat, w)}
+        return {name: float(np.sum((result(*pair) - exact) ** 2)) / power
+                for name, pair in sides.items()}
 
 
 def stores_exactly(reference: str, fmt: TensorFormat) -> bool:

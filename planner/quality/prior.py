@@ -24,6 +24,10 @@ from planner.records import cached_record
 _DATA = Path(__file__).resolve().parent / "data"
 NORM_SCHEME = "fp8-block"
 ANCHOR_KINDS = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
+RULE_KINDS = ("embedding", "indexer", "router", "norm", "head")
+"""Kinds that rules keep as released; their losses never count in the unit of relative loss."""
+OUTSIDE = "all"
+"""The bucket of what is outside the stack."""
 _PLAIN = {"bf16": "bf16", "fp16": "bf16", "fp32": "bf16"}
 
 
@@ -33,6 +37,7 @@ class Prior:
 
     ``error[reference][kind][scheme]`` and ``cache_error[kind][layout]`` are relative error powers;
     ``overflow``, ``flushed`` and ``activation_error`` (inputs alone) have the shape of ``error``.
+    ``rule_band`` is the factor ÷/× of what kinds of RULE_KINDS lose, ``band`` that of the others.
     """
 
     error: Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -42,6 +47,7 @@ class Prior:
     kind: Mapping[str, float]
     depth: Mapping[str, float]
     ends: int
+    rule_band: float
     cache_ratio: Mapping[str, float]
     anchor_layout: str
     flushed_limit: float
@@ -61,9 +67,10 @@ def load_prior() -> Prior:
     return Prior(
         error=tables["error"], overflow=tables["overflow"], flushed=tables["flushed"],
         cache_error=tables["cache_error"],
-        kind={k: v for k, v in priors["kind"].items() if k != "source"},
-        depth={k: priors["depth"][k] for k in ("first", "middle", "last")},
-        ends=priors["depth"]["ends_layers"],
+        kind={**{k: v for k, v in priors["kind"].items() if k != "source"},
+              **{k: priors["rules"][k] for k in RULE_KINDS}},
+        depth={OUTSIDE: 1.0, **{k: priors["depth"][k] for k in ("first", "middle", "last")}},
+        ends=priors["depth"]["ends_layers"], rule_band=priors["rules"]["band_factor"],
         cache_ratio={k: v for k, v in priors["cache"].items() if k.startswith("kv-")},
         anchor_layout=priors["cache"]["anchor_layout"],
         flushed_limit=priors["range"]["flushed_share_limit"], band=priors["band_factor"],

@@ -61,6 +61,15 @@ LINEAR_KINDS: Mapping[str, LinearKind] = MappingProxyType({
     "shared-down": LinearKind(512, 256, True, 139, False),
 })  # fmt: skip
 
+# Kinds that named rules keep as released; planner/quality/rule_errors.py says what their error is.
+RULE_KINDS: Mapping[str, LinearKind] = MappingProxyType({
+    "embedding": LinearKind(1024, 256, False, None, False),
+    "indexer": LinearKind(1024, 8 * 65 + 64, False, 156, False),
+    "router": LinearKind(1024, 256, False, 33, False),
+    "norm": LinearKind(1024, 1, False, None, False),
+    "head": LinearKind(1024, 256, False, 156, False),
+})  # fmt: skip
+
 
 def outlier_channels(spec: LinearKind) -> int:
     """How many input channels of a kind are outliers."""
@@ -157,9 +166,13 @@ def linear_kind(kind: str, inputs: int | None = None, outputs: int | None = None
     return replace(spec, inputs=inputs or spec.inputs, outputs=outputs or spec.outputs)
 
 
+def _kind(kind: str) -> LinearKind:
+    return LINEAR_KINDS[kind] if kind in LINEAR_KINDS else RULE_KINDS[kind]
+
+
 def weights(kind: str, seed: int, spec: LinearKind | None = None) -> npt.NDArray[np.float32]:
     """(outputs, inputs) float32 weights of a module kind; ``spec`` sets another shape."""
-    spec, draws = spec or LINEAR_KINDS[kind], Draws(seed, f"weights/{kind}")
+    spec, draws = spec or _kind(kind), Draws(seed, f"weights/{kind}")
     rows = draws.spread(spec.outputs)[:, None]
     matrix = draws.student(spec.outputs, spec.inputs) * rows * WEIGHT_STD
     return matrix.astype(np.float32)
@@ -168,7 +181,7 @@ def weights(kind: str, seed: int, spec: LinearKind | None = None) -> npt.NDArray
 def activations(kind: str, seed: int, spec: LinearKind | None = None, *,
                 tokens: int = TOKENS) -> npt.NDArray[np.float32]:
     """(tokens, inputs) float32 inputs of a module kind; ``spec`` sets another shape."""
-    spec, draws = spec or LINEAR_KINDS[kind], Draws(seed, f"activations/{kind}")
+    spec, draws = spec or _kind(kind), Draws(seed, f"activations/{kind}")
     x = draws.student(tokens, spec.inputs)
     if spec.gated:
         x = x * draws.student(tokens, spec.inputs)

@@ -62,8 +62,13 @@ def router_parts(module: Module, machine: Machine, device: DeviceProfile, pts: P
     n = np.full(len(pts), float(outputs))
     gemm = plain_gemm(device, machine, phase.tokens, n, float(inputs),
                       np.full(len(pts), 2.0 * outputs * inputs))
-    top_k = elementwise(device, phase.tokens * outputs * 4.0, 1)
-    return gemm.plus(top_k).scaled(column(phase.passes))
+    return gemm.scaled(column(phase.passes)).plus(top_k_parts(module, device, phase))
+
+
+def top_k_parts(module: Module, device: DeviceProfile, phase: Phase) -> Parts:
+    """The choice of experts from the FP32 logits of one layer."""
+    outputs, _ = module.gemms[0].members[0]
+    return elementwise(device, phase.tokens * outputs * 4.0, 1).scaled(column(phase.passes))
 
 
 def head_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
@@ -73,11 +78,17 @@ def head_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Po
     rows = phase.logit_rows * phase.passes
     gemm = plain_gemm(device, machine, rows, outputs, float(spec.hidden_size),
                       2.0 * outputs * spec.hidden_size)
+    return gemm.plus(sampling_parts(spec, machine, device, pts, rows))
+
+
+def sampling_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts: Points,
+                   rows: Array) -> Parts:
+    """Sampling of ``rows`` [C] positions over the vocabulary shards, FP32 logits collected."""
+    outputs = spec.vocab_size / pts.tp
     sampling = elementwise(device, rows * outputs * 4.0 * SAMPLING_PASSES, SAMPLING_PASSES)
-    both = gemm.plus(sampling)
     logits = rows * spec.vocab_size * 4.0
     collect = gather(machine.net, pts.tp, pts.tp, logits)[:, None]
-    return both.plus(communication_only(collect))
+    return sampling.plus(communication_only(collect))
 
 
 def with_communication(parts: Parts, seconds: Array) -> Parts:

@@ -123,12 +123,15 @@ def _plain(spec: ModelSpec) -> tuple[float, float]:
 
 
 def elementwise(device: DeviceProfile, moved: Array, kernels: Array | float) -> Parts:
-    """``kernels`` launches that move ``moved`` bytes [C] in all, Parts [C, 1]."""
+    """``kernels`` launches that move ``moved`` bytes [C] or [C, S] in all, Parts [C, 1] or [C, S].
+    """
     reached = device.achieved["elementwise"]
     count = np.broadcast_to(np.asarray(kernels, dtype=np.float64), moved.shape)
+    if moved.ndim == 1:
+        moved, count = moved[:, None], count[:, None]
     return operator(
-        flop=np.zeros((len(moved), 1)), moved_bytes=moved[:, None], converted=np.zeros(1),
-        launch=(reached.floor_seconds.value * count)[:, None], peak=np.asarray(1.0),
+        flop=np.zeros((len(moved), 1)), moved_bytes=moved, converted=np.zeros(1),
+        launch=reached.floor_seconds.value * count, peak=np.asarray(1.0),
         compute_fraction=np.asarray(1.0), bandwidth=device.bandwidth_bytes_per_s.value,
         bandwidth_fraction=np.asarray(reached.bandwidth_fraction.value),
         conversion_rate=np.asarray(np.inf))

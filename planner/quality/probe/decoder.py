@@ -113,7 +113,11 @@ class Decoder:
 
     def output(self, h: Any) -> Any:
         """Logits (…, vocabulary)."""
-        return self._norm(h, "output_norm", 0) @ self.weights[self.names["head"]].T
+        return self.normed(h) @ self.weights[self.names["head"]].T
+
+    def normed(self, h: Any) -> Any:
+        """What the head multiplies, from the last hidden state."""
+        return self._norm(h, "output_norm", 0)
 
     def prepare(self, h: Floats) -> Prepared:
         flat = h.reshape(-1, h.shape[-1])
