@@ -55,7 +55,8 @@ def block_problem(module: Module, scheme: Scheme, layout: Layout) -> str:
         return ""
     for gemm in module.gemms:
         for rows, columns in shard_members(module, gemm, layout):
-            if gemm.shard in ("column", "vocab") and scale.block_rows > 1 and rows % scale.block_rows:
+            by_rows = gemm.shard in ("column", "vocab")
+            if by_rows and scale.block_rows > 1 and rows % scale.block_rows:
                 return f"{rows} output rows a rank are not whole blocks of {scale.block_rows}"
             if gemm.shard == "row" and scale.block_columns > 1 \
                     and columns % scale.block_columns:

@@ -42,8 +42,8 @@ from planner.planning.plan import (
     layer_range,
 )
 from planner.planning.policies import policy_notes, rule_notes
-from planner.planning.rule_gains import rule_gains
 from planner.planning.question import PREFILL_CHUNK, Question
+from planner.planning.rule_gains import rule_gains
 from planner.planning.running import running_costs
 from planner.planning.search import Found, search
 from planner.planning.segments import Segment
@@ -77,7 +77,8 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Found] = ()) -> P
         objective=question.objective, units=units, modules=module_view(units),
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
         capacity=capacity_info(model, found, priced),
-        performance=performance(model, priced, replicas), quality=quality(model, priced.loss, _ruled_loss(model, priced)),
+        performance=performance(model, priced, replicas),
+        quality=quality(model, priced.loss, _ruled_loss(model, priced)),
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=(*assumptions(model, priced, searched),
                      *(equal_note(found) if searched else ()),

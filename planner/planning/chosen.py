@@ -37,7 +37,7 @@ def chosen_parts(model: Model, layouts: Sequence[Layout], pts: Points, phase: Ph
     if module.kind == "head":
         return chosen_head(module, spec, machine, device, pts, phase, size)
     if module.kind == "router":
-        return chosen_router(module, machine, device, pts, phase, size)
+        return chosen_router(module, machine, device, pts, phase, size - module.vector_bytes)
     attention = attention_of(spec, module.layers[0])
     return dense_parts(module, machine, pts, phase, size).plus(by_part(
         lambda at, p: indexer_parts(attention, device, at, p), pts, phase))

@@ -6,7 +6,7 @@ choice (``legal``). Times are per layer and per micro-batch; multiply by layers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 

@@ -87,7 +87,8 @@ def _counts(space: Space, problem: Problem, parts: Sequence[Part], segments: Seq
     counts = np.zeros(problem.legal.shape, dtype=np.int64)
     choice = {(s.unit, n): s.choice for s in segments for n in s.layers or OUTSIDE}
     rows = [(p.unit, p.decision, p.layers or OUTSIDE) for p in parts] if parts else \
-        [(i, u.decision, u.layers[:1] or OUTSIDE) for i, u in enumerate(model.units) if u.decision >= 0]
+        [(i, u.decision, u.layers[:1] or OUTSIDE)
+         for i, u in enumerate(model.units) if u.decision >= 0]
     seen: dict[int, Int] = {}
     for unit, decision, layers in rows:
         own = np.zeros(problem.legal.shape[1], dtype=np.int64)

@@ -252,7 +252,7 @@ def _ruled(model: Model) -> list[Assumption]:
     return [Assumption(f"loss basis of {', '.join(kinds)}",
                        f"prior, band ×/÷ {model.prior.rule_band:g}",
                        "embedding and head measured on SmolLM2-135M alone; router and indexer "
-                       "emulated to the choices that they change; sums of matrix units not counted")]
+                       "emulated to the choices that they change; accumulators not counted")]
 
 
 def _joint_assumption(profile: Profile) -> Assumption:

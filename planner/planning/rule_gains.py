@@ -24,7 +24,8 @@ from planner.planning.served_by import with_rule_bars
 
 def rule_gains(found: Found) -> Mapping[str, float]:
     """Relative gain of the objective without each rule that holds, by kind of the model (two that
-    are one matrix as ``embedding with head``); 0 where it does not bind. Empty under a profile, which knows no loss of these kinds."""
+    are one matrix as ``embedding with head``); 0 where it does not bind. Empty under a profile,
+    which knows no loss of these kinds."""
     question = found.space.model.question
     if question.profile is not None:
         return {}

@@ -19,7 +19,8 @@ from planner.quality.error_tables import (
     stores_exactly,
     to_json,
 )
-from planner.quality.synthetic import LINEAR_KINDS
+from planner.quality.rule_errors import applies
+from planner.quality.synthetic import LINEAR_KINDS, RULE_KINDS
 
 # Mean KL [nats] of SmolLM2-135M-Instruct with all 30 layers in one format, against full precision.
 MEASURED_KL = {
@@ -49,7 +50,10 @@ def test_shipped_table_is_reproduced_exactly():
 def test_shipped_figures_of_two_kinds_are_reproduced_exactly(monkeypatch, table):
     """One with outlier channels, one gated without; the long version above takes a minute."""
     kinds = {k: LINEAR_KINDS[k] for k in ("attention-out", "experts-down")}
+    ruled = {k: RULE_KINDS[k] for k in ("embedding", "norm")}
     monkeypatch.setattr(error_tables, "LINEAR_KINDS", kinds)
+    monkeypatch.setattr(error_tables, "RULE_KINDS", ruled)
+    kinds = kinds | ruled
     fresh = build_tables(SEED)
     assert fresh["cache_error"] == table["cache_error"]
     for name in ("error", "weight_error", "activation_error", "overflow", "flushed"):
@@ -62,8 +66,9 @@ def test_coverage(table):
     for name in ("error", "weight_error", "activation_error", "overflow", "flushed"):
         assert set(table[name]) == set(REFERENCES)
         for kinds in table[name].values():
-            assert set(kinds) == set(LINEAR_KINDS)
-            assert all(set(row) == set(emulated_schemes()) for row in kinds.values())
+            assert set(kinds) == {*LINEAR_KINDS, *RULE_KINDS}
+            for kind, row in kinds.items():
+                assert set(row) == {s for s in emulated_schemes() if applies(kind, scheme(s))}
     for kind, row in table["cache_error"].items():
         assert set(row) == {i for i, k in KV_LAYOUTS.items() if kind in k.applies_to}
 

@@ -11,6 +11,8 @@ from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.catalog import model_ids, resolve_model
 from planner.quality.prior import (
+    OUTSIDE,
+    RULE_KINDS,
     Prior,
     bucket_of,
     cache_layer_loss,
@@ -22,6 +24,7 @@ from planner.quality.prior import (
 )
 
 PRIOR = load_prior()
+LINEARS = tuple(k for k in PRIOR.kind if k not in RULE_KINDS)
 
 
 def made_up(**changed: Any) -> Prior:
@@ -33,7 +36,7 @@ def made_up(**changed: Any) -> Prior:
         cache_error={"kv-k": {"bf16": 0.0, "fp8": 0.004}, "kv-v": {"bf16": 0.0, "fp8": 0.002}},
         kind=dict.fromkeys(error["bf16"], 1.0), depth={"first": 2.0, "middle": 1.0, "last": 3.0},
         ends=2, cache_ratio={"kv-k": 0.25, "kv-v": 0.05}, anchor_layout="fp8", flushed_limit=0.01,
-        band=2.0, seed=1)
+        band=2.0, rule_band=4.0, seed=1)
     return replace(base, **changed)
 
 
@@ -73,7 +76,7 @@ def test_up_casting_is_free_and_four_bits_cost_more_than_eight(name: str) -> Non
 
 
 def test_up_casting_a_bf16_checkpoint_loses_nothing() -> None:
-    for kind in PRIOR.kind:
+    for kind in LINEARS:
         for name in ("bf16", "fp32"):
             assert PRIOR.error["bf16"][kind][name] == 0
             assert layer_loss(PRIOR, "bf16", kind, "last", name) == 0
@@ -81,13 +84,13 @@ def test_up_casting_a_bf16_checkpoint_loses_nothing() -> None:
 
 def test_a_block_checkpoint_in_bf16_keeps_the_rounding_of_its_products() -> None:
     step = 2.0**-9  # half of BF16's relative spacing bounds each weight's error
-    for kind in PRIOR.kind:
+    for kind in LINEARS:
         assert 0 < PRIOR.error["fp8-block"][kind]["bf16"] < step**2
         assert PRIOR.error["fp8-block"][kind]["fp32"] < 2.0**-46
 
 
 def test_a_block_checkpoint_keeps_its_weights_and_still_rounds_its_activations() -> None:
-    for kind in PRIOR.kind:
+    for kind in LINEARS:
         stored, plain = PRIOR.error["fp8-block"][kind], PRIOR.error["bf16"][kind]
         assert stored["fp8-w8a16"] == 0
         assert 0 < stored["fp8-block"] < plain["fp8-block"]
@@ -110,12 +113,26 @@ def test_loss_is_kind_times_depth_times_error() -> None:
 
 
 def test_the_ends_weigh_more_and_each_kind_has_its_factor() -> None:
-    for kind, factor in PRIOR.kind.items():
+    for kind, factor in ((k, PRIOR.kind[k]) for k in LINEARS):
         by_depth = [layer_loss(PRIOR, "bf16", kind, b, "nvfp4") for b in ("middle", "first",
                                                                           "last")]
         error = PRIOR.error["bf16"][kind]["nvfp4"]
         assert by_depth[0] == pytest.approx(factor * error)
         assert all(a is not None and b is not None and a < b for a, b in pairwise(by_depth))
+
+
+def test_kinds_of_rules_have_a_factor_and_a_wider_band() -> None:
+    assert set(RULE_KINDS) < set(PRIOR.kind)
+    assert PRIOR.rule_band > PRIOR.band
+    for kind in RULE_KINDS:
+        assert layer_loss(PRIOR, "bf16", kind, OUTSIDE, "bf16") == 0
+    head, embedding = (layer_loss(PRIOR, "bf16", kind, OUTSIDE, "fp8-w8a16")
+                       for kind in ("head", "embedding"))
+    assert head is not None
+    assert embedding is not None
+    assert head > 5 * embedding > 0
+    assert layer_loss(PRIOR, "bf16", "embedding", OUTSIDE, "fp8-tensor") is None  # no lookup in it
+    assert layer_loss(PRIOR, "bf16", "norm", "middle", "fp8-w8a16") is None
 
 
 def test_the_normaliser_is_the_sum_over_units() -> None:
