@@ -39,7 +39,19 @@ def model_lines(r: Result) -> list[str]:
         rho = r["flips"]["rank_correlation"]
         lines += [f"Spearman's ρ of KL and share of flipped top-1 tokens over units and schemes: "
                   f"{rho:.3f}.", ""]
-    return lines
+    return lines + (rule_lines(r["rules"]) if "rules" in r else [])
+
+
+def rule_lines(r: Result) -> list[str]:
+    """Embedding and head by themselves."""
+    rows = [(part, scheme, f"{loss:.5f}", f"{error:.3g}", f"{loss / error:.1f}",
+             f"{loss / r['uniform']:.2f}")
+            for part in ("head", "embedding") for scheme, (loss, error) in r[part].items()]
+    return ["Head and embedding alone, each use of the tied matrix changed by itself; relative error "
+            "power of the logits, or of the rows; the last column is against every linear layer in "
+            f"fp8-block ({r['uniform']:.5f}):", "",
+            *_table(("module", "scheme", "loss", "error", "loss / error", "against fp8-block"),
+                    rows)]
 
 
 def rank_lines(r: Result) -> list[str]:

@@ -6,10 +6,11 @@ SmolLM2 ties the two matrices; each use of it is changed alone here.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from evaluation import settings
+from evaluation import settings, whole
 from evaluation.predictors import engine
 from planner.quality.probe.decoder import Decoder, Prepared, divergence
 from planner.quality.probe.emulate import Recipe, apply, power, prepare
@@ -22,6 +23,12 @@ EMBEDDING = ("fp8-w8a16", "int8-w8a16", "int4-w4a16", "int4-w4a16-g32", "nvfp4-w
              "mxfp4-w4a16")
 """A lookup multiplies nothing: weights alone."""
 _ROWS = 64
+
+
+def measured(name: str, reference: Reference) -> dict[str, Any]:
+    """(loss, error) of head and embedding by scheme, beside the loss of uniform fp8-block."""
+    return {"head": head_losses(name, reference), "embedding": embedding_losses(name, reference),
+            "uniform": whole.uniform(settings.loaded(name), reference, Recipe("fp8-block")).mean}
 
 
 def head_losses(name: str, reference: Reference) -> dict[str, tuple[float, float]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation import plans, predictors, settings, units, whole
+from evaluation import plans, predictors, rules, settings, units, whole
 from evaluation.settings import (
     HELD_OUT_TEXT,
     LOSS_TEXT,
@@ -65,6 +65,7 @@ def evaluate(name: str, out: Path, processes: int) -> Result:
             "options": lambda: _losses(
                 whole.options(name, references[HELD_OUT_TEXT], calibration)),
             "flips": lambda: flips(rows, measured),
+            "rules": lambda: rules.measured(name, references[LOSS_TEXT]),
         }
     for step, make in steps.items():
         started = time.process_time()

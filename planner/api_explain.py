@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from planner.api import ANY, AUTO, THROUGHPUT, _given, load_device, load_model
+from planner.api import ANY, AUTO, THROUGHPUT, _given, load_device, load_model, name_list
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BATCH = 64
 OF_A_PLAN = ("devices", "pp", "ttft_seconds", "tpot_seconds", "max_loss", "memory_bytes", "untie",
-             "objective")
+             "objective", "drop_policies")
 
 
 @overload
@@ -57,7 +57,8 @@ def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | N
             tpot_seconds: float | None = ..., max_loss: str | float | None = ...,
             schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
             engine: str = ..., scenario: str | Scenario | None = ...,
-            profile: str | Profile | None = ..., untie: bool = ..., solves: int = ...,
+            profile: str | Profile | None = ..., untie: bool = ...,
+            drop_policies: Sequence[str] | None = ..., solves: int = ...,
             hardware_dir: str | os.PathLike[str] | None = ...) -> ChoiceExplanation: ...
 
 
@@ -71,7 +72,8 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             schemes: Sequence[str] | None = None, kv: str = AUTO,
             memory_bytes: int | None = None, engine: str = ANY,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
-            untie: bool = False, solves: int = SOLVES,
+            untie: bool = False, drop_policies: Sequence[str] | None = None,
+            solves: int = SOLVES,
             hardware_dir: str | os.PathLike[str] | None = None,
             ) -> Explanation | ChoiceExplanation:
     """Why the best plan (or ``plan``) is what it is: every unit with what its next best choice
@@ -93,7 +95,8 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
                   batch=batch, objective=_given(objective), ttft_seconds=ttft_seconds,
                   tpot_seconds=tpot_seconds, max_loss=max_loss,
                   schemes=tuple(schemes) if schemes is not None else None, kv=_given(kv),
-                  memory_bytes=memory_bytes, untie=untie)
+                  memory_bytes=memory_bytes, untie=untie,
+                  drop_policies=name_list("drop_policies", drop_policies))
     if module is None:
         if scheme is not None:
             raise InputError("scheme is explained for a module",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,7 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
              tpot_seconds: float | None = None, schemes: list[str] | None = None, kv: str = "auto",
              memory_bytes: int | None = None, engine: str = "any",
              profile: str | Profile | None = None, untie: bool = False,
+             drop_policies: Sequence[str] | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Frontier:
     """The plans that no other equals or beats in loss, throughput and memory.
 
@@ -119,7 +121,8 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
                   schemes=api.scheme_list(schemes),
-                  kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie)
+                  kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie,
+                  drop_policies=api.name_list("drop_policies", drop_policies))
     question = api._question(model, device, asked, None, hardware_dir, uniform=None,
                              profile=profile, engine=engine)
     questions = engine_questions(question, schemes_named=schemes is not None, kv_named=kv != "auto")

@@ -57,7 +57,8 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             schemes: Sequence[str] | None = None, kv: str = api.AUTO,
             memory_bytes: int | None = None, engine: str = api.ANY,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
-            untie: bool = False, hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
+            untie: bool = False, drop_policies: Sequence[str] | None = None,
+            hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
     """Plan every combination of context, batch, devices, limit on loss, schemes and cache layout
     around ``base``, the plan of these arguments.
 
@@ -73,7 +74,8 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
         batch=batch, objective=api._given(objective), ttft_seconds=ttft_seconds,
         tpot_seconds=tpot_seconds, max_loss=max_loss,
         schemes=api.scheme_list(schemes), kv=api._given(kv),
-        memory_bytes=memory_bytes, untie=untie).with_scenario(loaded)
+        memory_bytes=memory_bytes, untie=untie,
+        drop_policies=api.name_list("drop_policies", drop_policies)).with_scenario(loaded)
 
     def question(changed: Asked) -> Question:
         return api._question(model, device, changed, scenario, hardware_dir, uniform=None,
@@ -92,7 +94,8 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
              "memory-bytes": memory_bytes,
              "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
              "profile": profile if isinstance(profile, str) else None,
-             "hardware-dir": hardware_dir}
+             "hardware-dir": hardware_dir,
+             "drop-policies": ",".join(drop_policies) if drop_policies else None}
     words = ["plan", *(quote(str(getattr(n, "id", n))) for n in (model, device) if n is not None),
              *(f"--{name} {quote(str(value))}" for name, value in flags.items()
                if value is not None), *(["--untie"] if untie else [])]

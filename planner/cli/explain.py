@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from planner.cli.types import INTEGER, QUESTION, options, scheme_names
+from planner.cli.types import INTEGER, QUESTION, options, rule_names, scheme_names
 
 SOLVES = 40
 
@@ -31,7 +31,7 @@ class _Solves(click.ParamType[int]):
 @click.option("--solves", type=_Solves(), default=SOLVES, show_default=True,
               help="Questions to solve for what would change the answer.")
 @options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile", "untie",
-         "hardware_dir", "json", "quiet", "timings")
+         "drop_policies", "hardware_dir", "json", "quiet", "timings")
 def explain_command(**given: Any) -> None:
     """Why the best plan for MODEL on DEVICE is what it is: what the next best choice of every unit
     costs, the price of every limit, and what would change the answer.
@@ -49,6 +49,7 @@ def explain_command(**given: Any) -> None:
         arguments.update({name: given[name] for name in ("module", "scheme", "max_loss",
                                                           "profile", "untie", "solves")})
         arguments["schemes"] = scheme_names(given["schemes"])
+        arguments["drop_policies"] = rule_names(given["drop_policies"])
         arguments["plan"] = read_plan(given["plan_file"]) if given["plan_file"] else None
         found = api_explain.explain(given["model"], given["device"], **arguments)
         if isinstance(found, Explanation):

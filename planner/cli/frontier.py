@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import INTEGER, options, scheme_names
+from planner.cli.types import INTEGER, options, rule_names, scheme_names
 
 
 @click.command("frontier")
@@ -20,14 +20,14 @@ from planner.cli.types import INTEGER, options, scheme_names
               help="Also the best plan at every context and batch.")
 @click.option("--svg", metavar="FILE.svg", help="Also draw the frontier.")
 @options("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "ttft_ms", "tpot_ms",
-         "memory_bytes", "schemes", "kv", "engine", "profile", "untie", "hardware_dir", "json",
-         "quiet", "timings")
+         "memory_bytes", "schemes", "kv", "engine", "profile", "untie", "drop_policies",
+         "hardware_dir", "json", "quiet", "timings")
 def frontier_command(as_json: bool, quiet: bool, timings: bool, svg: str | None,
-                     schemes: str | None, **given: Any) -> None:
+                     schemes: str | None, drop_policies: str | None, **given: Any) -> None:
     """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
     from planner.cli.run import print_json, timed, write_whole
 
-    names = scheme_names(schemes)
+    names, dropped = scheme_names(schemes), rule_names(drop_policies)
     for flag in ("ttft", "tpot"):
         value = given.pop(f"{flag}_ms")
         given[f"{flag}_seconds"] = value * 1e-3 if value is not None else None
@@ -38,7 +38,7 @@ def frontier_command(as_json: bool, quiet: bool, timings: bool, svg: str | None,
 
         with working("moving the limits on loss and memory", quiet=quiet):
             found = api_frontier.frontier(given.pop("model"), given.pop("device"), schemes=names,
-                                          **given)
+                                          drop_policies=dropped, **given)
         if svg is not None:
             from planner.report.frontier_figure import frontier_svg
 

@@ -82,8 +82,8 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Found] = ()) -> P
         baselines=lines, comparison=versus, solver=_solver(found, searched),
         assumptions=(*assumptions(model, priced, searched),
                      *(equal_note(found) if searched else ()),
-                     *rule_notes(units, question.dropped,
-                                 rule_gains(found) if searched else None),
+                     *(rule_notes(units, question.dropped, rule_gains(found))
+                       if searched else ()),
                      *(policy_notes(question, _least(found), _free_value) if searched else ()),
                      *_servable(question, units, layout)), sources=_sources(model))
 

@@ -116,9 +116,9 @@ def policy_notes(question: Question, value: float, free: Callable[[Question], fl
 
 def _cost(gains: Mapping[str, float] | None) -> str:
     if gains is None:
-        return "a given assignment is priced, not chosen"
+        return "no losses of these kinds in another format are known here"
     if not gains:
-        return "the profile tells no loss of these kinds in another format"
+        return "no kernel computes them in another format"
     where = "at this layout and batch"
     binding = [f"{kind} binds ({_share(gain)} better without)"
                for kind, gain in gains.items() if gain > BINDS]
@@ -138,8 +138,8 @@ def _better(value: float, free: float | None) -> float:
 def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
                gains: Mapping[str, float] | None,
                ) -> list[Assumption]:
-    """The rules that hold: what they take, and what each costs (``gains``; empty: nothing is known,
-    None: not asked); then those that were dropped."""
+    """The rules that hold: what they take, and what each costs (``gains``; None: nothing is known
+    of it); then those that were dropped."""
     out = []
     kept = [u for u in units if u.kind in AS_RELEASED_KINDS and u.kind not in dropped]
     if kept:

@@ -22,13 +22,13 @@ from planner.planning.search import Found, solve_candidate
 from planner.planning.served_by import with_rule_bars
 
 
-def rule_gains(found: Found) -> Mapping[str, float]:
+def rule_gains(found: Found) -> Mapping[str, float] | None:
     """Relative gain of the objective without each rule that holds, by kind of the model (two that
-    are one matrix as ``embedding with head``); 0 where it does not bind. Empty under a profile,
+    are one matrix as ``embedding with head``); 0 where it does not bind. None under a profile,
     which knows no loss of these kinds."""
     question = found.space.model.question
     if question.profile is not None:
-        return {}
+        return None
     kinds = [k for k in AS_RELEASED_KINDS if k not in (*question.dropped, *NO_OTHER)
              and any(u.kind == k for u in found.space.model.units)]
     groups = _groups(question, kinds)

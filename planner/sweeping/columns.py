@@ -18,7 +18,8 @@ ASKED: tuple[tuple[str, Kind], ...] = (
     ("question", "whole"), ("key", "text"), ("verb", "text"), ("model", "text"),
     ("device", "text"), ("service", "text"), ("scheme", "text"), ("schemes", "text"),
     ("kv", "text"), ("engine", "text"), ("objective", "text"), ("scenario", "text"),
-    ("profile", "text"), ("untie", "truth"), ("max_loss", "text"), ("memory_bytes", "whole"),
+    ("profile", "text"), ("untie", "truth"), ("drop_policies", "text"),
+    ("max_loss", "text"), ("memory_bytes", "whole"),
     ("ttft_limit_seconds", "number"), ("tpot_limit_seconds", "number"),
     ("asked_devices", "whole"), ("asked_tp", "whole"), ("asked_dp", "whole"),
     ("asked_pp", "whole"), ("asked_ep", "whole"), ("asked_context", "whole"),
@@ -104,7 +105,7 @@ def asked_columns(asks: Sequence[Ask], ids: Sequence[tuple[str, str]]) -> dict[s
 
 def shown(key: str, value: Any) -> Any:
     """A given value as a cell."""
-    if key == "schemes":
+    if key in ("schemes", "drop_policies"):
         return ",".join(value)
     if key in ("ttft_seconds", "tpot_seconds"):
         return ten(value)

@@ -18,6 +18,8 @@ TABLES = ("title", "common", "grid", "question")
 SERVICE_KEYS = ("name", "context", "isl", "osl", "batch", "ttft_ms", "tpot_ms", "memory_bytes",
                 "max_loss", "objective")
 """What a service level may set."""
+SETS = {"schemes": ("bf16", "fp8-block"), "drop_policies": ("head", "embedding")}
+"""Keys whose value is a set of names, with examples."""
 _MILLISECONDS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
 Axis = tuple[str, tuple[dict[str, Any], ...]]
 """A key and the values that it goes through, each as what it sets."""
@@ -115,8 +117,8 @@ def _axes(place: str, table: Mapping[str, Any]) -> list[Axis]:
             axes.append(("service", _services(place, value, verb)))
             continue
         values = value if isinstance(value, list) else [value]
-        if key == "schemes":
-            values = _scheme_sets(place, value)
+        if key in SETS:
+            values = _sets(place, key, value)
         if not values:
             raise InputError(f"{place}: {key}: an empty list", hint="give a value, or leave it out")
         axes.append((key, tuple(_setting(place, key, one, verb) for one in values)))
@@ -138,16 +140,17 @@ def _checked(place: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {k: checked(place, k, v) for k, v in _plain(place, settings).items()}
 
 
-def _scheme_sets(place: str, value: Any) -> list[Any]:
-    """``schemes`` of a grid: one comma-separated text, or a list of sets."""
+def _sets(place: str, key: str, value: Any) -> list[Any]:
+    """``schemes`` or ``drop_policies`` of a grid: one comma-separated text, or a list of sets."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and value and all(
             isinstance(one, list) or (isinstance(one, str) and "," in one) for one in value):
         return value
-    raise InputError(f"{place}: schemes: one set, or a list of sets?",
-                     hint='one: schemes = "bf16,fp8-block"; several: schemes = [["bf16", '
-                          '"fp8-block"], ["bf16", "int8-w8a8"]]')
+    one, other = SETS[key]
+    raise InputError(f"{place}: {key}: one set, or a list of sets?",
+                     hint=f'one: {key} = "{one},{other}"; several: {key} = [["{one}", "{other}"], '
+                          f'["{one}"]]')
 
 
 def _services(place: str, value: Any, verb: str) -> tuple[dict[str, Any], ...]:

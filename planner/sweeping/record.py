@@ -12,6 +12,7 @@ from planner.errors import InputError, nearest_names
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
+from planner.planning.policies import RULES
 from planner.planning.question import OBJECTIVES
 
 VERBS = ("plan", "estimate")
@@ -19,7 +20,8 @@ WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "m
 NUMBERS = ("ttft_seconds", "tpot_seconds")
 TEXTS = ("scheme", "kv", "objective", "engine", "scenario", "profile")
 COMMON = (*WHOLE, *NUMBERS, "kv", "objective", "engine", "scenario", "profile")
-KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie"), "estimate": (*COMMON, "scheme")}
+KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies"),
+        "estimate": (*COMMON, "scheme")}
 """What a question of each kind may set beside verb, model, device and service."""
 LARGEST = 1 << 62
 
@@ -113,6 +115,8 @@ def checked(place: str, key: str, value: Any) -> Any:
         return value
     if key == "schemes":
         return _schemes(place, value)
+    if key == "drop_policies":
+        return _rules(place, value)
     if key == "max_loss" and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, str) or not value:
@@ -136,6 +140,18 @@ def _schemes(place: str, value: Any) -> tuple[str, ...]:
             or not all(isinstance(name, str) for name in names):
         raise _wrong(place, "schemes", value, "a list of scheme names")
     return tuple(_checked_name(place, name.strip()) for name in names)
+
+
+def _rules(place: str, value: Any) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not names \
+            or not all(isinstance(name, str) for name in names):
+        raise _wrong(place, "drop_policies", value, "a list of rules")
+    for name in names:
+        if name.strip() not in RULES:
+            raise InputError(f"{place}: drop_policies: unknown rule {name!r}",
+                             hint=nearest_names(name, RULES))
+    return tuple(name.strip() for name in names)
 
 
 def _checked_name(place: str, name: str) -> str:
