@@ -47,9 +47,9 @@ def rule_lines(r: Result) -> list[str]:
     rows = [(part, scheme, f"{loss:.5f}", f"{error:.3g}", f"{loss / error:.1f}",
              f"{loss / r['uniform']:.2f}")
             for part in ("head", "embedding") for scheme, (loss, error) in r[part].items()]
-    return ["Head and embedding alone, each use of the tied matrix changed by itself; relative error "
-            "power of the logits, or of the rows; the last column is against every linear layer in "
-            f"fp8-block ({r['uniform']:.5f}):", "",
+    return ["Head and embedding alone, each use of the tied matrix changed by itself; relative "
+            "error power of the logits, or of the rows; the last column is against every linear "
+            f"layer in fp8-block ({r['uniform']:.5f}):", "",
             *_table(("module", "scheme", "loss", "error", "loss / error", "against fp8-block"),
                     rows)]
 
