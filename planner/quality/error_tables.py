@@ -50,8 +50,8 @@ METHOD = (
     "that a float format of 8 or more bits turns to zero (in integers and narrower floats zero is "
     "an ordinary level, its error is in e). Cache layouts: attention output, one part quantised. "
     "ggml types: the bytes of llama.cpp's reference quantiser without an importance matrix (equal "
-    "to ggml 0.20.2 on every block tried); activations in Q8_0 blocks of 32, beside K types in Q8_K "
-    "blocks of 256 as CPUs do (CUDA has blocks of 32 there too, with less error). "
+    "to ggml 0.20.2 on every block tried); activations in Q8_0 blocks of 32, beside K types in "
+    "Q8_K blocks of 256 as CPUs do (CUDA has blocks of 32 there too, with less error). "
     "Kinds that rules keep as released: planner/quality/rule_errors.py."
 )
 
