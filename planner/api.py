@@ -33,6 +33,7 @@ from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.scenarios import load_scenario as _load_scenario
 from planner.throughput.calibration import ANY_ENGINE
+from planner.typed import typed
 
 if TYPE_CHECKING:
     from planner.quality.layer_error import LayerNumerics
@@ -73,11 +74,13 @@ def name_list(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | N
     return tuple(names) if names is not None else None
 
 
+@typed
 def load_model(model: str | ModelSpec) -> ModelSpec:
     """A model by id, alias, public name, directory, or configuration file."""
     return model if isinstance(model, ModelSpec) else resolve_model(str(model))
 
 
+@typed
 def load_device(device: str | DeviceProfile, *,
                 hardware_dir: str | os.PathLike[str] | None = None) -> DeviceProfile:
     """A device by id, alias, or profile path; ``hardware_dir`` is searched before the others."""
@@ -86,16 +89,19 @@ def load_device(device: str | DeviceProfile, *,
     return resolve_device(str(device), hardware_folders(hardware_dir))
 
 
+@typed
 def load_scenario(scenario: str | Scenario) -> Scenario:
     """A scenario by name or TOML path."""
     return scenario if isinstance(scenario, Scenario) else _load_scenario(str(scenario))
 
 
+@typed
 def inventory(model: str | ModelSpec) -> Inventory:
     """Counts, bytes and tensor classes of a model."""
     return Inventory(load_model(model))
 
 
+@typed
 def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
          devices: int | None = None, tp: int | None = None, dp: int | None = None,
          pp: int | None = None, ep: int | None = None, context: int | None = None,
@@ -131,6 +137,7 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     return _anchored(assemble(found, searched=True, others=others), anchor)
 
 
+@typed
 def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
              scheme: str | None = None, plan: Plan | None = None, kv: str = BF16,
              devices: int | None = None, tp: int | None = None, dp: int | None = None,
@@ -179,8 +186,11 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
 
 
 NUMERICS_SCHEMES = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4", "int4-w4a16")
+MOST_SAMPLED = 1 << 20
+"""Most tokens and outputs of a layer that are sampled, and the largest seed."""
 
 
+@typed
 def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] | None = None,
                 units: Sequence[str] | None = None, tokens: int = 32, outputs: int = 64,
                 seed: int = 1) -> LayerNumerics:
@@ -196,6 +206,10 @@ def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] |
     from planner.placement.modules import PLANNED_KINDS, modules
     from planner.quality.layer_error import LayerNumerics, LayerShape, layer_errors
 
+    for name, value, least in (("tokens", tokens, 1), ("outputs", outputs, 1), ("seed", seed, 0)):
+        if not least <= value <= MOST_SAMPLED:
+            raise InputError(f"{name} = {value} is out of range",
+                             hint=f"{name} is a whole number from {least} to {MOST_SAMPLED}")
     spec = load_model(model)
     gemms = {m.kind: m.gemms for m in modules(spec) if m.kind in PLANNED_KINDS}
     if module not in gemms:
@@ -274,7 +288,8 @@ def load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
 
         place, profile = str(profile), read_profile(Path(profile))
     notes = check_profile(profile, spec, place)
-    path = Path(model) if isinstance(model, str) and spec.source_kind == "file" else None
+    named = isinstance(model, (str, os.PathLike))
+    path = Path(model) if named and spec.source_kind == "file" else None
     if path is not None and profile.checkpoint.sha256 and (path.suffix == ".gguf"
                                                            or any(path.glob("*.safetensors"))):
         from planner.profiling.places import read_places

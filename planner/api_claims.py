@@ -10,6 +10,7 @@ from planner.article import facts, formats, machines, plans
 from planner.article.record import VERDICTS, Claim, Finding, article
 from planner.article.record import claims as all_claims
 from planner.errors import UnknownNameError
+from planner.typed import typed
 
 CHECKS = {**facts.CHECKS, **formats.CHECKS, **machines.CHECKS, **plans.CHECKS}
 
@@ -44,6 +45,7 @@ class Claims:
         } for a in self.answers]}
 
 
+@typed
 def claims(*, only: Sequence[str] | None = None) -> Claims:
     """Recompute the article's claims; ``only`` names some of them (``3``, ``13b``, ``r1``).
 

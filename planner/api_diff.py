@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from planner.planning.diff import Difference, difference, parse_gate
+from planner.typed import typed
 
 if TYPE_CHECKING:
     from planner.planning.plan import Plan
 
 
+@typed
 def diff(old: Plan, new: Plan, *, fail_if: Sequence[str] = ()) -> Difference:
     """``new`` against ``old``; ``fail_if`` are gates such as ``tpot>+5%`` (change against ``old``),
     ``loss>1.1`` (the new value) or ``memory>+2GiB``.

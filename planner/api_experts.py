@@ -30,6 +30,7 @@ from planner.placement.tiers import Residency
 from planner.planning.expert_use import ExpertUse, FetchTimes, RankSpread
 from planner.planning.offloaded import offloaded_step
 from planner.throughput.residency import DRIVE, Link, fetch_seconds, host_link, load_seconds
+from planner.typed import typed
 
 Array = NDArray[np.float64]
 MAX_POPULARITY_BYTES = 64 << 20
@@ -37,6 +38,7 @@ MAX_SKEW = 64
 SHUFFLE_SEED = 0
 
 
+@typed
 def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *, batch: int = 1,
             skew: float = 0.0, popularity: str | os.PathLike[str] | Sequence[Any] | None = None,
             requests: int | None = None, correlation: float = 0.0, ep: int = 1,
@@ -63,6 +65,9 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
     target = load_device(device, hardware_dir=hardware_dir) if device is not None else None
     moe, size = experts_of(spec), expert_bytes(spec)
     _check(batch, ep, redundant, requests, correlation)
+    if redundant > moe.count * ep:
+        raise InputError(f"redundant {redundant} is more than every expert on every rank",
+                         hint=f"{spec.id} has {moe.count} experts, on {ep} ranks")
     if device is None and link != "pcie":
         raise InputError(f"link {link!r} without a device", hint="name a device after the model")
     p, named = _popularity(spec, skew, popularity)

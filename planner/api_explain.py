@@ -29,6 +29,7 @@ from planner.planning.tipping import SOLVES
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
+from planner.typed import typed
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
@@ -62,6 +63,7 @@ def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | N
             hardware_dir: str | os.PathLike[str] | None = ...) -> ChoiceExplanation: ...
 
 
+@typed
 def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
             module: str | None = None, plan: Plan | None = None, scheme: str | None = None,
             devices: int | None = None, tp: int | None = None, dp: int | None = None,

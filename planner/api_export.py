@@ -21,10 +21,12 @@ from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
 from planner.planning.plan import Assumption, Plan, UnitPlan
 from planner.throughput.calibration import ANY_ENGINE
+from planner.typed import typed
 
 MAX_BYTES = 64 << 20
 
 
+@typed
 def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, engine: str = "",
                 device: str | DeviceProfile | None = None, expand: bool = False,
                 hardware_dir: str | os.PathLike[str] | None = None) -> Export:
@@ -46,6 +48,7 @@ def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, en
                    expand=expand)
 
 
+@typed
 def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
                 device: str | DeviceProfile | None = None, *, kv: str | None = None,
                 engine: str | None = None, **question: Any) -> Plan:

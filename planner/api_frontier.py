@@ -20,6 +20,7 @@ from planner.planning.resolve import Asked
 from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
+from planner.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +98,7 @@ class Frontier:
         return data
 
 
+@typed
 def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int = 50,
              map: bool = False, devices: int | None = None, tp: int | None = None,
              dp: int | None = None, pp: int | None = None, ep: int | None = None,

@@ -27,11 +27,13 @@ from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan import Plan
 from planner.planning.question import PREFILL_CHUNK, workload
+from planner.typed import typed
 
 _CPU_ENGINES = ("llama.cpp", "pytorch")
 _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
 
 
+@typed
 def memory(model: str | ModelSpec, device: str | DeviceProfile | None = None, *, tp: int = 1,
            dp: int = 1, pp: int = 1, ep: int = 1, context: int | None = None,
            isl: int | None = None, osl: int | None = None, batch: int = 1,

@@ -12,6 +12,7 @@ from planner.cluster import where
 from planner.errors import InputError, UnknownNameError
 from planner.models.catalog import resolve_model
 from planner.quality.profile import TIERS, Profile
+from planner.typed import typed
 from planner.workers import own_version
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def _nothing(*_: object) -> None:
     """Tell nobody."""
 
 
+@typed
 def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             output: str | os.PathLike[str] | None = None, schemes: Sequence[str] | None = None,
             workers: int | None = None, cluster: str | None = None, seed: int = SEED,

@@ -45,6 +45,7 @@ from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
 from planner.throughput.serving import Policy, Served
 from planner.throughput.speculation import accepted_tokens
+from planner.typed import typed
 
 MOST_CONCURRENCY = 1024
 """Requests a replica up to which a frontier is drawn where no cache limits it."""
@@ -74,6 +75,7 @@ class _Asked:
     cache_tokens: int | None
 
 
+@typed
 def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
           concurrency: float | None = None, scheme: str | None = None, plan: Plan | None = None,
           kv: str = api.BF16, devices: int | None = None, tp: int | None = None,

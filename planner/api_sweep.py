@@ -13,6 +13,7 @@ from planner.sweeping.columns import ANSWER, COLUMNS, asked_columns
 from planner.sweeping.output import check_output, journal_path, write_table
 from planner.sweeping.read import asks_of, read_sweep
 from planner.sweeping.run import Progress, Sweep, run
+from planner.typed import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +25,11 @@ def _nothing(*_: object) -> None:
     """Tell nobody."""
 
 
-def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None, workers: int = 1,
-          cluster: str | None = None, resume: bool = True, force: bool = False,
-          hardware_dir: str | os.PathLike[str] | None = None, progress: Progress = _nothing,
-          told: Callable[[str], None] = _nothing) -> pd.DataFrame:
+@typed
+def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
+          workers: int | None = 1, cluster: str | None = None, resume: bool = True,
+          force: bool = False, hardware_dir: str | os.PathLike[str] | None = None,
+          progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> pd.DataFrame:
     """Answer many questions; one row each, in their order.
 
     Args:

@@ -28,6 +28,7 @@ from planner.memory.training_setup import recipe as recipe_by_id
 from planner.memory.training_states import ATTENTION_KINDS, trainable_rows
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
+from planner.typed import typed
 
 T = TypeVar("T")
 LORA_TARGETS = {"linear": frozenset(PLANNED_KINDS), "attention": frozenset(ATTENTION_KINDS)}
@@ -35,6 +36,7 @@ _HINTS = (("experts under tensor", "add --sequence-parallel"), ("heads", "choose
           ("virtual", "leave out --virtual-stages, or raise --pp"), ("layers", "lower --pp"))
 
 
+@typed
 def train(model: str | ModelSpec, device: str | DeviceProfile, *, devices: int | None = None,
           tp: int = 1, pp: int = 1, dp: int | None = None, ep: int = 1, cp: int = 1,
           etp: int | None = None, virtual_stages: int = 1, recipe: str = "bf16",

@@ -41,12 +41,14 @@ from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
+from planner.typed import typed
 
 Progress = Callable[[int, int], None]
 ALONE = 150
 """Grids of fewer points are planned in this process."""
 
 
+@typed
 def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
             base: Plan, grid: Sequence[str] = (), progress: Progress | None = None,
             devices: int | None = None, tp: int | None = None, dp: int | None = None,

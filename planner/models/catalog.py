@@ -166,7 +166,9 @@ def _from_path(path: Path, name: str) -> ModelSpec:
     from planner.models.checkpoint import is_checkpoint, read_stored, require_structure
 
     if not os.path.exists(path):
-        raise DataError(f"{shown(name)}: no such file or directory")
+        raise DataError(f"{shown(name)}: no such file or directory",
+                        hint="a path names a config.json, a .gguf file or a checkpoint's folder; "
+                             "`plan models` lists ids")
     if path.suffix == ".gguf" and not path.is_dir():
         from planner.models.gguf_model import spec_from_gguf
 

@@ -213,7 +213,8 @@ def _check_layout(extents: list[Extent], size: int, path: Path) -> None:
 def _file_names(directory: Path) -> list[str]:
     names = sorted(path.name for path in directory.glob("*.safetensors"))
     if not names:
-        raise DataError(f"{directory}: no safetensors file")
+        raise DataError(f"{directory}: no safetensors file",
+                        hint="name the folder of a checkpoint, with its *.safetensors files")
     return names
 
 

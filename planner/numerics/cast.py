@@ -17,6 +17,7 @@ from planner.numerics.engines import Engine, check_engine, run
 from planner.numerics.policies import Policy, resolve_policy
 from planner.numerics.tables import decode_table, encode_table, pair_table, value_table
 from planner.numerics.tiles import FloatArray, Tile, as_float32
+from planner.typed import typed
 
 __all__ = ["CHUNK", "Codes", "FloatArray", "as_float32", "code_dtype", "decode", "decode_flat",
            "encode", "encode_flat", "pack4", "unpack4"]  # fmt: skip
@@ -29,6 +30,7 @@ CHUNK = 1 << 15
 _FAST_TILE = 1 << 18
 
 
+@typed
 def encode(
     x: npt.ArrayLike,
     format: str,
@@ -71,6 +73,7 @@ def encode(
     return codes
 
 
+@typed
 def decode(
     codes: npt.ArrayLike, format: str, *, engine: Engine = "numpy", threads: int = 1,
     out: FloatArray | None = None,
@@ -188,22 +191,32 @@ def _decode_pairs(codes: npt.NDArray[np.uint8], fmt: ElementFormat, out: FloatAr
     out[even:] = decode_table(fmt.id)[codes[even:]]
 
 
+@typed
 def pack4(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Pack 4-bit codes two to a byte along the last axis, low nibble first.
 
-    Raises InputError for a last axis of odd length.
+    Raises InputError for another dtype or a last axis of odd length.
     """
+    _check_bytes(codes)
     if codes.shape[-1] % 2:
         raise InputError(f"{codes.shape[-1]} four-bit codes do not fill whole bytes")
     return codes[..., 0::2] & np.uint8(15) | codes[..., 1::2] << np.uint8(4)
 
 
+@typed
 def unpack4(packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The inverse of :func:`pack4`: one code a byte."""
+    _check_bytes(packed)
     out = np.empty((*packed.shape[:-1], 2 * packed.shape[-1]), dtype=np.uint8)
     out[..., 0::2] = packed & np.uint8(15)
     out[..., 1::2] = packed >> np.uint8(4)
     return out
+
+
+def _check_bytes(given: npt.NDArray[Any]) -> None:
+    if given.dtype != np.uint8 or given.ndim == 0:
+        raise InputError(f"codes have dtype {given.dtype} and {given.ndim} axes",
+                         hint="pass uint8 of at least one axis")
 
 
 def _as_codes(given: npt.NDArray[Any], fmt: ElementFormat) -> npt.NDArray[Any]:

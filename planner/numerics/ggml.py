@@ -19,8 +19,9 @@ from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import SCHEMES
 from planner.formats.spec import TensorFormat
 from planner.numerics import ggml_k, ggml_simple, tiles
-from planner.numerics.engines import run
+from planner.numerics.engines import check_engine, run
 from planner.numerics.tiles import FloatArray, Tile
+from planner.typed import typed
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -61,18 +62,21 @@ def ggml_format(id: str) -> TensorFormat:
     return SCHEMES[f"ggml-{name}"].weight
 
 
+@typed
 def ggml_encode(x: npt.ArrayLike, id: str, *, threads: int = 1) -> Bytes:
     """The bytes of ``x`` (…, columns) in a ggml format: uint8 (…, bytes of a row).
 
     Raises UnknownNameError for another format; InputError where rows are not whole blocks, where
     input is not finite or not real, or where a scale exceeds FP16.
     """
+    check_engine("numpy", threads)
     source = tiles.as_array(x)
     if source.ndim == 0:
         raise InputError("cannot quantise a scalar", hint="pass an array of at least one axis")
     return encode_blocks(source, ggml_format(id), threads)
 
 
+@typed
 def ggml_decode(storage: Bytes, id: str) -> FloatArray:
     """float32 values (…, columns) of the bytes (…, bytes of a row) of a ggml format.
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import InputError
+from planner.typed import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ErrorStats:
     flushed: int
 
 
+@typed
 def error(x: npt.ArrayLike, y: npt.ArrayLike) -> ErrorStats:
     """Compare ``y`` with the reference ``x`` of the same shape, in float64.
 

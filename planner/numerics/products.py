@@ -31,6 +31,7 @@ from planner.numerics.product_inputs import (
 from planner.numerics.products_int import matmul_int32
 from planner.numerics.units import DotRule
 from planner.numerics.units import unit as find_unit
+from planner.typed import typed
 
 Engine = Literal["numpy", "numba"]
 Step = Callable[[Operand, Operand, Singles, DotRule], None]
@@ -57,6 +58,7 @@ class _Job:
     threads: int
 
 
+@typed
 def matmul(
     a_codes: npt.ArrayLike,
     b_codes: npt.ArrayLike,

@@ -20,6 +20,7 @@ from planner.numerics.dot_int import (
 from planner.numerics.product_inputs import check_shapes, checked_codes, padded
 from planner.numerics.units import DotRule, Unit
 from planner.numerics.units import unit as find_unit
+from planner.typed import typed
 
 ROWS = 2048
 COLUMNS = 4096
@@ -28,6 +29,7 @@ COLUMNS = 4096
 _SATURATING = {"int8-imma": 32, "avx512-vnni": 4}
 
 
+@typed
 def matmul_int32(
     a_codes: npt.ArrayLike,
     b_codes: npt.ArrayLike,

@@ -25,6 +25,7 @@ from planner.numerics.scaling import (
     check_rule,
 )
 from planner.numerics.tiles import FloatArray, Tile
+from planner.typed import typed
 
 Role = Literal["weight", "activation"]
 
@@ -98,6 +99,7 @@ class Quantized:
         return values
 
 
+@typed
 def quantize(
     x: npt.ArrayLike,
     scheme: str | Scheme | TensorFormat,
@@ -155,6 +157,7 @@ def quantize(
     return Quantized(found, codes, scales.block, tensor)
 
 
+@typed
 def round_trip(
     x: npt.ArrayLike,
     scheme: str | Scheme | TensorFormat,

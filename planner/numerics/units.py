@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from planner.errors import UnknownNameError, UnsupportedError
+from planner.typed import typed
 
 Accumulator = Literal["fp32", "fp16", "int32"]
 Rounding = Literal["rz-fp32", "rz-e8m13", "rne-fp16", "rne-fp32", "rne-fp32-daz-ftz",
@@ -96,6 +97,7 @@ def _describe(rule: DotRule) -> str:
     return f"{pairs} into {rule.accumulator}"
 
 
+@typed
 def unit(id: str) -> Unit:
     """The unit ``id`` (case and underscores do not matter).
 

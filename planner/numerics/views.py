@@ -12,6 +12,7 @@ import numpy.typing as npt
 from planner.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.numerics.cast import code_dtype
+from planner.typed import typed
 
 _ML_DTYPES: Mapping[str, str] = MappingProxyType({
     "bf16": "bfloat16", "e4m3fn": "float8_e4m3fn", "e5m2": "float8_e5m2", "e3m2": "float6_e3m2fn",
@@ -21,6 +22,7 @@ _NUMPY: Mapping[str, type[np.generic]] = MappingProxyType(
     {"fp32": np.float32, "tf32": np.float32, "fp16": np.float16, "int8": np.int8})
 
 
+@typed
 def view(codes: npt.NDArray[Any], format: str) -> npt.NDArray[Any]:
     """The memory of ``codes`` as an array of numbers: numpy's own types for FP32, TF32, FP16 and
     INT8, those of ml_dtypes for BF16, FP8, FP6, FP4 and E8M0.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from planner.typed import typed
+
 _CHUNK = 1 << 15
 
 
+@typed
 def vcvtneps2bf16(x: npt.ArrayLike) -> npt.NDArray[np.uint16]:
     """BF16 codes of float32 ``x`` (any shape) as the instruction VCVTNEPS2BF16 gives them.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from planner.errors import UnknownNameError
+from planner.typed import typed
 from planner.validation.grouping import group, uncovered
 from planner.validation.reader import Table, read_directory
 from planner.validation.records import Outcome, Report, Uncovered
@@ -75,7 +77,8 @@ def kind_of(table: Table) -> Kind | None:
     return next((kind for kind in KINDS if kind.columns <= set(table.columns)), None)
 
 
-def validate(data: Path | None = None, *, only: str | None = None) -> Report:
+@typed
+def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = None) -> Report:
     """Compare predictions with every table in ``data`` (None: the sample of the package).
 
     ``only`` names kinds of tables or file stems, with commas between them.
@@ -84,7 +87,7 @@ def validate(data: Path | None = None, *, only: str | None = None) -> Report:
         DataError: no such directory.
         UnknownNameError: no such kind, and no such file in the directory.
     """
-    tables = read_directory(data if data is not None else SAMPLE)
+    tables = read_directory(Path(data) if data is not None else SAMPLE)
     wanted = _wanted(only, tables)
     outcomes: list[Outcome] = []
     unknown: list[Uncovered] = []

@@ -77,7 +77,7 @@ def test_tokens_of_one_request_touch_fewer() -> None:
 @pytest.mark.parametrize(("flags", "message"), [
     (["llama-3.1-8b"], "no routed experts"),
     (["mixtral-8x7b", "--skew", "-1"], "skew is -1"),
-    (["mixtral-8x7b", "--skew", "nan"], "skew is nan"),
+    (["mixtral-8x7b", "--skew", "nan"], "skew = nan is not a number"),
     (["mixtral-8x7b", "--skew", "1e308"], "skew is 1e+308"),
     (["mixtral-8x7b", "--ep", "3"], "does not divide"),
     (["mixtral-8x7b", "--ep", "8", "--redundant", "3"], "8 ranks"),

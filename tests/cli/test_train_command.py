@@ -119,8 +119,8 @@ def test_a_device_without_fp8_does_not_train_in_it(capsys: pytest.CaptureFixture
     ({"ep": 3, "dp": 3}, "does not divide the 128 experts"),
     ({"ep": 8, "dp": 4}, "does not divide tp"),
     ({"etp": 5, "dp": 5}, "does not divide the expert width"),
-    ({"micro_batch": True}, "micro_batch is True"),
-    ({"zero": True}, "zero is True"),
+    ({"micro_batch": True}, "micro_batch = True is of type bool"),
+    ({"zero": True}, "zero = True is of type bool"),
     ({"mode": "lora", "lora_rank": 0}, "lora_rank is 0"),
     ({"mode": "lora", "lora_targets": "router"}, "lora-targets is 'router'"),
 ])
