@@ -240,7 +240,8 @@ def nvidia_table() -> str:
             planner.plan(model, "b200-sxm", max_loss="nvfp4", **fixed, **asked),
         "ours, no lossier than uniform nvfp4":
             planner.plan(model, "b200-sxm", max_loss="nvfp4", **asked),
-        "ours, no lossier than uniform fp8-block": planner.plan(model, "b200-sxm", **asked),
+        "ours, no lossier than uniform fp8-block":
+            planner.plan(model, "b200-sxm", max_loss="fp8-block", **asked),
     }
     out = ["## NVIDIA's plan for DeepSeek-V3.1", "",
            f"`{NVIDIAS}` as released, imported and priced on 8 × b200-sxm for {words(engine)}.", "",
