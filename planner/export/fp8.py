@@ -63,8 +63,10 @@ def _export(form: _Blocks, assignment: Assignment) -> Exported:
             raise cannot(form.target, one, "one block format for all that is quantised",
                          " or ".join(form.schemes))
     notes = cache_notes(assignment, None)
+    released = _released(assignment, {form.schemes.get(name, "") for name in used})
     if any(one.kind == "mtp" for one in assignment.linears):
-        notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
+        notes.append("the prediction layers (MTP) are not in the plan: they "
+                     + ("keep the blocks of the release" if released else "stay unquantised"))
     if not used:
         return Exported({}, (form.target,), tuple(notes), ())
     if form.schemes[used[0]] != used[0]:
@@ -72,13 +74,21 @@ def _export(form: _Blocks, assignment: Assignment) -> Exported:
                      "the device does")
     names = dict.fromkeys(
         name.partition(".{expert}")[0].format(layer=layer)
-        for one in assignment.plain() for layer in one.layers or (-1,) for name in (one.module,))
+        for one in assignment.plain() if one.kind != "mtp" or one.module not in released
+        for layer in one.layers or (-1,) for name in (one.module,))
     config: dict[str, Any] = {
         **form.head, "activation_scheme": "dynamic", "weight_block_size": [128, 128],
         **({"scale_fmt": "ue8m0"} if "fp8-block-ue8m0" in used else {}),
         form.excluded: [*assignment.plain_head(), *names]}
     return Exported({"quantization_config.json": as_json(config)}, (form.target,), tuple(notes),
                     _STEPS[form.target], form.schemes)
+
+
+def _released(assignment: Assignment, schemes: set[str]) -> set[str]:
+    """Modules of prediction layers that the release stores in the format that is written: a
+    checkpoint that keeps its tensors has them so."""
+    return {row.name.removesuffix(".weight") for row in assignment.spec.rows
+            if row.part == "mtp" and row.scheme in schemes}
 
 
 _PLACE = "quantization_config.json is the value of `quantization_config` in config.json."

@@ -189,8 +189,7 @@ def test_an_indexer_is_named_where_it_is_changed() -> None:
         ("indexer", layer): "fp8-block-ue8m0" for layer in range(61)}
     names = configuration(released, "fp8")["modules_to_not_convert"]
     assert {"lm_head", "model.layers.3.self_attn.indexer.weights_proj"} <= set(names)
-    assert {name for name in names if name.endswith(("wq_b", "wk"))} == {
-        f"model.layers.61.self_attn.indexer.{part}" for part in ("wq_b", "wk")}  # prediction layer
+    assert not any(name.endswith(("wq_b", "wk")) for name in names)
     assert configuration(released, "fp8")["scale_fmt"] == "ue8m0"
 
     plain = planned("deepseek-v3.2", "fp8-block-ue8m0", indexer="bf16")
@@ -205,6 +204,21 @@ def test_an_indexer_is_named_where_it_is_changed() -> None:
     assert any(n.endswith(r"\.indexer\.wk$") for n in channel)
     assert any("weights_proj" in n for n in ignored)
     assert again(other, "compressed-tensors").apart()["indexer", 0] == "fp8-channel"
+
+
+def test_prediction_layers_keep_the_release_that_is_written() -> None:
+    """A checkpoint that keeps its tensors has them in its blocks; in another form they are plain.
+    """
+    layer = "model.layers.61."
+    released = exported(planned("deepseek-v3.2", "fp8-block-ue8m0"), "fp8")
+    names = json.loads(released.files["quantization_config.json"])["modules_to_not_convert"]
+    assert {name.removeprefix(layer) for name in names if name.startswith(layer)} == {
+        "self_attn.indexer.weights_proj", "mlp.gate", "eh_proj", "shared_head.head"}
+    assert any("keep the blocks of the release" in note for note in released.notes)
+    plan = planned("deepseek-v3.2", "fp8-block", indexer="fp8-block")
+    names = configuration(plan, "fp8")["modules_to_not_convert"]
+    assert layer + "self_attn.o_proj" in names
+    assert any("stay unquantised" in note for note in exported(plan, "fp8").notes)
 
 
 def test_an_indexer_has_gguf_names() -> None:
