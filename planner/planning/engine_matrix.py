@@ -182,13 +182,17 @@ def _version(text: str) -> tuple[int, ...]:
 
 def on_device(wanted: str, device: DeviceProfile) -> bool:
     """Whether a row's ``device`` (``*``, ``gpu``, ``cpu``, ranges of capability) holds here."""
-    if wanted == _ANY:
-        return True
+    return wanted == _ANY or _holds(wanted, device.kind == "cpu", device.compute_capability)
+
+
+@cache
+def _holds(wanted: str, cpu: bool, capability: str | None) -> bool:
+    """:func:`on_device` of ``cpu``, gpu or ranges, from what they ask of a device."""
     if wanted in ("cpu", "gpu"):
-        return (device.kind == "cpu") == (wanted == "cpu")
-    if device.compute_capability is None:
+        return cpu == (wanted == "cpu")
+    if capability is None:
         return False
-    here = _version(device.compute_capability)
+    here = _version(capability)
     ends = [one.partition("-") for one in wanted.split()]
     return any(_version(low) <= here and (not high or here <= _version(high))
                for low, _, high in ends)

@@ -204,7 +204,7 @@ def _ascend(cost: Array, coefficients: Array, limit: Array, constant: Array, ste
 
 def _spread(cost: Array) -> Array:
     """Difference between the dearest and cheapest assignment [C]: the scale of a multiplier."""
-    high = np.where(np.isfinite(cost), cost, -np.inf).max(axis=2)
+    high = -cheapest(np.where(np.isfinite(cost), -cost, np.inf))
     low = cheapest(cost)
     gap = np.where(np.isfinite(high) & np.isfinite(low), high - low, 0.0)
     return np.asarray(gap.sum(axis=1) + 1e-30)

@@ -154,8 +154,10 @@ def _between(space: Space, c: int) -> list[tuple[int, int]]:
 
 
 def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
-    ranks = [space.tables.layouts[i].ranks for i in space.pts.layout]
-    return min(among, key=lambda c: (float(f"{scores[c]:.9e}"), ranks[c], c))
+    least = float(scores[among].min())
+    near = [c for c in among if scores[c] <= least * (1 + 1e-8)]  # others differ in nine digits
+    return min(near, key=lambda c: (float(f"{scores[c]:.9e}"),
+                                    space.tables.layouts[space.pts.layout[c]].ranks, c))
 
 
 def _scores(space: Space, choice: Int, limits: bool) -> Array:

@@ -1,6 +1,7 @@
 """Short cuts of the search give what the long way gives, and are taken."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 import planner
 from planner.planning import capacity
 from planner.planning.problem import Problem, Row, cheapest, violation
+from planner.planning.uniform import _pick
 
 NUMBERS = st.one_of(st.floats(-1e9, 1e9), st.just(np.inf))
 
@@ -39,6 +41,18 @@ def test_limits_in_whole_bytes_are_checked_as_one_by_one(seed: int) -> None:
     used = [sum(int(a) * int(b) for a, b in zip(row.exact.ravel(), counts.ravel(), strict=True))
             for row in rows if row.exact is not None]
     assert problem.exact_use(counts) == used
+
+
+@given(st.lists(st.tuples(st.sampled_from([1.0, 1.0 + 1e-11, 1.0 + 4e-10, 1.0 + 6e-10, 1.0 + 1e-8,
+                                           2.0, np.inf]), st.integers(1, 4)), min_size=1))
+def test_of_equal_scores_the_fewest_devices_are_picked(drawn: list[tuple[float, int]]) -> None:
+    scores = np.array([score for score, _ in drawn])
+    layouts = [SimpleNamespace(ranks=ranks) for _, ranks in drawn]
+    space = SimpleNamespace(tables=SimpleNamespace(layouts=layouts),
+                            pts=SimpleNamespace(layout=np.arange(len(drawn))))
+    found = _pick(space, scores, range(len(drawn)))  # type: ignore[arg-type]
+    assert found == min(range(len(drawn)),
+                        key=lambda c: (float(f"{scores[c]:.9e}"), drawn[c][1], c))
 
 
 def test_stages_that_cache_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
