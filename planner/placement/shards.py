@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -46,10 +47,13 @@ def block_problem(module: Module, scheme: Scheme, layout: Layout) -> str:
 
     Engines refuse block-scaled weights whose shard is not a whole number of blocks along the
     sharded axis; unsharded matrices may end in a partial block (DeepSeek's kv_a has 576 rows).
+    Interleaved blocks (ggml) never do: every row is whole blocks.
     """
     scale = scheme.weight.scale
     if scale is None:
         return ""
+    if scheme.weight.block_bytes is not None:
+        return _interleaved_problem(module, scale.block_columns, layout)
     width = layout.moe_tp if module.kind in EXPERT_KINDS else layout.tp
     if width == 1:
         return ""
@@ -61,6 +65,14 @@ def block_problem(module: Module, scheme: Scheme, layout: Layout) -> str:
             if gemm.shard == "row" and scale.block_columns > 1 \
                     and columns % scale.block_columns:
                 return f"{columns} inputs a rank are not whole blocks of {scale.block_columns}"
+    return ""
+
+
+def _interleaved_problem(module: Module, block: int, layout: Layout) -> str:
+    for gemm in module.gemms:
+        for _, columns in shard_members(module, gemm, layout):
+            if columns % block:
+                return f"rows of {columns} inputs are not whole blocks of {block}"
     return ""
 
 
@@ -81,8 +93,17 @@ def shard_byte_table(modules: Sequence[Module], schemes: Sequence[str],
 
 @lru_cache(maxsize=65_536)
 def _scheme_bytes(module: Module, schemes: tuple[str, ...], layout: Layout) -> tuple[int, ...]:
-    """:func:`shard_bytes` under each scheme."""
-    return tuple(shard_bytes(module, scheme_by_id(name), layout) for name in schemes)
+    """:func:`shard_bytes` under each scheme; of the elements alone where rows are not whole
+    interleaved blocks, which :func:`block_legality` rules out."""
+    records = [scheme_by_id(name) for name in schemes]
+    return tuple(shard_bytes(module, _bare(r) if r.weight.block_bytes is not None
+                             and block_problem(module, r, layout) else r, layout)
+                 for r in records)
+
+
+def _bare(scheme: Scheme) -> Scheme:
+    """The scheme's weights without blocks and scales."""
+    return replace(scheme, weight=TensorFormat(scheme.weight.element))
 
 
 def _alike(module: Module, layouts: Sequence[Layout]) -> list[list[int]]:

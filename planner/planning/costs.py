@@ -148,12 +148,13 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     units = build_units(question.spec, planned, released, prior.ends,
                         by_layer=question.profile is not None, fused=fused,
                         kept=question.kept)
-    device, stacks = question.device, stacks_of(engine or question.engine)
+    device, server = question.device, engine or question.engine
+    stacks = stacks_of(server)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
         dense=kernel_arrays(device, question.schemes, experts=False, stacks=stacks,
-                            static_scales=static_scales),
-        grouped=kernel_arrays(device, question.schemes, experts=True, stacks=stacks)
+                            static_scales=static_scales, engine=server),
+        grouped=kernel_arrays(device, question.schemes, experts=True, stacks=stacks, engine=server)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks))
     return Model(question, prior, planned, released, units, machine)

@@ -26,7 +26,8 @@ from planner.planning.engine_matrix import cell
 from planner.throughput.kernels import refusal
 
 SCHEMES = ("fp32", "bf16", "fp16", "fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8",
-           "int8-block", "int4-w4a16", "nvfp4", "mxfp4")
+           "int8-block", "int4-w4a16", "nvfp4", "mxfp4", "ggml-q8_0", "ggml-q6_k", "ggml-q4_k",
+           "ggml-q4_0")
 TENSORS = ("gaussian", "heavy-tailed", "outlier")
 SHAPE = (256, 1024)
 SEED = 7
@@ -42,7 +43,8 @@ class FormatRow:
     ``weight_bytes``, ``activation_bytes`` are bytes an element with its scales;
     ``dense_flop_per_s`` is the peak of the unit that multiplies it (None: ``refused`` says why);
     ``binades`` is the range of the weights' element, log2 of largest ÷ least; ``sqnr_db`` by tensor
-    is of the activations, or of the weights where activations stay wide (``sqnr_of`` says which).
+    is of the activations, or of the weights where activations stay wide and of ggml types
+    (``sqnr_of`` says which).
     ``engines`` are known to serve it, for one of dense layers and experts where that is said,
     ``unknown`` those without a source.
     """
@@ -95,8 +97,8 @@ def format_rows(device: DeviceProfile) -> tuple[FormatRow, ...]:
 
 def _row(device: DeviceProfile, name: str) -> FormatRow:
     found = scheme(name)
-    role: Role = "weight" if found.activation.scale is None and found.weight.scale is not None \
-        else "activation"
+    wide = found.activation.scale is None and found.weight.scale is not None
+    role: Role = "weight" if wide or found.path == "storage" else "activation"
     errors = {kind: _finite(sqnr(sample(kind), name, role)) for kind in TENSORS}
     why = refusal(device, found)
     rate = device.rate(found.compute)

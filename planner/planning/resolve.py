@@ -26,7 +26,7 @@ from planner.records import record
 from planner.scenarios import Host, Scenario
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
-from planner.throughput.kernels import legal_schemes, refusal
+from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
 from planner.units import GIB
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
-    schemes, refused = _schemes(spec, device, asked, uniform, given)
+    schemes, refused = _schemes(spec, device, asked, uniform, given,
+                                engine.name if engine is not None else ANY_ENGINE)
     kv = _kv(spec, device, asked, uniform, given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
@@ -236,7 +237,8 @@ def _sizes(devices: int | None, domain: int) -> tuple[int, ...]:
 
 
 def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
-             given: Plan | None) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+             given: Plan | None, engine: str,
+             ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
     if given is not None:
         kept = set(_RELEASED) - set(dropped_in(given, spec))
@@ -253,7 +255,8 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
         wanted = {scheme_by_id(name).id for name in asked.schemes}
         return _demand(device, [s for s in scheme_ids() if s in wanted]), ()
     legal, refused = legal_schemes(device, scheme_ids())
-    return tuple(legal), tuple(refused.items())
+    apart = kept_for_their_engine(engine, legal)
+    return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
 
 
 _RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")

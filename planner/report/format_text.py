@@ -39,7 +39,7 @@ def format_rows_text(device: str, rows: Sequence[FormatRow]) -> str:
                    ("of",))
     for r in rows:
         rate = f"{r.dense_flop_per_s / _TERA:,.0f}" if r.dense_flop_per_s is not None else "-"
-        rate += "" if r.path == "native" or rate == "-" else "*"
+        rate += "" if r.path in ("native", "storage") or rate == "-" else "*"
         table.add_row(r.scheme, f"{r.weight_bytes:.4g}", f"{r.activation_bytes:.4g}", rate,
                       f"{r.binades:.1f}", *(_decibel(r.sqnr_db[t]) for t in TENSORS),
                       "A" if r.sqnr_of == "activation" else "W")
@@ -52,7 +52,9 @@ def format_rows_text(device: str, rows: Sequence[FormatRow]) -> str:
         table, "", "* multiplied in the wider format, weights converted on the way. Errors are of "
         f"activations (A) or weights (W) of {SHAPE[0]} × {SHAPE[1]}: a Gaussian, a Student t of "
         f"{DEGREES_OF_FREEDOM} degrees of freedom, a Gaussian with one channel "
-        f"×{OUTLIER_FACTOR:g}.", *(("", "not on this device:", *refused) if refused else ()),
+        f"×{OUTLIER_FACTOR:g}. ggml types are multiplied in integers by llama.cpp's own kernels, "
+        "slower than the peak; plans take them with --engine llama.cpp, or where they are named.",
+        *(("", "not on this device:", *refused) if refused else ()),
         "", "engines that serve it, dense layers and experts where no more is said:", *engines)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from planner.models.spec import Experts
 from planner.placement.modules import Module
 from planner.throughput.expert_load import Load, expected_load
+from planner.throughput.ggml import GgmlArrays, ggml_parts, placed
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
 from planner.throughput.points import Phase, Points, column
@@ -42,8 +43,8 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     assert kern is not None
     load = load_of(experts, machine, pts, phase)
     if not kern.calibrated.any():
-        return _roofline(module, experts, kern, machine.bandwidth, pts, load,
-                         weight_bytes).scaled(column(phase.passes))
+        return _prior(module, experts, kern, machine.bandwidth, pts, phase, load,
+                      weight_bytes).scaled(column(phase.passes))
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
     found = zeros(weight_bytes.shape)
     for alike in _kernels(kern.fused):
@@ -55,7 +56,7 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
             whole[:, alike] = part
     if kern.calibrated.all():
         return found.scaled(column(phase.passes))
-    prior = _roofline(module, experts, kern, machine.bandwidth, pts, load, weight_bytes)
+    prior = _prior(module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes)
     return where(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
@@ -87,6 +88,36 @@ def _fused(model: MoeModel, experts: Experts, hidden: float, pts: Points, phase:
     share = size / (MATRICES * hidden * width)
     return parts(compute=whole.compute * share, memory=whole.memory * share,
                  launch=whole.launch * 0.5, busy=whole.busy * share)
+
+
+def _prior(module: Module, experts: Experts, kern: KernelArrays, bandwidth: float, pts: Points,
+           phase: Phase, load: Load, weight_bytes: Array) -> Parts:
+    """What was not measured: achieved fractions, and ggml's kernels by their own law."""
+    found = _roofline(module, experts, kern, bandwidth, pts, load, weight_bytes)
+    if kern.ggml is None:
+        return found
+    return placed(kern.ggml, _blocks(module, experts, kern.ggml, pts, phase, load, weight_bytes),
+                  found, len(kern.schemes))
+
+
+def _blocks(module: Module, experts: Experts, kernels: GgmlArrays, pts: Points, phase: Phase,
+            load: Load, weight_bytes: Array) -> Parts:
+    """The touched experts, each with its share of the pairs; vector kernels by the tokens of the
+    step on GPUs, which is what they are chosen by, by those of an expert on CPUs."""
+    touched, pairs = load.touched[:, None], load.pairs[:, None]
+    rows = pairs / np.maximum(touched, 1e-12)
+    moved = weight_bytes[:, kernels.places] * touched / (experts.count / pts.ep)[:, None]
+    gemms = shards(module, pts)
+    elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
+    total: Parts | None = None
+    for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
+        one = ggml_parts(
+            kernels, rows=rows, judged=phase.pooled[:, None] if kernels.by_step else rows,
+            matrices=touched, outputs=outputs[:, None], inputs=inputs[:, None],
+            kinds=len(gemm.members), stored=moved * size[:, None] / elements)
+        total = one if total is None else total.plus(one)
+    assert total is not None
+    return total
 
 
 def _roofline(module: Module, experts: Experts, kern: KernelArrays, bandwidth: float, pts: Points,

@@ -1,8 +1,8 @@
 """What a device runs each scheme on: unit peak, achieved fractions, floor, conversion, or why not.
 
 A scheme is executed natively (the unit multiplies its formats), weight-only (weights converted to
-the compute format on the way) or, on a CPU, by conversion in software. Anything else is refused
-with the reason; nothing falls back.
+the compute format on the way), by ggml's kernels (:mod:`planner.throughput.ggml`) or, on a CPU, by
+conversion in software. Anything else is refused with the reason; nothing falls back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from planner.formats.sizes import bits_per_element
 from planner.formats.spec import Scheme, TensorFormat
 from planner.hardware.profile import Achieved, DeviceProfile
 from planner.records import record
+from planner.throughput.ggml import classes, engine_runs, ggml_refusal, runs_on_ggml
 
 MOE_CLASS = {
     "fp32": "moe-bf16", "bf16": "moe-bf16", "fp16": "moe-bf16", "fp8-tensor": "moe-fp8",
@@ -32,7 +33,7 @@ class Kernel:
     ``peak_flop_per_s`` is the dense peak of the compute format; fractions and floors are those of
     the kernel class. ``conversion_elements_per_s`` is inf where nothing is converted.
     ``activation_bytes`` are bytes an activation element, scales included. ``path`` says native,
-    weight-only or software.
+    weight-only, software or storage (ggml types; their time is :func:`ggml_parts`').
     """
 
     scheme: str
@@ -56,8 +57,10 @@ def conversion_key(fmt: TensorFormat) -> str:
 
 def refusal(device: DeviceProfile, scheme: Scheme) -> str:
     """Why ``device`` cannot execute ``scheme``; empty if it can."""
-    if scheme.path == "storage":
+    if scheme.path == "storage" and not runs_on_ggml(scheme):
         return f"{scheme.id} is a storage format; no execution path is modelled for it"
+    if runs_on_ggml(scheme) and (why := ggml_refusal(device, scheme)):
+        return why
     if scheme.path == "native" and device.rate(scheme.compute) is None \
             and not _software(device, scheme):
         return device.why_not(scheme.compute)
@@ -67,7 +70,7 @@ def refusal(device: DeviceProfile, scheme: Scheme) -> str:
         key = conversion_key(scheme.weight)
         if key not in device.conversion:
             return f"{device.id} has no conversion rate for {key} weights"
-    missing = [c for c in _classes(device, scheme) if c not in device.achieved]
+    missing = [c for c in _needed(device, scheme) if c not in device.achieved]
     if missing:
         return f"{device.id} states no achieved fractions for kernel class {missing[0]}"
     return ""
@@ -80,6 +83,8 @@ def _software(device: DeviceProfile, scheme: Scheme) -> bool:
 
 
 def _class(device: DeviceProfile, scheme: Scheme) -> str:
+    if runs_on_ggml(scheme):
+        return classes(scheme)[0]
     if scheme.path == "native" and device.rate(scheme.compute) is None:
         return WEIGHT_ONLY_CLASS[8]
     return scheme.kernel
@@ -88,6 +93,15 @@ def _class(device: DeviceProfile, scheme: Scheme) -> str:
 def _classes(device: DeviceProfile, scheme: Scheme) -> tuple[str, str]:
     dense = _class(device, scheme)
     return dense, MOE_CLASS[dense]
+
+
+def _needed(device: DeviceProfile, scheme: Scheme) -> tuple[str, ...]:
+    """The classes whose achieved figures a scheme's time takes."""
+    found = _classes(device, scheme)
+    if not runs_on_ggml(scheme):
+        return found
+    reading = classes(scheme)[1]
+    return (*found, reading, "moe-" + reading)
 
 
 def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> Kernel:
@@ -116,6 +130,15 @@ def kernel(device: DeviceProfile, scheme_id: str, *, experts: bool = False) -> K
         bandwidth_fraction=reached.bandwidth_fraction.value,
         floor_seconds=reached.floor_seconds.value, conversion_elements_per_s=conversion,
         activation_bytes=bits_per_element(scheme.activation) / 8, kinds=tuple(sorted(used)))
+
+
+def kept_for_their_engine(engine: str, names: Sequence[str]) -> dict[str, str]:
+    """{scheme: reason} of the types that ``engine`` is not known to multiply as they are modelled:
+    plans for it take them where they are named only."""
+    if engine_runs(engine):
+        return {}
+    return {name: "a type of llama.cpp: choose it with --engine llama.cpp, or name it"
+            for name in names if runs_on_ggml(scheme_by_id(name))}
 
 
 def legal_schemes(device: DeviceProfile, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:

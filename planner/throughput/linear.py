@@ -15,11 +15,18 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Experts
 from planner.placement.modules import EXPERT_KINDS, Module
 from planner.records import record
-from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
 from planner.throughput.curves import Work
 from planner.throughput.forms.gemm import GemmForm, gemm_parts, together
 from planner.throughput.gemm import GemmModel, gemm_model
+from planner.throughput.ggml import (
+    GgmlArrays,
+    ggml_arrays,
+    ggml_certainty,
+    ggml_parts,
+    placed,
+)
 from planner.throughput.kernels import Kernel, kernel
 from planner.throughput.moe import MoeModel, moe_model
 from planner.throughput.points import Phase, Points, column
@@ -35,7 +42,7 @@ class KernelArrays:
 
     ``form`` prices the schemes that are ``calibrated`` (others have a neighbour's numbers in it),
     the achieved fractions the rest; ``certainty`` says so by scheme. Grouped kernels have ``fused``
-    models instead of a form.
+    models instead of a form. ``ggml`` has the types that its kernels multiply.
     """
 
     schemes: tuple[str, ...]
@@ -49,13 +56,16 @@ class KernelArrays:
     calibrated: NDArray[np.bool_]
     certainty: tuple[Certainty, ...]
     fused: tuple[MoeModel | None, ...] = ()
+    ggml: GgmlArrays | None = None
 
 
 def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
-                  stacks: Sequence[str] = (), static_scales: bool = False) -> KernelArrays:
+                  stacks: Sequence[str] = (), static_scales: bool = False,
+                  engine: str = ANY_ENGINE) -> KernelArrays:
     """Kernel figures of ``schemes`` on the first of ``stacks`` that has each.
 
-    ``static_scales``: see :func:`planner.throughput.gemm.gemm_model`.
+    ``static_scales``: see :func:`planner.throughput.gemm.gemm_model`. ``engine`` may have kernels
+    of its own (:func:`planner.throughput.ggml.ggml_arrays`).
 
     Raises:
         UnsupportedError: a scheme that the device cannot run.
@@ -66,6 +76,9 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     fused = tuple(moe_model(device, s, stacks) if experts else None for s in schemes)
     models = fused if experts else gemms
     some = next((m for m in gemms if m is not None), None)
+    blocks = ggml_arrays(device, schemes, experts=experts, engine=engine)
+    counted = set() if blocks is None else set(blocks.places.tolist())
+    unknown = [ggml_certainty() if i in counted else PRIOR for i in range(len(models))]
 
     def column(name: str) -> Array:
         return np.array([getattr(k, name) for k in found], dtype=np.float64)
@@ -78,8 +91,9 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         activation_bytes=column("activation_bytes"),
         form=together([(m or some).form for m in gemms]) if some is not None else None,
         calibrated=np.array([m is not None for m in models]),
-        certainty=tuple(PRIOR if m is None else Certainty(m.basis, m.sigma, m.origin)
-                        for m in models), fused=fused if experts else ())
+        certainty=tuple(how if m is None else Certainty(m.basis, m.sigma, m.origin)
+                        for m, how in zip(models, unknown, strict=True)),
+        fused=fused if experts else (), ggml=blocks)
 
 
 @record
@@ -138,10 +152,27 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
         flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * len(module.gemms),
         peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
         bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
+    if kern.ggml is not None:
+        prior = placed(kern.ggml, _blocks(module, gemms, kern.ggml, m, weight_bytes / elements),
+                       prior, len(kern.schemes))
     if kern.form is None:
         return prior.scaled(column(phase.passes))
     found = _fitted(gemms, kern.form, m, weight_bytes / elements)
     return where(kern.calibrated, found, prior).scaled(column(phase.passes))
+
+
+def _blocks(module: Module, gemms: list[tuple[Array, Array, Array]], kernels: GgmlArrays, m: Array,
+            per_element: Array) -> Parts:
+    """The GEMMs of a module in ggml's kernels; ``per_element`` stored bytes [C, S]."""
+    total: Parts | None = None
+    for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
+        one = ggml_parts(
+            kernels, rows=m, judged=m, matrices=np.ones_like(m), outputs=outputs[:, None],
+            inputs=inputs[:, None], kinds=len(gemm.members),
+            stored=per_element[:, kernels.places] * size[:, None])
+        total = one if total is None else total.plus(one)
+    assert total is not None
+    return total
 
 
 def _fitted(gemms: list[tuple[Array, Array, Array]], form: GemmForm, m: Array,

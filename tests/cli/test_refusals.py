@@ -13,7 +13,7 @@ USAGE: list[list[str]] = [
     ["no-such-model", "h100-sxm"], ["llama-3.1-8b", "no-such-device"], ["llama-3.1-8b"], ["plan"],
     ["llama-3.1-8b", "drive-thor-x-super"], [*OK, "surplus"], [*OK, "--no-such-option"],
     [*OK, "--schemes", ""], [*OK, "--schemes", " , "], [*OK, "--schemes", "fp9"],
-    [*OK, "--schemes", "nvfp4"], [*OK, "--schemes", "ggml-q4_k"], [*OK, "--schemes", "mxfp6"],
+    [*OK, "--schemes", "nvfp4"], [*OK, "--schemes", "mxfp6"],
     [*OK, "--kv", "fp9"], [*OK, "--kv", "fp8-ds-mla"], [*OK, "--kv", "int4-channel"],
     [*OK, "--max-loss", "fp9"], [*OK, "--max-loss", "0.1"],
     [*OK, "--max-loss", "nan"], [*OK, "--objective", "speed"], [*OK, "--scenario", "nope"],

@@ -55,14 +55,18 @@ def test_every_refusal_has_a_reason_and_every_legal_scheme_a_kernel(name: str) -
             assert 0 < k.bandwidth_fraction <= 1
             assert k.floor_seconds >= 0
             assert k.conversion_elements_per_s > 0
-            assert (k.path == "native") == (k.conversion_elements_per_s == float("inf"))
+            assert (k.path in ("native", "storage")) \
+                == (k.conversion_elements_per_s == float("inf"))
 
 
 @pytest.mark.parametrize("name", sorted(DEVICES))
-def test_storage_formats_are_never_executed(name: str) -> None:
-    _, refused = legal_schemes(DEVICES[name], scheme_ids())
-    for scheme_id in ("mxfp6", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"):
-        assert "storage" in refused[scheme_id]
+def test_storage_formats_run_in_ggml_alone(name: str) -> None:
+    legal, refused = legal_schemes(DEVICES[name], scheme_ids())
+    assert "storage" in refused["mxfp6"]
+    for scheme_id in ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k"):
+        assert (scheme_id in legal) == (DEVICES[name].rate("int8") is not None)
+        if scheme_id in legal:
+            assert kernel(DEVICES[name], scheme_id).path == "storage"
 
 
 @pytest.mark.parametrize("name", sorted(DEVICES))

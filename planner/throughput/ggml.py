@@ -1,0 +1,242 @@
+"""Block types of ggml as its own kernels multiply them: data/ggml.toml on a device's rates.
+
+    t = launches + quantise + max(products, bytes / (W·e_m))
+    products = m·n·k·v                       of m tokens up to the vector kernels' limit
+             = ⌈m⌉·n·k·p + ⌈m / tile⌉·n·k·u  beyond: tiles
+
+v and p are seconds a product of a weight and an activation, u of unpacking a weight. Activations
+are quantised once a matrix, by a kernel of its own on GPUs.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.sizes import bits_per_element
+from planner.formats.spec import Scheme
+from planner.hardware.profile import DeviceProfile
+from planner.records import record
+from planner.throughput.calibration import Certainty
+from planner.throughput.roofline import Parts, parts
+
+Array = NDArray[np.float64]
+_DATA = Path(__file__).resolve().parent / "data" / "ggml.toml"
+KERNEL = "ggml"
+MOE = {"int8": "moe-int8", "w8a16": "moe-w8a16", "w4a16": "moe-w4a16", "bf16": "moe-bf16",
+       "fp16": "moe-bf16", "fp32": "moe-bf16"}
+"""The class of grouped kernels by that of dense ones."""
+FP32_BYTES = 4.0
+"""Activations enter, and results leave, in FP32."""
+
+
+@record
+class GgmlKernel:
+    """How one type runs on one device, in seconds.
+
+    ``vector``, ``tile`` and ``unpack`` as in the module's equation; up to ``vector_rows`` tokens
+    the vector kernels run; tiles take at least ``least_rows``, in steps of ``step``, and unpack
+    every ``tile_rows``. ``quantise`` is of one activation, of ``least_quantised`` rows at least;
+    ``quantise_launch`` of its kernel. ``memory`` is of a byte, ``launch`` of a product's kernel.
+    """
+
+    vector: float
+    vector_rows: float
+    tile: float
+    least_rows: float
+    step: float
+    unpack: float
+    tile_rows: float
+    quantise: float
+    least_quantised: float
+    quantise_launch: float
+    memory: float
+    launch: float
+    activation_bytes: float
+
+
+def runs_on_ggml(scheme: Scheme) -> bool:
+    """Whether ``scheme`` is a block type that ggml's kernels multiply."""
+    return scheme.kernel == KERNEL
+
+
+def engine_runs(engine: str) -> bool:
+    """Whether ``engine`` multiplies ggml types with the kernels that are modelled here."""
+    return engine in rules()["engines"]
+
+
+def ggml_certainty() -> Certainty:
+    """How sure the times are: counted and measured on one core, on no device of the catalogue."""
+    return Certainty("prior", float(rules()["sigma"]), "ggml kernels by instruction counts")
+
+
+def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
+    """Why ggml cannot multiply ``scheme`` on ``device``; empty if it can."""
+    if device.rate(scheme.compute) is None:
+        return device.why_not(scheme.compute)
+    if device.kind == "cpu":
+        return "" if ("avx512", "int8") in device.rates else \
+            f"{device.id} states no rate of integer products on its vector unit"
+    if device.compute_capability is None:
+        return f"{device.id} has no CUDA kernels, and no others of ggml are modelled"
+    return "" if device.rate("fp32") is not None else f"{device.id} publishes no fp32 rate"
+
+
+def classes(scheme: Scheme) -> tuple[str, str]:
+    """(class of a matrix product, class that reads the weights) in a profile's achieved figures."""
+    if not runs_on_ggml(scheme):
+        return scheme.kernel, scheme.kernel
+    return "int8", "w8a16" if bits_per_element(scheme.weight) > 6 else "w4a16"
+
+
+def ggml_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> GgmlKernel:
+    """The kernels of a type on a device that :func:`ggml_refusal` has nothing against."""
+    scheme = scheme_by_id(scheme_id)
+    product, reading = classes(scheme)
+    if experts:
+        product, reading = (MOE[product], MOE[reading])
+    made = _on_cpu if device.kind == "cpu" else _on_gpu
+    figures = made(device, scheme.id, product, experts)
+    bandwidth = device.bandwidth_bytes_per_s.value
+    share = device.achieved[reading].bandwidth_fraction.value
+    return GgmlKernel(
+        **figures, memory=1.0 / (bandwidth * share),
+        launch=device.achieved[product].floor_seconds.value,
+        activation_bytes=bits_per_element(scheme.activation) / 8)
+
+
+def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> dict[str, float]:
+    law = rules()["gpu"]
+    vector, matrix = device.rate("fp32"), device.rate("int8")
+    assert vector is not None
+    assert matrix is not None
+    count = law["instructions"][name]
+    reached = device.achieved[product].compute_fraction.value
+    issued = vector.dense.value * _by_capability(device, law["issue"])["per_flop"] * reached
+    multiplied = matrix.dense.value * _by_capability(device, law["mma"])["share"] * reached
+    plain = device.achieved["elementwise"]
+    moved = FP32_BYTES + bits_per_element(scheme_by_id(name).activation) / 8
+    bandwidth = device.bandwidth_bytes_per_s.value * plain.bandwidth_fraction.value
+    return {
+        "vector": count["vector"] / issued, "vector_rows": float(law["vector_rows"]),
+        "tile": 2.0 / multiplied + count["scale"] / issued, "least_rows": 1.0,
+        "step": float(law["tile_step"]), "unpack": count["unpack"] / issued,
+        "tile_rows": float(law["tile_rows"]), "quantise": moved / bandwidth,
+        "least_quantised": 0.0, "quantise_launch": plain.floor_seconds.value,
+    }
+
+
+def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> dict[str, float]:
+    law = rules()["cpu"]
+    cycles = device.rates["avx512", "int8"].dense.value / 2.0 / law["peak_products"]
+    count = law["vector"][name]
+    found = {
+        "vector": 1.0 / (count["one"] * cycles), "vector_rows": float(law["vector"]["rows"]),
+        "tile": 1.0 / (count["four" if experts else "dense"] * cycles), "least_rows": 1.0,
+        "step": 0.0, "unpack": 0.0, "tile_rows": 1.0,
+        "quantise": 1.0 / (count["quantise"] * cycles), "least_quantised": 0.0,
+        "quantise_launch": 0.0,
+    }
+    amx = device.rates.get(("amx", "int8"))
+    if experts or amx is None or not runs_on_ggml(scheme_by_id(name)):
+        return found
+    share = min(law["amx_share"], device.achieved[product].compute_fraction.value)
+    cores = device.silicon.multiprocessors.value if device.silicon is not None else 1.0
+    return found | {
+        "vector": 1.0 / (law["amx_products"] * cycles), "vector_rows": 1.0,
+        "tile": 2.0 / (amx.dense.value * share), "least_rows": float(law["amx_least_rows"]),
+        # A row is quantised by one core.
+        "quantise": 1.0 / (law["amx_quantise"] * cycles), "least_quantised": cores,
+    }
+
+
+@record
+class GgmlArrays:
+    """The kernels at the ``places`` of a list of schemes, arrays over them. ``by_step``: the tokens
+    of a step, not those of an expert, decide between vector kernels and tiles."""
+
+    places: NDArray[np.int64]
+    by_step: bool
+    of: Mapping[str, Array]
+
+
+def ggml_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
+                engine: str) -> GgmlArrays | None:
+    """The kernels of what ggml multiplies among ``schemes``, None without any: its own types, and
+    on CPUs what ``engine`` keeps plain, if that is one of ggml's."""
+    plain = device.kind == "cpu" and engine_runs(engine) and ("avx512", "int8") in device.rates
+    places = [i for i, name in enumerate(schemes) if runs_on_ggml(scheme_by_id(name))
+              or (plain and name in rules()["cpu"]["vector"])]
+    if not places:
+        return None
+    found = [ggml_kernel(device, schemes[i], experts=experts) for i in places]
+    return GgmlArrays(np.array(places, dtype=np.int64), device.kind != "cpu", {
+        f.name: np.array([getattr(one, f.name) for one in found]) for f in fields(GgmlKernel)})
+
+
+def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Array, outputs: Array,
+               inputs: Array, stored: Array, kinds: int) -> Parts:
+    """Seconds of products by mechanism, [C, types].
+
+    Args:
+        rows: tokens that each matrix multiplies [C, 1]; ``judged`` is the number that decides
+            between vector kernels and tiles.
+        matrices: how many matrices of this shape are multiplied (1, or the experts touched).
+        outputs, inputs: of one matrix on one rank. ``kinds`` matrices of the file make it up (q, k
+            and v are three): each is a launch, and quantises its inputs.
+        stored: bytes of all their weights [C, types].
+    """
+    k = kernels.of
+    products = matrices * outputs * inputs
+    step = np.maximum(k["step"], 1e-300)
+    tiled = np.where(k["step"] > 0, np.ceil(rows / step) * k["step"], rows)
+    tiled = np.maximum(tiled, k["least_rows"])
+    tiles = products * (tiled * k["tile"] + np.ceil(rows / k["tile_rows"]) * k["unpack"])
+    compute = np.where(judged <= k["vector_rows"], products * rows * k["vector"], tiles)
+    all_rows = rows * matrices
+    moved = stored + all_rows * (inputs * k["activation_bytes"] * kinds + FP32_BYTES * outputs)
+    memory = moved * k["memory"]
+    quantise = kinds * (k["quantise_launch"] + inputs * k["quantise"]
+                        * np.maximum(all_rows, k["least_quantised"]))
+    return parts(compute=compute, memory=memory, launch=k["launch"] * kinds, quantise=quantise,
+                 busy=np.maximum(compute, memory))
+
+
+def placed(kernels: GgmlArrays, found: Parts, other: Parts, schemes: int) -> Parts:
+    """``found`` in the columns of the ggml types, ``other`` elsewhere: [C, schemes]."""
+    out = []
+    for mine, rest in zip(found.arrays(), other.arrays(), strict=True):
+        rows = max(len(mine), len(rest))
+        whole = np.array(np.broadcast_to(rest, (rows, schemes)))
+        whole[:, kernels.places] = mine
+        out.append(whole)
+    return Parts(*out)
+
+
+def _by_capability(device: DeviceProfile, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The first row whose ranges of compute capability hold the device."""
+    here = _version(device.compute_capability or "0")
+    for row in rows:
+        ends = [one.partition("-") for one in row["capability"].split()]
+        if any(_version(low) <= here and (not high or here <= _version(high))
+               for low, _, high in ends):
+            return row
+    return rows[-1]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+@cache
+def rules() -> Mapping[str, Any]:
+    """data/ggml.toml."""
+    return tomllib.loads(_DATA.read_text(encoding="utf-8"))

@@ -1,0 +1,197 @@
+"""ggml's own kernels: integer products by hand, laws, and who gets them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner import api
+from planner.errors import UnsupportedError
+from planner.formats.schemes import SCHEMES, scheme
+from planner.hardware.catalog import list_devices, resolve_device
+from planner.memory.engines.catalog import engine_names
+from planner.throughput.calibration import PRIOR
+from planner.throughput.ggml import (
+    engine_runs,
+    ggml_arrays,
+    ggml_certainty,
+    ggml_kernel,
+    ggml_parts,
+    ggml_refusal,
+    rules,
+)
+from planner.throughput.kernels import kept_for_their_engine, kernel
+from planner.throughput.linear import kernel_arrays
+
+TYPES = tuple(name for name in SCHEMES if name.startswith("ggml-"))
+DEVICES = {d.id: d for d in list_devices([])}
+H100, XEON, A100 = (resolve_device(name) for name in ("h100-sxm", "xeon-6980p", "a100-sxm"))
+
+
+def one(device, name, m, n=4096, k=4096, kinds=1, experts=False):
+    """(compute, memory, launch, quantise) of one matrix [s]."""
+    kernels = ggml_arrays(device, [name], experts=experts, engine="any")
+    assert kernels is not None
+    rows, bytes_ = np.array([[float(m)]]), n * k * SCHEME_BITS[name] / 8
+    parts = ggml_parts(kernels, rows=rows, judged=rows, matrices=np.ones((1, 1)),
+                       outputs=np.array([[float(n)]]), inputs=np.array([[float(k)]]),
+                       stored=np.array([[bytes_]]), kinds=kinds)
+    found = parts.at(0, 0)
+    return found["compute"], found["memory"], found["launch"], found["quantise"], \
+        float(parts.total()[0, 0])
+
+
+SCHEME_BITS = {"ggml-q8_0": 8.5, "ggml-q4_0": 4.5, "ggml-q4_k": 4.5, "ggml-q6_k": 6.5625}
+
+
+def test_one_token_on_a_gpu_by_hand():
+    """MMVQ: 1.8 lane instructions a product at half of the FP32 FLOP/s; weights over memory."""
+    compute, memory, launch, quantise, total = one(H100, "ggml-q4_k", 1)
+    reached = H100.achieved
+    issued = 66.9e12 * 0.5 * reached["int8"].compute_fraction.value
+    assert compute == pytest.approx(4096**2 * 1.8 / issued)
+    moved = 4096**2 * 4.5 / 8 + 4096 * 292 / 256 + 4096 * 4
+    assert memory == pytest.approx(
+        moved / (3.35e12 * reached["w4a16"].bandwidth_fraction.value))
+    assert launch == reached["int8"].floor_seconds.value
+    plain = reached["elementwise"]
+    assert quantise == pytest.approx(plain.floor_seconds.value + 4096 * (4 + 292 / 256)
+                                     / (3.35e12 * plain.bandwidth_fraction.value))
+    assert total == pytest.approx(max(compute, memory) + launch + quantise)
+
+
+def test_many_tokens_on_a_gpu_by_hand():
+    """MMQ: mma.sync at 62 % of Hopper's INT8 peak, then FP32 scaling; weights once a 128 tokens."""
+    compute = one(H100, "ggml-q8_0", 300)[0]
+    reached = H100.achieved["int8"].compute_fraction.value
+    issued, multiplied = 66.9e12 * 0.5 * reached, 1978.9e12 * 0.62 * reached
+    assert compute == pytest.approx(4096**2 * (304 * (2 / multiplied + 0.15 / issued)
+                                               + 3 * 0.6 / issued))
+    # 8.0 has 64 FP32 lanes, and tensor cores that mma.sync fills.
+    issued = 19.5e12 * A100.achieved["int8"].compute_fraction.value
+    multiplied = 624e12 * A100.achieved["int8"].compute_fraction.value
+    assert one(A100, "ggml-q8_0", 128)[0] == pytest.approx(
+        4096**2 * (128 * (2 / multiplied + 0.15 / issued) + 0.6 / issued))
+
+
+def test_amx_by_hand():
+    """Rows below eight take the time of eight; a row is quantised by one of 128 cores."""
+    peak = XEON.rates["amx", "int8"].dense.value
+    share = min(0.25, XEON.achieved["int8"].compute_fraction.value)
+    for m, rows in ((2, 8), (8, 8), (100, 100)):
+        assert one(XEON, "ggml-q4_0", m)[0] == pytest.approx(
+            2 * rows * 4096**2 / (peak * share))
+    cycles = 128 * 2.0e9
+    assert one(XEON, "ggml-q4_0", 1)[0] == pytest.approx(4096**2 / (51 * cycles))
+    assert one(XEON, "ggml-q4_0", 1)[3] == pytest.approx(4096 * 128 / (4.0 * cycles))
+    assert one(XEON, "ggml-q4_0", 256)[3] == pytest.approx(4096 * 256 / (4.0 * cycles))
+
+
+def test_experts_have_no_amx():
+    """MUL_MAT_ID: repacked blocks where ggml repacks them, single dot products else."""
+    cycles = 128 * 2.0e9
+    for name, rate in (("ggml-q8_0", 7.3), ("ggml-q4_0", 37.0), ("ggml-q4_k", 32.0)):
+        assert one(XEON, name, 64, experts=True)[0] == pytest.approx(
+            64 * 4096**2 / (rate * cycles))
+    assert one(XEON, "ggml-q4_0", 64, experts=True)[0] \
+        < one(XEON, "ggml-q8_0", 64, experts=True)[0] / 4
+
+
+def test_q_k_and_v_are_three_matrices():
+    whole, apart = one(H100, "ggml-q6_k", 4), one(H100, "ggml-q6_k", 4, kinds=3)
+    assert apart[0] == whole[0]
+    assert apart[2] == 3 * whole[2]
+    assert apart[3] == pytest.approx(3 * whole[3])
+
+
+@given(st.sampled_from(sorted(DEVICES)), st.sampled_from(TYPES), st.booleans(),
+       st.integers(1, 8), st.integers(9, 2048), st.integers(1, 8), st.integers(1, 8))
+def test_laws(name, kind, experts, few, many, wide, deep):
+    """Never below its bytes; more weights are never faster; more tokens never within a kernel."""
+    device = DEVICES[name]
+    if ggml_refusal(device, scheme(kind)):
+        return
+    for m in (few, many):
+        compute, memory, launch, quantise, total = one(device, kind, m, 256 * wide, 256 * deep,
+                                                       experts=experts)
+        assert min(compute, memory, launch) > 0
+        assert quantise >= 0
+        assert total >= memory + launch
+        assert memory > 256 * wide * 256 * deep * 0.5 / device.bandwidth_bytes_per_s.value
+        for n, k in ((wide + 1, deep), (wide, deep + 1)):
+            assert one(device, kind, m, 256 * n, 256 * k, experts=experts)[4] >= total
+    for a, b in ((1, few), (9, many), (many, many + 1)):
+        if few > 1 or a > 1:
+            kernels = ggml_kernel(device, kind, experts=experts)
+            if (a <= kernels.vector_rows) == (b <= kernels.vector_rows):
+                assert one(device, kind, a, experts=experts)[4] \
+                    <= one(device, kind, b, experts=experts)[4] * (1 + 1e-12)
+
+
+def test_the_band_is_wider_than_a_prior():
+    kernels = kernel_arrays(H100, ["bf16", "ggml-q4_k", "fp8-block"], experts=False,
+                            stacks=("vllm",))
+    how = dict(zip(kernels.schemes, kernels.certainty, strict=True))
+    assert how["ggml-q4_k"] == ggml_certainty()
+    assert how["ggml-q4_k"].basis == PRIOR.basis
+    assert how["ggml-q4_k"].sigma > PRIOR.sigma
+    assert how["bf16"].basis == "fitted"
+
+
+def test_other_schemes_keep_their_times_beside_ggml_types():
+    """A question with a ggml type prices the others as one without."""
+    def tpot(schemes):
+        plan = api.plan("llama-3.2-1b", "h100-sxm", devices=1, batch=4, context=4096,
+                        objective="quality", schemes=schemes)
+        return plan.performance.tpot_seconds.value
+
+    assert tpot(["bf16"]) == pytest.approx(tpot(["bf16", "ggml-q4_0"]))
+
+
+def test_plain_types_of_llama_cpp_take_no_amx():
+    """On CPUs its BF16 runs on the vector unit; on GPUs it is cuBLAS, as anyone's."""
+    def ttft(device, engine):
+        return api.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1,
+                            context=4096, engine=engine).performance.ttft_seconds.value
+
+    assert ttft("xeon-6980p", "llama.cpp") > 2 * ttft("xeon-6980p", "pytorch")
+    assert ttft("l40s", "llama.cpp") == ttft("l40s", "pytorch")
+
+
+def test_who_gets_them():
+    """Plans for llama.cpp; others where they are named."""
+    assert set(rules()["engines"]) <= set(engine_names())
+    assert engine_runs("llama.cpp")
+    assert not engine_runs("vllm")
+    assert kept_for_their_engine("llama.cpp", list(SCHEMES)) == {}
+    assert set(kept_for_their_engine("any", list(SCHEMES))) == set(TYPES)
+
+    def used(**asked):
+        plan = api.plan("llama-3.2-1b", "l40s", devices=1, context=2048, batch=1,
+                        objective="memory", **asked)
+        return {u.scheme for u in plan.units if u.kv_layout is None} & set(TYPES)
+
+    assert not used()
+    assert not used(engine="vllm")
+    assert used(engine="llama.cpp")
+    assert used(schemes=["bf16", "ggml-q6_k"], max_loss="ggml-q6_k") == {"ggml-q6_k"}
+
+
+def test_refusals_say_what_is_missing():
+    with pytest.raises(UnsupportedError, match="no execution path"):
+        kernel(H100, "mxfp6")
+    assert not ggml_refusal(H100, scheme("ggml-q4_k"))
+    soc = [d for d in DEVICES.values() if d.rate("int8") is None]
+    for device in soc:
+        assert ggml_refusal(device, scheme("ggml-q4_k"))
+
+
+def test_rows_must_be_whole_blocks():
+    """DeepSeek-V2-Lite's experts are 1,408 wide, five and a half super-blocks."""
+    plan = api.plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
+                    batch=1, objective="memory", max_loss="ggml-q4_0")
+    by_kind = {}
+    for u in plan.units:
+        by_kind.setdefault(u.kind, set()).add(u.scheme)
+    assert by_kind["experts-down"] <= {"ggml-q4_0", "ggml-q8_0", "bf16", "fp16", "fp32"}
+    assert "ggml-q4_0" in by_kind["experts-down"]
