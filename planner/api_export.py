@@ -13,7 +13,8 @@ from planner import api
 from planner.errors import DataError, InputError
 from planner.export import deployment
 from planner.export.deployment import CONFIGURATIONS, Deployment
-from planner.export.read_back import Imported, read_configuration
+from planner.export.llama_cpp_back import read_any
+from planner.export.read_back import Imported
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
 from planner.hardware.profile import DeviceProfile
@@ -54,11 +55,12 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
                 engine: str | None = None, **question: Any) -> Plan:
     """The plan that a quantisation configuration states, priced on ``device``.
 
-    ``file`` is hf_quant_config.json, config.json with quantization_config, or that block; it
-    replaces what ``model`` is released in. A folder that `plan export` wrote also says the device,
-    engine, layout, workload and caches; what is given here replaces them. ``kv`` is the cache
-    layout where the file names none, ``engine`` the server (default: the folder's, else any).
-    ``question`` are further arguments of :func:`planner.estimate`.
+    ``file`` is hf_quant_config.json, config.json with quantization_config, that block, or the
+    tensor_types.txt of an export for llama.cpp; it replaces what ``model`` is released in. A
+    folder that `plan export` wrote also says the device, engine, layout, workload and caches; what
+    is given here replaces them. ``kv`` is the cache layout where the file names none, ``engine``
+    the server (default: the folder's, else any). ``question`` are further arguments of
+    :func:`planner.estimate`.
 
     Raises:
         DataError: the file is not understood, or is of another model.
@@ -69,7 +71,7 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     said = deployment.read_deployment(_bytes(beside), str(beside), spec) if beside.is_file() \
         else None
     path = _configuration(Path(file), said)
-    found = read_configuration(_bytes(path), str(path), spec)
+    found = read_any(_bytes(path), path.name, str(path), spec)
     if said is not None:
         return _import_deployed(path, spec, found, said, device, kv, engine, question)
     if device is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from planner.errors import DataError
 from planner.export.assignment import Assignment
+from planner.export.llama_cpp import FILE as TENSOR_TYPES
 from planner.export.targets import Exported, as_json
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
@@ -25,7 +26,8 @@ from planner.planning.plan import Plan
 from planner.throughput.calibration import ANY_ENGINE
 
 FILE = "deployment.json"
-CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json")
+CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json",
+                  TENSOR_TYPES)
 """Names under which a folder holds what `plan import` reads."""
 VERSION = "1"
 _ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")

@@ -17,6 +17,8 @@ from planner.models.gguf_model import GGUF_NAMES
 TARGET = "llama.cpp"
 TYPES = {"ggml-q8_0": "q8_0", "ggml-q4_0": "q4_0", "ggml-q4_k": "q4_K", "ggml-q6_k": "q6_K",
          "bf16": "bf16", "fp16": "f16", "fp32": "f32"}
+HEAD, TABLE = r"^output\.weight", r"^token_embd\.weight"
+FILE = "tensor_types.txt"
 _LAYER = "model.layers.{layer}."
 _BY_FLAG = ("head", "embedding")
 """Kinds that llama-quantize has flags of their own for."""
@@ -55,11 +57,13 @@ def export(assignment: Assignment) -> Exported:
     for line in lines:
         words += ["--tensor-type", line]
     text = " ".join(shlex.quote(word) for word in words)
+    ends = [f"{TABLE}={table}"] if assignment.spec.tied_embeddings else [
+        f"{HEAD}={head}", f"{TABLE}={table}"]
     script = f'#!/bin/sh\nset -eu\nexec {text} "${{1:?IN.gguf}}" "${{2:?OUT.gguf}}" {base}\n'
     notes = ["routers, norms and other small tensors: llama-quantize keeps them as they are"]
     if any(one.kind == "mtp" for one in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan")
-    return Exported({"tensor_types.txt": "\n".join(lines) + "\n", "quantise.sh": script},
+    return Exported({FILE: "\n".join([*ends, *lines]) + "\n", "quantise.sh": script},
                     ("gguf",), tuple(notes), _STEPS)
 
 
@@ -79,14 +83,24 @@ def patterns(linear: Linear) -> Iterator[str]:
     Raises:
         UnsupportedError: the tensor's GGUF name is not known.
     """
-    suffix = linear.module.removeprefix(_LAYER)
-    name = {**GGUF_NAMES, **_MORE}.get(suffix)
-    if name is None or not linear.module.startswith(_LAYER):
-        raise UnsupportedError(f"{TARGET}: the GGUF name of {linear.module} is not known",
-                               hint="models of LLaMA, Qwen, Mixtral and DeepSeek form are named")
+    name = gguf_stem(linear.module)
     plain = name if "(" in name else re.escape(name)
     layers = "|".join(map(str, linear.layers))
     yield rf"blk\.({layers})\.{plain}\.weight"
+
+
+def gguf_stem(module: str) -> str:
+    """What follows blk.N. in the GGUF name of a matrix in a layer; an expression for MLA's kv_b,
+    which is two matrices there, or one in older files.
+
+    Raises:
+        UnsupportedError: the tensor's GGUF name is not known.
+    """
+    name = {**GGUF_NAMES, **_MORE}.get(module.removeprefix(_LAYER))
+    if name is None or not module.startswith(_LAYER):
+        raise UnsupportedError(f"{TARGET}: the GGUF name of {module} is not known",
+                               hint="models of LLaMA, Qwen, Mixtral and DeepSeek form are named")
+    return name
 
 
 _STEPS = (

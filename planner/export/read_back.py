@@ -44,7 +44,7 @@ def read_configuration(text: bytes, place: str, spec: ModelSpec) -> Imported:
     bare = unquantised(spec)
     found = quantise(bare, [replace(plan, replaces=False) for plan in plans])
     kv = _cache(found.kv_scheme, found)
-    return Imported(found, plans[-1].method, kv, tuple(_notes(found, plans, kv)))
+    return Imported(found, plans[-1].method, kv, tuple(configuration_notes(found, plans, kv)))
 
 
 def imported_assignment(found: Imported, default_kv: str = "bf16") -> Assignment:
@@ -120,7 +120,9 @@ def _cache(name: str, spec: ModelSpec) -> str | None:
     return name if any(stores(unit, name) for unit in units) else None
 
 
-def _notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | None) -> Iterator[str]:
+def configuration_notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | None,
+                        ) -> Iterator[str]:
+    """What a configuration says that a plan cannot, and the reverse."""
     if kv is None:
         yield "no cache layout is named: --kv says it, BF16 otherwise"
     by_kind: dict[tuple[str, str], set[int]] = {}

@@ -11,7 +11,8 @@ from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, t
 from planner.export.apart import OUTSIDE
 from planner.export.assignment import Assignment, assignment_of
 from planner.export.lint import CONSUMERS, Finding, lint
-from planner.export.read_back import imported_assignment, read_configuration
+from planner.export.llama_cpp_back import read_any
+from planner.export.read_back import imported_assignment
 from planner.export.readme import bundle
 from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
@@ -29,7 +30,7 @@ _EXPANDING = ("compressed-tensors", "torchao")
 """Formats that take expressions; the others name every module or tensor as they must."""
 _READABLE = {"compressed-tensors": "quantization_config.json", "modelopt": "hf_quant_config.json",
              "fp8": "quantization_config.json", "gptq": "quantization_config.json",
-             "blockwise-int8": "quantization_config.json"}
+             "blockwise-int8": "quantization_config.json", "llama.cpp": llama_cpp.FILE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _read_again(target: str, exported: Exported, assignment: Assignment) -> None
     if text is None:
         return
     spec = assignment.spec
-    again = imported_assignment(read_configuration(text.encode(), target, spec))
+    again = imported_assignment(read_any(text.encode(), _READABLE[target], target, spec))
     caches = {cache.kind for cache in assignment.caches}
     said = {key: exported.reads_as.get(scheme, scheme)
             for key, scheme in assignment.decided().items()}

@@ -21,6 +21,7 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, default_version
+from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
 from planner.records import record
@@ -29,7 +30,7 @@ Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
 KINDS = ("*", "dense", "experts", *AS_RELEASED_KINDS)
 """Words of the column ``kinds``; rules of caches have their own (see :func:`cache_group`)."""
-AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "layout")
+AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "layout", "split")
 PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parent / "data"
@@ -123,6 +124,20 @@ def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[
     """The names of every rule of ``axis`` that holds, in order."""
     return tuple(rule.names for rule in rules(axis, engine.name)
                  if rule.fits(engine, device, "", ""))
+
+
+def split_problem(engine: Engine, device: DeviceProfile, spec: ModelSpec, kind: str,
+                  scheme: str) -> str:
+    """Why a scheme's blocks do not fill the rows of the matrices that an engine splits MLA's kv_b
+    into; empty if they do, or it splits none."""
+    weight = SCHEMES[scheme].weight
+    if weight.block_bytes is None or weight.scale is None \
+            or not any(kind in names for names in rule_names(engine, device, "split")):
+        return ""
+    block = weight.scale.block_columns
+    short = sorted({a.nope_dim for a in spec.attention if a.kind == "mla" and a.nope_dim % block})
+    return f"{engine.name} splits kv_b; rows of {short[0]} are not whole blocks of {block}" \
+        if short else ""
 
 
 def containers(engine: Engine) -> tuple[str, ...]:

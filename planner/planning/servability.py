@@ -17,6 +17,7 @@ from planner.planning.engine_matrix import (
     containers,
     kind_group,
     rule_names,
+    split_problem,
 )
 from planner.planning.plan import Assumption, LayoutInfo, UnitPlan
 from planner.records import record
@@ -60,6 +61,8 @@ def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequ
 
     against = [*_layout_against(engine, device, layout), *_types_against(engine, device, linear),
                *_fused_against(engine, spec, device, linear),
+               *filter(None, dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme)
+                                           for u in linear)),
                *_mixed_caches(engine, device, caches)]
     if against:
         return answer("no", "; ".join(against))

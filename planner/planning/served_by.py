@@ -23,6 +23,7 @@ from planner.planning.engine_matrix import (
     kind_group,
     newest,
     rule_names,
+    split_problem,
 )
 from planner.planning.question import Question
 from planner.planning.units import split_modules
@@ -165,7 +166,7 @@ def _restricted(question: Question, way: Way, kv: tuple[str, ...], kinds: Sequen
     barred = {(kind, s) for kind in kinds for s in schemes
               if s not in way.schemes[kind_group(kind)]}
     barred |= {pair for pair in question.barred if pair[1] in schemes}
-    barred |= _barred_caches(question, kv)
+    barred |= _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
     if len(kv) > 1:
         fused = (*fused, ("kv-k", "kv-v"))
     return with_rule_bars(replace(
@@ -183,6 +184,14 @@ def with_rule_bars(question: Question) -> Question:
               if _status(question, engine, s, kind, question.container) != "supported"
               and s not in PLAIN}
     return replace(question, barred=question.barred | barred)
+
+
+def _barred_splits(question: Question, kinds: Sequence[str], schemes: Sequence[str],
+                   ) -> set[tuple[str, str]]:
+    engine = engine_of(question)
+    assert engine is not None
+    return {(kind, s) for kind in kinds for s in schemes
+            if split_problem(engine, question.device, question.spec, kind, s)}
 
 
 def _barred_caches(question: Question, kv: tuple[str, ...]) -> set[tuple[str, str]]:

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.exports import assignment, assignments, planned_keys
 
+from planner.errors import DataError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import Assignment
+from planner.export.llama_cpp_back import read_tensor_types
 from planner.export.read_back import imported_assignment, read_configuration, unquantised
 from planner.models.catalog import bundled_model
 
@@ -141,6 +143,47 @@ def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> No
             hits = [to for pattern, _, to in rules if re.search(pattern, name)]
             expected = decided.get((kind, layer))
             assert hits == ([llama_cpp.TYPES[expected]] if expected else []), name
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=6)
+@given(data=st.data())
+def test_llama_cpp(model: str, data: st.DataObject) -> None:
+    one = data.draw(assignments(model, ("bf16", "fp16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k")))
+    if not one.quantised():
+        return
+    text = llama_cpp.export(one).files["tensor_types.txt"].encode()
+    again = imported_assignment(read_tensor_types(text, "file", one.spec))
+    assert again.decided() == one.decided()
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (b"", "names no tensor"), (b"q4_k", "no PATTERN=TYPE"), (b"=q4_k", "no PATTERN=TYPE"),
+    (b"attn_q=q5_K", "'q5_K' has no scheme"), (b"(a*)*=q8_0", "repeats too much"),
+    (b"[=q8_0", "not an expression"), (b"\xff=q8_0", "not UTF-8"), (b"a=q8_0\n" * 5000, "lines"),
+    (b"attn_q=q8_0", "no line names blk.0.attn_k.weight"), (b"x" * 600 + b"=q8_0", "no PATTERN"),
+])
+def test_lists_of_tensor_types_that_are_refused(text: bytes, words: str) -> None:
+    with pytest.raises((DataError, UnsupportedError)) as caught:
+        read_tensor_types(text, "list", bundled_model("llama-3.1-8b"))
+    assert words in caught.value.message
+    assert caught.value.message.startswith("list")
+
+
+def test_a_list_of_ones_own_as_llama_quantize_reads_it() -> None:
+    """The first that is found anywhere in the name, types in any case; head and table too."""
+    text = b"ffn_down=Q6_K\nattn_v=q6_k\n^token_embd=q4_K\n^output\\.=q6_K\nblk=q4_K\n"
+    found = read_tensor_types(text, "list", bundled_model("llama-3.1-8b"))
+    schemes = {row.name: row.scheme for row in found.spec.rows if row.scheme is not None}
+    assert schemes.pop("model.layers.{layer}.mlp.down_proj.weight") == "ggml-q6_k"
+    assert schemes.pop("model.layers.{layer}.self_attn.v_proj.weight") == "ggml-q6_k"
+    assert schemes.pop("lm_head.weight") == "ggml-q6_k"
+    assert set(schemes.values()) == {"ggml-q4_k"}
+    assert found.spec.quantization == "ggml-q4_k"
+    assert any("attention-qkv" in note and "ggml-q4_k and ggml-q6_k" in note
+               for note in found.notes)
+    with pytest.raises(DataError, match="parts of one matrix"):
+        read_tensor_types(b"attn_k_b=q8_0\nblk=q4_0", "list", bundled_model("deepseek-v2-lite"))
 
 
 def test_what_a_release_stores_is_taken_off_first() -> None:

@@ -228,3 +228,16 @@ def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
     assert "unknown" in caught.value.message
     with pytest.raises(UnsupportedError, match="no such GGUF tensor type"):
         plan("deepseek-v3.2", "h200-sxm", engine="llama.cpp")
+
+
+def test_llama_cpp_splits_kv_b_into_rows_that_k_types_do_not_fill() -> None:
+    """attn_k_b has rows of 128 inputs: half a super-block, four blocks of 32."""
+    found = plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
+                 batch=1, objective="memory", max_loss="ggml-q4_0")
+    assert {u.scheme for u in found.units if u.kind == "mla-kv"} == {"ggml-q4_0"}
+    units = [replace(u, scheme="ggml-q4_k") if u.kind == "mla-kv" else u for u in found.units]
+    spec, device = load_model("deepseek-v2-lite"), load_device("l40s")
+    before, after = (verdicts(spec, device, some, found.layout, ["llama.cpp"])[0]
+                     for some in (found.units, units))
+    assert (before.status, after.status) == ("yes", "no")
+    assert after.reason == "llama.cpp splits kv_b; rows of 128 are not whole blocks of 256"

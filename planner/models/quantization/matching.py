@@ -55,7 +55,7 @@ def wildcards(names: Iterable[str], place: str) -> Names:
         if len(name) > MAX_PATTERN:
             raise DataError(f"{place}: {shown(name)} is longer than {MAX_PATTERN} characters")
         if name.startswith("re:"):
-            patterns.append(_expression(name[3:], place))
+            patterns.append(expression(name[3:], place))
         elif "*" in name:
             text = re.sub(r"\*+", "*", name)
             if text.count("*") > _MAX_OPEN:
@@ -69,7 +69,12 @@ def wildcards(names: Iterable[str], place: str) -> Names:
     return Names(frozenset(exact), tuple(patterns))
 
 
-def _expression(text: str, place: str) -> re.Pattern[str]:
+def expression(text: str, place: str) -> re.Pattern[str]:
+    """``text`` as an expression of bounded cost.
+
+    Raises:
+        DataError: it is none, or repeats too much.
+    """
     if re.search(_REPEATED_GROUP, text) or len(re.findall(_OPEN, text)) > _MAX_OPEN:
         raise DataError(f"{place}: {shown(text)} repeats too much for its cost to be bounded")
     try:
