@@ -12,6 +12,7 @@ from typing import Any
 from planner import api
 from planner.errors import DataError, InputError
 from planner.export import deployment
+from planner.export.apart import OUTSIDE, released_as
 from planner.export.deployment import CONFIGURATIONS, Deployment
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import Imported
@@ -20,6 +21,7 @@ from planner.export.run import export_plan as _export
 from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
+from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan import Assumption, Plan, UnitPlan
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
@@ -84,7 +86,7 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     # As if it were released so, for layout and batch; then as a choice for the model, whose own
     # release is what loss is told against.
     placed = api.estimate(found.spec, device, kv=layout, **question)
-    plan = api.estimate(spec, device, plan=placed, **question)
+    plan = api.estimate(spec, device, plan=_as_stored(placed, found.spec), **question)
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {path.name}", *found.notes))
     return replace(plan, assumptions=(*plan.assumptions, *notes))
@@ -103,6 +105,7 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     asked |= given
     where = device if device is not None else said.device
     placed = _small(found.spec, where, said, asked)
+    placed = _as_stored(placed, _stored(found.spec, said))
     units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
     plan = api.estimate(spec, where, plan=replace(placed, units=units),
                         engine=engine or said.engine, **asked)
@@ -115,12 +118,34 @@ def _small(spec: ModelSpec, device: str | DeviceProfile, said: Deployment,
            asked: Mapping[str, Any]) -> Plan:
     """The schemes of a model as stored, on the layout that was asked for with hardly a batch and
     a context: it fits wherever the plan does, whatever its caches."""
-    rows = tuple(replace(row, scheme=said.stored_as.get(row.scheme, row.scheme))
-                 if row.scheme is not None else row for row in spec.rows)
     layout = {name: asked[name] for name in ("devices", "tp", "dp", "pp", "ep")}
     more = {name: asked[name] for name in ("hardware_dir",) if name in asked}
-    return api.estimate(replace(spec, rows=rows), device, kv="bf16", context=16,
+    return api.estimate(_stored(spec, said), device, kv="bf16", context=16,
                         batch=layout["dp"] * layout["pp"], **layout, **more)
+
+
+def _stored(spec: ModelSpec, said: Deployment) -> ModelSpec:
+    """The model as the configuration stores it, in the plan's own schemes where it has no word."""
+    rows = tuple(replace(row, scheme=said.stored_as.get(row.scheme, row.scheme))
+                 if row.scheme is not None else row for row in spec.rows)
+    return replace(spec, rows=rows)
+
+
+def _as_stored(plan: Plan, spec: ModelSpec) -> Plan:
+    """``plan`` of a model as stored, with heads, embeddings, routers and indexers in what they are
+    stored in: units that are kept name their elements alone."""
+    stored = released_as(spec)
+    units: list[UnitPlan] = []
+    for unit in plan.units:
+        if unit.kind not in AS_RELEASED_KINDS or unit.kind == "norm":
+            units.append(unit)
+            continue
+        layers: dict[str, list[int]] = {}
+        for layer in unit.layers or (OUTSIDE,):
+            layers.setdefault(min(stored[unit.kind, layer]), []).append(layer)
+        units += [replace(unit, scheme=scheme, layers=tuple(own) if unit.layers else ())
+                  for scheme, own in layers.items()]
+    return replace(plan, units=tuple(units))
 
 
 def _cached(unit: UnitPlan, said: Deployment, kv: str | None) -> Iterator[UnitPlan]:

@@ -15,7 +15,7 @@ from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.spec import ModelSpec, TensorRow
 from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units, stores
-from planner.placement.modules import PLANNED_KINDS
+from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
 from planner.planning.engine_matrix import cache_group
 from planner.planning.plan import layer_range
 
@@ -133,7 +133,7 @@ def configuration_notes(spec: ModelSpec, plans: Sequence[QuantPlan], kv: str | N
         if row.part == "main" and row.kind in PLANNED_KINDS:
             for layer in row.layers:
                 mixed.setdefault((row.kind, layer), set()).add(row.scheme or row.dtype)
-        elif row.scheme is not None:
+        elif row.scheme is not None and (row.part != "main" or row.kind not in AS_RELEASED_KINDS):
             by_kind.setdefault((row.kind, row.scheme), set()).update(row.layers)
     several: dict[tuple[str, str], list[int]] = {}
     for (kind, layer), names in mixed.items():

@@ -13,10 +13,13 @@ from dataclasses import replace
 
 from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import scheme_ids
+from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, modules
+from planner.planning.engine_matrix import PLAIN
 from planner.planning.plan import Assumption, Plan, UnitPlan, layer_range
 from planner.planning.question import Question
+from planner.throughput.kernels import legal_schemes
 from planner.units import format_bytes
 
 BINDS = 1e-6
@@ -79,11 +82,14 @@ def released_choice(question: Question) -> Question:
     return replace(question, schemes=names, barred=question.barred | barred)
 
 
-def dropped_in(plan: Plan, spec: ModelSpec) -> tuple[str, ...]:
-    """The kinds that a plan file gives another scheme than the release, in reading order."""
+def dropped_in(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> tuple[str, ...]:
+    """The kinds that a plan file gives another scheme than the release, in reading order; what the
+    device cannot execute as released is kept in BF16."""
     stored: dict[str, set[str]] = {}
     for module in modules(spec):
-        stored.setdefault(module.kind, set()).update((module.released_as, module.dtype, "bf16"))
+        own = module.released_as
+        wide = {"bf16"} if own not in PLAIN and not legal_schemes(device, [own])[0] else set()
+        stored.setdefault(module.kind, set()).update((own, module.dtype, *wide))
     stored.setdefault("head", stored.get("embedding", set()))
     changed = {u.kind for u in plan.units if u.kv_layout is None
                and u.scheme not in stored.get(u.kind, {u.scheme})}

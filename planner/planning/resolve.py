@@ -153,7 +153,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         engine=engine.name if engine is not None else ANY_ENGINE,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
-        dropped=_dropped(spec, asked, given) if uniform is None else ()))
+        dropped=_dropped(spec, device, asked, given) if uniform is None else ()))
 
 
 def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
@@ -163,10 +163,11 @@ def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
     return kept_layers(spec.layers, first, last)
 
 
-def _dropped(spec: ModelSpec, asked: Asked, given: Plan | None) -> tuple[str, ...]:
+def _dropped(spec: ModelSpec, device: DeviceProfile, asked: Asked, given: Plan | None,
+             ) -> tuple[str, ...]:
     """Kinds that are planned though a rule keeps them: asked for, or so in the given plan."""
     if given is not None:
-        return dropped_in(given, spec)
+        return dropped_in(given, spec, device)
     return dropped_kinds(spec, asked.policies, asked.drop_policies)
 
 
@@ -241,7 +242,7 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
              ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
     if given is not None:
-        kept = set(_RELEASED) - set(dropped_in(given, spec))
+        kept = set(_RELEASED) - set(dropped_in(given, spec, device))
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
         return _demand(device, [s for s in scheme_ids() if s in used]), ()
     if uniform == "":

@@ -183,3 +183,37 @@ def test_hostile_configurations(text: bytes, tmp_path: Path) -> None:
     with pytest.raises(PlannerError) as caught:
         import_plan(tmp_path / "hf_quant_config.json", MODEL, "h100-sxm", devices=1, batch=1)
     assert len(caught.value.message) < 600
+
+
+@pytest.mark.parametrize(("changes", "target"), [
+    ({"head": "int8-w8a16", "embedding": "int8-w8a16"}, "compressed-tensors"),
+    ({"head": "int8-w8a16"}, "gptq"),
+    ({}, "compressed-tensors"),
+])
+def test_heads_and_tables_go_there_and_back(changes: dict[str, str], target: str,
+                                            tmp_path: Path) -> None:
+    base = api.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
+    plan = api.estimate(plan=replace(base, units=tuple(
+        replace(unit, scheme=changes.get(unit.kind, unit.scheme)) for unit in base.units)))
+    assert {u.kind: u.scheme for u in plan.units if u.kind in ("head", "embedding")} == {
+        "head": "bf16", "embedding": "bf16"} | changes
+    write_folder(tmp_path / "out", export_plan(plan, target, engine="any").files, force=False)
+    again = import_plan(tmp_path / "out", "llama-3.1-8b")
+    assert {u.unit: u.scheme for u in again.units} == {u.unit: u.scheme for u in plan.units}
+    assert again.performance == plan.performance
+    assert again.memory_per_device == plan.memory_per_device
+
+
+def test_an_indexer_that_was_widened_comes_back_wide(tmp_path: Path) -> None:
+    """BF16 where the release has FP8 blocks: a plan file says it, and so does what it becomes."""
+    base = api.estimate("deepseek-v3.2", "h200-sxm", scheme="fp8-block-ue8m0", devices=16, tp=8,
+                        dp=2, ep=16, batch=32)
+    plan = api.estimate(plan=replace(base, units=tuple(
+        replace(unit, scheme="bf16") if unit.kind == "indexer" else unit for unit in base.units)))
+    write_folder(tmp_path / "out", export_plan(plan, "fp8", engine="any").files, force=False)
+    for one in (plan, import_plan(tmp_path / "out", "deepseek-v3.2")):
+        assert {u.scheme for u in one.units if u.kind == "indexer"} == {"bf16"}
+    write_folder(tmp_path / "kept", export_plan(base, "fp8", engine="any").files, force=False)
+    kept = import_plan(tmp_path / "kept", "deepseek-v3.2")
+    assert {u.scheme for u in kept.units if u.kind == "indexer"} == {"fp8-block-ue8m0"}
+    assert kept.memory_per_device == base.memory_per_device
