@@ -87,7 +87,7 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
 
 def kept_quantised(question: Question) -> tuple[tuple[str, str], ...]:
     """(kind, scheme) of modules that stay as released and are quantised there (an indexer)."""
-    kept = split_modules(modules(question.spec))[1]
+    kept = split_modules(modules(question.spec), question.dropped)[1]
     return tuple(dict.fromkeys((m.kind, m.released_as) for m in kept
                                if m.released_as not in PLAIN))
 

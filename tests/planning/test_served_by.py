@@ -228,6 +228,10 @@ def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
     assert "unknown" in caught.value.message
     with pytest.raises(UnsupportedError, match="no such GGUF tensor type"):
         plan("deepseek-v3.2", "h200-sxm", engine="llama.cpp")
+    wide = plan("deepseek-v3.2", "h200-sxm", engine="llama.cpp", devices=16, batch=16,
+                drop_policies=["indexer"])
+    assert {u.scheme for u in wide.units if u.kind == "indexer"} == {"bf16"}
+    assert judged(wide, "llama.cpp") == "yes"
 
 
 def test_llama_cpp_splits_kv_b_into_rows_that_k_types_do_not_fill() -> None:
