@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import DataError, InputError
-from planner.hardware.catalog import resolve_device
+from planner.hardware.catalog import list_devices, resolve_device
 from planner.hardware.folders import hardware_folders
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
@@ -170,8 +170,7 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
         if kv != "bf16":
             raise InputError(f"kv {kv!r} and plan exclude each other: the plan has its own caches",
                              hint="leave one out")
-        chosen = model if model is not None else plan.model.id
-        where = device if device is not None else plan.device.id
+        chosen, where = of_plan(model, device, plan)
         question = _question(chosen, where, asked.filled_from(plan), scenario, hardware_dir,
                              uniform=None, given=plan, profile=profile, engine=engine)
         question = engine_questions(question, together=True)[0]
@@ -219,6 +218,21 @@ def layer_error(model: str | ModelSpec, *, module: str, schemes: Sequence[str] |
                        tokens, seed)
     return LayerNumerics(spec.id, shape,
                          layer_errors(shape, schemes or NUMERICS_SCHEMES, units))
+
+
+def of_plan(model: str | ModelSpec | None, device: str | DeviceProfile | None, plan: Plan,
+            ) -> tuple[str | ModelSpec, str | DeviceProfile]:
+    """Model and device of a plan that is priced: those given, else the plan's own. Another device
+    is one to price it on.
+
+    Raises:
+        InputError: another model.
+    """
+    if model is not None and (other := load_model(model).id) != plan.model.id:
+        raise InputError(f"the plan is for {plan.model.id}, not {other}",
+                         hint=f"leave the model out, or name {plan.model.id}")
+    return (model if model is not None else plan.model.id,
+            device if device is not None else plan.device.id)
 
 
 def _check_anchor(text: str | None) -> None:
@@ -315,5 +329,5 @@ def _answers(questions: Sequence[Question]) -> tuple[Found, tuple[Found, ...]]:
     if found is None:
         from planner.planning.diagnose import refuse
 
-        raise refuse(build_model(questions[0], load_prior()))
+        raise refuse(build_model(questions[0], load_prior()), list_devices)
     return found, others

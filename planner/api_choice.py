@@ -6,7 +6,7 @@ import os
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from planner.api import load_device, load_model, searched_questions
+from planner.api import load_device, load_model, of_plan, searched_questions
 from planner.errors import DataError, InputError
 from planner.planning.asked import asked_of
 from planner.planning.assemble import assemble
@@ -41,11 +41,13 @@ def explain_choice(model: Any, device: Any, asked: Asked, *, plan: Plan | None, 
     if not 0 <= solves <= MOST_SOLVES:
         raise InputError(f"solves = {solves} is out of range", hint=f"0 to {MOST_SOLVES}")
     if plan is not None:
-        if model is not None or device is not None:
-            raise InputError("a plan file names its own model and device",
-                             hint="leave MODEL and DEVICE out, or --plan")
+        model, device = of_plan(model, device, plan)
+        other = load_device(device, hardware_dir=hardware_dir).id
+        if other != plan.device.id:
+            raise InputError(f"the plan is for {plan.device.id}, not {other}, and is explained "
+                             "where it was made", hint="leave the device out, or price it there: "
+                             "plan estimate --plan")
         _check(plan, hardware_dir, profile)
-        model, device = plan.model.id, plan.device.id
         asked = _filled(asked, plan)
         if engine == ANY_ENGINE and plan.engine.name != ANY_ENGINE:
             engine = plan.engine.name + (f"@{plan.engine.version}" if plan.engine.version else "")

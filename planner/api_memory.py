@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from planner.errors import InputError, UnsupportedError
-from planner.formats.kv import kv_layout
+from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.schemes import scheme_ids
 from planner.formats.spec import TensorFormat
 from planner.hardware.profile import DeviceProfile
 from planner.memory.answer import MemoryAnswer
@@ -23,10 +25,14 @@ from planner.memory.footprint import usable_bytes
 from planner.memory.on_disk import compare
 from planner.memory.resident import FormatOf, as_released
 from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.memory_relief import Memory, way_out
 from planner.planning.plan import Plan
 from planner.planning.question import PREFILL_CHUNK, workload
+from planner.planning.resolve import Asked, kv_refusal
+from planner.throughput.kernels import legal_schemes
 from planner.typed import typed
 
 _CPU_ENGINES = ("llama.cpp", "pytorch")
@@ -34,9 +40,10 @@ _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
 
 
 @typed
-def memory(model: str | ModelSpec, device: str | DeviceProfile | None = None, *, tp: int = 1,
-           dp: int = 1, pp: int = 1, ep: int = 1, context: int | None = None,
-           isl: int | None = None, osl: int | None = None, batch: int = 1,
+def memory(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+           tp: int | None = None, dp: int | None = None, pp: int | None = None,
+           ep: int | None = None, context: int | None = None, isl: int | None = None,
+           osl: int | None = None, batch: int | None = None,
            scheme: str | None = None, plan: Plan | None = None, kv: str = "auto",
            engine: str = "any", checkpoint: str | os.PathLike[str] | None = None,
            memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
@@ -44,18 +51,28 @@ def memory(model: str | ModelSpec, device: str | DeviceProfile | None = None, *,
     """Bytes of every device of one replica by part, and what an engine makes of them.
 
     ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes`` replaces
-    what one device holds; without ``device`` it is the only limit.
+    what one device holds; without ``device`` it is the only limit. A ``plan`` brings its model,
+    device, layout, batch and workload where they are not given (else 1 of each, and the default
+    workload).
 
     Raises:
         InputError: a value out of range, an unknown name, a flag of another engine.
         UnsupportedError: a format or cache layout that the model cannot have.
     """
-    from planner.api import load_device, load_model
+    from planner.api import load_device, load_model, of_plan
 
+    asked = Asked(tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl, batch=batch)
+    if plan is not None:
+        model, device = of_plan(model, device, plan)
+        asked = asked.filled_from(plan)
+    if model is None:
+        raise InputError("no model given", hint="name a MODEL, or a plan with --plan")
     spec = load_model(model)
     target = load_device(device, hardware_dir=hardware_dir) if device is not None else None
-    work = workload(spec.max_context, context=context, isl=isl, osl=osl)
-    layout = _layout(tp, dp, pp, ep, batch)
+    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
+    batch = 1 if asked.batch is None else asked.batch
+    layout = _layout(*(1 if value is None else value
+                       for value in (asked.tp, asked.dp, asked.pp, asked.ep)), batch=batch)
     format_of, scheme_text, names = _formats(spec, scheme, plan)
     kv_of, kv_text = _caches(spec, kv, plan)
     parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision",) * with_vision
@@ -65,15 +82,36 @@ def memory(model: str | ModelSpec, device: str | DeviceProfile | None = None, *,
     usable = memory_bytes or (usable_bytes(target) if target else 0)
     sized = _engine(engine, flags, spec, layout, target, capacity, format_of, names, work.context,
                     parts, kv if plan is None else kv_text)
-    return MemoryAnswer(
+    answer = MemoryAnswer(
         model=spec.id, device=target.id if target else "", scheme=scheme_text, kv=kv_text,
         parts=split, capacity_bytes=capacity, usable_bytes=usable,
         sequences=_sequences(spec, split, kv_of, usable), engine=sized,
         on_disk=compare(spec, Path(checkpoint)) if checkpoint is not None else None,
         assumptions=_assumptions(work.assumed, use, target, layout))
+    return answer if answer.fits else replace(
+        answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
+                                engine))
 
 
-def _layout(tp: int, dp: int, pp: int, ep: int, batch: int) -> Layout:
+def _way_out(asked: Memory, split: Breakdown, plan: Plan | None,
+             chosen: tuple[FormatOf, str | KvOf], engine: str) -> str:
+    """What would help: a plan keeps its formats, an engine its caches; else the device's are
+    tried."""
+    if not asked.usable:
+        return "name a device with more memory, or a shorter context"
+    if plan is not None:
+        return way_out(asked, split, {"plan": chosen[0]}, {"plan": chosen[1]})
+    device, spec = asked.device, asked.spec
+    schemes = scheme_ids() if device is None else legal_schemes(device, scheme_ids())[0]
+    formats = {name: _formats(spec, name, None)[0] for name in schemes}
+    caches: dict[str, str | KvOf] = {"as asked": chosen[1]} if engine != "any" else {
+        name: name for name, layout in KV_LAYOUTS.items()
+        if (device is None or not kv_refusal(device, layout))
+        and any(stores(unit, name) for unit in cache_units(spec))}
+    return way_out(asked, split, formats, caches or {"bf16": "bf16"})
+
+
+def _layout(tp: int, dp: int, pp: int, ep: int, *, batch: int) -> Layout:
     for name, value in (("tp", tp), ("dp", dp), ("pp", pp), ("ep", ep), ("batch", batch)):
         if not 1 <= value <= 1 << 20:
             raise InputError(f"{name} = {value} is out of range",
@@ -88,9 +126,6 @@ def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None,
     if scheme is not None and plan is not None:
         raise InputError("scheme and plan exclude each other", hint="leave one out")
     if plan is not None:
-        if plan.model.id != spec.id:
-            raise InputError(f"the plan is for {plan.model.id}, not {spec.id}",
-                             hint=f"name {plan.model.id}")
         table: dict[tuple[str, int], TensorFormat] = {}
         units = [u for u in plan.units if u.kv_layout is None and u.weight_format is not None]
         for unit in units:

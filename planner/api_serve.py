@@ -156,7 +156,7 @@ def _found(model: Any, device: Any, wanted: Asked, scheme: str | None, plan: Pla
     if plan.layout.pp > 1:
         raise UnsupportedError(f"a plan of {plan.layout.pp} pipeline stages: the closed loop "
                                "models none", hint="make the plan with --pp 1")
-    question = api._question(model or plan.model.id, device or plan.device.id,
+    question = api._question(*api.of_plan(model, device, plan),
                              wanted.filled_from(plan), None, hardware_dir, uniform=None, given=plan,
                              engine=engine)
     question = engine_questions(question, together=True)[0]

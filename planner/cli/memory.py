@@ -47,19 +47,19 @@ def _engine_options(function: Any) -> Any:
 
 
 @click.command("memory")
-@click.argument("model")
+@click.argument("model", required=False)
 @click.argument("device", required=False)
-@click.option("--tp", type=INTEGER, default=1, show_default=True,
-              help="Attention tensor parallel.")
-@click.option("--dp", type=INTEGER, default=1, show_default=True, help="Attention data parallel.")
-@click.option("--pp", type=INTEGER, default=1, show_default=True, help="Pipeline stages.")
-@click.option("--ep", type=INTEGER, default=1, show_default=True,
-              help="Expert parallel; divides tp·dp.")
+@click.option("--tp", type=INTEGER, help="Attention tensor parallel (default: 1, or the plan's).")
+@click.option("--dp", type=INTEGER, help="Attention data parallel (default: 1, or the plan's).")
+@click.option("--pp", type=INTEGER, help="Pipeline stages (default: 1, or the plan's).")
+@click.option("--ep", type=INTEGER,
+              help="Expert parallel; divides tp·dp (default: 1, or the plan's).")
 @options("context", "isl", "osl")
-@click.option("--batch", type=INTEGER, default=1, show_default=True,
-              help="Sequences decoded together.")
+@click.option("--batch", type=INTEGER,
+              help="Sequences decoded together (default: 1, or the plan's).")
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
-@click.option("--plan", "plan_file", metavar="FILE", help="The schemes of a plan file.")
+@click.option("--plan", "plan_file", metavar="FILE",
+              help="The units of a plan file, on its device and layout.")
 @options("kv")
 @click.option("--engine", metavar="NAME[@VERSION]", default="any", show_default=True,
               help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch.")
@@ -69,7 +69,7 @@ def _engine_options(function: Any) -> Any:
 @click.option("--with-vision", is_flag=True, help="Load the vision encoder too.")
 @_engine_options
 @options("hardware_dir", "json", "quiet")
-def memory_command(model: str, device: str | None, plan_file: str | None, kv: str | None,
+def memory_command(model: str | None, device: str | None, plan_file: str | None, kv: str | None,
                    as_json: bool, quiet: bool, **given: Any) -> None:
     """Memory of MODEL on each DEVICE by part; exit code 1 where it does not fit or start."""
     from planner import api_memory
@@ -88,6 +88,4 @@ def memory_command(model: str, device: str | None, plan_file: str | None, kv: st
     if not answer.fits:
         from planner.errors import InfeasibleError
 
-        raise InfeasibleError(answer.shortfall,
-                              hint="more devices (--tp, --ep, --pp), fewer bits (--scheme, --kv), "
-                                   "or a shorter context")
+        raise InfeasibleError(answer.shortfall, hint=answer.way_out)

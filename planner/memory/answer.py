@@ -22,7 +22,8 @@ PARTS = {"weights": "weights_bytes", "cache": "cache_bytes", "activations": "act
 @dataclass(frozen=True, slots=True)
 class MemoryAnswer:
     """Memory of one replica. ``usable_bytes`` and ``capacity_bytes`` are 0 without a device;
-    ``sequences`` is how many of the context fit on one replica."""
+    ``sequences`` is how many of the context fit on one replica; ``way_out`` what would help where
+    it does not fit or start."""
 
     model: str
     device: str
@@ -35,6 +36,7 @@ class MemoryAnswer:
     engine: EngineResult | None
     on_disk: OnDisk | None
     assumptions: tuple[tuple[str, str, str], ...]
+    way_out: str = ""
 
     @property
     def fits(self) -> bool:

@@ -18,9 +18,9 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.best_in import whole_space
 from planner.planning.candidates import possible_layouts
 from planner.planning.costs import build_model
-from planner.planning.diagnose import least_rank
 from planner.planning.engine_defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engine_defaults import Default, engine_default
+from planner.planning.least import least_rank
 from planner.planning.plan import Baseline
 from planner.planning.question import Question
 from planner.planning.resolve import kv_refusal

@@ -9,7 +9,8 @@ import numpy as np
 from planner.planning.candidates import possible_layouts
 from planner.planning.conflict import contradiction, limits_of
 from planner.planning.costs import Model
-from planner.planning.diagnose import least_rank, no_layout, no_slot
+from planner.planning.diagnose import no_layout, no_slot
+from planner.planning.least import least_rank
 from planner.planning.question import Question
 from planner.planning.residency import budget
 from planner.units import format_bytes

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from planner.errors import InfeasibleError, InputError
+from planner.hardware.profile import DeviceProfile
 from planner.placement.cache_entries import page_tokens
 from planner.placement.layout import Layout, layout_problem
-from planner.planning.candidates import possible_layouts, slots_to_try
+from planner.planning.candidates import possible_layouts
 from planner.planning.conflict import contradiction
-from planner.planning.costs import Model, build_model, layout_tables
+from planner.planning.costs import Model, build_model
 from planner.planning.evaluate import Priced, price
+from planner.planning.holder import holder, wider
+from planner.planning.least import least_rank
 from planner.planning.limits import loss_limit
 from planner.planning.question import Question
-from planner.planning.residency import budget, least_bytes, stage_table
+from planner.planning.residency import budget
 from planner.planning.search import search
 from planner.quality.prior import load_prior
+from planner.throughput.calibration import ANY_ENGINE
 from planner.units import format_bytes, format_seconds
 
 BISECTIONS = 6
 MORE_DEVICES = (1, 2, 4, 8, 16, 32, 64)
 
 
-def refuse(model: Model) -> Exception:
-    """The error to raise for a question without a feasible plan."""
+Devices = Callable[[], Sequence[DeviceProfile]]
+
+
+def _none() -> Sequence[DeviceProfile]:
+    return ()
+
+
+def refuse(model: Model, devices: Devices = _none) -> Exception:
+    """The error to raise for a question without a feasible plan; ``devices`` are others that could
+    be named where nothing else helps."""
     layouts = possible_layouts(model.question)
     if not layouts:
         return no_layout(model.question)
@@ -35,7 +47,7 @@ def refuse(model: Model) -> Exception:
     if least is None:
         return no_slot(model.question, layouts)
     if least > budget(model.question):
-        return _memory(model, layouts[index], least)
+        return _memory(model, layouts[index], least, devices)
     return _limits(model)
 
 
@@ -61,25 +73,13 @@ def _words(fixed: Mapping[str, int | None]) -> str:
     return ", ".join(f"{k} {v}" for k, v in fixed.items()) or "search"
 
 
-def least_rank(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:
-    """(bytes of the fullest rank, layout) with the smallest choices and fewest sequences."""
-    tables = layout_tables(model, layouts)
-    stages = stage_table(model, tables)
-    found: list[tuple[int, int]] = []
-    for i, layout in enumerate(layouts):
-        slots = slots_to_try(model.question, layout)
-        if slots:
-            found.append((least_bytes(model, tables, stages[i], i, slots[0]), i))
-    return min(found) if found else (None, 0)
-
-
 def no_slot(question: Question, layouts: list[Layout]) -> Exception:
     steps = sorted({la.dp * la.pp for la in layouts})
     return InputError(f"batch {question.batch} is not a multiple of dp·pp of any layout",
                       hint="dp·pp here: " + ", ".join(map(str, steps)))
 
 
-def _memory(model: Model, layout: Layout, least: int) -> InfeasibleError:
+def _memory(model: Model, layout: Layout, least: int, devices: Devices) -> InfeasibleError:
     question = model.question
     limit = budget(question)
     if least >= np.iinfo(np.int64).max:
@@ -92,10 +92,12 @@ def _memory(model: Model, layout: Layout, least: int) -> InfeasibleError:
                f"at context {question.workload.context} needs at least "
                f"{format_bytes(least)} on each of {layout.ranks} × {question.device.id}, "
                f"{format_bytes(limit)} {'given' if given else 'usable'}")
-    return InfeasibleError(message, hint=enough or _memory_hint(model, limit))
+    return InfeasibleError(message, hint=enough or _memory_hint(model)
+                           or _missing(model, layout, least, limit, devices))
 
 
-def _memory_hint(model: Model, limit: int) -> str:
+def _memory_hint(model: Model) -> str:
+    """A change of the question that is enough: devices, context, layout; empty where none is."""
     question = model.question
     reach = question.net.reach()
     for count in MORE_DEVICES:
@@ -107,9 +109,31 @@ def _memory_hint(model: Model, limit: int) -> str:
     if shorter:
         return f"the longest context that fits is {shorter} tokens"
     fixed = {k: v for k, v in question.fixed.items() if v is not None}
-    if fixed:
-        return f"leave out {_words(fixed)}, or use a device with more memory"
-    return "use a device with more memory, or allow formats with fewer bits (--schemes)"
+    free = replace(question, fixed=dict.fromkeys(question.fixed))
+    if fixed and _fits(free, model):
+        return f"leave out {_words(fixed)}"
+    return ""
+
+
+def _missing(model: Model, layout: Layout, least: int, limit: int, devices: Devices) -> str:
+    """How much is missing at the fewest bytes, and what would help: schemes that were not allowed,
+    or other devices."""
+    question = model.question
+    named = question.engine != ANY_ENGINE
+    of = f"that {question.engine} serves on" if named else "of"
+    every = None if named else wider(question)
+    if every is not None:
+        layouts = possible_layouts(every)
+        smaller, index = least_rank(build_model(every, model.prior), layouts)
+        if smaller is not None and smaller <= budget(every):
+            return "allow more formats: with all that the device offers (no --scheme, --schemes " \
+                   f"and --kv) the least is {format_bytes(smaller)}"
+        if smaller is not None:
+            least, layout = smaller, layouts[index]
+    other = "" if named else holder(question, devices(), least * layout.ranks)
+    help_ = f"it fits on {other}" if other else "use devices with more memory"
+    return f"{format_bytes(least - limit)} a device are missing even with the smallest formats " \
+           f"{of} {question.device.id}; {help_}"
 
 
 def _fits(question: Question, model: Model) -> bool:

@@ -87,11 +87,11 @@ class Asked:
         if self.context is None and self.isl is None and self.osl is None:
             given = replace(given, context=plan.workload.context_tokens, isl=plan.workload.isl,
                             osl=plan.workload.osl)
-        layout = plan.layout
-        return replace(
-            given, tp=given.tp or layout.tp, dp=given.dp or layout.dp, pp=given.pp or layout.pp,
-            ep=given.ep or layout.ep, devices=given.devices or plan.device.count,
-            batch=given.batch or plan.workload.batch)
+        own: dict[str, Any] = {
+            "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
+            "devices": plan.device.count, "batch": plan.workload.batch}
+        left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
+        return replace(given, **left_out)
 
 
 def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
