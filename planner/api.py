@@ -22,6 +22,7 @@ from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 from planner.planning.asked import asked_note
 from planner.planning.assemble import assemble
+from planner.planning.candidates import Space
 from planner.planning.costs import build_model
 from planner.planning.equals import best_answers
 from planner.planning.plan import Plan
@@ -319,8 +320,8 @@ def _best(questions: Sequence[Question]) -> Found:
     return _answers(questions)[0]
 
 
-def _answers(questions: Sequence[Question]) -> tuple[Found, tuple[Found, ...]]:
-    """(the best answer of several questions, the first of equals; the other answers).
+def _answers(questions: Sequence[Question]) -> tuple[Found, tuple[Space, ...]]:
+    """(the best answer of several questions, the first of equals; the other questions' candidates).
 
     Raises:
         InfeasibleError: none has an answer; the message is about the first.

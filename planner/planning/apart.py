@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.planning.problem import Array, Problem, room_of
+from planner.planning.problem import Array, Problem, limits_of, room_of
 
 STEPS = 20
 MARGIN = 1e-9
@@ -20,7 +20,7 @@ MARGIN = 1e-9
 def apart(problem: Problem) -> bool:
     """Whether two limits of different kinds (:attr:`Row.name`) provably exclude each other. False
     says nothing: three limits may, or the fractions that the mixed choices allow."""
-    rows = problem.rows
+    rows = limits_of(problem)
     pairs = [(i, j) for i in range(len(rows)) for j in range(i + 1, len(rows))
              if rows[i].name != rows[j].name]
     if not pairs or not problem.legal.any(axis=1).all():

@@ -9,6 +9,7 @@ from planner.memory.footprint import RUNTIME
 from planner.models.inventory import Inventory
 from planner.placement.layout import stage_of_layer
 from planner.placement.shards import module_bytes
+from planner.planning.candidates import Space
 from planner.planning.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.certainty import performance, routing_assumption, time_basis
 from planner.planning.compare import compared
@@ -53,10 +54,10 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
 
 
-def assemble(found: Found, *, searched: bool, others: Sequence[Found] = ()) -> Plan:
+def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> Plan:
     """The plan of a search (``searched``) or of a given assignment (baselines still computed).
 
-    ``others`` are the answers of an engine's other ways to serve, whose uniform plans compete."""
+    ``others``: the candidates of an engine's other ways to serve, whose uniform plans compete."""
     space, model = found.space, found.space.model
     question = model.question
     priced = price(space, found.candidate, found.segments)
@@ -225,12 +226,12 @@ def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumptio
                               f"loss limit, {loss_word(model)}"))
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
-    difference = priced.tpot / priced.additive_tpot - 1
+    difference = priced.tpot / priced.paced_tpot - 1
     out.append(Assumption(
-        "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.additive_tpot)} → "
+        "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.paced_tpot)} → "
         f"{format_seconds(priced.tpot)})",
-        "the solver adds units; the step prices fused kernels jointly and a pipeline by its "
-        "slowest stage"))
+        "the solver adds units, in a pipeline those of its slowest stage; the step prices fused "
+        "kernels jointly"))
     return tuple(out)
 
 

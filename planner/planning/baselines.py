@@ -17,14 +17,13 @@ from planner.memory.engines.catalog import engine_names
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.best_in import whole_space
 from planner.planning.candidates import possible_layouts
-from planner.planning.costs import build_model
+from planner.planning.costs import Model, build_model
 from planner.planning.engine_defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engine_defaults import Default, engine_default
 from planner.planning.least import least_rank
 from planner.planning.plan import Baseline
 from planner.planning.question import Question
 from planner.planning.resolve import kv_refusal
-from planner.planning.search import Found
 from planner.planning.uniform import MIXES, RELEASED, Uniform, Wanted, best_uniforms
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
@@ -40,19 +39,19 @@ RECIPE, RECIPE_SCHEME = "deepseek-v3 recipe", "fp8-block"
 Pair = tuple[str, str]
 
 
-def baseline_pairs(found: Found) -> list[Pair]:
+def baseline_pairs(model: Model) -> list[Pair]:
     """(scheme, cache layout) of the baselines that the answer's own space can place."""
-    question = found.space.model.question
+    question = model.question
     kv = usual_kv(question)
     named = {question.spec.quantization, *BASELINES}
-    mixed = len(_released(found)) > 1
+    mixed = len(_released(model)) > 1
     pairs = [(RELEASED, kv)] if mixed else []
     pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
     pairs += [(name, kv) for name in _mixes(question)
               if set(MIXES[name]) <= set(question.schemes)]
-    for default in _defaults(found).values():
+    for default in _defaults(model).values():
         if default is not None and default.kv in question.kv and default.kv != kv:
-            scheme = _default_scheme(found, default)
+            scheme = _default_scheme(model, default)
             if scheme == RELEASED or scheme in question.schemes:
                 pairs.append((scheme, default.kv))
     return pairs
@@ -63,39 +62,39 @@ def usual_kv(question: Question) -> str:
     return "bf16" if "bf16" in question.kv else question.kv[0]
 
 
-def baselines(found: Found, placed: Mapping[Pair, Uniform]) -> tuple[Baseline, ...]:
+def baselines(model: Model, placed: Mapping[Pair, Uniform]) -> tuple[Baseline, ...]:
     """Every baseline in order, from what is ``placed`` and what has to be placed apart."""
-    question = found.space.model.question
+    question = model.question
     kv = usual_kv(question)
-    stored = _released(found)
+    stored = _released(model)
     own = RELEASED if len(stored) > 1 else stored[0]
     wanted: dict[str, Pair] = {RELEASED: (own, kv)}
     reasons: dict[str, str] = {}
-    for name, default in _defaults(found).items():
+    for name, default in _defaults(model).items():
         if default is None:
             reasons[name] = "no source says what it does with this checkpoint on this device"
         else:
-            wanted[name] = (_default_scheme(found, default), default.kv)
+            wanted[name] = (_default_scheme(model, default), default.kv)
     wanted |= {scheme: (scheme, kv) for scheme in scheme_ids()
                if scheme in ALWAYS or (scheme, kv) in placed}
     wanted[RECIPE] = (RECIPE_SCHEME, kv)
     wanted |= {name: (name, kv) for name in _mixes(question)}
-    sure = {wanted[name][0] for name in _defaults(found) if name in wanted}
-    why = {pair: why_not(question, found, pair, said=pair[0] in sure)
+    sure = {wanted[name][0] for name in _defaults(model) if name in wanted}
+    why = {pair: why_not(question, model, pair, said=pair[0] in sure)
            for pair in wanted.values()}
     missing = [pair for pair, reason in why.items() if pair not in placed and not reason]
-    known = {**placed, **_apart(found, missing)}
+    known = {**placed, **_apart(model, missing)}
     rows = {name: _row(question, name, known.get(pair), why[pair], kv)
             for name, pair in wanted.items()}
     rows |= {name: _infeasible(name, reason) for name, reason in reasons.items()}
     return tuple(rows.values())
 
 
-def why_not(question: Question, found: Found, pair: Pair, *, said: bool = False) -> str:
+def why_not(question: Question, model: Model, pair: Pair, *, said: bool = False) -> str:
     """Why the device or the engine cannot run an assignment; empty if it can. ``said``: a source
     says that the engine does, by itself."""
     scheme, kv = pair
-    names = _released(found) if scheme == RELEASED else MIXES.get(scheme, (scheme,))
+    names = _released(model) if scheme == RELEASED else MIXES.get(scheme, (scheme,))
     for name in names:
         why = refusal(question.device, scheme_by_id(name))
         if not why and not said:
@@ -105,9 +104,9 @@ def why_not(question: Question, found: Found, pair: Pair, *, said: bool = False)
     return kv_refusal(question.device, KV_LAYOUTS[kv])
 
 
-def _released(found: Found) -> tuple[str, ...]:
+def _released(model: Model) -> tuple[str, ...]:
     """What the linears are stored in, in catalogue order."""
-    stored = {m.released_as for m in found.space.model.planned if m.kind in PLANNED_KINDS}
+    stored = {m.released_as for m in model.planned if m.kind in PLANNED_KINDS}
     return tuple(name for name in scheme_ids() if name in stored)
 
 
@@ -116,39 +115,39 @@ def _mixes(question: Question) -> list[str]:
     return list(MIXES) if question.device.rate("fp8") is None else []
 
 
-def _defaults(found: Found) -> dict[str, Default | None]:
+def _defaults(model: Model) -> dict[str, Default | None]:
     """Baselines named after engines: the question's, or all whose default is alike together."""
-    question = found.space.model.question
+    question = model.question
     if question.engine != ANY_ENGINE:
-        return {f"{question.engine} default": _default(found, question.engine)}
+        return {f"{question.engine} default": _default(model, question.engine)}
     by_kind: dict[Pair, tuple[list[str], Default]] = {}
     for engine in engine_names():
-        default = _default(found, engine)
+        default = _default(model, engine)
         if default is not None and default.kv in question.kv:
             kind = (default.scheme, default.kv)
             by_kind.setdefault(kind, ([], default))[0].append(engine)
     return {f"{', '.join(names)} default": default for names, default in by_kind.values()}
 
 
-def _default(found: Found, engine: str) -> Default | None:
-    question = found.space.model.question
-    return engine_default(engine, question.device, question.spec, _released(found))
+def _default(model: Model, engine: str) -> Default | None:
+    question = model.question
+    return engine_default(engine, question.device, question.spec, _released(model))
 
 
-def _default_scheme(found: Found, default: Default) -> str:
+def _default_scheme(model: Model, default: Default) -> str:
     if default.scheme != DEFAULT_RELEASED:
         return default.scheme
-    stored = _released(found)
+    stored = _released(model)
     return RELEASED if len(stored) > 1 else stored[0]
 
 
-def _apart(found: Found, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
+def _apart(model: Model, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
     """Assignments of schemes or caches that the answer's space lacks, in a space of their own."""
     if not pairs:
         return {}
-    question = found.space.model.question
+    question = model.question
     names = {name for scheme, _ in pairs
-             for name in (_released(found) if scheme == RELEASED else MIXES.get(scheme, (scheme,)))}
+             for name in (_released(model) if scheme == RELEASED else MIXES.get(scheme, (scheme,)))}
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
     own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
                   barred=frozenset(), kept=(), dropped=(), untie=False)

@@ -105,6 +105,19 @@ class Space:
         return stages, np.asarray(self.decode_constant - stages.sum(axis=1))
 
     @cached_property
+    def pacing(self) -> Int:
+        """The pipeline stage that is slowest at the fastest choices [C]."""
+        return np.asarray(self.fast_stages.argmax(axis=1))
+
+    @cached_property
+    def fast_stages(self) -> Array:
+        """Seconds of each pipeline stage where every unit takes its fastest choice [C, P]."""
+        fixed = np.array([u.role == "released" for u in self.model.units])
+        own = cheapest(np.where(self.legal & np.isfinite(self.decode), self.decode, np.inf))
+        seconds = np.where(fixed, self.decode[:, :, 0], np.where(np.isfinite(own), own, 0.0))
+        return by_stage(self, seconds)
+
+    @cached_property
     def prompt_limit(self) -> Array:
         """Seconds that a prompt's way through may take so that TTFT, its queue included, keeps the
         question's limit [C]; inf without one.

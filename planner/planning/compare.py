@@ -6,57 +6,57 @@ from collections.abc import Sequence
 
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.baselines import baseline_pairs, baselines
+from planner.planning.candidates import Space
 from planner.planning.certainty import performance
+from planner.planning.costs import Model
 from planner.planning.evaluate import Priced
 from planner.planning.limits import loss_limit
 from planner.planning.losses import band_factor, indistinguishable
 from planner.planning.plan import Baseline, Comparison
-from planner.planning.question import Question
+from planner.planning.question import TIMED, Question
 from planner.planning.search import Found
 from planner.planning.uniform import (
     Uniform,
     Wanted,
     best_uniforms,
-    uniform_choice,
-    uniform_loss,
+    uniform_pairs,
 )
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
-TIMED = ("throughput", "latency", "cost")
 NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memory",
          "quality": "loss", "cost": "cost per token"}
 
 
-def compared(found: Found, priced: Priced, *, searched: bool, others: Sequence[Found] = (),
+def compared(found: Found, priced: Priced, *, searched: bool, others: Sequence[Space] = (),
              ) -> tuple[tuple[Baseline, ...], Comparison]:
     """The baselines and the comparison of a plan; uniform assignments are placed together.
 
-    ``others`` are the best answers of the other ways in which the engine can serve the model (a
+    ``others`` are the candidates of the other ways in which the engine can serve the model (a
     cache type, a checkpoint format): their uniform assignments are rivals too.
     """
     if not searched:
         return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
     question = found.space.model.question
+    grids = _bf16_caches_first((found.grid, *others))
     limited = question.tpot_seconds is not None or question.ttft_seconds is not None
     rows: dict[tuple[str, str], Uniform] = {}
     rivals: dict[tuple[str, str], Uniform] = {}
-    for one in _bf16_caches_first((found, *others)):
-        table = [Wanted(*pair, limits=False) for pair in baseline_pairs(one)
+    for one in grids:
+        table = [Wanted(*pair, limits=False) for pair in baseline_pairs(one.model)
                  if pair not in rows]
-        against = [Wanted(*pair, limits=limited) for pair in _rival_pairs(one, priced)
+        against = [Wanted(*pair, limits=limited) for pair in _rival_pairs(one.model, priced)
                    if pair not in rivals]
         wanted = list(dict.fromkeys(table + against))
-        placed = dict(zip(wanted, best_uniforms(one.grid, wanted), strict=True))
+        placed = dict(zip(wanted, best_uniforms(one, wanted), strict=True))
         rows |= {(w.scheme, w.kv): placed[w] for w in table}
         rivals |= {(w.scheme, w.kv): placed[w] for w in against}
-    first = _bf16_caches_first((found, *others))[0]
-    return baselines(first, rows), comparison(found, priced, list(rivals.values()))
+    return baselines(grids[0].model, rows), comparison(found, priced, list(rivals.values()))
 
 
-def _bf16_caches_first(answers: Sequence[Found]) -> list[Found]:
-    """Baselines keep a BF16 cache where an engine can; the answer itself goes before its equals."""
-    return sorted(answers, key=lambda one: "bf16" not in one.space.model.question.kv)
+def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
+    """Baselines keep a BF16 cache where an engine can; the answer's own goes before its equals."""
+    return sorted(grids, key=lambda one: "bf16" not in one.model.question.kv)
 
 
 def score(question: Question, priced: Priced) -> float:
@@ -71,19 +71,11 @@ def score(question: Question, priced: Priced) -> float:
     return _seconds_per_token(priced)
 
 
-def _rival_pairs(found: Found, priced: Priced) -> list[tuple[str, str]]:
+def _rival_pairs(model: Model, priced: Priced) -> list[tuple[str, str]]:
     """Uniform assignments whose loss stays within the same limit."""
-    model = found.space.model
-    question = model.question
     limit = loss_limit(model)
     allowed = max(priced.loss, limit if limit is not None else priced.loss)
-    pairs = []
-    for scheme in question.schemes:
-        for kv in question.kv:
-            choice = uniform_choice(model, scheme, kv)
-            if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12:
-                pairs.append((scheme, kv))
-    return pairs
+    return uniform_pairs(model, allowed)
 
 
 def comparison(found: Found, priced: Priced, placed: Sequence[Uniform]) -> Comparison:

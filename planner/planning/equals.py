@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from planner.planning.best_in import asked
 from planner.planning.candidates import Space
-from planner.planning.limits import loss_limit, single_problem
+from planner.planning.evaluate import price
+from planner.planning.limits import loss_limit, score_scale, single_problem
 from planner.planning.losses import band_factor, loss_word
 from planner.planning.plan import Assumption
-from planner.planning.problem import Problem, Row, Solution
+from planner.planning.problem import Problem, Solution
 from planner.planning.question import Question
-from planner.planning.resolving import answers, best_of
-from planner.planning.search import Found
+from planner.planning.resolving import best_of, spaces_of
+from planner.planning.search import Found, searched
 from planner.planning.segments import Part, Segment, tied_segments, untied_problem, untied_segments
 from planner.planning.solve import GAP, LAYERS_GAP, solve
 
@@ -34,16 +33,17 @@ def best_answer(questions: Sequence[Question]) -> Found | None:
     return best_answers(questions)[0]
 
 
-def best_answers(questions: Sequence[Question]) -> tuple[Found | None, tuple[Found, ...]]:
-    """(the answer to take, those of the other questions)."""
-    found = answers(questions)
-    if not found:
+def best_answers(questions: Sequence[Question]) -> tuple[Found | None, tuple[Space, ...]]:
+    """(the answer to take, the candidates of the questions with other choices)."""
+    spaces = spaces_of(questions)
+    best = searched(spaces)
+    if best is None:
         return None, ()
-    best = found[0]
+    way = best.space.model.choices
+    others = tuple(space for space in spaces if space.model.choices != way)
     if best.space.model.question.objective == "quality":
         best = _taken(questions, best)
-    way = best.space.model.choices
-    return best, tuple(one for one in found if one.space.model.choices != way)
+    return best, others
 
 
 def _taken(questions: Sequence[Question], least: Found) -> Found:
@@ -72,14 +72,14 @@ def _back(space: Space, first: Question) -> Space:
 def _least_lossy(fastest: Found, first: Question, within: float,
                  ) -> tuple[Solution, tuple[Segment, ...]]:
     """The least loss on the fastest plan's candidate within SLACK of its pace."""
-    timed, _ = problem_of(fastest.space, fastest.candidate)
-    space = asked(_back(fastest.space, first), loss_scheme=None, loss_limit=within)
+    seconds = fastest.value * (1 + SLACK) / float(score_scale(fastest.space)[fastest.candidate])
+    limit = first.tpot_seconds
+    space = asked(_back(fastest.space, first), loss_scheme=None, loss_limit=within,
+                  tpot_seconds=seconds if limit is None else min(seconds, limit))
     problem, parts = problem_of(space, fastest.candidate)
-    room = fastest.value * (1 + SLACK) - timed.constant
-    row = Row("pace", np.where(timed.legal, timed.objective, 0.0), room)
     model = space.model
     gap = GAP if model.question.profile is None else LAYERS_GAP
-    solution = solve(replace(problem, rows=(*problem.rows, row)), gap=gap)
+    solution = solve(problem, gap=gap)
     return solution, segments_of(space, parts, solution) if solution.found else ()
 
 
@@ -101,13 +101,10 @@ def segments_of(space: Space, parts: Sequence[Part], solution: Solution) -> tupl
 
 
 def pace(found: Found) -> float:
-    """Device-seconds of a token, as the solver adds them up."""
+    """Device-seconds of a token, as the solver adds them up: at the pace of the slowest stage."""
     space, c = found.space, found.candidate
-    seconds = float(space.decode_constant[c]) + sum(
-        float(space.decode[c, s.unit, s.choice]) * s.count
-        for s in found.segments if s.choice >= 0)
-    pts = space.pts
-    return seconds * float(pts.group[c] * pts.pp[c] / pts.batch[c])
+    priced = price(space, c, found.segments)
+    return priced.paced_tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
 def equal_note(found: Found) -> tuple[Assumption, ...]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from planner.planning.limits import decision_legal, single_problem
 from planner.planning.plan import NextBest
-from planner.planning.problem import Problem, violation
+from planner.planning.problem import Problem, objective_of, violation
 from planner.planning.search import Found
 from planner.planning.segments import Part, untied_problem
 from planner.records import record
@@ -75,7 +75,7 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
         moved = trial[row, choice]
         trial[row, choice] -= moved
         trial[row, other] += moved
-        delta = float((problem.objective[row, other] - problem.objective[row, choice]) * moved)
+        delta = objective_of(problem, trial) - objective_of(problem, counts)
         broken = violation(problem, trial)
         if broken is None:
             if best is None or (delta, other) < best:

@@ -28,7 +28,7 @@ from planner.planning.losses import quality
 from planner.planning.plan import PerformanceInfo, QualityInfo
 from planner.planning.question import Question
 from planner.planning.residency import Least, budget, least, stage_table
-from planner.planning.search import Found, best_of, refined
+from planner.planning.search import Found, searched
 from planner.planning.segments import Segment
 from planner.quality.prior import load_prior
 
@@ -110,9 +110,9 @@ def block(questions: Sequence[Question], inner: Inner) -> list[Point]:
     for devices in inner.devices:
         for batch in inner.batches:
             parts = [_part(ground, devices, batch) for ground in grounds]
-            found = [_answers(part, inner.losses) for part in parts]
-            for n, loss in enumerate(inner.losses):
-                out.append(_point(parts, [answers[n] for answers in found], loss))
+            found = _answers(parts, inner.losses)
+            out += [_point(parts, one, loss)
+                    for one, loss in zip(found, inner.losses, strict=True)]
     return out
 
 
@@ -178,22 +178,20 @@ def _part(ground: _Ground, devices: int, batch: int | None) -> _Part:
                  if len(where) else None)
 
 
-def _answers(part: _Part, losses: Sequence[Loss]) -> list[Found | None]:
-    """The answer under each limit on loss.
-
-    A plan that is best under a looser limit and keeps a tighter one is best under that too, and
-    what has no plan under a looser limit has none: only what changes is searched.
-    """
-    if part.space is None:
-        return [None] * len(losses)
-    spaces = [asked(part.space, loss_scheme=name, loss_limit=nats) for name, nats in losses]
-    limits = [_or_inf(loss_limit(space.model)) for space in spaces]
-    out: list[Found | None] = [None] * len(losses)
-    last: tuple[Found | None, float] | None = None
+def _answers(parts: Sequence[_Part], losses: Sequence[Loss]) -> list[tuple[_Part, Found] | None]:
+    """The answer under each limit on loss and the part that it is of; what has no plan under a
+    looser limit has none."""
+    open_ = [part for part in parts if part.space is not None]
+    out: list[tuple[_Part, Found] | None] = [None] * len(losses)
+    spaces = [[asked(part.space, loss_scheme=name, loss_limit=nats)
+               for part in open_ if part.space is not None] for name, nats in losses]
+    limits = [_or_inf(loss_limit(some[0].model)) if some else np.inf for some in spaces]
     for n in sorted(range(len(losses)), key=lambda i: -limits[i]):
-        if last is None or (last[0] is not None and last[1] > limits[n]):
-            last = _searched(spaces[n])
-        out[n] = last[0]
+        found = searched(spaces[n]) if spaces[n] else None
+        if found is None:
+            break
+        at = next(i for i, space in enumerate(spaces[n]) if space is found.grid)
+        out[n] = open_[at], found
     return out
 
 
@@ -201,32 +199,8 @@ def _or_inf(limit: float | None) -> float:
     return np.inf if limit is None else limit
 
 
-def _searched(space: Space) -> tuple[Found | None, float]:
-    """(the answer as :func:`planner.planning.search.search` finds it, the largest loss on the way
-    to it)."""
-    coarse = best_of(space, None)
-    if coarse is None or space.model.question.batch is not None:
-        return coarse, _loss(coarse)
-    fine = refined(space.model, space.tables, coarse)
-    return fine, max(_loss(coarse), _loss(fine))
-
-
-def _loss(found: Found | None) -> float:
-    if found is None:
-        return 0.0
-    table = found.space.model.layer_loss
-    return sum(float(table[s.unit, s.choice]) * s.count for s in found.segments if s.choice >= 0)
-
-
-def _point(parts: Sequence[_Part], found: Sequence[Found | None], loss: Loss) -> Point:
-    answers = [(float(f"{answer.value:.9e}"), n) for n, answer in enumerate(found)
-               if answer is not None]
-    if not answers:
-        return _refused(parts[0], loss)
-    n = min(answers)[1]
-    answer = found[n]
-    assert answer is not None
-    return _planned(parts[n].ground, answer)
+def _point(parts: Sequence[_Part], found: tuple[_Part, Found] | None, loss: Loss) -> Point:
+    return _refused(parts[0], loss) if found is None else _planned(found[0].ground, found[1])
 
 
 def _planned(ground: _Ground, found: Found) -> Planned:
@@ -289,7 +263,7 @@ def _at_odds(part: _Part, loss: Loss) -> list[str]:
     for name in list(names) if len(names) > 1 else []:
         fewer = replace(space, model=replace(
             space.model, question=without(space.model.question, name)))
-        if best_of(fewer, None) is None:
+        if searched([fewer]) is None:
             space = fewer
             names.remove(name)
     return names

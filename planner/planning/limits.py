@@ -10,8 +10,9 @@ from planner.planning.costs import (
     Model,
 )
 from planner.planning.losses import uniform_loss
-from planner.planning.problem import Problem, Row, excluded, lower_bounds
-from planner.planning.question import Question
+from planner.planning.pace import TIE, maybe_slower, step_weights
+from planner.planning.problem import PACE, Problem, Row, excluded, lower_bounds
+from planner.planning.question import TIMED, Question
 from planner.planning.residency import budget, bytes_per_layer
 
 Array = NDArray[np.float64]
@@ -24,13 +25,14 @@ def layer_weights(model: Model) -> Array:
 
 
 def decision_sum(model: Model, values: Array, weights: Array) -> Array:
-    """Sum unit values [..., U, S] × weights [U] into decisions [..., D, S]."""
+    """Sum unit values [..., U, S] × weights [..., U] into decisions [..., D, S]."""
     count = 1 + max((u.decision for u in model.units), default=-1)
     out = np.zeros((*values.shape[:-2], count, values.shape[-1]))
     for i, unit in enumerate(model.units):
         if unit.decision >= 0:
             out[..., unit.decision, :] += np.where(np.isfinite(values[..., i, :]),
-                                                   values[..., i, :], 0.0) * weights[i]
+                                                   values[..., i, :], 0.0) \
+                * weights[..., i, None]
     return out
 
 
@@ -52,8 +54,10 @@ def score_scale(space: Space) -> Array:
     return np.ones(len(pts))
 
 
-def objective_arrays(space: Space) -> tuple[Array, Array]:
-    """(coefficients [C, D, S], constant [C]) of the question's objective, to be minimised."""
+def objective_arrays(space: Space, *, bound: bool = False) -> tuple[Array, Array]:
+    """(coefficients [C, D, S], constant [C]) of the question's objective, to be minimised: that of
+    one stage where it is a pace (see :mod:`planner.planning.pace`). ``bound``: of what is never
+    more than it, for a lower bound."""
     model, question = space.model, space.model.question
     weights = layer_weights(model)
     if question.objective == "quality":
@@ -62,8 +66,8 @@ def objective_arrays(space: Space) -> tuple[Array, Array]:
     if question.objective == "memory":
         return _memory_objective(space)
     scale = score_scale(space)
-    return (decision_sum(model, space.decode, weights) * scale[:, None, None],
-            space.decode_constant * scale)
+    paced, constant = step_weights(space, bound=bound)
+    return decision_sum(model, space.decode, paced) * scale[:, None, None], constant * scale
 
 
 def _memory_objective(space: Space) -> tuple[Array, Array]:
@@ -142,7 +146,7 @@ def bounds(space: Space) -> Array:
     """A lower bound of the objective for every candidate [C]; inf where it cannot be feasible."""
     model, question = space.model, space.model.question
     weights = layer_weights(model)
-    objective, constant = objective_arrays(space)
+    objective, constant = objective_arrays(space, bound=True)
     legal = decision_legal(model, space.legal)
     rows: list[tuple[Array, Array]] = []
     limit = loss_limit(model)
@@ -172,32 +176,55 @@ def _time_rows(space: Space, question: Question, weights: Array) -> list[tuple[A
 
 
 def _memory_row(space: Space) -> tuple[Array, Array]:
-    """Bytes summed over pipeline stages (implied by the per-stage limits)."""
+    """Bytes of the fullest pipeline stage; where layers of a unit may take different choices and
+    must weigh alike, those of all stages together."""
     model, tables = space.model, space.tables
     fixed, counts = space.padded
-    schemes = len(model.question.schemes)
-    layers = counts.sum(axis=1)
-    size = np.zeros((len(tables.layouts), len(model.units), len(model.choices)), dtype=np.int64)
+    every = np.arange(len(counts))
+    schemes, together = len(model.question.schemes), model.question.untie
+    size = np.zeros((len(counts), len(model.units), len(model.choices)), dtype=np.int64)
     token = np.zeros_like(size)
     for i, unit in enumerate(model.units):
         if unit.role == "module":
-            size[:, i, :schemes] = tables.shard[:, unit.row] * layers[:, i, None]
+            size[:, i, :schemes] = tables.shard[:, unit.row]
         elif unit.role == "cache":
-            token[:, i, schemes:] = tables.cache[:, unit.row] * layers[:, i, None]
-    one = np.ones(len(model.units))
-    weights = decision_sum(model, size.astype(np.float64), one)
-    tokens = decision_sum(model, token.astype(np.float64), one)
+            token[:, i, schemes:] = tables.cache[:, unit.row]
+    if together:
+        own, layers = fixed.sum(axis=1), counts.sum(axis=1)
+    else:
+        stage = _fullest(space, size, token)
+        own, layers = fixed[every, stage], counts[every, stage]
+    weights = decision_sum(model, size.astype(np.float64), layers.astype(np.float64))
+    tokens = decision_sum(model, token.astype(np.float64), layers.astype(np.float64))
     at = space.pts.layout
     room = budget(model.question) - space.extra
-    limits = room * space.pts.pp - fixed.sum(axis=1)[at]
+    limits = room * (space.pts.pp if together else 1) - own[at]
     return weights[at] + tokens[at] * space.held[:, None, None], limits.astype(np.float64)
+
+
+def _fullest(space: Space, size: Int, token: Int) -> Int:
+    """The stage of each layout that is fullest where every unit takes the smallest possible choice,
+    with the most sequences that are tried."""
+    fixed, counts = space.padded
+    held = np.ones(len(counts), dtype=np.int64)
+    np.maximum.at(held, space.pts.layout, space.held)
+    used = size + token * held[:, None, None]
+    least = np.where(space.model.possible & (used > 0), used, np.iinfo(np.int64).max).min(axis=2)
+    least[least == np.iinfo(np.int64).max] = 0
+    return np.asarray((fixed + (counts * least[:, None, :]).sum(axis=2)).argmax(axis=1))
 
 
 def single_problem(space: Space, c: int) -> Problem:
     """The tied problem of candidate ``c`` (every decision takes one choice for all its layers)."""
-    objective, constant = objective_arrays(space.take(np.array([c], dtype=np.int64)))
+    space, c = space.take(np.array([c], dtype=np.int64)), 0
+    objective, constant = objective_arrays(space)
     legal = decision_legal(space.model, space.legal[c])
-    layout = int(space.pts.layout[c])
-    rows = problem_rows(space, c, layer_weights(space.model), space.stages[layout].counts)
+    counts = space.stages[space.pts.layout[c]].counts
+    rows = problem_rows(space, c, layer_weights(space.model), counts)
+    if space.model.question.objective in TIMED:
+        own, scale = counts[space.pacing[c]], float(score_scale(space)[c])
+        rows += [Row(PACE, decision_sum(space.model, space.decode[c], (counts[s] - own)
+                                        * ((1 - TIE) * len(counts))) * scale, room * scale)
+                 for s, room in maybe_slower(space, c)]
     return Problem(objective[0], float(constant[0]), legal,
                    np.ones(legal.shape[0], dtype=np.int64), tuple(rows))

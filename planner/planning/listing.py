@@ -5,7 +5,8 @@ and an assignment within the limit costs at least L plus the reduced costs of it
 distance from each minimum). Assignments whose reduced costs sum up to at most g are listed decision
 by decision, without those that another undercuts in cost and in use; the best of them within the
 limit is the optimum once it costs no more than L + g. Limits that it happens to keep need no
-multiplier; where it breaks one, or several bind, nothing is said here.
+multiplier; where it breaks one, another stage is slower than the one of the objective, or several
+limits bind, nothing is said here.
 
 Pisinger, "A minimal algorithm for the multiple-choice knapsack problem" (1995), lists the same way.
 """
@@ -15,7 +16,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.problem import Array, Problem, Solution, objective_of, room_of, violation
+from planner.planning.problem import (
+    BEATEN,
+    Array,
+    Problem,
+    Solution,
+    excess,
+    limits_of,
+    objective_of,
+    room_of,
+    violation,
+)
 from planner.records import record
 
 Int = NDArray[np.int64]
@@ -39,31 +50,38 @@ class _Bounded:
     bound: float
 
 
-def listed(problem: Problem) -> Solution | None:
-    """The proved optimum of ``problem`` (every multiplicity 1), or its infeasibility; None where
-    several limits pull at once, or MAX_STATES do not suffice."""
+def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
+    """The proved optimum of ``problem`` (every multiplicity 1), its infeasibility, or that it is
+    ``beaten``: above ``cutoff``. None where several limits pull at once, or MAX_STATES do not
+    suffice."""
     empty = np.zeros(problem.legal.shape, dtype=np.int64)
     if not problem.legal.any(axis=1).all() or _beyond(problem):
         return Solution("infeasible", empty, np.inf, np.inf, 0.0)
-    bounded = _bounded(problem)
-    if bounded is None:
+    bounded, alone = _bounded(problem)
+    cutoff -= problem.constant
+    if bounded.bound > cutoff:
+        return Solution(BEATEN, empty, np.inf, cutoff + problem.constant, 0.0)
+    if not alone:
         return None
     widest = float(np.where(problem.legal, bounded.reduced, 0.0).max(axis=1).sum())
     size = max(abs(bounded.bound), widest, 1e-300)
-    gap = _FIRST_GAP * size
+    most = min(widest, (cutoff - bounded.bound) * (1 + 1e-9) + _ROUNDING * size)
+    gap = min(_FIRST_GAP * size, most)
     while True:
         found = _listing(bounded, gap, _ROUNDING * size)
         if found is None:
             return None
         cost, choice = found
-        if cost - bounded.bound <= gap or gap >= widest:
+        if cost - bounded.bound <= gap or gap >= most:
             break
-        gap = min(gap * _DEEPER, (cost - bounded.bound) * (1 + 1e-9))
+        gap = min(gap * _DEEPER, (cost - bounded.bound) * (1 + 1e-9), max(most, gap))
+    if most < widest and cost - bounded.bound > gap:
+        return Solution(BEATEN, empty, np.inf, cutoff + problem.constant, 0.0)
     if not np.isfinite(cost):
         return None
     counts = empty
     counts[np.arange(len(choice)), choice] = 1
-    if violation(problem, counts) is not None:
+    if violation(problem, counts) is not None or excess(problem, counts) > _ROUNDING * size:
         return None
     value = objective_of(problem, counts)
     return Solution("optimal", counts, value, value, 0.0)
@@ -72,22 +90,26 @@ def listed(problem: Problem) -> Solution | None:
 def _beyond(problem: Problem) -> bool:
     """Whether the least use of some limit exceeds it."""
     return any(np.where(problem.legal, row.coefficients, np.inf).min(axis=1).sum()
-               > room_of(row) + 1e-9 * abs(row.limit) for row in problem.rows)
+               > room_of(row) + 1e-9 * abs(row.limit) for row in limits_of(problem))
 
 
-def _bounded(problem: Problem) -> _Bounded | None:
-    """The bound by the one limit that the cheapest choices break, None where several do: the others
-    are left out, and checked at the end."""
+def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
+    """The best bound by one of the limits that the cheapest choices break, and whether it is the
+    only one. Limits that they keep are left out, and checked at the end."""
     cost = np.where(problem.legal, problem.objective, np.inf)
     every, cheapest = np.arange(len(cost)), cost.argmin(axis=1)
-    broken = [row for row in problem.rows
+    broken = [row for row in limits_of(problem)
               if row.coefficients[every, cheapest].sum() > room_of(row)]
-    if len(broken) > 1:
-        return None
-    use, room, multiplier = np.zeros(cost.shape), 0.0, 0.0
+    if not broken:
+        return _by(cost, np.zeros(cost.shape), 0.0, 0.0), True
+    found = []
     for row in broken:
         use, room = np.where(problem.legal, row.coefficients, 0.0), room_of(row)
-        multiplier = _multiplier(cost, use, room)
+        found.append(_by(cost, use, room, _multiplier(cost, use, room)))
+    return max(found, key=lambda one: one.bound), len(found) == 1
+
+
+def _by(cost: Array, use: Array, room: float, multiplier: float) -> _Bounded:
     priced = cost + multiplier * use
     least = priced.min(axis=1)
     return _Bounded(cost, use, room, priced - least[:, None],

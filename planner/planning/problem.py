@@ -5,6 +5,10 @@
 
 A decision of multiplicity m > 1 is split: n[d, s] layers take choice s, Σ_s n[d, s] = m, and all
 coefficients are per layer.
+
+A step waits for its slowest pipeline stage, so that an objective may be a largest of several sums:
+``objective`` is that of one stage, and a row named PACE counts by how much another one is above it,
+which the objective pays for (its largest excess) instead of forbidding it.
 """
 
 from __future__ import annotations
@@ -20,6 +24,10 @@ from planner.records import cached_record
 
 Array = NDArray[np.float64]
 Number = TypeVar("Number", np.float64, np.int64)
+BEATEN = "beaten"
+"""Status of a problem whose optimum is above the cutoff that was given."""
+PACE = "pace"
+"""Name of the rows that raise the objective by their excess, in its unit."""
 
 
 @cached_record
@@ -75,9 +83,29 @@ class Solution:
 
 
 def objective_of(problem: Problem, counts: NDArray[np.int64]) -> float:
-    """Objective of an assignment, constant included."""
+    """Objective of an assignment, constant and the excess over the pace included."""
     return float((np.where(problem.legal, problem.objective, 0.0) * counts).sum()
-                 + problem.constant)
+                 + problem.constant) + excess(problem, counts)
+
+
+def excess(problem: Problem, counts: NDArray[np.int64]) -> float:
+    """By how much the slowest stage is above the one that ``objective`` counts, at least 0."""
+    return max([0.0, *(float((row.coefficients * counts).sum()) - row.limit
+                       for row in problem.rows if row.name == PACE)])
+
+
+def of_all_stages(problem: Problem) -> Problem:
+    """``problem`` with the mean of its stages for the slowest: never more than its objective."""
+    others = [row for row in problem.rows if row.name == PACE]
+    count = len(others) + 1
+    more = sum((row.coefficients for row in others), np.zeros(problem.objective.shape))
+    return replace(problem, objective=problem.objective + more / count, rows=limits_of(problem),
+                   constant=problem.constant - sum(row.limit for row in others) / count)
+
+
+def limits_of(problem: Problem) -> tuple[Row, ...]:
+    """The rows that forbid."""
+    return tuple(row for row in problem.rows if row.name != PACE)
 
 
 def room_of(row: Row) -> float:
@@ -89,7 +117,7 @@ def room_of(row: Row) -> float:
 def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
     """The first limit that ``counts`` breaks, checked in integers where the limit is a count."""
     used = iter(problem.exact_use(counts))
-    for row in problem.rows:
+    for row in limits_of(problem):
         if row.exact is not None and row.exact_limit is not None:
             if next(used) > row.exact_limit:
                 return row
@@ -100,12 +128,14 @@ def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
 
 def without_dominated(problem: Problem, besides: Array) -> Problem:
     """``problem`` without the choices that another of their decision is as good as in the
-    objective, in every limit and in ``besides`` [D, S]; of equals the first stays. Its optimum and
-    what is feasible are the same."""
+    objective (in every stage), in every limit and in ``besides`` [D, S]; of equals the first stays.
+    Its optimum and what is feasible are the same."""
     legal = problem.legal
     worse = np.ones((*legal.shape, legal.shape[1]), dtype=bool)  # [D, s, t]: t is no dearer than s
     strict = np.zeros_like(worse)
-    for values in (problem.objective, besides, *(row.coefficients for row in problem.rows)):
+    stages = [problem.objective + row.coefficients if row.name == PACE else row.coefficients
+              for row in problem.rows]
+    for values in (problem.objective, besides, *stages):
         mine, other = values[:, :, None], values[:, None, :]
         worse &= other <= mine
         strict |= other < mine

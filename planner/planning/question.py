@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
+TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")
+"""Objectives that are the time of a step: by device, or of a token."""
 DEFAULT_CONTEXT = 8192
 DEFAULT_OSL = 1024
 PREFILL_CHUNK = 8192

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.planning.best_in import whole_space
 from planner.planning.candidates import Space
 from planner.planning.costs import build_model
 from planner.planning.question import Question
-from planner.planning.search import Found, search
+from planner.planning.search import Found, searched
 from planner.planning.segments import Segment
 from planner.quality.prior import load_prior
 
 
-def answers(questions: Sequence[Question]) -> list[Found]:
-    """The answers of those questions that have one, the best first, equals in order."""
-    found = [answer for question in questions
-             if (answer := search(build_model(question, load_prior()))) is not None]
-    return sorted(found, key=lambda answer: float(f"{answer.value:.9e}"))
+def spaces_of(questions: Sequence[Question]) -> list[Space]:
+    """The candidates of those questions that have any, in order."""
+    return list(filter(None, [whole_space(build_model(question, load_prior()))
+                              for question in questions]))
 
 
 def best_of(questions: Sequence[Question]) -> Found | None:
     """The best answer of several questions, the first of equals; None where none has any."""
-    return next(iter(answers(questions)), None)
+    return searched(spaces_of(questions))
 
 
 def improvement(objective: str, old: float, new: float) -> float:

@@ -1,19 +1,18 @@
-"""Best-first search over candidates: bound all, solve in order of bound, stop when none can win."""
+"""Best-first search over candidates: bound all, solve in order of bound, stop when none can win.
+
+An engine serves a model in several ways, each with candidates of its own: all stand in one order.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.candidates import (
-    SLOTS,
-    Space,
-    build_space,
-    fitting_pairs,
-    possible_layouts,
-)
-from planner.planning.costs import LayoutTables, Model, layout_tables
+from planner.planning.best_in import whole_space
+from planner.planning.candidates import Space
+from planner.planning.costs import Model
 from planner.planning.limits import (
     bounds,
     decision_sum,
@@ -21,6 +20,7 @@ from planner.planning.limits import (
     single_problem,
 )
 from planner.planning.problem import (
+    BEATEN,
     Array,
     Problem,
     Solution,
@@ -28,7 +28,7 @@ from planner.planning.problem import (
     objective_of,
     violation,
 )
-from planner.planning.residency import budget, least, stage_table
+from planner.planning.refine import Tried
 from planner.planning.segments import (
     Segment,
     part_sum,
@@ -41,6 +41,8 @@ from planner.records import cached_record
 
 SAME = 1e-9
 """Relative difference below which two objective values are called equal."""
+Key = tuple[float, int, int, float, int]
+"""What orders candidates: bound or value, space, devices, pace, place in the space."""
 
 
 @cached_record
@@ -68,102 +70,116 @@ class Found:
 
 def search(model: Model) -> Found | None:
     """The best plan over all layouts and batches, or None where nothing is feasible."""
-    layouts = possible_layouts(model.question)
-    if not layouts:
-        return None
-    tables = layout_tables(model, layouts)
-    stages = stage_table(model, tables)
-    pairs = fitting_pairs(model, tables, stages)
-    if not pairs:
-        return None
-    space = build_space(model, tables, stages, pairs)
-    found = best_of(space, None)
-    if found is None or model.question.batch is not None:
-        return found
-    return refined(model, tables, found)
+    return searched(list(filter(None, [whole_space(model)])))
 
 
-def refined(model: Model, tables: LayoutTables, found: Found) -> Found:
-    """Try every slot between the winner's neighbours in the grid."""
-    layout = int(found.space.pts.layout[found.candidate])
-    slot = int(found.space.pts.slot[found.candidate])
-    place = SLOTS.index(slot)
-    low = SLOTS[place - 1] if place else slot
-    high = SLOTS[place + 1] if place + 1 < len(SLOTS) else slot
-    step = max(1, (high - low) // 16)
-    pairs = [(layout, s) for s in range(low + 1, high, step) if s != slot]
-    limit = budget(model.question)
-    stages = found.space.stages
-    rank = least(model, tables, stages[layout], layout)
-    pairs = [(i, s) for i, s in pairs if rank.at(model, tables, i, s) <= limit]
-    if not pairs:
-        return found
-    better = best_of(build_space(model, tables, stages, pairs), found)
-    if better is None or better.value >= found.value * (1 - SAME):
-        return Found(found.space, found.candidate, found.solution, found.segments, found.bound,
-                     found.candidates + len(pairs), found.solved, found.grid)
-    return Found(better.space, better.candidate, better.solution, better.segments,
-                 min(found.bound, better.bound), found.candidates + len(pairs),
-                 found.solved + better.solved, found.grid)
-
-
-def best_of(space: Space, incumbent: Found | None) -> Found | None:
-    """Solve candidates in order of bound; equal values go to fewer devices, then first listed."""
-    lower = bounds(space)
-    second = secondary(space)
-    ranks_of = [space.tables.layouts[i].ranks for i in space.pts.layout]
-    order = sorted(np.nonzero(np.isfinite(lower))[0].tolist(),
-                   key=lambda c: (float(f"{lower[c]:.9e}"), ranks_of[c], second[c], c))
-    best: Found | None = None
-    best_value = incumbent.value if incumbent is not None else float("inf")
-    best_key = (float("inf"), 0, 0.0, 0)
-    solved = 0
-    open_bound = float("inf")
-    for c in order:
-        key = (float(f"{lower[c]:.9e}"), ranks_of[c], float(second[c]), c)
-        if lower[c] > best_value * (1 + SAME) or (best is not None and key >= best_key):
-            open_bound = float(lower[c])
-            break
-        solution, segments = solve_candidate(space, c)
-        solved += 1
-        if not solution.found:
-            continue
-        key = (float(f"{solution.value:.9e}"), ranks_of[c], float(second[c]), c)
-        if key < best_key and solution.value <= best_value * (1 + SAME):
-            best_key, best_value = key, min(best_value, solution.value)
-            best = Found(space, c, solution, segments, solution.bound, len(space), solved, space)
+def searched(spaces: Sequence[Space]) -> Found | None:
+    """The best plan of several spaces, one for every way to serve: of their grids first, then
+    between the slots of the grids. All share one incumbent: what cannot beat it is never solved."""
+    lower = [bounds(space) for space in spaces]
+    best = best_of(spaces, lower, None)
     if best is None:
         return None
-    solution, segments = solve_candidate(space, best.candidate, tied=best.solution)
-    return Found(best.space, best.candidate, solution, segments,
-                 min(best.bound, open_bound), len(space), solved, space)
+    if best.space.model.question.batch is None:
+        best = refined(spaces, lower, best)
+    solution, segments = solve_candidate(best.space, best.candidate, tied=best.solution)
+    return replace(best, solution=solution, segments=segments)
+
+
+def refined(spaces: Sequence[Space], lower: Sequence[Array], best: Found) -> Found:
+    """``best`` of the grids, or what is better between their slots."""
+    tried = Tried(spaces, lower)
+    while True:
+        at = next(i for i, space in enumerate(spaces) if space is best.grid)
+        pts = best.space.pts
+        finer = list(tried.finer(best.value, (at, int(pts.layout[best.candidate]),
+                                              int(pts.slot[best.candidate]))))
+        if not finer:
+            return best
+        fine, low = [space for _, space in finer], [bounds(space) for _, space in finer]
+        better = best_of(fine, low, best)
+        for (i, space), each in zip(finer, low, strict=True):
+            tried.add(i, space, each)
+        count = best.candidates + sum(map(len, fine))
+        if better is None or better.value >= best.value * (1 - SAME):
+            best = replace(best, candidates=count)
+            continue
+        grid = spaces[next(i for i, space in finer if space is better.space)]
+        best = replace(better, grid=grid, bound=min(best.bound, better.bound), candidates=count,
+                       solved=best.solved + better.solved)
+
+
+def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None,
+            ) -> Found | None:
+    """Solve the candidates of all ``spaces`` in order of their bounds ``lower``, which what is
+    solved raises; equal values go to the first space, fewer devices, then first listed. ``bound``
+    holds for all of them."""
+    order = sorted(key for i, space in enumerate(spaces) for key in _keys(i, space, lower[i]))
+    best: Found | None = None
+    best_value = incumbent.value if incumbent is not None else float("inf")
+    best_key: Key = (float("inf"), 0, 0, 0.0, 0)
+    solved = 0
+    open_bound = float("inf")
+    count = sum(map(len, spaces))
+    for key in order:
+        _, i, ranks, second, c = key
+        if lower[i][c] > best_value * (1 + SAME) or (best is not None and key >= best_key):
+            open_bound = float(lower[i][c])
+            break
+        solution, segments = solve_candidate(spaces[i], c, cutoff=best_value * (1 + SAME))
+        solved += 1
+        lower[i][c] = max(lower[i][c], _proved(solution, best_value))
+        if not solution.found:
+            continue
+        key = (float(f"{solution.value:.9e}"), i, ranks, second, c)
+        if key < best_key and solution.value <= best_value * (1 + SAME):
+            best_key, best_value = key, min(best_value, solution.value)
+            best = Found(spaces[i], c, solution, segments, solution.bound, count, solved, spaces[i])
+    if best is None:
+        return None
+    return replace(best, bound=min(best.bound, open_bound), solved=solved)
+
+
+def _proved(solution: Solution, best: float) -> float:
+    """A lower bound of a solved candidate's objective."""
+    if solution.found:
+        return solution.bound
+    return best if solution.status == BEATEN else float("inf")
+
+
+def _keys(i: int, space: Space, lower: Array) -> list[Key]:
+    """What orders the candidates of the ``i``-th space that may be feasible."""
+    second = secondary(space)
+    ranks = [space.tables.layouts[layout].ranks for layout in space.pts.layout]
+    return [(float(f"{lower[c]:.9e}"), i, ranks[c], float(second[c]), c)
+            for c in np.nonzero(np.isfinite(lower))[0].tolist()]
 
 
 def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
-                    ) -> tuple[Solution, tuple[Segment, ...]]:
-    """Solve one candidate, tied or layer by layer as the question says. With its optimum ``tied``,
-    settle which of several equal optima is taken."""
+                    cutoff: float = np.inf) -> tuple[Solution, tuple[Segment, ...]]:
+    """Solve one candidate, tied or layer by layer as the question says, unless its optimum is above
+    ``cutoff``. With its optimum ``tied``, settle which of several equal optima is taken."""
     model = space.model
     times = second_times(space, c) if tied is not None else None
     if model.question.untie:
         problem, parts = untied_problem(space, c)
         second = part_sum(parts, times) if times is not None else None
-        solution = _settled(problem, tied, second, GAP)
+        solution = _settled(problem, tied, second, GAP, cutoff)
         return solution, untied_segments(model, parts, solution) if solution.found else ()
     problem = single_problem(space, c)
     second = decision_sum(model, times, layer_weights(model)) if times is not None else None
     gap = GAP if model.question.profile is None else LAYERS_GAP
-    solution = _settled(problem, tied, second, gap)
+    solution = _settled(problem, tied, second, gap, cutoff)
     picked = solution.counts.argmax(axis=1)
     choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units]
     return solution, tied_segments(model, choice)
 
 
 def _settled(problem: Problem, tied: Solution | None, second: Array | None,
-             gap: float) -> Solution:
+             gap: float, cutoff: float) -> Solution:
     """An optimum, or the preferred one of those that equal ``tied``."""
     solution = tied if tied is not None and second is None \
-        else solve(problem, tie_break=second, gap=gap)
+        else solve(problem, tie_break=second, gap=gap, cutoff=cutoff)
     if tied is None or not solution.found:
         return solution
     return prefer_catalogue(problem, solution, second)
@@ -179,14 +195,13 @@ def prefer_catalogue(problem: Problem, solution: Solution, second: Array | None)
     for d in range(counts.shape[0]):
         for now in np.nonzero(counts[d])[0]:
             for other in np.nonzero(problem.legal[d, :now])[0]:
-                dearer = problem.objective[d, other] - problem.objective[d, now]
-                slower = second is not None and second[d, other] > second[d, now]
-                if dearer > 1e-12 * scale or slower:
+                if second is not None and second[d, other] > second[d, now]:
                     continue
                 trial = counts.copy()
                 trial[d, other] += trial[d, now]
                 trial[d, now] = 0
-                if violation(problem, trial) is None:
+                dearer = objective_of(problem, trial) - objective_of(problem, counts)
+                if dearer <= 1e-12 * scale and violation(problem, trial) is None:
                     counts = trial
                     break
     return replace(solution, counts=counts, value=objective_of(problem, counts))

@@ -11,7 +11,9 @@ from planner.placement.layout import stage_of_layer
 from planner.planning.candidates import Space
 from planner.planning.costs import Model
 from planner.planning.limits import decision_legal, loss_limit, score_scale, stage_limits
-from planner.planning.problem import Array, Problem, Row, Solution
+from planner.planning.pace import TIE, other_stages, step_weights
+from planner.planning.problem import PACE, Array, Problem, Row, Solution
+from planner.planning.question import TIMED
 from planner.planning.residency import budget, bytes_per_layer
 from planner.planning.units import Unit
 from planner.records import record
@@ -83,21 +85,26 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
     def total(values: Array) -> Array:
         return part_sum(parts, values)
 
-    objective, constant = _objective(space, c, total)
+    objective, constant = _objective(space, c, parts, total)
     rows = _rows(space, c, parts, total)
+    if question.objective in TIMED:
+        rows += _pace_rows(space, c, parts)
     return Problem(objective, constant, legal, multiplicity, tuple(rows)), parts
 
 
-def part_sum(parts: Sequence[Part], values: Array) -> Array:
-    """Sum unit values [U, S] into the decisions of ``parts`` [D, S], per layer."""
+def part_sum(parts: Sequence[Part], values: Array, *, stage: int | None = None) -> Array:
+    """Sum unit values [U, S] into the decisions of ``parts`` [D, S], per layer; those of one
+    ``stage`` alone where it is given."""
     out = np.zeros((1 + max(p.decision for p in parts), values.shape[-1]), dtype=values.dtype)
     finite = np.where(np.isfinite(values), values, 0).astype(values.dtype)
     for part in parts:
-        out[part.decision] += finite[part.unit]
+        if stage is None or part.stage == stage:
+            out[part.decision] += finite[part.unit]
     return out
 
 
-def _objective(space: Space, c: int, total: Summed) -> tuple[Array, float]:
+def _objective(space: Space, c: int, parts: Sequence[Part], total: Summed,
+               ) -> tuple[Array, float]:
     question = space.model.question
     if question.objective == "quality":
         return total(space.model.layer_loss), 0.0
@@ -109,8 +116,27 @@ def _objective(space: Space, c: int, total: Summed) -> tuple[Array, float]:
         group = layout.tp * layout.dp * question.replicas(layout.ranks)
         fixed = (int(space.stages[space.pts.layout[c]].fixed.sum()) + extra * layout.pp) * group
         return total(size.astype(np.float64)) * group, float(fixed)
-    scale = float(score_scale(space)[c])
-    return total(space.decode[c]) * scale, float(space.decode_constant[c]) * scale
+    one = space.take(np.array([c], dtype=np.int64))
+    scale = float(score_scale(one)[0])
+    return _of_stage(space, c, parts, int(one.pacing[0])) * scale, \
+        float(step_weights(one, bound=False)[1][0]) * scale
+
+
+def _of_stage(space: Space, c: int, parts: Sequence[Part], stage: int) -> Array:
+    """Seconds that a layer adds to the pace of ``stage`` [D, S]; pp × that stage, where there are
+    several, and TIE of the sum of all."""
+    pp = len(space.stages[space.pts.layout[c]].fixed)
+    own = part_sum(parts, space.decode[c], stage=stage)
+    return own if pp == 1 else (1 - TIE) * pp * own + TIE * part_sum(parts, space.decode[c])
+
+
+def _pace_rows(space: Space, c: int, parts: Sequence[Part]) -> list[Row]:
+    """The stages that may be slower than the objective's: all, as each decides for itself."""
+    one = space.take(np.array([c], dtype=np.int64))
+    scale = float(score_scale(one)[0])
+    own = _of_stage(space, c, parts, int(one.pacing[0]))
+    return [Row(PACE, (_of_stage(space, c, parts, s) - own) * scale, room * scale)
+            for s, room in other_stages(one, 0)]
 
 
 def _rows(space: Space, c: int, parts: Sequence[Part], total: Summed) -> list[Row]:

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.listing import listed
-from planner.planning.problem import Array, Problem, Solution, objective_of, violation
+from planner.planning.problem import (
+    BEATEN,
+    PACE,
+    Array,
+    Problem,
+    Solution,
+    objective_of,
+    of_all_stages,
+    violation,
+)
 from planner.records import cached_record
 
 GAP = 1e-9
@@ -30,6 +39,8 @@ OPTIONS: dict[str, object] = {
     "dual_feasibility_tolerance": 1e-10, "primal_feasibility_tolerance": 1e-9,
     "mip_heuristic_effort": 0.0, "mip_heuristic_run_feasibility_jump": False,
 }
+EFFORT = 0.3
+"""Where stages share one loss and count their layers, the relaxation is far from any assignment."""
 _MAX_REPAIRS = 20
 _MAX_CUTS = 10
 
@@ -53,22 +64,33 @@ def stdout_kept() -> Iterator[None]:
         os.close(null)
 
 
-def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP) -> Solution:
+def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP,
+          cutoff: float = np.inf) -> Solution:
     """Prove the optimum of ``problem``, to a relative ``gap``: by :mod:`planner.planning.listing`
     where one limit binds, decisions are few and ``gap`` is below LOOSE, else by HiGHS.
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
     a limit, that very assignment is cut off and the problem solved again; where layers are counted,
     or slips do not end, the limit is tightened instead and the bound stays that of the untightened
-    problem. Among equal optima the one with the least ``tie_break`` [D, S] wins.
+    problem. Among equal optima the one with the least ``tie_break`` [D, S] wins. An optimum above
+    ``cutoff`` need not be looked for: the status is ``beaten`` where it was not. Where layers are
+    counted and the pace of a pipeline is the objective, the mean of its stages, which is less, says
+    so sooner.
     """
     exact = gap < LOOSE and (problem.multiplicity == 1).all()
-    solution = listed(problem) if exact else None
+    solution = listed(problem, cutoff) if exact else None
     if solution is not None and (tie_break is None or not solution.found):
         return solution
     with stdout_kept():
-        repairs = Repairs(np.zeros(len(problem.rows)), [], gap)
+        repairs = Repairs(np.zeros(len(problem.rows)), [], gap, cutoff)
         if solution is None:
+            if not exact and _paced(problem):
+                mean = of_all_stages(problem)
+                easier, _ = _repaired(mean, Repairs(np.zeros(len(mean.rows)), [], gap, cutoff))
+                if not easier.found:
+                    return easier
+                repairs = replace(repairs, cutoff=min(cutoff, objective_of(problem,
+                                                                           easier.counts)))
             solution, bound = _repaired(problem, repairs)
             if not solution.found:
                 return solution
@@ -84,12 +106,13 @@ def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP)
 
 @cached_record
 class Repairs:
-    """What keeps slips out: a share of each limit taken off [rows], assignments cut off; and the
-    relative gap to prove."""
+    """What keeps slips out: a share of each limit taken off [rows], assignments cut off; the
+    relative gap to prove, and the objective from which nothing is looked for."""
 
     tighten: Array
     cuts: list[NDArray[np.int64]]
     gap: float = GAP
+    cutoff: float = np.inf
 
 
 def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
@@ -120,12 +143,14 @@ def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None
     cost = objective[decisions, choices]
     scale = float(np.abs(cost).max()) or 1.0
     rows, lower, upper = _matrix(problem, decisions, choices, repairs, cap)
+    above = [float(cap is None)] if _paced(problem) else []  # the cost of the excess
     model = highspy.HighsLp()
-    model.num_col_ = len(decisions)
+    model.num_col_ = len(decisions) + len(above)
     model.num_row_ = len(upper)
-    model.col_cost_ = cost / scale
-    model.col_lower_ = np.zeros(len(decisions))
-    model.col_upper_ = problem.multiplicity[decisions].astype(np.float64)
+    model.col_cost_ = np.concatenate([cost / scale, above])
+    model.col_lower_ = np.zeros(model.num_col_)
+    model.col_upper_ = np.concatenate([problem.multiplicity[decisions].astype(np.float64),
+                                       [np.inf] * len(above)])
     model.row_lower_ = lower
     model.row_upper_ = upper
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
@@ -133,45 +158,57 @@ def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None
     model.a_matrix_.start_ = starts
     model.a_matrix_.index_ = index
     model.a_matrix_.value_ = value
-    model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions)
+    model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions) \
+        + [highspy.HighsVarType.kContinuous] * len(above)
     options = OPTIONS | {"mip_rel_gap": repairs.gap}
+    if above and (problem.multiplicity > 1).any():
+        options["mip_heuristic_effort"] = EFFORT
+    if cap is None and np.isfinite(repairs.cutoff):
+        options["objective_bound"] = (repairs.cutoff - problem.constant) / scale + 1e-9
     return _optimise(highspy, model, problem, decisions, choices, scale, cap is None, options)
 
 
 def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.int64],
             repairs: Repairs, cap: float | None,
             ) -> tuple[tuple[NDArray[np.int32], NDArray[np.int32], Array], Array, Array]:
-    """Row-wise sparse matrix with each limit scaled to 1, and the row bounds."""
-    index: list[NDArray[np.int64]] = []
-    value: list[Array] = []
-    lower: list[float] = []
-    upper: list[float] = []
+    """Row-wise sparse matrix with each limit scaled to 1, and the row bounds; the last column is
+    the excess of slower stages, where the objective has any."""
+    lines: list[tuple[NDArray[np.int64], Array, float, float]] = []
     for d in range(problem.legal.shape[0]):
-        index.append(np.nonzero(decisions == d)[0])
-        value.append(np.ones(len(index[-1])))
-        lower.append(float(problem.multiplicity[d]))
-        upper.append(float(problem.multiplicity[d]))
-    every = np.arange(len(decisions))
+        own = np.nonzero(decisions == d)[0]
+        layers = float(problem.multiplicity[d])
+        lines.append((own, np.ones(len(own)), layers, layers))
+    every, free = np.arange(len(decisions)), -np.inf
+    above = np.arange(len(decisions) + 1) if _paced(problem) else every
+    unit = _unit(problem)
     for row, less in zip(problem.rows, repairs.tighten, strict=True):
-        size = abs(row.limit) or 1.0
-        index.append(every)
-        value.append(row.coefficients[decisions, choices] / size)
-        lower.append(-np.inf)
-        upper.append(row.limit / size - less)
-    for counts in repairs.cuts:
-        index.append(every)
-        value.append(counts[decisions, choices].astype(np.float64))
-        lower.append(-np.inf)
-        upper.append(float(counts.sum() - 1))
+        used = row.coefficients[decisions, choices]
+        if row.name == PACE:
+            lines.append((above, np.append(used / unit, -1.0), free, row.limit / unit))
+        else:
+            size = abs(row.limit) or 1.0
+            lines.append((every, used / size, free, row.limit / size - less))
+    lines += [(every, counts[decisions, choices].astype(np.float64), free,
+               float(counts.sum() - 1)) for counts in repairs.cuts]
     if cap is not None:
         size = abs(cap) or 1.0
-        index.append(every)
-        value.append(problem.objective[decisions, choices] / size)
-        lower.append(-np.inf)
-        upper.append(cap / size + 1e-9)
-    starts = np.concatenate([[0], np.cumsum([len(i) for i in index])]).astype(np.int32)
-    matrix = (starts, np.concatenate(index).astype(np.int32), np.concatenate(value))
-    return matrix, np.array(lower), np.array(upper)
+        cost = problem.objective[decisions, choices] / size
+        lines.append((above, cost if above is every else np.append(cost, unit / size), free,
+                      cap / size + 1e-9))
+    starts = np.concatenate([[0], np.cumsum([len(i) for i, *_ in lines])]).astype(np.int32)
+    matrix = (starts, np.concatenate([i for i, *_ in lines]).astype(np.int32),
+              np.concatenate([v for _, v, *_ in lines]))
+    return matrix, np.array([one[2] for one in lines]), np.array([one[3] for one in lines])
+
+
+def _paced(problem: Problem) -> bool:
+    """Whether the objective is the largest of several sums: a column holds the excess."""
+    return any(row.name == PACE for row in problem.rows)
+
+
+def _unit(problem: Problem) -> float:
+    """The size of the objective's coefficients, to which they and the excess are scaled."""
+    return float(np.abs(problem.objective[problem.legal]).max(initial=0.0)) or 1.0
 
 
 def _optimise(highspy: Any, model: Any, problem: Problem, decisions: NDArray[np.int64],
@@ -185,9 +222,11 @@ def _optimise(highspy: Any, model: Any, problem: Problem, decisions: NDArray[np.
     solver.run()
     counts = np.zeros(problem.legal.shape, dtype=np.int64)
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        if "objective_bound" in options:
+            return Solution(BEATEN, counts, np.inf, np.inf, 0.0)
         return Solution("infeasible", counts, np.inf, np.inf, 0.0)
     values = np.array(solver.getSolution().col_value)
-    counts[decisions, choices] = np.rint(values).astype(np.int64)
+    counts[decisions, choices] = np.rint(values[:len(decisions)]).astype(np.int64)
     value = objective_of(problem, counts)
     info = solver.getInfo()
     bound = min(value, float(info.mip_dual_bound) * scale + problem.constant) if primary else value

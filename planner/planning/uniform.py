@@ -93,6 +93,25 @@ def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]
                  if d.space is not None and d.choice is not None else d.uniform for d in drafts)
 
 
+def uniform_pairs(model: Model, allowed: float) -> list[tuple[str, str]]:
+    """(scheme, cache layout) of the uniform assignments that lose no more than ``allowed``."""
+    found = []
+    for scheme in model.question.schemes:
+        for kv in model.question.kv:
+            choice = uniform_choice(model, scheme, kv)
+            if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12:
+                found.append((scheme, kv))
+    return found
+
+
+def uniform_slots(space: Space, allowed: float) -> set[tuple[int, int]]:
+    """(layout, slot) between the grid's slots where the best uniform plans may be that lose no more
+    than ``allowed``: those that :func:`best_uniforms` tries."""
+    drafts = [_coarse(space, Wanted(*pair, limits=True))
+              for pair in uniform_pairs(space.model, allowed)]
+    return {pair for d in drafts if d.space is not None for pair in _between(space, d.candidate)}
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Draft:
     """An assignment on the best candidate so far, ``space`` None where there is none."""
@@ -181,8 +200,9 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
-    by_objective = {"latency": decode, "memory": used * devices}
-    score = by_objective.get(question.objective, decode * rate)
+    pace = _paced(space, decided, picked)
+    by_objective = {"latency": pace, "memory": used * devices}
+    score = by_objective.get(question.objective, pace * rate)
     return np.where(ok, score, np.inf)
 
 

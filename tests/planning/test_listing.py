@@ -44,6 +44,19 @@ def optimum(problem: Problem) -> float:
     return best
 
 
+@settings(max_examples=80)
+@given(problems(limits=1), st.floats(-0.5, 0.5))
+def test_a_cutoff_leaves_the_optimum_or_says_that_it_is_above(problem: Problem, by: float) -> None:
+    best = optimum(problem)
+    if not np.isfinite(best):
+        return
+    found = listed(problem, best + by)
+    if found is None:
+        return
+    assert found.status == "beaten" or found.value == pytest.approx(best, rel=1e-9, abs=1e-12)
+    assert found.found or by < 1e-6
+
+
 def agrees(problem: Problem) -> bool:
     """Whether there is an answer; asserts that it is right."""
     found = listed(problem)
