@@ -84,16 +84,13 @@ def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP,
     with stdout_kept():
         repairs = Repairs(np.zeros(len(problem.rows)), [], gap, cutoff)
         if solution is None:
-            if not exact and _paced(problem):
-                mean = of_all_stages(problem)
-                easier, _ = _repaired(mean, Repairs(np.zeros(len(mean.rows)), [], gap, cutoff))
-                if not easier.found:
-                    return easier
-                repairs = replace(repairs, cutoff=min(cutoff, objective_of(problem,
-                                                                           easier.counts)))
-            solution, bound = _repaired(problem, repairs)
+            solution, bound = _of_counted_stages(problem, repairs) \
+                if not exact and _paced(problem) else _repaired(problem, repairs)
             if not solution.found:
                 return solution
+            if solution.value > cutoff + 1e-9 * abs(cutoff):
+                # A better one may have been cut with what is above the cutoff: it is no optimum.
+                return replace(solution, status=BEATEN, value=np.inf, bound=np.inf)
             left = (solution.value - bound) / abs(solution.value) if solution.value else 0.0
             solution = replace(solution, bound=bound, gap=left)
         if tie_break is not None:
@@ -131,6 +128,21 @@ def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
         else:
             repairs.tighten[[row is broken for row in problem.rows]] += 1e-9
     return replace(solution, status="unproved"), bound
+
+
+def _of_counted_stages(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
+    """:func:`_repaired`, after the mean of all stages: where that is infeasible or beaten so is the
+    slowest, and else nothing worse than what it found need be looked for."""
+    mean = of_all_stages(problem)
+    easier, bound = _repaired(mean, Repairs(np.zeros(len(mean.rows)), [], repairs.gap,
+                                            repairs.cutoff))
+    if not easier.found:
+        return easier, bound
+    known = objective_of(problem, easier.counts)
+    solution, bound = _repaired(problem, replace(repairs, cutoff=min(repairs.cutoff, known)))
+    if not solution.found and known <= repairs.cutoff:
+        return replace(easier, value=known, bound=known, gap=0.0), known
+    return solution, bound
 
 
 def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None) -> Solution:
