@@ -17,6 +17,7 @@ from planner.planning.costs import Model, build_model, released_scheme
 from planner.planning.equals import equal_note
 from planner.planning.evaluate import Priced, SegmentCost, price
 from planner.planning.explain import Why, explain
+from planner.planning.ggml_notes import ggml_notes
 from planner.planning.limits import loss_limit
 from planner.planning.losses import (
     loss_assumptions,
@@ -86,6 +87,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
                      *(rule_notes(units, question.dropped, rule_gains(found))
                        if searched else ()),
                      *(policy_notes(question, _least(found), _free_value) if searched else ()),
+                     *ggml_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model))
 
 

@@ -1,8 +1,9 @@
 """The baselines of a plan: what people deploy without choosing, each on its own best layout.
 
 All BF16, the checkpoint as released, what an engine does when it is told nothing, uniform FP8, INT8
-and NVFP4, DeepSeek-V3's own recipe, and FP16 attention with INT8 experts where there is no FP8. No
-limit on loss or time holds for them. What cannot run is listed with the reason.
+and NVFP4, DeepSeek-V3's own recipe, FP16 attention with INT8 experts where there is no FP8, and
+what the engine's own quantiser mixes (llama.cpp's Q4_K_M, and its types). No limit on loss or time
+holds for them. What cannot run is listed with the reason.
 """
 
 from __future__ import annotations
@@ -20,13 +21,22 @@ from planner.planning.candidates import possible_layouts
 from planner.planning.costs import Model, build_model
 from planner.planning.engine_defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engine_defaults import Default, engine_default
+from planner.planning.engine_mixes import mixes_of
 from planner.planning.least import least_rank
 from planner.planning.plan import Baseline
 from planner.planning.question import Question
 from planner.planning.resolve import kv_refusal
-from planner.planning.uniform import MIXES, RELEASED, Uniform, Wanted, best_uniforms
+from planner.planning.uniform import (
+    MIXES,
+    RELEASED,
+    Uniform,
+    Wanted,
+    best_uniforms,
+    schemes_of,
+)
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.ggml import engine_runs, runs_on_ggml
 from planner.throughput.kernels import refusal
 from planner.units import GIB
 
@@ -44,11 +54,13 @@ def baseline_pairs(model: Model) -> list[Pair]:
     question = model.question
     kv = usual_kv(question)
     named = {question.spec.quantization, *BASELINES}
+    if engine_runs(question.engine):
+        named |= {name for name in question.schemes if runs_on_ggml(scheme_by_id(name))}
     mixed = len(_released(model)) > 1
     pairs = [(RELEASED, kv)] if mixed else []
     pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
-    pairs += [(name, kv) for name in _mixes(question)
-              if set(MIXES[name]) <= set(question.schemes)]
+    pairs += [(name, kv) for name in (*_mixes(question), *mixes_of(question.engine))
+              if set(schemes_of(name)) <= set(question.schemes)]
     for default in _defaults(model).values():
         if default is not None and default.kv in question.kv and default.kv != kv:
             scheme = _default_scheme(model, default)
@@ -78,7 +90,7 @@ def baselines(model: Model, placed: Mapping[Pair, Uniform]) -> tuple[Baseline, .
     wanted |= {scheme: (scheme, kv) for scheme in scheme_ids()
                if scheme in ALWAYS or (scheme, kv) in placed}
     wanted[RECIPE] = (RECIPE_SCHEME, kv)
-    wanted |= {name: (name, kv) for name in _mixes(question)}
+    wanted |= {name: (name, kv) for name in (*_mixes(question), *mixes_of(question.engine))}
     sure = {wanted[name][0] for name in _defaults(model) if name in wanted}
     why = {pair: why_not(question, model, pair, said=pair[0] in sure)
            for pair in wanted.values()}
@@ -94,7 +106,7 @@ def why_not(question: Question, model: Model, pair: Pair, *, said: bool = False)
     """Why the device or the engine cannot run an assignment; empty if it can. ``said``: a source
     says that the engine does, by itself."""
     scheme, kv = pair
-    names = _released(model) if scheme == RELEASED else MIXES.get(scheme, (scheme,))
+    names = _released(model) if scheme == RELEASED else schemes_of(scheme)
     for name in names:
         why = refusal(question.device, scheme_by_id(name))
         if not why and not said:
@@ -147,7 +159,7 @@ def _apart(model: Model, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
         return {}
     question = model.question
     names = {name for scheme, _ in pairs
-             for name in (_released(model) if scheme == RELEASED else MIXES.get(scheme, (scheme,)))}
+             for name in (_released(model) if scheme == RELEASED else schemes_of(scheme))}
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
     own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
                   barred=frozenset(), kept=(), dropped=(), untie=False)

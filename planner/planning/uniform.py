@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.costs import Model
+from planner.planning.engine_mixes import engine_mixes
 from planner.planning.evaluate import Priced, price
 from planner.planning.residency import budget
-from planner.planning.segments import tied_segments
+from planner.planning.segments import Segment, tied_segments
 from planner.records import record
 
 Array = NDArray[np.float64]
@@ -62,11 +63,43 @@ def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
 
 
 def _scheme_of(module: Module, name: str) -> str:
-    """What a named assignment gives to a module; kinds that rules keep stay as released."""
+    """What a named assignment gives to a module; kinds that rules keep stay as released. A mix by
+    layer is the wider of its two types everywhere, so that what fits does."""
     if name == RELEASED or module.kind in AS_RELEASED_KINDS:
         return module.released_as
+    mix = engine_mixes().get(name)
+    if mix is not None:
+        return mix.more if module.kind in mix.kinds else mix.base
     attention, others = MIXES.get(name, (name, name))
     return attention if module.kind in ATTENTION else others
+
+
+def schemes_of(name: str) -> tuple[str, ...]:
+    """The schemes that a named assignment takes."""
+    mix = engine_mixes().get(name)
+    return (mix.base, mix.more) if mix is not None else MIXES.get(name, (name,))
+
+
+def _segments(model: Model, name: str, choice: Int) -> tuple[Segment, ...]:
+    """The assignment with its layers: those of a mix apart."""
+    tied = tied_segments(model, choice)
+    mix = engine_mixes().get(name)
+    if mix is None:
+        return tied
+    base, total = model.question.schemes.index(mix.base), model.question.spec.layers
+    out = []
+    for segment in tied:
+        unit = model.units[segment.unit]
+        if unit.role != "module" or not unit.layers:
+            out.append(segment)
+            continue
+        # Both halves of a fused kernel are cut at the same layers.
+        wide = tuple(n for n in unit.layers if mix.takes_more(n, total))
+        rest = tuple(n for n in unit.layers if n not in wide)
+        lean = base if unit.kind in mix.kinds else segment.choice
+        out += [Segment(segment.unit, layers, taken)
+                for layers, taken in ((wide, segment.choice), (rest, lean)) if layers]
+    return tuple(out)
 
 
 def uniform_loss(model: Model, choice: Int) -> float:
@@ -88,8 +121,8 @@ def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]
     """The best candidate of each of ``wanted``, priced. All are refined between the grid's slots in
     one table."""
     drafts = _refined(space, [_coarse(space, one) for one in wanted])
-    return tuple(replace(d.uniform, priced=price(d.space, d.candidate,
-                                                 tied_segments(space.model, d.choice)))
+    return tuple(replace(d.uniform, priced=price(
+                    d.space, d.candidate, _segments(space.model, d.wanted.scheme, d.choice)))
                  if d.space is not None and d.choice is not None else d.uniform for d in drafts)
 
 

@@ -99,7 +99,8 @@ def _resolve(row: Mapping[str, str]) -> PublishedRow:
     device = device_of(device_name(row["device"]).id)
     spec = spec_of(row["model"])
     engine = _engine(row["software"])
-    chosen = formats(spec.id, row["w_dtype"], blackwell=device.architecture.startswith("Blackwell"))
+    chosen = formats(spec.id, row["w_dtype"], engine=engine,
+                     blackwell=device.architecture.startswith("Blackwell"))
     if chosen is None:
         raise NotCoveredError("unknown format")
     count = int(_number(row["n_devices"]))

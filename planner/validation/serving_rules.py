@@ -21,10 +21,11 @@ class Formats:
     static: bool
 
 
-def formats(model: str, label: str, *, blackwell: bool) -> Formats | None:
-    """The schemes that ``label`` means for ``model``, or None."""
+def formats(model: str, label: str, *, blackwell: bool, engine: str = "") -> Formats | None:
+    """The schemes that ``label`` means for ``model`` in ``engine``, or None."""
     for entry in _rules()["format"]:
-        if _occurs(entry.get("model", ""), model) and _is(entry["label"], label):
+        if entry.get("engine", engine) == engine and _occurs(entry.get("model", ""), model) \
+                and _is(entry["label"], label):
             experts = entry["experts"]
             if blackwell:
                 experts = entry.get("blackwell_experts", experts)

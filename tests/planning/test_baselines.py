@@ -11,6 +11,7 @@ from planner.memory.engines.catalog import engine_names
 from planner.planning.baselines import ALWAYS, RECIPE
 from planner.planning.engine_defaults import OF_THE_MODEL, RELEASED, engine_default
 from planner.planning.engine_matrix import DATA, sources
+from planner.planning.engine_mixes import engine_mixes, mixes_of
 from planner.planning.plan import Baseline, Plan
 
 SMALL = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
@@ -86,3 +87,40 @@ def test_every_default_names_known_things_and_its_source() -> None:
         assert row["scheme"] == RELEASED or row["scheme"] in scheme_ids()
         assert row["kv"] == OF_THE_MODEL or row["kv"] in kv_layout_ids()
         assert row["released"] == "*" or set(row["released"].split()) <= set(scheme_ids())
+
+
+def test_llama_cpps_own_types_are_baselines_with_times() -> None:
+    """Q4_K_M lies between its two types in bytes, loss and, with one user, time."""
+    found = plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
+                 objective="latency")
+    lines = rows(found)
+    lean, mixed, wide = (lines[name] for name in ("ggml-q4_k", "Q4_K_M", "ggml-q6_k"))
+    assert lean.tpot_seconds < mixed.tpot_seconds < wide.tpot_seconds
+    assert lean.total_bytes_per_device < mixed.total_bytes_per_device < wide.total_bytes_per_device
+    assert lean.loss > mixed.loss > wide.loss
+    assert lines["ggml-q8_0"].feasible
+    said = {a.key: a for a in found.assumptions}
+    assert "common/arg.cpp" in said["baseline Q4_K_M"].reason
+    assert "Q4_K_M" not in rows(plan(*SMALL))
+
+
+def test_which_layers_of_a_mix_take_more_bits() -> None:
+    """Of 32: the first and last four, and every third in between."""
+    mix = engine_mixes()["Q4_K_M"]
+    more = [n for n in range(32) if mix.takes_more(n, 32)]
+    assert more == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]
+    assert mixes_of("llama.cpp") == ["Q4_K_M"]
+    assert mixes_of("vllm") == []
+    down = 4096 * 14336
+    found = rows(plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
+                      objective="memory", kv="bf16"))
+    wider = down * (6.5625 - 4.5) / 8 * len(more)
+    mixed, lean = (found[name].total_bytes_per_device for name in ("Q4_K_M", "ggml-q4_k"))
+    assert mixed - lean == wider
+
+
+def test_a_mix_of_blocks_that_rows_do_not_fill_says_so() -> None:
+    found = rows(plan("deepseek-v2-lite", "l40s", devices=1, batch=1, context=4096,
+                      engine="llama.cpp"))
+    assert not found["Q4_K_M"].feasible
+    assert found["Q4_K_M"].reason
