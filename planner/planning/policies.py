@@ -3,7 +3,8 @@
 ``embedding``, ``head``, ``norm``, ``router`` and ``indexer`` stay as released in every plan unless
 a user drops the rule; then they are planned as other modules are. ``first-layers`` and
 ``last-layers`` do the same for the linears of layers at the ends, where a scenario keeps some. The
-plan says of each rule whether it binds.
+plan says of each rule whether it binds. ``one-data-type``: what no format narrows shares a plain
+type, as it does in every server, where neither schemes nor an engine are named.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from planner.units import format_bytes
 BINDS = 1e-6
 """Relative gain above which a rule binds."""
 ENDS = ("first-layers", "last-layers")
-RULES = (*AS_RELEASED_KINDS, *ENDS)
+ONE_TYPE = "one-data-type"
+RULES = (*AS_RELEASED_KINDS, *ENDS, ONE_TYPE)
+PLAIN = ("bf16", "fp16", "fp32")
 NO_OTHER = ("norm",)
 """Kinds that no kernel computes in another format."""
 
@@ -80,6 +83,23 @@ def released_choice(question: Question) -> Question:
     names = tuple(s for s in scheme_ids() if s in added or s in question.schemes)
     barred = {(kind, name) for kind in PLANNED_KINDS for name in added}
     return replace(question, schemes=names, barred=question.barred | barred)
+
+
+def other_types(schemes: tuple[str, ...], released: str) -> tuple[str, ...]:
+    """The plain types among ``schemes`` that the rule leaves out: all but the release's where it
+    has 16 bits and the device takes it, else all but the first of PLAIN."""
+    able = [s for s in PLAIN if s in schemes]
+    kept = released if released in able and released != "fp32" else able[0] if able else ""
+    return tuple(s for s in able if s != kept)
+
+
+def one_type_note(schemes: Sequence[str], left_out: Sequence[str]) -> list[tuple[str, str, str]]:
+    """What the rule leaves out, and how to have it back; nothing where it leaves nothing out."""
+    if not left_out:
+        return []
+    kept = next(s for s in PLAIN if s in schemes)
+    return [("policy: one data type", kept, "servers have one for what no format narrows; "
+             f"{' and '.join(left_out)} with --schemes, or --drop-policies {ONE_TYPE}")]
 
 
 def dropped_in(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> tuple[str, ...]:

@@ -50,7 +50,8 @@ class Question:
     what it rules out is in ``barred`` (kind of module or cache entry, choice), kinds of a group in
     ``fused`` decide together, ``container`` is the checkpoint format that carries the plan.
     ``kept``: layers whose linears stay as released, by the scenario's policies; ``dropped``: kinds
-    whose rule the user dropped, so that they are planned.
+    whose rule the user dropped, so that they are planned. ``left_out``: plain types that the rule
+    of one data type leaves out of ``schemes``.
     ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
     """
 
@@ -87,6 +88,7 @@ class Question:
     fused: tuple[tuple[str, ...], ...] = ()
     kept: tuple[int, ...] = ()
     dropped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     usable_reason: str = ""
 
     def replicas(self, ranks: int) -> int:

@@ -13,12 +13,21 @@ from planner.formats.spec import KvLayout
 from planner.hardware.power import at_power_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.memory.resident import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two
 from planner.placement.modules import modules
 from planner.planning.plan import Plan
-from planner.planning.policies import dropped_in, dropped_kinds, kept_layers, released_choice
+from planner.planning.policies import (
+    ONE_TYPE,
+    dropped_in,
+    dropped_kinds,
+    kept_layers,
+    one_type_note,
+    other_types,
+    released_choice,
+)
 from planner.planning.question import OBJECTIVES, Question, workload
 from planner.planning.units import split_modules
 from planner.quality.loss_units import NATS
@@ -134,6 +143,12 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                                         if device.price_usd_per_hour else None)
     if asked.objective == "cost" and price is None:
         notes.append(("price", "none", "cost is counted in device-seconds per output token"))
+    left_out: tuple[str, ...] = ()
+    if uniform is None and given is None and asked.schemes is None and engine is None \
+            and ONE_TYPE not in (asked.drop_policies or ()):
+        left_out = other_types(schemes, plain_type(spec))
+        schemes = tuple(s for s in schemes if s not in left_out)
+        notes += one_type_note(schemes, left_out)
     return released_choice(Question(
         spec=spec, device=device, workload=work, objective=_objective(asked.objective),
         net=fabric(device, scale_up_devices=host.scale_up_devices,
@@ -153,7 +168,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         engine=engine.name if engine is not None else ANY_ENGINE,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
-        dropped=_dropped(spec, device, asked, given) if uniform is None else ()))
+        dropped=_dropped(spec, device, asked, given) if uniform is None else (),
+        left_out=left_out))
 
 
 def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:

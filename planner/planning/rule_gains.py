@@ -12,10 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from planner.formats.schemes import scheme_ids
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.candidates import Space, build_space
 from planner.planning.costs import build_model, layout_tables
-from planner.planning.policies import BINDS, NO_OTHER, released_choice
+from planner.planning.policies import BINDS, NO_OTHER, ONE_TYPE, released_choice
 from planner.planning.question import Question
 from planner.planning.residency import stage_table
 from planner.planning.search import Found, solve_candidate
@@ -31,7 +32,7 @@ def rule_gains(found: Found) -> Mapping[str, float] | None:
         return None
     kinds = [k for k in AS_RELEASED_KINDS if k not in (*question.dropped, *NO_OTHER)
              and any(u.kind == k for u in found.space.model.units)]
-    groups = _groups(question, kinds)
+    groups = _groups(question, kinds) + ([[ONE_TYPE]] if question.left_out else [])
     if not groups:
         return {}
     base = _base(found)
@@ -67,6 +68,9 @@ def _value(found: Found, kinds: Sequence[str]) -> float:
     question = space.model.question
     freed = replace(question, dropped=tuple(
         k for k in AS_RELEASED_KINDS if k in (*question.dropped, *kinds)), untie=False)
+    if ONE_TYPE in kinds:
+        freed = replace(freed, left_out=(), schemes=tuple(
+            s for s in scheme_ids() if s in (*question.schemes, *question.left_out)))
     freed = with_rule_bars(released_choice(freed))
     solution, _ = solve_candidate(_alone(space, c, freed), 0)
     return solution.value if solution.found else np.inf
