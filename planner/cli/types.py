@@ -128,7 +128,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "untie": click.option("--untie", is_flag=True, help="Decide layer by layer."),
     "drop_policies": click.option("--drop-policies", metavar="A,B", help="Rules that shall not "
                                   "hold: embedding, head, router, norm, indexer, first-layers, "
-                                  "last-layers."),
+                                  "last-layers, one-data-type."),
     "anchor": click.option("--anchor", metavar="NAME=VALUE",
                            help="A measured tpot_ms, ttft_ms or output_tokens_per_second to "
                            "compare with."),

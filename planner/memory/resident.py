@@ -12,6 +12,7 @@ from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import TensorFormat
 from planner.models.dtypes import stored_bytes, stored_type
 from planner.models.inventory import patterns_of
+from planner.models.plain import plain_type
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import PLANNED_KINDS, kv_heads_of
@@ -234,16 +235,6 @@ def _absorbed(attention: Attention, kind: str, hidden: int) -> int:
     if kind == "kv":
         return attention.heads * latent * (attention.nope_dim + attention.value_dim)
     return attention.heads * (latent + attention.rope_dim) * (attention.q_lora_rank or hidden)
-
-
-def plain_type(spec: ModelSpec) -> str:
-    """The type an engine computes in: of the embedding, else of the norms. GGUF files keep norms
-    in FP32 whatever that is; engines compute in FP16 (llama.cpp, and vLLM's default for them)."""
-    if spec.quantization.startswith("ggml-"):
-        return "fp16"
-    of = {row.kind: row.dtype for row in reversed(spec.rows) if row.part == "main"}
-    found = (of.get(kind) for kind in ("embedding", "norm"))
-    return next((dtype for dtype in found if dtype in ("bf16", "fp16", "fp32")), "bf16")
 
 
 def total(lines: Sequence[Line]) -> int:

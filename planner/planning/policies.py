@@ -28,7 +28,6 @@ BINDS = 1e-6
 ENDS = ("first-layers", "last-layers")
 ONE_TYPE = "one-data-type"
 RULES = (*AS_RELEASED_KINDS, *ENDS, ONE_TYPE)
-PLAIN = ("bf16", "fp16", "fp32")
 NO_OTHER = ("norm",)
 """Kinds that no kernel computes in another format."""
 

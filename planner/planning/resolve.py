@@ -13,7 +13,7 @@ from planner.formats.spec import KvLayout
 from planner.hardware.power import at_power_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
-from planner.memory.resident import plain_type
+from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two

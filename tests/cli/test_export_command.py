@@ -127,7 +127,7 @@ def test_hostile_plans(change: dict[str, Any], words: str, tmp_path: Path,
     ({"layers": [10**9]}, "has no"),
     ({"kind": "mlp-sideways"}, "has no 'mlp-sideways'"),
     ({"kind": "kv-latent"}, "has no 'kv-latent'"),
-    ({"kind": "head", "scheme": "int8-w8a8", "layers": []}, "kept as released"),
+    ({"kind": "head", "scheme": "int8-w8a8", "layers": []}, "mlp-down of layer 0 has no unit"),
 ])
 def test_hostile_units(unit: dict[str, Any], words: str, tmp_path: Path,
                        plan_data: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ SURFACE_FLAGS = words("""
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--untie", "--anchor"}
+              "--untie", "--drop-policies", "--anchor"}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile", "--anchor"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
@@ -126,7 +126,7 @@ IMPORT_FLAGS = set(words("""
 """))
 FRONTIER_FLAGS = {"--json", "--quiet", "--timings", "--svg", *words("""
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
---memory-bytes --schemes --kv --engine --profile --untie --hardware-dir
+--memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir
 """)}
 DIFF_FLAGS = {"--json", "--quiet", "--fail-if"}
 CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
@@ -144,12 +144,12 @@ PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
     "osl": None, "batch": None, "objective": "throughput", "ttft_seconds": None,
     "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
-    "engine": "any", "scenario": None, "profile": None, "untie": False, "anchor": None,
-    "hardware_dir": None,
+    "engine": "any", "scenario": None, "profile": None, "untie": False, "drop_policies": None,
+    "anchor": None, "hardware_dir": None,
 }
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
-       if k not in ("max_loss", "schemes", "untie")},
+       if k not in ("max_loss", "schemes", "untie", "drop_policies")},
     "scheme": None, "plan": None, "kv": "bf16",
 }
 NOT_IN_THE_API = {"json", "report", "quiet", "timings", "interactive", "grid"}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
 from planner.memory.caches import CacheClass
-from planner.memory.resident import Line, plain_type, total
+from planner.memory.resident import Line, total
+from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 

@@ -21,12 +21,12 @@ from planner.memory.engines.records import (
 from planner.memory.resident import (
     Line,
     Loading,
-    plain_type,
     rank_weights,
     stage_ranges,
     total,
 )
 from planner.memory.workspace import Pass, peak_lines
+from planner.models.plain import plain_type
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs")
 

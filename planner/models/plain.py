@@ -1,0 +1,15 @@
+"""The plain type of a model: what its server computes in."""
+
+from __future__ import annotations
+
+from planner.models.spec import ModelSpec
+
+
+def plain_type(spec: ModelSpec) -> str:
+    """The type an engine computes in: of the embedding, else of the norms. GGUF files keep norms
+    in FP32 whatever that is; engines compute in FP16 (llama.cpp, and vLLM's default for them)."""
+    if spec.quantization.startswith("ggml-"):
+        return "fp16"
+    of = {row.kind: row.dtype for row in reversed(spec.rows) if row.part == "main"}
+    found = (of.get(kind) for kind in ("embedding", "norm"))
+    return next((dtype for dtype in found if dtype in ("bf16", "fp16", "fp32")), "bf16")
