@@ -1,6 +1,7 @@
 """The plan as a picture: which format each module takes in each layer, and what fills a device.
 
-Dark fills are multiplied in their format; pale fills are stored in it and multiplied in 16 bits.
+Dark fills are multiplied in their format; pale fills are stored in it and multiplied in 16 bits;
+caches lie between.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from dataclasses import dataclass
 from planner.planning.plan import MemoryInfo, Plan
 
 PALETTE = {
-    "fp32": "#3d434c", "bf16": "#cfd4dc", "fp16": "#a9b3c1",
-    "fp8-tensor": "#123a66", "fp8-channel": "#2a4fa3", "fp8-block": "#1d5f9e",
-    "fp8-block-ue8m0": "#0e6f7c", "fp8-w8a16": "#b3d3ee", "mxfp8": "#0b5f54",
-    "int8-w8a8": "#9a4a06", "int8-block": "#6f3a0c", "int8-w8a16": "#f6d39a",
-    "int4-w4a16": "#b9dcb4", "int4-w4a16-g32": "#8fc58f",
-    "nvfp4": "#6d28a8", "nvfp4-w4a16": "#dcc8f0", "mxfp4": "#9d1f55", "mxfp4-w4a8": "#b0307a",
-    "mxfp4-w4a16": "#f2c3d6", "mxfp6": "#d9d2b0",
-    "ggml-q8_0": "#ead9b0", "ggml-q4_0": "#c5d9a4", "ggml-q4_k": "#a8cfa0", "ggml-q6_k": "#d8dfa0",
-    "fp8": "#1d5f9e", "fp8-ds-mla": "#123a66", "int8-token": "#9a4a06", "int4-token": "#2d6a37",
-    "int4-channel": "#4c7a1e",
+    "fp32": "#3d4249", "bf16": "#eadacf", "fp16": "#d5c5d1",
+    "fp8-tensor": "#1d2a50", "fp8-channel": "#1e4ebe", "fp8-block": "#3869b0",
+    "fp8-block-ue8m0": "#1b548c", "fp8-w8a16": "#bcd3ff", "mxfp8": "#146837",
+    "int8-w8a8": "#b0300a", "int8-block": "#6c2b00", "int8-w8a16": "#ffedc8",
+    "int4-w4a16": "#e7d97d", "int4-w4a16-g32": "#d9cba1",
+    "nvfp4": "#4c1b9a", "nvfp4-w4a16": "#b3aeff", "mxfp4": "#aa4560", "mxfp4-w4a8": "#9c1473",
+    "mxfp4-w4a16": "#bfb0da", "mxfp6": "#e1edff",
+    "ggml-q8_0": "#c4b78a", "ggml-q4_0": "#fef093", "ggml-q4_k": "#c3b3b2", "ggml-q6_k": "#cdc064",
+    "fp8": "#5a90d2", "fp8-ds-mla": "#448a9c", "int8-token": "#cd9232", "int4-token": "#559876",
+    "int4-channel": "#ae762a",
 }
-"""Fill of each scheme and cache layout."""
+"""Fill of each scheme and cache layout: no two alike, with red-green blindness as well."""
 OTHER = "#8d95a1"
 DARK_INK, LIGHT_INK = "#14181d", "#ffffff"
 MEMORY_FILLS = {"weights": "#1d5f9e", "cache": "#0b6f63", "activations": "#9a4a06",
