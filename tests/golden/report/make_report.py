@@ -31,12 +31,17 @@ def reports() -> dict[str, str]:
             "plan.en.md": markdown(plan, "en", beside)}
 
 
-def _store_plan() -> None:
+def made() -> dict[str, object]:
+    """The stored files as the planner makes them today."""
     from planner import api
     from planner.planning.computed import computed
 
     plan = api.plan(*ASKED.split()[1:3], context=4096, devices=1)
-    for name, data in (("plan.json", plan.to_dict()), ("computed.json", plain(computed(plan)))):
+    return {"plan.json": plan.to_dict(), "computed.json": plain(computed(plan))}
+
+
+def _store_plan() -> None:
+    for name, data in made().items():
         (HERE / name).write_text(json.dumps(data, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
