@@ -18,8 +18,9 @@ GPU_BLOCK = 32
 
 def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption]:
     """Nothing where a plan has no ggml type and its engine no mix."""
-    used = dict.fromkeys(u.scheme for u in units
-                         if u.kv_layout is None and runs_on_ggml(SCHEMES[u.scheme]))
+    # What stays as released may be told by its element alone.
+    used = dict.fromkeys(u.scheme for u in units if u.kv_layout is None and u.scheme in SCHEMES
+                         and runs_on_ggml(SCHEMES[u.scheme]))
     out = []
     if used:
         factor = exp(Z80 * ggml_certainty().sigma)

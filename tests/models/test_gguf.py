@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.api import estimate
 from planner.api_memory import memory
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
@@ -83,6 +84,19 @@ def llama_tensors(layers=2, down=("Q6_K", "Q4_K")):
             (name + "ffn_down.weight", down[layer], (256, 512)),
         ]  # fmt: skip
     return found
+
+
+@pytest.mark.parametrize("device", ["l40s", "xeon-6980p"])
+def test_a_file_is_priced_as_it_is_stored(tmp_path, device):
+    """Its blocks run in ggml's kernels; nothing is lost in what it stores but inputs' rounding."""
+    path = tmp_path / "tiny-q4_k_m.gguf"
+    write(path, llama(), llama_tensors())
+    plan = estimate(str(path), device, engine="llama.cpp", devices=1, context=256, batch=1)
+    schemes = {u.kind: u.scheme for u in plan.units}
+    assert schemes["attention-out"] == "ggml-q4_k"
+    assert {u.scheme for u in plan.units if u.kind == "mlp-down"} == {"ggml-q4_k", "ggml-q6_k"}
+    assert plan.model.checkpoint_format == "ggml-q4_k"
+    assert plan.baselines[0].feasible
 
 
 def test_a_file_has_the_types_of_its_tensors(tmp_path):
