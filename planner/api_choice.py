@@ -91,4 +91,5 @@ def _filled(asked: Asked, plan: Plan) -> Asked:
     if asked.context is None and asked.isl is None and asked.osl is None:
         work = plan.workload
         asked = replace(asked, context=work.context_tokens, isl=work.isl, osl=work.osl)
-    return replace(asked, objective=asked.objective or plan.objective)
+    return replace(asked, objective=asked.objective or plan.objective,
+                   power_mode=plan.power_mode)

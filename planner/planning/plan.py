@@ -272,6 +272,11 @@ class Plan:
     assumptions: tuple[Assumption, ...]
     sources: tuple[SourceRef, ...]
 
+    @property
+    def power_mode(self) -> str | None:
+        """The power mode that the plan was made in, None where its device states none."""
+        return next((a.value for a in self.assumptions if a.key == "power mode"), None)
+
     def to_dict(self) -> dict[str, Any]:
         """The plan file as plain data."""
         data = plain(self)

@@ -72,6 +72,7 @@ class Asked:
     keep_last_layers: int | None = None
     policies: tuple[str, ...] | None = None
     drop_policies: tuple[str, ...] | None = None
+    power_mode: str | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> Asked:
         """Fill what was not given from a scenario."""
@@ -100,7 +101,7 @@ class Asked:
             "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
             "devices": plan.device.count, "batch": plan.workload.batch}
         left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
-        return replace(given, **left_out)
+        return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
 
 
 def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
@@ -119,9 +120,12 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     _check_device(device)
     host = scenario.host if scenario is not None else Host()
     notes: list[tuple[str, str, str]] = []
-    if host.power_mode is not None:
-        device = at_power_mode(device, host.power_mode)
-        notes.append(("power mode", host.power_mode, "set by the scenario"))
+    kept = asked.power_mode if asked.power_mode in device.power_modes else None
+    mode = host.power_mode or kept
+    if mode is not None:
+        device = at_power_mode(device, mode)
+        notes.append(("power mode", mode,
+                      "set by the scenario" if host.power_mode is not None else "of the plan file"))
     elif device.power_modes:
         notes.append(("power mode", max(device.power_modes, key=lambda n: device.power_modes[n]
                                         .compute_share.value), "the fastest; host.power_mode in "
