@@ -29,6 +29,7 @@ from planner.planning.tipping import SOLVES
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.kernels import kept_for_their_engine, legal_schemes
 from planner.typed import typed
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _module(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | N
     tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
     asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,
                   isl=asked.isl, osl=asked.osl, kv=asked.kv,
-                  schemes=_named(scheme, asked.schemes))
+                  schemes=_named(target, scheme, asked.schemes, engine))
     question = build_question(spec, target, asked, None, uniform=None, given=None,
                               engine=parse_engine(engine) if engine != ANY_ENGINE else None)
     layouts = possible_layouts(question)
@@ -150,10 +151,16 @@ def _module(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | N
         refused=question.refused, assumptions=_assumptions(question, batch, size, tp, dp, ep))
 
 
-def _named(scheme: str | None, schemes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The schemes to price: those named, the one to explain, and bf16 beside a single one."""
+def _named(target: DeviceProfile, scheme: str | None, schemes: Sequence[str] | None,
+           engine: str) -> tuple[str, ...] | None:
+    """The schemes to price: those named, the one to explain, and bf16 beside a single one; a type
+    that plans take for its engine alone stands beside the others where it is the one."""
     if schemes is None:
-        return None
+        legal, _ = legal_schemes(target, scheme_ids())
+        apart = kept_for_their_engine(engine.partition("@")[0], legal)
+        if scheme is None or scheme in KV_LAYOUTS or scheme_by_id(scheme).id not in apart:
+            return None
+        return (*(name for name in legal if name not in apart), scheme_by_id(scheme).id)
     extra = [scheme] if scheme is not None and scheme not in KV_LAYOUTS else []
     names = [*schemes, *extra]
     return tuple(dict.fromkeys(names if len(set(names)) > 1 else ["bf16", *names]))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner import api
+from planner import api, api_explain
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES, scheme
 from planner.hardware.catalog import list_devices, resolve_device
@@ -195,3 +195,11 @@ def test_rows_must_be_whole_blocks():
         by_kind.setdefault(u.kind, set()).add(u.scheme)
     assert by_kind["experts-down"] <= {"ggml-q4_0", "ggml-q8_0", "bf16", "fp16", "fp32"}
     assert "ggml-q4_0" in by_kind["experts-down"]
+
+
+def test_a_named_type_is_explained_beside_the_others():
+    """Without an engine too; nothing else of ggml stands there by itself."""
+    found = api_explain.explain("llama-3.2-1b", "l40s", module="mlp-down", scheme="ggml-q4_k")
+    schemes = {row.scheme for one in found.modules for row in one.schemes}
+    assert {"ggml-q4_k", "bf16", "fp8-tensor"} <= schemes
+    assert "ggml-q8_0" not in schemes
