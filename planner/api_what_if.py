@@ -16,8 +16,10 @@ from typing import Any
 
 from planner import api
 from planner.errors import InputError, UnsupportedError
+from planner.hardware.power import fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.planning.asked import asked_of
 from planner.planning.costs import Model, build_model
 from planner.planning.grid import Grid, Inner, Loss, Point, block
 from planner.planning.grid_axes import (
@@ -230,16 +232,26 @@ def _ms(seconds: float | None) -> str | None:
 
 
 def around_file(plan: Plan) -> dict[str, Any]:
-    """The arguments of :func:`what_if` that a plan file tells: model, device, workload, engine and
-    objective. Limits and the layouts that were asked for are not in a plan file.
+    """The arguments of :func:`what_if` that a plan file tells: model, device, workload, engine,
+    objective, and the limits, layout and formats that were asked for.
 
     Raises:
-        InputError: the model or the device is another one by now.
+        InputError: the model is another one by now, or a scenario asked for what no flag repeats.
     """
     spec = api.load_model(plan.model.id)
     if spec.config_sha256 != plan.model.config_sha256:
         raise InputError(f"{plan.model.id} has changed since the plan was made",
                          hint="plan again, with --report FILE.html --interactive")
+    asked = dict(asked_of(plan))
+    asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
+    lost = [name for name in ("keep_first_layers", "keep_last_layers") if asked.get(name)]
+    device = api.load_device(plan.device.id)
+    if plan.power_mode is not None and plan.power_mode != fastest_mode(device):
+        lost.append("power_mode")
+    if lost:
+        raise InputError(f"the plan was made with {lost[0].replace('_', '-')} of a scenario, which "
+                         "a plan file alone does not repeat",
+                         hint="plan again: plan --scenario FILE --report FILE.html --interactive")
     work = plan.workload
     same = workload(spec.max_context, context=work.context_tokens, isl=None, osl=None)
     given: dict[str, Any] = {"context": work.context_tokens}
@@ -247,4 +259,5 @@ def around_file(plan: Plan) -> dict[str, Any]:
         given |= {"isl": work.isl, "osl": work.osl}
     if plan.engine.name != api.ANY:
         given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
-    return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective, **given}
+    return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective,
+            **asked, **given}

@@ -14,6 +14,12 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
+def fastest_mode(device: DeviceProfile) -> str | None:
+    """The mode of the highest compute rate, None for a device that states none."""
+    return max(device.power_modes, key=lambda n: device.power_modes[n].compute_share.value,
+               default=None)
+
+
 def at_power_mode(device: DeviceProfile, name: str) -> DeviceProfile:
     """``device`` with rates, conversions, floors, bandwidth and power of its mode ``name``.
 

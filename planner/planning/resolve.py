@@ -10,7 +10,7 @@ from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.formats.spec import KvLayout
-from planner.hardware.power import at_power_mode
+from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.plain import plain_type
@@ -126,10 +126,9 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         device = at_power_mode(device, mode)
         notes.append(("power mode", mode,
                       "set by the scenario" if host.power_mode is not None else "of the plan file"))
-    elif device.power_modes:
-        notes.append(("power mode", max(device.power_modes, key=lambda n: device.power_modes[n]
-                                        .compute_share.value), "the fastest; host.power_mode in "
-                      "a scenario sets another: " + ", ".join(device.power_modes)))
+    elif (fastest := fastest_mode(device)) is not None:
+        notes.append(("power mode", fastest, "the fastest; host.power_mode in a scenario sets "
+                      "another: " + ", ".join(device.power_modes)))
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
