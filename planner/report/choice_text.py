@@ -54,9 +54,9 @@ def _units(found: ChoiceExplanation) -> str:
         lines += _note(unit)
     kept = all(unit.next_best is None for unit in found.units)
     text = "why each unit has its scheme, and what the next best costs the plan" \
-        + (", others kept\n" if kept else "\n")
+        + (", others kept" if kept else "")
     fixed = _wrap("kept as released: " + ", ".join(found.released), "  ") if found.released else []
-    return text + "\n".join([*lines, *fixed])
+    return "\n".join([*_wrap(text), *lines, *fixed])
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -65,7 +65,19 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     if max(map(len, lines)) <= width_of_output():
         return lines
     rest = _aligned([row[1:] for row in rows], (0, 1)).split("\n")
+    if max(map(len, rest)) + 2 > width_of_output():
+        return [row[0] + "\n" + "\n".join(_wrap("  " + _words(rows[0], row), "    "))
+                for row in rows]
     return [f"{row[0]}\n  {line}" for row, line in zip(rows, rest, strict=True)]
+
+
+def _words(head: Sequence[str], row: Sequence[str]) -> str:
+    """A row without its name in words: ``int8-w8a16, next best bf16: tokens/s -0.01%, TPOT …``."""
+    if row is head:
+        return ", ".join(row[1:])
+    figures = ", ".join(f"{name} {cell}" for name, cell in zip(head[3:], row[3:], strict=True)
+                        if cell)
+    return f"{row[1]}, next best {row[2]}" + (f": {figures}" if figures else "")
 
 
 def _row(objective: str, unit: UnitChoice) -> tuple[str, ...]:
@@ -105,7 +117,7 @@ def _note(unit: UnitChoice) -> list[str]:
 
 def _limits(found: ChoiceExplanation) -> str:
     noun = WORDS[found.plan.objective][1]
-    lines = [f"what each limit costs ({noun}; solved again over all layouts and batches)"]
+    lines = _wrap(f"what each limit costs ({noun}; solved again over all layouts and batches)")
     for price in found.limits:
         lines += _wrap(_limit(found, price), "  ")
     return "\n".join([*lines, *_wrap(f"binding: {found.binding}", "  ")])
@@ -149,10 +161,10 @@ def _share(found: ChoiceExplanation, gain: float) -> str:
 
 
 def _tipping(found: ChoiceExplanation) -> str:
-    lines = ["what would change the answer (the smallest change found, each way)"]
+    lines = _wrap("what would change the answer (the smallest change found, each way)")
     first = nearest(found.tipping)
     if first is not None and first.other is not None:
-        lines.append(f"nearest: {first.figure} by {first.other / first.start - 1:+.1%}")
+        lines += _wrap(f"nearest: {first.figure} by {first.other / first.start - 1:+.1%}", "  ")
     same: list[str] = []
     left: list[str] = []
     for tip in found.tipping:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 import pytest
@@ -24,6 +25,10 @@ COMMANDS = [
     ["memory", "llama-3.2-1b", "l40s", "--engine", "vllm"], ["train", "llama-3.2-1b", "l40s"],
     ["experts", "qwen3-30b-a3b", "l40s", "--batch", "32"],
     ["explain", "llama-3.2-1b", "l40s", "--module", "mlp-down"],
+    ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--tpot-ms", "60",
+     "--solves", "2"],
+    ["frontier", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--points", "4",
+     "--map"],
     ["serve", "llama-3.2-1b", "l40s", "--concurrency", "16", "--devices", "1"],
     ["validate", "--only", "op_gemm"], ["claims", "--only", "3,23"], ["--help"],
 ]
@@ -42,6 +47,17 @@ def test_nothing_breaks_on_a_narrow_terminal(arguments: list[str], width: int,
         assert len(line) <= width or len(line.split()) == 1, line
         assert line == line.rstrip()
         assert not line.rstrip().endswith("…") or "more" in line, line
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_sweep_fits_a_narrow_terminal(width: int, tmp_path: Path,
+                                        monkeypatch: pytest.MonkeyPatch,
+                                        capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text('title = "Two devices and two schemes"\n[[grid]]\nverb = "estimate"\n'
+                    'model = "smollm2-135m"\ndevice = ["l40s", "jetson-orin-nano-8gb"]\n'
+                    'devices = 1\nbatch = 1\nscheme = ["bf16", "int8-w8a8"]\n', encoding="utf-8")
+    test_nothing_breaks_on_a_narrow_terminal(["sweep", str(file)], width, monkeypatch, capfd)
 
 
 def test_figures_are_the_same_at_every_width(monkeypatch: pytest.MonkeyPatch,
