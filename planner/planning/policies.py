@@ -145,7 +145,7 @@ def _cost(gains: Mapping[str, float] | None) -> str:
     if not gains:
         return "no kernel computes them in another format"
     where = "at this layout and batch"
-    binding = [f"{kind} binds ({_share(gain)} better without)"
+    binding = [f"{kind} bind{'' if ', ' in kind else 's'} ({_share(gain)} better without)"
                for kind, gain in gains.items() if gain > BINDS]
     if not binding:
         return f"none binds {where}: dropping them (--drop-policies) would gain nothing"

@@ -22,6 +22,9 @@ from planner.planning.residency import stage_table
 from planner.planning.search import Found, solve_candidate
 from planner.planning.served_by import with_rule_bars
 
+TOLD = 5e-4
+"""Joint gains below this are not shared out among the rules: each share would print as nothing."""
+
 
 def rule_gains(found: Found) -> Mapping[str, float] | None:
     """Relative gain of the objective without each rule that holds, by kind of the model (two that
@@ -36,10 +39,13 @@ def rule_gains(found: Found) -> Mapping[str, float] | None:
     if not groups:
         return {}
     base = _base(found)
-    together = _value(found, [k for group in groups for k in group])
-    if len(groups) == 1 or _gain(base, together) <= BINDS:
-        return dict.fromkeys((" with ".join(g) for g in groups), max(_gain(base, together), 0.0))
-    return {" with ".join(group): max(_gain(base, _value(found, group)), 0.0) for group in groups}
+    together = max(_gain(base, _value(found, [k for group in groups for k in group],
+                                      base * (1 - BINDS))), 0.0)
+    if len(groups) == 1 or together < TOLD:
+        names = [" with ".join(g) for g in groups]
+        return {", ".join(names) if together > BINDS else name: together for name in names}
+    return {" with ".join(group): max(_gain(base, _value(found, group, base * (1 - TOLD))), 0.0)
+            for group in groups}
 
 
 def _groups(question: Question, kinds: Sequence[str]) -> list[list[str]]:
@@ -62,8 +68,8 @@ def _base(found: Found) -> float:
     return _value(found, [])
 
 
-def _value(found: Found, kinds: Sequence[str]) -> float:
-    """The objective of the candidate with more rules dropped."""
+def _value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+    """The objective of the candidate with more rules dropped; inf where it is above ``cutoff``."""
     space, c = found.space, found.candidate
     question = space.model.question
     freed = replace(question, dropped=tuple(
@@ -72,7 +78,7 @@ def _value(found: Found, kinds: Sequence[str]) -> float:
         freed = replace(freed, left_out=(), schemes=tuple(
             s for s in scheme_ids() if s in (*question.schemes, *question.left_out)))
     freed = with_rule_bars(released_choice(freed))
-    solution, _ = solve_candidate(_alone(space, c, freed), 0)
+    solution, _ = solve_candidate(_alone(space, c, freed), 0, cutoff=cutoff)
     return solution.value if solution.found else np.inf
 
 

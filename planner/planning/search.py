@@ -36,7 +36,7 @@ from planner.planning.segments import (
     untied_problem,
     untied_segments,
 )
-from planner.planning.solve import GAP, LAYERS_GAP, solve
+from planner.planning.solve import GAP, LAYERS_GAP, STAGES_GAP, is_paced, solve
 from planner.records import cached_record
 
 SAME = 1e-9
@@ -124,11 +124,14 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
     for key in order:
         _, i, ranks, second, c = key
         if lower[i][c] > best_value * (1 + SAME) or (best is not None and key >= best_key):
-            open_bound = float(lower[i][c])
+            open_bound = min(open_bound, float(lower[i][c]))
             break
-        solution, segments = solve_candidate(spaces[i], c, cutoff=best_value * (1 + SAME))
+        cutoff = best_value * (1 - _spare(spaces[i], c))
+        solution, segments = solve_candidate(spaces[i], c, cutoff=cutoff)
         solved += 1
-        lower[i][c] = max(lower[i][c], _proved(solution, best_value))
+        lower[i][c] = max(lower[i][c], _proved(solution, cutoff))
+        if solution.status == BEATEN:
+            open_bound = min(open_bound, lower[i][c])
         if not solution.found:
             continue
         key = (float(f"{solution.value:.9e}"), i, ranks, second, c)
@@ -140,11 +143,18 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
     return replace(best, bound=min(best.bound, open_bound), solved=solved)
 
 
-def _proved(solution: Solution, best: float) -> float:
+def _spare(space: Space, c: int) -> float:
+    """What a candidate must be better by, relative: nothing (less SAME, for ties), but what its own
+    gap leaves open where stages count their layers."""
+    counted = space.model.question.untie and space.pts.pp[c] > 1
+    return STAGES_GAP if counted else -SAME
+
+
+def _proved(solution: Solution, cutoff: float) -> float:
     """A lower bound of a solved candidate's objective."""
     if solution.found:
         return solution.bound
-    return best if solution.status == BEATEN else float("inf")
+    return cutoff if solution.status == BEATEN else float("inf")
 
 
 def _keys(i: int, space: Space, lower: Array) -> list[Key]:
@@ -164,7 +174,8 @@ def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
     if model.question.untie:
         problem, parts = untied_problem(space, c)
         second = part_sum(parts, times) if times is not None else None
-        solution = _settled(problem, tied, second, GAP, cutoff)
+        gap = STAGES_GAP if is_paced(problem) else GAP
+        solution = _settled(problem, tied, second, gap, cutoff)
         return solution, untied_segments(model, parts, solution) if solution.found else ()
     problem = single_problem(space, c)
     second = decision_sum(model, times, layer_weights(model)) if times is not None else None

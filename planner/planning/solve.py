@@ -23,12 +23,19 @@ from planner.planning.problem import (
     of_all_stages,
     violation,
 )
+from planner.planning.stagewise import stagewise
 from planner.records import cached_record
 
 GAP = 1e-9
 # Hundreds of layers that all differ: proving the last digits takes minutes, and losses of single
 # layers are known to tens of percent. The gap that is left is in the plan.
 LAYERS_GAP = 1e-4
+STAGES_GAP = 5e-7
+"""Of pipelines whose stages share a loss and count their layers, which are searched by pace
+(:mod:`planner.planning.stagewise`). The gap that is left is in the plan."""
+NODES = 400
+"""Nodes of the search tree of one stage at one pace: where its limits meet, the last digits of a
+loss can take thousands."""
 LOOSE = 1e-3
 """The gap from which HiGHS is quicker than a listing, which proves every digit or gives up."""
 # The problems are tiny with a tight relaxation: primal heuristics cost more than they save.
@@ -38,6 +45,9 @@ OPTIONS: dict[str, object] = {
     # Costs are scaled to 1: with the default of 1e-7 a bound may miss the optimum by as much.
     "dual_feasibility_tolerance": 1e-10, "primal_feasibility_tolerance": 1e-9,
     "mip_heuristic_effort": 0.0, "mip_heuristic_run_feasibility_jump": False,
+    # Problems inside the problem: at these tolerances their simplex was seen to go round for ever.
+    "mip_heuristic_run_rins": False, "mip_heuristic_run_rens": False,
+    "mip_heuristic_run_root_reduced_cost": False,
 }
 EFFORT = 0.3
 """Where stages share one loss and count their layers, the relaxation is far from any assignment."""
@@ -82,10 +92,14 @@ def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP,
     if solution is not None and (tie_break is None or not solution.found):
         return solution
     with stdout_kept():
+        if solution is None and not exact and is_paced(problem):
+            staged = stagewise(problem, _one_stage, gap=gap, cutoff=cutoff)
+            if staged is not None and (tie_break is None or not staged.found):
+                return staged
         repairs = Repairs(np.zeros(len(problem.rows)), [], gap, cutoff)
         if solution is None:
             solution, bound = _of_counted_stages(problem, repairs) \
-                if not exact and _paced(problem) else _repaired(problem, repairs)
+                if not exact and is_paced(problem) else _repaired(problem, repairs)
             if not solution.found:
                 return solution
             if solution.value > cutoff + 1e-9 * abs(cutoff):
@@ -101,15 +115,24 @@ def solve(problem: Problem, *, tie_break: Array | None = None, gap: float = GAP,
         return solution
 
 
+def _one_stage(problem: Problem, cutoff: float) -> Solution:
+    """The problem of one stage, within NODES: what is left open then is between value and bound."""
+    solution, bound = _repaired(problem, Repairs(np.zeros(len(problem.rows)), [], STAGES_GAP,
+                                                 cutoff, NODES))
+    return replace(solution, bound=bound) if solution.found else solution
+
+
 @cached_record
 class Repairs:
     """What keeps slips out: a share of each limit taken off [rows], assignments cut off; the
-    relative gap to prove, and the objective from which nothing is looked for."""
+    relative gap to prove, the objective from which nothing is looked for, and the most nodes of the
+    search tree (0: no limit)."""
 
     tighten: Array
     cuts: list[NDArray[np.int64]]
     gap: float = GAP
     cutoff: float = np.inf
+    nodes: int = 0
 
 
 def _repaired(problem: Problem, repairs: Repairs) -> tuple[Solution, float]:
@@ -155,7 +178,7 @@ def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None
     cost = objective[decisions, choices]
     scale = float(np.abs(cost).max()) or 1.0
     rows, lower, upper = _matrix(problem, decisions, choices, repairs, cap)
-    above = [float(cap is None)] if _paced(problem) else []  # the cost of the excess
+    above = [float(cap is None)] if is_paced(problem) else []  # the cost of the excess
     model = highspy.HighsLp()
     model.num_col_ = len(decisions) + len(above)
     model.num_row_ = len(upper)
@@ -175,6 +198,8 @@ def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None
     options = OPTIONS | {"mip_rel_gap": repairs.gap}
     if above and (problem.multiplicity > 1).any():
         options["mip_heuristic_effort"] = EFFORT
+    if repairs.nodes:
+        options["mip_max_nodes"] = repairs.nodes
     if cap is None and np.isfinite(repairs.cutoff):
         options["objective_bound"] = (repairs.cutoff - problem.constant) / scale + 1e-9
     return _optimise(highspy, model, problem, decisions, choices, scale, cap is None, options)
@@ -191,7 +216,7 @@ def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.
         layers = float(problem.multiplicity[d])
         lines.append((own, np.ones(len(own)), layers, layers))
     every, free = np.arange(len(decisions)), -np.inf
-    above = np.arange(len(decisions) + 1) if _paced(problem) else every
+    above = np.arange(len(decisions) + 1) if is_paced(problem) else every
     unit = _unit(problem)
     for row, less in zip(problem.rows, repairs.tighten, strict=True):
         used = row.coefficients[decisions, choices]
@@ -213,7 +238,7 @@ def _matrix(problem: Problem, decisions: NDArray[np.int64], choices: NDArray[np.
     return matrix, np.array([one[2] for one in lines]), np.array([one[3] for one in lines])
 
 
-def _paced(problem: Problem) -> bool:
+def is_paced(problem: Problem) -> bool:
     """Whether the objective is the largest of several sums: a column holds the excess."""
     return any(row.name == PACE for row in problem.rows)
 
@@ -233,14 +258,18 @@ def _optimise(highspy: Any, model: Any, problem: Problem, decisions: NDArray[np.
     solver.passModel(model)
     solver.run()
     counts = np.zeros(problem.legal.shape, dtype=np.int64)
-    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+    status, info = solver.getModelStatus(), solver.getInfo()
+    stopped = status == highspy.HighsModelStatus.kSolutionLimit
+    if stopped and info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        least = float(info.mip_dual_bound) * scale + problem.constant
+        return Solution("unproved", counts, np.inf, least, np.inf)
+    if not stopped and status != highspy.HighsModelStatus.kOptimal:
         if "objective_bound" in options:
             return Solution(BEATEN, counts, np.inf, np.inf, 0.0)
         return Solution("infeasible", counts, np.inf, np.inf, 0.0)
     values = np.array(solver.getSolution().col_value)
     counts[decisions, choices] = np.rint(values[:len(decisions)]).astype(np.int64)
     value = objective_of(problem, counts)
-    info = solver.getInfo()
     bound = min(value, float(info.mip_dual_bound) * scale + problem.constant) if primary else value
     gap = (value - bound) / abs(value) if value else 0.0
     return Solution("optimal", counts, value, bound, gap)
