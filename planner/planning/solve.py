@@ -196,6 +196,8 @@ def _run(problem: Problem, objective: Array, repairs: Repairs, cap: float | None
     model.integrality_ = [highspy.HighsVarType.kInteger] * len(decisions) \
         + [highspy.HighsVarType.kContinuous] * len(above)
     options = OPTIONS | {"mip_rel_gap": repairs.gap}
+    if above:  # beside the column of the excess, presolve was seen never to end
+        options["presolve"] = "off"
     if above and (problem.multiplicity > 1).any():
         options["mip_heuristic_effort"] = EFFORT
     if repairs.nodes:

@@ -1,5 +1,7 @@
 """All ways in which an engine serves a model in one search: the best of all, and few are solved."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -141,3 +143,14 @@ def test_a_plan_takes_the_best_batch_beside_its_own(devices: int) -> None:
         except InfeasibleError:
             continue
         assert rate(near) <= rate(found) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("asked", [
+    {"model": "qwen3-30b-a3b", "device": "rtx-pro-6000", "engine": "vllm@0.25"},
+    {"model": "deepseek-v3", "device": "h200-sxm", "devices": 8, "untie": True}])
+def test_the_solver_comes_to_an_end(asked: dict[str, Any]) -> None:
+    """Two questions in which HiGHS did not: in presolve, and in a problem inside a heuristic."""
+    code = f"import planner; print(planner.plan(**{asked!r}).solver.status)"
+    done = subprocess.run([sys.executable, "-c", code], timeout=90, capture_output=True, text=True,
+                          check=True)
+    assert done.stdout.strip() == "optimal"
