@@ -119,16 +119,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     _check_model(spec)
     _check_device(device)
     host = scenario.host if scenario is not None else Host()
-    notes: list[tuple[str, str, str]] = []
-    kept = asked.power_mode if asked.power_mode in device.power_modes else None
-    mode = host.power_mode or kept
-    if mode is not None:
-        device = at_power_mode(device, mode)
-        notes.append(("power mode", mode,
-                      "set by the scenario" if host.power_mode is not None else "of the plan file"))
-    elif (fastest := fastest_mode(device)) is not None:
-        notes.append(("power mode", fastest, "the fastest; host.power_mode in a scenario sets "
-                      "another: " + ", ".join(device.power_modes)))
+    device, notes = _powered(device, host, asked)
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
@@ -147,8 +138,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     if asked.objective == "cost" and price is None:
         notes.append(("price", "none", "cost is counted in device-seconds per output token"))
     left_out: tuple[str, ...] = ()
-    if uniform is None and given is None and asked.schemes is None and engine is None \
-            and ONE_TYPE not in (asked.drop_policies or ()):
+    if uniform is None and given is None and engine is None and _one_type_holds(asked):
         left_out = other_types(schemes, plain_type(spec))
         schemes = tuple(s for s in schemes if s not in left_out)
         notes += one_type_note(schemes, left_out)
@@ -173,6 +163,28 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
         dropped=_dropped(spec, device, asked, given) if uniform is None else (),
         left_out=left_out))
+
+
+def _powered(device: DeviceProfile, host: Host, asked: Asked,
+             ) -> tuple[DeviceProfile, list[tuple[str, str, str]]]:
+    """The device in the power mode that holds, and a note where it has several: the scenario's, the
+    plan file's, else the fastest."""
+    kept = asked.power_mode if asked.power_mode in device.power_modes else None
+    mode = host.power_mode or kept
+    if mode is not None:
+        where = "set by the scenario" if host.power_mode is not None else "of the plan file"
+        return at_power_mode(device, mode), [("power mode", mode, where)]
+    fastest = fastest_mode(device)
+    if fastest is None:
+        return device, []
+    return device, [("power mode", fastest, "the fastest; host.power_mode in a scenario sets "
+                     "another: " + ", ".join(device.power_modes))]
+
+
+def _one_type_holds(asked: Asked) -> bool:
+    """Whether what no format narrows shares a type: unless schemes are named or the rule dropped.
+    """
+    return asked.schemes is None and ONE_TYPE not in (asked.drop_policies or ())
 
 
 def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:

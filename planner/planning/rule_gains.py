@@ -23,7 +23,7 @@ from planner.planning.search import Found, solve_candidate
 from planner.planning.served_by import with_rule_bars
 
 TOLD = 5e-4
-"""Joint gains below this are not shared out among the rules: each share would print as nothing."""
+"""Joint gains below this are told of the rules together: each share would print as nothing."""
 
 
 def rule_gains(found: Found) -> Mapping[str, float] | None:
@@ -41,11 +41,13 @@ def rule_gains(found: Found) -> Mapping[str, float] | None:
     base = _base(found)
     together = max(_gain(base, _value(found, [k for group in groups for k in group],
                                       base * (1 - BINDS))), 0.0)
+    names = [" with ".join(group) for group in groups]
+    jointly = {", ".join(names) if together > BINDS else name: together for name in names}
     if len(groups) == 1 or together < TOLD:
-        names = [" with ".join(g) for g in groups]
-        return {", ".join(names) if together > BINDS else name: together for name in names}
-    return {" with ".join(group): max(_gain(base, _value(found, group, base * (1 - TOLD))), 0.0)
-            for group in groups}
+        return jointly
+    alone = {name: max(_gain(base, _value(found, group, base * (1 - BINDS))), 0.0)
+             for name, group in zip(names, groups, strict=True)}
+    return alone if max(alone.values()) > BINDS else jointly
 
 
 def _groups(question: Question, kinds: Sequence[str]) -> list[list[str]]:

@@ -59,7 +59,8 @@ class Answer:
 
 def stagewise(problem: Problem, solver: Solver, *, gap: float, cutoff: float) -> Solution | None:
     """The optimum of a problem with PACE rows to a relative ``gap``; None where more than one limit
-    is shared by stages, or a decision by two. ``solver`` solves the problem of one stage.
+    is shared by stages (or one that a choice may give back), or a decision by two. ``solver``
+    solves the problem of one stage.
 
     Above ``cutoff`` nothing is looked for.
     """
@@ -109,7 +110,7 @@ def _stages(problem: Problem) -> tuple[list[Stage], float] | None:
             alone.setdefault(int(used[0]) if len(used) else 0, []).append(row)
         else:
             shared.append(row)
-    if len(shared) > 1:
+    if len(shared) > 1 or any((row.coefficients[problem.legal] < 0).any() for row in shared):
         return None
     unit = float(sizes.max()) or 1.0
     loss = shared[0].coefficients if shared else np.zeros(problem.legal.shape)

@@ -19,12 +19,13 @@ from typing import Any
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.placement.modules import AS_RELEASED_KINDS
 from planner.records import cached_record
 
 _DATA = Path(__file__).resolve().parent / "data"
 NORM_SCHEME = "fp8-block"
 ANCHOR_KINDS = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
-RULE_KINDS = ("embedding", "indexer", "router", "norm", "head")
+RULE_KINDS = AS_RELEASED_KINDS
 """Kinds that rules keep as released; their losses never count in the unit of relative loss."""
 OUTSIDE = "all"
 """The bucket of what is outside the stack."""

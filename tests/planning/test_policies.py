@@ -1,13 +1,19 @@
 """Policies of a scenario: kept layers stay as released, the plan says whether they bind."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
-from planner.api import estimate, load_model, plan
+from planner.api import estimate, load_model, plan, searched_questions
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
+from planner.planning import rule_gains
+from planner.planning.equals import best_answers
 from planner.planning.plan import Plan
+from planner.planning.resolve import Asked
+from planner.planning.search import Found
 from planner.scenarios import Scenario, parse_scenario
 
 HEAD = 'title = "t"\nquestion = "q"\nmodel = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
@@ -200,3 +206,23 @@ def test_rules_that_are_not_named_do_not_hold() -> None:
     held = plan(scenario=scenario('policies = ["embedding", "norm"]\n'))
     told = [a.value for a in held.assumptions if a.key == "policy dropped"]
     assert [words.partition(":")[0] for words in told] == ["head"]
+
+
+@pytest.mark.parametrize(("together", "alone", "told"), [
+    (1.0, 1.0, {0.0}), (0.9999, 1.0, {1e-4}), (0.999, 1.0, {1e-3}), (0.9, 0.95, {0.05})])
+def test_a_gain_of_rules_together_is_never_told_as_nothing(
+        together: float, alone: float, told: set[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no rule alone would gain anything."""
+    questions = searched_questions("llama-3.1-8b", "h100-sxm", Asked(devices=1), None, None,
+                                   profile=None, engine="any")
+    found = best_answers(questions)[0]
+    assert found is not None
+
+    def value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+        least = found.value * (together if len(kinds) > 1 else alone)
+        return least if least <= cutoff else np.inf
+
+    monkeypatch.setattr(rule_gains, "_value", value)
+    gains = rule_gains.rule_gains(found)
+    assert gains is not None
+    assert {round(gain, 9) for gain in gains.values()} == told
