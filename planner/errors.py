@@ -54,6 +54,13 @@ class MissingPackageError(InputError):
                          hint=f"pip install 'precision-planner[{extra}]'")
 
 
+class SolverError(PlannerError):
+    """The exact solver ended without an answer and without a proof that there is none; the message
+    holds the question that it was asked."""
+
+    NARROWER = "narrow the question: give --tp, --pp, --ep and --batch, or fewer --schemes"
+
+
 class InfeasibleError(PlannerError):
     """No plan satisfies the limits; the message names the binding one, the hint the way out."""
 

@@ -47,7 +47,7 @@ from planner.planning.policies import policy_notes, rule_notes
 from planner.planning.question import PREFILL_CHUNK, Question
 from planner.planning.rule_gains import rule_gains
 from planner.planning.running import running_costs
-from planner.planning.search import Found, search
+from planner.planning.search import PROVED, Found, search, shown_gap
 from planner.planning.segments import Segment
 from planner.planning.servability import servability_notes, verdicts
 from planner.quality.prior import load_prior
@@ -208,11 +208,13 @@ def _memory(question: Question, priced: Priced) -> MemoryInfo:
 def _solver(found: Found, searched: bool) -> SolverInfo:
     if not searched:
         return SolverInfo("given", 0.0, found.value, found.candidates, False)
-    gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
+    gap = float(max(found.value - found.bound, 0.0) / abs(found.value)) if found.value else 0.0
     if equal_note(found):  # proved: nothing is less lossy than the bound, nothing faster as good
         gap = found.solution.gap
-    gap = 0.0 if gap < 1e-9 else gap
-    return SolverInfo("optimal", gap, found.bound, found.candidates, gap <= 1e-6)
+    gap = shown_gap(gap)
+    bound = found.value - gap * abs(found.value)
+    return SolverInfo(found.solution.status, gap, bound, found.candidates, gap <= PROVED)
+
 
 
 def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumption, ...]:

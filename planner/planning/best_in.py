@@ -18,7 +18,7 @@ from planner.planning.candidates import Space, build_space, fitting_pairs, possi
 from planner.planning.costs import Model, layout_tables
 from planner.planning.evaluate import Priced, price
 from planner.planning.limits import bounds, decision_sum, layer_weights, single_problem
-from planner.planning.problem import BEATEN, Array, without_dominated
+from planner.planning.problem import Array, proved, without_dominated
 from planner.planning.residency import stage_table
 from planner.planning.segments import (
     Part,
@@ -119,12 +119,7 @@ def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer |
         return None
     most = np.inf if best is None else best.value
     solution = solve(problem, gap=GAP, cutoff=most)
-    if solution.status == "infeasible":
-        lower[c] = np.inf
-    elif solution.status == BEATEN:
-        lower[c] = max(lower[c], most)
-    elif solution.found:
-        lower[c] = max(lower[c], solution.bound)
+    lower[c] = max(lower[c], proved(solution, most))
     if not solution.found or (best is not None and solution.value >= best.value):
         return None
     if parts:

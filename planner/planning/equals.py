@@ -14,6 +14,7 @@ from dataclasses import replace
 from planner.planning.best_in import asked
 from planner.planning.candidates import Space
 from planner.planning.evaluate import price
+from planner.planning.highs import GAP
 from planner.planning.limits import loss_limit, score_scale, single_problem
 from planner.planning.losses import band_factor, loss_word
 from planner.planning.plan import Assumption
@@ -22,7 +23,7 @@ from planner.planning.question import Question
 from planner.planning.resolving import best_of, spaces_of
 from planner.planning.search import Found, searched
 from planner.planning.segments import Part, Segment, tied_segments, untied_problem, untied_segments
-from planner.planning.solve import GAP, LAYERS_GAP, solve
+from planner.planning.solve import LAYERS_GAP, solve
 
 SLACK = 0.01
 """Share of the fastest pace that is given up for less loss."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from planner.planning.limits import decision_legal, single_problem
 from planner.planning.plan import NextBest
-from planner.planning.problem import Problem, objective_of, violation
+from planner.planning.problem import Problem, objective_of, told, violation
 from planner.planning.search import Found
 from planner.planning.segments import Part, untied_problem
 from planner.records import record
@@ -68,6 +68,7 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
         return Why("only: no other legal choice", None)
     blocked: tuple[float, str, str] | None = None
     best: tuple[float, int] | None = None
+    scale = abs(value) or 1.0
     for other in np.nonzero(problem.legal[row])[0]:
         if other == choice:
             continue
@@ -75,21 +76,20 @@ def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row:
         moved = trial[row, choice]
         trial[row, choice] -= moved
         trial[row, other] += moved
-        delta = objective_of(problem, trial) - objective_of(problem, counts)
+        delta = told(objective_of(problem, trial) - objective_of(problem, counts), scale)
         broken = violation(problem, trial)
         if broken is None:
             if best is None or (delta, other) < best:
                 best = (delta, int(other))
         elif delta < 0 and (blocked is None or delta < blocked[0]):
             blocked = (delta, names[int(other)], broken.name)
-    scale = abs(value) or 1.0
-    following = NextBest(names[best[1]], float(f"{best[0] / scale:.6g}")) if best else None
-    if blocked is not None and blocked[0] / scale < -1e-9:
-        return Why(f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0] / scale)} better "
+    following = NextBest(names[best[1]], best[0]) if best else None
+    if blocked is not None:
+        return Why(f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0])} better "
                    "but breaks it", following)
-    if following is not None and following.delta > 1e-9:
+    if following is not None and following.delta > 0:
         return Why(f"best: {following.scheme} is {_share(following.delta)} worse", following)
-    if following is not None and following.delta < -1e-9:
+    if following is not None and following.delta < 0:
         return Why(f"not best: {following.scheme} would be {_share(-following.delta)} better",
                    following)
     if following is not None:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.planning.highs import stdout_kept
 from planner.planning.problem import Array, Problem, Row, Solution, objective_of, violation
-from planner.planning.solve import solve, stdout_kept
+from planner.planning.solve import solve
 
 Int = NDArray[np.int64]
 MAX_STEPS = 60

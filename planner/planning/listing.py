@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from planner.planning.problem import (
     BEATEN,
+    INFEASIBLE,
+    OPTIMAL,
     Array,
     Problem,
     Solution,
@@ -56,7 +58,7 @@ def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
     suffice."""
     empty = np.zeros(problem.legal.shape, dtype=np.int64)
     if not problem.legal.any(axis=1).all() or _beyond(problem):
-        return Solution("infeasible", empty, np.inf, np.inf, 0.0)
+        return Solution(INFEASIBLE, empty, np.inf, np.inf, 0.0)
     bounded, alone = _bounded(problem)
     cutoff -= problem.constant
     if bounded.bound > cutoff:
@@ -84,7 +86,7 @@ def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
     if violation(problem, counts) is not None or excess(problem, counts) > _ROUNDING * size:
         return None
     value = objective_of(problem, counts)
-    return Solution("optimal", counts, value, value, 0.0)
+    return Solution(OPTIMAL, counts, value, value, 0.0)
 
 
 def _beyond(problem: Problem) -> bool:

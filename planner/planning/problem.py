@@ -24,8 +24,19 @@ from planner.records import cached_record
 
 Array = NDArray[np.float64]
 Number = TypeVar("Number", np.float64, np.int64)
+OPTIMAL = "optimal"
+"""Status of a solution that nothing beats by more than its gap."""
+STOPPED = "stopped"
+"""Status of a solution at which the solver's limit of nodes or seconds was reached: its gap says
+what may be missed."""
+INFEASIBLE = "infeasible"
 BEATEN = "beaten"
 """Status of a problem whose optimum is above the cutoff that was given."""
+UNPROVED = "unproved"
+"""Status of a problem that the limits of the solver left without any solution, and with a bound."""
+EQUAL = 1e-8
+"""Relative difference of the objective up to which two choices are equal: ten times the gap to
+which the solver proves, so that no machine tells them apart; the catalogue's order decides."""
 PACE = "pace"
 """Name of the rows that raise the objective by their excess, in its unit."""
 
@@ -69,7 +80,8 @@ class Problem:
 
 @cached_record
 class Solution:
-    """Counts int64 [D, S]; ``bound`` proves ``value`` within ``gap`` (relative)."""
+    """Counts int64 [D, S]; ``bound`` proves ``value`` within ``gap`` (relative). ``status`` is one
+    of OPTIMAL, STOPPED, INFEASIBLE, BEATEN, UNPROVED."""
 
     status: str
     counts: NDArray[np.int64]
@@ -79,13 +91,32 @@ class Solution:
 
     @property
     def found(self) -> bool:
-        return self.status == "optimal"
+        return self.status in (OPTIMAL, STOPPED)
+
+
+def is_paced(problem: Problem) -> bool:
+    """Whether the objective is the largest of several sums."""
+    return any(row.name == PACE for row in problem.rows)
+
+
+def proved(solution: Solution, cutoff: float) -> float:
+    """The lower bound of the objective that ``solution`` proves, looked for up to ``cutoff``."""
+    if solution.status == BEATEN:
+        return cutoff
+    return np.inf if solution.status == INFEASIBLE else solution.bound
 
 
 def objective_of(problem: Problem, counts: NDArray[np.int64]) -> float:
     """Objective of an assignment, constant and the excess over the pace included."""
     return float((np.where(problem.legal, problem.objective, 0.0) * counts).sum()
                  + problem.constant) + excess(problem, counts)
+
+
+def told(difference: float, scale: float) -> float:
+    """``difference`` of two objectives as a share of ``scale``, to six digits; 0 where they are
+    equal."""
+    share = difference / scale
+    return 0.0 if abs(share) < EQUAL else float(f"{share:.6g}")
 
 
 def excess(problem: Problem, counts: NDArray[np.int64]) -> float:

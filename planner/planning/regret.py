@@ -17,13 +17,15 @@ from planner.planning.choice import Alternative, UnitChoice
 from planner.planning.equals import problem_of, segments_of
 from planner.planning.evaluate import Priced, price
 from planner.planning.explain import Why, explain
+from planner.planning.highs import GAP
 from planner.planning.limits import decision_sum, layer_weights
 from planner.planning.plan import layer_range
-from planner.planning.problem import Array, Problem, Solution
+from planner.planning.problem import EQUAL, Array, Problem, Solution, told
 from planner.planning.resolving import by_layer
 from planner.planning.search import Found, second_times
 from planner.planning.segments import Part, Segment, part_sum
-from planner.planning.solve import GAP, LAYERS_GAP, solve
+from planner.planning.solve import LAYERS_GAP, solve
+from planner.planning.ties import first_of_equals
 
 MOST = 80
 """Decisions up to which each is solved again without its choice."""
@@ -108,7 +110,7 @@ def _twins(here: _Here, decision: int, choice: int) -> list[int]:
     return [other for other in range(problem.legal.shape[1])
             if other != choice and problem.legal[rows, other].all()
             and abs(loss[other] - loss[choice]) <= near
-            and all(np.allclose(c[:, other], c[:, choice], rtol=1e-9, atol=1e-15)
+            and all(np.allclose(c[:, other], c[:, choice], rtol=EQUAL, atol=1e-15)
                     for c in columns)]
 
 
@@ -131,9 +133,11 @@ def _without(here: _Here, decision: int, choice: int, members: Sequence[Segment]
         return None
     model = here.found.space.model
     gap = GAP if model.question.profile is None else LAYERS_GAP
-    solution = solve(replace(here.problem, legal=legal), gap=gap, tie_break=_second(here))
+    problem = replace(here.problem, legal=legal)
+    solution = solve(problem, gap=gap)
     if not solution.found:
         return _elsewhere(here, decision, banned, members)
+    solution = first_of_equals(problem, solution, _second(here), gap=gap)
     segments = here.segments(solution)
     return _moved(here, members, segments, solution.value, here.priced_as(segments), "")
 
@@ -182,7 +186,7 @@ def _moved(here: _Here, members: Sequence[Segment], segments: Sequence[Segment],
 def _alternative(here: _Here, scheme: str, delta: float, other: Priced, moved: int,
                  where: str = "") -> Alternative:
     now = here.priced
-    delta = 0.0 if abs(delta) < 1e-12 else float(f"{delta:.6g}")
+    delta = told(delta, 1.0)
     return Alternative(scheme, delta, other.tpot - now.tpot,
                        other.fullest.total - now.fullest.total, other.loss - now.loss, moved,
                        where)

@@ -5,14 +5,17 @@ An engine serves a model in several ways, each with candidates of its own: all s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from planner.errors import SolverError
 from planner.planning.best_in import whole_space
 from planner.planning.candidates import Space
 from planner.planning.costs import Model
+from planner.planning.highs import GAP
 from planner.planning.limits import (
     bounds,
     decision_sum,
@@ -20,13 +23,12 @@ from planner.planning.limits import (
     single_problem,
 )
 from planner.planning.problem import (
-    BEATEN,
+    EQUAL,
     Array,
-    Problem,
     Solution,
     cheapest,
-    objective_of,
-    violation,
+    is_paced,
+    proved,
 )
 from planner.planning.refine import Tried
 from planner.planning.segments import (
@@ -36,13 +38,12 @@ from planner.planning.segments import (
     untied_problem,
     untied_segments,
 )
-from planner.planning.solve import GAP, LAYERS_GAP, STAGES_GAP, is_paced, solve
+from planner.planning.solve import LAYERS_GAP, STAGES_GAP, solve
+from planner.planning.ties import first_of_equals
 from planner.records import cached_record
 
-SAME = 1e-9
-"""Relative difference below which two objective values are called equal."""
-Key = tuple[float, int, int, float, int]
-"""What orders candidates: bound or value, space, devices, pace, place in the space."""
+Tie = tuple[int, int, float, int]
+"""What orders equal candidates: space, devices, speed, place in the space."""
 
 
 @cached_record
@@ -66,6 +67,16 @@ class Found:
     @property
     def value(self) -> float:
         return self.solution.value
+
+
+PROVED = 1e-6
+"""The gap up to which an optimum is called proved."""
+
+
+def shown_gap(gap: float) -> float:
+    """A proved ``gap`` rounded up to a power of ten, EQUAL at the least: its own digits depend on
+    the path that the solver took, and so on the machine."""
+    return 10.0 ** math.ceil(math.log10(gap) - EQUAL) if gap > EQUAL else EQUAL
 
 
 def search(model: Model) -> Found | None:
@@ -101,7 +112,7 @@ def refined(spaces: Sequence[Space], lower: Sequence[Array], best: Found) -> Fou
         for (i, space), each in zip(finer, low, strict=True):
             tried.add(i, space, each)
         count = best.candidates + sum(map(len, fine))
-        if better is None or better.value >= best.value * (1 - SAME):
+        if better is None or better.value >= best.value * (1 - EQUAL):
             best = replace(best, candidates=count)
             continue
         grid = spaces[next(i for i, space in finer if space is better.space)]
@@ -112,56 +123,59 @@ def refined(spaces: Sequence[Space], lower: Sequence[Array], best: Found) -> Fou
 def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None,
             ) -> Found | None:
     """Solve the candidates of all ``spaces`` in order of their bounds ``lower``, which what is
-    solved raises; equal values go to the first space, fewer devices, then first listed. ``bound``
-    holds for all of them."""
-    order = sorted(key for i, space in enumerate(spaces) for key in _keys(i, space, lower[i]))
-    best: Found | None = None
-    best_value = incumbent.value if incumbent is not None else float("inf")
-    best_key: Key = (float("inf"), 0, 0, 0.0, 0)
-    solved = 0
-    open_bound = float("inf")
-    count = sum(map(len, spaces))
-    for key in order:
-        _, i, ranks, second, c = key
-        if lower[i][c] > best_value * (1 + SAME) or (best is not None and key >= best_key):
-            open_bound = min(open_bound, float(lower[i][c]))
+    solved raises. Of those within EQUAL of the best, the first space's is taken, then that of fewer
+    devices, of the best speed, the first listed. ``bound`` holds for all of them.
+
+    Raises:
+        SolverError: nothing was found, and some candidate was left without an answer.
+    """
+    order = sorted((float(lower[i][c]), tie) for i, space in enumerate(spaces)
+                   for tie, c in _ties(i, space, lower[i]))
+    least = incumbent.value if incumbent is not None else float("inf")
+    met: list[tuple[Tie, Found]] = []
+    solved, open_bound = 0, float("inf")
+    for bound, tie in order:
+        i, c = tie[0], tie[-1]
+        if bound > least * (1 + EQUAL):
+            open_bound = min(open_bound, bound)
             break
-        cutoff = best_value * (1 - _spare(spaces[i], c))
+        later = any(other < tie for other, _ in met)
+        if later and bound >= least:
+            continue
+        cutoff = least * (1 - _spare(spaces[i], c, later))
         solution, segments = solve_candidate(spaces[i], c, cutoff=cutoff)
         solved += 1
-        lower[i][c] = max(lower[i][c], _proved(solution, cutoff))
-        if solution.status == BEATEN:
-            open_bound = min(open_bound, lower[i][c])
+        lower[i][c] = max(lower[i][c], proved(solution, cutoff))
+        open_bound = min(open_bound, float(lower[i][c]))
         if not solution.found:
             continue
-        key = (float(f"{solution.value:.9e}"), i, ranks, second, c)
-        if key < best_key and solution.value <= best_value * (1 + SAME):
-            best_key, best_value = key, min(best_value, solution.value)
-            best = Found(spaces[i], c, solution, segments, solution.bound, count, solved, spaces[i])
-    if best is None:
-        return None
-    return replace(best, bound=min(best.bound, open_bound), solved=solved)
+        least = min(least, solution.value)
+        met = [one for one in met if one[1].value <= least * (1 + EQUAL)]
+        if solution.value <= least * (1 + EQUAL):
+            met.append((tie, Found(spaces[i], c, solution, segments, solution.bound, 0, 0,
+                                   spaces[i])))
+    if met:
+        best = min(met, key=lambda one: one[0])[1]
+        return replace(best, bound=min(best.bound, open_bound), solved=solved,
+                       candidates=sum(map(len, spaces)))
+    if incumbent is None and np.isfinite(open_bound):
+        raise SolverError("no candidate was answered within the solver's limits",
+                          hint=SolverError.NARROWER)
+    return None
 
 
-def _spare(space: Space, c: int) -> float:
-    """What a candidate must be better by, relative: nothing (less SAME, for ties), but what its own
-    gap leaves open where stages count their layers."""
+def _spare(space: Space, c: int, later: bool) -> float:
+    """What a candidate must be better by, relative: what its own gap leaves open where stages count
+    their layers, else nothing, and less EQUAL where it goes before the best of equals."""
     counted = space.model.question.untie and space.pts.pp[c] > 1
-    return STAGES_GAP if counted else -SAME
+    return STAGES_GAP if counted else 0.0 if later else -EQUAL
 
 
-def _proved(solution: Solution, cutoff: float) -> float:
-    """A lower bound of a solved candidate's objective."""
-    if solution.found:
-        return solution.bound
-    return cutoff if solution.status == BEATEN else float("inf")
-
-
-def _keys(i: int, space: Space, lower: Array) -> list[Key]:
-    """What orders the candidates of the ``i``-th space that may be feasible."""
+def _ties(i: int, space: Space, lower: Array) -> list[tuple[Tie, int]]:
+    """What orders equals among the candidates of the ``i``-th space that may be feasible."""
     second = secondary(space)
     ranks = [space.tables.layouts[layout].ranks for layout in space.pts.layout]
-    return [(float(f"{lower[c]:.9e}"), i, ranks[c], float(second[c]), c)
+    return [((i, ranks[c], float(f"{second[c]:.6e}"), c), c)
             for c in np.nonzero(np.isfinite(lower))[0].tolist()]
 
 
@@ -175,47 +189,17 @@ def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
         problem, parts = untied_problem(space, c)
         second = part_sum(parts, times) if times is not None else None
         gap = STAGES_GAP if is_paced(problem) else GAP
-        solution = _settled(problem, tied, second, gap, cutoff)
+    else:
+        problem, parts = single_problem(space, c), ()
+        second = decision_sum(model, times, layer_weights(model)) if times is not None else None
+        gap = GAP if model.question.profile is None else LAYERS_GAP
+    solution = solve(problem, gap=gap, cutoff=cutoff) if tied is None \
+        else first_of_equals(problem, tied, second, gap=gap)
+    if parts:
         return solution, untied_segments(model, parts, solution) if solution.found else ()
-    problem = single_problem(space, c)
-    second = decision_sum(model, times, layer_weights(model)) if times is not None else None
-    gap = GAP if model.question.profile is None else LAYERS_GAP
-    solution = _settled(problem, tied, second, gap, cutoff)
     picked = solution.counts.argmax(axis=1)
     choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units]
     return solution, tied_segments(model, choice)
-
-
-def _settled(problem: Problem, tied: Solution | None, second: Array | None,
-             gap: float, cutoff: float) -> Solution:
-    """An optimum, or the preferred one of those that equal ``tied``."""
-    solution = tied if tied is not None and second is None \
-        else solve(problem, tie_break=second, gap=gap, cutoff=cutoff)
-    if tied is None or not solution.found:
-        return solution
-    return prefer_catalogue(problem, solution, second)
-
-
-def prefer_catalogue(problem: Problem, solution: Solution, second: Array | None) -> Solution:
-    """Move each decision, in order, to the earliest choice that costs no more and breaks nothing.
-
-    ``second`` [D, S] is what decided between equal optima: no move may make it worse.
-    """
-    counts = solution.counts.copy()
-    scale = abs(solution.value) or 1.0
-    for d in range(counts.shape[0]):
-        for now in np.nonzero(counts[d])[0]:
-            for other in np.nonzero(problem.legal[d, :now])[0]:
-                if second is not None and second[d, other] > second[d, now]:
-                    continue
-                trial = counts.copy()
-                trial[d, other] += trial[d, now]
-                trial[d, now] = 0
-                dearer = objective_of(problem, trial) - objective_of(problem, counts)
-                if dearer <= 1e-12 * scale and violation(problem, trial) is None:
-                    counts = trial
-                    break
-    return replace(solution, counts=counts, value=objective_of(problem, counts))
 
 
 def secondary(space: Space) -> Array:

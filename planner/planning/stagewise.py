@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from planner.planning.problem import (
     BEATEN,
+    INFEASIBLE,
+    OPTIMAL,
     PACE,
     Array,
     Problem,
@@ -71,7 +73,7 @@ def stagewise(problem: Problem, solver: Solver, *, gap: float, cutoff: float) ->
     empty = np.zeros(problem.legal.shape, dtype=np.int64)
     best = paces.at(cutoff)
     if best.counts is None:
-        status = BEATEN if np.isfinite(cutoff) else "infeasible"
+        status = BEATEN if np.isfinite(cutoff) else INFEASIBLE
         return Solution(status, empty, np.inf, np.inf, 0.0) if best.refused else None
     counts, high = best.counts, objective_of(problem, best.counts)
     low = proved = paces.least()
@@ -89,7 +91,7 @@ def stagewise(problem: Problem, solver: Solver, *, gap: float, cutoff: float) ->
         high = min(high, max(middle, value))
     value = objective_of(problem, counts)
     bound = min(proved, value)
-    return Solution("optimal", counts, value, bound, (value - bound) / abs(value) if value else 0.0)
+    return Solution(OPTIMAL, counts, value, bound, (value - bound) / abs(value) if value else 0.0)
 
 
 def _stages(problem: Problem) -> tuple[list[Stage], float] | None:
@@ -164,7 +166,7 @@ class _Paces:
                 known[twin] = self.solver(self._of(stage, pace), left)
             one = known[twin]
             if not one.found:
-                return Answer(None, one.status in ("infeasible", BEATEN) or one.bound > left)
+                return Answer(None, one.status in (INFEASIBLE, BEATEN) or one.bound > left)
             self.proved.setdefault(twin, []).append((pace, one.bound))
             value, left = value + one.value, left - one.bound
             if left < 0:

@@ -18,7 +18,7 @@ from planner.planning.losses import quality
 from planner.planning.plan import Estimate, layer_range
 from planner.planning.question import Question
 from planner.planning.resolve import Asked, build_question
-from planner.planning.search import Found
+from planner.planning.search import Found, shown_gap
 from planner.planning.segments import Segment
 from planner.planning.served_by import engine_questions
 from planner.quality.prior import load_prior
@@ -109,7 +109,7 @@ def _cells(found: Found, verb: str) -> Row:
            "assignment": assignment(model, found.segments)}
     if verb == "plan":
         gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
-        out["gap"] = ten(gap if gap >= 1e-9 else 0.0)
+        out["gap"] = shown_gap(float(gap))
     return out
 
 

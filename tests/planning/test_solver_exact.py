@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.planning.highs import stdout_kept
 from planner.planning.problem import Problem, Row, lower_bounds, objective_of, violation
-from planner.planning.solve import solve, stdout_kept
+from planner.planning.solve import solve
 
 
 def assignments(problem: Problem) -> Iterator[np.ndarray]:
@@ -200,13 +201,6 @@ def test_a_slip_over_the_second_of_two_like_limits_is_repaired(layers: int) -> N
     assert violation(problem, solution.counts) is None
     assert solution.value == pytest.approx(best(problem))
     assert solution.bound <= solution.value
-
-
-def test_among_equal_optima_the_second_objective_decides() -> None:
-    objective = np.array([[1.0, 1.0, 2.0]])
-    problem = Problem(objective, 0.0, np.ones((1, 3), dtype=bool), np.ones(1, dtype=np.int64), ())
-    assert solve(problem, tie_break=np.array([[2.0, 1.0, 0.0]])).counts[0].tolist() == [0, 1, 0]
-    assert solve(problem, tie_break=np.array([[1.0, 2.0, 0.0]])).counts[0].tolist() == [1, 0, 0]
 
 
 def test_the_solver_prints_nothing_on_the_descriptor(capfd: pytest.CaptureFixture[str]) -> None:
