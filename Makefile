@@ -25,8 +25,8 @@ help:
 	@echo "make docs        renew the pages made from the program, and check every link"
 	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
-	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/validation.md"
-	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/plans.md"
+	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/evidence/validation.md"
+	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/evidence/plans.md"
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
@@ -63,7 +63,7 @@ evaluate-throughput: $(VENV)/.installed-dev
 
 evaluate-plans: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,oracle]'
-	$(BIN)/python benchmarks/served_plans.py --write docs/plans.md
+	$(BIN)/python benchmarks/served_plans.py --write docs/evidence/plans.md
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py

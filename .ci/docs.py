@@ -1,8 +1,10 @@
 """Write the pages that are made from the program: ``make docs``. ``--check`` only compares.
 
-* docs/cli.md: every ``--help`` at 80 columns;
-* docs/validation-sample.md: ``plan validate`` on the sample that ships;
-* README.md and README.zh.md: the answer shown under the first command.
+* docs/reference/cli.md: every ``--help`` at 80 columns;
+* docs/reference/api.md: every public name of the package; formats.md there: what is stored how;
+* docs/evidence/validation-sample.md: ``plan validate`` on the sample that ships;
+* README.md and README.zh.md: the answer shown under the first command;
+* the pages in Chinese: the blocks of commands and answers of the English ones.
 
 It then reads every relative link of every Markdown page.
 """
@@ -10,12 +12,14 @@ It then reads every relative link of every Markdown page.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = 80
@@ -35,7 +39,7 @@ short for `plan plan MODEL DEVICE`. Numbers are plain integers (`131072`, `131_0
 suffixes such as `128k` are refused. The answer is on stdout, assumptions, notes and errors are on
 stderr. Exit codes: 0 ok, 1 no feasible plan or a tripped gate, 2 usage or input, 130 interrupted.
 `NO_COLOR` switches colour off, `COLUMNS` sets the width; on a narrow terminal tables become
-paragraphs. The same questions from Python: [README](../README.md); the words:
+paragraphs. The same questions from Python: [Python API](api.md); the words:
 [vocabulary](vocabulary.md).
 
 ## Names completed by the shell
@@ -52,15 +56,28 @@ cache layouts, engines and scenarios. Put its line into the shell's start-up fil
 SAMPLE_HEAD = """# Errors on the sample that ships
 
 Made from `plan validate` by `make docs`: the measured rows in `planner/validation/sample` (see
-[how they were chosen](../planner/validation/sample/README.md)). Errors are
+[how they were chosen](../../planner/validation/sample/README.md)). Errors are
 (predicted − measured) / measured in percent: rows predicted of the group's rows, mean, median and
 90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
 interval. All tables, of which these are samples: [validation.md](validation.md).
 """
 
 
+def _script(path: Path) -> Any:
+    """A file that is no part of a package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_reference = _script(Path(__file__).with_name("reference.py"))
+
+
 def cli_reference() -> str:
-    """docs/cli.md."""
+    """docs/reference/cli.md."""
     import click
 
     from planner.cli.main import cli
@@ -89,26 +106,17 @@ def _block(text: str) -> str:
 
 
 def sample_page() -> str:
-    """docs/validation-sample.md."""
+    """docs/evidence/validation-sample.md."""
     from planner.validation.grouping import summary
     from planner.validation.run import validate
 
     report = validate(None)
-    table_of = _script("throughput_validation").table_of
+    table_of = _script(ROOT / "benchmarks" / "throughput_validation.py").table_of
     left = "\n".join(f"| {u.table} | {u.reason} | {u.n} |" for u in report.uncovered)
     return "\n".join((SAMPLE_HEAD, table_of(summary(report.outcomes),
                                             ("table", "metric", "regime")),
                       "Rows without a prediction:\n",
                       "| table | reason | rows |\n|---|---|---:|\n" + left)) + "\n"
-
-
-def _script(name: str) -> object:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def answer() -> str:
@@ -133,24 +141,31 @@ def readme(name: str) -> str:
     return _ANSWER.sub(lambda m: m[1] + shown + m[3], text)
 
 
-def chinese() -> str:
-    """README.zh.md with the blocks of README.md: the same commands and answers under other words.
+def chinese(name: str) -> str:
+    """A page in Chinese with the blocks of the English one: commands and answers under other words.
 
     Raises:
         ValueError: one page has a block that the other has not.
     """
-    text = (ROOT / "README.zh.md").read_text(encoding="utf-8")
-    theirs = _BLOCK.findall(readme("README.md"))
+    english = CHINESE[name]
+    text = (ROOT / name).read_text(encoding="utf-8")
+    theirs = _BLOCK.findall(readme(english) if english == "README.md"
+                            else (ROOT / english).read_text(encoding="utf-8"))
     if len(theirs) != len(_BLOCK.findall(text)):
-        raise ValueError("README.md and README.zh.md have different numbers of blocks: add the "
+        raise ValueError(f"{english} and {name} have different numbers of blocks: add the "
                          "missing one, with a sentence before it, to the other page")
     following = iter(theirs)
     return _BLOCK.sub(lambda m: next(following), text)
 
 
+CHINESE = {"README.zh.md": "README.md", "docs/guide/start.zh.md": "docs/guide/start.md"}
+"""Pages in Chinese, and those that they say."""
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/cli.md": cli_reference, "docs/validation-sample.md": sample_page,
-    "README.md": lambda: readme("README.md"), "README.zh.md": chinese,
+    "docs/reference/cli.md": cli_reference, "docs/reference/api.md": _reference.api_page,
+    "docs/reference/formats.md": _reference.formats_page,
+    "docs/evidence/validation-sample.md": sample_page,
+    "README.md": lambda: readme("README.md"),
+    **{name: functools.partial(chinese, name) for name in CHINESE},
 }
 
 

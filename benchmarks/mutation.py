@@ -4,7 +4,7 @@
 
 Each mutant is written into a copy of the tree and the tests named below run there until one fails.
 A mutant that no test notices is printed with its place: either it changes nothing that can be seen,
-or a test is missing. docs/mutation.md has the last run.
+or a test is missing. docs/evidence/mutation.md has the last run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Plans that a named engine serves: solved, written, parsed by its reader, read back, compared.
 
-    python benchmarks/served_plans.py [--only h200-sxm,l40s] [--write docs/plans.md]
+    python benchmarks/served_plans.py [--only h200-sxm,l40s] [--write docs/evidence/plans.md]
 
 For each pair of model and device the plan of its engine must be optimal and proved; its export is
 parsed by the consumer's own library (the [oracle] extra; told where it is absent) and imported

@@ -1,5 +1,6 @@
 """``python benchmarks/throughput_validation.py DIR``: the errors of ``plan validate --data DIR`` as
-docs/validation.md, and the groups that plans quote as planner/planning/data/validated.toml.
+docs/evidence/validation.md, and the groups that plans quote as
+planner/planning/data/validated.toml.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from planner.validation.records import Group, Outcome, Report
 from planner.validation.run import validate
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "validation.md"
+PAGE = ROOT / "docs" / "evidence" / "validation.md"
 DATA = ROOT / "planner" / "planning" / "data" / "validated.toml"
 SERVED = ("aggregated", "disaggregated")
 FEWEST = 3
 """Rows that a group needs to be quoted."""
 INTRODUCTION = """# Predictions against measurements
 
-Written by `make evaluate-throughput DATA=DIR`; every figure is computed by `plan validate`. Errors
-are (predicted − measured) / measured in percent: n of the group's rows predicted, mean, median and
-90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
-interval. Means hide errors that cancel between models, so every model and engine stands alone.
+How far predicted times are from measured ones. Written by `make evaluate-throughput DATA=DIR`; each
+figure is computed by `plan validate`. Errors are (predicted − measured) / measured in percent: n of
+the group's rows predicted, mean, median and 90th percentile of their size, bias (the mean with its
+sign), and the share of rows inside the 80 % interval. Means hide errors that cancel between models,
+so every model and engine stands alone.
 
 Operators are fitted to two thirds of the shapes of the operator tables of PyPI aiconfigurator-core
 0.12.0 (NVIDIA, Apache-2.0); **held-out** rows are of the other third. Nothing is fitted to served
@@ -56,7 +58,7 @@ def _number(value: float | None, sign: str = "", digits: int = 1) -> str:
 
 
 def page(report: Report) -> str:
-    """docs/validation.md."""
+    """docs/evidence/validation.md."""
     timed = [o for o in report.outcomes if o.metric != "memory"]
     served = [o for o in timed if o.table.startswith("e2e_")]
     operators = [o for o in timed if o.table.startswith("op_")]

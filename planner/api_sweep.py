@@ -45,8 +45,8 @@ def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
         hardware_dir: further device profiles.
         progress, told: called as the work goes on.
     Returns:
-        A frame whose columns docs/scale.md explains; questions without a plan have the binding
-        limit, questions that cannot be asked the reason.
+        A frame whose columns docs/guide/scale.md explains; questions without a plan have the
+        binding limit, questions that cannot be asked the reason.
     Raises:
         InputError: an unknown name or key, a value out of range, an output that exists.
         DataError: a file that is not valid, a full disk, a journal of another sweep, a killed

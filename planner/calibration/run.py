@@ -60,7 +60,7 @@ def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
         not only or set(only) & set(e.operators))]
     if not wanted:
         raise DataError(f"{data}: no operator table with rows of {profile.id}",
-                        hint="the columns of each table are in docs/calibration.md")
+                        hint="the columns of each table are in docs/guide/calibration.md")
     if few is not None and relative is None:
         raise InputError(f"{profile.id} has no relative to start from",
                          hint="name one in [transfer], or calibrate without --few")

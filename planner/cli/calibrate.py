@@ -71,7 +71,7 @@ def _devices(data: Path, name: str | None, folder: str | None,
         if len(found) != 1:
             raise Hinted(f"{data} holds tables of {', '.join(found) or 'no device'}",
                          "choose one with --device" if found
-                         else "the columns of each table are in docs/calibration.md")
+                         else "the columns of each table are in docs/guide/calibration.md")
         name = found[0]
     profile = api.load_device(name, hardware_dir=folder)
     if not carry or not profile.transfer_from:

@@ -27,7 +27,7 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
         out.append(Assumption(
             "ggml kernels", f"{', '.join(used)}: counted, ×/÷ {factor:.1f} each",
             "integer products of llama.cpp's own kernels, by instruction counts on this device's "
-            "rates; none was measured here (docs/ggml.md)"))
+            "rates; none was measured here (docs/guide/ggml.md)"))
     coarse = [name for name in used if (scale := SCHEMES[name].activation.scale) is not None
               and scale.block_columns > GPU_BLOCK]
     if coarse and question.device.kind != "cpu":

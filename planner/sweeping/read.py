@@ -33,7 +33,8 @@ def read_sweep(path: Path) -> tuple[Ask, ...]:
             MOST_QUESTIONS questions.
     """
     if not path.is_file():
-        raise DataError(f"sweep file {str(path)!r} does not exist", hint="docs/scale.md has one")
+        raise DataError(f"sweep file {str(path)!r} does not exist",
+                        hint="docs/guide/scale.md has one")
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: larger than {MAX_BYTES} bytes", hint="write lists as grids")
     return parse_sweep(path.read_bytes(), path.name)
@@ -41,7 +42,7 @@ def read_sweep(path: Path) -> tuple[Ask, ...]:
 
 def parse_sweep(content: bytes, place: str) -> tuple[Ask, ...]:
     """The questions in a sweep file's text."""
-    data = parse_toml(content, place, hint="see docs/scale.md")
+    data = parse_toml(content, place, hint="see docs/guide/scale.md")
     _check_tables(place, data)
     common = data.get("common", {})
     grids = [(f"{place}: grid {n}", {**common, **table})

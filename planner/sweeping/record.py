@@ -177,4 +177,4 @@ def _named(key: str, value: str) -> str:
 def _wrong(place: str, key: str, value: object, wanted: str) -> InputError:
     shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
     return InputError(f"{place}: {key} = {shown}: {wanted} is required",
-                      hint="docs/scale.md lists the keys and their types")
+                      hint="docs/guide/scale.md lists the keys and their types")

@@ -1,6 +1,6 @@
-"""Damaged input of every kind is refused in two lines or gives a finite answer; docs/fuzzing.md.
+"""Damaged input of every kind is refused in two lines or gives a finite answer.
 
-`make fuzz` runs the same attacks for minutes, guided by coverage.
+`make fuzz` runs the same attacks for minutes, guided by coverage; docs/evidence/fuzzing.md.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from support.tape import Tape
 QUICK = {"config": 40, "safetensors": 60, "gguf": 60, "scores": 60, "aliases": 15, "device": 12,
          "config-priced": 8, "plan-file": 12, "scenario": 10, "quantisation": 6, "profile-file": 10,
          "popularity": 12, "tables": 8, "sweep": 40, "command-line": 40}
-# Tapes that found a defect, in the words of docs/fuzzing.md. They are run again in every run.
+# Tapes that found a defect, in the words of docs/evidence/fuzzing.md; run again in every run.
 FOUND: dict[str, tuple[str, ...]] = {}
 
 

@@ -1,4 +1,4 @@
-"""Defects that attacks, and the reading around them, found; docs/fuzzing.md lists them."""
+"""Defects that attacks, and the reading around them, found; docs/evidence/fuzzing.md lists them."""
 
 import copy
 import json

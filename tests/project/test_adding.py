@@ -1,4 +1,4 @@
-"""The pages docs/add-*.md are followed from the outside: their files are written, commands are run.
+"""The pages docs/guide/add-*.md are followed from the outside: files are written, commands run.
 
 Devices and models are added as files in an empty folder. Schemes and engines are records of the
 package, so that a copy of it is changed as the page says.
@@ -36,7 +36,7 @@ t.PATH.write_text(json.dumps(data))
 
 def blocks(page: str) -> list[tuple[str, str, str]]:
     """(language, file name, text) of the fenced blocks of a page."""
-    return _BLOCK.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    return _BLOCK.findall((ROOT / "docs" / "guide" / page).read_text(encoding="utf-8"))
 
 
 def files(page: str) -> dict[str, str]:

@@ -5,9 +5,16 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 from support.wheels import ROOT
+
+import planner
+import planner.numerics
+from planner.formats.elements import ELEMENTS
+from planner.formats.kv import kv_layout_ids
+from planner.formats.schemes import scheme_ids
 
 RENEW = "`make docs` renews it"
 TOLERANCE = 0.11
@@ -38,11 +45,12 @@ def stored(name: str) -> str:
 
 
 def test_the_command_line_reference_is_what_help_says() -> None:
-    assert docs.cli_reference() == stored("docs/cli.md"), f"docs/cli.md is stale: {RENEW}"
+    assert docs.cli_reference() == stored("docs/reference/cli.md"), f"cli.md is stale: {RENEW}"
 
 
 def test_the_reference_is_eighty_columns_wide() -> None:
-    blocks = re.findall(r"^```text\n(.*?)^```", stored("docs/cli.md"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```text\n(.*?)^```", stored("docs/reference/cli.md"),
+                        re.MULTILINE | re.DOTALL)
     assert len(blocks) > 20
     wide = [line for block in blocks for line in block.splitlines()
             if len(line) > 80 and not line.startswith("    plan ")]
@@ -55,24 +63,76 @@ def test_the_readmes_show_the_answer_of_today() -> None:
         assert found in stored(name), f"the answer in {name} is stale: {RENEW}"
 
 
-def test_the_chinese_readme_has_the_same_commands() -> None:
-    assert docs.chinese() == stored("README.zh.md"), f"README.zh.md is stale: {RENEW}"
-    english, chinese = stored("README.md"), stored("README.zh.md")
+@pytest.mark.parametrize("name", docs.CHINESE)
+def test_a_page_in_chinese_has_the_same_commands(name: str) -> None:
+    assert docs.chinese(name) == stored(name), f"{name} is stale: {RENEW}"
+    english, chinese = stored(docs.CHINESE[name]), stored(name)
     commands = re.findall(r"^\$ (.+)$", english, flags=re.MULTILINE)
-    assert len(commands) > 20
+    assert len(commands) >= 10
     assert re.findall(r"^\$ (.+)$", chinese, flags=re.MULTILINE) == commands
     assert re.findall(r"^make \w+", chinese, re.MULTILINE) == re.findall(
         r"^make \w+", english, re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", docs.CHINESE)
+def test_a_page_in_chinese_does_not_lag(name: str) -> None:
+    """The same headings, blocks, tables and pages behind its links; nothing but words differs."""
+    theirs, ours = shape(stored(docs.CHINESE[name])), shape(stored(name))
+    assert ours == theirs
+    assert len(ours.headings) >= 5
+
+
+class Shape(NamedTuple):
+    """What two languages of a page share: levels of headings, languages of blocks, rows, pages."""
+
+    headings: list[int]
+    blocks: list[str]
+    cells: list[int]
+    pages: list[str]
+
+
+def shape(text: str) -> Shape:
+    bare = docs._FENCE.sub("", text)
+    links = re.findall(r"\]\(([^)\s#]+)", bare)
+    return Shape([len(marks) for marks in re.findall(r"^(#+) ", bare, re.MULTILINE)],
+                 re.findall(r"^```(\w+)$", text, re.MULTILINE),
+                 [row.count("|") for row in re.findall(r"^\|.*$", bare, re.MULTILINE)],
+                 sorted(link.replace(".zh.md", ".md") for link in links))
+
+
+def test_a_readme_is_read_in_one_sitting() -> None:
+    assert docs.CHINESE["README.zh.md"] == "README.md"
+    for name in ("README.md", "README.zh.md"):
+        assert len(stored(name).splitlines()) <= 150, name
+
+
+def test_the_python_api_is_what_the_package_says() -> None:
+    page = stored("docs/reference/api.md")
+    assert page == docs.PAGES["docs/reference/api.md"](), f"api.md is stale: {RENEW}"
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", page, flags=re.MULTILINE)
+    named = [name for name, _ in rows]
+    for home in (planner, planner.numerics):
+        assert set(home.__all__) <= set(named), home
+    assert all(len(meaning) > 10 for _, meaning in rows)
+    assert " at 0x" not in page
+
+
+def test_the_formats_are_those_of_the_catalogue() -> None:
+    page = stored("docs/reference/formats.md")
+    assert page == docs.PAGES["docs/reference/formats.md"](), f"formats.md is stale: {RENEW}"
+    rows = re.findall(r"^\| `([\w-]+)` \|", page, flags=re.MULTILINE)
+    assert rows == [*scheme_ids(), *scheme_ids(), *kv_layout_ids(), *ELEMENTS]
+    assert "| `fp8-block` | e4m3fn, fp32 a 128×128 | 8.002 | e4m3fn, fp32 a 1×128 | 8.25 |" in page
+
+
 def test_the_errors_on_the_sample_are_current() -> None:
     """Words are equal; figures are equal to the last digit that is printed."""
     number = re.compile(r"[-+]?\d+(?:\.\d+)?")
-    made, page = docs.sample_page(), stored("docs/validation-sample.md")
+    made, page = docs.sample_page(), stored("docs/evidence/validation-sample.md")
     assert number.sub("#", made) == number.sub("#", page), f"validation-sample.md: {RENEW}"
     far = [(a, b) for a, b in zip(number.findall(made), number.findall(page), strict=True)
            if abs(float(a) - float(b)) > TOLERANCE * max(1, abs(float(a)) / 100)]
-    assert not far, f"docs/validation-sample.md is stale: {RENEW}"
+    assert not far, f"docs/evidence/validation-sample.md is stale: {RENEW}"
 
 
 def test_every_relative_link_leads_somewhere() -> None:
@@ -86,23 +146,33 @@ def test_a_broken_link_would_be_found(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(docs.broken_links()) == ["a.md: b.md", "a.md: a.md#two"]
 
 
-def test_every_page_of_docs_can_be_reached_from_the_readme() -> None:
-    reached, waiting = set(), [ROOT / "README.md"]
-    while waiting:
-        page = waiting.pop()
-        if page in reached or not page.is_file():
-            continue
-        reached.add(page)
-        for link in re.findall(r"\]\(([^)\s#]+\.md)", page.read_text(encoding="utf-8")):
-            if not re.match(r"[a-z]+:", link):
-                waiting.append((page.parent / link).resolve())
-    missing = set((ROOT / "docs").glob("*.md")) - reached
-    assert not missing, "link them from README.md or a page that it links"
+def links_of(page: Path) -> set[Path]:
+    found = re.findall(r"\]\(([^)\s#]+\.md)", page.read_text(encoding="utf-8"))
+    return {(page.parent / link).resolve() for link in found if not re.match(r"[a-z]+:", link)}
+
+
+def test_the_index_has_every_page_and_fits_a_screen() -> None:
+    index = ROOT / "docs" / "README.md"
+    assert links_of(ROOT / "README.md") >= {index}
+    pages = set((ROOT / "docs").rglob("*.md")) - {index}
+    assert {path.parent.name for path in pages} == {"guide", "reference", "evidence"}
+    assert pages - links_of(index) == set(), "name them in docs/README.md"
+    assert len(index.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").rglob("*.md")), ids=lambda p: p.name)
+def test_a_page_begins_with_what_it_is_for(path: Path) -> None:
+    """A title, then a sentence: no command, table or list comes first."""
+    title, *rest = path.read_text(encoding="utf-8").splitlines()
+    first = next(line for line in rest if line and not line.startswith("["))
+    assert title.startswith("# ")
+    assert not first.startswith(("```", "    ", "|", "- ", "* ", "#", "$")), first
+    assert len(first) > 40 or path.name.endswith(".zh.md")
 
 
 def vocabulary() -> list[list[str]]:
-    """Rows of docs/vocabulary.md: word, Chinese, meaning, unit, words that are not used."""
-    rows = re.findall(r"^\|(.+)\|$", stored("docs/vocabulary.md"), flags=re.MULTILINE)
+    """Rows of docs/reference/vocabulary.md: word, Chinese, meaning, unit, words not used."""
+    rows = re.findall(r"^\|(.+)\|$", stored("docs/reference/vocabulary.md"), flags=re.MULTILINE)
     found = [[cell.strip() for cell in row.split("|")] for row in rows]
     return [row for row in found if row[0] not in ("word", "---") and len(row) == 5]
 
@@ -125,12 +195,12 @@ def test_one_vocabulary_is_used() -> None:
         text = re.sub(r"`[^`\n]*`", "", docs._FENCE.sub("", page.read_text(encoding="utf-8")))
         found += [f"{page.name}: {word}" for word in refused if word in " ".join(text.split())]
     found += [f"--help: {word}" for word in refused
-              if word in " ".join(stored("docs/cli.md").split())]
+              if word in " ".join(stored("docs/reference/cli.md").split())]
     assert found == []
 
 
 def test_terms_of_the_contract_are_explained() -> None:
-    text = stored("docs/vocabulary.md")
+    text = stored("docs/reference/vocabulary.md")
     for word in ("prefill", "decode", "TTFT", "TPOT", "ISL", "OSL", "scheme", "cache layout",
                  "unit", "replica", "slot", "loss", "basis", "amax", "ridge point", "SQNR"):
         assert re.search(rf"\| [^|]*\b{word}\b[^|]* \|", text), word

@@ -1,4 +1,4 @@
-"""What the README and CONTRIBUTING show is run as shown."""
+"""What the README, the page that starts one off, and CONTRIBUTING show is run as shown."""
 
 import os
 import re
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.wheels import ROOT, clean_environment
+
+import planner
 
 _BLOCK = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 PROMPT = "$ "
@@ -27,7 +29,7 @@ def commands(name: str) -> list[str]:
     return [line for line in lines if line.split()[0] == "plan"]
 
 
-README_COMMANDS = commands("README.md")
+COMMANDS = list(dict.fromkeys(commands("README.md") + commands("docs/guide/start.md")))
 
 
 def test_the_first_block_is_the_two_commands() -> None:
@@ -38,7 +40,26 @@ def test_the_first_block_is_the_two_commands() -> None:
 
 
 def test_the_readme_shows_commands() -> None:
-    assert README_COMMANDS
+    assert len(commands("README.md")) >= 10
+    assert len(COMMANDS) > 30
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/reference/api.md"])
+def test_what_is_shown_of_python_runs(name: str) -> None:
+    shown = [text for language, text in blocks(name) if language == "python"]
+    assert shown
+    for text in shown:
+        done = subprocess.run([sys.executable, "-W", "error::UserWarning:planner", "-c", text],
+                              env=clean_environment(), capture_output=True, text=True, check=False,
+                              timeout=60)
+        assert done.returncode == 0, f"{text}\n{done.stderr}"
+
+
+def test_the_bytes_in_the_readme_are_right() -> None:
+    said = re.search(r'inventory\("([\w.-]+)"\)\.payload_bytes +# ([\d_]+)',
+                     (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert said is not None
+    assert planner.inventory(said[1]).payload_bytes == int(said[2])
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +83,7 @@ def run_as_shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]
 
     Tests of this file may run in several processes, each with a folder of its own.
     """
-    for earlier in README_COMMANDS[:README_COMMANDS.index(command)]:
+    for earlier in COMMANDS[:COMMANDS.index(command)]:
         for made in made_by(earlier):
             reads = any(word == made or word.startswith(f"{made}/") for word in command.split())
             if reads and not (folder / made).exists():
@@ -75,7 +96,7 @@ def run_as_shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]
                           timeout=60)
 
 
-@pytest.mark.parametrize("command", README_COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme(command: str, folder: Path) -> None:
     if all((folder / made).exists() for made in made_by(command)) and made_by(command):
         return  # it was run, and succeeded, for a later command
