@@ -124,7 +124,7 @@ def answer() -> str:
     import textwrap
 
     import planner
-    from planner.report.text import footer, plan_text
+    from planner.report.terminal.plan import footer, plan_text
 
     plan = planner.plan(*ASKED[:2], context=int(ASKED[-1]))
     head, table, _ = plan_text(plan).split("\n\n", 2)

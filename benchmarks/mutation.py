@@ -33,8 +33,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "memory/breakdown.py": ("tests/memory/test_breakdown.py",),
     "memory/workspace.py": ("tests/memory/test_breakdown.py",),
     "placement/shards.py": ("tests/placement",),
-    "planning/lagrange.py": ("tests/planning/test_lagrange.py",),
-    "planning/diff.py": ("tests/planning/test_diff.py",),
+    "planning/lagrange.py": ("tests/planning/solver/test_lagrangian.py",),
+    "planning/diff.py": ("tests/planning/plan/test_plan_diff.py",),
     "planning/capacity.py": ("tests/memory/test_plan_memory.py", "tests/attack/test_invariants.py"),
 }
 _SWAPS: dict[type[ast.AST], type[ast.AST]] = {

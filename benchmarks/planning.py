@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 from startup import cpu_seconds
 
-from planner.api import estimate, load_device, load_model, plan
-from planner.api_frontier import frontier
-from planner.planning.costs import build_model
-from planner.planning.lagrange import lagrange, sweep_budgets
-from planner.planning.limits import single_problem
-from planner.planning.many import Asks, estimate_many
-from planner.planning.problem import Problem, Row
-from planner.planning.resolve import Asked, build_question
-from planner.planning.search import Found, search
+from planner.api.frontier import frontier
+from planner.api.plan import estimate, load_device, load_model, plan
+from planner.planning.price.batched import Asks, estimate_many
+from planner.planning.question.resolve import Asked, build_question
+from planner.planning.search.best_first import Found, search
+from planner.planning.search.formulate import single_problem
+from planner.planning.solver.lagrangian import lagrange, sweep_budgets
+from planner.planning.solver.problem import Problem, Row
+from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
 REPEATS = 2

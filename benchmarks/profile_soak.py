@@ -85,14 +85,14 @@ def _write(path: Path) -> None:
 
 
 def _scan(folder: Path, workers: int) -> int:
-    from planner.journal import Journal
+    from planner.jobs.journal import Journal
+    from planner.jobs.workers import Where
     from planner.models.headers import read_extents
     from planner.profiling.jobs import Job
     from planner.profiling.measure import Settings
     from planner.profiling.places import Place
     from planner.profiling.run import engine_here
     from planner.profiling.scan import scan
-    from planner.workers import Where
 
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     extents, _ = read_extents(folder / "shard-0000.safetensors")

@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import planner
-from planner.api_export import export_plan, import_plan
+from planner.api.export import export_plan, import_plan
 from planner.errors import InfeasibleError, PlannerError
 from planner.export.lint import target_of
 from planner.export.run import Export
 from planner.memory.engines.catalog import engine_names
 from planner.models import catalog
-from planner.planning.plan import Plan
-from planner.planning.servability import verdicts
+from planner.planning.answer.servability import verdicts
+from planner.planning.plan.record import Plan
 from planner.units import GIB
 
 # Model, device, devices (None: searched), the engine that is known to serve it there, and where.

@@ -9,7 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from planner.api import (
+    from planner.api.diff import diff
+    from planner.api.experts import experts
+    from planner.api.explain import explain
+    from planner.api.export import export_plan, import_plan
+    from planner.api.frontier import frontier
+    from planner.api.plan import (
         estimate,
         inventory,
         layer_error,
@@ -18,33 +23,28 @@ if TYPE_CHECKING:
         load_scenario,
         plan,
     )
-    from planner.api_claims import claims
-    from planner.api_diff import diff
-    from planner.api_experts import experts
-    from planner.api_explain import explain
-    from planner.api_export import export_plan, import_plan
-    from planner.api_frontier import frontier
-    from planner.api_profile import profile
-    from planner.api_serve import serve
-    from planner.api_sweep import sweep
-    from planner.api_training import train
-    from planner.api_what_if import what_if
-    from planner.planning.plan import Plan
+    from planner.api.profile import profile
+    from planner.api.serve import serve
+    from planner.api.sweep import sweep
+    from planner.api.train import train
+    from planner.api.what_if import what_if
+    from planner.article.claims import claims
+    from planner.planning.plan.record import Plan
     from planner.validation.run import validate
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "plan": "planner.api", "estimate": "planner.api", "inventory": "planner.api",
-    "layer_error": "planner.api", "train": "planner.api_training",
-    "experts": "planner.api_experts", "explain": "planner.api_explain",
-    "claims": "planner.api_claims", "diff": "planner.api_diff", "frontier": "planner.api_frontier",
-    "profile": "planner.api_profile",
-    "serve": "planner.api_serve", "sweep": "planner.api_sweep",
-    "what_if": "planner.api_what_if",
-    "export_plan": "planner.api_export", "import_plan": "planner.api_export",
-    "load_model": "planner.api", "load_device": "planner.api", "load_scenario": "planner.api",
-    "Plan": "planner.planning.plan",
+    "plan": "planner.api.plan", "estimate": "planner.api.plan", "inventory": "planner.api.plan",
+    "layer_error": "planner.api.plan", "train": "planner.api.train",
+    "experts": "planner.api.experts", "explain": "planner.api.explain",
+    "claims": "planner.article.claims", "diff": "planner.api.diff", "frontier": "planner.api.frontier",
+    "profile": "planner.api.profile",
+    "serve": "planner.api.serve", "sweep": "planner.api.sweep",
+    "what_if": "planner.api.what_if",
+    "export_plan": "planner.api.export", "import_plan": "planner.api.export",
+    "load_model": "planner.api.plan", "load_device": "planner.api.plan", "load_scenario": "planner.api.plan",
+    "Plan": "planner.planning.plan.record",
     "validate": "planner.validation.run",
 }
 __all__ = ["Plan", "__version__", "claims", "diff", "estimate", "experts", "explain",

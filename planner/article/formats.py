@@ -14,7 +14,7 @@ from planner.formats.elements import element
 from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element
 from planner.numerics import decode, encode
-from planner.planning.format_table import binades, sample, sqnr
+from planner.planning.inspect.format_table import binades, sample, sqnr
 from planner.throughput.kernels import refusal
 
 

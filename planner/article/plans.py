@@ -9,8 +9,8 @@ from planner.article.facts import V3, rule
 from planner.article.record import Claim, Figure, Finding, Part, near
 from planner.formats.schemes import scheme
 from planner.memory.training_setup import recipe
-from planner.planning.plan import Plan, UnitPlan
-from planner.planning.uniform import MIXES
+from planner.planning.plan.record import Plan, UnitPlan
+from planner.planning.search.uniform import MIXES
 
 LITE = "deepseek-v2-lite"
 WITH_FP8 = ("h100-sxm", "l40s", "b200-sxm")

@@ -33,7 +33,7 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
                       hardware_dir: str | None, as_json: bool, quiet: bool) -> None:
     """Fit operators to the measured tables in DIR and write a profile with the parameters."""
     from planner.calibration.run import calibrate
-    from planner.report.calibration_text import calibration_text, fit_dict
+    from planner.report.terminal.calibration import calibration_text, fit_dict
 
     target = Path(output)
     if target.exists() and not force:

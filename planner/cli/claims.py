@@ -20,7 +20,7 @@ def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
         names = [part.strip().lower() for part in only.split(",") if part.strip()]
         if not names:
             raise Hinted("--only is empty", "for example --only 3,13b,r1")
-    from planner.api_claims import claims
+    from planner.article.claims import claims
 
     data = claims(only=names).to_dict()
     if as_json:

@@ -94,7 +94,7 @@ def inventory_command(model: str, expand: bool, as_json: bool) -> None:
         return
     if expand:
         raise Hinted("--expand lists every tensor as JSON", "add --json")
-    from planner.report.catalogue import inventory_table
+    from planner.report.terminal.catalogue import inventory_table
 
     click.echo(inventory_table(counts), nl=False)
 
@@ -116,7 +116,7 @@ def models_command(as_json: bool) -> None:
                      "checkpoint_format": c.spec.quantization,
                      "source": c.spec.source} for c in found])
         return
-    from planner.report.catalogue import models_table
+    from planner.report.terminal.catalogue import models_table
 
     click.echo(models_table(found), nl=False)
 
@@ -136,11 +136,11 @@ def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -
         found = list_devices(hardware_folders(hardware_dir))
     if as_json:
         from planner.cli.run import print_json
-        from planner.report.catalogue import device_dict
+        from planner.report.terminal.catalogue import device_dict
 
         print_json([device_dict(d) for d in found])
         return
-    from planner.report.catalogue import device_page, devices_table
+    from planner.report.terminal.catalogue import device_page, devices_table
 
     click.echo(device_page(found[0]) if name is not None else devices_table(found), nl=False)
 
@@ -153,7 +153,7 @@ def formats_command(device: str | None, hardware_dir: str | None, as_json: bool)
     if device is not None:
         _formats_on(device, hardware_dir, as_json)
         return
-    from planner.report.catalogue import formats_dict, formats_tables
+    from planner.report.terminal.catalogue import formats_dict, formats_tables
 
     if as_json:
         from planner.cli.run import print_json
@@ -165,8 +165,8 @@ def formats_command(device: str | None, hardware_dir: str | None, as_json: bool)
 
 def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
     from planner import api
-    from planner.planning.format_table import format_rows
-    from planner.report.format_text import format_rows_dict, format_rows_text
+    from planner.planning.inspect.format_table import format_rows
+    from planner.report.terminal.format import format_rows_dict, format_rows_text
 
     device = api.load_device(name, hardware_dir=hardware_dir)
     rows = format_rows(device)
@@ -192,7 +192,7 @@ def scenarios_command(as_json: bool) -> None:
                      **{k: list(v) if isinstance(v, tuple) else v for k, v in s.values.items()}}
                     for s in found])
         return
-    from planner.report.catalogue import scenarios_table
+    from planner.report.terminal.catalogue import scenarios_table
 
     click.echo(scenarios_table(found), nl=False)
 
@@ -201,7 +201,7 @@ def scenarios_command(as_json: bool) -> None:
 def schema_command() -> None:
     """JSON Schema of the plan file."""
     from planner.cli.run import print_json
-    from planner.planning.plan_schema import plan_json_schema
+    from planner.planning.plan.schema import plan_json_schema
 
     print_json(plan_json_schema())
 

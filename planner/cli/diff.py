@@ -21,9 +21,9 @@ def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, qu
     Metrics: tpot, ttft, throughput, loss, memory, weights. A sign compares the change (+5%, +2ms),
     no sign the new value.
     """
-    from planner.api_diff import diff
+    from planner.api.diff import diff
     from planner.cli.run import print_json, read_plan
-    from planner.report.diff_text import diff_dict, diff_text
+    from planner.report.terminal.diff import diff_dict, diff_text
 
     found = diff(read_plan(old), read_plan(new), fail_if=fail_if)
     if as_json:

@@ -34,8 +34,8 @@ from planner.cli.types import INTEGER, options
 @options("hardware_dir", "json", "quiet")
 def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Experts that a step of MODEL touches, where they live, and the time to fetch them."""
-    from planner import api_experts
-    from planner.report.experts_text import experts_assumptions, experts_text
+    from planner.api import experts as api_experts
+    from planner.report.terminal.experts import experts_assumptions, experts_text
 
     answer = api_experts.experts(given.pop("model"), given.pop("device"), **given)
     if as_json:

@@ -41,8 +41,8 @@ def explain_command(**given: Any) -> None:
     from planner.cli.run import print_json, question_arguments, read_plan, timed
 
     with timed(given["timings"]):
-        from planner import api_explain
-        from planner.planning.split import Explanation
+        from planner.api import explain as api_explain
+        from planner.planning.explain.module_time import Explanation
 
         arguments = question_arguments({**given, "anchor": None, "report": None})
         del arguments["anchor"]
@@ -58,18 +58,18 @@ def explain_command(**given: Any) -> None:
         if given["as_json"]:
             print_json(found.to_dict())
         else:
-            from planner.report.choice_text import choice_text
+            from planner.report.terminal.choice import choice_text
 
             click.echo(choice_text(found), nl=False)
         if not given["quiet"]:
-            from planner.report.choice_text import basis_text
+            from planner.report.terminal.choice import basis_text
 
             click.echo(basis_text(found), nl=False, err=True)
 
 
 def _module(found: Any, given: dict[str, Any]) -> None:
     from planner.cli.run import print_json
-    from planner.report.explain_text import explain_assumptions, explain_text
+    from planner.report.terminal.explain import explain_assumptions, explain_text
 
     if given["as_json"]:
         print_json(found.to_dict())

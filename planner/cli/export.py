@@ -32,9 +32,9 @@ from planner.errors import InputError
 def export_command(plan_file: str, folder: str, target: str, force: bool, quiet: bool,
                    **given: Any) -> None:
     """Write PLAN as an engine's configuration into DIR, with the commands that serve it."""
-    from planner.api_export import export_plan
+    from planner.api.export import export_plan
     from planner.cli.run import read_plan
-    from planner.report.columns import wrapped
+    from planner.report.terminal.columns import wrapped
 
     found = export_plan(read_plan(plan_file), target, **given)
     write_folder(Path(folder), found.files, force=force)
@@ -65,7 +65,7 @@ def import_command(file: str, model: str, out: str, device: str | None, force: b
                    **given: Any) -> None:
     """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan
     priced on a device."""
-    from planner.api_export import import_plan
+    from planner.api.export import import_plan
     from planner.cli.run import write_whole
 
     path = Path(out)
@@ -78,7 +78,7 @@ def import_command(file: str, model: str, out: str, device: str | None, force: b
     write_whole(path, text, suffixes=(".json",), flag="-o")
     click.echo(out)
     if not quiet:
-        from planner.report.text import assumptions_text
+        from planner.report.terminal.plan import assumptions_text
 
         click.echo(assumptions_text(plan), nl=False, err=True)
 

@@ -34,18 +34,18 @@ def frontier_command(as_json: bool, quiet: bool, timings: bool, svg: str | None,
     if given["kv"] is None:
         given.pop("kv")
     with timed(timings):
-        from planner import api_frontier
+        from planner.api import frontier as api_frontier
 
         with working("moving the limits on loss and memory", quiet=quiet):
             found = api_frontier.frontier(given.pop("model"), given.pop("device"), schemes=names,
                                           drop_policies=dropped, **given)
         if svg is not None:
-            from planner.report.frontier_figure import frontier_svg
+            from planner.report.drawing.frontier import frontier_svg
 
             write_whole(Path(svg), frontier_svg(found), suffixes=(".svg",), flag="--svg")
         if as_json:
             print_json(found.to_dict())
             return
-        from planner.report.frontier_text import frontier_text
+        from planner.report.terminal.frontier import frontier_text
 
         click.echo(frontier_text(found), nl=False)

@@ -14,8 +14,8 @@ import click
 from planner.cli.types import Hinted
 
 if TYPE_CHECKING:
-    from planner.planning.grid import Grid
-    from planner.planning.plan import Plan
+    from planner.planning.plan.record import Plan
+    from planner.planning.whatif.grid import Grid
 
 HTML = (".html", ".htm")
 
@@ -35,7 +35,7 @@ def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *
     if out is None or Path(out).suffix.lower() not in HTML:
         raise Hinted("--interactive makes an HTML page", f"add {flag} FILE.html")
     from planner.cli.run import check_target
-    from planner.planning.grid_axes import parse_grid
+    from planner.planning.whatif.grid_axes import parse_grid
 
     check_target(Path(out), suffixes=HTML, flag=flag)
     parse_grid(grid)
@@ -44,8 +44,8 @@ def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *
 def planned_grid(plan: Plan, grid: Sequence[str], arguments: dict[str, Any], *,
                  quiet: bool) -> Grid:
     """The grid around ``plan``; how long it took is told on stderr unless ``quiet``."""
-    from planner.api_what_if import what_if
-    from planner.planning.grid import Planned
+    from planner.api.what_if import what_if
+    from planner.planning.whatif.grid import Planned
 
     begun = time.perf_counter()
     with _progress(quiet) as progress:

@@ -72,12 +72,12 @@ def _engine_options(function: Any) -> Any:
 def memory_command(model: str | None, device: str | None, plan_file: str | None, kv: str | None,
                    as_json: bool, quiet: bool, **given: Any) -> None:
     """Memory of MODEL on each DEVICE by part; exit code 1 where it does not fit or start."""
-    from planner import api_memory
+    from planner.api import memory as api_memory
     from planner.cli.run import print_json, read_plan
 
     answer = api_memory.memory(
         model, device, kv=kv or "auto", plan=read_plan(plan_file) if plan_file else None, **given)
-    from planner.report.memory_text import memory_assumptions, memory_text
+    from planner.report.terminal.memory import memory_assumptions, memory_text
 
     if as_json:
         print_json(answer.to_dict())

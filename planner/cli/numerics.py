@@ -47,20 +47,20 @@ def numerics_command(**given: Any) -> None:
     if given["svg"]:
         from pathlib import Path
 
-        from planner.quality.numerics_figure import svg
+        from planner.plot.numerics import svg
 
         write_whole(Path(given["svg"]), svg(result), suffixes=(".svg",), flag="--svg")
     if given["as_json"]:
         print_json(result.to_dict())
         return
-    from planner.report.numerics_text import numerics_text
+    from planner.report.terminal.numerics import numerics_text
 
     click.echo(numerics_text(result), nl=False)
 
 
 def _list_units(as_json: bool) -> None:
     from planner.cli.run import print_json
-    from planner.report.numerics_text import units_dict, units_text
+    from planner.report.terminal.numerics import units_dict, units_text
 
     if as_json:
         print_json(units_dict())

@@ -51,9 +51,9 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy loads: sums in one order, a core a worker
     with timed(timings):
-        from planner import api_profile
+        from planner.api import profile as api_profile
         from planner.quality.profile_file import as_dict
-        from planner.report.profile_text import profile_text
+        from planner.report.terminal.profile import profile_text
 
         target = output or api_profile.default_output(checkpoint)
         with bar("matrices", quiet=quiet) as tell:

@@ -10,9 +10,9 @@ import click
 from planner.cli.types import options
 
 if TYPE_CHECKING:
-    from planner.planning.grid import Grid
-    from planner.planning.plan import Plan
-    from planner.report.content import Beside
+    from planner.planning.plan.record import Plan
+    from planner.planning.whatif.grid import Grid
+    from planner.report.page.content import Beside
 
 PAGES = (".html", ".htm")
 MARKDOWN = (".md", ".markdown")
@@ -46,13 +46,13 @@ def report_command(plan_file: str, out: str | None, lang: str | None, interactiv
         plan, beside, own = _read_page(Path(plan_file))
     else:
         from planner import __version__
-        from planner.api_report import beside as gathered
+        from planner.api.report import beside as gathered
 
         plan, own = read_plan(plan_file), "en"
         beside = gathered(plan, version=__version__, hardware_dir=hardware_dir)
     around = None
     if interactive:
-        from planner.api_what_if import around_file
+        from planner.api.what_if import around_file
 
         around = planned_grid(plan, grid, {**around_file(plan), "hardware_dir": hardware_dir},
                               quiet=quiet)
@@ -73,7 +73,7 @@ def _read_page(path: Path) -> tuple[Plan, Beside, str]:
         DataError: not a page that this version wrote.
     """
     from planner.errors import DataError, InputError
-    from planner.report.embedded import HINT, read_page
+    from planner.report.page.embedded import HINT, read_page
 
     if not path.is_file():
         raise InputError(f"page {str(path)!r} does not exist", hint="write one with --report")
@@ -95,7 +95,7 @@ def write_report(plan: Plan, out: str, *, asked: str = "", scenario: str | None 
         OSError: the file cannot be written.
     """
     from planner import __version__
-    from planner.api_report import beside as gathered
+    from planner.api.report import beside as gathered
     from planner.cli.run import check_target, write_whole
 
     path = Path(out)
@@ -109,11 +109,11 @@ def rendered(plan: Plan, beside: Beside, suffix: str, lang: str,
              around: Grid | None = None) -> str:
     """The report's text for a file ending; HTML has a what-if page where a grid is given."""
     if suffix.lower() in MARKDOWN:
-        from planner.report.markdown import markdown
+        from planner.report.page.markdown import markdown
 
         return markdown(plan, lang, beside)
-    from planner.report.html import page
-    from planner.report.interactive import interactive
+    from planner.report.page.html import page
+    from planner.report.page.interactive import interactive
 
     return page(plan, lang, beside,
                 interactive(around, plan, lang) if around is not None else None)

@@ -14,10 +14,10 @@ import click
 from click.core import ParameterSource
 
 from planner.errors import DataError, InputError
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 if TYPE_CHECKING:
-    from planner.planning.grid import Grid
+    from planner.planning.whatif.grid import Grid
 
 MAX_PLAN_BYTES = 64 << 20
 
@@ -63,11 +63,11 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
     if given["as_json"]:
         print_json(plan.to_dict())
     else:
-        from planner.report.text import plan_text
+        from planner.report.terminal.plan import plan_text
 
         click.echo(plan_text(plan), nl=False)
     if not given["quiet"]:
-        from planner.report.text import assumptions_text
+        from planner.report.terminal.plan import assumptions_text
 
         click.echo(assumptions_text(plan), nl=False, err=True)
 

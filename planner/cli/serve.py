@@ -49,8 +49,8 @@ def serve_command(as_json: bool, quiet: bool, timings: bool, plan_file: str | No
     from planner.cli.run import is_given, print_json, read_plan, timed
 
     with timed(timings):
-        from planner import api_serve
-        from planner.report.serve_text import serve_assumptions, serve_text
+        from planner.api import serve as api_serve
+        from planner.report.terminal.serve import serve_assumptions, serve_text
 
         if given["kv"] is None:
             given.pop("kv")

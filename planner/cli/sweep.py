@@ -41,7 +41,7 @@ def sweep_command(questions: str, output: str | None, workers: int | None, clust
     if report is not None:
         check_target(Path(report), suffixes=(".html", ".htm", ".svg"), flag="--report")
     with timed(timings):
-        from planner import api_sweep
+        from planner.api import sweep as api_sweep
 
         with _progress(quiet) as progress:
             columns = api_sweep.answers(
@@ -50,14 +50,14 @@ def sweep_command(questions: str, output: str | None, workers: int | None, clust
                 told=lambda line: None if quiet else click.echo(f"note: {line}", err=True),
                 **given)
         if report is not None:
-            from planner.report.sweep_page import sweep_report
+            from planner.report.page.sweep_page import sweep_report
 
             text = sweep_report(columns, Path(report).suffix.lower(), Path(questions).name)
             write_whole(Path(report), text, suffixes=(".html", ".htm", ".svg"))
         if as_json:
             print_json(_rows(columns))
         else:
-            from planner.report.sweep_text import sweep_text
+            from planner.report.terminal.sweep import sweep_text
 
             click.echo(sweep_text(columns, output), nl=False)
     return FAILED if "failed" in columns["status"] else 0

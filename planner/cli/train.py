@@ -45,10 +45,10 @@ from planner.cli.types import INTEGER, options
 @options("memory_bytes", "hardware_dir", "json", "quiet")
 def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
     """Bytes of one training step of MODEL on DEVICE; exit code 1 where they do not fit."""
-    from planner import api_training
+    from planner.api import train as api_training
 
     answer = api_training.train(given.pop("model"), given.pop("device"), **given)
-    from planner.report.train_text import train_assumptions, train_text
+    from planner.report.terminal.train import train_assumptions, train_text
 
     if as_json:
         from planner.cli.run import print_json

@@ -31,7 +31,7 @@ def validate_command(data: str | None, only: str | None, plot: str | None, as_js
     if plot is not None:
         _plot(report, plot)
     if data is None and not quiet:
-        from planner.report.columns import wrapped
+        from planner.report.terminal.columns import wrapped
 
         click.echo("\n".join(wrapped("data: the package's sample of published measurements "
                                      "(planner/validation/sample)", "  ")), err=True)
@@ -40,7 +40,7 @@ def validate_command(data: str | None, only: str | None, plot: str | None, as_js
 
         print_json(report.to_dict())
         return
-    from planner.report.validate_text import validate_text
+    from planner.report.terminal.validate import validate_text
     from planner.validation.grouping import people
 
     click.echo(validate_text(*people(report)), nl=False)
@@ -51,7 +51,7 @@ def _plot(report: Report, name: str) -> None:
 
     from planner.cli.run import write_whole
     from planner.errors import InputError
-    from planner.report.validate_figure import panels, svg
+    from planner.report.drawing.validate import panels, svg
 
     drawn = panels(report.outcomes)
     if not drawn:

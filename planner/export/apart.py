@@ -13,8 +13,8 @@ from planner.errors import InputError
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.modules import AS_RELEASED_KINDS, modules
-from planner.planning.engine_matrix import PLAIN
-from planner.planning.plan import Plan, UnitPlan
+from planner.planning.engines.rules import PLAIN
+from planner.planning.plan.record import Plan, UnitPlan
 
 OUTSIDE = -1
 """The layer of what is outside the stack."""

@@ -13,8 +13,8 @@ from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.cache_entries import cache_units
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
-from planner.planning.engine_matrix import PLAIN
-from planner.planning.plan import Plan, UnitPlan
+from planner.planning.engines.rules import PLAIN
+from planner.planning.plan.record import Plan, UnitPlan
 
 MOST = 1 << 40
 """Sequences or tokens that a plan file may state."""

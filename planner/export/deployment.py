@@ -22,7 +22,7 @@ from planner.models.fields import Fields
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
 
 FILE = "deployment.json"

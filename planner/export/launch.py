@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.export.assignment import Assignment
-from planner.planning.engine_matrix import PLAIN
-from planner.planning.plan import Plan
+from planner.planning.engines.rules import PLAIN
+from planner.planning.plan.record import Plan
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # Layout → the server's word for it.

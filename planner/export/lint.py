@@ -16,9 +16,9 @@ from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
-from planner.planning.engine_matrix import PLAIN, cell, containers, kind_group
-from planner.planning.plan import Plan
-from planner.planning.servability import verdicts
+from planner.planning.answer.servability import verdicts
+from planner.planning.engines.rules import PLAIN, cell, containers, kind_group
+from planner.planning.plan.record import Plan
 
 CONSUMERS = {
     "compressed-tensors": ("vllm", "sglang"), "fp8": ("vllm", "sglang", "tensorrt-llm"),

@@ -25,7 +25,7 @@ from planner.models.quantization.plan import largest_scheme
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.strict_json import shown
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
-from planner.planning.engine_matrix import PLAIN
+from planner.planning.engines.rules import PLAIN
 from planner.records import record
 
 MAX_LINES = 4096

@@ -16,8 +16,8 @@ from planner.models.spec import ModelSpec, TensorRow
 from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
-from planner.planning.engine_matrix import cache_group
-from planner.planning.plan import layer_range
+from planner.planning.engines.rules import cache_group
+from planner.planning.plan.record import layer_range
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import Finding
 from planner.export.targets import Exported
-from planner.planning.plan import Plan, layer_range
+from planner.planning.plan.record import Plan, layer_range
 
 
 def bundle(target: str, exported: Exported, plan: Plan, assignment: Assignment,

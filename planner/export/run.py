@@ -18,7 +18,7 @@ from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 from planner.throughput.calibration import ANY_ENGINE
 
 _WRITERS: Mapping[str, Callable[..., Exported]] = {

@@ -10,7 +10,7 @@ from planner.errors import UnsupportedError
 from planner.export.assignment import Assignment, Linear
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS
-from planner.planning.plan import layer_range
+from planner.planning.plan.record import layer_range
 
 
 @dataclass(frozen=True, slots=True)

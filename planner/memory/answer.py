@@ -65,7 +65,7 @@ class MemoryAnswer:
 
     def plot_memory(self, ax: Axes | None = None) -> Axes:
         """Parts of every stage against what a device offers."""
-        from planner.memory.stage_bars import draw_stages
+        from planner.plot.memory import draw_stages
 
         stages = self.parts.stages
         return draw_stages(

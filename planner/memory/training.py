@@ -109,7 +109,7 @@ class TrainingMemory:
 
     def plot_memory(self, ax: Axes | None = None) -> Axes:
         """Components of every stage against what a device offers."""
-        from planner.memory.stage_bars import draw_stages
+        from planner.plot.memory import draw_stages
 
         return draw_stages(
             {name: [int(getattr(s, name)) for s in self.stages] for name in COMPONENTS},

@@ -162,7 +162,7 @@ class Inventory:
 
     def plot_bytes(self, ax: Axes | None = None) -> Axes:
         """Stored bytes by module kind, one colour a checkpoint type."""
-        from planner.models.inventory_figure import draw_bytes
+        from planner.plot.inventory import draw_bytes
 
         return draw_bytes(self, ax)
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from planner.numerics.cast import decode, encode, pack4, unpack4
     from planner.numerics.ggml import ggml_decode, ggml_encode
+    from planner.numerics.matrix_units import Unit, unit, unit_ids
     from planner.numerics.measures import ErrorStats, error
     from planner.numerics.policies import Policy, policy_names
     from planner.numerics.products import matmul
     from planner.numerics.products_int import matmul_int32
     from planner.numerics.quantization import Quantized, quantize, round_trip
-    from planner.numerics.units import Unit, unit, unit_ids
     from planner.numerics.views import view
     from planner.numerics.x86_casts import vcvtneps2bf16
 

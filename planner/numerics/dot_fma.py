@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from planner.numerics.matrix_units import DotRule
 from planner.numerics.operands import Floats, Singles
-from planner.numerics.units import DotRule
 
 TILE_ELEMENTS = 1 << 15
 NAN_BITS = np.uint32(0x7FC00000)

@@ -14,9 +14,9 @@ from fractions import Fraction
 
 from planner.formats.elements import element
 from planner.formats.spec import ElementFormat
+from planner.numerics.matrix_units import DotRule
 from planner.numerics.policies import resolve_policy
 from planner.numerics.reference import Exact, decode_exact, encode_exact, floor_log2
-from planner.numerics.units import DotRule
 
 Term = tuple[Fraction, int]  # signed value, exponent before normalisation
 

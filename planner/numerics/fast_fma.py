@@ -19,8 +19,8 @@ from planner.numerics.dot_fma import fma_matmul
 from planner.numerics.engines import kernel
 from planner.numerics.fast_fused import column_blocks, even_rows
 from planner.numerics.fast_kernel import BLOCK, ROWS
+from planner.numerics.matrix_units import DotRule
 from planner.numerics.operands import Singles
-from planner.numerics.units import DotRule
 
 DEPTH = 32  # k a step: with BLOCK columns they stay in a level-1 cache; AMX's instruction
 _LEAST = -126  # exponent of the smallest normal FP32 number

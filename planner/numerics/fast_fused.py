@@ -24,8 +24,8 @@ import numpy.typing as npt
 from planner.errors import InputError
 from planner.numerics.fast_kernel import BLOCK, build
 from planner.numerics.fused_numpy import fused_matmul
+from planner.numerics.matrix_units import DotRule
 from planner.numerics.operands import ZERO_EXPONENT, Operand, Singles
-from planner.numerics.units import DotRule
 
 _SPAN = 120  # exponents above the lowest product's that int8 holds, sums included
 _HALF = 64  # the same for one operand: a zero is at -64, which nothing lifts above 0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from planner.numerics.matrix_units import DotRule
 from planner.numerics.operands import (
     ZERO_EXPONENT,
     Floats,
@@ -23,7 +24,6 @@ from planner.numerics.operands import (
     round_sums,
     single_exponents,
 )
-from planner.numerics.units import DotRule
 
 # Broadcasting one column over rows of 4096 costs numpy a third of what rows of 2048 do.
 TILE_COLUMNS = 4096

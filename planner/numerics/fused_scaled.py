@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.numerics.fused_numpy import TILE_ELEMENTS
+from planner.numerics.matrix_units import DotRule
 from planner.numerics.operands import (
     ZERO_EXPONENT,
     Floats,
@@ -16,7 +17,6 @@ from planner.numerics.operands import (
     round_sums,
     single_exponents,
 )
-from planner.numerics.units import DotRule
 
 SUM = 16  # FP4 products that are added exactly before their scales
 

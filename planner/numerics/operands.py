@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from planner.formats.elements import element
 from planner.numerics.cast import decode
-from planner.numerics.units import Rounding
+from planner.numerics.matrix_units import Rounding
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]

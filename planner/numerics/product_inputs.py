@@ -11,8 +11,8 @@ import numpy.typing as npt
 from planner.errors import InputError, UnsupportedError
 from planner.formats.elements import element
 from planner.numerics.cast import code_dtype
+from planner.numerics.matrix_units import DotRule, Unit
 from planner.numerics.operands import Singles
-from planner.numerics.units import DotRule, Unit
 
 # Integer units also take unsigned bytes, which are no element format of a tensor.
 UNSIGNED = "uint8"

@@ -18,6 +18,8 @@ from planner.numerics.dot_fma import fma_matmul
 from planner.numerics.fast_fused import fast_fused_matmul, numba_available
 from planner.numerics.fused_numpy import fused_matmul
 from planner.numerics.fused_scaled import fp4_matmul, scale_operand, scale_values
+from planner.numerics.matrix_units import DotRule
+from planner.numerics.matrix_units import unit as find_unit
 from planner.numerics.operands import NAN_BITS, Operand, Singles, operand
 from planner.numerics.product_inputs import (
     BlockScales,
@@ -29,8 +31,6 @@ from planner.numerics.product_inputs import (
     padded,
 )
 from planner.numerics.products_int import matmul_int32
-from planner.numerics.units import DotRule
-from planner.numerics.units import unit as find_unit
 from planner.typed import typed
 
 Engine = Literal["numpy", "numba"]

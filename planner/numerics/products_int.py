@@ -17,9 +17,9 @@ from planner.numerics.dot_int import (
     maddubs_matmul,
     saturating_matmul,
 )
+from planner.numerics.matrix_units import DotRule, Unit
+from planner.numerics.matrix_units import unit as find_unit
 from planner.numerics.product_inputs import check_shapes, checked_codes, padded
-from planner.numerics.units import DotRule, Unit
-from planner.numerics.units import unit as find_unit
 from planner.typed import typed
 
 ROWS = 2048

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from planner.numerics.units import Accumulator, DotRule, Rounding, Unit, index_units
+from planner.numerics.matrix_units import Accumulator, DotRule, Rounding, Unit, index_units
 
 _FP8 = ("e4m3fn", "e5m2")
 _F8F6F4 = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from planner.journal import Journal
+from planner.jobs.journal import Journal
 from planner.numerics.engines import Engine
 from planner.quality.probe.emulate import Recipe
 from planner.quality.probe.measure import Reference, plan_loss

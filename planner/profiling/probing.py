@@ -18,7 +18,7 @@ import numpy as np
 
 from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
-from planner.journal import Journal
+from planner.jobs.journal import Journal
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.profiling.joint import joint_losses

@@ -15,7 +15,8 @@ from planner.errors import DataError, InputError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as find_scheme
 from planner.formats.schemes import scheme_ids
-from planner.journal import Journal
+from planner.jobs.journal import Journal
+from planner.jobs.workers import Where
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.profiling.assemble import CacheMeasured, assemble, assemble_scores
@@ -29,7 +30,6 @@ from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.quality.profile_file import profile_text
 from planner.quality.profile_units import ANCHOR
-from planner.workers import Where
 
 WORTH_COMPILING = 1 << 25
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from planner.errors import DataError
-from planner.journal import Journal
+from planner.jobs.journal import Journal
+from planner.jobs.workers import LostWorkerError, Where, in_processes
 from planner.numerics.tiles import FloatArray
 from planner.profiling.jobs import Job
 from planner.profiling.measure import Settings, measure
-from planner.workers import LostWorkerError, Where, in_processes
 
 Landed = Callable[[Job], None]
 
@@ -58,7 +58,7 @@ def _records(jobs: Sequence[Job], settings: Settings, where: Where, inputs: Path
 
 def _on_cluster(jobs: Sequence[Job], settings: Settings, address: str, workers: int | None,
                 inputs: Path | None) -> Iterator[dict[str, Any]]:
-    from planner.cluster import connected, on_cluster
+    from planner.jobs.cluster import connected, on_cluster
 
     parcels = (Parcel(job, settings, inputs_of(job, inputs)) for job in jobs)
     with connected(address, workers=workers) as client:

@@ -22,8 +22,8 @@ from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
 from planner.numerics import decode, encode, matmul, matmul_int32, quantize
+from planner.numerics.matrix_units import Unit, unit
 from planner.numerics.quantization import Quantized
-from planner.numerics.units import Unit, unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class LayerNumerics:
 
     def plot_errors(self, ax: Axes | None = None) -> Axes:
         """Rounding of weights, inputs and both, and what each matrix unit adds."""
-        from planner.axes import axes_for
-        from planner.quality.numerics_figure import draw
+        from planner.plot.axes import axes_for
+        from planner.plot.numerics import draw
 
         rows = sum(max(1, len(layer.accumulations)) for layer in self.layers)
         return draw(self, axes_for(ax, size=(8.5, 1.6 + 0.22 * rows)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from planner.planning.plan import Estimate, Plan
+from planner.planning.plan.record import Estimate, Plan
 from planner.report.phrases import Phrases
-from planner.report.text import users
+from planner.report.terminal.plan import users
 from planner.units import GIB, format_rate
 
 if TYPE_CHECKING:
-    from planner.planning.waterfall import Waterfall
+    from planner.planning.inspect.waterfall import Waterfall
 
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 MOSTLY = 0.005

@@ -9,18 +9,18 @@ from planner.errors import PlannerError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
-from planner.planning.binding import Binding, binding
-from planner.planning.certainty import performance
-from planner.planning.costs import Model, build_model
-from planner.planning.equals import best_answers
-from planner.planning.evaluate import Priced, price
-from planner.planning.losses import quality
-from planner.planning.plan import Estimate, layer_range
-from planner.planning.question import Question
-from planner.planning.resolve import Asked, build_question
-from planner.planning.search import Found, shown_gap
-from planner.planning.segments import Segment
-from planner.planning.served_by import engine_questions
+from planner.planning.infeasible.binding_limit import Binding, binding
+from planner.planning.plan.record import Estimate, layer_range
+from planner.planning.price.intervals import performance
+from planner.planning.price.price import Priced, price
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.serving_ways import engine_questions
+from planner.planning.search.best_first import Found, shown_gap
+from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.untied import Segment
+from planner.planning.space.losses import quality
+from planner.planning.space.model import Model, build_model
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario

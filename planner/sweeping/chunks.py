@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from planner.jobs.workers import unpacked
 from planner.sweeping.answer import Context, row
 from planner.sweeping.columns import ANSWER
 from planner.sweeping.fast import fast_rows
 from planner.sweeping.record import Ask
-from planner.workers import unpacked
 
 SIZES = {"plan": 8, "estimate": 2048}
 

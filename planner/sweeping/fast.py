@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError, PlannerError
 from planner.placement.layout import Layout
-from planner.planning.binding import Binding, excluded_by, over_memory
-from planner.planning.candidates import possible_layouts
-from planner.planning.certainty import BASES
-from planner.planning.costs import Model, build_model
-from planner.planning.many import (
+from planner.planning.infeasible.binding_limit import Binding, excluded_by, over_memory
+from planner.planning.price.batched import (
     BATCH,
     CHOICE,
     MEMORY,
@@ -31,8 +28,11 @@ from planner.planning.many import (
     estimate_many,
     only_choice,
 )
-from planner.planning.question import Question, Workload, workload
-from planner.planning.segments import tied_segments
+from planner.planning.price.intervals import BASES
+from planner.planning.question.question import Question, Workload, workload
+from planner.planning.search.untied import tied_segments
+from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.model import Model, build_model
 from planner.quality.prior import load_prior
 from planner.sweeping.answer import (
     Context,

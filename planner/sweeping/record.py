@@ -12,8 +12,8 @@ from planner.errors import InputError, nearest_names
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
-from planner.planning.policies import RULES
-from planner.planning.question import OBJECTIVES
+from planner.planning.question.policies import RULES
+from planner.planning.question.question import OBJECTIVES
 
 VERBS = ("plan", "estimate")
 WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")

@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planner.api import load_device, load_model, load_profile, load_scenario
+from planner.api.plan import load_device, load_model, load_profile, load_scenario
 from planner.errors import DataError
 from planner.hardware.profile import DeviceProfile
-from planner.journal import Journal
+from planner.jobs.journal import Journal
+from planner.jobs.workers import LostWorkerError, Where, in_processes, own_version, packed
 from planner.models.spec import ModelSpec
 from planner.quality.profile import Profile
 from planner.quality.profile_match import structure_sha256
@@ -21,7 +22,6 @@ from planner.scenarios import Scenario
 from planner.sweeping.chunks import Chunk, Parcel, answer, chunks_of
 from planner.sweeping.columns import Table
 from planner.sweeping.record import Ask
-from planner.workers import LostWorkerError, Where, in_processes, own_version, packed
 
 Progress = Callable[[int, int], None]
 """Told (questions answered, questions in all)."""
@@ -164,7 +164,7 @@ def _records(sweep: Sweep, chunks: Sequence[Chunk], where: Where) -> Iterator[di
 
 
 def _on_cluster(parcels: Iterable[Parcel], where: Where) -> Iterator[dict[str, Any]]:
-    from planner.cluster import connected, on_cluster
+    from planner.jobs.cluster import connected, on_cluster
 
     with connected(str(where.cluster), workers=where.workers) as client:
         yield from on_cluster(client, answer, parcels)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from math import exp, hypot
 
 from planner.hardware.profile import DeviceProfile
-from planner.planning.certainty import Z80
-from planner.planning.recipe import Recipe
+from planner.planning.price.intervals import Z80
+from planner.planning.price.recipe import Recipe
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import exp
 
-from planner.planning.certainty import Z80
-from planner.planning.recipe import Recipe
+from planner.planning.price.intervals import Z80
+from planner.planning.price.recipe import Recipe
 from planner.throughput.engine_policy import engine_policy, supplied_host_time
 from planner.throughput.serving import Policy
 from planner.validation.memory_case import NotCoveredError

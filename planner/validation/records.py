@@ -149,7 +149,7 @@ class Report:
 
     def plot_errors(self, ax: Axes | None = None) -> Axes:
         """The error of every predicted row that counts, a strip a table."""
-        from planner.validation.figure import draw_errors
+        from planner.plot.validation import draw_errors
 
         return draw_errors(self, ax)
 

@@ -15,9 +15,9 @@ from planner.memory.engines.run import engine_size
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.recipe import Recipe, recipe_assignment
-from planner.planning.step import Assignment, Serving, step_times
-from planner.planning.step_spread import StepSpread, step_spread
+from planner.planning.price.recipe import Recipe, recipe_assignment
+from planner.planning.price.step import Assignment, Serving, step_times
+from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
 from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
 from planner.validation.memory_case import NotCoveredError

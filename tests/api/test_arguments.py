@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.api import estimate, hardware_folders, load_device, load_model, load_scenario, plan
+from planner.api.plan import (
+    estimate,
+    hardware_folders,
+    load_device,
+    load_model,
+    load_scenario,
+    plan,
+)
 from planner.errors import InputError, PlannerError
 from planner.scenarios import scenario_ids
 

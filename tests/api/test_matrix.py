@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from planner.api import estimate, load_model, plan
+from planner.api.plan import estimate, load_model, plan
 from planner.errors import PlannerError
 from planner.hardware.catalog import list_devices
 from planner.models.catalog import model_ids
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 DEVICES = tuple(d.id for d in list_devices([]))
 PACKAGED = Path(__file__).resolve().parents[2] / "hardware_profiles" / "h100-sxm.toml"

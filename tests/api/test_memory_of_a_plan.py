@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import planner
-from planner.api_memory import memory
+from planner.api.memory import memory
 from planner.errors import InputError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 SCENARIO = """title = "An Orin at {mode}"
 question = "How slow is it?"

@@ -11,7 +11,7 @@ import pytest
 from support.wheels import ROOT, clean_environment
 
 import planner
-from planner.api_memory import memory
+from planner.api.memory import memory
 from planner.errors import InputError
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 import planner
-from planner.api_what_if import around_file
+from planner.api.what_if import around_file
 from planner.errors import InputError
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 
 def test_limits_of_time_come_back_from_the_file() -> None:

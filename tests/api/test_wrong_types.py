@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner import api_memory
+from planner.api import memory as api_memory
 from planner.errors import InputError, PlannerError
 from planner.models.spec import ModelSpec
 from planner.typed import typed

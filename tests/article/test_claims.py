@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from planner.api_claims import CHECKS, claims
+from planner.article.claims import CHECKS, claims
 from planner.article.record import VERDICTS, Finding, Part, article, overall
 from planner.article.record import claims as all_claims
 from planner.cli.main import run

@@ -78,7 +78,7 @@ def with_coverage(tally: Tally, seed: int, seconds: float) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["planner"]):
-        import planner.api
+        import planner.api.plan
         import planner.cli.main  # noqa: F401
 
     def attack(data: bytes) -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from planner.api import estimate, load_device
+from planner.api.plan import estimate, load_device
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 MODELS = ("qwen2.5-0.5b", "llama-3.2-1b", "smollm2-135m", "deepseek-v2-lite", "gpt-oss-20b",
           "gemma-3-4b-text", "qwen3-30b-a3b")

@@ -19,9 +19,9 @@ from support.browser import (
     screen,
 )
 
-from planner.api_report import beside
-from planner.report.html import page
-from planner.report.interactive import interactive
+from planner.api.report import beside
+from planner.report.page.html import page
+from planner.report.page.interactive import interactive
 
 pytestmark = pytest.mark.browser
 RULES = {

@@ -96,7 +96,7 @@ def test_devices_of_your_own_are_offered(tmp_path: Path) -> None:
 
 def test_the_words_are_those_the_commands_take() -> None:
     """Each list stands in the help of its flag, or is what the core accepts."""
-    from planner.planning.question import OBJECTIVES
+    from planner.planning.question.question import OBJECTIVES
     from planner.quality.profile import TIERS
 
     assert WORDS["objective"] == OBJECTIVES

@@ -43,7 +43,7 @@ def test_a_question_and_its_plan_file_make_the_same_grid(
 def test_refusals_come_before_planning(extra: list[str], capfd: pytest.CaptureFixture[str],
                                        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("planner.api.plan", None)
+    monkeypatch.setattr("planner.api.plan.plan", None)
     assert run([*ASKED, *extra]) == 2
     out, err = capfd.readouterr()
     assert out == ""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from planner.api_memory import memory
+from planner.api.memory import memory
 from planner.cli.main import run
 
 

@@ -17,7 +17,7 @@ import pytest
 from planner.cli.main import cli, run
 from planner.cli.overview import EXAMPLES, FIRST, SECTIONS
 from planner.cli.progress import bar, working
-from planner.report.columns import table_lines
+from planner.report.terminal.columns import table_lines
 
 COMMANDS = [
     ["smollm2-135m", "l40s"], ["models"], ["devices"], ["devices", "l40s"], ["formats"],

@@ -14,7 +14,7 @@ from planner.export.read_back import imported_assignment, read_configuration
 from planner.export.run import Export, export_plan
 from planner.models.catalog import bundled_model
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 MOE = "qwen3-30b-a3b"
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from planner import api
-from planner.api_export import export_plan, import_plan
+from planner.api.export import export_plan, import_plan
 from planner.cli.export import write_folder
 from planner.errors import InputError, PlannerError
 from planner.export.deployment import FILE
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 MODEL = "llama-3.2-1b"
 

@@ -15,7 +15,7 @@ from planner.export.launch import SERVERS, command
 from planner.export.read_back import imported_assignment, read_configuration
 from planner.export.run import export_plan
 from planner.models.catalog import bundled_model
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from planner.export import compressed_tensors, fp8, modelopt
 from planner.export.lint import fused_apart
 from planner.export.run import export_plan
 from planner.models.catalog import bundled_model
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 
 LLAMA = "llama-3.1-8b"
 

@@ -10,7 +10,7 @@ from planner.export.lint import CONSUMERS, target_of
 from planner.export.run import export_plan
 from planner.memory.engines.catalog import engine_names
 from planner.models.catalog import bundled_model
-from planner.planning.servability import verdicts
+from planner.planning.answer.servability import verdicts
 
 LATER = ("vllm@0.28", "vllm@0.17", "sglang@0.5.13", "tensorrt-llm@1.3")
 ENGINES = (*engine_names(), *(pytest.param(name, marks=pytest.mark.exhaustive) for name in LATER))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.api import estimate
-from planner.api_memory import memory
+from planner.api.memory import memory
+from planner.api.plan import estimate
 from planner.errors import DataError, InputError
 from planner.memory.workspace import (
     Pass,

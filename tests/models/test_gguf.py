@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.api import estimate
-from planner.api_memory import memory
+from planner.api.memory import memory
+from planner.api.plan import estimate
 from planner.errors import DataError, PlannerError, UnsupportedError
 from planner.models.catalog import resolve_model
 from planner.models.dtypes import GGML_BLOCKS, stored_bytes

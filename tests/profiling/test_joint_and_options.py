@@ -8,9 +8,9 @@ from support.checkpoints import write_llama
 from support.probe_models import tiny_decoder, tokens
 
 from planner import plan
-from planner.api_profile import profile
+from planner.api.profile import profile
 from planner.errors import InputError
-from planner.planning.plan_schema import parse_plan
+from planner.planning.plan.schema import parse_plan
 from planner.profiling import probe_tokens
 from planner.quality.probe.emulate import Recipe
 from planner.quality.probe.measure import make_reference, plan_loss

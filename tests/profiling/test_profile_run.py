@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from support.checkpoints import as_bf16, llama_config, llama_tensors, write_llama, write_safetensors
 
-from planner.api_profile import profile
+from planner.api.profile import profile
 from planner.errors import (
     DataError,
     InputError,

@@ -253,7 +253,7 @@ def test_flags_of_memory_and_validate() -> None:
     assert flags("validate") == VALIDATE_FLAGS
     assert flags("report") == REPORT_FLAGS
     assert flags("calibrate") == CALIBRATE_FLAGS
-    from planner.api_memory import memory
+    from planner.api.memory import memory
     from planner.memory.engines.flags import ENGINE_FLAGS
 
     own = {name.removeprefix("--").replace("-", "_") for name in MEMORY_FLAGS} - {"json", "quiet"}

@@ -13,7 +13,7 @@ import pytest
 ESTIMATE = ["estimate", "llama-3.1-8b", "h100-sxm", "--devices", "1", "--tp", "1", "--batch", "4",
             "--quiet"]
 PLAN = ["deepseek-v3", "h100-sxm", "--context", "131072", "--quiet"]
-BY_IDENTITY = {"planner.planning.uniform.Uniform", "planner.planning.uniform._Draft"}
+BY_IDENTITY = {"planner.planning.search.uniform.Uniform", "planner.planning.search.uniform._Draft"}
 """Compared as objects, which no record is."""
 
 _RUN = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.api_profile import profile
+from planner.api.profile import profile
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.models.catalog import resolve_model
 from planner.quality.score_import import read_scores

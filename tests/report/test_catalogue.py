@@ -12,7 +12,7 @@ from planner.formats.schemes import SCHEMES
 from planner.hardware.catalog import device_ids, list_devices
 from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import model_ids
-from planner.report.catalogue import (
+from planner.report.terminal.catalogue import (
     device_dict,
     device_page,
     devices_table,
@@ -22,7 +22,7 @@ from planner.report.catalogue import (
     models_table,
     scenarios_table,
 )
-from planner.report.device_page import show
+from planner.report.terminal.device_page import show
 from planner.scenarios import load_scenario, scenario_ids
 
 LISTINGS: dict[str, Callable[[], str]] = {

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from planner import __version__, api
-from planner.api_report import beside
+from planner.api.report import beside
 from planner.cli.main import run
 from planner.errors import DataError
-from planner.planning.plan import Plan
-from planner.report.embedded import computed_from, read_page
-from planner.report.html import page
+from planner.planning.plan.record import Plan
+from planner.report.page.embedded import computed_from, read_page
+from planner.report.page.html import page
 
 ASKED = ["qwen2.5-0.5b", "h100-sxm", "--devices", "1", "--context", "2048"]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from planner import __version__, api
-from planner.api_report import beside
+from planner.api.report import beside
 from planner.cli.main import run
-from planner.planning.plan import Plan
-from planner.report.html import page
-from planner.report.markdown import escape, markdown
+from planner.planning.plan.record import Plan
+from planner.report.page.html import page
+from planner.report.page.markdown import escape, markdown
 
 OK = ["llama-3.1-8b", "h100-sxm", "--devices", "1", "--context", "4096"]
 

@@ -9,10 +9,10 @@ import pytest
 
 from planner import api
 from planner.errors import UnknownNameError
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 from planner.report import phrases as module
-from planner.report.html import TEMPLATES, page
-from planner.report.markdown import markdown
+from planner.report.page.html import TEMPLATES, page
+from planner.report.page.markdown import markdown
 from planner.report.phrases import LANGUAGES, phrases
 
 SOURCES = [*sorted(Path(module.__file__).parent.glob("*.py")), *sorted(TEMPLATES.glob("*.j2"))]

@@ -9,16 +9,16 @@ from xml.etree import ElementTree
 import pytest
 
 from planner import api
-from planner.api_report import beside
-from planner.planning.operators import Operator, Operators
-from planner.planning.plan import Baseline, Plan
-from planner.planning.waterfall import waterfall
-from planner.report.charts import rivals
-from planner.report.html import page
+from planner.api.report import beside
+from planner.planning.inspect.roofline import Operator, Operators
+from planner.planning.inspect.waterfall import waterfall
+from planner.planning.plan.record import Baseline, Plan
+from planner.report.drawing.reach import reach_svg
+from planner.report.drawing.roofline import numbered, roofline_svg
+from planner.report.drawing.svg import Labels
+from planner.report.page.charts import rivals
+from planner.report.page.html import page
 from planner.report.phrases import LANGUAGES, phrases
-from planner.report.reach_svg import reach_svg
-from planner.report.roofline_svg import numbered, roofline_svg
-from planner.report.svg import Labels
 
 
 @cache

@@ -10,9 +10,9 @@ import pytest
 from planner import api
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
-from planner.planning.picture import MEMORY_FILLS, PALETTE, contrast, fill, ink, picture
-from planner.planning.plan import Plan, SourceRef
-from planner.report.html import page
+from planner.planning.plan.picture import MEMORY_FILLS, PALETTE, contrast, fill, ink, picture
+from planner.planning.plan.record import Plan, SourceRef
+from planner.report.page.html import page
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 HOSTILE = "</script><script>alert('1')</script>\"&\u2028<b>"

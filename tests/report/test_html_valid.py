@@ -11,10 +11,10 @@ import html5lib
 import pytest
 
 from planner import api
-from planner.api_report import beside
-from planner.planning.picture import MEMORY_FILLS, contrast, ink
-from planner.planning.plan import Plan
-from planner.report.html import TEMPLATES, page
+from planner.api.report import beside
+from planner.planning.plan.picture import MEMORY_FILLS, contrast, ink
+from planner.planning.plan.record import Plan
+from planner.report.page.html import TEMPLATES, page
 from planner.report.phrases import LANGUAGES
 
 XHTML = "{http://www.w3.org/1999/xhtml}"

@@ -12,11 +12,11 @@ import pytest
 from support import what_if as small
 
 from planner.errors import InputError
-from planner.planning.grid import Planned
-from planner.report import interactive as module
+from planner.planning.whatif.grid import Planned
 from planner.report import words
-from planner.report.html import page
-from planner.report.interactive import LANGUAGE_FOLDER, SCRIPT, check_bytes, interactive
+from planner.report.page import interactive as module
+from planner.report.page.html import page
+from planner.report.page.interactive import LANGUAGE_FOLDER, SCRIPT, check_bytes, interactive
 from planner.report.phrases import LANGUAGES, phrases
 
 DATA = re.compile(r'<script type="application/json" id="what-if-data">(.*?)</script>', re.DOTALL)

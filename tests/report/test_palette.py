@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
-from planner.planning.picture import PALETTE, contrast
+from planner.planning.plan.picture import PALETTE, contrast
 
 Array = NDArray[np.float64]
 VISION = {

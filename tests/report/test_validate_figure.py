@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from planner.cli.main import run
-from planner.report.validate_figure import MOST, panels, svg
+from planner.report.drawing.validate import MOST, panels, svg
 
 
 def rows(count: int, *, table: str = "op_x", predicted: float | None = 2e-6) -> list[object]:

@@ -8,7 +8,7 @@ import pytest
 from planner import api
 from planner.formats.schemes import scheme
 from planner.hardware.profile import DeviceProfile
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 from planner.scenarios import load_scenario, scenario_ids
 from planner.throughput.kernels import kernel
 from planner.units import GIB

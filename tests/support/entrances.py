@@ -173,7 +173,7 @@ def plan_file(tape: Tape, folder: Path) -> bool:
 
 @cache
 def plan_sample() -> Any:
-    from planner.api import plan
+    from planner.api.plan import plan
 
     return plan(MODEL, DEVICE, devices=1, context=2048, batch=4).to_dict()
 
@@ -188,13 +188,13 @@ def quantisation(tape: Tape, folder: Path) -> bool:
 
 @cache
 def _quantisations() -> tuple[Any, ...]:
-    from planner.api_export import export_plan
-    from planner.planning.plan import Plan
+    from planner.api.export import export_plan
+    from planner.planning.plan.record import Plan
 
     found: list[Any] = []
     for scheme, to, name in (("fp8-channel", "compressed-tensors", "quantization_config.json"),
                              ("fp8-tensor", "modelopt", "hf_quant_config.json")):
-        from planner.api import estimate
+        from planner.api.plan import estimate
 
         plan: Plan = estimate(MODEL, DEVICE, scheme=scheme, devices=1, context=2048, batch=4)
         found.append(json.loads(export_plan(plan, to).files[name]))
@@ -217,7 +217,7 @@ def profile_file(tape: Tape, folder: Path) -> bool:
 def profile_sample() -> Any:
     import tempfile
 
-    from planner.api_profile import profile
+    from planner.api.profile import profile
     from planner.quality.profile_file import as_dict
 
     with tempfile.TemporaryDirectory() as made:

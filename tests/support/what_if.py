@@ -3,11 +3,11 @@
 from functools import cache
 
 import planner
-from planner.api_what_if import what_if
-from planner.planning.grid import Grid
-from planner.planning.plan import Plan
-from planner.report.html import page
-from planner.report.interactive import interactive
+from planner.api.what_if import what_if
+from planner.planning.plan.record import Plan
+from planner.planning.whatif.grid import Grid
+from planner.report.page.html import page
+from planner.report.page.interactive import interactive
 
 MODEL, DEVICE, CONTEXT = "qwen2.5-0.5b", "jetson-orin-nano-8gb", 4096
 GRID = ("context=4096,32768", "batch=auto,8,256", "devices=1,2", "max-loss=bf16,int8-w8a8",

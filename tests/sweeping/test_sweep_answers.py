@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 import planner
-from planner.api import load_device, load_model
+from planner.api.plan import load_device, load_model
 from planner.errors import PlannerError, UnknownNameError
 from planner.sweeping.answer import Context, row
 from planner.sweeping.fast import fast_rows

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner import cluster
 from planner.errors import DataError, InputError
+from planner.jobs import cluster
 from planner.sweeping import chunks
 
 ROOT = Path(planner.__file__).resolve().parents[1]

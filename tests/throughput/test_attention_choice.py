@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.api import load_device
+from planner.api.plan import load_device
 from planner.formats.kv import kv_layout_ids
 from planner.models.catalog import resolve_model
 from planner.models.spec import Attention

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner import api, api_explain
+from planner import api
+from planner.api import explain as api_explain
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES, scheme
 from planner.hardware.catalog import list_devices, resolve_device

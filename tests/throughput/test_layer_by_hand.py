@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from planner.api import estimate, load_device
+from planner.api.plan import estimate, load_device
 from planner.models.catalog import resolve_model
-from planner.planning.plan import Plan
+from planner.planning.plan.record import Plan
 from planner.throughput.attention import causal_pairs, decode_parts, prefill_parts
 from planner.throughput.calibration import STACKS
 from planner.throughput.expert_load import expected_load

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from planner.api import estimate, load_device
+from planner.api.plan import estimate, load_device
 from planner.models.catalog import resolve_model
 from planner.throughput.points import Phase, Points, decode_phase, prefill_phase
 from planner.throughput.recurrent import recurrent_parts

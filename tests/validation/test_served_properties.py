@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planner.planning.recipe import Recipe
+from planner.planning.price.recipe import Recipe
 from planner.throughput.serving import Policy
 from planner.validation import e2e_silicon
 from planner.validation.parallelism import Shape

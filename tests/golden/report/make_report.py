@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from planner.planning.plan import Plan, plain
-from planner.report.content import Beside
-from planner.report.embedded import computed_from
-from planner.report.html import page
-from planner.report.markdown import markdown
+from planner.planning.plan.record import Plan, plain
+from planner.report.page.content import Beside
+from planner.report.page.embedded import computed_from
+from planner.report.page.html import page
+from planner.report.page.markdown import markdown
 
 HERE = Path(__file__).resolve().parent
 ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
@@ -34,7 +34,7 @@ def reports() -> dict[str, str]:
 def made() -> dict[str, object]:
     """The stored files as the planner makes them today."""
     from planner import api
-    from planner.planning.computed import computed
+    from planner.planning.inspect.computed import computed
 
     plan = api.plan(*ASKED.split()[1:3], context=4096, devices=1)
     return {"plan.json": plan.to_dict(), "computed.json": plain(computed(plan))}

@@ -1,0 +1,202 @@
+"""``planner.explain``: why a plan is what it is, or where a module's time goes.
+
+Without ``module`` the choice of a plan is explained (:mod:`planner.api.choice`); with it, the time
+of one module under each scheme, and where their order changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
+
+from planner.api.plan import ANY, AUTO, THROUGHPUT, _given, load_device, load_model, name_list
+from planner.errors import InputError, UnsupportedError
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.schemes import scheme_ids
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.explain.module_time import SHOWN, Explanation, module_split, named_units
+from planner.planning.explain.records import ChoiceExplanation
+from planner.planning.explain.switching_points import SOLVES
+from planner.planning.plan.record import Assumption, Plan
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import Asked, build_question
+from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.model import build_model, layout_tables
+from planner.quality.prior import load_prior
+from planner.scenarios import Scenario
+from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.kernels import kept_for_their_engine, legal_schemes
+from planner.typed import typed
+
+if TYPE_CHECKING:
+    from planner.quality.profile import Profile
+
+DEFAULT_BATCH = 64
+OF_A_PLAN = ("devices", "pp", "ttft_seconds", "tpot_seconds", "max_loss", "memory_bytes", "untie",
+             "objective", "drop_policies")
+
+
+@overload
+def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
+            scheme: str | None = ..., schemes: Sequence[str] | None = ..., kv: str = ...,
+            tp: int | None = ..., dp: int | None = ..., ep: int | None = ...,
+            context: int | None = ..., isl: int | None = ..., osl: int | None = ...,
+            batch: int | None = ..., engine: str = ...,
+            hardware_dir: str | os.PathLike[str] | None = ...) -> Explanation: ...
+
+
+@overload
+def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | None = ..., *,
+            module: None = ..., plan: Plan | None = ..., scheme: None = ...,
+            devices: int | None = ..., tp: int | None = ..., dp: int | None = ...,
+            pp: int | None = ..., ep: int | None = ..., context: int | None = ...,
+            isl: int | None = ..., osl: int | None = ..., batch: int | None = ...,
+            objective: str = ..., ttft_seconds: float | None = ...,
+            tpot_seconds: float | None = ..., max_loss: str | float | None = ...,
+            schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
+            engine: str = ..., scenario: str | Scenario | None = ...,
+            profile: str | Profile | None = ..., untie: bool = ...,
+            drop_policies: Sequence[str] | None = ..., solves: int = ...,
+            hardware_dir: str | os.PathLike[str] | None = ...) -> ChoiceExplanation: ...
+
+
+@typed
+def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+            module: str | None = None, plan: Plan | None = None, scheme: str | None = None,
+            devices: int | None = None, tp: int | None = None, dp: int | None = None,
+            pp: int | None = None, ep: int | None = None, context: int | None = None,
+            isl: int | None = None, osl: int | None = None, batch: int | None = None,
+            objective: str = THROUGHPUT, ttft_seconds: float | None = None,
+            tpot_seconds: float | None = None, max_loss: str | float | None = None,
+            schemes: Sequence[str] | None = None, kv: str = AUTO,
+            memory_bytes: int | None = None, engine: str = ANY,
+            scenario: str | Scenario | None = None, profile: str | Profile | None = None,
+            untie: bool = False, drop_policies: Sequence[str] | None = None,
+            solves: int = SOLVES,
+            hardware_dir: str | os.PathLike[str] | None = None,
+            ) -> Explanation | ChoiceExplanation:
+    """Why the best plan (or ``plan``) is what it is: every unit with what its next best choice
+    costs, the price of every limit, and what would change the answer, for which at most ``solves``
+    further questions are solved.
+
+    With ``module`` (a kind or a unit): its times under ``schemes`` (all legal ones by default),
+    ``scheme`` against bf16. Memory is not checked then: one layer is priced.
+
+    ``engine``: whose measured kernels are meant (any: the first measured stack).
+
+    Raises:
+        UnknownNameError: no such module, scheme, model or device.
+        UnsupportedError: the device cannot run a named scheme, or the layout does not divide.
+        InfeasibleError: nothing satisfies the limits.
+        InputError: arguments that exclude each other.
+    """
+    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
+                  batch=batch, objective=_given(objective), ttft_seconds=ttft_seconds,
+                  tpot_seconds=tpot_seconds, max_loss=max_loss,
+                  schemes=tuple(schemes) if schemes is not None else None, kv=_given(kv),
+                  memory_bytes=memory_bytes, untie=untie,
+                  drop_policies=name_list("drop_policies", drop_policies))
+    if module is None:
+        if scheme is not None:
+            raise InputError("scheme is explained for a module",
+                             hint="name the module as well, or leave scheme out")
+        from planner.api.choice import explain_choice
+
+        return explain_choice(model, device, asked, plan=plan, solves=solves, engine=engine,
+                              scenario=scenario, profile=profile, hardware_dir=hardware_dir)
+    named = [name for name in OF_A_PLAN if getattr(asked, name) not in (None, False)]
+    named += [name for name, value in (("plan", plan), ("scenario", scenario),
+                                       ("profile", profile)) if value is not None]
+    if named:
+        raise InputError(f"{named[0]} belongs to a plan, and module asks about one layer",
+                         hint="leave one of the two out")
+    if model is None or device is None:
+        raise InputError("a module is one of a MODEL on a DEVICE", hint="name both")
+    return _module(load_model(model), load_device(device, hardware_dir=hardware_dir), module,
+                   scheme, asked, engine)
+
+
+def _module(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None, asked: Asked,
+            engine: str) -> Explanation:
+    """The time of one module under each scheme."""
+    tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
+    asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,
+                  isl=asked.isl, osl=asked.osl, kv=asked.kv,
+                  schemes=_named(target, scheme, asked.schemes, engine))
+    question = build_question(spec, target, asked, None, uniform=None, given=None,
+                              engine=parse_engine(engine) if engine != ANY_ENGINE else None)
+    layouts = possible_layouts(question)
+    if not layouts:
+        raise UnsupportedError(f"{spec.id}: tp{tp} dp{dp} ep{ep} does not divide it",
+                               hint="choose another --tp, --dp or --ep")
+    size = batch if batch is not None else DEFAULT_BATCH * dp
+    if size < 1 or size % dp:
+        raise InputError(f"batch {size} over {dp} attention ranks",
+                         hint="batch is a multiple of --dp")
+    focus = _focus(scheme, question)
+    built = build_model(question, load_prior())
+    tables = layout_tables(built, layouts[:1])
+    reference = "bf16" if "bf16" in question.schemes else question.schemes[0]
+    found = tuple(module_split(built, tables, unit, batch=size, reference=reference,
+                               focus=focus)
+                  for unit in named_units(built, module))
+    return Explanation(
+        model=spec.id, device=target.id, module=module, batch=size, isl=question.workload.isl,
+        osl=question.workload.osl, tp=tp, dp=dp, ep=ep, reference=reference,
+        tokens=tuple(int(m) for m in SHOWN), modules=found,
+        refused=question.refused, assumptions=_assumptions(question, batch, size, tp, dp, ep))
+
+
+def _named(target: DeviceProfile, scheme: str | None, schemes: Sequence[str] | None,
+           engine: str) -> tuple[str, ...] | None:
+    """The schemes to price: those named, the one to explain, and bf16 beside a single one; a type
+    that plans take for its engine alone stands beside the others where it is the one."""
+    if schemes is None:
+        legal, _ = legal_schemes(target, scheme_ids())
+        apart = kept_for_their_engine(engine.partition("@")[0], legal)
+        if scheme is None or scheme in KV_LAYOUTS or scheme_by_id(scheme).id not in apart:
+            return None
+        return (*(name for name in legal if name not in apart), scheme_by_id(scheme).id)
+    extra = [scheme] if scheme is not None and scheme not in KV_LAYOUTS else []
+    names = [*schemes, *extra]
+    return tuple(dict.fromkeys(names if len(set(names)) > 1 else ["bf16", *names]))
+
+
+def _focus(scheme: str | None, question: Question) -> str | None:
+    """The id of the scheme or cache layout to explain.
+
+    Raises:
+        UnsupportedError: the device cannot run it.
+    """
+    if scheme is None:
+        return None
+    if scheme in KV_LAYOUTS and scheme not in scheme_ids():
+        return scheme
+    name = scheme_by_id(scheme).id
+    why = dict(question.refused).get(name)
+    if why:
+        raise UnsupportedError(f"scheme {name!r} on {question.device.id}: {why}",
+                               hint="legal here: " + ", ".join(question.schemes))
+    return name
+
+
+def _assumptions(question: Question, batch: int | None, size: int, tp: int, dp: int, ep: int,
+                 ) -> tuple[Assumption, ...]:
+    out = [Assumption(*note) for note in question.notes if note[0] != "max-loss default"]
+    if batch is None:
+        out.append(Assumption("batch", str(size), "not given; sequences decoded together"))
+    if question.workload.assumed:
+        out.append(Assumption("workload", question.workload.assumed, "not given"))
+    out.append(Assumption("layout", f"tp{tp} dp{dp} ep{ep}", "one layer is priced by itself; "
+                          "whether the model fits is not checked"))
+    if question.engine == ANY_ENGINE:
+        out.append(Assumption("kernels", "first measured stack", "TensorRT-LLM, vLLM, SGLang in "
+                              "this order, as no engine is given"))
+    if question.spec.experts:
+        out.append(Assumption("tokens", "of one attention rank",
+                              "experts see those of all dp ranks"))
+    return tuple(out)

@@ -1,0 +1,239 @@
+"""``plan memory`` and ``plan validate``: names and defaults resolved to exact records."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from planner.errors import InputError, UnsupportedError
+from planner.formats.kv import KV_LAYOUTS, kv_layout
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.schemes import scheme_ids
+from planner.formats.spec import TensorFormat
+from planner.hardware.profile import DeviceProfile
+from planner.memory.answer import MemoryAnswer
+from planner.memory.breakdown import Breakdown, Use, breakdown, slot_bytes, stage_caches
+from planner.memory.caches import KvOf
+from planner.memory.engines.catalog import parse_engine
+from planner.memory.engines.flags import check_names, settings_of_flags
+from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, EngineResult
+from planner.memory.engines.run import engine_size
+from planner.memory.footprint import usable_bytes
+from planner.memory.on_disk import compare
+from planner.memory.resident import FormatOf, as_released
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_units, stores
+from planner.placement.layout import Layout
+from planner.placement.modules import PLANNED_KINDS
+from planner.planning.infeasible.memory_relief import Memory, way_out
+from planner.planning.plan.record import Plan
+from planner.planning.question.question import PREFILL_CHUNK, workload
+from planner.planning.question.resolve import Asked, kv_refusal
+from planner.throughput.kernels import legal_schemes
+from planner.typed import typed
+
+_CPU_ENGINES = ("llama.cpp", "pytorch")
+_GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
+
+
+@typed
+def memory(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+           tp: int | None = None, dp: int | None = None, pp: int | None = None,
+           ep: int | None = None, context: int | None = None, isl: int | None = None,
+           osl: int | None = None, batch: int | None = None,
+           scheme: str | None = None, plan: Plan | None = None, kv: str = "auto",
+           engine: str = "any", checkpoint: str | os.PathLike[str] | None = None,
+           memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
+           hardware_dir: str | os.PathLike[str] | None = None, **flags: Any) -> MemoryAnswer:
+    """Bytes of every device of one replica by part, and what an engine makes of them.
+
+    ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes`` replaces
+    what one device holds; without ``device`` it is the only limit. A ``plan`` brings its model,
+    device, layout, batch and workload where they are not given (else 1 of each, and the default
+    workload).
+
+    Raises:
+        InputError: a value out of range, an unknown name, a flag of another engine.
+        UnsupportedError: a format or cache layout that the model cannot have.
+    """
+    from planner.api.plan import load_device, load_model, of_plan
+
+    asked = Asked(tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl, batch=batch)
+    if plan is not None:
+        model, device = of_plan(model, device, plan)
+        asked = asked.filled_from(plan)
+    if model is None:
+        raise InputError("no model given", hint="name a MODEL, or a plan with --plan")
+    spec = load_model(model)
+    target = load_device(device, hardware_dir=hardware_dir) if device is not None else None
+    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
+    batch = 1 if asked.batch is None else asked.batch
+    layout = _layout(*(1 if value is None else value
+                       for value in (asked.tp, asked.dp, asked.pp, asked.ep)), batch=batch)
+    format_of, scheme_text, names = _formats(spec, scheme, plan)
+    kv_of, kv_text = _caches(spec, kv, plan)
+    parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision",) * with_vision
+    use = Use(work.context, batch, min(PREFILL_CHUNK, work.isl), parts)
+    split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
+    capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
+    usable = memory_bytes or (usable_bytes(target) if target else 0)
+    sized = _engine(engine, flags, spec, layout, target, capacity, format_of, names, work.context,
+                    parts, kv if plan is None else kv_text)
+    answer = MemoryAnswer(
+        model=spec.id, device=target.id if target else "", scheme=scheme_text, kv=kv_text,
+        parts=split, capacity_bytes=capacity, usable_bytes=usable,
+        sequences=_sequences(spec, split, kv_of, usable), engine=sized,
+        on_disk=compare(spec, Path(checkpoint)) if checkpoint is not None else None,
+        assumptions=_assumptions(work.assumed, use, target, layout))
+    return answer if answer.fits else replace(
+        answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
+                                engine))
+
+
+def _way_out(asked: Memory, split: Breakdown, plan: Plan | None,
+             chosen: tuple[FormatOf, str | KvOf], engine: str) -> str:
+    """What would help: a plan keeps its formats, an engine its caches; else the device's are
+    tried."""
+    if not asked.usable:
+        return "name a device with more memory, or a shorter context"
+    if plan is not None:
+        return way_out(asked, split, {"plan": chosen[0]}, {"plan": chosen[1]})
+    device, spec = asked.device, asked.spec
+    schemes = scheme_ids() if device is None else legal_schemes(device, scheme_ids())[0]
+    formats = {name: _formats(spec, name, None)[0] for name in schemes}
+    caches: dict[str, str | KvOf] = {"as asked": chosen[1]} if engine != "any" else {
+        name: name for name, layout in KV_LAYOUTS.items()
+        if (device is None or not kv_refusal(device, layout))
+        and any(stores(unit, name) for unit in cache_units(spec))}
+    return way_out(asked, split, formats, caches or {"bf16": "bf16"})
+
+
+def _layout(tp: int, dp: int, pp: int, ep: int, *, batch: int) -> Layout:
+    for name, value in (("tp", tp), ("dp", dp), ("pp", pp), ("ep", ep), ("batch", batch)):
+        if not 1 <= value <= 1 << 20:
+            raise InputError(f"{name} = {value} is out of range",
+                             hint=f"{name} is a whole number from 1 to {1 << 20}")
+    return Layout(tp, dp, pp, ep)
+
+
+def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None,
+             ) -> tuple[FormatOf, str, frozenset[str]]:
+    """The format of every matrix, what to call it, and the schemes in it: as released, a scheme,
+    or a plan's units."""
+    if scheme is not None and plan is not None:
+        raise InputError("scheme and plan exclude each other", hint="leave one out")
+    if plan is not None:
+        table: dict[tuple[str, int], TensorFormat] = {}
+        units = [u for u in plan.units if u.kv_layout is None and u.weight_format is not None]
+        for unit in units:
+            for layer in unit.layers:
+                table[unit.kind, layer] = scheme_by_id(unit.scheme).weight
+        return (lambda kind, layer: table.get((kind, layer)), "of the plan",
+                frozenset(unit.scheme for unit in units))
+    released = frozenset(row.scheme for row in spec.rows if row.scheme and row.part == "main")
+    if scheme is None:
+        return as_released, f"{spec.quantization} as released", released
+    record = scheme_by_id(scheme)
+    other = {(row.kind, layer) for row in spec.rows
+             if row.part == "main" and row.is_matrix and row.kind in PLANNED_KINDS
+             and (row.scheme or row.dtype) != record.id for layer in row.layers or (-1,)}
+    if record.id == spec.quantization and not other:
+        return as_released, f"{record.id} as released", released
+    return (lambda kind, layer: record.weight if (kind, layer) in other else None, record.id,
+            frozenset({record.id}))
+
+
+def _caches(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, str]:
+    """The layout of every cache: given, the release's own, or a plan's units."""
+    if plan is not None:
+        if kv != "auto":
+            raise InputError(f"kv {kv!r} and plan exclude each other: the plan has its own caches",
+                             hint="leave one out")
+        table = {(u.kind, layer): u.kv_layout for u in plan.units if u.kv_layout is not None
+                 for layer in u.layers}
+        names = sorted(set(table.values()))
+
+        def chosen(kind: str, layer: int) -> str:
+            layer = min(layer, spec.layers - 1)  # prediction layers as the last one
+            if (kind, layer) not in table:
+                raise InputError(f"plan file: {kind} of layer {layer} has no unit",
+                                 hint=f"the plan must cover every cache of {spec.id}")
+            return table[kind, layer]
+
+        return chosen, ", ".join(names)
+    name = spec.kv_scheme or "bf16" if kv == "auto" else kv_layout(kv).id
+    return name, name
+
+
+def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int) -> int:
+    """Sequences of the context that one replica holds beside everything else; 0 without a limit."""
+    if not usable:
+        return 0
+    found = []
+    for stage in split.stages:
+        left = usable - stage.weights_bytes - stage.activation_bytes - stage.runtime_bytes
+        held = stage_caches(spec, split.layout, split.use, kv, stage.stage)
+        need = slot_bytes(held, split.use.context)
+        found.append(max(0, left) // need if need else 0)
+    return min(found) * split.layout.dp
+
+
+def _engine(text: str, flags: Mapping[str, Any], spec: ModelSpec, layout: Layout,
+            device: DeviceProfile | None, capacity: int, format_of: FormatOf, names: frozenset[str],
+            context: int, parts: tuple[str, ...], kv: str) -> EngineResult | None:
+    """What the engine makes of it; ``names`` are the schemes of the weights."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    check_names(given, engine=text)
+    if text == "any":
+        return None
+    engine = parse_engine(text)
+    if not capacity:
+        raise InputError(f"engine {engine.name} needs the memory of a device",
+                         hint="name a DEVICE, or give --memory-bytes")
+    cuda = device is None or device.kind != "cpu"
+    if device is not None and not cuda and engine.name not in _CPU_ENGINES:
+        raise UnsupportedError(f"{engine.name} is modelled on GPUs, and {device.id} is a CPU",
+                               hint="--engine " + " or ".join(_CPU_ENGINES))
+    if engine.name == "llama.cpp":
+        _check_llama(names, kv, parts)
+    settings = settings_of_flags(engine, given, context=context, kv=kv)
+    large = capacity >= LARGE_DEVICE_BYTES and not (device and "a100" in device.id)
+    case = Case(spec=spec, layout=layout, total_bytes=capacity, format_of=format_of, large=large,
+                parts=parts, cuda=cuda)
+    return engine_size(case, engine, settings)
+
+
+def _check_llama(names: frozenset[str], kv: str, parts: tuple[str, ...]) -> None:
+    """Raises where llama.cpp has no such weights, caches or layers."""
+    foreign = sorted(n for n in names if n not in _GGUF_FORMATS and not n.startswith("ggml-"))
+    if foreign:
+        raise UnsupportedError(f"llama.cpp has no {foreign[0]} weights",
+                               hint="--scheme ggml-q4_k or bf16, or a GGUF file as MODEL")
+    if kv != "auto":
+        raise InputError(f"kv {kv!r}: llama.cpp has its own cache types",
+                         hint="use --cache-type-k and --cache-type-v")
+    if "mtp" in parts:
+        raise UnsupportedError("llama.cpp does not run prediction layers",
+                               hint="leave out --with-mtp")
+
+
+def _assumptions(note: str, use: Use, device: DeviceProfile | None, layout: Layout,
+                 ) -> tuple[tuple[str, str, str], ...]:
+    from planner.memory.breakdown import runtime_basis
+
+    ranks = f"{layout.dp} attention-DP rank{'s' if layout.dp > 1 else ''}"
+    found = [("context", f"{use.context} tokens", note or "given"),
+             ("batch", f"{use.batch}", f"sequences over {ranks}"),
+             ("prefill chunk", f"{use.chunk} tokens", "common engine default, at most the prompt"),
+             ("pages", "16 and 64 tokens", "of keys and values, of latents")]
+    if device is not None and device.unified_memory:
+        found.append(("unified memory", f"{float(device.usable_fraction.value):.0%} usable",
+                      "an engine counts what the system uses too: lower its fraction by that"))
+    if device is not None:
+        found.append(("runtime", "context, libraries, collectives", runtime_basis(device)))
+    else:
+        found.append(("runtime", "0", "no device named"))
+    return tuple(found)

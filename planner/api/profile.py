@@ -1,0 +1,151 @@
+"""The Python side of ``plan profile``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError, UnknownNameError
+from planner.jobs.cluster import where
+from planner.jobs.workers import own_version
+from planner.models.catalog import resolve_model
+from planner.quality.profile import TIERS, Profile
+from planner.typed import typed
+
+if TYPE_CHECKING:
+    from planner.profiling.jobs import Job
+    from planner.profiling.probe_tokens import Question
+    from planner.quality.probe.options import InputOptions
+
+SEED = 1
+TOKENS = 192
+PROBE = "int4-w4a16-g32"
+
+
+def _nothing(*_: object) -> None:
+    """Tell nobody."""
+
+
+@typed
+def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
+            output: str | os.PathLike[str] | None = None, schemes: Sequence[str] | None = None,
+            workers: int | None = None, cluster: str | None = None, seed: int = SEED,
+            inputs: str | os.PathLike[str] | None = None,
+            routing: str | os.PathLike[str] | None = None,
+            scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
+            text: str | os.PathLike[str] | None = None, probe: str = PROBE,
+            static_scales: bool = False, smoothquant: float | None = None,
+            progress: Callable[[int, int, Job | None], None] = _nothing,
+            told: Callable[[str], None] = _nothing) -> Profile:
+    """Measure a checkpoint and return (and write) its quality profile.
+
+    Args:
+        checkpoint: a folder with config.json and *.safetensors, or a GGUF file; with ``scores``
+            any model.
+        tier: T0 prior; T1 random tokens and one backward pass; T2 one probe format on text; T3
+            measured loss. Default T0, with ``scores`` T3.
+        output: file to write; ``output`` + ``.journal`` keeps results until then.
+        schemes: schemes to emulate (default: all); fp8-block is always in.
+        workers: processes (default: the cores of this machine).
+        cluster: address of a Dask cluster whose workers see the checkpoint under the same path, or
+            ``local`` for one that is started here with ``workers`` processes.
+        seed: of synthetic inputs and of random tokens.
+        inputs: folder of real inputs: ``<kind>.<layer>.npy`` or ``<tensor>.npy`` (tokens, inputs),
+            ``attention.<layer>.npz``.
+        routing: CSV of layer,expert,tokens.
+        scores: losses that another program measured.
+        tokens: how many the model runs on (T1, T2, T3).
+        text: prose, or .npy of token ids (chunks, length), for T2 and T3 (default: the standard
+            library's topics).
+        probe: the scheme whose loss T2 measures.
+        static_scales: T1 to T3: fixed scales of inputs for fp8-tensor and int8-w8a8, from a
+            calibration text, instead of dynamic ones.
+        smoothquant: T1 to T3: SmoothQuant strength from 0 to 1 for int8-w8a8.
+        progress, told: called as the work goes on.
+    Raises:
+        DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
+    """
+    from planner.profiling import run
+    from planner.profiling.given import read_caches, read_routing
+
+    name = _tier(tier or ("T0" if scores is None else "T3"))
+    place_of_work = where(workers, cluster)
+    target = None if output is None else Path(output)
+    place = os.fspath(checkpoint)
+    spec = resolve_model(_as_path(place))
+    if scores is not None:
+        _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
+                     static_scales=static_scales or None, smoothquant=smoothquant)
+        return run.profile_scores(spec, Path(scores), target, own_version())
+    folder = None if inputs is None else Path(inputs)
+    _check_tier(name, folder, text, static_scales or smoothquant is not None)
+    question = None if name == "T0" else replace(
+        _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
+    request = run.Request(
+        own_version(), run.chosen_schemes(schemes), place_of_work, seed, folder,
+        None if routing is None else read_routing(Path(routing), spec),
+        None if folder is None else read_caches(folder, spec), question)
+    return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
+
+
+def _only_scores(tier: str, **others: object) -> None:
+    """Refuse what scores leave no room for."""
+    for flag, value in others.items():
+        if value is not None:
+            raise InputError(f"scores and {flag} exclude each other: scores are taken as they "
+                             "are", hint=f"leave out {flag}")
+    if tier not in ("T0", "T3"):
+        raise InputError(f"scores are tier T3, not {tier}", hint="leave out the tier")
+
+
+def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> None:
+    """Refuse inputs that are no folder, and what the tier does not read; ``scaled``: other scales
+    of inputs than the schemes' own are asked."""
+    if tier == "T0" and scaled:
+        raise InputError("static scales and SmoothQuant need inputs that the model makes itself",
+                         hint="choose T1, T2 or T3")
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"inputs: {str(folder)!r} is not a folder")
+    if tier != "T0" and folder is not None:
+        raise InputError(f"inputs and tier {tier} exclude each other: the model runs and makes "
+                         "its own", hint="leave one out")
+    if tier == "T0" and text is not None:
+        raise InputError("tier T0 reads no text", hint="choose T2 or T3")
+
+
+def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,
+           probe: str) -> Question:
+    from planner.formats.schemes import scheme
+    from planner.profiling.probe_tokens import LENGTH, Question
+
+    if tokens < LENGTH:
+        raise InputError(f"tokens = {tokens} is out of range", hint=f"{LENGTH} or more")
+    return Question(tier, tokens, seed, None if text is None else Path(text), scheme(probe).id)
+
+
+def _options(static_scales: bool, smoothquant: float | None) -> InputOptions:
+    from planner.quality.probe.options import InputOptions
+
+    return InputOptions(static_scales, smoothquant)
+
+
+def default_output(checkpoint: str) -> str:
+    """``<model id>.profile.json`` in the working folder."""
+    return f"{resolve_model(_as_path(checkpoint)).id}.profile.json"
+
+
+def _as_path(text: str) -> str:
+    """A folder or file of that name is meant, even where the name has no slash."""
+    return text if os.sep in text or not os.path.exists(text) else f"./{text}"
+
+
+def _tier(text: str) -> str:
+    """``T1``, ``t1``, ``probe-random`` …"""
+    wanted = text.strip().lower()
+    for tier, name in TIERS.items():
+        if wanted in (tier.lower(), name):
+            return tier
+    raise UnknownNameError("tier", text, [*TIERS, *TIERS.values()])

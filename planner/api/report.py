@@ -1,0 +1,22 @@
+"""What a report needs beside a plan: model and device are looked up and checked by digest."""
+
+from __future__ import annotations
+
+import os
+
+from planner.api.plan import load_scenario
+from planner.hardware.folders import hardware_folders
+from planner.planning.inspect.computed import computed
+from planner.planning.plan.record import Plan
+from planner.report.page.content import Beside
+from planner.scenarios import Scenario
+
+
+def beside(plan: Plan, *, asked: str = "", version: str = "",
+           scenario: str | Scenario | None = None,
+           hardware_dir: str | os.PathLike[str] | None = None) -> Beside:
+    """The figures that are computed for ``plan``, with the reasons for those that are not, the
+    command of the question as it was ``asked``, and the program's ``version``."""
+    made = computed(plan, scenario=None if scenario is None else load_scenario(scenario),
+                    folders=hardware_folders(hardware_dir))
+    return Beside(made, asked, version)

@@ -1,0 +1,100 @@
+"""The Python side of ``plan sweep``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.jobs.cluster import where as place_of_work
+from planner.jobs.journal import Journal
+from planner.sweeping.columns import ANSWER, COLUMNS, asked_columns
+from planner.sweeping.output import check_output, journal_path, write_table
+from planner.sweeping.read import asks_of, read_sweep
+from planner.sweeping.run import Progress, Sweep, run
+from planner.typed import typed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Questions = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
+
+
+def _nothing(*_: object) -> None:
+    """Tell nobody."""
+
+
+@typed
+def sweep(questions: Questions, *, output: str | os.PathLike[str] | None = None,
+          workers: int | None = 1, cluster: str | None = None, resume: bool = True,
+          force: bool = False, hardware_dir: str | os.PathLike[str] | None = None,
+          progress: Progress = _nothing, told: Callable[[str], None] = _nothing) -> pd.DataFrame:
+    """Answer many questions; one row each, in their order.
+
+    Args:
+        questions: a sweep file (TOML), or mappings with the arguments of :func:`planner.plan` or
+            :func:`planner.estimate` and ``verb`` (``plan``, the default, or ``estimate``).
+        output: a .csv or .parquet file to write too; ``output`` + ``.journal`` keeps answers until
+            then, and a run that was interrupted goes on from it.
+        workers: processes; 1 is this one.
+        cluster: address of a Dask cluster, or ``local`` for one that is started here with
+            ``workers`` processes.
+        resume: False starts over where a journal is found.
+        force: an output that exists may be replaced.
+        hardware_dir: further device profiles.
+        progress, told: called as the work goes on.
+    Returns:
+        A frame whose columns docs/guide/scale.md explains; questions without a plan have the
+        binding limit, questions that cannot be asked the reason.
+    Raises:
+        InputError: an unknown name or key, a value out of range, an output that exists.
+        DataError: a file that is not valid, a full disk, a journal of another sweep, a killed
+            worker; what was answered stays in the journal.
+    """
+    return frame(answers(questions, output=output, workers=workers, cluster=cluster, resume=resume,
+                         force=force, hardware_dir=hardware_dir, progress=progress, told=told))
+
+
+def answers(questions: Questions, *, output: str | os.PathLike[str] | None = None,
+            workers: int | None = 1, cluster: str | None = None, resume: bool = True,
+            force: bool = False, hardware_dir: str | os.PathLike[str] | None = None,
+            progress: Progress = _nothing, told: Callable[[str], None] = _nothing,
+            ) -> dict[str, list[Any]]:
+    """As :func:`sweep`: columns by name, None where a cell is empty."""
+    where = place_of_work(workers, cluster)
+    target = None if output is None else Path(output)
+    if target is not None:
+        check_output(target, force=force)
+    asks = read_sweep(Path(questions)) if isinstance(questions, (str, os.PathLike)) \
+        else asks_of(questions)
+    asked = Sweep(asks, None if hardware_dir is None else os.fspath(hardware_dir)).resolve()
+    if target is None:
+        return _columns(asked, run(asked, where=where, journal=None, progress=progress, told=told))
+    place = journal_path(target)
+    if not resume:
+        place.unlink(missing_ok=True)
+    journal = Journal.open(place, asked.header(), noun="parts answered")
+    try:
+        columns = _columns(asked, run(asked, where=where, journal=journal, progress=progress,
+                                      told=told))
+        write_table(target, columns)
+        journal.remove()
+    finally:
+        journal.close()
+    return columns
+
+
+def _columns(asked: Sweep, table: Any) -> dict[str, list[Any]]:
+    columns = asked_columns(asked.asks, [asked.ids(one) for one in asked.asks])
+    return columns | {name: table.column(name) for name, _ in ANSWER}
+
+
+def frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Columns as a frame: whole numbers that may be absent, and text, as pandas' own types."""
+    import pandas as pd
+
+    kinds: dict[str, Any] = {"whole": "Int64", "number": "float64", "text": "string",
+                             "truth": "boolean"}
+    return pd.DataFrame({name: pd.Series(list(columns[name]), dtype=kinds[kind])
+                         for name, kind in COLUMNS})

@@ -1,0 +1,263 @@
+"""``planner.what_if``: the answers around a plan, each planned as a single question would be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import product
+from multiprocessing import get_context
+from multiprocessing.reduction import ForkingPickler
+from shlex import quote
+from types import MappingProxyType
+from typing import Any
+
+from planner import api
+from planner.errors import InputError, UnsupportedError
+from planner.hardware.power import fastest_mode
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Plan
+from planner.planning.question.asked import asked_of
+from planner.planning.question.question import Question, workload
+from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES, Asked
+from planner.planning.question.serving_ways import engine_questions
+from planner.planning.space.model import Model, build_model
+from planner.planning.whatif.grid import Grid, Inner, Loss, Point, block
+from planner.planning.whatif.grid_axes import (
+    AUTO,
+    BATCHES,
+    KV_LADDER,
+    Axis,
+    check_size,
+    default_contexts,
+    default_devices,
+    kv_axis,
+    loss_axis,
+    number_axis,
+    parse_grid,
+    scheme_axis,
+)
+from planner.quality.prior import load_prior
+from planner.quality.profile import Profile
+from planner.scenarios import Scenario
+from planner.typed import typed
+
+Progress = Callable[[int, int], None]
+ALONE = 150
+"""Grids of fewer points are planned in this process."""
+
+
+@typed
+def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+            base: Plan, grid: Sequence[str] = (), progress: Progress | None = None,
+            devices: int | None = None, tp: int | None = None, dp: int | None = None,
+            pp: int | None = None, ep: int | None = None, context: int | None = None,
+            isl: int | None = None, osl: int | None = None, batch: int | None = None,
+            objective: str = api.THROUGHPUT, ttft_seconds: float | None = None,
+            tpot_seconds: float | None = None, max_loss: str | float | None = None,
+            schemes: Sequence[str] | None = None, kv: str = api.AUTO,
+            memory_bytes: int | None = None, engine: str = api.ANY,
+            scenario: str | Scenario | None = None, profile: str | Profile | None = None,
+            untie: bool = False, drop_policies: Sequence[str] | None = None,
+            hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
+    """Plan every combination of context, batch, devices, limit on loss, schemes and cache layout
+    around ``base``, the plan of these arguments.
+
+    ``grid`` names the values of an axis (``batch=auto,16,64``); the others have a ladder of their
+    own. ``progress`` is told (points planned, points in all).
+
+    Raises:
+        InputError: a value out of range, or more points than a page can hold.
+    """
+    loaded = api.load_scenario(scenario) if scenario is not None else None
+    asked = Asked(
+        devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
+        batch=batch, objective=api._given(objective), ttft_seconds=ttft_seconds,
+        tpot_seconds=tpot_seconds, max_loss=max_loss,
+        schemes=api.scheme_list(schemes), kv=api._given(kv),
+        memory_bytes=memory_bytes, untie=untie,
+        drop_policies=api.name_list("drop_policies", drop_policies)).with_scenario(loaded)
+
+    def question(changed: Asked) -> Question:
+        return api._question(model, device, changed, scenario, hardware_dir, uniform=None,
+                             profile=profile, engine=engine)
+
+    around = _Around(asked, build_model(question(asked), load_prior()), base, question)
+    axes = _axes(around, parse_grid(grid))
+    if loaded is not None and "schemes" in loaded.values and AUTO in axes[4].values:
+        raise InputError(f"--grid schemes: scenario {loaded.id!r} names schemes, so auto has no "
+                         "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block")
+    total = check_size(axes)
+    aim = around.model.question.objective
+    flags = {"objective": None if aim == api.THROUGHPUT else aim,
+             "engine": api._given(engine), "ttft-ms": _ms(ttft_seconds),
+             "tpot-ms": _ms(tpot_seconds), "tp": tp, "dp": dp, "pp": pp, "ep": ep,
+             "memory-bytes": memory_bytes,
+             "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
+             "profile": profile if isinstance(profile, str) else None,
+             "hardware-dir": hardware_dir,
+             "drop-policies": ",".join(drop_policies) if drop_policies else None}
+    words = ["plan", *(quote(str(getattr(n, "id", n))) for n in (model, device) if n is not None),
+             *(f"--{name} {quote(str(value))}" for name, value in flags.items()
+               if value is not None), *(["--untie"] if untie else [])]
+    return Grid(" ".join(words), axes, tuple(_points(around, axes, total, progress)))
+
+
+@dataclass(frozen=True)
+class _Around:
+    """What a grid is built around: what was asked, its model, the plan, and how to ask again."""
+
+    asked: Asked
+    model: Model
+    plan: Plan
+    question: Callable[[Asked], Question]
+
+    def questions(self, changed: Asked) -> tuple[Question, ...]:
+        """The ways to serve a changed question.
+
+        Raises:
+            UnsupportedError: the device or engine cannot.
+        """
+        return engine_questions(self.question(changed), schemes_named=changed.schemes is not None,
+                                kv_named=changed.kv not in (None, AUTO))
+
+    def at(self, context: int, schemes: str, kv: str) -> Asked:
+        """What is asked at one context under a set of schemes and a cache layout."""
+        asked = replace(self.asked, kv=kv,
+                        schemes=None if schemes == AUTO else tuple(schemes.split("+")))
+        if context == self.plan.workload.context_tokens:
+            return asked
+        return replace(asked, context=context, isl=None)
+
+    def possible(self, schemes: str, kv: str) -> bool:
+        """Whether device and engine take these formats."""
+        try:
+            self.questions(self.at(self.plan.workload.context_tokens, schemes, kv))
+        except UnsupportedError:
+            return False
+        return True
+
+
+def _axes(around: _Around, given: dict[str, tuple[str, ...]]) -> tuple[Axis, ...]:
+    asked, plan, question = around.asked, around.plan, around.model.question
+    most = question.spec.max_context
+    contexts = number_axis(
+        "context", given.get("context"),
+        [c for c in default_contexts(most, question.workload.context)
+         if asked.osl is None or c > asked.osl], question.workload.context, most=most)
+    texts = []
+    for value in contexts.values:
+        own = int(value) == question.workload.context
+        workload(most, context=int(value), isl=asked.isl if own else None,
+                 osl=asked.osl)
+        shown = {"context": int(value) if not own or asked.isl is None else asked.context,
+                 "isl": asked.isl if own else None, "osl": asked.osl}
+        texts.append(" ".join(f"--{k} {v}" for k, v in shown.items() if v is not None))
+    loss = question.loss_scheme or f"{question.loss_limit:g}"
+    own_kv = None if asked.kv in (None, AUTO) else asked.kv
+    base_formats = AUTO if asked.schemes is None else "+".join(asked.schemes)
+    layouts = [k for k in KV_LADDER if around.possible(base_formats, k)][:2]
+    eight = "+".join(dict.fromkeys(("bf16", question.loss_scheme or "bf16")))
+    sets = [s for s in (eight,) if s in given.get("schemes", (s,))
+            and around.possible(s, asked.kv or AUTO)]
+    return (
+        replace(contexts, flags=tuple(texts)),
+        number_axis("batch", given.get("batch"), BATCHES, asked.batch, most=MAX_COUNT, auto=True),
+        number_axis("devices", given.get("devices"),
+                    default_devices(plan.device.count, MAX_DEVICES), plan.device.count,
+                    most=MAX_COUNT),
+        loss_axis(given.get("max-loss"), around.model, loss, asked.max_loss is not None),
+        scheme_axis(given.get("schemes"), asked.schemes, sets),
+        kv_axis(given.get("kv"), own_kv, layouts))
+
+
+def _points(around: _Around, axes: tuple[Axis, ...], total: int, progress: Progress | None,
+            ) -> Iterator[Point]:
+    """All points, blocks of one context and set of formats at a time."""
+    contexts, batches, devices, losses, schemes, kvs = axes
+    inner = Inner(tuple(int(n) for n in devices.values),
+                  tuple(None if b == AUTO else int(b) for b in batches.values),
+                  tuple(_loss(name) for name in losses.values))
+    keys = list(product(contexts.values, schemes.values, kvs.values))
+    work = [around.questions(around.at(int(c), s, k)) for c, s, k in keys]
+    found: dict[tuple[str, str, str], list[Point]] = {}
+    with _mapped(total) as run:
+        for key, points in zip(keys, run(work, inner), strict=True):
+            found[key] = points
+            if progress is not None:
+                progress(len(found) * len(inner), total)
+    for c, b, n, loss, s, k in product(contexts.values, range(len(batches)), range(len(devices)),
+                                       range(len(losses)), schemes.values, kvs.values):
+        yield found[c, s, k][(n * len(batches) + b) * len(losses) + loss]
+
+
+@contextmanager
+def _mapped(total: int) -> Iterator[Callable[[list[tuple[Question, ...]], Inner],
+                                             Iterator[list[Point]]]]:
+    """A map over blocks: in this process, or a core each where the grid is large."""
+    workers = os.cpu_count() or 1
+    if total < ALONE or workers == 1:
+        yield lambda work, inner: (block(questions, inner) for questions in work)
+        return
+    # Profiles and configurations hold read-only mappings, which pickle does not know.
+    ForkingPickler.register(MappingProxyType, _reduced)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            yield lambda work, inner: pool.map(block, work, [inner] * len(work))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _reduced(mapping: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    return _read_only, (dict(mapping),)
+
+
+def _read_only(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(values)
+
+
+def _loss(name: str) -> Loss:
+    try:
+        return None, float(name)
+    except ValueError:
+        return name, None
+
+
+def _ms(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds * 1e3:g}"
+
+
+def around_file(plan: Plan) -> dict[str, Any]:
+    """The arguments of :func:`what_if` that a plan file tells: model, device, workload, engine,
+    objective, and the limits, layout and formats that were asked for.
+
+    Raises:
+        InputError: the model is another one by now, or a scenario asked for what no flag repeats.
+    """
+    spec = api.load_model(plan.model.id)
+    if spec.config_sha256 != plan.model.config_sha256:
+        raise InputError(f"{plan.model.id} has changed since the plan was made",
+                         hint="plan again, with --report FILE.html --interactive")
+    asked = dict(asked_of(plan))
+    asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
+    lost = [name for name in ("keep_first_layers", "keep_last_layers") if asked.get(name)]
+    device = api.load_device(plan.device.id)
+    if plan.power_mode is not None and plan.power_mode != fastest_mode(device):
+        lost.append("power_mode")
+    if lost:
+        raise InputError(f"the plan was made with {lost[0].replace('_', '-')} of a scenario, which "
+                         "a plan file alone does not repeat",
+                         hint="plan again: plan --scenario FILE --report FILE.html --interactive")
+    work = plan.workload
+    same = workload(spec.max_context, context=work.context_tokens, isl=None, osl=None)
+    given: dict[str, Any] = {"context": work.context_tokens}
+    if (same.isl, same.osl) != (work.isl, work.osl):
+        given |= {"isl": work.isl, "osl": work.osl}
+    if plan.engine.name != api.ANY:
+        given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
+    return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective,
+            **asked, **given}

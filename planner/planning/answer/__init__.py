@@ -1,0 +1,1 @@
+"""From the winner to the plan that people read."""

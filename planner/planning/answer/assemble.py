@@ -1,0 +1,306 @@
+"""From the winning candidate to the plan record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.memory.footprint import RUNTIME
+from planner.models.inventory import Inventory
+from planner.placement.layout import stage_of_layer
+from planner.placement.shards import module_bytes
+from planner.planning.answer.capacity import cache_info, capacity_info, grows_alike
+from planner.planning.answer.compare import compared
+from planner.planning.answer.ggml_notes import ggml_notes
+from planner.planning.answer.reasons import Why, explain
+from planner.planning.answer.rule_gains import rule_gains
+from planner.planning.answer.running_costs import running_costs
+from planner.planning.answer.servability import servability_notes, verdicts
+from planner.planning.plan.record import (
+    SCHEMA_VERSION,
+    ActiveParameters,
+    Assumption,
+    DeviceInfo,
+    EngineInfo,
+    LayoutInfo,
+    MemoryInfo,
+    ModelInfo,
+    ModulePlan,
+    Plan,
+    SolverInfo,
+    SourceRef,
+    UnitPlan,
+    WorkloadInfo,
+    layer_range,
+)
+from planner.planning.price.intervals import performance, routing_assumption, time_basis
+from planner.planning.price.price import Priced, SegmentCost, price
+from planner.planning.question.policies import policy_notes, rule_notes
+from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.search.best_first import PROVED, Found, search, shown_gap
+from planner.planning.search.equal_loss import equal_note
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.untied import Segment
+from planner.planning.space.candidates import Space
+from planner.planning.space.losses import (
+    loss_assumptions,
+    loss_source,
+    loss_word,
+    measured_elsewhere,
+    quality,
+)
+from planner.planning.space.model import Model, build_model, released_scheme
+from planner.quality.prior import load_prior
+from planner.throughput.calibration import ANY_ENGINE
+from planner.units import GIB, format_bytes, format_seconds
+
+
+def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> Plan:
+    """The plan of a search (``searched``) or of a given assignment (baselines still computed).
+
+    ``others``: the candidates of an engine's other ways to serve, whose uniform plans compete."""
+    space, model = found.space, found.space.model
+    question = model.question
+    priced = price(space, found.candidate, found.segments)
+    replicas = question.replicas(priced.layout.ranks)
+    why = explain(found) if searched else {}
+    units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
+    layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
+                        replicas)
+    lines, versus = compared(found, priced, searched=searched, others=others)
+    return Plan(
+        schema_version=SCHEMA_VERSION, model=model_info(question),
+        device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
+                          question.device.sha256),
+        engine=EngineInfo(question.engine, question.engine_version or None),
+        workload=WorkloadInfo(question.workload.context, question.workload.isl,
+                              question.workload.osl, priced.batch),
+        layout=layout,
+        objective=question.objective, units=units, modules=module_view(units),
+        kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
+        capacity=capacity_info(model, found, priced),
+        performance=performance(model, priced, replicas),
+        quality=quality(model, priced.loss, _ruled_loss(model, priced)),
+        baselines=lines, comparison=versus, solver=_solver(found, searched),
+        assumptions=(*assumptions(model, priced, searched),
+                     *(equal_note(found) if searched else ()),
+                     *(rule_notes(units, question.dropped, rule_gains(found))
+                       if searched else ()),
+                     *(policy_notes(question, _least(found), _free_value) if searched else ()),
+                     *ggml_notes(question, units),
+                     *_servable(question, units, layout)), sources=_sources(model))
+
+
+def _least(found: Found) -> float:
+    """The best objective; of quality the least loss, before plans as good are told by pace."""
+    quality = found.space.model.question.objective == "quality"
+    return found.bound if quality else found.value
+
+
+def _free_value(question: Question) -> float | None:
+    """The best objective of a question without some of its policies."""
+    free = search(build_model(question, load_prior()))
+    return None if free is None else free.value
+
+
+def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,
+              ) -> list[Assumption]:
+    """Which engines can serve the plan; the chosen one alone where one was named."""
+    names = None if question.engine == ANY_ENGINE \
+        else [f"{question.engine}@{question.engine_version}".rstrip("@")]
+    return servability_notes(verdicts(question.spec, question.device, units, layout, names))
+
+
+def model_info(question: Question) -> ModelInfo:
+    """Identity and parameter counts of the model."""
+    spec = question.spec
+    counts = Inventory(spec)
+    active = counts.parameters_active
+    return ModelInfo(
+        spec.id, spec.source, spec.config_sha256, spec.quantization, counts.parameters_total,
+        counts.parameters_mtp, ActiveParameters(
+            active["with_embedding"], active["without_input_embedding"],
+            active["without_embedding_and_head"]))
+
+
+def _unit(model: Model, found: Found, priced: Priced, cost: SegmentCost,
+          why: dict[tuple[int, int], Why]) -> UnitPlan:
+    segment = cost.segment
+    unit = model.units[segment.unit]
+    note = why.get((segment.unit, segment.choice), Why("given", None))
+    scheme, weight, activation = scheme_of(model, unit.role, unit.row, segment.choice)
+    layers = segment.layers
+    name = unit.id
+    if unit.layers and layers != unit.layers:
+        name = f"{unit.id}.{scheme}"
+    whole, held = _bytes(model, found, priced, segment)
+    experts = model.planned[unit.row].experts if unit.role == "module" else 1
+    return UnitPlan(
+        unit=name, kind=unit.kind, layers=layers, multiplicity=segment.count * experts,
+        scheme=scheme, weight_format=weight, activation_format=activation, weight_bytes=whole,
+        weight_bytes_per_device=held, prefill_seconds=cost.prefill_seconds,
+        decode_seconds=cost.decode_seconds, bound=cost.bound, loss=cost.loss,
+        reason=note.reason, next_best=note.next_best,
+        kv_layout=scheme if unit.role == "cache" else None)
+
+
+def scheme_of(model: Model, role: str, row: int, choice: int,
+            ) -> tuple[str, str | None, str | None]:
+    """(scheme, weight format, activation format) of a segment."""
+    if role == "cache":
+        return model.choices[choice], None, None
+    if role == "released":
+        module = model.released[row]
+        name = released_scheme(model, module) if module.kind == "indexer" else module.dtype
+        return name, module.dtype, "bf16"
+    record = scheme_by_id(model.choices[choice])
+    return record.id, record.weight.element, record.activation.element
+
+
+def _bytes(model: Model, found: Found, priced: Priced, segment: Segment) -> tuple[int, int]:
+    """(bytes of one copy of the weights, bytes on the fullest device)."""
+    unit = model.units[segment.unit]
+    layout = int(found.space.pts.layout[found.candidate])
+    held = _held(model, priced, unit.kind, segment.layers)
+    if unit.role == "cache":
+        return 0, 0
+    if unit.role == "released":
+        module = model.released[unit.row]
+        per_rank = int(found.space.tables.released[layout, unit.row])
+        return module.stored_bytes * segment.count, per_rank * held
+    module = model.planned[unit.row]
+    scheme = scheme_by_id(model.choices[segment.choice])
+    per_rank = int(found.space.tables.shard[layout, unit.row, segment.choice])
+    return module_bytes(module, scheme) * segment.count, per_rank * held
+
+
+def _held(model: Model, priced: Priced, kind: str, layers: tuple[int, ...]) -> int:
+    """Layers (or 1 for a tensor outside the stack) that the fullest device holds."""
+    fullest = max(range(len(priced.stages)), key=lambda s: priced.stages[s].total)
+    if not layers:
+        return int(fullest == (0 if kind == "embedding" else len(priced.stages) - 1))
+    stages = stage_of_layer(model.question.spec.layers, priced.layout.pp)
+    return sum(stages[layer] == fullest for layer in layers)
+
+
+def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
+    """Units summed by kind and scheme, in order, with their layer range."""
+    groups: dict[tuple[str, str], list[UnitPlan]] = {}
+    for unit in units:
+        groups.setdefault((unit.kind, unit.scheme), []).append(unit)
+    out = []
+    for (kind, scheme), members in groups.items():
+        layers = tuple(sorted(n for u in members for n in u.layers))
+        out.append(ModulePlan(
+            kind, layer_range(layers), scheme, sum(u.weight_bytes for u in members),
+            sum(u.weight_bytes_per_device for u in members),
+            sum(u.prefill_seconds for u in members), sum(u.decode_seconds for u in members),
+            sum(u.loss for u in members)))
+    return tuple(out)
+
+
+def _memory(question: Question, priced: Priced) -> MemoryInfo:
+    full = priced.fullest
+    return MemoryInfo(full.weights, full.cache, full.activation, full.runtime, full.total,
+                      question.usable_bytes, question.capacity_bytes)
+
+
+def _solver(found: Found, searched: bool) -> SolverInfo:
+    if not searched:
+        return SolverInfo("given", 0.0, found.value, found.candidates, False)
+    gap = float(max(found.value - found.bound, 0.0) / abs(found.value)) if found.value else 0.0
+    if equal_note(found):  # proved: nothing is less lossy than the bound, nothing faster as good
+        gap = found.solution.gap
+    gap = shown_gap(gap)
+    bound = found.value - gap * abs(found.value)
+    return SolverInfo(found.solution.status, gap, bound, found.candidates, gap <= PROVED)
+
+
+
+def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumption, ...]:
+    """What was taken for granted, each with its reason; user input first."""
+    question = model.question
+    work = question.workload
+    out = [Assumption(*note) for note in question.notes]
+    if work.assumed:
+        out.append(Assumption("workload", work.assumed, "not given"))
+    limit = loss_limit(model)
+    if searched and limit is not None:
+        out.append(Assumption("max-loss", f"{question.loss_scheme or limit} ({limit:.3g})",
+                              f"loss limit, {loss_word(model)}"))
+    out += _model_assumptions(model, priced)
+    out += running_costs(question, priced)
+    difference = priced.tpot / priced.paced_tpot - 1
+    out.append(Assumption(
+        "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.paced_tpot)} → "
+        f"{format_seconds(priced.tpot)})",
+        "the solver adds units, in a pipeline those of its slowest stage; the step prices fused "
+        "kernels jointly"))
+    return tuple(out)
+
+
+def _ruled_loss(model: Model, priced: Priced) -> float:
+    """Loss of the modules whose rule is dropped."""
+    kinds = model.question.dropped
+    return sum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
+
+
+def _losses(model: Model, priced: Priced) -> dict[str, float]:
+    """Loss by scheme and cache layout."""
+    out: dict[str, float] = {}
+    for cost in priced.costs:
+        if cost.segment.choice >= 0:
+            name = model.choices[cost.segment.choice]
+            out[name] = out.get(name, 0.0) + cost.loss
+    return out
+
+
+def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
+    question = model.question
+    out = [
+        time_basis(model, priced),
+        *loss_assumptions(model), *measured_elsewhere(model, _losses(model, priced)),
+        Assumption("prefill interruption", f"{format_seconds(priced.interruption)} of TPOT",
+                   "every answer that ends lets a prompt in, which is read beside the batch"),
+        Assumption("queueing", f"{format_seconds(priced.queue)} of TTFT",
+                   f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
+                   "an M/D/1 queue"),
+        Assumption("prefill chunk", f"{PREFILL_CHUNK} tokens", "common engine default"),
+        Assumption("tokens per step", "1", "no speculative decoding"),
+        Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
+                   f"{question.capacity_bytes / GIB:.1f} GiB",
+                   question.usable_reason or question.device.usable_fraction.note
+                   or question.device.usable_fraction.source),
+        Assumption("runtime memory", format_bytes(priced.stages[0].runtime),
+                   RUNTIME[question.device.kind].source),
+    ]
+    if question.spec.experts:
+        out.append(routing_assumption())
+    if not grows_alike(question):
+        out.append(Assumption("capacity tokens", "tokens of sequences at the context",
+                              "layers with a window or a state do not grow with every token"))
+    if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
+        out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
+                              "sequences are anywhere in their chunk; half of it on average"))
+    if question.spec.mtp_layers:
+        out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
+    if question.profile is not None:
+        out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
+    elif not question.untie:
+        out.append(Assumption("tied layers", "one decision per kind and depth bucket",
+                              "a prior never ranks single layers; --untie decides per layer"))
+    else:
+        out.append(Assumption("untied layers", "layers decided one by one",
+                              "asked for; a prior cannot rank layers inside a bucket"))
+    if question.spec.experts and question.fixed.get("ep") is None:
+        out.append(Assumption("expert parallel", "1 or tp·dp", "searched; give --ep for others"))
+    return out
+
+
+def _sources(model: Model) -> tuple[SourceRef, ...]:
+    question = model.question
+    out = [SourceRef("model", question.spec.source, "")]
+    out += [SourceRef(s.key, s.title, s.date) for s in question.device.sources]
+    out.append(loss_source(model))
+    return tuple(out)
+

@@ -1,0 +1,194 @@
+"""The baselines of a plan: what people deploy without choosing, each on its own best layout.
+
+All BF16, the checkpoint as released, what an engine does when it is told nothing, uniform FP8, INT8
+and NVFP4, DeepSeek-V3's own recipe, FP16 attention with INT8 experts where there is no FP8, and
+what the engine's own quantiser mixes (llama.cpp's Q4_K_M, and its types). No limit on loss or time
+holds for them. What cannot run is listed with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.schemes import scheme_ids
+from planner.memory.engines.catalog import engine_names
+from planner.placement.modules import PLANNED_KINDS
+from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
+from planner.planning.engines.defaults import Default, engine_default
+from planner.planning.engines.mixes import mixes_of
+from planner.planning.plan.record import Baseline
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import kv_refusal
+from planner.planning.search.requery import whole_space
+from planner.planning.search.uniform import (
+    MIXES,
+    RELEASED,
+    Uniform,
+    Wanted,
+    best_uniforms,
+    schemes_of,
+)
+from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.least_memory import least_rank
+from planner.planning.space.model import Model, build_model
+from planner.quality.prior import load_prior
+from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.ggml import engine_runs, runs_on_ggml
+from planner.throughput.kernels import refusal
+from planner.units import GIB
+
+ALWAYS = ("bf16", "fp8-tensor", "fp8-block", "int8-w8a8", "nvfp4")
+"""Listed in every plan, feasible or not."""
+BASELINES = ("fp32", *ALWAYS, "int4-w4a16")
+RECIPE, RECIPE_SCHEME = "deepseek-v3 recipe", "fp8-block"
+"""FP8 blocks in every matmul and dispatch; the attention core, the combine and the cache in BF16
+(arXiv:2412.19437 section 3.3)."""
+Pair = tuple[str, str]
+
+
+def baseline_pairs(model: Model) -> list[Pair]:
+    """(scheme, cache layout) of the baselines that the answer's own space can place."""
+    question = model.question
+    kv = usual_kv(question)
+    named = {question.spec.quantization, *BASELINES}
+    if engine_runs(question.engine):
+        named |= {name for name in question.schemes if runs_on_ggml(scheme_by_id(name))}
+    mixed = len(_released(model)) > 1
+    pairs = [(RELEASED, kv)] if mixed else []
+    pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
+    pairs += [(name, kv) for name in (*_mixes(question), *mixes_of(question.engine))
+              if set(schemes_of(name)) <= set(question.schemes)]
+    for default in _defaults(model).values():
+        if default is not None and default.kv in question.kv and default.kv != kv:
+            scheme = _default_scheme(model, default)
+            if scheme == RELEASED or scheme in question.schemes:
+                pairs.append((scheme, default.kv))
+    return pairs
+
+
+def usual_kv(question: Question) -> str:
+    """The cache of a baseline: BF16 where it is a choice."""
+    return "bf16" if "bf16" in question.kv else question.kv[0]
+
+
+def baselines(model: Model, placed: Mapping[Pair, Uniform]) -> tuple[Baseline, ...]:
+    """Every baseline in order, from what is ``placed`` and what has to be placed apart."""
+    question = model.question
+    kv = usual_kv(question)
+    stored = _released(model)
+    own = RELEASED if len(stored) > 1 else stored[0]
+    wanted: dict[str, Pair] = {RELEASED: (own, kv)}
+    reasons: dict[str, str] = {}
+    for name, default in _defaults(model).items():
+        if default is None:
+            reasons[name] = "no source says what it does with this checkpoint on this device"
+        else:
+            wanted[name] = (_default_scheme(model, default), default.kv)
+    wanted |= {scheme: (scheme, kv) for scheme in scheme_ids()
+               if scheme in ALWAYS or (scheme, kv) in placed}
+    wanted[RECIPE] = (RECIPE_SCHEME, kv)
+    wanted |= {name: (name, kv) for name in (*_mixes(question), *mixes_of(question.engine))}
+    sure = {wanted[name][0] for name in _defaults(model) if name in wanted}
+    why = {pair: why_not(question, model, pair, said=pair[0] in sure)
+           for pair in wanted.values()}
+    missing = [pair for pair, reason in why.items() if pair not in placed and not reason]
+    known = {**placed, **_apart(model, missing)}
+    rows = {name: _row(question, name, known.get(pair), why[pair], kv)
+            for name, pair in wanted.items()}
+    rows |= {name: _infeasible(name, reason) for name, reason in reasons.items()}
+    return tuple(rows.values())
+
+
+def why_not(question: Question, model: Model, pair: Pair, *, said: bool = False) -> str:
+    """Why the device or the engine cannot run an assignment; empty if it can. ``said``: a source
+    says that the engine does, by itself."""
+    scheme, kv = pair
+    names = _released(model) if scheme == RELEASED else schemes_of(scheme)
+    for name in names:
+        why = refusal(question.device, scheme_by_id(name))
+        if not why and not said:
+            why = dict(question.refused).get(name, "")
+        if why:
+            return f"{name}: {why}"
+    return kv_refusal(question.device, KV_LAYOUTS[kv])
+
+
+def _released(model: Model) -> tuple[str, ...]:
+    """What the linears are stored in, in catalogue order."""
+    stored = {m.released_as for m in model.planned if m.kind in PLANNED_KINDS}
+    return tuple(name for name in scheme_ids() if name in stored)
+
+
+def _mixes(question: Question) -> list[str]:
+    """The article's advice for devices without FP8."""
+    return list(MIXES) if question.device.rate("fp8") is None else []
+
+
+def _defaults(model: Model) -> dict[str, Default | None]:
+    """Baselines named after engines: the question's, or all whose default is alike together."""
+    question = model.question
+    if question.engine != ANY_ENGINE:
+        return {f"{question.engine} default": _default(model, question.engine)}
+    by_kind: dict[Pair, tuple[list[str], Default]] = {}
+    for engine in engine_names():
+        default = _default(model, engine)
+        if default is not None and default.kv in question.kv:
+            kind = (default.scheme, default.kv)
+            by_kind.setdefault(kind, ([], default))[0].append(engine)
+    return {f"{', '.join(names)} default": default for names, default in by_kind.values()}
+
+
+def _default(model: Model, engine: str) -> Default | None:
+    question = model.question
+    return engine_default(engine, question.device, question.spec, _released(model))
+
+
+def _default_scheme(model: Model, default: Default) -> str:
+    if default.scheme != DEFAULT_RELEASED:
+        return default.scheme
+    stored = _released(model)
+    return RELEASED if len(stored) > 1 else stored[0]
+
+
+def _apart(model: Model, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
+    """Assignments of schemes or caches that the answer's space lacks, in a space of their own."""
+    if not pairs:
+        return {}
+    question = model.question
+    names = {name for scheme, _ in pairs
+             for name in (_released(model) if scheme == RELEASED else schemes_of(scheme))}
+    layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
+    own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
+                  barred=frozenset(), kept=(), dropped=(), untie=False)
+    model = build_model(own, load_prior())
+    space = whole_space(model)
+    wanted = [Wanted(scheme, kv, limits=False) for scheme, kv in pairs]
+    if space is not None:
+        return dict(zip(pairs, best_uniforms(space, wanted), strict=True))
+    least, _ = least_rank(model, possible_layouts(own))
+    room = f"needs at least {(least or 0) / GIB:.1f} GiB a device, " \
+           f"{own.usable_bytes / GIB:.1f} usable"
+    return {pair: Uniform(*pair, float("nan"), room, None) for pair in pairs}
+
+
+def _row(question: Question, name: str, uniform: Uniform | None, why: str, kv: str) -> Baseline:
+    if uniform is None:
+        return _infeasible(name, why)
+    told = name if uniform.kv == kv == "bf16" or name.endswith(" default") \
+        else f"{name}, KV {uniform.kv}"
+    loss = uniform.loss if uniform.loss == uniform.loss else 0.0
+    if uniform.priced is None:
+        return replace(_infeasible(told, uniform.reason), loss=loss)
+    p = uniform.priced
+    replicas = question.replicas(p.layout.ranks)
+    rate = p.tokens_per_second(replicas)
+    devices = replicas * p.layout.ranks
+    return Baseline(told, True, "", devices, p.batch, p.fullest.total, p.ttft, p.tpot, rate,
+                    rate / devices, p.loss)
+
+
+def _infeasible(name: str, reason: str) -> Baseline:
+    return Baseline(name, False, reason, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)

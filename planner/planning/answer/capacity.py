@@ -1,0 +1,144 @@
+"""The cache and capacity parts of a plan: bytes by layer, the sequences and context that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planner.memory.footprint import activation_bytes, largest_context
+from planner.placement.cache_entries import (
+    fixed_slot_bytes,
+    indexer_token_bytes,
+    page_tokens,
+    slot_layer_bytes,
+    state_bytes,
+    token_layer_bytes,
+    window_layer_bytes,
+)
+from planner.placement.layout import Layout, stage_of_layer
+from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
+from planner.planning.price.price import Priced
+from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.search.best_first import Found
+from planner.planning.space.model import Model
+
+
+def cache_info(model: Model, found: Found, priced: Priced) -> CacheInfo:
+    """Cache entries of every layer (one copy), their growth a token, the tokens that fit."""
+    context = model.question.workload.context
+    layers: list[CacheLayer] = []
+    for segment in found.segments:
+        unit = model.units[segment.unit]
+        if unit.role == "cache":
+            cache, layout = model.caches[unit.row], model.choices[segment.choice]
+            token = token_layer_bytes(cache, layout, 1, context)
+            window = window_layer_bytes(cache, layout, 1, context)
+            layers += [CacheLayer(n, unit.kind, layout, token, window) for n in segment.layers]
+    for group in model.question.spec.attention:
+        keys = indexer_token_bytes(group, fp8=model.indexer_fp8)
+        if keys:
+            name = "fp8" if model.indexer_fp8 else "bf16"
+            layers += [CacheLayer(n, "indexer", name, keys, 0) for n in group.layers]
+        if group.kind == "linear":
+            size = state_bytes(group, 1)
+            layers += [CacheLayer(n, "state", group.state_dtype, 0, size) for n in group.layers]
+    layers.sort(key=lambda item: (item.layer, item.kind))
+    return CacheInfo(sum(n.bytes_per_token for n in layers), max(priced.token_bytes),
+                     _capacity_tokens(model.question, priced), tuple(layers))
+
+
+def grows_alike(question: Question) -> bool:
+    """Whether every token of a sequence costs the same bytes: no exceeded window, no state."""
+    context = question.workload.context
+    return all(a.kind in ("gqa", "mla") and not 0 < a.window < context
+               for a in question.spec.attention)
+
+
+def _capacity_tokens(question: Question, priced: Priced) -> int:
+    """Cache tokens of one replica; where layers differ, tokens of sequences at the context."""
+    found = []
+    for stage, sequence, token in zip(priced.stages, priced.sequence_bytes, priced.token_bytes,
+                                      strict=True):
+        free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
+        found.append(free // token if grows_alike(question)
+                     else free * question.workload.context // sequence)
+    return min(found) * priced.layout.dp
+
+
+def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
+    """The most sequences at the context, and the longest context at the batch."""
+    question = model.question
+    page = max(page_tokens(a) for a in question.spec.attention)
+    rooms: dict[tuple[int, ...], tuple[int, int]] = {}  # the fullest of stages that cache alike
+    for n, stage in enumerate(priced.stages):
+        free = max(question.usable_bytes - stage.weights - stage.runtime, 0)
+        layers = _cached_layers(model, found, priced.layout, n)
+        rooms[layers] = min(rooms.get(layers, (free, n)), (free, n))
+    contexts = [largest_context(_slot_bytes(model, found, priced, n), free, 1, page=page,
+                                limit=question.spec.max_context) for free, n in rooms.values()]
+    return CapacityInfo(most_at_context(model, priced),
+                        min(min(contexts), question.spec.max_context))
+
+
+def _slot_bytes(model: Model, found: Found, priced: Priced, stage: int) -> Callable[[int], int]:
+    """Context → bytes of all caches of a rank of ``stage`` and of its activations.
+
+    A longer context is a longer prompt, the answer stays: up to a whole chunk, its pass is wider.
+    """
+    question, cache = model.question, sequence_bytes(model, found, priced.layout, stage)
+    work, sequences = question.workload, priced.slot * priced.layout.pp
+
+    def size(context: int) -> int:
+        prompt = min(context, max(work.isl, context - work.osl))
+        return sequences * cache(context) + activation_bytes(
+            question.spec, priced.layout, chunk_tokens=min(PREFILL_CHUNK, prompt),
+            sequences=priced.slot)
+
+    return size
+
+
+def most_at_context(model: Model, priced: Priced) -> int:
+    """The most sequences at the context that one replica holds."""
+    question = model.question
+    slots = [most_sequences(question, priced.layout, max(
+        question.usable_bytes - stage.weights - stage.runtime, 0), sequence)
+        for stage, sequence in zip(priced.stages, priced.sequence_bytes, strict=True)]
+    return min(slots) * priced.layout.dp
+
+
+def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
+                    ) -> Callable[[int], int]:
+    """Context → cache bytes of one sequence on a rank of ``stage``."""
+    counts = iter(_cached_layers(model, found, layout, stage))
+    chosen = [(model.caches[model.units[s.unit].row], model.choices[s.choice], next(counts))
+              for s in found.segments if model.units[s.unit].role == "cache"]
+    groups = [(group, next(counts)) for group in model.question.spec.attention]
+
+    def size(context: int) -> int:
+        total = sum(count * slot_layer_bytes(cache, name, layout.tp, context)
+                    for cache, name, count in chosen)
+        return total + sum(
+            count * fixed_slot_bytes(group, layout.tp, context, indexer_fp8=model.indexer_fp8)
+            for group, count in groups)
+
+    return size
+
+
+def _cached_layers(model: Model, found: Found, layout: Layout, stage: int) -> tuple[int, ...]:
+    """Layers that ``stage`` holds of each cache segment, then of each attention group."""
+    spec = model.question.spec
+    stages = stage_of_layer(spec.layers, layout.pp)
+    held = [s.layers for s in found.segments if model.units[s.unit].role == "cache"]
+    held += [group.layers for group in spec.attention]
+    return tuple(sum(stages[layer] == stage for layer in layers) for layers in held)
+
+
+def most_sequences(question: Question, layout: Layout, room: int, sequence_bytes: int) -> int:
+    """The most sequences of a rank whose caches and activations fit ``room`` bytes together."""
+    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    low, high = 0, room // sequence_bytes + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        used = middle * sequence_bytes + activation_bytes(
+            question.spec, layout, chunk_tokens=chunk, sequences=-(-middle // layout.pp))
+        low, high = (middle, high) if used <= room else (low, middle)
+    return low

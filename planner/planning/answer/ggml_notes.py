@@ -1,0 +1,42 @@
+"""What a plan says of ggml types: what times and losses rest on, and llama.cpp's own mixes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp
+
+from planner.formats.schemes import SCHEMES
+from planner.planning.engines.mixes import engine_mixes, mixes_of
+from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.price.intervals import Z80
+from planner.planning.question.question import Question
+from planner.throughput.ggml import ggml_certainty, runs_on_ggml
+
+GPU_BLOCK = 32
+"""Activations that share a scale on GPUs, beside any type."""
+
+
+def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption]:
+    """Nothing where a plan has no ggml type and its engine no mix."""
+    # What stays as released may be told by its element alone.
+    used = dict.fromkeys(u.scheme for u in units if u.kv_layout is None and u.scheme in SCHEMES
+                         and runs_on_ggml(SCHEMES[u.scheme]))
+    out = []
+    if used:
+        factor = exp(Z80 * ggml_certainty().sigma)
+        out.append(Assumption(
+            "ggml kernels", f"{', '.join(used)}: counted, ×/÷ {factor:.1f} each",
+            "integer products of llama.cpp's own kernels, by instruction counts on this device's "
+            "rates; none was measured here (docs/guide/ggml.md)"))
+    coarse = [name for name in used if (scale := SCHEMES[name].activation.scale) is not None
+              and scale.block_columns > GPU_BLOCK]
+    if coarse and question.device.kind != "cpu":
+        out.append(Assumption(
+            "ggml activations", f"{', '.join(coarse)}: blocks of 256",
+            "as on CPUs; GPUs round them in blocks of 32, so that losses are at most these"))
+    for name in mixes_of(question.engine):
+        mix = engine_mixes()[name]
+        out.append(Assumption(
+            f"baseline {name}", f"{mix.base}, {mix.more} on some layers of "
+            + ", ".join(mix.kinds), f"{mix.note} ({mix.source.title}, {mix.source.date})"))
+    return out

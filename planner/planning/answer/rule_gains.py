@@ -1,0 +1,92 @@
+"""What each rule that keeps a kind as released costs a plan, at its own layout and batch.
+
+The plan's candidate is solved again with the rules dropped: all together first, so that a plan
+that none of them binds costs one solve more, then one by one. Layers of a bucket decide together in
+both, so that like is compared with like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planner.formats.schemes import scheme_ids
+from planner.placement.modules import AS_RELEASED_KINDS
+from planner.planning.question.policies import BINDS, NO_OTHER, ONE_TYPE, released_choice
+from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import with_rule_bars
+from planner.planning.search.best_first import Found, solve_candidate
+from planner.planning.space.candidates import Space, build_space
+from planner.planning.space.memory import stage_table
+from planner.planning.space.model import build_model, layout_tables
+
+TOLD = 5e-4
+"""Joint gains below this are told of the rules together: each share would print as nothing."""
+
+
+def rule_gains(found: Found) -> Mapping[str, float] | None:
+    """Relative gain of the objective without each rule that holds, by kind of the model (two that
+    are one matrix as ``embedding with head``); 0 where it does not bind. None under a profile,
+    which knows no loss of these kinds."""
+    question = found.space.model.question
+    if question.profile is not None:
+        return None
+    kinds = [k for k in AS_RELEASED_KINDS if k not in (*question.dropped, *NO_OTHER)
+             and any(u.kind == k for u in found.space.model.units)]
+    groups = _groups(question, kinds) + ([[ONE_TYPE]] if question.left_out else [])
+    if not groups:
+        return {}
+    base = _base(found)
+    together = max(_gain(base, _value(found, [k for group in groups for k in group],
+                                      base * (1 - BINDS))), 0.0)
+    names = [" with ".join(group) for group in groups]
+    jointly = {", ".join(names) if together > BINDS else name: together for name in names}
+    if len(groups) == 1 or together < TOLD:
+        return jointly
+    alone = {name: max(_gain(base, _value(found, group, base * (1 - BINDS))), 0.0)
+             for name, group in zip(names, groups, strict=True)}
+    return alone if max(alone.values()) > BINDS else jointly
+
+
+def _groups(question: Question, kinds: Sequence[str]) -> list[list[str]]:
+    """Kinds that are dropped together: one matrix that is embedding and head."""
+    if not question.spec.tied_embeddings:
+        return [[k] for k in kinds]
+    one = [k for k in kinds if k in ("embedding", "head")]
+    return [g for g in (one, *([k] for k in kinds if k not in one)) if g]
+
+
+def _gain(base: float, value: float) -> float:
+    return (base - value) / abs(base) if base else 0.0
+
+
+def _base(found: Found) -> float:
+    """The plan's own objective, layers of a bucket together and before equal plans are told."""
+    question = found.space.model.question
+    if not question.untie and question.objective != "quality":
+        return found.value
+    return _value(found, [])
+
+
+def _value(found: Found, kinds: Sequence[str], cutoff: float = np.inf) -> float:
+    """The objective of the candidate with more rules dropped; inf where it is above ``cutoff``."""
+    space, c = found.space, found.candidate
+    question = space.model.question
+    freed = replace(question, dropped=tuple(
+        k for k in AS_RELEASED_KINDS if k in (*question.dropped, *kinds)), untie=False)
+    if ONE_TYPE in kinds:
+        freed = replace(freed, left_out=(), schemes=tuple(
+            s for s in scheme_ids() if s in (*question.schemes, *question.left_out)))
+    freed = with_rule_bars(released_choice(freed))
+    solution, _ = solve_candidate(_alone(space, c, freed), 0, cutoff=cutoff)
+    return solution.value if solution.found else np.inf
+
+
+def _alone(space: Space, c: int, question: Question) -> Space:
+    """The candidate by itself, under ``question``."""
+    prior = space.model.prior
+    model = build_model(question, prior)
+    tables = layout_tables(model, [space.tables.layouts[int(space.pts.layout[c])]])
+    return build_space(model, tables, stage_table(model, tables), [(0, int(space.pts.slot[c]))])

@@ -1,0 +1,164 @@
+"""Which engines can serve a plan, from its units alone: yes and in which format, no, unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine, engine_names, parse_engine
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import CacheUnit
+from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, attention_of
+from planner.planning.engines.rules import (
+    PLAIN,
+    Cell,
+    cache_group,
+    cell,
+    containers,
+    kind_group,
+    rule_names,
+    split_problem,
+)
+from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
+from planner.records import record
+
+
+@record
+class Verdict:
+    """One engine on one plan. ``status`` is yes, no or unknown; ``container`` the checkpoint format
+    that carries it (empty: what is not quantised), ``reason`` the note and source against it."""
+
+    engine: str
+    version: str
+    status: str
+    container: str
+    reason: str
+
+
+def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
+             layout: LayoutInfo, engines: Iterable[str] | None = None) -> tuple[Verdict, ...]:
+    """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan."""
+    return tuple(_verdict(parse_engine(name), spec, device, units, layout)
+                 for name in (engines if engines is not None else engine_names()))
+
+
+def servability_notes(found: Sequence[Verdict]) -> list[Assumption]:
+    """The verdicts as assumptions of a plan."""
+    return [Assumption(f"servable by {v.engine}", v.status
+                       + (f" ({v.version})" if v.version else "")
+                       + (f", as {v.container}" if v.container else ""),
+                       v.reason or "every choice has a source in the engine matrix")
+            for v in found]
+
+
+def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
+             layout: LayoutInfo) -> Verdict:
+    linear = [u for u in units if u.kind in PLANNED_KINDS]
+    caches = [u for u in units if u.kv_layout is not None]
+
+    def answer(status: str, reason: str = "", container: str = "") -> Verdict:
+        return Verdict(engine.name, engine.version_text, status, container, reason)
+
+    against = [*_layout_against(engine, device, layout), *_types_against(engine, device, linear),
+               *_fused_against(engine, spec, device, linear),
+               *filter(None, dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme)
+                                           for u in linear)),
+               *_mixed_caches(engine, device, caches)]
+    if against:
+        return answer("no", "; ".join(against))
+    for unit in caches:
+        for group in _cache_groups(spec, unit):
+            found = cell(engine, device, "kv", unit.scheme, group, "")
+            if found.status != "supported":
+                return answer(_word(found), f"{unit.scheme} cache: {found.status}: {found.reason}")
+    apart = [u for u in units if u.kind in AS_RELEASED_KINDS and u.scheme not in PLAIN]
+    container, worst = _container(engine, device, [*linear, *apart])
+    if worst is not None:
+        return answer(_word(worst[1]), f"{worst[0]}: {worst[1].status}: {worst[1].reason}")
+    return answer("yes", "", container)
+
+
+def _word(found: Cell) -> str:
+    return "unknown" if found.status == "unknown" else "no"
+
+
+def _container(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan],
+               ) -> tuple[str, tuple[str, Cell] | None]:
+    """(the first checkpoint format that carries all, None), or ("", what speaks against the best).
+    """
+    uses = tuple(dict.fromkeys((u.scheme, kind_group(u.kind)) for u in linear))
+    for scheme, group in uses:
+        found = cell(engine, device, "scheme", scheme, group, "")
+        if scheme in PLAIN and found.status != "supported":
+            return "", (scheme, found)
+    packed = [use for use in uses if use[0] not in PLAIN]
+    if not packed:
+        return "", None
+    best: list[tuple[str, Cell]] | None = None
+    for container in containers(engine):
+        failing = [(s, found) for s, g in packed
+                   if (found := cell(engine, device, "scheme", s, g, container)).status
+                   != "supported"]
+        if not failing and len({s for s, _ in packed}) > 1:
+            failing = [(f"several schemes in {container}", found) for _, g in packed
+                       if (found := cell(engine, device, "mixed", "*", g, container)).status
+                       != "supported"]
+        if not failing:
+            return container, None
+        failing.sort(key=lambda item: item[1].status == "unknown")
+        if best is None or len(failing) < len(best):
+            best = failing
+    unknown = cell(engine, device, "scheme", packed[0][0], packed[0][1], "none")
+    return "", best[0] if best else (packed[0][0], unknown)
+
+
+def _layout_against(engine: Engine, device: DeviceProfile, layout: LayoutInfo) -> list[str]:
+    if ("pp",) in rule_names(engine, device, "layout") and layout.tp * layout.dp > 1:
+        return [f"it splits layers over devices; the plan has tp {layout.tp}, dp {layout.dp}"]
+    return []
+
+
+def _types_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
+    plain = [name for name in PLAIN if any(u.scheme == name for u in linear)]
+    if len(plain) > 1 and ("any",) not in rule_names(engine, device, "dtypes"):
+        return [f"{' and '.join(plain)} in one server: one data type for what is not quantised"]
+    return []
+
+
+def _fused_against(engine: Engine, spec: ModelSpec, device: DeviceProfile,
+                   linear: Sequence[UnitPlan]) -> list[str]:
+    for names in rule_names(engine, device, "fused"):
+        by_layer: dict[int, set[str]] = {}
+        for unit in linear:
+            if unit.kind in names:
+                for layer in unit.layers:
+                    by_layer.setdefault(layer, set()).add(unit.scheme)
+        for layer, schemes in sorted(by_layer.items()):
+            if len(schemes) > 1 and attention_of(spec, layer).q_lora_rank is not None:
+                return [f"{' and '.join(names)} of layer {layer} are one matrix, in "
+                        f"{' and '.join(sorted(schemes))}"]
+    return []
+
+
+def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPlan]) -> list[str]:
+    used = sorted({u.scheme for u in caches})
+    modes = rule_names(engine, device, "caches")
+    if len(used) < 2:
+        return []
+    if modes and modes[0] == ("keys-values",):
+        kinds = {u.kind for u in caches}
+        if all(len({u.scheme for u in caches if u.kind == kind}) == 1 for kind in kinds):
+            return []
+    if modes and modes[0] == ("skip",) and len(set(used) - set(PLAIN)) == 1:
+        by_layer: dict[int, set[str]] = {}
+        for unit in caches:
+            for layer in unit.layers:
+                by_layer.setdefault(layer, set()).add(unit.scheme)
+        if all(len(schemes) == 1 for schemes in by_layer.values()):
+            return []
+    return [f"caches in {' and '.join(used)}: one type a server"]
+
+
+def _cache_groups(spec: ModelSpec, unit: UnitPlan) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(
+        cache_group(CacheUnit(unit.kind, attention_of(spec, layer))) for layer in unit.layers))

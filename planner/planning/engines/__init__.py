@@ -1,0 +1,1 @@
+"""What an engine does with a scheme, as data."""

@@ -1,0 +1,73 @@
+"""What an engine makes of a released checkpoint when no flag is given: ``engine_defaults.csv``.
+
+A row holds for an engine on devices in ranges of compute capability, for checkpoints released in
+some schemes and some kinds of caches; the first row that fits counts. No row: nothing is known.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from functools import cache
+
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import cache_units
+from planner.planning.engines.rules import DATA, Source, cache_group, on_device, sources
+from planner.records import record
+
+RELEASED = "released"
+OF_THE_MODEL = "model"
+PLAIN_CACHES = ("bf16", "fp16", "fp32")
+
+
+@record
+class Default:
+    """``scheme`` is ``released`` or the scheme that takes its place; ``kv`` a cache layout."""
+
+    scheme: str
+    kv: str
+    note: str
+    source: Source
+
+
+@record
+class _Row:
+    engine: str
+    device: str
+    released: tuple[str, ...]
+    cache: tuple[str, ...]
+    default: Default
+
+
+def engine_default(engine: str, device: DeviceProfile, spec: ModelSpec,
+                   released: Sequence[str]) -> Default | None:
+    """What ``engine`` does with a checkpoint whose linears are ``released`` in these schemes; None
+    where no source says."""
+    groups = {cache_group(unit) for unit in cache_units(spec)}
+    for row in _rows():
+        if row.engine == engine and on_device(row.device, device) \
+                and _covers(row.released, released) and _covers(row.cache, sorted(groups)):
+            kv = _model_type(spec) if row.default.kv == OF_THE_MODEL else row.default.kv
+            return Default(row.default.scheme, kv, row.default.note, row.default.source)
+    return None
+
+
+def _covers(names: tuple[str, ...], wanted: Sequence[str]) -> bool:
+    return names == ("*",) or set(wanted) <= set(names)
+
+
+def _model_type(spec: ModelSpec) -> str:
+    """The type of what the checkpoint does not quantise."""
+    found = next((row.dtype for row in spec.rows if row.kind == "norm"), "bf16")
+    return found if found in PLAIN_CACHES else "bf16"
+
+
+@cache
+def _rows() -> tuple[_Row, ...]:
+    known = sources()
+    with (DATA / "engine_defaults.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_Row(row["engine"], row["device"], tuple(row["released"].split()),
+                          tuple(row["cache"].split()),
+                          Default(row["scheme"], row["kv"], row["note"], known[row["source"]]))
+                     for row in csv.DictReader(file))

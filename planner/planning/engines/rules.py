@@ -1,0 +1,213 @@
+"""What serving engines do with a scheme or cache layout: the rules of ``data/engine_matrix.csv``.
+
+A row holds for an engine from version ``since`` (included) to ``until`` (excluded), on devices in
+ranges of compute capability, for some kinds of modules and some checkpoint formats
+(``containers``). The first row that fits decides; where none does, nothing is known, and unknown is
+never read as supported.
+
+``head``, ``embedding``, ``router``, ``norm`` and ``indexer`` are kinds of their own: servers build
+them apart from ordinary linear layers, so a row is about one of them only if it names it; ``dense``
+and ``*`` do not.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import SCHEMES
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine, default_version
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import CacheUnit
+from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
+from planner.records import record
+
+Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
+STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
+KINDS = ("*", "dense", "experts", *AS_RELEASED_KINDS)
+"""Words of the column ``kinds``; rules of caches have their own (see :func:`cache_group`)."""
+AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "layout", "split")
+PLAIN = ("bf16", "fp16", "fp32")
+"""Schemes of the server's own data type: every checkpoint format may leave modules in it."""
+DATA = Path(__file__).resolve().parents[1] / "data"
+_ANY = "*"
+
+
+@record
+class Source:
+    """Where a rule was read: title with address, and date."""
+
+    title: str
+    date: str
+
+
+@record
+class Cell:
+    """What one rule says."""
+
+    status: Status
+    note: str
+    source: Source | None
+
+    @property
+    def reason(self) -> str:
+        """The note and its source, for people."""
+        if self.source is None:
+            return self.note
+        where = f"{self.source.title}, {self.source.date}"
+        return f"{self.note} ({where})" if self.note else where
+
+
+UNKNOWN = Cell("unknown", "no source says", None)
+
+
+@record
+class Rule:
+    """One row. ``device`` is ``*``, ``gpu``, ``cpu`` or ranges of compute capability, ends
+    included (``8.0-8.6 8.9-9.0``; ``10.0-`` has no upper end)."""
+
+    engine: str
+    since: tuple[int, ...]
+    until: tuple[int, ...] | None
+    device: str
+    axis: str
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    containers: tuple[str, ...]
+    cell: Cell
+
+    def fits(self, engine: Engine, device: DeviceProfile, kind: str, container: str) -> bool:
+        """Whether the rule is about this engine, device, kind of module and checkpoint format;
+        an empty ``kind`` or ``container`` fits all."""
+        return (self.engine == engine.name and self.since <= engine.version
+                and (self.until is None or engine.version < self.until)
+                and on_device(self.device, device)
+                and (not kind or kind in self.kinds
+                     or (_ANY in self.kinds and kind not in AS_RELEASED_KINDS))
+                and (not container or self.containers == (_ANY,) or container in self.containers))
+
+
+def kind_group(kind: str) -> str:
+    """The word of the matrix for a module kind: experts, dense, or the kind itself for those that
+    servers build apart (head, embedding, router, norm, indexer)."""
+    if kind in AS_RELEASED_KINDS:
+        return kind
+    return "experts" if kind in EXPERT_KINDS else "dense"
+
+
+def cache_group(unit: CacheUnit) -> str:
+    """The word of the matrix for a cache: heads (keys or values), latent-dense, latent-sparse."""
+    if unit.kind != "kv-latent":
+        return "heads"
+    return "latent-sparse" if unit.attention.indexer_topk else "latent-dense"
+
+
+def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
+         container: str) -> Cell:
+    """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``; without
+    one, in the checkpoint format where it fares best."""
+    if not container and axis == "scheme" and name not in PLAIN:
+        found = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
+        return min(found, key=lambda c: STATUSES.index(c.status), default=UNKNOWN)
+    for rule in rules(axis, engine.name):
+        if (name in rule.names or rule.names == (_ANY,)) \
+                and rule.fits(engine, device, kind, container):
+            return rule.cell
+    return UNKNOWN
+
+
+def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[str, ...], ...]:
+    """The names of every rule of ``axis`` that holds, in order."""
+    return tuple(rule.names for rule in rules(axis, engine.name)
+                 if rule.fits(engine, device, "", ""))
+
+
+def split_problem(engine: Engine, device: DeviceProfile, spec: ModelSpec, kind: str,
+                  scheme: str) -> str:
+    """Why a scheme's blocks do not fill the rows of the matrices that an engine splits MLA's kv_b
+    into; empty if they do, or it splits none."""
+    weight = SCHEMES[scheme].weight
+    if weight.block_bytes is None or weight.scale is None \
+            or not any(kind in names for names in rule_names(engine, device, "split")):
+        return ""
+    block = weight.scale.block_columns
+    short = sorted({a.nope_dim for a in spec.attention if a.kind == "mla" and a.nope_dim % block})
+    return f"{engine.name} splits kv_b; rows of {short[0]} are not whole blocks of {block}" \
+        if short else ""
+
+
+def containers(engine: Engine) -> tuple[str, ...]:
+    """The checkpoint formats that the matrix knows for ``engine``, in order."""
+    found = [c for rule in rules("scheme", engine.name) for c in rule.containers if c != _ANY]
+    return tuple(dict.fromkeys(found))
+
+
+@cache
+def newest(engine: str) -> tuple[int, ...]:
+    """The newest version that a row, or the engine's default, names: what it does later, no source
+    says."""
+    rows = [r for r in _all() if r.engine == engine]
+    return max([default_version(engine), *(r.since for r in rows),
+                *(r.until for r in rows if r.until is not None)])
+
+
+@cache
+def rules(axis: str, engine: str) -> tuple[Rule, ...]:
+    """The rules of an axis and engine, in the order of the file."""
+    return tuple(rule for rule in _all() if rule.axis == axis and rule.engine == engine)
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """Where rules were read, by key."""
+    with (DATA / "engine_sources.csv").open(encoding="utf-8", newline="") as file:
+        return {row["key"]: Source(row["title"], row["date"]) for row in csv.DictReader(file)}
+
+
+@cache
+def _all() -> tuple[Rule, ...]:
+    known = sources()
+    with (DATA / "engine_matrix.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_rule(row, known) for row in csv.DictReader(file))
+
+
+def _rule(row: dict[str, str], origins: dict[str, Source]) -> Rule:
+    status = row["status"]
+    if status not in STATUSES or row["axis"] not in AXES:
+        raise ValueError(f"engine_matrix.csv: {row}")
+    names = tuple(row["names"].split())
+    known = {"scheme": SCHEMES, "kv": KV_LAYOUTS}.get(row["axis"])
+    if known is not None and names != (_ANY,) and not set(names) <= set(known):
+        raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
+    if row["axis"] in ("scheme", "mixed") and not set(row["kinds"].split()) <= set(KINDS):
+        raise ValueError(f"engine_matrix.csv: {row['kinds']} are no kinds of modules")
+    return Rule(row["engine"], _version(row["since"]) or (), _version(row["until"]) or None,
+                row["device"], row["axis"], names, tuple(row["kinds"].split()),
+                tuple(row["containers"].split()),
+                Cell(status, row["note"], origins[row["source"]]))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")) if text else ()
+
+
+def on_device(wanted: str, device: DeviceProfile) -> bool:
+    """Whether a row's ``device`` (``*``, ``gpu``, ``cpu``, ranges of capability) holds here."""
+    return wanted == _ANY or _holds(wanted, device.kind == "cpu", device.compute_capability)
+
+
+@cache
+def _holds(wanted: str, cpu: bool, capability: str | None) -> bool:
+    """:func:`on_device` of ``cpu``, gpu or ranges, from what they ask of a device."""
+    if wanted in ("cpu", "gpu"):
+        return cpu == (wanted == "cpu")
+    if capability is None:
+        return False
+    here = _version(capability)
+    ends = [one.partition("-") for one in wanted.split()]
+    return any(_version(low) <= here and (not high or here <= _version(high))
+               for low, _, high in ends)

@@ -1,0 +1,88 @@
+"""The whole explanation of a plan's choice: units, prices of limits, what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.planning.explain.answered import Answered
+from planner.planning.explain.limit_prices import binding, limit_prices
+from planner.planning.explain.next_best import MOST, unit_choices
+from planner.planning.explain.records import ChoiceExplanation
+from planner.planning.explain.switching_points import HALVINGS, SOLVES, STEPS, tippings
+from planner.planning.plan.record import Plan
+from planner.planning.price.price import price
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found
+from planner.planning.search.equal_loss import equal_note
+from planner.planning.search.variants import differences, improvement
+from planner.planning.solver.solve import LAYERS_GAP
+from planner.planning.space.losses import loss_word
+
+METRICS = {"throughput": "tokens/s a device", "latency": "seconds of TPOT",
+           "memory": "bytes over all devices", "quality": "loss", "cost": "tokens/s a device"}
+
+LAYERED = (f"layers: each decides by itself, to a gap of {LAYERS_GAP:g}: gains below twice that "
+           "count as none, and a change of single layers may be a tie")
+
+
+def explained(questions: Sequence[Question], found: Found, plan: Plan, *, given: Found | None,
+              breaks: str = "", solves: int = SOLVES) -> ChoiceExplanation:
+    """``plan`` explained: the best answer ``found`` of ``questions``, or a ``given`` one of them.
+
+    Prices and tipping points are those of the best answer; units are those of ``plan``, which may
+    break a limit (``breaks``). At most ``solves`` solves go into what would change the answer.
+    """
+    answered = Answered(tuple(questions), found)
+    objective = found.space.model.question.objective
+    differs = () if given is None else _differs(given, found)
+    better = 0.0 if given is None else improvement(objective, given.value, found.value)
+    best = not differs and not breaks and better <= 1e-6
+    again = best and not equal_note(found)
+    units, released = unit_choices(found if given is None or best else given, again=again)
+    priced = price(found.space, found.candidate, found.segments)
+    limits, spent = limit_prices(answered, priced)
+    tipping, more = tippings(answered, solves)
+    return ChoiceExplanation(
+        plan=plan, metric=METRICS[objective],
+        value=found.bound if objective == "quality" else _value(plan),
+        loss_unit=loss_word(found.space.model), best=best,
+        better_by=float(f"{better:.6g}"), differs=differs, breaks=breaks, units=units,
+        released=released,
+        limits=limits, binding=binding(limits), tipping=tipping, solves=spent + more,
+        basis=(*_basis(again and len(units) <= MOST, solves, objective),
+               *(() if found.space.model.question.profile is None else (LAYERED,))))
+
+
+def _differs(given: Found, best: Found) -> tuple[str, ...]:
+    batches = [int(f.space.pts.batch[f.candidate]) for f in (given, best)]
+    told = [f"batch {batches[0]} → {batches[1]}"] if batches[0] != batches[1] else []
+    return (*differences(given, best), *told)
+
+
+def _value(plan: Plan) -> float:
+    """The objective of a plan as people read it."""
+    perf = plan.performance
+    if plan.objective == "latency":
+        return perf.tpot_seconds.value
+    if plan.objective == "memory":
+        return float(plan.memory_per_device.total_bytes * plan.device.count)
+    return perf.output_tokens_per_second_per_device.value
+
+
+def _basis(again: bool, solves: int, objective: str) -> tuple[str, ...]:
+    units = "solved again at the plan's layout and batch without the choice; others may move" \
+        if again else "others stay: the plan is not the best, was taken for its pace, or has " \
+        f"more than {MOST} decisions"
+    steps = ", ".join(f"{s:g}" for s in STEPS)
+    out = (
+        f"units: {units}",
+        "limits: the question is solved again, over all layouts and batches, with the limit "
+        "relaxed by the step and without it; at this layout: multipliers of the relaxation times "
+        "the step",
+        "loss: what a step is worth divided by what a unit of the limit on loss is worth",
+        f"changes: solved at ×/÷ {steps}, then {HALVINGS} halvings; at most {solves} solves; a "
+        "batch alone is no other plan; changes that go back within a step are not seen")
+    if objective != "quality":
+        return out
+    return (*out, "quality: gains are those of the least loss, before plans that are as good are "
+            "compared by pace")

@@ -1,0 +1,105 @@
+"""A plan file's assignment as the answer of a question, so that its choices can be explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import InputError
+from planner.formats.kv import KV_LAYOUTS
+from planner.planning.infeasible.diagnose import refuse
+from planner.planning.inspect.assignment import plan_segments
+from planner.planning.plan.record import Plan
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import MAX_COUNT
+from planner.planning.search.best_first import Found
+from planner.planning.search.equal_loss import problem_of
+from planner.planning.search.requery import asked
+from planner.planning.search.untied import Part, Segment
+from planner.planning.solver.problem import Problem, Solution, objective_of, violation
+from planner.planning.space.candidates import Space, build_space, possible_layouts
+from planner.planning.space.memory import stage_table
+from planner.planning.space.model import Model, build_model, layout_tables
+from planner.quality.prior import load_prior
+
+Int = NDArray[np.int64]
+OUTSIDE = (-1,)
+"""The place of a module outside the stack, where layers are numbers."""
+
+
+def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
+    """(``plan`` on its own layout and batch, the first limit that it breaks or nothing).
+
+    Raises:
+        InputError: the plan's units are not those of the model, or a choice is not possible.
+    """
+    question = _way(questions, plan)
+    layout = plan.layout
+    if not 1 <= plan.workload.batch <= MAX_COUNT:
+        raise InputError(f"plan file: batch {plan.workload.batch} is out of range",
+                         hint=f"a whole number from 1 to {MAX_COUNT}")
+    pinned = replace(question, sizes=(plan.device.count,), devices_given=True,
+                     batch=plan.workload.batch, fixed={
+                         "tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep})
+    layouts = possible_layouts(pinned)
+    model = build_model(pinned, load_prior())
+    each, rest = divmod(plan.workload.batch, layout.dp * layout.pp)
+    if not layouts or rest or not each:
+        raise refuse(model)
+    tables = layout_tables(model, layouts[:1])
+    space = build_space(model, tables, stage_table(model, tables), [(0, each)])
+    segments = plan_segments(model, plan)
+    space = asked(space, sizes=question.sizes, devices_given=question.devices_given,
+                  batch=question.batch, fixed=question.fixed,
+                  untie=question.untie or _split(model, segments))
+    problem, parts = problem_of(space, 0)
+    counts = _counts(space, problem, parts, segments)
+    value = objective_of(problem, counts)
+    broken = violation(problem, counts)
+    solution = Solution("optimal", counts, value, value, 0.0)
+    return (Found(space, 0, solution, segments, value, 1, 0, space),
+            "" if broken is None else broken.name)
+
+
+def _way(questions: Sequence[Question], plan: Plan) -> Question:
+    """The question that has the most of the plan's choices, with those that it lacks."""
+    used = {u.kv_layout or u.scheme for u in plan.units}
+    best = max(questions, key=lambda q: len(used & {*q.schemes, *q.kv}))
+    return replace(best, kv=tuple(k for k in KV_LAYOUTS if k in best.kv or k in used))
+
+
+def _split(model: Model, segments: Sequence[Segment]) -> bool:
+    """Whether layers that a tied plan decides together take different choices."""
+    taken: dict[int, set[int]] = {}
+    for segment in segments:
+        if segment.choice >= 0:
+            taken.setdefault(segment.unit, set()).add(segment.choice)
+    return any(len(choices) > 1 for choices in taken.values())
+
+
+def _counts(space: Space, problem: Problem, parts: Sequence[Part], segments: Sequence[Segment],
+            ) -> Int:
+    """The assignment as counts [D, S]."""
+    model = space.model
+    counts = np.zeros(problem.legal.shape, dtype=np.int64)
+    choice = {(s.unit, n): s.choice for s in segments for n in s.layers or OUTSIDE}
+    rows = [(p.unit, p.decision, p.layers or OUTSIDE) for p in parts] if parts else \
+        [(i, u.decision, u.layers[:1] or OUTSIDE)
+         for i, u in enumerate(model.units) if u.decision >= 0]
+    seen: dict[int, Int] = {}
+    for unit, decision, layers in rows:
+        own = np.zeros(problem.legal.shape[1], dtype=np.int64)
+        for layer in layers:
+            own[choice[unit, layer]] += 1
+        if decision in seen and (seen[decision] != own).any():
+            raise InputError(f"plan file: {model.units[unit].kind} differs from what one kernel "
+                             "computes with it", hint="give both the same scheme")
+        seen[decision] = own
+        counts[decision] = own
+        if (own[~problem.legal[decision]] > 0).any():
+            raise InputError(f"plan file: {model.units[unit].id}: a choice is not legal on this "
+                             "layout", hint="see `plan estimate --plan FILE`")
+    return counts

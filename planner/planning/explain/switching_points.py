@@ -1,0 +1,207 @@
+"""What would change the answer: for each figure of the question, the smallest change that makes
+another plan the best, found by solving the changed question again.
+
+The range is walked outwards until the plan changes, then halved between the last value that keeps
+it and the first that does not. A plan that changes and changes back inside a step is not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from planner.planning.explain.answered import Answered, Change
+from planner.planning.explain.limit_prices import with_loss, with_time
+from planner.planning.explain.records import Tipping
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.variants import batch_of, differences
+
+STEPS = (1.1, 1.5, 2.0, 4.0)
+"""Factors at which each figure is tried, outwards."""
+HALVINGS = 3
+SOLVES = 40
+"""Solves that are spent on the question unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the question that may move. ``change(value)`` gives the question at a value, or
+    None where there is none; ``whole`` keeps it a count, ``steps`` are its factors, ``halve`` says
+    whether values between them mean anything."""
+
+    name: str
+    unit: str
+    start: float
+    change: Callable[[float], Change | None]
+    whole: bool = False
+    steps: tuple[float, ...] = STEPS
+    halve: bool = True
+
+
+def tippings(answered: Answered, solves: int = SOLVES) -> tuple[tuple[Tipping, ...], int]:
+    """(the smallest change found of each figure, up and down; solves).
+
+    At most ``solves`` questions are solved: every figure is walked first, then the walks that
+    changed the plan are halved in turn.
+    """
+    walks = [_Walk(figure, up, figure.start, None, 0, False)
+             for figure in figures(answered.found) for up in (True, False)]
+    spent = 0
+    for i, walk in enumerate(walks):
+        if solves - spent >= len(walk.figure.steps):
+            walks[i] = _outwards(answered, walk)
+            spent += walks[i].solves
+    for _ in range(HALVINGS):
+        for i, walk in enumerate(walks):
+            if spent < solves:
+                walks[i] = _halved(answered, walk)
+                spent += walks[i].solves - walk.solves
+    return tuple(_told(answered, walk) for walk in walks), spent
+
+
+def figures(found: Found) -> tuple[Figure, ...]:
+    """What may move, the workload first."""
+    question, model = found.space.model.question, found.space.model
+    out = []
+    limit = loss_limit(model)
+    if limit is not None and limit > 0:
+        out.append(Figure("max-loss", "loss", limit, with_loss))
+    for name, seconds in (("tpot", question.tpot_seconds), ("ttft", question.ttft_seconds)):
+        if seconds is not None:
+            out.append(Figure(name, "s", seconds, partial(with_time, name)))
+    out += [Figure("context", "tokens", question.workload.context, _at_context(question), True),
+           Figure("batch", "sequences", batch_of(found), lambda v: _at_batch(found, v), True),
+           Figure("memory", "bytes a device", question.usable_bytes, _at_memory, True),
+           Figure("memory bandwidth", "bytes/s", question.device.bandwidth_bytes_per_s.value,
+                   _at_bandwidth)]
+    if question.devices_given:
+        out.append(Figure("devices", "devices", max(question.sizes), _at_devices(question), True,
+                          (2.0, 4.0), False))
+    return tuple(out)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A figure in one direction: the last value with the same plan, the first with ``another``
+    (value, answer), solves; ``walked`` is False before the range was walked."""
+
+    figure: Figure
+    up: bool
+    same: float
+    another: tuple[float, Found | None] | None
+    solves: int
+    walked: bool
+
+
+def _outwards(answered: Answered, walk: _Walk) -> _Walk:
+    """The first of the figure's steps at which the plan is another."""
+    same, solved = walk.same, 0
+    for step in walk.figure.steps:
+        value = _value(walk.figure, step if walk.up else 1 / step)
+        change = walk.figure.change(value) if value != same and value > 0 else None
+        if change is None:
+            continue
+        then = answered.again(change)
+        solved += 1
+        if _another(answered.found, then):
+            return replace(walk, same=same, another=(value, then), solves=solved, walked=True)
+        same = value
+    return replace(walk, same=same, solves=solved, walked=True)
+
+
+def _halved(answered: Answered, walk: _Walk) -> _Walk:
+    """The walk with its last step cut in two (by ratio)."""
+    if walk.another is None or not walk.figure.halve:
+        return walk
+    middle = _value(walk.figure, math.sqrt(walk.same * walk.another[0]) / walk.figure.start)
+    change = walk.figure.change(middle) if middle not in (walk.same, walk.another[0]) else None
+    if change is None:
+        return walk
+    then = answered.again(change)
+    if _another(answered.found, then):
+        return replace(walk, another=(middle, then), solves=walk.solves + 1)
+    return replace(walk, same=middle, solves=walk.solves + 1)
+
+
+def _told(answered: Answered, walk: _Walk) -> Tipping:
+    figure, status, other = walk.figure, "none", None
+    changes: tuple[str, ...] = ()
+    if not walk.walked:
+        status = "not tried"
+    elif not walk.solves:
+        status = "no range"
+    if walk.another is not None:
+        other, then = walk.another
+        status = "infeasible" if then is None else "changes"
+        changes = () if then is None else differences(answered.found, then)
+    return Tipping(figure.name, "up" if walk.up else "down", figure.unit, figure.start, walk.same,
+                   other, status, changes, walk.solves)
+
+
+def _another(found: Found, then: Found | None) -> bool:
+    return then is None or bool(differences(found, then))
+
+
+def _value(figure: Figure, factor: float) -> float:
+    value = figure.start * factor
+    return float(round(value)) if figure.whole else value
+
+
+def _at_context(question: Question) -> Callable[[float], Change | None]:
+    """Prompt and answer grow with the context; None beyond the model's positions."""
+    work = question.workload
+
+    def change(value: float) -> Change | None:
+        context = int(value)
+        isl, osl = (max(1, context * part // work.context) for part in (work.isl, work.osl))
+        if context > question.spec.max_context or isl + osl > context:
+            return None
+        new = replace(work, context=context, isl=isl, osl=osl)
+        return lambda q: replace(q, workload=new)
+
+    return change
+
+
+def _at_batch(found: Found, value: float) -> Change | None:
+    """A whole number of sequences for every rank of the plan's layout."""
+    pts, c = found.space.pts, found.candidate
+    each = int(pts.dp[c] * pts.pp[c])
+    batch = max(1, round(value / each)) * each
+    return None if batch == batch_of(found) else lambda q: replace(q, batch=batch)
+
+
+def _at_memory(value: float) -> Change:
+    def change(q: Question) -> Question:
+        scale = value / q.usable_bytes
+        given = None if q.memory_bytes is None else int(q.memory_bytes * scale)
+        return replace(q, usable_bytes=int(value), memory_bytes=given)
+
+    return change
+
+
+def _at_bandwidth(value: float) -> Change:
+    def change(q: Question) -> Question:
+        rate = replace(q.device.bandwidth_bytes_per_s, value=value)
+        return replace(q, device=replace(q.device, bandwidth_bytes_per_s=rate))
+
+    return change
+
+
+def _at_devices(question: Question) -> Callable[[float], Change | None]:
+    def change(value: float) -> Change | None:
+        count = int(value)
+        if not 1 <= count <= question.net.reach():
+            return None
+        return lambda q: replace(q, sizes=(count,))
+
+    return change
+
+
+def nearest(found: Sequence[Tipping]) -> Tipping | None:
+    """The smallest relative change of all that changes the plan."""
+    told = [t for t in found if t.other is not None]
+    return min(told, key=lambda t: abs(math.log((t.other or t.start) / t.start)), default=None)

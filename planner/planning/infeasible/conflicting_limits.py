@@ -1,0 +1,57 @@
+"""Limits that contradict each other: a smallest set that no plan satisfies.
+
+Each limit is left out in turn and stays out where the rest is infeasible still (the deletion
+filter: J. Chinneck and E. Dravnieks, ORSA Journal on Computing 3(2), 1991). What is left cannot be
+made smaller: without any one of them a plan exists. The memory of the device always holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import search
+from planner.planning.search.formulate import loss_limit
+from planner.planning.space.model import Model, build_model
+from planner.quality.prior import load_prior
+from planner.units import format_bytes, format_seconds
+
+
+def limits_of(model: Model) -> dict[str, str]:
+    """The limits that the question sets: name → value, for people."""
+    question = model.question
+    out: dict[str, str] = {}
+    if question.memory_bytes is not None:
+        out["memory-bytes"] = format_bytes(question.memory_bytes)
+    if question.tpot_seconds is not None:
+        out["tpot"] = format_seconds(question.tpot_seconds)
+    if question.ttft_seconds is not None:
+        out["ttft"] = format_seconds(question.ttft_seconds)
+    loss = loss_limit(model)
+    if loss is not None:
+        out["max-loss"] = question.loss_scheme or f"{loss:.3g}"
+    return out
+
+
+def without(question: Question, name: str) -> Question:
+    """The question without one limit."""
+    if name == "max-loss":
+        return replace(question, loss_scheme=None, loss_limit=None)
+    if name == "memory-bytes":
+        return replace(question, memory_bytes=None)
+    if name == "ttft":
+        return replace(question, ttft_seconds=None)
+    return replace(question, tpot_seconds=None)
+
+
+def contradiction(model: Model) -> tuple[str, ...]:
+    """Names of a smallest contradictory set of the question's limits, for a question without a
+    plan; empty where the limits are not the reason."""
+    question = model.question
+    names = list(limits_of(model))
+    for name in list(names):
+        fewer = without(question, name)
+        if search(build_model(fewer, load_prior())) is None:
+            question = fewer
+            names.remove(name)
+    return tuple(names)

@@ -1,0 +1,124 @@
+"""Price an assignment that somebody else chose: units of a plan file on one layout and batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.errors import InfeasibleError, InputError
+from planner.planning.infeasible.diagnose import refuse
+from planner.planning.plan.record import Plan
+from planner.planning.price.price import Priced, fits, price
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found
+from planner.planning.search.untied import Segment
+from planner.planning.solver.problem import Solution
+from planner.planning.space.candidates import build_space, possible_layouts, slots_to_try
+from planner.planning.space.memory import stage_table
+from planner.planning.space.model import Model, layout_tables
+from planner.units import format_bytes, format_seconds
+
+
+def given_assignment(model: Model, plan: Plan) -> Found:
+    """``plan``'s units on the question's single layout and batch.
+
+    Raises:
+        InputError: the units do not cover the model, or a choice is not possible for its unit.
+        InfeasibleError: the assignment does not fit.
+    """
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        raise refuse(model)
+    tables = layout_tables(model, layouts[:1])
+    slots = slots_to_try(model.question, layouts[0])
+    if not slots:
+        raise refuse(model)
+    space = build_space(model, tables, stage_table(model, tables), [(0, slots[0])])
+    segments = plan_segments(model, plan)
+    priced = price(space, 0, segments)
+    if not fits(space, 0, priced):
+        raise InfeasibleError(
+            f"memory: the plan needs {format_bytes(priced.fullest.total)} a device, "
+            f"{format_bytes(model.question.usable_bytes)} usable",
+            hint="lower --context or --batch, or use more devices")
+    _within(model.question, priced)
+    none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.additive_tpot,
+                    priced.additive_tpot, 0.0)
+    return Found(space, 0, none, segments, priced.additive_tpot, 1, 0, space)
+
+
+def _within(question: Question, priced: Priced) -> None:
+    """Refuse a plan that breaks a given limit of time."""
+    for name, limit, value in (("tpot", question.tpot_seconds, priced.tpot),
+                               ("ttft", question.ttft_seconds, priced.ttft)):
+        if limit is not None and value > limit * (1 + 1e-9):
+            raise InfeasibleError(
+                f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
+                hint=f"raise --{name}-ms, or search another plan")
+
+
+def plan_segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
+    """The plan file's units as segments of the model.
+
+    Raises:
+        InputError: they do not cover the model once, or a choice is not possible.
+    """
+    _check_layers(model, plan)
+    out = []
+    for i, unit in enumerate(model.units):
+        if unit.decision < 0:
+            out.append(Segment(i, unit.layers, -1))
+            continue
+        left = set(unit.layers)
+        if not left:
+            out.append(Segment(i, (), _outside(model, plan, i)))
+            continue
+        for row in plan.units:
+            layers = tuple(sorted(left & set(row.layers))) if row.kind == unit.kind else ()
+            if not layers:
+                continue
+            choice = _choice(model, i, row.kv_layout or row.scheme, row.unit)
+            out.append(Segment(i, layers, choice))
+            left -= set(layers)
+        if left:
+            raise InputError(f"plan file: {unit.kind} of layer {min(left)} has no unit",
+                             hint=f"the plan must cover every layer of {model.question.spec.id}")
+    return tuple(out)
+
+
+def _outside(model: Model, plan: Plan, index: int) -> int:
+    """The choice of a module outside the stack; that of the last norm is the file's row without
+    layers."""
+    kind = model.units[index].kind
+    rows = [row for row in plan.units if row.kind == kind and not row.layers]
+    if len(rows) != 1:
+        raise InputError(f"plan file: {kind} has {len(rows) or 'no'} unit{'s' * bool(rows)} "
+                         "outside the layers", hint="the plan must cover it once")
+    return _choice(model, index, rows[0].scheme, rows[0].unit)
+
+
+def _check_layers(model: Model, plan: Plan) -> None:
+    """Refuse layers that the model does not have, and layers that two units of a kind decide."""
+    known: dict[str, set[int]] = {}
+    for unit in model.units:
+        known.setdefault(unit.kind, set()).update(unit.layers)
+    seen: set[tuple[str, int]] = set()
+    for row in plan.units:
+        for layer in row.layers:
+            if layer not in known.get(row.kind, set()):
+                raise InputError(f"plan file: unit {row.unit!r}: {model.question.spec.id} has no "
+                                 f"{row.kind} in layer {layer}",
+                                 hint="use the plan with the model that it was made for")
+            if (row.kind, layer) in seen:
+                raise InputError(f"plan file: unit {row.unit!r}: {row.kind} of layer {layer} is "
+                                 "decided twice", hint="leave one of the two units out")
+            seen.add((row.kind, layer))
+
+
+def _choice(model: Model, index: int, name: str, unit: str) -> int:
+    schemes = len(model.question.schemes)
+    pool = model.question.schemes if model.units[index].role == "module" else model.question.kv
+    offset = 0 if model.units[index].role == "module" else schemes
+    if name not in pool or not model.possible[index, offset + pool.index(name)]:
+        raise InputError(f"plan file: unit {unit!r}: {name!r} is not possible here",
+                         hint="see `plan formats` and `plan devices`")
+    return offset + pool.index(name)

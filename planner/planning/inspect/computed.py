@@ -1,0 +1,62 @@
+"""What a report shows beside the plan file, computed from the file, the model and the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from planner.errors import PlannerError
+from planner.planning.inspect.layout_frontier import Reach, own_frontier
+from planner.planning.inspect.provenance import Premise, premises
+from planner.planning.inspect.reprice import again
+from planner.planning.inspect.roofline import Operators, operators
+from planner.planning.inspect.sensitivity import Sensitivity, sensitivity
+from planner.planning.inspect.users import RoomPoint, room
+from planner.planning.plan.record import Plan
+from planner.scenarios import Scenario
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Each part is None where it could not be computed; ``reasons`` says why, by its name."""
+
+    operators: Operators | None = None
+    frontier: tuple[Reach, ...] | None = None
+    sensitivity: Sensitivity | None = None
+    room: tuple[RoomPoint, ...] | None = None
+    premises: tuple[Premise, ...] = ()
+    reasons: tuple[tuple[str, str], ...] = ()
+
+    def why_not(self, part: str) -> str:
+        """Why ``part`` is None; empty where it is not."""
+        return dict(self.reasons).get(part, "")
+
+
+PARTS = ("operators", "frontier", "sensitivity", "room")
+
+
+def computed(plan: Plan, *, scenario: Scenario | None = None,
+             folders: Sequence[Path] = ()) -> Computed:
+    """Everything that can be computed for ``plan``."""
+    try:
+        it = again(plan, scenario=scenario, folders=folders)
+    except PlannerError as error:
+        return Computed(reasons=tuple((part, error.message) for part in PARTS))
+    reasons: list[tuple[str, str]] = []
+
+    def tried(name: str, run: Callable[[], T]) -> T | None:
+        try:
+            return run()
+        except PlannerError as error:
+            reasons.append((name, error.message))
+            return None
+
+    return Computed(
+        tried("operators", lambda: operators(it.question, plan)),
+        tried("frontier", lambda: own_frontier(it, scenario=scenario)),
+        tried("sensitivity", lambda: sensitivity(it)), tried("room", lambda: room(it)),
+        premises(plan, it.question.device), tuple(reasons))

@@ -1,0 +1,88 @@
+"""A plan's own question, from the plan file alone, and its assignment placed and priced again.
+
+What a report shows beside the plan file is computed from this. A plan whose model or device is
+another one by now, or whose scenario the file does not hold, is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from planner.errors import InputError
+from planner.hardware.catalog import resolve_device
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine, parse_engine
+from planner.models.catalog import resolve_model
+from planner.models.spec import ModelSpec
+from planner.planning.inspect.assignment import given_assignment
+from planner.planning.plan.record import Plan
+from planner.planning.price.price import Priced, price
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import Asked, build_question
+from planner.planning.search.best_first import Found
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
+from planner.scenarios import Scenario
+from planner.throughput.calibration import ANY_ENGINE
+
+SAME = 1e-6
+"""Relative difference in TPOT above which the file does not hold what the plan was made with."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """``question`` is free of limits; ``found`` and ``priced`` are the plan's assignment."""
+
+    plan: Plan
+    question: Question
+    found: Found
+    priced: Priced
+
+
+def again(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | None = None,
+          device: DeviceProfile | None = None, folders: Sequence[Path] = ()) -> Again:
+    """``plan`` placed and priced again.
+
+    Raises:
+        InputError: model, device or assignment are not what the plan file says.
+    """
+    spec, device = _known(plan, spec, device, folders)
+    question = roomy(build_question(spec, device, Asked().filled_from(plan), scenario,
+                                    uniform=None, given=plan, engine=engine_of(plan)), plan)
+    found = given_assignment(build_model(question, load_prior()), plan)
+    priced = price(found.space, found.candidate, found.segments)
+    told = plan.performance.tpot_seconds.value
+    if abs(priced.tpot - told) > SAME * told:
+        raise InputError(f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
+                         f"plan says {told:.4g} s", hint="its scenario is not in the plan file")
+    return Again(plan, question, found, priced)
+
+
+def roomy(question: Question, plan: Plan) -> Question:
+    """``question`` without limits and with memory for anything; usable bytes stay in the plan."""
+    return replace(question, tpot_seconds=None, ttft_seconds=None, memory_bytes=None,
+                   loss_scheme=None, loss_limit=None,
+                   capacity_bytes=max(question.capacity_bytes, plan.memory_per_device.total_bytes),
+                   usable_bytes=max(question.usable_bytes, plan.memory_per_device.total_bytes))
+
+
+def engine_of(plan: Plan) -> Engine | None:
+    """The plan's engine, None for any."""
+    if plan.engine.name == ANY_ENGINE:
+        return None
+    return parse_engine("@".join(filter(None, (plan.engine.name, plan.engine.version))))
+
+
+def _known(plan: Plan, spec: ModelSpec | None, device: DeviceProfile | None,
+           folders: Sequence[Path]) -> tuple[ModelSpec, DeviceProfile]:
+    """The plan's model and device, checked by their digests."""
+    spec = resolve_model(plan.model.id) if spec is None else spec
+    device = resolve_device(plan.device.id, folders) if device is None else device
+    for name, digest, wanted in ((spec.id, spec.config_sha256, plan.model.config_sha256),
+                                 (device.id, device.sha256, plan.device.profile_sha256)):
+        if digest != wanted:
+            raise InputError(f"{name} has changed since the plan was made",
+                             hint="make the plan again")
+    return spec, device

@@ -1,0 +1,118 @@
+"""Operators of a plan on a device's roofline: what was counted, and what the plan says of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.formats.schemes import SCHEMES
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.hardware.profile import DeviceProfile
+from planner.planning.inspect.work import Work, unit_work
+from planner.planning.plan.record import Plan, UnitPlan
+from planner.planning.question.question import Question
+from planner.quality.prior import load_prior
+
+SIXTEEN_BITS = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Units of one kind and scheme in one phase (``decode`` or ``prefill``), one rank.
+
+    ``flop`` and ``moved_bytes`` are of one pass over their layers, ``seconds`` the plan's time for
+    it, communication included; ``peak_flop_per_s`` the dense peak of the format that multiplies.
+    """
+
+    kind: str
+    scheme: str
+    phase: str
+    flop: float
+    moved_bytes: float
+    seconds: float
+    peak_flop_per_s: float
+
+    @property
+    def intensity(self) -> float:
+        """Operational intensity [FLOP/B]."""
+        return self.flop / self.moved_bytes
+
+    @property
+    def flop_per_s(self) -> float:
+        """Rate reached [FLOP/s]."""
+        return self.flop / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """``roofs`` are (format, dense peak [FLOP/s]) in falling order; ``unplaced`` are kinds that
+    multiply nothing."""
+
+    bandwidth_bytes_per_s: float
+    roofs: tuple[tuple[str, float], ...]
+    points: tuple[Operator, ...]
+    unplaced: tuple[str, ...]
+
+    @property
+    def peaks(self) -> list[tuple[float, list[str]]]:
+        """(dense peak [FLOP/s], the formats that have it), the highest first."""
+        found: dict[float, list[str]] = {}
+        for name, peak in self.roofs:
+            found.setdefault(peak, []).append(name)
+        return list(found.items())
+
+    def share_of_roof(self, operator: Operator) -> float:
+        """Rate reached over min(peak, intensity · bandwidth) [1]."""
+        roof = min(operator.peak_flop_per_s, operator.intensity * self.bandwidth_bytes_per_s)
+        return operator.flop_per_s / roof
+
+
+def operators(question: Question, plan: Plan) -> Operators:
+    """FLOP, bytes and times of ``plan``'s units by kind and scheme; ``question`` is its own.
+
+    Raises:
+        InputError: the plan's units do not belong to the question's model and device.
+    """
+    return _gathered(plan, question.device, unit_work(question, plan, load_prior()))
+
+
+def _gathered(plan: Plan, device: DeviceProfile,
+              counted: dict[tuple[str, tuple[int, ...]], Work]) -> Operators:
+    groups: dict[tuple[str, str], list[UnitPlan]] = {}
+    for unit in plan.units:
+        if (unit.kind, unit.layers) in counted:
+            groups.setdefault((unit.kind, unit.scheme), []).append(unit)
+    points, unplaced = [], []
+    for (kind, scheme), units in groups.items():
+        works = [counted[u.kind, u.layers] for u in units]
+        peak = _peak(units[0], device)
+        decode = Operator(kind, scheme, "decode", sum(w.decode_flop for w in works),
+                          sum(w.decode_bytes for w in works), sum(u.decode_seconds for u in units),
+                          peak)
+        prompt = Operator(kind, scheme, "prefill", sum(w.prefill_flop for w in works),
+                          sum(w.prefill_bytes for w in works),
+                          sum(u.prefill_seconds for u in units), peak)
+        placed = [o for o in (decode, prompt) if o.flop > 0 and o.moved_bytes > 0 and o.seconds > 0]
+        points += placed
+        if not placed and kind not in unplaced:
+            unplaced.append(kind)
+    return Operators(device.bandwidth_bytes_per_s.value, _roofs(plan, device), tuple(points),
+                     tuple(unplaced))
+
+
+def _compute(unit: UnitPlan) -> str:
+    """The format that multiplies: the scheme's; attention and what is kept run in 16 bits."""
+    return scheme_by_id(unit.scheme).compute \
+        if unit.kv_layout is None and unit.scheme in SCHEMES else SIXTEEN_BITS
+
+
+def _peak(unit: UnitPlan, device: DeviceProfile) -> float:
+    """Dense peak of the unit's format; of 16 bits where a CPU widens it in software."""
+    rate = device.rate(_compute(unit)) or device.rate(SIXTEEN_BITS)
+    return rate.dense.value if rate is not None else 0.0
+
+
+def _roofs(plan: Plan, device: DeviceProfile) -> tuple[tuple[str, float], ...]:
+    """Dense peaks of the formats that the plan multiplies in, the highest first."""
+    found = {name: rate.dense.value for name in {_compute(u) for u in plan.units}
+             if (rate := device.rate(name)) is not None}
+    return tuple(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,64 @@
+"""How many sequences fit at every length of a context, with a plan's weights on its layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from planner.planning.answer.capacity import most_sequences, sequence_bytes
+from planner.planning.inspect.reprice import Again
+from planner.planning.search.untied import Segment
+
+SHORTEST = 1024
+WIDE = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomPoint:
+    """Sequences of all replicas that fit at ``context`` tokens each: with the plan's caches, and
+    with the same weights and every cache in BF16. ``sequence_bytes`` of one on its fullest
+    device."""
+
+    context: int
+    users: int
+    wide_users: int
+    sequence_bytes: int
+
+
+def room(it: Again) -> tuple[RoomPoint, ...]:
+    """Powers of two from 1,024 tokens (or half the plan's context) to the model's positions, and
+    the plan's own context."""
+    spec, plan = it.question.spec, it.plan
+    context = plan.workload.context_tokens
+    lengths, n = {context, spec.max_context}, min(SHORTEST, max(1, context // 2))
+    while n < spec.max_context:
+        lengths.add(n)
+        n *= 2
+    own, wide = _users(it, sorted(lengths), ""), _users(it, sorted(lengths), WIDE)
+    return tuple(RoomPoint(at, users, others, size) for at, (users, size), (others, _)
+                 in zip(sorted(lengths), own, wide, strict=True))
+
+
+def _users(it: Again, lengths: list[int], layout: str) -> list[tuple[int, int]]:
+    """(sequences of all replicas, bytes of one on its fullest device) at each length; ``layout``
+    replaces that of every cache, empty: the plan's."""
+    found, priced, plan = it.found, it.priced, it.plan
+    model = found.space.model
+    question = replace(it.question, usable_bytes=plan.memory_per_device.usable_bytes)
+    if layout:
+        question = replace(question, kv=(*question.kv, layout))
+        last = len(question.schemes) + len(question.kv) - 1
+        found = replace(found, segments=tuple(
+            Segment(s.unit, s.layers, last) if model.units[s.unit].role == "cache" else s
+            for s in found.segments))
+    model = replace(model, question=question)
+    out = []
+    sizes = [sequence_bytes(model, found, priced.layout, i) for i in range(len(priced.stages))]
+    for length in lengths:
+        slots, largest = [], 1
+        for stage, size_at in zip(priced.stages, sizes, strict=True):
+            size = max(1, size_at(length))
+            spare = max(question.usable_bytes - stage.weights - stage.runtime, 0)
+            slots.append(most_sequences(question, priced.layout, spare, size))
+            largest = max(largest, size)
+        out.append((min(slots) * priced.layout.dp * plan.layout.replicas, largest))
+    return out

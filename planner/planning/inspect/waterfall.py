@@ -1,0 +1,59 @@
+"""Where a plan's time goes: the parts of a decode step and of a prompt, and what the whole adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.planning.plan.record import Plan
+
+BOUND_FILLS = {"compute": "#1d5f9e", "memory": "#0b6f63", "launch": "#6b7380",
+               "communication": "#9a4a06", "conversion": "#6d28a8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One part of a step: ``start`` and ``share`` of the whole width [1]; ``of_step`` of the time.
+
+    ``bound`` is empty for the rest, which may run backwards: ``seconds`` is then negative.
+    """
+
+    name: str
+    seconds: float
+    start: float
+    share: float
+    of_step: float
+    bound: str
+    fill: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """Parts of one phase in the order of the model, then what the whole adds; seconds."""
+
+    phase: str
+    sum_seconds: float
+    end_seconds: float
+    bars: tuple[Bar, ...]
+    rest: Bar
+
+
+def waterfall(plan: Plan, phase: str) -> Waterfall:
+    """``decode``: a step against TPOT; ``prefill``: one prompt against TTFT."""
+    perf = plan.performance
+    end = (perf.tpot_seconds if phase == "decode" else perf.ttft_seconds).value
+    times: dict[str, dict[str, float]] = {}
+    for unit in plan.units:
+        by_bound = times.setdefault(unit.kind, {})
+        by_bound[unit.bound] = by_bound.get(unit.bound, 0.0) + getattr(unit, f"{phase}_seconds")
+    whole = sum(sum(t.values()) for t in times.values())
+    width = max(whole, end) or 1.0
+    bars, at = [], 0.0
+    for kind, by_bound in times.items():
+        took = sum(by_bound.values())
+        bound = max(by_bound, key=lambda name: by_bound[name]) if phase == "decode" else ""
+        bars.append(Bar(kind, took, at / width, took / width, took / whole if whole else 0.0,
+                        bound, BOUND_FILLS.get(bound, "")))
+        at += took
+    rest = end - whole
+    return Waterfall(phase, whole, end, tuple(bars),
+                     Bar("", rest, min(whole, end) / width, abs(rest) / width, 0.0, "", ""))

@@ -1,0 +1,1 @@
+"""The plan record, its file, its bounds and differences; no price."""

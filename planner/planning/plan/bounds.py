@@ -1,0 +1,65 @@
+"""Bounds on what a plan file may hold: it comes from elsewhere and is never trusted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+
+from planner.errors import DataError
+from planner.planning.plan.record import Plan
+
+MOST_ITEMS = 200_000
+MOST_CHARACTERS = 4_000
+MOST_OF_AN_ID = 200
+LARGEST_COUNT = 1 << 62
+LARGEST_FIGURE = 1e30
+_ID = re.compile(r"[\w][\w.+:@ -]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def check_bounds(plan: Plan) -> None:
+    """Refuse lists and texts without measure, control characters, numbers that are not finite or
+    negative sizes, and ids that could be read as paths or markup.
+
+    Raises:
+        DataError: with the place.
+    """
+    _walk(plan, "")
+    names = {"model.id": plan.model.id, "device.id": plan.device.id,
+             "engine.name": plan.engine.name}
+    names |= {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)
+              for key in ("unit", "kind", "scheme")}
+    for place, name in names.items():
+        if len(name) > MOST_OF_AN_ID or not _ID.fullmatch(name):
+            raise DataError(f"plan file: {place}: {name[:60]!r} is not an id",
+                            hint="ids are words with . - _ and digits; paths are not read from "
+                            "plan files")
+    for i, unit in enumerate(plan.units):
+        if len(set(unit.layers)) != len(unit.layers) or any(n < 0 for n in unit.layers):
+            raise DataError(f"plan file: units.{i}.layers: a layer is repeated or negative",
+                            hint="each layer is named once")
+        if unit.weight_bytes < 0 or unit.multiplicity < 1:
+            raise DataError(f"plan file: units.{i}: weight_bytes or multiplicity out of range",
+                            hint="bytes are at least 0, multiplicity at least 1")
+
+
+def _walk(value: object, place: str) -> None:
+    if is_dataclass(value):
+        for item in fields(value):
+            _walk(getattr(value, item.name), f"{place}.{item.name}" if place else item.name)
+    elif isinstance(value, tuple):
+        if len(value) > MOST_ITEMS:
+            raise DataError(f"plan file: {place}: {len(value)} items, at most {MOST_ITEMS}",
+                            hint="a plan file is the output of --json")
+        for i, item in enumerate(value):
+            _walk(item, f"{place}.{i}")
+    elif isinstance(value, str):
+        if len(value) > MOST_CHARACTERS or _CONTROL.search(value):
+            raise DataError(f"plan file: {place}: text of {len(value)} characters, or with control "
+                            "characters", hint="a plan file is the output of --json")
+    elif isinstance(value, float) and not abs(value) <= LARGEST_FIGURE:
+        raise DataError(f"plan file: {place}: not a number up to {LARGEST_FIGURE:g}",
+                        hint="a plan file is the output of --json")
+    elif isinstance(value, int) and abs(value) > LARGEST_COUNT:
+        raise DataError(f"plan file: {place}: an integer of {value.bit_length()} bits",
+                        hint="a plan file is the output of --json")

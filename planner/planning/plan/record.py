@@ -1,0 +1,383 @@
+"""The plan file: frozen records, one to one with the JSON that ``--json`` prints.
+
+SI base units, bytes as whole integers, no time stamps. ``to_dict`` leaves out optional keys that
+are None; ``from_dict`` validates strictly (unknown keys are errors).
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from planner.records import cached_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+SCHEMA_VERSION = "1"
+OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
+
+
+@cached_record
+class ActiveParameters:
+    """Parameters that act on one token, by the three conventions in use."""
+
+    with_embedding: int
+    without_input_embedding: int
+    without_embedding_and_head: int
+
+
+@cached_record
+class ModelInfo:
+    id: str
+    source: str
+    config_sha256: str
+    checkpoint_format: str
+    parameters_total: int
+    parameters_mtp: int
+    parameters_active: ActiveParameters
+
+
+@cached_record
+class DeviceInfo:
+    id: str
+    count: int
+    profile_sha256: str
+
+
+@cached_record
+class EngineInfo:
+    name: str
+    version: str | None
+
+
+@cached_record
+class WorkloadInfo:
+    context_tokens: int
+    isl: int
+    osl: int
+    batch: int
+
+
+@cached_record
+class LayoutInfo:
+    tp: int
+    dp: int
+    pp: int
+    ep: int
+    replicas: int
+
+
+@cached_record
+class NextBest:
+    """The best other choice that keeps every limit; ``delta`` is the relative change of the
+    objective (0.02 = 2 % worse)."""
+
+    scheme: str
+    delta: float
+
+
+@cached_record
+class UnitPlan:
+    """One decision. Bytes, seconds and loss are summed over its layers and experts; seconds are
+    those of one step of one replica."""
+
+    unit: str
+    kind: str
+    layers: tuple[int, ...]
+    multiplicity: int
+    scheme: str
+    weight_format: str | None
+    activation_format: str | None
+    weight_bytes: int
+    weight_bytes_per_device: int
+    prefill_seconds: float
+    decode_seconds: float
+    bound: str
+    loss: float
+    reason: str
+    next_best: NextBest | None
+    kv_layout: str | None = None
+
+
+@cached_record
+class ModulePlan:
+    """Units of one kind and scheme over a contiguous layer range, for people."""
+
+    kind: str
+    layers: str
+    scheme: str
+    weight_bytes: int
+    weight_bytes_per_device: int
+    prefill_seconds: float
+    decode_seconds: float
+    loss: float
+
+
+@cached_record
+class CacheLayer:
+    layer: int
+    kind: str
+    layout: str
+    bytes_per_token: int
+    fixed_bytes: int
+
+
+@cached_record
+class CacheInfo:
+    bytes_per_token: int
+    bytes_per_token_per_device: int
+    capacity_tokens: int
+    layers: tuple[CacheLayer, ...]
+
+
+@cached_record
+class MemoryInfo:
+    """Bytes of the fullest device."""
+
+    weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    runtime_bytes: int
+    total_bytes: int
+    usable_bytes: int
+    capacity_bytes: int
+
+
+@cached_record
+class CapacityInfo:
+    """Of one replica, within usable bytes."""
+
+    max_concurrency_at_context: int
+    max_context_at_batch: int
+
+
+@cached_record
+class Validated:
+    table: str
+    n: int
+    median_ape: float
+
+
+@cached_record
+class Estimate:
+    """A prediction with its 80 % interval and its basis."""
+
+    value: float
+    low: float
+    high: float
+    basis: str
+    validated: Validated | None = None
+
+
+@cached_record
+class PerformanceInfo:
+    ttft_seconds: Estimate
+    tpot_seconds: Estimate
+    output_tokens_per_second: Estimate
+    output_tokens_per_second_per_device: Estimate
+
+
+@cached_record
+class QualityInfo:
+    """Loss with its band. T0 is relative: 1.0 = uniform fp8-block on the same model."""
+
+    loss: float
+    low: float
+    high: float
+    unit: str
+    tier: str
+    flips: float | None = None
+
+
+@cached_record
+class Baseline:
+    """A uniform assignment on its own best layout and batch, priced like the plan.
+
+    Infeasible ones carry the reason and zeros.
+    """
+
+    name: str
+    feasible: bool
+    reason: str
+    devices: int
+    batch: int
+    total_bytes_per_device: int
+    ttft_seconds: float
+    tpot_seconds: float
+    output_tokens_per_second: float
+    output_tokens_per_second_per_device: float
+    loss: float
+
+
+@cached_record
+class Comparison:
+    """Against the best uniform plan at no more loss; ``gain`` is the relative gain in the
+    objective (0 where uniform is best), ``text`` the sentence or the reason."""
+
+    scheme: str
+    gain: float
+    text: str
+
+
+@cached_record
+class SolverInfo:
+    status: str
+    gap: float
+    bound: float
+    candidates: int
+    proved: bool
+
+
+@cached_record
+class Assumption:
+    key: str
+    value: str
+    reason: str
+
+
+@cached_record
+class SourceRef:
+    """A reference; ``date`` is empty where none is known (a configuration is identified by its
+    digest)."""
+
+    key: str
+    title: str
+    date: str
+
+
+@cached_record
+class Plan:
+    """The answer: a scheme for every unit, the layout, and what it costs."""
+
+    schema_version: str
+    model: ModelInfo
+    device: DeviceInfo
+    engine: EngineInfo
+    workload: WorkloadInfo
+    layout: LayoutInfo
+    objective: str
+    units: tuple[UnitPlan, ...]
+    modules: tuple[ModulePlan, ...]
+    kv_cache: CacheInfo
+    memory_per_device: MemoryInfo
+    capacity: CapacityInfo
+    performance: PerformanceInfo
+    quality: QualityInfo
+    baselines: tuple[Baseline, ...]
+    comparison: Comparison
+    solver: SolverInfo
+    assumptions: tuple[Assumption, ...]
+    sources: tuple[SourceRef, ...]
+
+    @property
+    def power_mode(self) -> str | None:
+        """The power mode that the plan was made in, None where its device states none."""
+        return next((a.value for a in self.assumptions if a.key == "power mode"), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan file as plain data."""
+        data = plain(self)
+        assert isinstance(data, dict)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: object) -> Plan:
+        """Read a plan file's data.
+
+        Raises:
+            DataError: a key is missing, unknown, or of the wrong type; the message has its place.
+        """
+        from planner.planning.plan.schema import parse_plan
+
+        return parse_plan(data)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a unit; units of measure are in the column names."""
+        import pandas as pd
+
+        rows = [plain(unit) for unit in self.units]
+        frame = pd.DataFrame(rows)
+        frame["layers"] = [layer_range(u.layers) for u in self.units]
+        frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
+        return frame
+
+    def plot_formats(self, ax: Axes | None = None) -> Axes:
+        """Layers × modules, coloured by format."""
+        from planner.plot.plan import draw_formats
+
+        return draw_formats(self, ax)
+
+    def plot_memory(self, ax: Axes | None = None) -> Axes:
+        """What fills the fullest device, against what may be used."""
+        from planner.plot.plan import draw_memory
+
+        return draw_memory(self, ax)
+
+    def plot_time(self, phase: str = "decode", ax: Axes | None = None) -> Axes:
+        """Time of each module in a step (``decode``) or of one prompt (``prefill``)."""
+        from planner.plot.plan import draw_time
+
+        return draw_time(self, ax, phase)
+
+    def plot_uniform(self, ax: Axes | None = None) -> Axes:
+        """Output rate beside that of every uniform format that fits."""
+        from planner.plot.plan import draw_uniform
+
+        return draw_uniform(self, ax)
+
+    def plot_roofline(self, ax: Axes | None = None, *,
+                          hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """Every operator under the roofs of the device."""
+        from planner.plot.priced import draw_roofline
+
+        return draw_roofline(self, ax, hardware_dir)
+
+    def plot_frontier(self, ax: Axes | None = None, *,
+                          hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """What more or less loss buys with these devices and this layout."""
+        from planner.plot.priced import draw_frontier
+
+        return draw_frontier(self, ax, hardware_dir)
+
+    def plot_users(self, ax: Axes | None = None, *,
+                       hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """Users that fit against the length of a context."""
+        from planner.plot.priced import draw_users
+
+        return draw_users(self, ax, hardware_dir)
+
+    def plot_sensitivity(self, ax: Axes | None = None, *,
+                             hardware_dir: str | PathLike[str] | None = None) -> Axes:
+        """The figures with one premise 20 % less or more, priced again."""
+        from planner.plot.priced import draw_sensitivity
+
+        return draw_sensitivity(self, ax, hardware_dir)
+
+    def _repr_html_(self) -> str:
+        from planner.planning.plan.html import fragment
+
+        return fragment(self)
+
+
+def plain(value: Any) -> Any:
+    """Records to dicts and lists; optional keys that are None are left out."""
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)
+                if not (f.name in OPTIONAL and getattr(value, f.name) is None)}
+    if isinstance(value, tuple):
+        return [plain(v) for v in value]
+    return value
+
+
+def layer_range(layers: tuple[int, ...]) -> str:
+    """Layers as ranges, e.g. ``0-2, 59-60``; empty for tensors outside the stack."""
+    spans: list[list[int]] = []
+    for layer in sorted(layers):
+        if spans and layer == spans[-1][1] + 1:
+            spans[-1][1] = layer
+        else:
+            spans.append([layer, layer])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)

@@ -1,0 +1,1 @@
+"""What an assignment costs in full, one or many at once, with intervals."""

@@ -1,0 +1,81 @@
+"""Bytes of one assignment on many candidates: the fullest pipeline stage of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.memory.footprint import activation_rates, runtime_bytes
+from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
+from planner.placement.layout import stage_of_layer
+from planner.planning.question.question import PREFILL_CHUNK
+from planner.planning.space.memory import StageBytes
+from planner.planning.space.model import LayoutTables, Model
+from planner.throughput.points import Points
+
+Int = NDArray[np.int64]
+
+
+def rank_bytes(model: Model, tables: LayoutTables, stages: Sequence[StageBytes], pts: Points,
+               context: Int, isl: Int, choice: Sequence[int]) -> Int:
+    """Bytes of the fullest stage under ``choice`` (by unit, -1: as released), int64 [4, C]:
+    weights, caches, activations and runtime. ``context`` and ``isl`` are of each candidate [C]."""
+    question = model.question
+    out = np.zeros((4, len(pts)), dtype=np.int64)
+    slots = pts.slot.astype(np.int64)
+    sizes: dict[tuple[int, int], tuple[dict[int, int], Int]] = {}
+    for index in set(pts.layout.tolist()):
+        here = np.flatnonzero(pts.layout == index)
+        layout = tables.layouts[index]
+        weights = _weights(model, tables, stages[index], index, choice)
+        lengths, place = np.unique(context[here], return_inverse=True)
+        each = np.zeros((len(weights), len(lengths)), dtype=np.int64)
+        for j, length in enumerate(lengths.tolist()):
+            key = (layout.tp, length)
+            if key not in sizes:
+                sizes[key] = _sizes(model, layout.tp, length, choice)
+            each[:, j] = _sequence(stages[index], *sizes[key])
+        held = each[:, place.reshape(-1)] * (slots[here] * layout.pp)
+        stage = (weights[:, None] + held).argmax(axis=0)
+        out[0, here] = weights[stage]
+        out[1, here] = held[stage, np.arange(len(here))]
+        token, sequence = activation_rates(question.spec, layout)
+        chunk = np.minimum(isl[here], PREFILL_CHUNK)
+        out[2, here] = np.maximum(chunk, slots[here]) * token + slots[here] * sequence
+        out[3, here] = runtime_bytes(question.device, layout)
+    return out
+
+
+def _weights(model: Model, tables: LayoutTables, stage: StageBytes, index: int,
+             choice: Sequence[int]) -> Int:
+    """Weights of each stage of layout ``index``, int64 [P]."""
+    weights = stage.fixed.copy()
+    for i, (unit, c) in enumerate(zip(model.units, choice, strict=True)):
+        if unit.role == "module":
+            weights += stage.counts[:, i] * tables.shard[index, unit.row, c]
+    return weights
+
+
+def _sizes(model: Model, tp: int, context: int,
+           choice: Sequence[int]) -> tuple[dict[int, int], Int]:
+    """(bytes of one layer and sequence by cache unit, of what has no layout of its own by layer)
+    on one of ``tp`` ranks."""
+    spec = model.question.spec
+    units = {i: slot_layer_bytes(model.caches[unit.row], model.choices[choice[i]], tp, context)
+             for i, unit in enumerate(model.units) if unit.role == "cache"}
+    fixed = np.zeros(spec.layers, dtype=np.int64)
+    for group in spec.attention:
+        fixed[list(group.layers)] = fixed_slot_bytes(group, tp, context,
+                                                     indexer_fp8=model.indexer_fp8)
+    return units, fixed
+
+
+def _sequence(stage: StageBytes, units: dict[int, int], fixed: Int) -> Int:
+    """Caches of one sequence in each stage, int64 [P]."""
+    total = np.zeros(len(stage.fixed), dtype=np.int64)
+    np.add.at(total, np.array(stage_of_layer(len(fixed), len(total))), fixed)
+    for i, size in units.items():
+        total += stage.counts[:, i] * size
+    return total

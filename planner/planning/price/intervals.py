@@ -1,0 +1,164 @@
+"""How sure a plan's times are: errors of operator classes in quadrature, and a common one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
+from planner.planning.price.price import Priced, SegmentCost
+from planner.planning.price.validated import nearest
+from planner.planning.question.decisions import Unit
+from planner.planning.space.model import Model
+from planner.records import record
+from planner.throughput.attention import layout_certainty
+from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.moe import rules
+from planner.throughput.roofline import seconds
+
+COMMON_SIGMA = 0.06
+"""What all operators of a device and stack share: the machine, and the version of the engine.
+Versions differ by 5–8 % in time per token, repeats by 1.6 % (served models of PyPI
+aiconfigurator-core 0.12.0)."""
+Z80 = 1.2815515655446004
+"""80 % of a normal distribution lies within ±1.2816 standard deviations."""
+BASES = ("fitted", "transferred", "prior")
+
+
+@record
+class Spread:
+    """The certainty of a sum: ``basis`` of the largest part, log-space ``sigma``; ``shares`` of the
+    time by basis, in the order of BASES; ``origins`` of the parameters, largest share first."""
+
+    basis: str
+    sigma: float
+    shares: tuple[float, ...]
+    origins: tuple[str, ...]
+
+    @property
+    def factor(self) -> float:
+        """The 80 % interval is ×/÷ this."""
+        return float(np.exp(Z80 * self.sigma))
+
+
+def performance(model: Model, priced: Priced, replicas: int) -> PerformanceInfo:
+    """Times and rates of a plan with their 80 % intervals, and the error of the nearest group of
+    served models that was compared; rates quote that of TPOT."""
+    step, prompt = step_spread(model, priced), prompt_spread(model, priced)
+    rate = priced.tokens_per_second(replicas)
+    question, scheme = model.question, main_scheme(model, priced)
+    first, each = (nearest(question.device.id, scheme, experts=bool(question.spec.experts),
+                           metric=metric) for metric in ("ttft", "tpot"))
+    values = ((priced.ttft, prompt, first), (priced.tpot, step, each), (rate, step, each),
+              (rate / (replicas * priced.layout.ranks), step, each))
+    return PerformanceInfo(*(replace(estimate(value, how), validated=checked)
+                             for value, how, checked in values))
+
+
+def main_scheme(model: Model, priced: Priced) -> str:
+    """The scheme that takes most of a decode step: of the experts where there are any, else of the
+    dense linears; empty where none has a choice."""
+    spent: dict[str, float] = {}
+    for cost in priced.costs:
+        unit = model.units[cost.segment.unit]
+        grouped = unit.kind in EXPERT_KINDS
+        if unit.role == "module" and grouped == bool(model.question.spec.experts):
+            name = model.choices[cost.segment.choice]
+            spent[name] = spent.get(name, 0.0) + cost.decode_seconds
+    return max(spent, key=lambda name: spent[name], default="")
+
+
+def estimate(value: float, how: Spread) -> Estimate:
+    """A time, or its reciprocal, with its interval."""
+    return Estimate(value, value / how.factor, value * how.factor, how.basis)
+
+
+def time_basis(model: Model, priced: Priced) -> Assumption:
+    """What the times rest on."""
+    step = step_spread(model, priced)
+    shares = ", ".join(f"{basis} {share:.0%}" for basis, share
+                       in zip(BASES, step.shares, strict=True) if share >= 0.005)
+    measured = f"measured kernels: {'; '.join(step.origins)}" if step.origins \
+        else "no measured kernels"
+    rest = "; achieved fractions per kernel class for the rest" if step.shares[-1] > 0 else ""
+    return Assumption("time basis", f"{shares} of TPOT; 80 % interval ×/÷ {step.factor:.2f}",
+                      measured + rest)
+
+
+def routing_assumption() -> Assumption:
+    """How experts are chosen where no popularity is given."""
+    law = rules()["routing"]
+    return Assumption(
+        "expert routing", f"independent tokens, log-normal popularity of spread {law['spread']}",
+        f"no popularity given; the fullest rank sets the time; {law['source']}; "
+        "0 would be balanced: more experts read, less load on the fullest rank")
+
+
+def step_spread(model: Model, priced: Priced) -> Spread:
+    """Certainty of a decode step."""
+    return spread(item for cost in priced.costs
+                  for item in _items(model, cost, cost.decode, cost.segment.count, decode=True))
+
+
+def prompt_spread(model: Model, priced: Priced) -> Spread:
+    """Certainty of reading a prompt beside the decoding batch."""
+    return spread(item for cost in priced.costs
+                  for item in _items(model, cost, cost.mixed, cost.segment.count, decode=False))
+
+
+def _items(model: Model, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
+           decode: bool) -> list[tuple[str, Certainty, float]]:
+    """(operator class, certainty, seconds) of a segment and of the collective behind it."""
+    unit = model.units[cost.segment.unit]
+    name, how = certainty(model, unit, cost.segment.choice, decode=decode)
+    talk = mechanisms["communication"]
+    return [(name, how, (seconds(mechanisms) - talk) * count),
+            ("collective", model.machine.net.certainty, talk * count)]
+
+
+def certainty(model: Model, unit: Unit, choice: int, *,
+              decode: bool = True) -> tuple[str, Certainty]:
+    """(operator class, certainty) of one unit under a choice, in a decode step or a prompt.
+    Operators of a class err together."""
+    machine = model.machine
+    if unit.role == "cache":
+        question, cache = model.question, model.caches[unit.row]
+        how = layout_certainty(cache.attention, cache.kind,
+                               question.kv[choice - len(question.schemes)], question.device,
+                               machine.stacks, decode=decode)
+        return f"attention {how.origin}", how
+    if unit.kind in ("embedding", "norm"):
+        return "elementwise", PRIOR
+    if unit.role == "module":
+        grouped = unit.kind in EXPERT_KINDS
+        kernels = machine.grouped if grouped else machine.dense
+        assert kernels is not None
+        how = kernels.certainty[choice]
+        return f"{'moe' if grouped else 'gemm'} {how.origin}", how
+    if unit.kind in ("head", "router") and machine.plain is not None:
+        plain = machine.plain
+        return f"gemm {plain.origin}", Certainty(plain.basis, plain.sigma, plain.origin)
+    return "elementwise", PRIOR
+
+
+def spread(items: Iterable[tuple[str, Certainty, float]]) -> Spread:
+    """Of Σ t over classes c:  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)² + σ_common²."""
+    by_class: dict[str, float] = {}
+    by_basis = dict.fromkeys(BASES, 0.0)
+    by_origin: dict[str, float] = {}
+    total = 0.0
+    for name, how, time in items:
+        by_class[name] = by_class.get(name, 0.0) + time * how.sigma
+        by_basis[how.basis] += time
+        total += time
+        if how.basis != PRIOR.basis:
+            by_origin[how.origin] = by_origin.get(how.origin, 0.0) + time
+    if total <= 0:
+        return Spread(PRIOR.basis, PRIOR.sigma, (0.0, 0.0, 1.0), ())
+    sigma = float(np.sqrt(sum((s / total) ** 2 for s in by_class.values()) + COMMON_SIGMA ** 2))
+    basis = max(BASES, key=lambda b: by_basis[b])
+    return Spread(basis, sigma, tuple(by_basis[b] / total for b in BASES),
+                  tuple(sorted(by_origin, key=lambda o: -by_origin[o])))

@@ -1,0 +1,69 @@
+"""An assignment from one scheme for the dense linears and one for the experts, on one layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from planner.errors import UnsupportedError
+from planner.formats.kv import kv_layout
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.placement.layout import Layout
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.price.step import Assignment
+from planner.planning.question.resolve import Asked, build_question
+from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.model import Model, build_model, layout_tables
+from planner.quality.prior import Prior
+from planner.throughput.calibration import ANY_ENGINE, stacks_of
+from planner.throughput.collectives import fabric
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Schemes of the dense linears and of the routed experts, and the layout of every cache.
+
+    ``static_scales``: activation scales per tensor are part of the checkpoint.
+    """
+
+    dense: str
+    experts: str
+    kv: str
+    static_scales: bool = False
+
+
+def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: Recipe,
+                      prior: Prior, *, isl: int, osl: int,
+                      engine: str = ANY_ENGINE) -> Assignment:
+    """``recipe`` on one replica of ``layout``, with the kernels of ``engine``.
+
+    Raises:
+        UnsupportedError: the device cannot execute a scheme, or the layout does not divide.
+    """
+    schemes = (recipe.dense, recipe.experts) if spec.experts else (recipe.dense,)
+    question = build_question(
+        spec, device, Asked(
+            devices=layout.ranks, tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
+            context=max(isl + osl, 2), isl=isl, osl=osl, kv=kv_layout(recipe.kv).id,
+            schemes=tuple(dict.fromkeys(schemes))),
+        None, uniform=None, given=None)
+    layouts = possible_layouts(question)
+    if not layouts:
+        raise UnsupportedError(f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
+                               f"ep{layout.ep} does not divide it", hint="choose another layout")
+    question = replace(question, net=fabric(device, stacks=stacks_of(engine)))
+    model = build_model(question, prior, engine, static_scales=recipe.static_scales)
+    return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
+
+
+def _choices(model: Model, recipe: Recipe) -> tuple[int, ...]:
+    out = []
+    for unit in model.units:
+        if unit.role == "released":
+            out.append(-1)
+        elif unit.role == "cache":
+            out.append(len(model.question.schemes) + model.question.kv.index(recipe.kv))
+        else:
+            name = recipe.experts if unit.kind in EXPERT_KINDS else recipe.dense
+            out.append(model.question.schemes.index(name))
+    return tuple(out)

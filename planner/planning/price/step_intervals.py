@@ -1,0 +1,95 @@
+"""How sure the times of whole steps are: operator classes by their share of each pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.price.intervals import BASES, COMMON_SIGMA, certainty
+from planner.planning.price.step import Assignment, Pass, dense_phase
+from planner.planning.space.model import unit_parts
+from planner.throughput.calibration import PRIOR
+from planner.throughput.points import Phase
+from planner.throughput.roofline import Parts
+from planner.throughput.serving import Served
+
+Array = NDArray[np.float64]
+QUEUE_SIGMA = float(np.log(2.0) / 1.2815515655446004)
+"""Of the wait before a prompt is read: requests of one length arrive between evenly and all
+together, a factor of 2 in TTFT either way."""
+UNIT_SIGMA = float(np.log(8.0) / 2 / 1.2815515655446004)
+"""Of a prompt on a CPU: runtimes multiply on AMX or on AVX-512, an eighth of its rate."""
+HOST_SIGMA = 0.30
+"""Of the host's time a step, which one engine version supplies to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpread:
+    """Log-space standard deviations of step times: ``decode`` [G] at ``batch`` [G] sequences a
+    rank, ``prompt`` of reading a prompt; ``basis`` of most of a decode step's time."""
+
+    batch: Array
+    decode: Array
+    prompt: float
+    basis: str
+
+    def at(self, batch: float) -> float:
+        """Of a decode step at ``batch`` sequences a rank."""
+        return float(np.interp(batch, self.batch, self.decode))
+
+    def tpot(self, served: Served) -> float:
+        """Of TPOT: its parts by their share of it; they err together."""
+        prompts = served.interruption / served.tpot
+        host = served.host / served.tpot
+        return float((1.0 - prompts - host) * self.at(served.active) + prompts * self.prompt
+                     + host * HOST_SIGMA)
+
+    @property
+    def ttft(self) -> float:
+        """Of TTFT in a closed loop."""
+        return float(np.hypot(self.prompt, QUEUE_SIGMA))
+
+
+def step_spread(plan: Assignment, most: float, kv_len: float, isl: float) -> StepSpread:
+    """Spreads of ``plan``: decode steps of up to ``most`` sequences a rank over ``kv_len`` cached
+    tokens, and a prompt of ``isl`` tokens."""
+    batch = np.unique(np.geomspace(1.0, max(most, 1.0), 5))
+    nothing = np.zeros(len(batch))
+    decode, shares = _spread(plan, Pass(batch, nothing, kv_len, 1.0), decode=True)
+    prompt, _ = _spread(plan, Pass(np.zeros(1), np.ones(1), kv_len, isl), decode=False)
+    cpu = UNIT_SIGMA if plan.model.question.device.kind == "cpu" else 0.0
+    return StepSpread(batch, decode, float(np.hypot(prompt[0], cpu)), BASES[int(np.argmax(shares))])
+
+
+def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[float]]:
+    """(σ [N], seconds by basis):  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)² + σ_common²."""
+    pts, dense = dense_phase(plan, work)
+    one = np.ones(len(pts))
+    core = Phase("decode" if decode else "prefill", tokens=one, pooled=one, passes=1.0,
+                 sequences=work.batch if decode else one,
+                 kv_len=work.kv_len if decode else work.length, logit_rows=one)
+    by_class: dict[str, Array] = {}
+    by_basis = dict.fromkeys(BASES, 0.0)
+    total = np.zeros(len(pts))
+    schemes = len(plan.model.question.schemes)
+    known: dict[tuple[str, int], Parts] = {}
+    for unit, choice in zip(plan.model.units, plan.choice, strict=True):
+        cache = unit.role == "cache"
+        key = (unit.role, unit.row)
+        if key not in known:
+            known[key] = unit_parts(plan.model, plan.tables, pts, core if cache else dense, unit)
+        parts = known[key]
+        column = choice - schemes if cache else max(choice, 0)
+        whole, talk = (a[:, min(column, a.shape[1] - 1)] * unit.count
+                       for a in (parts.total(), parts.communication))
+        name, how = certainty(plan.model, unit, choice, decode=decode)
+        for label, sure, time in ((name, how, whole - talk),
+                                  ("collective", plan.model.machine.net.certainty, talk)):
+            by_class[label] = by_class.get(label, np.zeros(len(pts))) + time * sure.sigma
+            by_basis[sure.basis] += float(time.sum())
+            total = total + time
+    square = sum((err / np.maximum(total, 1e-30)) ** 2 for err in by_class.values())
+    sigma = np.sqrt(square + COMMON_SIGMA ** 2) if by_class else one * PRIOR.sigma
+    return np.asarray(sigma), [by_basis[b] for b in BASES]

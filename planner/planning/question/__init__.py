@@ -1,0 +1,1 @@
+"""What was asked, with every default resolved."""

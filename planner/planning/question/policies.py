@@ -1,0 +1,183 @@
+"""Policies: named rules that keep modules as released, which a user can drop.
+
+``embedding``, ``head``, ``norm``, ``router`` and ``indexer`` stay as released in every plan unless
+a user drops the rule; then they are planned as other modules are. ``first-layers`` and
+``last-layers`` do the same for the linears of layers at the ends, where a scenario keeps some. The
+plan says of each rule whether it binds. ``one-data-type``: what no format narrows shares a plain
+type, as it does in every server, where neither schemes nor an engine are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from planner.errors import InputError, UnknownNameError
+from planner.formats.schemes import scheme_ids
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, modules
+from planner.planning.engines.rules import PLAIN
+from planner.planning.plan.record import Assumption, Plan, UnitPlan, layer_range
+from planner.planning.question.question import Question
+from planner.throughput.kernels import legal_schemes
+from planner.units import format_bytes
+
+BINDS = 1e-6
+"""Relative gain above which a rule binds."""
+ENDS = ("first-layers", "last-layers")
+ONE_TYPE = "one-data-type"
+RULES = (*AS_RELEASED_KINDS, *ENDS, ONE_TYPE)
+NO_OTHER = ("norm",)
+"""Kinds that no kernel computes in another format."""
+
+
+def dropped_kinds(spec: ModelSpec, held: Sequence[str] | None, dropped: Sequence[str] | None,
+                  ) -> tuple[str, ...]:
+    """The kinds of ``spec`` whose rule does not hold: left out of ``held`` (None: all hold), or
+    named in ``dropped``; in reading order.
+
+    Raises:
+        UnknownNameError: no rule has that name.
+        InputError: one of two uses of one matrix is dropped.
+    """
+    for name in (*(held or ()), *(dropped or ())):
+        if name not in RULES:
+            raise UnknownNameError("policy", name, RULES)
+    gone = set(dropped or ())
+    if held is not None:
+        gone |= set(AS_RELEASED_KINDS) - set(held)
+    both = {"embedding", "head"}
+    if spec.tied_embeddings and len(gone & both) == 1:
+        raise InputError(f"{spec.id}: embedding and head are one matrix: their rules go together",
+                         hint="drop both, or neither")
+    present = {m.kind for m in modules(spec)} | (both if spec.tied_embeddings else set())
+    return tuple(k for k in AS_RELEASED_KINDS if k in gone and k in present)
+
+
+def kept_layers(layers: int, first: int, last: int) -> tuple[int, ...]:
+    """The first and last layers of ``layers`` that stay as released, in order.
+
+    Raises:
+        InputError: the model has fewer.
+    """
+    if first + last > layers:
+        raise InputError(f"keep_first_layers {first} + keep_last_layers {last} exceed the model's "
+                         f"{layers} layers", hint="keep fewer")
+    return tuple(range(first)) + tuple(range(layers - last, layers))
+
+
+def kept_scheme(question: Question, released: str) -> str:
+    """What a kept module runs in: as it was released where that is a choice, else BF16."""
+    return released if released in question.schemes else "bf16"
+
+
+def released_choice(question: Question) -> Question:
+    """``question`` with what modules of dropped rules are stored in among its schemes, where it was
+    not: for these modules alone."""
+    stored = {m.released_as for m in modules(question.spec) if m.kind in question.dropped}
+    added = stored - set(question.schemes)
+    if not added:
+        return question
+    names = tuple(s for s in scheme_ids() if s in added or s in question.schemes)
+    barred = {(kind, name) for kind in PLANNED_KINDS for name in added}
+    return replace(question, schemes=names, barred=question.barred | barred)
+
+
+def other_types(schemes: tuple[str, ...], released: str) -> tuple[str, ...]:
+    """The plain types among ``schemes`` that the rule leaves out: all but the release's where it
+    has 16 bits and the device takes it, else all but the first of PLAIN."""
+    able = [s for s in PLAIN if s in schemes]
+    kept = released if released in able and released != "fp32" else able[0] if able else ""
+    return tuple(s for s in able if s != kept)
+
+
+def one_type_note(schemes: Sequence[str], left_out: Sequence[str]) -> list[tuple[str, str, str]]:
+    """What the rule leaves out, and how to have it back; nothing where it leaves nothing out."""
+    if not left_out:
+        return []
+    kept = next(s for s in PLAIN if s in schemes)
+    return [("policy: one data type", kept, "servers have one for what no format narrows; "
+             f"{' and '.join(left_out)} with --schemes, or --drop-policies {ONE_TYPE}")]
+
+
+def dropped_in(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> tuple[str, ...]:
+    """The kinds that a plan file gives another scheme than the release, in reading order; what the
+    device cannot execute as released is kept in BF16."""
+    stored: dict[str, set[str]] = {}
+    for module in modules(spec):
+        own = module.released_as
+        wide = {"bf16"} if own not in PLAIN and not legal_schemes(device, [own])[0] else set()
+        stored.setdefault(module.kind, set()).update((own, module.dtype, *wide))
+    stored.setdefault("head", stored.get("embedding", set()))
+    changed = {u.kind for u in plan.units if u.kv_layout is None
+               and u.scheme not in stored.get(u.kind, {u.scheme})}
+    if spec.tied_embeddings and changed & {"embedding", "head"}:
+        changed |= {"embedding", "head"}
+    return tuple(k for k in AS_RELEASED_KINDS if k in changed)
+
+
+def policy_notes(question: Question, value: float, free: Callable[[Question], float | None],
+                 ) -> list[Assumption]:
+    """What the kept layers cost: ``value`` is the best objective with them, ``free`` that of a
+    question without some of them; each end by itself where both are kept and it matters."""
+    if not question.kept:
+        return []
+    better = _better(value, free(replace(question, kept=())))
+    words = f"binds: {better:.1%} better without" if better > BINDS else "does not bind"
+    half = question.spec.layers // 2
+    ends = {"first": tuple(n for n in question.kept if n < half),
+            "last": tuple(n for n in question.kept if n >= half)}
+    if better > BINDS and all(ends.values()):
+        alone = {name: _better(value, free(replace(
+            question, kept=tuple(n for n in question.kept if n not in layers))))
+            for name, layers in ends.items()}
+        words += " (" + ", ".join(f"the {name} {gain:.1%}" if gain > BINDS else
+                                  f"the {name} nothing" for name, gain in alone.items()) + ")"
+    return [Assumption("policy: kept layers", f"{layer_range(question.kept)} as released; {words}",
+                       "keep_first_layers, keep_last_layers of the scenario; drop first-layers or "
+                       "last-layers")]
+
+
+def _cost(gains: Mapping[str, float] | None) -> str:
+    if gains is None:
+        return "no losses of these kinds in another format are known here"
+    if not gains:
+        return "no kernel computes them in another format"
+    where = "at this layout and batch"
+    binding = [f"{kind} bind{'' if ', ' in kind else 's'} ({_share(gain)} better without)"
+               for kind, gain in gains.items() if gain > BINDS]
+    if not binding:
+        return f"none binds {where}: dropping them (--drop-policies) would gain nothing"
+    return f"{', '.join(binding)} {where}; --drop-policies plans without"
+
+
+def _share(gain: float) -> str:
+    return f"{gain:.1%}" if gain >= 5e-4 else "less than 0.1%"
+
+
+def _better(value: float, free: float | None) -> float:
+    return 0.0 if free is None or not value else (value - free) / abs(value)
+
+
+def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
+               gains: Mapping[str, float] | None,
+               ) -> list[Assumption]:
+    """The rules that hold: what they take, and what each costs (``gains``; None: nothing is known
+    of it); then those that were dropped."""
+    out = []
+    kept = [u for u in units if u.kind in AS_RELEASED_KINDS and u.kind not in dropped]
+    if kept:
+        step = sum(u.decode_seconds for u in units) or 1.0
+        kinds = ", ".join(dict.fromkeys(u.kind for u in kept))
+        share = sum(u.decode_seconds for u in kept) / step
+        size = sum(u.weight_bytes_per_device for u in kept)
+        out.append(Assumption("policies", f"{kinds} as released: {share:.1%} of the step, "
+                              f"{format_bytes(size)} a device",
+                              _cost(gains)))
+    for kind in dropped:
+        schemes = dict.fromkeys(u.scheme for u in units if u.kind == kind)
+        words = "no kernel computes it in another format: as released" if kind in NO_OTHER \
+            else "planned: " + ", ".join(schemes)
+        out.append(Assumption("policy dropped", f"{kind}: {words}", "asked for"))
+    return out

@@ -1,0 +1,392 @@
+"""From what was asked (flags, then scenario, then defaults) to an exact :class:`Question`."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.formats.kv import KV_LAYOUTS, kv_layout
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.schemes import scheme_ids
+from planner.formats.spec import KvLayout
+from planner.hardware.power import at_power_mode, fastest_mode
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.models.plain import plain_type
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import CacheUnit, cache_units, stores
+from planner.placement.layout import powers_of_two
+from planner.placement.modules import modules
+from planner.planning.plan.record import Plan
+from planner.planning.question.decisions import split_modules
+from planner.planning.question.policies import (
+    ONE_TYPE,
+    dropped_in,
+    dropped_kinds,
+    kept_layers,
+    one_type_note,
+    other_types,
+    released_choice,
+)
+from planner.planning.question.question import OBJECTIVES, Question, workload
+from planner.quality.loss_units import NATS
+from planner.records import record
+from planner.scenarios import Host, Scenario
+from planner.throughput.calibration import ANY_ENGINE, stacks_of
+from planner.throughput.collectives import fabric
+from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
+from planner.units import GIB
+
+if TYPE_CHECKING:
+    from planner.quality.profile import Profile
+
+MAX_DEVICES = 64
+MAX_COUNT = 1 << 20
+DOMINATED_KV = ("fp16", "fp32")
+REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
+
+
+@record
+class Asked:
+    """The user's own values; None means not given."""
+
+    devices: int | None = None
+    tp: int | None = None
+    dp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    context: int | None = None
+    isl: int | None = None
+    osl: int | None = None
+    batch: int | None = None
+    objective: str | None = None
+    ttft_seconds: float | None = None
+    tpot_seconds: float | None = None
+    max_loss: str | float | None = None
+    schemes: tuple[str, ...] | None = None
+    kv: str | None = None
+    memory_bytes: int | None = None
+    untie: bool = False
+    keep_first_layers: int | None = None
+    keep_last_layers: int | None = None
+    policies: tuple[str, ...] | None = None
+    drop_policies: tuple[str, ...] | None = None
+    power_mode: str | None = None
+
+    def with_scenario(self, scenario: Scenario | None) -> Asked:
+        """Fill what was not given from a scenario."""
+        if scenario is None:
+            return self
+        values = dict(scenario.values)
+        for flag in ("ttft", "tpot"):
+            if f"{flag}_ms" in values:
+                values[f"{flag}_seconds"] = values.pop(f"{flag}_ms") * 1e-3
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        known = {k: v for k, v in values.items() if k in mine}
+        if mine["context"] or mine["isl"] or mine["osl"]:
+            for key in ("context", "isl", "osl"):
+                known.pop(key, None)
+        filled = {k: (v if v is not None and v is not False else known.get(k, v))
+                  for k, v in mine.items()}
+        return Asked(**cast("dict[str, Any]", filled))
+
+    def filled_from(self, plan: Plan) -> Asked:
+        """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
+        given = self
+        if self.context is None and self.isl is None and self.osl is None:
+            given = replace(given, context=plan.workload.context_tokens, isl=plan.workload.isl,
+                            osl=plan.workload.osl)
+        own: dict[str, Any] = {
+            "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
+            "devices": plan.device.count, "batch": plan.workload.batch}
+        left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
+        return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
+
+
+def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
+                   scenario: Scenario | None, *, uniform: str | None,
+                   given: Plan | None, profile: Profile | None = None,
+                   engine: Engine | None = None) -> Question:
+    """Check every value and fill every default; each default leaves a note.
+
+    ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price;
+    ``profile`` a quality profile that belongs to ``spec``; ``engine`` the server, whose measured
+    kernels and share of memory count (what it cannot serve: :mod:`planner.planning.question.serving_ways`).
+    """
+    asked = asked.with_scenario(scenario)
+    _check_numbers(asked)
+    _check_model(spec)
+    _check_device(device)
+    host = scenario.host if scenario is not None else Host()
+    device, notes = _powered(device, host, asked)
+    if scenario is not None:
+        notes.append(("scenario", scenario.id, scenario.title))
+    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
+    schemes, refused = _schemes(spec, device, asked, uniform, given,
+                                engine.name if engine is not None else ANY_ENGINE)
+    kv = _kv(spec, device, asked, uniform, given)
+    capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
+    notes += _capacity_notes(device, host, capacity)
+    loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
+        if uniform is None and given is None else (None, None)
+    domain = host.scale_up_devices or device.scale_up_devices
+    node = host.devices_per_node or device.devices_per_node
+    fraction, why = _usable_share(device, host, engine)
+    price = host.price_usd_per_hour or (device.price_usd_per_hour.value
+                                        if device.price_usd_per_hour else None)
+    if asked.objective == "cost" and price is None:
+        notes.append(("price", "none", "cost is counted in device-seconds per output token"))
+    left_out: tuple[str, ...] = ()
+    if uniform is None and given is None and engine is None and _one_type_holds(asked):
+        left_out = other_types(schemes, plain_type(spec))
+        schemes = tuple(s for s in schemes if s not in left_out)
+        notes += one_type_note(schemes, left_out)
+    return released_choice(Question(
+        spec=spec, device=device, workload=work, objective=_objective(asked.objective),
+        net=fabric(device, scale_up_devices=host.scale_up_devices,
+                   scale_up_bytes_per_s=host.scale_up_bytes_per_s,
+                   scale_out_bytes_per_s=host.scale_out_bytes_per_s,
+                   stacks=stacks_of(engine.name if engine is not None else ANY_ENGINE)),
+        schemes=schemes, kv=kv, refused=refused, sizes=_sizes(asked.devices, max(domain, node)),
+        devices_given=asked.devices is not None,
+        fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
+        capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
+        ttft_seconds=asked.ttft_seconds, tpot_seconds=asked.tpot_seconds,
+        memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, loss_limit=loss_limit,
+        profile=profile, untie=asked.untie and profile is None,
+        as_released=uniform == "",
+        node_devices=max(node, min(domain, 8)), price_per_hour=price,
+        requests_per_s=host.requests_per_s, notes=tuple(notes),
+        engine=engine.name if engine is not None else ANY_ENGINE,
+        engine_version=engine.version_text if engine is not None else "", usable_reason=why,
+        kept=_kept(spec, asked) if uniform is None and given is None else (),
+        dropped=_dropped(spec, device, asked, given) if uniform is None else (),
+        left_out=left_out))
+
+
+def _powered(device: DeviceProfile, host: Host, asked: Asked,
+             ) -> tuple[DeviceProfile, list[tuple[str, str, str]]]:
+    """The device in the power mode that holds, and a note where it has several: the scenario's, the
+    plan file's, else the fastest."""
+    kept = asked.power_mode if asked.power_mode in device.power_modes else None
+    mode = host.power_mode or kept
+    if mode is not None:
+        where = "set by the scenario" if host.power_mode is not None else "of the plan file"
+        return at_power_mode(device, mode), [("power mode", mode, where)]
+    fastest = fastest_mode(device)
+    if fastest is None:
+        return device, []
+    return device, [("power mode", fastest, "the fastest; host.power_mode in a scenario sets "
+                     "another: " + ", ".join(device.power_modes))]
+
+
+def _one_type_holds(asked: Asked) -> bool:
+    """Whether what no format narrows shares a type: unless schemes are named or the rule dropped.
+    """
+    return asked.schemes is None and ONE_TYPE not in (asked.drop_policies or ())
+
+
+def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
+    gone = asked.drop_policies or ()
+    first = 0 if "first-layers" in gone else asked.keep_first_layers or 0
+    last = 0 if "last-layers" in gone else asked.keep_last_layers or 0
+    return kept_layers(spec.layers, first, last)
+
+
+def _dropped(spec: ModelSpec, device: DeviceProfile, asked: Asked, given: Plan | None,
+             ) -> tuple[str, ...]:
+    """Kinds that are planned though a rule keeps them: asked for, or so in the given plan."""
+    if given is not None:
+        return dropped_in(given, spec, device)
+    return dropped_kinds(spec, asked.policies, asked.drop_policies)
+
+
+def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> tuple[float, str]:
+    """(share of the memory that may be used, where it comes from; empty: the profile).
+
+    A scenario's share counts, then the engine's default share of the whole device; unified memory
+    is shared with the system and keeps the profile's.
+    """
+    if host.usable_fraction is not None:
+        return host.usable_fraction, "set by the scenario"
+    constant = engine.constants.get("utilisation") if engine is not None else None
+    if engine is None or constant is None or engine.name != "vllm" or device.unified_memory \
+            or device.kind == "cpu":
+        return device.usable_fraction.value, ""
+    return constant.value, f"vLLM {engine.version_text}: {constant.source}, {constant.date}"
+
+
+def _check_numbers(asked: Asked) -> None:
+    for name in ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch"):
+        value = getattr(asked, name)
+        limit = MAX_COUNT if name not in ("context", "isl", "osl") else 1 << 40
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and not (whole and 1 <= value <= limit):
+            raise InputError(f"{name} = {value!r} is out of range",
+                             hint=f"{name} is a whole number from 1 to {limit}")
+    for name in ("ttft_seconds", "tpot_seconds", "memory_bytes"):
+        value = getattr(asked, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
+
+
+_PLANNED = ("gqa", "mla", "linear")
+
+
+def _check_model(spec: ModelSpec) -> None:
+    """Refuse a model with a kind of attention whose step is not modelled."""
+    others = sorted({a.kind for a in spec.attention} - set(_PLANNED))
+    if others:
+        raise UnsupportedError(
+            f"{spec.id}: the time of {', '.join(others)} attention (compressed entries, several "
+            "residual streams) is not modelled", hint="plan inventory and plan memory count it")
+
+
+def _check_device(device: DeviceProfile) -> None:
+    """Refuse a device whose profile lacks what every model needs."""
+    if device.rate("bf16") is None:
+        raise UnsupportedError(
+            f"{device.id}: {device.why_not('bf16')}; every model keeps attention, router and head "
+            "in BF16", hint="see `plan devices` for devices with a BF16 rate")
+    for name in REQUIRED_CLASSES:
+        if name not in device.achieved:
+            raise UnsupportedError(f"{device.id}: the profile has no [achieved.{name}]",
+                                   hint="see hardware_profiles/README.md")
+
+
+def _objective(name: str | None) -> Any:
+    wanted = name or "throughput"
+    if wanted not in OBJECTIVES:
+        raise UnknownNameError("objective", wanted, OBJECTIVES)
+    return wanted
+
+
+def _sizes(devices: int | None, domain: int) -> tuple[int, ...]:
+    if devices is not None:
+        return (devices,)
+    return tuple(powers_of_two(min(MAX_DEVICES, 2 * domain)))
+
+
+def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
+             given: Plan | None, engine: str,
+             ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
+    if given is not None:
+        kept = set(_RELEASED) - set(dropped_in(given, spec, device))
+        used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
+        return _demand(device, [s for s in scheme_ids() if s in used]), ()
+    if uniform == "":
+        stored = {m.released_as for m in split_modules(modules(spec))[0]}
+        return _demand(device, [s for s in scheme_ids() if s in stored]), ()
+    if uniform is not None:
+        return _demand(device, [scheme_by_id(uniform).id]), ()
+    if asked.schemes is not None:
+        if not asked.schemes:
+            raise InputError("schemes is empty", hint="name at least one, or leave it out")
+        wanted = {scheme_by_id(name).id for name in asked.schemes}
+        return _demand(device, [s for s in scheme_ids() if s in wanted]), ()
+    legal, refused = legal_schemes(device, scheme_ids())
+    apart = kept_for_their_engine(engine, legal)
+    return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
+
+
+_RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")
+
+
+def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
+    for name in names:
+        why = refusal(device, scheme_by_id(name))
+        if why:
+            legal, _ = legal_schemes(device, scheme_ids())
+            raise UnsupportedError(f"scheme {name!r} on {device.id}: {why}",
+                                   hint="legal here: " + ", ".join(legal) if legal else
+                                   "no scheme is legal here: complete the device's profile")
+    return tuple(names)
+
+
+def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
+    """Why ``device`` cannot read a cache layout; empty if it can."""
+    key = layout.compute
+    if not key or (device.kind == "cpu" and key in device.conversion):
+        return ""
+    if key in ("fp8", "nvfp4"):
+        return "" if device.rate(key) is not None else device.why_not(key)
+    return "" if key in device.conversion else f"{device.id} has no conversion rate for {key}"
+
+
+def _kv(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
+        given: Plan | None) -> tuple[str, ...]:
+    units = cache_units(spec)
+    if given is not None:
+        used = {u.kv_layout for u in given.units if u.kv_layout}
+        layouts = [layout for k, layout in KV_LAYOUTS.items() if k in used]
+        for layout in layouts:
+            _demand_kv(device, units, layout, kv_refusal(device, layout))
+        return tuple(layout.id for layout in layouts)
+    name = asked.kv or ("bf16" if uniform is not None else "auto")
+    if name != "auto":
+        layout = kv_layout(name)
+        missing = [u.kind for u in units if not stores(u, layout.id)]
+        kinds = ", ".join(dict.fromkeys(u.kind for u in units))
+        _demand_kv(device, units, layout,
+                   f"it does not store {missing[0]} ({spec.id} has {kinds})"
+                   if missing else kv_refusal(device, layout))
+        return (layout.id,)
+    return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV)
+
+
+def _demand_kv(device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout,
+               why: str) -> None:
+    if why:
+        raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
+                               hint="legal here: " + ", ".join(_legal_kv(device, units)))
+
+
+def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
+    return [k for k, layout in KV_LAYOUTS.items()
+            if not kv_refusal(device, layout) and any(stores(u, k) for u in units)]
+
+
+def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Profile | None,
+              notes: list[tuple[str, str, str]]) -> tuple[str | None, float | None]:
+    """(scheme whose uniform loss is the limit, None) or (None, limit in nats).
+
+    A release in block FP8 with power-of-two scales is its own limit: activations cost it more than
+    those of fp8-block, and a limit that excludes the release would be none.
+    """
+    if asked.max_loss is not None:
+        text = str(asked.max_loss)
+        try:
+            number = float(text)
+        except ValueError:
+            return scheme_by_id(text).id, None
+        if profile is None or profile.unit != NATS:
+            tier = "the prior (T0)" if profile is None else f"this profile ({profile.label})"
+            raise InputError(f"max-loss = {text}: under {tier} loss is relative, not nats",
+                             hint="name a scheme: no worse than it uniformly, such as fp8-block")
+        if not 0 <= number < float("inf"):
+            raise InputError(f"max-loss = {text} is out of range", hint="nats, 0 or more")
+        return None, number
+    own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
+    for name, key in (*own, ("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),
+                      ("int8-w8a8", "int8")):
+        known = profile is None or profile.uniform_loss(name) is not None
+        if known and device.rate(key) is not None and not refusal(device, scheme_by_id(name)):
+            text = f"uniform 8-bit scheme that {device.id} multiplies natively"
+            notes.append(("max-loss default", name,
+                          f"the release's own {text}" if (name, key) in own else text))
+            return name, None
+    notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"))
+    return "bf16", None
+
+
+def _capacity_notes(device: DeviceProfile, host: Host, capacity: int,
+                    ) -> list[tuple[str, str, str]]:
+    if host.memory_bytes_per_device is not None:
+        return [("memory per device", f"{capacity / GIB:.0f} GiB", "set by the scenario")]
+    if device.kind == "cpu":
+        return [("memory per socket", f"{capacity / GIB:.0f} GiB",
+                 device.capacity_bytes.note or "profile default")]
+    return []
+

@@ -1,0 +1,1 @@
+"""The best assignment over all candidates."""

@@ -1,0 +1,125 @@
+"""Plans whose losses cannot be told apart: the fastest of them is taken.
+
+Under ``--objective quality`` the least loss L is found first. A plan within the band of L (up to
+L × its factor, :func:`planner.quality.loss_units.indistinguishable`) is as good as it, so that
+paying speed for the difference buys nothing known. Of these the fastest sets the pace, and the
+least lossy within SLACK of that pace is taken: no loss is given away for less than SLACK of speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.planning.plan.record import Assumption
+from planner.planning.price.price import price
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found, searched
+from planner.planning.search.formulate import loss_limit, score_scale, single_problem
+from planner.planning.search.requery import asked
+from planner.planning.search.untied import (
+    Part,
+    Segment,
+    tied_segments,
+    untied_problem,
+    untied_segments,
+)
+from planner.planning.search.variants import best_of, spaces_of
+from planner.planning.solver.highs import GAP
+from planner.planning.solver.problem import Problem, Solution
+from planner.planning.solver.solve import LAYERS_GAP, solve
+from planner.planning.space.candidates import Space
+from planner.planning.space.losses import band_factor, loss_word
+
+SLACK = 0.01
+"""Share of the fastest pace that is given up for less loss."""
+
+
+def best_answer(questions: Sequence[Question]) -> Found | None:
+    """The best answer; under the objective quality, the one to take of those that are as good."""
+    return best_answers(questions)[0]
+
+
+def best_answers(questions: Sequence[Question]) -> tuple[Found | None, tuple[Space, ...]]:
+    """(the answer to take, the candidates of the questions with other choices)."""
+    spaces = spaces_of(questions)
+    best = searched(spaces)
+    if best is None:
+        return None, ()
+    way = best.space.model.choices
+    others = tuple(space for space in spaces if space.model.choices != way)
+    if best.space.model.question.objective == "quality":
+        best = _taken(questions, best)
+    return best, others
+
+
+def _taken(questions: Sequence[Question], least: Found) -> Found:
+    """The plan to take in place of the ``least`` lossy one; its bound is that of the least loss."""
+    limit = loss_limit(least.space.model)
+    most = least.value * band_factor(least.space.model)
+    within = most if limit is None else min(limit, most)
+    fastest = best_of([replace(q, objective="throughput", loss_scheme=None, loss_limit=within)
+                       for q in questions])
+    if fastest is None or fastest.value * (1 + SLACK) >= pace(least):
+        return least
+    solution, segments = _least_lossy(fastest, questions[0], within)
+    if not solution.found:
+        return least
+    return Found(_back(fastest.space, questions[0]), fastest.candidate, solution, segments,
+                 min(least.bound, solution.value), least.candidates + fastest.candidates,
+                 least.solved + fastest.solved, _back(fastest.grid, questions[0]))
+
+
+def _back(space: Space, first: Question) -> Space:
+    """The space under what was asked."""
+    return asked(space, objective="quality", loss_scheme=first.loss_scheme,
+                 loss_limit=first.loss_limit)
+
+
+def _least_lossy(fastest: Found, first: Question, within: float,
+                 ) -> tuple[Solution, tuple[Segment, ...]]:
+    """The least loss on the fastest plan's candidate within SLACK of its pace."""
+    seconds = fastest.value * (1 + SLACK) / float(score_scale(fastest.space)[fastest.candidate])
+    limit = first.tpot_seconds
+    space = asked(_back(fastest.space, first), loss_scheme=None, loss_limit=within,
+                  tpot_seconds=seconds if limit is None else min(seconds, limit))
+    problem, parts = problem_of(space, fastest.candidate)
+    model = space.model
+    gap = GAP if model.question.profile is None else LAYERS_GAP
+    solution = solve(problem, gap=gap)
+    return solution, segments_of(space, parts, solution) if solution.found else ()
+
+
+def problem_of(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
+    """Candidate ``c`` as a problem; with parts where layers are counted."""
+    if space.model.question.untie:
+        return untied_problem(space, c)
+    return single_problem(space, c), ()
+
+
+def segments_of(space: Space, parts: Sequence[Part], solution: Solution) -> tuple[Segment, ...]:
+    """The layers and choices of a solution of :func:`problem_of`."""
+    model = space.model
+    if parts:
+        return untied_segments(model, parts, solution)
+    picked = solution.counts.argmax(axis=1)
+    return tied_segments(model, [int(picked[u.decision]) if u.decision >= 0 else -1
+                                 for u in model.units])
+
+
+def pace(found: Found) -> float:
+    """Device-seconds of a token, as the solver adds them up: at the pace of the slowest stage."""
+    space, c = found.space, found.candidate
+    priced = price(space, c, found.segments)
+    return priced.paced_tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
+
+
+def equal_note(found: Found) -> tuple[Assumption, ...]:
+    """What was given up among plans that are as good; nothing where the least loss was taken."""
+    model = found.space.model
+    if model.question.objective != "quality" or found.value <= found.bound * (1 + 1e-6) + 1e-15:
+        return ()
+    return (Assumption(
+        "indistinguishable", f"loss {found.value:.3g} for {found.bound:.3g} at the least",
+        f"inside the band ×/÷ {band_factor(model):.3g} ({loss_word(model)}), where plans are "
+        f"called equal; the fastest of them is taken, to {SLACK:.0%} of its pace"),)

@@ -1,0 +1,142 @@
+"""The best assignment in a space whose limits or objective are moved: many questions, one space.
+
+Times of units are computed once; each question solves the candidates in order of bound until none
+can win. Only those whose known bound could still win are bounded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.price.price import Priced, price
+from planner.planning.search.formulate import bounds, decision_sum, layer_weights, single_problem
+from planner.planning.search.untied import (
+    Part,
+    Segment,
+    part_sum,
+    tied_segments,
+    untied_problem,
+    untied_segments,
+)
+from planner.planning.solver.exclusion import apart
+from planner.planning.solver.problem import Array, proved, without_dominated
+from planner.planning.solver.solve import solve
+from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
+from planner.planning.space.memory import stage_table
+from planner.planning.space.model import Model, layout_tables
+from planner.records import cached_record
+
+Int = NDArray[np.int64]
+GAP = 2e-3
+"""Relative gap to which a question is answered; bands of times are far wider."""
+
+AT_ONCE = 64
+"""Candidates that are bounded together, in order of what is known of them."""
+
+
+@cached_record
+class Answer:
+    """The winner of one question: a candidate of ``space``, its choices, the solver's sum."""
+
+    space: Space
+    candidate: int
+    segments: tuple[Segment, ...]
+    value: float
+    bound: float
+
+
+def whole_space(model: Model) -> Space | None:
+    """Every layout and batch that fits, or None."""
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        return None
+    tables = layout_tables(model, layouts)
+    stages = stage_table(model, tables)
+    pairs = fitting_pairs(model, tables, stages)
+    return build_space(model, tables, stages, pairs) if pairs else None
+
+
+def asked(space: Space, **changes: Any) -> Space:
+    """``space`` with another objective or other limits in its question; its times are the same."""
+    question = replace(space.model.question, **changes)
+    return replace(space, model=replace(space.model, question=question))
+
+
+def best_in(space: Space, known: Array | None = None, start: int | None = None,
+            ) -> tuple[Answer | None, Array]:
+    """The best candidate of ``space`` or None, and lower bounds of the objective [C].
+
+    ``known`` [C] are lower bounds that hold already (inf: not to be tried), such as those of the
+    same question with looser limits; ``start`` is solved first. A candidate is left out where its
+    bound is no better than the best by more than GAP. What a solved candidate proves (it is
+    infeasible, or no better than so much) stays in the bounds, for the next question.
+    """
+    lower = np.full(len(space), -np.inf) if known is None else known.copy()
+    if start is not None and lower[start] == np.inf:
+        start = None
+    best = None if start is None else _answer(space, start, None, lower)
+    ranks = [space.tables.layouts[i].ranks for i in space.pts.layout]
+    bounded, done = np.zeros(len(space), dtype=bool), np.zeros(len(space), dtype=bool)
+    if start is not None:
+        done[start] = True
+    while True:
+        cap = np.inf if best is None else best.value * (1 - GAP)
+        order = sorted(np.nonzero((lower < cap) & ~done)[0].tolist(),
+                       key=lambda c: (float(f"{lower[c]:.9e}"), ranks[c], c))
+        if not order:
+            return best, lower
+        if not bounded[order[0]]:
+            fresh = [c for c in order if not bounded[c]]
+            some = np.array(fresh[:max(AT_ONCE, int(np.isneginf(lower[fresh]).sum()))])
+            lower[some] = np.maximum(lower[some], bounds(space.take(some)))
+            bounded[some] = True
+            continue
+        done[order[0]] = True
+        found = _answer(space, order[0], best, lower)
+        if found is not None and (best is None or found.value < best.value):
+            best = found
+
+
+def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer | None:
+    """Candidate ``c`` solved, its bound raised in ``lower`` [C]; None where it is infeasible or no
+    better than ``best``."""
+    model = space.model
+    parts: tuple[Part, ...] = ()
+    if model.question.untie:
+        problem, parts = untied_problem(space, c)
+        loss = part_sum(parts, model.layer_loss)
+    else:
+        problem = single_problem(space, c)
+        loss = decision_sum(model, model.layer_loss, layer_weights(model))
+    problem = without_dominated(problem, loss)
+    if apart(problem):
+        lower[c] = np.inf
+        return None
+    most = np.inf if best is None else best.value
+    solution = solve(problem, gap=GAP, cutoff=most)
+    lower[c] = max(lower[c], proved(solution, most))
+    if not solution.found or (best is not None and solution.value >= best.value):
+        return None
+    if parts:
+        segments = untied_segments(model, parts, solution)
+    else:
+        picked = solution.counts.argmax(axis=1)
+        segments = tied_segments(
+            model, [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units])
+    return Answer(space, c, segments, solution.value, solution.bound)
+
+
+def priced(answers: Iterable[Answer]) -> list[Priced]:
+    """Full prices of answers."""
+    return [price(a.space, a.candidate, a.segments) for a in answers]
+
+
+def loss_of(answer: Answer) -> float:
+    """Loss of an answer's assignment, in the question's unit."""
+    table = answer.space.model.layer_loss
+    return sum(float(table[s.unit, s.choice]) * s.count for s in answer.segments if s.choice >= 0)

@@ -1,0 +1,60 @@
+"""The same question with something changed, solved again; and what differs between two answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found, searched
+from planner.planning.search.requery import whole_space
+from planner.planning.search.untied import Segment
+from planner.planning.space.candidates import Space
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
+
+
+def spaces_of(questions: Sequence[Question]) -> list[Space]:
+    """The candidates of those questions that have any, in order."""
+    return list(filter(None, [whole_space(build_model(question, load_prior()))
+                              for question in questions]))
+
+
+def best_of(questions: Sequence[Question]) -> Found | None:
+    """The best answer of several questions, the first of equals; None where none has any."""
+    return searched(spaces_of(questions))
+
+
+def improvement(objective: str, old: float, new: float) -> float:
+    """How much better ``new`` is than ``old``, both to be minimised: as more tokens/s where the
+    objective is a rate, else as a share less."""
+    if not old > 0 or not new > 0:
+        return 0.0 if old == new else float((old - new) / abs(old)) if old else 0.0
+    return old / new - 1 if objective in ("throughput", "cost") else 1 - new / old
+
+
+def differences(old: Found, new: Found) -> tuple[str, ...]:
+    """What another plan has otherwise: layout, then schemes by kind and layers; empty for the same
+    plan. A batch alone is no other plan."""
+    from planner.planning.plan.diff import scheme_runs
+
+    layouts = [_layout(found) for found in (old, new)]
+    told = [f"{layouts[0]} → {layouts[1]}"] if layouts[0] != layouts[1] else []
+    runs = scheme_runs(by_layer(old.space, old.segments), by_layer(new.space, new.segments))
+    return (*told, *(f"{one.unit}: {one.old or 'none'} → {one.new or 'none'}" for one in runs))
+
+
+def by_layer(space: Space, segments: Sequence[Segment]) -> dict[tuple[str, int], str]:
+    """The choice of every decided kind and layer."""
+    model = space.model
+    return {(model.units[s.unit].kind, layer): model.choices[s.choice]
+            for s in segments if s.choice >= 0 for layer in s.layers}
+
+
+def _layout(found: Found) -> str:
+    la = found.space.tables.layouts[found.space.pts.layout[found.candidate]]
+    return f"tp{la.tp} dp{la.dp} pp{la.pp} ep{la.ep}"
+
+
+def batch_of(found: Found) -> int:
+    """Sequences decoded together in one replica."""
+    return int(found.space.pts.batch[found.candidate])

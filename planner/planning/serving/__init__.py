@@ -1,0 +1,1 @@
+"""Closed loops, pools and expert use."""

@@ -1,0 +1,111 @@
+"""The answer of ``experts``: records that text and JSON are made from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from planner.placement.tiers import Residency
+from planner.planning.serving.offloaded import OffloadedStep
+from planner.throughput.residency import Fetch, Link
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, slots=True)
+class RankSpread:
+    """Loads over expert-parallel ranks in the layer with the worst straggler.
+
+    ``straggler`` is the fullest rank's expected pairs over the mean; ``distinct`` the largest
+    expected number of distinct experts on a rank, of ``held`` it holds.
+    """
+
+    ranks: int
+    redundant: int
+    held: int
+    distinct: float
+    straggler: float
+    straggler_without_redundancy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchTimes:
+    """Seconds: what a step waits for, one expert over the host link, the whole checkpoint."""
+
+    step: Fetch
+    expert_seconds: float
+    expert_from_drive_seconds: float
+    checkpoint_seconds: float
+    host: Link
+    drive: Link
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertUse:
+    """The answer of ``experts``. Distinct counts are a layer's, averaged over the MoE layers."""
+
+    model: str
+    device: str | None
+    layers: int
+    count: int
+    per_token: int
+    expert_bytes: int
+    always_on_bytes: int
+    batch: int
+    effective_batch: float | None
+    popularity: str
+    distinct: float
+    distinct_uniform: float
+    ranks: RankSpread
+    room_bytes: int | None
+    residency: Residency | None
+    times: FetchTimes | None
+    assumptions: tuple[tuple[str, str, str], ...]
+    offloaded: OffloadedStep | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a place (device, host, drive): experts there, how many a step touches in
+        expectation, their share of picks. Without a device, one row for all experts."""
+        import pandas as pd
+
+        if self.residency is None:
+            touched = self.distinct * self.layers
+            return pd.DataFrame([{"place": "anywhere", "experts": self.count * self.layers,
+                                  "touched": touched, "picks": 1.0}])
+        return pd.DataFrame([{"place": name, **asdict(getattr(self.residency, name))}
+                             for name in ("device", "host", "drive")])
+
+    def plot_residency(self, ax: Axes | None = None) -> Axes:
+        """Where experts live, how many a step touches there, and their share of picks."""
+        from planner.plot.experts import draw_residency
+
+        return draw_residency(self, ax)
+
+    def _repr_html_(self) -> str:
+        head = (f"{self.batch} tokens touch {self.distinct:.1f} of {self.count} experts a layer "
+                f"of {escape(self.model)}")
+        return f"<p>{head}</p>" + self.to_frame().to_html(
+            index=False, border=0, float_format="{:,.3f}".format)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as JSON values: SI units, bytes of expectations as numbers."""
+        data = asdict(self)
+        data["assumptions"] = [{"key": k, "value": v, "reason": r}
+                               for k, v, r in self.assumptions]
+        if self.residency is not None:
+            data["residency"] |= {
+                "hit_rate": self.residency.hit_rate,
+                "pick_hit_rate": self.residency.pick_hit_rate,
+                "host_bytes_per_step": self.residency.host_bytes_per_step,
+                "drive_bytes_per_step": self.residency.drive_bytes_per_step}
+        if self.offloaded is not None:
+            data["offloaded"] |= {"expert_seconds": self.offloaded.expert_seconds,
+                                  "seconds": self.offloaded.seconds}
+        else:
+            data.pop("offloaded")
+        if self.times is not None:
+            data["times"]["step"]["seconds"] = self.times.step.seconds
+        return {"schema_version": "1", **data}

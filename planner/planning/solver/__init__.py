@@ -1,0 +1,1 @@
+"""The pure array problem and its solvers; no model and no device."""

@@ -1,0 +1,123 @@
+"""Which of equal optima is taken: the same on every machine, whatever path the solver took.
+
+Assignments within EQUAL of the optimum are equal. Of these the least by a second quantity is taken,
+where there is one (within EQUAL again), and of those that are left the first in the catalogue's
+order: decision by decision, the earliest choice that some equal assignment has. The relaxation's
+reduced costs tell which choices no equal assignment can have; the solver is asked about the others.
+
+Where layers are counted, equal assignments are too many to be told apart by proofs. Layers move,
+choice by choice, to the earliest one that keeps the assignment equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.solver.highs import GAP, relaxed
+from planner.planning.solver.problem import (
+    EQUAL,
+    PACE,
+    Array,
+    Problem,
+    Row,
+    Solution,
+    limits_of,
+    objective_of,
+    violation,
+)
+from planner.planning.solver.solve import solve
+
+Int = NDArray[np.int64]
+
+
+def first_of_equals(problem: Problem, solution: Solution, second: Array | None, *,
+                    gap: float = GAP) -> Solution:
+    """The assignment to take of those that equal the optimum ``solution`` of ``problem``.
+
+    ``second`` [D, S] decides first (the less the better), then the order of the choices. ``gap`` is
+    the one to which the optimum is proved.
+    """
+    most = solution.value + max(EQUAL, gap) * abs(solution.value)
+    if second is not None:
+        solution = _least(problem, solution, second, most)
+        used = float((second * solution.counts).sum())
+        problem = replace(problem, rows=(*problem.rows, Row(
+            "second", second, used + EQUAL * abs(used))))
+    counts = _first(problem, solution.counts, most) if (problem.multiplicity == 1).all() \
+        else _moved(problem, solution.counts, most)
+    value = objective_of(problem, counts)
+    bound = min(solution.bound, value)
+    return replace(solution, counts=counts, value=value, bound=bound,
+                   gap=(value - bound) / abs(value) if value else 0.0)
+
+
+def _least(problem: Problem, solution: Solution, second: Array, most: float) -> Solution:
+    """``solution``, or what has less of ``second`` with an objective of at most ``most``."""
+    kept = [Row("objective", problem.objective, most - problem.constant)] + [
+        Row("objective", problem.objective + row.coefficients,
+            most - problem.constant + row.limit) for row in problem.rows if row.name == PACE]
+    found = solve(replace(problem, objective=second, constant=0.0,
+                          rows=(*limits_of(problem), *kept)))
+    if not found.found or found.value >= float((second * solution.counts).sum()):
+        return solution
+    return replace(solution, counts=found.counts)
+
+
+def _first(problem: Problem, counts: Int, most: float) -> Int:
+    """The first assignment in the order of the choices with an objective of at most ``most``, from
+    ``counts``, which is one."""
+    found = relaxed(problem)
+    reduced = found.reduced if found is not None else np.zeros(problem.legal.shape)
+    spare = most - found.value if found is not None else np.inf
+    spare += GAP * abs(most)
+    picks = counts.argmax(axis=1)
+    legal = problem.legal.copy()
+    for d in range(len(picks)):
+        for s in np.flatnonzero(legal[d, :picks[d]] & (reduced[d, :picks[d]] <= spare)):
+            better = _with(problem, legal, picks, d, int(s), most)
+            if better is not None:
+                picks = better
+                break
+        legal[d] = np.arange(legal.shape[1]) == picks[d]
+        spare -= reduced[d, picks[d]]
+    return _one_each(problem, picks)
+
+
+def _with(problem: Problem, legal: NDArray[np.bool_], picks: Int, d: int, s: int, most: float,
+          ) -> Int | None:
+    """Picks with choice ``s`` in decision ``d``, those before it as in ``legal``, and an objective
+    of at most ``most``: the same with nothing else moved, else what the solver finds."""
+    moved = picks.copy()
+    moved[d] = s
+    counts = _one_each(problem, moved)
+    if objective_of(problem, counts) <= most and violation(problem, counts) is None:
+        return moved
+    only = legal.copy()
+    only[d] = np.arange(legal.shape[1]) == s
+    found = solve(replace(problem, legal=only), cutoff=most)
+    return found.counts.argmax(axis=1) if found.found and found.value <= most else None
+
+
+def _one_each(problem: Problem, picks: Int) -> Int:
+    counts = np.zeros(problem.legal.shape, dtype=np.int64)
+    counts[np.arange(len(picks)), picks] = 1
+    return counts
+
+
+def _moved(problem: Problem, counts: Int, most: float) -> Int:
+    """``counts`` with the layers of each choice in the earliest one that keeps the objective at
+    most ``most`` and breaks nothing."""
+    counts = counts.copy()
+    for d in range(counts.shape[0]):
+        for now in np.flatnonzero(counts[d]):
+            for other in np.flatnonzero(problem.legal[d, :now]):
+                trial = counts.copy()
+                trial[d, other] += trial[d, now]
+                trial[d, now] = 0
+                if objective_of(problem, trial) <= most and violation(problem, trial) is None:
+                    counts = trial
+                    break
+    return counts

@@ -1,0 +1,1 @@
+"""Candidates × units × choices as arrays: bytes, seconds, losses, legality."""

@@ -1,0 +1,20 @@
+"""The least memory that a question needs: the smallest choices and the fewest sequences."""
+
+from __future__ import annotations
+
+from planner.placement.layout import Layout
+from planner.planning.space.candidates import slots_to_try
+from planner.planning.space.memory import least_bytes, stage_table
+from planner.planning.space.model import Model, layout_tables
+
+
+def least_rank(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:
+    """(bytes of the fullest rank, layout) with the smallest choices and fewest sequences."""
+    tables = layout_tables(model, layouts)
+    stages = stage_table(model, tables)
+    found: list[tuple[int, int]] = []
+    for i, layout in enumerate(layouts):
+        slots = slots_to_try(model.question, layout)
+        if slots:
+            found.append((least_bytes(model, tables, stages[i], i, slots[0]), i))
+    return min(found) if found else (None, 0)

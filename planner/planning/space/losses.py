@@ -1,0 +1,295 @@
+"""Losses of units and choices: those of the prior by kind and depth, or a profile's by layer.
+
+Everything that differs between the two sources is here: the table, refusals for lack of range, the
+loss of a uniform scheme, the words for the unit, the band and the basis.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.errors import UnsupportedError
+from planner.formats.schemes import SCHEMES
+from planner.planning.plan.record import Assumption, QualityInfo, SourceRef
+from planner.planning.question.decisions import Unit
+from planner.planning.question.policies import NO_OTHER
+from planner.quality import loss_units
+from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
+from planner.quality.loss_units import NATS
+from planner.quality.prior import (
+    NORM_SCHEME,
+    RULE_KINDS,
+    cache_layer_loss,
+    layer_loss,
+    normaliser,
+    range_failure,
+)
+
+if TYPE_CHECKING:
+    from planner.planning.space.model import Model
+    from planner.quality.profile import Profile, ProfileUnit
+
+Array = NDArray[np.float64]
+RELATIVE_UNIT = "relative (1.0 = uniform {} on this model)"
+NATS_UNIT = "nats (mean KL of next-token distributions)"
+
+
+def loss_table(model: Model) -> Array:
+    """Loss of one layer [unit, choice]; NaN where the choice is not possible."""
+    table = np.full((len(model.units), len(model.choices)), np.nan)
+    schemes = len(model.question.schemes)
+    for i, unit in enumerate(model.units):
+        if unit.role == "released":
+            continue
+        first, last = (0, schemes) if unit.role == "module" else (schemes, len(model.choices))
+        for j in range(first, last):
+            loss = unit_loss(model, unit, model.choices[j])
+            if loss is not None:
+                table[i, j] = loss
+    return table
+
+
+def unit_loss(model: Model, unit: Unit, choice: str) -> float | None:
+    """Loss of one layer of ``unit`` under a scheme or cache layout; None where it has none."""
+    profile = model.question.profile
+    if profile is not None:
+        return _profiled(model, profile, unit, choice)
+    if unit.role == "cache":
+        loss = cache_layer_loss(model.prior, unit.kind, unit.bucket, choice)
+        return None if loss is None else loss / model.norm
+    loss = layer_loss(model.prior, model.references[unit.row], unit.kind, unit.bucket, choice)
+    if loss is None:
+        return None
+    return (loss + _sensitivity(model, unit) * accumulated(model, unit.row, choice)) / model.norm
+
+
+def _linears(model: Model) -> list[Unit]:
+    """Units of attention, MLP and expert linears: what a uniform scheme covers."""
+    return [u for u in model.units if u.role == "module" and u.kind not in RULE_KINDS]
+
+
+def _sensitivity(model: Model, unit: Unit) -> float:
+    """α · depth of the prior, before it is made relative."""
+    return model.prior.kind[unit.kind] * model.prior.depth[unit.bucket]
+
+
+def accumulated(model: Model, row: int, scheme: str) -> float:
+    """Error power that the sums of the device's matrix unit add to a planned module in ``scheme``;
+    0 where they are exact, or no unit is known (:func:`loss_assumptions` says which), and for kinds
+    that rules keep, whose errors are no sums."""
+    module = model.planned[row]
+    path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
+    if path in (EXACT, UNKNOWN) or module.kind not in model.prior.kind \
+            or module.kind in RULE_KINDS:
+        return 0.0
+    table = load_accumulators()
+    return sum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms)
+
+
+def uniform_norm(model: Model) -> float:
+    """Unscaled loss of uniform fp8-block on this device: the unit of relative loss."""
+    modules = _linears(model)
+    rounding = normaliser(model.prior, [(model.references[u.row], u.kind, u.bucket, u.count)
+                                        for u in modules])
+    return rounding + sum(
+        u.count * _sensitivity(model, u) * accumulated(model, u.row, NORM_SCHEME)
+        for u in modules if u.kind in model.prior.kind)
+
+
+def _profiled(model: Model, profile: Profile, unit: Unit, choice: str) -> float | None:
+    found = _unit(profile, unit)
+    if found is not None and choice in found.loss:
+        added = 0.0 if unit.role == "cache" or found.alpha is None else \
+            found.alpha * accumulated(model, unit.row, choice)
+        return found.loss[choice] + added
+    released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
+    return 0.0 if choice == released else None
+
+
+def _unit(profile: Profile, unit: Unit) -> ProfileUnit | None:
+    """The profile's unit of a decision unit, which is one layer then."""
+    return profile.by_unit.get((unit.kind, unit.layers[0])) if unit.layers else None
+
+
+def no_range(model: Model, unit: Unit, scheme: str) -> str:
+    """Why the number range of ``scheme`` is too small for a module; empty if it is not."""
+    profile = model.question.profile
+    if profile is None:
+        return range_failure(model.prior, model.references[unit.row], unit.kind, scheme)
+    found = _unit(profile, unit)
+    return "" if found is None else found.refusal(scheme)
+
+
+def uniform_loss(model: Model, scheme: str) -> float:
+    """Loss of ``scheme`` on every attention, MLP and expert linear, caches in BF16; a unit that a
+    profile does not know stays as released.
+
+    Raises:
+        UnsupportedError: a unit has losses, but none in it.
+    """
+    total = 0.0
+    profile = model.question.profile
+    for unit in _linears(model):
+        if profile is not None and _unit(profile, unit) is None:
+            continue
+        loss = unit_loss(model, unit, scheme)
+        if loss is None:
+            where = unit.kind if model.question.profile is None else unit.id
+            raise UnsupportedError(
+                f"max-loss {scheme!r}: {where} has no loss in that scheme",
+                hint="name a scheme that has a loss, e.g. fp8-block")
+        total += loss * unit.count
+    return total
+
+
+def quality(model: Model, loss: float, ruled: float = 0.0) -> QualityInfo:
+    """A loss with its band, unit and tier; ``ruled`` of it is lost by kinds whose rule is dropped,
+    which a prior knows less well."""
+    profile = model.question.profile
+    band = band_factor(model)
+    wide = model.prior.rule_band if profile is None else band
+    low = (loss - ruled) / band + ruled / wide
+    high = (loss - ruled) * band + ruled * wide
+    if profile is None:
+        unit, tier = RELATIVE_UNIT.format("fp8-block"), "T0 prior"
+    elif profile.unit == NATS:
+        unit, tier = NATS_UNIT, profile.label
+    else:
+        unit, tier = RELATIVE_UNIT.format(profile.anchor), profile.label
+    return QualityInfo(loss, low, high, unit, tier, flips(model, loss))
+
+
+def flips(model: Model, loss: float) -> float | None:
+    """Share of top-1 tokens that change at a loss in nats, where a profile has measured it for
+    whole models: c·√loss."""
+    profile = model.question.profile
+    slope = None if profile is None else profile.flips_per_root_nat
+    return None if slope is None else min(1.0, slope * math.sqrt(loss))
+
+
+def band_factor(model: Model) -> float:
+    """The factor ÷/× of the band of a loss."""
+    profile = model.question.profile
+    return model.prior.band if profile is None else profile.band_factor
+
+
+def loss_word(model: Model) -> str:
+    """What a loss counts in, for a sentence."""
+    profile = model.question.profile
+    if profile is None:
+        return "relative to uniform fp8-block"
+    return "nats of mean KL" if profile.unit == NATS else f"relative to uniform {profile.anchor}"
+
+
+def _accumulators(model: Model) -> list[Assumption]:
+    """What accumulators add, by scheme: the largest share of a module's rounding error."""
+    shares, unknown = [], []
+    for scheme in model.question.schemes:
+        path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
+        if path == UNKNOWN:
+            unknown.append(scheme)
+        elif path != EXACT and (added := _largest_share(model, scheme)) is not None:
+            shares.append(f"{scheme} at most {added:.2%} ({path})")
+    out = []
+    if shares:
+        out.append(Assumption(
+            "accumulators", "; ".join(shares), "of the rounding error of any module, emulated bit "
+            "by bit on synthetic tensors; /128: partial sums added in FP32 every 128 inputs; "
+            "integer sums are exact"))
+    if unknown and model.question.device.kind != "cpu":
+        out.append(Assumption("accumulators not counted", ", ".join(unknown),
+                              "no matrix unit of this device is known to multiply them"))
+    return out
+
+
+def _largest_share(model: Model, scheme: str) -> float | None:
+    shares = []
+    for row, module in enumerate(model.planned):
+        error = model.prior.error[model.references[row]].get(module.kind, {}).get(scheme)
+        if error:
+            shares.append(accumulated(model, row, scheme) / error)
+    return max(shares, default=None)
+
+
+def loss_assumptions(model: Model) -> list[Assumption]:
+    """On what the losses rest."""
+    profile = model.question.profile
+    if profile is None:
+        return [Assumption("loss basis", f"T0 prior, band ×/÷ {model.prior.band}",
+                           "no checkpoint read; ranks formats, kinds and the ends of the stack"),
+                *_ruled(model), *_accumulators(model)]
+    out = [Assumption("loss basis", f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
+                      f"profile of {profile.model.id}; {profile.band_basis}"),
+           *_accumulators(model)]
+    bases = {u.error_basis for u in profile.units if u.kind in {x.kind for x in model.units}}
+    out.append(Assumption("error basis", "; ".join(sorted(bases)), "stated by the profile"))
+    if profile.settings.get("inputs"):
+        out.append(Assumption("input scales", str(profile.settings["inputs"]),
+                              f"calibrated on {profile.settings.get('calibration', 'no text')}; "
+                              "serve these schemes in the same way"))
+    if profile.joint:
+        out.append(_joint_assumption(profile))
+    out += [Assumption("profile", note, "stated by the profile") for note in profile.notes]
+    missing = [u.id for u in model.units if u.role != "released" and _unit(profile, u) is None]
+    if missing:
+        out.append(Assumption("not profiled", f"{len(missing)} units, first {missing[0]}",
+                              "they have no loss and stay as released"))
+    if profile.skipped:
+        out.append(Assumption("skipped tensors", f"{len(profile.skipped)}, first "
+                              f"{profile.skipped[0].tensor}", profile.skipped[0].reason))
+    return out
+
+
+def _ruled(model: Model) -> list[Assumption]:
+    """On what the losses of kinds rest whose rule is dropped."""
+    kinds = [k for k in model.question.dropped if k not in NO_OTHER]
+    if not kinds:
+        return []
+    return [Assumption(f"loss basis of {', '.join(kinds)}",
+                       f"prior, band ×/÷ {model.prior.rule_band:g}",
+                       "embedding and head measured on SmolLM2-135M alone; router and indexer "
+                       "emulated to the choices that they change; accumulators not counted")]
+
+
+def _joint_assumption(profile: Profile) -> Assumption:
+    """How well the sum over units, and the share of flips, hold on this model."""
+    ratios = [c.joint / c.total for c in profile.joint if c.total > 0]
+    slope = profile.flips_per_root_nat
+    share = "" if slope is None else f"; flips {slope:.2f} × √nats"
+    return Assumption(
+        "additivity", f"whole model {min(ratios):.2f} to {max(ratios):.2f} × the sum of its layers"
+        + share, f"measured under uniform {', '.join(c.scheme for c in profile.joint)}")
+
+
+def loss_source(model: Model) -> SourceRef:
+    """Where the losses come from."""
+    profile = model.question.profile
+    if profile is None:
+        return SourceRef("loss-prior", f"planner/quality/data (seed {model.prior.seed})",
+                         model.prior.date)
+    digest = profile.checkpoint.sha256[:16] or "no checkpoint"
+    return SourceRef("loss-profile", f"profile of {profile.model.id} ({digest}, seed "
+                     f"{profile.seed}, version {profile.tool_version})", "")
+
+
+def indistinguishable(model: Model, ours: float, theirs: float) -> bool:
+    """Whether two losses are called equal: :func:`loss_units.indistinguishable`."""
+    return loss_units.indistinguishable(ours, theirs, band_factor(model))
+
+
+def measured_elsewhere(model: Model, losses: dict[str, float]) -> list[Assumption]:
+    """Published measurements nearest to the plan: its lossiest formats first, this model first.
+
+    ``losses``: loss of the plan by scheme or cache layout.
+    """
+    from planner.quality.neighbours import nearest
+
+    used = [name for name, _ in sorted(losses.items(), key=lambda i: (-i[1], i[0]))]
+    schemes = [n for n in used if n in model.question.schemes]
+    layouts = [n for n in used if n in model.question.kv]
+    return [Assumption("measured elsewhere", row.text, row.source)
+            for row in nearest(model.question.spec.id, schemes, layouts)]

@@ -1,0 +1,154 @@
+"""Times of every unit on many candidates: each operator is asked once, for what differs.
+
+Candidates that an operator cannot tell apart share a row: dense modules and attention see tp and
+the sequences of a rank, experts also how ranks share them, none sees the pipeline. The decode step,
+the pass of a prompt beside it and the prompt alone are rows of one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.placement.layout import Layout
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.question.decisions import Unit
+from planner.planning.question.question import PREFILL_CHUNK
+from planner.planning.space.model import LayoutTables, Model, unit_parts
+from planner.records import cached_record, record
+from planner.throughput.points import (
+    Number,
+    Phase,
+    Points,
+    concatenate,
+    decode_phase,
+    mixed_phase,
+    prefill_phase,
+    stack,
+)
+from planner.throughput.roofline import Parts
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+Key = tuple[str, int]
+"""Role and row of a unit: units of one key take the same time."""
+
+
+@record
+class Lengths:
+    """Tokens of the candidates, one number for all or one each [C]: cached at a decode step, and of
+    a prompt."""
+
+    decode: Number
+    isl: int | Int
+
+    def take(self, where: Int) -> Lengths:
+        """The candidates at ``where``."""
+        return Lengths(self.decode[where] if isinstance(self.decode, np.ndarray) else self.decode,
+                       self.isl[where] if isinstance(self.isl, np.ndarray) else self.isl)
+
+
+@cached_record
+class Timed:
+    """One layer of a unit: ``decode`` and ``mixed`` Parts [D, S] of D rows, ``prompt`` Parts [L, S]
+    of a prompt alone; ``at`` int64 [C] is the row of each candidate, ``prompt_at`` [C] that of its
+    prompt."""
+
+    decode: Parts
+    mixed: Parts
+    prompt: Parts
+    at: Int
+    prompt_at: Int
+
+    @cached_property
+    def seconds(self) -> tuple[Array, Array]:
+        """(decode, mixed) seconds of the rows [D, S]."""
+        return self.decode.total(), self.mixed.total()
+
+    def mechanisms(self, c: int, choice: int) -> tuple[dict[str, float], ...]:
+        """(decode, prompt, mixed) of candidate ``c`` under one choice."""
+        row = int(self.at[c])
+        return (self.decode.at(row, choice), self.prompt.at(int(self.prompt_at[c]), choice),
+                self.mixed.at(row, choice))
+
+
+@record
+class Rows:
+    """D rows that stand for C candidates: points and phases of one call."""
+
+    pts: Points
+    phase: Phase
+    at: Int
+    prompt_at: Int
+
+
+def rows_of(layouts: Sequence[Layout], pts: Points, lengths: Lengths,
+            seen: Callable[[Layout], tuple[int, ...]]) -> Rows:
+    """Candidates whose layout looks the same to ``seen``, with equal sequences and lengths, share
+    a row."""
+    numbers: dict[tuple[int, ...], int] = {}
+    kinds = np.array([numbers.setdefault(seen(la), len(numbers)) for la in layouts],
+                     dtype=np.int64)[pts.layout]
+    work = _codes(lengths, len(pts))
+    prompts = kinds * (int(work.max()) + 1) + work if len(work) else kinds
+    slots, slot_of = np.unique(pts.slot, return_inverse=True)
+    first, at = _distinct(prompts * len(slots) + slot_of)
+    alone, prompt_at = _distinct(prompts)
+    steps, prompts_pts = pts.take(first), pts.take(alone)
+    mine, theirs = lengths.take(first), lengths.take(alone)
+    phase = stack(decode_phase(steps, mine.decode),
+                  mixed_phase(steps, mine.decode, mine.isl, PREFILL_CHUNK),
+                  prefill_phase(prompts_pts, theirs.isl, PREFILL_CHUNK), prompt_at[first])
+    return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
+
+
+def _distinct(codes: Int) -> tuple[Int, Int]:
+    """(places of the first of each code, the code's number at each place)."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return first.astype(np.int64), inverse.reshape(-1).astype(np.int64)
+
+
+def _codes(lengths: Lengths, count: int) -> Int:
+    """A number for each combination of lengths [C]."""
+    code = np.zeros(count, dtype=np.int64)
+    for values in (lengths.decode, lengths.isl):
+        if isinstance(values, np.ndarray):
+            found, inverse = np.unique(values, return_inverse=True)
+            code = code * len(found) + inverse.reshape(-1)
+    return code
+
+
+def _spread(layout: Layout) -> tuple[int, ...]:
+    return layout.tp, int(layout.dp > 1)
+
+
+SEEN: dict[str, Callable[[Layout], tuple[int, ...]]] = {
+    "": lambda la: (la.tp,),
+    "shared-down": _spread,
+    **dict.fromkeys(EXPERT_KINDS, lambda la: (la.tp, la.dp, la.ep)),
+}
+"""What of a layout the operators of a kind of module see (``""``: of all others)."""
+
+
+def timed_units(model: Model, tables: LayoutTables, pts: Points,
+                lengths: Lengths) -> dict[Key, Timed]:
+    """Times of one layer of every unit, by key."""
+    units: dict[Key, Unit] = {}
+    for unit in model.units:
+        units.setdefault((unit.role, unit.row), unit)
+    groups: dict[Callable[[Layout], tuple[int, ...]], Rows] = {}
+    found = {}
+    for key, unit in units.items():
+        seen = SEEN.get(unit.kind, SEEN[""])
+        if seen not in groups:
+            groups[seen] = rows_of(tables.layouts, pts, lengths, seen)
+        rows = groups[seen]
+        parts = unit_parts(model, tables, rows.pts, rows.phase, unit)
+        held = rows.phase.stacked
+        assert held is not None
+        found[key] = Timed(parts.rows(held.steps), parts.rows(held.mixes), parts.rows(held.prompts),
+                           rows.at, rows.prompt_at)
+    return found

@@ -1,0 +1,187 @@
+"""The axes of a what-if grid: their values, the flags that ask for each, and how large a grid is.
+
+The plan that the grid belongs to is one of its points: its own value is on every axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.formats.kv import kv_layout
+from planner.formats.schemes import scheme
+from planner.planning.space.losses import uniform_loss
+from planner.planning.space.model import Model
+from planner.quality.loss_units import NATS
+
+NAMES = ("context", "batch", "devices", "max-loss", "schemes", "kv")
+MAX_POINTS = 5000
+"""Points of a grid: about 100 bytes of page and a tenth of a second of planning each."""
+AUTO = "auto"
+CONTEXTS, TOP_CONTEXT = 5, 131_072
+BATCHES = (1, 16, 64, 256)
+LOSS_LADDER = ("bf16", "fp8-block", "int8-w8a8", "fp8-tensor", "int4-w4a16", "nvfp4")
+STEPS_APART = 4.0
+"""Limits on loss closer than this factor are one step."""
+KV_LADDER = ("bf16", "fp8", "int8-token")
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """``values`` as they are given to ``--grid``, ``flags`` as they are given to ``plan`` (empty
+    where the flag is left out), ``base`` the position of the plan's own value."""
+
+    name: str
+    values: tuple[str, ...]
+    flags: tuple[str, ...]
+    base: int
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def parse_grid(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """``AXIS=VALUE,VALUE`` by axis; schemes that may be mixed are joined by ``+``.
+
+    Raises:
+        InputError: not of that form, an axis twice, a value twice or none.
+        UnknownNameError: no such axis.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        name, equals, rest = text.partition("=")
+        if not equals:
+            raise InputError(f"--grid {text!r} is not AXIS=VALUES",
+                             hint="for example --grid context=8192,32768")
+        name = name.strip().lower().replace("_", "-")
+        if name not in NAMES:
+            raise UnknownNameError("axis", name, NAMES)
+        values = tuple(part.strip() for part in rest.split(",") if part.strip())
+        if not values or name in found or len(set(values)) < len(values):
+            problem = "names no value" if not values else \
+                "is given twice" if name in found else "names a value twice"
+            raise InputError(f"--grid {name} {problem}",
+                             hint=f"once, with its values: --grid {name}=A,B")
+        found[name] = values
+    return found
+
+
+def check_size(axes: Sequence[Axis]) -> int:
+    """The number of points.
+
+    Raises:
+        InputError: more than MAX_POINTS.
+    """
+    count = math.prod(len(axis) for axis in axes)
+    if count > MAX_POINTS:
+        shape = " × ".join(f"{len(axis)} {axis.name}" for axis in axes)
+        raise InputError(
+            f"the grid has {shape} = {count:,} points; at most {MAX_POINTS:,} are embedded",
+            hint="name fewer values, e.g. --grid context=8192,32768 --grid batch=auto,64")
+    return count
+
+
+def number_axis(name: str, asked: Sequence[str] | None, default: Iterable[int], base: int | None,
+                *, most: int, auto: bool = False) -> Axis:
+    """An axis of whole numbers in rising order, ``auto`` first; ``base`` None: auto.
+
+    Raises:
+        InputError: a value that is no whole number from 1 to ``most``.
+    """
+    numbers = {_whole(name, text, most, auto) for text in asked} if asked is not None \
+        else {*default, *([None] if auto else [])}
+    numbers.add(base)
+    ordered = [None] * (None in numbers) + sorted(n for n in numbers if n is not None)
+    return Axis(name, tuple(AUTO if n is None else str(n) for n in ordered),
+                tuple("" if n is None else f"--{name} {n}" for n in ordered),
+                ordered.index(base))
+
+
+def _whole(name: str, text: str, most: int, auto: bool) -> int | None:
+    if auto and text == AUTO:
+        return None
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:18]) <= most or len(text) > 18:
+        raise InputError(f"--grid {name}: {text!r} is not a whole number from 1 to {most:,}",
+                         hint=f"for example --grid {name}=" + ("auto,16,64" if auto else "8,16"))
+    return int(text)
+
+
+def default_contexts(longest: int, base: int) -> list[int]:
+    """The base and powers of two up to 131,072 or what the model has."""
+    top = min(longest, max(TOP_CONTEXT, base))
+    power = 1 << (top.bit_length() - 1)
+    return sorted({base, *(power >> i for i in range(CONTEXTS) if power >> i >= 16)})
+
+
+def default_devices(base: int, most: int) -> list[int]:
+    """Half, twice and four times the base."""
+    return [n for n in ({base // 2, base, base * 2, base * 4} if base > 1 else {1, 2, 4})
+            if 1 <= n <= max(most, base)]
+
+
+def loss_axis(asked: Sequence[str] | None, model: Model, base: str, given: bool) -> Axis:
+    """Limits on loss in rising order. ``base`` is the plan's (not ``given``: the default, whose
+    flag is left out); without a list, schemes whose uniform losses are clearly apart."""
+    losses = {base: _loss(model, base)}
+    for name in asked if asked is not None else LOSS_LADDER:
+        try:
+            name = name if _number(name) is not None else scheme(name).id
+            found = _loss(model, name)
+        except UnsupportedError:
+            if asked is None:
+                continue
+            raise
+        apart = all(max(found, known) > STEPS_APART * min(found, known)
+                    for known in losses.values())
+        if asked is not None or apart:
+            losses[name] = found
+    names = sorted(losses, key=lambda n: (losses[n], n))
+    return Axis("max-loss", tuple(names), tuple(
+        "" if n == base and not given else f"--max-loss {n}" for n in names), names.index(base))
+
+
+def _loss(model: Model, name: str) -> float:
+    number = _number(name)
+    if number is None:
+        return uniform_loss(model, name)
+    profile = model.question.profile
+    if profile is None or profile.unit != NATS or not 0 <= number < math.inf:
+        raise InputError(f"--grid max-loss: {name} is no limit: loss is relative, not nats"
+                         if profile is None or profile.unit != NATS else
+                         f"--grid max-loss: {name} is out of range",
+                         hint="name a scheme: no worse than it uniformly, such as fp8-block")
+    return number
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def scheme_axis(asked: Sequence[str] | None, base: tuple[str, ...] | None,
+                default: Sequence[str]) -> Axis:
+    """Sets of schemes to choose from, as given; the plan's own (None: all) first."""
+    own = AUTO if base is None else "+".join(base)
+    sets = [own]
+    for text in asked if asked is not None else default:
+        name = AUTO if text == AUTO else "+".join(
+            dict.fromkeys(scheme(part.strip()).id for part in text.split("+")))
+        if name not in sets and (name != AUTO or base is None or asked is not None):
+            sets.append(name)
+    return Axis("schemes", tuple(sets), tuple(
+        "" if n == AUTO else "--schemes " + n.replace("+", ",") for n in sets), 0)
+
+
+def kv_axis(asked: Sequence[str] | None, base: str | None, default: Sequence[str]) -> Axis:
+    """Cache layouts as given; the plan's own (None: auto) first."""
+    names = [base or AUTO]
+    for text in asked if asked is not None else default:
+        name = AUTO if text == AUTO else kv_layout(text).id
+        if name not in names:
+            names.append(name)
+    return Axis("kv", tuple(names), tuple(
+        "" if n == AUTO and base is None else f"--kv {n}" for n in names), 0)

@@ -1,0 +1,126 @@
+"""Where the best plan changes over context × batch, and what the decode step is bound by there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.errors import InputError
+from planner.planning.price.price import Priced
+from planner.planning.question.question import Question, workload
+from planner.planning.search.requery import Answer, asked, best_in, priced, whole_space
+from planner.planning.space.model import Model, build_model
+from planner.quality.prior import load_prior
+
+BATCHES = (1, 4, 16, 64, 256, 1024)
+LEAST_CONTEXT = 2048
+MOST_CELLS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The best plan at one context and batch.
+
+    ``regime`` is where most of the decode step goes: ``weights`` (read), ``kv`` (cache read),
+    ``compute``, ``network``, ``launch`` or ``convert``; ``share`` how much of it. ``plan`` numbers
+    equal assignments (schemes and layouts of caches). Where nothing fits, ``regime`` is empty.
+    """
+
+    context: int
+    batch: int
+    regime: str
+    share: float
+    plan: int
+    schemes: tuple[str, ...]
+    kv: tuple[str, ...]
+    layout: tuple[int, int, int, int]
+    output_tokens_per_second_per_device: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseMap:
+    """Cells by context, then batch."""
+
+    contexts: tuple[int, ...]
+    batches: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+
+def contexts_of(question: Question) -> tuple[int, ...]:
+    """Powers of four from 2048 to the longest context that the model has, ends included."""
+    most = question.spec.max_context
+    found = []
+    context = min(LEAST_CONTEXT, most)
+    while context < most:
+        found.append(context)
+        context *= 4
+    return (*found, most)
+
+
+def phase_map(question: Question, contexts: Sequence[int] | None = None,
+              batches: Sequence[int] = BATCHES) -> PhaseMap:
+    """The best plan for throughput at every context and batch, under the question's limits.
+
+    Raises:
+        InputError: too many cells.
+    """
+    rows = tuple(contexts or contexts_of(question))
+    if len(rows) * len(batches) > MOST_CELLS:
+        raise InputError(f"{len(rows) * len(batches)} cells are too many",
+                         hint=f"at most {MOST_CELLS}")
+    plans: dict[tuple[object, ...], int] = {}
+    cells: list[Cell] = []
+    for context in rows:
+        work = workload(question.spec.max_context, context=context, isl=None, osl=None)
+        model = build_model(replace(question, workload=work, batch=None,
+                                    objective="throughput"), load_prior())
+        cells += _row(model, context, batches, plans)
+    return PhaseMap(rows, tuple(batches), tuple(cells))
+
+
+def _row(model: Model, context: int, batches: Sequence[int],
+         plans: dict[tuple[object, ...], int]) -> list[Cell]:
+    space = whole_space(model)
+    answers: list[Answer | None] = []
+    for batch in batches:
+        if space is None:
+            answers.append(None)
+            continue
+        here = np.where(space.pts.batch == batch, -np.inf, np.inf)
+        answers.append(best_in(asked(space), here)[0])
+    prices = iter(priced(a for a in answers if a is not None))
+    return [_cell(model, context, batch, a, next(prices), plans) if a is not None else
+            Cell(context, batch, "", 0.0, -1, (), (), (0, 0, 0, 0), 0.0)
+            for batch, a in zip(batches, answers, strict=True)]
+
+
+def _cell(model: Model, context: int, batch: int, answer: Answer, one: Priced,
+          plans: dict[tuple[object, ...], int]) -> Cell:
+    names: dict[str, list[str]] = {"module": [], "cache": []}
+    for segment in answer.segments:
+        if segment.choice >= 0:
+            names[model.units[segment.unit].role].append(model.choices[segment.choice])
+    key = tuple((s.unit, s.layers, s.choice) for s in answer.segments)
+    regime, share = regime_of(model, one)
+    la = one.layout
+    replicas = model.question.replicas(la.ranks)
+    return Cell(context, batch, regime, share, plans.setdefault(key, len(plans)),
+                tuple(dict.fromkeys(names["module"])), tuple(dict.fromkeys(names["cache"])),
+                (la.tp, la.dp, la.pp, la.ep),
+                one.tokens_per_second(replicas) / (replicas * la.ranks))
+
+
+def regime_of(model: Model, one: Priced) -> tuple[str, float]:
+    """(what takes most of the decode step, its share); ties go to the name listed first."""
+    words = {"memory": "weights", "compute": "compute", "communication": "network",
+             "launch": "launch", "conversion": "convert"}
+    sums: dict[str, float] = {}
+    for cost in one.costs:
+        cache = model.units[cost.segment.unit].role == "cache"
+        name = "kv" if cache and cost.bound == "memory" else words[cost.bound]
+        sums[name] = sums.get(name, 0.0) + cost.decode_seconds
+    total = sum(sums.values())
+    best = max(sums, key=lambda n: sums[n])
+    return best, sums[best] / total if total else 0.0

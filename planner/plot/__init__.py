@@ -1,0 +1,1 @@
+"""Figures of results: functions that take one and return matplotlib Axes."""

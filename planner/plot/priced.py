@@ -1,0 +1,147 @@
+"""Figures that price a plan again: the roofline, the frontier, users and sensitivity."""
+
+from __future__ import annotations
+
+from math import log10
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from planner.hardware.folders import hardware_folders
+from planner.planning.inspect.layout_frontier import alike, own_frontier
+from planner.planning.inspect.reprice import Again, again
+from planner.planning.inspect.roofline import Operator, operators
+from planner.planning.inspect.sensitivity import End, sensitivity
+from planner.planning.inspect.users import room
+from planner.planning.plan.picture import fill
+from planner.planning.plan.record import Plan
+from planner.plot.axes import INK, SOFT, axes_for, tidy
+from planner.plot.plan import OWN, PLAIN, title
+from planner.units import format_rate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Folder = str | PathLike[str] | None
+LESS, MORE = "#9a4a06", "#1d5f9e"
+PREMISES = {"bandwidth": "memory bandwidth", "compute": "compute rates", "batch": "batch",
+            "context": "context", "popularity": "popularity spread"}
+
+
+def _again(plan: Plan, folder: Folder) -> Again:
+    return again(plan, folders=hardware_folders(folder))
+
+
+def draw_roofline(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
+    """Every operator under the device's roofs: filled a decode step, hollow one prompt."""
+    it = _again(plan, folder)
+    found = operators(it.question, plan)
+    ax = axes_for(ax, size=(8.0, 5.0))
+    band, top = found.bandwidth_bytes_per_s, max(peak for _, peak in found.roofs)
+    lowest = min(o.intensity for o in found.points) / 2
+    furthest = max(*(o.intensity for o in found.points), top / band) * 3
+    for peak, names in found.peaks:
+        ax.plot([peak / band, furthest], [peak / 1e12] * 2, color=INK, linewidth=1.2)
+        ax.annotate(f"{' · '.join(names)} {peak / 1e12:,.0f}", (furthest, peak / 1e12),
+                    ha="right", va="bottom", xytext=(0, 1), textcoords="offset points",
+                    fontsize=8, color=INK)
+    ax.plot([lowest, top / band], [lowest * band / 1e12, top / 1e12], color=INK, linewidth=1.2)
+    for one in found.points:
+        filled = one.phase == "decode"
+        ax.plot(one.intensity, one.flop_per_s / 1e12, "o" if filled else "s", markersize=6,
+                markerfacecolor=fill(one.scheme) if filled else "white",
+                markeredgecolor=INK if filled else fill(one.scheme),
+                markeredgewidth=0.5 if filled else 1.6)
+    named: dict[tuple[int, int], list[Operator]] = {}
+    for one in sorted(found.points, key=lambda o: -o.seconds / _whole(plan, o.phase))[:8]:
+        place = (round(6 * log10(one.intensity)), round(8 * log10(one.flop_per_s)))
+        named.setdefault(place, []).append(one)
+    for ones in named.values():
+        ax.annotate(" · ".join(dict.fromkeys(o.kind for o in ones)),
+                    (ones[0].intensity, ones[0].flop_per_s / 1e12), fontsize=7, color=SOFT,
+                    xytext=(6, -7), textcoords="offset points")
+    ax.set(xscale="log", yscale="log", xlim=(lowest, furthest), xlabel="FLOP per byte",
+           ylabel="TFLOP/s a device")
+    tidy(ax, f"{title(plan)}: roofline, {band / 1e12:.2f} TB/s (filled decode, hollow prompt)",
+         grid="both")
+    return ax
+
+
+def _whole(plan: Plan, phase: str) -> float:
+    return sum(getattr(u, f"{phase}_seconds") for u in plan.units) or 1.0
+
+
+def draw_frontier(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
+    """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
+    and the uniform formats."""
+    late, perf = plan.objective == "latency", plan.performance
+    found = own_frontier(_again(plan, folder))
+    ax = axes_for(ax, size=(8.0, 4.2))
+    ax.step([r.loss for r in found],
+            [r.tpot_seconds * 1e3 if late else r.output_tokens_per_second_per_device
+             for r in found], "o-", where="post", color=PLAIN, markersize=4, linewidth=1.3,
+            label="best on this layout")
+    mine = perf.tpot_seconds.value * 1e3 if late else perf.output_tokens_per_second_per_device.value
+    ax.plot(plan.quality.loss, mine, "D", color=OWN, markersize=8, label="this plan")
+    for names, loss, tpot, rate in alike(plan):
+        at = (loss, tpot * 1e3 if late else rate)
+        ax.plot(*at, "x", color=LESS, markersize=7)
+        ax.annotate(" · ".join(names), at, xytext=(6, -3), textcoords="offset points",
+                    fontsize=7.5, color=SOFT)
+    least = min([r.loss for r in found if r.loss > 0], default=1.0)
+    ax.set_xscale("symlog", linthresh=least)
+    ax.set(xlabel=f"loss [{plan.quality.unit}]",
+           ylabel="TPOT [ms]" if late else "output tokens/s per device")
+    ax.set_ylim(bottom=0)
+    tidy(ax, f"{title(plan)}: what loss buys", grid="both")
+    ax.legend(fontsize=8, frameon=False, loc="lower right")
+    return ax
+
+
+def draw_users(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
+    """Sequences that fit at every context, with the plan's caches and with BF16 ones."""
+    found = room(_again(plan, folder))
+    ax = axes_for(ax, size=(8.0, 4.0))
+    for name, values, colour in (
+            ("caches of the plan", [p.users for p in found], OWN),
+            ("BF16 caches", [p.wide_users for p in found], SOFT)):
+        ax.plot([p.context for p in found], values, "o-", color=colour, markersize=4, label=name)
+    batch = plan.workload.batch * plan.layout.replicas
+    ax.plot(plan.workload.context_tokens, batch, "D", color=PLAIN, markersize=8,
+            label=f"the plan's batch, {batch:,}")
+    ax.set_xscale("log", base=2)
+    ax.set(yscale="log", xlabel="context, tokens", ylabel="users that fit, all replicas")
+    ax.set_xticks([p.context for p in found if p.context & (p.context - 1) == 0],
+                  [f"{p.context // 1024}Ki" if p.context >= 1024 else str(p.context)
+                   for p in found if p.context & (p.context - 1) == 0])
+    tidy(ax, f"{title(plan)}: users against context", grid="both")
+    ax.legend(fontsize=8, frameon=False)
+    return ax
+
+
+def draw_sensitivity(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
+    """Output rate per device (TPOT where the objective is latency) with one premise a fifth less
+    and more; hatched: it would not fit the memory."""
+    found, late = sensitivity(_again(plan, folder)), plan.objective == "latency"
+
+    def metric(end: End) -> float:
+        return end.tpot_seconds * 1e3 if late else end.output_tokens_per_second_per_device
+
+    now = metric(found.now)
+    rows = sorted(found.swings, key=lambda s: -abs(metric(s.high) - metric(s.low)))
+    ax = axes_for(ax, size=(8.0, 1.2 + 0.42 * len(rows)))
+    for row, swing in enumerate(rows):
+        for end, colour in ((swing.low, LESS), (swing.high, MORE)):
+            ax.barh(row, metric(end) - now, left=now, height=0.7, color=colour if end.fits
+                    else "white", edgecolor=colour, hatch=None if end.fits else "////",
+                    linewidth=0.8)
+            more = metric(end) >= now
+            ax.text(metric(end), row, f" {format_rate(metric(end))} ", fontsize=7.5, va="center",
+                    ha="left" if more else "right", color=INK)
+    ax.axvline(now, color=INK, linewidth=1)
+    noun = "TPOT [ms]" if late else "output tokens/s per device"
+    tidy(ax, f"{title(plan)}: a premise 20 % less (brown) or more (blue)", grid="x")
+    ax.set_yticks(range(len(rows)), [PREMISES[s.premise] for s in rows])
+    ax.margins(x=0.12)
+    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"{noun}; hatched: does not fit the memory")
+    ax.tick_params(axis="y", length=0)
+    return ax

@@ -1,0 +1,39 @@
+"""Errors of predictions as a picture: a strip a table and metric."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.plot.axes import INK, SOFT, axes_for, tidy
+from planner.validation.errors import summarise
+from planner.validation.records import Outcome, Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDEST = 100.0
+"""Errors beyond are drawn at the edge [%]."""
+
+
+def draw_errors(report: Report, ax: Axes | None) -> Axes:
+    """Signed errors [%] of the rows in headlines; the bar is the median of their size."""
+    rows: dict[str, list[Outcome]] = {}
+    for o in report.outcomes:
+        if o.predicted is not None and not o.regime.startswith("excluded"):
+            rows.setdefault(f"{o.table} · {o.metric}", []).append(o)
+    names = sorted(rows)
+    ax = axes_for(ax, size=(8.0, 1.0 + 0.34 * len(names)))
+    ax.axvspan(-20, 20, color="#eef1f4", zorder=0)
+    for y, name in enumerate(names):
+        errors = [max(-WIDEST, min(WIDEST, o.error_percent)) for o in rows[name]]
+        jitter = [y + 0.5 * ((7 * i) % 11 / 10 - 0.5) for i in range(len(errors))]
+        ax.plot(errors, jitter, ".", color="#1d5f9e", alpha=0.45, markersize=4)
+        median = summarise([o.error_percent for o in rows[name]]).median_ape
+        ax.text(WIDEST * 1.03, y, f"{median:.1f} % of {len(errors)}", va="center", fontsize=8,
+                color=INK)
+    ax.axvline(0, color=SOFT, linewidth=0.9)
+    tidy(ax, "error of each row; right: median size and rows; grey: ±20 %", grid="x")
+    ax.set(xlim=(-WIDEST, WIDEST), xlabel="(predicted − measured) / measured [%]")
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    return ax

@@ -1,0 +1,135 @@
+"""What more or less loss buys: the frontier, the plan on it, and the uniform formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, floor, log10
+
+from planner.planning.inspect.layout_frontier import Reach, alike
+from planner.planning.plan.record import Plan
+from planner.report import words
+from planner.report.drawing.svg import (
+    Labels,
+    Scale,
+    decade,
+    diamond,
+    dot,
+    figure,
+    line,
+    path,
+    steps,
+    text,
+)
+from planner.report.phrases import Phrases
+
+WIDTH, HEIGHT = 760.0, 360.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 20.0, 28.0, 46.0
+MOST_NAMES = 2
+NOTHING = 46.0
+"""Pixels kept for a loss of exactly 0, which a logarithm cannot show."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A place: loss, and what the chart's upward axis shows."""
+
+    names: tuple[str, ...]
+    loss: float
+    value: float
+
+    @property
+    def label(self) -> str:
+        """The shortest names, and how many more there are."""
+        more = len(self.names) - MOST_NAMES
+        shown = sorted(self.names, key=len)[:MOST_NAMES] if more > 0 else self.names
+        return " · ".join(shown) + (f" +{more}" if more > 0 else "")
+
+
+def reach_svg(t: Phrases, plan: Plan, found: Sequence[Reach]) -> str:
+    """One ``svg`` element; the axis upwards is TPOT where the objective is latency (then lower is
+    better), output tokens a second per device otherwise."""
+    late, perf = plan.objective == "latency", plan.performance
+    mine = _Mark((), plan.quality.loss, perf.tpot_seconds.value if late
+                 else perf.output_tokens_per_second_per_device.value)
+    curve = [_Mark((), r.loss, r.tpot_seconds if late else r.output_tokens_per_second_per_device)
+             for r in found]
+    others = [_Mark(tuple(names), loss, tpot if late else rate)
+              for names, loss, tpot, rate in alike(plan)]
+    x, y, ticks = _scales([mine, *curve, *others])
+    name = t("reach.label", n=len(curve), m=len(others))
+    return figure("reach", WIDTH, HEIGHT, t("reach.title"), name, (
+        *_grid(t, x, y, ticks, late), *_curve(t, x, y, curve, late),
+        *_others(t, x, y, mine, curve, others, late)))
+
+
+class _Loss:
+    """Losses on a logarithm, with a place of its own for 0."""
+
+    def __init__(self, losses: Sequence[float]) -> None:
+        above = [v for v in losses if v > 0] or [1.0]
+        self.zero = min(losses) <= 0
+        self.low, self.high = floor(2 * log10(min(above)) - 0.1) / 2, \
+            ceil(2 * log10(max(above)) + 0.1) / 2
+        self.scale = Scale(10**self.low, 10**self.high,
+                           LEFT + (NOTHING if self.zero else 0.0), WIDTH - RIGHT, True)
+
+    def __call__(self, loss: float) -> float:
+        """Pixels of a loss."""
+        return LEFT + 12 if loss <= 0 else self.scale(loss)
+
+
+def _scales(marks: Sequence[_Mark]) -> tuple[_Loss, Scale, list[float]]:
+    ticks = steps(1.05 * max(m.value for m in marks))
+    return (_Loss([m.loss for m in marks]),
+            Scale(0.0, ticks[-1], HEIGHT - BOTTOM, TOP, False), ticks)
+
+
+def _show(value: float, late: bool) -> str:
+    return words.span(value) if late else words.three(value)
+
+
+def _grid(t: Phrases, x: _Loss, y: Scale, ticks: Sequence[float], late: bool) -> Iterator[str]:
+    low = HEIGHT - BOTTOM
+    for power in range(ceil(x.low), floor(x.high) + 1):
+        at = x(10.0**power)
+        yield line("grid", at, low, at, TOP) + text(at, low + 17, decade(power), "middle")
+    if x.zero:
+        yield line("grid", x(0), low, x(0), TOP) + text(x(0), low + 17, "0", "middle")
+    for value in ticks:
+        yield line("grid", LEFT, y(value), WIDTH - RIGHT, y(value)) + text(
+            LEFT - 7, y(value) + 4, _show(value, late) if value else "0", "end")
+    yield text(WIDTH - RIGHT, HEIGHT - 10, t("reach.x"), "end", "name")
+    yield text(LEFT, TOP - 12, t("reach.late" if late else "reach.y"), "start", "name")
+
+
+def _curve(t: Phrases, x: _Loss, y: Scale, curve: Sequence[_Mark], late: bool) -> Iterator[str]:
+    """Steps: a bound buys what the point below it has, until the next one can be had."""
+    places: list[tuple[float, float]] = []
+    for mark in curve:
+        if places:
+            places.append((x(mark.loss), places[-1][1]))
+        places.append((x(mark.loss), y(mark.value)))
+    if len(places) > 1:
+        yield path("curve", places)
+    for mark in curve:
+        yield dot("reached", x(mark.loss), y(mark.value), 3.5, t(
+            "reach.mark", value=_show(mark.value, late), loss=words.loss(mark.loss)))
+
+
+def _others(t: Phrases, x: _Loss, y: Scale, mine: _Mark, curve: Sequence[_Mark],
+            others: Sequence[_Mark], late: bool) -> Iterator[str]:
+    label = Labels(WIDTH - RIGHT)
+    for mark in (mine, *curve, *others):
+        label.block(x(mark.loss) - 5, y(mark.value) + 4, 10)
+    shown = t("reach.mark", value=_show(mine.value, late), loss=words.loss(mine.loss))
+    yield label(x(mine.loss), y(mine.value) - 11, t("baselines.self"), "own")
+    for mark in others:
+        at = (x(mark.loss), y(mark.value))
+        says = t("reach.mark", value=_show(mark.value, late), loss=words.loss(mark.loss))
+        yield line("cross", at[0] - 4, at[1] - 4, at[0] + 4, at[1] + 4)
+        yield line("cross", at[0] - 4, at[1] + 4, at[0] + 4, at[1] - 4)
+        names = escape(" · ".join(mark.names))
+        yield f"<g><title>{names}: {says}</title>{label(*at, mark.label)}</g>"
+    yield diamond("mine", x(mine.loss), y(mine.value), 7.5, shown)

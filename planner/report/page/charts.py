@@ -1,0 +1,56 @@
+"""Numbers behind the report's bars of uniform formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.planning.plan.record import Plan
+from planner.report import words
+from planner.units import GIB
+
+LOSSIER = 1.05
+"""Loss relative to the plan's above which a uniform format is drawn pale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A bar of the chart of uniform formats: ``length`` relative to the longest [1]."""
+
+    name: str
+    value: str
+    loss: str
+    length: float
+    pale: bool
+    own: bool
+
+
+def rivals(plan: Plan) -> tuple[Rival, ...]:
+    """The plan, then every feasible baseline, by the plan's objective."""
+    perf = plan.performance
+    rows = [("", perf.tpot_seconds.value, perf.output_tokens_per_second_per_device.value,
+             plan.memory_per_device.total_bytes, plan.quality.loss)]
+    alike: dict[tuple[float, float, int, float], str] = {}
+    for b in plan.baselines:
+        if b.feasible:
+            figures = (b.tpot_seconds, b.output_tokens_per_second_per_device,
+                       b.total_bytes_per_device, b.loss)
+            alike[figures] = f"{alike[figures]} = {b.name}" if figures in alike else b.name
+    rows += [(name, *figures) for figures, name in alike.items()]
+    shown = [_metric(plan.objective, *row[1:]) for row in rows]
+    longest = max(value for value, _ in shown) or 1.0
+    return tuple(Rival(name, text, words.loss(lost), value / longest,
+                       lost > plan.quality.loss * LOSSIER, i == 0)
+                 for i, ((name, *_, lost), (value, text))
+                 in enumerate(zip(rows, shown, strict=True)))
+
+
+def _metric(objective: str, tpot: float, rate: float, size: int, lost: float,
+            ) -> tuple[float, str]:
+    """(number, text) that the objective compares."""
+    if objective == "latency":
+        return tpot, words.span(tpot)
+    if objective == "memory":
+        return float(size), f"{size / GIB:.1f} GiB"
+    if objective == "quality":
+        return lost, words.loss(lost)
+    return rate, words.three(rate)

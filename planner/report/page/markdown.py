@@ -1,0 +1,154 @@
+"""A plan as Markdown, for pull requests and terminals: the page's content without its pictures."""
+
+from __future__ import annotations
+
+from planner.planning.plan.record import Plan
+from planner.report import words
+from planner.report.page.content import NOTHING, Beside, Content, content
+from planner.report.page.markdown_parts import BREAKS, escape, priced_parts, table
+
+
+def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
+    """The report as Markdown, ending with a newline; the same bytes for the same plan.
+
+    Raises:
+        UnknownNameError: no such language.
+    """
+    c = content(plan, lang, beside)
+    lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
+             escape(c.question), "", f"**{escape(c.verdict)}**", "", escape(c.answer), "",
+             escape(c.versus), ""]
+    for part in (_figures(c), _modules(plan, c), _memory(c), _baselines(plan, c), *priced_parts(c),
+                 _times(plan, c), _roofline(c), _units(plan, c), _caches(c), _engines(c),
+                 _assumptions(plan, c), _sources(plan, c), _end(plan, c)):
+        lines += part
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _figures(c: Content) -> list[str]:
+    return table(["", "", "", ""], ([f.label, f"{f.value} {f.unit}".strip(), f.interval, f.note]
+                                    for f in c.figures), (1,))
+
+
+def _modules(plan: Plan, c: Content) -> list[str]:
+    t = c.t
+    rows = ([m.kind, m.layers.replace("-", "–"), m.scheme, words.gib(m.weight_bytes),
+             words.loss(m.loss)] for m in plan.modules)
+    head = [t("units.unit"), t("units.layers"), t("units.scheme"), t("units.gib"), t("units.loss")]
+    return [f"## {t('map.title')}", "", *table(head, rows, (3, 4))]
+
+
+def _memory(c: Content) -> list[str]:
+    t = c.t
+    rows = ([t(f"memory.{s.name}"), words.gib(s.bytes), words.percent(s.share)] for s in c.memory)
+    return [f"## {t('memory.title')}", "", escape(c.layout) + ".", "",
+            *table([t("memory.part"), "GiB", t("memory.share")], rows, (1, 2))]
+
+
+def _times(plan: Plan, c: Content) -> list[str]:
+    t = c.t
+    rows = [[one.name, words.span(one.seconds), words.percent(one.of_step),
+             words.span(other.seconds), words.percent(other.of_step)]
+            for one, other in zip(c.waterfalls[0].bars, c.waterfalls[1].bars, strict=True)]
+    head = [t("roofline.module"), t("phase.decode"), "%", t("phase.prefill"), "%"]
+    lines = [f"* {escape(c.waterfall_lines[w.phase])}" for w in c.waterfalls]
+    return [f"## {t('waterfall.title')}", "", *lines, "", *table(head, rows, range(1, 5))]
+
+
+def _roofline(c: Content) -> list[str]:
+    t = c.t
+    if c.computed is None:
+        return []
+    title = [f"## {t('roofline.title')}", ""]
+    if not c.roofline_rows:
+        return [*title, escape(t("page.absent", reason=c.computed.why_not("operators"))), ""]
+    head = [t("roofline.module"), t("roofline.scheme")] + [
+        t(f"roofline.{name}", phase=t(f"phase.{phase}"))
+        for phase in ("decode", "prefill") for name in ("intensity", "rate", "roof")]
+    rows = ([r.kind, r.scheme, *r.decode, *r.prefill] for r in c.roofline_rows)
+    return [*title, *table(head, rows, range(2, 8))]
+
+
+def _units(plan: Plan, c: Content) -> list[str]:
+    t = c.t
+    rows = ([r.unit.unit, r.layers, r.unit.scheme, words.gib(r.unit.weight_bytes),
+             words.percent(r.share), r.bound, words.loss(r.unit.loss), r.next, r.reason]
+            for r in c.units)
+    head = [t(f"units.{n}") for n in ("unit", "layers", "scheme", "gib", "time", "bound", "loss",
+                                      "next", "reason")]
+    return [f"## {t('units.title')}", "", escape(t("units.lead")), "",
+            *table(head, rows, (3, 4, 6))]
+
+
+def _baselines(plan: Plan, c: Content) -> list[str]:
+    if not plan.baselines:
+        return []
+    t, perf = c.t, plan.performance
+    rows = [[t("baselines.self"), words.count(plan.device.count), words.count(plan.workload.batch),
+             words.three(perf.output_tokens_per_second.value),
+             words.three(perf.output_tokens_per_second_per_device.value),
+             words.span(perf.tpot_seconds.value), words.loss(plan.quality.loss), ""]]
+    for b in plan.baselines:
+        numbers = [words.count(b.devices), words.count(b.batch),
+                   words.three(b.output_tokens_per_second),
+                   words.three(b.output_tokens_per_second_per_device), words.span(b.tpot_seconds),
+                   words.loss(b.loss)] if b.feasible else [""] * 6
+        rows.append([b.name, *numbers, c.baseline_reasons[b.name]])
+    head = [t("baselines.format"), t("baselines.devices"), t("baselines.batch"),
+            t("baselines.rate"), t("baselines.each"), "TPOT", t("baselines.loss"),
+            t("units.reason")]
+    return [f"## {t('baselines.title')}", "", escape(t("baselines.lead")), "",
+            *table(head, rows, range(1, 7))]
+
+
+def _caches(c: Content) -> list[str]:
+    t = c.t
+    head = [t(f"cache.{n}") for n in ("entries", "layout", "layers", "each", "all")]
+    rows = ([r.kind, r.layout, r.layers, words.count(r.bytes), words.count(r.total)]
+            for r in c.caches)
+    return [f"## {t('cache.title')}", "", *table(head, rows, (3, 4))]
+
+
+def _engines(c: Content) -> list[str]:
+    t = c.t
+    if not c.servers:
+        return []
+    rows = ([s.name, f"{t.texts.get(f'engines.{s.status}', s.status)} {s.rest}", s.reason]
+            for s in c.servers)
+    head = [t("engines.engine"), t("engines.answer"), t("engines.why")]
+    return [f"## {t('engines.title')}", "", *table(head, rows, ())]
+
+
+def _assumptions(plan: Plan, c: Content) -> list[str]:
+    t = c.t
+    rows = ([t.name(a.key), a.value, a.reason] for a in plan.assumptions)
+    lead = f"{c.proof} {t('page.original')}".strip()
+    head = [t("assumptions.key"), t("assumptions.value"), t("units.reason")]
+    return [f"## {t('assumptions.title')}", "", escape(lead), "", *table(head, rows, ())]
+
+
+def _sources(plan: Plan, c: Content) -> list[str]:
+    t = c.t
+    figures = ([p.name, p.value, p.kind, p.source, p.date] for p in c.premises)
+    names = [t(f"premises.{n}") for n in ("figure", "value", "kind")]
+    device = [f"### {t('premises.title', device=escape(plan.device.id))}", "", *table(
+        [*names, t("sources.source"), t("sources.date")], figures, (1,))] if c.premises else []
+    head = [t("sources.key"), t("sources.source"), t("sources.date")]
+    rows = ([s.key, s.title, s.date] for s in plan.sources)
+    return [f"## {t('sources.title')}", "", escape(t("sources.lead")), "", *device,
+            *table(head, rows, ())]
+
+
+def _end(plan: Plan, c: Content) -> list[str]:
+    t = c.t
+    asked = [escape(t("reproduce.asked")), "", *_code(c.asked)] if c.asked else []
+    return [f"## {t('missing.title')}", "", *(f"* {escape(line)}" for line in c.missing), "",
+            f"## {t('reproduce.title')}", "", *asked,
+            escape(t("reproduce.price_file")), "", *_code(c.command),
+            escape(t("reproduce.versions", version=c.version, schema=plan.schema_version,
+                     engine=c.engine)), "", escape(c.identity), ""]
+
+
+def _code(text: str) -> list[str]:
+    """An indented block: nothing in it can end it."""
+    return ["    " + BREAKS.sub(" ", text), ""]

@@ -1,0 +1,81 @@
+"""Markdown of what was computed beside a plan, and the tables and escapes of every part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from planner.report import words
+from planner.report.page.content import Content
+
+_MARKS = re.compile(r"([\\`*_\[\]<>|~#])")
+BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+")
+_LINK = re.compile(r"(https?://[^\s()<>\"']+)")
+
+
+def escape(text: str) -> str:
+    """Plain text: no character is read as markup, nothing breaks the line; links stay whole."""
+    flat = BREAKS.sub(" ", text)
+    return "".join(piece if _LINK.fullmatch(piece) else _MARKS.sub(r"\\\1", piece)
+                   for piece in _LINK.split(flat))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int]) -> list[str]:
+    """A table with the columns ``numeric`` aligned right, and an empty line."""
+    rule = ["--:" if i in numeric else "---" for i in range(len(head))]
+    body = [[escape(cell) for cell in row] for row in (head, *rows)]
+    return ["| " + " | ".join(row) + " |" for row in (body[0], rule, *body[1:])] + [""]
+
+
+def priced_parts(c: Content) -> list[list[str]]:
+    """The frontier, users and sensitivity, or why they were not computed."""
+    if c.computed is None:
+        return []
+    return [_reach(c), _users(c), _swings(c)]
+
+
+def _titled(c: Content, section: str, part: str, lines: list[str] | None) -> list[str]:
+    """A part under its title; its reason where there are no lines."""
+    assert c.computed is not None
+    if lines is None:
+        lines = [escape(c.t("page.absent", reason=c.computed.why_not(part))), ""]
+    return [f"## {c.t(section + '.title')}", "", *lines]
+
+
+def _reach(c: Content) -> list[str]:
+    t, found = c.t, c.computed.frontier if c.computed is not None else None
+    if not found:
+        return _titled(c, "reach", "frontier", None)
+    rows = ([words.loss(r.loss), words.three(r.output_tokens_per_second_per_device),
+             words.span(r.tpot_seconds), words.count(r.batch),
+             words.gib(r.total_bytes_per_device)] for r in found)
+    head = [t("baselines.loss"), t("reach.each"), "TPOT", t("baselines.batch"),
+            t("baselines.size")]
+    return _titled(c, "reach", "frontier", [
+        escape(t("reach.lead", layout=c.layout)), "", *table(head, rows, range(5)),
+        escape(t("reach.more")), "", "    " + BREAKS.sub(" ", c.frontier_command), ""])
+
+
+def _users(c: Content) -> list[str]:
+    t, found = c.t, c.computed.room if c.computed is not None else None
+    if not found:
+        return _titled(c, "users", "room", None)
+    rows = ([words.count(p.context), words.mib(p.sequence_bytes), words.count(p.users),
+             words.count(p.wide_users)] for p in found)
+    head = [t(f"users.{name}") for name in ("context", "each", "own", "wide")]
+    return _titled(c, "users", "room", table(head, rows, range(4)))
+
+
+def _swings(c: Content) -> list[str]:
+    t, found = c.t, c.tornado
+    if found is None:
+        return _titled(c, "swings", "sensitivity", None)
+    metric = t("swings.late" if found.late else "swings.fast")
+    rows = ([t(f"swings.{row.name}"), row.now, half.premise, half.value, half.change, half.tpot,
+             half.ttft, half.gib + ("" if half.fits else " " + t("swings.too_much"))]
+            for row in found.rows for half in (row.low, row.high))
+    head = [t("swings.premise"), t("swings.now"), t("swings.then"), metric, t("swings.change"),
+            "TPOT", "TTFT", t("baselines.size")]
+    return _titled(c, "swings", "sensitivity", [
+        escape(t("swings.lead", metric=metric, now=found.now)), "",
+        *table(head, rows, range(1, 8))])

@@ -1,0 +1,233 @@
+"""``plan explain`` of a plan's choice as text: units, limits with their prices, tipping points."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from planner.planning.explain.records import (
+    Alternative,
+    ChoiceExplanation,
+    LimitPrice,
+    Tipping,
+    UnitChoice,
+)
+from planner.planning.explain.switching_points import nearest
+from planner.report.terminal.columns import width_of_output
+from planner.report.terminal.plan import headline
+from planner.units import GIB, format_bytes, format_rate, format_seconds
+
+MOST_CHANGES = 3
+"""Differences between two plans that are printed; --json has all."""
+WORDS = {"throughput": ("tokens/s", "more tokens/s"), "cost": ("cost", "cheaper tokens"),
+         "latency": ("worse", "less TPOT"), "memory": ("memory", "less memory"),
+         "quality": ("", "less loss")}
+
+
+def choice_text(found: ChoiceExplanation) -> str:
+    """The whole answer; ends with a newline."""
+    parts = ["\n".join(line for part in headline(found.plan) for line in _wrap(part))]
+    if not found.best:
+        parts.append(_not_best(found))
+    parts += [_units(found), _limits(found), _tipping(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+def basis_text(found: ChoiceExplanation) -> str:
+    """How each part was found, for stderr."""
+    lines = ["basis:"] + [line for text in found.basis for line in _wrap("  " + text, "    ")]
+    return "\n".join([*lines, f"  solves: {found.solves} questions solved again"]) + "\n"
+
+
+def _not_best(found: ChoiceExplanation) -> str:
+    told = [f"this plan breaks the limit {found.breaks}"] if found.breaks else []
+    if found.differs:
+        told.append(f"another plan answers the question {found.better_by:.1%} better"
+                    if found.better_by > 0 else "another plan answers the question")
+        told.append("it has " + _some(found.differs))
+        told.append("prices and changes below are of that plan")
+    return "\n".join(line for text in told for line in _wrap(text, "  "))
+
+
+def _units(found: ChoiceExplanation) -> str:
+    noun = WORDS[found.plan.objective][0]
+    head = ("unit", "scheme", "next best", noun, "TPOT", "GiB", "loss")
+    rows = [head, *(_row(found.plan.objective, unit) for unit in found.units)]
+    table = _table(rows)
+    lines = [table[0]]
+    for unit, text in zip(found.units, table[1:], strict=True):
+        lines.append(text)
+        lines += _note(unit)
+    kept = all(unit.next_best is None for unit in found.units)
+    text = "why each unit has its scheme, and what the next best costs the plan" \
+        + (", others kept" if kept else "")
+    fixed = _wrap("kept as released: " + ", ".join(found.released), "  ") if found.released else []
+    return "\n".join([*_wrap(text), *lines, *fixed])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line a row; where that is too wide, names stand on lines of their own."""
+    lines = _aligned(rows, (0, 1, 2)).split("\n")
+    if max(map(len, lines)) <= width_of_output():
+        return lines
+    rest = _aligned([row[1:] for row in rows], (0, 1)).split("\n")
+    if max(map(len, rest)) + 2 > width_of_output():
+        return [row[0] + "\n" + "\n".join(_wrap("  " + _words(rows[0], row), "    "))
+                for row in rows]
+    return [f"{row[0]}\n  {line}" for row, line in zip(rows, rest, strict=True)]
+
+
+def _words(head: Sequence[str], row: Sequence[str]) -> str:
+    """A row without its name in words: ``int8-w8a16, next best bf16: tokens/s -0.01%, TPOT …``."""
+    if row is head:
+        return ", ".join(row[1:])
+    figures = ", ".join(f"{name} {cell}" for name, cell in zip(head[3:], row[3:], strict=True)
+                        if cell)
+    return f"{row[1]}, next best {row[2]}" + (f": {figures}" if figures else "")
+
+
+def _row(objective: str, unit: UnitChoice) -> tuple[str, ...]:
+    name = unit.units[0] if len(unit.units) == 1 else f"{unit.units[0]} +{len(unit.units) - 1}"
+    other = unit.next_best or unit.alone
+    if other is None:
+        return (name, unit.scheme, "none", "", "", "", "")
+    first, *more = other.scheme.split(" + ")
+    taken = first + (f" +{len(more)}" if more else "") + ("*" if other.where else "")
+    return (name, unit.scheme, taken,
+            _worse(objective, other), _signed_seconds(other.tpot_seconds),
+            f"{other.bytes_per_device / GIB:+.2f}", f"{other.loss:+.3f}")
+
+
+def _worse(objective: str, other: Alternative) -> str:
+    """The change of the objective: fewer tokens/s, more of what is to be small."""
+    if objective == "quality":
+        return ""
+    if objective in ("throughput", "cost"):
+        change = 1 / (1 + other.objective) - 1
+        return f"{change if objective == 'throughput' else other.objective:+.2%}"
+    return f"{other.objective:+.2%}"
+
+
+def _note(unit: UnitChoice) -> list[str]:
+    """What keeps a better choice away, and where else the next best is."""
+    tag, _, rest = unit.reason.partition(": ")
+    told = [unit.reason] if rest and tag not in ("best", "limits") else []
+    if tag == "limits":
+        told.append("alone, every other choice breaks a limit")
+    if unit.next_best is None and tag != "only":
+        told += ["no other choice was found that fits"] if unit.alone is None else []
+    elif unit.next_best is not None and unit.next_best.where:
+        told.append(f"* at {unit.next_best.where}")
+    return [line for text in told for line in _wrap("  " + text, "    ")]
+
+
+def _limits(found: ChoiceExplanation) -> str:
+    noun = WORDS[found.plan.objective][1]
+    lines = _wrap(f"what each limit costs ({noun}; solved again over all layouts and batches)")
+    for price in found.limits:
+        lines += _wrap(_limit(found, price), "  ")
+    return "\n".join([*lines, *_wrap(f"binding: {found.binding}", "  ")])
+
+
+def _limit(found: ChoiceExplanation, price: LimitPrice) -> str:
+    value = f"{price.name} {_amount(price.unit, price.value)} ({price.origin}; used " \
+            f"{_amount(price.unit, price.used)})" if price.step else \
+            f"{price.name} {price.value:g} ({price.origin})"
+    told = []
+    if price.step and price.unit != "devices":
+        step = f"{_amount(price.unit, price.step)} more"
+        told.append(f"{step} is worth {_worth(found, price.gain)}")
+        if price.at_layout is not None and price.at_layout > 0:
+            told[-1] += f", {_share(found, price.at_layout)} at this layout and batch"
+        if price.loss is not None and price.gain > 0 and price.name != "max-loss":
+            unit = "nats" if found.loss_unit.startswith("nats") else "of relative loss"
+            told[-1] += f", as much as {price.loss:.2g} {unit}"
+    told.append(f"{price.removed}: {_worth(found, price.without)}")
+    return f"{value}: {'; '.join(told)}"
+
+
+def _worth(found: ChoiceExplanation, gain: float) -> str:
+    if gain <= 0:
+        return "nothing"
+    share, size = _share(found, gain), gain * found.value
+    if found.plan.objective == "throughput":
+        return f"+{format_rate(size)} tokens/s a device ({share})"
+    if found.plan.objective == "latency":
+        return f"{format_seconds(-size)} of TPOT ({share})"
+    if found.plan.objective == "memory":
+        return f"{format_bytes(-size)} ({share})"
+    if found.plan.objective == "quality":
+        return f"{-size:.3g} of loss ({share})"
+    return f"{share} tokens for the price"
+
+
+def _share(found: ChoiceExplanation, gain: float) -> str:
+    more = found.plan.objective in ("throughput", "cost")
+    return f"{gain if more else -gain:+.2%}"
+
+
+def _tipping(found: ChoiceExplanation) -> str:
+    lines = _wrap("what would change the answer (the smallest change found, each way)")
+    first = nearest(found.tipping)
+    if first is not None and first.other is not None:
+        lines += _wrap(f"nearest: {first.figure} by {first.other / first.start - 1:+.1%}", "  ")
+    same: list[str] = []
+    left: list[str] = []
+    for tip in found.tipping:
+        if tip.status == "not tried":
+            left.append(f"{tip.figure} {tip.direction}")
+        elif tip.status == "none":
+            same.append(f"{tip.figure} {_amount(tip.unit, tip.same)}")
+        elif tip.other is not None:
+            lines += _wrap(_tip(tip), "  ")
+    if same:
+        lines += _wrap("same plan as far as " + ", ".join(same), "  ")
+    if left:
+        lines += _wrap("not tried, raise --solves: " + ", ".join(left), "  ")
+    return "\n".join(lines)
+
+
+def _tip(tip: Tipping) -> str:
+    assert tip.other is not None
+    change = tip.other / tip.start - 1
+    what = "no plan fits" if tip.status == "infeasible" else _some(tip.changes)
+    same = "" if tip.same == tip.start else f", same plan to {_amount(tip.unit, tip.same)}"
+    start = _amount(tip.unit, tip.start).removesuffix(f" {tip.unit}")
+    return (f"{tip.figure} {start} → {_amount(tip.unit, tip.other)} "
+            f"({change:+.1%}{same}): {what}")
+
+
+def _some(changes: Sequence[str]) -> str:
+    more = len(changes) - MOST_CHANGES
+    return "; ".join(changes[:MOST_CHANGES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _amount(unit: str, value: float) -> str:
+    if unit == "bytes a device":
+        return format_bytes(value)
+    if unit == "bytes/s":
+        return f"{value / 1e9:,.0f} GB/s"
+    if unit == "s":
+        return format_seconds(value)
+    if unit == "loss":
+        return f"{value:.3g}"
+    return f"{value:,.0f} {unit}".removesuffix(" devices")
+
+
+def _signed_seconds(seconds: float) -> str:
+    return "0" if abs(seconds) < 5e-9 else f"{seconds * 1e6:+.0f} µs" if abs(seconds) < 1e-3 \
+        else f"{seconds * 1e3:+.3g} ms"
+
+
+def _wrap(line: str, indent: str = "") -> list[str]:
+    start = line[:len(line) - len(line.lstrip())]
+    return textwrap.wrap(line.strip(), width_of_output(), initial_indent=start,
+                         subsequent_indent=indent, break_long_words=False,
+                         break_on_hyphens=False) or [""]
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(" ".join(cell.ljust(w) if i in left else cell.rjust(w)
+                              for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+                     for row in rows)

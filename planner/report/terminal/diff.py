@@ -1,0 +1,69 @@
+"""Two plans compared, for a terminal and as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from planner.planning.plan.diff import Change, Difference
+from planner.report.terminal.columns import width_of_output, wrapped
+from planner.units import format_bytes, format_seconds
+
+MOST_UNITS = 40
+
+
+def diff_dict(found: Difference) -> dict[str, Any]:
+    """The comparison as JSON values."""
+    return {
+        "model": found.model,
+        "metrics": [asdict(c) for c in found.changes],
+        "settings": [{"name": n, "old": a, "new": b} for n, a, b in found.settings],
+        "units": [asdict(u) for u in found.units],
+        "gates": [{**asdict(g), "tripped": g in found.tripped} for g in found.gates],
+        "failed": bool(found.tripped),
+    }
+
+
+def diff_text(found: Difference) -> str:
+    """Figures, then settings and units that differ, then the gates."""
+    lines = [f"{found.model}: first plan → second plan", ""]
+    lines += [_line(c) for c in found.changes]
+    if found.settings:
+        lines.append("")
+    for name, old, new in found.settings:
+        lines += wrapped(f"{name}: {old or '-'} → {new or '-'}", "  ")
+    lines += ["", *_units(found)]
+    if found.gates:
+        lines += ["", *(f"{'FAIL' if g in found.tripped else 'ok  '} {g.text}"
+                        for g in found.gates)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(change: Change) -> str:
+    relative = "      -" if change.relative is None else f"{change.relative:+7.1%}"
+    loss = change.metric == "loss"
+    words = {None: "", True: "  beyond the band" if loss else "  beyond the 80 % bands",
+             False: "  indistinguishable" if loss else "  bands overlap"}
+    told = words[change.apart] if change.old != change.new else ""
+    line = (f"{change.metric:<11}{_shown(change, change.old):>14} → "
+            f"{_shown(change, change.new):>14}  {relative}")
+    if len(line + told) <= width_of_output():
+        return line + told
+    return "\n".join(wrapped(" ".join((line + told).split()), "  "))
+
+
+def _shown(change: Change, value: float) -> str:
+    if change.unit == "s":
+        return format_seconds(value)
+    if change.unit.startswith("B"):
+        return format_bytes(int(value))
+    return f"{value:,.1f}" if change.metric == "throughput" else f"{value:.4g}"
+
+
+def _units(found: Difference) -> list[str]:
+    if not found.units:
+        return ["every unit has the same scheme"]
+    shown = ["\n".join(wrapped(f"{u.unit}: {u.old or 'absent'} → {u.new or 'absent'}", "  "))
+             for u in found.units[:MOST_UNITS]]
+    more = len(found.units) - len(shown)
+    return [*shown, f"… and {more} more (--json has all)"] if more else shown

@@ -1,0 +1,116 @@
+"""``plan validate`` on a terminal: groups, the worst rows, and what is not predicted.
+
+Groups, rows and reasons come as the JSON values of the comparison; numbers may be None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
+from planner.units import format_bytes, format_seconds
+
+MODES = {"given-overheads": "given", "predicted": "pred."}
+LEAST_NAME = 12
+"""Columns that a name needs beside its figures."""
+Values = Mapping[str, Any]
+
+
+def validate_text(groups: Sequence[Values], worst: Sequence[Values],
+                  uncovered: Sequence[Values]) -> str:
+    """The whole report; ends with a newline.
+
+    ``groups`` have the keys of ``groups[]``; ``worst`` table, row, quantity, metric, mode, model,
+    software, predicted, measured, error_percent, basis; ``uncovered`` table, reason, n, rows (as
+    text) and meaning.
+    """
+    parts = []
+    if groups:
+        parts.append("\n".join([*wrapped("errors in percent, (predicted − measured) / measured"),
+                                groups_table(groups)]))
+    if worst:
+        parts.append(f"the {len(worst)} rows furthest off\n" + worst_table(worst))
+    if uncovered:
+        parts.append("rows without a prediction\n" + uncovered_table(uncovered))
+    if not parts:
+        parts.append("no tables in this directory")
+    return "\n\n".join(parts) + "\n"
+
+
+def groups_table(groups: Sequence[Values]) -> str:
+    """Tables and regimes as headings; one line a group: how many of how many rows, errors [%]."""
+    rows = [("given: overheads from the same log", "rows", "median", "p90", "mean", "bias", "in80")]
+    title = ""
+    for g in sorted(groups, key=lambda g: (g["table"], g["regime"] != "headline", g["regime"],
+                                           g.get("engine", ""))):
+        heading = g["table"] if g["regime"] == "headline" else f"{g['table']}, {g['regime']}"
+        heading += f": {g['engine']}" if g.get("engine") else ""
+        if heading != title:
+            rows.append((heading, "", "", "", "", "", ""))
+            title = heading
+        what = " · ".join(part for part in (
+            g.get("quantity") or g["metric"], MODES.get(g.get("mode", ""), g.get("mode", "")),
+            g["device"], g["model"]) if part)
+        rows.append(("  " + what, f"{g['n']}/{g['n_rows']}", _percent(g["median_ape"]),
+                     _percent(g["p90_ape"]), _percent(g["mape"]), _percent(g["bias"], sign=True),
+                     _percent(g["coverage80"], digits=0)))
+    return _aligned(rows)
+
+
+def worst_table(rows: Sequence[Values]) -> str:
+    """The rows furthest off, a paragraph each, with how they were predicted."""
+    lines = []
+    for o in rows:
+        what = " ".join(filter(None, (o["quantity"] or o["metric"], o["mode"])))
+        told = ", ".join(filter(None, (what, o["model"], o["software"])))
+        text = (f"{o['error_percent']:+.2f} %  {o['table']} row {o['row']}: {told}: "
+                f"{_size(o, 'predicted')} predicted, {_size(o, 'measured')} "
+                f"measured; from {o['basis']}")
+        lines += wrapped(text, "    ")
+    return "\n".join(lines)
+
+
+def uncovered_table(rows: Sequence[Values]) -> str:
+    """Reasons with their number of rows, which rows, and what the reason means."""
+    lines = []
+    for u in rows:
+        text = f"{u['n']:5}  {u['table']}: {u['reason']} — {u['meaning']}"
+        if u["rows"]:
+            text += f"; rows {u['rows']}"
+        lines += wrapped(text, " " * 7)
+    return "\n".join(lines)
+
+
+def _percent(value: float | None, *, sign: bool = False, digits: int = 2) -> str:
+    if value is None:
+        return "-"
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def _size(row: Values, key: str) -> str:
+    if row["metric"] == "latency":
+        return format_seconds(row[key])
+    return format_bytes(row[key]) if "gib" in row["quantity"] else f"{row[key]:,.2f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns; headings (rows without figures) do not widen the first one, and a name that leaves
+    no room for its figures stands on a line of its own."""
+    figures = [row for row in rows if any(row[1:])]
+    widths = [max(len(row[i]) for row in figures) for i in range(len(rows[0]))]
+    room = width_of_output() - sum(widths[1:]) - len(widths) + 1
+    if room < LEAST_NAME:
+        return "\n".join(paragraphs(rows, width_of_output()))
+    name = min(widths[0], room)
+    lines = []
+    for row in rows:
+        cells = "".join(" " + cell.rjust(width)
+                        for cell, width in zip(row[1:], widths[1:], strict=True))
+        if len(row[0]) > name and cells.strip():
+            lines += [*wrapped(row[0].strip(), "    ", first="  "), " " * name + cells]
+        elif cells.strip():
+            lines.append(row[0].ljust(name) + cells)
+        else:
+            lines += wrapped(row[0], "  ")
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,126 @@
+"""Baselines of every plan: always the same list, priced or with the reason why not."""
+
+import csv
+
+import pytest
+
+from planner.api.plan import estimate, load_device, load_model, plan
+from planner.formats.kv import kv_layout_ids
+from planner.formats.schemes import scheme_ids
+from planner.memory.engines.catalog import engine_names
+from planner.planning.answer.baselines import ALWAYS, RECIPE
+from planner.planning.engines.defaults import OF_THE_MODEL, RELEASED, engine_default
+from planner.planning.engines.mixes import engine_mixes, mixes_of
+from planner.planning.engines.rules import DATA, sources
+from planner.planning.plan.record import Baseline, Plan
+
+SMALL = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
+
+
+def rows(found: Plan) -> dict[str, Baseline]:
+    return {b.name: b for b in found.baselines}
+
+
+def test_the_whole_list_is_in_every_plan() -> None:
+    found = rows(plan(*SMALL))
+    assert {"as released", RECIPE, *ALWAYS} <= set(found)
+    assert any(name.endswith(" default") for name in found)
+    for line in found.values():
+        assert line.feasible or line.reason
+        assert line.feasible == (line.output_tokens_per_second > 0)
+    assert "no FP8" in found["fp8-block"].reason
+
+
+def test_schemes_that_were_not_asked_for_are_baselines_still() -> None:
+    """Priced in a space of their own, with the figures that they have where all are asked for."""
+    free, few = rows(plan(*SMALL, devices=1)), rows(plan(*SMALL, devices=1, schemes=["bf16"]))
+    assert few["int8-w8a8"].feasible
+    assert few["int8-w8a8"].batch == free["int8-w8a8"].batch
+    assert few["int8-w8a8"].loss == pytest.approx(free["int8-w8a8"].loss)
+    assert few["int8-w8a8"].tpot_seconds == pytest.approx(free["int8-w8a8"].tpot_seconds)
+
+
+def test_the_default_of_an_engine_is_the_release_with_the_models_cache() -> None:
+    found = rows(plan("llama-3.1-8b", "l40s", devices=1, engine="vllm", kv="fp8"))
+    default = found["vllm default"]
+    alone = estimate("llama-3.1-8b", "l40s", scheme="bf16", kv="bf16", devices=1, engine="vllm")
+    assert default.feasible
+    assert default.batch == pytest.approx(alone.workload.batch, abs=2)
+    assert default.loss == 0
+    assert "as released, KV fp8" in found
+
+
+def test_an_engine_that_nothing_is_known_of_says_so() -> None:
+    found = rows(plan("llama-3.1-8b", "h100-sxm", devices=1, engine="llama.cpp"))
+    assert found["llama.cpp default"].feasible
+    assert "refused" in found["int8-w8a8"].reason
+
+
+def default(engine: str, device: str, model: str, released: str) -> tuple[str, str] | None:
+    found = engine_default(engine, load_device(device), load_model(model), [released])
+    return None if found is None else (found.scheme, found.kv)
+
+
+@pytest.mark.parametrize(("engine", "device", "model", "released", "expected"), [
+    ("vllm", "h100-sxm", "deepseek-v3", "fp8-block", (RELEASED, "bf16")),
+    ("vllm", "a100-sxm", "deepseek-v3", "fp8-block", ("fp8-w8a16", "bf16")),
+    ("vllm", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "fp8-ds-mla")),
+    ("sglang", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "bf16")),
+    ("sglang", "b200-sxm", "deepseek-v3.2", "fp8-block-ue8m0", None),
+    ("tensorrt-llm", "b200-sxm", "deepseek-v3.1-nvfp4", "nvfp4", None),
+    ("llama.cpp", "xeon-6980p", "llama-3.1-8b", "bf16", ("fp16", "fp16")),
+    ("pytorch", "h100-sxm", "deepseek-v3", "fp8-block", None)])
+def test_what_engines_do_unasked(engine: str, device: str, model: str, released: str,
+                                 expected: tuple[str, str] | None) -> None:
+    assert default(engine, device, model, released) == expected
+
+
+def test_every_default_names_known_things_and_its_source() -> None:
+    with (DATA / "engine_defaults.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) > 8
+    for row in found:
+        assert None not in row
+        assert row["engine"] in engine_names()
+        assert row["source"] in sources()
+        assert row["note"]
+        assert row["scheme"] == RELEASED or row["scheme"] in scheme_ids()
+        assert row["kv"] == OF_THE_MODEL or row["kv"] in kv_layout_ids()
+        assert row["released"] == "*" or set(row["released"].split()) <= set(scheme_ids())
+
+
+def test_llama_cpps_own_types_are_baselines_with_times() -> None:
+    """Q4_K_M lies between its two types in bytes, loss and, with one user, time."""
+    found = plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
+                 objective="latency")
+    lines = rows(found)
+    lean, mixed, wide = (lines[name] for name in ("ggml-q4_k", "Q4_K_M", "ggml-q6_k"))
+    assert lean.tpot_seconds < mixed.tpot_seconds < wide.tpot_seconds
+    assert lean.total_bytes_per_device < mixed.total_bytes_per_device < wide.total_bytes_per_device
+    assert lean.loss > mixed.loss > wide.loss
+    assert lines["ggml-q8_0"].feasible
+    said = {a.key: a for a in found.assumptions}
+    assert "common/arg.cpp" in said["baseline Q4_K_M"].reason
+    assert "Q4_K_M" not in rows(plan(*SMALL))
+
+
+def test_which_layers_of_a_mix_take_more_bits() -> None:
+    """Of 32: the first and last four, and every third in between."""
+    mix = engine_mixes()["Q4_K_M"]
+    more = [n for n in range(32) if mix.takes_more(n, 32)]
+    assert more == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]
+    assert mixes_of("llama.cpp") == ["Q4_K_M"]
+    assert mixes_of("vllm") == []
+    down = 4096 * 14336
+    found = rows(plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
+                      objective="memory", kv="bf16"))
+    wider = down * (6.5625 - 4.5) / 8 * len(more)
+    mixed, lean = (found[name].total_bytes_per_device for name in ("Q4_K_M", "ggml-q4_k"))
+    assert mixed - lean == wider
+
+
+def test_a_mix_of_blocks_that_rows_do_not_fill_says_so() -> None:
+    found = rows(plan("deepseek-v2-lite", "l40s", devices=1, batch=1, context=4096,
+                      engine="llama.cpp"))
+    assert not found["Q4_K_M"].feasible
+    assert found["Q4_K_M"].reason

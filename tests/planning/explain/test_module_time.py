@@ -1,0 +1,94 @@
+"""The split of a module's time, and the crossovers of schemes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import planner
+from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.planning.explain.module_time import GRID, SAME, crossovers
+
+
+def test_totals_are_their_parts_and_agree_with_the_table_of_tokens() -> None:
+    found = planner.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", batch=64)
+    (module,) = found.modules
+    column = found.tokens.index(64)
+    for one in module.schemes:
+        for split in (one.decode, one.prefill):
+            assert split.total_seconds == pytest.approx(
+                split.busy_seconds + split.quantise_seconds + split.launch_seconds
+                + split.communication_seconds)
+            assert split.busy_seconds >= max(split.compute_seconds, split.memory_seconds,
+                                             split.conversion_seconds) * (1 - 1e-9)
+        assert one.at_tokens_seconds[column] == pytest.approx(one.decode.total_seconds)
+    totals = [s.decode.total_seconds for s in module.schemes]
+    assert totals == sorted(totals)
+
+
+def test_a_dynamic_scale_costs_a_kernel_that_bf16_lacks() -> None:
+    found = planner.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", scheme="fp8-tensor",
+                            schemes=["bf16", "fp8-tensor"])
+    by_name = {s.scheme: s for s in found.modules[0].schemes}
+    assert by_name["bf16"].decode.quantise_seconds == 0
+    assert by_name["fp8-tensor"].decode.quantise_seconds > 0
+    assert "quantising activations costs" in found.modules[0].sentence
+    assert found.modules[0].sentence.startswith("fp8-tensor is")
+
+
+def test_the_layer_of_a_module_costs_what_an_estimate_says() -> None:
+    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-block", devices=1, batch=32,
+                            isl=1024, osl=256)
+    found = planner.explain("llama-3.1-8b", "h100-sxm", module="attention-qkv", batch=32,
+                            isl=1024, osl=256, schemes=["bf16", "fp8-block"])
+    one = next(s for s in found.modules[0].schemes if s.scheme == "fp8-block")
+    whole = sum(u.decode_seconds for u in plan.units if u.kind == "attention-qkv")
+    assert one.decode.total_seconds * 32 == pytest.approx(whole, rel=1e-9)
+
+
+def test_cache_units_and_released_modules() -> None:
+    cache = planner.explain("deepseek-v3", "h100-sxm", module="kv-latent", tp=8)
+    assert {s.scheme for s in cache.modules[0].schemes} >= {"bf16", "fp8"}
+    head = planner.explain("llama-3.1-8b", "h100-sxm", module="head")
+    assert "only bf16" in head.modules[0].sentence
+    indexer = planner.explain("deepseek-v3.2", "h200-sxm", module="indexer")
+    assert "only fp8-block" in indexer.modules[0].sentence
+
+
+def test_communication_is_apart_and_rises_with_tp() -> None:
+    alone, split = (planner.explain("llama-3.1-70b", "h100-sxm", module="mlp-down", tp=tp,
+                                    schemes=["bf16"]) for tp in (1, 8))
+    assert alone.modules[0].schemes[0].decode.communication_seconds == 0
+    assert split.modules[0].schemes[0].decode.communication_seconds > 0
+
+
+@given(st.integers(2, 16000), st.floats(0.05, 20.0))
+def test_a_planted_crossover_is_found(where: int, slope: float) -> None:
+    flat = np.ones(len(GRID))
+    rising = (GRID / where) ** slope
+    found = crossovers(GRID, np.stack([flat, rising], axis=1), ["flat", "rising"])
+    below, above = rising <= 1 / (1 + SAME), rising >= 1 + SAME
+    if below.any() and above.any():
+        (one,) = found
+        assert (one.faster, one.slower) == ("flat", "rising")
+        assert one.tokens == pytest.approx(GRID[above][0])
+        assert one.tokens >= where
+    else:
+        assert found == ()
+
+
+def test_equal_schemes_never_cross() -> None:
+    noisy = 1 + 0.01 * np.sin(GRID)
+    assert crossovers(GRID, np.stack([np.ones(len(GRID)), noisy], axis=1), ["a", "b"]) == ()
+
+
+@pytest.mark.parametrize(("given_", "error"), [
+    ({"module": "mlp-dwn"}, UnknownNameError), ({"module": "mlp-down", "tp": 3}, UnsupportedError),
+    ({"module": "mlp-down", "scheme": "nvfp4", "schemes": ["bf16"]}, UnsupportedError),
+    ({"module": "mlp-down", "dp": 2}, UnsupportedError),
+    ({"module": "mlp-down", "batch": 0}, InputError),
+])
+def test_refusals(given_: dict, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        planner.explain("llama-3.1-8b", "h100-sxm", **given_)
+    assert caught.value.hint

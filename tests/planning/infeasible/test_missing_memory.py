@@ -1,0 +1,70 @@
+"""A refusal for memory names what is enough: formats, devices, or another device; else the gap."""
+
+import re
+
+import pytest
+
+from planner.api.memory import memory
+from planner.api.plan import estimate, plan
+from planner.errors import InfeasibleError
+
+
+def refused(model: str, device: str, **asked: object) -> InfeasibleError:
+    with pytest.raises(InfeasibleError) as caught:
+        plan(model, device, **asked)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_no_formats_are_asked_for_where_all_were_allowed() -> None:
+    error = refused("kimi-k2", "jetson-agx-orin-64gb")
+    found = re.search(r"needs at least ([\d.]+) GiB .* ([\d.]+) GiB usable", error.message)
+    assert found
+    short = float(found[1]) - float(found[2])
+    assert error.hint.startswith(f"{short:.2f} GiB a device are missing even with the smallest")
+    assert "--schemes" not in error.hint
+    other = re.search(r"it fits on (\d+) × ([\w-]+)$", error.hint)
+    assert other
+    count, name = int(other[1]), other[2]
+    assert plan("kimi-k2", name, devices=count).units
+    with pytest.raises(InfeasibleError):
+        plan("kimi-k2", name, devices=count // 2)
+
+
+def test_formats_that_were_not_allowed_are_named_where_they_fit() -> None:
+    error = refused("llama-3.1-70b", "jetson-agx-orin-64gb", schemes=["bf16"])
+    assert error.hint.startswith("allow more formats")
+    assert plan("llama-3.1-70b", "jetson-agx-orin-64gb", max_loss="int4-w4a16").units
+    with pytest.raises(InfeasibleError) as caught:
+        estimate("llama-3.1-70b", "jetson-agx-orin-64gb", scheme="int8-w8a8")
+    assert caught.value.hint.startswith("allow more formats")
+
+
+def test_an_engine_is_named_with_its_formats() -> None:
+    error = refused("llama-3.1-70b", "jetson-orin-nano-8gb", engine="vllm")
+    assert "of that vllm" not in error.hint
+    assert "that vllm serves on jetson-orin-nano-8gb" in error.hint
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-70b", "qwen3-32b"])
+def test_memory_names_formats_that_fit(model: str) -> None:
+    device = "h100-sxm" if "70" in model else "l40s"
+    answer = memory(model, device)
+    assert not answer.fits
+    found = re.match(r"--scheme (\S+) --kv (\S+) fits: ", answer.way_out)
+    assert found
+    assert memory(model, device, scheme=found[1], kv=found[2]).fits
+
+
+def test_memory_names_a_layout_that_holds_it() -> None:
+    answer = memory("deepseek-v3", "h100-sxm")
+    found = re.search(r"even with --scheme (\S+) --kv (\S+); 8 devices hold it "
+                      r"\(--tp (\d+) --ep (\d+)\)", answer.way_out)
+    assert found
+    assert memory("deepseek-v3", "h100-sxm", scheme=found[1], kv=found[2], tp=int(found[3]),
+                  ep=int(found[4])).fits
+
+
+def test_memory_of_a_lone_device_says_that_it_is_alone() -> None:
+    hint = memory("kimi-k2", "jetson-agx-orin-64gb").way_out
+    assert "GiB a device are missing even with" in hint
+    assert "has no link for more devices" in hint

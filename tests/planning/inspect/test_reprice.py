@@ -1,0 +1,211 @@
+"""Figures beside a plan against the same question asked through the API; plots without pyplot."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from support.wheels import ROOT
+
+from planner import api
+from planner.api.frontier import Frontier, frontier
+from planner.errors import InputError
+from planner.planning.inspect.layout_frontier import alike, own_frontier
+from planner.planning.inspect.reprice import Again, again
+from planner.planning.inspect.sensitivity import End, Sensitivity, Swing, sensitivity
+from planner.planning.inspect.users import room
+from planner.planning.plan.record import Plan
+from planner.planning.search.requery import GAP
+from planner.throughput import experts
+
+MODEL, DEVICE = "qwen3-30b-a3b", "h100-sxm"
+FIGURES = ("formats", "memory", "time", "uniform", "roofline", "frontier", "users", "sensitivity")
+
+
+@cache
+def plan() -> Plan:
+    return api.plan(MODEL, DEVICE, context=4096, devices=1)
+
+
+@cache
+def small() -> Plan:
+    return api.plan("qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024,
+                    devices=1)
+
+
+@cache
+def it() -> Again:
+    return again(plan())
+
+
+@cache
+def swings() -> Sensitivity:
+    return sensitivity(it())
+
+
+def swing(name: str) -> Swing:
+    return next(s for s in swings().swings if s.premise == name)
+
+
+def assert_same(end: End, priced: Plan) -> None:
+    assert end.tpot_seconds == pytest.approx(priced.performance.tpot_seconds.value, rel=1e-9)
+    assert end.ttft_seconds == pytest.approx(priced.performance.ttft_seconds.value, rel=1e-9)
+    assert end.total_bytes_per_device == priced.memory_per_device.total_bytes
+    assert end.fits
+
+
+def test_the_plan_as_it_is() -> None:
+    assert_same(swings().now, plan())
+    assert [s.premise for s in swings().swings] == [
+        "bandwidth", "compute", "batch", "context", "popularity"]
+
+
+def test_a_smaller_batch_is_what_the_api_prices() -> None:
+    end = swing("batch").low
+    assert_same(end, api.estimate(MODEL, DEVICE, plan=plan(), batch=int(end.premise)))
+    assert end.premise == pytest.approx(0.8 * plan().workload.batch, abs=1)
+
+
+def test_a_shorter_context_is_what_the_api_prices() -> None:
+    end, work = swing("context").low, plan().workload
+    assert_same(end, api.estimate(MODEL, DEVICE, plan=plan(), isl=round(0.8 * work.isl),
+                                  osl=round(0.8 * work.osl), context=int(end.premise)))
+
+
+def test_a_slower_memory_is_a_profile_with_that_memory(tmp_path: Path) -> None:
+    text, changed = "bandwidth = { value = 3.35e12", "bandwidth = { value = 2.68e12"
+    profile = (ROOT / "hardware_profiles" / f"{DEVICE}.toml").read_text(encoding="utf-8")
+    assert text in profile
+    path = tmp_path / f"{DEVICE}.toml"
+    path.write_text(profile.replace(text, changed), encoding="utf-8")
+    assert_same(swing("bandwidth").low, api.estimate(MODEL, str(path), plan=plan()))
+
+
+def test_another_spread_is_what_the_experts_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = swing("popularity").high
+    monkeypatch.setattr(experts, "popularity_spread", lambda: end.premise)
+    assert_same(end, api.estimate(MODEL, DEVICE, plan=plan()))
+
+
+def test_faster_rates_and_a_batch_that_does_not_fit() -> None:
+    assert swing("compute").high.tpot_seconds < swings().now.tpot_seconds
+    more = swing("batch").high
+    assert more.total_bytes_per_device > plan().memory_per_device.usable_bytes
+    assert not more.fits
+
+
+def test_a_dense_model_has_no_popularity() -> None:
+    dense = api.estimate("qwen2.5-0.5b", DEVICE, scheme="bf16", context=2048, batch=4, devices=1)
+    found = sensitivity(again(dense))
+    assert "popularity" not in {s.premise for s in found.swings}
+
+
+def test_users_at_the_plans_context_are_the_plans() -> None:
+    found = {p.context: p for p in room(it())}
+    work, own = plan().workload, found[plan().workload.context_tokens]
+    assert own.users == plan().capacity.max_concurrency_at_context * plan().layout.replicas
+    longer = api.estimate(MODEL, DEVICE, plan=plan(), context=16384, isl=work.isl, osl=work.osl,
+                          batch=1)
+    assert found[16384].users == longer.capacity.max_concurrency_at_context
+    assert all(a.users > b.users for a, b in pairwise(found.values()))
+
+
+def test_wide_caches_hold_what_a_plan_with_them_holds() -> None:
+    wide = api.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
+                        devices=1, kv="fp8")
+    same = api.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
+                        devices=1, kv="bf16")
+    point = next(p for p in room(again(wide)) if p.context == 2048)
+    assert point.users == wide.capacity.max_concurrency_at_context
+    assert point.wide_users == same.capacity.max_concurrency_at_context < point.users
+
+
+def test_the_plan_lies_on_its_own_frontier() -> None:
+    found = own_frontier(it())
+    best = plan().performance.output_tokens_per_second_per_device.value
+    reach = max((r for r in found if r.loss <= plan().quality.loss * (1 + 1e-9)),
+                key=lambda r: r.output_tokens_per_second_per_device)
+    assert reach.output_tokens_per_second_per_device >= best * (1 - GAP)
+    assert all(a.loss < b.loss and a.output_tokens_per_second_per_device
+               < b.output_tokens_per_second_per_device for a, b in pairwise(found))
+
+
+@cache
+def whole() -> Frontier:
+    layout = plan().layout
+    return frontier(MODEL, DEVICE, points=6, devices=1, tp=layout.tp, dp=layout.dp, pp=layout.pp,
+                    ep=layout.ep, context=4096)
+
+
+def test_no_point_of_the_whole_frontier_beats_the_own_one() -> None:
+    for reach in own_frontier(it()):
+        beaten = [p for p in whole().points if p.loss <= reach.loss]
+        assert all(p.output_tokens_per_second_per_device
+                   <= reach.output_tokens_per_second_per_device * (1 + 3 * GAP) for p in beaten)
+
+
+def test_a_frontier_is_a_table_and_draws_itself() -> None:
+    frame, axes = whole().to_frame(), whole().plot()
+    assert list(frame["loss"]) == [p.loss for p in whole().points]
+    assert list(frame["tp"]) == [p.layout[0] for p in whole().points]
+    assert axes.collections[0].get_offsets().shape == (len(frame), 2)
+    assert MODEL in axes.get_title(loc="left")
+    assert whole()._repr_html_().count("<tr") == len(frame) + 1
+
+
+def test_uniform_formats_that_hardly_differ_are_named_together() -> None:
+    names = [name for found, *_ in alike(plan()) for name in found]
+    assert sorted(names) == sorted(b.name for b in plan().baselines if b.feasible)
+    assert ["fp8-block", "deepseek-v3 recipe"] in [found for found, *_ in alike(plan())]
+
+
+def test_a_plan_whose_file_does_not_hold_its_scenario_is_refused() -> None:
+    perf = plan().performance
+    slower = replace(plan(), performance=replace(perf, tpot_seconds=replace(
+        perf.tpot_seconds, value=perf.tpot_seconds.value * 1.5)))
+    with pytest.raises(InputError, match="from the plan file alone"):
+        again(slower)
+
+
+def test_losses_of_a_quality_profile_have_no_frontier() -> None:
+    nats = replace(plan(), quality=replace(plan().quality, tier="T2 probe", unit="nats"))
+    with pytest.raises(InputError, match="quality profile"):
+        own_frontier(again(nats))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn(name: str) -> None:
+    axes = getattr(small(), f"plot_{name}")()
+    assert small().model.id in axes.get_title(loc="left")
+    assert axes.patches or axes.lines
+
+
+def test_a_notebook_shows_the_same_figure_for_the_same_plan() -> None:
+    one, other = (small().plot_users()._repr_svg_() for _ in range(2))
+    assert one == other
+    ElementTree.fromstring(one)
+
+
+def test_given_axes_are_drawn_on() -> None:
+    from matplotlib.figure import Figure
+
+    one, other = Figure().subplots(2)
+    assert plan().plot_memory(one) is one
+    assert plan().plot_time("prefill", other) is other
+    assert sum(p.get_width() for p in one.patches) == pytest.approx(
+        plan().memory_per_device.capacity_bytes / 2**30)
+    with pytest.raises(ValueError, match="phase"):
+        plan().plot_time("training")
+
+
+def test_no_figure_touches_pyplot() -> None:
+    code = ("import sys\nfrom planner import api\n"
+            "plan = api.estimate('qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
+            "plan.plot_memory()._repr_svg_()\n"
+            "assert 'matplotlib.pyplot' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

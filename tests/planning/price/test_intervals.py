@@ -1,0 +1,53 @@
+"""Intervals of plans: classes in quadrature, a common term, the basis of most of the time."""
+
+import math
+
+import pytest
+
+from planner.api.plan import estimate
+from planner.planning.price.intervals import COMMON_SIGMA, Z80, spread
+from planner.throughput.calibration import PRIOR, Certainty
+
+FIT = Certainty("fitted", 0.05, "a")
+CARRIED = Certainty("transferred", 0.20, "b")
+
+
+def test_one_class_errs_together() -> None:
+    found = spread([("gemm", FIT, 1.0), ("gemm", FIT, 3.0)])
+    assert found.sigma == pytest.approx(math.hypot(0.05, COMMON_SIGMA))
+    assert found.factor == pytest.approx(math.exp(Z80 * found.sigma))
+
+
+def test_classes_err_independently() -> None:
+    found = spread([("gemm", FIT, 1.0), ("attention", FIT, 1.0)])
+    assert found.sigma == pytest.approx(math.hypot(0.05 / math.sqrt(2), COMMON_SIGMA))
+
+
+def test_the_basis_is_that_of_most_of_the_time() -> None:
+    found = spread([("x", FIT, 2.0), ("y", CARRIED, 3.0), ("z", PRIOR, 2.5), ("u", FIT, 1.5)])
+    assert found.basis == "fitted"  # 3.5 of 9, no other has more
+    assert found.shares == pytest.approx((3.5 / 9, 3.0 / 9, 2.5 / 9))
+    assert found.origins == ("a", "b")
+
+
+def test_no_time_is_a_prior() -> None:
+    assert spread([]).basis == "prior"
+
+
+@pytest.mark.parametrize(("device", "basis"), [("h100-sxm", "fitted"), ("h20", "transferred"),
+                                               ("jetson-agx-orin-64gb", "prior")])
+def test_a_plan_says_what_its_times_rest_on(device: str, basis: str) -> None:
+    plan = estimate("llama-3.1-8b", device, scheme="bf16", devices=1, batch=1, context=2048)
+    time = plan.performance.tpot_seconds
+    assert time.basis == basis
+    assert time.low < time.value < time.high
+    note = next(a for a in plan.assumptions if a.key == "time basis")
+    assert basis in note.value
+    assert ("no measured kernels" in note.reason) == (basis == "prior")
+
+
+def test_less_is_known_of_a_relative() -> None:
+    own, carried = (estimate("llama-3.1-8b", device, scheme="bf16", devices=1, batch=1,
+                             context=2048).performance.tpot_seconds
+                    for device in ("h100-sxm", "h800-sxm"))
+    assert own.high / own.value < carried.high / carried.value < 1.7

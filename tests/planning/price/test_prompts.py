@@ -1,0 +1,89 @@
+"""What prompts cost the step that they interrupt, and the queue before the first token."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from planner.api.plan import estimate, load_device, load_model, plan
+from planner.placement.layout import Layout
+from planner.planning.price.recipe import Recipe, recipe_assignment
+from planner.planning.price.step import Pass, pass_seconds, total_seconds
+from planner.planning.space.candidates import queue, with_prompts
+from planner.quality.prior import load_prior
+
+
+@given(st.floats(0, 4), st.integers(1, 8), st.floats(1e-4, 1), st.floats(1e-4, 10))
+def test_prompts_never_shorten_a_step(weight: float, passes: int, step: float, mixed: float,
+                                      ) -> None:
+    found = float(with_prompts(np.array(step), np.array(mixed), np.array(weight), float(passes)))
+    assert found >= step
+    assert found == pytest.approx(step + weight * max(mixed - passes * step, 0))
+
+
+def test_a_choice_that_is_impossible_stays_so() -> None:
+    found = with_prompts(np.array([np.inf, 1.0]), np.array([np.inf, 3.0]), np.array(0.5), 1.0)
+    assert found[0] == np.inf
+    assert found[1] == 2.0
+
+
+@given(st.floats(0, 2), st.floats(1e-3, 10), st.integers(1, 512))
+def test_the_queue_grows_with_load_and_stays_within_the_loop(busy: float, service: float,
+                                                             sequences: int) -> None:
+    wait = float(queue(np.array(busy), np.array(service), np.array(sequences)))
+    busier = float(queue(np.array(busy * 1.2), np.array(service), np.array(sequences)))
+    assert 0 <= wait <= (sequences - 1) / 2 * service + 1e-12
+    assert busier >= wait
+
+
+def test_one_sequence_never_waits() -> None:
+    assert queue(np.array(0.9), np.array(1.0), np.array(1)) == 0
+
+
+def test_a_limit_on_ttft_holds_with_its_queue() -> None:
+    free = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=4096, osl=256)
+    limit = 0.8 * free.performance.ttft_seconds.value
+    tight = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=4096, osl=256, ttft_seconds=limit)
+    assert tight.performance.ttft_seconds.value <= limit * (1 + 1e-9)
+    rate = tight.performance.output_tokens_per_second.value
+    assert rate <= free.performance.output_tokens_per_second.value * (1 + 1e-9)
+
+
+def test_long_answers_pay_less_for_their_prompts() -> None:
+    def share(osl: int) -> float:
+        found = plan("llama-3.1-8b", "h100-sxm", devices=1, isl=2048, osl=osl, batch=32)
+        text = next(a.value for a in found.assumptions if a.key == "prefill interruption")
+        number, unit = text.split()[:2]
+        seconds = float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6}[unit]
+        return seconds / found.performance.tpot_seconds.value
+
+    assert share(128) > 2 * share(1024) > 0
+
+
+def test_tpot_and_ttft_are_those_of_whole_passes() -> None:
+    """The additive units of a plan against T(0, B) and T(I, B) of one pass over the model."""
+    isl, osl, batch = 3000, 1000, 16
+    found = estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", devices=1, tp=1, isl=isl, osl=osl,
+                     batch=batch)
+    assignment = recipe_assignment(
+        load_model("llama-3.1-8b"), load_device("h100-sxm"), Layout(),
+        Recipe("bf16", "bf16", "bf16"),
+        load_prior(), isl=isl, osl=osl)
+    one = np.array([float(batch)])
+    decode, mixed = (float(total_seconds(pass_seconds(assignment, Pass(
+        one, np.array([prompts]), isl + osl / 2, float(isl))))[0]) for prompts in (0.0, 1.0))
+    tpot = decode + batch / osl * (mixed - decode)
+    busy = 1 - decode / tpot
+    wait = busy / (2 * (1 - busy)) * mixed
+    assert found.performance.tpot_seconds.value == pytest.approx(tpot, rel=1e-6)
+    assert found.performance.ttft_seconds.value == pytest.approx(mixed + wait, rel=1e-6)
+
+
+def test_a_device_without_fits_has_the_interval_of_a_prior() -> None:
+    time = estimate("llama-3.1-8b", "xeon-platinum-8480", devices=1, batch=1).performance
+    assert time.tpot_seconds.basis == "prior"
+    assert time.tpot_seconds.high / time.tpot_seconds.value == pytest.approx(1.6, rel=0.06)
+    assert time.tpot_seconds.low == pytest.approx(
+        time.tpot_seconds.value**2 / time.tpot_seconds.high)

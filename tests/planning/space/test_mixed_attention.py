@@ -1,0 +1,70 @@
+"""Models whose layers attend differently: units, times, bytes and names by group."""
+
+import pytest
+
+from planner.api.plan import estimate, load_model, plan
+from planner.planning.plan.record import Plan, UnitPlan
+
+MIXED = ("gemma-3-1b", "gemma-3-27b-text", "gemma-4-26b-a4b", "mistral-7b-v0.1", "phi-3-mini-4k",
+         "llama-4-scout", "llama-4-maverick", "mimo-v2-flash", "qwen3-next-80b-a3b",
+         "qwen3.5-27b", "qwen3.5-35b-a3b", "qwen3.5-397b-a17b")
+
+
+def cache_units(found: Plan, kind: str) -> list[UnitPlan]:
+    return [u for u in found.units if u.kind == kind]
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_every_layer_has_its_own_attention(name: str) -> None:
+    spec = load_model(name)
+    found = estimate(name, "b200-sxm", context=min(16384, spec.max_context))
+    names = [u.unit for u in found.units]
+    assert len(names) == len(set(names))
+    for kind in ("kv-k", "kv-v"):
+        layers = [n for u in cache_units(found, kind) for n in u.layers]
+        assert sorted(layers) == sorted(n for a in spec.attention if a.kind == "gqa"
+                                        for n in a.layers)
+    memory = found.memory_per_device
+    assert memory.total_bytes <= memory.usable_bytes
+    assert estimate(name, "b200-sxm", plan=found).performance.tpot_seconds.value \
+        == pytest.approx(found.performance.tpot_seconds.value)
+
+
+def test_a_window_layer_reads_its_window() -> None:
+    """Gemma 3 27B: 10 full layers grow with the context, 52 windowed ones (1024) do not."""
+    short, long = (estimate("gemma-3-27b-text", "h100-sxm", devices=8, tp=8, pp=1, batch=8,
+                            context=n) for n in (16384, 65536))
+    for kind in ("kv-k", "kv-v"):
+        a, b = ({u.unit: u.decode_seconds for u in cache_units(p, kind)} for p in (short, long))
+        assert set(a) == set(b)
+        windows = [n for n in a if ".window." in n]
+        assert windows
+        for name in a:
+            assert (a[name] == b[name]) == (name in windows)
+    growth = 10 * 2 * 16 * 128 * 2
+    assert short.kv_cache.bytes_per_token == growth
+    fixed = sum(c.fixed_bytes for c in short.kv_cache.layers)
+    assert fixed == 52 * 1024 * 2 * 16 * 128 * 2
+
+
+def test_below_the_window_it_is_full_attention() -> None:
+    found = estimate("mistral-7b-v0.1", "h100-sxm", devices=1, batch=4, context=4096)
+    assert found.kv_cache.bytes_per_token == 32 * 2 * 8 * 128 * 2
+    assert not any(c.fixed_bytes for c in found.kv_cache.layers)
+    beyond = estimate("mistral-7b-v0.1", "h100-sxm", devices=1, batch=4, context=32768)
+    assert beyond.kv_cache.bytes_per_token == 0
+    assert beyond.memory_per_device.kv_cache_bytes == found.memory_per_device.kv_cache_bytes
+    assert beyond.capacity.max_context_at_batch == 32768
+
+
+def test_a_search_mixes_cache_layouts_by_group() -> None:
+    found = plan("gemma-3-27b-text", "h100-sxm", devices=2, context=65536)
+    assert found.solver.proved
+    limit = next(a for a in found.assumptions if a.key == "capacity tokens")
+    assert "context" in limit.value
+
+
+def test_what_is_not_modelled_is_refused_by_name() -> None:
+    from planner.errors import UnsupportedError
+    with pytest.raises(UnsupportedError, match=r"csa, hca.*not modelled"):
+        plan("deepseek-v4-pro", "h200-sxm")

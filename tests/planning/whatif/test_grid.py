@@ -1,0 +1,136 @@
+"""Every position of a grid is the answer of the single question that its flags ask."""
+
+import shlex
+from itertools import product
+from typing import Any
+
+import pytest
+from support import what_if as small
+
+import planner
+from planner.cli.commands import plan_command
+from planner.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
+from planner.planning.whatif.grid import Planned, Refused
+from planner.planning.whatif.grid_axes import (
+    MAX_POINTS,
+    Axis,
+    check_size,
+    default_contexts,
+    default_devices,
+    number_axis,
+    parse_grid,
+)
+
+
+def asked(command: str) -> dict[str, Any]:
+    """Arguments of the API from a command of the page."""
+    context = plan_command.make_context("plan", shlex.split(command)[1:])
+    given = {name: context.params[name] for name in (
+        "model", "device", "context", "devices", "batch", "max_loss", "isl", "osl")}
+    if context.params["kv"]:
+        given["kv"] = context.params["kv"]
+    return given
+
+
+def positions() -> list[tuple[str, Any]]:
+    grid = small.grid()
+    flags = product(*(axis.flags for axis in grid.axes))
+    return [(" ".join(filter(None, (grid.command, *f))), p)
+            for f, p in zip(flags, grid.points, strict=True)]
+
+
+@pytest.mark.parametrize("n", [0, 3, 5, 12, 17, 22, 27, 31, 38, 47])
+def test_a_position_is_the_plan_of_its_command(n: int) -> None:
+    command, point = positions()[n]
+    if isinstance(point, Refused):
+        with pytest.raises(InfeasibleError, match=point.limit.partition("+")[0]):
+            planner.plan(**asked(command))
+        return
+    alone = planner.plan(**asked(command))
+    assert point.performance == alone.performance
+    assert point.quality == alone.quality
+    assert point.memory.total == alone.memory_per_device.total_bytes
+    assert point.room == alone.capacity.max_concurrency_at_context
+    assert point.batch == alone.workload.batch
+    assert [(k, layers, s) for k, layers, s, _ in point.formats] == [
+        (u.kind, u.layers, u.scheme) for u in alone.units]
+    assert sum(size for *_, size in point.formats) == sum(u.weight_bytes for u in alone.units)
+
+
+def test_the_grid_has_plans_and_refusals_and_the_plan_itself() -> None:
+    grid = small.grid()
+    kinds = {type(p) for p in grid.points}
+    assert kinds == {Planned, Refused}
+    base = grid.points[grid.base]
+    assert isinstance(base, Planned)
+    assert base.performance == small.plan().performance
+    assert grid.command == "plan qwen2.5-0.5b jetson-orin-nano-8gb"
+    assert [len(axis) for axis in grid.axes] == [2, 3, 2, 2, 1, 2]
+
+
+def test_a_refusal_says_what_is_needed() -> None:
+    refused = [p for p in small.grid().points if isinstance(p, Refused)]
+    assert {p.limit for p in refused} == {"memory", "max-loss"}
+    assert all((p.need > p.have > 0) == (p.limit == "memory") for p in refused)
+
+
+@pytest.mark.parametrize(("text", "error"), [
+    (["context"], InputError), (["depth=3"], UnknownNameError), (["context="], InputError),
+    (["context=4096,4096"], InputError), (["kv=fp8", "kv=bf16"], InputError)])
+def test_grids_that_are_none(text: list[str], error: type[InputError]) -> None:
+    with pytest.raises(error) as caught:
+        parse_grid(text)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("values", [
+    "context=0", "context=1e4", "batch=-1", "devices=auto", "context=99999999999999999999",
+    "context=1000000", "max-loss=fp9", "max-loss=0.5", "kv=fp9", "schemes=bf16+fp9",
+    "kv=fp8-ds-mla", "schemes=nvfp4"])
+def test_values_that_no_grid_can_have(values: str) -> None:
+    with pytest.raises(InputError) as caught:
+        planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), context=small.CONTEXT,
+                        grid=[values, *(g for g in small.GRID
+                                        if not g.startswith(values.partition("=")[0]))])
+    assert caught.value.hint
+    assert not isinstance(caught.value, UnsupportedError) or "jetson" in caught.value.message
+
+
+def test_a_grid_too_large_to_embed_is_refused_before_it_is_planned() -> None:
+    big = "batch=" + ",".join(map(str, range(1, 1001)))
+    with pytest.raises(InputError, match="points; at most 5,000 are embedded") as caught:
+        planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), context=small.CONTEXT,
+                        grid=[big])
+    assert "--grid" in caught.value.hint
+    axes = [Axis("batch", ("1",) * n, ("",) * n, 0) for n in (100, 50)]
+    assert check_size(axes) == MAX_POINTS
+
+
+def test_schemes_of_a_scenario_are_not_left_by_auto() -> None:
+    with pytest.raises(InputError, match="names schemes"):
+        planner.what_if(base=planner.plan(scenario="h100-fp8-throughput", batch=8),
+                        scenario="h100-fp8-throughput", batch=8, grid=["schemes=auto"])
+
+
+def test_ladders() -> None:
+    assert default_contexts(131_072, 131_072) == [8192, 16384, 32768, 65536, 131072]
+    assert default_contexts(163_840, 3000) == [3000, 8192, 16384, 32768, 65536, 131072]
+    assert default_contexts(2048, 2048) == [128, 256, 512, 1024, 2048]
+    assert default_devices(16, 64) == [8, 16, 32, 64]
+    assert default_devices(64, 64) == [32, 64]
+    batch = number_axis("batch", None, (1, 16), 10, most=1 << 20, auto=True)
+    assert batch.values == ("auto", "1", "10", "16")
+    assert batch.base == 2
+    assert batch.flags[0] == ""
+
+
+def test_answer_lengths_are_kept() -> None:
+    plan = planner.plan(small.MODEL, small.DEVICE, isl=1000, osl=200)
+    grid = planner.what_if(
+        small.MODEL, small.DEVICE, base=plan, isl=1000, osl=200,
+        grid=["context=2048", "batch=8", "devices=1", "kv=bf16", "schemes=auto",
+              "max-loss=int8-w8a8"])
+    assert grid.axes[0].flags == ("--isl 1000 --osl 200", "--context 2048 --osl 200")
+    base = grid.points[grid.base]
+    assert isinstance(base, Planned)
+    assert base.performance == plan.performance
