@@ -20,9 +20,11 @@ import numpy as np
 from startup import cpu_seconds
 
 from planner.api.frontier import frontier
-from planner.api.plan import estimate, load_device, load_model, plan
+from planner.api.plan import estimate, plan
+from planner.lookup import load_device, load_model
 from planner.planning.price.batched import Asks, estimate_many
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.asked import Asked
+from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found, search
 from planner.planning.search.formulate import single_problem
 from planner.planning.solver.lagrangian import lagrange, sweep_budgets

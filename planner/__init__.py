@@ -14,36 +14,32 @@ if TYPE_CHECKING:
     from planner.api.explain import explain
     from planner.api.export import export_plan, import_plan
     from planner.api.frontier import frontier
-    from planner.api.plan import (
-        estimate,
-        inventory,
-        layer_error,
-        load_device,
-        load_model,
-        load_scenario,
-        plan,
-    )
+    from planner.api.numerics import layer_error
+    from planner.api.plan import estimate, plan
     from planner.api.profile import profile
     from planner.api.serve import serve
     from planner.api.sweep import sweep
     from planner.api.train import train
     from planner.api.what_if import what_if
     from planner.article.claims import claims
+    from planner.lookup import inventory, load_device, load_model, load_scenario
     from planner.planning.plan.record import Plan
     from planner.validation.run import validate
 
 __version__ = "0.1.0"
 
 _WHERE = {
-    "plan": "planner.api.plan", "estimate": "planner.api.plan", "inventory": "planner.api.plan",
-    "layer_error": "planner.api.plan", "train": "planner.api.train",
+    "plan": "planner.api.plan", "estimate": "planner.api.plan", "inventory": "planner.lookup",
+    "layer_error": "planner.api.numerics", "train": "planner.api.train",
     "experts": "planner.api.experts", "explain": "planner.api.explain",
-    "claims": "planner.article.claims", "diff": "planner.api.diff", "frontier": "planner.api.frontier",
+    "claims": "planner.article.claims", "diff": "planner.api.diff",
+    "frontier": "planner.api.frontier",
     "profile": "planner.api.profile",
     "serve": "planner.api.serve", "sweep": "planner.api.sweep",
     "what_if": "planner.api.what_if",
     "export_plan": "planner.api.export", "import_plan": "planner.api.export",
-    "load_model": "planner.api.plan", "load_device": "planner.api.plan", "load_scenario": "planner.api.plan",
+    "load_model": "planner.lookup", "load_device": "planner.lookup",
+    "load_scenario": "planner.lookup",
     "Plan": "planner.planning.plan.record",
     "validate": "planner.validation.run",
 }

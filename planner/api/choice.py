@@ -6,16 +6,16 @@ import os
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from planner.api.plan import load_device, load_model, of_plan, searched_questions
+from planner.api.ask import of_plan, searched_questions
 from planner.errors import DataError, InputError
+from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import assemble
 from planner.planning.explain.explain import explained
 from planner.planning.explain.given_plan import given_found
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import asked_of
-from planner.planning.question.resolve import Asked
+from planner.planning.question.asked import Asked, asked_of
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

@@ -59,7 +59,7 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
         InputError: a value out of range, a popularity that no router can have.
         UnsupportedError: a model without experts, a device without the link.
     """
-    from planner.api.plan import load_device, load_model
+    from planner.lookup import load_device, load_model
 
     spec = load_model(model)
     target = load_device(device, hardware_dir=hardware_dir) if device is not None else None

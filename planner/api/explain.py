@@ -10,20 +10,22 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from planner.api.plan import ANY, AUTO, THROUGHPUT, _given, load_device, load_model, name_list
+from planner.api.ask import ANY, AUTO, THROUGHPUT, given, name_list
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.explain.module_time import SHOWN, Explanation, module_split, named_units
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.record import Assumption, Plan
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model, layout_tables
 from planner.quality.prior import load_prior
@@ -95,9 +97,9 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
         InputError: arguments that exclude each other.
     """
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, objective=_given(objective), ttft_seconds=ttft_seconds,
+                  batch=batch, objective=given(objective), ttft_seconds=ttft_seconds,
                   tpot_seconds=tpot_seconds, max_loss=max_loss,
-                  schemes=tuple(schemes) if schemes is not None else None, kv=_given(kv),
+                  schemes=tuple(schemes) if schemes is not None else None, kv=given(kv),
                   memory_bytes=memory_bytes, untie=untie,
                   drop_policies=name_list("drop_policies", drop_policies))
     if module is None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from planner import api
+from planner.api.plan import estimate
 from planner.errors import DataError, InputError
 from planner.export import deployment
 from planner.export.apart import OUTSIDE, released_as
@@ -19,6 +19,7 @@ from planner.export.read_back import Imported
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
 from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device, load_model
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS
@@ -42,12 +43,12 @@ def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, en
         UnsupportedError: the format cannot say a scheme, or the engine does not serve it.
         InputError: the plan is of another model or device.
     """
-    spec = api.load_model(model) if model is not None else _bundled(plan.model.id)
+    spec = load_model(model) if model is not None else _bundled(plan.model.id)
     where = device if device is not None else plan.device.id
     if device is None and ("/" in plan.device.id or "\\" in plan.device.id):
         raise InputError(f"plan file: device {plan.device.id[:80]!r} is a path",
                          hint="name the device with --device")
-    return _export(plan, spec, api.load_device(where, hardware_dir=hardware_dir), to, engine,
+    return _export(plan, spec, load_device(where, hardware_dir=hardware_dir), to, engine,
                    expand=expand)
 
 
@@ -68,7 +69,7 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
         DataError: the file is not understood, or is of another model.
         UnsupportedError: a granularity without a scheme, or one the device cannot execute.
     """
-    spec = api.load_model(model)
+    spec = load_model(model)
     beside = Path(file) / deployment.FILE
     said = deployment.read_deployment(_bytes(beside), str(beside), spec) if beside.is_file() \
         else None
@@ -85,8 +86,8 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     layout = found.kv or kv or "bf16"
     # As if it were released so, for layout and batch; then as a choice for the model, whose own
     # release is what loss is told against.
-    placed = api.estimate(found.spec, device, kv=layout, **question)
-    plan = api.estimate(spec, device, plan=_as_stored(placed, found.spec), **question)
+    placed = estimate(found.spec, device, kv=layout, **question)
+    plan = estimate(spec, device, plan=_as_stored(placed, found.spec), **question)
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {path.name}", *found.notes))
     return replace(plan, assumptions=(*plan.assumptions, *notes))
@@ -107,7 +108,7 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     placed = _small(found.spec, where, said, asked)
     placed = _as_stored(placed, _stored(found.spec, said))
     units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
-    plan = api.estimate(spec, where, plan=replace(placed, units=units),
+    plan = estimate(spec, where, plan=replace(placed, units=units),
                         engine=engine or said.engine, **asked)
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {path.name} and {deployment.FILE}", *found.notes[1:]))
@@ -120,7 +121,7 @@ def _small(spec: ModelSpec, device: str | DeviceProfile, said: Deployment,
     a context: it fits wherever the plan does, whatever its caches."""
     layout = {name: asked[name] for name in ("devices", "tp", "dp", "pp", "ep")}
     more = {name: asked[name] for name in ("hardware_dir",) if name in asked}
-    return api.estimate(_stored(spec, said), device, kv="bf16", context=16,
+    return estimate(_stored(spec, said), device, kv="bf16", context=16,
                         batch=layout["dp"] * layout["pp"], **layout, **more)
 
 

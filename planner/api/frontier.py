@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from planner import api
+from planner.api import ask
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.infeasible.diagnose import refuse
-from planner.planning.question.resolve import Asked
+from planner.planning.question.asked import Asked
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import GAP
 from planner.planning.space.model import build_model
@@ -122,10 +122,10 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
         raise InputError("the map varies the batch", hint="leave out --batch or --map")
     asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
                   batch=batch, ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
-                  schemes=api.scheme_list(schemes),
+                  schemes=ask.scheme_list(schemes),
                   kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie,
-                  drop_policies=api.name_list("drop_policies", drop_policies))
-    question = api._question(model, device, asked, None, hardware_dir, uniform=None,
+                  drop_policies=ask.name_list("drop_policies", drop_policies))
+    question = ask.question_of(model, device, asked, None, hardware_dir, uniform=None,
                              profile=profile, engine=engine)
     questions = engine_questions(question, schemes_named=schemes is not None, kv_named=kv != "auto")
     free = [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)

@@ -30,8 +30,9 @@ from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.infeasible.memory_relief import Memory, way_out
 from planner.planning.plan.record import Plan
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import PREFILL_CHUNK, workload
-from planner.planning.question.resolve import Asked, kv_refusal
+from planner.planning.question.resolve import kv_refusal
 from planner.throughput.kernels import legal_schemes
 from planner.typed import typed
 
@@ -59,7 +60,8 @@ def memory(model: str | ModelSpec | None = None, device: str | DeviceProfile | N
         InputError: a value out of range, an unknown name, a flag of another engine.
         UnsupportedError: a format or cache layout that the model cannot have.
     """
-    from planner.api.plan import load_device, load_model, of_plan
+    from planner.api.ask import of_plan
+    from planner.lookup import load_device, load_model
 
     asked = Asked(tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl, batch=batch)
     if plan is not None:

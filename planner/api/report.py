@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from planner.api.plan import load_scenario
 from planner.hardware.folders import hardware_folders
+from planner.lookup import load_scenario
 from planner.planning.inspect.computed import computed
 from planner.planning.plan.record import Plan
 from planner.report.page.content import Beside

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planner import api
+from planner.api import ask
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
@@ -21,8 +21,8 @@ from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import PREFILL_CHUNK, Question
-from planner.planning.question.resolve import Asked
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.best_first import Found
 from planner.planning.serving.deployment import (
@@ -78,10 +78,10 @@ class _Asked:
 @typed
 def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
           concurrency: float | None = None, scheme: str | None = None, plan: Plan | None = None,
-          kv: str = api.BF16, devices: int | None = None, tp: int | None = None,
+          kv: str = ask.BF16, devices: int | None = None, tp: int | None = None,
           dp: int | None = None, ep: int | None = None, context: int | None = None,
           isl: int | None = None, osl: int | None = None, memory_bytes: int | None = None,
-          engine: str = api.ANY, requests: int | None = None, draft_tokens: int = 0,
+          engine: str = ask.ANY, requests: int | None = None, draft_tokens: int = 0,
           acceptance: float | None = None, draft_layers: int | None = None,
           prefix_hit_rate: float = 0.0, chunk_tokens: int = PREFILL_CHUNK,
           stream_interval: int = 1, scheduler: str | None = None, host_us: float | None = None,
@@ -108,8 +108,8 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
     if anchor is not None:
         parse_anchor(anchor)
     wanted = Asked(devices=devices, tp=tp, dp=dp, pp=1, ep=ep, context=context, isl=isl, osl=osl,
-                   kv=api._given(kv), memory_bytes=memory_bytes)
-    engine = api.named_engine(engine, plan) or "any"
+                   kv=ask.given(kv), memory_bytes=memory_bytes)
+    engine = ask.named_engine(engine, plan) or "any"
     found = _found(model, device, wanted, scheme, plan, hardware_dir, engine)
     return _answer(found, asked, engine, scheme or ("plan" if plan else "as released"), anchor,
                    layout_given=any(v is not None for v in (tp, dp, ep)) or plan is not None)
@@ -148,17 +148,17 @@ def _found(model: Any, device: Any, wanted: Asked, scheme: str | None, plan: Pla
            hardware_dir: Any, engine: str) -> Found:
     """The assignment: searched for throughput where layout or devices are not given."""
     if plan is None:
-        question = api._question(model, device, wanted, None, hardware_dir, uniform=scheme or "",
-                                 engine=engine)
-        return api._best(engine_questions(question, together=True))
+        question = ask.question_of(model, device, wanted, None, hardware_dir, uniform=scheme or "",
+                                   engine=engine)
+        return ask.best_found(engine_questions(question, together=True))
     if scheme is not None or wanted.kv is not None:
         raise InputError("scheme or kv and plan exclude each other", hint="leave one out")
     if plan.layout.pp > 1:
         raise UnsupportedError(f"a plan of {plan.layout.pp} pipeline stages: the closed loop "
                                "models none", hint="make the plan with --pp 1")
-    question = api._question(*api.of_plan(model, device, plan),
-                             wanted.filled_from(plan), None, hardware_dir, uniform=None, given=plan,
-                             engine=engine)
+    question = ask.question_of(*ask.of_plan(model, device, plan),
+                               wanted.filled_from(plan), None, hardware_dir, uniform=None,
+                               plan=plan, engine=engine)
     question = engine_questions(question, together=True)[0]
     return given_assignment(build_model(question, load_prior()), plan)
 

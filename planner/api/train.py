@@ -58,7 +58,7 @@ def train(model: str | ModelSpec, device: str | DeviceProfile, *, devices: int |
         UnsupportedError: the model has layers whose activations in training are not modelled, or
             the device lacks the recipe's format.
     """
-    from planner.api.plan import load_device, load_model
+    from planner.lookup import load_device, load_model
 
     spec, target = load_model(model), load_device(device, hardware_dir=hardware_dir)
     layout = _layout(spec, devices, dp, TrainLayout(

@@ -14,15 +14,16 @@ from shlex import quote
 from types import MappingProxyType
 from typing import Any
 
-from planner import api
+from planner.api import ask
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.power import fastest_mode
 from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device, load_model, load_scenario
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import asked_of
+from planner.planning.question.asked import Asked, asked_of
 from planner.planning.question.question import Question, workload
-from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES, Asked
+from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space.model import Model, build_model
 from planner.planning.whatif.grid import Grid, Inner, Loss, Point, block
@@ -56,10 +57,10 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             devices: int | None = None, tp: int | None = None, dp: int | None = None,
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
-            objective: str = api.THROUGHPUT, ttft_seconds: float | None = None,
+            objective: str = ask.THROUGHPUT, ttft_seconds: float | None = None,
             tpot_seconds: float | None = None, max_loss: str | float | None = None,
-            schemes: Sequence[str] | None = None, kv: str = api.AUTO,
-            memory_bytes: int | None = None, engine: str = api.ANY,
+            schemes: Sequence[str] | None = None, kv: str = ask.AUTO,
+            memory_bytes: int | None = None, engine: str = ask.ANY,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
@@ -72,17 +73,17 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     Raises:
         InputError: a value out of range, or more points than a page can hold.
     """
-    loaded = api.load_scenario(scenario) if scenario is not None else None
+    loaded = load_scenario(scenario) if scenario is not None else None
     asked = Asked(
         devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-        batch=batch, objective=api._given(objective), ttft_seconds=ttft_seconds,
+        batch=batch, objective=ask.given(objective), ttft_seconds=ttft_seconds,
         tpot_seconds=tpot_seconds, max_loss=max_loss,
-        schemes=api.scheme_list(schemes), kv=api._given(kv),
+        schemes=ask.scheme_list(schemes), kv=ask.given(kv),
         memory_bytes=memory_bytes, untie=untie,
-        drop_policies=api.name_list("drop_policies", drop_policies)).with_scenario(loaded)
+        drop_policies=ask.name_list("drop_policies", drop_policies)).with_scenario(loaded)
 
     def question(changed: Asked) -> Question:
-        return api._question(model, device, changed, scenario, hardware_dir, uniform=None,
+        return ask.question_of(model, device, changed, scenario, hardware_dir, uniform=None,
                              profile=profile, engine=engine)
 
     around = _Around(asked, build_model(question(asked), load_prior()), base, question)
@@ -92,8 +93,8 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
                          "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block")
     total = check_size(axes)
     aim = around.model.question.objective
-    flags = {"objective": None if aim == api.THROUGHPUT else aim,
-             "engine": api._given(engine), "ttft-ms": _ms(ttft_seconds),
+    flags = {"objective": None if aim == ask.THROUGHPUT else aim,
+             "engine": ask.given(engine), "ttft-ms": _ms(ttft_seconds),
              "tpot-ms": _ms(tpot_seconds), "tp": tp, "dp": dp, "pp": pp, "ep": ep,
              "memory-bytes": memory_bytes,
              "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
@@ -238,14 +239,14 @@ def around_file(plan: Plan) -> dict[str, Any]:
     Raises:
         InputError: the model is another one by now, or a scenario asked for what no flag repeats.
     """
-    spec = api.load_model(plan.model.id)
+    spec = load_model(plan.model.id)
     if spec.config_sha256 != plan.model.config_sha256:
         raise InputError(f"{plan.model.id} has changed since the plan was made",
                          hint="plan again, with --report FILE.html --interactive")
     asked = dict(asked_of(plan))
     asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
     lost = [name for name in ("keep_first_layers", "keep_last_layers") if asked.get(name)]
-    device = api.load_device(plan.device.id)
+    device = load_device(plan.device.id)
     if plan.power_mode is not None and plan.power_mode != fastest_mode(device):
         lost.append("power_mode")
     if lost:
@@ -257,7 +258,7 @@ def around_file(plan: Plan) -> dict[str, Any]:
     given: dict[str, Any] = {"context": work.context_tokens}
     if (same.isl, same.osl) != (work.isl, work.osl):
         given |= {"isl": work.isl, "osl": work.osl}
-    if plan.engine.name != api.ANY:
+    if plan.engine.name != ask.ANY:
         given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
     return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective,
             **asked, **given}

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner import api
+from planner.api.plan import estimate
 from planner.article.record import Claim, Figure, Finding, Part, Verdict, near
 from planner.formats.kv import kv_layout, latent_bytes
+from planner.lookup import inventory, load_model
 from planner.models.inventory import Inventory
 from planner.models.kv import cache_description, entry_bytes
 from planner.models.spec import ModelSpec
@@ -31,14 +32,14 @@ def kv_bytes(spec: ModelSpec, layout: str = "bf16", *, latent: bool = True) -> i
 
 
 def parameters(claim: Claim) -> Finding:
-    total = api.inventory(V3).parameters_total
+    total = inventory(V3).parameters_total
     return Finding((Figure("parameters of the main model", total, ""),),
                    (Part("parameters", rule(near(total, claim.stated["parameters"]))),),
                    f"the tensors of the main model hold {total:,} parameters")
 
 
 def active(claim: Claim) -> Finding:
-    counts = api.inventory(V3)
+    counts = inventory(V3)
     experts = counts.spec.experts
     assert experts is not None
     found = counts.parameters_active["with_embedding"]
@@ -56,7 +57,7 @@ def active(claim: Claim) -> Finding:
 
 
 def latent(claim: Claim) -> Finding:
-    attention = api.load_model(V3).attention[0]
+    attention = load_model(V3).attention[0]
     cached = attention.kv_lora_rank + attention.rope_dim
     widths = (attention.kv_lora_rank, attention.rope_dim, cached)
     hit = claim.stated["first"] in widths or claim.stated["second"] in widths
@@ -64,15 +65,15 @@ def latent(claim: Claim) -> Finding:
         (Figure("kv_lora_rank", attention.kv_lora_rank, "elements"),
          Figure("cached a token and layer", cached, "elements"),
          Figure("q_lora_rank (queries, not cached)", attention.q_lora_rank or 0, "elements"),
-         Figure("cache a token, BF16", kv_bytes(api.load_model(V3)), "B")),
+         Figure("cache a token, BF16", kv_bytes(load_model(V3)), "B")),
         (Part("widths", rule(hit)),),
         f"{attention.kv_lora_rank} + {attention.rope_dim} = {cached} elements a token and layer")
 
 
 def against_dense(claim: Claim) -> Finding:
-    spec = api.load_model(V3)
+    spec = load_model(V3)
     ours = kv_bytes(spec)
-    ratios = {f"vs {name} (GQA)": kv_bytes(api.load_model(name)) / ours
+    ratios = {f"vs {name} (GQA)": kv_bytes(load_model(name)) / ours
               for name in ("llama-3.1-70b", "llama-3.1-405b")}
     ratios["vs its own multi-head form"] = kv_bytes(spec, latent=False) / ours
     least, most = claim.stated["least"], claim.stated["most"]
@@ -89,7 +90,7 @@ def against_dense(claim: Claim) -> Finding:
 def v2_reduction(claim: Claim) -> Finding:
     ref = claim.reference
     dense = ref["dense_layers"] * ref["dense_kv_heads"] * ref["dense_head_dim"] * 2 * 2
-    latents = kv_bytes(api.load_model(V2))
+    latents = kv_bytes(load_model(V2))
     alone = 1 - latents / dense
     both = 1 - latents * ref["latent_bits"] / 16 / dense
     return Finding((Figure("MLA alone, both BF16", alone, "share"),
@@ -99,7 +100,7 @@ def v2_reduction(claim: Claim) -> Finding:
 
 
 def stored_formats(claim: Claim) -> Finding:
-    counts = api.inventory(V3)
+    counts = inventory(V3)
     rows = [r for r in counts.spec.rows if r.part == "main" and r.counted]
     fp8 = {r.kind for r in rows if r.dtype == FP8}
     share = sum(r.elements * r.copies for r in rows if r.dtype == FP8) / counts.parameters_total
@@ -116,7 +117,7 @@ def stored_formats(claim: Claim) -> Finding:
 
 
 def memory_half(claim: Claim) -> Finding:
-    counts = api.inventory(V3)
+    counts = inventory(V3)
     wide = Inventory(_plain(counts.spec)).payload_bytes
     here = sum(p.bytes for p in counts.patterns if p.part == "main")
     ratio = here / wide
@@ -138,7 +139,7 @@ def _plain(spec: ModelSpec) -> ModelSpec:
 
 
 def zero_compression(claim: Claim) -> Finding:
-    counts = api.inventory(V3)
+    counts = inventory(V3)
     experts = counts.spec.experts
     assert experts is not None
     routed = sum(counts.parameters_by_kind[k] for k in ROUTED) / counts.parameters_total
@@ -152,7 +153,7 @@ def zero_compression(claim: Claim) -> Finding:
 
 
 def cache_at_128k(claim: Claim) -> Finding:
-    spec = api.load_model(V2)
+    spec = load_model(V2)
     a = spec.attention[0]
     sizes = {n: latent_bytes(kv_layout(n), a.kv_lora_rank, a.rope_dim)
              for n in ("bf16", "fp8-ds-mla")}
@@ -160,8 +161,8 @@ def cache_at_128k(claim: Claim) -> Finding:
     context = int(claim.stated["context"])
     speed = {}
     for layout in sizes:
-        plan = api.estimate(V2, "h200-sxm", scheme="fp8-tensor", kv=layout, devices=8, tp=1, dp=8,
-                            ep=8, pp=1, isl=context - 1024, osl=1024)
+        plan = estimate(V2, "h200-sxm", scheme="fp8-tensor", kv=layout, devices=8, tp=1,
+                                dp=8, ep=8, pp=1, isl=context - 1024, osl=1024)
         speed[layout] = plan.performance.output_tokens_per_second_per_device.value
     cost = 1 - speed["bf16"] / speed["fp8-ds-mla"]
     return Finding(

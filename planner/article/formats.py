@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from planner import api
 from planner.article.facts import V3, rule
 from planner.article.record import Claim, Figure, Finding, Part
 from planner.formats.elements import element
 from planner.formats.schemes import scheme
 from planner.formats.sizes import bits_per_element
+from planner.lookup import load_device, load_model
 from planner.numerics import decode, encode
 from planner.planning.inspect.format_table import binades, sample, sqnr
 from planner.throughput.kernels import refusal
@@ -37,7 +37,7 @@ def blocks(claim: Claim) -> Finding:
              "weight_columns": recipe.weight.scale.block_columns,
              "activation_rows": recipe.activation.scale.block_rows,
              "activation_columns": recipe.activation.scale.block_columns}
-    rows = [r for r in api.load_model(V3).rows if r.scale_shape is not None]
+    rows = [r for r in load_model(V3).rows if r.scale_shape is not None]
     stored = all(r.scale_shape == tuple(-(-n // 128) for n in r.shape) for r in rows)
     same = all(found[k] == v for k, v in claim.stated.items())
     return Finding(tuple(Figure(k.replace("_", " "), v, "elements") for k, v in found.items()),
@@ -101,14 +101,14 @@ def dynamic_range(claim: Claim) -> Finding:
 def int8_efficiency(claim: Claim) -> Finding:
     rates = {}
     for name in ("h100-sxm", "b300-sxm", "a100-sxm"):
-        device = api.load_device(name)
+        device = load_device(name)
         integer, wide = device.rate("int8"), device.rate("fp8") or device.rate("bf16")
         assert integer is not None
         assert wide is not None
         rates[f"INT8 ÷ {wide.format.upper()} on {name}"] = integer.dense.value / wide.dense.value
     gain, beside = (sqnr(sample(kind), "int8-w8a8") - sqnr(sample(kind), "fp8-channel")
                     for kind in ("gaussian", "outlier"))
-    refused = refusal(api.load_device("b300-sxm"), scheme("int8-w8a8"))
+    refused = refusal(load_device("b300-sxm"), scheme("int8-w8a8"))
     figures = (*(Figure(k, v, "×") for k, v in rates.items()),
                Figure("INT8 − FP8, token scales, Gaussian", gain, "dB"),
                Figure("INT8 − FP8, token scales, outlier channel", beside, "dB"))

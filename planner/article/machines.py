@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from planner import api
 from planner.article.facts import rule
 from planner.article.record import Claim, Figure, Finding, Part, near
 from planner.formats.elements import element
 from planner.hardware.catalog import device_ids
 from planner.hardware.profile import DeviceProfile, Quantity
+from planner.lookup import load_device
 from planner.memory.training_setup import recipe
 from planner.numerics import decode, encode
 
@@ -19,7 +19,7 @@ _WITH_FP8 = ("Hopper", "Blackwell", "Blackwell Ultra")
 
 
 def edge(claim: Claim) -> Finding:
-    devices = [api.load_device(n) for n in ("jetson-agx-orin-64gb", "jetson-agx-thor-t5000")]
+    devices = [load_device(n) for n in ("jetson-agx-orin-64gb", "jetson-agx-thor-t5000")]
     has = {d.id: [f for f in ("int8", "fp8", "nvfp4") if d.rate(f) is not None] for d in devices}
     old, new = has[devices[0].id], has[devices[1].id]
     return Finding(
@@ -33,7 +33,7 @@ def edge(claim: Claim) -> Finding:
 def fp8_rate(claim: Claim) -> Finding:
     figures = []
     for name in device_ids():
-        device = api.load_device(name)
+        device = load_device(name)
         rate = device.rate("fp8")
         if device.kind != "gpu" or not device.architecture.startswith(_WITH_FP8) or rate is None:
             continue
@@ -49,7 +49,7 @@ def fp8_rate(claim: Claim) -> Finding:
 
 
 def xeon(claim: Claim) -> Finding:
-    found = [api.load_device(n) for n in device_ids()]
+    found = [load_device(n) for n in device_ids()]
     cpus = [d for d in found if d.kind == "cpu"]
     vector = all(("avx512", f) in d.rates for d in cpus for f in ("bf16", "fp16"))
     no_fp8 = all(d.rate("fp8") is None for d in cpus)
@@ -65,7 +65,7 @@ def xeon(claim: Claim) -> Finding:
 
 
 def thor(claim: Claim) -> Finding:
-    orin, thor_x = api.load_device("drive-orin-x"), api.load_device("drive-thor-x")
+    orin, thor_x = load_device("drive-orin-x"), load_device("drive-thor-x")
     rates = {f"{d.id} INT8 {w}": q.value for d in (orin, thor_x) for w, q in _int8(d)}
     hit = any(near(v, claim.stated["rate"]) for v in rates.values())
     blackwell = orin.architecture.startswith("Blackwell")
@@ -95,7 +95,7 @@ def training(claim: Claim) -> Finding:
 
 
 def older_hardware(claim: Claim) -> Finding:
-    a100 = api.load_device("a100-sxm")
+    a100 = load_device("a100-sxm")
     rates = {f: r.dense.value for f in ("fp16", "bf16", "int8") if (r := a100.rate(f)) is not None}
     gain, same = rates["int8"] / rates["bf16"], rates["fp16"] / rates["bf16"]
     past = np.array([element("fp16").max_finite * 2], dtype=np.float32)

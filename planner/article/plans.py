@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planner import api
+from planner.api.plan import estimate
+from planner.api.plan import plan as best_plan
 from planner.article.facts import V3, rule
 from planner.article.record import Claim, Figure, Finding, Part, near
 from planner.formats.schemes import scheme
+from planner.lookup import load_device
 from planner.memory.training_setup import recipe
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.search.uniform import MIXES
@@ -32,15 +34,15 @@ def weight_share(plan: Plan, compute: tuple[str, ...]) -> float:
 
 
 def twice(claim: Claim) -> Finding:
-    h100 = api.load_device("h100-sxm")
+    h100 = load_device("h100-sxm")
     fp8, wide = h100.rate("fp8"), h100.rate("fp16")
     assert fp8 is not None
     assert wide is not None
     peak = fp8.dense.value / wide.dense.value
     ratios = {}
     for batch in (8, 64):
-        one, two = (rate(api.estimate("llama-3.1-70b", h100, scheme=s, devices=4, tp=4, pp=1, dp=1,
-                                      batch=batch, isl=1024, osl=256))
+        one, two = (rate(estimate("llama-3.1-70b", h100, scheme=s, devices=4, tp=4, pp=1,
+                                          dp=1, batch=batch, isl=1024, osl=256))
                     for s in ("fp8-tensor", "fp16"))
         ratios[batch] = one / two
     held = all(near(r, claim.stated["ratio"], 0.05) for r in ratios.values())
@@ -57,7 +59,7 @@ def twice(claim: Claim) -> Finding:
 def trtllm(claim: Claim) -> Finding:
     fewest = {}
     for name in ("fp8-block", "bf16"):
-        plan = api.estimate(V3, "h200-sxm", scheme=name, context=8192, objective="memory")
+        plan = estimate(V3, "h200-sxm", scheme=name, context=8192, objective="memory")
         fewest[name] = plan.device.count
     return Finding(
         tuple(Figure(f"fewest h200-sxm for {k}", v, "devices") for k, v in fewest.items()),
@@ -70,8 +72,8 @@ def trtllm(claim: Claim) -> Finding:
 def fp8_first(claim: Claim) -> Finding:
     """The plans of a server on four devices that multiply FP8; no server runs INT8 on the newest,
     so what is free of engines says little there."""
-    plans = [api.plan(LITE, device, devices=1, engine="vllm") for device in WITH_FP8]
-    looser = api.plan(LITE, WITH_FP8[-1], devices=1, engine="vllm", max_loss="nvfp4")
+    plans = [best_plan(LITE, device, devices=1, engine="vllm") for device in WITH_FP8]
+    looser = best_plan(LITE, WITH_FP8[-1], devices=1, engine="vllm", max_loss="nvfp4")
     shares = {p.device.id: weight_share(p, ("fp8",)) for p in plans}
     narrow = weight_share(looser, ("nvfp4",))
     figures = [Figure(f"FP8 share of linear weights, {d}", v, "share") for d, v in shares.items()]
@@ -92,7 +94,7 @@ def mixed_int8(claim: Claim) -> Finding:
     parts: list[Part] = []
     texts: list[str] = []
     for device in ("a100-sxm", "jetson-agx-orin-64gb"):
-        plan = api.plan(LITE, device, devices=1)
+        plan = best_plan(LITE, device, devices=1)
         rows = {row.name: row for row in plan.baselines}
         mix, whole_int8 = rows[ADVISED], rows["int8-w8a8"]
         ratio = mix.output_tokens_per_second_per_device \
@@ -119,7 +121,7 @@ def mixed_int8(claim: Claim) -> Finding:
 
 
 def keep_fp32(claim: Claim) -> Finding:
-    plans = {s: api.estimate(LITE, "h100-sxm", scheme=s, devices=1, context=8192, batch=8)
+    plans = {s: estimate(LITE, "h100-sxm", scheme=s, devices=1, context=8192, batch=8)
              for s in ("fp32", "bf16")}
     weights = plans["fp32"].memory_per_device.weights_bytes \
         / plans["bf16"].memory_per_device.weights_bytes

@@ -63,7 +63,7 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
 def _devices(data: Path, name: str | None, folder: str | None,
              carry: bool) -> tuple[DeviceProfile, DeviceProfile | None]:
     """(the device to calibrate, its relative where one is wanted and named)."""
-    from planner import api
+    import planner
     from planner.calibration.run import devices_in
 
     if name is None:
@@ -73,10 +73,10 @@ def _devices(data: Path, name: str | None, folder: str | None,
                          "choose one with --device" if found
                          else "the columns of each table are in docs/guide/calibration.md")
         name = found[0]
-    profile = api.load_device(name, hardware_dir=folder)
+    profile = planner.load_device(name, hardware_dir=folder)
     if not carry or not profile.transfer_from:
         return profile, None
-    return profile, api.load_device(profile.transfer_from, hardware_dir=folder)
+    return profile, planner.load_device(profile.transfer_from, hardware_dir=folder)
 
 
 def _today() -> str:

@@ -38,7 +38,7 @@ def plan_command(**given: Any) -> None:
 
     check_interactive(given["interactive"], given["grid"], given["report"], flag="--report")
     with timed(given["timings"]):
-        from planner import api
+        import planner
 
         arguments = question_arguments(given)
         arguments.update(max_loss=given["max_loss"], schemes=scheme_names(given["schemes"]),
@@ -46,7 +46,7 @@ def plan_command(**given: Any) -> None:
                          untie=given["untie"],
                          drop_policies=rule_names(given["drop_policies"]))
         with working("searching layouts and formats", quiet=given["quiet"]):
-            found = api.plan(given["model"], given["device"], **arguments)
+            found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
             del arguments["anchor"]
@@ -68,14 +68,14 @@ def estimate_command(**given: Any) -> None:
     from planner.cli.run import finish, question_arguments, read_plan, timed
 
     with timed(given["timings"]):
-        from planner import api
+        import planner
 
         arguments = question_arguments(given)
         arguments.update(scheme=given["scheme"], profile=given["profile"])
         if given["plan_file"]:
             arguments["plan"] = read_plan(given["plan_file"])
         with working("pricing", quiet=given["quiet"]):
-            found = api.estimate(given["model"], given["device"], **arguments)
+            found = planner.estimate(given["model"], given["device"], **arguments)
         finish(found, given)
 
 
@@ -85,10 +85,10 @@ def estimate_command(**given: Any) -> None:
 @options("json")
 def inventory_command(model: str, expand: bool, as_json: bool) -> None:
     """Tensors of MODEL: parameters, elements by type, bytes."""
-    from planner import api
+    import planner
     from planner.cli.run import print_json
 
-    counts = api.inventory(model)
+    counts = planner.inventory(model)
     if as_json:
         print_json(counts.to_dict(expand=expand))
         return
@@ -103,10 +103,10 @@ def inventory_command(model: str, expand: bool, as_json: bool) -> None:
 @options("json")
 def models_command(as_json: bool) -> None:
     """Bundled models and their parameters."""
-    from planner import api
+    import planner
     from planner.models.catalog import model_ids
 
-    found = [api.inventory(name) for name in model_ids()]
+    found = [planner.inventory(name) for name in model_ids()]
     if as_json:
         from planner.cli.run import print_json
 
@@ -126,12 +126,12 @@ def models_command(as_json: bool) -> None:
 @options("hardware_dir", "json")
 def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -> None:
     """Devices and what they multiply; with NAME, every figure and its source."""
-    from planner import api
+    import planner
     from planner.hardware.catalog import list_devices
     from planner.hardware.folders import hardware_folders
 
     if name is not None:
-        found = [api.load_device(name, hardware_dir=hardware_dir)]
+        found = [planner.load_device(name, hardware_dir=hardware_dir)]
     else:
         found = list_devices(hardware_folders(hardware_dir))
     if as_json:
@@ -164,11 +164,11 @@ def formats_command(device: str | None, hardware_dir: str | None, as_json: bool)
 
 
 def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
-    from planner import api
+    import planner
     from planner.planning.inspect.format_table import format_rows
     from planner.report.terminal.format import format_rows_dict, format_rows_text
 
-    device = api.load_device(name, hardware_dir=hardware_dir)
+    device = planner.load_device(name, hardware_dir=hardware_dir)
     rows = format_rows(device)
     if as_json:
         from planner.cli.run import print_json

@@ -37,10 +37,10 @@ def numerics_command(**given: Any) -> None:
     if given["model"] is None or given["module"] is None:
         raise Hinted("a model and --module are needed",
                      "plan numerics deepseek-v3 --module attention-out")
-    from planner import api
+    import planner
 
     with working("adding up as every matrix unit does"):
-        result = api.layer_error(given["model"], module=given["module"],
+        result = planner.layer_error(given["model"], module=given["module"],
                                  schemes=_names(given["schemes"]), units=_names(given["units"]),
                                  tokens=given["tokens"], outputs=given["outputs"],
                                  seed=given["seed"])

@@ -13,12 +13,13 @@ from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate, layer_range
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.best_first import Found, shown_gap
 from planner.planning.search.equal_loss import best_answers
-from planner.planning.search.untied import Segment
+from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import Model, build_model
 from planner.quality.prior import load_prior

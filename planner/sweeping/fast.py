@@ -30,7 +30,7 @@ from planner.planning.price.batched import (
 )
 from planner.planning.price.intervals import BASES
 from planner.planning.question.question import Question, Workload, workload
-from planner.planning.search.untied import tied_segments
+from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import Model, build_model
 from planner.quality.prior import load_prior

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from planner.api.plan import load_device, load_model, load_profile, load_scenario
 from planner.errors import DataError
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes, own_version, packed
+from planner.lookup import load_device, load_model, load_profile, load_scenario
 from planner.models.spec import ModelSpec
 from planner.quality.profile import Profile
 from planner.quality.profile_match import structure_sha256

@@ -6,15 +6,10 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.api.plan import (
-    estimate,
-    hardware_folders,
-    load_device,
-    load_model,
-    load_scenario,
-    plan,
-)
+from planner.api.plan import estimate, plan
 from planner.errors import InputError, PlannerError
+from planner.hardware.folders import hardware_folders
+from planner.lookup import load_device, load_model, load_scenario
 from planner.scenarios import scenario_ids
 
 

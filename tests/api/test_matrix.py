@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from planner.api.plan import estimate, load_model, plan
+from planner.api.plan import estimate, plan
 from planner.errors import PlannerError
 from planner.hardware.catalog import list_devices
+from planner.lookup import load_model
 from planner.models.catalog import model_ids
 from planner.planning.plan.record import Plan
 

@@ -72,7 +72,7 @@ def test_loads_that_overflow(loads: list[float], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", ["1,0,\0\n", "1,0," + "9" * 400 + "\n", "1,0," + "9" * 200_000])
 def test_routing_that_overflows_or_cannot_be_split(rows: str, tmp_path: Path) -> None:
-    from planner.api.plan import load_model
+    from planner.lookup import load_model
     from planner.profiling.given import read_routing
 
     path = tmp_path / "r.csv"

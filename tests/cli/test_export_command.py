@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner import api
+import planner
 from planner.cli.main import run
 
 FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
@@ -14,7 +14,7 @@ FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size
 
 @pytest.fixture(scope="module")
 def plan_data() -> dict[str, Any]:
-    return api.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-channel", kv="fp8", devices=1,
+    return planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-channel", kv="fp8", devices=1,
                         batch=8).to_dict()
 
 
@@ -60,7 +60,7 @@ def test_export_then_import(tmp_path: Path, plan_file: Path, plan_data: dict[str
 def test_what_the_configuration_leaves_out_fits_the_terminal(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
-    made = api.plan("gemma-3-1b", "l40s", devices=1, batch=8, engine="vllm", kv="int8-token")
+    made = planner.plan("gemma-3-1b", "l40s", devices=1, batch=8, engine="vllm", kv="int8-token")
     (tmp_path / "plan.json").write_text(json.dumps(made.to_dict()), encoding="utf-8")
     monkeypatch.setenv("COLUMNS", "60")
     assert run(["export", str(tmp_path / "plan.json"), str(tmp_path / "out"), "--to",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner import api
+import planner
 from planner.errors import InputError, UnsupportedError
 from planner.export.assignment import Assignment, assignment_of
 from planner.export.read_back import imported_assignment, read_configuration
@@ -24,7 +24,7 @@ def planned(model: str = MOE, scheme: str = "int8-w8a16", **changes: str) -> Pla
     underscore for a hyphen)."""
     more: dict[str, Any] = {"devices": 32, "tp": 8, "dp": 4, "ep": 32} if "v3" in model else \
         {"devices": 1}
-    plan = api.estimate(model, "h200-sxm", scheme="bf16", batch=4, context=4096, **more)
+    plan = planner.estimate(model, "h200-sxm", scheme="bf16", batch=4, context=4096, **more)
     for kind in changes:
         assert any(unit.kind == kind for unit in plan.units), kind
     wanted = dict.fromkeys(PLANNED_KINDS, scheme) | changes
@@ -33,8 +33,8 @@ def planned(model: str = MOE, scheme: str = "int8-w8a16", **changes: str) -> Pla
 
 
 def exported(plan: Plan, target: str, **more: Any) -> Export:
-    return export_plan(plan, bundled_model(plan.model.id), api.load_device(plan.device.id), target,
-                       "any", **more)
+    return export_plan(plan, bundled_model(plan.model.id), planner.load_device(plan.device.id),
+                       target, "any", **more)
 
 
 def configuration(plan: Plan, target: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner import api
+import planner
 from planner.api.export import export_plan, import_plan
 from planner.cli.export import write_folder
 from planner.errors import InputError, PlannerError
@@ -20,12 +20,12 @@ MODEL = "llama-3.2-1b"
 @pytest.fixture(scope="module")
 def planned() -> Plan:
     """Two schemes, and two types of cache by layer, on two devices."""
-    base = api.estimate(MODEL, "h100-sxm", scheme="fp8-channel", kv="fp8", devices=2, tp=2,
+    base = planner.estimate(MODEL, "h100-sxm", scheme="fp8-channel", kv="fp8", devices=2, tp=2,
                         batch=32, context=4096, isl=3072, osl=1024)
     units = tuple(
         replace(u, scheme="bf16", kv_layout="bf16" if u.kv_layout else None)
         if u.layers == (0, 1) and (u.kv_layout or u.kind == "mlp-down") else u for u in base.units)
-    return api.estimate(plan=replace(base, units=units), engine="vllm@0.25")
+    return planner.estimate(plan=replace(base, units=units), engine="vllm@0.25")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_the_configuration_alone_names_no_device_and_no_engine(folder: Path) -> 
 
 
 def test_schemes_that_a_format_cannot_tell_go_back_as_planned(tmp_path: Path) -> None:
-    plan = api.estimate(MODEL, "xeon-6980p", scheme="fp8-w8a16", devices=1, batch=4)
+    plan = planner.estimate(MODEL, "xeon-6980p", scheme="fp8-w8a16", devices=1, batch=4)
     write_folder(tmp_path / "out", export_plan(plan, "fp8", engine="sglang").files, force=False)
     again = import_plan(tmp_path / "out", MODEL)
     assert decided(again) == decided(plan)
@@ -79,7 +79,7 @@ def test_schemes_that_a_format_cannot_tell_go_back_as_planned(tmp_path: Path) ->
 def test_an_older_export_in_the_folder_does_not_count(planned: Plan, tmp_path: Path) -> None:
     """The file that the deployment names is read, whatever else lies there."""
     out = tmp_path / "out"
-    older = api.estimate(MODEL, "h100-sxm", scheme="fp8-tensor", devices=1, batch=4)
+    older = planner.estimate(MODEL, "h100-sxm", scheme="fp8-tensor", devices=1, batch=4)
     write_folder(out, export_plan(older, "modelopt", engine="any").files, force=False)
     write_folder(out, export_plan(planned, "compressed-tensors").files, force=True)
     assert (out / "hf_quant_config.json").is_file()
@@ -90,7 +90,7 @@ def test_an_older_export_in_the_folder_does_not_count(planned: Plan, tmp_path: P
 
 
 def test_gptq_goes_there_and_back(tmp_path: Path) -> None:
-    plan = api.plan(MODEL, "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
+    plan = planner.plan(MODEL, "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
                     max_loss="int4-w4a16", schemes=["bf16", "int4-w4a16"])
     write_folder(tmp_path / "out", export_plan(plan, "gptq").files, force=False)
     again = import_plan(tmp_path / "out", MODEL)
@@ -122,7 +122,7 @@ def test_the_folder_around_is_named_where_it_is_at_fault(
 
 
 def test_formats_without_a_reader_say_so(tmp_path: Path) -> None:
-    plan = api.estimate(MODEL, "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
+    plan = planner.estimate(MODEL, "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
     write_folder(tmp_path / "out", export_plan(plan, "torchao", engine="any").files, force=False)
     with pytest.raises(InputError, match="no configuration that import reads"):
         import_plan(tmp_path / "out", MODEL)
@@ -192,8 +192,8 @@ def test_hostile_configurations(text: bytes, tmp_path: Path) -> None:
 ])
 def test_heads_and_tables_go_there_and_back(changes: dict[str, str], target: str,
                                             tmp_path: Path) -> None:
-    base = api.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
-    plan = api.estimate(plan=replace(base, units=tuple(
+    base = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
+    plan = planner.estimate(plan=replace(base, units=tuple(
         replace(unit, scheme=changes.get(unit.kind, unit.scheme)) for unit in base.units)))
     assert {u.kind: u.scheme for u in plan.units if u.kind in ("head", "embedding")} == {
         "head": "bf16", "embedding": "bf16"} | changes
@@ -206,9 +206,9 @@ def test_heads_and_tables_go_there_and_back(changes: dict[str, str], target: str
 
 def test_an_indexer_that_was_widened_comes_back_wide(tmp_path: Path) -> None:
     """BF16 where the release has FP8 blocks: a plan file says it, and so does what it becomes."""
-    base = api.estimate("deepseek-v3.2", "h200-sxm", scheme="fp8-block-ue8m0", devices=16, tp=8,
+    base = planner.estimate("deepseek-v3.2", "h200-sxm", scheme="fp8-block-ue8m0", devices=16, tp=8,
                         dp=2, ep=16, batch=32)
-    plan = api.estimate(plan=replace(base, units=tuple(
+    plan = planner.estimate(plan=replace(base, units=tuple(
         replace(unit, scheme="bf16") if unit.kind == "indexer" else unit for unit in base.units)))
     write_folder(tmp_path / "out", export_plan(plan, "fp8", engine="any").files, force=False)
     for one in (plan, import_plan(tmp_path / "out", "deepseek-v3.2")):

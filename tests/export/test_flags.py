@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.exports import assignment
 
-from planner import api
+import planner
 from planner.errors import UnsupportedError
 from planner.export import fp8, llama_cpp, modelopt
 from planner.export.assignment import assignment_of
@@ -21,8 +21,8 @@ from planner.planning.plan.record import Plan
 @pytest.fixture(scope="module")
 def sparse() -> Plan:
     """A mixture of experts on several devices, in FP8 with an FP8 cache."""
-    return api.estimate("deepseek-v2-lite", "h100-sxm", scheme="fp8-tensor", kv="fp8", devices=4,
-                        tp=2, dp=2, ep=4, batch=8)
+    return planner.estimate("deepseek-v2-lite", "h100-sxm", scheme="fp8-tensor", kv="fp8",
+                            devices=4, tp=2, dp=2, ep=4, batch=8)
 
 
 @pytest.mark.parametrize("engine", SERVERS)
@@ -86,13 +86,13 @@ def test_block_formats_tell_what_they_cannot_say() -> None:
 
 def test_xeons_run_block_fp8_as_weights_alone() -> None:
     """SGLang reads the FP8 file on a Xeon and keeps activations in BF16: named so, it is served."""
-    spec, device = bundled_model("llama-3.2-1b"), api.load_device("xeon-6980p")
-    plan = api.estimate(spec, device, scheme="fp8-w8a16", devices=1, batch=4)
+    spec, device = bundled_model("llama-3.2-1b"), planner.load_device("xeon-6980p")
+    plan = planner.estimate(spec, device, scheme="fp8-w8a16", devices=1, batch=4)
     found = export_plan(plan, spec, device, "fp8", "sglang")
     assert [one.status for one in found.findings] == ["yes"]
     assert "SGLANG_USE_CPU_ENGINE=1" in found.files["serve-sglang.sh"]
     assert "flags as in SGLang documentation" in found.files["README.md"]
-    native = api.estimate(spec, device, scheme="fp8-block", devices=1, batch=4)
+    native = planner.estimate(spec, device, scheme="fp8-block", devices=1, batch=4)
     with pytest.raises(UnsupportedError, match="name fp8-w8a16"):
         export_plan(native, spec, device, "fp8", "sglang")
 
@@ -125,8 +125,8 @@ def test_tensorrt_llm_takes_int4_with_scaled_inputs() -> None:
 
 def test_parts_of_the_mla_projection_agree(sparse: Plan) -> None:
     """q_a and kv_a in several schemes are no plan of an engine that fuses them."""
-    spec, device = bundled_model("deepseek-v3.1"), api.load_device("h200-sxm")
-    plan = api.estimate(spec, device, scheme="fp8-tensor", devices=16, batch=16)
+    spec, device = bundled_model("deepseek-v3.1"), planner.load_device("h200-sxm")
+    plan = planner.estimate(spec, device, scheme="fp8-tensor", devices=16, batch=16)
     units = tuple(replace(u, scheme="bf16") if u.kind == "mla-q" else u for u in plan.units)
     for engine in ("vllm", "sglang"):
         with pytest.raises(UnsupportedError, match="one matrix"):

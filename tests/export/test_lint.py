@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from support.exports import assignment, planned_keys
 
-from planner import api
+import planner
 from planner.errors import UnsupportedError
 from planner.export import compressed_tensors, fp8, modelopt
 from planner.export.lint import fused_apart
@@ -18,11 +18,11 @@ LLAMA = "llama-3.1-8b"
 
 
 def uniform(model: str, device: str, scheme: str, **more: int) -> Plan:
-    return api.estimate(model, device, scheme=scheme, batch=4, **more)
+    return planner.estimate(model, device, scheme=scheme, batch=4, **more)
 
 
 def written(plan: Plan, target: str, engine: str = "any") -> dict[str, str]:
-    spec, device = bundled_model(plan.model.id), api.load_device(plan.device.id)
+    spec, device = bundled_model(plan.model.id), planner.load_device(plan.device.id)
     found = export_plan(plan, spec, device, target, engine)
     return {one.engine.name: one.status for one in found.findings}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from planner import api
+import planner
 from planner.errors import UnsupportedError
 from planner.export.lint import CONSUMERS, target_of
 from planner.export.run import export_plan
@@ -35,14 +35,14 @@ def test_a_plan_for_an_engine_is_written_and_passes(model: str, device: str, ask
                                                     engine: str) -> None:
     plan, refused = None, ""
     try:
-        plan = api.plan(model, device, engine=engine, tp=1, dp=1, ep=1, batch=16, **asked)
+        plan = planner.plan(model, device, engine=engine, tp=1, dp=1, ep=1, batch=16, **asked)
     except UnsupportedError as error:
         refused = error.message
     if plan is None:
         # Nothing is planned: the reason is the matrix's, with its source.
         assert "refused" in refused or "unknown" in refused
         return
-    spec, where = bundled_model(model), api.load_device(device)
+    spec, where = bundled_model(model), planner.load_device(device)
     verdict = verdicts(spec, where, plan.units, plan.layout, [engine])[0]
     assert verdict.status == "yes", verdict.reason
     target = target_of(verdict.container)
@@ -54,10 +54,10 @@ def test_a_plan_for_an_engine_is_written_and_passes(model: str, device: str, ask
 
 def test_int4_on_a_cpu_is_served_from_gptq_and_written() -> None:
     """vLLM on CPUs takes INT4 from GPTQ checkpoints alone."""
-    plan = api.plan("llama-3.2-1b", "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
+    plan = planner.plan("llama-3.2-1b", "xeon-6980p", engine="vllm", devices=1, tp=1, batch=4,
                     max_loss="int4-w4a16", schemes=["bf16", "int4-w4a16"])
     assert "int4-w4a16" in {unit.scheme for unit in plan.units}
-    spec, where = bundled_model("llama-3.2-1b"), api.load_device("xeon-6980p")
+    spec, where = bundled_model("llama-3.2-1b"), planner.load_device("xeon-6980p")
     verdict = verdicts(spec, where, plan.units, plan.layout, ["vllm"])[0]
     assert (verdict.status, verdict.container) == ("yes", "gptq")
     found = export_plan(plan, spec, where, target_of("gptq"))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from planner import api
+import planner
 from planner.formats.elements import ELEMENTS
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
@@ -27,12 +27,12 @@ from planner.scenarios import load_scenario, scenario_ids
 
 LISTINGS: dict[str, Callable[[], str]] = {
     "devices": lambda: devices_table(list_devices([])),
-    "models": lambda: models_table([api.inventory(name) for name in model_ids()]),
+    "models": lambda: models_table([planner.inventory(name) for name in model_ids()]),
     "formats": formats_tables,
     "scenarios": lambda: scenarios_table([load_scenario(name) for name in scenario_ids()]),
-    **{f"inventory {name}": lambda name=name: inventory_table(api.inventory(name))  # type: ignore[misc]
+    **{f"inventory {name}": lambda name=name: inventory_table(planner.inventory(name))  # type: ignore[misc]
        for name in model_ids()},
-    **{f"device {name}": lambda name=name: device_page(api.load_device(name))  # type: ignore[misc]
+    **{f"device {name}": lambda name=name: device_page(planner.load_device(name))  # type: ignore[misc]
        for name in device_ids()},
 }
 
@@ -44,7 +44,7 @@ def eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=device_ids())
 def device(request: pytest.FixtureRequest) -> DeviceProfile:
-    return api.load_device(request.param)
+    return planner.load_device(request.param)
 
 
 @pytest.mark.parametrize("name", LISTINGS)
@@ -138,7 +138,7 @@ def test_published_sizes_of_schemes_and_cache_records() -> None:
 
 
 def test_inventory_adds_up_to_the_checkpoint() -> None:
-    counts = api.inventory("deepseek-v3")
+    counts = planner.inventory("deepseek-v3")
     text = inventory_table(counts)
     assert "671,026,419,200" in text
     assert "688,574,839,360 B" in text

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from planner import __version__, api
+import planner
+from planner import __version__
 from planner.api.report import beside
 from planner.cli.main import run
 from planner.errors import DataError
@@ -20,7 +21,7 @@ ASKED = ["qwen2.5-0.5b", "h100-sxm", "--devices", "1", "--context", "2048"]
 
 @cache
 def plan() -> Plan:
-    return api.plan("qwen2.5-0.5b", "h100-sxm", context=2048, devices=1)
+    return planner.plan("qwen2.5-0.5b", "h100-sxm", context=2048, devices=1)
 
 
 @cache

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from planner import __version__, api
+import planner
+from planner import __version__
 from planner.api.report import beside
 from planner.cli.main import run
 from planner.planning.plan.record import Plan
@@ -18,7 +19,7 @@ OK = ["llama-3.1-8b", "h100-sxm", "--devices", "1", "--context", "4096"]
 
 @cache
 def plan() -> Plan:
-    return api.plan("llama-3.1-8b", "h100-sxm", devices=1, context=4096)
+    return planner.plan("llama-3.1-8b", "h100-sxm", devices=1, context=4096)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from string import Formatter
 
 import pytest
 
-from planner import api
+import planner
 from planner.errors import UnknownNameError
 from planner.planning.plan.record import Plan
 from planner.report import phrases as module
@@ -24,7 +24,7 @@ BUILT = ("basis.", "bound.", "aim.", "memory.", "units.", "cache.", "question.",
 
 @cache
 def plan() -> Plan:
-    return api.plan("llama-3.1-8b", "h100-sxm", context=4096, devices=1, tpot_seconds=0.02)
+    return planner.plan("llama-3.1-8b", "h100-sxm", context=4096, devices=1, tpot_seconds=0.02)
 
 
 def fields(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from planner import api
+import planner
 from planner.api.report import beside
 from planner.planning.inspect.roofline import Operator, Operators
 from planner.planning.inspect.waterfall import waterfall
@@ -23,13 +23,13 @@ from planner.report.phrases import LANGUAGES, phrases
 
 @cache
 def llama() -> Plan:
-    return api.estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", context=4096, batch=16,
+    return planner.estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", context=4096, batch=16,
                         devices=1)
 
 
 @cache
 def deepseek() -> Plan:
-    return api.estimate("deepseek-v3", "h200-sxm", scheme="fp8-block", context=4096, tp=8, ep=8,
+    return planner.estimate("deepseek-v3", "h200-sxm", scheme="fp8-block", context=4096, tp=8, ep=8,
                         batch=64, kv="int8-token")
 
 
@@ -141,7 +141,7 @@ def test_bars_follow_each_other_and_add_up(phase: str) -> None:
 @pytest.mark.parametrize("objective", ["throughput", "latency", "memory", "quality", "cost"])
 def test_rivals_are_the_feasible_baselines(objective: str) -> None:
     """Those that come to the same share a bar."""
-    made = api.plan("llama-3.1-8b", "h100-sxm", context=4096, devices=1, batch=8)
+    made = planner.plan("llama-3.1-8b", "h100-sxm", context=4096, devices=1, batch=8)
     bars = rivals(replace(made, objective=objective))
     names = [name for b in bars if not b.own for name in b.name.split(" = ")]
     assert sorted(names) == sorted(b.name for b in made.baselines if b.feasible)

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from planner import api
+import planner
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.planning.plan.picture import MEMORY_FILLS, PALETTE, contrast, fill, ink, picture
@@ -20,12 +20,13 @@ HOSTILE = "</script><script>alert('1')</script>\"&\u2028<b>"
 
 @cache
 def searched() -> Plan:
-    return api.plan("deepseek-v3", "h100-sxm", context=8192, devices=16)
+    return planner.plan("deepseek-v3", "h100-sxm", context=8192, devices=16)
 
 
 @cache
 def priced() -> Plan:
-    return api.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-channel", context=4096, devices=1)
+    return planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-channel", context=4096,
+                            devices=1)
 
 
 def hostile() -> Plan:

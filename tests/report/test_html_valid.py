@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import html5lib
 import pytest
 
-from planner import api
+import planner
 from planner.api.report import beside
 from planner.planning.plan.picture import MEMORY_FILLS, contrast, ink
 from planner.planning.plan.record import Plan
@@ -24,7 +24,7 @@ HEADINGS = [f"{XHTML}h{n}" for n in range(1, 7)]
 
 @cache
 def plan() -> Plan:
-    return api.plan("qwen2.5-0.5b", "h100-sxm", schemes=["bf16", "fp8-block"], context=1024,
+    return planner.plan("qwen2.5-0.5b", "h100-sxm", schemes=["bf16", "fp8-block"], context=1024,
                     devices=1)
 
 

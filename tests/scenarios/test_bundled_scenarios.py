@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner import api
+import planner
 from planner.formats.schemes import scheme
 from planner.hardware.profile import DeviceProfile
 from planner.planning.plan.record import Plan
@@ -19,7 +19,7 @@ LINEAR = ("attention-", "mla-", "mlp-", "experts-", "shared-")
 
 @cache
 def answered(name: str) -> Plan:
-    return api.plan(scenario=name)
+    return planner.plan(scenario=name)
 
 
 def linear_schemes(plan: Plan) -> set[str]:
@@ -32,7 +32,7 @@ def linear_formats(plan: Plan) -> set[str | None]:
 
 
 def device_of(name: str) -> DeviceProfile:
-    return api.load_device(load_scenario(name).values["device"])
+    return planner.load_device(load_scenario(name).values["device"])
 
 
 @pytest.mark.parametrize("name", scenario_ids())
@@ -50,7 +50,7 @@ def test_the_answer_is_proved_and_keeps_the_limits_of_the_question(name: str) ->
     if "batch" in values:
         assert plan.workload.batch == values["batch"]
     if "max_loss" in values:
-        limit = api.estimate(values["model"], values["device"], scheme=values["max_loss"],
+        limit = planner.estimate(values["model"], values["device"], scheme=values["max_loss"],
                              scenario=name).quality.loss
         assert plan.quality.loss <= limit * (1 + 1e-9)
 
@@ -77,7 +77,7 @@ def test_throughput_in_fp8_on_h100_keeps_the_experts_in_block_fp8() -> None:
     experts = [u for u in plan.units if u.kind.startswith("experts-")]
     assert {u.scheme for u in experts} == {"fp8-block"}
     # Under the limits of the question: without them a larger batch is slower for each user.
-    uniform = api.plan(scenario="h100-fp8-throughput", schemes=["bf16"], kv="bf16", devices=32,
+    uniform = planner.plan(scenario="h100-fp8-throughput", schemes=["bf16"], kv="bf16", devices=32,
                        engine="any")
     assert plan.performance.output_tokens_per_second_per_device.value \
         > uniform.performance.output_tokens_per_second_per_device.value
@@ -85,12 +85,12 @@ def test_throughput_in_fp8_on_h100_keeps_the_experts_in_block_fp8() -> None:
 
 def test_the_engine_of_a_scenario_counts_and_a_given_one_replaces_it() -> None:
     assert answered("h100-fp8-throughput").engine.name == "vllm"
-    assert api.plan(scenario="h100-fp8-throughput", engine="any").engine.name == "any"
+    assert planner.plan(scenario="h100-fp8-throughput", engine="any").engine.name == "any"
 
 
 def test_a_compressed_cache_takes_fewer_bytes_and_holds_more_users_than_bf16() -> None:
     small = answered("h100-128k-compressed-kv")
-    plain = api.plan(scenario="h100-128k-compressed-kv", kv="bf16")
+    plain = planner.plan(scenario="h100-128k-compressed-kv", kv="bf16")
     assert small.workload.context_tokens == 131_072
     assert small.kv_cache.bytes_per_token == 61 * 656
     assert plain.kv_cache.bytes_per_token == 61 * 1152
@@ -100,7 +100,7 @@ def test_a_compressed_cache_takes_fewer_bytes_and_holds_more_users_than_bf16() -
 def test_blackwell_uses_fp4_arithmetic_and_gains_over_fp8() -> None:
     plan = answered("b200-fp4")
     assert "nvfp4" in linear_schemes(plan)
-    fp8 = api.plan(scenario="b200-fp4", schemes=["bf16", "fp8-block"], max_loss="fp8-block")
+    fp8 = planner.plan(scenario="b200-fp4", schemes=["bf16", "fp8-block"], max_loss="fp8-block")
     assert plan.performance.output_tokens_per_second.value \
         > fp8.performance.output_tokens_per_second.value
 
@@ -112,7 +112,7 @@ def test_xeon_widens_fp8_in_software_within_the_memory_of_the_scenario() -> None
     assert "fp8-block" in linear_schemes(plan)
     assert plan.memory_per_device.capacity_bytes == 1024 * GIB
     assert device.capacity_bytes.value == 512 * GIB
-    alone = api.estimate(scheme="bf16", scenario="xeon-fp8-in-software")
+    alone = planner.estimate(scheme="bf16", scenario="xeon-fp8-in-software")
     assert plan.performance.tpot_seconds.value < alone.performance.tpot_seconds.value
 
 

@@ -54,11 +54,11 @@ def golden_exports() -> dict[str, str]:
     in BF16, the rest is quantised, caches in FP8; two devices."""
     from dataclasses import replace
 
-    from planner import api
+    import planner
     from planner.export.run import export_plan
 
-    spec, device = bundled_model("llama-3.2-1b"), api.load_device("h100-sxm")
-    base = api.estimate(spec, device, scheme="fp8-channel", kv="fp8", devices=2, tp=2, batch=16,
+    spec, device = bundled_model("llama-3.2-1b"), planner.load_device("h100-sxm")
+    base = planner.estimate(spec, device, scheme="fp8-channel", kv="fp8", devices=2, tp=2, batch=16,
                         context=4096)
     out: dict[str, str] = {}
     for target, scheme, mixed in (

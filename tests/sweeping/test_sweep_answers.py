@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 import planner
-from planner.api.plan import load_device, load_model
 from planner.errors import PlannerError, UnknownNameError
+from planner.lookup import load_device, load_model
 from planner.sweeping.answer import Context, row
 from planner.sweeping.fast import fast_rows
 from planner.sweeping.read import asks_of

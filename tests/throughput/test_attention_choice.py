@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from planner.api.plan import load_device
 from planner.formats.kv import kv_layout_ids
+from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.models.spec import Attention
 from planner.throughput.attention import decode_parts, layout_certainty, prefill_parts

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from planner.api.plan import estimate, load_device
+from planner.api.plan import estimate
+from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan
 from planner.throughput.attention import causal_pairs, decode_parts, prefill_parts

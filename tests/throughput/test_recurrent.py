@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from planner.api.plan import estimate, load_device
+from planner.api.plan import estimate
+from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.throughput.points import Phase, Points, decode_phase, prefill_phase
 from planner.throughput.recurrent import recurrent_parts

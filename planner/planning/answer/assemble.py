@@ -40,7 +40,7 @@ from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.search.best_first import PROVED, Found, search, shown_gap
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.untied import Segment
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import (
     loss_assumptions,

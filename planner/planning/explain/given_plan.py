@@ -18,8 +18,9 @@ from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import problem_of
 from planner.planning.search.requery import asked
-from planner.planning.search.untied import Part, Segment
+from planner.planning.search.untied import Part
 from planner.planning.solver.problem import Problem, Solution, objective_of, violation
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space, possible_layouts
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import Model, build_model, layout_tables

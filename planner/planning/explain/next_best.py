@@ -20,12 +20,13 @@ from planner.planning.search.best_first import Found, second_times
 from planner.planning.search.equal_loss import problem_of, segments_of
 from planner.planning.search.formulate import decision_sum, layer_weights
 from planner.planning.search.requery import best_in
-from planner.planning.search.untied import Part, Segment, part_sum
+from planner.planning.search.untied import Part, part_sum
 from planner.planning.search.variants import by_layer
 from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import EQUAL, Array, Problem, Solution, told
 from planner.planning.solver.solve import LAYERS_GAP, solve
 from planner.planning.solver.ties import first_of_equals
+from planner.planning.space.assignment import Segment
 
 MOST = 80
 """Decisions up to which each is solved again without its choice."""

@@ -8,8 +8,9 @@ from dataclasses import replace
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.footprint import usable_bytes
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import search
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank

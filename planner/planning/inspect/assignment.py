@@ -10,8 +10,8 @@ from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
-from planner.planning.search.untied import Segment
 from planner.planning.solver.problem import Solution
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import build_space, possible_layouts, slots_to_try
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import Model, layout_tables

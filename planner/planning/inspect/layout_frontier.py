@@ -9,8 +9,9 @@ import numpy as np
 from planner.errors import InputError
 from planner.planning.inspect.reprice import Again, engine_of
 from planner.planning.plan.record import Plan
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import Answer, asked, best_in, loss_of, priced
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts

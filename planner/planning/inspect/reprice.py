@@ -19,8 +19,9 @@ from planner.models.spec import ModelSpec
 from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from planner.planning.answer.capacity import most_sequences, sequence_bytes
 from planner.planning.inspect.reprice import Again
-from planner.planning.search.untied import Segment
+from planner.planning.space.assignment import Segment
 
 SHORTEST = 1024
 WIDE = "bf16"

@@ -1,6 +1,6 @@
 """Many estimates of one assignment on one device at once: workloads, batches and layouts as arrays.
 
-The answers are those of :func:`planner.api.plan.estimate` with the layout and the batch given, to the
+The answers are those of :func:`planner.estimate` with the layout and the batch given, to the
 last bits (relative 1e-12); nothing is searched and no text is made. A scheme or cache layout makes
 a model of its own::
 

@@ -11,7 +11,8 @@ from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.step import Assignment
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.asked import Asked
+from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import Model, build_model, layout_tables
 from planner.quality.prior import Prior

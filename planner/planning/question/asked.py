@@ -7,13 +7,13 @@ which a plan file has fields for: ``devices=16; tpot-ms=50; schemes=bf16,fp8-blo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, replace
+from typing import Any, cast
 
 from planner.errors import DataError
 from planner.planning.plan.record import Plan
-
-if TYPE_CHECKING:
-    from planner.planning.question.resolve import Asked
+from planner.records import record
+from planner.scenarios import Scenario
 
 KEY = "asked"
 REASON = "given; what is not named here was searched or took its default"
@@ -22,6 +22,63 @@ _COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_fir
 _SECONDS = ("ttft_seconds", "tpot_seconds")
 _TEXTS = ("max_loss", "kv")
 _LISTS = ("schemes", "policies", "drop_policies")
+
+
+@record
+class Asked:
+    """The user's own values; None means not given."""
+
+    devices: int | None = None
+    tp: int | None = None
+    dp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    context: int | None = None
+    isl: int | None = None
+    osl: int | None = None
+    batch: int | None = None
+    objective: str | None = None
+    ttft_seconds: float | None = None
+    tpot_seconds: float | None = None
+    max_loss: str | float | None = None
+    schemes: tuple[str, ...] | None = None
+    kv: str | None = None
+    memory_bytes: int | None = None
+    untie: bool = False
+    keep_first_layers: int | None = None
+    keep_last_layers: int | None = None
+    policies: tuple[str, ...] | None = None
+    drop_policies: tuple[str, ...] | None = None
+    power_mode: str | None = None
+
+    def with_scenario(self, scenario: Scenario | None) -> Asked:
+        """Fill what was not given from a scenario."""
+        if scenario is None:
+            return self
+        values = dict(scenario.values)
+        for flag in ("ttft", "tpot"):
+            if f"{flag}_ms" in values:
+                values[f"{flag}_seconds"] = values.pop(f"{flag}_ms") * 1e-3
+        mine = {f.name: getattr(self, f.name) for f in fields(self)}
+        known = {k: v for k, v in values.items() if k in mine}
+        if mine["context"] or mine["isl"] or mine["osl"]:
+            for key in ("context", "isl", "osl"):
+                known.pop(key, None)
+        filled = {k: (v if v is not None and v is not False else known.get(k, v))
+                  for k, v in mine.items()}
+        return Asked(**cast("dict[str, Any]", filled))
+
+    def filled_from(self, plan: Plan) -> Asked:
+        """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
+        given = self
+        if self.context is None and self.isl is None and self.osl is None:
+            given = replace(given, context=plan.workload.context_tokens, isl=plan.workload.isl,
+                            osl=plan.workload.osl)
+        own: dict[str, Any] = {
+            "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
+            "devices": plan.device.count, "batch": plan.workload.batch}
+        left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
+        return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
 
 
 def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
@@ -40,7 +97,7 @@ def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
 
 
 def asked_of(plan: Plan) -> Mapping[str, Any]:
-    """Arguments of :class:`planner.planning.question.resolve.Asked` that the plan file tells.
+    """Arguments of :class:`Asked` that the plan file tells.
 
     Raises:
         DataError: a flag that is unknown, or a value that is not of its kind.

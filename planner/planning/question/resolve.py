@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
@@ -19,6 +18,7 @@ from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import powers_of_two
 from planner.placement.modules import modules
 from planner.planning.plan.record import Plan
+from planner.planning.question.asked import Asked
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.policies import (
     ONE_TYPE,
@@ -31,7 +31,6 @@ from planner.planning.question.policies import (
 )
 from planner.planning.question.question import OBJECTIVES, Question, workload
 from planner.quality.loss_units import NATS
-from planner.records import record
 from planner.scenarios import Host, Scenario
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
@@ -47,63 +46,6 @@ DOMINATED_KV = ("fp16", "fp32")
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
 
 
-@record
-class Asked:
-    """The user's own values; None means not given."""
-
-    devices: int | None = None
-    tp: int | None = None
-    dp: int | None = None
-    pp: int | None = None
-    ep: int | None = None
-    context: int | None = None
-    isl: int | None = None
-    osl: int | None = None
-    batch: int | None = None
-    objective: str | None = None
-    ttft_seconds: float | None = None
-    tpot_seconds: float | None = None
-    max_loss: str | float | None = None
-    schemes: tuple[str, ...] | None = None
-    kv: str | None = None
-    memory_bytes: int | None = None
-    untie: bool = False
-    keep_first_layers: int | None = None
-    keep_last_layers: int | None = None
-    policies: tuple[str, ...] | None = None
-    drop_policies: tuple[str, ...] | None = None
-    power_mode: str | None = None
-
-    def with_scenario(self, scenario: Scenario | None) -> Asked:
-        """Fill what was not given from a scenario."""
-        if scenario is None:
-            return self
-        values = dict(scenario.values)
-        for flag in ("ttft", "tpot"):
-            if f"{flag}_ms" in values:
-                values[f"{flag}_seconds"] = values.pop(f"{flag}_ms") * 1e-3
-        mine = {f.name: getattr(self, f.name) for f in fields(self)}
-        known = {k: v for k, v in values.items() if k in mine}
-        if mine["context"] or mine["isl"] or mine["osl"]:
-            for key in ("context", "isl", "osl"):
-                known.pop(key, None)
-        filled = {k: (v if v is not None and v is not False else known.get(k, v))
-                  for k, v in mine.items()}
-        return Asked(**cast("dict[str, Any]", filled))
-
-    def filled_from(self, plan: Plan) -> Asked:
-        """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
-        given = self
-        if self.context is None and self.isl is None and self.osl is None:
-            given = replace(given, context=plan.workload.context_tokens, isl=plan.workload.isl,
-                            osl=plan.workload.osl)
-        own: dict[str, Any] = {
-            "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
-            "devices": plan.device.count, "batch": plan.workload.batch}
-        left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
-        return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
-
-
 def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                    scenario: Scenario | None, *, uniform: str | None,
                    given: Plan | None, profile: Profile | None = None,
@@ -112,7 +54,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
 
     ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price;
     ``profile`` a quality profile that belongs to ``spec``; ``engine`` the server, whose measured
-    kernels and share of memory count (what it cannot serve: :mod:`planner.planning.question.serving_ways`).
+    kernels and share of memory count (what it cannot serve:
+    :mod:`planner.planning.question.serving_ways`).
     """
     asked = asked.with_scenario(scenario)
     _check_numbers(asked)

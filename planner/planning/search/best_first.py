@@ -20,13 +20,7 @@ from planner.planning.search.formulate import (
 )
 from planner.planning.search.refine_batches import Tried
 from planner.planning.search.requery import whole_space
-from planner.planning.search.untied import (
-    Segment,
-    part_sum,
-    tied_segments,
-    untied_problem,
-    untied_segments,
-)
+from planner.planning.search.untied import part_sum, untied_problem, untied_segments
 from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import (
     EQUAL,
@@ -38,6 +32,7 @@ from planner.planning.solver.problem import (
 )
 from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP, solve
 from planner.planning.solver.ties import first_of_equals
+from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import Model
 from planner.records import cached_record

@@ -17,17 +17,12 @@ from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit, score_scale, single_problem
 from planner.planning.search.requery import asked
-from planner.planning.search.untied import (
-    Part,
-    Segment,
-    tied_segments,
-    untied_problem,
-    untied_segments,
-)
+from planner.planning.search.untied import Part, untied_problem, untied_segments
 from planner.planning.search.variants import best_of, spaces_of
 from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import Problem, Solution
 from planner.planning.solver.solve import LAYERS_GAP, solve
+from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, loss_word
 

@@ -56,8 +56,8 @@ def score_scale(space: Space) -> Array:
 
 def objective_arrays(space: Space, *, bound: bool = False) -> tuple[Array, Array]:
     """(coefficients [C, D, S], constant [C]) of the question's objective, to be minimised: that of
-    one stage where it is a pace (see :mod:`planner.planning.search.pipeline_pace`). ``bound``: of what is never
-    more than it, for a lower bound."""
+    one stage where it is a pace (see :mod:`planner.planning.search.pipeline_pace`). ``bound``: of
+    what is never more than it, for a lower bound."""
     model, question = space.model, space.model.question
     weights = layer_weights(model)
     if question.objective == "quality":

@@ -2,8 +2,9 @@
 
 As an objective, pp × the slowest stage is the largest of several sums of units. The sum of the
 stage that is slowest at the fastest choices stands in the objective, and a row for every other
-stage that may be slower raises it (:data:`planner.planning.solver.problem.PACE`). Among choices that leave
-the slowest stage as it is, the sum of all stages decides: it has TIE of the objective's weight. It
+stage that may be slower raises it (:data:`planner.planning.solver.problem.PACE`). Among choices
+that leave the slowest stage as it is, the sum of all stages decides: it has TIE of the objective's
+weight. It
 never exceeds pp × the slowest stage, so that the objective is a lower bound of the step.
 """
 

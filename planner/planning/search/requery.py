@@ -15,17 +15,11 @@ from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
 from planner.planning.search.formulate import bounds, decision_sum, layer_weights, single_problem
-from planner.planning.search.untied import (
-    Part,
-    Segment,
-    part_sum,
-    tied_segments,
-    untied_problem,
-    untied_segments,
-)
+from planner.planning.search.untied import Part, part_sum, untied_problem, untied_segments
 from planner.planning.solver.exclusion import apart
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.solver.solve import solve
+from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import Model, layout_tables

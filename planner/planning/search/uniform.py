@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, price
-from planner.planning.search.untied import Segment, tied_segments
+from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.space.memory import budget
 from planner.planning.space.model import Model

@@ -1,4 +1,4 @@
-"""Assignments as segments: layers of a unit with the choice they take; and the untied problem."""
+"""The untied problem: a free choice for every layer of a unit, cut at the borders of stages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from planner.planning.question.question import TIMED
 from planner.planning.search.formulate import decision_legal, loss_limit, score_scale, stage_limits
 from planner.planning.search.pipeline_pace import TIE, other_stages, step_weights
 from planner.planning.solver.problem import PACE, Array, Problem, Row, Solution
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.memory import budget, bytes_per_layer
 from planner.planning.space.model import Model
@@ -20,25 +21,6 @@ from planner.records import record
 
 Int = NDArray[np.int64]
 Summed = Callable[[Array], Array]
-
-
-@record
-class Segment:
-    """``layers`` of unit ``unit`` (an index) under choice ``choice`` (-1: as released)."""
-
-    unit: int
-    layers: tuple[int, ...]
-    choice: int
-
-    @property
-    def count(self) -> int:
-        return max(1, len(self.layers))
-
-
-def tied_segments(model: Model, choice: Sequence[int] | Int) -> tuple[Segment, ...]:
-    """One segment a unit from the choice of each unit."""
-    return tuple(Segment(i, u.layers, int(choice[i]) if u.decision >= 0 else -1)
-                 for i, u in enumerate(model.units))
 
 
 @record

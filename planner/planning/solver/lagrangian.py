@@ -7,7 +7,8 @@ assignment that it picked. An assignment within the limits comes from the last p
 cost least for the excess they remove, then moves that use the room that is left.
 
 With R rows the relaxation splits at most R decisions, so the gap shrinks as 1/decisions. A decision
-of multiplicity m takes one choice for all its layers here; :mod:`planner.planning.solver.solve` splits it.
+of multiplicity m takes one choice for all its layers here; :mod:`planner.planning.solver.solve`
+splits it.
 """
 
 from __future__ import annotations

@@ -38,8 +38,9 @@ _MAX_CUTS = 10
 
 
 def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solution:
-    """Prove the optimum of ``problem``, to a relative ``gap``: by :mod:`planner.planning.solver.enumeration`
-    where one limit binds, decisions are few and ``gap`` is below LOOSE, else by HiGHS.
+    """Prove the optimum of ``problem``, to a relative ``gap``: by
+    :mod:`planner.planning.solver.enumeration` where one limit binds, decisions are few and ``gap``
+    is below LOOSE, else by HiGHS.
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
     a limit, that very assignment is cut off and the problem solved again; where layers are counted,

@@ -24,7 +24,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.requery import asked
-from planner.planning.search.untied import Segment
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import SLOTS, Space, build_space, possible_layouts
 from planner.planning.space.losses import quality
 from planner.planning.space.memory import Least, budget, least, stage_table
@@ -255,8 +255,8 @@ def _refused(part: _Part, loss: Loss) -> Refused:
 
 
 def _at_odds(part: _Part, loss: Loss) -> list[str]:
-    """Limits that no plan keeps together: the deletion filter of :mod:`planner.planning.infeasible.conflicting_limits`
-    in a space that is priced already."""
+    """Limits that no plan keeps together: the deletion filter of
+    :mod:`planner.planning.infeasible.conflicting_limits` in a space that is priced already."""
     assert part.space is not None
     space = asked(part.space, loss_scheme=loss[0], loss_limit=loss[1])
     names = list(limits_of(space.model))

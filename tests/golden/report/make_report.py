@@ -33,10 +33,10 @@ def reports() -> dict[str, str]:
 
 def made() -> dict[str, object]:
     """The stored files as the planner makes them today."""
-    from planner import api
+    import planner
     from planner.planning.inspect.computed import computed
 
-    plan = api.plan(*ASKED.split()[1:3], context=4096, devices=1)
+    plan = planner.plan(*ASKED.split()[1:3], context=4096, devices=1)
     return {"plan.json": plan.to_dict(), "computed.json": plain(computed(plan))}
 
 

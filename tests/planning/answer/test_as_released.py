@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from planner.api.plan import estimate, load_model, plan
+from planner.api.plan import estimate, plan
 from planner.errors import UnsupportedError
+from planner.lookup import load_model
 from planner.models.inventory import Inventory
 
 FOUR_BIT = {

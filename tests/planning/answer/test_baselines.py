@@ -4,9 +4,10 @@ import csv
 
 import pytest
 
-from planner.api.plan import estimate, load_device, load_model, plan
+from planner.api.plan import estimate, plan
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
+from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import engine_names
 from planner.planning.answer.baselines import ALWAYS, RECIPE
 from planner.planning.engines.defaults import OF_THE_MODEL, RELEASED, engine_default

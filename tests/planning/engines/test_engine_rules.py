@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from planner.api.plan import load_device
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
+from planner.lookup import load_device
 from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.engines import rules as engine_matrix

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 import planner
-from planner.api.plan import searched_questions
+from planner.api.ask import searched_questions
 from planner.errors import DataError, InputError
 from planner.planning.explain.limit_prices import tidy_step
 from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.plan.record import Assumption, Plan
-from planner.planning.question.asked import asked_of
-from planner.planning.question.resolve import Asked
+from planner.planning.question.asked import Asked, asked_of
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answer, problem_of
 from planner.planning.solver.solve import solve

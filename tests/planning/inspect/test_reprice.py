@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from support.wheels import ROOT
 
-from planner import api
+import planner
 from planner.api.frontier import Frontier, frontier
 from planner.errors import InputError
 from planner.planning.inspect.layout_frontier import alike, own_frontier
@@ -28,12 +28,12 @@ FIGURES = ("formats", "memory", "time", "uniform", "roofline", "frontier", "user
 
 @cache
 def plan() -> Plan:
-    return api.plan(MODEL, DEVICE, context=4096, devices=1)
+    return planner.plan(MODEL, DEVICE, context=4096, devices=1)
 
 
 @cache
 def small() -> Plan:
-    return api.plan("qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024,
+    return planner.plan("qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024,
                     devices=1)
 
 
@@ -66,13 +66,13 @@ def test_the_plan_as_it_is() -> None:
 
 def test_a_smaller_batch_is_what_the_api_prices() -> None:
     end = swing("batch").low
-    assert_same(end, api.estimate(MODEL, DEVICE, plan=plan(), batch=int(end.premise)))
+    assert_same(end, planner.estimate(MODEL, DEVICE, plan=plan(), batch=int(end.premise)))
     assert end.premise == pytest.approx(0.8 * plan().workload.batch, abs=1)
 
 
 def test_a_shorter_context_is_what_the_api_prices() -> None:
     end, work = swing("context").low, plan().workload
-    assert_same(end, api.estimate(MODEL, DEVICE, plan=plan(), isl=round(0.8 * work.isl),
+    assert_same(end, planner.estimate(MODEL, DEVICE, plan=plan(), isl=round(0.8 * work.isl),
                                   osl=round(0.8 * work.osl), context=int(end.premise)))
 
 
@@ -82,13 +82,13 @@ def test_a_slower_memory_is_a_profile_with_that_memory(tmp_path: Path) -> None:
     assert text in profile
     path = tmp_path / f"{DEVICE}.toml"
     path.write_text(profile.replace(text, changed), encoding="utf-8")
-    assert_same(swing("bandwidth").low, api.estimate(MODEL, str(path), plan=plan()))
+    assert_same(swing("bandwidth").low, planner.estimate(MODEL, str(path), plan=plan()))
 
 
 def test_another_spread_is_what_the_experts_take(monkeypatch: pytest.MonkeyPatch) -> None:
     end = swing("popularity").high
     monkeypatch.setattr(experts, "popularity_spread", lambda: end.premise)
-    assert_same(end, api.estimate(MODEL, DEVICE, plan=plan()))
+    assert_same(end, planner.estimate(MODEL, DEVICE, plan=plan()))
 
 
 def test_faster_rates_and_a_batch_that_does_not_fit() -> None:
@@ -99,7 +99,8 @@ def test_faster_rates_and_a_batch_that_does_not_fit() -> None:
 
 
 def test_a_dense_model_has_no_popularity() -> None:
-    dense = api.estimate("qwen2.5-0.5b", DEVICE, scheme="bf16", context=2048, batch=4, devices=1)
+    dense = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="bf16", context=2048, batch=4,
+                             devices=1)
     found = sensitivity(again(dense))
     assert "popularity" not in {s.premise for s in found.swings}
 
@@ -108,16 +109,16 @@ def test_users_at_the_plans_context_are_the_plans() -> None:
     found = {p.context: p for p in room(it())}
     work, own = plan().workload, found[plan().workload.context_tokens]
     assert own.users == plan().capacity.max_concurrency_at_context * plan().layout.replicas
-    longer = api.estimate(MODEL, DEVICE, plan=plan(), context=16384, isl=work.isl, osl=work.osl,
+    longer = planner.estimate(MODEL, DEVICE, plan=plan(), context=16384, isl=work.isl, osl=work.osl,
                           batch=1)
     assert found[16384].users == longer.capacity.max_concurrency_at_context
     assert all(a.users > b.users for a, b in pairwise(found.values()))
 
 
 def test_wide_caches_hold_what_a_plan_with_them_holds() -> None:
-    wide = api.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
+    wide = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
                         devices=1, kv="fp8")
-    same = api.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
+    same = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
                         devices=1, kv="bf16")
     point = next(p for p in room(again(wide)) if p.context == 2048)
     assert point.users == wide.capacity.max_concurrency_at_context
@@ -203,8 +204,8 @@ def test_given_axes_are_drawn_on() -> None:
 
 
 def test_no_figure_touches_pyplot() -> None:
-    code = ("import sys\nfrom planner import api\n"
-            "plan = api.estimate('qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
+    code = ("import sys\nimport planner\nplan = planner.estimate("
+            "'qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
             "plan.plot_memory()._repr_svg_()\n"
             "assert 'matplotlib.pyplot' not in sys.modules")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.plan import estimate, load_device, load_model
+from planner.api.plan import estimate
 from planner.errors import InfeasibleError, InputError
+from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.record import Plan
@@ -27,7 +28,8 @@ from planner.planning.price.batched import (
     estimate_many,
 )
 from planner.planning.price.intervals import BASES
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.asked import Asked
+from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space import model as costs
 from planner.planning.space.model import Model, build_model

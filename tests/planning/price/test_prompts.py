@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.api.plan import estimate, load_device, load_model, plan
+from planner.api.plan import estimate, plan
+from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.planning.price.recipe import Recipe, recipe_assignment
 from planner.planning.price.step import Pass, pass_seconds, total_seconds

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.plan import estimate, load_model, plan, searched_questions
+from planner.api.ask import searched_questions
+from planner.api.plan import estimate, plan
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
+from planner.lookup import load_model
 from planner.planning.answer import rule_gains
 from planner.planning.plan.record import Plan
-from planner.planning.question.resolve import Asked
+from planner.planning.question.asked import Asked
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answers
 from planner.scenarios import Scenario, parse_scenario

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from planner.api.plan import estimate, load_device, load_model, plan
+from planner.api.plan import estimate, plan
 from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.answer.servability import verdicts
 from planner.planning.plan.record import Plan
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.asked import Asked
+from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

@@ -1,9 +1,9 @@
 """Plans whose losses cannot be told apart: the faster is taken, and the plan says so."""
 
 import planner
-from planner.api.plan import searched_questions
+from planner.api.ask import searched_questions
 from planner.planning.plan.record import Plan
-from planner.planning.question.resolve import Asked
+from planner.planning.question.asked import Asked
 from planner.planning.search.equal_loss import SLACK, best_answer, pace
 from planner.planning.search.variants import best_of
 

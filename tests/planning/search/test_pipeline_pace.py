@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.api.plan import load_device, load_model
+from planner.lookup import load_device, load_model
 from planner.planning.price.price import price
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.asked import Asked
+from planner.planning.question.resolve import build_question
 from planner.planning.search.formulate import bounds, score_scale, single_problem
 from planner.planning.search.pipeline_pace import TIE
 from planner.planning.search.requery import whole_space
-from planner.planning.search.untied import tied_segments, untied_problem, untied_segments
+from planner.planning.search.untied import untied_problem, untied_segments
 from planner.planning.solver.problem import (
     BEATEN,
     PACE,
@@ -24,6 +25,7 @@ from planner.planning.solver.problem import (
     without_dominated,
 )
 from planner.planning.solver.solve import solve
+from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.plan import load_device, load_model, plan
+from planner.api.plan import plan
 from planner.errors import InfeasibleError
+from planner.lookup import load_device, load_model
 from planner.planning.plan.record import Plan
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import OBJECTIVES
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import search, solve_candidate
 from planner.planning.search.formulate import bounds
 from planner.planning.space.candidates import build_space, fitting_pairs, possible_layouts

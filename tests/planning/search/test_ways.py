@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import planner
-from planner.api.plan import THROUGHPUT, searched_questions
+from planner.api.ask import THROUGHPUT, searched_questions
 from planner.errors import InfeasibleError
 from planner.planning.answer.compare import score
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import Asked
 from planner.planning.search import best_first as searching
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.search.formulate import loss_limit

@@ -2,7 +2,8 @@
 
 import pytest
 
-from planner.api.plan import estimate, load_model, plan
+from planner.api.plan import estimate, plan
+from planner.lookup import load_model
 from planner.planning.plan.record import Plan, UnitPlan
 
 MIXED = ("gemma-3-1b", "gemma-3-27b-text", "gemma-4-26b-a4b", "mistral-7b-v0.1", "phi-3-mini-4k",

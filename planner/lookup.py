@@ -1,0 +1,71 @@
+"""Names and paths to records: models, devices, scenarios, quality profiles, inventories."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import DataError
+from planner.hardware.catalog import resolve_device
+from planner.hardware.folders import hardware_folders
+from planner.hardware.profile import DeviceProfile
+from planner.models.catalog import resolve_model
+from planner.models.inventory import Inventory
+from planner.models.spec import ModelSpec
+from planner.scenarios import Scenario
+from planner.scenarios import load_scenario as _load_scenario
+from planner.typed import typed
+
+if TYPE_CHECKING:
+    from planner.quality.profile import Profile
+
+
+@typed
+def load_model(model: str | ModelSpec) -> ModelSpec:
+    """A model by id, alias, public name, directory, or configuration file."""
+    return model if isinstance(model, ModelSpec) else resolve_model(str(model))
+
+
+@typed
+def load_device(device: str | DeviceProfile, *,
+                hardware_dir: str | os.PathLike[str] | None = None) -> DeviceProfile:
+    """A device by id, alias, or profile path; ``hardware_dir`` is searched before the others."""
+    if isinstance(device, DeviceProfile):
+        return device
+    return resolve_device(str(device), hardware_folders(hardware_dir))
+
+
+@typed
+def load_scenario(scenario: str | Scenario) -> Scenario:
+    """A scenario by name or TOML path."""
+    return scenario if isinstance(scenario, Scenario) else _load_scenario(str(scenario))
+
+
+@typed
+def inventory(model: str | ModelSpec) -> Inventory:
+    """Counts, bytes and tensor classes of a model."""
+    return Inventory(load_model(model))
+
+
+def load_profile(profile: str | Profile, spec: ModelSpec, model: Any,
+                  ) -> tuple[Profile, tuple[tuple[str, str, str], ...]]:
+    """The profile, checked against the model, with notes on what could not be checked."""
+    from planner.quality.profile_match import check_profile
+
+    place = "profile"
+    if isinstance(profile, (str, os.PathLike)):
+        from planner.quality.profile_file import read_profile
+
+        place, profile = str(profile), read_profile(Path(profile))
+    notes = check_profile(profile, spec, place)
+    named = isinstance(model, (str, os.PathLike))
+    path = Path(model) if named and spec.source_kind == "file" else None
+    if path is not None and profile.checkpoint.sha256 and (path.suffix == ".gguf"
+                                                           or any(path.glob("*.safetensors"))):
+        from planner.profiling.places import read_places
+
+        if read_places(path).sha256 != profile.checkpoint.sha256:
+            raise DataError(f"{place}: made of other files than those in {path}",
+                            hint="profile this checkpoint: plan profile " + str(path))
+    return profile, tuple(("profile", place, note) for note in notes)
