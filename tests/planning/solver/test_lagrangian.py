@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.planning.solver import duals
 from planner.planning.solver.lagrangian import closed, lagrange, row_prices, sweep_budgets
 from planner.planning.solver.problem import Problem, Row, objective_of, violation
 from planner.planning.solver.solve import solve
@@ -104,6 +105,25 @@ def test_row_prices_bound_what_more_room_can_win(rows: int, seed: int, tight: fl
                          wider)).value
     given_way = sum(float(w) * r.limit * more for w, r in zip(worth, problem.rows, strict=True))
     assert best >= found.bound - given_way - 1e-9 * abs(found.bound)
+
+
+@settings(max_examples=60, deadline=None)
+@given(decisions=st.integers(1, 25), rows=st.integers(0, 3), seed=st.integers(0, 10_000),
+       tight=st.floats(0.02, 1.1))
+def test_duals_of_the_relaxation_reach_no_lower_bound(decisions: int, rows: int, seed: int,
+                                                      tight: float) -> None:
+    problem = instance(decisions, 4, rows, seed, tight)
+    found, prices = lagrange(problem), duals.row_prices(problem)
+    if prices is None:
+        assert found.status != "optimal"
+        return
+    priced = problem.objective + sum((p * r.coefficients for p, r in
+                                      zip(prices, problem.rows, strict=True)),
+                                     np.zeros(problem.objective.shape))
+    bound = float(priced.min(axis=1).sum() + problem.constant
+                  - sum(float(p) * r.limit for p, r in zip(prices, problem.rows, strict=True)))
+    if found.found:
+        assert -1e-9 <= (bound - found.bound) / abs(bound) <= 2e-5
 
 
 @pytest.mark.parametrize(("rows", "gap"), [(1, 1e-4), (2, 1e-4), (3, 5e-4)])
