@@ -32,7 +32,8 @@ def problem_of(seed: int, *, decisions: int = 6, choices: int = 4, limits: int =
                        * rng.lognormal(0, 0.2, shape), 0.0)
         total = multiplicity[:, None] * use
         least = np.where(legal, total, np.inf).min(axis=1).sum()
-        rows.append(Row(f"limit {r}", use, float(least + tight * (total.max(axis=1).sum() - least))))
+        most = total.max(axis=1).sum()
+        rows.append(Row(f"limit {r}", use, float(least + tight * (most - least))))
     for _ in range(paces):
         other = np.where(legal, cost * rng.lognormal(0, 1.0, shape) - cost, 0.0)
         rows.append(Row(PACE, other, float(rng.normal(0, 0.1) * cost.sum())))
@@ -93,7 +94,7 @@ def test_the_prices_reach_the_bound_of_the_relaxation(
        more=st.floats(0.0, 0.5), data=st.data())
 def test_no_room_wins_more_than_its_price(seed: int, limits: int, paces: int, tight: float,
                                           more: float, data: st.DataObject) -> None:
-    """Weak duality, against the exact solver: with Δ more nothing is better than bound − price·Δ."""
+    """Weak duality, against the exact solver: with Δ more, none is below bound − price·Δ."""
     problem = problem_of(seed, limits=limits, paces=paces, tight=tight)
     prices = row_prices(problem)
     assume(prices is not None)
