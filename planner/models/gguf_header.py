@@ -67,14 +67,6 @@ class GgufFile:
     tensors: tuple[GgufTensor, ...]
     data_begin: int = 0
 
-    @property
-    def bytes_by_type(self) -> dict[str, int]:
-        """Bytes of tensor data by ggml type, in order of the names [B]."""
-        sizes: dict[str, int] = {}
-        for tensor in self.tensors:
-            sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.bytes
-        return dict(sorted(sizes.items()))
-
 
 class _Reader:
     """Reads from the front of a file; refuses to go beyond it or beyond the header's limit."""

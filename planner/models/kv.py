@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
 from typing import Literal
 
 from planner.errors import InputError, UnsupportedError
@@ -125,12 +124,6 @@ def entry_bytes(cache: LayerCache, layout: str) -> int:
 def sequence_bytes(caches: Iterable[LayerCache], tokens: int, layout: str) -> int:
     """Bytes of one sequence of ``tokens`` tokens on one copy of the model, without pages [B]."""
     return sum(cache.entries(tokens) * entry_bytes(cache, layout) for cache in caches)
-
-
-def growth_per_token(caches: Iterable[LayerCache], layout: str) -> Fraction:
-    """Bytes that each further token costs once every window is full [B/token]."""
-    return sum((Fraction(entry_bytes(cache, layout), cache.ratio)
-                for cache in caches if cache.grows), Fraction(0))  # fmt: skip
 
 
 def fixed_bytes(caches: Iterable[LayerCache], layout: str) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.probe_models import real_model
 
+from evaluation.tiers import alpha_from_probe, predicted, rank_scores, unit_errors
 from planner.formats.kv import kv_layout
 from planner.quality.probe.caches import stored
 from planner.quality.probe.emulate import Recipe
@@ -23,7 +24,6 @@ from planner.quality.probe.measure import (
     unit_losses,
 )
 from planner.quality.probe.model import ProbeModel, exact
-from planner.quality.probe.tiers import alpha_from_probe, predicted, rank_scores, unit_errors
 from planner.quality.probe.tokens import bundled_text, chunks_of, load_tokenizer
 
 SCHEMES = ("fp8-channel", "int8-w8a8", "int4-w4a16-g32", "nvfp4")
