@@ -15,10 +15,10 @@ import numpy as np
 from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, improvement
 from planner.planning.search.best_first import Found
 from planner.planning.search.formulate import loss_limit, single_problem
-from planner.planning.search.variants import differences, improvement
+from planner.planning.search.variants import differences
 from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP
