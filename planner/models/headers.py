@@ -51,14 +51,7 @@ def read_header(path: Path) -> list[StoredTensor]:
             repeated key, an unknown type, or offsets that overlap, leave the file or contradict
             the shape.
     """
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: not a regular file")
-        size = path.stat().st_size
-        text = _header_text(path, size)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    return [extent.tensor for extent in _extents(text, size, path)]
+    return [extent.tensor for extent in read_extents(path)[0]]
 
 
 def read_extents(path: Path) -> tuple[list[Extent], bytes]:
