@@ -5,9 +5,10 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from planner.api.plan import load_device, load_model
+from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import _solver
-from planner.planning.question.resolve import Asked, build_question
+from planner.planning.question.asked import Asked
+from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import search
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
