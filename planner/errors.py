@@ -1,12 +1,14 @@
 """Every exception this package raises on purpose, with the exit code each maps to.
 
-Each error says the value, the place and the reason; ``hint`` says the fix. The command line turns
+Each error says the value, the place and the reason; ``hint`` says the fix, and ``str(error)`` holds
+both. Where a text of its own is built from an error, it takes ``message``. The command line turns
 one into an ``error:`` line and a ``hint:`` line, never a traceback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 EXIT_INFEASIBLE = 1
 EXIT_USAGE = 2
@@ -22,6 +24,13 @@ class PlannerError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker's error comes back whole: a class with parameters of its own, and the hint."""
+        return _restored, (type(self), self.message, self.hint)
 
 
 class InputError(PlannerError):
@@ -65,6 +74,12 @@ class InfeasibleError(PlannerError):
     """No plan satisfies the limits; the message names the binding one, the hint the way out."""
 
     exit_code = EXIT_INFEASIBLE
+
+
+def _restored(cls: type[PlannerError], message: str, hint: str) -> PlannerError:
+    error = cls.__new__(cls)
+    PlannerError.__init__(error, message, hint=hint)
+    return error
 
 
 def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:

@@ -14,6 +14,7 @@ from planner.planning.price.intervals import certainty
 from planner.planning.question.decisions import Unit
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.model import LayoutTables, Model, released_scheme, unit_parts
+from planner.shown import as_text
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, main_bound
 
@@ -98,6 +99,8 @@ class Explanation:
     modules: tuple[ModuleSplit, ...]
     refused: tuple[tuple[str, str], ...]
     assumptions: tuple[Assumption, ...]
+
+    __str__ = as_text
 
     def to_dict(self) -> dict[str, object]:
         """The explanation as plain data."""

@@ -11,6 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from planner.records import cached_record
+from planner.shown import as_cell, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -356,10 +357,13 @@ class Plan:
 
         return draw_sensitivity(self, ax, hardware_dir)
 
-    def _repr_html_(self) -> str:
-        from planner.planning.plan.html import fragment
+    def __repr__(self) -> str:
+        rate = self.performance.output_tokens_per_second.value
+        return (f"<Plan: {self.model.id} on {self.device.count} × {self.device.id}, "
+                f"{rate:.4g} tokens/s>")
 
-        return fragment(self)
+    __str__ = as_text
+    _repr_html_ = as_cell
 
 
 def plain(value: Any) -> Any:
