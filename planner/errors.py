@@ -30,7 +30,7 @@ class PlannerError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker's error comes back whole: a class with parameters of its own, and the hint."""
-        return _restored, (type(self), self.message, self.hint)
+        return _restored, (type(self), self.message, self.hint), dict(self.__dict__)
 
 
 class InputError(PlannerError):
@@ -41,6 +41,7 @@ class UnknownNameError(InputError):
     """A name is not in its catalogue; the hint carries the nearest valid names."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], *, note: str = "") -> None:
+        self.what, self.name = what, name
         names = sorted(known)
         shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
         super().__init__(f"unknown {what} {shown!r}" + (f": {note}" if note else ""),

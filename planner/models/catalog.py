@@ -64,6 +64,16 @@ def _ids_by_name() -> dict[str, str]:
     return names
 
 
+def known_names() -> frozenset[str]:
+    """Every spelling of a bundled model, in lower case."""
+    return frozenset(_ids_by_name())
+
+
+def is_model(name: str) -> bool:
+    """Whether ``name`` is a bundled model's; paths are not looked at."""
+    return _normal(name) in _ids_by_name()
+
+
 def resolve_model(name: str) -> ModelSpec:
     """The model called ``name``.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from planner.records import cached_record
 from planner.shown import as_cell, as_text
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
+OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
 

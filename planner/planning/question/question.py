@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
+from planner.planning.plan.record import Objective
 from planner.records import record
 from planner.throughput.collectives import Fabric
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
-Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
-OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")
 """Objectives that are the time of a step: by device, or of a token."""
 RATES: tuple[Objective, ...] = ("throughput", "cost")

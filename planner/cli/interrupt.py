@@ -1,0 +1,99 @@
+"""Ctrl-C ends a command: by unwinding, and where that takes longer, without waiting for it.
+
+Python sees an interrupt between two steps of its own; a solver, a product of matrices or the end
+of a pool of processes may be seconds away from the next. A thread is told of the signal at once
+and ends the process when the command has not ended ``SECONDS`` later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+INTERRUPTED = 130
+SECONDS = 1.0
+_DONE = b"\0"
+_SHOW_CURSOR, _CLEAR_LINE = "\x1b[?25h", "\r\x1b[2K"
+_leaving = threading.Event()
+
+
+@contextlib.contextmanager
+def ends_on_interrupt() -> Iterator[None]:
+    """Within the block one interrupt raises KeyboardInterrupt, and ends the process where the block
+    does not end soon. A signal that is ignored (``nohup``) or handled by a caller stays as it is.
+    """
+    if threading.current_thread() is not threading.main_thread() \
+            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watch = threading.Thread(target=_watch, args=(reader,), daemon=True)
+    watch.start()
+    signal.signal(signal.SIGINT, _raise_once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.set_wakeup_fd(before)
+        os.write(writer, _DONE)
+        watch.join()
+        os.close(reader)
+        os.close(writer)
+
+
+def say_interrupted() -> None:
+    """One word on stderr, unless the process is being ended, which says it too."""
+    if not _leaving.is_set():
+        _say("")
+
+
+def _say(before: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, (before + "interrupted\n").encode())
+
+
+def end_now() -> None:
+    """End the process with the exit code of an interrupt; nothing is waited for. Workers end with
+    it."""
+    os._exit(INTERRUPTED)
+
+
+def _raise_once(_signal: int, _frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt; a second signal must not cut short what tidies up after the first.
+    What cannot pass the exception on (a callback from C) does not print it either."""
+    signal.signal(signal.SIGINT, lambda _signal, _frame: None)
+    sys.unraisablehook = lambda _problem: None
+    threading.excepthook = lambda _problem: None
+    raise KeyboardInterrupt
+
+
+def _watch(reader: int) -> None:
+    """Wait for the signal, then for the end of the command; end the process where it takes long."""
+    while (byte := os.read(reader, 1)) != _DONE:
+        if byte == bytes([signal.SIGINT]):
+            break
+    else:
+        return
+    ends = time.monotonic() + SECONDS
+    while (left := ends - time.monotonic()) > 0:
+        if select.select([reader], [], [], left)[0] and os.read(reader, 1) == _DONE:
+            return
+    _leave()
+
+
+def _leave() -> None:
+    from planner.drafts import remove_drafts
+
+    _leaving.set()
+    remove_drafts()
+    _say(_CLEAR_LINE + _SHOW_CURSOR if os.isatty(2) else "")  # a bar may have hidden the cursor
+    end_now()
