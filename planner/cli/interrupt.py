@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import sys
 import threading
@@ -21,13 +20,14 @@ INTERRUPTED = 130
 SECONDS = 1.0
 _DONE = b"\0"
 _SHOW_CURSOR, _CLEAR_LINE = "\x1b[?25h", "\r\x1b[2K"
-_leaving = threading.Event()
+_interrupted, _said, _leaving = (threading.Event() for _ in range(3))
 
 
 @contextlib.contextmanager
 def ends_on_interrupt() -> Iterator[None]:
-    """Within the block one interrupt raises KeyboardInterrupt, and ends the process where the block
-    does not end soon. A signal that is ignored (``nohup``) or handled by a caller stays as it is.
+    """Within the block one interrupt raises KeyboardInterrupt, and ends the process where it has not
+    ended soon, be it after the block. A signal that is ignored (``nohup``) or handled by a caller
+    stays as it is.
     """
     if threading.current_thread() is not threading.main_thread() \
             or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -42,34 +42,31 @@ def ends_on_interrupt() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.set_wakeup_fd(before)
-        os.write(writer, _DONE)
-        watch.join()
-        os.close(reader)
-        os.close(writer)
+        if not _interrupted.is_set():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.set_wakeup_fd(before)
+            os.write(writer, _DONE)
+            watch.join()
+            os.close(reader)
+            os.close(writer)
 
 
 def say_interrupted() -> None:
     """One word on stderr, unless the process is being ended, which says it too."""
     if not _leaving.is_set():
-        _say("")
+        _said.set()
+        _write("interrupted\n")
 
 
-def _say(before: str) -> None:
+def _write(text: str) -> None:
     with contextlib.suppress(OSError):
-        os.write(2, (before + "interrupted\n").encode())
-
-
-def end_now() -> None:
-    """End the process with the exit code of an interrupt; nothing is waited for. Workers end with
-    it."""
-    os._exit(INTERRUPTED)
+        os.write(2, text.encode())
 
 
 def _raise_once(_signal: int, _frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt; a second signal must not cut short what tidies up after the first.
     What cannot pass the exception on (a callback from C) does not print it either."""
+    _interrupted.set()
     signal.signal(signal.SIGINT, lambda _signal, _frame: None)
     sys.unraisablehook = lambda _problem: None
     threading.excepthook = lambda _problem: None
@@ -77,23 +74,35 @@ def _raise_once(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _watch(reader: int) -> None:
-    """Wait for the signal, then for the end of the command; end the process where it takes long."""
+    """Wait for the end of the block or for the signal; after the signal, end the process unless it
+    ends before."""
     while (byte := os.read(reader, 1)) != _DONE:
         if byte == bytes([signal.SIGINT]):
-            break
-    else:
-        return
-    ends = time.monotonic() + SECONDS
-    while (left := ends - time.monotonic()) > 0:
-        if select.select([reader], [], [], left)[0] and os.read(reader, 1) == _DONE:
-            return
-    _leave()
+            time.sleep(SECONDS)
+            _leave()
+
+
+def _end_workers() -> None:
+    """Kill the processes that this one has started, and give back their semaphores: a process that
+    only watches them would complain on stderr."""
+    from multiprocessing import active_children, util
+
+    with contextlib.suppress(Exception):  # the process ends, whatever state they are in
+        for child in active_children():
+            child.kill()
+        util._run_finalizers(0)  # type: ignore[attr-defined]
 
 
 def _leave() -> None:
+    """End the process and its workers; nothing is waited for."""
     from planner.drafts import remove_drafts
 
     _leaving.set()
     remove_drafts()
-    _say(_CLEAR_LINE + _SHOW_CURSOR if os.isatty(2) else "")  # a bar may have hidden the cursor
-    end_now()
+    if "multiprocessing" in sys.modules:
+        _end_workers()
+    if os.isatty(2):  # a bar may have hidden the cursor
+        _write(_CLEAR_LINE + _SHOW_CURSOR)
+    if not _said.is_set():
+        _write("interrupted\n")
+    os._exit(INTERRUPTED)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.errors import InputError, MissingPackageError, PlannerError
-from planner.jobs.workers import QUEUED, LostWorkerError, Where, cores, own_version
+from planner.jobs.workers import QUEUED, LostWorkerError, Where, cores, interrupt_held, own_version
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -73,9 +73,11 @@ def connected(address: str, *, workers: int | None) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     if address == LOCAL:
-        with LocalCluster(n_workers=workers or cores(), threads_per_worker=1, processes=True,
-                          dashboard_address=None, silence_logs=logging.CRITICAL,
-                          host="127.0.0.1") as started, Client(started) as client:
+        with interrupt_held():
+            made = LocalCluster(n_workers=workers or cores(), threads_per_worker=1, processes=True,
+                                dashboard_address=None, silence_logs=logging.CRITICAL,
+                                host="127.0.0.1")
+        with made as started, Client(started) as client:
             yield _checked(client, address)
         return
     if workers is not None:

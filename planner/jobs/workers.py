@@ -89,7 +89,7 @@ def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
               items: Iterable[Item], most: int) -> Iterator[Result]:
     running: set[Future[Result]] = set()
     for item in items:
-        with _interrupt_held():
+        with interrupt_held():
             running.add(pool.submit(function, item))
         if len(running) < most:
             continue
@@ -101,9 +101,9 @@ def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
 
 
 @contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """A process that starts in the block does not see Ctrl-C, which the terminal sends to all: this
-    one ends it."""
+def interrupt_held() -> Iterator[None]:
+    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which the
+    terminal sends to all: this one ends it."""
     resource_tracker.ensure_running()  # it would let the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
