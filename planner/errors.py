@@ -94,5 +94,7 @@ def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
         close = contained[:count]
     if close:
         return "did you mean " + ", ".join(close) + "?"
+    if not names:
+        return "there are none here"
     shown = ", ".join(names[:8])
     return f"valid names: {shown}" + (" …" if len(names) > 8 else "")

@@ -25,9 +25,9 @@ _interrupted, _said, _leaving = (threading.Event() for _ in range(3))
 
 @contextlib.contextmanager
 def ends_on_interrupt() -> Iterator[None]:
-    """Within the block one interrupt raises KeyboardInterrupt, and ends the process where it has not
-    ended soon, be it after the block. A signal that is ignored (``nohup``) or handled by a caller
-    stays as it is.
+    """Within the block one interrupt raises KeyboardInterrupt, and ends the process where it has
+    not ended soon, be it after the block. A signal that is ignored (``nohup``) or handled by a
+    caller stays as it is.
     """
     if threading.current_thread() is not threading.main_thread() \
             or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -79,7 +79,7 @@ def _watch(reader: int) -> None:
     while (byte := os.read(reader, 1)) != _DONE:
         if byte == bytes([signal.SIGINT]):
             time.sleep(SECONDS)
-            _leave()
+            leave()
 
 
 def _end_workers() -> None:
@@ -93,8 +93,12 @@ def _end_workers() -> None:
         util._run_finalizers(0)  # type: ignore[attr-defined]
 
 
-def _leave() -> None:
-    """End the process and its workers; nothing is waited for."""
+def leave() -> None:
+    """End the process and its workers with the exit code of an interrupt.
+
+    Nothing is waited for, and Python's own end is passed by: it would turn an interrupt that it
+    has seen into a signal.
+    """
     from planner.drafts import remove_drafts
 
     _leaving.set()

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 from planner import __version__
 from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
-from planner.cli.interrupt import INTERRUPTED, ends_on_interrupt, say_interrupted
+from planner.cli.interrupt import INTERRUPTED, ends_on_interrupt, leave, say_interrupted
 from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.cli.streams import (
     ReaderGoneError,
@@ -106,6 +106,8 @@ def main(args: Sequence[str] | None = None) -> None:
             code = run(args)
         except KeyboardInterrupt:  # outside of what run catches, by a step or two
             code = INTERRUPTED
+        if code == INTERRUPTED:
+            leave()
     sys.exit(code)
 
 

@@ -21,6 +21,8 @@ from planner.jobs.workers import QUEUED, LostWorkerError, Where, cores, interrup
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+_AGAIN = "start it again, then run the same command: it goes on from there"
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 LOCAL = "local"
@@ -179,13 +181,15 @@ def _landed(client: Client, running: set[Future[Any]]) -> set[Future[Any]]:
         except TimeoutError:
             pass
         except Exception as error:  # the scheduler is gone: its futures are cancelled
-            raise LostWorkerError(f"the cluster is gone ({type(error).__name__})") from None
+            raise LostWorkerError(f"the cluster is gone ({type(error).__name__})",
+                                  hint=_AGAIN) from None
         if client.status != "running":
-            raise LostWorkerError("the cluster is gone")
+            raise LostWorkerError("the cluster is gone", hint=_AGAIN)
         if client.nthreads():
             empty_since = time.monotonic()
         elif time.monotonic() - empty_since > IDLE_SECONDS:
-            raise LostWorkerError(f"the cluster has had no worker for {IDLE_SECONDS:.0f} s")
+            raise LostWorkerError(f"the cluster has had no worker for {IDLE_SECONDS:.0f} s",
+                                  hint=_AGAIN)
 
 
 def _result(future: Future[Any]) -> Any:
@@ -197,10 +201,13 @@ def _result(future: Future[Any]) -> Any:
     try:
         return future.result()
     except KilledWorker as error:
-        raise LostWorkerError(f"one item killed every worker that took it ({error})") from None
+        raise LostWorkerError(f"one item killed every worker that took it ({error})",
+                              hint="give the workers more memory, or fewer of them, and "
+                                   "run the same command again") from None
     except (CancelledError, FutureCancelledError, OSError) as error:
         if isinstance(error, PlannerError):
             raise
-        raise LostWorkerError(f"the cluster is gone ({type(error).__name__})") from None
+        raise LostWorkerError(f"the cluster is gone ({type(error).__name__})",
+                              hint=_AGAIN) from None
     finally:
         future.release()

@@ -102,8 +102,8 @@ def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
 
 @contextmanager
 def interrupt_held() -> Iterator[None]:
-    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which the
-    terminal sends to all: this one ends it."""
+    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which
+    the terminal sends to all: this one ends it."""
     resource_tracker.ensure_running()  # it would let the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

@@ -92,7 +92,9 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
     checkpoint = read_places(path if request.where.cluster is None else path.absolute())
     jobs = jobs_of(spec, checkpoint)
     if not jobs:
-        raise DataError(f"{path}: no weight matrix to measure")
+        raise DataError(f"{path}: no weight matrix to measure",
+                        hint="name a checkpoint with weights: a folder of .safetensors files, or "
+                             "a GGUF file")
     if output is not None:
         _check_output(output)
     with contextlib.ExitStack() as stack:
