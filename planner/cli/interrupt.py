@@ -51,6 +51,12 @@ def ends_on_interrupt() -> Iterator[None]:
             os.close(writer)
 
 
+def was_interrupted() -> bool:
+    """Whether the signal came: what fails after it fails because of it, in whatever words (a
+    library that is being loaded says that it cannot be)."""
+    return _interrupted.is_set()
+
+
 def say_interrupted() -> None:
     """One word on stderr, unless the process is being ended, which says it too."""
     if not _leaving.is_set():

@@ -15,7 +15,13 @@ from click.shell_completion import CompletionItem
 from planner import __version__
 from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
-from planner.cli.interrupt import INTERRUPTED, ends_on_interrupt, leave, say_interrupted
+from planner.cli.interrupt import (
+    INTERRUPTED,
+    ends_on_interrupt,
+    leave,
+    say_interrupted,
+    was_interrupted,
+)
 from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.cli.streams import (
     ReaderGoneError,
@@ -104,7 +110,10 @@ def main(args: Sequence[str] | None = None) -> None:
     with ends_on_interrupt():
         try:
             code = run(args)
-        except KeyboardInterrupt:  # outside of what run catches, by a step or two
+        except BaseException:
+            if not was_interrupted():
+                raise
+            say_interrupted()
             code = INTERRUPTED
         if code == INTERRUPTED:
             leave()
@@ -170,6 +179,9 @@ def _help_hint(ctx: click.Context | None) -> str:
 
 
 def _fail(message: str, hint: str, code: int) -> int:
+    if was_interrupted():
+        say_interrupted()
+        return INTERRUPTED
     try:
         click.echo("error: " + _line(message), err=True)
         click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
