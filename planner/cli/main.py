@@ -31,7 +31,6 @@ from planner.cli.streams import (
     prepare_streams,
     until_reader_goes,
 )
-from planner.cli.suggest import in_order, surplus, unknown_command
 from planner.errors import PlannerError, UnknownNameError
 
 NUMERIC_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -48,10 +47,18 @@ class DefaultVerb(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands \
                 and args[0] not in ("--help", "-h", "--version"):
-            unknown_command(args[0], self.commands)
+            self._refuse_misspelt(args[0])
             args = [self.default, *args]
         with until_reader_goes():
             return super().parse_args(ctx, args)
+
+    def _refuse_misspelt(self, word: str) -> None:
+        from planner.models.catalog import is_model
+
+        if not word.startswith("-") and not is_model(word):
+            from planner.cli.suggest import unknown_command
+
+            unknown_command(word, self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         with until_reader_goes():
@@ -129,6 +136,8 @@ def run(args: Sequence[str] | None = None) -> int:
         flushed()
         return code if isinstance(code, int) else 0  # click returns what a command exits with
     except UnknownNameError as error:
+        from planner.cli.suggest import in_order
+
         return _fail(error.message, in_order(words, error) or error.hint, error.exit_code)
     except PlannerError as error:
         return _fail(error.message, error.hint, error.exit_code)
@@ -141,6 +150,8 @@ def run(args: Sequence[str] | None = None) -> int:
         hint = f"did you mean {', '.join(close)}?" if close else _help_hint(error.ctx)
         return _fail(f"unknown option {error.option_name}", hint, 2)
     except click.UsageError as error:
+        from planner.cli.suggest import surplus
+
         if "unexpected extra argument" in error.message \
                 and (told := surplus(words, cli.commands)) is not None:
             return _fail(*told, 2)

@@ -15,7 +15,6 @@ import click
 from click.core import ParameterSource
 
 from planner.cli.streams import writes_everything
-from planner.drafts import draft
 from planner.errors import DataError, InputError
 from planner.planning.plan.record import Plan
 
@@ -103,6 +102,8 @@ def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", 
         OSError: the folder cannot be written to.
     """
     import tempfile
+
+    from planner.drafts import draft
 
     check_target(path, suffixes=suffixes, flag=flag)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

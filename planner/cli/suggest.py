@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from planner.cli.types import Hinted
 from planner.errors import UnknownNameError
 
-NEAR = 0.7
+NEAR = 0.8
 FLAGS_BY_WORD = {"help": "plan --help", "version": "plan --version"}
 
 
