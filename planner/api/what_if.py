@@ -16,8 +16,8 @@ from planner.api import ask
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.power import fastest_mode
 from planner.hardware.profile import DeviceProfile
-from planner.lookup import load_device, load_model, load_scenario
 from planner.jobs.workers import in_processes
+from planner.lookup import load_device, load_model, load_scenario
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked, asked_of
