@@ -126,6 +126,7 @@ class Running:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ended = False
+        self._starting = self._asked_to_end = False
         self._processes: set[subprocess.Popen[bytes]] = set()
 
     def run(self, command: list[str], output: IO[bytes] | None = None) -> int:
@@ -137,14 +138,26 @@ class Running:
         with self._lock:
             if self._ended:
                 return INTERRUPTED
+            main = threading.current_thread() is threading.main_thread()
+            self._starting = main  # a signal in between would leave a process that nobody knows
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
                                        stderr=subprocess.STDOUT if output else None,
                                        start_new_session=True)
             self._processes.add(process)
+            if main:
+                self._starting = False
+        if self._asked_to_end:
+            raise KeyboardInterrupt
         status = process.wait()
         with self._lock:
             self._processes.discard(process)
         return status
+
+    def interrupt(self, *_: object) -> None:
+        """What a signal does that asks this process to end; the main thread runs it."""
+        self._asked_to_end = True
+        if not self._starting:
+            raise KeyboardInterrupt
 
     def kill(self) -> None:
         """End every command that runs, with all its children."""
@@ -239,11 +252,6 @@ def timing(name: str, seconds: float, budget: float) -> str:
     return f"{name:<20} {seconds:7.1f} s of {budget:4.0f} s{over}"
 
 
-def interrupt(*_: object) -> None:
-    """End this run as Ctrl-C does, when it is asked to end in another way."""
-    raise KeyboardInterrupt
-
-
 def run_phases(phases: Sequence[Phase], installing: float) -> int:
     """Run the phases after ``installing`` [s]; return 0 where nothing failed."""
     totals = Totals()
@@ -272,8 +280,8 @@ def main(arguments: list[str]) -> int:
                         help="run this phase alone (may be given again)")
     options = parser.parse_args(arguments)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for other in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(other, interrupt)
+    for asked in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(asked, RUNNING.interrupt)
     try:
         return run_phases([p for p in PHASES if options.only is None or p.name in options.only],
                           time.time() - options.started)

@@ -110,20 +110,26 @@ def test_an_interrupted_run_ends_with_all_its_children(sent: signal.Signals,
     checker = tmp_path / "checker"
     checker.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 1000\n", encoding="utf-8")
     checker.chmod(0o755)
-    with subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(ROOT / ".ci" / "phases.py"),
-                           str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        child = next(int(line.split()[1]) for line in process.stdout if line.startswith("child"))
-        while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text().strip():
+    told, known = tmp_path / "told", tmp_path / "pid"
+    with told.open("w") as output, subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED, str(ROOT / ".ci" / "phases.py"), str(tmp_path)],
+            stdout=output) as process:
+        while "child " not in told.read_text() or not known.is_file() \
+                or not known.read_text().endswith("\n"):
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(sent)
-        said = process.stdout.read()
         assert process.wait() == 130
-    assert "interrupted" in said
-    for pid in (child, int((tmp_path / "pid").read_text())):
-        while runs(pid):  # it was sent the signal that nothing outlives
-            time.sleep(0.01)
+    assert "interrupted" in told.read_text()
+    child = re.search(r"child (\d+)\n", told.read_text())
+    assert child is not None
+    for pid in (int(child[1]), int(known.read_text())):
+        for _ in range(6000):  # it was sent the signal that nothing outlives
+            if not runs(pid):
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail(f"process {pid} outlives the run that was interrupted")
 
 
 def runs(pid: int) -> bool:
