@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "out" / "test-results"
 BIN = Path(sys.executable).parent
 WORKERS = 2
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Each process has a core; threads of its matrix products would wait for those of the other."""
 PYTEST_NO_TESTS = 5
 INTERRUPTED = 130
 Checkers = tuple[tuple[str, ...], ...]
@@ -109,7 +111,7 @@ PHASES = (
     Phase("numerics", 40, marked("numerics")),
     Phase("notebooks", 25, marked("notebooks"), may_be_empty=no_notebooks),
     Phase("browser", 25, marked("browser"), may_be_empty=no_browser_tests, share="loadfile"),
-    Phase("packaging", 30, marked("packaging"), share="loadgroup"),
+    Phase("packaging", 30, marked("packaging")),
 )
 INSTALL_BUDGET = 300.0
 """Of its own: a fresh clone downloads, every later run does not."""
@@ -129,7 +131,8 @@ class Running:
         self._starting = self._asked_to_end = False
         self._processes: set[subprocess.Popen[bytes]] = set()
 
-    def run(self, command: list[str], output: IO[bytes] | None = None) -> int:
+    def run(self, command: list[str], output: IO[bytes] | None = None,
+            environment: Mapping[str, str] = os.environ) -> int:
         """Run ``command`` to its end and return its exit status, however long it takes.
 
         It leads a process group of its own. What it prints goes to ``output``, or where this
@@ -142,7 +145,7 @@ class Running:
             self._starting = main  # a signal in between would leave a process that nobody knows
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output,
                                        stderr=subprocess.STDOUT if output else None,
-                                       start_new_session=True)
+                                       env=environment, start_new_session=True)
             self._processes.add(process)
             if main:
                 self._starting = False
@@ -199,7 +202,7 @@ def run_tests(phase: Phase, totals: Totals) -> None:
     failed_before = totals.failed
     status = RUNNING.run([sys.executable, "-m", "pytest", "-n", str(WORKERS), "--dist", phase.share,
                           *phase.select, "-r", "fEsxX", "--durations=5", "--durations-min=1",
-                          f"--junitxml={report}"])
+                          f"--junitxml={report}"], environment=os.environ | ONE_THREAD)
     counted = count(report, totals)
     if status == PYTEST_NO_TESTS:
         reason = phase.may_be_empty()

@@ -52,7 +52,7 @@ def test_a_missing_report_is_noticed(phases: ModuleType, tmp_path: Path) -> None
 def test_a_phase_without_tests(phases: ModuleType, monkeypatch: pytest.MonkeyPatch,
                                capsys: pytest.CaptureFixture[str], reason: str,
                                failed: int) -> None:
-    monkeypatch.setattr(phases.RUNNING, "run", lambda command: phases.PYTEST_NO_TESTS)
+    monkeypatch.setattr(phases.RUNNING, "run", lambda command, environment: phases.PYTEST_NO_TESTS)
     totals = phases.Totals()
     phases.run_tests(phases.Phase("empty", 1, (), may_be_empty=lambda: reason), totals)
     assert totals.failed == failed
