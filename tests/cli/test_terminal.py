@@ -134,8 +134,11 @@ def test_a_spinner_for_long_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     assert shown.getvalue() == ""
     with working("counting", after_seconds=0.05):
-        while "counting" not in shown.getvalue():
+        for _ in range(360_000):  # an hour at most
+            if "counting" in shown.getvalue():
+                break
             time.sleep(0.01)
+    assert "counting" in shown.getvalue()
 
 
 def test_no_spinner_where_quiet_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
