@@ -24,8 +24,8 @@ _HOME = {
     "encode": "cast", "decode": "cast", "pack4": "cast", "unpack4": "cast",
     "ErrorStats": "measures", "error": "measures", "Policy": "policies",
     "policy_names": "policies", "Quantized": "quantization", "quantize": "quantization",
-    "matmul": "products", "matmul_int32": "products_int", "Unit": "units", "unit": "units",
-    "unit_ids": "units", "vcvtneps2bf16": "x86_casts",
+    "matmul": "products", "matmul_int32": "products_int", "Unit": "matrix_units",
+    "unit": "matrix_units", "unit_ids": "matrix_units", "vcvtneps2bf16": "x86_casts",
     "round_trip": "quantization", "ggml_encode": "ggml", "ggml_decode": "ggml", "view": "views",
 }  # fmt: skip
 
