@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from planner.api.explain import explain
     from planner.api.export import export_plan, import_plan
     from planner.api.frontier import frontier
+    from planner.api.memory import memory_use
     from planner.api.numerics import layer_error
     from planner.api.plan import estimate, plan
     from planner.api.profile import profile
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from planner.hardware.profile import DeviceProfile
-    from planner.lookup import inventory, load_device, load_model, load_scenario
+    from planner.lookup import inventory, load_device, load_model, load_scenario, read_plan
     from planner.models.spec import ModelSpec
     from planner.planning.plan.record import Plan
     from planner.scenarios import Scenario
@@ -45,13 +46,13 @@ _WHERE = {
     "layer_error": "planner.api.numerics", "train": "planner.api.train",
     "experts": "planner.api.experts", "explain": "planner.api.explain",
     "claims": "planner.article.claims", "diff": "planner.api.diff",
-    "frontier": "planner.api.frontier",
+    "frontier": "planner.api.frontier", "memory_use": "planner.api.memory",
     "profile": "planner.api.profile",
     "serve": "planner.api.serve", "sweep": "planner.api.sweep",
     "what_if": "planner.api.what_if",
     "export_plan": "planner.api.export", "import_plan": "planner.api.export",
     "load_model": "planner.lookup", "load_device": "planner.lookup",
-    "load_scenario": "planner.lookup",
+    "load_scenario": "planner.lookup", "read_plan": "planner.lookup",
     "Plan": "planner.planning.plan.record", "ModelSpec": "planner.models.spec",
     "DeviceProfile": "planner.hardware.profile", "Scenario": "planner.scenarios",
     **dict.fromkeys(("PlannerError", "InputError", "UnknownNameError", "UnsupportedError",
@@ -62,7 +63,8 @@ __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "Missi
            "ModelSpec", "Plan", "PlannerError", "Scenario", "UnknownNameError", "UnsupportedError",
            "__version__", "claims", "diff", "estimate", "experts", "explain", "export_plan",
            "frontier", "import_plan", "inventory", "layer_error", "load_device", "load_model",
-           "load_scenario", "plan", "profile", "serve", "sweep", "train", "validate", "what_if"]
+           "load_scenario", "memory_use", "plan", "profile", "read_plan", "serve",
+           "sweep", "train", "validate", "what_if"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Names and paths to records: models, devices, scenarios, quality profiles, inventories."""
+"""Names and paths to records: models, devices, scenarios, plans, quality profiles, inventories."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import DataError, UnknownNameError
+from planner.errors import DataError, InputError, UnknownNameError
 from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.folders import hardware_folders
 from planner.hardware.profile import DeviceProfile
@@ -18,7 +18,10 @@ from planner.scenarios import load_scenario as _load_scenario
 from planner.typed import typed
 
 if TYPE_CHECKING:
+    from planner.planning.plan.record import Plan
     from planner.quality.profile import Profile
+
+MAX_PLAN_BYTES = 64 << 20
 
 
 @typed
@@ -65,6 +68,40 @@ def load_scenario(scenario: str | Scenario) -> Scenario:
 def inventory(model: str | ModelSpec) -> Inventory:
     """Counts, bytes and tensor classes of a model."""
     return Inventory(load_model(model))
+
+
+@typed
+def read_plan(source: str | os.PathLike[str] | dict[str, Any]) -> Plan:
+    """A plan from its file (the output of ``--json``), or from what ``Plan.to_dict`` gave.
+
+    Raises:
+        InputError: no such file, or neither a file nor a dict.
+        DataError: a file that cannot be read, of more than 64 MiB, or not of JSON; a key that is
+            missing, unknown, or of the wrong type (the message has its place).
+    """
+    from planner.planning.plan.schema import parse_plan
+
+    if isinstance(source, (str, os.PathLike)):
+        return parse_plan(_plan_data(os.fspath(source)))
+    return parse_plan(source)
+
+
+def _plan_data(name: str) -> dict[str, object]:
+    """The JSON object in a plan file."""
+    from planner.models.strict_json import parse_object
+
+    path = Path(name)
+    try:
+        if not path.is_file():
+            raise InputError(f"plan file {name!r} does not exist", hint="write one with --json")
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            raise DataError(f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
+                            hint="a plan file is the output of --json")
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"plan file {name!r} cannot be read: {error.strerror}",
+                        hint="check the path and its permissions") from None
+    return parse_object(text, str(path))
 
 
 def load_profile(profile: str | Profile, spec: ModelSpec, model: Any,

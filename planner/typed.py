@@ -186,6 +186,8 @@ def _generic(node: ast.Subscript, names: Mapping[str, Any]) -> Wanted | None:
         return Wanted(["a function"], [callable])
     if name in ARRAYS:
         return _alias(name, None)
+    if name == "dict":
+        return Wanted(["a dict"], [lambda value: isinstance(value, dict)])
     if name in ("Sequence", "list", "tuple"):
         items = _union(node.slice, names)
         several = "names" if items is not None and items.words == ["a name"] else "values"

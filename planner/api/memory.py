@@ -41,14 +41,14 @@ _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
 
 
 @typed
-def memory(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
-           tp: int | None = None, dp: int | None = None, pp: int | None = None,
-           ep: int | None = None, context: int | None = None, isl: int | None = None,
-           osl: int | None = None, batch: int | None = None,
-           scheme: str | None = None, plan: Plan | None = None, kv: str = "auto",
-           engine: str = "any", checkpoint: str | os.PathLike[str] | None = None,
-           memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
-           hardware_dir: str | os.PathLike[str] | None = None, **flags: Any) -> MemoryAnswer:
+def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
+               tp: int | None = None, dp: int | None = None, pp: int | None = None,
+               ep: int | None = None, context: int | None = None, isl: int | None = None,
+               osl: int | None = None, batch: int | None = None,
+               scheme: str | None = None, plan: Plan | None = None, kv: str = "auto",
+               engine: str = "any", checkpoint: str | os.PathLike[str] | None = None,
+               memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
+               hardware_dir: str | os.PathLike[str] | None = None, **flags: Any) -> MemoryAnswer:
     """Bytes of every device of one replica by part, and what an engine makes of them.
 
     ``flags`` are the engine's own (``planner.memory.engines.flags``). ``memory_bytes`` replaces
@@ -93,6 +93,10 @@ def memory(model: str | ModelSpec | None = None, device: str | DeviceProfile | N
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
                                 engine))
+
+
+memory = memory_use
+"""Its name inside the package."""
 
 
 def _way_out(asked: Memory, split: Breakdown, plan: Plan | None,

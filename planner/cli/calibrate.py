@@ -52,7 +52,7 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
             click.echo(f"not fitted: {name}: {why}", err=True)
         click.echo(f"wrote {output}", err=True)
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json({"device": result.device, "fits": [fit_dict(f) for f in result.fits],
                     "skipped": [{"name": n, "reason": why} for n, why in result.skipped]})

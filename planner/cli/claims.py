@@ -24,7 +24,7 @@ def claims_command(only: str | None, markdown: bool, as_json: bool) -> None:
 
     data = claims(only=names).to_dict()
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json(data)
         return

@@ -65,7 +65,8 @@ def plan_command(**given: Any) -> None:
 @options(*QUESTION, "kv", "profile", "anchor", *SURFACE)
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
-    from planner.cli.run import finish, question_arguments, read_plan, timed
+    from planner.cli.run import finish, question_arguments, timed
+    from planner.lookup import read_plan
 
     with timed(given["timings"]):
         import planner
@@ -86,7 +87,7 @@ def estimate_command(**given: Any) -> None:
 def inventory_command(model: str, expand: bool, as_json: bool) -> None:
     """Tensors of MODEL: parameters, elements by type, bytes."""
     import planner
-    from planner.cli.run import print_json
+    from planner.cli.files import print_json
 
     counts = planner.inventory(model)
     if as_json:
@@ -108,7 +109,7 @@ def models_command(as_json: bool) -> None:
 
     found = [planner.inventory(name) for name in model_ids()]
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json([{"id": c.spec.id, "public_name": c.spec.public_name,
                      "parameters_total": c.parameters_total,
@@ -135,7 +136,7 @@ def devices_command(name: str | None, hardware_dir: str | None, as_json: bool) -
     else:
         found = list_devices(hardware_folders(hardware_dir))
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
         from planner.report.terminal.catalogue import device_dict
 
         print_json([device_dict(d) for d in found])
@@ -156,7 +157,7 @@ def formats_command(device: str | None, hardware_dir: str | None, as_json: bool)
     from planner.report.terminal.catalogue import formats_dict, formats_tables
 
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json(formats_dict())
         return
@@ -171,7 +172,7 @@ def _formats_on(name: str, hardware_dir: str | None, as_json: bool) -> None:
     device = planner.load_device(name, hardware_dir=hardware_dir)
     rows = format_rows(device)
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json(format_rows_dict(device.id, rows))
         return
@@ -186,7 +187,7 @@ def scenarios_command(as_json: bool) -> None:
 
     found = [load_scenario(name) for name in scenario_ids()]
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json([{"id": s.id, "title": s.title, "question": s.question,
                      **{k: list(v) if isinstance(v, tuple) else v for k, v in s.values.items()}}
@@ -200,7 +201,7 @@ def scenarios_command(as_json: bool) -> None:
 @click.command("schema")
 def schema_command() -> None:
     """JSON Schema of the plan file."""
-    from planner.cli.run import print_json
+    from planner.cli.files import print_json
     from planner.planning.plan.schema import plan_json_schema
 
     print_json(plan_json_schema())

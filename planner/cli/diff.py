@@ -22,7 +22,8 @@ def diff_command(old: str, new: str, fail_if: tuple[str, ...], as_json: bool, qu
     no sign the new value.
     """
     from planner.api.diff import diff
-    from planner.cli.run import print_json, read_plan
+    from planner.cli.files import print_json
+    from planner.lookup import read_plan
     from planner.report.terminal.diff import diff_dict, diff_text
 
     found = diff(read_plan(old), read_plan(new), fail_if=fail_if)

@@ -39,7 +39,7 @@ def experts_command(as_json: bool, quiet: bool, **given: Any) -> None:
 
     answer = api_experts.experts(given.pop("model"), given.pop("device"), **given)
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json(answer.to_dict())
     else:

@@ -38,7 +38,9 @@ def explain_command(**given: Any) -> None:
 
     With --module: the time of one module under each scheme, and where their order changes.
     """
-    from planner.cli.run import print_json, question_arguments, read_plan, timed
+    from planner.cli.files import print_json
+    from planner.cli.run import question_arguments, timed
+    from planner.lookup import read_plan
 
     with timed(given["timings"]):
         from planner.api import explain as api_explain
@@ -68,7 +70,7 @@ def explain_command(**given: Any) -> None:
 
 
 def _module(found: Any, given: dict[str, Any]) -> None:
-    from planner.cli.run import print_json
+    from planner.cli.files import print_json
     from planner.report.terminal.explain import explain_assumptions, explain_text
 
     if given["as_json"]:

@@ -34,7 +34,7 @@ def export_command(plan_file: str, folder: str, target: str, force: bool, quiet:
                    **given: Any) -> None:
     """Write PLAN as an engine's configuration into DIR, with the commands that serve it."""
     from planner.api.export import export_plan
-    from planner.cli.run import read_plan
+    from planner.lookup import read_plan
     from planner.report.terminal.columns import wrapped
 
     found = export_plan(read_plan(plan_file), target, **given)
@@ -67,7 +67,7 @@ def import_command(file: str, model: str, out: str, device: str | None, force: b
     """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan
     priced on a device."""
     from planner.api.export import import_plan
-    from planner.cli.run import write_whole
+    from planner.cli.files import write_whole
 
     path = Path(out)
     if path.suffix.lower() != ".json":

@@ -25,7 +25,8 @@ from planner.cli.types import INTEGER, options, rule_names, scheme_names
 def frontier_command(as_json: bool, quiet: bool, timings: bool, svg: str | None,
                      schemes: str | None, drop_policies: str | None, **given: Any) -> None:
     """Plans of MODEL on DEVICE that no other equals in loss, throughput and memory."""
-    from planner.cli.run import print_json, timed, write_whole
+    from planner.cli.files import print_json, write_whole
+    from planner.cli.run import timed
 
     names, dropped = scheme_names(schemes), rule_names(drop_policies)
     for flag in ("ttft", "tpot"):

@@ -34,7 +34,7 @@ def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *
         return
     if out is None or Path(out).suffix.lower() not in HTML:
         raise Hinted("--interactive makes an HTML page", f"add {flag} FILE.html")
-    from planner.cli.run import check_target
+    from planner.cli.files import check_target
     from planner.planning.whatif.grid_axes import parse_grid
 
     check_target(Path(out), suffixes=HTML, flag=flag)

@@ -72,10 +72,11 @@ def _engine_options(function: Any) -> Any:
 def memory_command(model: str | None, device: str | None, plan_file: str | None, kv: str | None,
                    as_json: bool, quiet: bool, **given: Any) -> None:
     """Memory of MODEL on each DEVICE by part; exit code 1 where it does not fit or start."""
-    from planner.api import memory as api_memory
-    from planner.cli.run import print_json, read_plan
+    from planner.api.memory import memory_use
+    from planner.cli.files import print_json
+    from planner.lookup import read_plan
 
-    answer = api_memory.memory(
+    answer = memory_use(
         model, device, kv=kv or "auto", plan=read_plan(plan_file) if plan_file else None, **given)
     from planner.report.terminal.memory import memory_assumptions, memory_text
 

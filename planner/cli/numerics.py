@@ -29,7 +29,7 @@ def numerics_command(**given: Any) -> None:
 
     Inputs are seeded synthetic tensors with the statistics of the module kind; K is the layer's.
     """
-    from planner.cli.run import print_json, write_whole
+    from planner.cli.files import print_json, write_whole
 
     if given["list_units"]:
         _list_units(given["as_json"])
@@ -59,7 +59,7 @@ def numerics_command(**given: Any) -> None:
 
 
 def _list_units(as_json: bool) -> None:
-    from planner.cli.run import print_json
+    from planner.cli.files import print_json
     from planner.report.terminal.numerics import units_dict, units_text
 
     if as_json:

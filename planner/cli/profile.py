@@ -45,8 +45,9 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
+    from planner.cli.files import print_json
     from planner.cli.progress import bar
-    from planner.cli.run import print_json, timed
+    from planner.cli.run import timed
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy loads: sums in one order, a core a worker

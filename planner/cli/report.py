@@ -33,8 +33,9 @@ def report_command(plan_file: str, out: str | None, lang: str | None, interactiv
 
     PLAN.json may be such a page: it is made again from the data inside it.
     """
+    from planner.cli.files import check_target, write_whole
     from planner.cli.interactive import check_interactive, planned_grid
-    from planner.cli.run import check_target, read_plan, write_whole
+    from planner.lookup import read_plan
     from planner.report.phrases import phrases
 
     if lang is not None:
@@ -96,7 +97,7 @@ def write_report(plan: Plan, out: str, *, asked: str = "", scenario: str | None 
     """
     from planner import __version__
     from planner.api.report import beside as gathered
-    from planner.cli.run import check_target, write_whole
+    from planner.cli.files import check_target, write_whole
 
     path = Path(out)
     check_target(path, suffixes=SUFFIXES, flag="--report")

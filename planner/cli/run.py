@@ -1,11 +1,8 @@
-"""What the verbs share: arguments, output, files written whole."""
+"""What the verbs share: the question's arguments, the answer, the time it took."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from planner.cli.streams import writes_everything
-from planner.errors import DataError, InputError
-from planner.planning.plan.record import Plan
+from planner.cli.files import check_target, print_json
 
 if TYPE_CHECKING:
+    from planner.planning.plan.record import Plan
     from planner.planning.whatif.grid import Grid
-
-MAX_PLAN_BYTES = 64 << 20
 
 
 def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -72,67 +66,6 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
         from planner.report.terminal.plan import assumptions_text
 
         click.echo(assumptions_text(plan), nl=False, err=True)
-
-
-def print_json(data: object) -> None:
-    """JSON on stdout, keys in the order of the records; no NaN or infinity can pass."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=not writes_everything(sys.stdout),
-                          allow_nan=False))
-
-
-def read_plan(name: str) -> Plan:
-    """A plan file; DataError where it is not one."""
-    path = Path(name)
-    if not path.is_file():
-        raise InputError(f"plan file {name!r} does not exist", hint="write one with --json")
-    if path.stat().st_size > MAX_PLAN_BYTES:
-        raise DataError(f"plan file {name!r} is larger than {MAX_PLAN_BYTES} bytes",
-                        hint="a plan file is the output of --json")
-    from planner.models.strict_json import parse_object
-
-    return Plan.from_dict(parse_object(path.read_bytes(), str(path)))
-
-
-def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", ".htm"),
-                flag: str = "--report") -> None:
-    """Write beside the target, then rename: nothing is left half written.
-
-    Raises:
-        InputError: see :func:`check_target`.
-        OSError: the folder cannot be written to.
-    """
-    import tempfile
-
-    from planner.drafts import draft
-
-    check_target(path, suffixes=suffixes, flag=flag)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with draft(Path(name)):
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-
-
-def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
-    """Refuse a file that could not be written, before the work for it is done.
-
-    Raises:
-        InputError: another ending, no such folder, or a folder of that name.
-    """
-    if path.suffix.lower() not in suffixes:
-        raise InputError(f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",
-                         hint=f"name a file that ends in {suffixes[0]}")
-    if not path.parent.is_dir():
-        raise InputError(f"{flag}: folder {str(path.parent)!r} does not exist",
-                         hint="make the folder first")
-    if path.is_dir():
-        raise InputError(f"{flag} {str(path)!r} is a folder", hint="name a file")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{flag}: folder {str(path.parent)!r} cannot be written to",
-                         hint="choose another folder or mend its permissions")
 
 
 @contextlib.contextmanager

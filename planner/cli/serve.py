@@ -46,7 +46,9 @@ _SHARE = click.FLOAT
 def serve_command(as_json: bool, quiet: bool, timings: bool, plan_file: str | None,
                   **given: Any) -> None:
     """TPOT, TTFT and throughput of MODEL on DEVICE with requests in a closed loop."""
-    from planner.cli.run import is_given, print_json, read_plan, timed
+    from planner.cli.files import print_json
+    from planner.cli.run import is_given, timed
+    from planner.lookup import read_plan
 
     with timed(timings):
         from planner.api import serve as api_serve

@@ -34,7 +34,8 @@ def sweep_command(questions: str, output: str | None, workers: int | None, clust
 
     A run that was interrupted goes on where it was when the same command is given again.
     """
-    from planner.cli.run import check_target, print_json, timed, write_whole
+    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.run import timed
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy loads: a core a worker

@@ -51,7 +51,7 @@ def train_command(as_json: bool, quiet: bool, **given: Any) -> None:
     from planner.report.terminal.train import train_assumptions, train_text
 
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json(answer.to_dict())
     else:

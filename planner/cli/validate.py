@@ -36,7 +36,7 @@ def validate_command(data: str | None, only: str | None, plot: str | None, as_js
         click.echo("\n".join(wrapped("data: the package's sample of published measurements "
                                      "(planner/validation/sample)", "  ")), err=True)
     if as_json:
-        from planner.cli.run import print_json
+        from planner.cli.files import print_json
 
         print_json(report.to_dict())
         return
@@ -49,7 +49,7 @@ def validate_command(data: str | None, only: str | None, plot: str | None, as_js
 def _plot(report: Report, name: str) -> None:
     from pathlib import Path
 
-    from planner.cli.run import write_whole
+    from planner.cli.files import write_whole
     from planner.errors import InputError
     from planner.report.drawing.validate import panels, svg
 

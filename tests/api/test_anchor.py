@@ -22,7 +22,7 @@ def test_the_ratio_is_told_and_nothing_changes(anchor: str, name: str, factor: f
     ratio = getattr(plain.performance, name).value * factor / measured
     assert note.value.endswith(f"= {ratio:.3f}")
     assert "never folded in" in note.reason
-    assert planner.Plan.from_dict(found.to_dict()) == found
+    assert planner.read_plan(found.to_dict()) == found
 
 
 def test_a_search_takes_an_anchor_too() -> None:

@@ -29,7 +29,7 @@ def notes(assumptions: object) -> list[tuple[str, str]]:
 
 
 def test_estimate_serve_and_explain_stay_in_it(slow: Plan) -> None:
-    again = planner.estimate(plan=Plan.from_dict(slow.to_dict()))
+    again = planner.estimate(plan=planner.read_plan(slow.to_dict()))
     assert again.performance.tpot_seconds.value == pytest.approx(
         slow.performance.tpot_seconds.value, rel=1e-9)
     assert notes(again.assumptions) == [("15w", "of the plan file")]
@@ -50,7 +50,7 @@ def slow_at_maxn(plan: Plan) -> Plan:
     for line in data["assumptions"]:  # type: ignore[attr-defined]
         if line["key"] == "power mode":
             line["value"] = "maxn"
-    return Plan.from_dict(data)
+    return planner.read_plan(data)
 
 
 def test_a_scenario_of_another_mode_wins_and_says_so(slow: Plan, tmp_path: Path) -> None:

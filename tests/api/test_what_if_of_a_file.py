@@ -7,13 +7,12 @@ import pytest
 import planner
 from planner.api.what_if import around_file
 from planner.errors import InputError
-from planner.planning.plan.record import Plan
 
 
 def test_limits_of_time_come_back_from_the_file() -> None:
     made = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=1, context=2048, ttft_seconds=0.5,
                         tpot_seconds=0.004, schemes=["bf16", "fp8-block"], max_loss="fp8-block")
-    told = around_file(Plan.from_dict(made.to_dict()))
+    told = around_file(planner.read_plan(made.to_dict()))
     assert (told["ttft_seconds"], told["tpot_seconds"]) == pytest.approx((0.5, 0.004))
     assert told["schemes"] == ("bf16", "fp8-block")
     assert (told["devices"], told["max_loss"]) == (1, "fp8-block")

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import planner
-from planner.api import memory as api_memory
 from planner.errors import InputError, PlannerError
 from planner.models.spec import ModelSpec
 from planner.typed import typed
@@ -34,12 +33,11 @@ VALID: dict[str, dict[str, Any]] = {
     "profile": {"checkpoint": "/none"}, "serve": {**PAIR, **SMALL, "tp": 1, "concurrency": 1},
     "sweep": {"questions": [{**PAIR, **SMALL, "batch": 1, "verb": "estimate"}]},
     "train": dict(PAIR), "validate": {"only": "op_quantize"}, "what_if": {**PAIR, "base": PLAN},
-    "memory": dict(PAIR),
+    "memory_use": dict(PAIR), "read_plan": {"source": "/none"},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "memory": api_memory.memory,
-    **{name: getattr(planner, name) for name in planner.__all__
-       if inspect.isfunction(getattr(planner, name))}}
+    name: getattr(planner, name) for name in planner.__all__
+    if inspect.isfunction(getattr(planner, name))}
 WRONG: dict[str, Any] = {
     "text": "x", "whole": 3, "half": 1.5, "nan": float("nan"), "yes": True, "none": None,
     "bytes": b"x", "lists": [["bf16"]], "numbers": [1], "mapping": {"a": 1}, "object": object(),
@@ -60,7 +58,7 @@ def allowed(annotation: str, label: str) -> bool:
             "half": "float" in plain, "yes": "bool" in plain, "none": "None" in plain,
             "lambda": "Callable" in plain or "Progress" in plain,
             "class": "Callable" in plain or "Progress" in plain,
-            "plan": "Plan" in plain}.get(label, False)
+            "mapping": "dict" in plain, "plan": "Plan" in plain}.get(label, False)
 
 
 def test_every_public_function_is_here() -> None:
@@ -86,7 +84,7 @@ ODD = st.one_of(
                      "a" * 5000, "any", "bf16", "é", [], ["x"], ["bf16"], (), True, False, None]),
     st.integers(-4, 2**80), st.floats(allow_nan=True), st.text(max_size=8))
 QUICK = ("estimate", "inventory", "load_model", "load_device", "load_scenario", "diff", "experts",
-         "explain", "export_plan", "import_plan", "memory", "serve", "train")
+         "explain", "export_plan", "import_plan", "memory_use", "read_plan", "serve", "train")
 
 
 @settings(max_examples=150)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from planner.cli.main import run
-from planner.planning.plan.record import Plan
+from planner.lookup import read_plan
 
 SMALL = ["llama-3.1-8b", "h100-sxm", "--devices", "1"]
 COMMANDS: list[list[str]] = [
@@ -66,7 +66,7 @@ def test_json_parses_and_holds_no_nan(arguments: list[str],
 def test_standard_output_is_json_down_to_the_descriptor() -> None:
     done = spawn(*SMALL, "--json", "--timings")
     assert done.returncode == 0
-    found = Plan.from_dict(json.loads(done.stdout))
+    found = read_plan(json.loads(done.stdout))
     assert found.solver.status == "optimal"
     assert done.stdout.startswith(b"{")
     assert done.stdout.rstrip().endswith(b"}")

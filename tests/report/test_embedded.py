@@ -48,7 +48,7 @@ def test_the_command_makes_the_same_page_from_a_page_and_from_its_plan_file(
     assert run(["report", str(kept), "-o", str(third), "--quiet"]) == 0
     asked = " ".join(["plan", *ASKED])
     assert third.read_text(encoding="utf-8") == page(
-        Plan.from_dict(json.loads(inside.group(1))), "en",
+        planner.read_plan(json.loads(inside.group(1))), "en",
         beside(plan(), version=__version__))
     assert asked in first.read_text(encoding="utf-8")
     assert run(["report", str(first), "--lang", "zh"]) == 0

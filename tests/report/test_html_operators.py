@@ -152,7 +152,7 @@ def test_rivals_are_the_feasible_baselines(objective: str) -> None:
 
 def test_the_page_with_figures_is_small_and_the_same_twice() -> None:
     text = page(deepseek(), beside=beside(deepseek()))
-    again = Plan.from_dict(json.loads(json.dumps(deepseek().to_dict())))
+    again = planner.read_plan(json.loads(json.dumps(deepseek().to_dict())))
     assert text == page(again, beside=beside(again))
     assert len(text.encode()) < 400_000
     assert len(re.findall("<svg", text)) == 3

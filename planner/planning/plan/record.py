@@ -1,7 +1,7 @@
 """The plan file: frozen records, one to one with the JSON that ``--json`` prints.
 
 SI base units, bytes as whole integers, no time stamps. ``to_dict`` leaves out optional keys that
-are None; ``from_dict`` validates strictly (unknown keys are errors).
+are None; ``planner.read_plan`` validates strictly (unknown keys are errors).
 """
 
 from __future__ import annotations
@@ -285,17 +285,6 @@ class Plan:
         data = plain(self)
         assert isinstance(data, dict)
         return data
-
-    @classmethod
-    def from_dict(cls, data: object) -> Plan:
-        """Read a plan file's data.
-
-        Raises:
-            DataError: a key is missing, unknown, or of the wrong type; the message has its place.
-        """
-        from planner.planning.plan.schema import parse_plan
-
-        return parse_plan(data)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a unit; units of measure are in the column names."""

@@ -26,7 +26,11 @@ def _adapter() -> Any:
 
 
 def parse_plan(data: object) -> Plan:
-    """A Plan from plain data; DataError with the place of the first problem otherwise."""
+    """A Plan from plain data, as ``Plan.to_dict`` gives.
+
+    Raises:
+        DataError: a key is missing, unknown, or of the wrong type; the message has its place.
+    """
     from pydantic import ValidationError
 
     version = data.get("schema_version") if isinstance(data, dict) else None

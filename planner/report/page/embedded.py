@@ -42,8 +42,9 @@ def read_page(text: str, place: str) -> tuple[Plan, Beside, str]:
         DataError: the page's data are missing or not what this version writes.
     """
     from planner.models.strict_json import parse_object
+    from planner.planning.plan.schema import parse_plan
 
-    plan = Plan.from_dict(parse_object(_block(text, "plan", place), place))
+    plan = parse_plan(parse_object(_block(text, "plan", place), place))
     data: dict[str, Any] = parse_object(_block(text, "beside", place), place)
     keys = {"version": str, "lang": str, "asked": str}
     if set(data) != {*keys, "computed"} or \

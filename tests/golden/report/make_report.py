@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+from planner.lookup import read_plan
 from planner.planning.plan.record import Plan, plain
 from planner.report.page.content import Beside
 from planner.report.page.embedded import computed_from
@@ -23,7 +24,7 @@ ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
 
 def stored() -> tuple[Plan, Beside]:
     """The plan file and what is told beside it."""
-    plan = Plan.from_dict(json.loads((HERE / "plan.json").read_text(encoding="utf-8")))
+    plan = read_plan(HERE / "plan.json")
     made = computed_from(json.loads((HERE / "computed.json").read_text(encoding="utf-8")))
     return plan, Beside(made, ASKED, "0.0.0")
 

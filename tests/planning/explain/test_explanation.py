@@ -13,7 +13,7 @@ from planner.errors import DataError, InputError
 from planner.planning.explain.limit_prices import tidy_step
 from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation
-from planner.planning.plan.record import Assumption, Plan
+from planner.planning.plan.record import Assumption
 from planner.planning.question.asked import Asked, asked_of
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answer, problem_of
@@ -127,7 +127,7 @@ def test_solves_are_bounded_and_counted(found: ChoiceExplanation) -> None:
 
 def test_the_explanation_is_plain_data_with_the_plan_file_inside(found: ChoiceExplanation) -> None:
     data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert Plan.from_dict(data["plan"]) == found.plan
+    assert planner.read_plan(data["plan"]) == found.plan
     assert {"units", "limits", "tipping", "binding", "basis"} <= set(data)
 
 
@@ -149,7 +149,7 @@ def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
 
 def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanation) -> None:
     assert asked_of(found.plan) == {"devices": 1, "tpot_seconds": pytest.approx(0.06)}
-    again = planner.explain(plan=Plan.from_dict(found.plan.to_dict()), solves=0)
+    again = planner.explain(plan=planner.read_plan(found.plan.to_dict()), solves=0)
     assert again.best
     assert (again.units, again.limits) == (found.units, found.limits)
     assert {t.status for t in again.tipping} == {"not tried"}

@@ -155,7 +155,7 @@ def test_hostile_plan_files(plans: tuple[Plan, Plan], place: tuple[str | int, ..
         target = target[key]
     target[place[-1]] = value
     with pytest.raises(DataError) as caught:
-        Plan.from_dict(data)
+        planner.read_plan(data)
     assert len(caught.value.message) < 400
     assert "\x1b" not in caught.value.message
 

@@ -1,6 +1,7 @@
 """The plan file: its schema, a lossless round trip, strict reading, and pricing it again."""
 
 import json
+import os
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 from planner.api.plan import estimate, plan
 from planner.api.serve import serve
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError, UnsupportedError
+from planner.lookup import MAX_PLAN_BYTES, read_plan
 from planner.planning.plan.record import Plan
-from planner.planning.plan.schema import plan_json_schema
+from planner.planning.plan.schema import parse_plan, plan_json_schema
 
 MADE: dict[str, dict[str, Any]] = {
     "dense": {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 2, "tp": 2},
@@ -43,7 +45,7 @@ def test_the_file_satisfies_its_schema(made: Plan) -> None:
 
 def test_the_round_trip_loses_nothing(made: Plan) -> None:
     text = json.dumps(made.to_dict(), allow_nan=False)
-    again = Plan.from_dict(json.loads(text))
+    again = read_plan(json.loads(text))
     assert again == made
     assert json.dumps(again.to_dict()) == text
 
@@ -124,7 +126,7 @@ def test_an_unknown_key_is_refused_wherever_it_is(dense: Plan) -> None:
         bad = deepcopy(good)
         at(bad, path)["surprise"] = 1
         with pytest.raises(DataError, match="surprise"):
-            Plan.from_dict(bad)
+            read_plan(bad)
         assert not validator.is_valid(json.loads(json.dumps(bad))), path
 
 
@@ -136,7 +138,7 @@ def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
             bad = dense.to_dict()
             del at(bad, path)[name]
             with pytest.raises(DataError, match=name) as caught:
-                Plan.from_dict(bad)
+                read_plan(bad)
             assert caught.value.hint
 
 
@@ -145,9 +147,43 @@ def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
     {"schema_version": "1"}, {"schema_version": "1", "units": 3}])
 def test_what_is_not_a_plan_is_refused(data: object) -> None:
     with pytest.raises(DataError) as caught:
-        Plan.from_dict(data)
+        parse_plan(data)
     assert caught.value.message.startswith("plan file")
     assert caught.value.hint
+
+
+def test_a_file_and_its_data_are_the_same_plan(dense: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(dense.to_dict()), encoding="utf-8")
+    assert read_plan(path) == read_plan(str(path)) == read_plan(dense.to_dict()) == dense
+
+
+def test_a_file_that_is_no_plan_is_refused_with_its_name(dense: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    for missing in (path, tmp_path):
+        with pytest.raises(InputError, match="does not exist") as caught:
+            read_plan(missing)
+        assert repr(str(missing)) in caught.value.message
+        assert caught.value.hint == "write one with --json"
+    for text, message in (("", "plan.json"), ("[]", "plan.json"), ('{"units": NaN}', "plan.json"),
+                          ('{"units": 1, "units": 2}', "units"), ("{}", "schema_version None"),
+                          (json.dumps({**dense.to_dict(), "surprise": 1}), "surprise")):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match=message):
+            read_plan(path)
+    path.write_bytes(b"\xff{}")
+    with pytest.raises(DataError, match=r"plan\.json"):
+        read_plan(path)
+    os.truncate(path, MAX_PLAN_BYTES + 1)
+    with pytest.raises(DataError, match=f"larger than {MAX_PLAN_BYTES} bytes"):
+        read_plan(path)
+
+
+@pytest.mark.parametrize("source", [None, 5, [], b"plan.json"])
+def test_what_is_neither_a_file_nor_data_is_refused(source: Any) -> None:
+    with pytest.raises(InputError, match="source") as caught:
+        read_plan(source)
+    assert caught.value.hint == "source is a name, a path or a dict"
 
 
 def changed(source: Plan, **values: Any) -> Plan:
@@ -155,7 +191,7 @@ def changed(source: Plan, **values: Any) -> Plan:
     for unit in data["units"]:
         if unit["kind"] == values["kind"]:
             unit.update({k: v for k, v in values.items() if k != "kind"})
-    return Plan.from_dict(data)
+    return read_plan(data)
 
 
 def test_a_unit_that_cannot_be_is_refused(dense: Plan) -> None:
@@ -211,5 +247,5 @@ def test_read_from_disk_by_the_command(dense: Plan, tmp_path: Path,
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(dense.to_dict()), encoding="utf-8")
     assert run(["estimate", "--plan", str(path), "--json", "--quiet"]) == 0
-    printed = Plan.from_dict(json.loads(capsys.readouterr().out))
+    printed = read_plan(json.loads(capsys.readouterr().out))
     assert printed.performance == dense.performance

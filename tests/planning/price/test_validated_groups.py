@@ -42,7 +42,7 @@ def test_a_plan_quotes_its_group(model: str, device: str, scheme: str, kind: str
     assert perf.output_tokens_per_second_per_device.validated == tpot
     assert perf.ttft_seconds.validated == nearest(device, scheme, experts=kind == "moe",
                                                   metric="ttft")
-    assert planner.Plan.from_dict(plan.to_dict()) == plan
+    assert planner.read_plan(plan.to_dict()) == plan
 
 
 def test_nothing_is_borrowed_from_another_device_or_format() -> None:

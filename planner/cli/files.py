@@ -1,0 +1,61 @@
+"""What commands write: JSON on stdout, files whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from planner.cli.streams import writes_everything
+from planner.errors import InputError
+
+
+def print_json(data: object) -> None:
+    """JSON on stdout, keys in the order of the records; no NaN or infinity can pass."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=not writes_everything(sys.stdout),
+                          allow_nan=False))
+
+
+def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", ".htm"),
+                flag: str = "--report") -> None:
+    """Write beside the target, then rename: nothing is left half written.
+
+    Raises:
+        InputError: see :func:`check_target`.
+        OSError: the folder cannot be written to.
+    """
+    import tempfile
+
+    from planner.drafts import draft
+
+    check_target(path, suffixes=suffixes, flag=flag)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with draft(Path(name)):
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+
+
+def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:
+    """Refuse a file that could not be written, before the work for it is done.
+
+    Raises:
+        InputError: another ending, no such folder, or a folder of that name.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"{flag} {str(path)!r}: only {' or '.join(suffixes)} is written",
+                         hint=f"name a file that ends in {suffixes[0]}")
+    if not path.parent.is_dir():
+        raise InputError(f"{flag}: folder {str(path.parent)!r} does not exist",
+                         hint="make the folder first")
+    if path.is_dir():
+        raise InputError(f"{flag} {str(path)!r} is a folder", hint="name a file")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{flag}: folder {str(path.parent)!r} cannot be written to",
+                         hint="choose another folder or mend its permissions")
