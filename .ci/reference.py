@@ -17,7 +17,8 @@ WIDTH = 96
 HEAD_WIDTH, MLA_WIDTHS = 128, (512, 64)
 API_SECTIONS = (
     ("Ask", ("plan", "estimate", "frontier", "what_if", "sweep", "serve")),
-    ("Understand", ("explain", "diff", "layer_error", "experts", "train", "claims", "validate")),
+    ("Understand", ("explain", "diff", "memory_use", "layer_error", "experts", "train", "claims",
+                    "validate")),
     ("Take along", ("export_plan", "import_plan", "read_plan", "profile")),
     ("Look up", ("inventory", "load_model", "load_device", "load_scenario")),
 )
@@ -84,7 +85,7 @@ is one.
 def api_page() -> str:
     """docs/reference/api.md."""
     import planner
-    from planner import numerics
+    from planner import numerics, plot
 
     left = [n for n in planner.__all__ if not any(n in names for _, names in API_SECTIONS)]
     sections = [(title, [n for n in names if n in planner.__all__])
@@ -93,14 +94,18 @@ def api_page() -> str:
     for title, names in sections:
         parts.append(f"## {title}\n\n" + _table(
             ("name", "meaning"), ((f"`{n}`", _meaning(planner, n)) for n in names)))
+    parts.append("## Figures: `planner.plot`\n\nEach takes a result and returns matplotlib `Axes`; "
+                 "`ax=` draws on your own.\n\n" + _table(
+                     ("name", "meaning"), ((f"`{n}`", _meaning(plot, n)) for n in plot.__all__)))
     parts.append("## Arithmetic of formats: `planner.numerics`\n\n" + _table(
         ("name", "meaning"), ((f"`{n}`", _meaning(numerics, n)) for n in numerics.__all__)))
     parts.append("## In full")
-    for name in (n for _, names in sections for n in names):
-        found = getattr(planner, name)
+    named = [(planner, n) for _, names in sections for n in names]
+    for home, name in (*named, *((plot, n) for n in plot.__all__)):
+        found = getattr(home, name)
         if callable(found):
-            parts.append(f"### planner.{name}\n\n```text\n" + "\n".join(_in_full(name, found))
-                         + "\n```")
+            parts.append(f"### {home.__name__}.{name}\n\n```text\n"
+                         + "\n".join(_in_full(name, found)) + "\n```")
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

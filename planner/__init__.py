@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from planner import plot
     from planner.api.diff import diff
     from planner.api.experts import experts
     from planner.api.explain import explain
@@ -63,13 +64,15 @@ __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "Missi
            "ModelSpec", "Plan", "PlannerError", "Scenario", "UnknownNameError", "UnsupportedError",
            "__version__", "claims", "diff", "estimate", "experts", "explain", "export_plan",
            "frontier", "import_plan", "inventory", "layer_error", "load_device", "load_model",
-           "load_scenario", "memory_use", "plan", "profile", "read_plan", "serve",
+           "load_scenario", "memory_use", "plan", "plot", "profile", "read_plan", "serve",
            "sweep", "train", "validate", "what_if"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(importlib.import_module(_WHERE[name]), name)
+    if name == "plot":
+        return importlib.import_module("planner.plot")
     raise AttributeError(f"module 'planner' has no attribute {name!r}")
 
 

@@ -41,7 +41,7 @@ def frontier_command(as_json: bool, quiet: bool, timings: bool, svg: str | None,
             found = api_frontier.frontier(given.pop("model"), given.pop("device"), schemes=names,
                                           drop_policies=dropped, **given)
         if svg is not None:
-            from planner.report.drawing.frontier import frontier_svg
+            from planner.plot.tradeoff import frontier_svg
 
             write_whole(Path(svg), frontier_svg(found), suffixes=(".svg",), flag="--svg")
         if as_json:

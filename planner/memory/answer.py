@@ -14,7 +14,6 @@ from planner.shown import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 PARTS = {"weights": "weights_bytes", "cache": "cache_bytes", "activations": "activation_bytes",
          "runtime": "runtime_bytes"}
@@ -63,16 +62,6 @@ class MemoryAnswer:
         return pd.DataFrame([{"stage": s.stage, "devices": s.devices,
                               **{name: getattr(s, name) for name in PARTS.values()},
                               "total_bytes": s.total_bytes} for s in self.parts.stages])
-
-    def plot_memory(self, ax: Axes | None = None) -> Axes:
-        """Parts of every stage against what a device offers."""
-        from planner.plot.memory import draw_stages
-
-        stages = self.parts.stages
-        return draw_stages(
-            {label: [getattr(s, name) for s in stages] for label, name in PARTS.items()},
-            self.usable_bytes, f"{self.model}{f' on {self.device}' if self.device else ''}, "
-            f"{self.scheme}, cache {self.kv}", ax)
 
     __str__ = as_text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from planner.hardware.profile import DeviceProfile
@@ -16,7 +16,6 @@ from planner.shown import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 COMPONENTS = ("weights", "gradients", "master", "moments", "buffers", "activations", "recompute",
               "runtime")
@@ -108,25 +107,52 @@ class TrainingMemory:
                               **{f"{name}_bytes": int(getattr(s, name)) for name in COMPONENTS},
                               "total_bytes": s.total} for s in self.stages])
 
-    def plot_memory(self, ax: Axes | None = None) -> Axes:
-        """Components of every stage against what a device offers."""
-        from planner.plot.memory import draw_stages
-
-        return draw_stages(
-            {name: [int(getattr(s, name)) for s in self.stages] for name in COMPONENTS},
-            self.usable_bytes, f"{self.model} on {self.layout.devices} × {self.device}, "
-            f"{self.setup.recipe.id}, ZeRO {self.setup.zero}", ax)
-
     __str__ = as_text
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(index=False, border=0)
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as JSON values; bytes are whole integers, per device."""
-        from planner.memory.training_json import training_dict
+        """The answer as JSON values, keys in reading order: bytes are whole integers and count one
+        device, ``memory_per_device`` is the fullest stage's."""
+        layout, setup, fullest = self.layout, self.setup, self.fullest
+        return {
+            "schema_version": "1",
+            "model": {"id": self.model, "parameters_total": self.parameters,
+                      "parameters_trained": self.trained},
+            "device": {"id": self.device, "count": layout.devices},
+            "layout": {"tp": layout.tp, "cp": layout.cp, "pp": layout.pp, "dp": layout.dp,
+                       "ep": layout.ep, "etp": layout.etp, "virtual_stages": layout.chunks,
+                       "dense_shards": layout.dense_shards, "expert_shards": layout.expert_shards},
+            "recipe": {"id": setup.recipe.id, "source": setup.recipe.source, "mode": setup.mode,
+                       "lora_rank": setup.lora_rank, "lora_kinds": sorted(setup.lora_kinds),
+                       "gradient_bytes_per_parameter": setup.recipe.gradient,
+                       "master_bytes_per_parameter": setup.recipe.master,
+                       "moments_bytes_per_parameter": setup.recipe.moments},
+            "settings": {"zero": setup.zero, "sequence_parallel": setup.sequence_parallel,
+                         "recompute": setup.recompute, "seq": setup.seq,
+                         "micro_batch": setup.micro_batch, "micro_batches": setup.micro_batches,
+                         "attention": setup.kernel, "dropout": setup.dropout},
+            "memory_per_device": {
+                **_components(fullest), "total_bytes": fullest.total,
+                "usable_bytes": self.usable_bytes},
+            "fits": self.fits,
+            "fullest_stage": fullest.stage,
+            "largest_component": fullest.largest,
+            "change": asdict(self.change) if self.change is not None else None,
+            "stages": [{"stage": s.stage, **_components(s), "total_bytes": s.total,
+                        "dense_parameters": s.dense_parameters,
+                        "expert_parameters": s.expert_parameters,
+                        "trained_parameters": s.trained_parameters} for s in self.stages],
+            "layer_activations": [asdict(t) for t in self.layer],
+            "loss_scaling": asdict(self.loss_scaling) if self.loss_scaling is not None else None,
+            "assumptions": [{"key": key, "value": value, "reason": reason}
+                            for key, value, reason in self.assumptions],
+        }
 
-        return training_dict(self)
+
+def _components(stage: StageMemory) -> dict[str, int]:
+    return {f"{name}_bytes": int(getattr(stage, name)) for name in COMPONENTS}
 
 
 def train_problem(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup) -> str:

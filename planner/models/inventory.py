@@ -13,7 +13,6 @@ from planner.records import cached_record, record
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 _MAIN = ("main", "lookup")
 _ROUTED = ("experts-gate-up", "experts-down")
@@ -159,12 +158,6 @@ class Inventory:
         import pandas as pd
 
         return pd.DataFrame([_pattern_dict(pattern) for pattern in self.patterns])
-
-    def plot_bytes(self, ax: Axes | None = None) -> Axes:
-        """Stored bytes by module kind, one colour a checkpoint type."""
-        from planner.plot.inventory import draw_bytes
-
-        return draw_bytes(self, ax)
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, SOFT, GRID = "#1a1e24", "#59626e", "#dfe3e8"
 
@@ -15,23 +16,30 @@ INK, SOFT, GRID = "#1a1e24", "#59626e", "#dfe3e8"
 @cache
 def _shown() -> type[Axes]:
     """Axes that a notebook draws by themselves: pyplot, which would show them, is not used."""
-    from io import StringIO
-
-    import matplotlib as mpl
     from matplotlib.axes import Axes
 
     class ShownAxes(Axes):
         """Axes with the picture of their figure as their rich display."""
 
         def _repr_svg_(self) -> str:
-            out = StringIO()
-            with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none"}):
-                self.get_figure(root=True).savefig(  # type: ignore[union-attr]
-                    out, format="svg", metadata={"Date": None})
-            text = out.getvalue()
+            figure = self.get_figure(root=True)
+            assert figure is not None
+            text = as_svg(figure)
             return text[text.index("<svg"):]
 
     return ShownAxes
+
+
+def as_svg(figure: Figure) -> str:
+    """The figure as SVG text: the same bytes for the same figure, letters as text."""
+    from io import StringIO
+
+    import matplotlib as mpl
+
+    out = StringIO()
+    with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none"}):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
 
 
 def axes_for(ax: Axes | None, *, size: tuple[float, float]) -> Axes:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from planner.planning.serving.experts import ExpertUse
 from planner.plot.axes import INK, axes_for, tidy
+from planner.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from planner.planning.serving.experts import ExpertUse
+
 FILLS = {"device": "#1d5f9e", "host": "#e0ad7c", "drive": "#c06c1f", "anywhere": "#8d95a1"}
 
 
-def draw_residency(answer: ExpertUse, ax: Axes | None) -> Axes:
-    """Three bars of shares by place: of all experts, of those a step touches, of picks."""
+@typed
+def residency(result: ExpertUse, ax: Axes | None = None) -> Axes:
+    """Where experts live: shares by place of all experts, of those a step touches, of picks.
+
+    Raises:
+        InputError: not the answer of ``planner.experts``.
+    """
     ax = axes_for(ax, size=(7.0, 2.2))
-    frame = answer.to_frame()
+    frame = result.to_frame()
     base = [0.0, 0.0, 0.0]
     for row in frame.to_dict("records"):
         shares = [100 * row["experts"] / frame["experts"].sum(),
@@ -28,8 +35,8 @@ def draw_residency(answer: ExpertUse, ax: Axes | None) -> Axes:
                 ax.text(left + share / 2, y, f"{share:.0f} %", ha="center", va="center", fontsize=8,
                         color="#ffffff" if row["place"] in ("device", "drive") else INK)
         base = [b + s for b, s in zip(base, shares, strict=True)]
-    tidy(ax, f"{answer.model}, {answer.batch} tokens a step"
-             + (f", on {answer.device}" if answer.device else ""), grid="x")
+    tidy(ax, f"{result.model}, {result.batch} tokens a step"
+             + (f", on {result.device}" if result.device else ""), grid="x")
     ax.set(xlim=(0, 100), xlabel="%")
     ax.invert_yaxis()
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=4, frameon=False, fontsize=8)

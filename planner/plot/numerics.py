@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from typing import TYPE_CHECKING
+
+from planner.plot.axes import as_svg, axes_for
+from planner.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +18,23 @@ UNIT_COLOUR = "#9a4a00"
 FLOOR = 1e-9
 
 
-def draw(result: LayerNumerics, axes: Axes) -> Axes:
+@typed
+def layer_errors(result: LayerNumerics, ax: Axes | None = None) -> Axes:
+    """Relative errors of a layer under each scheme: rounding of weights, inputs and both, and what
+    each matrix unit adds.
+
+    Raises:
+        InputError: not the answer of ``planner.layer_error``.
+    """
+    return _draw(result, axes_for(ax, size=(8.5, _height(result))))
+
+
+def _height(result: LayerNumerics) -> float:
+    """Inches for a row a scheme and unit."""
+    return 1.6 + 0.22 * sum(max(1, len(layer.accumulations)) for layer in result.layers)
+
+
+def _draw(result: LayerNumerics, axes: Axes) -> Axes:
     """Draw on ``axes``; every accumulation mark carries its unit's name."""
     rows = [(layer, unit) for layer in result.layers for unit in (layer.accumulations or (None,))]
     labels = []
@@ -68,11 +86,7 @@ def svg(result: LayerNumerics) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    rows = sum(max(1, len(layer.accumulations)) for layer in result.layers)
-    with mpl.rc_context({"svg.hashsalt": "precision-planner", "svg.fonttype": "none",
-                         "font.size": 9}):
-        figure = Figure(figsize=(8.5, 1.6 + 0.22 * rows), layout="constrained")
-        draw(result, figure.add_subplot())
-        out = StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+    with mpl.rc_context({"font.size": 9}):
+        figure = Figure(figsize=(8.5, _height(result)), layout="constrained")
+        _draw(result, figure.add_subplot())
+        return as_svg(figure)

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.planning.inspect.waterfall import BOUND_FILLS, waterfall
-from planner.planning.plan.picture import fill, ink, memory_shares, picture
-from planner.planning.plan.record import Plan
+from planner.planning.plan.picture import fill, ink, picture
 from planner.plot.axes import INK, SOFT, axes_for, tidy
-from planner.units import GIB, format_rate, format_seconds
+from planner.typed import typed
+from planner.units import format_rate, format_seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from planner.planning.plan.record import Plan
+
+PHASES = ("decode", "prefill")
 PLAIN, OWN, PALE = "#1d5f9e", "#0b6f63", "#a5bcd7"
 LOSSIER = 1.05
 """Loss relative to the plan's above which a uniform format is drawn pale."""
@@ -25,8 +28,14 @@ def title(plan: Plan) -> str:
             f"context {plan.workload.context_tokens:,}")
 
 
-def draw_formats(plan: Plan, ax: Axes | None) -> Axes:
-    """Layers × modules, coloured by format; a format's name stands in its run where it fits."""
+@typed
+def formats(plan: Plan, ax: Axes | None = None) -> Axes:
+    """A plan's layers × modules, coloured by format; a format's name stands in its run where it
+    fits.
+
+    Raises:
+        InputError: not a plan.
+    """
     shown = picture(plan)
     ax = axes_for(ax, size=(8.0, 0.9 + 0.26 * len(shown.strips)))
     for row, strip in enumerate(shown.strips):
@@ -49,37 +58,16 @@ def draw_formats(plan: Plan, ax: Axes | None) -> Axes:
     return ax
 
 
-def draw_memory(plan: Plan, ax: Axes | None) -> Axes:
-    """Parts of the fullest device's memory, against what may be used and what is visible."""
-    ax = axes_for(ax, size=(8.0, 1.7))
-    memory, at = plan.memory_per_device, 0.0
-    for part in memory_shares(memory):
-        size = part.bytes / GIB
-        kept = part.name == "kept"
-        colour = part.fill or "#ffffff"
-        ax.barh(0, size, left=at, height=0.7, color=colour, label=f"{part.name} {size:,.1f} GiB",
-                hatch="////" if kept else None, edgecolor="#c3c9d1" if kept else "#ffffff",
-                linewidth=0.6)
-        if part.fill and part.share > 0.12:
-            ax.text(at + size / 2, 0, f"{part.name}\n{size:,.1f}", ha="center", va="center",
-                    fontsize=8, color=ink(part.fill))
-        at += size
-    usable = memory.usable_bytes / GIB
-    ax.axvline(usable, color=INK, linewidth=1.2)
-    ax.annotate(f"usable {usable:,.1f}", (usable, 0.37), fontsize=8, ha="right", va="bottom",
-                xytext=(-3, 1), textcoords="offset points", color=INK)
-    tidy(ax, f"{title(plan)}: fullest device", grid="x")
-    ax.grid(False)
-    ax.set(xlim=(0, at), ylim=(-0.45, 0.75), xlabel="GiB", yticks=[])
-    ax.legend(ncols=3, fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0, 0),
-              borderaxespad=3.8)
-    return ax
+@typed
+def time(plan: Plan, phase: str = "decode", ax: Axes | None = None) -> Axes:
+    """Each module's time in one ``decode`` step of a plan or one prompt (``prefill``), end to end.
 
-
-def draw_time(plan: Plan, ax: Axes | None, phase: str) -> Axes:
-    """Each module's time in one ``decode`` step or one prompt (``prefill``), end to end."""
-    if phase not in ("decode", "prefill"):
-        raise InputError(f"phase {phase!r} is not one", hint='phase="decode" or phase="prefill"')
+    Raises:
+        InputError: not a plan, or another phase.
+    """
+    if phase not in PHASES:
+        raise InputError(f"phase {phase!r} is not one of {', '.join(PHASES)}",
+                         hint=f"for example phase={PHASES[0]!r}")
     shown = waterfall(plan, phase)
     ax = axes_for(ax, size=(8.0, 1.1 + 0.24 * (len(shown.bars) + 1)))
     width = max(shown.sum_seconds, shown.end_seconds)
@@ -104,9 +92,14 @@ def draw_time(plan: Plan, ax: Axes | None, phase: str) -> Axes:
     return ax
 
 
-def draw_uniform(plan: Plan, ax: Axes | None) -> Axes:
-    """Output rate per device of the plan and of every uniform format that fits; pale ones lose
-    over 5 % more than the plan."""
+@typed
+def uniform(plan: Plan, ax: Axes | None = None) -> Axes:
+    """Output rate per device of a plan and of every uniform format that fits; pale ones lose over
+    5 % more than the plan.
+
+    Raises:
+        InputError: not a plan.
+    """
     rows = [("this plan", plan.performance.output_tokens_per_second_per_device.value,
              plan.quality.loss)]
     rows += [(b.name, b.output_tokens_per_second_per_device, b.loss) for b in plan.baselines

@@ -1,39 +1,42 @@
-"""Figures that price a plan again: the roofline, the frontier, users and sensitivity."""
+"""Figures that price a plan again: the roofline, users and sensitivity."""
 
 from __future__ import annotations
 
+import os
 from math import log10
-from os import PathLike
 from typing import TYPE_CHECKING
 
 from planner.hardware.folders import hardware_folders
-from planner.planning.inspect.layout_frontier import alike, own_frontier
-from planner.planning.inspect.reprice import Again, again
+from planner.planning.inspect.reprice import again
 from planner.planning.inspect.roofline import Operator, operators
-from planner.planning.inspect.sensitivity import End, sensitivity
+from planner.planning.inspect.sensitivity import End
+from planner.planning.inspect.sensitivity import sensitivity as priced_around
 from planner.planning.inspect.users import room
 from planner.planning.plan.picture import fill
-from planner.planning.plan.record import Plan
 from planner.plot.axes import INK, SOFT, axes_for, tidy
 from planner.plot.plan import OWN, PLAIN, title
+from planner.typed import typed
 from planner.units import format_rate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Folder = str | PathLike[str] | None
+    from planner.planning.plan.record import Plan
+
 LESS, MORE = "#9a4a06", "#1d5f9e"
 PREMISES = {"bandwidth": "memory bandwidth", "compute": "compute rates", "batch": "batch",
             "context": "context", "popularity": "popularity spread"}
 
 
-def _again(plan: Plan, folder: Folder) -> Again:
-    return again(plan, folders=hardware_folders(folder))
+@typed
+def roofline(plan: Plan, ax: Axes | None = None, *,
+             hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
+    """Every operator of a plan under the device's roofs: filled a decode step, hollow one prompt.
 
-
-def draw_roofline(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
-    """Every operator under the device's roofs: filled a decode step, hollow one prompt."""
-    it = _again(plan, folder)
+    Raises:
+        InputError: not a plan, or one that cannot be priced again from its file alone.
+    """
+    it = again(plan, folders=hardware_folders(hardware_dir))
     found = operators(it.question, plan)
     ax = axes_for(ax, size=(8.0, 5.0))
     band, top = found.bandwidth_bytes_per_s, max(peak for _, peak in found.roofs)
@@ -70,36 +73,15 @@ def _whole(plan: Plan, phase: str) -> float:
     return sum(getattr(u, f"{phase}_seconds") for u in plan.units) or 1.0
 
 
-def draw_frontier(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
-    """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
-    and the uniform formats."""
-    late, perf = plan.objective == "latency", plan.performance
-    found = own_frontier(_again(plan, folder))
-    ax = axes_for(ax, size=(8.0, 4.2))
-    ax.step([r.loss for r in found],
-            [r.tpot_seconds * 1e3 if late else r.output_tokens_per_second_per_device
-             for r in found], "o-", where="post", color=PLAIN, markersize=4, linewidth=1.3,
-            label="best on this layout")
-    mine = perf.tpot_seconds.value * 1e3 if late else perf.output_tokens_per_second_per_device.value
-    ax.plot(plan.quality.loss, mine, "D", color=OWN, markersize=8, label="this plan")
-    for names, loss, tpot, rate in alike(plan):
-        at = (loss, tpot * 1e3 if late else rate)
-        ax.plot(*at, "x", color=LESS, markersize=7)
-        ax.annotate(" · ".join(names), at, xytext=(6, -3), textcoords="offset points",
-                    fontsize=7.5, color=SOFT)
-    least = min([r.loss for r in found if r.loss > 0], default=1.0)
-    ax.set_xscale("symlog", linthresh=least)
-    ax.set(xlabel=f"loss [{plan.quality.unit}]",
-           ylabel="TPOT [ms]" if late else "output tokens/s per device")
-    ax.set_ylim(bottom=0)
-    tidy(ax, f"{title(plan)}: what loss buys", grid="both")
-    ax.legend(fontsize=8, frameon=False, loc="lower right")
-    return ax
+@typed
+def users(plan: Plan, ax: Axes | None = None, *,
+          hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
+    """Users that fit at every length of context, with a plan's caches and with BF16 ones.
 
-
-def draw_users(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
-    """Sequences that fit at every context, with the plan's caches and with BF16 ones."""
-    found = room(_again(plan, folder))
+    Raises:
+        InputError: not a plan, or one that cannot be priced again from its file alone.
+    """
+    found = room(again(plan, folders=hardware_folders(hardware_dir)))
     ax = axes_for(ax, size=(8.0, 4.0))
     for name, values, colour in (
             ("caches of the plan", [p.users for p in found], OWN),
@@ -118,10 +100,17 @@ def draw_users(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
     return ax
 
 
-def draw_sensitivity(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
-    """Output rate per device (TPOT where the objective is latency) with one premise a fifth less
-    and more; hatched: it would not fit the memory."""
-    found, late = sensitivity(_again(plan, folder)), plan.objective == "latency"
+@typed
+def sensitivity(plan: Plan, ax: Axes | None = None, *,
+                hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
+    """Output rate per device of a plan (TPOT where the objective is latency) with one premise a
+    fifth less and more; hatched: it would not fit the memory.
+
+    Raises:
+        InputError: not a plan, or one that cannot be priced again from its file alone.
+    """
+    found = priced_around(again(plan, folders=hardware_folders(hardware_dir)))
+    late = plan.objective == "latency"
 
     def metric(end: End) -> float:
         return end.tpot_seconds * 1e3 if late else end.output_tokens_per_second_per_device

@@ -5,20 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.plot.axes import INK, SOFT, axes_for, tidy
+from planner.typed import typed
 from planner.validation.errors import summarise
-from planner.validation.records import Outcome, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from planner.validation.records import Outcome, Report
 
 WIDEST = 100.0
 """Errors beyond are drawn at the edge [%]."""
 
 
-def draw_errors(report: Report, ax: Axes | None) -> Axes:
-    """Signed errors [%] of the rows in headlines; the bar is the median of their size."""
+@typed
+def validation_errors(result: Report, ax: Axes | None = None) -> Axes:
+    """The signed error [%] of every predicted row that counts, a strip a table and metric; at the
+    right the median of their size.
+
+    Raises:
+        InputError: not the answer of ``planner.validate``.
+    """
     rows: dict[str, list[Outcome]] = {}
-    for o in report.outcomes:
+    for o in result.outcomes:
         if o.predicted is not None and not o.regime.startswith("excluded"):
             rows.setdefault(f"{o.table} · {o.metric}", []).append(o)
     names = sorted(rows)

@@ -29,7 +29,6 @@ from planner.shown import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 Doubles = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -99,14 +98,6 @@ class LayerNumerics:
              "activation_relative_error": e.activation, "rounding_relative_error": e.rounding,
              "unit": a.label, "accumulation_relative_error": a.relative_error}
             for e in self.layers for a in e.accumulations])
-
-    def plot_errors(self, ax: Axes | None = None) -> Axes:
-        """Rounding of weights, inputs and both, and what each matrix unit adds."""
-        from planner.plot.axes import axes_for
-        from planner.plot.numerics import draw
-
-        rows = sum(max(1, len(layer.accumulations)) for layer in self.layers)
-        return draw(self, axes_for(ax, size=(8.5, 1.6 + 0.22 * rows)))
 
     __str__ = as_text
 

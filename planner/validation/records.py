@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 HEADLINE = "headline"
 EXCLUDED = "excluded: "
@@ -146,12 +145,6 @@ class Report:
              "measured": o.measured, "predicted": o.predicted,
              "error_percent": o.error_percent if o.predicted is not None else None,
              "inside_80": o.inside} for o in self.outcomes])
-
-    def plot_errors(self, ax: Axes | None = None) -> Axes:
-        """The error of every predicted row that counts, a strip a table."""
-        from planner.plot.validation import draw_errors
-
-        return draw_errors(self, ax)
 
     def _repr_html_(self) -> str:
         import pandas as pd

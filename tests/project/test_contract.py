@@ -152,6 +152,15 @@ ESTIMATE_DEFAULTS = {
        if k not in ("max_loss", "schemes", "untie", "drop_policies")},
     "scheme": None, "plan": None, "kv": "bf16",
 }
+PUBLIC_NAMES = words("""
+Plan claims diff estimate experts explain export_plan frontier import_plan inventory layer_error
+load_device load_model load_scenario memory_use plan plot profile read_plan serve sweep train
+validate what_if
+""")
+FIGURES = words("""
+formats memory time uniform roofline frontier users sensitivity phase_map serving residency
+tensor_bytes layer_errors validation_errors
+""")
 NOT_IN_THE_API = {"json", "report", "quiet", "timings", "interactive", "grid"}
 WHAT_IF_ONLY = {"base", "grid", "progress"}
 
@@ -253,13 +262,10 @@ def test_flags_of_memory_and_validate() -> None:
     assert flags("validate") == VALIDATE_FLAGS
     assert flags("report") == REPORT_FLAGS
     assert flags("calibrate") == CALIBRATE_FLAGS
-    from planner.api.memory import memory
     from planner.memory.engines.flags import ENGINE_FLAGS
 
     own = {name.removeprefix("--").replace("-", "_") for name in MEMORY_FLAGS} - {"json", "quiet"}
-    named = {name for name, parameter in inspect.signature(memory).parameters.items()
-             if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
-    assert own == named | set(ENGINE_FLAGS)
+    assert own == set(keywords("memory_use")) | set(ENGINE_FLAGS)
 
 
 def test_flags_of_claims_and_formats() -> None:
@@ -292,6 +298,16 @@ def test_flags_of_exports() -> None:
     named = {flag.removeprefix("--").replace("-", "_") for flag in EXPORT_FLAGS}
     arguments = set(inspect.signature(planner.export_plan).parameters)
     assert named - {"force", "quiet"} == arguments - {"plan"}
+
+
+def test_public_names() -> None:
+    assert set(PUBLIC_NAMES) <= set(planner.__all__)
+    assert all(hasattr(planner, name) for name in PUBLIC_NAMES)
+    assert set(FIGURES) <= set(planner.plot.__all__)
+    for name in FIGURES:
+        figure = inspect.signature(getattr(planner.plot, name)).parameters
+        assert figure["ax"].default is None
+    assert list(inspect.signature(planner.read_plan).parameters) == ["source"]
 
 
 def test_public_signatures() -> None:

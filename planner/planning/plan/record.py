@@ -7,7 +7,6 @@ are None; ``planner.read_plan`` validates strictly (unknown keys are errors).
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from planner.records import cached_record
@@ -15,7 +14,6 @@ from planner.shown import as_cell, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
@@ -295,58 +293,6 @@ class Plan:
         frame["layers"] = [layer_range(u.layers) for u in self.units]
         frame["next_best"] = [u.next_best.scheme if u.next_best else None for u in self.units]
         return frame
-
-    def plot_formats(self, ax: Axes | None = None) -> Axes:
-        """Layers × modules, coloured by format."""
-        from planner.plot.plan import draw_formats
-
-        return draw_formats(self, ax)
-
-    def plot_memory(self, ax: Axes | None = None) -> Axes:
-        """What fills the fullest device, against what may be used."""
-        from planner.plot.plan import draw_memory
-
-        return draw_memory(self, ax)
-
-    def plot_time(self, phase: str = "decode", ax: Axes | None = None) -> Axes:
-        """Time of each module in a step (``decode``) or of one prompt (``prefill``)."""
-        from planner.plot.plan import draw_time
-
-        return draw_time(self, ax, phase)
-
-    def plot_uniform(self, ax: Axes | None = None) -> Axes:
-        """Output rate beside that of every uniform format that fits."""
-        from planner.plot.plan import draw_uniform
-
-        return draw_uniform(self, ax)
-
-    def plot_roofline(self, ax: Axes | None = None, *,
-                          hardware_dir: str | PathLike[str] | None = None) -> Axes:
-        """Every operator under the roofs of the device."""
-        from planner.plot.priced import draw_roofline
-
-        return draw_roofline(self, ax, hardware_dir)
-
-    def plot_frontier(self, ax: Axes | None = None, *,
-                          hardware_dir: str | PathLike[str] | None = None) -> Axes:
-        """What more or less loss buys with these devices and this layout."""
-        from planner.plot.priced import draw_frontier
-
-        return draw_frontier(self, ax, hardware_dir)
-
-    def plot_users(self, ax: Axes | None = None, *,
-                       hardware_dir: str | PathLike[str] | None = None) -> Axes:
-        """Users that fit against the length of a context."""
-        from planner.plot.priced import draw_users
-
-        return draw_users(self, ax, hardware_dir)
-
-    def plot_sensitivity(self, ax: Axes | None = None, *,
-                             hardware_dir: str | PathLike[str] | None = None) -> Axes:
-        """The figures with one premise 20 % less or more, priced again."""
-        from planner.plot.priced import draw_sensitivity
-
-        return draw_sensitivity(self, ax, hardware_dir)
 
     def __repr__(self) -> str:
         rate = self.performance.output_tokens_per_second.value

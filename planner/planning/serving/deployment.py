@@ -18,7 +18,6 @@ from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_l
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +112,6 @@ class ServingAnswer:
         import pandas as pd
 
         return pd.DataFrame([asdict(p) for p in self.points])
-
-    def plot_frontier(self, ax: Axes | None = None) -> Axes:
-        """Output tokens/s of a device against those of a user, over concurrency."""
-        from planner.plot.serving import draw_points
-
-        return draw_points(self, ax)
 
     __str__ = as_text
 

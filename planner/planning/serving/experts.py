@@ -13,7 +13,6 @@ from planner.throughput.residency import Fetch, Link
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +77,6 @@ class ExpertUse:
                                   "touched": touched, "picks": 1.0}])
         return pd.DataFrame([{"place": name, **asdict(getattr(self.residency, name))}
                              for name in ("device", "host", "drive")])
-
-    def plot_residency(self, ax: Axes | None = None) -> Axes:
-        """Where experts live, how many a step touches there, and their share of picks."""
-        from planner.plot.experts import draw_residency
-
-        return draw_residency(self, ax)
 
     __str__ = as_text
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,12 @@ from planner.planning.search.requery import Answer, asked, best_in, loss_of, pri
 from planner.planning.solver.problem import Array
 from planner.planning.space.memory import budget
 from planner.planning.space.model import Model
+from planner.shown import as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from planner.planning.whatif.regimes import PhaseMap
 
 LEVELS = 5
 """Memory budgets: the whole one has half of the points, the others share the rest."""
@@ -45,6 +52,54 @@ class FrontierPoint:
     dense: str
     kv: str
     knee: bool = False
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The points in order of loss; ``map`` where it was asked for. ``gap`` is the relative
+    distance to which each question was answered."""
+
+    model: str
+    device: str
+    context: int
+    loss_unit: str
+    gap: float
+    points: tuple[FrontierPoint, ...]
+    map: PhaseMap | None
+
+    @property
+    def knee(self) -> FrontierPoint | None:
+        """The point at the knee, None where the frontier has none."""
+        return next((p for p in self.points if p.knee), None)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a point; units of measure are in the column names."""
+        import pandas as pd
+
+        frame = pd.DataFrame([asdict(point) for point in self.points])
+        for name, column in zip(("tp", "dp", "pp", "ep"), zip(*frame.pop("layout"), strict=True),
+                                strict=True):
+            frame[name] = column
+        frame["schemes"] = [", ".join(f"{n} {v:.0%}" for n, v in p.schemes) for p in self.points]
+        return frame
+
+    __str__ = as_text
+
+    def _repr_html_(self) -> str:
+        shown = self.to_frame()[["loss", "output_tokens_per_second_per_device",
+                                 "total_bytes_per_device", "tpot_seconds", "batch", "dense",
+                                 "experts", "kv"]]
+        return str(shown.to_html(index=False, border=0, float_format=lambda v: f"{v:.4g}"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The frontier as JSON values."""
+        data = asdict(self)
+        for point in data["points"]:
+            point["layout"] = dict(zip(("tp", "dp", "pp", "ep"), point["layout"], strict=True))
+            point["schemes"] = [{"scheme": n, "share": v} for n, v in point["schemes"]]
+        for cell in (data["map"] or {"cells": ()})["cells"]:
+            cell["layout"] = dict(zip(("tp", "dp", "pp", "ep"), cell["layout"], strict=True))
+        return data
 
 
 def frontier_points(models: Sequence[Model], count: int) -> tuple[FrontierPoint, ...]:

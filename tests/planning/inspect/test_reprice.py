@@ -1,12 +1,9 @@
-"""Figures beside a plan against the same question asked through the API; plots without pyplot."""
+"""Figures beside a plan against the same question asked through the API."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from support.wheels import ROOT
@@ -23,18 +20,11 @@ from planner.planning.search.requery import GAP
 from planner.throughput import experts
 
 MODEL, DEVICE = "qwen3-30b-a3b", "h100-sxm"
-FIGURES = ("formats", "memory", "time", "uniform", "roofline", "frontier", "users", "sensitivity")
 
 
 @cache
 def plan() -> Plan:
     return planner.plan(MODEL, DEVICE, context=4096, devices=1)
-
-
-@cache
-def small() -> Plan:
-    return planner.plan("qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024,
-                    devices=1)
 
 
 @cache
@@ -150,7 +140,7 @@ def test_no_point_of_the_whole_frontier_beats_the_own_one() -> None:
 
 
 def test_a_frontier_is_a_table_and_draws_itself() -> None:
-    frame, axes = whole().to_frame(), whole().plot()
+    frame, axes = whole().to_frame(), planner.plot.frontier(whole())
     assert list(frame["loss"]) == [p.loss for p in whole().points]
     assert list(frame["tp"]) == [p.layout[0] for p in whole().points]
     assert axes.collections[0].get_offsets().shape == (len(frame), 2)
@@ -176,37 +166,3 @@ def test_losses_of_a_quality_profile_have_no_frontier() -> None:
     nats = replace(plan(), quality=replace(plan().quality, tier="T2 probe", unit="nats"))
     with pytest.raises(InputError, match="quality profile"):
         own_frontier(again(nats))
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_drawn(name: str) -> None:
-    axes = getattr(small(), f"plot_{name}")()
-    assert small().model.id in axes.get_title(loc="left")
-    assert axes.patches or axes.lines
-
-
-def test_a_notebook_shows_the_same_figure_for_the_same_plan() -> None:
-    one, other = (small().plot_users()._repr_svg_() for _ in range(2))
-    assert one == other
-    ElementTree.fromstring(one)
-
-
-def test_given_axes_are_drawn_on() -> None:
-    from matplotlib.figure import Figure
-
-    one, other = Figure().subplots(2)
-    assert plan().plot_memory(one) is one
-    assert plan().plot_time("prefill", other) is other
-    assert sum(p.get_width() for p in one.patches) == pytest.approx(
-        plan().memory_per_device.capacity_bytes / 2**30)
-    with pytest.raises(InputError, match=r"phase.*\n.*prefill"):
-        plan().plot_time("training")
-
-
-def test_no_figure_touches_pyplot() -> None:
-    code = ("import sys\nimport planner\nplan = planner.estimate("
-            "'qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
-            "plan.plot_memory()._repr_svg_()\n"
-            "assert 'matplotlib.pyplot' not in sys.modules")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.plot.axes import INK, SOFT, axes_for, tidy
+from planner.typed import typed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,10 +15,16 @@ if TYPE_CHECKING:
 FRONT = "#1d5f9e"
 
 
-def draw_points(answer: ServingAnswer, ax: Axes | None) -> Axes:
-    """Every concurrency, those of the frontier joined, the asked one ringed."""
+@typed
+def serving(result: ServingAnswer, ax: Axes | None = None) -> Axes:
+    """Output tokens/s of a device against those of a user at every concurrency: the frontier
+    joined, the asked concurrency ringed.
+
+    Raises:
+        InputError: not the answer of ``planner.serve``.
+    """
     ax = axes_for(ax, size=(6.4, 4.0))
-    points = sorted(answer.points, key=lambda p: p.output_tokens_per_second_per_user)
+    points = sorted(result.points, key=lambda p: p.output_tokens_per_second_per_user)
     front = [p for p in points if p.pareto or len(points) == 1]
     for some, colour, line in ((points, SOFT, ""), (front, FRONT, "-")):
         ax.plot([p.output_tokens_per_second_per_user for p in some],
@@ -27,12 +34,12 @@ def draw_points(answer: ServingAnswer, ax: Axes | None) -> Axes:
         ax.annotate(f"{p.concurrency:g}", (p.output_tokens_per_second_per_user,
                                            p.output_tokens_per_second_per_device),
                     xytext=(4, 4), textcoords="offset points", fontsize=7.5, color=INK)
-    if answer.point is not None:
-        ax.plot([answer.point.output_tokens_per_second_per_user],
-                [answer.point.output_tokens_per_second_per_device], marker="o", markersize=11,
+    if result.point is not None:
+        ax.plot([result.point.output_tokens_per_second_per_user],
+                [result.point.output_tokens_per_second_per_device], marker="o", markersize=11,
                 linestyle="", markerfacecolor="none", color=INK)
-    tidy(ax, f"{answer.model} on {answer.devices} × {answer.device}, {answer.scheme}, prompt "
-             f"{answer.isl}, answer {answer.osl}", grid="both")
+    tidy(ax, f"{result.model} on {result.devices} × {result.device}, {result.scheme}, prompt "
+             f"{result.isl}, answer {result.osl}", grid="both")
     ax.set_xlabel("output tokens/s of a user")
     ax.set_ylabel("output tokens/s of a device")
     ax.annotate("numbers: requests at once", (1, 1), xycoords="axes fraction", ha="right", va="top",
