@@ -5,12 +5,27 @@ Two processes share the tests, and what either has built or installed.
 
 import fcntl
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.wheels import ROOT, VERSIONS, Distributions, Installed, checked, interpreter
+
+PIN = re.compile(r"^[\w.-]+==[^ \\]+", re.MULTILINE)
+QUESTIONS = ROOT / "tests" / "support" / "twenty_questions.py"
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Hashes of the answers to all questions, from the checkout."""
+    def ask(folder: Path) -> None:
+        done = checked([sys.executable, str(QUESTIONS)], folder)
+        (folder / "answers").write_text(done.stdout, encoding="utf-8")
+
+    folder = once(tmp_path_factory, "answers", ask)
+    return (folder / "answers").read_text(encoding="utf-8").split()
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +59,8 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 @pytest.fixture(scope="session", params=VERSIONS)
 def installed(request: pytest.FixtureRequest, distributions: Distributions,
               tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """A fresh environment of each Python version with the wheel and its dependencies."""
+    """A fresh environment of each Python version with the wheel and its dependencies, in the
+    versions of that Python's lock where it has one."""
     version: str = request.param
     python, reasons = interpreter(version)
     if python is None:
@@ -52,8 +68,12 @@ def installed(request: pytest.FixtureRequest, distributions: Distributions,
 
     def install(home: Path) -> None:
         checked([python, "-m", "venv", str(home / "venv")], home)
+        lock = ROOT / ".ci" / "lock" / f"python{version}.txt"
+        text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
+        (home / "versions").write_text("".join(f"{pin}\n" for pin in PIN.findall(text)))
         checked([str(home / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet",
-                 "--no-compile", "--disable-pip-version-check", str(distributions.wheel)], home)
+                 "--no-compile", "--disable-pip-version-check",
+                 "-c", str(home / "versions"), str(distributions.wheel)], home)
 
     home = once(tmp_path_factory, f"venv-{version}", install)
     return Installed(version, home / "venv" / "bin", tmp_path_factory.mktemp(f"empty-{version}"))

@@ -46,6 +46,15 @@ def test_the_main_job(installed: Installed) -> None:
     assert answer["units"]
 
 
+def test_twenty_questions_have_the_same_bytes_under_every_lock(installed: Installed,
+                                                               answers: list[str]) -> None:
+    """Neither the versions of numpy and HiGHS nor that of Python decide between choices."""
+    done = checked([str(installed.bin / "python"),
+                    str(ROOT / "tests" / "support" / "twenty_questions.py")], installed.empty)
+    assert len(set(answers)) == 20
+    assert done.stdout.split() == answers
+
+
 def test_nothing_is_written_where_it_runs(installed: Installed) -> None:
     plan(installed, *QUESTION)
     assert list(installed.empty.iterdir()) == []

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import highspy
 import pytest
-from support.questions import QUESTIONS, digest
+from support.twenty_questions import QUESTIONS, digest
 
 from planner.planning.solver import highs, solve
 
