@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from planner.numerics.cast import decode, encode, pack4, unpack4
     from planner.numerics.ggml import ggml_decode, ggml_encode
-    from planner.numerics.matrix_units import Unit, unit, unit_ids
+    from planner.numerics.matrix_units import Unit
     from planner.numerics.measures import ErrorStats, error
     from planner.numerics.policies import Policy, policy_names
     from planner.numerics.products import matmul
     from planner.numerics.products_int import matmul_int32
     from planner.numerics.quantization import Quantized, quantize, round_trip
+    from planner.numerics.unit_catalog import unit, unit_ids
     from planner.numerics.views import view
     from planner.numerics.x86_casts import vcvtneps2bf16
 
@@ -25,7 +26,7 @@ _HOME = {
     "ErrorStats": "measures", "error": "measures", "Policy": "policies",
     "policy_names": "policies", "Quantized": "quantization", "quantize": "quantization",
     "matmul": "products", "matmul_int32": "products_int", "Unit": "matrix_units",
-    "unit": "matrix_units", "unit_ids": "matrix_units", "vcvtneps2bf16": "x86_casts",
+    "unit": "unit_catalog", "unit_ids": "unit_catalog", "vcvtneps2bf16": "x86_casts",
     "round_trip": "quantization", "ggml_encode": "ggml", "ggml_decode": "ggml", "view": "views",
 }  # fmt: skip
 

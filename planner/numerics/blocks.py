@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from planner.formats.spec import ElementFormat, ScaleRule, ScaleSpec, TensorFormat
+from planner.formats.spec import ElementFormat
+from planner.numerics.block_job import Job
 from planner.numerics.cast import (
     Codes,
     code_dtype,
@@ -17,39 +17,11 @@ from planner.numerics.cast import (
     round_flat,
 )
 from planner.numerics.engines import Engine
-from planner.numerics.policies import Policy
-from planner.numerics.scaling import Scales, block_amax, check_finite, scales_of
+from planner.numerics.scaling import block_amax, check_finite
 from planner.numerics.tiles import FloatArray
 
 # Elements a tile: its temporaries (about 13 bytes an element) stay near a level-2 cache.
 STEP = {"numpy": 1 << 17, "numba": 1 << 18}
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One quantisation, all choices made: ``sides`` is one block, ``floor`` bounds amax below."""
-
-    fmt: TensorFormat
-    spec: ScaleSpec
-    target: ElementFormat
-    policy: Policy
-    rule: ScaleRule
-    sides: tuple[int, int]
-    floor: float
-    engine: Engine
-    threads: int
-    rng: np.random.Generator | None
-
-    def scales(self, amax: FloatArray, largest: np.float32 | None = None) -> Scales:
-        """The scales of blocks with these largest magnitudes, ``largest`` in the whole tensor."""
-        bounded = np.maximum(amax, np.float32(self.floor)) if self.floor else amax
-        return scales_of(bounded, self.spec, self.target, exponent=self.fmt.element_exponent,
-                         rule=self.rule, largest=largest)
-
-    @property
-    def limit(self) -> float:
-        """Integers are clipped to ± this, floats (0) are left to their cast."""
-        return self.target.max_finite if self.target.kind == "int" else 0.0
 
 
 def amax_of(part: FloatArray, job: Job) -> FloatArray:

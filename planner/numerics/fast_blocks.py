@@ -32,7 +32,7 @@ from planner.numerics.fast_runs import largest
 from planner.numerics.tiles import FloatArray
 
 if TYPE_CHECKING:
-    from planner.numerics.blocks import Job
+    from planner.numerics.block_job import Job
 
 Signed = npt.NDArray[np.int32]
 

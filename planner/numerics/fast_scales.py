@@ -16,7 +16,7 @@ from planner.numerics.engines import kernel
 from planner.numerics.tiles import FloatArray
 
 if TYPE_CHECKING:
-    from planner.numerics.blocks import Job
+    from planner.numerics.block_job import Job
 
 PROPORTIONAL, POWER, TWO_LEVEL = 0, 1, 2
 

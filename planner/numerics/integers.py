@@ -13,7 +13,7 @@ import numpy.typing as npt
 from planner.errors import InputError, UnsupportedError
 from planner.formats.spec import ElementFormat
 from planner.numerics import blocks
-from planner.numerics.blocks import Job
+from planner.numerics.block_job import Job
 from planner.numerics.cast import round_integers
 from planner.numerics.scaling import block_reduce, check_finite, positive, stored_scale
 from planner.numerics.tiles import FloatArray

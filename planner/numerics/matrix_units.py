@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from planner.errors import UnknownNameError, UnsupportedError
-from planner.typed import typed
+from planner.errors import UnsupportedError
 
 Accumulator = Literal["fp32", "fp16", "int32"]
 Rounding = Literal["rz-fp32", "rz-e8m13", "rne-fp16", "rne-fp32", "rne-fp32-daz-ftz",
@@ -95,27 +94,6 @@ def _describe(rule: DotRule) -> str:
     sides = [" or ".join(f) for f in (rule.a_formats, rule.b_formats)]
     pairs = " × ".join(sides) if rule.mixed else f"{sides[0]} with itself"
     return f"{pairs} into {rule.accumulator}"
-
-
-@typed
-def unit(id: str) -> Unit:
-    """The unit ``id`` (case and underscores do not matter).
-
-    Raises UnknownNameError for a name outside ``unit_ids()``.
-    """
-    from planner.numerics.unit_catalog import UNITS
-
-    found = UNITS.get(id.lower().replace("_", "-"))
-    if found is None:
-        raise UnknownNameError("unit", id, UNITS)
-    return found
-
-
-def unit_ids() -> tuple[str, ...]:
-    """The ids of all units, exact arithmetic first."""
-    from planner.numerics.unit_catalog import UNITS
-
-    return tuple(UNITS)
 
 
 def index_units(units: tuple[Unit, ...]) -> Mapping[str, Unit]:

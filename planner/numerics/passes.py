@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.numerics import blocks, integers, tiles
-from planner.numerics.blocks import Job
+from planner.numerics.block_job import Job
 from planner.numerics.engines import run
 from planner.numerics.integers import ZeroPoints
 from planner.numerics.scaling import Scales

@@ -19,7 +19,6 @@ from planner.numerics.fast_fused import fast_fused_matmul, numba_available
 from planner.numerics.fused_numpy import fused_matmul
 from planner.numerics.fused_scaled import fp4_matmul, scale_operand, scale_values
 from planner.numerics.matrix_units import DotRule
-from planner.numerics.matrix_units import unit as find_unit
 from planner.numerics.operands import NAN_BITS, Operand, Singles, operand
 from planner.numerics.product_inputs import (
     BlockScales,
@@ -31,6 +30,7 @@ from planner.numerics.product_inputs import (
     padded,
 )
 from planner.numerics.products_int import matmul_int32
+from planner.numerics.unit_catalog import unit as find_unit
 from planner.typed import typed
 
 Engine = Literal["numpy", "numba"]

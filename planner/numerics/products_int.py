@@ -18,8 +18,8 @@ from planner.numerics.dot_int import (
     saturating_matmul,
 )
 from planner.numerics.matrix_units import DotRule, Unit
-from planner.numerics.matrix_units import unit as find_unit
 from planner.numerics.product_inputs import check_shapes, checked_codes, padded
+from planner.numerics.unit_catalog import unit as find_unit
 from planner.typed import typed
 
 ROWS = 2048

@@ -14,7 +14,7 @@ from planner.formats.schemes import scheme as find_scheme
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import ScaleRule, Scheme, TensorFormat
 from planner.numerics import blocks, ggml, integers, passes, runs, tiles
-from planner.numerics.blocks import Job
+from planner.numerics.block_job import Job
 from planner.numerics.cast import Codes, check_rng, code_dtype, decode, encode
 from planner.numerics.engines import Engine, check_engine, run
 from planner.numerics.policies import Policy, resolve_policy

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from planner.formats.spec import ElementFormat
 from planner.numerics import tiles
-from planner.numerics.blocks import STEP, Job
+from planner.numerics.block_job import Job
+from planner.numerics.blocks import STEP
 from planner.numerics.cast import Codes
 from planner.numerics.engines import run
 from planner.numerics.scaling import Scales, check_finite, tensor_scale

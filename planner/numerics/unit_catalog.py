@@ -20,7 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from planner.errors import UnknownNameError
 from planner.numerics.matrix_units import Accumulator, DotRule, Rounding, Unit, index_units
+from planner.typed import typed
 
 _FP8 = ("e4m3fn", "e5m2")
 _F8F6F4 = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1")
@@ -178,3 +180,20 @@ UNITS: Mapping[str, Unit] = index_units((
     _EXACT, _FP32, _VOLTA, _AMPERE, _ADA, _WGMMA, _HOPPER_MMA, _TCGEN05, _BLACKWELL_MMA,
     _BLOCK_SCALED, _IMMA, _AVX512_BF16, _VNNI, _MADDUBS, _AMX_BF16, _AMX_INT8,
 ))  # fmt: skip
+
+
+@typed
+def unit(id: str) -> Unit:
+    """The unit ``id`` (case and underscores do not matter).
+
+    Raises UnknownNameError for a name outside ``unit_ids()``.
+    """
+    found = UNITS.get(id.lower().replace("_", "-"))
+    if found is None:
+        raise UnknownNameError("unit", id, UNITS)
+    return found
+
+
+def unit_ids() -> tuple[str, ...]:
+    """The ids of all units, exact arithmetic first."""
+    return tuple(UNITS)

@@ -16,7 +16,7 @@ from planner.formats.elements import element
 from planner.formats.schemes import SCHEMES
 from planner.formats.spec import TensorFormat
 from planner.numerics import blocks, round_trip
-from planner.numerics.blocks import Job
+from planner.numerics.block_job import Job
 from planner.numerics.engines import Engine
 from planner.numerics.policies import resolve_policy
 from planner.numerics.scaling import block_sides

@@ -153,3 +153,8 @@ def _slice(place: Place, expert: int, experts: int) -> Place:
         size *= side
     return Place(place.file, place.offset + expert * stored_bytes(place.dtype, size), place.dtype,
                  inner)
+
+
+def six(value: float) -> float:
+    """Six significant digits: what a profile keeps."""
+    return float(f"{value:.5e}")

@@ -11,7 +11,7 @@ from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray, Tile
 from planner.profiling import emulate
 from planner.profiling.emulate import Format
-from planner.profiling.jobs import STATISTICS_ONLY, Job
+from planner.profiling.jobs import STATISTICS_ONLY, Job, six
 from planner.profiling.output_error import OutputErrors
 from planner.profiling.source import ReadError, Source, tiles_of
 from planner.profiling.sums import Difference, Statistics
@@ -145,8 +145,3 @@ def _shape_of_values(stats: Statistics, power: float, job: Job) -> dict[str, Any
         "kurtosis": six(float(np.sum(stats.fourth)) / job.elements / mean**2),
         "outlier_channels": outliers,
     }
-
-
-def six(value: float) -> float:
-    """Six significant digits: what a profile keeps."""
-    return float(f"{value:.5e}")

@@ -19,7 +19,7 @@ from planner.formats.spec import TensorFormat
 from planner.numerics import round_trip
 from planner.numerics.tiles import FloatArray
 from planner.profiling.emulate import Format
-from planner.profiling.jobs import Job
+from planner.profiling.jobs import Job, six
 
 
 class OutputErrors:
@@ -83,8 +83,6 @@ class OutputErrors:
     def results(self, measured: Collection[str]) -> dict[str, Any]:
         """{"output_error": {scheme: e}, "output_power"} of the schemes in ``measured``; empty where
         the output is zero."""
-        from planner.profiling.measure import six
-
         if self._power == 0:
             return {}
         return {"output_power": six(self._power / self._x.shape[0]),

@@ -9,7 +9,7 @@ import numpy as np
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray
-from planner.profiling.jobs import Job
+from planner.profiling.jobs import Job, six
 from planner.profiling.scan import inputs_of
 from planner.profiling.source import ReadError, Source, tiles_of
 from planner.quality.profile import RouterStatistics
@@ -44,8 +44,8 @@ def router_statistics(spec: ModelSpec, jobs: tuple[Job, ...], *, seed: int, inpu
         out.append(RouterStatistics(
             job.layer, "measured on real inputs" if real is not None
             else f"the stored router on synthetic inputs (seed {seed})",
-            _six(float(np.median(margin))),
-            {f"{e:g}": _six(flip_rate(margin, e)) for e in RATES}))
+            six(float(np.median(margin))),
+            {f"{e:g}": six(flip_rate(margin, e)) for e in RATES}))
     return tuple(out)
 
 
@@ -55,7 +55,3 @@ def _whole(job: Job, engine: Engine) -> FloatArray:
         for tile in tiles_of(job):
             tile.of(out)[...] = source.tile(tile)
     return out
-
-
-def _six(value: float) -> float:
-    return float(f"{value:.5e}")

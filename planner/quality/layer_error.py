@@ -22,8 +22,9 @@ from planner.formats.elements import ELEMENTS
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.spec import Scheme, TensorFormat
 from planner.numerics import decode, encode, matmul, matmul_int32, quantize
-from planner.numerics.matrix_units import Unit, unit
+from planner.numerics.matrix_units import Unit
 from planner.numerics.quantization import Quantized
+from planner.numerics.unit_catalog import unit
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
 from planner.shown import as_text
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from planner.numerics.dot_reference import dot_reference
-from planner.numerics.matrix_units import unit
+from planner.numerics.unit_catalog import unit
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "vectors"
 

@@ -7,11 +7,11 @@ names and types are those of the release; shapes agree with published lists of i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from planner.errors import UnsupportedError
 from planner.models.families.common import Backbone, read_backbone, spec_of
-from planner.models.families.deepseek_v4_rows import decoder, ends, prediction
+from planner.models.families.deepseek_v4_rows import Structure, decoder, ends, prediction
 from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import Provenance
 from planner.models.spec import Attention, AttentionKind, Experts, ModelSpec
@@ -23,21 +23,6 @@ _HARMLESS = HARMLESS | {
     "routed_scaling_factor", "scoring_func", "swiglu_limit",
 }  # fmt: skip
 _KINDS: dict[int, AttentionKind] = {4: "csa", 128: "hca", 0: "swa"}
-
-
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """The typed configuration. ``streams`` residual streams are mixed around each half layer."""
-
-    size: Backbone
-    attention: tuple[Attention, ...]
-    experts: Experts
-    ratios: tuple[int, ...]
-    prediction: int
-    out_groups: int
-    out_rank: int
-    streams: int
-    fp4: bool
 
 
 def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:

@@ -1,22 +1,34 @@
-"""The tensors of DeepSeek-V4, under the names of its release."""
+"""The structure of DeepSeek-V4 and its tensors, under the names of its release."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from planner.models import rows
+from planner.models.families.common import Backbone
 from planner.models.quantization.forms import DEEPSEEK_FP4, store
 from planner.models.rows import GatedMlp
-from planner.models.spec import Attention, TensorRow
+from planner.models.spec import Attention, Experts, TensorRow
 from planner.models.storage import Storage
-
-if TYPE_CHECKING:
-    from planner.models.families.deepseek_v4 import Structure
 
 _LAYER = "layers.{layer}."
 _EXPERT = GatedMlp("ffn.experts.{expert}.", "w1", "w3", "w2", "experts")
 _SHARED = GatedMlp("ffn.shared_experts.", "w1", "w3", "w2", "shared")
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The typed configuration. ``streams`` residual streams are mixed around each half layer."""
+
+    size: Backbone
+    attention: tuple[Attention, ...]
+    experts: Experts
+    ratios: tuple[int, ...]
+    prediction: int
+    out_groups: int
+    out_rank: int
+    streams: int
+    fp4: bool
 
 
 def ends(storage: Storage, config: Structure) -> list[TensorRow]:

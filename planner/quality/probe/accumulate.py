@@ -14,7 +14,7 @@ import numpy.typing as npt
 from planner.errors import UnsupportedError
 from planner.formats.schemes import scheme as find_scheme
 from planner.numerics import quantize
-from planner.numerics.matrix_units import unit as find_unit
+from planner.numerics.unit_catalog import unit as find_unit
 from planner.quality.layer_error import through_unit
 from planner.quality.probe.model import Floats
 

@@ -40,7 +40,7 @@ def numerics_text(result: LayerNumerics) -> str:
 
 def units_dict() -> list[dict[str, Any]]:
     """Units as JSON values."""
-    from planner.numerics.matrix_units import unit, unit_ids
+    from planner.numerics.unit_catalog import unit, unit_ids
 
     return [{"id": u.id, "title": u.title, "formats": list(u.formats()),
              "promotion": u.promotion, "verified_against": u.verified_against,

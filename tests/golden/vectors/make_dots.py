@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from planner.numerics import matmul
-from planner.numerics.matrix_units import unit, unit_ids
+from planner.numerics.unit_catalog import unit, unit_ids
 
 SEED, ROWS, COLUMNS, K = 20261124, 4, 4, 96
 FORMATS = ("e4m3fn", "e5m2", "bf16", "fp16")
