@@ -1,0 +1,45 @@
+"""Why each unit takes its choice: the best other one is found by trying all."""
+
+import numpy as np
+import pytest
+from support.questions import found_of
+
+from planner.planning.answer.reasons import explain
+from planner.planning.search.formulate import single_problem
+from planner.planning.solver.problem import objective_of, violation
+
+
+@pytest.mark.parametrize("objective", ["throughput", "memory"])
+def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objective: str) -> None:
+    found = found_of(objective=objective)
+    problem = single_problem(found.space, found.candidate)
+    base, checked = objective_of(problem, found.solution.counts), 0
+    told = explain(found)
+    for segment in found.segments:
+        why = told[segment.unit, segment.choice]
+        unit = found.space.model.units[segment.unit]
+        if segment.choice < 0:
+            assert (why.reason, why.next_best) == ("kept as released", None)
+            continue
+        trials = {}
+        for other in np.nonzero(problem.legal[unit.decision])[0]:
+            if other != segment.choice:
+                counts = found.solution.counts.copy()
+                counts[unit.decision, other] = counts[unit.decision, segment.choice]
+                counts[unit.decision, segment.choice] = 0
+                if violation(problem, counts) is None:
+                    trials[int(other)] = objective_of(problem, counts) / base - 1
+        if not trials:
+            assert why.next_best is None
+            assert why.reason.startswith(("only: ", "limits: ")) or "breaks it" in why.reason
+            continue
+        assert why.next_best is not None
+        assert why.next_best.delta == pytest.approx(min(trials.values()), abs=1e-6)
+        assert why.next_best.delta >= 0  # the plan is proved to be the best
+        checked += why.next_best.delta > 1e-6
+    assert checked
+
+
+def test_a_better_choice_that_breaks_a_limit_is_named_with_the_limit() -> None:
+    reasons = [why.reason for why in explain(found_of(max_loss="fp8-block")).values()]
+    assert any(r.startswith("max-loss: ") and r.endswith("but breaks it") for r in reasons)

@@ -1,0 +1,87 @@
+"""Refusals: bad input apart from no plan, and a printed limit that is enough."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from support.questions import found_of, model_of, question_of
+
+from planner.errors import InfeasibleError, InputError
+from planner.placement.cache_entries import page_tokens
+from planner.placement.layout import Layout
+from planner.planning.infeasible.diagnose import no_layout, no_slot, refuse
+from planner.planning.search.best_first import search
+from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.least_memory import least_rank
+from planner.planning.space.memory import budget
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
+
+
+def test_bad_input_is_told_from_no_plan() -> None:
+    assert isinstance(refuse(model_of(tp=3, devices=3)), InputError)
+    assert isinstance(refuse(model_of("llama-3.1-70b", uniform="bf16")), InfeasibleError)
+
+
+def test_a_layout_or_batch_that_does_not_exist() -> None:
+    question = replace(question_of(), fixed={"tp": 3, "dp": None, "pp": None, "ep": None})
+    assert "layout tp 3" in str(no_layout(question))
+    slot = no_slot(replace(question_of(), batch=7), [Layout(1, 4, 1, 1), Layout(1, 2, 1, 1)])
+    assert str(slot).startswith("batch 7 is not a multiple")
+    assert isinstance(slot, InputError)
+    assert slot.hint.endswith("2, 4")
+
+
+def raised(text: str) -> float:
+    return float(text.split("to ")[1].split()[0])
+
+
+def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
+    question = question_of(tpot_seconds=1e-6)
+    error = refuse(model_of(tpot_seconds=1e-6))
+    assert isinstance(error, InfeasibleError)
+    assert error.hint.startswith("the fastest plan reaches ")
+    limit = raised(error.hint) * 1e-3
+
+    def answered(seconds: float) -> bool:
+        again = replace(question, tpot_seconds=seconds)
+        return search(build_model(again, load_prior())) is not None
+
+    assert answered(limit)
+    assert not answered(limit * 0.99)
+
+
+def test_the_hint_on_memory_names_devices_that_hold_it() -> None:
+    error = refuse(model_of("llama-3.1-70b", uniform="bf16"))
+    assert isinstance(error, InfeasibleError)
+    assert error.hint == "2 devices are the fewest that hold it"
+
+
+def test_a_limit_of_bytes_is_raised_to_what_is_enough() -> None:
+    error = refuse(model_of(memory_bytes=1 << 20))
+    assert isinstance(error, InfeasibleError)
+    total = int(raised(error.hint))
+    assert found_of(memory_bytes=total).value > 0
+
+    with pytest.raises(AssertionError):
+        found_of(memory_bytes=1 << 20)
+
+
+def test_the_longest_context_on_a_device_without_links_is_told_to_a_page() -> None:
+    place = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
+    asked = {"batch": 256, "schemes": ("bf16",), "kv": "bf16"}
+    error = refuse(model_of(*place, **{**asked, "context": 32768}))
+    assert isinstance(error, InfeasibleError)
+    told = re.fullmatch(r"the longest context that fits is (\d+) tokens", error.hint)
+    assert told
+    longest = int(told[1])
+
+    def held(context: int) -> bool:
+        model = model_of(*place, **{**asked, "context": 32768})  # the prompt stays what it was
+        work = replace(model.question.workload, context=context)
+        model = replace(model, question=replace(model.question, workload=work))
+        least, _ = least_rank(model, possible_layouts(model.question))
+        return least is not None and least <= budget(model.question)
+
+    assert held(longest)
+    assert not held(longest + 2 * page_tokens(question_of().spec.attention[0]))

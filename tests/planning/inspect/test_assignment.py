@@ -1,0 +1,56 @@
+"""A plan file's units as segments of the model: all of it once, and at its own price."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from support.questions import found_of, model_of, plan_of
+
+from planner.errors import InfeasibleError, InputError
+from planner.planning.inspect.assignment import given_assignment, plan_segments
+
+
+def test_every_layer_of_every_unit_has_one_segment() -> None:
+    model, plan = model_of(), plan_of()
+    taken = Counter((s.unit, layer) for s in plan_segments(model, plan) for layer in s.layers)
+    assert taken == Counter((i, layer) for i, u in enumerate(model.units) for layer in u.layers)
+
+
+def test_it_is_priced_as_it_was_planned() -> None:
+    found = given_assignment(model_of(), plan_of())
+    assert found.solution.status == "given"
+    assert set(found.segments) == set(found_of().segments)
+
+
+@pytest.mark.parametrize(("layers", "why"), [
+    ((0,), "has no unit"), (tuple(range(25)), "has no mlp-down in layer 24"),
+    ((*range(24), 3), "decided twice")])
+def test_layers_missing_unknown_or_twice(layers: tuple[int, ...], why: str) -> None:
+    plan = plan_of(kv="bf16", schemes=("bf16",))
+    one = next(u for u in plan.units if u.kind == "mlp-down")
+    units = (*(u for u in plan.units if u.kind != "mlp-down"), replace(one, layers=layers))
+    with pytest.raises(InputError, match=why):
+        plan_segments(model_of(kv="bf16", schemes=("bf16",)), replace(plan, units=units))
+
+
+def test_another_scheme_is_refused() -> None:
+    units = tuple(replace(u, scheme="none") if u.kind == "mlp-down" else u
+                  for u in plan_of().units)
+    with pytest.raises(InputError, match="'none' is not possible here"):
+        plan_segments(model_of(), replace(plan_of(), units=units))
+
+
+def test_too_little_memory_or_time_is_no_plan() -> None:
+    model, plan = model_of(), plan_of()
+    small = replace(model, question=replace(
+        model.question, usable_bytes=plan.memory_per_device.total_bytes - 1))
+    with pytest.raises(InfeasibleError, match="memory"):
+        given_assignment(small, plan)
+    tpot = plan.performance.tpot_seconds.value
+    for limit, ok in ((tpot * 0.99, False), (tpot * 1.01, True)):
+        timed = replace(model, question=replace(model.question, tpot_seconds=limit))
+        if ok:
+            assert given_assignment(timed, plan).segments
+        else:
+            with pytest.raises(InfeasibleError, match="tpot"):
+                given_assignment(timed, plan)

@@ -1,0 +1,59 @@
+"""Bytes and classes of layers of many candidates, against the price of each alone."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from support.questions import found_of, model_of
+
+from planner.planning.price.batched_memory import rank_bytes
+from planner.planning.price.batched_times import layer_classes, step_prices
+from planner.planning.price.price import AFTER, BEFORE, price
+from planner.planning.search.requery import whole_space
+from planner.planning.space.assignment import tied_segments
+from planner.planning.space.times import Lengths
+
+ASKED = {"devices": 4, "batch": 16}
+
+
+def test_the_fullest_stage_and_the_step_of_every_candidate() -> None:
+    model = model_of(**ASKED)
+    space = whole_space(model)
+    assert space is not None
+    work = model.question.workload
+    choice = [int(np.flatnonzero(model.possible[i])[0]) if u.decision >= 0 else -1
+              for i, u in enumerate(model.units)]
+    every = np.full(len(space), 1, dtype=np.int64)
+    held = rank_bytes(model, space.tables, space.stages, space.pts, work.context * every,
+                      work.isl * every, choice)
+    times = step_prices(model, space.tables, space.pts, Lengths(work.decode_length, work.isl),
+                        work.osl * every, choice)
+    assert {int(pp) for pp in space.pts.pp} >= {1, 2, 4}
+    for c in range(len(space)):
+        one = price(space, c, tied_segments(model, choice))
+        full = one.fullest
+        assert held[:, c].tolist() == [full.weights, full.cache, full.activation, full.runtime]
+        assert times.tpot[c] == pytest.approx(one.tpot, rel=1e-12)
+        assert times.ttft[c] == pytest.approx(one.ttft, rel=1e-12)
+        assert times.paced_tpot[c] == pytest.approx(one.paced_tpot, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-0.5b", "deepseek-v2-lite", "gemma-3-1b"])
+def test_every_layer_is_in_one_class_and_runs_all_its_units(name: str) -> None:
+    model = model_of(name)
+    classes = layer_classes(model)
+    layers = Counter(layer for one in classes for layer in one.layers)
+    assert layers == Counter([*range(model.question.spec.layers), BEFORE, AFTER])
+    ran = Counter((i, layer) for one in classes for group in one.groups for i in group
+                  for layer in one.layers)
+    assert ran == Counter((i, layer) for i, u in enumerate(model.units)
+                          for layer in (u.layers or (BEFORE if u.kind == "embedding" else AFTER,)))
+    for one in classes:
+        for group in one.groups:
+            kinds = {model.units[i].kind for i in group}
+            assert len(group) == 1 or kinds in ({"kv-k", "kv-v"},
+                                                {"experts-gate-up", "experts-down"})
+
+
+def test_the_searched_plan_is_among_them() -> None:
+    assert found_of(**ASKED).candidates >= 3
