@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 
 from planner.errors import DataError
@@ -24,24 +25,51 @@ def check_bounds(plan: Plan) -> None:
     Raises:
         DataError: with the place.
     """
-    _walk(plan, "")
+    check_measure(plan)
     if plan.objective not in OBJECTIVES:
         raise DataError(f"plan file: objective: {plan.objective[:60]!r} is not one",
                         hint=f"one of {', '.join(OBJECTIVES)}")
     names = {"model.id": plan.model.id, "device.id": plan.device.id,
              "engine.name": plan.engine.name}
-    names |= {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)
-              for key in ("unit", "kind", "scheme")}
+    check_ids(names | {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)
+                       for key in ("unit", "kind", "scheme")})
+    check_sizes((u.layers, u.weight_bytes, u.multiplicity) for u in plan.units)
+
+
+def check_measure(record: object) -> None:
+    """Refuse lists and texts without measure, control characters, and numbers that are not finite.
+
+    Raises:
+        DataError: with the place.
+    """
+    _walk(record, "")
+
+
+def check_ids(names: Mapping[str, str]) -> None:
+    """Refuse ids, by place, that could be read as paths or markup.
+
+    Raises:
+        DataError: with the place.
+    """
     for place, name in names.items():
         if len(name) > MOST_OF_AN_ID or not _ID.fullmatch(name):
             raise DataError(f"plan file: {place}: {name[:60]!r} is not an id",
                             hint="ids are words with . - _ and digits; paths are not read from "
                             "plan files")
-    for i, unit in enumerate(plan.units):
-        if len(set(unit.layers)) != len(unit.layers) or any(n < 0 for n in unit.layers):
+
+
+def check_sizes(units: Iterable[tuple[tuple[int, ...], int, int]]) -> None:
+    """Refuse units, as (layers, weight_bytes, multiplicity), of layers named twice or below 0, and
+    of sizes that nothing has.
+
+    Raises:
+        DataError: with the place.
+    """
+    for i, (layers, weight_bytes, multiplicity) in enumerate(units):
+        if len(set(layers)) != len(layers) or any(n < 0 for n in layers):
             raise DataError(f"plan file: units.{i}.layers: a layer is repeated or negative",
                             hint="each layer is named once")
-        if unit.weight_bytes < 0 or unit.multiplicity < 1:
+        if weight_bytes < 0 or multiplicity < 1:
             raise DataError(f"plan file: units.{i}: weight_bytes or multiplicity out of range",
                             hint="bytes are at least 0, multiplicity at least 1")
 
