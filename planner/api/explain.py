@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from planner.api.ask import ANY, AUTO, THROUGHPUT, given, name_list
+from planner.api.ask import ANY, AUTO, THROUGHPUT, Ask
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
@@ -96,34 +96,34 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
         InfeasibleError: nothing satisfies the limits.
         InputError: arguments that exclude each other.
     """
-    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, objective=given(objective), ttft_seconds=ttft_seconds,
-                  tpot_seconds=tpot_seconds, max_loss=max_loss,
-                  schemes=tuple(schemes) if schemes is not None else None, kv=given(kv),
-                  memory_bytes=memory_bytes, untie=untie,
-                  drop_policies=name_list("drop_policies", drop_policies))
-    if module is None:
-        if scheme is not None:
-            raise InputError("scheme is explained for a module",
-                             hint="name the module as well, or leave scheme out")
-        from planner.api.choice import explain_choice
+    ask = Ask.of(locals(), own=("module", "solves"))
+    if module is not None:
+        return _module(ask, module)
+    if ask.scheme is not None:
+        raise InputError("scheme is explained for a module",
+                         hint="name the module as well, or leave scheme out")
+    from planner.api.choice import explain_choice
 
-        return explain_choice(model, device, asked, plan=plan, solves=solves, engine=engine,
-                              scenario=scenario, profile=profile, hardware_dir=hardware_dir)
+    return explain_choice(ask, solves=solves)
+
+
+def _module(ask: Ask, module: str) -> Explanation:
+    """The time of one module, which no parameter of a whole plan may be given beside."""
+    asked = ask.asked
     named = [name for name in OF_A_PLAN if getattr(asked, name) not in (None, False)]
-    named += [name for name, value in (("plan", plan), ("scenario", scenario),
-                                       ("profile", profile)) if value is not None]
+    named += [name for name in ("plan", "scenario", "profile") if getattr(ask, name) is not None]
     if named:
         raise InputError(f"{named[0]} belongs to a plan, and module asks about one layer",
                          hint="leave one of the two out")
-    if model is None or device is None:
+    if ask.model is None or ask.device is None:
         raise InputError("a module is one of a MODEL on a DEVICE", hint="name both")
-    return _module(load_model(model), load_device(device, hardware_dir=hardware_dir), module,
-                   scheme, asked, engine)
+    return _module_times(load_model(ask.model),
+                         load_device(ask.device, hardware_dir=ask.hardware_dir), module,
+                         ask.scheme, asked, ask.engine)
 
 
-def _module(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None, asked: Asked,
-            engine: str) -> Explanation:
+def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None,
+                  asked: Asked, engine: str) -> Explanation:
     """The time of one module under each scheme."""
     tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
     asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,

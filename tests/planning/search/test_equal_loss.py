@@ -1,9 +1,8 @@
 """Plans whose losses cannot be told apart: the faster is taken, and the plan says so."""
 
 import planner
-from planner.api.ask import searched_questions
+from planner.api.ask import Ask
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
 from planner.planning.search.equal_loss import SLACK, best_answer, pace
 from planner.planning.search.variants import best_of
 
@@ -16,8 +15,7 @@ def quality(**more: object) -> Plan:
 
 
 def test_the_faster_of_equals_is_taken_within_the_band() -> None:
-    asked = Asked(objective="quality", **TIGHT)  # type: ignore[arg-type]
-    questions = searched_questions(*ASK, asked, None, None, profile=None, engine="any")
+    questions = Ask(*ASK, objective="quality", **TIGHT).questions()  # type: ignore[arg-type]
     least, taken = best_of(questions), best_answer(questions)
     assert least is not None
     assert taken is not None

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 import planner
-from planner.api.ask import THROUGHPUT, searched_questions
+from planner.api.ask import THROUGHPUT, Ask
 from planner.errors import InfeasibleError
 from planner.planning.answer.compare import score
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
-from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.search import best_first as searching
 from planner.planning.search.equal_loss import best_answers
@@ -25,8 +24,7 @@ SIXTEEN = ("deepseek-v3", "b200-sxm", "sglang")
 
 
 def ways(model: str, device: str, engine: str, **asked: Any) -> tuple[Question, ...]:
-    return searched_questions(model, device, Asked(**asked), None, None, profile=None,
-                              engine=engine)
+    return Ask(model, device, engine=engine, **asked).questions()
 
 
 def rate(found: Plan) -> float:
