@@ -27,7 +27,8 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.model import build_model, layout_tables
+from planner.planning.space.model import build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE

@@ -49,7 +49,8 @@ from planner.planning.space.losses import (
     measured_elsewhere,
     quality,
 )
-from planner.planning.space.model import Model, build_model, released_scheme
+from planner.planning.space.model import Model, build_model
+from planner.planning.space.operators import released_scheme
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds

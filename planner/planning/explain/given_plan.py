@@ -23,7 +23,8 @@ from planner.planning.solver.problem import Problem, Solution, objective_of, vio
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space, possible_layouts
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.model import Model, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 
 Int = NDArray[np.int64]

@@ -13,7 +13,9 @@ from planner.planning.plan.record import Assumption, layer_range, plain
 from planner.planning.price.intervals import certainty
 from planner.planning.question.decisions import Unit
 from planner.planning.question.question import PREFILL_CHUNK
-from planner.planning.space.model import LayoutTables, Model, released_scheme, unit_parts
+from planner.planning.space.model import Model
+from planner.planning.space.operators import released_scheme, unit_parts
+from planner.planning.space.tables import LayoutTables
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, main_bound
 

@@ -14,7 +14,8 @@ from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import build_space, possible_layouts, slots_to_try
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import Model, layout_tables
+from planner.planning.space.model import Model
+from planner.planning.space.tables import layout_tables
 from planner.units import format_bytes, format_seconds
 
 

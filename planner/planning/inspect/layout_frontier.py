@@ -16,7 +16,8 @@ from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import Answer, asked, best_in, loss_of, priced
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import budget, least_bytes, stage_table
-from planner.planning.space.model import build_model, layout_tables
+from planner.planning.space.model import build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 

@@ -15,7 +15,8 @@ from planner.planning.inspect.reprice import Again
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question, Workload
 from planner.planning.space.candidates import Space, timed_again
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.model import Model, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.throughput.moe import popularity_spread
 from planner.throughput.points import points

@@ -25,7 +25,8 @@ from planner.placement.layout import Layout, layout_problem
 from planner.planning.price.batched_memory import rank_bytes
 from planner.planning.price.batched_times import StepPrices, step_prices
 from planner.planning.space.memory import budget, stage_table
-from planner.planning.space.model import LayoutTables, Model, layout_tables
+from planner.planning.space.model import Model
+from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.planning.space.times import Lengths
 from planner.throughput.points import Points, points
 

@@ -12,7 +12,8 @@ from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.memory import StageBytes
-from planner.planning.space.model import LayoutTables, Model
+from planner.planning.space.model import Model
+from planner.planning.space.tables import LayoutTables
 from planner.throughput.points import Points
 
 Int = NDArray[np.int64]

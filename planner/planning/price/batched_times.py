@@ -17,7 +17,8 @@ from planner.planning.price.batched_intervals import Spreads, spreads
 from planner.planning.price.price import AFTER, BEFORE, FUSED
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.candidates import hops, queue
-from planner.planning.space.model import LayoutTables, Model
+from planner.planning.space.model import Model
+from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.throughput.arrivals import prompts_each_step
 from planner.throughput.points import Points, decode_phase, mixed_phase

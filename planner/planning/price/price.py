@@ -14,8 +14,8 @@ from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, StepTimes, queue
-from planner.planning.space.memory import budget, bytes_per_layer
-from planner.planning.space.model import Model, temporary_bytes
+from planner.planning.space.memory import budget, bytes_per_layer, temporary_bytes
+from planner.planning.space.model import Model
 from planner.records import cached_record, record
 from planner.throughput.roofline import joint, main_bound, seconds
 

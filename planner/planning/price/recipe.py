@@ -14,7 +14,8 @@ from planner.planning.price.step import Assignment
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.model import Model, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import Prior
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.question.decisions import Unit
-from planner.planning.space.model import LayoutTables, Model, unit_parts
+from planner.planning.space.model import Model
+from planner.planning.space.operators import unit_parts
+from planner.planning.space.tables import LayoutTables
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, points
 from planner.throughput.roofline import Parts

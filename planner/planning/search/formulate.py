@@ -11,9 +11,7 @@ from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import budget, bytes_per_layer
-from planner.planning.space.model import (
-    Model,
-)
+from planner.planning.space.model import Model
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]

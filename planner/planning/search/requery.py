@@ -22,7 +22,8 @@ from planner.planning.solver.solve import solve
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import Model, layout_tables
+from planner.planning.space.model import Model
+from planner.planning.space.tables import layout_tables
 from planner.records import cached_record
 
 Int = NDArray[np.int64]

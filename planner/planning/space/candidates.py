@@ -12,11 +12,8 @@ from planner.placement.layout import Layout, replica_layouts
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.solver.problem import cheapest
 from planner.planning.space.memory import StageBytes, budget, overheads, smallest
-from planner.planning.space.model import (
-    LayoutTables,
-    Model,
-    legality,
-)
+from planner.planning.space.model import Model
+from planner.planning.space.tables import LayoutTables, legality
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.records import cached_record
 from planner.throughput.arrivals import prompts_a_step

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from planner.placement.layout import Layout
 from planner.placement.modules import Module, attention_of
 from planner.placement.shards import shard_byte_table
+from planner.planning.space.unit_model import UnitModel
 from planner.throughput.attention import indexer_parts
 from planner.throughput.chosen import chosen_embedding, chosen_head, chosen_router
 from planner.throughput.fixed import embedding_parts
@@ -19,11 +19,8 @@ from planner.throughput.points import Phase, Points
 from planner.throughput.roofline import Parts
 from planner.throughput.small import small_kernels
 
-if TYPE_CHECKING:
-    from planner.planning.space.model import Model
 
-
-def chosen_parts(model: Model, layouts: Sequence[Layout], pts: Points, phase: Phase,
+def chosen_parts(model: UnitModel, layouts: Sequence[Layout], pts: Points, phase: Phase,
                  module: Module) -> Parts:
     """One layer of a module whose rule is dropped, Parts [C, S]; norms [C, 1]."""
     question, machine = model.question, model.machine
@@ -43,7 +40,7 @@ def chosen_parts(model: Model, layouts: Sequence[Layout], pts: Points, phase: Ph
         lambda at, p: indexer_parts(attention, device, at, p), pts, phase))
 
 
-def norm_parts(model: Model, pts: Points, phase: Phase, module: Module) -> Parts:
+def norm_parts(model: UnitModel, pts: Points, phase: Phase, module: Module) -> Parts:
     """The norms of an average layer, or the last one, Parts [C, 1]: no format changes them."""
     spec, device = model.question.spec, model.question.device
     if not module.layers:

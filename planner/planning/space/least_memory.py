@@ -5,7 +5,8 @@ from __future__ import annotations
 from planner.placement.layout import Layout
 from planner.planning.space.candidates import slots_to_try
 from planner.planning.space.memory import least_bytes, stage_table
-from planner.planning.space.model import Model, layout_tables
+from planner.planning.space.model import Model
+from planner.planning.space.tables import layout_tables
 
 
 def least_rank(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:

@@ -7,17 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.memory.footprint import activation_rates, runtime_bytes
+from planner.memory.footprint import activation_bytes, activation_rates, runtime_bytes
+from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.solver.problem import cheapest
-from planner.planning.space.model import (
-    LayoutTables,
-    Model,
-    legality,
-    stage_bytes,
-    stage_counts,
-    temporary_bytes,
-)
+from planner.planning.space.model import Model
+from planner.planning.space.tables import LayoutTables, legality
 from planner.records import cached_record
 
 Array = NDArray[np.float64]
@@ -37,6 +32,44 @@ def stage_table(model: Model, tables: LayoutTables) -> list[StageBytes]:
     counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
     return [StageBytes(stage_bytes(model, tables, i, counts[la.pp]), counts[la.pp])
             for i, la in enumerate(tables.layouts)]
+
+
+def stage_counts(model: Model, pp: int) -> Int:
+    """Layers of each unit in each pipeline stage, int64 [stage, unit]; a module outside the stack
+    that a choice is made for counts once in its stage."""
+    stages = np.array(stage_of_layer(model.question.spec.layers, pp))
+    counts = np.zeros((pp, len(model.units)), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.layers:
+            counts[:, i] = np.bincount(stages[list(unit.layers)], minlength=pp)
+        elif unit.role == "module":
+            counts[0 if unit.kind == "embedding" else -1, i] = 1
+    return counts
+
+
+def stage_bytes(model: Model, tables: LayoutTables, index: int, counts: Int) -> Int:
+    """Bytes that no choice changes, int64 [stage], of one layout.
+
+    Embedding in the first stage, head in the last, norms, routers and indexers by their layers.
+    """
+    fixed = np.zeros(len(counts), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.role != "released":
+            continue
+        size = tables.released[index, unit.row]
+        if unit.layers:
+            fixed += counts[:, i] * size
+        else:
+            fixed[0 if unit.kind == "embedding" else -1] += size
+    return fixed
+
+
+def temporary_bytes(model: Model, layout: Layout, slot: int) -> tuple[int, int]:
+    """(activations, runtime) of one rank with ``slot`` sequences in a micro-batch."""
+    question = model.question
+    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),
+            runtime_bytes(question.device, layout))
 
 
 def bytes_per_layer(model: Model, tables: LayoutTables, layout: int, slot: int) -> Int:

@@ -17,7 +17,9 @@ from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.question.decisions import Unit
 from planner.planning.question.question import PREFILL_CHUNK
-from planner.planning.space.model import LayoutTables, Model, unit_parts
+from planner.planning.space.model import Model
+from planner.planning.space.operators import unit_parts
+from planner.planning.space.tables import LayoutTables
 from planner.records import cached_record, record
 from planner.throughput.points import (
     Number,

@@ -28,7 +28,8 @@ from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import SLOTS, Space, build_space, possible_layouts
 from planner.planning.space.losses import quality
 from planner.planning.space.memory import Least, budget, least, stage_table
-from planner.planning.space.model import LayoutTables, Model, build_model, layout_tables
+from planner.planning.space.model import Model, build_model
+from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.planning.whatif.grid_axes import Axis
 from planner.quality.prior import load_prior
 

@@ -31,7 +31,7 @@ from planner.planning.price.intervals import BASES
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
-from planner.planning.space import model as costs
+from planner.planning.space import operators
 from planner.planning.space.model import Model, build_model
 from planner.quality.prior import load_prior
 from planner.throughput import linear
@@ -152,7 +152,7 @@ def test_columns_of_other_lengths_are_refused() -> None:
 
 def test_operators_are_asked_as_often_for_many_as_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"gemm": 0, "experts": 0}
-    gemm, experts = linear.gemm_parts, costs.expert_parts
+    gemm, experts = linear.gemm_parts, operators.expert_parts
 
     def counted(name: str, run: Any) -> Any:
         def one(*args: Any, **named: Any) -> Any:
@@ -161,7 +161,7 @@ def test_operators_are_asked_as_often_for_many_as_for_few(monkeypatch: pytest.Mo
         return one
 
     monkeypatch.setattr(linear, "gemm_parts", counted("gemm", gemm))
-    monkeypatch.setattr(costs, "expert_parts", counted("experts", experts))
+    monkeypatch.setattr(operators, "expert_parts", counted("experts", experts))
     model = model_of("deepseek-v2-lite", "h100-sxm", "fp8-block", "bf16", "")
     found = []
     for batches, prompts in (((4,), (100,)), (range(1, 65), range(100, 4100, 100))):

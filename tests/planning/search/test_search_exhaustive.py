@@ -18,7 +18,8 @@ from planner.planning.search.best_first import search, solve_candidate
 from planner.planning.search.formulate import bounds
 from planner.planning.space.candidates import build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import budget, stage_table
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.model import Model, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 
 NEAR = 1.2
