@@ -19,7 +19,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
-from planner.planning.explain.module_time import SHOWN, Explanation, module_split, named_units
+from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.record import Assumption, Plan
@@ -49,7 +49,7 @@ def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
             tp: int | None = ..., dp: int | None = ..., ep: int | None = ...,
             context: int | None = ..., isl: int | None = ..., osl: int | None = ...,
             batch: int | None = ..., engine: str = ...,
-            hardware_dir: str | os.PathLike[str] | None = ...) -> Explanation: ...
+            hardware_dir: str | os.PathLike[str] | None = ...) -> ModuleExplanation: ...
 
 
 @overload
@@ -81,7 +81,7 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             solves: int = SOLVES,
             hardware_dir: str | os.PathLike[str] | None = None,
-            ) -> Explanation | ChoiceExplanation:
+            ) -> ModuleExplanation | ChoiceExplanation:
     """Why the best plan (or ``plan``) is what it is: every unit with what its next best choice
     costs, the price of every limit, and what would change the answer, for which at most ``solves``
     further questions are solved.
@@ -108,7 +108,7 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     return explain_choice(ask, solves=solves)
 
 
-def _module(ask: Ask, module: str) -> Explanation:
+def _module(ask: Ask, module: str) -> ModuleExplanation:
     """The time of one module, which no parameter of a whole plan may be given beside."""
     asked = ask.asked
     named = [name for name in OF_A_PLAN if getattr(asked, name) not in (None, False)]
@@ -124,7 +124,7 @@ def _module(ask: Ask, module: str) -> Explanation:
 
 
 def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None,
-                  asked: Asked, engine: str) -> Explanation:
+                  asked: Asked, engine: str) -> ModuleExplanation:
     """The time of one module under each scheme."""
     tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
     asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,
@@ -147,7 +147,7 @@ def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: s
     found = tuple(module_split(built, tables, unit, batch=size, reference=reference,
                                focus=focus)
                   for unit in named_units(built, module))
-    return Explanation(
+    return ModuleExplanation(
         model=spec.id, device=target.id, module=module, batch=size, isl=question.workload.isl,
         osl=question.workload.osl, tp=tp, dp=dp, ep=ep, reference=reference,
         tokens=tuple(int(m) for m in SHOWN), modules=found,

@@ -40,7 +40,7 @@ from planner.records import record
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
-from planner.throughput.serving import Policy, Served
+from planner.throughput.serving import Scheduling, Served
 from planner.throughput.speculation import accepted_tokens
 from planner.typed import typed
 
@@ -279,7 +279,7 @@ class _Rules:
         self.engine = f"{name} {version}".strip()
         rule = engine_policy(name, version)
         policy = rule.policy
-        self.policy = Policy(
+        self.policy = Scheduling(
             exclusive=policy.exclusive if asked.scheduler is None
             else asked.scheduler == "exclusive",
             reserve=policy.reserve, host_seconds=policy.host_seconds if asked.host_us is None

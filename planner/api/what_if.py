@@ -24,7 +24,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked, asked_of
 from planner.planning.question.question import Question, workload
 from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.planning.whatif.grid import Grid, Inner, Loss, Point, block
 from planner.planning.whatif.grid_axes import (
     BATCHES,
@@ -112,7 +112,7 @@ class _Around:
 
     ask: Ask
     asked: Asked
-    model: Model
+    model: CostModel
     plan: Plan
 
     def questions(self, changed: Asked) -> tuple[Question, ...]:

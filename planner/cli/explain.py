@@ -42,10 +42,10 @@ def explain_command(**given: Any) -> None:
 
     with timed(given["timings"]):
         from planner.api import explain as api_explain
-        from planner.planning.explain.module_time import Explanation
+        from planner.planning.explain.module_time import ModuleExplanation
 
         found = api_explain.explain(given["model"], given["device"], **question_arguments(given))
-        if isinstance(found, Explanation):
+        if isinstance(found, ModuleExplanation):
             _module(found, given)
             return
         if given["as_json"]:

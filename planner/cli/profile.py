@@ -10,7 +10,7 @@ import click
 from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
-    from planner.profiling.jobs import Job
+    from planner.profiling.jobs import MatrixJob
 
 
 @click.command("profile")
@@ -57,7 +57,7 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
 
         target = output or api_profile.default_output(checkpoint)
         with bar("matrices", quiet=quiet) as tell:
-            def progress(done: int, total: int, job: Job | None) -> None:
+            def progress(done: int, total: int, job: MatrixJob | None) -> None:
                 tell(done, total, "" if job is None else f"{job.kind} of layer {job.layer}")
 
             found = api_profile.profile(

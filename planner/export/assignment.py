@@ -59,7 +59,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class ModuleAssignment:
     """All linear layers of a model, prediction layers included, and its caches; an embedding is
     among them only where a plan quantises it."""
 
@@ -98,7 +98,7 @@ class Assignment:
                                for c in self.caches for layer in c.layers)])
 
 
-def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
+def assignment_of(plan: Plan, spec: ModelSpec) -> ModuleAssignment:
     """The plan's schemes on the names of ``spec``.
 
     Raises:
@@ -124,7 +124,7 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
 
 def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
                  caches: Mapping[tuple[str, int], str],
-                 apart: Mapping[tuple[str, int], str] | None = None) -> Assignment:
+                 apart: Mapping[tuple[str, int], str] | None = None) -> ModuleAssignment:
     """The assignment of (kind, layer) → scheme, of (kind, layer) → cache layout, and of what is
     ``apart`` and not as released (see :mod:`planner.export.apart`).
 
@@ -143,7 +143,7 @@ def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
         for layer in unit.layers:
             by_layout.setdefault(_of(caches, unit.kind, layer, spec), []).append(layer)
         found += [Cache(unit.kind, tuple(layers), name) for name, layers in by_layout.items()]
-    return Assignment(spec, tuple(linears), tuple(found))
+    return ModuleAssignment(spec, tuple(linears), tuple(found))
 
 
 def is_linear(row: TensorRow) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.apart import OUTSIDE
-from planner.export.assignment import Assignment, assignment_of
-from planner.export.lint import CONSUMERS, Finding, lint
+from planner.export.assignment import ModuleAssignment, assignment_of
+from planner.export.lint import CONSUMERS, EngineFinding, lint
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import imported_assignment
 from planner.export.readme import bundle
@@ -39,7 +39,7 @@ class Export:
 
     target: str
     files: dict[str, str]
-    findings: tuple[Finding, ...]
+    findings: tuple[EngineFinding, ...]
     notes: tuple[str, ...]
 
 
@@ -80,7 +80,7 @@ def _engines(target: str, plan: Plan, engine: str) -> list[Engine]:
     return [parse_engine(name) for name in CONSUMERS[target]]
 
 
-def _demand(findings: tuple[Finding, ...], target: str) -> None:
+def _demand(findings: tuple[EngineFinding, ...], target: str) -> None:
     for found in findings:
         if found.status == "no":
             raise UnsupportedError(
@@ -88,7 +88,7 @@ def _demand(findings: tuple[Finding, ...], target: str) -> None:
                 hint="another --to, another --engine, or --engine any to write it all the same")
 
 
-def _read_again(target: str, exported: Exported, assignment: Assignment) -> None:
+def _read_again(target: str, exported: Exported, assignment: ModuleAssignment) -> None:
     """Read the configuration as `plan import` does; it must give the same schemes."""
     text = exported.files.get(_READABLE.get(target, ""))
     if text is None:

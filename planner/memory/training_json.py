@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from planner.memory.training import COMPONENTS, StageMemory, TrainingMemory
+from planner.memory.training import COMPONENTS, TrainingMemory, TrainingStage
 
 
 def training_dict(answer: TrainingMemory) -> dict[str, Any]:
@@ -46,5 +46,5 @@ def training_dict(answer: TrainingMemory) -> dict[str, Any]:
     }
 
 
-def _components(stage: StageMemory) -> dict[str, int]:
+def _components(stage: TrainingStage) -> dict[str, int]:
     return {f"{name}_bytes": int(getattr(stage, name)) for name in COMPONENTS}

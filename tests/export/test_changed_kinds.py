@@ -9,7 +9,7 @@ import pytest
 
 import planner
 from planner.errors import InputError, UnsupportedError
-from planner.export.assignment import Assignment, assignment_of
+from planner.export.assignment import ModuleAssignment, assignment_of
 from planner.export.read_back import imported_assignment, read_configuration
 from planner.export.run import Export, export_plan
 from planner.models.catalog import bundled_model
@@ -45,7 +45,7 @@ def configuration(plan: Plan, target: str) -> dict[str, Any]:
     return data
 
 
-def again(plan: Plan, target: str) -> Assignment:
+def again(plan: Plan, target: str) -> ModuleAssignment:
     spec = bundled_model(plan.model.id)
     text = json.dumps(configuration(plan, target)).encode()
     return imported_assignment(read_configuration(text, target, spec))

@@ -99,7 +99,7 @@ def test_a_checkpoint_that_workers_do_not_see_is_no_unreadable_tensor(
 
     address, _ = cluster
     model = write_llama(tmp_path / "gone")
-    original = scan.Parcel
+    original = scan.ScanTask
 
     def elsewhere(job: object, *rest: object) -> object:
         (model / "model.safetensors").unlink(missing_ok=True)

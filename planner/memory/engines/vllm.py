@@ -25,7 +25,7 @@ from planner.memory.resident import (
     stage_ranges,
     total,
 )
-from planner.memory.workspace import Pass, peak_lines
+from planner.memory.workspace import PassShape, peak_lines
 from planner.models.plain import plain_type
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs")
@@ -68,7 +68,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         starts=not why, reason=why, unexplained=_unexplained(rank), notes=_notes(rank, engine))
 
 
-def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> Pass:
+def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
     """The pass that vLLM profiles: the largest batch of tokens, then sampling for every sequence.
 
     V0 without chunked prefill profiles a whole context, up to 32,768 tokens.
@@ -79,7 +79,7 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
         batched = max(context, batched)
     tokens = settings.batched_tokens or batched
     sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
-    return Pass(
+    return PassShape(
         tokens=tokens, sequences=min(sequences, tokens),
         context=context, width=4 if case.plain == "fp32" else 2,
         sampler=engine.whole("sampler_bytes"), gathered=True)
@@ -96,7 +96,7 @@ def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
                    max_positions=case.max_positions, parts=case.parts)
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pass, stage: int,
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
           usable: int) -> Rank:
     layout = case.layout
     weights = rank_weights(
@@ -116,7 +116,7 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
                 usable - total(weights) - total(overheads), caches)
 
 
-def _activation(case: Case, given: Given, run: Pass, stage: int) -> list[Line]:
+def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Line]:
     if given.activation is not None:
         return [Line("activation", given.activation, "from the log")]
     return peak_lines(case.spec, case.layout, run, samples=stage == case.layout.pp - 1)
@@ -130,7 +130,7 @@ def _nontorch(engine: Engine, tp: int, given: Given) -> Line:
     return Line("non-torch", int(constant.value) + extra, f"{constant.kind}: {constant.source}")
 
 
-def _graphs(engine: Engine, layers: int, given: Given, run: Pass) -> Line:
+def _graphs(engine: Engine, layers: int, given: Given, run: PassShape) -> Line:
     if given.graphs is not None:
         return Line("cuda-graphs", given.graphs, "from the log")
     constant = engine.constants["graph_bytes_per_layer_and_size"]

@@ -20,7 +20,7 @@ from planner.planning.search.best_first import Found, second_times
 from planner.planning.search.equal_loss import problem_of, segments_of
 from planner.planning.search.formulate import decision_sum, layer_weights
 from planner.planning.search.requery import best_in
-from planner.planning.search.untied import Part, part_sum
+from planner.planning.search.untied import StagePart, part_sum
 from planner.planning.search.variants import by_layer
 from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import EQUAL, Array, Problem, Solution, told
@@ -39,7 +39,7 @@ class _Here:
 
     found: Found
     problem: Problem
-    parts: tuple[Part, ...]
+    parts: tuple[StagePart, ...]
     priced: Priced
 
     def segments(self, solution: Solution) -> tuple[Segment, ...]:

@@ -13,7 +13,7 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
-from planner.planning.search.requery import Answer, asked, best_in, loss_of, priced
+from planner.planning.search.requery import Optimum, asked, best_in, loss_of, priced
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import budget, least_bytes, stage_table
 from planner.planning.space.model import build_model
@@ -100,7 +100,7 @@ def _space(it: Again, question: Question) -> Space | None:
     return build_space(model, tables, stages, pairs) if pairs else None
 
 
-def _answers(space: Space, own: float) -> list[Answer]:
+def _answers(space: Space, own: float) -> list[Optimum]:
     """Distinct best assignments, from the fastest of all to the tightest bound that can be kept."""
     fastest, known = best_in(space)
     if fastest is None:

@@ -15,7 +15,7 @@ from planner.planning.inspect.reprice import Again
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question, Workload
 from planner.planning.space.candidates import Space, timed_again
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.throughput.moe import popularity_spread
@@ -90,7 +90,7 @@ def _price(it: Again, space: Space, premise: float) -> End:
     return _end(it, price(timed_again(replace(space, pts=here)), 0, it.found.segments), premise)
 
 
-def _model(it: Again, **changes: object) -> Model:
+def _model(it: Again, **changes: object) -> CostModel:
     question = replace(it.question, **changes)  # type: ignore[arg-type]
     return build_model(question, load_prior())
 

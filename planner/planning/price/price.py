@@ -13,9 +13,9 @@ import numpy as np
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space, StepTimes, queue
+from planner.planning.space.candidates import CandidateTimes, Space, queue
 from planner.planning.space.memory import budget, bytes_per_layer, temporary_bytes
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import cached_record, record
 from planner.throughput.roofline import joint, main_bound, seconds
 
@@ -46,7 +46,7 @@ class SegmentCost:
 
 
 @record
-class StageMemory:
+class RankBytes:
     """Bytes of one pipeline stage's rank."""
 
     weights: int
@@ -81,12 +81,12 @@ class Priced:
     additive_ttft: float
     paced_tpot: float
     loss: float
-    stages: tuple[StageMemory, ...]
+    stages: tuple[RankBytes, ...]
     sequence_bytes: tuple[int, ...]
     token_bytes: tuple[int, ...]
 
     @property
-    def fullest(self) -> StageMemory:
+    def fullest(self) -> RankBytes:
         return max(self.stages, key=lambda s: s.total)
 
     def tokens_per_second(self, replicas: int) -> float:
@@ -134,7 +134,7 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         token_bytes=per_token)
 
 
-def _own_times(space: Space) -> StepTimes:
+def _own_times(space: Space) -> CandidateTimes:
     """The times of the space, which must be those of its model: limits and the objective may have
     changed since, neither the device nor the workload."""
     mine, theirs = space.model, space.times.model
@@ -150,7 +150,7 @@ def _step_seconds(cost: SegmentCost, prompts: Prompts) -> float:
     return cost.decode_seconds + prompts.added(cost.decode_seconds, mixed)
 
 
-def _segment_costs(model: Model, times: StepTimes, n: int,
+def _segment_costs(model: CostModel, times: CandidateTimes, n: int,
                    segments: Sequence[Segment]) -> tuple[SegmentCost, ...]:
     schemes = len(model.question.schemes)
     known: dict[tuple[tuple[str, int], int], tuple[dict[str, float], ...]] = {}
@@ -171,7 +171,7 @@ def _segment_costs(model: Model, times: StepTimes, n: int,
     return tuple(out)
 
 
-def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
+def _fused(model: CostModel, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
     """Seconds by layer (BEFORE or AFTER: outside the stack), fused kernels priced together."""
     members: dict[tuple[str, int], tuple[int, ...]] = {}
     by_layer: dict[int, float] = {}
@@ -208,7 +208,7 @@ def _outside(cost: SegmentCost) -> int:
     return BEFORE if cost.embedding else AFTER
 
 
-def _paced(model: Model, layout: Layout, by_layer: dict[int, float], hop: float) -> float:
+def _paced(model: CostModel, layout: Layout, by_layer: dict[int, float], hop: float) -> float:
     """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     stage = [0.0] * layout.pp
@@ -220,7 +220,7 @@ def _paced(model: Model, layout: Layout, by_layer: dict[int, float], hop: float)
 
 
 def _memory(space: Space, c: int, segments: Sequence[Segment],
-            ) -> tuple[tuple[StageMemory, ...], tuple[int, ...], tuple[int, ...]]:
+            ) -> tuple[tuple[RankBytes, ...], tuple[int, ...], tuple[int, ...]]:
     """(stages, cache bytes of one sequence by stage, of one more token by stage)."""
     model = space.model
     index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
@@ -251,7 +251,7 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
             sequence[stages[layer]] += int(space.tables.fixed[index, layer])
             token[stages[layer]] += keys
     act, run = temporary_bytes(model, layout, slot)
-    memory = tuple(StageMemory(w, s * slot * layout.pp, act, run)
+    memory = tuple(RankBytes(w, s * slot * layout.pp, act, run)
                    for w, s in zip(weights, sequence, strict=True))
     return memory, tuple(sequence), tuple(token)
 

@@ -34,7 +34,7 @@ from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP, solve
 from planner.planning.solver.ties import first_of_equals
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import cached_record
 
 Tie = tuple[int, int, float, int]
@@ -74,7 +74,7 @@ def shown_gap(gap: float) -> float:
     return 10.0 ** math.ceil(math.log10(gap) - EQUAL) if gap > EQUAL else EQUAL
 
 
-def search(model: Model) -> Found | None:
+def search(model: CostModel) -> Found | None:
     """The best plan over all layouts and batches, or None where nothing is feasible."""
     return searched(list(filter(None, [whole_space(model)])))
 

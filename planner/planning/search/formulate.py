@@ -11,18 +11,18 @@ from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import budget, bytes_per_layer
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-def layer_weights(model: Model) -> Array:
+def layer_weights(model: CostModel) -> Array:
     """Layers of each unit [U]."""
     return np.array([u.count for u in model.units], dtype=np.float64)
 
 
-def decision_sum(model: Model, values: Array, weights: Array) -> Array:
+def decision_sum(model: CostModel, values: Array, weights: Array) -> Array:
     """Sum unit values [..., U, S] × weights [..., U] into decisions [..., D, S]."""
     count = 1 + max((u.decision for u in model.units), default=-1)
     out = np.zeros((*values.shape[:-2], count, values.shape[-1]))
@@ -34,7 +34,7 @@ def decision_sum(model: Model, values: Array, weights: Array) -> Array:
     return out
 
 
-def decision_legal(model: Model, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def decision_legal(model: CostModel, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A decision may take what all of its units may take: [..., U, S] → [..., D, S]."""
     count = 1 + max((u.decision for u in model.units), default=-1)
     out = np.ones((*legal.shape[:-2], count, legal.shape[-1]), dtype=bool)
@@ -85,7 +85,7 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
     return np.array(coefficients), np.array(constants)
 
 
-def loss_limit(model: Model) -> float | None:
+def loss_limit(model: CostModel) -> float | None:
     """The loss budget as a number: given, or that of the named uniform scheme (KV bf16).
 
     Raises:
@@ -131,7 +131,7 @@ def stage_limits(space: Space, c: int, tpot_seconds: float) -> list[float]:
     return [share - float(seconds) for seconds in released[c, :stages]]
 
 
-def _exact_sum(model: Model, size: Int, counts: Int) -> Int:
+def _exact_sum(model: CostModel, size: Int, counts: Int) -> Int:
     total = 1 + max((u.decision for u in model.units), default=-1)
     out = np.zeros((total, size.shape[1]), dtype=np.int64)
     for i, unit in enumerate(model.units):

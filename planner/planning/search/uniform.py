@@ -19,7 +19,7 @@ from planner.planning.price.price import Priced, price
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.space.memory import budget
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import record
 
 Array = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Uniform:
         return self.scheme if self.kv == "bf16" else f"{self.scheme}, KV {self.kv}"
 
 
-def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
+def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
     """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
     schemes = model.question.schemes
     wanted = [_scheme_of(m, scheme) for m in model.planned]
@@ -80,7 +80,7 @@ def schemes_of(name: str) -> tuple[str, ...]:
     return (mix.base, mix.more) if mix is not None else MIXES.get(name, (name,))
 
 
-def _segments(model: Model, name: str, choice: Int) -> tuple[Segment, ...]:
+def _segments(model: CostModel, name: str, choice: Int) -> tuple[Segment, ...]:
     """The assignment with its layers: those of a mix apart."""
     tied = tied_segments(model, choice)
     mix = engine_mixes().get(name)
@@ -102,14 +102,14 @@ def _segments(model: Model, name: str, choice: Int) -> tuple[Segment, ...]:
     return tuple(out)
 
 
-def uniform_loss(model: Model, choice: Int) -> float:
+def uniform_loss(model: CostModel, choice: Int) -> float:
     """Relative loss of a choice for every unit."""
     return float(sum(model.layer_loss[i, c] * model.units[i].count
                      for i, c in enumerate(choice) if c >= 0))
 
 
 @record
-class Wanted:
+class UniformQuery:
     """A uniform assignment to place: scheme, cache layout, and whether TPOT and TTFT limit it."""
 
     scheme: str
@@ -117,7 +117,7 @@ class Wanted:
     limits: bool
 
 
-def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]:
+def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
     """The best candidate of each of ``wanted``, priced. All are refined between the grid's slots in
     one table."""
     drafts = _refined(space, [_coarse(space, one) for one in wanted])
@@ -126,7 +126,7 @@ def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]
                  if d.space is not None and d.choice is not None else d.uniform for d in drafts)
 
 
-def uniform_pairs(model: Model, allowed: float) -> list[tuple[str, str]]:
+def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
     """(scheme, cache layout) of the uniform assignments that lose no more than ``allowed``."""
     found = []
     for scheme in model.question.schemes:
@@ -140,7 +140,7 @@ def uniform_pairs(model: Model, allowed: float) -> list[tuple[str, str]]:
 def uniform_slots(space: Space, allowed: float) -> set[tuple[int, int]]:
     """(layout, slot) between the grid's slots where the best uniform plans may be that lose no more
     than ``allowed``: those that :func:`best_uniforms` tries."""
-    drafts = [_coarse(space, Wanted(*pair, limits=True))
+    drafts = [_coarse(space, UniformQuery(*pair, limits=True))
               for pair in uniform_pairs(space.model, allowed)]
     return {pair for d in drafts if d.space is not None for pair in _between(space, d.candidate)}
 
@@ -149,7 +149,7 @@ def uniform_slots(space: Space, allowed: float) -> set[tuple[int, int]]:
 class _Draft:
     """An assignment on the best candidate so far, ``space`` None where there is none."""
 
-    wanted: Wanted
+    wanted: UniformQuery
     uniform: Uniform
     choice: Int | None
     space: Space | None
@@ -157,7 +157,7 @@ class _Draft:
     score: float
 
 
-def _coarse(space: Space, wanted: Wanted) -> _Draft:
+def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
     """The best candidate of the grid."""
     model = space.model
     choice = uniform_choice(model, wanted.scheme, wanted.kv)

@@ -13,7 +13,7 @@ from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
-from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
+from planner.throughput.serving import Load, Scheduling, Served, StepTimes, closed_loop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,7 @@ class Deployment:
 
     times: StepTimes
     options: Options
-    policy: Policy
+    policy: Scheduling
     dp: int
     replicas: int
     devices: int
@@ -153,7 +153,7 @@ class Deployment:
         return padded(self.times, self.options.graph_sizes, concurrency / self.replicas / self.dp)
 
 
-def deploy(plan: Assignment, options: Options, policy: Policy, *, dp: int, replicas: int,
+def deploy(plan: Assignment, options: Options, policy: Scheduling, *, dp: int, replicas: int,
            devices: int, most: float, pooled: bool) -> Deployment:
     """Tabulate the steps of ``plan`` for up to ``most`` requests over all replicas; ``pooled``: a
     worker reads a prompt on every attention rank at the same time."""

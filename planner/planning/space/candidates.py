@@ -12,7 +12,7 @@ from planner.placement.layout import Layout, replica_layouts
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.solver.problem import cheapest
 from planner.planning.space.memory import StageBytes, budget, overheads, smallest
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, legality
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.records import cached_record
@@ -56,7 +56,7 @@ class Space:
     that are read in between. ``prefill`` is a prompt's way through, the decoding batch beside it.
     """
 
-    model: Model
+    model: CostModel
     tables: LayoutTables
     stages: list[StageBytes]
     pts: Points
@@ -69,7 +69,7 @@ class Space:
     """Activations, runtime, indexer keys and states of one rank [C]."""
     floor: Array
     """The least seconds of a step without prompts [C]."""
-    times: StepTimes
+    times: CandidateTimes
     rows: Int
     """The candidates' places in ``times`` [C]."""
 
@@ -146,7 +146,7 @@ class Space:
         return np.asarray(self.pts.slot.astype(np.int64) * self.pts.pp.astype(np.int64))
 
 
-def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
+def fitting_pairs(model: CostModel, tables: LayoutTables, stages: list[StageBytes],
                   ) -> list[tuple[int, int]]:
     """(layout, slot) pairs whose smallest assignment fits; a layout's slots stop at the first
     that does not."""
@@ -163,7 +163,7 @@ def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
     return pairs
 
 
-def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
+def build_space(model: CostModel, tables: LayoutTables, stages: list[StageBytes],
                 pairs: list[tuple[int, int]]) -> Space:
     """Times and legality of ``pairs``."""
     pts = points(tables.layouts, pairs)
@@ -184,13 +184,13 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
 
 
 @cached_record
-class StepTimes:
+class CandidateTimes:
     """Mechanisms of every unit on C candidates, and seconds between pipeline stages [C].
 
     ``weight`` is how many prompts the average step reads [C], ``passes`` the passes of one.
     ``model`` is whose times they are."""
 
-    model: Model
+    model: CostModel
     units: dict[Key, Timed]
     hop: Array
     hop_mixed: Array
@@ -198,13 +198,13 @@ class StepTimes:
     passes: float
 
 
-def step_times(model: Model, tables: LayoutTables, pts: Points) -> StepTimes:
+def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> CandidateTimes:
     """Times of all units on ``pts``."""
     work = model.question.workload
     step = decode_phase(pts, work.decode_length)
     mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK)
     assert isinstance(mixed.passes, float)
-    return StepTimes(
+    return CandidateTimes(
         model, timed_units(model, tables, pts, Lengths(work.decode_length, work.isl)),
         hops(model, pts, step), hops(model, pts, mixed), prompt_weight(model.question, pts),
         mixed.passes)
@@ -217,7 +217,7 @@ def timed_again(space: Space) -> Space:
                    rows=np.arange(len(space.pts)))
 
 
-def _unit_times(model: Model, times: StepTimes, count: int) -> tuple[Array, Array, Array]:
+def _unit_times(model: CostModel, times: CandidateTimes, count: int) -> tuple[Array, Array, Array]:
     """Seconds of one layer [C, unit, choice]: of a step without prompts, of a mixed pass, of a step
     with its prompts; inf where the choice does not apply."""
     schemes = len(model.question.schemes)
@@ -236,7 +236,7 @@ def _unit_times(model: Model, times: StepTimes, count: int) -> tuple[Array, Arra
     return out[0], out[1], out[2]
 
 
-def hops(model: Model, pts: Points, phase: Phase) -> Array:
+def hops(model: CostModel, pts: Points, phase: Phase) -> Array:
     """Seconds between pipeline stages in one pass [C]."""
     return pipeline_seconds(model.question.spec, model.machine, pts, phase)
 
@@ -263,7 +263,7 @@ def queue(busy: Array, service: Array, sequences: Array) -> Array:
                       * service)
 
 
-def fastest(seconds: Array, legal: NDArray[np.bool_], model: Model) -> Array:
+def fastest(seconds: Array, legal: NDArray[np.bool_], model: CostModel) -> Array:
     """Sum over the decided units of the least legal time [C], all layers; impossible units 0."""
     best = cheapest(np.where(legal & np.isfinite(seconds), seconds, np.inf))
     layers = np.array([u.count if u.decision >= 0 else 0 for u in model.units])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.planning.plan.record import Assumption, QualityInfo, SourceRef
-from planner.planning.question.decisions import Unit
+from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.unit_model import UnitModel
 from planner.quality import loss_units
@@ -70,7 +70,7 @@ def loss_table(model: LossModel) -> Array:
     return table
 
 
-def unit_loss(model: LossModel, unit: Unit, choice: str) -> float | None:
+def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:
     """Loss of one layer of ``unit`` under a scheme or cache layout; None where it has none."""
     profile = model.question.profile
     if profile is not None:
@@ -84,12 +84,12 @@ def unit_loss(model: LossModel, unit: Unit, choice: str) -> float | None:
     return (loss + _sensitivity(model, unit) * accumulated(model, unit.row, choice)) / model.norm
 
 
-def _linears(model: UnitModel) -> list[Unit]:
+def _linears(model: UnitModel) -> list[DecisionUnit]:
     """Units of attention, MLP and expert linears: what a uniform scheme covers."""
     return [u for u in model.units if u.role == "module" and u.kind not in RULE_KINDS]
 
 
-def _sensitivity(model: UnitModel, unit: Unit) -> float:
+def _sensitivity(model: UnitModel, unit: DecisionUnit) -> float:
     """α · depth of the prior, before it is made relative."""
     return model.prior.kind[unit.kind] * model.prior.depth[unit.bucket]
 
@@ -117,7 +117,7 @@ def uniform_norm(model: UnitModel) -> float:
         for u in modules if u.kind in model.prior.kind)
 
 
-def _profiled(model: LossModel, profile: Profile, unit: Unit, choice: str) -> float | None:
+def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: str) -> float | None:
     found = _unit(profile, unit)
     if found is not None and choice in found.loss:
         added = 0.0 if unit.role == "cache" or found.alpha is None else \
@@ -127,12 +127,12 @@ def _profiled(model: LossModel, profile: Profile, unit: Unit, choice: str) -> fl
     return 0.0 if choice == released else None
 
 
-def _unit(profile: Profile, unit: Unit) -> ProfileUnit | None:
+def _unit(profile: Profile, unit: DecisionUnit) -> ProfileUnit | None:
     """The profile's unit of a decision unit, which is one layer then."""
     return profile.by_unit.get((unit.kind, unit.layers[0])) if unit.layers else None
 
 
-def no_range(model: UnitModel, unit: Unit, scheme: str) -> str:
+def no_range(model: UnitModel, unit: DecisionUnit, scheme: str) -> str:
     """Why the number range of ``scheme`` is too small for a module; empty if it is not."""
     profile = model.question.profile
     if profile is None:

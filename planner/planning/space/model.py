@@ -26,7 +26,7 @@ from planner.throughput.linear import Machine, kernel_arrays
 
 
 @cached_record
-class Model(LossModel):
+class CostModel(LossModel):
     """What does not depend on the candidate: modules, units, losses, device kernels."""
 
     @cached_property
@@ -56,7 +56,7 @@ class Model(LossModel):
 
 
 def build_model(question: Question, prior: Prior, engine: str | None = None, *,
-                static_scales: bool = False) -> Model:
+                static_scales: bool = False) -> CostModel:
     """Modules, units and kernels for ``question``, as ``engine`` (default: the question's) was
     measured to run them.
 
@@ -80,7 +80,7 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
         grouped=kernel_arrays(device, question.schemes, experts=True, stacks=stacks, engine=server)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks))
-    return Model(question, prior, planned, released, units, machine)
+    return CostModel(question, prior, planned, released, units, machine)
 
 
 def tied_head(modules: list[Module]) -> Module:

@@ -13,9 +13,9 @@ from planner.placement.modules import (
     Module,
     attention_of,
 )
-from planner.planning.question.decisions import Unit
+from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.dropped_rules import chosen_parts, norm_parts
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
 from planner.throughput.experts import expert_parts
@@ -33,8 +33,8 @@ from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts
 
 
-def unit_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
-               unit: Unit) -> Parts:
+def unit_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
+               unit: DecisionUnit) -> Parts:
     """Parts of one layer of ``unit``: [C, schemes], [C, layouts] or [C, 1] by its role."""
     if unit.role == "module":
         return module_parts(model, tables, pts, phase, unit.row)
@@ -43,7 +43,7 @@ def unit_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
     return released_parts(model, tables, pts, phase, unit.row)
 
 
-def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
+def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
                  row: int) -> Parts:
     """One layer of planned module ``row`` with its collective, Parts [C, S]."""
     module = model.planned[row]
@@ -68,7 +68,7 @@ def module_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
     return with_communication(parts, talk)
 
 
-def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
+def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
     """One layer of cache unit ``row`` (the attention core), Parts [C, K]."""
     question = model.question
     unit = model.caches[row]
@@ -82,7 +82,7 @@ def cache_parts(model: Model, pts: Points, phase: Phase, row: int) -> Parts:
     return by_part(one, pts, phase)
 
 
-def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase,
+def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
                    row: int) -> Parts:
     """One layer of an as-released module, Parts [C, 1]."""
     question = model.question
@@ -106,7 +106,7 @@ def released_parts(model: Model, tables: LayoutTables, pts: Points, phase: Phase
         lambda at, p: indexer_parts(attention, device, at, p), pts, phase))
 
 
-def released_scheme(model: Model, module: Module) -> str:
+def released_scheme(model: CostModel, module: Module) -> str:
     """The scheme an as-released module runs in: as stored where the device can, else BF16."""
     stored = module.released_as
     if stored in ("bf16", "fp16", "fp32"):

@@ -17,7 +17,7 @@ from planner.placement.cache_entries import (
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import Module
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import cached_record
 
 Int = NDArray[np.int64]
@@ -50,7 +50,7 @@ class LayoutTables:
         return out
 
 
-def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
+def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
     """Byte tables of all ``layouts``."""
     question = model.question
     shard = shard_byte_table(model.planned, question.schemes, layouts)
@@ -64,7 +64,7 @@ def layout_tables(model: Model, layouts: list[Layout]) -> LayoutTables:
     return LayoutTables(layouts, shard, blocks, released, cache, token, fixed)
 
 
-def _cache_tables(model: Model, layouts: list[Layout]) -> tuple[Int, Int, Int]:
+def _cache_tables(model: CostModel, layouts: list[Layout]) -> tuple[Int, Int, Int]:
     """``cache``, ``token`` and ``fixed`` of :class:`LayoutTables`; they depend on tp alone."""
     question = model.question
     context, spec = question.workload.context, question.spec
@@ -85,7 +85,7 @@ def _cache_tables(model: Model, layouts: list[Layout]) -> tuple[Int, Int, Int]:
     return cache, token, fixed
 
 
-def _released_bytes(model: Model, module: Module, layout: Layout) -> int:
+def _released_bytes(model: CostModel, module: Module, layout: Layout) -> int:
     """Bytes of one layer of an as-released module on a rank that holds it. A tied head is a copy
     of the embedding where the last pipeline stage is not the first, else nothing."""
     if module.kind == "head" and model.question.spec.tied_embeddings:
@@ -95,7 +95,7 @@ def _released_bytes(model: Model, module: Module, layout: Layout) -> int:
     return released_shard_bytes(module, layout)
 
 
-def legality(model: Model, tables: LayoutTables, layout_index: Sequence[int] | Int,
+def legality(model: CostModel, tables: LayoutTables, layout_index: Sequence[int] | Int,
              ) -> NDArray[np.bool_]:
     """bool [C, unit, choice]: possible for the unit and whole blocks under the layout."""
     index = np.asarray(layout_index, dtype=np.int64)

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from planner.placement.cache_entries import CacheUnit, cache_units, reads_fp8_cache
 from planner.placement.modules import Module
-from planner.planning.question.decisions import Unit
+from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.quality.prior import Prior, reference_of
 from planner.records import cached_record
@@ -26,7 +26,7 @@ class UnitModel:
     prior: Prior
     planned: list[Module]
     released: list[Module]
-    units: list[Unit]
+    units: list[DecisionUnit]
     machine: Machine
 
     @property

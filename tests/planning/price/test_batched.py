@@ -32,7 +32,7 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space import operators
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput import linear
 
@@ -47,7 +47,7 @@ CASES = [
 
 
 @cache
-def model_of(name: str, device: str, scheme: str, kv: str, engine: str) -> Model:
+def model_of(name: str, device: str, scheme: str, kv: str, engine: str) -> CostModel:
     server = parse_engine(engine) if engine else None
     question = build_question(load_model(name), load_device(device), Asked(kv=kv), None,
                               uniform=scheme, given=None, engine=server)

@@ -17,7 +17,7 @@ from planner.planning.question.question import Question
 from planner.planning.search import best_first as searching
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.uniform import Wanted, best_uniforms, uniform_pairs
+from planner.planning.search.uniform import UniformQuery, best_uniforms, uniform_pairs
 from planner.planning.search.variants import spaces_of
 
 SIXTEEN = ("deepseek-v3", "b200-sxm", "sglang")
@@ -93,7 +93,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
     rivals = 0
     for space in spaces:
         limit = loss_limit(space.model)
-        wanted = [Wanted(*pair, limits=True)
+        wanted = [UniformQuery(*pair, limits=True)
                   for pair in uniform_pairs(space.model, np.inf if limit is None else limit)]
         for one in best_uniforms(space, wanted):
             if one.priced is not None:
