@@ -12,10 +12,10 @@ from typing import Any
 from planner.api.plan import estimate
 from planner.errors import DataError, InputError
 from planner.export import deployment
-from planner.export.apart import OUTSIDE, released_as
 from planner.export.deployment import CONFIGURATIONS, DeploymentFile
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import Imported
+from planner.export.released_kinds import OUTSIDE, released_as
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
 from planner.hardware.profile import DeviceProfile

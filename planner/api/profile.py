@@ -85,7 +85,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
-        own_version(), run.chosen_schemes(schemes), place_of_work, seed, folder,
+        own_version(), run.schemes_to_measure(schemes), place_of_work, seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
         None if folder is None else read_caches(folder, spec), question)
     return run.profile_checkpoint(Path(place), spec, request, target, progress, told)

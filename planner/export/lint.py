@@ -61,7 +61,7 @@ def lint(target: str, exported: Exported, assignment: ModuleAssignment, plan: Pl
     """The verdict on ``engine`` with the checkpoint format of ``target``."""
     if engine.name not in CONSUMERS[target]:
         return EngineFinding(engine, "no", f"it does not read {target}")
-    fused = fused_apart(assignment)
+    fused = split_fused_layers(assignment)
     if fused:
         return EngineFinding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
     whole = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]
@@ -74,7 +74,7 @@ def lint(target: str, exported: Exported, assignment: ModuleAssignment, plan: Pl
     return EngineFinding(engine, whole.status, whole.reason)
 
 
-def fused_apart(assignment: ModuleAssignment) -> list[str]:
+def split_fused_layers(assignment: ModuleAssignment) -> list[str]:
     """Layers whose parts of one matrix (q/k/v, gate/up, all experts) are not in one scheme."""
     found: dict[tuple[str, int, bool], set[str]] = {}
     for one in assignment.linears:

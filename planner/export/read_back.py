@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from planner.errors import DataError
-from planner.export.apart import OUTSIDE
 from planner.export.assignment import ModuleAssignment, from_schemes, is_linear, plain_type
+from planner.export.released_kinds import OUTSIDE
 from planner.models.fields import Fields
 from planner.models.quantization.config import read_plans
 from planner.models.quantization.modelopt import read_file

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
-from planner.export.apart import OUTSIDE
 from planner.export.assignment import ModuleAssignment, assignment_of
 from planner.export.lint import CONSUMERS, EngineFinding, lint
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import imported_assignment
 from planner.export.readme import bundle
+from planner.export.released_kinds import OUTSIDE
 from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -101,12 +101,12 @@ def _read_again(target: str, exported: Exported, assignment: ModuleAssignment) -
     differing = [key for key, scheme in again.decided().items()
                  if key[0] not in caches and said[key] != scheme]
     ours = {key: exported.reads_as.get(scheme, scheme)
-            for key, scheme in assignment.apart().items()}
-    theirs = again.apart()
+            for key, scheme in assignment.released_kinds().items()}
+    theirs = again.released_kinds()
     differing += [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if differing:
         kind, layer = differing[0]
         where = f" of layer {layer}" if layer != OUTSIDE else ""
-        meant = {**assignment.decided(), **assignment.apart()}.get(differing[0], "plain")
+        meant = {**assignment.decided(), **assignment.released_kinds()}.get(differing[0], "plain")
         raise UnsupportedError(f"{target}: {kind}{where} would not read back as {meant}",
                                hint="another --to")

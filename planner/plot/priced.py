@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from planner.hardware.folders import hardware_folders
 from planner.planning.inspect.layout_frontier import alike, own_frontier
-from planner.planning.inspect.reprice import Again, again
+from planner.planning.inspect.reprice import Repriced, reprice
 from planner.planning.inspect.roofline import Operator, operators
 from planner.planning.inspect.sensitivity import End, sensitivity
-from planner.planning.inspect.users import room
+from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.picture import fill
 from planner.planning.plan.record import Plan
 from planner.plot.axes import INK, SOFT, axes_for, tidy
@@ -27,8 +27,8 @@ PREMISES = {"bandwidth": "memory bandwidth", "compute": "compute rates", "batch"
             "context": "context", "popularity": "popularity spread"}
 
 
-def _again(plan: Plan, folder: Folder) -> Again:
-    return again(plan, folders=hardware_folders(folder))
+def _again(plan: Plan, folder: Folder) -> Repriced:
+    return reprice(plan, folders=hardware_folders(folder))
 
 
 def draw_roofline(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
@@ -99,7 +99,7 @@ def draw_frontier(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
 
 def draw_users(plan: Plan, ax: Axes | None, folder: Folder = None) -> Axes:
     """Sequences that fit at every context, with the plan's caches and with BF16 ones."""
-    found = room(_again(plan, folder))
+    found = users_that_fit(_again(plan, folder))
     ax = axes_for(ax, size=(8.0, 4.0))
     for name, values, colour in (
             ("caches of the plan", [p.users for p in found], OWN),

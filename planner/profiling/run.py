@@ -66,7 +66,7 @@ def engine_here(jobs: Sequence[MatrixJob]) -> Engine:
     return "numba"
 
 
-def chosen_schemes(names: Sequence[str] | None) -> tuple[str, ...]:
+def schemes_to_measure(names: Sequence[str] | None) -> tuple[str, ...]:
     """The schemes to emulate, in catalogue order; fp8-block, the unit of loss, is always in."""
     if names is None:
         return default_schemes()

@@ -25,7 +25,7 @@ from planner.planning.price.batched import (
     TTFT,
     Asks,
     Estimates,
-    estimate_many,
+    estimate_batched,
     only_choice,
 )
 from planner.planning.price.intervals import BASES
@@ -135,7 +135,7 @@ def _group(members: Sequence[Ready]) -> dict[int, Row]:
         [m.placed.replicas for m in members], [m.batch for m in members],
         [m.work.context for m in members], [m.work.isl for m in members],
         [m.work.osl for m in members])))
-    found = estimate_many(model, asks)
+    found = estimate_batched(model, asks)
     text = "" if choice is None else assignment(model, tied_segments(model, list(choice)))
     cells = _Cells(model, asks, found, text)
     return {m.at: cells.row(i, m) for i, m in enumerate(members)}

@@ -95,7 +95,7 @@ def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baselin
     why = {pair: why_not(question, model, pair, said=pair[0] in sure)
            for pair in wanted.values()}
     missing = [pair for pair, reason in why.items() if pair not in placed and not reason]
-    known = {**placed, **_apart(model, missing)}
+    known = {**placed, **_outside_space(model, missing)}
     rows = {name: _row(question, name, known.get(pair), why[pair], kv)
             for name, pair in wanted.items()}
     rows |= {name: _infeasible(name, reason) for name, reason in reasons.items()}
@@ -153,7 +153,7 @@ def _default_scheme(model: CostModel, default: EngineDefault) -> str:
     return RELEASED if len(stored) > 1 else stored[0]
 
 
-def _apart(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
+def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
     """Assignments of schemes or caches that the answer's space lacks, in a space of their own."""
     if not pairs:
         return {}

@@ -105,7 +105,7 @@ def _outwards(answered: Answered, walk: _Walk) -> _Walk:
         change = walk.figure.change(value) if value != same and value > 0 else None
         if change is None:
             continue
-        then = answered.again(change)
+        then = answered.best_after(change)
         solved += 1
         if _another(answered.found, then):
             return replace(walk, same=same, another=(value, then), solves=solved, walked=True)
@@ -121,7 +121,7 @@ def _halved(answered: Answered, walk: _Walk) -> _Walk:
     change = walk.figure.change(middle) if middle not in (walk.same, walk.another[0]) else None
     if change is None:
         return walk
-    then = answered.again(change)
+    then = answered.best_after(change)
     if _another(answered.found, then):
         return replace(walk, another=(middle, then), solves=walk.solves + 1)
     return replace(walk, same=middle, solves=walk.solves + 1)

@@ -13,7 +13,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.placement.cache_entries import page_tokens
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.infeasible.conflicting_limits import contradiction
-from planner.planning.infeasible.larger_devices import holder, wider
+from planner.planning.infeasible.larger_devices import larger_devices, wider
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import search
@@ -130,7 +130,7 @@ def _missing(model: CostModel, layout: Layout, least: int, limit: int, devices: 
                    f"and --kv) the least is {format_bytes(smaller)}"
         if smaller is not None:
             least, layout = smaller, layouts[index]
-    other = "" if named else holder(question, devices(), least * layout.ranks)
+    other = "" if named else larger_devices(question, devices(), least * layout.ranks)
     help_ = f"it fits on {other}" if other else "use devices with more memory"
     return f"{format_bytes(least - limit)} a device are missing even with the smallest formats " \
            f"{of} {question.device.id}; {help_}"
@@ -240,7 +240,7 @@ def _relaxed_tpot(question: Question) -> str:
     fastest = _found(replace(question, objective="latency", tpot_seconds=None))
     if fastest is None:
         return ""
-    seconds = fastest.paced_tpot
+    seconds = fastest.pipelined_tpot
     if fastest.layout.pp > 1:  # least in sum is not always least at the slowest stage's pace
         seconds = _smallest(
             lambda t: _found(replace(question, objective="latency", tpot_seconds=t)) is not None,

@@ -132,7 +132,7 @@ class Estimates:
         return np.asarray(self.reason == 0)
 
 
-def estimate_many(model: CostModel, asks: Asks) -> Estimates:
+def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
     """Prices and bytes of ``asks`` under the only assignment of ``model``: its question names one
     scheme (or is as released) and one cache layout. The question's limits on TTFT, TPOT and memory
     count; its own workload, layout and batch do not.
@@ -228,7 +228,7 @@ def _limits(reason: NDArray[np.int8], where: Int, model: CostModel, prices: Step
     if question.ttft_seconds is not None:
         _mark_at(reason, where, prices.bounded_ttft > question.ttft_seconds * (1 + 1e-9), TTFT)
     if question.tpot_seconds is not None:
-        _mark_at(reason, where, prices.paced_tpot > question.tpot_seconds * (1 + 1e-9), TPOT)
+        _mark_at(reason, where, prices.pipelined_tpot > question.tpot_seconds * (1 + 1e-9), TPOT)
 
 
 def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:

@@ -32,14 +32,14 @@ Int = NDArray[np.int64]
 class StepPrices:
     """Seconds of every candidate [C]; the first three as in :class:`planner.planning.price.price`.
 
-    ``paced_tpot`` and ``bounded_ttft`` are what limits are compared with: units added up, and TTFT
-    with an upper bound of its queue. The spreads are those of a decode step and of a prompt.
+    ``pipelined_tpot`` and ``bounded_ttft`` are what limits are compared with: units added up, and
+    TTFT with an upper bound of its queue. The spreads are those of a decode step and of a prompt.
     """
 
     tpot: Array
     ttft: Array
     interruption: Array
-    paced_tpot: Array
+    pipelined_tpot: Array
     bounded_ttft: Array
     step_spread: Spreads
     prompt_spread: Spreads
@@ -91,8 +91,8 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
     decode, prompt = (np.stack(found, axis=1) for found in zip(
         *(_class_seconds(model, one, times, choice) for one in classes), strict=True))
     hop_step = with_prompts(hop, hop_mixed)
-    tpot = _paced(model, pts, classes, with_prompts(decode, prompt), hop_step)
-    interruption = tpot - _paced(model, pts, classes, decode, hop)
+    tpot = _pipelined_seconds(model, pts, classes, with_prompts(decode, prompt), hop_step)
+    interruption = tpot - _pipelined_seconds(model, pts, classes, decode, hop)
     whole = prompt @ np.array([len(c.layers) for c in classes], dtype=np.float64) + hop_mixed
     sequences = pts.slot * pts.pp
     wait = queue(interruption / tpot, whole / pts.pp, sequences)
@@ -107,7 +107,7 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
         / (osl * (average @ counts + hop_step))
     return StepPrices(
         tpot, whole + wait, interruption,
-        paced_tpot=_paced(model, pts, apart, average, hop_step),
+        pipelined_tpot=_pipelined_seconds(model, pts, apart, average, hop_step),
         bounded_ttft=added + queue(late, added / pts.pp, sequences),
         step_spread=spreads(model, choice, alone, decode=True),
         prompt_spread=spreads(model, choice, beside, decode=False))
@@ -155,8 +155,8 @@ def _unit_classes(model: CostModel) -> tuple[LayerClass, ...]:
                  for i, u in enumerate(model.units))
 
 
-def _paced(model: CostModel, pts: Points, classes: Sequence[LayerClass], seconds: Array,
-           hop: Array) -> Array:
+def _pipelined_seconds(model: CostModel, pts: Points, classes: Sequence[LayerClass], seconds: Array,
+                       hop: Array) -> Array:
     """Seconds of a step [C] from those of a layer of each class [C, K]: pp × the slowest stage,
     and the hops between stages."""
     out = np.empty(len(pts))

@@ -61,8 +61,8 @@ class RankBytes:
 
 @cached_record
 class Priced:
-    """An assignment priced. ``additive_*`` are the solver's sums, ``paced_tpot`` is what its limit
-    on TPOT compares (pp × the slowest stage), the others are the full step.
+    """An assignment priced. ``additive_*`` are the solver's sums, ``pipelined_tpot`` is what its
+    limit on TPOT compares (pp × the slowest stage), the others are the full step.
 
     ``interruption`` is the part of TPOT that prompts take; ``queue`` the part of TTFT before a
     prompt is read, at ``utilisation`` of a rank by prompts.
@@ -79,7 +79,7 @@ class Priced:
     utilisation: float
     additive_tpot: float
     additive_ttft: float
-    paced_tpot: float
+    pipelined_tpot: float
     loss: float
     stages: tuple[RankBytes, ...]
     sequence_bytes: tuple[int, ...]
@@ -118,9 +118,9 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     stages, per_sequence, per_token = _memory(space, c, segments)
     decode, mixed = _fused(model, costs, "decode"), _fused(model, costs, "mixed")
     both = {layer: s + prompts.added(s, mixed[layer]) for layer, s in decode.items()}
-    tpot = _paced(model, layout, both, hop_step)
+    tpot = _pipelined_seconds(model, layout, both, hop_step)
     prompt = sum(mixed.values()) + hop_mixed
-    interruption = tpot - _paced(model, layout, decode, hop)
+    interruption = tpot - _pipelined_seconds(model, layout, decode, hop)
     busy = interruption / tpot
     wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
     return Priced(
@@ -128,7 +128,8 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         interruption=interruption, queue=wait,
         utilisation=busy,
         additive_tpot=sum(_step_seconds(k, prompts) for k in costs) + hop_step,
-        paced_tpot=_paced(model, layout, _apart(costs, prompts), hop_step),
+        pipelined_tpot=_pipelined_seconds(model, layout, _unfused_seconds(costs, prompts),
+                                          hop_step),
         additive_ttft=sum(seconds(k.mixed) * k.segment.count for k in costs) + hop_mixed,
         loss=sum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
         token_bytes=per_token)
@@ -192,7 +193,7 @@ def _fused(model: CostModel, costs: Sequence[SegmentCost], phase: str) -> dict[i
     return by_layer
 
 
-def _apart(costs: Sequence[SegmentCost], prompts: Prompts) -> dict[int, float]:
+def _unfused_seconds(costs: Sequence[SegmentCost], prompts: Prompts) -> dict[int, float]:
     """Seconds by layer with every unit priced alone, as the limits of the solver do."""
     by_layer: dict[int, float] = {}
     for cost in costs:
@@ -208,7 +209,8 @@ def _outside(cost: SegmentCost) -> int:
     return BEFORE if cost.embedding else AFTER
 
 
-def _paced(model: CostModel, layout: Layout, by_layer: dict[int, float], hop: float) -> float:
+def _pipelined_seconds(model: CostModel, layout: Layout, by_layer: dict[int, float],
+                       hop: float) -> float:
     """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     stage = [0.0] * layout.pp

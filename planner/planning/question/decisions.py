@@ -69,7 +69,7 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
     for row, module in enumerate(planned):
         drafts += [(module.kind, "module", row, b, layers)
-                   for b, layers in _apart(
+                   for b, layers in _split_kept(
                        _buckets(module.layers, spec.layers, ends, by_layer), frozenset(kept))]
     for row, unit in enumerate(cache_units(spec)):
         drafts += [(unit.kind, "cache", row, b, layers)
@@ -124,8 +124,8 @@ def _buckets(layers: Sequence[int], total: int, ends: int, by_layer: bool,
     return _by_bucket(layers, total, ends)
 
 
-def _apart(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[int],
-           ) -> list[tuple[str, tuple[int, ...]]]:
+def _split_kept(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[int],
+                ) -> list[tuple[str, tuple[int, ...]]]:
     """Buckets cut into the layers that are kept and the others."""
     out = []
     for bucket, layers in buckets:

@@ -55,7 +55,7 @@ def _taken(questions: Sequence[Question], least: Found) -> Found:
     within = most if limit is None else min(limit, most)
     fastest = best_of([replace(q, objective="throughput", loss_scheme=None, loss_limit=within)
                        for q in questions])
-    if fastest is None or fastest.value * (1 + SLACK) >= pace(least):
+    if fastest is None or fastest.value * (1 + SLACK) >= device_seconds(least):
         return least
     solution, segments = _least_lossy(fastest, questions[0], within)
     if not solution.found:
@@ -103,11 +103,11 @@ def segments_of(space: Space, parts: Sequence[StagePart],
                                  for u in model.units])
 
 
-def pace(found: Found) -> float:
+def device_seconds(found: Found) -> float:
     """Device-seconds of a token, as the solver adds them up: at the pace of the slowest stage."""
     space, c = found.space, found.candidate
     priced = price(space, c, found.segments)
-    return priced.paced_tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
+    return priced.pipelined_tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
 def equal_note(found: Found) -> tuple[Assumption, ...]:

@@ -125,7 +125,7 @@ def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list
 def stage_limits(space: Space, c: int, tpot_seconds: float) -> list[float]:
     """Seconds that the choices of each stage may take together, so that the step keeps TPOT: with
     a pipeline every token waits for the slowest stage, pp times."""
-    released, hop = space.released_pace
+    released, hop = space.released_stages
     stages = len(space.stages[space.pts.layout[c]].fixed)
     share = (tpot_seconds - float(hop[c])) / stages
     return [share - float(seconds) for seconds in released[c, :stages]]

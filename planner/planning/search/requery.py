@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.planning.price.price import Priced, price
 from planner.planning.search.formulate import bounds, decision_sum, layer_weights, single_problem
 from planner.planning.search.untied import StagePart, part_sum, untied_problem, untied_segments
-from planner.planning.solver.exclusion import apart
+from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.solver.solve import solve
 from planner.planning.space.assignment import Segment, tied_segments
@@ -109,7 +109,7 @@ def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum
         problem = single_problem(space, c)
         loss = decision_sum(model, model.layer_loss, layer_weights(model))
     problem = without_dominated(problem, loss)
-    if apart(problem):
+    if has_excluding_pair(problem):
         lower[c] = np.inf
         return None
     most = np.inf if best is None else best.value

@@ -225,7 +225,7 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     if limits:
         prefill = (space.prefill[:, decided, picked] * layers).sum(axis=1) + space.prefill_constant
         if question.tpot_seconds is not None:
-            ok &= _paced(space, decided, picked) <= question.tpot_seconds
+            ok &= _pipelined_tpot(space, decided, picked) <= question.tpot_seconds
         if question.ttft_seconds is not None:
             ok &= prefill + space.wait(decode, prefill) <= question.ttft_seconds
     pts = space.pts
@@ -233,17 +233,17 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
-    pace = _paced(space, decided, picked)
+    pace = _pipelined_tpot(space, decided, picked)
     by_objective = {"latency": pace, "memory": used * devices}
     score = by_objective.get(question.objective, pace * rate)
     return np.where(ok, score, np.inf)
 
 
-def _paced(space: Space, decided: Int, picked: Int) -> Array:
+def _pipelined_tpot(space: Space, decided: Int, picked: Int) -> Array:
     """TPOT of a choice at the pace of the slowest pipeline stage [C]."""
     seconds = np.array(space.decode[:, :, 0])
     seconds[:, decided] = space.decode[:, decided, picked]
-    _, hop = space.released_pace
+    _, hop = space.released_stages
     return np.asarray(by_stage(space, seconds).max(axis=1) * space.pts.pp + hop)
 
 

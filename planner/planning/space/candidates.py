@@ -95,7 +95,7 @@ class Space:
         return fixed, counts
 
     @cached_property
-    def released_pace(self) -> tuple[Array, Array]:
+    def released_stages(self) -> tuple[Array, Array]:
         """(seconds of the as-released units in each stage [C, P], hops between stages [C])."""
         fixed = np.array([u.role == "released" for u in self.model.units])
         stages = by_stage(self, np.where(fixed, self.decode[:, :, 0], 0.0))
@@ -155,7 +155,7 @@ def fitting_pairs(model: CostModel, tables: LayoutTables, stages: list[StageByte
     smallest_of = smallest(model, tables, stages, range(len(tables.layouts)))
     for i, layout in enumerate(tables.layouts):
         slots = np.array(slots_to_try(model.question, layout), dtype=np.int64)
-        used = smallest_of[i].many(layout.pp, slots,
+        used = smallest_of[i].at_slots(layout.pp, slots,
                                    overheads(model, tables, np.full(len(slots), i), slots))
         over = np.flatnonzero(used > limit)
         fitting = slots[:over[0]] if len(over) else slots
@@ -210,7 +210,7 @@ def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> Candidate
         mixed.passes)
 
 
-def timed_again(space: Space) -> Space:
+def retimed(space: Space) -> Space:
     """``space`` with the mechanisms of its units anew: for a change of its model, tables or points.
     Sums of the solver stay as they were."""
     return replace(space, times=step_times(space.model, space.tables, space.pts),

@@ -11,7 +11,7 @@ from planner.placement.modules import Module, attention_of
 from planner.placement.shards import shard_byte_table
 from planner.planning.space.unit_model import UnitModel
 from planner.throughput.attention import indexer_parts
-from planner.throughput.chosen import chosen_embedding, chosen_head, chosen_router
+from planner.throughput.by_scheme import embedding_by_scheme, head_by_scheme, router_by_scheme
 from planner.throughput.fixed import embedding_parts
 from planner.throughput.linear import dense_parts
 from planner.throughput.mixed import by_part
@@ -20,8 +20,8 @@ from planner.throughput.roofline import Parts
 from planner.throughput.small import small_kernels
 
 
-def chosen_parts(model: UnitModel, layouts: Sequence[Layout], pts: Points, phase: Phase,
-                 module: Module) -> Parts:
+def parts_by_scheme(model: UnitModel, layouts: Sequence[Layout], pts: Points, phase: Phase,
+                    module: Module) -> Parts:
     """One layer of a module whose rule is dropped, Parts [C, S]; norms [C, 1]."""
     question, machine = model.question, model.machine
     spec, device = question.spec, question.device
@@ -30,11 +30,11 @@ def chosen_parts(model: UnitModel, layouts: Sequence[Layout], pts: Points, phase
     table = shard_byte_table([module], question.schemes, layouts)[pts.layout, 0]
     size = table.astype(np.float64)
     if module.kind == "embedding":
-        return chosen_embedding(spec, device, pts, phase, size)
+        return embedding_by_scheme(spec, device, pts, phase, size)
     if module.kind == "head":
-        return chosen_head(module, spec, machine, device, pts, phase, size)
+        return head_by_scheme(module, spec, machine, device, pts, phase, size)
     if module.kind == "router":
-        return chosen_router(module, machine, device, pts, phase, size - module.vector_bytes)
+        return router_by_scheme(module, machine, device, pts, phase, size - module.vector_bytes)
     attention = attention_of(spec, module.layers[0])
     return dense_parts(module, machine, pts, phase, size).plus(by_part(
         lambda at, p: indexer_parts(attention, device, at, p), pts, phase))

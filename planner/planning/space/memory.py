@@ -134,9 +134,9 @@ class Least:
         """Bytes of the fullest rank with ``slot`` sequences a micro-batch."""
         slots = np.array([slot], dtype=np.int64)
         beside = overheads(model, tables, np.array([layout], dtype=np.int64), slots)
-        return int(self.many(tables.layouts[layout].pp, slots, beside)[0])
+        return int(self.at_slots(tables.layouts[layout].pp, slots, beside)[0])
 
-    def many(self, pp: int, slots: Int, beside: Int) -> Int:
+    def at_slots(self, pp: int, slots: Int, beside: Int) -> Int:
         """Bytes of the fullest rank with ``slots`` [N] sequences a micro-batch, ``beside`` [N]
         bytes of :func:`overheads` included."""
         if not self.possible:

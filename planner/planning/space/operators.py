@@ -14,7 +14,7 @@ from planner.placement.modules import (
     attention_of,
 )
 from planner.planning.question.decisions import DecisionUnit
-from planner.planning.space.dropped_rules import chosen_parts, norm_parts
+from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
@@ -50,7 +50,7 @@ def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Pha
     weight = tables.shard[pts.layout, row, :].astype(np.float64)
     spec = model.question.spec
     if module.kind in AS_RELEASED_KINDS:
-        return chosen_parts(model, tables.layouts, pts, phase, module)
+        return parts_by_scheme(model, tables.layouts, pts, phase, module)
     if module.kind in EXPERT_KINDS:
         assert spec.experts is not None
         parts = expert_parts(module, spec.experts, model.machine, pts, phase, weight)

@@ -3,7 +3,7 @@
 import planner
 from planner.api.ask import Ask
 from planner.planning.plan.record import Plan
-from planner.planning.search.equal_loss import SLACK, best_answer, pace
+from planner.planning.search.equal_loss import SLACK, best_answer, device_seconds
 from planner.planning.search.variants import best_of
 
 ASK = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
@@ -21,11 +21,11 @@ def test_the_faster_of_equals_is_taken_within_the_band() -> None:
     assert taken is not None
     band = taken.space.model.prior.band
     assert least.value <= taken.value <= least.value * band * (1 + 1e-9)
-    assert pace(taken) < pace(least) * (1 - SLACK)
+    assert device_seconds(taken) < device_seconds(least) * (1 - SLACK)
     # Nothing inside the band is faster by more than the slack.
     fastest = planner.plan(*ASK, objective="throughput", **TIGHT)  # type: ignore[arg-type]
     assert fastest.quality.loss > least.value * band or \
-        fastest.solver.bound >= pace(taken) / (1 + SLACK) * (1 - 1e-6)
+        fastest.solver.bound >= device_seconds(taken) / (1 + SLACK) * (1 - 1e-6)
 
 
 def test_the_plan_says_what_it_gave_up() -> None:

@@ -107,7 +107,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
 def score_at(question: Question, priced: Any) -> tuple[float, float]:
     """(at the pace that the solver compares, as priced in full)."""
     full = score(question, priced)
-    return full * priced.paced_tpot / priced.tpot, full
+    return full * priced.pipelined_tpot / priced.tpot, full
 
 
 @pytest.mark.parametrize(("model", "device", "fewer", "more"), [
