@@ -33,7 +33,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "memory/breakdown.py": ("tests/memory/test_breakdown.py",),
     "memory/workspace.py": ("tests/memory/test_breakdown.py",),
     "placement/shards.py": ("tests/placement",),
-    "planning/lagrange.py": ("tests/planning/solver/test_lagrangian.py",),
+    "planning/duals.py": ("tests/planning/solver/test_duals.py",),
     "planning/diff.py": ("tests/planning/plan/test_plan_diff.py",),
     "planning/capacity.py": ("tests/memory/test_plan_memory.py", "tests/attack/test_invariants.py"),
 }

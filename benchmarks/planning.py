@@ -3,8 +3,7 @@
     python benchmarks/planning.py
 
 Each figure is the least of a few runs, and a ratio to the imports that planning cannot do without,
-measured in the same run. The sweep over loss limits is on one layout and batch; it and the many
-units use Lagrange multipliers with a certified gap.
+measured in the same run.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from startup import cpu_seconds
 
 from planner.api.frontier import frontier
@@ -26,9 +24,6 @@ from planner.planning.price.batched import Asks, estimate_batched
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found, search
-from planner.planning.search.formulate import single_problem
-from planner.planning.solver.lagrangian import lagrange, sweep_budgets
-from planner.planning.solver.problem import Problem, Row
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -52,14 +47,6 @@ def deepseek(untie: bool) -> Found:
     found = search(build_model(question, load_prior()))
     assert found is not None
     return found
-
-
-def loss_limits(found: Found) -> list[float]:
-    """50 loss limits on the winner's layout and batch: the objective of each."""
-    problem = single_problem(found.space, found.candidate)
-    row = next(i for i, r in enumerate(problem.rows) if r.name == "max-loss")
-    limits = np.geomspace(0.1, 4.0, 50)
-    return [s.value for s in sweep_budgets(problem, row, list(limits)) if s.found]
 
 
 QUESTIONS = (("llama-3.1-70b", "h100-sxm"), ("qwen3-30b-a3b", "l40s"), ("deepseek-v3", "h200-sxm"),
@@ -90,42 +77,20 @@ def estimates() -> int:
     return fits
 
 
-def many(units: int, rows: int) -> Problem:
-    """Losses that fall with the bits and sizes that rise with them."""
-    rng = np.random.default_rng(0)
-    bits = np.linspace(16.0, 4.0, 8)[None, :]
-    loss = rng.lognormal(0, 1.5, (units, 1)) * 4.0 ** (-bits / 2) \
-        * rng.lognormal(0, 0.3, (units, 8))
-    size = rng.lognormal(0, 0.5, (units, 1)) * bits
-    limits = []
-    for _ in range(rows):
-        use = size * rng.lognormal(0, 0.05, (units, 8))
-        least, most = use.min(axis=1).sum(), use[:, 0].sum()
-        limits.append(Row("r", use, float(least + 0.35 * (most - least))))
-    return Problem(loss, 0.0, np.ones(loss.shape, dtype=bool), np.ones(units, dtype=np.int64),
-                   tuple(limits))
-
-
 def main() -> None:
     """Print CPU seconds beside the targets, and their ratio to the yardstick."""
     yardstick = (sys.executable, "-c", "import numpy, pydantic, highspy")
     with tempfile.TemporaryDirectory() as folder:
         imports = min(cpu_seconds(yardstick, Path(folder)) for _ in range(REPEATS + 1))
-    tied = deepseek(False)
     runs: list[tuple[str, Callable[[], object], float]] = [
         ("deepseek-v3 tied, layouts searched", partial(deepseek, False), 0.6),
         ("deepseek-v3 untied, layouts searched", partial(deepseek, True), 1.5),
         ("frontier deepseek-v3 h100-sxm, 50 points", partial(frontier, "deepseek-v3", "h100-sxm"),
          5.0),
-        ("50 loss limits on one layout", partial(loss_limits, tied), 5.0),
         ("5 questions, warm", questions, 0.6),
         ("one price, warm, with its parts", price, 0.001),
         ("100,800 estimates", estimates, 20.0),
     ]
-    for rows in (1, 2):
-        problem = many(15_000, rows)
-        label = f"15,000 units × 8, limits: {rows}, gap {lagrange(problem).gap:.0e}"
-        runs.append((label, partial(lagrange, problem), 0.2))
     print(f"{'yardstick: import numpy, pydantic, highspy':44}{imports:8.3f}")
     print(f"{'':44}{'CPU s':>8}{'ratio':>8}{'target':>8}")
     for name, run, target in runs:

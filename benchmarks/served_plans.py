@@ -25,7 +25,7 @@ from typing import Any
 import planner
 from planner.api.export import export_plan, import_plan
 from planner.errors import InfeasibleError, PlannerError
-from planner.export.lint import target_of
+from planner.export.lint import CONSUMERS
 from planner.export.run import Export
 from planner.memory.engines.catalog import engine_names
 from planner.models import catalog
@@ -33,6 +33,8 @@ from planner.planning.answer.servability import verdicts
 from planner.planning.plan.record import Plan
 from planner.units import GIB
 
+TARGETS = {"modelopt-mixed": "modelopt", "gguf": "llama.cpp"}
+"""Checkpoint formats of the engine matrix whose export has another name."""
 # Model, device, devices (None: searched), the engine that is known to serve it there, and where.
 PAIRS: tuple[tuple[str, str, int | None, str], ...] = (
     ("deepseek-v3", "h200-sxm", 8, "vllm@0.25"),
@@ -100,7 +102,7 @@ def served(model: str, device: str, devices: int | None, engine: str) -> Row:
     verdict = verdicts(planner.load_model(model), planner.load_device(device), plan.units,
                        plan.layout, [engine])[0]
     assert verdict.status == "yes", verdict
-    target = target_of(verdict.container)
+    target = TARGETS.get(verdict.container, verdict.container) or next(iter(CONSUMERS))
     written = export_plan(plan, target)
     assert [one.status for one in written.findings] == ["yes"], written.findings
     back = read_back(plan, written)

@@ -14,12 +14,12 @@ import numpy as np
 
 from evaluation import settings
 from evaluation.settings import PROBE, PROBE_TEXT, SCHEMES, SEED, SUBJECTS
+from evaluation.tiers import alpha_from_probe, as_table, predicted, unit_errors
 from planner.numerics.engines import Engine
 from planner.numerics.fast_fused import numba_available
 from planner.quality.prior import bucket_of, layer_loss, load_prior
 from planner.quality.probe.gradient import fisher_losses
 from planner.quality.probe.model import Doubles, LinearUnit, ProbeModel
-from planner.quality.probe.tiers import alpha_from_probe, as_table, predicted, unit_errors
 from planner.quality.probe.tokens import generated_tokens, random_tokens
 
 DRAWS = 16

@@ -21,11 +21,11 @@ from evaluation.settings import (
     SCHEMES,
     SUBJECTS,
 )
+from evaluation.tiers import band_factor, inside, rank_correlation, rank_scores
 from planner.quality.bands import TIER_BANDS
 from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.measure import Reference
 from planner.quality.probe.model import Doubles, Loss
-from planner.quality.probe.tiers import band_factor, inside, rank_correlation, rank_scores
 from planner.quality.probe.tokens import bundled_text, text_sha256
 
 Result = dict[str, Any]

@@ -22,8 +22,20 @@ if TYPE_CHECKING:
     from planner.api.train import train
     from planner.api.what_if import what_if
     from planner.article.claims import claims
+    from planner.errors import (
+        DataError,
+        InfeasibleError,
+        InputError,
+        MissingPackageError,
+        PlannerError,
+        UnknownNameError,
+        UnsupportedError,
+    )
+    from planner.hardware.profile import DeviceProfile
     from planner.lookup import inventory, load_device, load_model, load_scenario
+    from planner.models.spec import ModelSpec
     from planner.planning.plan.record import Plan
+    from planner.scenarios import Scenario
     from planner.validation.run import validate
 
 __version__ = "0.1.0"
@@ -40,13 +52,17 @@ _WHERE = {
     "export_plan": "planner.api.export", "import_plan": "planner.api.export",
     "load_model": "planner.lookup", "load_device": "planner.lookup",
     "load_scenario": "planner.lookup",
-    "Plan": "planner.planning.plan.record",
+    "Plan": "planner.planning.plan.record", "ModelSpec": "planner.models.spec",
+    "DeviceProfile": "planner.hardware.profile", "Scenario": "planner.scenarios",
+    **dict.fromkeys(("PlannerError", "InputError", "UnknownNameError", "UnsupportedError",
+                     "DataError", "MissingPackageError", "InfeasibleError"), "planner.errors"),
     "validate": "planner.validation.run",
 }
-__all__ = ["Plan", "__version__", "claims", "diff", "estimate", "experts", "explain",
-           "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
-           "load_model", "load_scenario", "plan", "profile", "serve", "sweep", "train",
-           "validate", "what_if"]
+__all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "MissingPackageError",
+           "ModelSpec", "Plan", "PlannerError", "Scenario", "UnknownNameError", "UnsupportedError",
+           "__version__", "claims", "diff", "estimate", "experts", "explain", "export_plan",
+           "frontier", "import_plan", "inventory", "layer_error", "load_device", "load_model",
+           "load_scenario", "plan", "profile", "serve", "sweep", "train", "validate", "what_if"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,14 @@
 """Every exception this package raises on purpose, with the exit code each maps to.
 
-Each error says the value, the place and the reason; ``hint`` says the fix. The command line turns
+Each error says the value, the place and the reason; ``hint`` says the fix, and ``str(error)`` holds
+both. Where a text of its own is built from an error, it takes ``message``. The command line turns
 one into an ``error:`` line and a ``hint:`` line, never a traceback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 EXIT_INFEASIBLE = 1
 EXIT_USAGE = 2
@@ -23,6 +25,13 @@ class PlannerError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker's error comes back whole: a class with parameters of its own, and the hint."""
+        return _restored, (type(self), self.message, self.hint), dict(self.__dict__)
+
 
 class InputError(PlannerError):
     """A value is malformed, out of range, or contradicts another."""
@@ -32,6 +41,7 @@ class UnknownNameError(InputError):
     """A name is not in its catalogue; the hint carries the nearest valid names."""
 
     def __init__(self, what: str, name: str, known: Iterable[str], *, note: str = "") -> None:
+        self.what, self.name = what, name
         names = sorted(known)
         shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
         super().__init__(f"unknown {what} {shown!r}" + (f": {note}" if note else ""),
@@ -67,6 +77,12 @@ class InfeasibleError(PlannerError):
     exit_code = EXIT_INFEASIBLE
 
 
+def _restored(cls: type[PlannerError], message: str, hint: str) -> PlannerError:
+    error = cls.__new__(cls)
+    PlannerError.__init__(error, message, hint=hint)
+    return error
+
+
 def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
     """A one-line hint with up to ``count`` close names, or the first few when none is close."""
     from difflib import get_close_matches
@@ -78,5 +94,7 @@ def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
         close = contained[:count]
     if close:
         return "did you mean " + ", ".join(close) + "?"
+    if not names:
+        return "there are none here"
     shown = ", ".join(names[:8])
     return f"valid names: {shown}" + (" …" if len(names) > 8 else "")

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import DataError
-from planner.hardware.catalog import resolve_device
+from planner.errors import DataError, UnknownNameError
+from planner.hardware.catalog import is_device, resolve_device
 from planner.hardware.folders import hardware_folders
 from planner.hardware.profile import DeviceProfile
-from planner.models.catalog import resolve_model
+from planner.models.catalog import is_model, resolve_model
 from planner.models.inventory import Inventory
 from planner.models.spec import ModelSpec
 from planner.scenarios import Scenario
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 @typed
 def load_model(model: str | ModelSpec) -> ModelSpec:
     """A model by id, alias, public name, directory, or configuration file."""
-    return model if isinstance(model, ModelSpec) else resolve_model(str(model))
+    if isinstance(model, ModelSpec):
+        return model
+    try:
+        return resolve_model(str(model))
+    except UnknownNameError as error:
+        if is_device(str(model)):
+            raise _other_kind(error, "a device", "plan devices") from None
+        raise
 
 
 @typed
@@ -33,7 +40,19 @@ def load_device(device: str | DeviceProfile, *,
     """A device by id, alias, or profile path; ``hardware_dir`` is searched before the others."""
     if isinstance(device, DeviceProfile):
         return device
-    return resolve_device(str(device), hardware_folders(hardware_dir))
+    try:
+        return resolve_device(str(device), hardware_folders(hardware_dir))
+    except UnknownNameError as error:
+        if is_model(str(device)):
+            raise _other_kind(error, "a model", "plan inventory") from None
+        raise
+
+
+def _other_kind(error: UnknownNameError, kind: str, command: str) -> UnknownNameError:
+    """The error of a name that belongs to the other catalogue."""
+    told = UnknownNameError(error.what, error.name, (), note=f"it is {kind}")
+    told.hint = f"the model comes first, then the device; `{command} {error.name}` shows it"
+    return told
 
 
 @typed

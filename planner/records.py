@@ -32,7 +32,7 @@ def _frozen(cls: type[Class], slots: bool) -> type[Class]:
     """The class with the methods of a record.
 
     Raises:
-        TypeError: it has one of them already, or a field that no record has.
+        TypeError: it has one of them but ``__repr__`` already, or a field that no record has.
     """
     if cls.__doc__ is None:  # dataclass would read the signature of __init__ for it: 0.5 ms
         cls.__doc__ = f"{cls.__name__}({', '.join(cls.__annotations__)})"
@@ -43,6 +43,8 @@ def _frozen(cls: type[Class], slots: bool) -> type[Class]:
                "__setattr__": _refuse_assignment, "__delattr__": _refuse_deletion}
     if slots:
         methods.update(__getstate__=_state, __setstate__=_restore)
+    if "__repr__" in vars(cls):  # a large record shows itself in one line
+        del methods["__repr__"]
     for name, method in methods.items():
         if name in vars(cls):
             raise TypeError(f"{cls.__qualname__} has its own {name}; use dataclass")

@@ -5,8 +5,6 @@ from __future__ import annotations
 KIB = 2**10
 MIB = 2**20
 GIB = 2**30
-GB = 10**9
-SECONDS_PER_MS = 1e-3
 
 _BINARY = (("TiB", 2**40), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).resolve().parent
 PHASE_FOLDERS = ("numerics", "notebooks", "packaging")
 
-# Deadlines are off because a busy machine must not fail a correct test. The default profile draws
-# the same examples in every run; `make exhaustive` draws many new ones.
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.register_profile("exhaustive", deadline=None, derandomize=False, max_examples=2000)
+# Deadlines and the check of the seconds that drawing takes are off because a busy machine must not
+# fail a correct test. The default profile draws the same examples in every run; `make exhaustive`
+# draws many new ones.
+settings.register_profile("steady", deadline=None, derandomize=True,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("exhaustive", settings.get_profile("steady"), derandomize=False,
+                          max_examples=2000)
 settings.load_profile("steady")
 
 

@@ -18,6 +18,7 @@ from planner.planning.whatif.frontier import FrontierPoint, frontier_points
 from planner.planning.whatif.regimes import PhaseMap, phase_map
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
+from planner.shown import as_text
 from planner.typed import typed
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Frontier:
             frame[name] = column
         frame["schemes"] = [", ".join(f"{n} {v:.0%}" for n, v in p.schemes) for p in self.points]
         return frame
+
+    __str__ = as_text
 
     def _repr_html_(self) -> str:
         shown = self.to_frame()[["loss", "output_tokens_per_second_per_device",

@@ -108,7 +108,9 @@ def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> N
         raise InputError("static scales and SmoothQuant need inputs that the model makes itself",
                          hint="choose T1, T2 or T3")
     if folder is not None and not folder.is_dir():
-        raise InputError(f"inputs: {str(folder)!r} is not a folder")
+        raise InputError(f"inputs: {str(folder)!r} is not a folder",
+                         hint="name a folder that holds KIND.LAYER.npy and attention.LAYER.npz "
+                              "files")
     if tier != "T0" and folder is not None:
         raise InputError(f"inputs and tier {tier} exclude each other: the model runs and makes "
                          "its own", hint="leave one out")

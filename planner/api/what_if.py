@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
-from multiprocessing import get_context
 from multiprocessing.reduction import ForkingPickler
 from shlex import quote
 from types import MappingProxyType
@@ -18,6 +16,7 @@ from planner.api.ask import ANY, AUTO, THROUGHPUT, Ask, given, serving_questions
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.power import fastest_mode
 from planner.hardware.profile import DeviceProfile
+from planner.jobs.workers import in_processes
 from planner.lookup import load_device, load_model
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
@@ -184,8 +183,8 @@ def _points(around: _Around, axes: tuple[Axis, ...], total: int, progress: Progr
     work = [around.questions(around.at(int(c), s, k)) for c, s, k in keys]
     found: dict[tuple[str, str, str], list[Point]] = {}
     with _mapped(total) as run:
-        for key, points in zip(keys, run(work, inner), strict=True):
-            found[key] = points
+        for number, points in run(work, inner):
+            found[keys[number]] = points
             if progress is not None:
                 progress(len(found) * len(inner), total)
     for c, b, n, loss, s, k in product(contexts.values, range(len(batches)), range(len(devices)),
@@ -195,20 +194,23 @@ def _points(around: _Around, axes: tuple[Axis, ...], total: int, progress: Progr
 
 @contextmanager
 def _mapped(total: int) -> Iterator[Callable[[list[tuple[Question, ...]], Inner],
-                                             Iterator[list[Point]]]]:
-    """A map over blocks: in this process, or a core each where the grid is large."""
+                                             Iterator[tuple[int, list[Point]]]]]:
+    """A map over blocks, with their numbers and as they come: in this process, or a core each where
+    the grid is large."""
     workers = os.cpu_count() or 1
     if total < ALONE or workers == 1:
-        yield lambda work, inner: (block(questions, inner) for questions in work)
+        yield lambda work, inner: (_numbered((n, questions, inner))
+                                   for n, questions in enumerate(work))
         return
     # Profiles and configurations hold read-only mappings, which pickle does not know.
     ForkingPickler.register(MappingProxyType, _reduced)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            yield lambda work, inner: pool.map(block, work, [inner] * len(work))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    yield lambda work, inner: in_processes(
+        _numbered, ((n, questions, inner) for n, questions in enumerate(work)), workers=workers)
+
+
+def _numbered(item: tuple[int, tuple[Question, ...], Inner]) -> tuple[int, list[Point]]:
+    number, questions, inner = item
+    return number, block(questions, inner)
 
 
 def _reduced(mapping: MappingProxyType[Any, Any]) -> tuple[Any, ...]:

@@ -90,12 +90,11 @@ def _write(target: Path, text: str) -> None:
     import os
     import tempfile
 
+    from planner.drafts import draft
+
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
+    with draft(Path(name)):
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(name, 0o644)
         os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
+from planner.drafts import draft
 from planner.errors import InputError
 
 
@@ -108,24 +109,23 @@ def write_folder(folder: Path, files: Mapping[str, str], *, force: bool) -> None
         if (folder / name).is_dir():
             raise InputError(f"{str(folder / name)!r} is a folder", hint="name another folder")
     try:
-        draft = Path(tempfile.mkdtemp(dir=around, prefix=f".{folder.name}."))
+        beside = Path(tempfile.mkdtemp(dir=around, prefix=f".{folder.name}."))
     except OSError as error:
         # The system names the draft, which nobody asked for.
         raise InputError(f"folder {str(around)!r} cannot be written to: {error.strerror}",
                          hint="an export is made beside its folder and then moved: mend the "
                          "permissions, or choose another folder") from None
-    try:
+    with draft(beside):
         for name, text in files.items():
-            (draft / name).write_text(text, encoding="utf-8", newline="\n")
-            (draft / name).chmod(_mode(name))
+            (beside / name).write_text(text, encoding="utf-8", newline="\n")
+            (beside / name).chmod(_mode(name))
         if folder.is_dir():
             for name in files:
-                (draft / name).replace(folder / name)
+                (beside / name).replace(folder / name)
+            shutil.rmtree(beside, ignore_errors=True)
         else:
-            draft.chmod(_mode(".sh"))
-            draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            beside.chmod(_mode(".sh"))
+            beside.replace(folder)
 
 
 def _mode(name: str) -> int:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -14,10 +15,24 @@ from click.shell_completion import CompletionItem
 from planner import __version__
 from planner.cli import commands
 from planner.cli.completion import Completed, complete_values, completion_command
+from planner.cli.interrupt import (
+    INTERRUPTED,
+    ends_on_interrupt,
+    leave,
+    say_interrupted,
+    was_interrupted,
+)
 from planner.cli.overview import SECTIONS, epilog, first_steps
-from planner.errors import PlannerError
+from planner.cli.streams import (
+    ReaderGoneError,
+    discard_output,
+    flushed,
+    is_standard_output,
+    prepare_streams,
+    until_reader_goes,
+)
+from planner.errors import PlannerError, UnknownNameError
 
-INTERRUPTED = 130
 NUMERIC_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LONGEST = 1000
 EPILOG = ("Exit codes: 0 ok, 1 no feasible plan, 2 usage or input, 130 interrupted. "
@@ -32,8 +47,22 @@ class DefaultVerb(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands \
                 and args[0] not in ("--help", "-h", "--version"):
+            self._refuse_misspelt(args[0])
             args = [self.default, *args]
-        return super().parse_args(ctx, args)
+        with until_reader_goes():
+            return super().parse_args(ctx, args)
+
+    def _refuse_misspelt(self, word: str) -> None:
+        from planner.models.catalog import is_model
+
+        if not word.startswith("-") and not is_model(word):
+            from planner.cli.suggest import unknown_command
+
+            unknown_command(word, self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with until_reader_goes():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Commands by task; one that no section names stands under Other."""
@@ -84,16 +113,32 @@ def main(args: Sequence[str] | None = None) -> None:
     gc.disable()  # a short process: collecting costs more than it frees
     for name in NUMERIC_THREADS:  # products are small here, and threads without work spin: 0.1 s
         os.environ.setdefault(name, "1")
-    sys.exit(run(args))
+    prepare_streams()
+    with ends_on_interrupt():
+        try:
+            code = run(args)
+        except BaseException:
+            if not was_interrupted():
+                raise
+            say_interrupted()
+            code = INTERRUPTED
+        if code == INTERRUPTED:
+            leave()
+    sys.exit(code)
 
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. Errors become two lines on stderr."""
+    words = list(args) if args is not None else sys.argv[1:]
     try:
-        words = list(args) if args is not None else sys.argv[1:]
         code = cli.main(args=words, prog_name="plan", standalone_mode=False,
                         terminal_width=_help_width())
+        flushed()
         return code if isinstance(code, int) else 0  # click returns what a command exits with
+    except UnknownNameError as error:
+        from planner.cli.suggest import in_order
+
+        return _fail(error.message, in_order(words, error) or error.hint, error.exit_code)
     except PlannerError as error:
         return _fail(error.message, error.hint, error.exit_code)
     except click.exceptions.Exit as stop:
@@ -105,17 +150,26 @@ def run(args: Sequence[str] | None = None) -> int:
         hint = f"did you mean {', '.join(close)}?" if close else _help_hint(error.ctx)
         return _fail(f"unknown option {error.option_name}", hint, 2)
     except click.UsageError as error:
+        from planner.cli.suggest import surplus
+
+        if "unexpected extra argument" in error.message \
+                and (told := surplus(words, cli.commands)) is not None:
+            return _fail(*told, 2)
         hint = getattr(error, "hint", "") or _help_hint(error.ctx)
         return _fail(error.format_message(), hint, 2)
     except click.ClickException as error:
         return _fail(error.format_message(), "", 2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        say_interrupted()
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (ReaderGoneError, BrokenPipeError):
+        discard_output()
         return 0
     except OSError as error:
+        if is_standard_output(error):
+            discard_output(1)
+            return _fail(f"standard output: {error.strerror or error}",
+                         "make room there, or send the output to another file", 2)
         return _fail(f"{error.filename or 'file'}: {error.strerror or error}",
                      "check the path and its permissions", 2)
 
@@ -136,8 +190,14 @@ def _help_hint(ctx: click.Context | None) -> str:
 
 
 def _fail(message: str, hint: str, code: int) -> int:
-    click.echo("error: " + _line(message), err=True)
-    click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
+    if was_interrupted():
+        say_interrupted()
+        return INTERRUPTED
+    try:
+        click.echo("error: " + _line(message), err=True)
+        click.echo("hint: " + _line(hint or "see `plan --help`"), err=True)
+    except OSError:  # nobody reads it; the exit code still tells
+        discard_output(2)
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from planner.cli.streams import writes_everything
 from planner.cli.types import rule_names, scheme_names
 from planner.errors import DataError, InputError
 from planner.planning.plan.record import Plan
@@ -84,7 +86,8 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
 
 def print_json(data: object) -> None:
     """JSON on stdout, keys in the order of the records; no NaN or infinity can pass."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps(data, indent=2, ensure_ascii=not writes_everything(sys.stdout),
+                          allow_nan=False))
 
 
 def read_plan(name: str) -> Plan:
@@ -110,18 +113,17 @@ def write_whole(path: Path, text: str, *, suffixes: tuple[str, ...] = (".html", 
     """
     import tempfile
 
+    from planner.drafts import draft
+
     check_target(path, suffixes=suffixes, flag=flag)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
+    with draft(Path(name)):
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
         umask = os.umask(0)
         os.umask(umask)
         Path(name).chmod(0o666 & ~umask)
         Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def check_target(path: Path, *, suffixes: tuple[str, ...], flag: str) -> None:

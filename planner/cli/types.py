@@ -12,6 +12,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])i?[bB]?$")
 _GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+$")
 _STEP = {"k": 1, "m": 2, "g": 3}
+_EXAMPLES = {"--context": 8192, "--isl": 7168, "--osl": 1024, "--tp": 2, "--dp": 2, "--pp": 2,
+             "--ep": 2, "--memory-bytes": 64 << 30, "--host-bytes": 64 << 30, "--seq": 4096}
+"""What an error shows for a flag."""
 
 
 class Hinted(click.UsageError):
@@ -40,7 +43,8 @@ class PlainInteger(click.ParamType[int]):
             raise Hinted(f"{flag} {value}: suffixes are ambiguous",
                          f"write {binary} (×1024) or {decimal} (×1000)")
         if not re.fullmatch(r"[+-]?\d+", text):
-            raise Hinted(f"{flag} {value!r} is not a whole number", f"for example {flag} 131072")
+            raise Hinted(f"{flag} {value!r} is not a whole number",
+                         f"for example {flag} {_EXAMPLES.get(flag, 8)}")
         number_int = int(text) if len(text) < 20 else -1 if text[0] == "-" else 1 << 63
         if not 1 <= number_int < 1 << 62:
             raise Hinted(f"{flag} {value} is out of range", f"{flag} is at least 1"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from planner.errors import UnsupportedError
 from planner.export import modelopt
 from planner.export.assignment import ModuleAssignment
 from planner.export.targets import Exported
@@ -26,24 +25,6 @@ CONSUMERS = {
     "modelopt": ("vllm", "sglang", "tensorrt-llm"),
     "torchao": ("pytorch",), "llama.cpp": ("llama.cpp",),
 }
-
-
-TARGETS = {"modelopt-mixed": "modelopt", "gguf": "llama.cpp"}
-"""Checkpoint formats of the engine matrix whose export has another name."""
-
-
-def target_of(container: str) -> str:
-    """The export that writes a checkpoint format of the matrix; without one (nothing is
-    quantised) any will do.
-
-    Raises:
-        UnsupportedError: no export writes it.
-    """
-    target = TARGETS.get(container, container) or next(iter(CONSUMERS))
-    if target not in CONSUMERS:
-        raise UnsupportedError(f"no export writes {container} checkpoints",
-                               hint="there are " + ", ".join(CONSUMERS))
-    return target
 
 
 @dataclass(frozen=True, slots=True)

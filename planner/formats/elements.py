@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from planner.errors import UnknownNameError, UnsupportedError
+from planner.errors import UnknownNameError
 from planner.formats.spec import ElementFormat, ElementKind
 
 _OFP8 = "OCP 8-bit Floating Point Specification (OFP8) 1.0"
@@ -79,12 +79,6 @@ _ALL = (
 
 ELEMENTS: Mapping[str, ElementFormat] = MappingProxyType({e.id: e for e in _ALL})
 
-_CHECKPOINT_BITS: Mapping[str, int] = MappingProxyType({
-    "BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "I32": 32, "U32": 32, "I64": 64, "U64": 64,
-    "F64": 64, "C64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
-    "F8_E8M0": 8, "F6_E3M2": 6, "F6_E2M3": 6, "F4": 4,
-})  # fmt: skip
-
 
 def element(id: str) -> ElementFormat:
     """The element format ``id`` (case and underscores do not matter).
@@ -95,41 +89,3 @@ def element(id: str) -> ElementFormat:
     if found is None:
         raise UnknownNameError("element format", id, ELEMENTS)
     return found
-
-
-def element_by_checkpoint_name(name: str) -> ElementFormat:
-    """The compute element that a checkpoint calls ``name`` (``F8_E4M3`` is e4m3fn).
-
-    Raises UnsupportedError for a stored type that no matrix unit multiplies (I64, BOOL …) and
-    UnknownNameError for a name outside the safetensors list.
-    """
-    for candidate in ELEMENTS.values():
-        if candidate.checkpoint_name and candidate.checkpoint_name == name:
-            return candidate
-    if name in _CHECKPOINT_BITS:
-        raise UnsupportedError(f"checkpoint type {name} is not a compute element",
-                               hint="use checkpoint_bytes() to size it")
-    raise UnknownNameError("checkpoint type", name, _CHECKPOINT_BITS)
-
-
-def checkpoint_bits(name: str) -> int:
-    """Bits of one element of a safetensors dtype, sub-byte types included.
-
-    Raises UnknownNameError for a name outside the safetensors list.
-    """
-    bits = _CHECKPOINT_BITS.get(name)
-    if bits is None:
-        raise UnknownNameError("checkpoint type", name, _CHECKPOINT_BITS)
-    return bits
-
-
-def checkpoint_bytes(name: str) -> int:
-    """Bytes of one element of a safetensors dtype, I64, U8, F64 and BOOL included.
-
-    Raises UnsupportedError for a type below one byte (F4, F6): use :func:`checkpoint_bits`.
-    """
-    bits = checkpoint_bits(name)
-    if bits % 8:
-        raise UnsupportedError(f"checkpoint type {name} has {bits} bits, not whole bytes",
-                               hint="use checkpoint_bits() with the element count")
-    return bits // 8

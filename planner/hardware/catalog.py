@@ -40,6 +40,13 @@ def device_ids() -> tuple[str, ...]:
     return _index(_packaged()).order
 
 
+def is_device(name: str) -> bool:
+    """Whether ``name`` is a packaged device's; paths and further folders are not looked at."""
+    wanted = canonical_name(name)
+    index = _index(_packaged())
+    return wanted in index.order or wanted in index.aliases
+
+
 def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
     """The device called ``name``: a path to a TOML file, an id, or an alias.
 

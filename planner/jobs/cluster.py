@@ -16,10 +16,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from planner.errors import InputError, MissingPackageError, PlannerError
-from planner.jobs.workers import QUEUED, LostWorkerError, Where, cores, own_version
+from planner.jobs.workers import QUEUED, LostWorkerError, Where, cores, interrupt_held, own_version
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+_AGAIN = "start it again, then run the same command: it goes on from there"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -73,9 +75,11 @@ def connected(address: str, *, workers: int | None) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     if address == LOCAL:
-        with LocalCluster(n_workers=workers or cores(), threads_per_worker=1, processes=True,
-                          dashboard_address=None, silence_logs=logging.CRITICAL,
-                          host="127.0.0.1") as started, Client(started) as client:
+        with interrupt_held():
+            made = LocalCluster(n_workers=workers or cores(), threads_per_worker=1, processes=True,
+                                dashboard_address=None, silence_logs=logging.CRITICAL,
+                                host="127.0.0.1")
+        with made as started, Client(started) as client:
             yield _checked(client, address)
         return
     if workers is not None:
@@ -177,13 +181,15 @@ def _landed(client: Client, running: set[Future[Any]]) -> set[Future[Any]]:
         except TimeoutError:
             pass
         except Exception as error:  # the scheduler is gone: its futures are cancelled
-            raise LostWorkerError(f"the cluster is gone ({type(error).__name__})") from None
+            raise LostWorkerError(f"the cluster is gone ({type(error).__name__})",
+                                  hint=_AGAIN) from None
         if client.status != "running":
-            raise LostWorkerError("the cluster is gone")
+            raise LostWorkerError("the cluster is gone", hint=_AGAIN)
         if client.nthreads():
             empty_since = time.monotonic()
         elif time.monotonic() - empty_since > IDLE_SECONDS:
-            raise LostWorkerError(f"the cluster has had no worker for {IDLE_SECONDS:.0f} s")
+            raise LostWorkerError(f"the cluster has had no worker for {IDLE_SECONDS:.0f} s",
+                                  hint=_AGAIN)
 
 
 def _result(future: Future[Any]) -> Any:
@@ -195,10 +201,13 @@ def _result(future: Future[Any]) -> Any:
     try:
         return future.result()
     except KilledWorker as error:
-        raise LostWorkerError(f"one item killed every worker that took it ({error})") from None
+        raise LostWorkerError(f"one item killed every worker that took it ({error})",
+                              hint="give the workers more memory, or fewer of them, and "
+                                   "run the same command again") from None
     except (CancelledError, FutureCancelledError, OSError) as error:
         if isinstance(error, PlannerError):
             raise
-        raise LostWorkerError(f"the cluster is gone ({type(error).__name__})") from None
+        raise LostWorkerError(f"the cluster is gone ({type(error).__name__})",
+                              hint=_AGAIN) from None
     finally:
         future.release()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from planner.drafts import draft
 from planner.errors import DataError
 
 MAX_LINE = 1 << 24
@@ -91,15 +92,12 @@ class Journal:
             os.lseek(self._file, 0, os.SEEK_END)
             return
         fresh = self.path.with_name(self.path.name + ".new")
-        try:
+        with draft(fresh):
             with fresh.open("wb") as file:
                 file.writelines(_line(record) for record in (header, *self.done.values()))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self.path)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
         os.close(self._file)
         self._file = os.open(self.path, os.O_RDWR)
         self._lock()

@@ -6,6 +6,7 @@ import copyreg
 import io
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -13,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -60,20 +61,27 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item], *, w
     """Results of ``function`` in the order in which they come, from ``workers`` new processes.
 
     Each process first calls ``start(*arguments)``; it ends with this one, even where this one is
-    killed.
+    killed. Where the results are not taken to the end (an interrupt, an error), the processes are
+    killed: what they work on is not waited for.
 
     Raises:
         LostWorkerError: a worker was killed.
     """
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start,
                                initargs=(start, arguments))
+    ended = False
     try:
         with _one_thread_each():
             yield from _windowed(pool, function, items, QUEUED * workers)
         pool.shutdown(wait=True)
+        ended = True
     except BrokenProcessPool:
-        raise LostWorkerError("a worker process was killed") from None
+        raise LostWorkerError("a worker process was killed",
+                              hint="run the same command again, with fewer workers") from None
     finally:
+        if not ended:
+            for process in tuple((pool._processes or {}).values()):
+                process.kill()
         pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -81,7 +89,8 @@ def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
               items: Iterable[Item], most: int) -> Iterator[Result]:
     running: set[Future[Result]] = set()
     for item in items:
-        running.add(pool.submit(function, item))
+        with interrupt_held():
+            running.add(pool.submit(function, item))
         if len(running) < most:
             continue
         done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -89,6 +98,18 @@ def _windowed(pool: ProcessPoolExecutor, function: Callable[[Item], Result],
     while running:
         done, running = wait(running, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
+
+
+@contextmanager
+def interrupt_held() -> Iterator[None]:
+    """A process that starts in the block, or from a thread that does, does not see Ctrl-C, which
+    the terminal sends to all: this one ends it."""
+    resource_tracker.ensure_running()  # it would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

@@ -10,6 +10,7 @@ from planner.memory.breakdown import Breakdown, StageMemory
 from planner.memory.engines.records import EngineResult, Rank
 from planner.memory.on_disk import OnDisk
 from planner.memory.resident import Line
+from planner.shown import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,8 @@ class MemoryAnswer:
             {label: [getattr(s, name) for s in stages] for label, name in PARTS.items()},
             self.usable_bytes, f"{self.model}{f' on {self.device}' if self.device else ''}, "
             f"{self.scheme}, cache {self.kv}", ax)
+
+    __str__ = as_text
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(index=False, border=0)

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from planner.formats.elements import element
 from planner.formats.kv import kv_layout
-from planner.models.kv import LayerCache, cache_description, entry_bytes, part_bytes
+from planner.models.kv import (
+    LayerCache,
+    cache_description,
+    entries_kept,
+    entry_bytes,
+    local_heads,
+)
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 
@@ -38,10 +44,7 @@ class CacheClass:
 
     def layer_bytes(self, tokens: int) -> int:
         """Bytes of one layer for a sequence of ``tokens`` [B]."""
-        entries = tokens // self.ratio
-        if self.window:
-            entries = min(entries, self.window)
-        return entries * self.entry_bytes + self.fixed_bytes
+        return entries_kept(tokens, self.ratio, self.window) * self.entry_bytes + self.fixed_bytes
 
     def token_bytes(self) -> int:
         """Bytes of all its layers that one more token of a long sequence adds, rounded up [B]."""
@@ -103,15 +106,9 @@ def uniform(classes: Sequence[CacheClass]) -> bool:
 def _class(cache: LayerCache, held: tuple[int, ...], tp: int, kv: tuple[str, ...],
            naive_width: int) -> CacheClass:
     if cache.kind == "state":
-        size = sum(-(-count * element(dtype).bits // (8 * tp))
-                   for (_, count), dtype in zip(cache.parts, cache.dtypes, strict=True))
-        return CacheClass("state", held, 0, fixed_bytes=size)
-    if cache.kind != "kv":
-        return CacheClass(cache.kind, held, entry_bytes(cache, kv[0]), cache.ratio, cache.window)
-    heads = max(cache.heads // tp, 1)
-    if naive_width:
-        size = heads * 2 * naive_width * element(kv_layout(kv[0]).element).bits // 8
-        return CacheClass("kv", held, size)
-    size = heads * sum(part_bytes(cache, part, layout)
-                       for (part, _), layout in zip(cache.parts, kv, strict=True))
-    return CacheClass("kv", held, size, cache.ratio, cache.window)
+        return CacheClass("state", held, 0, fixed_bytes=entry_bytes(cache, kv[0], tp))
+    if cache.kind == "kv" and naive_width:
+        bits = element(kv_layout(kv[0]).element).bits
+        return CacheClass("kv", held, local_heads(cache, tp) * 2 * naive_width * bits // 8)
+    layouts = kv if cache.kind == "kv" else kv[0]
+    return CacheClass(cache.kind, held, entry_bytes(cache, layouts, tp), cache.ratio, cache.window)

@@ -97,7 +97,8 @@ def rank_weights(spec: ModelSpec, layout: Layout, loading: Loading, format_of: F
         InputError: the stage does not exist.
     """
     if not 0 <= stage < layout.pp:
-        raise InputError(f"pipeline stage {stage} of {layout.pp} does not exist")
+        raise InputError(f"pipeline stage {stage} of {layout.pp} does not exist",
+                         hint="stages are counted from 0 to pp - 1")
     held = stage_ranges(spec.layers, layout.pp, tail_first=loading.tail_first)[stage]
     sums: dict[str, int] = {}
     for row in spec.rows:

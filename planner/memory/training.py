@@ -12,6 +12,7 @@ from planner.memory.training_setup import LossScaling, TrainLayout, TrainSetup
 from planner.memory.training_states import rank_states
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
+from planner.shown import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +116,8 @@ class TrainingMemory:
             {name: [int(getattr(s, name)) for s in self.stages] for name in COMPONENTS},
             self.usable_bytes, f"{self.model} on {self.layout.devices} × {self.device}, "
             f"{self.setup.recipe.id}, ZeRO {self.setup.zero}", ax)
+
+    __str__ = as_text
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(index=False, border=0)

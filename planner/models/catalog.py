@@ -64,6 +64,16 @@ def _ids_by_name() -> dict[str, str]:
     return names
 
 
+def known_names() -> frozenset[str]:
+    """Every spelling of a bundled model, in lower case."""
+    return frozenset(_ids_by_name())
+
+
+def is_model(name: str) -> bool:
+    """Whether ``name`` is a bundled model's; paths are not looked at."""
+    return _normal(name) in _ids_by_name()
+
+
 def resolve_model(name: str) -> ModelSpec:
     """The model called ``name``.
 
@@ -132,7 +142,8 @@ def spec_from_bytes(
         spec = quantise(spec, plans)
     size = Inventory(spec).payload_bytes
     if size > _MAX_BYTES:
-        raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53")
+        raise DataError(f"{place}: the sizes give {shown(size)} bytes, more than 2^53",
+                        hint="check the sizes in the configuration: no model is that large")
     return spec
 
 
@@ -158,7 +169,9 @@ def _plans(
     others = [plan.method for plan in plans if plan.method != beside.method]
     if others:
         raise DataError(f"{place}: quantization_config is {others[0]}, and hf_quant_config.json "
-                        "beside it quantises everything else")
+                        "beside it quantises everything else",
+                        hint="remove quantization_config from config.json, or "
+                             "hf_quant_config.json beside it")
     return (beside,)
 
 
@@ -196,7 +209,8 @@ def _id_of(stem: str) -> str:
 def _as_path(name: str) -> Path | None:
     if name in (".", "..") or name.startswith(("./", "../", "/")):
         if "\0" in name:
-            raise DataError(f"{shown(name)}: not a path")
+            raise DataError(f"{shown(name)}: not a path",
+                            hint="name a config.json, a GGUF file, or the folder of a checkpoint")
         return Path(name)
     return Path(name) if "/" in name and os.path.exists(name) else None
 

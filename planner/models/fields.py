@@ -72,7 +72,9 @@ class Fields:
 
     def error(self, name: str, reason: str) -> DataError:
         """A DataError about key ``name``."""
-        return DataError(f"{self.place}: {name} {reason}")
+        return DataError(f"{self.place}: {name} {reason}",
+                         hint="compare the key with the configuration of the release: of a bundled "
+                              "model it is in planner/models/configs")
 
     def optional_integer(self, name: str, *, low: int = 1, high: int = MAX_WIDTH) -> int | None:
         """An integer in [low, high], or None where the key is null or absent."""

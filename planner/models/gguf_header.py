@@ -16,6 +16,8 @@ from planner.errors import DataError
 from planner.models.dtypes import GGML_BLOCKS, stored_bytes
 from planner.models.strict_json import shown
 
+_DAMAGED = "the file is damaged or incomplete: convert or download it again"
+
 MAX_HEADER_BYTES = 64 * 2**20
 _MAX_KEY = 2**16
 _MAX_ITEMS = 2 * 10**5
@@ -67,14 +69,6 @@ class GgufFile:
     tensors: tuple[GgufTensor, ...]
     data_begin: int = 0
 
-    @property
-    def bytes_by_type(self) -> dict[str, int]:
-        """Bytes of tensor data by ggml type, in order of the names [B]."""
-        sizes: dict[str, int] = {}
-        for tensor in self.tensors:
-            sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.bytes
-        return dict(sorted(sizes.items()))
-
 
 class _Reader:
     """Reads from the front of a file; refuses to go beyond it or beyond the header's limit."""
@@ -86,10 +80,11 @@ class _Reader:
     def take(self, count: int) -> bytes:
         if count > self._limit - self.position:
             what = "is truncated" if self._limit == self.size else "is longer than 64 MiB"
-            raise DataError(f"{self.place}: the header {what} at byte {self.position}")
+            raise DataError(f"{self.place}: the header {what} at byte {self.position}",
+                            hint=_DAMAGED)
         text = self._file.read(count)
         if len(text) != count:
-            raise DataError(f"{self.place}: the file shrank while it was read")
+            raise DataError(f"{self.place}: the file shrank while it was read", hint=_DAMAGED)
         self.position += count
         return text
 
@@ -100,17 +95,19 @@ class _Reader:
     def text(self, limit: int) -> str:
         length = self.number("<Q")
         if length > limit:
-            raise DataError(f"{self.place}: a text of {length} bytes; the limit is {limit}")
+            raise DataError(f"{self.place}: a text of {length} bytes; the limit is {limit}",
+                            hint=_DAMAGED)
         try:
             return self.take(length).decode("utf-8")
         except UnicodeDecodeError:
-            raise DataError(f"{self.place}: a text is not UTF-8") from None
+            raise DataError(f"{self.place}: a text is not UTF-8", hint=_DAMAGED) from None
 
     def count(self, what: str, least: int) -> int:
         """A count of items that take at least ``least`` bytes each."""
         value = self.number("<Q")
         if value > (self._limit - self.position) // least:
-            raise DataError(f"{self.place}: {value} {what} do not fit into the header")
+            raise DataError(f"{self.place}: {value} {what} do not fit into the header",
+                            hint=_DAMAGED)
         return value
 
 
@@ -123,30 +120,35 @@ def read_gguf(path: Path) -> GgufFile:
     """
     try:
         if not path.is_file():
-            raise DataError(f"{path}: not a regular file")
+            raise DataError(f"{path}: not a regular file", hint="name a .gguf file")
         size = path.stat().st_size
         with path.open("rb") as file:
             return _read(_Reader(file, size, str(path)))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror}",
+                        hint="check the path and its permissions") from None
 
 
 def _read(reader: _Reader) -> GgufFile:
     if reader.size < 24 or reader.take(4) != _MAGIC:
-        raise DataError(f"{reader.place}: not a GGUF file")
+        raise DataError(f"{reader.place}: not a GGUF file",
+                        hint="name a .gguf file, or the folder of a safetensors checkpoint")
     version = reader.number("<I")
     if version not in (2, 3):
         raise DataError(f"{reader.place}: GGUF version {version}; understood: 2 and 3, "
-                        "little-endian")  # fmt: skip
+                        "little-endian",
+                        hint="convert the model again with a current llama.cpp "
+                             "(convert_hf_to_gguf.py)")  # fmt: skip
     tensors, pairs = reader.count("tensors", 24), reader.count("pairs", 13)
     if max(tensors, pairs) > _MAX_ITEMS:
-        raise DataError(f"{reader.place}: {max(tensors, pairs)} items; the limit is {_MAX_ITEMS}")
+        raise DataError(f"{reader.place}: {max(tensors, pairs)} items; the limit is {_MAX_ITEMS}",
+                        hint=_DAMAGED)
     metadata: dict[str, Value] = {}
     seen: set[str] = set()
     for _ in range(pairs):
         key = reader.text(_MAX_KEY)
         if key in seen:
-            raise DataError(f"{reader.place}: key {shown(key)} is given twice")
+            raise DataError(f"{reader.place}: key {shown(key)} is given twice", hint=_DAMAGED)
         seen.add(key)
         value = _value(reader, reader.number("<I"))
         if value is not None:
@@ -154,7 +156,7 @@ def _read(reader: _Reader) -> GgufFile:
     infos = [_info(reader) for _ in range(tensors)]
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment % 8:
-        raise DataError(f"{reader.place}: general.alignment is {shown(alignment)}")
+        raise DataError(f"{reader.place}: general.alignment is {shown(alignment)}", hint=_DAMAGED)
     begin = -(-reader.position // alignment) * alignment
     _check_layout(infos, reader.size - begin, alignment, reader.place)
     return GgufFile(version, metadata, tuple(infos), begin)
@@ -169,14 +171,14 @@ def _value(reader: _Reader, kind: int) -> Value | None:
     if kind == _TEXT:
         return reader.text(_MAX_TEXT)
     if kind != _ARRAY:
-        raise DataError(f"{reader.place}: unknown metadata type {kind}")
+        raise DataError(f"{reader.place}: unknown metadata type {kind}", hint=_DAMAGED)
     inner = reader.number("<I")
     if inner == _TEXT:
         for _ in range(reader.count("texts", 8)):
             reader.take(reader.number("<Q"))
         return None
     if inner not in _SCALARS:
-        raise DataError(f"{reader.place}: unknown type {inner} of array elements")
+        raise DataError(f"{reader.place}: unknown type {inner} of array elements", hint=_DAMAGED)
     width = struct.calcsize(_SCALARS[inner])
     number = reader.count("array elements", width)
     data = reader.take(number * width)
@@ -190,30 +192,36 @@ def _info(reader: _Reader) -> GgufTensor:
     place = f"{reader.place}: tensor {shown(name)}"
     dimensions = reader.number("<I")
     if dimensions > _MAX_DIMENSIONS:
-        raise DataError(f"{place}: {dimensions} dimensions; the limit is {_MAX_DIMENSIONS}")
+        raise DataError(f"{place}: {dimensions} dimensions; the limit is {_MAX_DIMENSIONS}",
+                        hint=_DAMAGED)
     shape = tuple(reader.number("<Q") for _ in range(dimensions))[::-1]
     code, offset = reader.number("<I"), reader.number("<Q")
     if code not in _TYPES:
-        raise DataError(f"{place}: unknown ggml type {code}")
+        raise DataError(f"{place}: unknown ggml type {code}",
+                        hint="quantise it to a type that `plan formats` lists (llama-quantize)")
     if any(size < 1 for size in shape) or prod(shape) > _MAX_SIZE:
-        raise DataError(f"{place}: shape {'x'.join(map(str, shape))} is empty or too large")
+        raise DataError(f"{place}: shape {'x'.join(map(str, shape))} is empty or too large",
+                        hint=_DAMAGED)
     block = GGML_BLOCKS.get(_TYPES[code], (1, 0))[0]
     if block > 1 and (not shape or shape[-1] % block):
-        raise DataError(f"{place}: rows are not whole blocks of {block}, as {_TYPES[code]} needs")
+        raise DataError(f"{place}: rows are not whole blocks of {block}, as {_TYPES[code]} needs",
+                        hint=_DAMAGED)
     return GgufTensor(name, _TYPES[code], shape, offset)
 
 
 def _check_layout(tensors: list[GgufTensor], size: int, alignment: int, place: str) -> None:
     """Data must be aligned, apart, inside the file; names must differ."""
     if len({tensor.name for tensor in tensors}) != len(tensors):
-        raise DataError(f"{place}: a tensor name is given twice")
+        raise DataError(f"{place}: a tensor name is given twice", hint=_DAMAGED)
     end = 0
     for tensor in sorted(tensors, key=lambda item: item.offset):
         if tensor.offset % alignment:
-            raise DataError(f"{place}: tensor {shown(tensor.name)} is not aligned to {alignment}")
+            raise DataError(f"{place}: tensor {shown(tensor.name)} is not aligned to {alignment}",
+                            hint=_DAMAGED)
         if tensor.offset < end:
-            raise DataError(f"{place}: tensor {shown(tensor.name)} overlaps the one before it")
+            raise DataError(f"{place}: tensor {shown(tensor.name)} overlaps the one before it",
+                            hint=_DAMAGED)
         end = tensor.offset + tensor.bytes
         if end > size:
             raise DataError(f"{place}: tensor {shown(tensor.name)} ends at byte {end} of {size} "
-                            "bytes of data; the file is truncated")  # fmt: skip
+                            "bytes of data; the file is truncated", hint=_DAMAGED)  # fmt: skip

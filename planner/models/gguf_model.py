@@ -19,6 +19,8 @@ from planner.models.rows import Provenance
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.models.strict_json import shown
 
+_DAMAGED = "the file is damaged or incomplete: convert or download it again"
+
 _FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe"}
 _PLAIN = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 _FLOATS = {"MXFP4": "e2m1", "NVFP4": "e2m1"}
@@ -78,7 +80,9 @@ def spec_from_gguf(path: Path, *, model_id: str, public_name: str) -> ModelSpec:
     rows += [_data_row(found.pop(name)) for name in sorted(_DATA & set(found))]
     if found:
         names = ", ".join(shown(name) for name in sorted(found)[:4])
-        raise DataError(f"{path}: {len(found)} tensors that {model_type} does not have: {names}")
+        raise DataError(f"{path}: {len(found)} tensors that {model_type} does not have: {names}",
+                        hint="plan the model's config.json instead, or convert it again with a "
+                             "current llama.cpp")
     plain = max(("fp32", "bf16", "fp16"), key=lambda name: sum(
         row.elements * row.copies for row in rows if row.dtype == name))  # fmt: skip
     return replace(spec, rows=tuple(rows), quantization=largest_scheme(rows, plain))
@@ -92,7 +96,8 @@ def _whole(path: Path) -> GgufFile:
         return file
     named = _SPLIT.search(path.name)
     if named is None or parts != int(named[1]) or not 1 < int(named[1]) <= _MAX_PARTS:
-        raise DataError(f"{path}: one of {shown(parts)} parts, which its name does not say")
+        raise DataError(f"{path}: one of {shown(parts)} parts, which its name does not say",
+                        hint="name the parts as they were written: NAME-00001-of-00003.gguf")
     stem = path.name[: named.start()]
     tensors: list[GgufTensor] = []
     for number in range(1, int(named[1]) + 1):
@@ -103,7 +108,8 @@ def _whole(path: Path) -> GgufFile:
         if number == 1:
             file = part
     if len({tensor.name for tensor in tensors}) != len(tensors):
-        raise DataError(f"{path}: a tensor is in two parts")
+        raise DataError(f"{path}: a tensor is in two parts",
+                        hint="remove the part that does not belong to the others")
     return replace(file, tensors=tuple(tensors))
 
 
@@ -116,7 +122,7 @@ def _config(file: GgufFile, path: Path) -> tuple[dict[str, object], str]:
     shapes = {tensor.name: tensor.shape for tensor in file.tensors}
     embedding = shapes.get("token_embd.weight", ())
     if len(embedding) != 2:
-        raise DataError(f"{path}: token_embd.weight is missing or not a matrix")
+        raise DataError(f"{path}: token_embd.weight is missing or not a matrix", hint=_DAMAGED)
     experts = bool(file.metadata.get(f"{name}.expert_count"))
     model_type = "mixtral" if name == "llama" and experts else _FAMILIES[name]
     keys = _KEYS | (_EXPERT_KEYS if experts else {})
@@ -140,7 +146,8 @@ def _gguf_name(row: TensorRow, path: Path) -> str:
     prefix = "blk.{layer}." if stem.startswith(_LAYER) else ""
     name = GGUF_NAMES.get(stem.removeprefix(_LAYER))
     if name is None:
-        raise UnsupportedError(f"{path}: {row.name} has no name in GGUF files that is understood")
+        raise UnsupportedError(f"{path}: {row.name} has no name in GGUF files that is understood",
+                               hint="plan the safetensors checkpoint or its config.json instead")
     return f"{prefix}{name}.{end}"
 
 
@@ -155,10 +162,10 @@ def _stored_rows(
         name = template.format(layer=layer)
         tensor = found.pop(name, None)
         if tensor is None:
-            raise DataError(f"{path}: {name} is missing")
+            raise DataError(f"{path}: {name} is missing", hint=_DAMAGED)
         if tensor.shape != shape:
             raise DataError(f"{path}: {name} is {'x'.join(map(str, tensor.shape))}, not "
-                            f"{'x'.join(map(str, shape))}")  # fmt: skip
+                            f"{'x'.join(map(str, shape))}", hint=_DAMAGED)  # fmt: skip
         layers_of.setdefault(tensor.type, []).append(layer)
     for kind, layers in layers_of.items():
         yield replace(

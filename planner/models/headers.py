@@ -16,6 +16,8 @@ from planner.models.dtypes import STORED_TYPES, StoredTensor, stored_bytes
 from planner.models.links import require_inside
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 
+_DAMAGED = "the file is damaged or incomplete: download it again"
+
 MAX_HEADER_BYTES = 100 * 10**6
 INDEX_NAME = "model.safetensors.index.json"
 _MAX_INDEX_BYTES = 64 * 2**20
@@ -51,14 +53,7 @@ def read_header(path: Path) -> list[StoredTensor]:
             repeated key, an unknown type, or offsets that overlap, leave the file or contradict
             the shape.
     """
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: not a regular file")
-        size = path.stat().st_size
-        text = _header_text(path, size)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    return [extent.tensor for extent in _extents(text, size, path)]
+    return [extent.tensor for extent in read_extents(path)[0]]
 
 
 def read_extents(path: Path) -> tuple[list[Extent], bytes]:
@@ -69,11 +64,13 @@ def read_extents(path: Path) -> tuple[list[Extent], bytes]:
     """
     try:
         if not path.is_file():
-            raise DataError(f"{path}: not a regular file")
+            raise DataError(f"{path}: not a regular file",
+                            hint="name a .safetensors file, or the folder of a checkpoint")
         size = path.stat().st_size
         text = _header_text(path, size)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror}",
+                        hint="check the path and its permissions") from None
     start = 8 + len(text)
     return [Extent(item.tensor, start + item.begin, start + item.end)
             for item in _extents(text, size, path)], text
@@ -104,13 +101,14 @@ def read_checkpoint(directory: Path) -> list[StoredTensor]:
         path = directory / name
         require_inside(path, directory)
         if not os.path.exists(path):
-            raise DataError(f"{directory}: {INDEX_NAME} lists {shown(name)}, which is not here")
+            raise DataError(f"{directory}: {INDEX_NAME} lists {shown(name)}, which is not here",
+                            hint="download that file into the folder too")
         for tensor in read_header(path):
             if tensor.name in file_of:
                 raise DataError(
                     f"{directory}: tensor {shown(tensor.name)} is stored twice, in "
-                    f"{file_of[tensor.name]} and {name}"
-                )
+                    f"{file_of[tensor.name]} and {name}",
+                    hint="remove the file that does not belong to the checkpoint")
             file_of[tensor.name] = name
             tensors.append(tensor)
     if index is not None:
@@ -139,21 +137,22 @@ def _header_text(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
         prefix = file.read(9)
         if len(prefix) < 8:
-            raise DataError(f"{path}: {size} bytes, too short for a safetensors file")
+            raise DataError(f"{path}: {size} bytes, too short for a safetensors file",
+                            hint=_DAMAGED)
         length = int.from_bytes(prefix[:8], "little")
         if length > size - 8:
             raise DataError(
                 f"{path}: the header claims {length} bytes of a {size}-byte file; the file is "
-                "truncated or not safetensors"
-            )
+                "truncated or not safetensors", hint=_DAMAGED)
         if length > MAX_HEADER_BYTES:
-            raise DataError(f"{path}: the header claims {length} bytes; the limit is 100 MB")
+            raise DataError(f"{path}: the header claims {length} bytes; the limit is 100 MB",
+                            hint=_DAMAGED)
         if prefix[8:] != b"{" or length < 2:
-            raise DataError(f"{path}: the header is not a JSON object")
+            raise DataError(f"{path}: the header is not a JSON object", hint=_DAMAGED)
         file.seek(8)
         text = file.read(length)
     if len(text) != length:
-        raise DataError(f"{path}: the file shrank while it was read")
+        raise DataError(f"{path}: the file shrank while it was read", hint=_DAMAGED)
     return text
 
 
@@ -161,35 +160,35 @@ def _check_metadata(value: object, path: Path) -> None:
     if value is None:
         return
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise DataError(f"{path}: __metadata__ is not a map of strings")
+        raise DataError(f"{path}: __metadata__ is not a map of strings", hint=_DAMAGED)
 
 
 def _extent(name: str, entry: object, path: Path) -> Extent:
     place = f"{path}: tensor {shown(name)}"
     if not isinstance(entry, dict) or set(entry) != _KEYS:
-        raise DataError(f"{place}: needs exactly dtype, shape and data_offsets")
+        raise DataError(f"{place}: needs exactly dtype, shape and data_offsets", hint=_DAMAGED)
     dtype = entry["dtype"]
     if not isinstance(dtype, str) or dtype not in STORED_TYPES:
-        raise DataError(f"{place}: unknown dtype {shown(dtype)}")
+        raise DataError(f"{place}: unknown dtype {shown(dtype)}", hint=_DAMAGED)
     shape = _sizes(entry["shape"], f"{place}: shape")
     offsets = _sizes(entry["data_offsets"], f"{place}: data_offsets")
     if len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise DataError(f"{place}: data_offsets is not a begin and an end")
+        raise DataError(f"{place}: data_offsets is not a begin and an end", hint=_DAMAGED)
     bits = prod(shape) * STORED_TYPES[dtype].bits
     if bits % 8 or bits // 8 != offsets[1] - offsets[0]:
         raise DataError(
             f"{place}: {offsets[1] - offsets[0]} bytes of data for shape "
-            f"{'x'.join(map(str, shape)) or 'scalar'} of {dtype}"
-        )
+            f"{'x'.join(map(str, shape)) or 'scalar'} of {dtype}", hint=_DAMAGED)
     return Extent(StoredTensor(name, dtype, shape, path.name), offsets[0], offsets[1])
 
 
 def _sizes(value: object, place: str) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > _MAX_DIMENSIONS:
-        raise DataError(f"{place} is {shown(value)}; a short list of integers is needed")
+        raise DataError(f"{place} is {shown(value)}; a short list of integers is needed",
+                        hint=_DAMAGED)
     for item in value:
         if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item <= _MAX_SIZE:
-            raise DataError(f"{place} holds {shown(item)}; the range is 0 to 2^62")
+            raise DataError(f"{place} holds {shown(item)}; the range is 0 to 2^62", hint=_DAMAGED)
     return tuple(value)
 
 
@@ -200,14 +199,14 @@ def _check_layout(extents: list[Extent], size: int, path: Path) -> None:
         if extent.end > size:
             raise DataError(
                 f"{path}: tensor {shown(extent.tensor.name)} ends at byte {extent.end} of a data "
-                f"section of {size} bytes; the file is truncated"
-            )
+                f"section of {size} bytes; the file is truncated", hint=_DAMAGED)
         if extent.begin != position:
             what = "overlaps the one before it" if extent.begin < position else "leaves a hole"
-            raise DataError(f"{path}: tensor {shown(extent.tensor.name)} {what}")
+            raise DataError(f"{path}: tensor {shown(extent.tensor.name)} {what}", hint=_DAMAGED)
         position = extent.end
     if position != size:
-        raise DataError(f"{path}: {size - position} bytes of data belong to no tensor")
+        raise DataError(f"{path}: {size - position} bytes of data belong to no tensor",
+                        hint=_DAMAGED)
 
 
 def _file_names(directory: Path) -> list[str]:
@@ -226,11 +225,13 @@ def _read_index(directory: Path) -> dict[str, str] | None:
     values = parse_object(read_config_bytes(path, limit=_MAX_INDEX_BYTES), str(path))
     weights = values.get("weight_map")
     if not isinstance(weights, dict) or not weights:
-        raise DataError(f"{path}: weight_map is missing or empty")
+        raise DataError(f"{path}: weight_map is missing or empty",
+                        hint="download the index again: model.safetensors.index.json")
     index: dict[str, str] = {}
     for name, file in weights.items():
         if not isinstance(file, str) or "\0" in file or Path(file).name != file or file == "..":
-            raise DataError(f"{path}: {shown(name)} is in {shown(file)}, not a file name")
+            raise DataError(f"{path}: {shown(name)} is in {shown(file)}, not a file name",
+                            hint="download the index again: model.safetensors.index.json")
         index[name] = file
     return index
 
@@ -242,5 +243,5 @@ def _check_index(index: dict[str, str], file_of: dict[str, str], directory: Path
         names = ", ".join(shown(name) for name in sorted(wrong)[:3])
         raise DataError(
             f"{directory}: {INDEX_NAME} and the headers disagree about {len(wrong)} tensors, "
-            f"first {names}"
-        )
+            f"first {names}",
+            hint="download the checkpoint again: index and files are of different versions")

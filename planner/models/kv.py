@@ -6,9 +6,8 @@ indexer and V4 records; the model code of Hugging Face Transformers for windows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Literal
 
 from planner.errors import InputError, UnsupportedError
@@ -50,10 +49,13 @@ class LayerCache:
 
     def entries(self, tokens: int) -> int:
         """Entries kept after ``tokens`` tokens; a group of tokens is compressed when it is full."""
-        if self.kind == "state":
-            return 1
-        complete = tokens // self.ratio
-        return min(complete, self.window) if self.window else complete
+        return 1 if self.kind == "state" else entries_kept(tokens, self.ratio, self.window)
+
+
+def entries_kept(tokens: int, ratio: int, window: int) -> int:
+    """Entries after ``tokens`` tokens, one for ``ratio`` of them, the last ``window`` (0: all)."""
+    complete = tokens // ratio
+    return min(complete, window) if window else complete
 
 
 def cache_description(
@@ -92,24 +94,28 @@ def part_bytes(cache: LayerCache, part: str, layout: str) -> int:
     if cache.kind == "kv":
         return head_bytes(kv_layout(layout), width=sizes[part], kind=f"kv-{part}")
     if cache.kind == "state":
-        number = list(sizes).index(part)
-        return -(-sizes[part] * element(cache.dtypes[number]).bits // 8)
+        return _state_part_bytes(cache, part, 1)
     if cache.kind == "indexer":
         return indexer_bytes(kv_layout(layout).id in _WIDE, sizes[part])
     raise InputError(f"the parts of a {cache.kind} entry are one record",
                      hint="ask for the whole entry")  # fmt: skip
 
 
-def entry_bytes(cache: LayerCache, layout: str) -> int:
-    """Bytes of one entry of all heads in cache layout ``layout`` [B].
+def entry_bytes(cache: LayerCache, layout: str | Sequence[str], tp: int = 1) -> int:
+    """Bytes of one entry in cache layout ``layout`` that one of ``tp`` ranks keeps [B].
 
-    An indexer's key is BF16 in plain layouts, its FP8 record in all others.
+    Heads are divided over the ranks and copied beyond their number, a state's elements are divided,
+    and every other entry is whole on every rank. Keys and values may have a layout each. An
+    indexer's key is BF16 in plain layouts, its FP8 record in all others.
 
     Raises:
         UnsupportedError: the layout does not store it.
     """
     sizes = dict(cache.parts)
-    record = kv_layout(layout)
+    if cache.kind == "state":
+        return sum(_state_part_bytes(cache, part, tp) for part in sizes)
+    layouts = (layout,) * len(sizes) if isinstance(layout, str) else layout
+    record = kv_layout(layouts[0])
     if cache.kind == "latent":
         return latent_bytes(record, sizes["latent"], sizes["rope"])
     if cache.kind == "shared":
@@ -118,19 +124,25 @@ def entry_bytes(cache: LayerCache, layout: str) -> int:
                                    "value", hint="understood: " + ", ".join(_SHARED_LAYOUTS))
         width = sizes["vector"] + sizes["rope"]
         return shared_vector_bytes(_SHARED_LAYOUTS[record.id], width, sizes["rope"])
-    one = sum(part_bytes(cache, part, layout) for part in sizes)
-    return one * cache.heads if cache.kind == "kv" else one
+    one = sum(part_bytes(cache, part, of_part)
+              for part, of_part in zip(sizes, layouts, strict=True))
+    return local_heads(cache, tp) * one
+
+
+def local_heads(cache: LayerCache, tp: int) -> int:
+    """Heads of an entry that one of ``tp`` ranks keeps: copied where there are fewer than ranks; 1
+    for what is not split into heads."""
+    return max(cache.heads // tp, 1) if cache.kind == "kv" else 1
+
+
+def _state_part_bytes(cache: LayerCache, part: str, tp: int) -> int:
+    number = [name for name, _ in cache.parts].index(part)
+    return -(-cache.parts[number][1] * element(cache.dtypes[number]).bits // (8 * tp))
 
 
 def sequence_bytes(caches: Iterable[LayerCache], tokens: int, layout: str) -> int:
     """Bytes of one sequence of ``tokens`` tokens on one copy of the model, without pages [B]."""
     return sum(cache.entries(tokens) * entry_bytes(cache, layout) for cache in caches)
-
-
-def growth_per_token(caches: Iterable[LayerCache], layout: str) -> Fraction:
-    """Bytes that each further token costs once every window is full [B/token]."""
-    return sum((Fraction(entry_bytes(cache, layout), cache.ratio)
-                for cache in caches if cache.grows), Fraction(0))  # fmt: skip
 
 
 def fixed_bytes(caches: Iterable[LayerCache], layout: str) -> int:

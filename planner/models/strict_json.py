@@ -8,6 +8,8 @@ from pathlib import Path
 
 from planner.errors import DataError
 
+_TOO_LARGE = "name the configuration or plan file itself: none is that large"
+
 MAX_CONFIG_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 MAX_VALUES = 2 * 10**6
@@ -33,13 +35,15 @@ def read_config_bytes(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> bytes:
     """
     try:
         if not path.is_file():
-            raise DataError(f"{path}: not a regular file")
+            raise DataError(f"{path}: not a regular file", hint="name a JSON file")
         with path.open("rb") as file:
             text = file.read(limit + 1)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror}",
+                        hint="check the path and its permissions") from None
     if len(text) > limit:
-        raise DataError(f"{path}: larger than {limit} bytes, so not a configuration")
+        raise DataError(f"{path}: larger than {limit} bytes, so not a configuration",
+                        hint=_TOO_LARGE)
     return text
 
 
@@ -51,7 +55,7 @@ def parse_object(text: bytes, place: str) -> dict[str, object]:
             deeper than 32, or more than two million values.
     """
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
-        raise DataError(f"{place}: more than {MAX_VALUES:,} values")
+        raise DataError(f"{place}: more than {MAX_VALUES:,} values", hint=_TOO_LARGE)
     try:
         value: object = json.loads(
             text.decode("utf-8"),
@@ -60,17 +64,21 @@ def parse_object(text: bytes, place: str) -> dict[str, object]:
             parse_float=_finite,
         )
     except DataError as error:
-        raise DataError(f"{place}: {error.message}") from None
+        raise DataError(f"{place}: {error.message}", hint=error.hint) from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{place}: not UTF-8 at byte {error.start}") from None
+        raise DataError(f"{place}: not UTF-8 at byte {error.start}",
+                        hint="save the file as UTF-8") from None
     except RecursionError:
-        raise DataError(f"{place}: nested deeper than {MAX_DEPTH}") from None
+        raise DataError(f"{place}: nested deeper than {MAX_DEPTH}", hint=_TOO_LARGE) from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON: {error.msg} at line {error.lineno}") from None
+        raise DataError(f"{place}: not JSON: {error.msg} at line {error.lineno}",
+                        hint="mend the file there: a plan file is the output of --json") from None
     except ValueError:
-        raise DataError(f"{place}: a number has too many digits") from None
+        raise DataError(f"{place}: a number has too many digits",
+                        hint="write the number with fewer digits") from None
     if not isinstance(value, dict):
-        raise DataError(f"{place}: {shown(value)} where an object is needed")
+        raise DataError(f"{place}: {shown(value)} where an object is needed",
+                        hint="the file holds one object: {…}")
     _check_depth(value, place)
     return value
 
@@ -81,19 +89,20 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise DataError(f"key {shown(key)} is given twice")
+                raise DataError(f"key {shown(key)} is given twice", hint="keep one of the two")
             seen.add(key)
     return values
 
 
 def _refuse_constant(name: str) -> object:
-    raise DataError(f"{name} is not a number of JSON")
+    raise DataError(f"{name} is not a number of JSON", hint="write a number, or leave the key out")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise DataError(f"{shown(text)} is beyond the range of a double")
+        raise DataError(f"{shown(text)} is beyond the range of a double",
+                        hint="write a number below 1e308")
     return value
 
 
@@ -108,4 +117,4 @@ def _check_depth(value: dict[str, object], place: str) -> None:
         ]
         if not level:
             return
-    raise DataError(f"{place}: nested deeper than {MAX_DEPTH}")
+    raise DataError(f"{place}: nested deeper than {MAX_DEPTH}", hint=_TOO_LARGE)

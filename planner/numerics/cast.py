@@ -87,7 +87,8 @@ def decode(
     check_engine(engine, threads)
     given = np.asarray(codes)
     if given.dtype.kind not in "iu":
-        raise InputError(f"codes have dtype {given.dtype}, {fmt.id} codes are integers")
+        raise InputError(f"codes have dtype {given.dtype}, {fmt.id} codes are integers",
+                         hint="pass codes that encode() returned for this format")
     flat = _as_codes(given, fmt).reshape(-1)
     values = tiles.result(out, given.shape, np.float32)
     target = values.reshape(-1)
@@ -199,7 +200,8 @@ def pack4(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """
     _check_bytes(codes)
     if codes.shape[-1] % 2:
-        raise InputError(f"{codes.shape[-1]} four-bit codes do not fill whole bytes")
+        raise InputError(f"{codes.shape[-1]} four-bit codes do not fill whole bytes",
+                         hint="pass an even number of codes a row")
     return codes[..., 0::2] & np.uint8(15) | codes[..., 1::2] << np.uint8(4)
 
 
@@ -227,7 +229,8 @@ def _as_codes(given: npt.NDArray[Any], fmt: ElementFormat) -> npt.NDArray[Any]:
         low, high = int(given.min()), int(given.max())
         if low < 0 or high >= 1 << fmt.bits:
             bad = low if low < 0 else high
-            raise InputError(f"code {bad} does not fit the {fmt.bits} bits of {fmt.id}")
+            raise InputError(f"code {bad} does not fit the {fmt.bits} bits of {fmt.id}",
+                             hint="pass codes that encode() returned for this format")
     return np.ascontiguousarray(given, dtype=dtype)
 
 

@@ -28,6 +28,7 @@ from planner.numerics.fast_cast import (
     recipe,
     values_of,
 )
+from planner.numerics.fast_runs import largest
 from planner.numerics.tiles import FloatArray
 
 if TYPE_CHECKING:
@@ -40,21 +41,12 @@ _SHORT = 16
 
 
 @kernel
-def _largest(bits: Signed) -> Any:
-    largest = np.int32(0)
-    for i in range(bits.size):
-        v = np.int32(bits[i] & np.int32(0x7FFFFFFF))
-        largest = v if v > largest else largest
-    return largest
-
-
-@kernel
 def _amax(bits: Signed, width: int, out: Signed) -> None:
     rows, columns = bits.shape
     for r in range(rows):
         row = bits[r]
         for b in range(out.shape[1]):
-            out[r, b] = _largest(row[b * width : min(b * width + width, columns)])
+            out[r, b] = largest(row[b * width : min(b * width + width, columns)])
 
 
 def amax(part: FloatArray, width: int) -> FloatArray:

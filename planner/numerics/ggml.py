@@ -90,7 +90,8 @@ def ggml_decode(storage: Bytes, id: str) -> FloatArray:
                          hint="pass uint8 of at least one axis")
     elements, size = _block(fmt)
     if given.shape[-1] % size:
-        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of {size}")
+        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of {size}",
+                         hint="pass whole rows of bytes as the file stores them")
     columns = given.shape[-1] // size * elements
     values = np.empty((*given.shape[:-1], columns), dtype=np.float32)
     decode_blocks(given, fmt, values)
@@ -109,13 +110,16 @@ def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> 
     elements, size = _block(fmt)
     rows, columns = tiles.matrix_shape(source.shape)
     if columns % elements:
-        raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements}")
+        raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements}",
+                         hint="pad the rows to whole blocks")
     out = np.empty((rows, columns // elements * size), dtype=np.uint8)
 
     def work(tile: Tile) -> None:
         part = tiles.fetch(source, tile)
         if not np.isfinite(part).all():
-            raise InputError("cannot scale a matrix that holds NaN or infinities")
+            raise InputError("cannot scale a matrix that holds NaN or infinities",
+                             hint="replace NaN and infinities first, for example with "
+                                  "numpy.nan_to_num")
         left, right = tile.left // elements * size, tile.right // elements * size
         blocks = _QUANTIZE[size](part.reshape(-1, elements))
         out[tile.top : tile.bottom, left:right] = blocks.reshape(part.shape[0], -1)

@@ -27,7 +27,8 @@ def check_job(job: BlockJob) -> None:
         raise UnsupportedError(f"{job.target.id} elements take no zero point",
                                hint="zero points belong to int8 and int4")
     if job.rng is not None:
-        raise UnsupportedError("stochastic rounding is not defined with zero points")
+        raise UnsupportedError("stochastic rounding is not defined with zero points",
+                               hint="choose another rounding, or a scheme without zero points")
     if job.engine == "numba":
         raise UnsupportedError("numba has no kernel for zero points", hint="use engine='numpy'")
 
@@ -58,7 +59,8 @@ def affine(low: FloatArray, high: FloatArray, job: BlockJob) -> tuple[FloatArray
     with np.errstate(over="ignore"):
         span = high - low
     if not np.isfinite(span).all():
-        raise InputError("the range of a block exceeds float32")
+        raise InputError("the range of a block exceeds float32",
+                         hint="divide the matrix by a power of two first")
     format = job.spec.format
     scale = stored_scale(positive(span / (highest - lowest), span, format), format)
     with np.errstate(over="ignore"):

@@ -106,13 +106,3 @@ def truncate_to_single(sums: Floats, bits: int) -> None:
     over = magnitude >= 2.0**128
     if over.any():
         sums[over] = np.copysign(np.inf, sums[over])
-
-
-def to_single(sums: npt.NDArray[Any], nan_bits: np.uint32 = NAN_BITS) -> Singles:
-    """Values that FP32 holds exactly as float32; every NaN gets the bits ``nan_bits``."""
-    with np.errstate(invalid="ignore"):
-        out = sums.astype(np.float32)
-    nan = np.isnan(out)
-    if nan.any():
-        out.view(np.uint32)[nan] = nan_bits
-    return out

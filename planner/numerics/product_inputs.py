@@ -51,7 +51,8 @@ def checked_codes(codes: npt.ArrayLike, format: str, name: str) -> tuple[npt.NDA
         low, high = int(given.min()), int(given.max())
         if low < 0 or high >= 1 << bits:
             bad = low if low < 0 else high
-            raise InputError(f"code {bad} of {name} does not fit the {bits} bits of {label}")
+            raise InputError(f"code {bad} of {name} does not fit the {bits} bits of {label}",
+                             hint="pass codes that encode() returned for this format")
     return given.astype(dtype, copy=False), label
 
 
@@ -62,7 +63,8 @@ def check_shapes(a: npt.NDArray[Any], b: npt.NDArray[Any], c: npt.ArrayLike | No
                          hint="a is (M, K), b is (K, N)")
     shape = (a.shape[0], b.shape[1])
     if c is not None and np.shape(c) != shape:
-        raise InputError(f"c is {np.shape(c)}, the product is {shape}")
+        raise InputError(f"c is {np.shape(c)}, the product is {shape}",
+                         hint="pass c in the shape of the product, or leave it out")
 
 
 def check_promotion(unit: Unit, rule: DotRule, every: int | None) -> int | None:
@@ -78,7 +80,8 @@ def check_promotion(unit: Unit, rule: DotRule, every: int | None) -> int | None:
                                hint="leave promote_every out")
     if every <= 0 or every % rule.instruction_k:
         raise InputError(f"promote_every={every} is not a positive multiple of "
-                         f"{rule.instruction_k}, the K of one instruction of {unit.id}")
+                         f"{rule.instruction_k}, the K of one instruction of {unit.id}",
+                         hint="choose a multiple of that K, or leave promote_every out")
     return every
 
 
@@ -118,7 +121,9 @@ def block_scales(
                                    hint="blackwell-block-scaled does")
         return None
     if a is None or b is None:
-        raise InputError(f"unit {unit.id} needs a_scales and b_scales")
+        raise InputError(f"unit {unit.id} needs a_scales and b_scales",
+                         hint="pass one scale for each block of K of every row of a and column of "
+                              "b")
     format = element(format).id
     if (format, group) not in rule.scales:
         taken = ", ".join(f"{f} every {g}" for f, g in rule.scales)
@@ -128,7 +133,9 @@ def block_scales(
     sa, sb = checked_codes(a, format, "a_scales")[0], checked_codes(b, format, "b_scales")[0]
     if sa.shape != (a_codes.shape[0], count) or sb.shape != (count, b_codes.shape[1]):
         raise InputError(f"scales are {sa.shape} and {sb.shape}, the operands need "
-                         f"{(a_codes.shape[0], count)} and {(count, b_codes.shape[1])}")
+                         f"{(a_codes.shape[0], count)} and {(count, b_codes.shape[1])}",
+                         hint="pass one scale for each block of K of every row of a and column of "
+                              "b")
     one = 127 if format == "e8m0" else 0x38
     total = -(-a_codes.shape[1] // rule.instruction_k) * rule.instruction_k // group - count
     return BlockScales(np.pad(sa, ((0, 0), (0, total)), constant_values=one),

@@ -100,5 +100,6 @@ def _accumulator(c: npt.ArrayLike | None, shape: tuple[int, int]) -> Words:
     given = np.asarray(c)
     if given.size and (given.dtype.kind not in "iuf" or (given != np.trunc(given)).any()
                        or given.min() < -(2**31) or given.max() >= 2**31):  # fmt: skip
-        raise InputError("c of an integer unit must hold integers of 32 bits")
+        raise InputError("c of an integer unit must hold integers of 32 bits",
+                         hint="pass c as an array of numpy.int32")
     return np.array(given, dtype=np.int32, order="C")

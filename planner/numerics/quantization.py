@@ -221,7 +221,8 @@ def _target(scheme: str | Scheme | TensorFormat, role: Role) -> tuple[TensorForm
         return scheme, 0.0
     found = find_scheme(scheme) if isinstance(scheme, str) else scheme
     if role not in ("weight", "activation"):
-        raise InputError(f"role {role!r} is neither weight nor activation")
+        raise InputError(f"role {role!r} is neither weight nor activation",
+                         hint="role=\"weight\" or role=\"activation\"")
     if role == "weight":
         return found.weight, 0.0
     return found.activation, DEEPSEEK_AMAX_FLOOR if found.id.startswith("fp8-block") else 0.0
@@ -246,14 +247,18 @@ def _check_memory(out: Quantized | None, fmt: TensorFormat, shape: tuple[int, ..
                                hint="leave out= away")
     if out.format != fmt or out.codes.shape != shape:
         raise InputError(f"out holds {out.format.element} of shape {out.codes.shape}, the result "
-                         f"is {fmt.element} of shape {shape} in the scheme's layout")
+                         f"is {fmt.element} of shape {shape} in the scheme's layout",
+                         hint="pass an array that an earlier call with these arguments returned, "
+                              "or leave out= out")
 
 
 def _plain(
     source: npt.NDArray[Any], fmt: TensorFormat, choices: _Choices, out: Codes | None
 ) -> Quantized:
     if choices.scale_rule is not None or choices.reciprocal is not None:
-        raise UnsupportedError(f"{fmt.element} without scales takes no scale rule or reciprocal")
+        raise UnsupportedError(f"{fmt.element} without scales takes no scale rule or reciprocal",
+                               hint="leave scale_rule and reciprocal out, or choose a format with "
+                                    "scales")
     codes = encode(source, fmt.element, policy=_policy(choices, fmt), rng=choices.rng,
                    engine=choices.engine, threads=choices.threads, out=out)
     return Quantized(fmt, codes, None, None)

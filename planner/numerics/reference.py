@@ -48,7 +48,8 @@ def decode_exact(code: int, fmt: ElementFormat) -> Exact:
     Raises InputError for a code outside the format's width.
     """
     if not 0 <= code < 1 << fmt.bits:
-        raise InputError(f"code {code:#x} does not fit the {fmt.bits} bits of {fmt.id}")
+        raise InputError(f"code {code:#x} does not fit the {fmt.bits} bits of {fmt.id}",
+                         hint="pass codes that encode() returned for this format")
     if fmt.kind == "int":
         value = code - (1 << fmt.bits) if code >> (fmt.bits - 1) else code
         return Exact(value < 0, "finite", Fraction(abs(value)))

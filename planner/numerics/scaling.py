@@ -78,7 +78,8 @@ def block_amax(x: FloatArray, block_rows: int, block_columns: int) -> FloatArray
 def check_finite(extremes: FloatArray) -> None:
     """Raise InputError where block extremes show NaN or infinities."""
     if not np.isfinite(extremes).all():
-        raise InputError("cannot scale a matrix that holds NaN or infinities")
+        raise InputError("cannot scale a matrix that holds NaN or infinities",
+                         hint="replace NaN and infinities first, for example with numpy.nan_to_num")
 
 
 def block_reduce(
@@ -163,7 +164,9 @@ def stored_scale(raw: FloatArray, format: str) -> FloatArray:
         return raw
     stored = decode(encode(raw, format), format)
     if not np.isfinite(stored).all():
-        raise InputError(f"a block scale exceeds the range of {format}")
+        raise InputError(f"a block scale exceeds the range of {format}",
+                         hint="divide the matrix by a power of two first, or choose a scheme with "
+                              "wider scales")
     return stored
 
 

@@ -17,8 +17,6 @@ from planner.formats.elements import element
 from planner.numerics.policies import Policy, resolve_policy
 from planner.numerics.reference import decode_exact, decode_reference, encode_exact
 
-MAX_TABLE_MANTISSA = 5
-
 # Upper halves on which the code is a monotone function: zero, finite, infinity, NaN; per sign.
 _SPANS = ((0x0000, 0x0000), (0x0001, 0x7F7F), (0x7F80, 0x7F80), (0x7F81, 0x7FFF),
           (0x8000, 0x8000), (0x8001, 0xFF7F), (0xFF80, 0xFF80), (0xFF81, 0xFFFF))  # fmt: skip

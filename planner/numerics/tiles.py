@@ -85,7 +85,8 @@ def as_array(x: npt.ArrayLike) -> Array:
     try:
         array = np.asarray(x)
     except ValueError as problem:
-        raise InputError(f"not an array: {problem}") from None
+        raise InputError(f"not an array: {problem}",
+                         hint="pass numbers in rows of one length") from None
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind in "iu" and size == 8 and array.size:
         low, high = int(array.min()), int(array.max())
@@ -153,7 +154,11 @@ def result(out: Array | None, shape: tuple[int, ...], dtype: npt.DTypeLike) -> A
         return np.empty(shape, dtype=dtype)
     if out.shape != shape or out.dtype != np.dtype(dtype):
         raise InputError(f"out has shape {out.shape} and dtype {out.dtype}, "
-                         f"the result {shape} and {np.dtype(dtype)}")
+                         f"the result {shape} and {np.dtype(dtype)}",
+                         hint="pass an array that an earlier call with these arguments returned, "
+                              "or leave out= out")
     if not (out.flags.c_contiguous and out.flags.writeable):
-        raise InputError("out is not contiguous and writable")
+        raise InputError("out is not contiguous and writable",
+                         hint="pass an array that an earlier call with these arguments returned, "
+                              "or leave out= out")
     return out

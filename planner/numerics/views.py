@@ -33,7 +33,8 @@ def view(codes: npt.NDArray[Any], format: str) -> npt.NDArray[Any]:
     fmt = element(format)
     if codes.dtype != np.dtype(code_dtype(fmt)):
         raise InputError(f"codes have dtype {codes.dtype}, those of {fmt.id} "
-                         f"{np.dtype(code_dtype(fmt))}")
+                         f"{np.dtype(code_dtype(fmt))}",
+                         hint="pass codes that encode() returned for this format")
     if fmt.id in _NUMPY:
         return codes.view(_NUMPY[fmt.id])
     if fmt.id not in _ML_DTYPES:

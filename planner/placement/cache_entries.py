@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.errors import UnsupportedError
-from planner.formats.elements import element
 from planner.formats.kv import indexer_bytes, kv_layout
 from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
-from planner.models.kv import LayerCache, entry_bytes, layer_caches, part_bytes
+from planner.models.kv import LayerCache, entry_bytes, layer_caches, local_heads, part_bytes
 from planner.models.spec import Attention, ModelSpec
 from planner.records import record
 
 PAGE_TOKENS = {"gqa": 16, "mla": 64, "linear": 16, "csa": 64, "hca": 64, "swa": 64}
 """Tokens of a cache page: vLLM's default block of 16, FlashMLA's 64."""
+PLAIN = "bf16"
+"""A state is kept in its own types, whatever the cache layout."""
 _RECORD = {"latent": "kv-latent", "shared": "kv-latent"}
 
 
@@ -123,7 +124,7 @@ def _one_entry(cache: LayerCache, part: str, layout: str, tp: int) -> int:
     """Bytes of one entry of all local heads on one rank."""
     if not part:
         return entry_bytes(cache, layout)
-    return max(cache.heads // tp, 1) * part_bytes(cache, part, layout)
+    return local_heads(cache, tp) * part_bytes(cache, part, layout)
 
 
 def indexer_record_bytes(attention: Attention, *, fp8: bool) -> int:
@@ -138,9 +139,8 @@ def indexer_token_bytes(attention: Attention, *, fp8: bool) -> int:
 
 def state_bytes(attention: Attention, tp: int) -> int:
     """Bytes of the recurrent state that a layer keeps for a sequence on one rank [B]."""
-    return sum(-(-count * element(dtype).bits // (8 * tp))
-               for cache in layer_caches(attention, -1) if cache.kind == "state"
-               for (_, count), dtype in zip(cache.parts, cache.dtypes, strict=True))
+    return sum(entry_bytes(cache, PLAIN, tp) for cache in layer_caches(attention, -1)
+               if cache.kind == "state")
 
 
 def fixed_slot_bytes(attention: Attention, tp: int, context: int, *, indexer_fp8: bool) -> int:

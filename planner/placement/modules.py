@@ -161,15 +161,6 @@ def local_experts(module: Module, layout: Layout) -> int:
     return module.experts // layout.ep if module.kind in EXPERT_KINDS else 1
 
 
-def expected_distinct_experts(count: int, per_token: int, tokens: float) -> float:
-    """E·(1 − (1 − k/E)^B): distinct experts that ``tokens`` independent tokens touch in a layer.
-
-    Exact for equal marginals, whatever the group limits (each token's k picks are distinct).
-    """
-    share: float = (1.0 - per_token / count) ** tokens
-    return count * (1.0 - share)
-
-
 def attention_of(spec: ModelSpec, layer: int) -> Attention:
     """The attention of one layer of the main model.
 

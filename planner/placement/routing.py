@@ -7,7 +7,7 @@ layer; the p_i add up to the k experts a token picks, and none exceeds 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import erf, log, sqrt
+from math import erf, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -250,8 +250,3 @@ def expected_maximum(means: Sequence[float] | Array, deviations: Sequence[float]
     cdf = np.where(sigma > 0, _phi(z), z >= 0)
     below = cdf.prod(axis=1)
     return float(high - ((below[1:] + below[:-1]) / 2 * np.diff(grid)).sum())
-
-
-def tokens_for(count: int, per_token: int, fraction: float) -> float:
-    """Tokens that touch ``fraction`` of the experts: ln(1 − f) / ln(1 − k/E)."""
-    return 1.0 if per_token == count else log(1 - fraction) / log(1 - per_token / count)

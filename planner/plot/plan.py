@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.errors import InputError
 from planner.planning.inspect.waterfall import BOUND_FILLS, waterfall
 from planner.planning.plan.picture import fill, ink, memory_shares, picture
 from planner.planning.plan.record import Plan
@@ -78,7 +79,7 @@ def draw_memory(plan: Plan, ax: Axes | None) -> Axes:
 def draw_time(plan: Plan, ax: Axes | None, phase: str) -> Axes:
     """Each module's time in one ``decode`` step or one prompt (``prefill``), end to end."""
     if phase not in ("decode", "prefill"):
-        raise ValueError(f"phase {phase!r} is not decode or prefill")
+        raise InputError(f"phase {phase!r} is not one", hint='phase="decode" or phase="prefill"')
     shown = waterfall(plan, phase)
     ax = axes_for(ax, size=(8.0, 1.1 + 0.24 * (len(shown.bars) + 1)))
     width = max(shown.sum_seconds, shown.end_seconds)

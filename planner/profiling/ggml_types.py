@@ -39,7 +39,9 @@ def decode(raw: Bytes, kind: str) -> FloatArray:
     try:
         values: FloatArray = dequantize(raw, GGMLQuantizationType[kind]).astype(np.float32)
     except NotImplementedError:
-        raise UnsupportedError(f"no decoder for ggml type {kind}") from None
+        raise UnsupportedError(f"no decoder for ggml type {kind}",
+                               hint="profile the safetensors checkpoint instead, or "
+                                    "install gguf: pip install 'precision-planner[gguf]'") from None
     return values
 
 

@@ -29,28 +29,34 @@ def read_routing(path: Path, spec: ModelSpec) -> dict[tuple[int, int], float]:
     """
     experts = spec.experts
     if experts is None:
-        raise DataError(f"{path}: {spec.id} has no routed experts")
+        raise DataError(f"{path}: {spec.id} has no routed experts", hint="leave --routing out")
     counts = {layer: np.zeros(experts.count) for layer in experts.layers}
     try:
         text = read_config_bytes(path, limit=MOST_ROUTING_BYTES).decode("utf-8")
         rows = list(csv.DictReader(text.splitlines()))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{path}: cannot be read: {error}",
+                        hint="check the path and its permissions") from None
     if not rows or set(rows[0]) != {"layer", "expert", "tokens"}:
-        raise DataError(f"{path}: columns are layer,expert,tokens")
+        raise DataError(f"{path}: columns are layer,expert,tokens",
+                        hint="make the first line layer,expert,tokens")
     for number, row in enumerate(rows, start=2):
         try:
             layer, expert, tokens = (int(row[k]) for k in ("layer", "expert", "tokens"))
         except (TypeError, ValueError):
-            raise DataError(f"{path}: line {number} is not three whole numbers") from None
+            raise DataError(f"{path}: line {number} is not three whole numbers",
+                            hint="a line is a layer, an expert and a count, for example "
+                                 "3,17,1024") from None
         if layer not in counts or not 0 <= expert < experts.count \
                 or not 0 <= tokens < 1 << 53:
             raise DataError(f"{path}: line {number}: {spec.id} has no expert {expert} in layer "
-                            f"{layer}, or tokens are not from 0 to 2^53")
+                            f"{layer}, or tokens are not from 0 to 2^53",
+                            hint="layers and experts are counted from 0")
         counts[layer][expert] += tokens
     empty = [layer for layer, found in counts.items() if not found.sum()]
     if empty:
-        raise DataError(f"{path}: no tokens in layer {empty[0]}")
+        raise DataError(f"{path}: no tokens in layer {empty[0]}",
+                        hint="count the tokens of every expert layer, or leave --routing out")
     return {(layer, expert): float(f"{share:.5e}") for layer, found in counts.items()
             for expert, share in enumerate(shares(found).tolist())}
 
@@ -71,7 +77,8 @@ def read_caches(folder: Path, spec: ModelSpec) -> CacheMeasured:
         attention = next((a for a in spec.attention
                           if number.isdigit() and int(number) in a.layers), None)
         if attention is None:
-            raise DataError(f"{path}: {spec.id} has no attention in layer {number}")
+            raise DataError(f"{path}: {spec.id} has no attention in layer {number}",
+                            hint="name the file after a layer with attention: attention.LAYER.npz")
         found = _errors(path, attention)
         for kind, values in found.error.items():
             error[kind, int(number)] = values
@@ -86,9 +93,11 @@ def _errors(path: Path, attention: Attention) -> CacheErrors:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: np.asarray(data[name], np.float32) for name in data.files}
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an archive of arrays: {error}") from None
+        raise DataError(f"{path}: not an archive of arrays: {error}",
+                        hint="write it with numpy.savez: q, k and v in float32") from None
     if any(not np.isfinite(a).all() for a in arrays.values()):
-        raise DataError(f"{path}: holds NaN or infinities")
+        raise DataError(f"{path}: holds NaN or infinities",
+                        hint="write it again from a forward pass without NaN")
     if attention.kind == "mla" and set(arrays) == _MLA:
         width = attention.nope_dim + attention.rope_dim
         return latent_errors(arrays["q_latent"], arrays["q_rope"], arrays["latent"],

@@ -131,7 +131,8 @@ def _block(job: MatrixJob, row: TensorRow) -> tuple[int, int]:
             return sides
     rows, columns = (-(-size // n) for size, n in zip((job.rows, job.columns), grid, strict=True))
     if (-(-job.rows // rows), -(-job.columns // columns)) != grid:
-        raise DataError(f"{job.id}: scales of shape {shape} do not cover {job.rows}x{job.columns}")
+        raise DataError(f"{job.id}: scales of shape {shape} do not cover {job.rows}x{job.columns}",
+                        hint="the file is damaged or incomplete: download it again")
     return rows, columns
 
 

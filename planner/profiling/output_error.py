@@ -28,7 +28,8 @@ class OutputErrors:
     def __init__(self, inputs: FloatArray, schemes: tuple[str, ...], job: MatrixJob) -> None:
         if inputs.ndim != 2 or inputs.shape[1] != job.columns:
             raise UnsupportedError(
-                f"{job.id}: inputs of shape {inputs.shape} for {job.columns} columns")
+                f"{job.id}: inputs of shape {inputs.shape} for {job.columns} columns",
+                                   hint="inputs of a matrix are (tokens, its columns)")
         self._x = np.ascontiguousarray(inputs, dtype=np.float32)
         self._schemes = schemes
         self._after: dict[TensorFormat, FloatArray] = {}

@@ -97,11 +97,14 @@ def _ids(path: Path, spec: ModelSpec) -> Tokens:
     try:
         ids = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an array of token ids: {error}") from None
+        raise DataError(f"{path}: not an array of token ids: {error}",
+                        hint="write the ids with numpy.save: whole numbers, a row a "
+                             "chunk") from None
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu" or ids.min() < 0 \
             or ids.max() >= spec.vocab_size:
         raise DataError(f"{path}: token ids are integers (chunks, length) below "
-                        f"{spec.vocab_size}")
+                        f"{spec.vocab_size}",
+                        hint="write the ids with numpy.save: whole numbers, a row a chunk")
     found: Tokens = ids.astype(np.int64)
     return found
 
@@ -110,4 +113,5 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a text: {error}") from None
+        raise DataError(f"{path}: not a text: {error}",
+                        hint="save it as UTF-8, or give token ids as .npy") from None

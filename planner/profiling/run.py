@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from planner.drafts import draft
 from planner.errors import DataError, InputError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as find_scheme
@@ -91,11 +92,14 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
     checkpoint = read_places(path if request.where.cluster is None else path.absolute())
     jobs = jobs_of(spec, checkpoint)
     if not jobs:
-        raise DataError(f"{path}: no weight matrix to measure")
+        raise DataError(f"{path}: no weight matrix to measure",
+                        hint="name a checkpoint with weights: a folder of .safetensors files, or "
+                             "a GGUF file")
     if output is not None:
         _check_output(output)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="profile-")))
+        stack.enter_context(draft(folder))
         probe = None
         if request.probe is not None:
             from planner.profiling.probing import Probe
@@ -167,13 +171,13 @@ def write_profile(path: Path, profile: Profile) -> None:
     """
     beside = path.with_name(f".{path.name}.new")
     try:
-        with beside.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(profile_text(profile))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with draft(beside):
+            with beside.open("w", encoding="utf-8", newline="\n") as file:
+                file.write(profile_text(profile))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise DataError(f"{path}: {error.strerror}; the profile is not written, what was measured "
                         f"is kept in {_journal_path(path)}",
                         hint="make room and run the same command again") from None

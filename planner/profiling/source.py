@@ -104,7 +104,8 @@ class MatrixSource:
         try:
             return ggml_types.decode(raw, self._job.dtype)
         except (MissingPackageError, UnsupportedError) as error:
-            raise ReadError(f"{error.message}; {error.hint}".removesuffix("; ")) from None
+            raise ReadError(f"{error.message}; {error.hint}".removesuffix("; "),
+                            hint=error.hint) from None
 
     def _factors(self) -> FloatArray:
         """All scales as a float32 matrix (block rows, block columns), the second level in them."""
@@ -150,7 +151,8 @@ def _read_into(file: int, offset: int, view: memoryview, name: str) -> None:
     while done < len(view):
         got = os.preadv(file, [view[done:]], offset + done)
         if got == 0:
-            raise ReadError(f"{name}: ends at byte {offset + done}; the file is truncated")
+            raise ReadError(f"{name}: ends at byte {offset + done}; the file is truncated",
+                            hint="the file is damaged or incomplete: download it again")
         done += got
 
 

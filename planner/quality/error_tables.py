@@ -70,7 +70,9 @@ def six(value: float) -> float:
     Raises InputError for a value that is not finite: a table holds none.
     """
     if not np.isfinite(value):
-        raise InputError(f"an error of {value} cannot be tabulated")
+        raise InputError(f"an error of {value} cannot be tabulated",
+                         hint="the scheme overflows on this tensor: choose a scheme with a wider "
+                              "range")
     return float(f"{value:.5e}")
 
 

@@ -25,6 +25,7 @@ from planner.numerics import decode, encode, matmul, matmul_int32, quantize
 from planner.numerics.matrix_units import Unit, unit
 from planner.numerics.quantization import Quantized
 from planner.quality.synthetic import LINEAR_KINDS, activations, linear_kind, weights
+from planner.shown import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,6 +107,8 @@ class LayerNumerics:
 
         rows = sum(max(1, len(layer.accumulations)) for layer in self.layers)
         return draw(self, axes_for(ax, size=(8.5, 1.6 + 0.22 * rows)))
+
+    __str__ = as_text
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(index=False, border=0, float_format="{:.2e}".format)

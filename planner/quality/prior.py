@@ -10,6 +10,7 @@ depth the prior (data/priors.toml), N the same sum for uniform fp8-block on the 
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -116,7 +117,7 @@ def cache_layer_loss(prior: Prior, kind: str, bucket: str, layout: str) -> float
     errors = prior.cache_error.get(kind, {})
     if layout not in errors:
         return None
-    dense = sum(prior.kind[k] * prior.error["bf16"][k][NORM_SCHEME] for k in ANCHOR_KINDS)
+    dense = math.fsum(prior.kind[k] * prior.error["bf16"][k][NORM_SCHEME] for k in ANCHOR_KINDS)
     alpha = prior.cache_ratio[kind] * dense / errors[prior.anchor_layout]
     return alpha * prior.depth[bucket] * errors[layout]
 

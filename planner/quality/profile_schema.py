@@ -122,7 +122,8 @@ def parse_profile(data: object, place: str) -> records.Profile:
     twice = next((k for k in keys if keys.count(k) > 1), None) if len(set(keys)) < len(keys) \
         else None
     if twice is not None:
-        raise DataError(f"{place}: {twice[0]} of layer {twice[1]} is given twice")
+        raise DataError(f"{place}: {twice[0]} of layer {twice[1]} is given twice",
+                        hint="keep one of the two")
     return _record(checked)
 
 

@@ -24,7 +24,8 @@ def margins(logits: Doubles, per_token: int) -> Doubles:
     Raises InputError for fewer than per_token + 1 experts.
     """
     if logits.ndim != 2 or not 0 < per_token < logits.shape[1]:
-        raise InputError(f"{per_token} of {logits.shape[-1]} experts leave no margin")
+        raise InputError(f"{per_token} of {logits.shape[-1]} experts leave no margin",
+                         hint="fewer experts a token than there are experts")
     ordered = np.sort(logits, axis=1)
     gap = ordered[:, -per_token] - ordered[:, -per_token - 1]
     return np.asarray(gap / logits.std(axis=1))
@@ -33,7 +34,7 @@ def margins(logits: Doubles, per_token: int) -> Doubles:
 def flip_rate(margin: Doubles, error: float) -> float:
     """Share of tokens whose last choice changes under relative error power ``error``."""
     if error < 0:
-        raise InputError(f"an error power of {error}")
+        raise InputError(f"an error power of {error}", hint="an error power is 0 or more")
     if error == 0:
         return float(np.mean(margin == 0) / 2)
     scale = 2 * sqrt(error)
@@ -47,5 +48,6 @@ def shares(counts: npt.NDArray[np.integer] | Doubles) -> Doubles:
     """
     values = np.asarray(counts, dtype=np.float64)
     if values.ndim != 1 or not values.size or (values < 0).any() or not values.sum() > 0:
-        raise InputError("routing counts are empty or negative")
+        raise InputError("routing counts are empty or negative",
+                         hint="give whole numbers of tokens, at least one above 0")
     return np.asarray(values * values.size / values.sum())

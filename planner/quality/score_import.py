@@ -19,6 +19,8 @@ from planner.errors import DataError, UnknownNameError
 from planner.formats.schemes import scheme as find_scheme
 from planner.models.strict_json import parse_object, read_config_bytes, shown
 
+_COLUMNS = "a CSV file has the columns module,scheme,loss_nats; ModelOpt and AutoRound write JSON"
+
 MAX_BYTES = 64 << 20
 LARGEST = 1e15
 LOSS, SCORE = "loss_nats", "score"
@@ -75,7 +77,7 @@ def read_scores(path: Path) -> Scores:
         text = read_config_bytes(path, limit=MAX_BYTES)
         return _checked(_csv(text, str(path)), path)
     if path.suffix.lower() != ".json":
-        raise DataError(f"{path}: scores are read from .csv and .json")
+        raise DataError(f"{path}: scores are read from .csv and .json", hint=_COLUMNS)
     data = parse_object(read_config_bytes(path, limit=MAX_BYTES), str(path))
     if "candidate_stats" in data:
         return _checked(_modelopt(data, str(path)), path)
@@ -86,7 +88,7 @@ def _csv(text: bytes, place: str) -> Scores:
     try:
         rows = list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{place}: not a CSV file: {error}") from None
+        raise DataError(f"{place}: not a CSV file: {error}", hint=_COLUMNS) from None
     header = set(rows[0]) if rows else set()
     column = LOSS if LOSS in header else SCORE
     if header != {"module", "scheme", column}:
@@ -96,7 +98,8 @@ def _csv(text: bytes, place: str) -> Scores:
     for number, row in enumerate(rows, start=2):
         where = f"{place}: line {number}"
         if any(value is None for value in row.values()):
-            raise DataError(f"{where}: fewer columns than the header")
+            raise DataError(f"{where}: fewer columns than the header",
+                            hint="every line has a module, a scheme and a number")
         entries.append(Score((row["module"],), find_scheme(row["scheme"]).id,
                              _number(row[column], where)))
     return Scores(tuple(entries), column, "CSV", ())
@@ -105,20 +108,20 @@ def _csv(text: bytes, place: str) -> Scores:
 def _modelopt(data: Mapping[str, object], place: str) -> Scores:
     stats = data["candidate_stats"]
     if not isinstance(stats, dict) or not stats:
-        raise DataError(f"{place}: candidate_stats is not an object")
+        raise DataError(f"{place}: candidate_stats is not an object", hint=_COLUMNS)
     entries: list[Score] = []
     labels: set[str] = set()
     for name, found in stats.items():
         where = f"{place}: {shown(name)}"
         if not isinstance(found, dict):
-            raise DataError(f"{where}: not an object")
+            raise DataError(f"{where}: not an object", hint=_COLUMNS)
         formats, scores = found.get("formats"), found.get("scores")
         if not isinstance(formats, list) or not isinstance(scores, list) \
                 or len(formats) != len(scores):
-            raise DataError(f"{where}: needs formats and scores of one length")
+            raise DataError(f"{where}: needs formats and scores of one length", hint=_COLUMNS)
         modules = found.get("module_names") or [name]
         if not isinstance(modules, list):
-            raise DataError(f"{where}: module_names is not a list")
+            raise DataError(f"{where}: module_names is not a list", hint=_COLUMNS)
         for label, score in zip(formats, scores, strict=True):
             labels.add(str(label))
             entries.append(Score(tuple(str(m) for m in modules), _scheme(str(label)),
@@ -138,7 +141,7 @@ def _autoround(data: Mapping[str, object], place: str) -> Scores:
             entries.append(Score((name,), _scheme(label),
                                  _number(score, f"{place}: {shown(name)}")))
     if not entries:
-        raise DataError(f"{place}: no scores")
+        raise DataError(f"{place}: no scores", hint=_COLUMNS)
     return Scores(tuple(entries), SCORE, "AutoRound", _calibrated(labels))
 
 
@@ -165,20 +168,23 @@ def _number(value: Any, where: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{where}: {shown(value)} is not a number") from None
+        raise DataError(f"{where}: {shown(value)} is not a number",
+                        hint="write a number, 0 or more") from None
     if isinstance(value, bool) or not 0 <= number <= LARGEST:
         raise DataError(f"{where}: {shown(value)} is not a loss; it is 0 or more, "
-                        f"at most {LARGEST:g}")
+                        f"at most {LARGEST:g}",
+                        hint="write the loss against the unquantised checkpoint, 0 or more")
     return number
 
 
 def _checked(scores: Scores, path: Path) -> Scores:
     if not scores.entries:
-        raise DataError(f"{path}: no scores")
+        raise DataError(f"{path}: no scores", hint=_COLUMNS)
     seen: set[tuple[str, str]] = set()
     for name, scheme in _pairs(scores):
         if (name, scheme) in seen:
-            raise DataError(f"{path}: {shown(name)} under {scheme} is given twice")
+            raise DataError(f"{path}: {shown(name)} under {scheme} is given twice",
+                            hint="keep one of the two")
         seen.add((name, scheme))
     return scores
 

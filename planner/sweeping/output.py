@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from planner.drafts import draft
 from planner.errors import DataError, InputError, MissingPackageError
 from planner.sweeping.columns import COLUMNS
 
@@ -60,12 +61,12 @@ def write_table(path: Path, columns: Columns) -> None:
     """
     beside = path.with_name(f".{path.name}.new")
     try:
-        (_write_parquet if path.suffix.lower() == ".parquet" else _write_csv)(beside, columns)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
+        with draft(beside):
+            (_write_parquet if path.suffix.lower() == ".parquet" else _write_csv)(beside, columns)
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise DataError(f"{path}: {error.strerror or error}; the table is not written, the answers "
                         f"are kept in {journal_path(path)}",
                         hint="make room and run the same command again") from None

@@ -18,7 +18,6 @@ from planner.planning.question.question import OBJECTIVES
 VERBS = ("plan", "estimate")
 WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")
 NUMBERS = ("ttft_seconds", "tpot_seconds")
-TEXTS = ("scheme", "kv", "objective", "engine", "scenario", "profile")
 COMMON = (*WHOLE, *NUMBERS, "kv", "objective", "engine", "scenario", "profile")
 KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies"),
         "estimate": (*COMMON, "scheme")}

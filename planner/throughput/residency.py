@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
@@ -25,7 +23,6 @@ C2C = Link("nvlink-c2c", 450e9, 0.0, "NVIDIA Grace Hopper Superchip architecture
            "both directions together (recalled)")
 DRIVE = Link("nvme", 7e9, 100e-6, "sequential reads of a PCIe 4.0 ×4 drive, queueing 100 µs "
              "(recalled)")
-LINKS: Mapping[str, Link] = MappingProxyType({"nvlink-c2c": C2C})
 
 
 def host_link(device: DeviceProfile, name: str = "pcie") -> Link:

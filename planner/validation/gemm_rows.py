@@ -12,9 +12,6 @@ from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batch
 
 Mask = NDArray[np.bool_]
 
-GEMM_COLUMNS = ("device", "software", "w_a_dtype", "m", "n", "k", "latency_us")
-QUANTISE_COLUMNS = ("device", "software", "op", "m", "k", "latency_us")
-
 FORMATS: Mapping[str, str] = {
     "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8-tensor", "fp8_block": "fp8-block",
     "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int8_wo": "int8-w8a16", "int4_wo": "int4-w4a16",

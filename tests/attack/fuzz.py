@@ -95,6 +95,9 @@ def with_coverage(tally: Tally, seed: int, seconds: float) -> None:
 
 def one(name: str, options: argparse.Namespace) -> int:
     """Attack one entrance in this process."""
+    from support import laws
+
+    laws.judges_time = True
     warnings.simplefilter("error")
     if options.engine == "atheris":
         with_coverage(Tally(name, options.seconds), options.seed, options.seconds)

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from planner.cli import progress
 from planner.cli.main import cli, run
 from planner.cli.overview import EXAMPLES, FIRST, SECTIONS
 from planner.cli.progress import bar, working
@@ -125,16 +126,30 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("seconds", "quiet", "seen"), [(0.4, False, True), (0.0, False, False),
-                                                        (0.4, True, False)])
-def test_a_spinner_for_long_work_only(seconds: float, quiet: bool, seen: bool,
-                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spinner_for_long_work_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     shown = Terminal()
     monkeypatch.setattr(sys, "stderr", shown)
-    with working("counting", quiet=quiet, after_seconds=0.05):
-        time.sleep(seconds)
-    assert ("counting" in shown.getvalue()) is seen
+    with working("counting", after_seconds=3600):
+        pass
+    assert shown.getvalue() == ""
+    with working("counting", after_seconds=0.05):
+        for _ in range(360_000):  # an hour at most
+            if "counting" in shown.getvalue():
+                break
+            time.sleep(0.01)
+    assert "counting" in shown.getvalue()
+
+
+def test_no_spinner_where_quiet_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "_Spinner", lambda what: pytest.fail(f"a spinner for {what}"))
+    with working("counting", quiet=True, after_seconds=0):
+        pass
+    with pytest.raises(pytest.fail.Exception, match="a spinner for counting"), \
+            working("counting", after_seconds=3600):
+        pass
 
 
 def test_numerics_gives_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,9 @@ import sys
 
 import pytest
 
-from planner.errors import UnknownNameError, UnsupportedError
-from planner.formats.elements import (
-    ELEMENTS,
-    checkpoint_bits,
-    checkpoint_bytes,
-    element,
-    element_by_checkpoint_name,
-)
+from planner.errors import UnknownNameError
+from planner.formats.elements import ELEMENTS, element
+from planner.models.dtypes import STORED_TYPES
 
 # id, bits, bias, max finite, min normal, min subnormal: OFP8, MX v1.0 and IEEE 754.
 PUBLISHED = [
@@ -58,29 +53,11 @@ def test_spellings_and_unknown_names():
     assert "e4m3fn" in caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "id"), [
-    ("F32", "fp32"), ("BF16", "bf16"), ("F16", "fp16"), ("F8_E4M3", "e4m3fn"),
-    ("F8_E5M2", "e5m2"), ("F8_E8M0", "e8m0"), ("I8", "int8"), ("F4", "e2m1"),
-])  # fmt: skip
-def test_checkpoint_names(name, id):
-    assert element_by_checkpoint_name(name).id == id
-
-
-def test_checkpoint_types_that_nothing_multiplies():
-    with pytest.raises(UnsupportedError, match="I64"):
-        element_by_checkpoint_name("I64")
-    with pytest.raises(UnknownNameError):
-        element_by_checkpoint_name("I63")
-
-
-def test_checkpoint_sizes():
-    sizes = {"I64": 8, "I32": 4, "U8": 1, "F64": 8, "BOOL": 1, "F8_E4M3": 1, "BF16": 2, "F32": 4}
-    assert {name: checkpoint_bytes(name) for name in sizes} == sizes
-    assert checkpoint_bits("F4") == 4
-    with pytest.raises(UnsupportedError, match="4 bits"):
-        checkpoint_bytes("F4")
-    with pytest.raises(UnknownNameError):
-        checkpoint_bytes("F8_E4M3FN")
+def test_checkpoints_store_an_element_under_its_name():
+    named = {e.checkpoint_name: (e.id, e.bits) for e in ELEMENTS.values()
+             if e.checkpoint_name and e.id != "ue4m3"}  # stored under the name of e4m3fn
+    assert len(named) > 8
+    assert named == {name: (STORED_TYPES[name].format, STORED_TYPES[name].bits) for name in named}
 
 
 def test_formats_do_not_import_numpy():

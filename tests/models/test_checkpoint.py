@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from support.released import released_plan
 
 from planner.errors import DataError
 from planner.models.catalog import resolve_model
 from planner.models.inventory import Inventory, expand
-from planner.models.quantization.plan import released_plan
 
 
 @pytest.fixture

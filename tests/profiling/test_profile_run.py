@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.checkpoints import as_bf16, llama_config, llama_tensors, write_llama, write_safetensors
+from support.killed import killed_after
 
 from planner.api.profile import profile
 from planner.errors import (
@@ -75,20 +74,14 @@ def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) ->
     big = write_llama(tmp_path / "big", hidden_size=512, head_dim=128, intermediate_size=1024)
     output = tmp_path / "p"
 
-    def kill() -> None:
-        while not active_children():
-            time.sleep(0.01)
-        time.sleep(0.3)
-        for child in active_children():
-            if child.pid is not None:
-                os.kill(child.pid, signal.SIGKILL)
-                return
+    def kill(done: int, total: int, job: object) -> None:
+        if done == 1:
+            child = active_children()[0]
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
     with pytest.raises(DataError, match="a worker process was killed") as caught:
-        profile(big, output=output, workers=2)
-    thread.join()
+        profile(big, output=output, workers=2, progress=kill)
     assert "run the same command again" in caught.value.hint
     assert output.with_name("p.journal").exists()
     found = profile(big, output=output, workers=1, schemes=None)
@@ -98,18 +91,12 @@ def test_a_killed_worker_is_an_error_and_the_next_run_goes_on(tmp_path: Path) ->
 def test_the_command_killed_from_outside_goes_on(tmp_path: Path) -> None:
     big = write_llama(tmp_path / "big", hidden_size=256, head_dim=64, intermediate_size=768,
                       num_hidden_layers=4)
-    command = [sys.executable, "-m", "planner", "profile", str(big), "-o", "p", "--workers", "1",
-               "--quiet"]
-    process = subprocess.Popen(command, cwd=tmp_path)
+    words = ("profile", str(big), "-o", "p", "--workers", "1")
     journal = tmp_path / "p.journal"
-    while process.poll() is None and (not journal.exists()
-                                      or journal.read_bytes().count(b"\n") < 4):
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    assert killed_after(3, *words, "--quiet", folder=tmp_path) == -signal.SIGKILL
     assert journal.exists()
-    done = subprocess.run([*command[:-1]], cwd=tmp_path, capture_output=True, text=True,
-                          check=True)
+    done = subprocess.run([sys.executable, "-m", "planner", *words], cwd=tmp_path,
+                          capture_output=True, text=True, check=True)
     assert "going on after" in done.stderr
     assert not journal.exists()
     assert len(read_profile(tmp_path / "p").tensors) == 4 * 7

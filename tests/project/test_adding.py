@@ -54,7 +54,7 @@ def run(command: str, folder: Path, tree: Path, code: int = 0) -> str:
     assert words[0] == "plan"
     done = subprocess.run([sys.executable, "-m", "planner", *words[1:]], cwd=folder, text=True,
                           env={**clean_environment(), "PYTHONPATH": str(tree), "COLUMNS": "120"},
-                          capture_output=True, check=False, timeout=100)
+                          capture_output=True, check=False)
     assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -133,7 +133,7 @@ def test_a_scheme_is_a_record(copy: Path) -> None:
     rows = dict(re.findall(r"^(int4-\S+) +([\d.]+)%", run(emulated, copy, copy), re.MULTILINE))
     assert 0 < float(rows["int4-w4a16-g64"]) < float(rows["int4-w4a16"])
     assert "int4-w4a16-g64" in run(priced, copy, copy, code=1)  # its loss is not known yet
-    subprocess.run([sys.executable, "-c", _EMULATE], check=True, timeout=100, cwd=copy,
+    subprocess.run([sys.executable, "-c", _EMULATE], check=True, cwd=copy,
                    env={**clean_environment(), "PYTHONPATH": str(copy)})
     assert "int4-w4a16-g64" in run(priced, copy, copy)
     assert "int4-w4a16-g64" in run(planned, copy, copy)

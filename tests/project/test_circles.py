@@ -1,41 +1,63 @@
-"""No circle of imports inside a room of planning, those for the type checker included."""
+"""Files import each other one way: at most two circles, each for types or a notebook's display."""
 
-import ast
-from graphlib import CycleError, TopologicalSorter
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from project.circles import Import, Kind, circles
+from support.wheels import ROOT
 
-import planner
-
-PLANNING = Path(planner.__file__).parent / "planning"
-ROOMS = ("answer", "engines", "explain", "infeasible", "inspect", "price", "question", "search",
-         "serving", "solver", "space", "whatif")
-
-
-def imports(folder: Path, package: str) -> dict[str, set[str]]:
-    """The modules of a folder, and which of them each imports anywhere in its text."""
-    found: dict[str, set[str]] = {}
-    for path in folder.glob("*.py"):
-        named: set[str] = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module is not None:
-                named |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
-            elif isinstance(node, ast.Import):
-                named |= {a.name for a in node.names}
-        found[f"{package}.{path.stem}"] = named
-    return {name: {one for one in named if one in found} for name, named in found.items()}
+MOST_CIRCLES = 2
+HOOK = "_repr_html_"
+"""How a notebook shows a record: the one method of a record that may import upward."""
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_has_no_circle(room: str) -> None:
-    found = imports(PLANNING / room, f"planner.planning.{room}")
-    assert any(found.values()), "no import was read"
-    assert list(TopologicalSorter(found).static_order())
+def harmless(one: Import) -> bool:
+    """An import that is for types only, or for the hook."""
+    return one.kind is Kind.TYPES or (one.kind is Kind.INSIDE and one.function == HOOK)
 
 
-def test_a_circle_would_be_found(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("from p.b import x\n")
-    (tmp_path / "b.py").write_text("def f():\n    from p import a\n")
-    with pytest.raises(CycleError):
-        list(TopologicalSorter(imports(tmp_path, "p")).static_order())
+@pytest.mark.xfail(strict=True, reason="twelve circles: planner/planning/ is laid in rooms next")
+def test_at_most_two_circles_held_by_types_or_the_notebook_hook() -> None:
+    found = circles()
+    assert [c.modules for c in found if c.stays_without(harmless)] == []
+    assert len(found) <= MOST_CIRCLES, [c.modules for c in found]
+
+
+FILES = {
+    "a.py": "import p.b\n", "b.py": "from p import a\n",
+    "c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.d import x\n"
+            "else:\n    x = 1\n",
+    "d.py": "class X:\n    def _repr_html_(self):\n        from .e import y\n",
+    "e.py": "from . import c\nfrom p.f import z\n",
+    "f.py": "def late():\n    import p.g\n", "g.py": "from p import f, missing\n",
+    "__init__.py": "",
+    "h/__init__.py": "from .i import x\nfrom ..a import y\n", "h/i.py": "import json\n"}
+
+
+def test_circles_of_every_kind_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "p" / "h").mkdir(parents=True)
+    for name, text in FILES.items():
+        (tmp_path / "p" / name).write_text(text, encoding="utf-8")
+    three, top, inside = circles(tmp_path, "p")
+    assert (three.modules, top.modules, inside.modules) == (
+        ("p.c", "p.d", "p.e"), ("p.a", "p.b"), ("p.f", "p.g"))
+    assert top.describe() == "held by imports at the top"
+    assert inside.describe() == "only through imports inside a function"
+    assert three.describe() == \
+        "only through imports under TYPE_CHECKING and inside a function"
+    assert [c.stays_without(harmless) for c in (three, top, inside)] == [False, True, True]
+    assert [(i.importer, i.imported, i.function) for i in three.imports] == [
+        ("p.c", "p.d", ""), ("p.d", "p.e", HOOK), ("p.e", "p.c", "")]
+
+
+def test_the_script_prints_each_circle_and_their_number() -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.project.circles"], cwd=ROOT,
+                          capture_output=True, text=True, check=True)
+    *lines, last = done.stdout.splitlines()
+    found = circles()
+    assert last == f"circles of more than one file: {len(found)}"
+    assert sum(" files, " in line for line in lines) == len(found)
+    assert sum(line.startswith("  planner/") for line in lines) == sum(
+        len(circle.modules) for circle in found)

@@ -92,8 +92,7 @@ def run_as_shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent),
                                            environment.get("PATH", "")])
     return subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                          timeout=60)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.probe_models import LAYERS, tiny_decoder, tiny_encoder, tokens
 
+from evaluation.tiers import unit_errors
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.numerics import quantize
 from planner.quality.probe.accumulate import accumulator_error
@@ -22,7 +23,6 @@ from planner.quality.probe.gradient import fisher_losses
 from planner.quality.probe.loader import layer_inputs
 from planner.quality.probe.measure import make_reference, measured_loss, plan_loss, unit_losses
 from planner.quality.probe.model import exact
-from planner.quality.probe.tiers import unit_errors
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((40, 128)).astype(np.float32)

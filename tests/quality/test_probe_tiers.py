@@ -1,4 +1,4 @@
-"""Sensitivities, bands, saturation and ranks: known cases and laws; the exact choice of plans."""
+"""Sensitivities, bands and ranks: known cases and laws; the exact choice of plans."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 
 from evaluation.choose import choose
 from evaluation.plans import bits_of
-from planner.errors import InputError
-from planner.quality.probe.tiers import (
+from evaluation.tiers import (
     alpha_from_probe,
     band_factor,
     inside,
     predicted,
     rank_correlation,
     rank_scores,
-    saturated,
 )
+from planner.errors import InputError
 
 RNG = np.random.default_rng(2)
 
@@ -45,19 +44,6 @@ def test_a_band_holds_the_share_it_says() -> None:
     factor = band_factor(prediction, measured, 0.8)
     assert inside(prediction, measured, factor) == pytest.approx(0.8, abs=0.002)
     assert factor == pytest.approx(np.exp(1.2816 * 0.4), rel=0.06)
-
-
-@given(st.floats(0, 50), st.floats(0, 50), st.floats(0.1, 20))
-def test_saturation_keeps_order_stays_below_both_bounds(a: float, b: float, c: float) -> None:
-    low, high = saturated(min(a, b), c), saturated(max(a, b), c)
-    assert 0 <= low <= high <= c
-    assert high <= max(a, b)
-    assert saturated(1e-6 * c, c) == pytest.approx(1e-6 * c, rel=1e-5)
-
-
-def test_saturation_needs_a_ceiling() -> None:
-    with pytest.raises(InputError, match="saturates"):
-        saturated(1.0, 0.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=30))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -26,6 +26,10 @@ HTML_VALIDATE = "html-validate@9.0.0"
 ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync",
              "--disable-dev-shm-usage", "--window-size=1280,900")
+
+
+PATIENT_SECONDS = 3600
+"""Selenium cannot wait for ever; on the slowest machine nothing takes as long."""
 
 
 def needed(name: str, *, package: str) -> str:
@@ -52,7 +56,8 @@ def chromium() -> Iterator[Any]:
             options.add_argument(argument)
         made = Chrome(options=options, service=Service(
             driver, log_output=subprocess.DEVNULL, env={**os.environ, "HOME": profile}))
-        made.set_script_timeout(100)  # axe-core on a busy machine
+        made.set_script_timeout(PATIENT_SECONDS)
+        made.set_page_load_timeout(PATIENT_SECONDS)
         try:
             yield made
         finally:
@@ -73,6 +78,11 @@ def picture(driver: Any, path: Path) -> None:
     path.write_bytes(base64.b64decode(found["data"]))
 
 
+NPM = ("--fetch-retries=0", "--fetch-timeout=20000", "--no-update-notifier", "--no-audit",
+       "--no-fund", "--silent")
+"""One attempt at the registry; one that does not answer within 20 s is not there."""
+
+
 @cache
 def npm_package(name: str) -> Path:
     """The folder of a package without its dependencies; skips where npm or the registry is not
@@ -81,11 +91,12 @@ def npm_package(name: str) -> Path:
     folder = PACKAGES / name
     if not folder.is_dir():
         with tempfile.TemporaryDirectory() as made:
-            done = subprocess.run([npm, "pack", name, "--silent"], cwd=made, text=True,
-                                  capture_output=True, timeout=60, check=False)
+            _attempted(name)
+            done = subprocess.run([npm, "pack", name, *NPM], cwd=made, capture_output=True,
+                                  check=False)
             files = list(Path(made).glob("*.tgz"))
             if done.returncode or not files:
-                pytest.skip(f"npm pack {name} failed: the registry cannot be reached")
+                _unreachable(f"npm pack {name}")
             with tarfile.open(files[0]) as archive:
                 archive.extractall(Path(made) / "whole", filter="data")
             _moved(Path(made) / "whole" / "package", folder)
@@ -99,13 +110,29 @@ def npm_installed(name: str) -> Path:
     folder = PACKAGES / f"{name}-installed"
     if not folder.is_dir():
         with tempfile.TemporaryDirectory() as made:
+            _attempted(name)
             done = subprocess.run(
-                [npm, "install", name, "--prefix", made, "--ignore-scripts", "--no-audit",
-                 "--no-fund", "--silent"], capture_output=True, timeout=100, check=False)
+                [npm, "install", name, "--prefix", made, "--ignore-scripts", *NPM],
+                capture_output=True, check=False)
             if done.returncode:
-                pytest.skip(f"npm install {name} failed: the registry cannot be reached")
+                _unreachable(f"npm install {name}")
             _moved(Path(made), folder)
     return folder
+
+
+_failed: list[str] = []
+
+
+def _attempted(name: str) -> None:
+    """Skip where an attempt of this process has failed: one is enough for all that npm brings."""
+    if _failed:
+        pytest.skip(f"{name} was not tried: {_failed[0]}")
+
+
+def _unreachable(what: str) -> NoReturn:
+    """Remember the failure, and skip with its reason."""
+    _failed.append(f"{what} failed: the npm registry cannot be reached")
+    pytest.skip(_failed[0])
 
 
 def _moved(made: Path, folder: Path) -> None:

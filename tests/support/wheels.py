@@ -18,10 +18,10 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
 
 
-def call(command: list[str], cwd: Path, seconds: float = 110) -> subprocess.CompletedProcess[str]:
+def call(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run ``command`` in ``cwd`` with no input and capture both streams."""
     return subprocess.run(command, cwd=cwd, env=clean_environment(), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, check=False, timeout=seconds)
+                          capture_output=True, text=True, check=False)
 
 
 def checked(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def interpreter(version: str) -> tuple[str | None, list[str]]:
     for candidate in candidates:
         if not candidate.is_file():
             continue
-        probe = call([str(candidate), "-c", _PROBE], Path.cwd(), 20)
+        probe = call([str(candidate), "-c", _PROBE], Path.cwd())
         if probe.returncode == 0 and probe.stdout.strip() == version:
             return str(candidate), reasons
         said = (probe.stderr or probe.stdout).strip().splitlines()

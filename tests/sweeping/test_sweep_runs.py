@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.killed import killed_after, waiting_after
 
 import planner
 from planner.errors import DataError, InputError
@@ -77,12 +78,8 @@ def test_killed_again_and_again_it_goes_on_to_the_same_bytes(sweep_file: Path, w
     journal = tmp_path / "t.csv.journal"
     for _ in range(3):
         before = _lines(journal)
-        process = subprocess.Popen(command(sweep_file, "--quiet"), cwd=tmp_path,
-                                   env=environment(), stdout=subprocess.DEVNULL)
-        while process.poll() is None and _lines(journal) <= max(before, 1):
-            time.sleep(0.002)
-        process.kill()
-        process.wait()
+        assert killed_after(1, "sweep", str(sweep_file), "-o", "t.csv", "--quiet",
+                            folder=tmp_path) == -signal.SIGKILL
         assert _lines(journal) > before
         if _lines(journal) == PARTS:  # the header and all parts but one: time for the last run
             break
@@ -181,19 +178,17 @@ def test_a_full_disk_keeps_what_was_answered(sweep_file: Path, whole: bytes,
 
 
 def test_workers_end_with_the_run_that_was_killed(sweep_file: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen(command(sweep_file, "--workers", "2", "--quiet"), cwd=tmp_path,
-                               env=environment(), stdout=subprocess.DEVNULL)
-    children: list[int] = []
-    while process.poll() is None and len(children) < 2:
-        children = _children(process.pid)
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process = waiting_after(1, "sweep", str(sweep_file), "-o", "t.csv", "--workers", "2", "--quiet",
+                            folder=tmp_path)
+    children = _children(process.pid)
+    process.kill()
     process.wait()
-    assert children
-    end = time.monotonic() + 20
-    while time.monotonic() < end and any(_runs(child) for child in children):
-        time.sleep(0.02)
-    assert not any(_runs(child) for child in children)
+    assert len(children) >= 2
+    for _ in range(36_000):  # an hour: on the slowest machine they end much sooner, or never
+        if not any(_runs(child) for child in children):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"workers {children} outlive their run")
 
 
 def _children(pid: int) -> list[int]:
@@ -221,11 +216,9 @@ def test_what_is_no_address_is_refused(sweep_file: Path, address: str) -> None:
 def test_an_address_where_nobody_answers_is_given_up(sweep_file: Path, tmp_path: Path,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
-    start = time.monotonic()
     with pytest.raises(InputError, match=r"nobody answers within|no Dask scheduler"):
         planner.sweep(sweep_file, cluster="tcp://127.0.0.1:9", workers=None,
                       output=tmp_path / "t.csv")
-    assert time.monotonic() - start < 15
 
 
 def test_parquet_has_the_same_cells(sweep_file: Path, whole: bytes, tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ from __future__ import annotations
 from planner.errors import InputError, UnknownNameError
 from planner.memory.caches import CacheClass
 from planner.memory.engines.catalog import Engine
-from planner.memory.engines.records import Case, EngineResult, Given, Rank, Settings, check
+from planner.memory.engines.records import (
+    LOGGED,
+    Case,
+    EngineResult,
+    Given,
+    Rank,
+    Settings,
+    check,
+    constant_line,
+)
 from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
 from planner.models.dtypes import GGML_BLOCKS
 from planner.models.spec import Attention
@@ -134,11 +143,10 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int) -> Rank:
     weights = rank_weights(case.spec, case.layout, Loading(parts=case.parts, plain=case.plain),
                            case.format_of, stage)
-    overheads = [Line("activation", given.activation, "from the log")] \
+    overheads = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else compute_lines(case, engine, settings)
     if case.cuda:
-        context = engine.constants["context_bytes"]
-        overheads.append(Line("context", int(context.value), f"{context.kind}: {context.source}"))
+        overheads.append(constant_line("context", engine.constants["context_bytes"]))
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     return Rank(stage, tuple(weights), tuple(overheads),
                 case.total_bytes - total(weights) - total(overheads),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from planner.memory.caches import cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
+    LOGGED,
     Case,
     EngineResult,
     Given,
@@ -16,6 +17,7 @@ from planner.memory.engines.records import (
     Settings,
     cache_layout,
     check,
+    constant_line,
     failure,
 )
 from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
@@ -34,7 +36,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     sequences = settings.max_seqs or engine.whole("max_seqs")
     tokens = settings.batched_tokens or min(context, engine.whole("batched_tokens"))
     run = PassShape(tokens=tokens * sequences, sequences=sequences, context=context,
-                    width=4 if case.plain == "fp32" else 2, sampler=8, gathered=True)
+                    width=case.activation_width, sampler=8, gathered=True)
     ranks = tuple(_rank(case, engine, settings, given, run, stage)
                   for stage in range(case.layout.pp))
     limiting = min(range(len(ranks)), key=lambda i: ranks[i].budget_bytes)
@@ -62,13 +64,12 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
     weights = rank_weights(case.spec, case.layout, Loading(plain=case.plain, parts=case.parts),
                            case.format_of, stage)
     last = stage == case.layout.pp - 1
-    overheads = [Line("activation", given.activation, "from the log")] \
+    overheads = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else peak_lines(
             case.spec, case.layout, run, kept_experts=False, samples=last)
     if case.cuda:
-        context = engine.constants["context_bytes"]
         overheads += [Line("workspace", engine.whole("workspace_bytes"), "cuBLAS workspace"),
-                      Line("context", int(context.value), f"{context.kind}: {context.source}")]
+                      constant_line("context", engine.constants["context_bytes"])]
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=False)[stage]
     left = case.total_bytes - total(weights) - total(overheads)
     return Rank(stage, tuple(weights), tuple(overheads), left,

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from planner.errors import InputError
 from planner.formats.spec import TensorFormat
 from planner.memory.caches import CacheClass
-from planner.memory.resident import Line, total
+from planner.memory.engines.catalog import Constant
+from planner.memory.resident import Line, Loading, rank_weights, total
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 
+LOGGED = "from the log"
 LARGE_DEVICE_BYTES = 70 << 30
 """Devices from here on get larger default batches (vLLM, SGLang), A100 apart."""
 
@@ -70,9 +72,26 @@ class Case:
     parts: tuple[str, ...] = ("main", "lookup")
     cuda: bool = True
 
+    @property
+    def activation_width(self) -> int:
+        """Bytes of an element of activations [B]."""
+        return 4 if self.plain == "fp32" else 2
+
     def predicts(self, stage: int) -> bool:
         """Whether the stage keeps the caches of prediction layers."""
         return "mtp" in self.parts and stage == self.layout.pp - 1
+
+
+def weight_lines(case: Case, load: Loading, given: Given, stage: int) -> list[Line]:
+    """The weights of a rank of ``stage``, or what a log says of them."""
+    if given.weights is not None:
+        return [Line("weights", given.weights, LOGGED)]
+    return rank_weights(case.spec, case.layout, load, case.format_of, stage)
+
+
+def constant_line(name: str, constant: Constant, more: int = 0) -> Line:
+    """A version's constant, and ``more`` bytes, with where it comes from."""
+    return Line(name, int(constant.value) + more, f"{constant.kind}: {constant.source}")
 
 
 @dataclass(frozen=True, slots=True)

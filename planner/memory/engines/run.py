@@ -28,4 +28,4 @@ def engine_size(case: Case, engine: Engine, settings: Settings,
         raise UnsupportedError(f"the memory arithmetic of {engine.name} is not modelled",
                                hint=f"leave out --engine, or one of {', '.join(_MODULES)}")
     module = importlib.import_module(f"planner.memory.engines.{_MODULES[engine.name]}")
-    return cast("Size", module.size)(case, engine, settings, given or Given())
+    return cast(Size, module.size)(case, engine, settings, given or Given())

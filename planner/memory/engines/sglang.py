@@ -10,6 +10,7 @@ from __future__ import annotations
 from planner.memory.caches import cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
+    LOGGED,
     Case,
     EngineResult,
     Given,
@@ -17,10 +18,12 @@ from planner.memory.engines.records import (
     Settings,
     cache_layout,
     check,
+    constant_line,
     failure,
+    weight_lines,
 )
 from planner.memory.engines.vllm import NOT_FROM_SHAPES, loading_of
-from planner.memory.resident import Line, rank_weights, stage_ranges, total
+from planner.memory.resident import Line, stage_ranges, total
 from planner.units import MIB
 
 
@@ -76,17 +79,13 @@ def default_fraction(case: Case, engine: Engine, batched: int, sequences: int) -
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, stage: int,
           fraction: float) -> Rank:
     load = loading_of(case, engine.whole("vocab_pad"), mla=True)
-    weights = rank_weights(case.spec, case.layout, load, case.format_of, stage)
-    if given.weights is not None:
-        weights = [Line("weights", given.weights, "from the log")]
+    weights = weight_lines(case, load, given, stage)
     if given.free is not None:
         before = given.free
-        taken = Line("non-torch", case.total_bytes - before, "from the log")
+        taken = Line("non-torch", case.total_bytes - before, LOGGED)
     else:
-        context, extra = engine.constants["context_bytes"], engine.whole("parallel_bytes")
-        several = extra if case.layout.ranks > 1 else 0
-        taken = Line("non-torch", int(context.value) + several,
-                     f"{context.kind}: {context.source}")
+        several = engine.whole("parallel_bytes") if case.layout.ranks > 1 else 0
+        taken = constant_line("non-torch", engine.constants["context_bytes"], several)
         before = case.total_bytes - taken.bytes
     outside = before - int(before * fraction)
     held = stage_ranges(case.spec.layers, case.layout.pp, tail_first=True)[stage]

@@ -13,6 +13,7 @@ from planner.formats.schemes import scheme
 from planner.memory.caches import cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
+    LOGGED,
     Case,
     EngineResult,
     Given,
@@ -20,6 +21,7 @@ from planner.memory.engines.records import (
     Settings,
     cache_layout,
     check,
+    constant_line,
     failure,
 )
 from planner.memory.resident import (
@@ -49,7 +51,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     context = settings.context or case.spec.max_context
     run = PassShape(tokens=settings.batched_tokens or engine.whole("batched_tokens"),
                     sequences=settings.max_seqs or engine.whole("max_seqs"), context=context,
-                    width=4 if case.plain == "fp32" else 2, sampler=4, gathered=True)
+                    width=case.activation_width, sampler=4, gathered=True)
     ranks = tuple(_rank(case, engine, settings, given, run, stage, fraction)
                   for stage in range(case.layout.pp))
     up = bool(engine.whole("rounds_up"))
@@ -109,17 +111,15 @@ def _plain_latents(case: Case) -> FormatOf:
 
 def _overheads(case: Case, engine: Engine, given: Given, run: PassShape, stage: int) -> list[Line]:
     last = stage == case.layout.pp - 1
-    lines = [Line("activation", given.activation, "from the log")] \
+    lines = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else _execution(case, run, last)
-    context = engine.constants["context_bytes"]
     several = engine.whole("parallel_bytes") if case.layout.ranks > 1 else 0
-    buffers = engine.constants["buffers_bytes"]
     if not engine.whole("tensorrt_backend"):  # neither parameters nor buffers of the model
         lines.append(Line("rope-tables", rope_table_bytes(case.spec, case.max_positions, 4),
                           "cosine and sine of every position in FP32"))
     return [*lines,
-            Line("context", int(context.value) + several, f"{context.kind}: {context.source}"),
-            Line("buffers", int(buffers.value), f"{buffers.kind}: {buffers.source}")]
+            constant_line("context", engine.constants["context_bytes"], several),
+            constant_line("buffers", engine.constants["buffers_bytes"])]
 
 
 def _execution(case: Case, run: PassShape, last: bool) -> list[Line]:

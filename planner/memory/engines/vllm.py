@@ -9,6 +9,7 @@ from __future__ import annotations
 from planner.memory.caches import CacheClass, cache_classes, request_bytes, token_bytes, uniform
 from planner.memory.engines.catalog import Engine
 from planner.memory.engines.records import (
+    LOGGED,
     Case,
     EngineResult,
     Given,
@@ -16,12 +17,13 @@ from planner.memory.engines.records import (
     Settings,
     cache_layout,
     check,
+    constant_line,
     failure,
+    weight_lines,
 )
 from planner.memory.resident import (
     Line,
     Loading,
-    rank_weights,
     stage_ranges,
     total,
 )
@@ -81,7 +83,7 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
     sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
     return PassShape(
         tokens=tokens, sequences=min(sequences, tokens),
-        context=context, width=4 if case.plain == "fp32" else 2,
+        context=context, width=case.activation_width,
         sampler=engine.whole("sampler_bytes"), gathered=True)
 
 
@@ -99,12 +101,8 @@ def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
 def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
           usable: int) -> Rank:
     layout = case.layout
-    weights = rank_weights(
-        case.spec, layout,
-        loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache"))),
-        case.format_of, stage)
-    if given.weights is not None:
-        weights = [Line("weights", given.weights, "from the log")]
+    load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")))
+    weights = weight_lines(case, load, given, stage)
     overheads = [*_activation(case, given, run, stage), _nontorch(engine, layout.tp, given)]
     held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
     if engine.whole("graphs_deducted"):
@@ -118,21 +116,20 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
 
 def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Line]:
     if given.activation is not None:
-        return [Line("activation", given.activation, "from the log")]
+        return [Line("activation", given.activation, LOGGED)]
     return peak_lines(case.spec, case.layout, run, samples=stage == case.layout.pp - 1)
 
 
 def _nontorch(engine: Engine, tp: int, given: Given) -> Line:
     if given.nontorch is not None:
-        return Line("non-torch", given.nontorch, "from the log")
-    constant = engine.constants["nontorch_bytes"]
+        return Line("non-torch", given.nontorch, LOGGED)
     extra = engine.whole("nontorch_parallel_bytes") if tp > 1 else 0
-    return Line("non-torch", int(constant.value) + extra, f"{constant.kind}: {constant.source}")
+    return constant_line("non-torch", engine.constants["nontorch_bytes"], extra)
 
 
 def _graphs(engine: Engine, layers: int, given: Given, run: PassShape) -> Line:
     if given.graphs is not None:
-        return Line("cuda-graphs", given.graphs, "from the log")
+        return Line("cuda-graphs", given.graphs, LOGGED)
     constant = engine.constants["graph_bytes_per_layer_and_size"]
     count = graph_sizes(run.sequences)
     return Line("cuda-graphs", int(constant.value) * layers * count,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from planner.errors import UnsupportedError
 from planner.models.fields import GENERIC, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
-from planner.models.rows import Provenance
+from planner.models.rows import Provenance, ends, gqa
 from planner.models.spec import Attention, Experts, ModelSpec, TensorRow
 from planner.models.storage import Storage
 from planner.records import record
@@ -26,6 +26,10 @@ class Backbone:
     def all_layers(self) -> tuple[int, ...]:
         return tuple(range(self.layers))
 
+    def ends(self, storage: Storage) -> list[TensorRow]:
+        """Embedding, final norm, and the head unless it is the embedding."""
+        return ends(storage, hidden=self.hidden, vocab=self.vocab, tied=self.tied)
+
 
 @record
 class GroupedQuery:
@@ -44,6 +48,16 @@ class GroupedQuery:
         return Attention(
             kind="gqa", layers=layers, heads=self.heads, kv_heads=self.kv_heads,
             head_dim=self.head_dim, window=window, chunked=chunked, sinks=sinks,
+        )  # fmt: skip
+
+    def rows(
+        self, storage: Storage, hidden: int, layers: tuple[int, ...], *,
+        out_bias: bool | None = None, query_parts: int = 1,
+    ) -> list[TensorRow]:  # fmt: skip
+        """Its projections in ``layers``; the options as in :func:`planner.models.rows.gqa`."""
+        return gqa(
+            storage, layers, hidden=hidden, heads=self.heads, kv_heads=self.kv_heads,
+            head_dim=self.head_dim, biases=self.biases, out_bias=out_bias, query_parts=query_parts,
         )  # fmt: skip
 
 
@@ -103,12 +117,16 @@ def refuse_windows(fields: Fields, *, switch_default: bool) -> None:
         raise UnsupportedError(
             f"{fields.place}: sliding_window is {window}; sliding-window attention is not "
             "modelled yet, and its cache is smaller than full attention's"
-        )
+        ,
+                               hint="`plan models` lists models whose structure is understood; a "
+                                    "further one is a file in planner/models/families")
     if kinds:
         raise UnsupportedError(
             f"{fields.place}: layer_types holds {ascii(sorted(kinds)[0])[:60]}; only "
             "full_attention is modelled yet"
-        )
+        ,
+                               hint="`plan models` lists models whose structure is understood; a "
+                                    "further one is a file in planner/models/families")
 
 
 def read_routing(

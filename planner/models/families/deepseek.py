@@ -64,7 +64,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     text.finish((GENERIC if nested else HARMLESS) | _HARMLESS)
     size = config.size
     tensors = [
-        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *_decoder(storage, config, size.all_layers),
         *_prediction(storage, config),
     ]

@@ -73,7 +73,10 @@ def _read(fields: Fields) -> Structure:
     if unknown or any(ratios[size.layers :]):
         wrong = unknown[0] if unknown else max(ratios[size.layers :])
         raise UnsupportedError(f"{fields.place}: compress_ratios holds {wrong}; understood: 4, 128 "
-                               "and 0, and 0 for prediction layers")  # fmt: skip
+                               "and 0, and 0 for prediction layers",
+                               hint="`plan models` lists models whose structure is "
+                                    "understood; a further one is a file in "
+                                    "planner/models/families")  # fmt: skip
     dtype = fields.choice("expert_dtype", ("fp4", "fp8"), default="fp8")
     groups = fields.integer("o_groups", high=MAX_EXPERTS)
     attention = _attention(fields, ratios[: size.layers])

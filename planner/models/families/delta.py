@@ -71,8 +71,7 @@ def gated_attention(
     if not layers:
         return []
     return [
-        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                  head_dim=a.head_dim, biases=False, query_parts=2),
+        *a.rows(storage, hidden, layers, query_parts=2),
         rows.norm(storage, LAYER + "self_attn.q_norm", a.head_dim, layers),
         rows.norm(storage, LAYER + "self_attn.k_norm", a.head_dim, layers),
     ]  # fmt: skip

@@ -40,9 +40,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(_HARMLESS)
     layers, hidden = size.all_layers, size.hidden
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
-        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                  head_dim=a.head_dim, biases=biases),
+        *size.ends(storage),
+        *a.rows(storage, hidden, layers),
         rows.norm(storage, LAYER + "self_attn.q_norm", a.head_dim, layers),
         rows.norm(storage, LAYER + "self_attn.k_norm", a.head_dim, layers),
         *sandwich_norms(storage, hidden, layers),

@@ -55,7 +55,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     text.finish(_HARMLESS)
     rest = others(size.all_layers, full)
     tensors = [
-        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *_attention(storage, wide, size.hidden, full, shared_kv),
         *_attention(storage, local, size.hidden, rest, False),
         *sandwich_norms(storage, size.hidden, size.all_layers),
@@ -101,8 +101,7 @@ def _read_experts(text: Fields, layers: tuple[int, ...]) -> Experts | None:
 def _attention(
     storage: Storage, a: GroupedQuery, hidden: int, layers: tuple[int, ...], shared_kv: bool
 ) -> list[TensorRow]:
-    found = rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                     head_dim=a.head_dim, biases=a.biases)  # fmt: skip
+    found = a.rows(storage, hidden, layers)
     if not layers:
         return []
     return [

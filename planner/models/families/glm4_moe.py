@@ -48,7 +48,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         return _decoder(storage, size, attention, experts, layers, dense, width, normed)
 
     tensors = [
-        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *decoder(size.all_layers, dense),
         *rows.part_of([*rows.prediction_ends(storage, after, hidden=size.hidden, vocab=size.vocab,
                                              tied=size.tied, copies=True),
@@ -67,8 +67,7 @@ def _decoder(
     norms = [rows.norm(storage, f"{LAYER}self_attn.{name}", a.head_dim, layers)
              for name in ("q_norm", "k_norm")]  # fmt: skip
     found = [
-        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                  head_dim=a.head_dim, biases=a.biases, out_bias=False),
+        *a.rows(storage, hidden, layers, out_bias=False),
         *(norms if normed else ()),
         *rows.layer_norms(storage, hidden, layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),

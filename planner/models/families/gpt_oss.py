@@ -44,7 +44,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(_HARMLESS)
     gate = rows.router(storage, "mlp.router", hidden, experts.count, layers)
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *_attention(storage, a, hidden, layers),
         *rows.layer_norms(storage, hidden, layers),
         *rows.with_biases(storage, gate, True),
@@ -61,8 +61,7 @@ def _attention(
     storage: Storage, a: GroupedQuery, hidden: int, layers: tuple[int, ...]
 ) -> list[TensorRow]:
     return [
-        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                  head_dim=a.head_dim, biases=a.biases),
+        *a.rows(storage, hidden, layers),
         rows.plain(storage, LAYER + "self_attn.sinks", "attention-qkv", (a.heads,), layers,
                    fused="sinks", shard="column"),
     ]  # fmt: skip

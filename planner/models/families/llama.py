@@ -30,11 +30,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(HARMLESS)
     layers = size.all_layers
     tensors = [
-        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
-        *rows.gqa(
-            storage, layers, hidden=size.hidden, heads=attention.heads,
-            kv_heads=attention.kv_heads, head_dim=attention.head_dim, biases=attention.biases,
-        ),
+        *size.ends(storage),
+        *attention.rows(storage, size.hidden, layers),
         *rows.layer_norms(storage, size.hidden, layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=size.hidden, width=width,
                         biases=mlp_biases),

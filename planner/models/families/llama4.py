@@ -59,9 +59,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     layers, hidden = size.all_layers, size.hidden
     dense = others(layers, moe)
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
-        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                  head_dim=a.head_dim, biases=biases),
+        *size.ends(storage),
+        *a.rows(storage, hidden, layers),
         *rows.layer_norms(storage, hidden, layers),
         *rows.gated_mlp(storage, _DENSE, dense, hidden=hidden, width=dense_width),
         *_experts(storage, experts, hidden),

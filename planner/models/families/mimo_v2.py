@@ -45,7 +45,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(_HARMLESS)
     hidden, dense = size.hidden, others(size.all_layers, moe)
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *(row for group in groups for row in _attention_rows(storage, group, hidden)),
         *rows.layer_norms(storage, hidden, size.all_layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),

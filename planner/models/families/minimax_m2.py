@@ -44,9 +44,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         fields.integer(name, low=0, high=MAX_LAYERS, default=0)
     fields.finish(_HARMLESS)
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
-        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                  head_dim=a.head_dim, biases=False),
+        *size.ends(storage),
+        *a.rows(storage, hidden, layers),
         *((rows.norm(storage, LAYER + "self_attn.q_norm", a.heads * a.head_dim, layers),
            rows.norm(storage, LAYER + "self_attn.k_norm", a.kv_heads * a.head_dim, layers))
           if normed else ()),

@@ -38,11 +38,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     refuse_windows(fields, switch_default=True)
     fields.finish(_HARMLESS)
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
-        *rows.gqa(
-            storage, layers, hidden=hidden, heads=attention.heads,
-            kv_heads=attention.kv_heads, head_dim=attention.head_dim, biases=False,
-        ),
+        *size.ends(storage),
+        *attention.rows(storage, hidden, layers),
         *rows.layer_norms(storage, hidden, layers),
         *rows.router(storage, "block_sparse_moe.gate", hidden, experts.count, layers),
         *rows.gated_mlp(storage, _EXPERT, layers, hidden=hidden, width=experts.width,

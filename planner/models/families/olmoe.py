@@ -34,12 +34,13 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         fields, layers, count_key="num_experts", width=fields.integer("intermediate_size")
     )
     if fields.take("clip_qkv") is not None:
-        raise UnsupportedError(f"{fields.place}: clip_qkv is not understood")
+        raise UnsupportedError(f"{fields.place}: clip_qkv is not understood",
+                               hint="`plan models` lists models whose structure is understood; a "
+                                    "further one is a file in planner/models/families")
     fields.finish(HARMLESS | {"norm_topk_prob"})
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
-        *rows.gqa(storage, layers, hidden=hidden, heads=a.heads, kv_heads=a.kv_heads,
-                  head_dim=a.head_dim, biases=biases),
+        *size.ends(storage),
+        *a.rows(storage, hidden, layers),
         rows.norm(storage, LAYER + "self_attn.q_norm", a.heads * a.head_dim, layers),
         rows.norm(storage, LAYER + "self_attn.k_norm", a.kv_heads * a.head_dim, layers),
         *rows.layer_norms(storage, hidden, layers),

@@ -33,7 +33,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(_HARMLESS)
     layers, hidden = size.all_layers, size.hidden
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         replace(
             rows.linear(storage, LAYER + "self_attn.qkv_proj", "attention-qkv",
                         ((a.heads + 2 * a.kv_heads) * a.head_dim, hidden), layers, fused="qkv",

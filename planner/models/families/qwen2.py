@@ -32,11 +32,8 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(HARMLESS | {"use_mrope"})
     layers = size.all_layers
     tensors = [
-        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
-        *rows.gqa(
-            storage, layers, hidden=size.hidden, heads=attention.heads,
-            kv_heads=attention.kv_heads, head_dim=attention.head_dim, biases=True, out_bias=False,
-        ),
+        *size.ends(storage),
+        *attention.rows(storage, size.hidden, layers, out_bias=False),
         *rows.layer_norms(storage, size.hidden, layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=size.hidden, width=width),
     ]  # fmt: skip

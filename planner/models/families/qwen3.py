@@ -34,7 +34,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(HARMLESS)
     layers = size.all_layers
     tensors = [
-        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *normed_attention(storage, attention, size.hidden, layers),
         *rows.layer_norms(storage, size.hidden, layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, layers, hidden=size.hidden, width=width),
@@ -48,10 +48,7 @@ def normed_attention(
 ) -> list[TensorRow]:
     """Grouped-query projections and the norms over one query head and one key head."""
     return [
-        *rows.gqa(
-            storage, layers, hidden=hidden, heads=attention.heads, kv_heads=attention.kv_heads,
-            head_dim=attention.head_dim, biases=attention.biases,
-        ),
+        *attention.rows(storage, hidden, layers),
         rows.norm(storage, LAYER + "self_attn.q_norm", attention.head_dim, layers),
         rows.norm(storage, LAYER + "self_attn.k_norm", attention.head_dim, layers),
     ]  # fmt: skip

@@ -90,7 +90,7 @@ def _decoder(
 ) -> list[TensorRow]:
     size = config.size
     return [
-        *rows.ends(storage, hidden=size.hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *gated_attention(storage, config.attention, size.hidden, full),
         *_delta(storage, linear, size.hidden),
         *rows.layer_norms(storage, size.hidden, size.all_layers),

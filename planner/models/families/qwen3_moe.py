@@ -44,7 +44,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     dense = tuple(sorted(set(size.all_layers) - set(moe)))
     hidden = size.hidden
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *normed_attention(storage, attention, hidden, size.all_layers),
         *rows.layer_norms(storage, hidden, size.all_layers),
         *rows.gated_mlp(storage, rows.DENSE_MLP, dense, hidden=hidden, width=width),

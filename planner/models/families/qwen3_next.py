@@ -56,7 +56,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     fields.finish(_HARMLESS)
     hidden, layers = size.hidden, size.all_layers
     tensors = [
-        *rows.ends(storage, hidden=hidden, vocab=size.vocab, tied=size.tied),
+        *size.ends(storage),
         *gated_attention(storage, a, hidden, full),
         *_delta(storage, linear, hidden),
         *rows.layer_norms(storage, hidden, layers),

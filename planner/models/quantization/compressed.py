@@ -12,6 +12,9 @@ from planner.models.quantization.matching import Names, wildcards
 from planner.models.quantization.plan import QuantPlan, StorageRule
 from planner.models.strict_json import shown
 
+_UNQUANTISED = ("plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
+                "estimate MODEL DEVICE --scheme NAME")
+
 HARMLESS = frozenset({
     "global_compression_ratio", "quantization_status", "version", "transform_config",
 })  # fmt: skip
@@ -36,7 +39,8 @@ def read_plan(config: Fields) -> QuantPlan:
     if groups is None or not groups.names():
         raise config.error("config_groups", "is missing or empty")
     if config.take("sparsity_config"):
-        raise UnsupportedError(f"{config.place}: sparsity_config: sparse weights are not known")
+        raise UnsupportedError(f"{config.place}: sparsity_config: sparse weights are not known",
+                               hint=_UNQUANTISED)
     ignored = wildcards(config.strings("ignore"), f"{config.place}: ignore")
     rules = [StorageRule(ignored, None)] if ignored else []
     for name in groups.names():
@@ -59,7 +63,8 @@ def _group(group: Fields, layout: str) -> StorageRule:
     layout = group.choice("format", _FORMATS, default=layout)
     weights, inputs = group.nested("weights"), group.nested("input_activations")
     if group.take("output_activations") is not None:
-        raise UnsupportedError(f"{group.place}: quantised outputs are not understood")
+        raise UnsupportedError(f"{group.place}: quantised outputs are not understood",
+                               hint=_UNQUANTISED)
     if weights is None:
         raise group.error("weights", "is missing")
     group.finish()
@@ -79,11 +84,12 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
             "mxfp4-w4a16" if bits == 4 else ""
         if not name:
             raise UnsupportedError(f"{group.place}: 8-bit floats in groups of 32 without 8-bit "
-                                   "activations have no scheme")
+                                   "activations have no scheme", hint=_UNQUANTISED)
         return Form("mx-ct", name, bits=bits, block=(1, MX_GROUP))
     if layout == "nvfp4-pack-quantized" or (kind == "float" and bits == 4):
         if (kind, bits, size) != ("float", 4, 16):
-            raise UnsupportedError(f"{group.place}: only 4-bit floats in groups of 16 are NVFP4")
+            raise UnsupportedError(f"{group.place}: only 4-bit floats in groups of 16 are NVFP4",
+                                   hint=_UNQUANTISED)
         scheme = "nvfp4" if inputs is not None else "nvfp4-w4a16"
         return Form("nvfp4-ct", scheme, bits=4, block=(1, 16), calibrated=inputs is not None)
     if kind == "float":
@@ -99,7 +105,8 @@ def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) ->
                     scale_dtype="bf16")  # fmt: skip
     if bits != 8 or strategy != "channel" or inputs is None or not symmetric:
         raise UnsupportedError(f"{group.place}: unpacked integers are understood with 8 bits, "
-                               "symmetric scales a channel and 8-bit activations only")  # fmt: skip
+                               "symmetric scales a channel and 8-bit activations only",
+                               hint=_UNQUANTISED)  # fmt: skip
     return Form("int8", "int8-w8a8", block=(1, 0), calibrated=calibrated, scale_dtype="bf16")
 
 
@@ -109,7 +116,7 @@ def _float_form(group: Fields, strategy: str, activations: bool, calibrated: boo
     blocks may be ``exponents`` (powers of two)."""
     if exponents and not (strategy == "block" and activations):
         raise UnsupportedError(f"{group.place}: power-of-two scales are understood with blocks and "
-                               "8-bit activations only")
+                               "8-bit activations only", hint=_UNQUANTISED)
     if strategy == "tensor" and activations:
         return Form("fp8", "fp8-tensor", calibrated=calibrated, scale_dtype="bf16")
     if strategy == "channel" and activations:
@@ -120,7 +127,8 @@ def _float_form(group: Fields, strategy: str, activations: bool, calibrated: boo
         return Form("fp8", "fp8-block" if activations else "fp8-w8a16", block=(128, 128),
                     scale_dtype="bf16")
     raise UnsupportedError(f"{group.place}: 8-bit floats a {strategy}"
-                           f"{'' if activations else ' without 8-bit activations'} have no scheme")
+                           f"{'' if activations else ' without 8-bit activations'} have no scheme",
+                           hint=_UNQUANTISED)
 
 
 def _read_numbers(

@@ -138,7 +138,9 @@ def _gptq(config: Fields) -> QuantPlan:
         config.take(name)
     listed = wildcards(config.strings("modules_to_not_convert"), f"{config.place}: modules")
     if config.take("modules_in_block_to_quantize"):
-        raise UnsupportedError(f"{config.place}: modules quantised one by one are not understood")
+        raise UnsupportedError(f"{config.place}: modules quantised one by one are not understood",
+                               hint="plan the checkpoint as it was before, with a scheme of `plan "
+                                    "formats`: plan estimate MODEL DEVICE --scheme NAME")
     form = _gptq_form(config, bits, group, symmetric)
     rules = (*_excluding(listed), *_dynamic(config.nested("dynamic"), bits, group, symmetric))
     return QuantPlan("gptq", rules, form, head=head, main_only=True)

@@ -64,14 +64,18 @@ def _groups(row: TensorRow, size: int) -> int:
     if size == 0:
         return 1
     if row.shape[1] % size:
-        raise DataError(f"{row.name}: {row.shape[1]} inputs are not whole groups of {size}")
+        raise DataError(f"{row.name}: {row.shape[1]} inputs are not whole groups of {size}",
+                        hint="compare quantization_config with the tensors: the one that produced "
+                             "them has other numbers")
     return row.shape[1] // size
 
 
 def _words(row: TensorRow, size: int, bits: int) -> int:
     """Words of 32 bits that hold ``size`` integers of ``bits``."""
     if size * bits % WORD_BITS:
-        raise DataError(f"{row.name}: {size} integers of {bits} bits are not whole words")
+        raise DataError(f"{row.name}: {size} integers of {bits} bits are not whole words",
+                        hint="compare quantization_config with the tensors: the one that produced "
+                             "them has other numbers")
     return size * bits // WORD_BITS
 
 

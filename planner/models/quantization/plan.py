@@ -65,7 +65,9 @@ def quantise(spec: ModelSpec, plans: Iterable[QuantPlan]) -> ModelSpec:
         changed = tuple(out for row in rows for out in _apply(row, plan))
         if changed == rows:
             raise DataError(f"{spec.id}: the {plan.method} quantisation of "
-                            "quantization_config covers no module")
+                            "quantization_config covers no module",
+                            hint="check targets and ignore in quantization_config: they leave "
+                                 "every module out")
         rows, kv_scheme = changed, plan.kv_scheme or kv_scheme
     if kv_scheme == "fp8":
         rows = tuple(_with_cache_scales(row) for row in rows)
@@ -80,19 +82,6 @@ def largest_scheme(rows: Iterable[TensorRow], plain: str) -> str:
         if row.scheme is not None:
             sizes[row.scheme] = sizes.get(row.scheme, 0) + row.elements * row.copies
     return max(sorted(sizes), key=lambda name: sizes[name]) if sizes else plain
-
-
-def released_plan(spec: ModelSpec) -> tuple[tuple[str, tuple[int, ...], str], ...]:
-    """(module kind, layers, scheme) of everything the release quantises, in row order.
-
-    A kind appears once for each scheme that some of its tensors have; layers are ascending, empty
-    for modules outside the stack. What is not listed is stored in a plain type.
-    """
-    layers: dict[tuple[str, str], set[int]] = {}
-    for row in spec.rows:
-        if row.scheme is not None:
-            layers.setdefault((row.kind, row.scheme), set()).update(row.layers)
-    return tuple((kind, tuple(sorted(found)), name) for (kind, name), found in layers.items())
 
 
 def _apply(row: TensorRow, plan: QuantPlan) -> Iterator[TensorRow]:
@@ -120,7 +109,9 @@ def _by_layer(row: TensorRow, plan: QuantPlan, by_name: bool) -> Iterator[Tensor
             for expert in (0, row.experts - 1)
         )
         if first != last:
-            raise DataError(f"{row.name}: the experts of layer {layer} are not stored alike")
+            raise DataError(f"{row.name}: the experts of layer {layer} are not stored alike",
+                            hint="plan the checkpoint as it was before, with a scheme of `plan "
+                                 "formats`: plan estimate MODEL DEVICE --scheme NAME")
         groups.setdefault(first, []).append(layer)
     for form, layers in groups.items():
         part = replace(row, layers=tuple(layers) if row.layers else ())

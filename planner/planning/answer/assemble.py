@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import fsum
 
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.memory.footprint import RUNTIME
@@ -195,8 +196,8 @@ def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
         out.append(ModulePlan(
             kind, layer_range(layers), scheme, sum(u.weight_bytes for u in members),
             sum(u.weight_bytes_per_device for u in members),
-            sum(u.prefill_seconds for u in members), sum(u.decode_seconds for u in members),
-            sum(u.loss for u in members)))
+            fsum(u.prefill_seconds for u in members), fsum(u.decode_seconds for u in members),
+            fsum(u.loss for u in members)))
     return tuple(out)
 
 
@@ -243,7 +244,7 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
 def _ruled_loss(model: CostModel, priced: Priced) -> float:
     """Loss of the modules whose rule is dropped."""
     kinds = model.question.dropped
-    return sum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
+    return fsum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
 
 
 def _losses(model: CostModel, priced: Priced) -> dict[str, float]:

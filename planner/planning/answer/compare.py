@@ -9,7 +9,7 @@ from planner.planning.answer.baselines import baseline_pairs, baselines
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced
-from planner.planning.question.question import TIMED, Question
+from planner.planning.question.question import TIMED, Question, improvement
 from planner.planning.search.best_first import Found
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.uniform import (
@@ -115,9 +115,7 @@ def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Com
                           f"{min(ours, theirs):.3g}")
     if question.objective == "quality" and indistinguishable(model, ours, theirs):
         return _equal(priced, best, rival, where, band_factor(model))
-    gain = theirs / ours - 1
-    if question.objective not in ("throughput", "cost"):
-        gain = 1 - ours / theirs
+    gain = improvement(question.objective, theirs, ours)
     if gain < SAME:
         reason = "every unit is fastest in it within the limits" if len(schemes) == 1 \
             else "mixing formats gains nothing measurable here"
@@ -138,7 +136,8 @@ def _equal(priced: Priced, best: Uniform, rival: Priced, where: str, band: float
     low, high = sorted((ours, theirs))
     text = f"indistinguishable in loss from uniform {where}: a factor of {high / low:.2f} lies " \
            f"inside the band of {band:.2g}"
-    faster = _seconds_per_token(rival) / _seconds_per_token(priced) - 1
+    faster = improvement("throughput", _seconds_per_token(rival), _seconds_per_token(priced))
     if abs(faster) >= SAME:
         text += f"; {abs(faster):.1%} {'more' if faster > 0 else 'fewer'} tokens/s per device"
-    return Comparison(best.scheme, float(f"{max(0.0, 1 - ours / theirs):.6g}"), text)
+    gain = max(0.0, improvement("quality", theirs, ours))
+    return Comparison(best.scheme, float(f"{gain:.6g}"), text)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, improvement
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answer
-from planner.planning.search.variants import improvement
 
 Change = Callable[[Question], Question]
 

@@ -11,10 +11,10 @@ from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.explain.switching_points import HALVINGS, SOLVES, STEPS, tippings
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, improvement
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import equal_note
-from planner.planning.search.variants import differences, improvement
+from planner.planning.search.variants import differences
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.losses import loss_word
 

@@ -1,7 +1,7 @@
 """The price of every limit: solved again with the limit relaxed by a step, and without it.
 
 Every figure of ``gain`` and ``without`` is a real solve over all layouts and batches; ``at_layout``
-comes from the multipliers of the Lagrangian relaxation at the plan's own layout and batch, where
+comes from the dual values of the linear relaxation at the plan's own layout and batch, where
 nothing but the formats can follow.
 """
 
@@ -15,11 +15,11 @@ import numpy as np
 from planner.planning.explain.answered import Answered, Change
 from planner.planning.explain.records import LimitPrice
 from planner.planning.price.price import Priced
-from planner.planning.question.question import Question
+from planner.planning.question.question import Question, improvement
 from planner.planning.search.best_first import Found
 from planner.planning.search.formulate import loss_limit, single_problem
-from planner.planning.search.variants import differences, improvement
-from planner.planning.solver.lagrangian import row_prices
+from planner.planning.search.variants import differences
+from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.units import GIB
@@ -165,7 +165,7 @@ def with_time(name: str, seconds: float | None) -> Change:
 
 
 def _at_layout(found: Found, limit: _Limit) -> float | None:
-    """The gain of a step by the multipliers at the plan's layout and batch: how far the limits of
+    """The gain of a step by the dual values at the plan's layout and batch: how far the limits of
     its rows move, times what a unit of each is worth."""
     model = found.space.model
     if limit.name in ("devices", "kept layers") or model.question.untie:
@@ -173,6 +173,8 @@ def _at_layout(found: Found, limit: _Limit) -> float | None:
     moved = replace(found.space, model=replace(model, question=limit.relaxed(model.question)))
     now, then = (single_problem(space, found.candidate) for space in (found.space, moved))
     worth = row_prices(now)
+    if worth is None:
+        return None
     change = sum(float(each) * (b.limit - a.limit)
                  for each, a, b in zip(worth, now.rows, then.rows, strict=True))
     return _rounded(improvement(model.question.objective, found.value,

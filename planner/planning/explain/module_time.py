@@ -16,6 +16,7 @@ from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import released_scheme, unit_parts
 from planner.planning.space.tables import LayoutTables
+from planner.shown import as_text
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, main_bound
 
@@ -100,6 +101,8 @@ class ModuleExplanation:
     modules: tuple[ModuleSplit, ...]
     refused: tuple[tuple[str, str], ...]
     assumptions: tuple[Assumption, ...]
+
+    __str__ = as_text
 
     def to_dict(self) -> dict[str, object]:
         """The explanation as plain data."""

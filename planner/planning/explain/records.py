@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.planning.plan.record import Plan, plain
+from planner.shown import as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class ChoiceExplanation:
     tipping: tuple[Tipping, ...]
     solves: int
     basis: tuple[str, ...]
+
+    __str__ = as_text
 
     def to_dict(self) -> dict[str, Any]:
         """The explanation as JSON values; the plan file is its ``plan``."""

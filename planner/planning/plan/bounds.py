@@ -6,7 +6,7 @@ import re
 from dataclasses import fields, is_dataclass
 
 from planner.errors import DataError
-from planner.planning.plan.record import Plan
+from planner.planning.plan.record import OBJECTIVES, Plan
 
 MOST_ITEMS = 200_000
 MOST_CHARACTERS = 4_000
@@ -25,6 +25,9 @@ def check_bounds(plan: Plan) -> None:
         DataError: with the place.
     """
     _walk(plan, "")
+    if plan.objective not in OBJECTIVES:
+        raise DataError(f"plan file: objective: {plan.objective[:60]!r} is not one",
+                        hint=f"one of {', '.join(OBJECTIVES)}")
     names = {"model.id": plan.model.id, "device.id": plan.device.id,
              "engine.name": plan.engine.name}
     names |= {f"units.{i}.{key}": getattr(unit, key) for i, unit in enumerate(plan.units)

@@ -9,6 +9,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.planning.plan.record import Estimate, Plan, QualityInfo
 from planner.quality.loss_units import indistinguishable
 from planner.records import record
+from planner.shown import as_text
 
 METRICS: dict[str, tuple[str, Callable[[Plan], float]]] = {
     "tpot": ("s", lambda p: p.performance.tpot_seconds.value),
@@ -91,6 +92,8 @@ class Difference:
     settings: tuple[tuple[str, str, str], ...]
     tripped: tuple[Gate, ...]
     gates: tuple[Gate, ...]
+
+    __str__ = as_text
 
 
 def parse_gate(text: str) -> Gate:

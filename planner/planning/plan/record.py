@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from planner.records import cached_record
+from planner.shown import as_cell, as_text
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
+OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
 
@@ -356,10 +359,13 @@ class Plan:
 
         return draw_sensitivity(self, ax, hardware_dir)
 
-    def _repr_html_(self) -> str:
-        from planner.planning.plan.html import fragment
+    def __repr__(self) -> str:
+        rate = self.performance.output_tokens_per_second.value
+        return (f"<Plan: {self.model.id} on {self.device.count} × {self.device.id}, "
+                f"{rate:.4g} tokens/s>")
 
-        return fragment(self)
+    __str__ = as_text
+    _repr_html_ = as_cell
 
 
 def plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import product
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,8 +155,8 @@ def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
         _fill(out, model, asks, layouts, index, reason, choice)
     ranks = asks.tp * asks.dp * asks.pp
     rate = asks.replicas * asks.batch / out.tpot
-    loss = sum(float(model.layer_loss[i, c]) * u.count
-               for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False)) if c >= 0)
+    loss = fsum(float(model.layer_loss[i, c]) * u.count
+                for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False)) if c >= 0)
     weights, cache, activation, runtime = out.bytes
     return Estimates(reason, out.tpot, out.ttft, out.interruption, rate,
                      rate / (asks.replicas * ranks), weights, cache, activation, runtime,

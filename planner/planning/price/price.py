@@ -7,6 +7,7 @@ gate-up with down of the experts) and a pipeline by its slowest stage.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import fsum
 
 import numpy as np
 
@@ -119,7 +120,7 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     decode, mixed = _fused(model, costs, "decode"), _fused(model, costs, "mixed")
     both = {layer: s + prompts.added(s, mixed[layer]) for layer, s in decode.items()}
     tpot = _pipelined_seconds(model, layout, both, hop_step)
-    prompt = sum(mixed.values()) + hop_mixed
+    prompt = fsum(mixed.values()) + hop_mixed
     interruption = tpot - _pipelined_seconds(model, layout, decode, hop)
     busy = interruption / tpot
     wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
@@ -127,11 +128,11 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=prompt + wait,
         interruption=interruption, queue=wait,
         utilisation=busy,
-        additive_tpot=sum(_step_seconds(k, prompts) for k in costs) + hop_step,
+        additive_tpot=fsum(_step_seconds(k, prompts) for k in costs) + hop_step,
         pipelined_tpot=_pipelined_seconds(model, layout, _unfused_seconds(costs, prompts),
                                           hop_step),
-        additive_ttft=sum(seconds(k.mixed) * k.segment.count for k in costs) + hop_mixed,
-        loss=sum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
+        additive_ttft=fsum(seconds(k.mixed) * k.segment.count for k in costs) + hop_mixed,
+        loss=fsum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
         token_bytes=per_token)
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
+from planner.planning.plan.record import Objective
 from planner.records import record
 from planner.throughput.collectives import Fabric
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
-Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
-OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")
 """Objectives that are the time of a step: by device, or of a token."""
+RATES: tuple[Objective, ...] = ("throughput", "cost")
+"""Objectives that people read as tokens for the time or money; what is minimised is the inverse."""
 DEFAULT_CONTEXT = 8192
 DEFAULT_OSL = 1024
 PREFILL_CHUNK = 8192
@@ -136,3 +138,11 @@ def _fill(limit: int, context: int | None, isl: int | None, osl: int | None) -> 
             osl = min(osl, max(context - isl, 0))
         return Workload(context or isl + osl, isl, osl, f"osl {osl} = min(1024, isl/8)")
     return Workload(context or isl + osl, isl, osl, "")
+
+
+def improvement(objective: str, old: float, new: float) -> float:
+    """How much better ``new`` is than ``old``, both to be minimised: as more tokens/s where the
+    objective is a rate, else as a share less."""
+    if not old > 0 or not new > 0:
+        return 0.0 if old == new else float((old - new) / abs(old)) if old else 0.0
+    return old / new - 1 if objective in RATES else 1 - new / old

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.errors import SolverError
+from planner.planning.question.question import RATES
 from planner.planning.search.formulate import (
     bounds,
     decision_sum,
@@ -212,7 +213,7 @@ def second_times(space: Space, c: int) -> Array | None:
     """Seconds [U, S] that decide among equal optima: prefill under latency, decode under quality
     and memory, none under throughput and cost (their optima differ unless the choices do not)."""
     objective = space.model.question.objective
-    if objective in ("throughput", "cost"):
+    if objective in RATES:
         return None
     times = space.prefill if objective == "latency" else space.decode
     return np.asarray(times[c])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.question.question import TIMED, Question
+from planner.planning.question.question import RATES, TIMED, Question
 from planner.planning.search.pipeline_pace import TIE, maybe_slower, step_weights
 from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_bounds
 from planner.planning.space.candidates import Space
@@ -47,7 +47,7 @@ def decision_legal(model: CostModel, legal: NDArray[np.bool_]) -> NDArray[np.boo
 def score_scale(space: Space) -> Array:
     """Factor from step seconds to the compared score [C]: device-seconds a token, or seconds."""
     pts = space.pts
-    if space.model.question.objective in ("throughput", "cost"):
+    if space.model.question.objective in RATES:
         return np.asarray(pts.group * pts.pp / np.maximum(pts.batch, 1))
     return np.ones(len(pts))
 

@@ -39,10 +39,11 @@ class Tried:
         self.rounds = 0
 
     def add(self, i: int, space: Space, lower: Array) -> None:
-        """The bounds ``lower`` [C] of candidates of the ``i``-th space."""
+        """The bounds ``lower`` [C] of candidates of the ``i``-th space, to six digits: further ones
+        depend on the path that the solver took."""
         for layout, slot, bound in zip(space.pts.layout.tolist(), space.pts.slot.tolist(),
                                        lower.tolist(), strict=True):
-            self.known.setdefault((i, layout), {})[int(slot)] = bound
+            self.known.setdefault((i, layout), {})[int(slot)] = float(f"{bound:.5e}")
 
     def finer(self, value: float, winner: tuple[int, int, int]) -> Iterator[tuple[int, Space]]:
         """(number of the space, new candidates of it) that may be better than ``value``, the

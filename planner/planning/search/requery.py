@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -134,4 +135,4 @@ def priced(answers: Iterable[Optimum]) -> list[Priced]:
 def loss_of(answer: Optimum) -> float:
     """Loss of an answer's assignment, in the question's unit."""
     table = answer.space.model.layer_loss
-    return sum(float(table[s.unit, s.choice]) * s.count for s in answer.segments if s.choice >= 0)
+    return fsum(float(table[s.unit, s.choice]) * s.count for s in answer.segments if s.choice >= 0)

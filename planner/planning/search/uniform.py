@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def _segments(model: CostModel, name: str, choice: Int) -> tuple[Segment, ...]:
 
 def uniform_loss(model: CostModel, choice: Int) -> float:
     """Relative loss of a choice for every unit."""
-    return float(sum(model.layer_loss[i, c] * model.units[i].count
+    return float(fsum(model.layer_loss[i, c] * model.units[i].count
                      for i, c in enumerate(choice) if c >= 0))
 
 

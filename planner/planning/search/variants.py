@@ -24,14 +24,6 @@ def best_of(questions: Sequence[Question]) -> Found | None:
     return searched(spaces_of(questions))
 
 
-def improvement(objective: str, old: float, new: float) -> float:
-    """How much better ``new`` is than ``old``, both to be minimised: as more tokens/s where the
-    objective is a rate, else as a share less."""
-    if not old > 0 or not new > 0:
-        return 0.0 if old == new else float((old - new) / abs(old)) if old else 0.0
-    return old / new - 1 if objective in ("throughput", "cost") else 1 - new / old
-
-
 def differences(old: Found, new: Found) -> tuple[str, ...]:
     """What another plan has otherwise: layout, then schemes by kind and layers; empty for the same
     plan. A batch alone is no other plan."""

@@ -11,6 +11,7 @@ import numpy as np
 from planner.planning.answer.measured_point import Anchor
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, plain
 from planner.planning.price.step import Assignment, Serving, step_times
+from planner.shown import as_text
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
 from planner.throughput.serving import Load, Scheduling, Served, StepTimes, closed_loop
@@ -118,6 +119,8 @@ class ServingAnswer:
         from planner.plot.serving import draw_points
 
         return draw_points(self, ax)
+
+    __str__ = as_text
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html(index=False, border=0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.placement.tiers import Residency
 from planner.planning.serving.offloaded import OffloadedStep
+from planner.shown import as_text
 from planner.throughput.residency import Fetch, Link
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class ExpertUse:
         from planner.plot.experts import draw_residency
 
         return draw_residency(self, ax)
+
+    __str__ = as_text
 
     def _repr_html_(self) -> str:
         head = (f"{self.batch} tokens touch {self.distinct:.1f} of {self.count} experts a layer "

@@ -1,4 +1,4 @@
-"""One run of HiGHS on a problem, whole or relaxed: its options, its matrix, what its status means.
+"""One run of HiGHS on a problem: its options, its matrix, what its status means.
 
 One thread, presolve off, a limit of nodes and of seconds; the printing of its C code is kept off
 stdout.
@@ -90,15 +90,6 @@ def stdout_kept() -> Iterator[None]:
         os.close(null)
 
 
-@cached_record
-class Relaxed:
-    """The problem with fractions of choices: its optimum, and by how much at least an assignment
-    with one more layer of a choice is above it [D, S] (0 where the optimum takes it)."""
-
-    value: float
-    reduced: Array
-
-
 def run(problem: Problem, repairs: Repairs) -> Solution:
     """The optimum of ``problem`` with its ``repairs``, proved to their gap, unless it is above
     their cutoff.
@@ -112,34 +103,19 @@ def run(problem: Problem, repairs: Repairs) -> Solution:
     options = OPTIONS | {"mip_rel_gap": repairs.gap, "mip_max_nodes": repairs.nodes}
     if is_minimax(problem) and (problem.multiplicity > 1).any():
         options["mip_heuristic_effort"] = EFFORT
-    scale = _scale(problem)
+    scale = scale_of(problem)
     if np.isfinite(repairs.cutoff):
         options["objective_bound"] = (repairs.cutoff - problem.constant) / scale + 1e-9
-    solver = _ended(_model(problem, repairs, scale, whole=True), options)
+    solver = ended(model_of(problem, repairs, scale, whole=True), options)
     return _solution(problem, solver, scale, "objective_bound" in options)
 
 
-def relaxed(problem: Problem) -> Relaxed | None:
-    """The linear relaxation of ``problem``; None where it has no optimum."""
-    scale = _scale(problem)
-    none = Repairs(np.zeros(len(problem.rows)), [])
-    solver = _ended(_model(problem, none, scale, whole=False), OPTIONS)
-    if solver.getModelStatus().name != "kOptimal":
-        return None
-    decisions, choices = np.nonzero(problem.legal)
-    reduced = np.full(problem.legal.shape, np.inf)
-    duals = np.array(solver.getSolution().col_dual)[:len(decisions)]
-    reduced[decisions, choices] = np.maximum(duals, 0.0) * scale
-    value = float(solver.getInfo().objective_function_value) * scale + problem.constant
-    return Relaxed(value, reduced)
-
-
-def _scale(problem: Problem) -> float:
+def scale_of(problem: Problem) -> float:
     """The size of the objective's coefficients, to which they and the excess are scaled."""
     return float(np.abs(problem.objective[problem.legal]).max(initial=0.0)) or 1.0
 
 
-def _ended(model: Any, options: dict[str, object]) -> Any:
+def ended(model: Any, options: dict[str, object]) -> Any:
     """HiGHS after its run on ``model``."""
     import highspy
 
@@ -154,7 +130,7 @@ def _ended(model: Any, options: dict[str, object]) -> Any:
     return solver
 
 
-def _model(problem: Problem, repairs: Repairs, scale: float, *, whole: bool) -> Any:
+def model_of(problem: Problem, repairs: Repairs, scale: float, *, whole: bool) -> Any:
     """``problem`` as HiGHS reads it, a column a legal choice; ``whole``: in whole layers."""
     import highspy
 

@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.solver.highs import GAP, relaxed
+from planner.planning.solver.duals import relaxed
+from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import (
     EQUAL,
     PACE,

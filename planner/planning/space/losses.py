@@ -104,7 +104,7 @@ def accumulated(model: UnitModel, row: int, scheme: str) -> float:
             or module.kind in RULE_KINDS:
         return 0.0
     table = load_accumulators()
-    return sum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms)
+    return math.fsum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms)
 
 
 def uniform_norm(model: UnitModel) -> float:
@@ -112,7 +112,7 @@ def uniform_norm(model: UnitModel) -> float:
     modules = _linears(model)
     rounding = normaliser(model.prior, [(model.references[u.row], u.kind, u.bucket, u.count)
                                         for u in modules])
-    return rounding + sum(
+    return rounding + math.fsum(
         u.count * _sensitivity(model, u) * accumulated(model, u.row, NORM_SCHEME)
         for u in modules if u.kind in model.prior.kind)
 

@@ -86,25 +86,15 @@ def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: i
     return size
 
 
-def fixed_cache_bytes(tables: LayoutTables, layout: int, slot: int) -> int:
-    """Bytes of indexer keys and recurrent states in the fullest stage of one rank."""
-    return tables.fullest_fixed[layout] * slot * tables.layouts[layout].pp
-
-
 def budget(question: Question) -> int:
     """Bytes of one device that a plan may fill."""
     limit = question.usable_bytes
     return min(limit, question.memory_bytes) if question.memory_bytes is not None else limit
 
 
-def overhead(model: CostModel, tables: LayoutTables, layout: int, slot: int) -> int:
-    """Activations, runtime, indexer keys and states of one rank."""
-    act, run = temporary_bytes(model, tables.layouts[layout], slot)
-    return act + run + fixed_cache_bytes(tables, layout, slot)
-
-
 def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
-    """:func:`overhead` of many (layout, slot) pairs, int64 [N]."""
+    """Activations, runtime, indexer keys and states of one rank of many (layout, slot) pairs,
+    int64 [N]."""
     question = model.question
     chunk = min(PREFILL_CHUNK, question.workload.isl)
     used = sorted(set(layouts.tolist()))

@@ -48,7 +48,9 @@ def accumulator_error(x: Floats, weight: Floats, scheme: str, *, unit: str, prom
     result = through_unit(found, x_hat, qw.dequantize(), qx, qw, one, promote)
     if result is None:
         raise UnsupportedError(f"{unit} does not multiply the operands of {scheme}"
-                               + ("" if promote is None else f", promoted every {promote}"))
+                               + ("" if promote is None else f", promoted every {promote}"),
+                               hint="`plan numerics --list-units` lists the units and what they "
+                                    "multiply")
     y, rounded = result
     exact = x.astype(np.float64) @ weight.astype(np.float64).T
     power = float(np.sum(exact * exact))

@@ -122,7 +122,8 @@ def _static(x: Floats, element_id: str, amax: float) -> Floats:
         raise UnsupportedError(f"no static activation scales for {element_id}",
                                hint="schemes with E4M3 or INT8 activations have them")
     if amax <= 0:
-        raise InputError(f"a static scale from a largest magnitude of {amax}")
+        raise InputError(f"a static scale from a largest magnitude of {amax}",
+                         hint="measure it on activations that are not all 0")
     top = element(element_id).max_finite
     scale = np.float32(amax / top)
     codes = encode(np.clip(x / scale, -top, top), element_id)

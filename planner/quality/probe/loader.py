@@ -22,6 +22,8 @@ from planner.quality.probe.decoder import Decoder, DecoderShape
 from planner.quality.probe.encoder import Encoder
 from planner.quality.probe.model import Floats, ProbeModel, Tokens, as_is, exact
 
+_PROBED = "probe the F32, BF16 or F16 checkpoint; `plan profile` without --tier measures this one"
+
 _GGUF_NAMES = {
     "embedding": "token_embd.weight", "attention_norm": "blk.{}.attn_norm.weight",
     "q": "blk.{}.attn_q.weight", "k": "blk.{}.attn_k.weight", "v": "blk.{}.attn_v.weight",
@@ -126,7 +128,8 @@ def _gguf_weights(path: Path, held: GgufFile) -> dict[str, Floats]:
             try:
                 values = dequantize(raw, GGMLQuantizationType[tensor.type])
             except NotImplementedError:
-                raise UnsupportedError(f"{path}: no decoder for ggml type {tensor.type}") from None
+                raise UnsupportedError(f"{path}: no decoder for ggml type {tensor.type}",
+                                       hint=_PROBED) from None
             weights[tensor.name] = values.astype(np.float32).reshape(tensor.shape)
     return weights
 
@@ -134,14 +137,16 @@ def _gguf_weights(path: Path, held: GgufFile) -> dict[str, Floats]:
 def _number(held: GgufFile, key: str, path: Path) -> float:
     value = held.metadata.get(f"llama.{key}")
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise DataError(f"{path}: llama.{key} is {value!r}")
+        raise DataError(f"{path}: llama.{key} is {value!r}",
+                        hint="the file is damaged or incomplete: convert or download it again")
     return float(value)
 
 
 def _whole(held: GgufFile, key: str, path: Path) -> int:
     value = _number(held, key, path)
     if value != int(value):
-        raise DataError(f"{path}: llama.{key} is {value!r}")
+        raise DataError(f"{path}: llama.{key} is {value!r}",
+                        hint="the file is damaged or incomplete: convert or download it again")
     return int(value)
 
 
@@ -166,7 +171,8 @@ def _values(raw: bytes, dtype: str, name: str) -> Floats:
         element = STORED_TYPES[dtype].format
         assert element is not None
         return decode(np.frombuffer(raw, "<u2"), element)
-    raise UnsupportedError(f"tensor {name} is stored as {dtype}; probes run F32, BF16 and F16")
+    raise UnsupportedError(f"tensor {name} is stored as {dtype}; probes run F32, BF16 and F16",
+                           hint=_PROBED)
 
 
 def _bert(config: Mapping[str, Any], weights: dict[str, Floats]) -> Encoder:
@@ -182,7 +188,7 @@ def _llama(config: Mapping[str, Any], weights: dict[str, Floats], place: str) ->
     scaling = config.get("rope_scaling") or {}
     kind = scaling.get("rope_type", scaling.get("type", rope.get("rope_type", "default")))
     if kind != "default":
-        raise UnsupportedError(f"{place}: rotary scaling {kind!r} does not run here")
+        raise UnsupportedError(f"{place}: rotary scaling {kind!r} does not run here", hint=_PROBED)
     heads = int(config["num_attention_heads"])
     shape = DecoderShape(
         layers=int(config["num_hidden_layers"]), heads=heads,
@@ -201,5 +207,6 @@ def _checked(model: Decoder, place: str) -> Decoder:
     wanted = {name.format(n) for name in model.names.values() for n in range(model.layers)}
     missing = sorted(wanted - set(model.weights))
     if missing:
-        raise DataError(f"{place}: tensor {missing[0]} is missing ({len(missing)} in all)")
+        raise DataError(f"{place}: tensor {missing[0]} is missing ({len(missing)} in all)",
+                        hint="the checkpoint is incomplete: download it again")
     return model

@@ -122,7 +122,9 @@ def _texts(checkpoint: Path, key: str) -> list[str]:
     mark = struct.pack("<Q", len(key)) + key.encode()
     at = header.find(mark)
     if at < 0 or struct.unpack_from("<II", header, at + len(mark)) != (9, 8):
-        raise DataError(f"{checkpoint}: no array of texts {key}")
+        raise DataError(f"{checkpoint}: no array of texts {key}",
+                        hint="convert the model again with its tokenizer, or give --text as .npy "
+                             "of token ids")
     at += len(mark) + 8
     count, at, out = struct.unpack_from("<Q", header, at)[0], at + 8, []
     for _ in range(count):

@@ -13,6 +13,7 @@ from planner.planning.explain.records import (
     UnitChoice,
 )
 from planner.planning.explain.switching_points import nearest
+from planner.planning.question.question import RATES
 from planner.report.terminal.columns import width_of_output
 from planner.report.terminal.plan import headline
 from planner.units import GIB, format_bytes, format_rate, format_seconds
@@ -102,7 +103,7 @@ def _worse(objective: str, other: Alternative) -> str:
     """The change of the objective: fewer tokens/s, more of what is to be small."""
     if objective == "quality":
         return ""
-    if objective in ("throughput", "cost"):
+    if objective in RATES:
         change = 1 / (1 + other.objective) - 1
         return f"{change if objective == 'throughput' else other.objective:+.2%}"
     return f"{other.objective:+.2%}"
@@ -162,7 +163,7 @@ def _worth(found: ChoiceExplanation, gain: float) -> str:
 
 
 def _share(found: ChoiceExplanation, gain: float) -> str:
-    more = found.plan.objective in ("throughput", "cost")
+    more = found.plan.objective in RATES
     return f"{gain if more else -gain:+.2%}"
 
 

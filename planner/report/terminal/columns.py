@@ -9,16 +9,37 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 WIDTH = 80
 NARROWEST = 40
 WIDEST = 120
 HEADINGS = "bold"
+_PLAIN = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_width() -> Iterator[None]:
+    """``WIDTH`` columns without colour inside the block, whatever stdout is: for texts that are
+    kept."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
+def styled() -> bool:
+    """Whether what is written may have colour: stdout is a terminal that takes it."""
+    return not _PLAIN.get() and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def width_of_output() -> int:
     """Columns to fill: COLUMNS where set, a terminal's width, else 80; from 40 to 120."""
+    if _PLAIN.get():
+        return WIDTH
     if sys.stdout.isatty():
         columns = shutil.get_terminal_size((WIDTH, 24)).columns
     else:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 from planner.planning.plan.record import Estimate, ModulePlan, Plan
-from planner.report.terminal.columns import table_lines, width_of_output, wrapped
+from planner.report.terminal.columns import styled, table_lines, width_of_output, wrapped
 from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ def console(stream: StringIO) -> Console:
     """A rich console that writes to ``stream``; colour only where stdout is a terminal."""
     from rich.console import Console
 
-    terminal = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    terminal = styled()
     return Console(file=stream, width=width_of_output(), force_terminal=terminal,
                    no_color=not terminal, highlight=False, soft_wrap=False)
 
@@ -100,8 +98,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def _bold(line: str) -> str:
-    styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return f"\x1b[1m{line}\x1b[0m" if styled else line
+    return f"\x1b[1m{line}\x1b[0m" if styled() else line
 
 
 def _row(plan: Plan, module: ModulePlan, step: float) -> tuple[str, ...]:

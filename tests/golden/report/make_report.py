@@ -1,19 +1,23 @@
 """Write the golden reports anew from the stored plan: after a wanted change, look at the diff.
 
 ``python tests/golden/report/make_report.py``; with ``--plan`` the plan and its counts as well.
+Pages are stored without the style sheet that they repeat: a change of it changes no golden file.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
 from planner.planning.plan.record import Plan, plain
 from planner.report.page.content import Beside
 from planner.report.page.embedded import computed_from
-from planner.report.page.html import page
+from planner.report.page.html import TEMPLATES, page
 from planner.report.page.markdown import markdown
 
 HERE = Path(__file__).resolve().parent
+SHEET = "plan.css"
+_SHEET = re.compile(r"(?<=<style>\n).*?(?=</style>)", flags=re.DOTALL)
 ASKED = "plan qwen3-0.6b jetson-agx-orin-64gb --context 4096 --devices 1"
 
 
@@ -27,8 +31,18 @@ def stored() -> tuple[Plan, Beside]:
 def reports() -> dict[str, str]:
     """The golden files' names and texts."""
     plan, beside = stored()
-    return {"plan.en.html": page(plan, "en", beside), "plan.zh.html": page(plan, "zh", beside),
+    return {"plan.en.html": without_sheet(page(plan, "en", beside)),
+            "plan.zh.html": without_sheet(page(plan, "zh", beside)),
             "plan.en.md": markdown(plan, "en", beside)}
+
+
+def without_sheet(text: str) -> str:
+    """A page with the name of its style sheet for the sheet, which it must hold whole."""
+    (sheet,) = _SHEET.findall(text)
+    kept = (TEMPLATES / SHEET).read_text(encoding="utf-8")
+    if sheet != kept:
+        raise ValueError(f"the page's style sheet is not {SHEET}")
+    return text.replace(sheet, f"/* {SHEET} */\n", 1)
 
 
 def made() -> dict[str, object]:

@@ -199,7 +199,7 @@ def test_given_axes_are_drawn_on() -> None:
     assert plan().plot_time("prefill", other) is other
     assert sum(p.get_width() for p in one.patches) == pytest.approx(
         plan().memory_per_device.capacity_bytes / 2**30)
-    with pytest.raises(ValueError, match="phase"):
+    with pytest.raises(InputError, match=r"phase.*\n.*prefill"):
         plan().plot_time("training")
 
 

@@ -30,7 +30,7 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
-from .test_solver_exact import assignments
+from ..solver.test_solver_exact import assignments
 
 
 @st.composite

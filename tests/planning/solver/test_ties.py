@@ -27,7 +27,7 @@ def alike(draw: st.DrawFn) -> Problem:
     noise = 1 + rng.normal(0, 1e-11, shape)
     use = rng.integers(0, 4, shape).astype(float)
     least, most = use.min(axis=1).sum(), use.max(axis=1).sum()
-    rows = [Row("max-loss", use, float(least + draw(st.floats(0, 1)) * (most - least)))]
+    rows = [Row("max-loss", use, float(least + draw(st.integers(0, 8)) / 8 * (most - least)))]
     if draw(st.booleans()):
         rows.append(Row(PACE, rng.integers(-2, 3, shape).astype(float),
                         float(rng.integers(-1, 2))))

@@ -70,17 +70,6 @@ def predicted(alpha: Doubles, error: Doubles) -> Doubles:
     return alpha[:, None] * error
 
 
-def saturated(total: float | Doubles, ceiling: float) -> Doubles:
-    """c·(1 − exp(−S/c)): the sum S of unit losses, levelling off at ``ceiling`` [nats].
-
-    Monotone in S, so that it changes no ranking of plans. A vocabulary of V tokens bounds useful
-    values of c near log V.
-    """
-    if ceiling <= 0:
-        raise InputError(f"a loss that saturates at {ceiling}", hint="give a positive ceiling")
-    return np.asarray(-ceiling * np.expm1(-np.asarray(total, dtype=np.float64) / ceiling))
-
-
 def band_factor(prediction: Doubles, measured: Doubles, share: float = 0.8) -> float:
     """The factor f such that ``share`` of measured losses lie within prediction ×/÷ f."""
     ratios = np.abs(np.log(measured / prediction))

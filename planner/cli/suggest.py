@@ -1,0 +1,73 @@
+"""What was probably meant: a misspelt command, a model and a device the wrong way round."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from planner.cli.types import Hinted
+from planner.errors import UnknownNameError
+
+NEAR = 0.8
+FLAGS_BY_WORD = {"help": "plan --help", "version": "plan --version"}
+
+
+def unknown_command(word: str, commands: Iterable[str]) -> None:
+    """Refuse a first word that is no model and looks like a command more than like any model.
+
+    Raises:
+        Hinted: naming the command.
+    """
+    names = sorted(commands)
+    near, how = _nearest(word, names)
+    flag = FLAGS_BY_WORD.get(word.lower())
+    if word.startswith("-") or (how < NEAR and flag is None) or "/" in word \
+            or os.path.exists(word):
+        return
+    from planner.models.catalog import known_names
+
+    models = known_names()
+    if word.lower() in models or _nearest(word, models)[1] > how:
+        return
+    raise Hinted(f"unknown command {word!r}",
+                 f"see `{flag}`" if flag is not None else f"did you mean `{near}`?")
+
+
+def _nearest(word: str, names: Iterable[str]) -> tuple[str, float]:
+    from difflib import SequenceMatcher
+
+    match = SequenceMatcher(b=word.lower(), autojunk=False)
+    best = ("", 0.0)
+    for name in names:
+        match.set_seq1(name.lower())
+        if match.real_quick_ratio() > best[1] and match.quick_ratio() > best[1]:
+            best = max(best, (name, match.ratio()), key=lambda found: found[1])
+    return best
+
+
+def surplus(words: Sequence[str], commands: Iterable[str]) -> tuple[str, str] | None:
+    """(error, hint) where there are more arguments than a model and a device and the first is no
+    model: it was meant as a command. None else."""
+    from planner.models.catalog import is_model
+
+    if not words or words[0] in commands or words[0].startswith("-") or "/" in words[0] \
+            or is_model(words[0]) or os.path.exists(words[0]):
+        return None
+    return f"unknown command {words[0]!r}", "`plan --help` lists the commands"
+
+
+def in_order(words: Sequence[str], error: UnknownNameError) -> str:
+    """The command with model and device exchanged, where ``words`` has them the wrong way round: a
+    model follows what is unknown as one. Empty where it has not."""
+    from shlex import join
+
+    from planner.models.catalog import is_model
+
+    if error.what != "model" or error.name not in words:
+        return ""
+    first = words.index(error.name)
+    if first + 1 >= len(words) or not is_model(words[first + 1]):
+        return ""
+    turned = list(words)
+    turned[first:first + 2] = words[first + 1], words[first]
+    return f"the model comes first: {join(['plan', *turned])}"

@@ -1,0 +1,42 @@
+"""How a result shows itself: on a terminal by ``print``, in a notebook by a table.
+
+The one place where a record reaches up to the code that draws it: modules are named here as text
+and loaded when something is shown.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TEXT = {
+    "Plan": ("planner.report.terminal.plan", "plan_text"),
+    "MemoryAnswer": ("planner.report.terminal.memory", "memory_text"),
+    "TrainingMemory": ("planner.report.terminal.train", "train_text"),
+    "ServingAnswer": ("planner.report.terminal.serve", "serve_text"),
+    "ExpertUse": ("planner.report.terminal.experts", "experts_text"),
+    "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
+    "Explanation": ("planner.report.terminal.explain", "explain_text"),
+    "Difference": ("planner.report.terminal.diff", "diff_text"),
+    "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
+    "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),
+}
+"""Class of a result: the function that writes what its command prints on stdout."""
+CELLS = {"Plan": ("planner.planning.plan.html", "fragment")}
+"""Class of a result: the function that writes its notebook cell."""
+
+
+def as_text(result: object) -> str:
+    """What the terminal shows, at 80 columns without colour; no newline at its end."""
+    with import_module("planner.report.terminal.columns").plain_width():
+        return _drawn(TEXT, result).rstrip("\n")
+
+
+def as_cell(result: object) -> str:
+    """What a notebook shows: HTML without scripts."""
+    return _drawn(CELLS, result)
+
+
+def _drawn(functions: dict[str, tuple[str, str]], result: object) -> str:
+    module, name = next(functions[c.__name__] for c in type(result).__mro__
+                        if c.__name__ in functions)
+    return str(getattr(import_module(module), name)(result))

@@ -1,0 +1,259 @@
+"""Ctrl-C: exit code 130 and one word, whatever a command is doing. How soon is measured by
+benchmarks/interrupts.py; here nothing depends on the speed of the machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.checkpoints import llama_config, llama_tensors, write_safetensors
+
+from planner.drafts import draft, remove_drafts
+from planner.jobs.journal import _parse
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 120.0
+"""Seconds after which a command that has not got to its work fails the test."""
+SWEEP = """title = "Many plans"
+[[grid]]
+model = ["deepseek-v3", "qwen3-235b-a22b"]
+device = ["h100-sxm", "h200-sxm", "b200-sxm"]
+context = [4096, 8192, 16384, 32768, 65536]
+osl = [256, 512, 1024]
+objective = ["throughput", "latency"]
+"""
+BIG = ["deepseek-v3", "h100-sxm", "--context", "131072"]
+Works = Callable[[int, Path], bool]
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/maps").exists(),
+                                reason="what a process does is seen in /proc")
+
+
+def loaded(library: str) -> Works:
+    """The process has loaded a library of this name."""
+    return lambda pid, folder: library in Path(f"/proc/{pid}/maps").read_text()
+
+
+def helped(pid: int, folder: Path) -> bool:
+    """The process has two workers, which have loaded what they need."""
+    found = [int(name) for task in Path(f"/proc/{pid}/task").iterdir()
+             for name in (task / "children").read_text().split()]
+    return sum("numpy" in Path(f"/proc/{one}/maps").read_text() for one in found) >= 2
+
+
+def kept(pid: int, folder: Path) -> bool:
+    """A journal holds something."""
+    return any(path.read_bytes().count(b"\n") > 1 for path in folder.glob("*.journal"))
+
+
+def begun(pid: int, folder: Path) -> bool:
+    """A journal is there."""
+    return any(folder.glob("*.journal"))
+
+
+COMMANDS: dict[str, tuple[list[str], Works]] = {
+    "plan --untie": (["glm-5-fp8", "b200-sxm", "--untie"], loaded("highs")),
+    "explain": (["explain", *BIG], loaded("highs")),
+    "frontier": (["frontier", *BIG, "--points", "400", "--map"], loaded("highs")),
+    "--interactive": ([*BIG, "--report", "r.html", "--interactive"], helped),
+    "sweep": (["sweep", "q.toml", "-o", "q.csv"], begun),
+    "sweep --workers": (["sweep", "q.toml", "-o", "q.csv", "--workers", "2"], begun),
+    "sweep --cluster": (["sweep", "q.toml", "-o", "q.csv", "--workers", "2", "--cluster", "local"],
+                        begun),
+    "profile": (["profile", "CHECKPOINT", "-o", "p.json", "--workers", "1"], begun),
+    "profile --workers": (["profile", "CHECKPOINT", "-o", "p.json", "--workers", "2"], begun),
+    "numerics": (["numerics", "deepseek-v3", "--module", "attention-out", "--tokens", "4096",
+                  "--outputs", "4096"], loaded("numpy")),
+    "validate": (["validate"], loaded("numpy")),
+    "claims": (["claims"], loaded("numpy")),
+}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that takes a while to measure."""
+    place = tmp_path_factory.mktemp("checkpoint")
+    config = llama_config(hidden_size=1024, intermediate_size=2816, num_hidden_layers=6,
+                          num_attention_heads=16, num_key_value_heads=4, head_dim=64,
+                          vocab_size=2048)
+    (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    write_safetensors(place / "model.safetensors", {
+        name: ("BF16", (value.view(np.uint32) >> 16).astype(np.uint16))
+        for name, value in llama_tensors(config).items()})
+    return place
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a sweep and nothing else."""
+    (tmp_path / "q.toml").write_text(SWEEP, encoding="utf-8")
+    return tmp_path
+
+
+def until(what: Callable[[], bool]) -> bool:
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        try:
+            if what():
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        time.sleep(0.01)
+    return False
+
+
+def start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """The command in a session of its own, as a terminal starts it."""
+    return subprocess.Popen([sys.executable, "-m", "planner", *arguments], cwd=folder,
+                            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, start_new_session=True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_ends(name: str, folder: Path, request: pytest.FixtureRequest) -> None:
+    arguments, works = COMMANDS[name]
+    if "CHECKPOINT" in arguments:
+        arguments = [arguments[0], str(request.getfixturevalue("checkpoint")), *arguments[2:]]
+    child = start(arguments, folder)
+    assert until(lambda: child.poll() is not None or works(child.pid, folder)), "it never worked"
+    assert child.poll() is None, child.communicate()
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate()
+    assert child.returncode == 130, err.decode()
+    assert err.split() == [b"interrupted"]
+    assert out == b""
+    left = {path.name for path in folder.iterdir()}
+    assert left <= {"q.toml", "q.csv.journal", "p.json.journal"}
+    for path in folder.glob("*.journal"):
+        *lines, rest = path.read_bytes().split(b"\n")
+        assert rest == b""
+        assert all(_parse(line) is not None for line in lines)
+    assert until(lambda: nobody_in(child.pid)), "a worker outlives the command"
+
+
+def nobody_in(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_the_process_alone_is_told(folder: Path) -> None:
+    """`kill -INT` does not reach the workers; they end with the command."""
+    child = start(COMMANDS["sweep --workers"][0], folder)
+    assert until(lambda: helped(child.pid, folder))
+    child.send_signal(signal.SIGINT)
+    assert child.communicate()[1].split() == [b"interrupted"]
+    assert child.returncode == 130
+    assert until(lambda: nobody_in(child.pid))
+
+
+def test_what_was_interrupted_goes_on(folder: Path) -> None:
+    (folder / "q.toml").write_text(
+        'title = "Some plans"\n[[grid]]\nmodel = "llama-3.1-8b"\n'
+        'device = ["h100-sxm", "h200-sxm", "l40s"]\ncontext = [4096, 8192]\n',
+        encoding="utf-8")
+    child = start(COMMANDS["sweep"][0], folder)
+    assert until(lambda: kept(child.pid, folder))
+    os.killpg(child.pid, signal.SIGINT)
+    child.communicate()
+    again = start(COMMANDS["sweep"][0], folder)
+    _, err = again.communicate()
+    assert (child.returncode, again.returncode) == (130, 0)
+    assert b"going on after" in err
+    table = (folder / "q.csv").read_bytes()
+    (folder / "q.csv").unlink()
+    whole = start(COMMANDS["sweep"][0], folder)
+    whole.communicate()
+    assert (folder / "q.csv").read_bytes() == table
+
+
+STUCK = """
+import ctypes, sys, threading
+from pathlib import Path
+from planner.cli import main as module
+import planner.cli.main
+from planner.drafts import draft
+cli = sys.modules["planner.cli.main"]
+
+def stuck(words):
+    with draft(Path({half!r})):
+        Path({half!r}).write_text("half")
+        print("working", flush=True)
+        libc = ctypes.CDLL(None)
+        while True:
+            libc.sleep(100)  # as a library does that hears of no signal: it goes on waiting
+
+cli.run = {run}
+module([])
+"""
+
+
+def test_a_library_that_does_not_return_is_not_waited_for(tmp_path: Path) -> None:
+    half = tmp_path / ".half"
+    script = STUCK.format(half=str(half), run="lambda words: _block(stuck)")
+    script = script.replace("cli.run", """def _block(work):
+    import signal
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the main thread never sees it
+    work([])
+
+cli.run""")
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, start_new_session=True,
+                             env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"working\n"
+    os.killpg(child.pid, signal.SIGINT)
+    _, err = child.communicate()
+    assert child.returncode == 130
+    assert err == b"interrupted\n"
+    assert not half.exists()
+
+
+def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
+    """As under nohup, or behind & in a script."""
+    script = (f'trap "" INT; exec "{sys.executable}" -m planner llama-3.1-8b h100-sxm '
+              "--devices 1 --quiet")
+    child = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, start_new_session=True,
+                             env={**os.environ, "PYTHONPATH": str(ROOT)})
+    until(lambda: child.poll() is not None or loaded("numpy")(child.pid, tmp_path))
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate()
+    assert (child.returncode, err) == (0, b"")
+    assert b"tokens/s" in out
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, OSError, MemoryError])
+def test_a_draft_does_not_outlive_its_block(kind: type[BaseException], tmp_path: Path) -> None:
+    file, place = tmp_path / ".file", tmp_path / ".folder"
+
+    def written() -> None:
+        with draft(file), draft(place):
+            file.write_text("half")
+            place.mkdir()
+            (place / "part").write_text("half")
+            raise kind
+
+    with pytest.raises(kind):
+        written()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drafts_are_removed_from_outside(tmp_path: Path) -> None:
+    file = tmp_path / ".file"
+    with draft(file):
+        file.write_text("half")
+        remove_drafts()
+        assert not file.exists()
+    file.write_text("whole")
+    remove_drafts()
+    assert file.read_text() == "whole"

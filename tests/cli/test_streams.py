@@ -1,0 +1,135 @@
+"""Standard output and error that are closed, full, read no longer, or of few letters."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from planner.cli.streams import PLAIN
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["llama-3.1-8b", "h100-sxm", "--devices", "1"]
+LONG = [*SMALL, "--json", "--quiet"]
+FRONTIER = ["frontier", "smollm2-135m", "l40s", "--devices", "1", "--points", "3", "--quiet"]
+COMMANDS = [[*SMALL, "--quiet"], LONG, ["models"], ["models", "--json"], ["--help"], ["--version"],
+            FRONTIER, ["schema"], ["memory", "llama-3.1-8b", "h100-sxm", "--quiet"]]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    return {**inherited, "PYTHONPATH": str(ROOT), **changes}
+
+
+def start(arguments: list[str], **streams: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "planner", *arguments], env=environment(),
+                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams})
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """A line of bash; ``plan`` is the command, and the exit codes of the pipe are the last line."""
+    script = f'plan() {{ "{sys.executable}" -m planner "$@"; }}\n{line}\necho "${{PIPESTATUS[@]}}"'
+    return subprocess.run(["bash", "-c", script], env=environment(), capture_output=True,
+                          text=True, check=False)
+
+
+@pytest.mark.parametrize("line", [
+    "plan deepseek-v3 h100-sxm --context 131072 --quiet | head -1", "plan models | head -1",
+    f"plan {' '.join(FRONTIER)} | head -1"])
+def test_head_takes_one_line(line: str) -> None:
+    done = shell(line)
+    first, codes = done.stdout.splitlines()
+    assert first
+    assert codes == "0 0"
+    assert done.stderr == ""
+
+
+def test_head_takes_ten_bytes_of_json() -> None:
+    done = shell(f"plan {' '.join(LONG)} | head -c 10")
+    assert done.stdout == '{\n  "schem0 0\n'
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_nobody_reads_from_the_start(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = start(arguments, stdout=writer)
+    os.close(writer)
+    _, said = child.communicate()
+    assert (child.returncode, said) == (0, b"")
+
+
+def test_what_is_written_does_not_end_with_its_reader(tmp_path: Path) -> None:
+    """A file that was asked for is there, whoever reads the answer."""
+    page = tmp_path / "page.html"
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = start([*SMALL, "--report", str(page), "--quiet"], stdout=writer)
+    os.close(writer)
+    assert child.communicate()[1] == b""
+    assert child.returncode == 0
+    assert "</html>" in page.read_text(encoding="utf-8")
+
+
+def test_nobody_reads_the_errors() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    for arguments, code in ((["no-such-model", "h100-sxm"], 2), (["models"], 0), (SMALL, 0),
+                            ([*SMALL, "--tpot-ms", "0.01"], 1)):
+        child = start(arguments, stderr=writer)
+        child.communicate()
+        assert child.returncode == code, arguments
+    os.close(writer)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_were_never_open(closed: str) -> None:
+    for command, code in ((" ".join(SMALL), "0"), ("models", "0"), ("no-such-model h100-sxm", "2")):
+        done = shell(f"plan {command} --quiet {closed}" if command != "models"
+                     else f"plan models {closed}")
+        assert done.stdout.splitlines()[-1] == code, command
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("arguments", COMMANDS[:5], ids=" ".join)
+def test_a_full_disk_is_an_error(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        child = start(arguments, stdout=full)
+        said = child.communicate()[1].decode().splitlines()
+    assert child.returncode == 2
+    assert said == [f"error: standard output: {os.strerror(errno.ENOSPC)}",
+                    "hint: make room there, or send the output to another file"]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp437", "koi8-r"])
+@pytest.mark.parametrize("arguments", [SMALL, ["devices", "h100-sxm"],
+                                       ["serve", "llama-3.1-8b", "h100-sxm"]], ids=" ".join)
+def test_every_encoding_can_show_an_answer(arguments: list[str], encoding: str) -> None:
+    done = [subprocess.run([sys.executable, "-m", "planner", *arguments], capture_output=True,
+                           env=environment(PYTHONIOENCODING=name), check=False)
+            for name in (encoding, "utf-8")]
+    assert [d.returncode for d in done] == [0, 0], done[0].stderr
+    for shown, whole in zip((done[0].stdout, done[0].stderr), (done[1].stdout, done[1].stderr),
+                            strict=True):
+        text, expected = shown.decode(encoding), whole.decode()
+        assert "\\x" not in text
+        for sign in sorted(set(expected)):
+            try:
+                sign.encode(encoding)
+            except UnicodeEncodeError:
+                assert sign in PLAIN, f"{sign!r} has no plain form"
+                expected = expected.replace(sign, PLAIN[sign])
+        assert text == expected
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp437", "koi8-r"])
+def test_json_loses_nothing(encoding: str) -> None:
+    done = [subprocess.run([sys.executable, "-m", "planner", *LONG], capture_output=True,
+                           env=environment(PYTHONIOENCODING=name), check=False).stdout
+            for name in (encoding, "utf-8")]
+    assert json.loads(done[0].decode(encoding)) == json.loads(done[1])

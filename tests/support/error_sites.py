@@ -1,0 +1,110 @@
+"""Every place of the package that makes an error for a user: file, line, class, message, hint.
+
+    python tests/support/error_sites.py
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[2] / "planner"
+ROOTS = {"PlannerError", "Hinted"}
+OWN_HINT = {"UnknownNameError", "MissingPackageError"}
+"""Classes that make their hint of what they are given."""
+PLAIN = {"ValueError", "TypeError", "RuntimeError", "KeyError", "Exception", "UsageError",
+         "BadParameter", "ClickException", "FileNotFoundError", "OSError"}
+"""What a user would see as a traceback, or without a hint."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One call that makes an error. ``hint`` is source; ``texts`` are the literal parts of it."""
+
+    place: str
+    kind: str
+    message: str
+    hint: str | None
+    texts: tuple[str, ...]
+
+
+def classes() -> set[str]:
+    """Names of the exceptions that carry a hint, found by their bases."""
+    bases = {node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+             for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    found = set(ROOTS)
+    while more := {name for name, above in bases.items() if above & found} - found:
+        found |= more
+    return found
+
+
+def trees() -> Iterator[tuple[Path, ast.Module]]:
+    """Every module of the package, parsed."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE.parent), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def sites() -> list[Site]:
+    """Every call of a class that carries a hint, in the order of files and lines."""
+    names, found = classes(), []
+    for path, tree in trees():
+        constants = {target.id: node.value for node in tree.body if isinstance(node, ast.Assign)
+                     for target in node.targets if isinstance(target, ast.Name)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and (kind := _name(node.func)) in names:
+                found.append(_site(f"{path}:{node.lineno}", kind, node, constants))
+    return sorted(found, key=lambda s: (s.place.split(":")[0], int(s.place.split(":")[1])))
+
+
+def plain_raises() -> list[tuple[str, str]]:
+    """(file, source) of errors that are raised without a hint class."""
+    return [(str(path), ast.unparse(node.exc)) for path, tree in trees() for node in ast.walk(tree)
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+            and _name(node.exc.func) in PLAIN]
+
+
+def _name(function: ast.expr) -> str:
+    return ast.unparse(function).rpartition(".")[2] if isinstance(
+        function, ast.Name | ast.Attribute) else ""
+
+
+def _site(place: str, kind: str, node: ast.Call, constants: dict[str, ast.expr]) -> Site:
+    hint = next((k.value for k in node.keywords if k.arg == "hint"), None)
+    if kind == "Hinted" and hint is None and len(node.args) == 2:
+        hint = node.args[1]
+    shown = hint
+    if isinstance(shown, ast.Name) and shown.id in constants:
+        shown = constants[shown.id]
+    message = ast.unparse(node.args[0]) if node.args else ""
+    return Site(place, kind, message, None if hint is None else ast.unparse(shown),
+                () if shown is None else tuple(_texts(shown)))
+
+
+def _texts(node: ast.expr) -> list[str]:
+    """Literal texts of an expression, what is filled in as ``{}``."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(part.value if isinstance(part, ast.Constant) else "{}"
+                        for part in node.values)]
+    if isinstance(node, ast.BinOp):
+        return ["".join((*_texts(node.left), *_texts(node.right)))]
+    if isinstance(node, ast.IfExp):
+        return [*_texts(node.body), *_texts(node.orelse)]
+    return [text for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)
+            for text in _texts(child)]
+
+
+def main() -> int:
+    """Print the list."""
+    found = sites()
+    for site in found:
+        hint = "(of its own)" if site.kind in OWN_HINT else site.hint
+        print(f"{site.place} {site.kind}\n    {site.message}\n    hint: {hint}")
+    print(f"{len(found)} sites, {len({s.hint for s in found if s.hint})} different hints")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
