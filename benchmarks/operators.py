@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration.fit import Z80
-from planner.calibration.problem import Problem, refit
+from planner.calibration.problem import FitProblem, refit
 from planner.calibration.registry import REGISTRY
 from planner.errors import PlannerError
 from planner.hardware.catalog import resolve_device
@@ -43,7 +43,7 @@ class Line:
     figures: tuple[float, ...]
 
 
-def problems(data: Path, only: Sequence[str]) -> Iterator[Problem]:
+def problems(data: Path, only: Sequence[str]) -> Iterator[FitProblem]:
     """Every fit that the tables in ``data`` allow."""
     tables: dict[str, list[Any]] = {}
     for table in read_directory(data):
@@ -67,7 +67,7 @@ def held_out() -> Iterator[Line]:
                        (100 * e.mean, 100 * e.median, 100 * e.bias, 100 * e.coverage))
 
 
-def carried(found: Iterable[Problem], few: int) -> Iterator[Line]:
+def carried(found: Iterable[FitProblem], few: int) -> Iterator[Line]:
     """A relative's parameters on a device: as they are, and refitted to ``few`` rows."""
     relatives = {device: _sets(resolve_device(origin)) for device, origin in PAIRS}
     for problem in found:
@@ -97,7 +97,7 @@ def _sets(device: DeviceProfile) -> dict[Key, FittedSet]:
     return dict(device.fitted)
 
 
-def signs(found: Iterable[Problem], margin: float = 0.10) -> Iterator[Line]:
+def signs(found: Iterable[FitProblem], margin: float = 0.10) -> Iterator[Line]:
     """How often the faster of a narrow format and BF16 is told rightly, on shapes kept back where
     they differ by more than ``margin``."""
     by_key = {(p.device, p.stack, p.variant): p for p in found if p.operator == "gemm"}
@@ -115,7 +115,7 @@ def signs(found: Iterable[Problem], margin: float = 0.10) -> Iterator[Line]:
                    (100 * float(right), 100 * float(slower)))
 
 
-def _times(problem: Problem, device: str, stack: str) -> dict[tuple[float, ...], Any]:
+def _times(problem: FitProblem, device: str, stack: str) -> dict[tuple[float, ...], Any]:
     """(measured, predicted) seconds of the rows kept back, by shape."""
     rows, fit = problem.test, resolve_device(device).fitted
     predicted = problem.predict(fit["gemm", stack, problem.variant].parameters, rows)

@@ -20,7 +20,7 @@ from startup import cpu_seconds
 from planner.api.frontier import frontier
 from planner.api.plan import estimate, plan
 from planner.lookup import load_device, load_model
-from planner.planning.price.batched import Asks, estimate_many
+from planner.planning.price.batched import Asks, estimate_batched
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found, search
@@ -73,7 +73,7 @@ def estimates() -> int:
     fits = 0
     for scheme in ("fp8-block", "bf16", "int8-w8a8", "fp8-w8a16"):
         question = build_question(spec, device, Asked(kv="bf16"), None, uniform=scheme, given=None)
-        fits += int(estimate_many(build_model(question, load_prior()), grid).fits.sum())
+        fits += int(estimate_batched(build_model(question, load_prior()), grid).fits.sum())
     return fits
 
 

@@ -19,8 +19,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 from planner.numerics.engines import ENGINES  # noqa: E402
-from planner.profiling.jobs import Job  # noqa: E402
-from planner.profiling.measure import Settings, measure  # noqa: E402
+from planner.profiling.jobs import MatrixJob  # noqa: E402
+from planner.profiling.measure import ScanSettings, measure  # noqa: E402
 from planner.profiling.places import Place  # noqa: E402
 
 TARGET = 0.5
@@ -43,16 +43,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "weights.bin")
         stored.tofile(path)
-        job = Job("w", "w", "mlp-down", 0, -1, given.rows, given.columns, "plain", "BF16", "bf16",
-                  Place(path, 0, "BF16", (given.rows, given.columns)))
+        job = MatrixJob("w", "w", "mlp-down", 0, -1, given.rows, given.columns, "plain", "BF16",
+                        "bf16", Place(path, 0, "BF16", (given.rows, given.columns)))
         return _table(job, stored.nbytes, given.runs)
 
 
-def _table(job: Job, size: int, runs: int) -> int:
+def _table(job: MatrixJob, size: int, runs: int) -> int:
     missed = False
     for engine in _engines():
         for name, schemes in SETS.items():
-            settings = Settings(schemes, engine)  # type: ignore[arg-type]
+            settings = ScanSettings(schemes, engine)  # type: ignore[arg-type]
             record = measure(job, settings)  # compile, and fill the page cache
             if "skipped" in record:
                 raise SystemExit(f"not measured: {record['skipped']}")
@@ -66,7 +66,7 @@ def _table(job: Job, size: int, runs: int) -> int:
     return int(missed)
 
 
-def _seconds(job: Job, settings: Settings) -> float:
+def _seconds(job: MatrixJob, settings: ScanSettings) -> float:
     start = time.process_time()
     measure(job, settings)
     return time.process_time() - start

@@ -88,8 +88,8 @@ def _scan(folder: Path, workers: int) -> int:
     from planner.jobs.journal import Journal
     from planner.jobs.workers import Where
     from planner.models.headers import read_extents
-    from planner.profiling.jobs import Job
-    from planner.profiling.measure import Settings
+    from planner.profiling.jobs import MatrixJob
+    from planner.profiling.measure import ScanSettings
     from planner.profiling.places import Place
     from planner.profiling.run import engine_here
     from planner.profiling.scan import scan
@@ -102,11 +102,11 @@ def _scan(folder: Path, workers: int) -> int:
         _, layer, tensor = name.split(".", 2)
         extent = found[tensor]
         rows, columns = extent.tensor.shape
-        job = Job(name, tensor, "mlp-down", int(layer), -1, rows, columns, "plain", "BF16", "bf16",
-                  Place(str(folder / file), extent.begin, "BF16", (rows, columns)))
+        job = MatrixJob(name, tensor, "mlp-down", int(layer), -1, rows, columns, "plain", "BF16",
+                        "bf16", Place(str(folder / file), extent.begin, "BF16", (rows, columns)))
         jobs.append(replace(job, group=tensor))
     journal = Journal.open(folder / "journal", {"id": "header", "soak": True})
-    scan(jobs, Settings(SCHEMES, engine_here(jobs)), journal, where=Where(workers), inputs=None,
+    scan(jobs, ScanSettings(SCHEMES, engine_here(jobs)), journal, where=Where(workers), inputs=None,
          landed=lambda job: None)
     skipped = [r for r in journal.done.values() if "skipped" in r]
     same = {json.dumps({k: v for k, v in r.items() if k != "id"}, sort_keys=True)

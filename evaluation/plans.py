@@ -12,7 +12,7 @@ from evaluation.predictors import engine
 from evaluation.settings import HELD_OUT_TEXT, LOSS_TEXT, SCHEMES, SEED, SUBJECTS
 from planner.formats.schemes import scheme
 from planner.formats.sizes import tensor_bytes
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.measure import Reference, make_reference, plan_loss
 from planner.quality.probe.model import Doubles, LinearUnit, ProbeModel
 
@@ -71,14 +71,14 @@ def compare(name: str, by_name: dict[str, Doubles], measured: Doubles,
 
 def _judge(model: ProbeModel, reference: Reference, family: str, members: tuple[str, ...],
            source: str, budget: float, picks: list[int], measured: Doubles) -> PlanResult:
-    plan = {u.id: Recipe(members[p]) for u, p in zip(model.units, picks, strict=True)}
+    plan = {u.id: Quantizer(members[p]) for u, p in zip(model.units, picks, strict=True)}
     loss = plan_loss(model, reference, plan, engine=engine())
     return PlanResult(family, source, budget, _mean_bits(model.units, plan),
                       float(measured[np.arange(len(picks)), picks].sum()),
                       tuple(loss.by_chunk.tolist()), loss.flips)
 
 
-def _mean_bits(units: tuple[LinearUnit, ...], plan: dict[str, Recipe]) -> float:
+def _mean_bits(units: tuple[LinearUnit, ...], plan: dict[str, Quantizer]) -> float:
     total = sum(bits_of(plan[u.id].scheme) * u.parameters for u in units)
     return total / sum(u.parameters for u in units)
 

@@ -13,7 +13,7 @@ import numpy as np
 from evaluation import settings, whole
 from evaluation.predictors import engine
 from planner.quality.probe.decoder import Decoder, Prepared, divergence
-from planner.quality.probe.emulate import Recipe, apply, power, prepare
+from planner.quality.probe.emulate import Quantizer, apply, power, prepare
 from planner.quality.probe.measure import Reference, measured_loss
 from planner.quality.probe.model import Doubles, Floats, exact
 
@@ -28,7 +28,7 @@ _ROWS = 64
 def measured(name: str, reference: Reference) -> dict[str, Any]:
     """(loss, error) of head and embedding by scheme, beside the loss of uniform fp8-block."""
     return {"head": head_losses(name, reference), "embedding": embedding_losses(name, reference),
-            "uniform": whole.uniform(settings.loaded(name), reference, Recipe("fp8-block")).mean}
+            "uniform": whole.uniform(settings.loaded(name), reference, Quantizer("fp8-block")).mean}
 
 
 def head_losses(name: str, reference: Reference) -> dict[str, tuple[float, float]]:
@@ -38,7 +38,7 @@ def head_losses(name: str, reference: Reference) -> dict[str, tuple[float, float
     whole = power(reference.prepared.logits)
     out = {}
     for scheme in HEAD:
-        unit = prepare(weight, Recipe(scheme), engine())
+        unit = prepare(weight, Quantizer(scheme), engine())
         kl, changed = [], 0.0
         for i in range(0, len(x), _ROWS):
             rows = slice(i, i + _ROWS)
@@ -56,7 +56,7 @@ def embedding_losses(name: str, reference: Reference) -> dict[str, tuple[float, 
     table, out = model.weights[key], {}
     used = reference.hidden[0].reshape(-1, table.shape[1])
     for scheme in EMBEDDING:
-        rounded = prepare(table, Recipe(scheme), engine()).weight
+        rounded = prepare(table, Quantizer(scheme), engine()).weight
         first = rounded[reference.tokens]
         h = (first, *reference.hidden[1:])
         loss = measured_loss(model, replace(reference, hidden=h), exact(model)).mean

@@ -23,7 +23,7 @@ from evaluation.settings import (
 )
 from evaluation.tiers import band_factor, inside, rank_correlation, rank_scores
 from planner.quality.bands import TIER_BANDS
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.measure import Reference
 from planner.quality.probe.model import Doubles, Loss
 from planner.quality.probe.tokens import bundled_text, text_sha256
@@ -107,7 +107,7 @@ def additivity(name: str, reference: Reference, measured: Doubles) -> Result:
     """Joint loss over the sum of the units' own, uniform by scheme and in random mixed plans."""
     uniform = {}
     for n, scheme in enumerate(SCHEMES):
-        joint = whole.uniform(settings.loaded(name), reference, Recipe(scheme)).mean
+        joint = whole.uniform(settings.loaded(name), reference, Quantizer(scheme)).mean
         total = float(measured[:, n].sum())
         uniform[scheme] = {"sum": total, "joint": joint, "ratio": joint / total}
     mixed = np.array(whole.mixed_plans(name, reference, measured))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.loader import load_probe_model
 from planner.quality.probe.model import ProbeModel, Tokens
 from planner.quality.probe.tokens import bundled_text, chunks_of, load_tokenizer
@@ -55,9 +55,9 @@ def path_of(subject: Subject) -> Path | None:
     return Path(found.submodule_search_locations[0]) / subject.file
 
 
-def recipes(schemes: tuple[str, ...] = SCHEMES) -> list[Recipe]:
+def recipes(schemes: tuple[str, ...] = SCHEMES) -> list[Quantizer]:
     """Whole schemes: weights and activations, dynamic scales."""
-    return [Recipe(s) for s in schemes]
+    return [Quantizer(s) for s in schemes]
 
 
 @cache

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from planner.errors import InputError
 from planner.numerics.engines import Engine
-from planner.quality.probe.emulate import Recipe, output_error, power, prepare
+from planner.quality.probe.emulate import Quantizer, output_error, power, prepare
 from planner.quality.probe.loader import layer_inputs
 from planner.quality.probe.model import Doubles, ProbeModel, Tokens
 
@@ -31,7 +31,7 @@ class Errors:
     weight: Doubles
 
 
-def unit_errors(model: ProbeModel, tokens: Tokens, recipes: Sequence[Recipe], *,
+def unit_errors(model: ProbeModel, tokens: Tokens, recipes: Sequence[Quantizer], *,
                 units: Collection[str] | None = None,
                 engine: Engine = "numpy") -> Iterator[tuple[str, Errors]]:
     """(unit, its errors) on real inputs: e = ‖ΔY‖² / ‖Y‖², ΔY emulated value by value.

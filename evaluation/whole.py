@@ -12,7 +12,7 @@ from evaluation.settings import SCHEMES, SEED
 from planner.formats.kv import kv_layout
 from planner.quality.probe.accumulate import accumulator_error
 from planner.quality.probe.caches import stored
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.loader import layer_inputs
 from planner.quality.probe.measure import Reference, measured_loss, plan_loss
 from planner.quality.probe.model import Doubles, Loss, ProbeModel, Tokens, exact
@@ -45,11 +45,11 @@ def order(name: str, reference: Reference, members: tuple[str, ...], *,
           weights_only: bool) -> list[Named]:
     """Every linear layer under one scheme, by scheme, in the order expected."""
     model = settings.loaded(name)
-    return [Named(s, uniform(model, reference, Recipe(s, weights_only=weights_only)))
+    return [Named(s, uniform(model, reference, Quantizer(s, weights_only=weights_only)))
             for s in members]
 
 
-def uniform(model: ProbeModel, reference: Reference, recipe: Recipe) -> Loss:
+def uniform(model: ProbeModel, reference: Reference, recipe: Quantizer) -> Loss:
     """Every linear layer under one recipe."""
     return plan_loss(model, reference, {u.id: recipe for u in model.units}, engine=engine())
 
@@ -71,7 +71,7 @@ def mixed_plans(name: str, reference: Reference, measured: Doubles) -> list[tupl
         weights = np.where([s.startswith(("fp8", "int8")) for s in SCHEMES],
                            1.0, 0.1 + n / MIXED_PLANS)
         picks = rng.choice(len(SCHEMES), len(model.units), p=weights / weights.sum())
-        plan = {u.id: Recipe(SCHEMES[p]) for u, p in zip(model.units, picks, strict=True)}
+        plan = {u.id: Quantizer(SCHEMES[p]) for u, p in zip(model.units, picks, strict=True)}
         joint = plan_loss(model, reference, plan, engine=engine()).mean
         out.append((float(measured[np.arange(len(picks)), picks].sum()), joint))
     return out

@@ -6,7 +6,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from planner.throughput.serving import Load, Policy, StepTimes
+from planner.throughput.serving import Load, Scheduling, StepTimes
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Played:
         return tpot, ttft, self.sequence_seconds / self.seconds
 
 
-def play(times: StepTimes, load: Load, policy: Policy, *, jitter: float, seed: int,
+def play(times: StepTimes, load: Load, policy: Scheduling, *, jitter: float, seed: int,
          pause: float = 0.0) -> Played:
     """Serve ``load.requests`` requests, ``load.concurrency`` at a time; a pass reads as many whole
     prompts as ``times.together`` allows, each at the cost of the first, one where it runs alone.

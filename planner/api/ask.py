@@ -1,12 +1,13 @@
-"""From a verb's arguments to questions: defaults that can be told from a word given, names looked
-up, scenarios read, an engine's ways to serve.
+"""A question as every verb asks it: one record of the parameters, filled from a verb's arguments.
+
+Its methods look names up, read the scenario and make exact questions of it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
@@ -25,6 +26,7 @@ from planner.planning.search.equal_loss import best_answers
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
+from planner.records import record
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -46,83 +48,159 @@ def given(value: str) -> str | None:
     return None if isinstance(value, Default) else value
 
 
-def named_engine(engine: str, plan: Plan | None) -> str | None:
-    """The engine that the caller named, else the one of the plan that is priced; None for none."""
-    if given(engine) is None and plan is not None and plan.engine.name != ANY_ENGINE:
-        return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
-    return given(engine)
+@record
+class Ask:
+    """The parameters of a question, as the signatures of all verbs have them.
 
-
-def scheme_list(schemes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names of schemes, None for none; a single text is no list of its letters."""
-    return name_list("schemes", schemes)
-
-
-def name_list(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
-    """A list of names, None for none; a single text is no list of its letters."""
-    if isinstance(names, str):
-        raise InputError(f"{argument} = {names!r} is one text",
-                         hint=f"a list of names: [{names!r}]")
-    return tuple(names) if names is not None else None
-
-
-def of_plan(model: str | ModelSpec | None, device: str | DeviceProfile | None, plan: Plan,
-            ) -> tuple[str | ModelSpec, str | DeviceProfile]:
-    """Model and device of a plan that is priced: those given, else the plan's own. Another device
-    is one to price it on.
-
-    Raises:
-        InputError: another model.
+    A verb takes some of them, with the same types; what it does not take keeps its default here.
     """
-    if model is not None and (other := load_model(model).id) != plan.model.id:
-        raise InputError(f"the plan is for {plan.model.id}, not {other}",
-                         hint=f"leave the model out, or name {plan.model.id}")
-    return (model if model is not None else plan.model.id,
-            device if device is not None else plan.device.id)
+
+    model: str | ModelSpec | None = None
+    device: str | DeviceProfile | None = None
+    scheme: str | None = None
+    plan: Plan | None = None
+    devices: int | None = None
+    tp: int | None = None
+    dp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    context: int | None = None
+    isl: int | None = None
+    osl: int | None = None
+    batch: int | None = None
+    objective: str = THROUGHPUT
+    ttft_seconds: float | None = None
+    tpot_seconds: float | None = None
+    max_loss: str | float | None = None
+    schemes: Sequence[str] | None = None
+    kv: str = AUTO
+    memory_bytes: int | None = None
+    engine: str = ANY
+    scenario: str | Scenario | None = None
+    profile: str | Profile | None = None
+    untie: bool = False
+    drop_policies: Sequence[str] | None = None
+    anchor: str | None = None
+    hardware_dir: str | os.PathLike[str] | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], *, own: Iterable[str] = ()) -> Ask:
+        """The record of a verb's arguments (its ``locals()``); ``own`` are those that are no
+        parameters of a question.
+
+        Raises:
+            TypeError: an argument that is neither, so that none is lost; or none of an own name.
+        """
+        own, known = set(own), {f.name for f in fields(cls)}
+        if unknown := (arguments.keys() - known) ^ own:
+            raise TypeError(f"neither of a question nor the verb's own: {sorted(unknown)}")
+        return cls(**{name: value for name, value in arguments.items() if name not in own})
+
+    @property
+    def asked(self) -> Asked:
+        """The values that the caller gave, without names and files.
+
+        Raises:
+            InputError: a list of names that is a single text.
+        """
+        mine = {f.name for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(Asked) if f.name in mine}
+        return Asked(**values | {
+            "objective": given(self.objective), "kv": given(self.kv),
+            "schemes": _names("schemes", self.schemes),
+            "drop_policies": _names("drop_policies", self.drop_policies)})
+
+    @property
+    def named_engine(self) -> str | None:
+        """The engine that the caller named, else the one of the plan that is priced; None: none."""
+        plan = self.plan
+        if given(self.engine) is None and plan is not None and plan.engine.name != ANY_ENGINE:
+            return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
+        return given(self.engine)
+
+    @property
+    def loaded_scenario(self) -> Scenario | None:
+        """The scenario, read where it is a name or a file."""
+        return load_scenario(self.scenario) if self.scenario is not None else None
+
+    def with_names_of(self, plan: Plan) -> Ask:
+        """This question with the plan's model and device where none is given. Another device is one
+        to price the plan on.
+
+        Raises:
+            InputError: another model.
+        """
+        if self.model is not None and (other := load_model(self.model).id) != plan.model.id:
+            raise InputError(f"the plan is for {plan.model.id}, not {other}",
+                             hint=f"leave the model out, or name {plan.model.id}")
+        return replace(self, model=self.model if self.model is not None else plan.model.id,
+                       device=self.device if self.device is not None else plan.device.id)
+
+    def question(self, asked: Asked | None = None, *, uniform: str | None = None,
+                 given: Plan | None = None) -> Question:
+        """The exact question, of other values than its own where ``asked`` is given; ``uniform``
+        and ``given`` as :func:`~planner.planning.question.resolve.build_question` takes them.
+
+        Raises:
+            InputError: no model or device is named, an unknown name, a value out of range.
+        """
+        loaded = self.loaded_scenario
+        values = dict(loaded.values) if loaded is not None else {}
+        named = self.named_engine
+        name = values.get("engine", ANY_ENGINE) if named is None else named
+        server = parse_engine(name) if name != ANY_ENGINE else None
+        model = self.model if self.model is not None else values.get("model")
+        device = self.device if self.device is not None else values.get("device")
+        if model is None or device is None:
+            missing = "model" if model is None else "device"
+            raise InputError(f"no {missing} given",
+                             hint="plan MODEL DEVICE, or a scenario with both")
+        spec, profile = load_model(model), None
+        notes: tuple[tuple[str, str, str], ...] = ()
+        if self.profile is not None:
+            profile, notes = load_profile(self.profile, spec, model)
+        question = build_question(spec, load_device(device, hardware_dir=self.hardware_dir),
+                                  asked if asked is not None else self.asked, loaded,
+                                  uniform=uniform, given=given, profile=profile, engine=server)
+        return replace(question, notes=(*question.notes, *notes)) if notes else question
+
+    def questions(self, asked: Asked | None = None) -> tuple[Question, ...]:
+        """The questions whose best answer is the plan, with a note of what was asked."""
+        asked = asked if asked is not None else self.asked
+        question = self.question(asked)
+        full = asked.with_scenario(self.loaded_scenario)
+        question = replace(question, notes=(*asked_note(full), *question.notes))
+        return serving_questions(question, full)
+
+    def uniform(self, scheme: str | None) -> Found:
+        """One scheme everywhere, as released where none is named, on the best layout and batch.
+
+        Raises:
+            InfeasibleError: it does not fit. UnsupportedError: device or engine cannot.
+        """
+        question = self.question(uniform=scheme or "")
+        return best_found(engine_questions(question, together=True))[0]
+
+    def repriced(self, plan: Plan) -> Found:
+        """The units of ``plan``, on its own layout, batch and workload where none is given.
+
+        Raises:
+            InputError: it is of another model. UnsupportedError: device or engine cannot.
+        """
+        from planner.planning.inspect.assignment import given_assignment
+
+        question = self.with_names_of(plan).question(self.asked.filled_from(plan), given=plan)
+        question = engine_questions(question, together=True)[0]
+        return given_assignment(build_model(question, load_prior()), plan)
 
 
-def question_of(model: Any, device: Any, asked: Asked, scenario: str | Scenario | None,
-              hardware_dir: str | os.PathLike[str] | None, *, uniform: str | None,
-              plan: Plan | None = None, profile: str | Profile | None = None,
-              engine: str = ANY) -> Question:
-    loaded = load_scenario(scenario) if scenario is not None else None
-    values = dict(loaded.values) if loaded is not None else {}
-    named = named_engine(engine, plan)
-    name = values.get("engine", ANY_ENGINE) if named is None else named
-    server = parse_engine(name) if name != ANY_ENGINE else None
-    model = model if model is not None else values.get("model")
-    device = device if device is not None else values.get("device")
-    if model is None or device is None:
-        missing = "model" if model is None else "device"
-        raise InputError(f"no {missing} given", hint="plan MODEL DEVICE, or a scenario with both")
-    spec = load_model(model)
-    notes: tuple[tuple[str, str, str], ...] = ()
-    if profile is not None:
-        profile, notes = load_profile(profile, spec, model)
-    question = build_question(spec, load_device(device, hardware_dir=hardware_dir),
-                              asked, loaded, uniform=uniform, given=plan, profile=profile,
-                              engine=server)
-    return replace(question, notes=(*question.notes, *notes)) if notes else question
+def serving_questions(question: Question, asked: Asked) -> tuple[Question, ...]:
+    """A question by the ways its engine serves; what was asked by name must be served."""
+    return engine_questions(question, schemes_named=asked.schemes is not None,
+                            kv_named=asked.kv not in (None, AUTO))
 
 
-def searched_questions(model: Any, device: Any, asked: Asked, scenario: str | Scenario | None,
-                       hardware_dir: str | os.PathLike[str] | None, *,
-                       profile: str | Profile | None, engine: str) -> tuple[Question, ...]:
-    """The questions whose best answer is the plan, with a note of what was asked."""
-    question = question_of(model, device, asked, scenario, hardware_dir, uniform=None,
-                         profile=profile, engine=engine)
-    full = asked.with_scenario(load_scenario(scenario) if scenario is not None else None)
-    question = replace(question, notes=(*asked_note(full), *question.notes))
-    return engine_questions(question, schemes_named=full.schemes is not None,
-                            kv_named=full.kv not in (None, AUTO))
-
-
-def best_found(questions: Sequence[Question]) -> Found:
-    """The best answer of several questions, the first of equals."""
-    return best_and_others(questions)[0]
-
-
-def best_and_others(questions: Sequence[Question]) -> tuple[Found, tuple[Space, ...]]:
+def best_found(questions: Sequence[Question]) -> tuple[Found, tuple[Space, ...]]:
     """(the best answer of several questions, the first of equals; the other questions' candidates).
 
     Raises:
@@ -134,3 +212,11 @@ def best_and_others(questions: Sequence[Question]) -> tuple[Found, tuple[Space, 
 
         raise refuse(build_model(questions[0], load_prior()), list_devices)
     return found, others
+
+
+def _names(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """A list of names, None for none; a single text is no list of its letters."""
+    if isinstance(names, str):
+        raise InputError(f"{argument} = {names!r} is one text",
+                         hint=f"a list of names: [{names!r}]")
+    return tuple(names) if names is not None else None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
 
-from planner.api.ask import of_plan, searched_questions
+from planner.api.ask import ANY, Ask
 from planner.errors import DataError, InputError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import assemble
@@ -21,18 +19,11 @@ from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 
-if TYPE_CHECKING:
-    from planner.quality.profile import Profile
-    from planner.scenarios import Scenario
-
 MOST_SOLVES = 10_000
 
 
-def explain_choice(model: Any, device: Any, asked: Asked, *, plan: Plan | None, solves: int,
-                   engine: str, scenario: str | Scenario | None,
-                   profile: str | Profile | None,
-                   hardware_dir: str | os.PathLike[str] | None) -> ChoiceExplanation:
-    """The best plan of a question, or ``plan``, explained.
+def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
+    """The best plan of a question, or the plan that it names, explained.
 
     Raises:
         InfeasibleError: nothing satisfies the limits.
@@ -40,19 +31,11 @@ def explain_choice(model: Any, device: Any, asked: Asked, *, plan: Plan | None, 
     """
     if not 0 <= solves <= MOST_SOLVES:
         raise InputError(f"solves = {solves} is out of range", hint=f"0 to {MOST_SOLVES}")
+    asked, plan = ask.asked, ask.plan
     if plan is not None:
-        model, device = of_plan(model, device, plan)
-        other = load_device(device, hardware_dir=hardware_dir).id
-        if other != plan.device.id:
-            raise InputError(f"the plan is for {plan.device.id}, not {other}, and is explained "
-                             "where it was made", hint="leave the device out, or price it there: "
-                             "plan estimate --plan")
-        _check(plan, hardware_dir, profile)
+        ask = _of_plan(ask, plan)
         asked = _filled(asked, plan)
-        if engine == ANY_ENGINE and plan.engine.name != ANY_ENGINE:
-            engine = plan.engine.name + (f"@{plan.engine.version}" if plan.engine.version else "")
-    questions = searched_questions(model, device, asked, scenario, hardware_dir, profile=profile,
-                                   engine=engine)
+    questions = ask.questions(asked)
     found, others = best_answers(questions)
     if found is None:
         raise refuse(build_model(questions[0], load_prior()))
@@ -63,20 +46,38 @@ def explain_choice(model: Any, device: Any, asked: Asked, *, plan: Plan | None, 
     return explained(questions, found, plan, given=mine, breaks=breaks, solves=solves)
 
 
-def _check(plan: Plan, hardware_dir: str | os.PathLike[str] | None,
-           profile: str | Profile | None) -> None:
+def _of_plan(ask: Ask, plan: Plan) -> Ask:
+    """The question with the plan's model, device and, where none is named, engine.
+
+    Raises:
+        InputError: the plan is of another model or device.
+        DataError: they have changed since.
+    """
+    ask = ask.with_names_of(plan)
+    assert ask.device is not None
+    other = load_device(ask.device, hardware_dir=ask.hardware_dir).id
+    if other != plan.device.id:
+        raise InputError(f"the plan is for {plan.device.id}, not {other}, and is explained "
+                         "where it was made", hint="leave the device out, or price it there: "
+                         "plan estimate --plan")
+    _check(ask, plan)
+    served = ask.engine == ANY_ENGINE and plan.engine.name != ANY_ENGINE
+    return replace(ask, engine=ANY) if served else ask
+
+
+def _check(ask: Ask, plan: Plan) -> None:
     """Refuse a plan of another configuration, device profile or measure of loss."""
     spec = load_model(plan.model.id)
     if spec.config_sha256 != plan.model.config_sha256:
         raise DataError(f"plan file: model {plan.model.id!r} has another configuration here "
                         f"({spec.config_sha256[:8]}, the plan's {plan.model.config_sha256[:8]})",
                         hint="make the plan again")
-    target = load_device(plan.device.id, hardware_dir=hardware_dir)
+    target = load_device(plan.device.id, hardware_dir=ask.hardware_dir)
     if target.sha256 != plan.device.profile_sha256:
         raise DataError(f"plan file: device {plan.device.id!r} has another profile here "
                         f"({target.sha256[:8]}, the plan's {plan.device.profile_sha256[:8]})",
                         hint="make the plan again, or give its --hardware-dir")
-    if profile is None and not plan.quality.tier.startswith("T0"):
+    if ask.profile is None and not plan.quality.tier.startswith("T0"):
         raise InputError(f"plan file: its losses are of a quality profile ({plan.quality.tier})",
                          hint="give the profile: --profile FILE")
 

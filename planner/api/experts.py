@@ -74,7 +74,7 @@ def experts(model: str | ModelSpec, device: str | DeviceProfile | None = None, *
     hits = _touched(p, batch, requests, correlation)
     distinct = float(hits.sum(axis=1).mean())
     held = None if requests is None else effective_tokens(p[0], float(hits[0].sum()))
-    room = _room(spec, target, memory_bytes)
+    room = _bytes_for_experts(spec, target, memory_bytes)
     host, host_room = _host(target, link, host_bytes)
     residency = None if room is None else place(p, hits, size=size, device_bytes=room,
                                                 host_bytes=host_room, ranks=ep)
@@ -187,7 +187,8 @@ def _spread(p: Array, ranks: int, redundant: int, batch: int) -> RankSpread:
     return RankSpread(ranks, redundant, (count + redundant) // ranks, distinct, straggler, plain)
 
 
-def _room(spec: ModelSpec, device: DeviceProfile | None, memory_bytes: int | None) -> int | None:
+def _bytes_for_experts(spec: ModelSpec, device: DeviceProfile | None,
+                       memory_bytes: int | None) -> int | None:
     if device is None and memory_bytes is None:
         return None
     limit = memory_bytes if device is None else usable_bytes(device, memory_bytes)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from planner.api.ask import ANY, AUTO, THROUGHPUT, given, name_list
+from planner.api.ask import ANY, AUTO, THROUGHPUT, Ask
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
@@ -19,7 +19,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
-from planner.planning.explain.module_time import SHOWN, Explanation, module_split, named_units
+from planner.planning.explain.module_time import SHOWN, ModuleExplanation, module_split, named_units
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.record import Assumption, Plan
@@ -27,7 +27,8 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.model import build_model, layout_tables
+from planner.planning.space.model import build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
@@ -48,7 +49,7 @@ def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
             tp: int | None = ..., dp: int | None = ..., ep: int | None = ...,
             context: int | None = ..., isl: int | None = ..., osl: int | None = ...,
             batch: int | None = ..., engine: str = ...,
-            hardware_dir: str | os.PathLike[str] | None = ...) -> Explanation: ...
+            hardware_dir: str | os.PathLike[str] | None = ...) -> ModuleExplanation: ...
 
 
 @overload
@@ -80,7 +81,7 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             solves: int = SOLVES,
             hardware_dir: str | os.PathLike[str] | None = None,
-            ) -> Explanation | ChoiceExplanation:
+            ) -> ModuleExplanation | ChoiceExplanation:
     """Why the best plan (or ``plan``) is what it is: every unit with what its next best choice
     costs, the price of every limit, and what would change the answer, for which at most ``solves``
     further questions are solved.
@@ -96,34 +97,34 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
         InfeasibleError: nothing satisfies the limits.
         InputError: arguments that exclude each other.
     """
-    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, objective=given(objective), ttft_seconds=ttft_seconds,
-                  tpot_seconds=tpot_seconds, max_loss=max_loss,
-                  schemes=tuple(schemes) if schemes is not None else None, kv=given(kv),
-                  memory_bytes=memory_bytes, untie=untie,
-                  drop_policies=name_list("drop_policies", drop_policies))
-    if module is None:
-        if scheme is not None:
-            raise InputError("scheme is explained for a module",
-                             hint="name the module as well, or leave scheme out")
-        from planner.api.choice import explain_choice
+    ask = Ask.of(locals(), own=("module", "solves"))
+    if module is not None:
+        return _module(ask, module)
+    if ask.scheme is not None:
+        raise InputError("scheme is explained for a module",
+                         hint="name the module as well, or leave scheme out")
+    from planner.api.choice import explain_choice
 
-        return explain_choice(model, device, asked, plan=plan, solves=solves, engine=engine,
-                              scenario=scenario, profile=profile, hardware_dir=hardware_dir)
+    return explain_choice(ask, solves=solves)
+
+
+def _module(ask: Ask, module: str) -> ModuleExplanation:
+    """The time of one module, which no parameter of a whole plan may be given beside."""
+    asked = ask.asked
     named = [name for name in OF_A_PLAN if getattr(asked, name) not in (None, False)]
-    named += [name for name, value in (("plan", plan), ("scenario", scenario),
-                                       ("profile", profile)) if value is not None]
+    named += [name for name in ("plan", "scenario", "profile") if getattr(ask, name) is not None]
     if named:
         raise InputError(f"{named[0]} belongs to a plan, and module asks about one layer",
                          hint="leave one of the two out")
-    if model is None or device is None:
+    if ask.model is None or ask.device is None:
         raise InputError("a module is one of a MODEL on a DEVICE", hint="name both")
-    return _module(load_model(model), load_device(device, hardware_dir=hardware_dir), module,
-                   scheme, asked, engine)
+    return _module_times(load_model(ask.model),
+                         load_device(ask.device, hardware_dir=ask.hardware_dir), module,
+                         ask.scheme, asked, ask.engine)
 
 
-def _module(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None, asked: Asked,
-            engine: str) -> Explanation:
+def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None,
+                  asked: Asked, engine: str) -> ModuleExplanation:
     """The time of one module under each scheme."""
     tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
     asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,
@@ -146,7 +147,7 @@ def _module(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | N
     found = tuple(module_split(built, tables, unit, batch=size, reference=reference,
                                focus=focus)
                   for unit in named_units(built, module))
-    return Explanation(
+    return ModuleExplanation(
         model=spec.id, device=target.id, module=module, batch=size, isl=question.workload.isl,
         osl=question.workload.osl, tp=tp, dp=dp, ep=ep, reference=reference,
         tokens=tuple(int(m) for m in SHOWN), modules=found,

@@ -12,10 +12,10 @@ from typing import Any
 from planner.api.plan import estimate
 from planner.errors import DataError, InputError
 from planner.export import deployment
-from planner.export.apart import OUTSIDE, released_as
-from planner.export.deployment import CONFIGURATIONS, Deployment
+from planner.export.deployment import CONFIGURATIONS, DeploymentFile
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import Imported
+from planner.export.released_kinds import OUTSIDE, released_as
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
 from planner.hardware.profile import DeviceProfile
@@ -93,7 +93,7 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     return replace(plan, assumptions=(*plan.assumptions, *notes))
 
 
-def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deployment,
+def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: DeploymentFile,
                      device: str | DeviceProfile | None, kv: str | None, engine: str | None,
                      question: dict[str, Any]) -> Plan:
     """The plan of an export's folder: schemes from the configuration, the rest as it was planned.
@@ -115,7 +115,7 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     return replace(plan, assumptions=(*plan.assumptions, *notes))
 
 
-def _small(spec: ModelSpec, device: str | DeviceProfile, said: Deployment,
+def _small(spec: ModelSpec, device: str | DeviceProfile, said: DeploymentFile,
            asked: Mapping[str, Any]) -> Plan:
     """The schemes of a model as stored, on the layout that was asked for with hardly a batch and
     a context: it fits wherever the plan does, whatever its caches."""
@@ -125,7 +125,7 @@ def _small(spec: ModelSpec, device: str | DeviceProfile, said: Deployment,
                         batch=layout["dp"] * layout["pp"], **layout, **more)
 
 
-def _stored(spec: ModelSpec, said: Deployment) -> ModelSpec:
+def _stored(spec: ModelSpec, said: DeploymentFile) -> ModelSpec:
     """The model as the configuration stores it, in the plan's own schemes where it has no word."""
     rows = tuple(replace(row, scheme=said.stored_as.get(row.scheme, row.scheme))
                  if row.scheme is not None else row for row in spec.rows)
@@ -149,7 +149,7 @@ def _as_stored(plan: Plan, spec: ModelSpec) -> Plan:
     return replace(plan, units=tuple(units))
 
 
-def _cached(unit: UnitPlan, said: Deployment, kv: str | None) -> Iterator[UnitPlan]:
+def _cached(unit: UnitPlan, said: DeploymentFile, kv: str | None) -> Iterator[UnitPlan]:
     """A unit of a cache in parts, one a layout; others as they are."""
     if unit.kv_layout is None:
         yield unit
@@ -161,7 +161,7 @@ def _cached(unit: UnitPlan, said: Deployment, kv: str | None) -> Iterator[UnitPl
         yield replace(unit, layers=tuple(own), scheme=layout, kv_layout=layout)
 
 
-def _configuration(path: Path, said: Deployment | None) -> Path:
+def _configuration(path: Path, said: DeploymentFile | None) -> Path:
     """The configuration that ``path`` is or, if it is a folder, holds: the one that its
     ``deployment.json`` names (an older export may have left another), else the first.
 

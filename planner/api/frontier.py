@@ -6,13 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.api import ask
+from planner.api.ask import ANY, AUTO, Ask, serving_questions
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.infeasible.diagnose import refuse
-from planner.planning.question.asked import Asked
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import GAP
 from planner.planning.space.model import build_model
 from planner.planning.whatif.frontier import Frontier, frontier_points
@@ -28,8 +26,8 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
              dp: int | None = None, pp: int | None = None, ep: int | None = None,
              context: int | None = None, isl: int | None = None, osl: int | None = None,
              batch: int | None = None, ttft_seconds: float | None = None,
-             tpot_seconds: float | None = None, schemes: list[str] | None = None, kv: str = "auto",
-             memory_bytes: int | None = None, engine: str = "any",
+             tpot_seconds: float | None = None, schemes: list[str] | None = None, kv: str = AUTO,
+             memory_bytes: int | None = None, engine: str = ANY,
              profile: str | Profile | None = None, untie: bool = False,
              drop_policies: Sequence[str] | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Frontier:
@@ -42,16 +40,15 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
         InfeasibleError: nothing fits.
         InputError: a value out of range.
     """
-    if map and batch is not None:
+    return _frontier(Ask.of(locals(), own=("points", "map")), points=points, mapped=map)
+
+
+def _frontier(ask: Ask, *, points: int, mapped: bool) -> Frontier:
+    """The frontier of a question, with the map where it is asked for."""
+    if mapped and ask.batch is not None:
         raise InputError("the map varies the batch", hint="leave out --batch or --map")
-    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
-                  schemes=ask.scheme_list(schemes),
-                  kv=None if kv == "auto" else kv, memory_bytes=memory_bytes, untie=untie,
-                  drop_policies=ask.name_list("drop_policies", drop_policies))
-    question = ask.question_of(model, device, asked, None, hardware_dir, uniform=None,
-                             profile=profile, engine=engine)
-    questions = engine_questions(question, schemes_named=schemes is not None, kv_named=kv != "auto")
+    question = ask.question()
+    questions = serving_questions(question, ask.asked)
     free = [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)
             for q in questions]
     models = [build_model(q, load_prior()) for q in free]
@@ -60,4 +57,4 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
         raise refuse(models[0])
     return Frontier(question.spec.id, question.device.id, question.workload.context,
                     "relative" if question.profile is None else "nats", GAP, found,
-                    phase_map(questions[0]) if map else None)
+                    phase_map(questions[0]) if mapped else None)

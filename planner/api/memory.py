@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from planner.api.ask import ANY, AUTO, Ask
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.formats.spec import TensorFormat
 from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device, load_model
 from planner.memory.answer import MemoryAnswer
 from planner.memory.breakdown import Breakdown, Use, breakdown, slot_bytes, stage_caches
 from planner.memory.caches import KvOf
@@ -30,7 +32,6 @@ from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.infeasible.memory_relief import Memory, way_out
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
 from planner.planning.question.question import PREFILL_CHUNK, workload
 from planner.planning.question.resolve import kv_refusal
 from planner.throughput.kernels import legal_schemes
@@ -45,8 +46,8 @@ def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile
                tp: int | None = None, dp: int | None = None, pp: int | None = None,
                ep: int | None = None, context: int | None = None, isl: int | None = None,
                osl: int | None = None, batch: int | None = None,
-               scheme: str | None = None, plan: Plan | None = None, kv: str = "auto",
-               engine: str = "any", checkpoint: str | os.PathLike[str] | None = None,
+               scheme: str | None = None, plan: Plan | None = None, kv: str = AUTO,
+               engine: str = ANY, checkpoint: str | os.PathLike[str] | None = None,
                memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
                hardware_dir: str | os.PathLike[str] | None = None, **flags: Any) -> MemoryAnswer:
     """Bytes of every device of one replica by part, and what an engine makes of them.
@@ -60,39 +61,43 @@ def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile
         InputError: a value out of range, an unknown name, a flag of another engine.
         UnsupportedError: a format or cache layout that the model cannot have.
     """
-    from planner.api.ask import of_plan
-    from planner.lookup import load_device, load_model
+    ask = Ask.of(locals(), own=("checkpoint", "with_mtp", "with_vision", "flags"))
+    parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision",) * with_vision
+    return _memory(ask, parts, flags, None if checkpoint is None else Path(checkpoint))
 
-    asked = Asked(tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl, batch=batch)
+
+def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
+            checkpoint: Path | None) -> MemoryAnswer:
+    """The bytes of these ``parts`` of a model; ``flags`` are the engine's own."""
+    asked, plan, memory_bytes = ask.asked, ask.plan, ask.memory_bytes
     if plan is not None:
-        model, device = of_plan(model, device, plan)
-        asked = asked.filled_from(plan)
-    if model is None:
+        ask, asked = ask.with_names_of(plan), asked.filled_from(plan)
+    if ask.model is None:
         raise InputError("no model given", hint="name a MODEL, or a plan with --plan")
-    spec = load_model(model)
-    target = load_device(device, hardware_dir=hardware_dir) if device is not None else None
+    spec = load_model(ask.model)
+    target = load_device(ask.device, hardware_dir=ask.hardware_dir) \
+        if ask.device is not None else None
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
     batch = 1 if asked.batch is None else asked.batch
     layout = _layout(*(1 if value is None else value
                        for value in (asked.tp, asked.dp, asked.pp, asked.ep)), batch=batch)
-    format_of, scheme_text, names = _formats(spec, scheme, plan)
-    kv_of, kv_text = _caches(spec, kv, plan)
-    parts = ("main", "lookup") + ("mtp",) * with_mtp + ("vision",) * with_vision
+    format_of, scheme_text, names = _formats(spec, ask.scheme, plan)
+    kv_of, kv_text = _caches(spec, ask.kv, plan)
     use = Use(work.context, batch, min(PREFILL_CHUNK, work.isl), parts)
     split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
     capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
     usable = memory_bytes or (usable_bytes(target) if target else 0)
-    sized = _engine(engine, flags, spec, layout, target, capacity, format_of, names, work.context,
-                    parts, kv if plan is None else kv_text)
+    sized = _engine(ask.engine, flags, spec, layout, target, capacity, format_of, names,
+                    work.context, parts, ask.kv if plan is None else kv_text)
     answer = MemoryAnswer(
         model=spec.id, device=target.id if target else "", scheme=scheme_text, kv=kv_text,
         parts=split, capacity_bytes=capacity, usable_bytes=usable,
         sequences=_sequences(spec, split, kv_of, usable), engine=sized,
-        on_disk=compare(spec, Path(checkpoint)) if checkpoint is not None else None,
+        on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
         assumptions=_assumptions(work.assumed, use, target, layout))
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
-                                engine))
+                                ask.engine))
 
 
 memory = memory_use

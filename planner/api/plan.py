@@ -11,29 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.api.ask import (
-    ANY,
-    AUTO,
-    BF16,
-    THROUGHPUT,
-    best_and_others,
-    best_found,
-    given,
-    name_list,
-    of_plan,
-    question_of,
-    searched_questions,
-)
+from planner.api.ask import ANY, AUTO, BF16, THROUGHPUT, Ask, best_found
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
-from planner.lookup import load_scenario
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
-from planner.planning.question.serving_ways import engine_questions
-from planner.planning.space.model import build_model
-from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 from planner.typed import typed
 
@@ -65,16 +48,7 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
         InputError: an unknown name, a number out of range, an unsupported combination.
     """
-    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, objective=given(objective),
-                  ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds, max_loss=max_loss,
-                  schemes=name_list("schemes", schemes),
-                  kv=given(kv), memory_bytes=memory_bytes, untie=untie,
-                  drop_policies=name_list("drop_policies", drop_policies))
-    _check_anchor(anchor)
-    found, others = best_and_others(searched_questions(model, device, asked, scenario, hardware_dir,
-                                                profile=profile, engine=engine))
-    return _anchored(assemble(found, searched=True, others=others), anchor)
+    return _planned(Ask.of(locals()))
 
 
 @typed
@@ -97,31 +71,31 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
         InfeasibleError: it does not fit.
     """
-    _check_anchor(anchor)
-    asked = Asked(devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-                  batch=batch, objective=given(objective),
-                  ttft_seconds=ttft_seconds, tpot_seconds=tpot_seconds,
-                  kv=given(kv), memory_bytes=memory_bytes)
-    if plan is not None:
-        from planner.planning.inspect.assignment import given_assignment
+    return _estimated(Ask.of(locals()))
 
-        if scheme is not None:
+
+def _planned(ask: Ask) -> Plan:
+    """The best plan of a question."""
+    _check_anchor(ask.anchor)
+    found, others = best_found(ask.questions())
+    return _anchored(assemble(found, searched=True, others=others), ask.anchor)
+
+
+def _estimated(ask: Ask) -> Plan:
+    """The price of the question's plan, or of its scheme."""
+    _check_anchor(ask.anchor)
+    if ask.plan is not None:
+        if ask.scheme is not None:
             raise InputError("scheme and plan exclude each other", hint="leave one out")
-        if kv != "bf16":
-            raise InputError(f"kv {kv!r} and plan exclude each other: the plan has its own caches",
-                             hint="leave one out")
-        chosen, where = of_plan(model, device, plan)
-        question = question_of(chosen, where, asked.filled_from(plan), scenario, hardware_dir,
-                             uniform=None, plan=plan, profile=profile, engine=engine)
-        question = engine_questions(question, together=True)[0]
-        return _anchored(assemble(given_assignment(build_model(question, load_prior()), plan),
-                                  searched=False), anchor)
-    if scheme is None and scenario is not None:
-        scheme = load_scenario(scenario).values.get("scheme")
-    question = question_of(model, device, asked, scenario, hardware_dir, uniform=scheme or "",
-                         profile=profile, engine=engine)
-    found = best_found(engine_questions(question, together=True))
-    return _anchored(assemble(found, searched=False), anchor)
+        if ask.kv != BF16:
+            raise InputError(f"kv {ask.kv!r} and plan exclude each other: the plan has its own "
+                             "caches", hint="leave one out")
+        found = ask.repriced(ask.plan)
+    else:
+        scenario = ask.loaded_scenario
+        found = ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
+                            else scenario.values.get("scheme"))
+    return _anchored(assemble(found, searched=False), ask.anchor)
 
 
 def _check_anchor(text: str | None) -> None:
@@ -142,5 +116,3 @@ def _anchored(plan: Plan, text: str | None) -> Plan:
     found = anchored(text, {name: getattr(perf, name).value for name in (
         "tpot_seconds", "ttft_seconds", "output_tokens_per_second")})
     return replace(plan, assumptions=(*plan.assumptions, anchor_note(found)))
-
-

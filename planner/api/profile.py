@@ -16,8 +16,8 @@ from planner.quality.profile import TIERS, Profile
 from planner.typed import typed
 
 if TYPE_CHECKING:
-    from planner.profiling.jobs import Job
-    from planner.profiling.probe_tokens import Question
+    from planner.profiling.jobs import MatrixJob
+    from planner.profiling.probe_tokens import ProbeSetup
     from planner.quality.probe.options import InputOptions
 
 SEED = 1
@@ -38,7 +38,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
             text: str | os.PathLike[str] | None = None, probe: str = PROBE,
             static_scales: bool = False, smoothquant: float | None = None,
-            progress: Callable[[int, int, Job | None], None] = _nothing,
+            progress: Callable[[int, int, MatrixJob | None], None] = _nothing,
             told: Callable[[str], None] = _nothing) -> Profile:
     """Measure a checkpoint and return (and write) its quality profile.
 
@@ -85,7 +85,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
-        own_version(), run.chosen_schemes(schemes), place_of_work, seed, folder,
+        own_version(), run.schemes_to_measure(schemes), place_of_work, seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
         None if folder is None else read_caches(folder, spec), question)
     return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
@@ -119,13 +119,13 @@ def _check_tier(tier: str, folder: Path | None, text: object, scaled: bool) -> N
 
 
 def _probe(tier: str, tokens: int, seed: int, text: str | os.PathLike[str] | None,
-           probe: str) -> Question:
+           probe: str) -> ProbeSetup:
     from planner.formats.schemes import scheme
-    from planner.profiling.probe_tokens import LENGTH, Question
+    from planner.profiling.probe_tokens import LENGTH, ProbeSetup
 
     if tokens < LENGTH:
         raise InputError(f"tokens = {tokens} is out of range", hint=f"{LENGTH} or more")
-    return Question(tier, tokens, seed, None if text is None else Path(text), scheme(probe).id)
+    return ProbeSetup(tier, tokens, seed, None if text is None else Path(text), scheme(probe).id)
 
 
 def _options(static_scales: bool, smoothquant: float | None) -> InputOptions:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from planner.api import ask
+from planner.api.ask import ANY, BF16, Ask
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
-from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
-from planner.planning.question.asked import Asked
 from planner.planning.question.question import PREFILL_CHUNK, Question
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.best_first import Found
 from planner.planning.serving.deployment import (
     Deployment,
@@ -38,12 +36,11 @@ from planner.planning.serving.deployment import (
     pooled_point,
 )
 from planner.planning.serving.notes import option_notes, serving_notes
-from planner.planning.space.model import build_model
-from planner.quality.prior import load_prior
+from planner.records import record
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
-from planner.throughput.serving import Policy, Served
+from planner.throughput.serving import Scheduling, Served
 from planner.throughput.speculation import accepted_tokens
 from planner.typed import typed
 
@@ -52,9 +49,9 @@ MOST_CONCURRENCY = 1024
 SCHEDULERS = ("mixed", "exclusive")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The serving arguments as given."""
+@record
+class _Loop:
+    """The parameters of the closed loop, as given."""
 
     concurrency: float | None
     requests: int | None
@@ -78,10 +75,10 @@ class _Asked:
 @typed
 def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None, *,
           concurrency: float | None = None, scheme: str | None = None, plan: Plan | None = None,
-          kv: str = ask.BF16, devices: int | None = None, tp: int | None = None,
+          kv: str = BF16, devices: int | None = None, tp: int | None = None,
           dp: int | None = None, ep: int | None = None, context: int | None = None,
           isl: int | None = None, osl: int | None = None, memory_bytes: int | None = None,
-          engine: str = ask.ANY, requests: int | None = None, draft_tokens: int = 0,
+          engine: str = ANY, requests: int | None = None, draft_tokens: int = 0,
           acceptance: float | None = None, draft_layers: int | None = None,
           prefix_hit_rate: float = 0.0, chunk_tokens: int = PREFILL_CHUNK,
           stream_interval: int = 1, scheduler: str | None = None, host_us: float | None = None,
@@ -101,21 +98,27 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
         UnsupportedError: pipeline stages, or a plan that decides single layers.
         InfeasibleError: it does not fit.
     """
-    asked = _Asked(concurrency, requests, draft_tokens, acceptance, draft_layers, prefix_hit_rate,
-                   chunk_tokens, stream_interval, scheduler, host_us, host_us_per_sequence, graphs,
-                   overlap, prefill_workers, decode_workers, transfer_bytes_per_s, cache_tokens)
-    _check(asked)
-    if anchor is not None:
-        parse_anchor(anchor)
-    wanted = Asked(devices=devices, tp=tp, dp=dp, pp=1, ep=ep, context=context, isl=isl, osl=osl,
-                   kv=ask.given(kv), memory_bytes=memory_bytes)
-    engine = ask.named_engine(engine, plan) or "any"
-    found = _found(model, device, wanted, scheme, plan, hardware_dir, engine)
-    return _answer(found, asked, engine, scheme or ("plan" if plan else "as released"), anchor,
-                   layout_given=any(v is not None for v in (tp, dp, ep)) or plan is not None)
+    return _served(*_taken(locals()))
 
 
-def _check(asked: _Asked) -> None:
+def _taken(arguments: Mapping[str, Any]) -> tuple[Ask, _Loop]:
+    """The question and the loop of the verb's arguments."""
+    own = [f.name for f in fields(_Loop)]
+    return Ask.of(arguments, own=own), _Loop(*map(arguments.__getitem__, own))
+
+
+def _served(ask: Ask, loop: _Loop) -> ServingAnswer:
+    _check(loop)
+    if ask.anchor is not None:
+        parse_anchor(ask.anchor)
+    engine = ask.named_engine or ANY
+    found = _found(replace(ask, pp=1, engine=engine))
+    scheme = ask.scheme or ("plan" if ask.plan else "as released")
+    given = any(v is not None for v in (ask.tp, ask.dp, ask.ep, ask.plan))
+    return _answer(found, loop, engine, scheme, ask.anchor, layout_given=given)
+
+
+def _check(asked: _Loop) -> None:
     if asked.concurrency is not None and not 1 <= asked.concurrency < 1 << 20:
         raise InputError(f"concurrency {asked.concurrency:g} is out of range",
                          hint="requests in flight over the deployment, at least 1")
@@ -144,23 +147,17 @@ def _check(asked: _Asked) -> None:
             raise InputError(f"{name} = {value:g}", hint="microseconds, 0 or more")
 
 
-def _found(model: Any, device: Any, wanted: Asked, scheme: str | None, plan: Plan | None,
-           hardware_dir: Any, engine: str) -> Found:
+def _found(ask: Ask) -> Found:
     """The assignment: searched for throughput where layout or devices are not given."""
+    plan = ask.plan
     if plan is None:
-        question = ask.question_of(model, device, wanted, None, hardware_dir, uniform=scheme or "",
-                                   engine=engine)
-        return ask.best_found(engine_questions(question, together=True))
-    if scheme is not None or wanted.kv is not None:
+        return ask.uniform(ask.scheme)
+    if ask.scheme is not None or ask.asked.kv is not None:
         raise InputError("scheme or kv and plan exclude each other", hint="leave one out")
     if plan.layout.pp > 1:
         raise UnsupportedError(f"a plan of {plan.layout.pp} pipeline stages: the closed loop "
                                "models none", hint="make the plan with --pp 1")
-    question = ask.question_of(*ask.of_plan(model, device, plan),
-                               wanted.filled_from(plan), None, hardware_dir, uniform=None,
-                               plan=plan, engine=engine)
-    question = engine_questions(question, together=True)[0]
-    return given_assignment(build_model(question, load_prior()), plan)
+    return ask.repriced(plan)
 
 
 def _assignment(found: Found) -> Assignment:
@@ -176,7 +173,7 @@ def _assignment(found: Found) -> Assignment:
                       tuple(choice[i] for i in range(len(model.units))))
 
 
-def _answer(found: Found, asked: _Asked, engine: str, scheme: str, anchor: str | None, *,
+def _answer(found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | None, *,
             layout_given: bool) -> ServingAnswer:
     model, question = found.space.model, found.space.model.question
     priced = price(found.space, found.candidate, found.segments)
@@ -234,7 +231,7 @@ def _estimate(value: float, sigma: float, basis: str) -> Estimate:
     return Estimate(value, value / factor, value * factor, basis)
 
 
-def _point(found: Found, priced: Priced, asked: _Asked, where: Deployment,
+def _point(found: Found, priced: Priced, asked: _Loop, where: Deployment,
            ) -> tuple[ServedPoint | None, PoolInfo | None]:
     if asked.concurrency is None:
         return None, None
@@ -253,7 +250,7 @@ def _point(found: Found, priced: Priced, asked: _Asked, where: Deployment,
     return pooled_point(where, asked.concurrency, pools, size * priced.layout.tp)
 
 
-def _options(question: Question, asked: _Asked, sizes: tuple[int, ...], held: float) -> Options:
+def _options(question: Question, asked: _Loop, sizes: tuple[int, ...], held: float) -> Options:
     work = question.workload
     layers, accepted = 0, 1.0
     if asked.draft_tokens:
@@ -273,7 +270,7 @@ def _options(question: Question, asked: _Asked, sizes: tuple[int, ...], held: fl
 class _Rules:
     """Policy and captured batches of the engine, with a note on each."""
 
-    def __init__(self, question: Question, asked: _Asked, engine: str) -> None:
+    def __init__(self, question: Question, asked: _Loop, engine: str) -> None:
         self.notes: list[Assumption] = []
         name, version = "any", ""
         if engine != "any":
@@ -282,7 +279,7 @@ class _Rules:
         self.engine = f"{name} {version}".strip()
         rule = engine_policy(name, version)
         policy = rule.policy
-        self.policy = Policy(
+        self.policy = Scheduling(
             exclusive=policy.exclusive if asked.scheduler is None
             else asked.scheduler == "exclusive",
             reserve=policy.reserve, host_seconds=policy.host_seconds if asked.host_us is None

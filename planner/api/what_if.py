@@ -12,22 +12,20 @@ from shlex import quote
 from types import MappingProxyType
 from typing import Any
 
-from planner.api import ask
+from planner.api.ask import ANY, AUTO, THROUGHPUT, Ask, given, serving_questions
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.power import fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import in_processes
-from planner.lookup import load_device, load_model, load_scenario
+from planner.lookup import load_device, load_model
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked, asked_of
 from planner.planning.question.question import Question, workload
 from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
-from planner.planning.question.serving_ways import engine_questions
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.planning.whatif.grid import Grid, Inner, Loss, Point, block
 from planner.planning.whatif.grid_axes import (
-    AUTO,
     BATCHES,
     KV_LADDER,
     Axis,
@@ -56,10 +54,10 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             devices: int | None = None, tp: int | None = None, dp: int | None = None,
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
-            objective: str = ask.THROUGHPUT, ttft_seconds: float | None = None,
+            objective: str = THROUGHPUT, ttft_seconds: float | None = None,
             tpot_seconds: float | None = None, max_loss: str | float | None = None,
-            schemes: Sequence[str] | None = None, kv: str = ask.AUTO,
-            memory_bytes: int | None = None, engine: str = ask.ANY,
+            schemes: Sequence[str] | None = None, kv: str = AUTO,
+            memory_bytes: int | None = None, engine: str = ANY,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
@@ -72,48 +70,49 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     Raises:
         InputError: a value out of range, or more points than a page can hold.
     """
-    loaded = load_scenario(scenario) if scenario is not None else None
-    asked = Asked(
-        devices=devices, tp=tp, dp=dp, pp=pp, ep=ep, context=context, isl=isl, osl=osl,
-        batch=batch, objective=ask.given(objective), ttft_seconds=ttft_seconds,
-        tpot_seconds=tpot_seconds, max_loss=max_loss,
-        schemes=ask.scheme_list(schemes), kv=ask.given(kv),
-        memory_bytes=memory_bytes, untie=untie,
-        drop_policies=ask.name_list("drop_policies", drop_policies)).with_scenario(loaded)
+    return _grid(Ask.of(locals(), own=("base", "grid", "progress")), base, grid, progress)
 
-    def question(changed: Asked) -> Question:
-        return ask.question_of(model, device, changed, scenario, hardware_dir, uniform=None,
-                             profile=profile, engine=engine)
 
-    around = _Around(asked, build_model(question(asked), load_prior()), base, question)
-    axes = _axes(around, parse_grid(grid))
+def _grid(ask: Ask, base: Plan, values: Sequence[str], progress: Progress | None) -> Grid:
+    """The grid of a question around its plan; ``values`` are those named for its axes."""
+    loaded = ask.loaded_scenario
+    asked = ask.asked.with_scenario(loaded)
+    around = _Around(ask, asked, build_model(ask.question(asked), load_prior()), base)
+    axes = _axes(around, parse_grid(values))
     if loaded is not None and "schemes" in loaded.values and AUTO in axes[4].values:
         raise InputError(f"--grid schemes: scenario {loaded.id!r} names schemes, so auto has no "
                          "meaning of its own", hint="name sets joined by +, e.g. bf16+fp8-block")
     total = check_size(axes)
-    aim = around.model.question.objective
-    flags = {"objective": None if aim == ask.THROUGHPUT else aim,
-             "engine": ask.given(engine), "ttft-ms": _ms(ttft_seconds),
-             "tpot-ms": _ms(tpot_seconds), "tp": tp, "dp": dp, "pp": pp, "ep": ep,
-             "memory-bytes": memory_bytes,
+    return Grid(_command(ask, around.model.question.objective), axes,
+                tuple(_points(around, axes, total, progress)))
+
+
+def _command(ask: Ask, objective: str) -> str:
+    """The command that asks the question, without what the axes vary."""
+    scenario, dropped = ask.scenario, ask.drop_policies
+    flags = {"objective": None if objective == THROUGHPUT else objective,
+             "engine": given(ask.engine), "ttft-ms": _ms(ask.ttft_seconds),
+             "tpot-ms": _ms(ask.tpot_seconds), "tp": ask.tp, "dp": ask.dp, "pp": ask.pp,
+             "ep": ask.ep, "memory-bytes": ask.memory_bytes,
              "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
-             "profile": profile if isinstance(profile, str) else None,
-             "hardware-dir": hardware_dir,
-             "drop-policies": ",".join(drop_policies) if drop_policies else None}
-    words = ["plan", *(quote(str(getattr(n, "id", n))) for n in (model, device) if n is not None),
-             *(f"--{name} {quote(str(value))}" for name, value in flags.items()
-               if value is not None), *(["--untie"] if untie else [])]
-    return Grid(" ".join(words), axes, tuple(_points(around, axes, total, progress)))
+             "profile": ask.profile if isinstance(ask.profile, str) else None,
+             "hardware-dir": ask.hardware_dir,
+             "drop-policies": ",".join(dropped) if dropped else None}
+    names = [getattr(n, "id", n) for n in (ask.model, ask.device) if n is not None]
+    return " ".join(["plan", *(quote(str(name)) for name in names),
+                     *(f"--{name} {quote(str(value))}" for name, value in flags.items()
+                       if value is not None), *(["--untie"] if ask.untie else [])])
 
 
 @dataclass(frozen=True)
 class _Around:
-    """What a grid is built around: what was asked, its model, the plan, and how to ask again."""
+    """What a grid is built around: the question, its values with those of the scenario, its model,
+    and the plan."""
 
+    ask: Ask
     asked: Asked
-    model: Model
+    model: CostModel
     plan: Plan
-    question: Callable[[Asked], Question]
 
     def questions(self, changed: Asked) -> tuple[Question, ...]:
         """The ways to serve a changed question.
@@ -121,8 +120,7 @@ class _Around:
         Raises:
             UnsupportedError: the device or engine cannot.
         """
-        return engine_questions(self.question(changed), schemes_named=changed.schemes is not None,
-                                kv_named=changed.kv not in (None, AUTO))
+        return serving_questions(self.ask.question(changed), changed)
 
     def at(self, context: int, schemes: str, kv: str) -> Asked:
         """What is asked at one context under a set of schemes and a cache layout."""
@@ -260,7 +258,7 @@ def around_file(plan: Plan) -> dict[str, Any]:
     given: dict[str, Any] = {"context": work.context_tokens}
     if (same.isl, same.osl) != (work.isl, work.osl):
         given |= {"isl": work.isl, "osl": work.osl}
-    if plan.engine.name != ask.ANY:
+    if plan.engine.name != ANY:
         given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
     return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective,
             **asked, **given}

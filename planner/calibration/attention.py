@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration.fit import fit
-from planner.calibration.problem import LEAST_ROWS, Problem, solve
+from planner.calibration.problem import LEAST_ROWS, FitProblem, solve
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import FittedSet
 from planner.throughput.calibration import family
 from planner.throughput.forms import attention_decode, attention_prefill, mla
 from planner.throughput.forms.base import Parameter, Parameters
 from planner.throughput.silicon import Chip, chip
-from planner.validation.attention_rows import Kernel, blackwell, branch, predictor
+from planner.validation.attention_rows import KernelRows, blackwell, branch, predictor
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -38,7 +38,7 @@ CROSS_ROWS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class OperatorForm:
     """Parameters of an operator, those that describe the kernel, and the sets of parameters that
     may stay at a neutral value; ``features`` are the columns that shape a row's time.
 
@@ -54,25 +54,25 @@ class Form:
     long: tuple[str, ...] = ()
 
 
-FORMS: Mapping[str, Form] = {
-    "attention-prefill": Form(
+FORMS: Mapping[str, OperatorForm] = {
+    "attention-prefill": OperatorForm(
         attention_prefill.PARAMETERS, attention_prefill.STRUCTURE, ({},),
         ("batch", "isl", "heads", "kv_heads", "head_dim"), ("window",),
         ("compute_fraction", "exp_fraction", "tail_factor", "wide_factor")),
-    "attention-decode": Form(
+    "attention-decode": OperatorForm(
         attention_decode.PARAMETERS, (), attention_decode.STRUCTURES,
         ("batch", "kv_len", "heads", "kv_heads", "head_dim"), ("window", "mha"),
         ("bandwidth_fraction", "cached_factor", "split_seconds", "start_seconds",
          "cold_seconds")),
-    "mla-prefill": Form(
+    "mla-prefill": OperatorForm(
         mla.PREFILL_PARAMETERS, mla.STRUCTURE, ({},), ("batch", "kv_len", "heads")),
-    "mla-decode": Form(
+    "mla-decode": OperatorForm(
         mla.DECODE_PARAMETERS, mla.STRUCTURE, mla.DECODE_STRUCTURES,
         ("batch", "kv_len", "heads")),
 }
 
 
-def problems_of(kernels: Sequence[Kernel]) -> list[Problem]:
+def problems_of(kernels: Sequence[KernelRows]) -> list[FitProblem]:
     """One fit for every kernel of a device with silicon figures; kernels with a unit it lacks and
     those with too few rows are left out."""
     found = []
@@ -86,12 +86,12 @@ def problems_of(kernels: Sequence[Kernel]) -> list[Problem]:
     return found
 
 
-def solved(problems: Sequence[Problem]) -> list[tuple[str, FittedSet]]:
+def solved(problems: Sequence[FitProblem]) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) of each."""
     return [(problem.device, solve(problem)) for problem in problems]
 
 
-def kernel_structure(kernel: Kernel) -> dict[str, float]:
+def kernel_structure(kernel: KernelRows) -> dict[str, float]:
     """What is known of a stack's kernel beside its parameters (see the forms).
 
     TensorRT-LLM computes in FP8 whenever its cache is FP8, and so do kernels of Blackwell; vLLM's
@@ -110,7 +110,7 @@ def kernel_structure(kernel: Kernel) -> dict[str, float]:
     return {}
 
 
-def _known(kernel: Kernel) -> dict[str, float]:
+def _known(kernel: KernelRows) -> dict[str, float]:
     """The kernel's structure, and 1 for the factor of windows where it cannot be told from other
     terms: no row has a window or, in decode, all rows have one."""
     columns = kernel.batch.columns
@@ -121,20 +121,20 @@ def _known(kernel: Kernel) -> dict[str, float]:
     return kernel_structure(kernel) | ({"window_factor": 1.0} if same else {})
 
 
-def _computes(kernel: Kernel, silicon: Chip) -> bool:
+def _computes(kernel: KernelRows, silicon: Chip) -> bool:
     fp8 = kernel_structure(kernel).get("fp8", 0.0)
     return "bf16" in silicon.peaks and (not fp8 or "fp8" in silicon.peaks)
 
 
-def _seen(kernel: Kernel) -> Index:
+def _seen(kernel: KernelRows) -> Index:
     """Rows that a fit may see."""
     return np.flatnonzero(kernel.kept & ~kernel.held)
 
 
-def _parts(kernel: Kernel, silicon: Chip) -> list[tuple[Kernel, dict[str, float]]]:
+def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str, float]]]:
     """The kernel, with those of its branches apart that differ from it (see BRANCHES), and what
     stays fixed in each beside its structure."""
-    found: list[tuple[Kernel, dict[str, float]]] = []
+    found: list[tuple[KernelRows, dict[str, float]]] = []
     for name in FORMS[kernel.operator].branches:
         inside = branch(kernel, name)
         rest = kernel.take(~inside, kernel.variant)
@@ -150,7 +150,7 @@ def _parts(kernel: Kernel, silicon: Chip) -> list[tuple[Kernel, dict[str, float]
     return [(kernel, {}), *found]
 
 
-def _shared(rest: Kernel, silicon: Chip) -> dict[str, float]:
+def _shared(rest: KernelRows, silicon: Chip) -> dict[str, float]:
     """Parameters of the full kernel that short windows do not tell: they read few bytes."""
     seen = _seen(rest)
     fixed = {**_known(rest), **best_option(rest, silicon)[0]}
@@ -162,11 +162,11 @@ def _shared(rest: Kernel, silicon: Chip) -> dict[str, float]:
     return {name: found[name] for name in FORMS[rest.operator].long}
 
 
-def _problem(kernel: Kernel, silicon: Chip, shared: Parameters) -> Problem:
+def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters) -> FitProblem:
     form, batch = FORMS[kernel.operator], kernel.batch
     fixed = {**_known(kernel), **best_option(kernel, silicon, shared)[0], **shared}
     features = [np.log(np.maximum(batch.columns[name], 1.0)) for name in form.features]
-    return Problem(
+    return FitProblem(
         device=batch.device, operator=kernel.operator, stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=kernel.variant,
         parameters=(*form.parameters, *form.structure), known=_facts(kernel),
@@ -175,7 +175,7 @@ def _problem(kernel: Kernel, silicon: Chip, shared: Parameters) -> Problem:
         note=f"{', '.join(form.long)} of the full kernel" if shared else "")
 
 
-def _facts(kernel: Kernel) -> dict[str, float]:
+def _facts(kernel: KernelRows) -> dict[str, float]:
     """What holds for the device's kernel whatever a relative's set says: its structure, and no
     terms of a kernel of another architecture."""
     found, profile = kernel_structure(kernel), kernel.batch.profile
@@ -187,7 +187,7 @@ def _facts(kernel: Kernel) -> dict[str, float]:
     return found | attention_decode.CARRIED | {"narrow_factor": 1.0}
 
 
-def _seconds(kernel: Kernel, silicon: Chip, parameters: Parameters, index: Index) -> Array:
+def _seconds(kernel: KernelRows, silicon: Chip, parameters: Parameters, index: Index) -> Array:
     """Seconds of the rows at ``index``, with L2 as warm as in the tables."""
     mask = np.zeros(len(kernel.seconds), dtype=np.bool_)
     mask[index] = True
@@ -195,7 +195,7 @@ def _seconds(kernel: Kernel, silicon: Chip, parameters: Parameters, index: Index
     return predictor(kernel.operator, kernel.variant, rows)(parameters, silicon)
 
 
-def _options(kernel: Kernel) -> tuple[Mapping[str, float], ...]:
+def _options(kernel: KernelRows) -> tuple[Mapping[str, float], ...]:
     """What the kernel may do without. Only MLA kernels of Blackwell with an FP8 cache differ by
     head count; a factor for it elsewhere fits the counts at hand and misses others."""
     options = FORMS[kernel.operator].options
@@ -205,7 +205,7 @@ def _options(kernel: Kernel) -> tuple[Mapping[str, float], ...]:
     return options
 
 
-def best_option(kernel: Kernel, silicon: Chip, shared: Parameters | None = None,
+def best_option(kernel: KernelRows, silicon: Chip, shared: Parameters | None = None,
                 ) -> tuple[Mapping[str, float], float]:
     """(parameters that the kernel does without, error of that choice) by cross-validation, with
     those in ``shared`` as they are."""
@@ -215,7 +215,7 @@ def best_option(kernel: Kernel, silicon: Chip, shared: Parameters | None = None,
     return options[best], error
 
 
-def _cross_error(kernel: Kernel, silicon: Chip, neutral: Parameters) -> float:
+def _cross_error(kernel: KernelRows, silicon: Chip, neutral: Parameters) -> float:
     """Mean |log ratio| on each third of the fitted groups, predicted from the rest of them."""
     seen = _seen(kernel)
     fold = np.array([int(sha256(f"fold {kernel.keys[i]}".encode()).hexdigest(), 16) % FOLDS
@@ -231,7 +231,7 @@ def _cross_error(kernel: Kernel, silicon: Chip, neutral: Parameters) -> float:
         mask[train] = True
         part = kernel.take(mask, kernel.variant)
 
-        def predict(p: Parameters, part: Kernel = part) -> Array:
+        def predict(p: Parameters, part: KernelRows = part) -> Array:
             return part.predict(p, silicon)
 
         found = fit(predict, part.seconds, form.parameters, fixed=fixed)

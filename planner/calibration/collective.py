@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration.fit import assess
-from planner.calibration.problem import LEAST_ROWS, Problem, solve
+from planner.calibration.problem import LEAST_ROWS, FitProblem, solve
 from planner.hardware.profile import FittedSet
 from planner.throughput.forms.collective import (
     FORMULA,
@@ -29,7 +29,7 @@ NARROW = ("bf16", "fp16")
 """Element types whose times are kept; sums of 1-byte elements are somewhat slower."""
 
 
-def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Problem]:
+def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit of the formula for every device, stack and operation of ``rows``."""
     return [_problem(group, figures) for group, figures in _groups(rows, profiles)]
 
@@ -62,9 +62,9 @@ def _version(group: Collective) -> tuple[int, ...]:
     return tuple(int(p) for p in group.version.replace("rc", ".").split(".") if p.isdigit())
 
 
-def _problem(group: Collective, figures: Chip) -> Problem:
+def _problem(group: Collective, figures: Chip) -> FitProblem:
     link = figures.link_bytes_per_s
-    return Problem(
+    return FitProblem(
         device=group.batch.device, operator=OPERATOR, stack=group.stack, software=group.version,
         variant=group.variant + FORMULA, parameters=PARAMETERS,
         predict=lambda p, i: collective_seconds(p, group.op, link, group.ranks[i], group.size[i]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.calibration.problem import Problem, solve
+from planner.calibration.problem import FitProblem, solve
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.throughput.forms.dispatch import OPERATOR, parameters_of
 from planner.validation.dispatch_rows import Dispatch, dispatches
@@ -17,10 +17,10 @@ from planner.validation.op_rows import NO_PROFILES, Profiles, Rows
 LEAST = 16
 
 
-def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Problem]:
+def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every device, stack, backend, phase and element type of ``rows``; the version
     with most rows counts."""
-    most: dict[tuple[str, ...], Problem] = {}
+    most: dict[tuple[str, ...], FitProblem] = {}
     for group in dispatches(rows, profiles)[0]:
         device = group.batch.profile
         if device is None or not group.batch.stack or device.links.scale_up_bytes_per_s is None \
@@ -38,11 +38,11 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[tuple[st
     return [(p.device, solve(p)) for p in problems(rows, profiles=profiles)]
 
 
-def _problem(group: Dispatch, device: DeviceProfile) -> Problem:
+def _problem(group: Dispatch, device: DeviceProfile) -> FitProblem:
     c = group.batch.columns
     features = [np.log(c[name]) for name in ("num_tokens", "hidden_size", "topk", "num_experts",
                                              "node_num")]
-    return Problem(
+    return FitProblem(
         device=device.id, operator=OPERATOR, stack=group.batch.stack,
         software=group.batch.software.partition(" ")[2], variant=group.variant,
         parameters=parameters_of(group.variant),

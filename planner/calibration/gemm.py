@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration import quantise
-from planner.calibration.problem import Problem, solve
+from planner.calibration.problem import FitProblem, solve
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import FittedSet
@@ -42,7 +42,7 @@ LAUNCH = {"bf16": 3e-6, "fp8-tensor": 4e-6, "fp8-block": 4e-6, "nvfp4": 6e-6}
 
 
 def problems(rows: Rows, *, op_quantize: Rows = (),
-             profiles: Profiles = NO_PROFILES) -> list[Problem]:
+             profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every device, stack and scheme of ``rows``.
 
     ``op_quantize`` brings the launches of separate quantise kernels; without them they count as
@@ -66,7 +66,7 @@ def fit_tables(rows: Rows, *, op_quantize: Rows = (),
             for p in problems(rows, op_quantize=op_quantize, profiles=profiles)]
 
 
-def _launches(kernels: Sequence[Problem]) -> dict[tuple[str, str], float]:
+def _launches(kernels: Sequence[FitProblem]) -> dict[tuple[str, str], float]:
     """(device, stack) → launches of both quantise kernels together [s]."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     for kernel in kernels:
@@ -76,7 +76,7 @@ def _launches(kernels: Sequence[Problem]) -> dict[tuple[str, str], float]:
 
 
 def _problem(batch: Batch, figures: Chip | None, scheme: str,
-             launches: Mapping[tuple[str, str], float]) -> Problem | None:
+             launches: Mapping[tuple[str, str], float]) -> FitProblem | None:
     record = scheme_by_id(scheme)
     if figures is None or record.compute not in figures.peaks:
         return None
@@ -95,7 +95,7 @@ def _problem(batch: Batch, figures: Chip | None, scheme: str,
     operands = Operands(record.compute, bits_per_element(record.weight) / 8,
                         bits_per_element(record.activation) / 8)
     m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
-    return Problem(
+    return FitProblem(
         device=batch.device, operator="gemm", stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=scheme, parameters=wanted,
         predict=_predictor(batch, figures, operands, kind),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from planner.calibration.attention import problems_of, solved
-from planner.calibration.problem import Problem
+from planner.calibration.problem import FitProblem
 from planner.hardware.profile import FittedSet
 from planner.validation.attention_rows import mla_kernels
 from planner.validation.op_rows import NO_PROFILES, Profiles, Rows
 
 
-def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Problem]:
+def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every device, stack and kernel of ``rows``."""
     return problems_of(mla_kernels(rows, profiles)[0])
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration.fit import assess, fit
-from planner.calibration.problem import LEAST_ROWS, Problem, solve
+from planner.calibration.problem import LEAST_ROWS, FitProblem, solve
 from planner.hardware.profile import FittedSet
 from planner.throughput.forms.moe import OPERATOR, parameters_of
 from planner.throughput.silicon import Chip, chip
@@ -26,7 +26,7 @@ BY_SHAPE = "errors of expert shapes left out in turn; parameters from all of the
 BY_LAYOUT = "one expert shape; a third of its expert layouts kept back"
 
 
-def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Problem]:
+def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every device, stack, kernel and format of ``rows``; ``held`` by layout."""
     return [_problem(kernel, figures) for kernel, figures in _kernels(rows, profiles)]
 
@@ -65,7 +65,7 @@ def _seen(shapes: Index) -> dict[str, tuple[float, ...]]:
     return {name: tuple(map(float, column)) for name, column in zip(SHAPE, shapes.T, strict=True)}
 
 
-def _fit(problem: Problem, rows: Index) -> dict[str, float]:
+def _fit(problem: FitProblem, rows: Index) -> dict[str, float]:
     return fit(lambda p: problem.predict(p, rows), problem.measured[rows], problem.parameters)
 
 
@@ -80,10 +80,10 @@ def _kernels(rows: Rows, profiles: Profiles) -> list[tuple[MoeKernel, Chip]]:
     return found
 
 
-def _problem(kernel: MoeKernel, figures: Chip) -> Problem:
+def _problem(kernel: MoeKernel, figures: Chip) -> FitProblem:
     columns = kernel.batch.columns
     features = [np.log(columns[name]) for name in ("num_tokens", "moe_tp", "moe_ep", *SHAPE)]
-    return Problem(
+    return FitProblem(
         device=kernel.batch.device, operator=OPERATOR, stack=kernel.batch.stack,
         software=kernel.batch.software.partition(" ")[2], variant=kernel.variant,
         parameters=parameters_of(kernel.variant),

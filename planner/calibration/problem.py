@@ -21,7 +21,7 @@ LEAST_ROWS = 24
 
 
 @dataclass(frozen=True)
-class Problem:
+class FitProblem:
     """Rows [n] to fit ``parameters`` to.
 
     ``predict`` gives the seconds of the rows at an index under given parameters; ``measured`` [s]
@@ -63,7 +63,7 @@ class Problem:
         return np.flatnonzero(self.held & ~self.excluded)
 
 
-def solve(problem: Problem) -> FittedSet:
+def solve(problem: FitProblem) -> FittedSet:
     """The fit to all rows that are not kept back, with its errors on those that are.
 
     Raises:
@@ -78,7 +78,7 @@ def solve(problem: Problem) -> FittedSet:
     return fitted_set(problem, found, train, test, problem.note)
 
 
-def refit(problem: Problem, base: FittedSet, count: int) -> FittedSet:
+def refit(problem: FitProblem, base: FittedSet, count: int) -> FittedSet:
     """``base``, a relative's set, with its device parameters fitted to ``count`` rows.
 
     The rows span the shapes (see :func:`spanning`); all others judge the result.
@@ -107,7 +107,7 @@ FEW_PRIOR = 0.3
 """Width (natural logarithm) by which a relative's parameters hold those of a small fit."""
 
 
-def fitted_set(problem: Problem, parameters: Parameters, train: Index, test: Index,
+def fitted_set(problem: FitProblem, parameters: Parameters, train: Index, test: Index,
                note: str) -> FittedSet:
     """A set with its errors on the rows ``test``."""
     error = assess(problem.predict(parameters, test), problem.measured[test], rows=len(train))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.calibration.problem import Problem, solve
+from planner.calibration.problem import FitProblem, solve
 from planner.hardware.profile import FittedSet
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.quantise import BYTES, PARAMETERS, quantise_parts
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 
-def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Problem]:
+def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:
     """One fit for every device, stack and kernel of ``rows``."""
     found = []
     for batch in quantise_batches(rows, profiles)[0]:
@@ -45,9 +45,9 @@ def fit_tables(rows: Rows, *,
 
 
 def _problem(batch: Batch, variant: str, figures: Chip,
-             excluded: NDArray[np.bool_]) -> Problem:
+             excluded: NDArray[np.bool_]) -> FitProblem:
     m, k = batch.columns["m"], batch.columns["k"]
-    return Problem(
+    return FitProblem(
         device=batch.device, operator="quantise", stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=variant, parameters=PARAMETERS,
         predict=_predictor(figures, variant, m, k), measured=batch.seconds,

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from planner.calibration.problem import Problem, refit
+from planner.calibration.problem import FitProblem, refit
 from planner.calibration.profile_text import with_fits
 from planner.calibration.registry import REGISTRY, Entry, operators
 from planner.errors import DataError, InputError, UnknownNameError
@@ -18,7 +18,7 @@ from planner.hardware.catalog import canonical_name
 from planner.hardware.loader import check_document
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.validation.op_rows import profile_of
-from planner.validation.reader import Table, read_directory
+from planner.validation.reader import MeasuredTable, read_directory
 
 Rows = tuple[Mapping[str, str], ...]
 Key = tuple[str, str, str]
@@ -96,11 +96,11 @@ def _rows(data: Path, entry: Entry, profile: DeviceProfile) -> tuple[Rows, list[
     return tuple(rows), names, sha256(text.encode()).hexdigest()[:8]
 
 
-def _tables(data: Path) -> list[Table]:
+def _tables(data: Path) -> list[MeasuredTable]:
     return read_directory(data)
 
 
-def _kind(table: Table) -> str:
+def _kind(table: MeasuredTable) -> str:
     return next((e.kind for e in REGISTRY if e.columns <= set(table.columns)), "")
 
 
@@ -142,7 +142,7 @@ def _fit(entry: Entry, rows: Rows, beside: Mapping[str, Rows], profile: DevicePr
     return _refits(module.problems(rows, **given), known, few)
 
 
-def _refits(problems: Iterable[Problem], known: Mapping[Key, FittedSet], few: int,
+def _refits(problems: Iterable[FitProblem], known: Mapping[Key, FittedSet], few: int,
             ) -> tuple[list[FittedSet], list[tuple[str, str]]]:
     sets, skipped = [], []
     for problem in problems:

@@ -21,15 +21,14 @@ from planner.cli.report import report_command
 from planner.cli.serve import serve_command
 from planner.cli.sweep import sweep_command
 from planner.cli.train import train_command
-from planner.cli.types import QUESTION, SURFACE, Hinted, options, rule_names, scheme_names
+from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
 from planner.cli.validate import validate_command
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "untie", "drop_policies",
-         "anchor", *SURFACE,
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", *FREEDOM, "anchor", *SURFACE,
          "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
@@ -41,10 +40,6 @@ def plan_command(**given: Any) -> None:
         import planner
 
         arguments = question_arguments(given)
-        arguments.update(max_loss=given["max_loss"], schemes=scheme_names(given["schemes"]),
-                         profile=given["profile"],
-                         untie=given["untie"],
-                         drop_policies=rule_names(given["drop_policies"]))
         with working("searching layouts and formats", quiet=given["quiet"]):
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
@@ -66,15 +61,11 @@ def plan_command(**given: Any) -> None:
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
     from planner.cli.run import finish, question_arguments, timed
-    from planner.lookup import read_plan
 
     with timed(given["timings"]):
         import planner
 
         arguments = question_arguments(given)
-        arguments.update(scheme=given["scheme"], profile=given["profile"])
-        if given["plan_file"]:
-            arguments["plan"] = read_plan(given["plan_file"])
         with working("pricing", quiet=given["quiet"]):
             found = planner.estimate(given["model"], given["device"], **arguments)
         finish(found, given)

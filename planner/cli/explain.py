@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from planner.cli.types import INTEGER, QUESTION, options, rule_names, scheme_names
+from planner.cli.types import FREEDOM, INTEGER, PRINTED, QUESTION, options
 
 SOLVES = 40
 
@@ -30,8 +30,8 @@ class _Solves(click.ParamType[int]):
 @click.option("--plan", "plan_file", metavar="FILE", help="Explain the plan in this file.")
 @click.option("--solves", type=_Solves(), default=SOLVES, show_default=True,
               help="Questions to solve for what would change the answer.")
-@options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile", "untie",
-         "drop_policies", "hardware_dir", "json", "quiet", "timings")
+@options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile", *FREEDOM,
+         "hardware_dir", *PRINTED)
 def explain_command(**given: Any) -> None:
     """Why the best plan for MODEL on DEVICE is what it is: what the next best choice of every unit
     costs, the price of every limit, and what would change the answer.
@@ -40,21 +40,13 @@ def explain_command(**given: Any) -> None:
     """
     from planner.cli.files import print_json
     from planner.cli.run import question_arguments, timed
-    from planner.lookup import read_plan
 
     with timed(given["timings"]):
         from planner.api import explain as api_explain
-        from planner.planning.explain.module_time import Explanation
+        from planner.planning.explain.module_time import ModuleExplanation
 
-        arguments = question_arguments({**given, "anchor": None, "report": None})
-        del arguments["anchor"]
-        arguments.update({name: given[name] for name in ("module", "scheme", "max_loss",
-                                                          "profile", "untie", "solves")})
-        arguments["schemes"] = scheme_names(given["schemes"])
-        arguments["drop_policies"] = rule_names(given["drop_policies"])
-        arguments["plan"] = read_plan(given["plan_file"]) if given["plan_file"] else None
-        found = api_explain.explain(given["model"], given["device"], **arguments)
-        if isinstance(found, Explanation):
+        found = api_explain.explain(given["model"], given["device"], **question_arguments(given))
+        if isinstance(found, ModuleExplanation):
             _module(found, given)
             return
         if given["as_json"]:

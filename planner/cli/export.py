@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from planner.cli.types import Hinted, options
+from planner.cli.types import LAYOUT, WORKLOAD, Hinted, options
 from planner.drafts import draft
 from planner.errors import InputError
 
@@ -60,8 +60,7 @@ def export_command(plan_file: str, folder: str, target: str, force: bool, quiet:
 @click.option("--engine", metavar="NAME[@VERSION]", help="Engine that must serve it (default: that "
               "of an export's folder, else any).")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-@options("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "kv",
-         "hardware_dir", "quiet")
+@options(*LAYOUT, *WORKLOAD, "kv", "hardware_dir", "quiet")
 def import_command(file: str, model: str, out: str, device: str | None, force: bool, quiet: bool,
                    **given: Any) -> None:
     """Read FILE, a quantisation configuration of MODEL or the folder of an export, as a plan

@@ -69,22 +69,20 @@ def _engine_options(function: Any) -> Any:
 @click.option("--with-vision", is_flag=True, help="Load the vision encoder too.")
 @_engine_options
 @options("hardware_dir", "json", "quiet")
-def memory_command(model: str | None, device: str | None, plan_file: str | None, kv: str | None,
-                   as_json: bool, quiet: bool, **given: Any) -> None:
+def memory_command(**given: Any) -> None:
     """Memory of MODEL on each DEVICE by part; exit code 1 where it does not fit or start."""
     from planner.api.memory import memory_use
     from planner.cli.files import print_json
-    from planner.lookup import read_plan
+    from planner.cli.run import question_arguments
 
-    answer = memory_use(
-        model, device, kv=kv or "auto", plan=read_plan(plan_file) if plan_file else None, **given)
+    answer = memory_use(given["model"], given["device"], **question_arguments(given))
     from planner.report.terminal.memory import memory_assumptions, memory_text
 
-    if as_json:
+    if given["as_json"]:
         print_json(answer.to_dict())
     else:
         click.echo(memory_text(answer), nl=False)
-    if not quiet:
+    if not given["quiet"]:
         click.echo(memory_assumptions(answer), nl=False, err=True)
     if not answer.fits:
         from planner.errors import InfeasibleError

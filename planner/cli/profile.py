@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.cli.types import INTEGER, options
+from planner.cli.types import INTEGER, PRINTED, options
 
 if TYPE_CHECKING:
-    from planner.profiling.jobs import Job
+    from planner.profiling.jobs import MatrixJob
 
 
 @click.command("profile")
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
               help="T1, T2, T3: fixed input scales for fp8-tensor and int8-w8a8.")
 @click.option("--smoothquant", type=float, metavar="STRENGTH",
               help="T1, T2, T3: SmoothQuant from 0 to 1 for int8-w8a8.")
-@options("json", "quiet", "timings")
+@options(*PRINTED)
 def profile_command(checkpoint: str, tier: str | None, output: str | None, schemes: str | None,
                     as_json: bool, quiet: bool, timings: bool, **given: Any) -> None:
     """Measure the error of every scheme on every matrix of CHECKPOINT and write its profile.
@@ -58,7 +58,7 @@ def profile_command(checkpoint: str, tier: str | None, output: str | None, schem
 
         target = output or api_profile.default_output(checkpoint)
         with bar("matrices", quiet=quiet) as tell:
-            def progress(done: int, total: int, job: Job | None) -> None:
+            def progress(done: int, total: int, job: MatrixJob | None) -> None:
                 tell(done, total, "" if job is None else f"{job.kind} of layer {job.layer}")
 
             found = api_profile.profile(

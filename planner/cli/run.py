@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,31 +12,43 @@ import click
 from click.core import ParameterSource
 
 from planner.cli.files import check_target, print_json
+from planner.cli.types import rule_names, scheme_names
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
     from planner.planning.whatif.grid import Grid
 
 
-def question_arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of the API from flags; milliseconds become seconds. A report that could not
-    be written is refused before the question is answered."""
-    if given["report"]:
+SURFACE = frozenset({"as_json", "report", "quiet", "timings", "interactive", "grid", "svg"})
+"""Parameters of commands that say where an answer goes."""
+
+
+def question_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of the verb from its command's flags: milliseconds become seconds, lists
+    and plan files are read, and what has a default of its own is absent where it is not given. A
+    report that could not be written is refused before the question is answered."""
+    if given.get("report"):
         from planner.cli.report import SUFFIXES
 
         check_target(Path(given["report"]), suffixes=SUFFIXES, flag="--report")
-    same = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes",
-            "scenario", "anchor", "hardware_dir")
-    arguments = {name: given[name] for name in same}
-    if is_given("engine"):
-        arguments["engine"] = given["engine"]
-    if given["objective"] is not None:
-        arguments["objective"] = given["objective"]
-    if given["kv"] is not None:
-        arguments["kv"] = given["kv"]
+    arguments = {name: value for name, value in given.items()
+                 if name not in SURFACE and name not in ("model", "device")}
+    for name in ("objective", "kv"):
+        if name in arguments and arguments[name] is None:
+            del arguments[name]
+    if "engine" in arguments and not is_given("engine"):
+        del arguments["engine"]
     for flag in ("ttft", "tpot"):
-        value = given[f"{flag}_ms"]
-        arguments[f"{flag}_seconds"] = value * 1e-3 if value is not None else None
+        if f"{flag}_ms" in arguments:
+            value = arguments.pop(f"{flag}_ms")
+            arguments[f"{flag}_seconds"] = value * 1e-3 if value is not None else None
+    for name, names in (("schemes", scheme_names), ("drop_policies", rule_names)):
+        if name in arguments:
+            arguments[name] = names(arguments[name])
+    if file := arguments.pop("plan_file", None):
+        from planner.lookup import read_plan
+
+        arguments["plan"] = read_plan(file)
     return arguments
 
 

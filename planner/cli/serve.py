@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from planner.cli.types import INTEGER, NUMBER, options
+from planner.cli.types import INTEGER, NUMBER, PRINTED, options
 
 _SHARE = click.FLOAT
 
@@ -42,27 +42,20 @@ _SHARE = click.FLOAT
 @click.option("--transfer-bytes-per-s", type=NUMBER,
               help="Link between the pools, each device (default: its network).")
 @click.option("--cache-tokens", type=INTEGER, help="Tokens that the cache of a rank holds.")
-@options("anchor", "hardware_dir", "json", "quiet", "timings")
-def serve_command(as_json: bool, quiet: bool, timings: bool, plan_file: str | None,
-                  **given: Any) -> None:
+@options("anchor", "hardware_dir", *PRINTED)
+def serve_command(**given: Any) -> None:
     """TPOT, TTFT and throughput of MODEL on DEVICE with requests in a closed loop."""
     from planner.cli.files import print_json
-    from planner.cli.run import is_given, timed
-    from planner.lookup import read_plan
+    from planner.cli.run import question_arguments, timed
 
-    with timed(timings):
+    with timed(given["timings"]):
         from planner.api import serve as api_serve
         from planner.report.terminal.serve import serve_assumptions, serve_text
 
-        if given["kv"] is None:
-            given.pop("kv")
-        if not is_given("engine"):
-            given.pop("engine")
-        plan = read_plan(plan_file) if plan_file else None
-        found = api_serve.serve(given.pop("model"), given.pop("device"), plan=plan, **given)
-        if as_json:
+        found = api_serve.serve(given["model"], given["device"], **question_arguments(given))
+        if given["as_json"]:
             print_json(found.to_dict())
         else:
             click.echo(serve_text(found), nl=False)
-        if not quiet:
+        if not given["quiet"]:
             click.echo(serve_assumptions(found), nl=False, err=True)

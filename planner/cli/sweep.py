@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from planner.cli.types import INTEGER, options
+from planner.cli.types import INTEGER, PRINTED, options
 
 FAILED = 1
 
@@ -26,7 +26,7 @@ FAILED = 1
               help="Go on from OUT.journal, which an interrupted run leaves.")
 @click.option("--force", is_flag=True, help="Replace OUT.")
 @click.option("--report", metavar="FILE", help="Also draw small multiples: FILE.html or FILE.svg.")
-@options("hardware_dir", "json", "quiet", "timings")
+@options("hardware_dir", *PRINTED)
 def sweep_command(questions: str, output: str | None, workers: int | None, cluster: str | None,
                   report: str | None, as_json: bool, quiet: bool, timings: bool,
                   **given: Any) -> int:

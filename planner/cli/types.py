@@ -147,6 +147,10 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
                           help="No assumptions, notes or progress on stderr."),
     "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
 }
-QUESTION = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "objective",
-            "ttft_ms", "tpot_ms", "memory_bytes")
+LAYOUT = ("devices", "tp", "dp", "pp", "ep")
+WORKLOAD = ("context", "isl", "osl", "batch")
+LATENCY = ("ttft_ms", "tpot_ms")
+QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
+FREEDOM = ("untie", "drop_policies")
+PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from planner.errors import DataError, InputError
-from planner.export.apart import OUTSIDE, changed, takes
+from planner.export.released_kinds import OUTSIDE, changed, takes
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.spec import ModelSpec, TensorRow
@@ -59,7 +59,7 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class ModuleAssignment:
     """All linear layers of a model, prediction layers included, and its caches; an embedding is
     among them only where a plan quantises it."""
 
@@ -80,7 +80,7 @@ class Assignment:
         used = {cache.layout for cache in self.caches}
         return tuple(name for name in KV_LAYOUTS if name in used)
 
-    def apart(self) -> Mapping[tuple[str, int], str]:
+    def released_kinds(self) -> Mapping[tuple[str, int], str]:
         """(kind, layer) → scheme of heads, embeddings, routers and indexers that are quantised."""
         return {(one.kind, layer): one.scheme for one in self.quantised()
                 if one.kind in AS_RELEASED_KINDS for layer in one.layers or (OUTSIDE,)}
@@ -98,7 +98,7 @@ class Assignment:
                                for c in self.caches for layer in c.layers)])
 
 
-def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
+def assignment_of(plan: Plan, spec: ModelSpec) -> ModuleAssignment:
     """The plan's schemes on the names of ``spec``.
 
     Raises:
@@ -124,14 +124,14 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> Assignment:
 
 def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
                  caches: Mapping[tuple[str, int], str],
-                 apart: Mapping[tuple[str, int], str] | None = None) -> Assignment:
-    """The assignment of (kind, layer) → scheme, of (kind, layer) → cache layout, and of what is
-    ``apart`` and not as released (see :mod:`planner.export.apart`).
+                 kept: Mapping[tuple[str, int], str] | None = None) -> ModuleAssignment:
+    """The assignment of (kind, layer) → scheme, of (kind, layer) → cache layout, and of kinds
+    that are ``kept`` in most plans and here are not (see :mod:`planner.export.released_kinds`).
 
     Raises:
         InputError: a layer of a kind has no scheme.
     """
-    other = apart or {}
+    other = kept or {}
     table = other.get(("embedding", OUTSIDE), PLAIN[0])
     linears = [one for row in spec.rows
                if is_linear(row) or (row.kind == "embedding" and table not in PLAIN
@@ -143,7 +143,7 @@ def from_schemes(spec: ModelSpec, modules: Mapping[tuple[str, int], str],
         for layer in unit.layers:
             by_layout.setdefault(_of(caches, unit.kind, layer, spec), []).append(layer)
         found += [Cache(unit.kind, tuple(layers), name) for name, layers in by_layout.items()]
-    return Assignment(spec, tuple(linears), tuple(found))
+    return ModuleAssignment(spec, tuple(linears), tuple(found))
 
 
 def is_linear(row: TensorRow) -> bool:

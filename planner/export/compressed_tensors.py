@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.export.assignment import Assignment, Linear
+from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.patterns import targets
 from planner.export.targets import (
     Exported,
@@ -60,7 +60,7 @@ SCHEMES: dict[str, tuple[str, dict[str, Any], dict[str, Any] | None]] = {
 _CACHE = _number(8, "float", "tensor")
 
 
-def export(assignment: Assignment, *, expand: bool = False) -> Exported:
+def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
     """``quantization_config.json`` and the llm-compressor recipe that makes such weights;
     ``expand`` names every module in full.
 
@@ -89,7 +89,7 @@ def export(assignment: Assignment, *, expand: bool = False) -> Exported:
     return Exported(files, (TARGET,), tuple(_notes(assignment, said)), _STEPS if groups else ())
 
 
-def config_groups(assignment: Assignment, expand: bool = False) -> dict[str, Any]:
+def config_groups(assignment: ModuleAssignment, expand: bool = False) -> dict[str, Any]:
     """One group a scheme, in the order of the catalogue above."""
     by_scheme: dict[str, list[Linear]] = {}
     for one in assignment.quantised():
@@ -105,13 +105,13 @@ def config_groups(assignment: Assignment, expand: bool = False) -> dict[str, Any
     return out
 
 
-def ignored(assignment: Assignment, expand: bool = False) -> list[str]:
+def ignored(assignment: ModuleAssignment, expand: bool = False) -> list[str]:
     """Linear layers that stay as they are; a tied head is no row of the model and is named too."""
     return assignment.plain_head() + [
         text for one in assignment.plain() for text in targets(one, expand=expand)]
 
 
-def _notes(assignment: Assignment, said: str | None) -> list[str]:
+def _notes(assignment: ModuleAssignment, said: str | None) -> list[str]:
     out = cache_notes(assignment, "fp8" if said == "fp8" else None)
     if any(one.scheme == "fp8-block-ue8m0" for one in assignment.quantised()):
         out.append("power-of-two scales: the group's scale_dtype says them, and vLLM goes by its "

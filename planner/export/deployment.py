@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from planner.errors import DataError
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.export.llama_cpp import FILE as TENSOR_TYPES
 from planner.export.targets import Exported, as_json
 from planner.formats.kv import KV_LAYOUTS
@@ -35,7 +35,7 @@ _MOST = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class DeploymentFile:
     """What ``deployment.json`` says. ``configuration`` is the file that states the schemes, empty
     where `plan import` reads none; ``asked`` are arguments of :func:`planner.estimate`; ``caches``
     maps (kind, layer) to a layout; ``stored_as`` a scheme as read to the plan's own."""
@@ -48,7 +48,7 @@ class Deployment:
     stored_as: Mapping[str, str]
 
 
-def deployment_text(plan: Plan, assignment: Assignment, exported: Exported) -> str:
+def deployment_text(plan: Plan, assignment: ModuleAssignment, exported: Exported) -> str:
     """The file of an export."""
     caches: dict[str, dict[str, list[int]]] = {}
     for cache in assignment.caches:
@@ -70,7 +70,7 @@ def deployment_text(plan: Plan, assignment: Assignment, exported: Exported) -> s
     return as_json(data)
 
 
-def read_deployment(text: bytes, place: str, spec: ModelSpec) -> Deployment:
+def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
     """What the file says.
 
     Raises:
@@ -89,8 +89,9 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> Deployment:
         for key in keys:
             asked["context" if key == "context_tokens" else key] = fields.integer(key, high=_MOST)
         fields.finish()
-    out = Deployment(named, name, _engine(engine), asked, _caches(_object(data, "caches"), spec),
-                     _stored_as(data.nested("stored_as")))
+    out = DeploymentFile(named, name, _engine(engine), asked,
+                         _caches(_object(data, "caches"), spec),
+                         _stored_as(data.nested("stored_as")))
     for fields in (device, engine, data):
         fields.finish()
     return out

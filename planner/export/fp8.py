@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.export.targets import Exported, as_json, cache_notes, cannot, require_matrices
 
 TARGET, INTEGERS = "fp8", "blockwise-int8"
@@ -37,7 +37,7 @@ _INT8 = _Blocks(INTEGERS, {"int8-block": "int8-block"}, {"quant_method": "blockw
                 "ignored_layers")
 
 
-def export(assignment: Assignment) -> Exported:
+def export(assignment: ModuleAssignment) -> Exported:
     """``quantization_config.json`` of method ``fp8``.
 
     Raises:
@@ -46,7 +46,7 @@ def export(assignment: Assignment) -> Exported:
     return _export(_FP8, assignment)
 
 
-def export_integers(assignment: Assignment) -> Exported:
+def export_integers(assignment: ModuleAssignment) -> Exported:
     """``quantization_config.json`` of method ``blockwise_int8``.
 
     Raises:
@@ -55,7 +55,7 @@ def export_integers(assignment: Assignment) -> Exported:
     return _export(_INT8, assignment)
 
 
-def _export(form: _Blocks, assignment: Assignment) -> Exported:
+def _export(form: _Blocks, assignment: ModuleAssignment) -> Exported:
     require_matrices(form.target, assignment, ("indexer",))
     used = tuple(dict.fromkeys(one.scheme for one in assignment.quantised()))
     for one in assignment.quantised():
@@ -84,7 +84,7 @@ def _export(form: _Blocks, assignment: Assignment) -> Exported:
                     _STEPS[form.target], form.schemes)
 
 
-def _released(assignment: Assignment, schemes: set[str]) -> set[str]:
+def _released(assignment: ModuleAssignment, schemes: set[str]) -> set[str]:
     """Modules of prediction layers that the release stores in the format that is written: a
     checkpoint that keeps its tensors has them so."""
     return {row.name.removesuffix(".weight") for row in assignment.spec.rows

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from planner.export.assignment import Assignment, Linear
+from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.patterns import expressions
 from planner.export.targets import Exported, as_json, cache_notes, cannot, require_matrices
 
@@ -31,7 +31,7 @@ _FUSED = {
 _EXPERTS = ".{expert}"
 
 
-def export(assignment: Assignment) -> Exported:
+def export(assignment: ModuleAssignment) -> Exported:
     """``quantize_config.json`` and the same block for config.json; the base is the scheme of most
     layers, the others are rules.
 
@@ -61,7 +61,7 @@ def export(assignment: Assignment) -> Exported:
                     notes, _STEPS)
 
 
-def rules(assignment: Assignment, base: str) -> dict[str, dict[str, Any]]:
+def rules(assignment: ModuleAssignment, base: str) -> dict[str, dict[str, Any]]:
     """``dynamic``: every linear layer that is not in the ``base`` scheme, by expression."""
     out: dict[str, dict[str, Any]] = {}
     for one in assignment.linears:
@@ -88,7 +88,7 @@ def _names(one: Linear) -> Iterator[Linear]:
         yield replace(one, module=f"{stem}.{name}")
 
 
-def _notes(assignment: Assignment) -> tuple[str, ...]:
+def _notes(assignment: ModuleAssignment) -> tuple[str, ...]:
     out = cache_notes(assignment, None)
     if any(one.kind == "mtp" for one in assignment.linears):
         out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
 
@@ -29,8 +29,8 @@ CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
 
 
-def command(engine: str, target: str, plan: Plan, assignment: Assignment, *, cpu: bool = False,
-            ) -> tuple[list[str], list[str]]:
+def command(engine: str, target: str, plan: Plan, assignment: ModuleAssignment, *,
+            cpu: bool = False) -> tuple[list[str], list[str]]:
     """(words of the command, what it cannot say) for one replica of the plan on ``engine``;
     ``cpu``: its devices are CPU sockets."""
     words, unsaid = _COMMANDS[engine](plan, assignment)
@@ -66,7 +66,7 @@ def per_rank(plan: Plan) -> int:
     return -(-plan.workload.batch // plan.layout.dp)
 
 
-def _vllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+def _vllm(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
     layout = plan.layout
     words = ["vllm", "serve", CHECKPOINT, "--tensor-parallel-size", str(layout.tp),
              "--data-parallel-size", str(layout.dp), "--pipeline-parallel-size", str(layout.pp),
@@ -87,7 +87,7 @@ def _vllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
     return words, unsaid
 
 
-def _sglang(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+def _sglang(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
     layout = plan.layout
     words = ["python", "-m", "sglang.launch_server", "--model-path", CHECKPOINT, "--tp-size",
              str(layout.tp * layout.dp), "--pp-size", str(layout.pp), "--dtype",
@@ -101,7 +101,7 @@ def _sglang(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
     return words, unsaid + _one_type(assignment)
 
 
-def _trtllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+def _trtllm(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
     layout = plan.layout
     words = ["trtllm-serve", CHECKPOINT, "--tp_size", str(layout.tp * layout.dp), "--pp_size",
              str(layout.pp), "--max_seq_len", str(plan.workload.context_tokens),
@@ -118,7 +118,7 @@ def _trtllm(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
     return words, unsaid + _one_type(assignment)
 
 
-def trtllm_options(plan: Plan, assignment: Assignment) -> str:
+def trtllm_options(plan: Plan, assignment: ModuleAssignment) -> str:
     """The options file of ``trtllm-serve``: cache type and attention data parallelism."""
     packed = [name for name in _packed(assignment) if name in _CACHES["tensorrt-llm"]]
     kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
@@ -127,7 +127,7 @@ def trtllm_options(plan: Plan, assignment: Assignment) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _llamacpp(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+def _llamacpp(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
     slots = plan.workload.batch
     words = ["llama-server", "-m", "OUT.gguf", "--ctx-size",
              str(plan.workload.context_tokens * slots), "--parallel", str(slots),
@@ -145,7 +145,7 @@ def _llamacpp(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]
     return words, unsaid
 
 
-def _pytorch(plan: Plan, assignment: Assignment) -> tuple[list[str], list[str]]:
+def _pytorch(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
     unsaid = [f"a {name} cache: DynamicCache keeps the model's data type"
               for name in _packed(assignment)]
     if plan.layout.tp * plan.layout.dp * plan.layout.pp > 1:
@@ -157,11 +157,11 @@ _COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _trtllm, "llama.c
              "pytorch": _pytorch}
 
 
-def _packed(assignment: Assignment) -> list[str]:
+def _packed(assignment: ModuleAssignment) -> list[str]:
     return [name for name in assignment.layouts() if name not in PLAIN]
 
 
-def _dtype(assignment: Assignment) -> str:
+def _dtype(assignment: ModuleAssignment) -> str:
     """What the server computes in: the plain type of most planned layers, else of the model."""
     counts: dict[str, int] = {}
     for one in assignment.plain():
@@ -182,7 +182,7 @@ def _cache_flag(words: list[str], flag: str, packed: Sequence[str], known: dict[
             + ", ".join(dict.fromkeys(known.values()))]
 
 
-def _one_type(assignment: Assignment) -> list[str]:
+def _one_type(assignment: ModuleAssignment) -> list[str]:
     used = assignment.layouts()
     return [f"caches in {' and '.join(used)}: one type a server"] if len(used) > 1 else []
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from planner.export import modelopt
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
@@ -28,7 +28,7 @@ CONSUMERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class EngineFinding:
     """One engine on one export: ``status`` is yes, no or unknown, ``reason`` what speaks against.
     """
 
@@ -37,25 +37,25 @@ class Finding:
     reason: str
 
 
-def lint(target: str, exported: Exported, assignment: Assignment, plan: Plan, spec: ModelSpec,
-         device: DeviceProfile, engine: Engine) -> Finding:
+def lint(target: str, exported: Exported, assignment: ModuleAssignment, plan: Plan, spec: ModelSpec,
+         device: DeviceProfile, engine: Engine) -> EngineFinding:
     """The verdict on ``engine`` with the checkpoint format of ``target``."""
     if engine.name not in CONSUMERS[target]:
-        return Finding(engine, "no", f"it does not read {target}")
-    fused = fused_apart(assignment)
+        return EngineFinding(engine, "no", f"it does not read {target}")
+    fused = split_fused_layers(assignment)
     if fused:
-        return Finding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
+        return EngineFinding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
     whole = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]
     against = [*(("refused", text) for text in modelopt.rules_broken(exported.files)),
                *_against(exported, assignment, device, engine)]
     if against:
         status = "unknown" if all(word == "unknown" for word, _ in against) else "no"
-        return Finding(engine, status, "; ".join(dict.fromkeys(text for _, text in against)))
+        return EngineFinding(engine, status, "; ".join(dict.fromkeys(text for _, text in against)))
     # Its own formats do not matter to `whole`; caches, layouts and fused matrices do.
-    return Finding(engine, whole.status, whole.reason)
+    return EngineFinding(engine, whole.status, whole.reason)
 
 
-def fused_apart(assignment: Assignment) -> list[str]:
+def split_fused_layers(assignment: ModuleAssignment) -> list[str]:
     """Layers whose parts of one matrix (q/k/v, gate/up, all experts) are not in one scheme."""
     found: dict[tuple[str, int, bool], set[str]] = {}
     for one in assignment.linears:
@@ -65,8 +65,8 @@ def fused_apart(assignment: Assignment) -> list[str]:
             for (name, layer, _), schemes in found.items() if name and len(schemes) > 1]
 
 
-def _against(exported: Exported, assignment: Assignment, device: DeviceProfile, engine: Engine,
-             ) -> Iterator[tuple[str, str]]:
+def _against(exported: Exported, assignment: ModuleAssignment, device: DeviceProfile,
+             engine: Engine) -> Iterator[tuple[str, str]]:
     mine = [c for c in exported.containers if c in containers(engine)]
     uses = dict.fromkeys((one.scheme, kind_group(one.kind)) for one in assignment.quantised())
     if uses and not mine:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator
 
 from planner.errors import UnsupportedError
-from planner.export.assignment import Assignment, Linear
+from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.targets import Exported, cannot
 from planner.models.gguf_model import GGUF_NAMES
 
@@ -33,7 +33,7 @@ _MORE = {
 }
 
 
-def export(assignment: Assignment) -> Exported:
+def export(assignment: ModuleAssignment) -> Exported:
     """``tensor_types.txt`` and the ``quantise.sh`` that passes it to llama-quantize.
 
     Raises:
@@ -67,7 +67,7 @@ def export(assignment: Assignment) -> Exported:
                     ("gguf",), tuple(notes), _STEPS)
 
 
-def _head_and_table(assignment: Assignment) -> tuple[str, str]:
+def _head_and_table(assignment: ModuleAssignment) -> tuple[str, str]:
     """The types of output.weight and token_embd.weight; a tied head is the latter, which
     llama-quantize then gives the type of the output."""
     found = {one.kind: one.scheme for one in assignment.linears if one.kind in _BY_FLAG}

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from planner.export.assignment import Assignment, Linear
+from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.targets import (
     Exported,
     as_json,
@@ -31,7 +31,7 @@ _GROUPS = {"NVFP4": 16, "W4A16_NVFP4": 16, "MXFP8": 32, _AWQ: 128}
 _CACHES = {"fp8": "FP8", "nvfp4": "NVFP4"}
 
 
-def export(assignment: Assignment) -> Exported:
+def export(assignment: ModuleAssignment) -> Exported:
     """``hf_quant_config.json``: one algorithm with ``exclude_modules`` where all quantised layers
     share a scheme, else MIXED_PRECISION with every layer by name.
 
@@ -84,7 +84,7 @@ def _containers(used: tuple[str, ...]) -> tuple[str, ...]:
     return ("modelopt", "modelopt-mixed") if len(used) < 2 else ("modelopt-mixed",)
 
 
-def _uniform(assignment: Assignment, scheme: str) -> dict[str, Any]:
+def _uniform(assignment: ModuleAssignment, scheme: str) -> dict[str, Any]:
     algorithm = UNIFORM[scheme]
     group = {"group_size": _GROUPS[algorithm]} if algorithm in _GROUPS else {}
     scaled = {"has_zero_point": False, "pre_quant_scale": True} if algorithm == _AWQ else {}
@@ -92,7 +92,7 @@ def _uniform(assignment: Assignment, scheme: str) -> dict[str, Any]:
             "exclude_modules": _excluded(assignment)}
 
 
-def _mixed(assignment: Assignment) -> dict[str, Any]:
+def _mixed(assignment: ModuleAssignment) -> dict[str, Any]:
     layers: dict[str, Any] = {}
     for one in assignment.quantised():
         algorithm = MIXED[one.scheme]
@@ -104,7 +104,7 @@ def _mixed(assignment: Assignment) -> dict[str, Any]:
             "exclude_modules": _excluded(assignment), "quantized_layers": layers}
 
 
-def _excluded(assignment: Assignment) -> list[str]:
+def _excluded(assignment: ModuleAssignment) -> list[str]:
     return assignment.plain_head() + [name for one in assignment.plain() for name in _units(one)]
 
 

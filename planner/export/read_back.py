@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from planner.errors import DataError
-from planner.export.apart import OUTSIDE
-from planner.export.assignment import Assignment, from_schemes, is_linear, plain_type
+from planner.export.assignment import ModuleAssignment, from_schemes, is_linear, plain_type
+from planner.export.released_kinds import OUTSIDE
 from planner.models.fields import Fields
 from planner.models.quantization.config import read_plans
 from planner.models.quantization.modelopt import read_file
@@ -47,7 +47,7 @@ def read_configuration(text: bytes, place: str, spec: ModelSpec) -> Imported:
     return Imported(found, plans[-1].method, kv, tuple(configuration_notes(found, plans, kv)))
 
 
-def imported_assignment(found: Imported, default_kv: str = "bf16") -> Assignment:
+def imported_assignment(found: Imported, default_kv: str = "bf16") -> ModuleAssignment:
     """The configuration's schemes on the model's names, as an export of the plan would have them.
 
     Raises:

@@ -6,16 +6,16 @@ import shlex
 from collections.abc import Sequence
 
 from planner.export import deployment
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
-from planner.export.lint import Finding
+from planner.export.lint import EngineFinding
 from planner.export.targets import Exported
 from planner.planning.plan.record import Plan, layer_range
 
 
-def bundle(target: str, exported: Exported, plan: Plan, assignment: Assignment,
-           findings: Sequence[Finding], *, cpu: bool = False) -> dict[str, str]:
+def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssignment,
+           findings: Sequence[EngineFinding], *, cpu: bool = False) -> dict[str, str]:
     """All files of an export by name: the configuration, ``README.md``, and a ``serve-….sh`` for
     each server that can serve it, or of which nothing is known; ``cpu``: on CPU sockets."""
     files = {**exported.files, deployment.FILE: deployment.deployment_text(plan, assignment,
@@ -34,7 +34,7 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: Assignment,
     return files
 
 
-def _head(target: str, plan: Plan, assignment: Assignment) -> str:
+def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
     layout = plan.layout
     lines = [f"# {plan.model.id} on {plan.device.count} × {plan.device.id}, as {target}", "",
              f"Layout: tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}, "
@@ -60,7 +60,7 @@ def _weights(exported: Exported) -> str:
     return "## Weights\n\n" + "\n".join(steps)
 
 
-def _engine(found: Finding, words: Sequence[str], unsaid: Sequence[str]) -> str:
+def _engine(found: EngineFinding, words: Sequence[str], unsaid: Sequence[str]) -> str:
     title = f"## {found.engine.label}: "
     if found.status == "no":
         return title + f"does not serve it\n\n{found.reason}"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
-from planner.export.apart import OUTSIDE
-from planner.export.assignment import Assignment, assignment_of
-from planner.export.lint import CONSUMERS, Finding, lint
+from planner.export.assignment import ModuleAssignment, assignment_of
+from planner.export.lint import CONSUMERS, EngineFinding, lint
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import imported_assignment
 from planner.export.readme import bundle
+from planner.export.released_kinds import OUTSIDE
 from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -39,7 +39,7 @@ class Export:
 
     target: str
     files: dict[str, str]
-    findings: tuple[Finding, ...]
+    findings: tuple[EngineFinding, ...]
     notes: tuple[str, ...]
 
 
@@ -80,7 +80,7 @@ def _engines(target: str, plan: Plan, engine: str) -> list[Engine]:
     return [parse_engine(name) for name in CONSUMERS[target]]
 
 
-def _demand(findings: tuple[Finding, ...], target: str) -> None:
+def _demand(findings: tuple[EngineFinding, ...], target: str) -> None:
     for found in findings:
         if found.status == "no":
             raise UnsupportedError(
@@ -88,7 +88,7 @@ def _demand(findings: tuple[Finding, ...], target: str) -> None:
                 hint="another --to, another --engine, or --engine any to write it all the same")
 
 
-def _read_again(target: str, exported: Exported, assignment: Assignment) -> None:
+def _read_again(target: str, exported: Exported, assignment: ModuleAssignment) -> None:
     """Read the configuration as `plan import` does; it must give the same schemes."""
     text = exported.files.get(_READABLE.get(target, ""))
     if text is None:
@@ -101,12 +101,12 @@ def _read_again(target: str, exported: Exported, assignment: Assignment) -> None
     differing = [key for key, scheme in again.decided().items()
                  if key[0] not in caches and said[key] != scheme]
     ours = {key: exported.reads_as.get(scheme, scheme)
-            for key, scheme in assignment.apart().items()}
-    theirs = again.apart()
+            for key, scheme in assignment.released_kinds().items()}
+    theirs = again.released_kinds()
     differing += [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
     if differing:
         kind, layer = differing[0]
         where = f" of layer {layer}" if layer != OUTSIDE else ""
-        meant = {**assignment.decided(), **assignment.apart()}.get(differing[0], "plain")
+        meant = {**assignment.decided(), **assignment.released_kinds()}.get(differing[0], "plain")
         raise UnsupportedError(f"{target}: {kind}{where} would not read back as {meant}",
                                hint="another --to")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from planner.errors import UnsupportedError
-from planner.export.assignment import Assignment, Linear
+from planner.export.assignment import Linear, ModuleAssignment
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.record import layer_range
@@ -41,7 +41,7 @@ def cannot(target: str, linear: Linear, why: str, able: str) -> UnsupportedError
                             hint=f"the format says: {able}")
 
 
-def require_matrices(target: str, assignment: Assignment,
+def require_matrices(target: str, assignment: ModuleAssignment,
                      apart: Sequence[str] = ("head", "embedding", "router", "indexer")) -> None:
     """Refuse quantised experts that a checkpoint stores as one tensor: they have no names; kinds
     that are built apart and that the format's readers never quantise (not in ``apart``); and a
@@ -61,7 +61,7 @@ def require_matrices(target: str, assignment: Assignment,
                          "which is no linear layer", "matrices")
 
 
-def cache_of(assignment: Assignment) -> str | None:
+def cache_of(assignment: ModuleAssignment) -> str | None:
     """The one quantised layout of a calibrated cache (fp8, nvfp4) beside plain ones, else None."""
     packed = [name for name in assignment.layouts() if name not in ("bf16", "fp16", "fp32")]
     names = {"fp8": "fp8", "fp8-ds-mla": "fp8", "nvfp4": "nvfp4"}
@@ -69,7 +69,7 @@ def cache_of(assignment: Assignment) -> str | None:
     return found.pop() or None if len(found) == 1 else None
 
 
-def cache_notes(assignment: Assignment, said: str | None) -> list[str]:
+def cache_notes(assignment: ModuleAssignment, said: str | None) -> list[str]:
     """What a configuration with one cache type (``said``, None for none) leaves to the server."""
     out = []
     for cache in assignment.caches:

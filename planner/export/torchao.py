@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.export.patterns import targets
 from planner.export.targets import Exported, as_json, cannot, require_matrices
 
@@ -52,7 +52,7 @@ TABLES = {name: _record("IntxWeightOnlyConfig", 2,
               ("int4-w4a16-g32", 4, _record("PerGroup", 1, group_size=32)))}
 
 
-def export(assignment: Assignment, *, expand: bool = False) -> Exported:
+def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
     """``fqn_to_config.json`` and ``quantise.py``; ``expand`` names every module in full.
 
     Raises:
@@ -74,7 +74,7 @@ def export(assignment: Assignment, *, expand: bool = False) -> Exported:
                     tuple(_notes(assignment)), _STEPS)
 
 
-def _notes(assignment: Assignment) -> list[str]:
+def _notes(assignment: ModuleAssignment) -> list[str]:
     out = ["caches: a configuration of weights does not name them"]
     if any(one.kind == "router" for one in assignment.quantised()):
         out.append("a router that the loaded model keeps as a parameter is no such module: it "

@@ -16,7 +16,7 @@ from planner.memory.resident import (
     stage_ranges,
     total,
 )
-from planner.memory.workspace import Pass, working_lines
+from planner.memory.workspace import PassShape, working_lines
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import PAGE_TOKENS
 from planner.placement.layout import Layout, layout_problem
@@ -144,8 +144,8 @@ def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: s
     caches = [Line(_cache_name(c), mine * c.layer_bytes(_pages(c, use.context)) * len(c.layers),
                    _cache_basis(c)) for c in stage_caches(spec, layout, use, kv, stage)]
     last = stage == layout.pp - 1
-    chunk = Pass(tokens=use.chunk, sequences=1, context=use.context)
-    step = Pass(tokens=mine, sequences=mine, context=use.context)
+    chunk = PassShape(tokens=use.chunk, sequences=1, context=use.context)
+    step = PassShape(tokens=mine, sequences=mine, context=use.context)
     return StageMemory(
         stage=stage, devices=layout.tp * layout.dp,
         weights=tuple(rank_weights(spec, layout, loading, format_of, stage)),

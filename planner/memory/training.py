@@ -23,7 +23,7 @@ MAX_DEVICES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class StageMemory:
+class TrainingStage:
     """Bytes of every rank of one pipeline stage [B], and the parameters it holds."""
 
     stage: int
@@ -51,7 +51,7 @@ class StageMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FittingChange:
     """A change of the question after which it fits: flags in words, and the bytes then."""
 
     flags: str
@@ -83,15 +83,15 @@ class TrainingMemory:
     setup: TrainSetup
     parameters: int
     trained: int
-    stages: tuple[StageMemory, ...]
+    stages: tuple[TrainingStage, ...]
     usable_bytes: int
-    change: Change | None
+    change: FittingChange | None
     layer: tuple[LayerActivation, ...]
     loss_scaling: LossScaling | None
     assumptions: tuple[tuple[str, str, str], ...]
 
     @property
-    def fullest(self) -> StageMemory:
+    def fullest(self) -> TrainingStage:
         """The stage whose ranks hold most; the first of equals."""
         return max(self.stages, key=lambda s: (s.total, -s.stage))
 
@@ -151,7 +151,7 @@ class TrainingMemory:
         }
 
 
-def _components(stage: StageMemory) -> dict[str, int]:
+def _components(stage: TrainingStage) -> dict[str, int]:
     return {f"{name}_bytes": int(getattr(stage, name)) for name in COMPONENTS}
 
 
@@ -200,11 +200,11 @@ def _sequence_problem(layout: TrainLayout, setup: TrainSetup) -> str:
 
 
 def stage_memory(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage: int,
-                 runtime: int) -> StageMemory:
+                 runtime: int) -> TrainingStage:
     """Bytes of a rank of pipeline stage ``stage``; ``runtime`` [B] is added as it is."""
     states = rank_states(spec, layout, setup, stage)
     activations = rank_activations(spec, layout, setup, stage)
-    return StageMemory(
+    return TrainingStage(
         stage=stage, weights=states.weights, gradients=states.gradients, master=states.master,
         moments=states.moments, buffers=states.buffers, activations=activations.kept,
         recompute=activations.recomputed, runtime=runtime,
@@ -213,7 +213,7 @@ def stage_memory(spec: ModelSpec, layout: TrainLayout, setup: TrainSetup, stage:
 
 
 def stages_of(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout, setup: TrainSetup,
-              ) -> tuple[StageMemory, ...]:
+              ) -> tuple[TrainingStage, ...]:
     """Every pipeline stage on ``device``."""
     kept = RUNTIME[device.kind]
     runtime = kept.context_bytes + (kept.collective_bytes if layout.devices > 1 else 0)

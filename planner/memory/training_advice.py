@@ -9,7 +9,13 @@ from typing import Any
 
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
-from planner.memory.training import MAX_DEVICES, Change, StageMemory, stages_of, train_problem
+from planner.memory.training import (
+    MAX_DEVICES,
+    FittingChange,
+    TrainingStage,
+    stages_of,
+    train_problem,
+)
 from planner.memory.training_setup import TrainLayout, TrainSetup
 from planner.models.spec import ModelSpec
 
@@ -17,7 +23,7 @@ Pair = tuple[TrainLayout, TrainSetup]
 
 
 def smallest_change(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout,
-                    setup: TrainSetup, usable: int) -> Change | None:
+                    setup: TrainSetup, usable: int) -> FittingChange | None:
     """The first change that fits: one flag, then two, then everything with more devices.
 
     Flags are tried by what they cost in time: sequence parallelism, ZeRO 1, selective recompute,
@@ -30,7 +36,7 @@ def smallest_change(spec: ModelSpec, device: DeviceProfile, layout: TrainLayout,
             moved = _apply(start, chosen)
             if moved is not None and (total := _total(spec, device, moved)) is not None \
                     and total <= usable:
-                return Change(_words(start, moved), total)
+                return FittingChange(_words(start, moved), total)
     return _with_more_devices(spec, device, start, usable)
 
 
@@ -106,7 +112,7 @@ def _total(spec: ModelSpec, device: DeviceProfile, pair: Pair) -> int | None:
 
 
 def _with_more_devices(spec: ModelSpec, device: DeviceProfile, start: Pair, usable: int,
-                       ) -> Change | None:
+                       ) -> FittingChange | None:
     """Doublings of dp with every saving on; each state is then divided over more ranks."""
     layout, setup = start
     setup = replace(setup, zero=3, recompute="full",
@@ -118,7 +124,7 @@ def _with_more_devices(spec: ModelSpec, device: DeviceProfile, start: Pair, usab
         if total is None or total == last:
             return None
         if total <= usable:
-            return Change(_words(start, (layout, setup)), total)
+            return FittingChange(_words(start, (layout, setup)), total)
         last = total
 
 
@@ -140,7 +146,7 @@ def _words(start: Pair, end: Pair) -> str:
     return " ".join(words)
 
 
-def shortfall(stage: StageMemory, usable: int) -> str:
+def shortfall(stage: TrainingStage, usable: int) -> str:
     """Which component overfills the device, in words."""
     name = stage.largest
     return f"{name} alone exceed the device" if int(getattr(stage, name)) > usable \

@@ -24,7 +24,7 @@ SPLIT_SLOTS = 132
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassShape:
     """One forward pass on a rank: ``tokens`` in the widest step, ``sequences`` that are sampled.
 
     ``width`` is the bytes of an activation element, ``context`` the longest sequence. ``sampler``
@@ -40,7 +40,7 @@ class Pass:
     gathered: bool = False
 
 
-def attention_bytes(attention: Attention, layout: Layout, run: Pass) -> int:
+def attention_bytes(attention: Attention, layout: Layout, run: PassShape) -> int:
     """Query, keys, values and output of one attention layer on a rank [B]."""
     heads = attention.heads // layout.tp
     if attention.kind == "mla":
@@ -56,7 +56,7 @@ def attention_bytes(attention: Attention, layout: Layout, run: Pass) -> int:
     return run.tokens * width * run.width
 
 
-def dense_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
+def dense_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
     """Gate, up and their product in the widest dense or shared MLP [B]."""
     width = spec.dense_width
     if spec.experts is not None:
@@ -64,7 +64,7 @@ def dense_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
     return run.tokens * 3 * (width // layout.tp) * run.width
 
 
-def dispatch_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
+def dispatch_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
     """Expert workspace [B]: gate and up, their product, and the output of each token–expert pair.
 
     Pairs are those that fall on one rank when they spread evenly; ranks under attention data
@@ -78,7 +78,7 @@ def dispatch_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
     return pairs * width * run.width
 
 
-def split_attention_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
+def split_attention_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
     """FP32 partial outputs and maxima of split decode attention [B], one layer at a time."""
     parts = min(MAX_SPLITS, -(-run.context // SPLIT_TOKENS))
     sizes = []
@@ -88,13 +88,13 @@ def split_attention_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
     return min(run.sequences * parts, SPLIT_SLOTS) * max(sizes)
 
 
-def logits_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
+def logits_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
     """Logits of the sampled sequences and what sampling holds beside them [B]."""
     vocab = spec.vocab_size if run.gathered else spec.vocab_size // layout.tp
     return run.sequences * vocab * (run.width + run.sampler)
 
 
-def collective_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
+def collective_bytes(spec: ModelSpec, layout: Layout, run: PassShape) -> int:
     """Buffers for messages [B]: two of the residual stream where ranks share a layer, at least
     8 MiB each (custom all-reduce); dispatched and combined expert inputs under ep."""
     size = 0
@@ -106,7 +106,7 @@ def collective_bytes(spec: ModelSpec, layout: Layout, run: Pass) -> int:
     return size
 
 
-def peak_lines(spec: ModelSpec, layout: Layout, run: Pass, *, kept_experts: bool = True,
+def peak_lines(spec: ModelSpec, layout: Layout, run: PassShape, *, kept_experts: bool = True,
                samples: bool = True) -> list[Line]:
     """The parts of the peak on one rank, whose sum is the peak.
 
@@ -132,7 +132,7 @@ def peak_lines(spec: ModelSpec, layout: Layout, run: Pass, *, kept_experts: bool
     return lines
 
 
-def working_lines(spec: ModelSpec, layout: Layout, run: Pass, *,
+def working_lines(spec: ModelSpec, layout: Layout, run: PassShape, *,
                   samples: bool = True) -> list[Line]:
     """The parts of a rank's peak with attention workspace and message buffers."""
     lines = peak_lines(spec, layout, run, samples=samples)

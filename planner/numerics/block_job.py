@@ -14,7 +14,7 @@ from planner.numerics.tiles import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BlockJob:
     """One quantisation, all choices made: ``sides`` is one block, ``floor`` bounds amax below."""
 
     fmt: TensorFormat

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from planner.formats.spec import ElementFormat
-from planner.numerics.block_job import Job
+from planner.numerics.block_job import BlockJob
 from planner.numerics.cast import (
     Codes,
     code_dtype,
@@ -24,7 +24,7 @@ from planner.numerics.tiles import FloatArray
 STEP = {"numpy": 1 << 17, "numba": 1 << 18}
 
 
-def amax_of(part: FloatArray, job: Job) -> FloatArray:
+def amax_of(part: FloatArray, job: BlockJob) -> FloatArray:
     """Largest magnitudes of the blocks of a tile.
 
     Raises InputError for a tile that holds NaN or infinities.
@@ -40,7 +40,7 @@ def amax_of(part: FloatArray, job: Job) -> FloatArray:
     return np.maximum.reduceat(across, np.arange(0, part.shape[0], job.sides[0]), axis=0)
 
 
-def divisor_of(effective: FloatArray, job: Job) -> FloatArray:
+def divisor_of(effective: FloatArray, job: BlockJob) -> FloatArray:
     """What elements are divided by, or multiplied with where the policy takes the reciprocal.
 
     NVFP4: a block whose scale is zero holds zeros, x / inf. No other rule has scales of zero.
@@ -54,7 +54,7 @@ def divisor_of(effective: FloatArray, job: Job) -> FloatArray:
     return divisor
 
 
-def encode_part(part: FloatArray, divisor: FloatArray, job: Job, out: Codes) -> None:
+def encode_part(part: FloatArray, divisor: FloatArray, job: BlockJob, out: Codes) -> None:
     """Codes of a tile divided by its block's ``divisor`` (or multiplied by it)."""
     if job.engine == "numba" and job.rng is None:
         from planner.numerics import fast_blocks
@@ -85,7 +85,7 @@ def decode_part(
 
 
 def round_part(
-    part: FloatArray, divisor: FloatArray, factor: FloatArray, job: Job, out: FloatArray
+    part: FloatArray, divisor: FloatArray, factor: FloatArray, job: BlockJob, out: FloatArray
 ) -> None:
     """A tile quantised and dequantised at once."""
     if job.engine == "numba" and job.rng is None:

@@ -19,7 +19,7 @@ from planner.numerics.fast_cast import (
     NEAREST,
     TABLE,
     Bytes,
-    Recipe,
+    CastParameters,
     Words,
     encode_integer,
     encode_lookup,
@@ -32,7 +32,7 @@ from planner.numerics.fast_runs import largest
 from planner.numerics.tiles import FloatArray
 
 if TYPE_CHECKING:
-    from planner.numerics.block_job import Job
+    from planner.numerics.block_job import BlockJob
 
 Signed = npt.NDArray[np.int32]
 
@@ -92,7 +92,7 @@ def _clip_row(row: FloatArray, limit: np.float32) -> None:
 @kernel
 def _encode(
     part: FloatArray, divisors: FloatArray, height: int, width: int, divide: bool,
-    limit: np.float32, mask: np.uint8, r: Recipe, out: Bytes,
+    limit: np.float32, mask: np.uint8, r: CastParameters, out: Bytes,
 ) -> None:
     scaled = np.empty(part.shape[1], np.float32)
     bits = scaled.view(np.uint32)
@@ -120,7 +120,7 @@ def _decode(
 
 
 @kernel
-def _round_row(bits: Words, r: Recipe) -> None:
+def _round_row(bits: Words, r: CastParameters) -> None:
     """To nearest even in place, saturating, -0 kept."""
     for i in range(bits.size):
         b = bits[i]
@@ -141,7 +141,7 @@ def _round_integers(row: FloatArray) -> None:
 @kernel
 def _round_trip(
     part: FloatArray, divisors: FloatArray, factors: FloatArray, height: int, width: int,
-    divide: bool, limit: np.float32, r: Recipe, out: FloatArray,
+    divide: bool, limit: np.float32, r: CastParameters, out: FloatArray,
 ) -> None:
     scaled = np.empty(part.shape[1], np.float32)
     bits = scaled.view(np.uint32)
@@ -157,7 +157,7 @@ def _round_trip(
 
 @kernel
 def _round_trip_wide(
-    part: FloatArray, divisors: FloatArray, factors: FloatArray, divide: bool, r: Recipe,
+    part: FloatArray, divisors: FloatArray, factors: FloatArray, divide: bool, r: CastParameters,
     out: FloatArray,
 ) -> None:
     """The same for floats, with a divisor and a factor for every element, in one loop."""
@@ -174,7 +174,7 @@ def _round_trip_wide(
             result[k] = signed.view(np.float32) * f[k]
 
 
-def encode(part: FloatArray, divisor: FloatArray, job: Job, out: npt.NDArray[Any]) -> None:
+def encode(part: FloatArray, divisor: FloatArray, job: BlockJob, out: npt.NDArray[Any]) -> None:
     """Codes of a tile, as :func:`planner.numerics.blocks.encode_part`."""
     mask = np.uint8((1 << job.target.bits) - 1)
     _encode(part, divisor, *job.sides, not job.policy.reciprocal, np.float32(job.limit), mask,
@@ -190,7 +190,7 @@ def decode(
 
 
 def round_trip(
-    part: FloatArray, divisor: FloatArray, factor: FloatArray, job: Job, out: FloatArray
+    part: FloatArray, divisor: FloatArray, factor: FloatArray, job: BlockJob, out: FloatArray
 ) -> bool:
     """A tile quantised and dequantised without codes; False where that needs the codes.
 

@@ -29,7 +29,7 @@ Words = npt.NDArray[np.uint32]
 NEAREST, TABLE, INTEGER = 0, 1, 2
 
 
-class Recipe(NamedTuple):
+class CastParameters(NamedTuple):
     """What the kernels need to know of a format and a policy.
 
     ``kind`` selects the encoder. ``lowest`` bounds the exponent field of the rounding constant,
@@ -54,7 +54,7 @@ class Recipe(NamedTuple):
 
 
 @cache
-def recipe(format: str, policy: Policy) -> Recipe:
+def recipe(format: str, policy: Policy) -> CastParameters:
     """The kernel parameters of a format of up to 8 bits under ``policy``.
 
     Raises UnsupportedError for wider formats, and for integers that are not rounded to nearest
@@ -75,7 +75,7 @@ def recipe(format: str, policy: Policy) -> Recipe:
     return _recipe(NEAREST if floats else TABLE, fmt, table)
 
 
-def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> Recipe:
+def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> CastParameters:
     mantissa = fmt.mantissa_bits if kind == NEAREST else 0
     sign, uint = 1 << fmt.bits - 1, np.uint32
     special = table[[0x7F7F, 0x7F80, 0x7FC0, 0xFF7F, 0xFF80, 0xFFC0]]
@@ -83,7 +83,7 @@ def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> Recipe:
     symmetric = (int(special[3]) == int(special[0]) | sign and table[0x8000] == sign
                  and special[0] == special[1] and special[3] == special[4]
                  and int(special[0]) in (top, top + 1))  # fmt: skip
-    return Recipe(
+    return CastParameters(
         kind=kind,
         symmetric=bool(symmetric),
         shift=uint(23 - mantissa),
@@ -101,7 +101,7 @@ def _recipe(kind: int, fmt: ElementFormat, table: Bytes) -> Recipe:
 
 
 @kernel
-def encode_nearest(u: Words, r: Recipe, out: Bytes) -> None:
+def encode_nearest(u: Words, r: CastParameters, out: Bytes) -> None:
     """To nearest even; ranges, NaN and -0 as the recipe says.
 
     The sum of the magnitude and the constant ends in the rounded significand; a carry into the next
@@ -132,7 +132,7 @@ def encode_nearest(u: Words, r: Recipe, out: Bytes) -> None:
 
 
 @kernel
-def encode_symmetric(u: Words, r: Recipe, out: Bytes) -> None:
+def encode_symmetric(u: Words, r: CastParameters, out: Bytes) -> None:
     """:func:`encode_nearest` where overflow and infinity share a code at or after the largest, and
     every code but NaN's has its sign in front, zero's as well.
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from planner.formats.spec import ElementFormat
 from planner.numerics.engines import kernel
-from planner.numerics.fast_cast import INTEGER, Bytes, Recipe
+from planner.numerics.fast_cast import INTEGER, Bytes, CastParameters
 from planner.numerics.fast_scales import ScaleRecipe, scale_blocks
 from planner.numerics.reference import max_code
 from planner.numerics.tables import decode_table
@@ -101,7 +101,7 @@ def _integer_codes(
 
 
 @kernel
-def _codes(x: FloatArray, wide: FloatArray, divide: bool, r: Recipe, out: Bytes) -> None:
+def _codes(x: FloatArray, wide: FloatArray, divide: bool, r: CastParameters, out: Bytes) -> None:
     """Codes of finite elements over (or times) their factor, to nearest even."""
     over, lowest, ceiling, add = np.uint32(r.special[0]), r.lowest, r.ceiling, r.add
     shift, sign_bit = np.uint32(r.shift & np.uint32(31)), r.sign_bit
@@ -130,7 +130,8 @@ def _integers(
 
 
 @kernel
-def _round(x: FloatArray, wide: FloatArray, divide: bool, r: Recipe, out: FloatArray) -> None:
+def _round(x: FloatArray, wide: FloatArray, divide: bool, r: CastParameters,
+           out: FloatArray) -> None:
     """Rounded quotients as values, saturating, -0 kept."""
     lowest, ceiling, add, largest = r.lowest, r.ceiling, r.add, r.largest
     for i in range(x.size):
@@ -151,7 +152,7 @@ def _times(x: FloatArray, wide: FloatArray) -> None:
 
 @kernel
 def _cast(
-    x: FloatArray, wide: FloatArray, divide: bool, r: Recipe, limit: np.float32, keep: bool,
+    x: FloatArray, wide: FloatArray, divide: bool, r: CastParameters, limit: np.float32, keep: bool,
     codes: Bytes, values: FloatArray,
 ) -> None:
     if r.kind == INTEGER and keep:
@@ -166,7 +167,7 @@ def _cast(
 
 @kernel
 def run(
-    x: FloatArray, width: int, s: ScaleRecipe, r: Recipe, divide: bool, limit: np.float32,
+    x: FloatArray, width: int, s: ScaleRecipe, r: CastParameters, divide: bool, limit: np.float32,
     keep: bool, codes: Bytes, values: FloatArray, scales: FloatArray,
 ) -> Any:
     """Blocks of a run to ``codes`` where ``keep``, else to ``values``; the bits of the largest."""

@@ -16,7 +16,7 @@ from planner.numerics.engines import kernel
 from planner.numerics.tiles import FloatArray
 
 if TYPE_CHECKING:
-    from planner.numerics.block_job import Job
+    from planner.numerics.block_job import BlockJob
 
 PROPORTIONAL, POWER, TWO_LEVEL = 0, 1, 2
 
@@ -45,7 +45,7 @@ class ScaleRecipe(NamedTuple):
     unit: np.float32
 
 
-def scale_recipe(job: Job, tensor: float = 1.0) -> ScaleRecipe | None:
+def scale_recipe(job: BlockJob, tensor: float = 1.0) -> ScaleRecipe | None:
     """The recipe of a job's scales, ``tensor`` being NVFP4's second level; None where numpy does
     them."""
     spec, fmt = job.spec, job.target

@@ -30,7 +30,7 @@ _QUANTIZE: dict[int, Callable[[FloatArray], Bytes]] = {
     34: ggml_simple.quantize_q8_0, 18: ggml_simple.quantize_q4_0,
     144: ggml_k.quantize_q4_k, 210: ggml_k.quantize_q6_k, 292: ggml_k.quantize_q8_k,
 }  # fmt: skip
-_INSPECT: dict[int, Callable[[Bytes], ggml_simple.Parts]] = {
+_INSPECT: dict[int, Callable[[Bytes], ggml_simple.BlockParts]] = {
     34: ggml_simple.parts_q8_0, 18: ggml_simple.parts_q4_0,
     144: ggml_k.parts_q4_k, 210: ggml_k.parts_q6_k, 292: ggml_k.parts_q8_k,
 }  # fmt: skip

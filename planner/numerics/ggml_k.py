@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from planner.numerics.ggml_simple import Bytes, Parts, half_bytes, halves
+from planner.numerics.ggml_simple import BlockParts, Bytes, half_bytes, halves
 from planner.numerics.tiles import FloatArray
 
 Integers = npt.NDArray[np.int32]
@@ -122,13 +122,13 @@ def _unpack_six(packed: Bytes) -> tuple[Bytes, Bytes]:
     return scales, minima
 
 
-def parts_q4_k(stored: Bytes) -> Parts:
+def parts_q4_k(stored: Bytes) -> BlockParts:
     """Unsigned codes, and for groups of 32 the scale d·s and the minimum dmin·m."""
     scales, minima = _unpack_six(stored[:, 4:16])
     q = stored[:, 16:].reshape(-1, 4, 1, 32)
     codes = np.concatenate([q & np.uint8(15), q >> np.uint8(4)], axis=2).reshape(-1, 256)
-    return Parts(codes, halves(stored[:, :2])[:, None] * scales,
-                 halves(stored[:, 2:4])[:, None] * minima)
+    return BlockParts(codes, halves(stored[:, :2])[:, None] * scales,
+                      halves(stored[:, 2:4])[:, None] * minima)
 
 
 def _search_symmetric(x: FloatArray) -> tuple[FloatArray, Integers]:
@@ -184,7 +184,7 @@ def quantize_q6_k(blocks: FloatArray) -> Bytes:
     return out
 
 
-def parts_q6_k(stored: Bytes) -> Parts:
+def parts_q6_k(stored: Bytes) -> BlockParts:
     """Codes as signed bytes, and the scale d·s of groups of 16."""
     nibbles = stored[:, :128].reshape(-1, 2, 2, 32)
     low = np.concatenate([nibbles & np.uint8(15), nibbles >> np.uint8(4)], axis=2)
@@ -192,7 +192,7 @@ def parts_q6_k(stored: Bytes) -> Parts:
     upper = stored[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & np.uint8(3)
     codes = (low | upper << np.uint8(4)) - np.uint8(32)
     steps = np.ascontiguousarray(stored[:, 192:208]).view(np.int8)
-    return Parts(codes.reshape(-1, 256), halves(stored[:, 208:])[:, None] * steps)
+    return BlockParts(codes.reshape(-1, 256), halves(stored[:, 208:])[:, None] * steps)
 
 
 def quantize_q8_k(blocks: FloatArray) -> Bytes:
@@ -213,7 +213,7 @@ def quantize_q8_k(blocks: FloatArray) -> Bytes:
                            sums.astype("<i2").view(np.uint8)], axis=1)
 
 
-def parts_q8_k(stored: Bytes) -> Parts:
+def parts_q8_k(stored: Bytes) -> BlockParts:
     """Signed bytes and one FP32 scale."""
     scales = np.ascontiguousarray(stored[:, :4]).view("<f4").astype(np.float32)
-    return Parts(np.ascontiguousarray(stored[:, 4:260]), scales)
+    return BlockParts(np.ascontiguousarray(stored[:, 4:260]), scales)

@@ -21,7 +21,7 @@ _LARGEST = np.float32(3.4028234663852886e38)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class BlockParts:
     """Blocks taken apart: ``codes`` (n, elements); ``scales``, ``minima`` (n, groups).
 
     ``nibbles``: codes are four-bit two's complement patterns.
@@ -81,13 +81,13 @@ def quantize_q4_0(blocks: FloatArray) -> Bytes:
     return np.concatenate([half_bytes(scale), q[:, :16] | q[:, 16:] << np.uint8(4)], axis=1)
 
 
-def parts_q8_0(stored: Bytes) -> Parts:
+def parts_q8_0(stored: Bytes) -> BlockParts:
     """Signed bytes and one scale."""
-    return Parts(np.ascontiguousarray(stored[:, 2:]), halves(stored[:, :2])[:, None])
+    return BlockParts(np.ascontiguousarray(stored[:, 2:]), halves(stored[:, :2])[:, None])
 
 
-def parts_q4_0(stored: Bytes) -> Parts:
+def parts_q4_0(stored: Bytes) -> BlockParts:
     """Nibbles less eight and one scale."""
     q = np.concatenate([stored[:, 2:] & np.uint8(15), stored[:, 2:] >> np.uint8(4)], axis=1)
     codes = (q - np.uint8(8)) & np.uint8(15)
-    return Parts(codes, halves(stored[:, :2])[:, None], nibbles=True)
+    return BlockParts(codes, halves(stored[:, :2])[:, None], nibbles=True)

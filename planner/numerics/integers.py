@@ -13,7 +13,7 @@ import numpy.typing as npt
 from planner.errors import InputError, UnsupportedError
 from planner.formats.spec import ElementFormat
 from planner.numerics import blocks
-from planner.numerics.block_job import Job
+from planner.numerics.block_job import BlockJob
 from planner.numerics.cast import round_integers
 from planner.numerics.scaling import block_reduce, check_finite, positive, stored_scale
 from planner.numerics.tiles import FloatArray
@@ -21,7 +21,7 @@ from planner.numerics.tiles import FloatArray
 ZeroPoints = npt.NDArray[np.int8]
 
 
-def check_job(job: Job) -> None:
+def check_job(job: BlockJob) -> None:
     """Raise UnsupportedError for what zero points are not defined with here."""
     if job.target.kind != "int":
         raise UnsupportedError(f"{job.target.id} elements take no zero point",
@@ -38,7 +38,7 @@ def bounds(fmt: ElementFormat) -> tuple[np.float32, np.float32]:
     return np.float32(-(1 << fmt.bits - 1)), np.float32((1 << fmt.bits - 1) - 1)
 
 
-def extremes_of(part: FloatArray, job: Job) -> tuple[FloatArray, FloatArray]:
+def extremes_of(part: FloatArray, job: BlockJob) -> tuple[FloatArray, FloatArray]:
     """Smallest and largest value of each block of a tile, zero included.
 
     Raises InputError for a tile that holds NaN or infinities.
@@ -50,7 +50,7 @@ def extremes_of(part: FloatArray, job: Job) -> tuple[FloatArray, FloatArray]:
     return np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
 
 
-def affine(low: FloatArray, high: FloatArray, job: Job) -> tuple[FloatArray, ZeroPoints]:
+def affine(low: FloatArray, high: FloatArray, job: BlockJob) -> tuple[FloatArray, ZeroPoints]:
     """Scale and zero point of blocks that span [low, high].
 
     Raises InputError where a range exceeds float32 or the scale format.
@@ -69,7 +69,7 @@ def affine(low: FloatArray, high: FloatArray, job: Job) -> tuple[FloatArray, Zer
 
 
 def encode_part(
-    part: FloatArray, scale: FloatArray, zero: ZeroPoints, job: Job, out: npt.NDArray[np.uint8]
+    part: FloatArray, scale: FloatArray, zero: ZeroPoints, job: BlockJob, out: npt.NDArray[np.uint8]
 ) -> None:
     """Codes of a tile, two's complement patterns of the element's width."""
     shifted = np.empty(part.shape, dtype=np.float32)

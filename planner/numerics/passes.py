@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.numerics import blocks, integers, tiles
-from planner.numerics.block_job import Job
+from planner.numerics.block_job import BlockJob
 from planner.numerics.engines import run
 from planner.numerics.integers import ZeroPoints
 from planner.numerics.scaling import Scales
@@ -22,7 +22,7 @@ from planner.numerics.tiles import FloatArray, Tile
 Work = Callable[[FloatArray, Tile, FloatArray, FloatArray], None]
 
 
-def each_tile(source: npt.NDArray[Any], job: Job, work: Work, block: FloatArray) -> Scales:
+def each_tile(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatArray) -> Scales:
     """Call ``work`` for every tile and return the scales of all blocks, kept in ``block``.
 
     Raises InputError for a source that holds NaN or infinities.
@@ -42,16 +42,16 @@ def each_tile(source: npt.NDArray[Any], job: Job, work: Work, block: FloatArray)
     return scales
 
 
-def _tiles(shape: tuple[int, int], job: Job) -> Any:
+def _tiles(shape: tuple[int, int], job: BlockJob) -> Any:
     return tiles.tiles(*shape, blocks.STEP[job.engine], job.sides)
 
 
-def grid(shape: tuple[int, int], job: Job) -> tuple[int, int]:
+def grid(shape: tuple[int, int], job: BlockJob) -> tuple[int, int]:
     """(rows, columns) of the matrix of blocks."""
     return -(-shape[0] // job.sides[0]), -(-shape[1] // job.sides[1])
 
 
-def _independent(shape: tuple[int, int], job: Job) -> bool:
+def _independent(shape: tuple[int, int], job: BlockJob) -> bool:
     """Whether every tile consists of whole blocks with scales of their own."""
     step, columns = blocks.STEP[job.engine], shape[1]
     if columns > step:
@@ -61,7 +61,7 @@ def _independent(shape: tuple[int, int], job: Job) -> bool:
     return whole and not job.spec.tensor_scale
 
 
-def _one_pass(source: npt.NDArray[Any], job: Job, work: Work, block: FloatArray) -> Scales:
+def _one_pass(source: npt.NDArray[Any], job: BlockJob, work: Work, block: FloatArray) -> Scales:
     shape = tiles.matrix_shape(source.shape)
     scales = Scales(block, exponent=job.fmt.element_exponent)
 
@@ -77,7 +77,7 @@ def _one_pass(source: npt.NDArray[Any], job: Job, work: Work, block: FloatArray)
     return scales
 
 
-def _amax(source: npt.NDArray[Any], job: Job, amax: FloatArray) -> FloatArray:
+def _amax(source: npt.NDArray[Any], job: BlockJob, amax: FloatArray) -> FloatArray:
     """Largest magnitudes of all blocks in ``amax``; a block may span tiles."""
     shape = tiles.matrix_shape(source.shape)
     amax.fill(0)
@@ -91,7 +91,7 @@ def _amax(source: npt.NDArray[Any], job: Job, amax: FloatArray) -> FloatArray:
     return amax
 
 
-def _replace_amax(amax: FloatArray, job: Job) -> Scales:
+def _replace_amax(amax: FloatArray, job: BlockJob) -> Scales:
     """The scales of all blocks in the memory of their largest magnitudes."""
     flat, largest = amax.reshape(-1), amax.max(initial=0)
     step, scales = blocks.STEP["numpy"], job.scales(amax[:0, :0], largest)
@@ -101,7 +101,7 @@ def _replace_amax(amax: FloatArray, job: Job) -> Scales:
 
 
 def asymmetric(
-    source: npt.NDArray[Any], job: Job, codes: npt.NDArray[Any]
+    source: npt.NDArray[Any], job: BlockJob, codes: npt.NDArray[Any]
 ) -> tuple[FloatArray, ZeroPoints]:
     """Quantise with zero points into ``codes`` (a matrix); scales and zero points by block.
 

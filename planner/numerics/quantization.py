@@ -14,7 +14,7 @@ from planner.formats.schemes import scheme as find_scheme
 from planner.formats.sizes import tensor_bytes
 from planner.formats.spec import ScaleRule, Scheme, TensorFormat
 from planner.numerics import blocks, ggml, integers, passes, runs, tiles
-from planner.numerics.block_job import Job
+from planner.numerics.block_job import BlockJob
 from planner.numerics.cast import Codes, check_rng, code_dtype, decode, encode
 from planner.numerics.engines import Engine, check_engine, run
 from planner.numerics.policies import Policy, resolve_policy
@@ -264,15 +264,16 @@ def _plain(
     return Quantized(fmt, codes, None, None)
 
 
-def _job(fmt: TensorFormat, floor: float, shape: tuple[int, int], choices: _Choices) -> Job:
+def _job(fmt: TensorFormat, floor: float, shape: tuple[int, int], choices: _Choices) -> BlockJob:
     assert fmt.scale is not None
     rule = fmt.scale.rule if choices.scale_rule is None else choices.scale_rule
     check_rule(rule, fmt.scale)
-    return Job(fmt, fmt.scale, element(fmt.element), _policy(choices, fmt), rule,
-               block_sides(fmt.scale, *shape), floor, choices.engine, choices.threads, choices.rng)
+    return BlockJob(fmt, fmt.scale, element(fmt.element), _policy(choices, fmt), rule,
+                    block_sides(fmt.scale, *shape), floor, choices.engine, choices.threads,
+                    choices.rng)
 
 
-def _ggml(source: npt.NDArray[Any], job: Job, choices: _Choices) -> Quantized:
+def _ggml(source: npt.NDArray[Any], job: BlockJob, choices: _Choices) -> Quantized:
     """llama.cpp's own quantisers, which leave no choice."""
     given = (choices.policy, choices.scale_rule, choices.reciprocal, choices.rng)
     if any(choice is not None for choice in given):

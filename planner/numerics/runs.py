@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from planner.formats.spec import ElementFormat
 from planner.numerics import tiles
-from planner.numerics.block_job import Job
+from planner.numerics.block_job import BlockJob
 from planner.numerics.blocks import STEP
 from planner.numerics.cast import Codes
 from planner.numerics.engines import run
@@ -21,7 +21,7 @@ from planner.numerics.scaling import Scales, check_finite, tensor_scale
 from planner.numerics.tiles import FloatArray, Tile
 
 if TYPE_CHECKING:
-    from planner.numerics.fast_cast import Recipe
+    from planner.numerics.fast_cast import CastParameters
 
 WIDEST = 4096  # elements a block; wider ones gain nothing
 
@@ -33,7 +33,7 @@ def whole(sides: tuple[int, int], columns: int) -> bool:
 
 
 def quantize(
-    source: npt.NDArray[Any], job: Job, block: FloatArray, *, codes: Codes | None = None,
+    source: npt.NDArray[Any], job: BlockJob, block: FloatArray, *, codes: Codes | None = None,
     values: FloatArray | None = None,
 ) -> Scales | None:
     """Fill ``codes``, or else ``values`` (the shape of ``source`` as a matrix), and the scales
@@ -70,7 +70,7 @@ def quantize(
     return Scales(block, float(tensor), job.fmt.element_exponent)
 
 
-def _covers(recipe: Recipe, job: Job, *, keep: bool) -> bool:
+def _covers(recipe: CastParameters, job: BlockJob, *, keep: bool) -> bool:
     """Casts to nearest even whose codes are symmetric, or, without codes, that saturate."""
     from planner.numerics.fast_cast import INTEGER, NEAREST
 
@@ -83,7 +83,7 @@ def _covers(recipe: Recipe, job: Job, *, keep: bool) -> bool:
     return recipe.kind == NEAREST and saturates and job.policy.keep_negative_zero
 
 
-def _tensor_scale(source: npt.NDArray[Any], job: Job) -> float:
+def _tensor_scale(source: npt.NDArray[Any], job: BlockJob) -> float:
     """NVFP4's second level, from the largest magnitude of all; 1 for other formats."""
     if not job.spec.tensor_scale:
         return 1.0

@@ -7,11 +7,11 @@ from math import log10
 from typing import TYPE_CHECKING
 
 from planner.hardware.folders import hardware_folders
-from planner.planning.inspect.reprice import again
+from planner.planning.inspect.reprice import reprice
 from planner.planning.inspect.roofline import Operator, operators
 from planner.planning.inspect.sensitivity import End
 from planner.planning.inspect.sensitivity import sensitivity as priced_around
-from planner.planning.inspect.users import room
+from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.picture import fill
 from planner.plot.axes import INK, SOFT, axes_for, tidy
 from planner.plot.plan import OWN, PLAIN, title
@@ -36,7 +36,7 @@ def roofline(plan: Plan, ax: Axes | None = None, *,
     Raises:
         InputError: not a plan, or one that cannot be priced again from its file alone.
     """
-    it = again(plan, folders=hardware_folders(hardware_dir))
+    it = reprice(plan, folders=hardware_folders(hardware_dir))
     found = operators(it.question, plan)
     ax = axes_for(ax, size=(8.0, 5.0))
     band, top = found.bandwidth_bytes_per_s, max(peak for _, peak in found.roofs)
@@ -81,7 +81,7 @@ def users(plan: Plan, ax: Axes | None = None, *,
     Raises:
         InputError: not a plan, or one that cannot be priced again from its file alone.
     """
-    found = room(again(plan, folders=hardware_folders(hardware_dir)))
+    found = users_that_fit(reprice(plan, folders=hardware_folders(hardware_dir)))
     ax = axes_for(ax, size=(8.0, 4.0))
     for name, values, colour in (
             ("caches of the plan", [p.users for p in found], OWN),
@@ -109,7 +109,7 @@ def sensitivity(plan: Plan, ax: Axes | None = None, *,
     Raises:
         InputError: not a plan, or one that cannot be priced again from its file alone.
     """
-    found = priced_around(again(plan, folders=hardware_folders(hardware_dir)))
+    found = priced_around(reprice(plan, folders=hardware_folders(hardware_dir)))
     late = plan.objective == "latency"
 
     def metric(end: End) -> float:

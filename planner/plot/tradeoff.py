@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 from planner.hardware.folders import hardware_folders
 from planner.planning.inspect.layout_frontier import alike, own_frontier
-from planner.planning.inspect.reprice import again
+from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 from planner.planning.whatif.frontier import Frontier
 from planner.plot.axes import INK, SOFT, as_svg, axes_for, tidy
@@ -81,7 +81,7 @@ def _of_plan(plan: Plan, ax: Axes, hardware_dir: str | os.PathLike[str] | None) 
     """Loss against output rate (TPOT where the objective is latency) on the plan's layout, the plan
     and the uniform formats."""
     late, perf = plan.objective == "latency", plan.performance
-    found = own_frontier(again(plan, folders=hardware_folders(hardware_dir)))
+    found = own_frontier(reprice(plan, folders=hardware_folders(hardware_dir)))
     ax.step([r.loss for r in found],
             [r.tpot_seconds * 1e3 if late else r.output_tokens_per_second_per_device
              for r in found], "o-", where="post", color=PLAIN, markersize=4, linewidth=1.3,

@@ -11,7 +11,7 @@ from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
-from planner.profiling.jobs import STATISTICS_ONLY, Job
+from planner.profiling.jobs import STATISTICS_ONLY, MatrixJob
 from planner.profiling.places import Checkpoint
 from planner.quality.bands import TIER_BANDS
 from planner.quality.prior import Prior, bucket_of, normaliser, reference_of
@@ -66,8 +66,8 @@ class CacheMeasured:
     parts: Mapping[Key, Mapping[str, Mapping[str, float]]]
 
 
-def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[Job], records: Records, *,
-             version: str, prior: Prior, schemes: tuple[str, ...], seed: int,
+def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob], records: Records,
+             *, version: str, prior: Prior, schemes: tuple[str, ...], seed: int,
              routers: tuple[RouterStatistics, ...], shares: Mapping[tuple[int, int], float],
              probed: Probed | None, caches: CacheMeasured) -> Profile:
     """The profile of what was measured; ``probed`` None: sensitivities of the prior (T0)."""
@@ -119,7 +119,7 @@ def _model(spec: ModelSpec) -> ProfiledModel:
                          spec.quantization, spec.config_sha256, structure_sha256(spec))
 
 
-def _matrix(job: Job, record: Mapping[str, Any], changed: Mapping[str, float]) -> Matrix:
+def _matrix(job: MatrixJob, record: Mapping[str, Any], changed: Mapping[str, float]) -> Matrix:
     """``changed``: errors of the output that the probe's options replace."""
     output = record.get("output_error", {})
     power = record["output_power"] if output else record["rms"] ** 2 * job.elements
@@ -150,7 +150,7 @@ def _scaled_caches(spec: ModelSpec, prior: Prior, reference: str, errors: Collec
                        measured=measured.error, parts=measured.parts)
 
 
-def _tensors(jobs: Sequence[Job], records: Records) -> tuple[ProfileTensor, ...]:
+def _tensors(jobs: Sequence[MatrixJob], records: Records) -> tuple[ProfileTensor, ...]:
     """One row a template and layer; experts together."""
     groups: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
     for job in jobs:

@@ -16,7 +16,7 @@ from planner.formats.elements import element
 from planner.formats.schemes import SCHEMES
 from planner.formats.spec import TensorFormat
 from planner.numerics import blocks, round_trip
-from planner.numerics.block_job import Job
+from planner.numerics.block_job import BlockJob
 from planner.numerics.engines import Engine
 from planner.numerics.policies import resolve_policy
 from planner.numerics.scaling import block_sides
@@ -138,8 +138,8 @@ def _unscaled(part: FloatArray, fmt: TensorFormat) -> FloatArray:
         return round_trip(part, fmt)
 
 
-def _job(part: FloatArray, fmt: TensorFormat, engine: Engine) -> Job:
+def _job(part: FloatArray, fmt: TensorFormat, engine: Engine) -> BlockJob:
     assert fmt.scale is not None
     target = element(fmt.element)
-    return Job(fmt, fmt.scale, target, resolve_policy("deepseek-v3", target), fmt.scale.rule,
-               block_sides(fmt.scale, part.shape[0], part.shape[1]), 0.0, engine, 1, None)
+    return BlockJob(fmt, fmt.scale, target, resolve_policy("deepseek-v3", target), fmt.scale.rule,
+                    block_sides(fmt.scale, part.shape[0], part.shape[1]), 0.0, engine, 1, None)

@@ -21,7 +21,7 @@ _PLAIN = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class MatrixJob:
     """One matrix (outputs, inputs) as it is stored.
 
     ``form`` says how: plain, scaled, e2m1 (two in a byte), ggml, or a reason why it cannot be
@@ -54,7 +54,7 @@ class Job:
         return self.rows * self.columns
 
 
-def jobs_of(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[Job, ...]:
+def jobs_of(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[MatrixJob, ...]:
     """All matrices of the decoder layers, in the order of layers, then rows, then experts.
 
     Raises:
@@ -68,17 +68,17 @@ def jobs_of(spec: ModelSpec, checkpoint: Checkpoint) -> tuple[Job, ...]:
     return tuple(sorted(found, key=lambda j: (j.layer, order[j.template], j.expert)))
 
 
-def _jobs(row: TensorRow, checkpoint: Checkpoint) -> Iterator[Job]:
+def _jobs(row: TensorRow, checkpoint: Checkpoint) -> Iterator[MatrixJob]:
     for layer in row.layers or (-1,):
         for expert in range(row.experts):
             yield _job(row, layer, expert, checkpoint)
 
 
-def _job(row: TensorRow, layer: int, expert: int, checkpoint: Checkpoint) -> Job:
+def _job(row: TensorRow, layer: int, expert: int, checkpoint: Checkpoint) -> MatrixJob:
     lies, scales = stored_weight(row), stored_scales(row)
     weight = _place(checkpoint, lies, layer, expert)
     name = lies.name.format(layer=layer, expert=expert)
-    job = Job(
+    job = MatrixJob(
         id=f"{name}[{expert}]" if row.stacked else name, template=row.name, kind=row.kind,
         layer=layer, expert=expert if row.experts > 1 else -1, rows=row.shape[0],
         columns=row.shape[1], form="", dtype=weight.dtype, group=row.fused,
@@ -100,7 +100,7 @@ def _job(row: TensorRow, layer: int, expert: int, checkpoint: Checkpoint) -> Job
     return _with_form(replace(job, scale=scale), row)
 
 
-def _with_form(job: Job, row: TensorRow) -> Job:
+def _with_form(job: MatrixJob, row: TensorRow) -> MatrixJob:
     dtype = job.dtype
     if dtype in GGML_BLOCKS:
         return replace(job, form="ggml")
@@ -118,7 +118,7 @@ def _with_form(job: Job, row: TensorRow) -> Job:
     return replace(job, refused=f"{dtype} words of {row.scheme or row.dtype} are not decoded")
 
 
-def _block(job: Job, row: TensorRow) -> tuple[int, int]:
+def _block(job: MatrixJob, row: TensorRow) -> tuple[int, int]:
     """Rows and columns of a scale block: the scheme's, where it fits the stored scales."""
     assert job.scale is not None
     shape = tuple(job.scale.shape)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from planner.jobs.journal import Journal
 from planner.numerics.engines import Engine
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.measure import Reference, plan_loss
 from planner.quality.probe.model import ProbeModel
 
 CHECKED = ("fp8-block", "int8-w8a8", "int4-w4a16-g32", "nvfp4")
 """From nearly lossless to lossy, floats and integers: what a plan is mostly made of."""
 _JOINT = "joint/"
-Recipes = Callable[[str], Mapping[str, Recipe]]
+Recipes = Callable[[str], Mapping[str, Quantizer]]
 
 
 def joint_losses(model: ProbeModel, reference: Reference, schemes: Sequence[str],

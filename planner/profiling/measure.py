@@ -11,10 +11,10 @@ from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray, Tile
 from planner.profiling import emulate
 from planner.profiling.emulate import Format
-from planner.profiling.jobs import STATISTICS_ONLY, Job, six
+from planner.profiling.jobs import STATISTICS_ONLY, MatrixJob, six
 from planner.profiling.output_error import OutputErrors
-from planner.profiling.source import ReadError, Source, tiles_of
-from planner.profiling.sums import Difference, Statistics
+from planner.profiling.source import MatrixSource, ReadError, tiles_of
+from planner.profiling.sums import ErrorSums, Statistics
 
 KEPT_ELEMENTS = 1 << 24
 """A matrix of at most so many elements is decoded once and kept for the second pass (64 MiB)."""
@@ -22,14 +22,15 @@ OUTLIER_FACTOR = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ScanSettings:
     """What a scan measures; the same for all tensors of a profile."""
 
     schemes: tuple[str, ...]
     engine: Engine
 
 
-def measure(job: Job, settings: Settings, inputs: FloatArray | None = None) -> dict[str, Any]:
+def measure(job: MatrixJob, settings: ScanSettings,
+            inputs: FloatArray | None = None) -> dict[str, Any]:
     """The record of one matrix: plain data with six significant digits.
 
     A tensor that cannot be measured gives a record with ``skipped``, the reason. ``inputs``
@@ -40,7 +41,7 @@ def measure(job: Job, settings: Settings, inputs: FloatArray | None = None) -> d
     if job.refused:
         return record | {"skipped": job.refused}
     try:
-        with Source(job, settings.engine) as source:
+        with MatrixSource(job, settings.engine) as source:
             return record | _measured(job, source, settings, inputs)
     except ReadError as error:
         return record | {"skipped": error.message}
@@ -48,7 +49,7 @@ def measure(job: Job, settings: Settings, inputs: FloatArray | None = None) -> d
         return record | {"skipped": f"{job.weight.file}: {error.strerror}"}
 
 
-def _measured(job: Job, source: Source, settings: Settings,
+def _measured(job: MatrixJob, source: MatrixSource, settings: ScanSettings,
               inputs: FloatArray | None) -> dict[str, Any]:
     stats = Statistics.empty(job.rows, job.columns)
     emulated = job.kind not in STATISTICS_ONLY
@@ -79,13 +80,13 @@ def _measured(job: Job, source: Source, settings: Settings,
 class _Runs:
     """All formats over one matrix, tile by tile."""
 
-    def __init__(self, job: Job, settings: Settings, stats: Statistics,
+    def __init__(self, job: MatrixJob, settings: ScanSettings, stats: Statistics,
                  inputs: FloatArray | None) -> None:
         self._job, self._engine, self._amax = job, settings.engine, stats.row_amax
         all_formats = emulate.formats_of(settings.schemes)
         self._formats = [f for f in all_formats if emulate.fits(f.fmt, job.columns)]
         self._kept = {f.id for f in self._formats if emulate.kept(job.released, f.fmt)}
-        self._sums = {f.id: Difference(f.counts_zeros, f.fmt.scale is None, np.zeros(job.columns))
+        self._sums = {f.id: ErrorSums(f.counts_zeros, f.fmt.scale is None, np.zeros(job.columns))
                       for f in self._formats}
         self.whole = any(f.whole for f in self._formats)
         self._unfit = sorted(s for f in all_formats if f not in self._formats for s in f.schemes)
@@ -134,7 +135,7 @@ class _Runs:
         return out
 
 
-def _shape_of_values(stats: Statistics, power: float, job: Job) -> dict[str, Any]:
+def _shape_of_values(stats: Statistics, power: float, job: MatrixJob) -> dict[str, Any]:
     """Kurtosis E w⁴ / (E w²)², outlier input channels, amax."""
     mean = power / job.elements
     rms = np.sqrt(stats.power / job.rows)

@@ -19,13 +19,13 @@ from planner.formats.spec import TensorFormat
 from planner.numerics import round_trip
 from planner.numerics.tiles import FloatArray
 from planner.profiling.emulate import Format
-from planner.profiling.jobs import Job, six
+from planner.profiling.jobs import MatrixJob, six
 
 
 class OutputErrors:
     """Running powers of output errors over the tiles of one matrix."""
 
-    def __init__(self, inputs: FloatArray, schemes: tuple[str, ...], job: Job) -> None:
+    def __init__(self, inputs: FloatArray, schemes: tuple[str, ...], job: MatrixJob) -> None:
         if inputs.ndim != 2 or inputs.shape[1] != job.columns:
             raise UnsupportedError(
                 f"{job.id}: inputs of shape {inputs.shape} for {job.columns} columns",

@@ -27,7 +27,7 @@ CALIBRATION_CHUNKS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ProbeSetup:
     """What a probe runs on: ``tokens`` in all, in chunks of 96; ``text`` a file of prose, or .npy
     of ids (chunks, length); ``scheme`` the probe of T2."""
 
@@ -45,7 +45,7 @@ class Question:
                                       self.options.text)))
 
 
-def probe_tokens(path: Path, spec: ModelSpec, question: Question, model: ProbeModel,
+def probe_tokens(path: Path, spec: ModelSpec, question: ProbeSetup, model: ProbeModel,
                  ) -> tuple[Tokens, dict[str, Any]]:
     """Ids (chunks, length) that a probe runs on, and what a profile says of them.
 
@@ -67,7 +67,7 @@ def probe_tokens(path: Path, spec: ModelSpec, question: Question, model: ProbeMo
     return found, {"tokens": int(found.size), "text_sha256": text_sha256(text), "text": name}
 
 
-def calibration_tokens(path: Path, spec: ModelSpec, question: Question, model: ProbeModel,
+def calibration_tokens(path: Path, spec: ModelSpec, question: ProbeSetup, model: ProbeModel,
                        ) -> tuple[Tokens, str]:
     """Other ids that fix static scales and SmoothQuant's factors, and where they are from: other
     chunks of the text, or more of what the model writes. An array of ids serves
@@ -83,11 +83,11 @@ def calibration_tokens(path: Path, spec: ModelSpec, question: Question, model: P
     return found, f"{name}, {len(found) * LENGTH} tokens beside the probe's"
 
 
-def _chunks(question: Question) -> int:
+def _chunks(question: ProbeSetup) -> int:
     return max(1, question.tokens // LENGTH)
 
 
-def _text(question: Question) -> tuple[str, str]:
+def _text(question: ProbeSetup) -> tuple[str, str]:
     if question.text is None:
         return bundled_text(), "pydoc_data.topics"
     return _read(question.text), question.text.name

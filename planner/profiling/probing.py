@@ -22,9 +22,9 @@ from planner.jobs.journal import Journal
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.profiling.joint import joint_losses
-from planner.profiling.probe_tokens import Question, calibration_tokens, probe_tokens
+from planner.profiling.probe_tokens import ProbeSetup, calibration_tokens, probe_tokens
 from planner.quality.probe.caches import quantised_cache, stored
-from planner.quality.probe.emulate import Recipe, output_error, power, prepare
+from planner.quality.probe.emulate import Quantizer, output_error, power, prepare
 from planner.quality.probe.gradient import fisher_losses
 from planner.quality.probe.loader import layer_inputs, load_probe_model
 from planner.quality.probe.measure import (
@@ -66,7 +66,7 @@ class Probed:
 class Probe:
     """A model in memory with the tokens of one run."""
 
-    def __init__(self, path: Path, spec: ModelSpec, question: Question, engine: Engine) -> None:
+    def __init__(self, path: Path, spec: ModelSpec, question: ProbeSetup, engine: Engine) -> None:
         """Load the model. Raises UnsupportedError for one that does not run here or whose loss is
         not a divergence of next tokens."""
         self._question, self._engine = question, engine
@@ -98,10 +98,10 @@ class Probe:
         return Probed(question.tier, question.scheme if question.tier == "T2" else "", losses,
                       caches, self.settings, self._errors(schemes), joint)
 
-    def _recipes(self, scheme: str) -> dict[str, Recipe]:
+    def _recipes(self, scheme: str) -> dict[str, Quantizer]:
         return recipes(self.model, scheme, self._question.options, self._amax)
 
-    def _by_unit(self, schemes: tuple[str, ...]) -> dict[str, list[Recipe]]:
+    def _by_unit(self, schemes: tuple[str, ...]) -> dict[str, list[Quantizer]]:
         """The recipes of every unit, in the order of ``schemes``."""
         made = [self._recipes(scheme) for scheme in schemes]
         return {u.id: [plan[u.id] for plan in made] for u in self.model.units}

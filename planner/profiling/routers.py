@@ -9,9 +9,9 @@ import numpy as np
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray
-from planner.profiling.jobs import Job, six
+from planner.profiling.jobs import MatrixJob, six
 from planner.profiling.scan import inputs_of
-from planner.profiling.source import ReadError, Source, tiles_of
+from planner.profiling.source import MatrixSource, ReadError, tiles_of
 from planner.quality.profile import RouterStatistics
 from planner.quality.routing import RATES, flip_rate, margins
 from planner.quality.synthetic import activations, linear_kind
@@ -19,8 +19,8 @@ from planner.quality.synthetic import activations, linear_kind
 INPUT_KIND = "experts-gate-up"  # what follows the same norm
 
 
-def router_statistics(spec: ModelSpec, jobs: tuple[Job, ...], *, seed: int, inputs: Path | None,
-                      engine: Engine) -> tuple[RouterStatistics, ...]:
+def router_statistics(spec: ModelSpec, jobs: tuple[MatrixJob, ...], *, seed: int,
+                      inputs: Path | None, engine: Engine) -> tuple[RouterStatistics, ...]:
     """Margins and flip rates of every layer's router; one that cannot be read is left out (its
     record says why)."""
     experts = spec.experts
@@ -49,9 +49,9 @@ def router_statistics(spec: ModelSpec, jobs: tuple[Job, ...], *, seed: int, inpu
     return tuple(out)
 
 
-def _whole(job: Job, engine: Engine) -> FloatArray:
+def _whole(job: MatrixJob, engine: Engine) -> FloatArray:
     out = np.empty((job.rows, job.columns), np.float32)
-    with Source(job, engine) as source:
+    with MatrixSource(job, engine) as source:
         for tile in tiles_of(job):
             tile.of(out)[...] = source.tile(tile)
     return out

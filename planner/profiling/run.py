@@ -22,8 +22,8 @@ from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.profiling.assemble import CacheMeasured, assemble, assemble_scores
 from planner.profiling.emulate import default_schemes
-from planner.profiling.jobs import Job, jobs_of
-from planner.profiling.measure import Settings
+from planner.profiling.jobs import MatrixJob, jobs_of
+from planner.profiling.measure import ScanSettings
 from planner.profiling.places import Checkpoint, read_places
 from planner.profiling.routers import router_statistics
 from planner.profiling.scan import scan
@@ -34,10 +34,10 @@ from planner.quality.profile_units import ANCHOR
 
 WORTH_COMPILING = 1 << 25
 if TYPE_CHECKING:
-    from planner.profiling.probe_tokens import Question
+    from planner.profiling.probe_tokens import ProbeSetup
     from planner.profiling.probing import Probe
 
-Progress = Callable[[int, int, Job | None], None]
+Progress = Callable[[int, int, MatrixJob | None], None]
 """Told (matrices done, matrices in all, the one that landed)."""
 
 
@@ -53,10 +53,10 @@ class Request:
     inputs: Path | None = None
     shares: Mapping[tuple[int, int], float] | None = None
     caches: CacheMeasured | None = None
-    probe: Question | None = None
+    probe: ProbeSetup | None = None
 
 
-def engine_here(jobs: Sequence[Job]) -> Engine:
+def engine_here(jobs: Sequence[MatrixJob]) -> Engine:
     """numba where it is installed and the work is worth its compilation; the bits are the same."""
     if sum(job.elements for job in jobs) < WORTH_COMPILING:
         return "numpy"
@@ -67,7 +67,7 @@ def engine_here(jobs: Sequence[Job]) -> Engine:
     return "numba"
 
 
-def chosen_schemes(names: Sequence[str] | None) -> tuple[str, ...]:
+def schemes_to_measure(names: Sequence[str] | None) -> tuple[str, ...]:
     """The schemes to emulate, in catalogue order; fp8-block, the unit of loss, is always in."""
     if names is None:
         return default_schemes()
@@ -125,14 +125,14 @@ def _header(checkpoint: Checkpoint, request: Request) -> dict[str, object]:
 
 
 def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Checkpoint,
-         jobs: tuple[Job, ...], journal: Journal, progress: Progress,
+         jobs: tuple[MatrixJob, ...], journal: Journal, progress: Progress,
          told: Callable[[str], None], probe: Probe | None) -> Profile:
-    settings = Settings(request.schemes, engine_here(jobs))
+    settings = ScanSettings(request.schemes, engine_here(jobs))
     _tell_found(journal, jobs, told)
     count = len(set(journal.done) & {job.id for job in jobs})
     progress(count, len(jobs), None)
 
-    def landed(job: Job) -> None:
+    def landed(job: MatrixJob) -> None:
         nonlocal count
         count += 1
         progress(count, len(jobs), job)
@@ -195,7 +195,7 @@ def _journal_path(output: Path) -> Path:
     return output.with_name(output.name + ".journal")
 
 
-def _tell_found(journal: Journal, jobs: Sequence[Job], told: Callable[[str], None]) -> None:
+def _tell_found(journal: Journal, jobs: Sequence[MatrixJob], told: Callable[[str], None]) -> None:
     if journal.dropped:
         told(f"{journal.dropped} damaged line(s) of {journal.path} dropped; measured again")
     found = len(set(journal.done) & {job.id for job in jobs})

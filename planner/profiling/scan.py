@@ -14,13 +14,13 @@ from planner.errors import DataError
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes
 from planner.numerics.tiles import FloatArray
-from planner.profiling.jobs import Job
-from planner.profiling.measure import Settings, measure
+from planner.profiling.jobs import MatrixJob
+from planner.profiling.measure import ScanSettings, measure
 
-Landed = Callable[[Job], None]
+Landed = Callable[[MatrixJob], None]
 
 
-def scan(jobs: Sequence[Job], settings: Settings, journal: Journal, *, where: Where,
+def scan(jobs: Sequence[MatrixJob], settings: ScanSettings, journal: Journal, *, where: Where,
          inputs: Path | None, landed: Landed) -> None:
     """Measure every job that is not in ``journal``; ``landed`` is told of each.
 
@@ -44,7 +44,7 @@ def scan(jobs: Sequence[Job], settings: Settings, journal: Journal, *, where: Wh
                  "memory)") from None
 
 
-def _records(jobs: Sequence[Job], settings: Settings, where: Where, inputs: Path | None,
+def _records(jobs: Sequence[MatrixJob], settings: ScanSettings, where: Where, inputs: Path | None,
              ) -> Iterator[dict[str, Any]]:
     if not jobs:
         return iter(())
@@ -56,37 +56,37 @@ def _records(jobs: Sequence[Job], settings: Settings, where: Where, inputs: Path
                         arguments=(settings, inputs))
 
 
-def _on_cluster(jobs: Sequence[Job], settings: Settings, address: str, workers: int | None,
-                inputs: Path | None) -> Iterator[dict[str, Any]]:
+def _on_cluster(jobs: Sequence[MatrixJob], settings: ScanSettings, address: str,
+                workers: int | None, inputs: Path | None) -> Iterator[dict[str, Any]]:
     from planner.jobs.cluster import connected, on_cluster
 
-    parcels = (Parcel(job, settings, inputs_of(job, inputs)) for job in jobs)
+    parcels = (ScanTask(job, settings, inputs_of(job, inputs)) for job in jobs)
     with connected(address, workers=workers) as client:
         yield from on_cluster(client, _work_there, parcels)
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class ScanTask:
     """One job for a worker of a cluster; its inputs go along, since their folder may be on this
     machine alone."""
 
-    job: Job
-    settings: Settings
+    job: MatrixJob
+    settings: ScanSettings
     inputs: FloatArray | None
 
 
 _MINE: dict[str, Any] = {}
 
 
-def _start(settings: Settings, inputs: Path | None) -> None:
+def _start(settings: ScanSettings, inputs: Path | None) -> None:
     _MINE["settings"], _MINE["inputs"] = settings, inputs
 
 
-def _work(job: Job) -> dict[str, Any]:
+def _work(job: MatrixJob) -> dict[str, Any]:
     return measure(job, _MINE["settings"], inputs_of(job, _MINE["inputs"]))
 
 
-def _work_there(parcel: Parcel) -> dict[str, Any]:
+def _work_there(parcel: ScanTask) -> dict[str, Any]:
     """As :func:`_work`; a checkpoint that this worker does not see is no unreadable tensor.
 
     Raises:
@@ -101,7 +101,7 @@ def _work_there(parcel: Parcel) -> dict[str, Any]:
     return measure(parcel.job, parcel.settings, parcel.inputs)
 
 
-def inputs_of(job: Job, folder: Path | None) -> FloatArray | None:
+def inputs_of(job: MatrixJob, folder: Path | None) -> FloatArray | None:
     """The inputs kept for a tensor, or for its unit; None where there are none."""
     if folder is None:
         return None

@@ -15,7 +15,7 @@ from planner.numerics import decode
 from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray, Tile
 from planner.profiling import ggml_types
-from planner.profiling.jobs import Job
+from planner.profiling.jobs import MatrixJob
 from planner.profiling.places import Place
 
 TILE_ELEMENTS = 1 << 19
@@ -29,7 +29,7 @@ class ReadError(DataError):
     """A tensor cannot be read: the file ended, or its type has no decoder here."""
 
 
-def tiles_of(job: Job) -> Iterator[Tile]:
+def tiles_of(job: MatrixJob) -> Iterator[Tile]:
     """The tiles of a matrix, in the same order whatever the memory or the workers: whole rows in
     steps of 128, columns in steps of 65,536."""
     width = min(job.columns, TILE_COLUMNS)
@@ -39,10 +39,10 @@ def tiles_of(job: Job) -> Iterator[Tile]:
             yield Tile(top, min(top + height, job.rows), left, min(left + width, job.columns))
 
 
-class Source:
+class MatrixSource:
     """The values of one matrix; open for the time of a measurement."""
 
-    def __init__(self, job: Job, engine: Engine) -> None:
+    def __init__(self, job: MatrixJob, engine: Engine) -> None:
         self._job, self._engine = job, engine
         self._file = os.open(job.weight.file, os.O_RDONLY)
         try:
@@ -51,7 +51,7 @@ class Source:
             self.close()
             raise
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> MatrixSource:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -46,7 +46,7 @@ class Statistics:
 
 
 @dataclass(slots=True)
-class Difference:
+class ErrorSums:
     """Running (y − x)² by column, with the counts of range failures.
 
     ``zeros``: count elements that become zero; ``infinities``: values may overflow (plain floats).

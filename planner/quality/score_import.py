@@ -45,7 +45,7 @@ SNIPPET = ("write it as JSON where it was made: json.dump({'candidate_stats': {n
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Score:
     """One score: modules quantised together, the scheme, the value."""
 
     modules: tuple[str, ...]
@@ -57,7 +57,7 @@ class Entry:
 class Scores:
     """A file of scores. ``column`` is loss_nats or score; ``program`` says who made it."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[Score, ...]
     column: str
     program: str
     notes: tuple[str, ...]
@@ -100,7 +100,7 @@ def _csv(text: bytes, place: str) -> Scores:
         if any(value is None for value in row.values()):
             raise DataError(f"{where}: fewer columns than the header",
                             hint="every line has a module, a scheme and a number")
-        entries.append(Entry((row["module"],), find_scheme(row["scheme"]).id,
+        entries.append(Score((row["module"],), find_scheme(row["scheme"]).id,
                              _number(row[column], where)))
     return Scores(tuple(entries), column, "CSV", ())
 
@@ -109,7 +109,7 @@ def _modelopt(data: Mapping[str, object], place: str) -> Scores:
     stats = data["candidate_stats"]
     if not isinstance(stats, dict) or not stats:
         raise DataError(f"{place}: candidate_stats is not an object", hint=_COLUMNS)
-    entries: list[Entry] = []
+    entries: list[Score] = []
     labels: set[str] = set()
     for name, found in stats.items():
         where = f"{place}: {shown(name)}"
@@ -124,13 +124,13 @@ def _modelopt(data: Mapping[str, object], place: str) -> Scores:
             raise DataError(f"{where}: module_names is not a list", hint=_COLUMNS)
         for label, score in zip(formats, scores, strict=True):
             labels.add(str(label))
-            entries.append(Entry(tuple(str(m) for m in modules), _scheme(str(label)),
+            entries.append(Score(tuple(str(m) for m in modules), _scheme(str(label)),
                                  _number(score, where)))
     return Scores(tuple(entries), SCORE, "ModelOpt auto_quantize", _calibrated(labels))
 
 
 def _autoround(data: Mapping[str, object], place: str) -> Scores:
-    entries: list[Entry] = []
+    entries: list[Score] = []
     labels: set[str] = set()
     for name, options in data.items():
         if not isinstance(options, dict) or not options:
@@ -138,7 +138,7 @@ def _autoround(data: Mapping[str, object], place: str) -> Scores:
                             hint="known files: ModelOpt's candidate_stats, AutoRound's scores, CSV")
         for label, score in options.items():
             labels.add(label)
-            entries.append(Entry((name,), _scheme(label),
+            entries.append(Score((name,), _scheme(label),
                                  _number(score, f"{place}: {shown(name)}")))
     if not entries:
         raise DataError(f"{place}: no scores", hint=_COLUMNS)

@@ -16,7 +16,7 @@ UNITS = {"ttft_limit_seconds": "s", "tpot_limit_seconds": "s", "memory_bytes": "
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class SweepAxis:
     """A column that varies, with its values in the order in which they were asked."""
 
     name: str
@@ -28,12 +28,12 @@ class Axis:
         return self.name.removeprefix("asked_").replace("_seconds", "").replace("_", " ")
 
 
-def axes(columns: Columns) -> tuple[Axis, ...]:
+def axes(columns: Columns) -> tuple[SweepAxis, ...]:
     """The columns of a question that vary. One whose value another one tells (the limits of a
     service level) is no axis of its own."""
-    found = [Axis(name, tuple(dict.fromkeys(columns[name]))) for name in ASKED
+    found = [SweepAxis(name, tuple(dict.fromkeys(columns[name]))) for name in ASKED
              if len(set(columns[name])) > 1]
-    kept: list[Axis] = []
+    kept: list[SweepAxis] = []
     for axis in found:
         if not any(_tells(columns, other.name, axis.name) for other in kept):
             kept.append(axis)
@@ -46,7 +46,7 @@ def _tells(columns: Columns, first: str, second: str) -> bool:
     return len(pairs) == len(set(columns[first]))
 
 
-def compared_axis(found: Sequence[Axis]) -> Axis | None:
+def compared_axis(found: Sequence[SweepAxis]) -> SweepAxis | None:
     """The only axis with two values; None where there is none, or several."""
     two = [axis for axis in found if len(axis.values) == 2]
     return two[0] if len(two) == 1 else None
@@ -62,7 +62,7 @@ class Pair:
     second: int | None
 
 
-def pairs(columns: Columns, found: Sequence[Axis], axis: Axis) -> list[Pair]:
+def pairs(columns: Columns, found: Sequence[SweepAxis], axis: SweepAxis) -> list[Pair]:
     """Every combination of the other axes, in the order of the questions."""
     others = [other.name for other in found if other is not axis]
     rows: dict[tuple[Value, ...], list[int | None]] = {}

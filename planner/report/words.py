@@ -19,7 +19,7 @@ MOSTLY = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class KeyFigure:
     """A key figure: value and interval share a unit; ``note`` says what it is based on."""
 
     label: str
@@ -87,19 +87,19 @@ def three(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def duration(t: Phrases, label: str, estimate: Estimate) -> Figure:
+def duration(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:
     """A time as a key figure; its interval is in the unit of the value."""
     value, unit = seconds(estimate.value)
     size = dict(_TIMES)[unit]
     ends = f"{three(estimate.low / size)} – {three(estimate.high / size)} {unit}"
-    return Figure(label, value, unit, ends, basis(t, estimate))
+    return KeyFigure(label, value, unit, ends, basis(t, estimate))
 
 
-def rate(t: Phrases, label: str, estimate: Estimate) -> Figure:
+def rate(t: Phrases, label: str, estimate: Estimate) -> KeyFigure:
     """A throughput as a key figure."""
     unit = t("figures.rate_unit")
     ends = f"{three(estimate.low)} – {three(estimate.high)} {unit}"
-    return Figure(label, three(estimate.value), unit, ends, basis(t, estimate))
+    return KeyFigure(label, three(estimate.value), unit, ends, basis(t, estimate))
 
 
 def basis(t: Phrases, estimate: Estimate) -> str:
@@ -112,7 +112,7 @@ def basis(t: Phrases, estimate: Estimate) -> str:
                     table=checked.table)
 
 
-def key_figures(t: Phrases, plan: Plan) -> list[Figure]:
+def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
     """The numbers a reader looks for first."""
     perf, memory, quality = plan.performance, plan.memory_per_device, plan.quality
     return [
@@ -120,15 +120,15 @@ def key_figures(t: Phrases, plan: Plan) -> list[Figure]:
         rate(t, t("figures.each"), perf.output_tokens_per_second_per_device),
         duration(t, t("figures.tpot"), perf.tpot_seconds),
         duration(t, t("figures.ttft"), perf.ttft_seconds),
-        Figure(t("figures.users"), count(users(plan)), "",
-               t("figures.batch", n=count(plan.workload.batch)),
-               t("figures.room", n=count(plan.kv_cache.capacity_tokens))),
-        Figure(t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
-               t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
-               t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
-        Figure(t("figures.loss"), three(quality.loss), "",
-               f"{three(quality.low)} – {three(quality.high)}",
-               t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
+        KeyFigure(t("figures.users"), count(users(plan)), "",
+                  t("figures.batch", n=count(plan.workload.batch)),
+                  t("figures.room", n=count(plan.kv_cache.capacity_tokens))),
+        KeyFigure(t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
+                  t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
+                  t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
+        KeyFigure(t("figures.loss"), three(quality.loss), "",
+                  f"{three(quality.low)} – {three(quality.high)}",
+                  t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
         _engines(t, plan),
     ]
 
@@ -159,14 +159,14 @@ def servers(plan: Plan) -> list[Server]:
     return found
 
 
-def _engines(t: Phrases, plan: Plan) -> Figure:
+def _engines(t: Phrases, plan: Plan) -> KeyFigure:
     """Which engines can serve the plan as it is."""
     asked = servers(plan)
     able = [s for s in asked if s.status == "yes"]
     note = t("figures.engines_asked", n=len(asked)) if asked else t("figures.engines_unasked")
     value = t("answer.comma").join(s.name for s in able) if able else t("figures.engines_none")
     how = able[0].rest if len(able) == 1 else ""
-    return Figure(t("figures.engines"), value, "", how or t("figures.engines_as_is"), note)
+    return KeyFigure(t("figures.engines"), value, "", how or t("figures.engines_as_is"), note)
 
 
 def verdict(t: Phrases, plan: Plan) -> str:

@@ -21,12 +21,12 @@ from planner.planning.search.best_first import Found, shown_gap
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.sweeping.columns import ten
-from planner.sweeping.record import Ask
+from planner.sweeping.record import SweepQuestion
 
 Row = dict[str, Any]
 ELSEWHERE = ("engine", "scenario", "profile", "scheme")
@@ -42,7 +42,7 @@ class Context:
     profile: Profile | None
 
 
-def row(context: Context, one: Ask) -> Row:
+def row(context: Context, one: SweepQuestion) -> Row:
     """The answer's cells of one question; every error of a question is its row, also one that is
     this program's fault (``failed``)."""
     try:
@@ -59,7 +59,7 @@ def refused(error: PlannerError) -> Row:
     return {"status": status, "reason": " ".join(error.message.split())}
 
 
-def _answered(context: Context, one: Ask) -> Row:
+def _answered(context: Context, one: SweepQuestion) -> Row:
     questions = serving(context, one)
     found, _ = best_answers(questions)
     if found is None:
@@ -72,7 +72,7 @@ def excluded(found: Binding) -> Row:
     return {"status": "infeasible", "limit": "+".join(found.limits), "reason": found.text}
 
 
-def serving(context: Context, one: Ask) -> tuple[Question, ...]:
+def serving(context: Context, one: SweepQuestion) -> tuple[Question, ...]:
     """The exact question, or those whose best answer is the best that the engine can serve.
 
     Raises:
@@ -121,7 +121,7 @@ def _shape(question: Question, priced: Priced) -> Row:
             "batch": priced.batch}
 
 
-def _times(model: Model, priced: Priced, replicas: int) -> Row:
+def _times(model: CostModel, priced: Priced, replicas: int) -> Row:
     perf = performance(model, priced, replicas)
     return {**_interval("tpot", perf.tpot_seconds), **_interval("ttft", perf.ttft_seconds),
             "output_tokens_per_second": ten(perf.output_tokens_per_second.value),
@@ -141,14 +141,14 @@ def _memory(question: Question, priced: Priced) -> Row:
             "total_bytes": full.total, "usable_bytes": question.usable_bytes}
 
 
-def loss_cells(model: Model, loss: float) -> Row:
+def loss_cells(model: CostModel, loss: float) -> Row:
     """A loss with its band, its unit and what it rests on."""
     info = quality(model, loss)
     return {"loss": ten(info.loss), "loss_low": ten(info.low), "loss_high": ten(info.high),
             "loss_unit": f"{info.unit}, {info.tier}"}
 
 
-def assignment(model: Model, segments: tuple[Segment, ...]) -> str:
+def assignment(model: CostModel, segments: tuple[Segment, ...]) -> str:
     """``kind scheme`` of every decided kind; layers where a kind takes several schemes."""
     kinds: dict[str, dict[str, list[int]]] = {}
     for segment in segments:

@@ -14,7 +14,7 @@ from planner.jobs.workers import unpacked
 from planner.sweeping.answer import Context, row
 from planner.sweeping.columns import ANSWER
 from planner.sweeping.fast import fast_rows
-from planner.sweeping.record import Ask
+from planner.sweeping.record import SweepQuestion
 
 SIZES = {"plan": 8, "estimate": 2048}
 
@@ -29,15 +29,15 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class ChunkTask:
     """A chunk for a worker: packed model, device, scenario and profile, and the questions."""
 
     id: str
     context: tuple[bytes, bytes, bytes, bytes]
-    asks: tuple[Ask, ...]
+    asks: tuple[SweepQuestion, ...]
 
 
-def chunks_of(asks: Sequence[Ask]) -> list[Chunk]:
+def chunks_of(asks: Sequence[SweepQuestion]) -> list[Chunk]:
     """All questions, those of one model on one device together."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, one in enumerate(asks):
@@ -53,7 +53,7 @@ def chunks_of(asks: Sequence[Ask]) -> list[Chunk]:
     return out
 
 
-def answer(parcel: Parcel) -> dict[str, Any]:
+def answer(parcel: ChunkTask) -> dict[str, Any]:
     """The record of a chunk: its id and its answers by column."""
     context = Context(*(unpacked(part) for part in parcel.context))
     fast = fast_rows(context, parcel.asks)

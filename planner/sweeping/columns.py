@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from planner.sweeping.record import Ask
+from planner.sweeping.record import SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]
 ASKED: tuple[tuple[str, Kind], ...] = (
@@ -55,7 +55,7 @@ def ten(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(f"{value:.9e}")
 
 
-class Table:
+class SweepTable:
     """All answers of a sweep, by position; memory is what the columns need."""
 
     def __init__(self, count: int) -> None:
@@ -91,7 +91,8 @@ class Table:
         return list(self._texts[name])
 
 
-def asked_columns(asks: Sequence[Ask], ids: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
+def asked_columns(asks: Sequence[SweepQuestion],
+                  ids: Sequence[tuple[str, str]]) -> dict[str, list[Any]]:
     """The columns of ASKED. ``ids`` are those of each question's model and device."""
     out: dict[str, list[Any]] = {name: [None] * len(asks) for name, _ in ASKED}
     for n, one in enumerate(asks):

@@ -25,14 +25,14 @@ from planner.planning.price.batched import (
     TTFT,
     Asks,
     Estimates,
-    estimate_many,
+    estimate_batched,
     only_choice,
 )
 from planner.planning.price.intervals import BASES
 from planner.planning.question.question import Question, Workload, workload
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.sweeping.answer import (
     Context,
@@ -43,7 +43,7 @@ from planner.sweeping.answer import (
     serving,
 )
 from planner.sweeping.columns import ten
-from planner.sweeping.record import Ask
+from planner.sweeping.record import SweepQuestion
 
 PLACE = ("devices", "tp", "dp", "pp", "ep")
 WORK = ("context", "isl", "osl")
@@ -68,7 +68,7 @@ class Ready:
     batch: int
 
 
-def fast_rows(context: Context, asks: Sequence[Ask]) -> dict[int, Row]:
+def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]:
     """Rows by place in ``asks``; what is missing has to be answered one by one."""
     groups: dict[tuple[Any, ...], list[Ready]] = {}
     places: dict[tuple[Any, ...], Placed | None] = {}
@@ -94,10 +94,10 @@ def fast_rows(context: Context, asks: Sequence[Ask]) -> dict[int, Row]:
     return out
 
 
-def _placed(context: Context, one: Ask) -> Placed | None:
+def _placed(context: Context, one: SweepQuestion) -> Placed | None:
     """The question of ``one`` on its layout; None where there are several, or none."""
-    free = Ask(one.verb, one.model, one.device, one.service,
-               tuple((k, v) for k, v in one.values if k not in (*WORK, "batch")))
+    free = SweepQuestion(one.verb, one.model, one.device, one.service,
+                         tuple((k, v) for k, v in one.values if k not in (*WORK, "batch")))
     try:
         questions = serving(context, free)
     except PlannerError:
@@ -135,7 +135,7 @@ def _group(members: Sequence[Ready]) -> dict[int, Row]:
         [m.placed.replicas for m in members], [m.batch for m in members],
         [m.work.context for m in members], [m.work.isl for m in members],
         [m.work.osl for m in members])))
-    found = estimate_many(model, asks)
+    found = estimate_batched(model, asks)
     text = "" if choice is None else assignment(model, tied_segments(model, list(choice)))
     cells = _Cells(model, asks, found, text)
     return {m.at: cells.row(i, m) for i, m in enumerate(members)}
@@ -144,7 +144,7 @@ def _group(members: Sequence[Ready]) -> dict[int, Row]:
 class _Cells:
     """Columns of a group, as plain numbers."""
 
-    def __init__(self, model: Model, asks: Asks, found: Estimates, text: str) -> None:
+    def __init__(self, model: CostModel, asks: Asks, found: Estimates, text: str) -> None:
         self._model, self._text = model, text
         self._asks = {f.name: getattr(asks, f.name).tolist() for f in fields(asks)}
         self._found = {f.name: getattr(found, f.name).tolist() for f in fields(found)

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from planner.errors import DataError, InputError, nearest_names
-from planner.sweeping.record import KEYS, VERBS, Ask, ask, checked, require_pair, unknown_key
+from planner.sweeping.record import (
+    KEYS,
+    VERBS,
+    SweepQuestion,
+    ask,
+    checked,
+    require_pair,
+    unknown_key,
+)
 from planner.toml_text import parse_toml
 
 MOST_QUESTIONS = 1_000_000
@@ -25,7 +33,7 @@ Axis = tuple[str, tuple[dict[str, Any], ...]]
 """A key and the values that it goes through, each as what it sets."""
 
 
-def read_sweep(path: Path) -> tuple[Ask, ...]:
+def read_sweep(path: Path) -> tuple[SweepQuestion, ...]:
     """The questions of a sweep file.
 
     Raises:
@@ -40,7 +48,7 @@ def read_sweep(path: Path) -> tuple[Ask, ...]:
     return parse_sweep(path.read_bytes(), path.name)
 
 
-def parse_sweep(content: bytes, place: str) -> tuple[Ask, ...]:
+def parse_sweep(content: bytes, place: str) -> tuple[SweepQuestion, ...]:
     """The questions in a sweep file's text."""
     data = parse_toml(content, place, hint="see docs/guide/scale.md")
     _check_tables(place, data)
@@ -58,7 +66,7 @@ def parse_sweep(content: bytes, place: str) -> tuple[Ask, ...]:
     return tuple(asks)
 
 
-def asks_of(questions: Sequence[Mapping[str, Any]]) -> tuple[Ask, ...]:
+def asks_of(questions: Sequence[Mapping[str, Any]]) -> tuple[SweepQuestion, ...]:
     """Questions given in Python: mappings of the arguments of ``plan`` and ``estimate``, and
     ``verb``."""
     if len(questions) > MOST_QUESTIONS:
@@ -195,7 +203,7 @@ def _plain(place: str, table: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _product(place: str, axes: Sequence[Axis]) -> Iterator[Ask]:
+def _product(place: str, axes: Sequence[Axis]) -> Iterator[SweepQuestion]:
     """Every combination, the last key of the table fastest; a value that a service level sets is
     the level's, and may not be an axis too."""
     set_by_levels = {k for key, values in axes if key == "service" for v in values for k in v}
@@ -212,5 +220,5 @@ def _product(place: str, axes: Sequence[Axis]) -> Iterator[Ask]:
         given: dict[str, Any] = {}
         for part in combination:
             given |= part
-        yield Ask(verb, given.get("model"), given.get("device"), given.get("service", ""),
-                  tuple([(key, given[key]) for key in order if key in given]))
+        yield SweepQuestion(verb, given.get("model"), given.get("device"), given.get("service", ""),
+                            tuple([(key, given[key]) for key in order if key in given]))

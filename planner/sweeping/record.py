@@ -26,7 +26,7 @@ LARGEST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class SweepQuestion:
     """A question. ``values`` holds what was given, by the names of the Python API, in the order of
     KEYS; ``service`` is the name of its service level, empty for none. Model and device are None
     where a scenario names them."""
@@ -45,7 +45,7 @@ class Ask:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def ask(place: str, given: Mapping[str, Any], known: dict[Any, Any] | None = None) -> Ask:
+def ask(place: str, given: Mapping[str, Any], known: dict[Any, Any] | None = None) -> SweepQuestion:
     """Check one question's values; ``place`` says where it is from, in errors, ``known`` holds
     values that were checked before.
 
@@ -64,8 +64,9 @@ def ask(place: str, given: Mapping[str, Any], known: dict[Any, Any] | None = Non
     memo = {} if known is None else known
     words = {key: _once(place, key, given[key], memo)
              for key in ("model", "device", "service") if key in given}
-    return Ask(verb, words.get("model"), words.get("device"), words.get("service", ""),
-               tuple([(key, _once(place, key, given[key], memo)) for key in keys if key in given]))
+    return SweepQuestion(verb, words.get("model"), words.get("device"), words.get("service", ""),
+                         tuple([(key, _once(place, key, given[key], memo))
+                                for key in keys if key in given]))
 
 
 def _once(place: str, key: str, value: Any, known: dict[Any, Any]) -> Any:

@@ -19,9 +19,9 @@ from planner.models.spec import ModelSpec
 from planner.quality.profile import Profile
 from planner.quality.profile_match import structure_sha256
 from planner.scenarios import Scenario
-from planner.sweeping.chunks import Chunk, Parcel, answer, chunks_of
-from planner.sweeping.columns import Table
-from planner.sweeping.record import Ask
+from planner.sweeping.chunks import Chunk, ChunkTask, answer, chunks_of
+from planner.sweeping.columns import SweepTable
+from planner.sweeping.record import SweepQuestion
 
 Progress = Callable[[int, int], None]
 """Told (questions answered, questions in all)."""
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 class Sweep:
     """Questions with everything that they name, loaded."""
 
-    asks: tuple[Ask, ...]
+    asks: tuple[SweepQuestion, ...]
     folder: str | None = None
     _models: dict[str, ModelSpec] = field(default_factory=dict)
     _devices: dict[str, DeviceProfile] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Sweep:
         """The division into chunks."""
         return chunks_of(self.asks)
 
-    def names(self, one: Ask) -> tuple[str, str]:
+    def names(self, one: SweepQuestion) -> tuple[str, str]:
         """Model and device of a question, a scenario's where it names none."""
         values = self.scenario(dict(one.values).get("scenario"))
         model = one.model or (values.values.get("model") if values else None)
@@ -85,7 +85,7 @@ class Sweep:
         return (self._models[model], self._devices[device], self.scenario(chunk.context[2]),
                 None if file is None else self._profiles[file, model])
 
-    def ids(self, one: Ask) -> tuple[str, str]:
+    def ids(self, one: SweepQuestion) -> tuple[str, str]:
         """Ids of a question's model and device."""
         model, device = self.names(one)
         return self._models[model].id, self._devices[device].id
@@ -109,7 +109,7 @@ class Sweep:
 
 
 def run(sweep: Sweep, *, where: Where, journal: Journal | None, progress: Progress,
-        told: Callable[[str], None]) -> Table:
+        told: Callable[[str], None]) -> SweepTable:
     """Answer every question that ``journal`` does not hold; answers land in it.
 
     Raises:
@@ -117,7 +117,7 @@ def run(sweep: Sweep, *, where: Where, journal: Journal | None, progress: Progre
             in the journal.
     """
     count = len(sweep.asks)
-    table = Table(count)
+    table = SweepTable(count)
     left = list(sweep.chunks) if journal is None else _found(sweep, journal, table)
     places = {chunk.id: chunk.places for chunk in left}
     done = count - sum(len(found) for found in places.values())
@@ -139,7 +139,7 @@ def run(sweep: Sweep, *, where: Where, journal: Journal | None, progress: Progre
     return table
 
 
-def _found(sweep: Sweep, journal: Journal, table: Table) -> list[Chunk]:
+def _found(sweep: Sweep, journal: Journal, table: SweepTable) -> list[Chunk]:
     """Put what the journal holds into ``table``, and forget it there; the chunks that are left."""
     left = []
     for chunk in sweep.chunks:
@@ -163,14 +163,14 @@ def _records(sweep: Sweep, chunks: Sequence[Chunk], where: Where) -> Iterator[di
     return in_processes(answer, parcels, workers=min(where.workers or 1, len(chunks)))
 
 
-def _on_cluster(parcels: Iterable[Parcel], where: Where) -> Iterator[dict[str, Any]]:
+def _on_cluster(parcels: Iterable[ChunkTask], where: Where) -> Iterator[dict[str, Any]]:
     from planner.jobs.cluster import connected, on_cluster
 
     with connected(str(where.cluster), workers=where.workers) as client:
         yield from on_cluster(client, answer, parcels)
 
 
-def _parcels(sweep: Sweep, chunks: Sequence[Chunk]) -> Iterator[Parcel]:
+def _parcels(sweep: Sweep, chunks: Sequence[Chunk]) -> Iterator[ChunkTask]:
     """Chunks with what they name, packed once each."""
     known: dict[int, bytes] = {}
 
@@ -181,5 +181,5 @@ def _parcels(sweep: Sweep, chunks: Sequence[Chunk]) -> Iterator[Parcel]:
 
     for chunk in chunks:
         model, device, scenario, profile = (once(part) for part in sweep.context(chunk))
-        yield Parcel(chunk.id, (model, device, scenario, profile),
-                     tuple(sweep.asks[n] for n in chunk.places))
+        yield ChunkTask(chunk.id, (model, device, scenario, profile),
+                        tuple(sweep.asks[n] for n in chunk.places))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty, stacks_of
-from planner.throughput.curves import Curve, Exchange, Work, curve, exchanges
+from planner.throughput.curves import Curve, ExchangeCurve, ExchangeWork, curve, exchanges
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Fabric:
     fraction: float
     reduce: Curve | None = None
     collect: Curve | None = None
-    exchange: Mapping[tuple[str, str], Exchange] = field(default_factory=dict)
+    exchange: Mapping[tuple[str, str], ExchangeCurve] = field(default_factory=dict)
 
     @property
     def certainty(self) -> Certainty:
@@ -147,7 +147,7 @@ def _collect_inside(net: Fabric, ranks: Array, size: Array) -> Array:
     return np.where(ranks > 1, floor + (ranks - 1) / ranks * size / bandwidth, 0.0)
 
 
-def expert_exchange(net: Fabric, phase: str, leg: str, work: Work, span: Array,
+def expert_exchange(net: Fabric, phase: str, leg: str, work: ExchangeWork, span: Array,
                     feature_bytes: Array) -> Array:
     """Dispatch or combine (``leg``) of expert tokens [C, S]; ``feature_bytes`` [S] an element.
 

@@ -31,7 +31,7 @@ class Curve:
     op: str
     link_bytes_per_s: float
     formula: Parameters
-    table: collective.Table | None
+    table: collective.CollectiveTable | None
     certainty: Certainty
 
     def seconds(self, ranks: Array, message_bytes: Array) -> Array:
@@ -72,7 +72,7 @@ def curve(device: DeviceProfile, what: str, stacks: Sequence[str],
 
 
 @cached_record
-class Exchange:
+class ExchangeCurve:
     """One leg of an expert exchange with one backend: parameters by element type, inside the
     domain and, where measured, across nodes."""
 
@@ -80,7 +80,8 @@ class Exchange:
     inside: Mapping[str, tuple[str, Parameters]]
     across: Mapping[str, tuple[str, Parameters]]
 
-    def seconds(self, work: Work, feature_bytes: float, *, link: float, network: float) -> Array:
+    def seconds(self, work: ExchangeWork, feature_bytes: float, *, link: float,
+                network: float) -> Array:
         """Seconds [C]; NaN for groups across nodes where none were measured."""
         sent = dispatch.Exchange(
             dispatch.copies(work.tokens, np.asarray(work.per_token), work.ranks,
@@ -102,7 +103,7 @@ class Exchange:
 
 
 @record
-class Work:
+class ExchangeWork:
     """What an exchange moves: ``tokens`` of a rank, over ``ranks`` in ``nodes`` domains, [C];
     ``per_token`` of ``experts`` experts, ``hidden`` features."""
 
@@ -113,23 +114,23 @@ class Work:
     experts: float
     hidden: float
 
-    def rows(self, where: slice) -> Work:
+    def rows(self, where: slice) -> ExchangeWork:
         """The candidates at ``where``."""
         return replace(self, tokens=self.tokens[where], ranks=self.ranks[where],
                        nodes=self.nodes[where])
 
 
-def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, str], Exchange]:
+def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, str], ExchangeCurve]:
     """(phase, leg) → the exchange that the first of ``stacks`` uses; phases decode and prefill,
     legs dispatch and combine. Empty without measurements."""
-    found: dict[tuple[str, str], Exchange] = {}
+    found: dict[tuple[str, str], ExchangeCurve] = {}
     for phase, by_stack in _rules()["dispatch"].items():
         chosen = by_stack["any"] if len(stacks) != 1 else by_stack.get(stacks[0], [])
         for leg in ("dispatch", "combine"):
             for stack, backend in chosen:
                 inside = _sets(device, stack, f"{backend}:{leg}", "")
                 if inside:
-                    found[phase, leg] = Exchange(
+                    found[phase, leg] = ExchangeCurve(
                         backend.endswith("-ht"), inside,
                         _sets(device, stack, f"{backend}:{leg}", dispatch.NETWORK))
                     break

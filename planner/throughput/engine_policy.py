@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.throughput.serving import Policy
+from planner.throughput.serving import Scheduling
 
 _FILE = Path(__file__).resolve().parent / "data" / "engine_policy.toml"
 
@@ -22,7 +22,7 @@ class EnginePolicy:
     """A scheduler and where its host figures come from; ``supplied`` describes rows that gave
     them."""
 
-    policy: Policy
+    policy: Scheduling
     supplied: tuple[tuple[str, Any], ...]
     source: str
 
@@ -31,7 +31,7 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
     """How ``engine`` schedules at ``version``."""
     for entry in _rules()["policy"]:
         if _is(entry["engine"], engine) and _is(entry["version"], version):
-            policy = Policy(
+            policy = Scheduling(
                 exclusive=entry["exclusive"], reserve=entry["reserve"],
                 host_seconds=entry["host_us"] * 1e-6,
                 host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,

@@ -33,7 +33,7 @@ COARSE = 4
 
 
 @record
-class Load:
+class ExpertLoad:
     """Work of one rank, arrays of one shape S. ``pairs`` token-expert pairs; ``touched`` experts
     with at least one; ``padded`` [S, 4] rows after filling up to each of TILES; ``elsewhere``
     pairs of the same tokens on other ranks.
@@ -86,7 +86,7 @@ def power_law_counts(tokens: int, experts: int, per_token: int, exponent: float,
     return counts
 
 
-def benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: int) -> Load:
+def benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: int) -> ExpertLoad:
     """Work of the rank that a benchmark times: ``balanced`` the first, ``power_law_α`` the fullest.
 
     Power laws are averaged over SEEDS draws. Arrays are 0-d ([4] for ``padded``).
@@ -100,7 +100,7 @@ def benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: i
 
 
 @lru_cache(maxsize=4096)
-def _benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: int) -> Load:
+def _benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: int) -> ExpertLoad:
     if law == "balanced":
         local = [balanced_counts(tokens, experts, per_token)[: experts // ranks]]
     else:
@@ -113,8 +113,8 @@ def _benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: 
     counts = np.stack(local).astype(np.float64)
     padded = np.stack([np.ceil(counts / tile).sum(axis=1) * tile for tile in TILES], axis=-1)
     pairs = np.asarray(counts.sum(axis=1).mean())
-    return Load(pairs, np.asarray((counts > 0).sum(axis=1).mean()), padded.mean(axis=0),
-                np.asarray(tokens * per_token - pairs))
+    return ExpertLoad(pairs, np.asarray((counts > 0).sum(axis=1).mean()), padded.mean(axis=0),
+                      np.asarray(tokens * per_token - pairs))
 
 
 def _exponent(law: str) -> float:
@@ -130,7 +130,7 @@ def _exponent(law: str) -> float:
 
 
 def expected_load(experts: int, per_token: int, spread: float, tokens: Array,
-                  ranks: Array) -> Load:
+                  ranks: Array) -> ExpertLoad:
     """Expected work that a layer waits for under a log-normal popularity of experts, arrays [C].
 
     Pairs are those of the rank whose experts are picked most. Few tokens are bound by weights, and
@@ -152,7 +152,7 @@ def expected_load(experts: int, per_token: int, spread: float, tokens: Array,
 
 @lru_cache(maxsize=64)
 def _expected_load(experts: int, per_token: int, spread: float, shape: tuple[int, ...],
-                   token_bytes: bytes, rank_bytes: bytes) -> Load:
+                   token_bytes: bytes, rank_bytes: bytes) -> ExpertLoad:
     """:func:`expected_load` of arrays as bytes: all units of a layer ask for the same."""
     tokens, ranks = (np.frombuffer(b).reshape(shape) for b in (token_bytes, rank_bytes))
     logs = np.log(np.clip(tokens, GRID[0], GRID[-1]))
@@ -167,8 +167,8 @@ def _expected_load(experts: int, per_token: int, spread: float, shape: tuple[int
     pairs = share * tokens
     filled = np.exp(columns) * np.minimum(tokens / GRID[0], 1.0)[..., None]
     beyond = np.maximum(tokens / GRID[-1], 1.0)[..., None]
-    found = Load(np.asarray(pairs), filled[..., 0], filled[..., 1:] * beyond,
-                 np.asarray(tokens * per_token - pairs))
+    found = ExpertLoad(np.asarray(pairs), filled[..., 0], filled[..., 1:] * beyond,
+                       np.asarray(tokens * per_token - pairs))
     for array in (found.pairs, found.touched, found.padded, found.elsewhere):
         array.setflags(write=False)
     return found

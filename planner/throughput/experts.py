@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from planner.models.spec import Experts
 from planner.placement.modules import Module
-from planner.throughput.expert_load import Load, expected_load
+from planner.throughput.expert_load import ExpertLoad, expected_load
 from planner.throughput.ggml import GgmlArrays, ggml_parts, placed
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
@@ -26,7 +26,7 @@ MATRICES = 3.0
 """Gate, up and down."""
 
 
-def load_of(experts: Experts, machine: Machine, pts: Points, phase: Phase) -> Load:
+def load_of(experts: Experts, machine: Machine, pts: Points, phase: Phase) -> ExpertLoad:
     """Expected work of the fullest rank in one pass, arrays [C]."""
     spread = popularity_spread() if machine.spread is None else machine.spread
     return expected_load(experts.count, experts.per_token, spread, phase.pooled, pts.ep)
@@ -77,12 +77,12 @@ def _hidden(module: Module, pts: Points) -> float:
 
 
 def _fused(model: MoeModel, experts: Experts, hidden: float, pts: Points, phase: Phase,
-           load: Load, size: Array, weight_bytes: Array) -> Parts:
+           load: ExpertLoad, size: Array, weight_bytes: Array) -> Parts:
     """The module's part of the fused layer [C, S] in the kernel of ``model``; ``size`` [C, 1]
     elements of one of a rank's experts, ``weight_bytes`` [C, S]."""
     width, local = (experts.width / pts.moe_tp)[:, None], (experts.count / pts.ep)[:, None]
-    wide = Load(load.pairs[:, None], load.touched[:, None], load.padded[:, None, :],
-                load.elsewhere[:, None])
+    wide = ExpertLoad(load.pairs[:, None], load.touched[:, None], load.padded[:, None, :],
+                      load.elsewhere[:, None])
     whole = model.parts(wide, tokens=phase.pooled[:, None], hidden=np.asarray(hidden), width=width,
                         local=local, weight_bytes=weight_bytes / (local * size))
     share = size / (MATRICES * hidden * width)
@@ -91,7 +91,7 @@ def _fused(model: MoeModel, experts: Experts, hidden: float, pts: Points, phase:
 
 
 def _prior(module: Module, experts: Experts, kern: KernelArrays, bandwidth: float, pts: Points,
-           phase: Phase, load: Load, weight_bytes: Array) -> Parts:
+           phase: Phase, load: ExpertLoad, weight_bytes: Array) -> Parts:
     """What was not measured: achieved fractions, and ggml's kernels by their own law."""
     found = _roofline(module, experts, kern, bandwidth, pts, load, weight_bytes)
     if kern.ggml is None:
@@ -101,7 +101,7 @@ def _prior(module: Module, experts: Experts, kern: KernelArrays, bandwidth: floa
 
 
 def _blocks(module: Module, experts: Experts, kernels: GgmlArrays, pts: Points, phase: Phase,
-            load: Load, weight_bytes: Array) -> Parts:
+            load: ExpertLoad, weight_bytes: Array) -> Parts:
     """The touched experts, each with its share of the pairs; vector kernels by the tokens of the
     step on GPUs, which is what they are chosen by, by those of an expert on CPUs."""
     touched, pairs = load.touched[:, None], load.pairs[:, None]
@@ -121,7 +121,7 @@ def _blocks(module: Module, experts: Experts, kernels: GgmlArrays, pts: Points, 
 
 
 def _roofline(module: Module, experts: Experts, kern: KernelArrays, bandwidth: float, pts: Points,
-              load: Load, weight_bytes: Array) -> Parts:
+              load: ExpertLoad, weight_bytes: Array) -> Parts:
     """Achieved fractions of the kernel class over the touched experts."""
     touched, pairs = load.touched[:, None], load.pairs[:, None]
     flop = np.zeros((len(pts), 1))

@@ -17,7 +17,7 @@ from planner.placement.modules import EXPERT_KINDS, Module
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
-from planner.throughput.curves import Work
+from planner.throughput.curves import ExchangeWork
 from planner.throughput.forms.gemm import GemmForm, gemm_parts, together
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml import (
@@ -208,8 +208,8 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
     spread = (pts.dp > 1)[:, None]
     if kind == "shared-down" or experts is None:
         return np.where(spread, reduce_tp, 0.0)
-    work = Work(phase.tokens / pts.tp, pts.ep, np.ceil(pts.group / net.domain),
-                float(experts.per_token), float(experts.count), float(hidden))
+    work = ExchangeWork(phase.tokens / pts.tp, pts.ep, np.ceil(pts.group / net.domain),
+                        float(experts.per_token), float(experts.count), float(hidden))
     wide = (pts.ep > 1)[:, None]
     pooled = phase.pooled * hidden * BF16_BYTES
     all_tokens = gather(net, pts.group, pts.group, pooled)[:, None]
@@ -220,7 +220,7 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
     return np.where(spread, np.where(wide, combined, all_tokens) * column(phase.passes), reduce_tp)
 
 
-def _exchange(net: Fabric, phase: Phase, leg: str, work: Work, span: Array,
+def _exchange(net: Fabric, phase: Phase, leg: str, work: ExchangeWork, span: Array,
               feature_bytes: Array) -> Array:
     """The expert exchange of a phase; of a stack, by the kernels of decode steps and of prompts."""
     if phase.stacked is None:

@@ -15,9 +15,9 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.records import cached_record, record
 from planner.throughput.calibration import Calibration, find
-from planner.throughput.expert_load import Load
+from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.forms.base import Parameters
-from planner.throughput.forms.moe import OPERATOR, Experts, moe_parts
+from planner.throughput.forms.moe import OPERATOR, ExpertShard, moe_parts
 from planner.throughput.kernels import refusal
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import Chip, chip
@@ -53,12 +53,12 @@ class MoeModel:
     sigma: float
     origin: str
 
-    def parts(self, load: Load, *, tokens: Array, hidden: Array, width: Array, local: Array,
+    def parts(self, load: ExpertLoad, *, tokens: Array, hidden: Array, width: Array, local: Array,
               weight_bytes: Array) -> Parts:
         """Seconds of a whole layer by mechanism (see :class:`planner.throughput.forms.moe.Experts`
         for the arguments)."""
-        experts = Experts(hidden, width, local, weight_bytes,
-                          compute_format(self.scheme, self.chip))
+        experts = ExpertShard(hidden, width, local, weight_bytes,
+                              compute_format(self.scheme, self.chip))
         return moe_parts(self.parameters, self.chip, self.variant, experts, load, tokens=tokens)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.errors import InputError
-from planner.throughput.serving import Load, Policy, StepTimes
+from planner.throughput.serving import Load, Scheduling, StepTimes
 
 ROUNDS = 100
 
@@ -48,7 +48,7 @@ class _System:
 
     times: StepTimes
     load: Load
-    policy: Policy
+    policy: Scheduling
     pools: Pools
     service: float
     servers: int
@@ -87,7 +87,7 @@ class _System:
                              + tpot * (self.load.osl + 1)))
 
 
-def pooled_loop(times: StepTimes, load: Load, policy: Policy, pools: Pools) -> PooledLoop:
+def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> PooledLoop:
     """The steady state of ``load.concurrency`` requests over all workers.
 
     A request waits for a prefill worker (M/D/c, Sakasegawa's formula: W = S/2·ρ^(√(2(c+1))−1) /
@@ -117,7 +117,7 @@ def pooled_loop(times: StepTimes, load: Load, policy: Policy, pools: Pools) -> P
         rate / ceiling, system.service * max(active, 1.0) / (load.osl * tpot), limit)
 
 
-def _system(times: StepTimes, load: Load, policy: Policy, pools: Pools) -> _System:
+def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _System:
     if pools.prefill < 1 or pools.decode < 1:
         raise InputError(f"{pools.prefill} prefill and {pools.decode} decode workers",
                          hint="each pool has at least one")

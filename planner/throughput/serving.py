@@ -84,7 +84,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Scheduling:
     """How an engine schedules.
 
     ``exclusive``: prompts run alone, the batch waits. ``reserve``: share of the answer's length
@@ -152,7 +152,7 @@ class _State:
         return self.active * (1 + (self.wait + self.reading) / (osl * self.tpot))
 
 
-def closed_loop(times: StepTimes, load: Load, policy: Policy) -> Served:
+def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> Served:
     """The steady state of ``load`` under ``policy``.
 
     Raises:
@@ -179,12 +179,12 @@ def _check(load: Load) -> None:
                          "tokens", hint="every count is at least 1")
 
 
-def _served(state: _State, ttft: float, policy: Policy, *, full: bool) -> Served:
+def _served(state: _State, ttft: float, policy: Scheduling, *, full: bool) -> Served:
     return Served(state.tpot, ttft + (policy.stream_interval - 1) * state.tpot, state.active,
                   state.interruption, state.host, state.busy, full)
 
 
-def _largest(times: StepTimes, load: Load, policy: Policy, most: float,
+def _largest(times: StepTimes, load: Load, policy: Scheduling, most: float,
              fits: Callable[[_State], bool]) -> _State:
     """The state with the largest batch up to ``most`` that ``fits``, by halving."""
     low, high = 0.0, most
@@ -194,7 +194,7 @@ def _largest(times: StepTimes, load: Load, policy: Policy, most: float,
     return _state(times, load, policy, low)
 
 
-def _state(times: StepTimes, load: Load, policy: Policy, active: float) -> _State:
+def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _State:
     """What ``active`` sequences a rank make of the loop."""
     # A request never decodes in a batch of less than itself, and waits for the others only.
     batch, tokens = max(active, 1.0), load.accepted
@@ -221,7 +221,7 @@ def _state(times: StepTimes, load: Load, policy: Policy, active: float) -> _Stat
                   found.least)
 
 
-def _prompt_cost(times: StepTimes, policy: Policy, active: float) -> float:
+def _prompt_cost(times: StepTimes, policy: Scheduling, active: float) -> float:
     """Seconds that a prompt adds to the steps of ``active`` sequences a rank."""
     if policy.exclusive:
         return policy.step(max(times.prompt, policy.prompt_floor_seconds), 0.0)
@@ -229,7 +229,7 @@ def _prompt_cost(times: StepTimes, policy: Policy, active: float) -> float:
     return max(cost, 0.0)
 
 
-def _prompt_seconds(times: StepTimes, policy: Policy, active: float) -> float:
+def _prompt_seconds(times: StepTimes, policy: Scheduling, active: float) -> float:
     """A prompt's own passes [s]."""
     device = times.prompt
     if not policy.exclusive:
@@ -237,7 +237,7 @@ def _prompt_seconds(times: StepTimes, policy: Policy, active: float) -> float:
     return policy.step(max(device, policy.prompt_floor_seconds), active)
 
 
-def burst_wait(times: StepTimes, policy: Policy, prompts: float) -> float:
+def burst_wait(times: StepTimes, policy: Scheduling, prompts: float) -> float:
     """Mean wait of ``prompts`` that arrive together and are read in groups, own group apart [s]."""
     most = len(times.group)
     together = max(1, min(most, int(prompts)))
@@ -251,7 +251,7 @@ def _by_little(load: Load, state: _State) -> float:
     return load.concurrency / (state.active * load.ranks) * decoding - decoding
 
 
-def _queued(times: StepTimes, load: Load, policy: Policy, full: _State) -> float:
+def _queued(times: StepTimes, load: Load, policy: Scheduling, full: _State) -> float:
     """TTFT where the cache is full and the others wait (Little's law) [s]."""
     ttft = _by_little(load, full)
     if load.requests is not None:

@@ -41,7 +41,7 @@ SLOW_KERNEL = "32 heads on Blackwell take another kernel"
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelRows:
     """Rows of one kernel on one device and stack. ``variant`` is ATTN/KV, with ``:mha`` or
     ``:window`` behind it for a kernel of ungrouped heads, or of windows, that has a set of its own.
     Arrays [n]: ``held`` rows are kept from the fit, ``why`` is the rule that leaves a row out (""
@@ -66,7 +66,7 @@ class Kernel:
         """ATTN/KV."""
         return self.variant.partition(":")[0]
 
-    def take(self, mask: Mask, variant: str) -> Kernel:
+    def take(self, mask: Mask, variant: str) -> KernelRows:
         """The rows where ``mask`` holds, under another variant's name."""
         return _kernel(self.operator, variant, self.batch.take(mask),
                        tuple(k for k, m in zip(self.keys, mask, strict=True) if m),
@@ -93,7 +93,7 @@ def mla_kernels(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
                     ("heads", "batch", "isl", "kv_len", "latency_us"), (), profiles)
 
 
-Found = tuple[list[Kernel], list[int], list[Batch]]
+Found = tuple[list[KernelRows], list[int], list[Batch]]
 _PHASES = {"context": "mla-prefill", "generation": "mla-decode"}
 
 
@@ -113,11 +113,12 @@ def _kernels(operator: str, rows: Rows, words: Sequence[str], numbers: Sequence[
 
 
 def _kernel(operator: str, variant: str, batch: Batch, keys: tuple[str, ...],
-            why: tuple[str, ...]) -> Kernel:
+            why: tuple[str, ...]) -> KernelRows:
     predict = predictor(operator, variant, batch)
     seconds = batch.seconds
-    return Kernel(operator, variant, batch, keys,
-                  np.array([held_out(key) for key in keys], dtype=np.bool_), why, seconds, predict)
+    return KernelRows(operator, variant, batch, keys,
+                      np.array([held_out(key) for key in keys], dtype=np.bool_), why, seconds,
+                      predict)
 
 
 def _keys(operator: str, batch: Batch) -> tuple[str, ...]:
@@ -185,7 +186,7 @@ def predictor(operator: str, variant: str, batch: Batch) -> Callable[[Parameters
     return lambda p, chip: mla_decode_parts(p, chip, latent, cold=False).total()
 
 
-def branch(kernel: Kernel, name: str) -> Mask:
+def branch(kernel: KernelRows, name: str) -> Mask:
     """Rows that a kernel of their own may serve: ``mha`` with a KV head for every query head,
     ``window`` with a sliding window."""
     c = kernel.batch.columns
@@ -193,7 +194,7 @@ def branch(kernel: Kernel, name: str) -> Mask:
 
 
 
-def plain_work(kernel: Kernel) -> tuple[Array, Array]:
+def plain_work(kernel: KernelRows) -> tuple[Array, Array]:
     """(FLOP, bytes of the cache) of each row, without a kernel's tiles [n]."""
     c = kernel.batch.columns
     kv = KV_BYTES[kernel.formats.split("/")[1]]

@@ -15,9 +15,9 @@ from math import exp, hypot
 
 from planner.hardware.profile import DeviceProfile
 from planner.planning.price.intervals import Z80
-from planner.planning.price.recipe import Recipe
+from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy
-from planner.throughput.serving import Policy
+from planner.throughput.serving import Scheduling
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import device_name
 from planner.validation.parallelism import Shape, deployment
@@ -61,7 +61,7 @@ class PublishedRow:
 
     metric: str
     case: Deployed
-    policy: Policy
+    policy: Scheduling
     replicas: int
     batch: float
     value: float
@@ -106,8 +106,8 @@ def _resolve(row: Mapping[str, str]) -> PublishedRow:
     count = int(_number(row["n_devices"]))
     task = benchmark(row["model"])
     isl, osl = _lengths(row, task.isl if task else 0, task.osl if task else 0)
-    recipe = Recipe(chosen.dense, chosen.experts if spec.experts else chosen.dense,
-                    _cache(row["kv_dtype"], engine, spec.id, row["w_dtype"]), chosen.static)
+    recipe = SchemeSet(chosen.dense, chosen.experts if spec.experts else chosen.dense,
+                       _cache(row["kv_dtype"], engine, spec.id, row["w_dtype"]), chosen.static)
     version = _NUMBERS.search(row["software"])
     numbers = tuple(int(p) for p in version[0].split(".")) if version else ()
     shape = _shape(row["parallelism"], count, device)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from planner.planning.price.intervals import Z80
-from planner.planning.price.recipe import Recipe
+from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy, supplied_host_time
-from planner.throughput.serving import Policy
+from planner.throughput.serving import Scheduling
 from planner.validation.memory_case import NotCoveredError
-from planner.validation.parallelism import Deployment, deployment
+from planner.validation.parallelism import Workers, deployment
 from planner.validation.records import EXCLUDED, Outcome
 from planner.validation.served import (
     GRID,
@@ -48,9 +48,9 @@ class ServedRow:
 
     row: int
     software: str
-    workers: Deployment
+    workers: Workers
     case: Deployed
-    policy: Policy
+    policy: Scheduling
     concurrency: float
     tpot: float
     ttft: float
@@ -106,8 +106,8 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     case = Deployed(
         row["model"], device.id, engine,
         tuple(int(p) for p in found[0].split(".")) if found else (),
-        Recipe(chosen.dense, chosen.experts if spec.experts else chosen.dense,
-               cache_layout(engine, spec.id, row["precision"] or label), chosen.static),
+        SchemeSet(chosen.dense, chosen.experts if spec.experts else chosen.dense,
+                  cache_layout(engine, spec.id, row["precision"] or label), chosen.static),
         workers.decode, isl, osl)
     facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
     regime = "disaggregated" if workers.prefill is not None else "aggregated"
@@ -149,7 +149,7 @@ class Predicted:
     basis: str
 
 
-def _times(row: ServedRow, policy: Policy) -> list[tuple[str, Predicted | None, float]]:
+def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted | None, float]]:
     workers = row.workers
     sure = certainties(row.case, GRID)
     if workers.prefill is None:

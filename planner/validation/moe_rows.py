@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from planner.errors import InputError
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
-from planner.throughput.expert_load import Load, benchmark_load
-from planner.throughput.forms.moe import Experts, moe_parts
+from planner.throughput.expert_load import ExpertLoad, benchmark_load
+from planner.throughput.forms.moe import ExpertShard, moe_parts
 from planner.throughput.moe import compute_format
 from planner.throughput.silicon import Chip
 from planner.validation.holdout import held_out
@@ -49,7 +49,7 @@ class MoeKernel:
     scheme: str
     variant: str
     laws: tuple[str, ...]
-    load: Load
+    load: ExpertLoad
     excluded: Mapping[str, Mask]
 
     @property
@@ -90,13 +90,13 @@ class MoeKernel:
                 index: NDArray[np.int64] | slice = slice(None)) -> Array:
         """Seconds of the rows at ``index`` under ``parameters`` of ``variant``."""
         columns = {name: c[index] for name, c in self.batch.columns.items()}
-        experts = Experts(
+        experts = ExpertShard(
             hidden=columns["hidden"], width=columns["inter"] / columns["moe_tp"],
             local=columns["num_experts"] / columns["moe_ep"],
             weight_bytes=np.asarray(self.weight_bytes),
             compute=compute_format(self.scheme, chip))
-        load = Load(self.load.pairs[index], self.load.touched[index], self.load.padded[index],
-                    self.load.elsewhere[index])
+        load = ExpertLoad(self.load.pairs[index], self.load.touched[index], self.load.padded[index],
+                          self.load.elsewhere[index])
         return moe_parts(parameters, chip, variant or self.variant, experts, load,
                          tokens=columns["num_tokens"]).total()
 
@@ -108,7 +108,7 @@ def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
     A routing that is not known, or ranks that do not divide the experts, is malformed.
     """
     found, bad = batches(rows, ("kernel", "moe_dtype", "distribution"), NUMBERS, profiles=profiles)
-    groups: dict[tuple[str, ...], list[tuple[Batch, Load]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[Batch, ExpertLoad]]] = {}
     unknown: list[Batch] = []
     for batch in found:
         if batch.words[1] not in FORMATS:
@@ -124,23 +124,23 @@ def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
     return [_kernel(members) for members in groups.values()], unknown, bad
 
 
-def _load(batch: Batch) -> Load:
+def _load(batch: Batch) -> ExpertLoad:
     columns = [batch.columns[n].astype(int).tolist()
                for n in ("num_tokens", "num_experts", "topk", "moe_ep")]
     every = [benchmark_load(batch.words[2], *row) for row in zip(*columns, strict=True)]
-    return Load(*(np.array([getattr(one, name) for one in every])
-                  for name in ("pairs", "touched", "padded", "elsewhere")))
+    return ExpertLoad(*(np.array([getattr(one, name) for one in every])
+                        for name in ("pairs", "touched", "padded", "elsewhere")))
 
 
-def _kernel(members: Sequence[tuple[Batch, Load]]) -> MoeKernel:
+def _kernel(members: Sequence[tuple[Batch, ExpertLoad]]) -> MoeKernel:
     first = members[0][0]
     batch = Batch(
         first.device, first.software, first.stack, first.words[:2],
         np.concatenate([b.index for b, _ in members]),
         {name: np.concatenate([b.columns[name] for b, _ in members]) for name in NUMBERS},
         first.profile)
-    load = Load(*(np.concatenate([getattr(one, name) for _, one in members])
-                  for name in ("pairs", "touched", "padded", "elsewhere")))
+    load = ExpertLoad(*(np.concatenate([getattr(one, name) for _, one in members])
+                        for name in ("pairs", "touched", "padded", "elsewhere")))
     laws = tuple(b.words[2] for b, _ in members for _ in range(len(b.index)))
     scheme = FORMATS[first.words[1]]
     name = first.words[0].lower().replace("_", "-").removeprefix(f"{first.stack}-")

@@ -12,7 +12,7 @@ from planner.throughput.attention_kernels import AttentionModel, kernel_model
 from planner.throughput.roofline import operator
 from planner.validation.attention_rows import (
     Found,
-    Kernel,
+    KernelRows,
     branch,
     decode_kernels,
     mla_kernels,
@@ -47,7 +47,7 @@ def predict_rows(table: str, rows: Rows) -> list[Outcome]:
                     ((batch, "/".join(batch.words[:2])) for batch in unknown))
 
 
-def _kernel(table: str, kernel: Kernel) -> list[Outcome]:
+def _kernel(table: str, kernel: KernelRows) -> list[Outcome]:
     batch, measured, name = kernel.batch, kernel.seconds, kernel.formats
     if batch.profile is None or not batch.stack:
         why = "unknown device" if batch.profile is None else "unknown engine"
@@ -70,7 +70,7 @@ def _kernel(table: str, kernel: Kernel) -> list[Outcome]:
                      spread=PRIOR_SPREAD, basis="prior: achieved fractions of attention kernels")
 
 
-def _calibrated(kernel: Kernel, model: AttentionModel) -> tuple[Array, Array]:
+def _calibrated(kernel: KernelRows, model: AttentionModel) -> tuple[Array, Array]:
     """(seconds, log-space standard deviation) of the rows [n]."""
     seconds = kernel.predict(model.parameters, model.chip)
     no = np.zeros(len(seconds), dtype=np.bool_)
@@ -83,7 +83,7 @@ def _calibrated(kernel: Kernel, model: AttentionModel) -> tuple[Array, Array]:
     return seconds, model.sigma(masks["window"], masks["mha"], len(seconds))
 
 
-def _prior(device: DeviceProfile, kernel: Kernel) -> Array | None:
+def _prior(device: DeviceProfile, kernel: KernelRows) -> Array | None:
     """Seconds by the achieved fractions of the device's attention kernels, None without BF16."""
     rate = device.rate("bf16")
     if rate is None:

@@ -26,7 +26,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class Workers:
     """Workers of a row. ``prefill`` is None in aggregated serving; a count of 0 is not recorded."""
 
     decode: Shape
@@ -35,7 +35,7 @@ class Deployment:
     prefill_workers: int = 0
 
 
-def deployment(text: str) -> Deployment | None:
+def deployment(text: str) -> Workers | None:
     """The workers that ``text`` names, or None where it is not understood."""
     text = text.strip()
     pools = {kind: (count, shape) for kind, count, shape in _POOL.findall(text)}
@@ -43,9 +43,9 @@ def deployment(text: str) -> Deployment | None:
         shapes = {kind: _shape(shape) for kind, (_, shape) in pools.items()}
         if shapes["P"] is None or shapes["D"] is None:
             return None
-        return Deployment(shapes["D"], _count(pools["D"][0]), shapes["P"], _count(pools["P"][0]))
+        return Workers(shapes["D"], _count(pools["D"][0]), shapes["P"], _count(pools["P"][0]))
     shape = _shape(text.removeprefix("agg:"))
-    return Deployment(shape, 1) if shape is not None else None
+    return Workers(shape, 1) if shape is not None else None
 
 
 def _shape(text: str) -> Shape | None:

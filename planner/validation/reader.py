@@ -17,7 +17,7 @@ _BESIDE = ("readme", "license", "notice")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class MeasuredTable:
     """One file: ``name`` is its stem, ``rows`` are None where it could not be read."""
 
     name: str
@@ -25,7 +25,7 @@ class Table:
     rows: tuple[Mapping[str, str], ...] | None
 
 
-def read_directory(directory: Path) -> list[Table]:
+def read_directory(directory: Path) -> list[MeasuredTable]:
     """Every table in ``directory`` in order of name; text beside them (README) is passed over.
 
     Raises:
@@ -43,12 +43,12 @@ def read_directory(directory: Path) -> list[Table]:
     return [read_table(path, root) for path in paths if not path.is_dir()]
 
 
-def read_table(path: Path, root: Path) -> Table:
+def read_table(path: Path, root: Path) -> MeasuredTable:
     """The rows of ``path``; unreadable ones have no rows. Links out of ``root`` are not followed.
     """
-    unreadable = Table(path.stem, (), None)
+    unreadable = MeasuredTable(path.stem, (), None)
     if path.suffix.lower() != ".csv" or not path.is_file():
-        return Table(path.stem, (), ()) if path.is_file() else unreadable
+        return MeasuredTable(path.stem, (), ()) if path.is_file() else unreadable
     if not path.resolve().is_relative_to(root) or os.path.getsize(path) > MAX_TABLE_BYTES:
         return unreadable
     try:
@@ -60,7 +60,7 @@ def read_table(path: Path, root: Path) -> Table:
             rows = tuple(_row(header, cells) for cells in lines if cells)
     except (UnicodeDecodeError, csv.Error, OSError):
         return unreadable
-    return Table(path.stem, tuple(header), rows)
+    return MeasuredTable(path.stem, tuple(header), rows)
 
 
 def _row(header: Sequence[str], cells: Sequence[str]) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from typing import cast
 from planner.errors import UnknownNameError
 from planner.typed import typed
 from planner.validation.grouping import group, uncovered
-from planner.validation.reader import Table, read_directory
+from planner.validation.reader import MeasuredTable, read_directory
 from planner.validation.records import Outcome, Report, Uncovered
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
@@ -72,7 +72,7 @@ KINDS = (
 """Add a kind here: a table is of the first kind all of whose columns it has."""
 
 
-def kind_of(table: Table) -> Kind | None:
+def kind_of(table: MeasuredTable) -> Kind | None:
     """The kind of ``table`` by its columns, None for an unknown one."""
     return next((kind for kind in KINDS if kind.columns <= set(table.columns)), None)
 
@@ -106,7 +106,7 @@ def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = N
     return Report(group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes))
 
 
-def _wanted(only: str | None, tables: list[Table]) -> frozenset[str] | None:
+def _wanted(only: str | None, tables: list[MeasuredTable]) -> frozenset[str] | None:
     """Kinds and stems that ``only`` names; None for all."""
     if only is None:
         return None

@@ -16,14 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from planner.validation.holdout import held_out
-from planner.validation.reader import Table, read_directory
+from planner.validation.reader import MeasuredTable, read_directory
 from planner.validation.run import SAMPLE
 
 Row = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class SamplingRule:
     """Tables whose stem starts with ``stem``: ``each`` rows of every group by the columns
     ``group``; ``unseen`` is the key of the hold-out (None: no fit saw any row)."""
 
@@ -39,30 +39,30 @@ def _joined(*names: str) -> Callable[[Row], str]:
 
 
 RULES = (
-    Rule("op_gemm", ("device", "software", "kernel", "w_a_dtype"), 8, _joined("n", "k")),
-    Rule("op_quantize", ("device", "software", "op"), 3, _joined("k")),
-    Rule("op_attn_context", ("device", "software", "attn_dtype", "kv_dtype"), 5,
-         _joined("heads", "kv_heads", "head_dim")),
-    Rule("op_attn_generation", ("device", "software", "attn_dtype", "kv_dtype"), 6,
-         _joined("heads", "kv_heads", "head_dim")),
-    Rule("op_mla", ("device", "software", "phase", "mla_dtype", "kv_dtype"), 4,
-         _joined("heads", "batch")),
-    Rule("op_moe_a2a", ("device", "software", "comm_backend", "phase", "comm_dtype"), 2,
-         _joined("hidden_size", "topk", "num_experts")),
-    Rule("op_moe", ("device", "software", "kernel", "moe_dtype"), 4),
-    Rule("op_comm", ("device", "software", "op", "mode"), 3,
-         _joined("op", "num_gpus", "message_elements")),
-    Rule("e2e_silicon", ("model", "software", "mode"), 6),
-    Rule("e2e_trtllm", ("model", "device", "metric"), 1),
-    Rule("e2e_xeon", ("model", "device", "metric"), 1),
-    Rule("e2e_jetson", ("model", "device", "metric"), 1),
+    SamplingRule("op_gemm", ("device", "software", "kernel", "w_a_dtype"), 8, _joined("n", "k")),
+    SamplingRule("op_quantize", ("device", "software", "op"), 3, _joined("k")),
+    SamplingRule("op_attn_context", ("device", "software", "attn_dtype", "kv_dtype"), 5,
+                 _joined("heads", "kv_heads", "head_dim")),
+    SamplingRule("op_attn_generation", ("device", "software", "attn_dtype", "kv_dtype"), 6,
+                 _joined("heads", "kv_heads", "head_dim")),
+    SamplingRule("op_mla", ("device", "software", "phase", "mla_dtype", "kv_dtype"), 4,
+                 _joined("heads", "batch")),
+    SamplingRule("op_moe_a2a", ("device", "software", "comm_backend", "phase", "comm_dtype"), 2,
+                 _joined("hidden_size", "topk", "num_experts")),
+    SamplingRule("op_moe", ("device", "software", "kernel", "moe_dtype"), 4),
+    SamplingRule("op_comm", ("device", "software", "op", "mode"), 3,
+                 _joined("op", "num_gpus", "message_elements")),
+    SamplingRule("e2e_silicon", ("model", "software", "mode"), 6),
+    SamplingRule("e2e_trtllm", ("model", "device", "metric"), 1),
+    SamplingRule("e2e_xeon", ("model", "device", "metric"), 1),
+    SamplingRule("e2e_jetson", ("model", "device", "metric"), 1),
 )
 """Experts have no hold-out by a key: shapes are left out in turn, and ``validate`` tells held-out
 rows from fitted ones."""
 DROPPED = ("parallelism_as_recorded",)
 
 
-def sample_rows(table: Table, rule: Rule) -> list[Row]:
+def sample_rows(table: MeasuredTable, rule: SamplingRule) -> list[Row]:
     """The rows of ``table`` that ``rule`` takes, in the order of the table."""
     groups: dict[tuple[str, ...], list[tuple[str, int]]] = {}
     rows = table.rows or ()
@@ -77,7 +77,7 @@ def sample_rows(table: Table, rule: Rule) -> list[Row]:
     return [rows[i] for i in chosen]
 
 
-def rule_of(name: str) -> Rule | None:
+def rule_of(name: str) -> SamplingRule | None:
     """The rule of a table by its stem."""
     return next((rule for rule in RULES if name.startswith(rule.stem)), None)
 

@@ -15,11 +15,11 @@ from planner.memory.engines.run import engine_size
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.recipe import Recipe, recipe_assignment
+from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
-from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
+from planner.throughput.serving import Load, Scheduling, Served, StepTimes, closed_loop
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import model_name
 from planner.validation.parallelism import Shape
@@ -38,7 +38,7 @@ class Deployed:
     device: str
     engine: str
     version: tuple[int, ...]
-    recipe: Recipe
+    recipe: SchemeSet
     shape: Shape
     isl: int
     osl: int
@@ -146,7 +146,7 @@ def cache_tokens(case: Deployed) -> float:
     return float(result.tokens)
 
 
-def serve(case: Deployed, policy: Policy, concurrency: float, *, requests: float | None,
+def serve(case: Deployed, policy: Scheduling, concurrency: float, *, requests: float | None,
           ) -> Served:
     """The closed loop of ``case`` at ``concurrency`` requests a replica.
 
@@ -162,12 +162,12 @@ def serve(case: Deployed, policy: Policy, concurrency: float, *, requests: float
         raise NotCoveredError("not legal") from error
 
 
-def decode_worker(case: Deployed, policy: Policy, concurrency: float) -> float:
+def decode_worker(case: Deployed, policy: Scheduling, concurrency: float) -> float:
     """TPOT of a worker that only decodes ``concurrency`` requests [s]."""
     each = concurrency / case.shape.dp
     return policy.step(table(case, max(GRID, each)).step(each), each)
 
 
-def without_host(policy: Policy) -> Policy:
+def without_host(policy: Scheduling) -> Scheduling:
     """``policy`` without the host's work."""
     return replace(policy, host_seconds=0.0, host_seconds_per_sequence=0.0)

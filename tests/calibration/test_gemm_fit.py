@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from planner.calibration import gemm, quantise
-from planner.calibration.problem import Problem, refit, solve, spanning
+from planner.calibration.problem import FitProblem, refit, solve, spanning
 from planner.errors import DataError
 from planner.hardware.catalog import resolve_device
 from planner.throughput.forms.gemm import Operands, gemm_form, gemm_parts, mechanisms
@@ -98,18 +98,18 @@ def rows(name: str, *devices: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def public() -> list[Problem]:
+def public() -> list[FitProblem]:
     devices = ("h100_sxm", "b200_sxm")
     return gemm.problems(rows("op_gemm", *devices))
 
 
-def error(problem: Problem, parameters: dict[str, float]) -> tuple[float, float]:
+def error(problem: FitProblem, parameters: dict[str, float]) -> tuple[float, float]:
     test = problem.test
     off = np.abs(problem.predict(parameters, test) / problem.measured[test] - 1) * 100
     return float(off.mean()), float(np.median(off))
 
 
-def test_packaged_sets_keep_their_gates_on_shapes_kept_back(public: list[Problem]) -> None:
+def test_packaged_sets_keep_their_gates_on_shapes_kept_back(public: list[FitProblem]) -> None:
     assert len(public) == 12
     for problem in public:
         fit = resolve_device(problem.device).fitted["gemm", problem.stack, problem.variant]
@@ -119,7 +119,7 @@ def test_packaged_sets_keep_their_gates_on_shapes_kept_back(public: list[Problem
         assert mean == pytest.approx(100 * fit.error.mean, abs=0.1)
 
 
-def test_a_spec_sheet_carries_h100_to_b200(public: list[Problem]) -> None:
+def test_a_spec_sheet_carries_h100_to_b200(public: list[FitProblem]) -> None:
     h100 = resolve_device("h100-sxm")
     for problem in public:
         if problem.device == "b200-sxm" and problem.variant in CARRIED:
@@ -127,7 +127,7 @@ def test_a_spec_sheet_carries_h100_to_b200(public: list[Problem]) -> None:
             assert error(problem, dict(base.parameters))[0] <= CARRIED[problem.variant]
 
 
-def test_24_rows_of_b200_bring_fp8_within_9_percent(public: list[Problem]) -> None:
+def test_24_rows_of_b200_bring_fp8_within_9_percent(public: list[FitProblem]) -> None:
     problem = next(p for p in public if (p.device, p.stack, p.variant) == (
         "b200-sxm", "trtllm", "fp8-tensor"))
     base = resolve_device("h100-sxm").fitted["gemm", "trtllm", "fp8-tensor"]

@@ -9,7 +9,7 @@ import pytest
 
 import planner
 from planner.errors import InputError, UnsupportedError
-from planner.export.assignment import Assignment, assignment_of
+from planner.export.assignment import ModuleAssignment, assignment_of
 from planner.export.read_back import imported_assignment, read_configuration
 from planner.export.run import Export, export_plan
 from planner.models.catalog import bundled_model
@@ -45,7 +45,7 @@ def configuration(plan: Plan, target: str) -> dict[str, Any]:
     return data
 
 
-def again(plan: Plan, target: str) -> Assignment:
+def again(plan: Plan, target: str) -> ModuleAssignment:
     spec = bundled_model(plan.model.id)
     text = json.dumps(configuration(plan, target)).encode()
     return imported_assignment(read_configuration(text, target, spec))
@@ -109,8 +109,8 @@ def test_compressed_tensors_names_tables_and_gates() -> None:
 def test_it_reads_back(target: str, scheme: str, changes: dict[str, str]) -> None:
     plan = planned(scheme=scheme, **changes)
     one = assignment_of(plan, bundled_model(MOE))
-    assert {kind for kind, _ in one.apart()} == set(changes)
-    assert again(plan, target).apart() == one.apart()
+    assert {kind for kind, _ in one.released_kinds()} == set(changes)
+    assert again(plan, target).released_kinds() == one.released_kinds()
     assert again(plan, target).decided() == one.decided()
 
 
@@ -185,7 +185,7 @@ def test_a_tied_head_goes_with_its_table() -> None:
 def test_an_indexer_is_named_where_it_is_changed() -> None:
     """Released in block FP8 but for weights_proj: kept, widened, and in another scheme."""
     released = planned("deepseek-v3.2", "fp8-block-ue8m0")
-    assert assignment_of(released, bundled_model("deepseek-v3.2")).apart() == {
+    assert assignment_of(released, bundled_model("deepseek-v3.2")).released_kinds() == {
         ("indexer", layer): "fp8-block-ue8m0" for layer in range(61)}
     names = configuration(released, "fp8")["modules_to_not_convert"]
     assert {"lm_head", "model.layers.3.self_attn.indexer.weights_proj"} <= set(names)
@@ -196,14 +196,14 @@ def test_an_indexer_is_named_where_it_is_changed() -> None:
     names = configuration(plain, "fp8")["modules_to_not_convert"]
     assert {f"model.layers.60.self_attn.indexer.{part}" for part in (
         "wq_b", "wk", "weights_proj")} <= set(names)
-    assert again(plain, "fp8").apart() == {}
+    assert again(plain, "fp8").released_kinds() == {}
 
     other = planned("deepseek-v3.2", "fp8-block", indexer="fp8-channel")
     groups, ignored = compressed(other)
     channel = groups["float8/channel"]
     assert any(n.endswith(r"\.indexer\.wk$") for n in channel)
     assert any("weights_proj" in n for n in ignored)
-    assert again(other, "compressed-tensors").apart()["indexer", 0] == "fp8-channel"
+    assert again(other, "compressed-tensors").released_kinds()["indexer", 0] == "fp8-channel"
 
 
 def test_prediction_layers_keep_the_release_that_is_written() -> None:

@@ -11,7 +11,7 @@ import pytest
 from support.exports import assignment, planned_keys
 
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.models.catalog import bundled_model
 
 pytestmark = [
@@ -31,7 +31,7 @@ def library(name: str) -> ModuleType:
             pytest.skip(f"{name} cannot be imported ([oracle] extra): {error}")
 
 
-def cycled(model: str, pool: tuple[str, ...], kv: str = "bf16") -> Assignment:
+def cycled(model: str, pool: tuple[str, ...], kv: str = "bf16") -> ModuleAssignment:
     """Each scheme of ``pool`` by turns, layer by layer."""
     spec = bundled_model(model)
     return assignment(spec, {key: pool[key[1] % len(pool)] for key in planned_keys(spec)}, kv=kv)

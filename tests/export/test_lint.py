@@ -9,7 +9,7 @@ from support.exports import assignment, planned_keys
 import planner
 from planner.errors import UnsupportedError
 from planner.export import compressed_tensors, fp8, modelopt
-from planner.export.lint import fused_apart
+from planner.export.lint import split_fused_layers
 from planner.export.run import export_plan
 from planner.models.catalog import bundled_model
 from planner.planning.plan.record import Plan
@@ -69,10 +69,10 @@ def test_the_compressed_queries_and_latent_are_one_matrix() -> None:
 def test_parts_of_one_matrix_agree() -> None:
     spec = bundled_model(LLAMA)
     one = assignment(spec, {}, rest="fp8-channel")
-    assert fused_apart(one) == []
+    assert split_fused_layers(one) == []
     odd = tuple(replace(linear, scheme="int8-w8a8") if linear.module.endswith("k_proj") else linear
                 for linear in one.linears)
-    assert len(fused_apart(replace(one, linears=odd))) == spec.layers
+    assert len(split_fused_layers(replace(one, linears=odd))) == spec.layers
 
 
 def test_experts_in_one_tensor_have_no_names() -> None:

@@ -11,7 +11,7 @@ from support.exports import assignment, assignments, planned_keys
 
 from planner.errors import DataError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
-from planner.export.assignment import Assignment
+from planner.export.assignment import ModuleAssignment
 from planner.export.llama_cpp_back import read_tensor_types
 from planner.export.read_back import imported_assignment, read_configuration, unquantised
 from planner.models.catalog import bundled_model
@@ -20,7 +20,7 @@ MODELS = ("llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3.1")
 PLAIN = "bf16"
 
 
-def there_and_back(one: Assignment, text: str) -> Assignment:
+def there_and_back(one: ModuleAssignment, text: str) -> ModuleAssignment:
     return imported_assignment(read_configuration(text.encode(), "export", one.spec))
 
 

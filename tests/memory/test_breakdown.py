@@ -12,7 +12,7 @@ from planner.api.memory import memory
 from planner.api.plan import estimate
 from planner.errors import DataError, InputError
 from planner.memory.workspace import (
-    Pass,
+    PassShape,
     attention_bytes,
     collective_bytes,
     dispatch_bytes,
@@ -231,7 +231,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
             memory("llama-3.1-8b", checkpoint=place)
 
 
-RUN = Pass(tokens=8192, sequences=1024, context=8192, sampler=12, gathered=True)
+RUN = PassShape(tokens=8192, sequences=1024, context=8192, sampler=12, gathered=True)
 
 
 def test_temporary_tensors_by_hand() -> None:
@@ -241,7 +241,7 @@ def test_temporary_tensors_by_hand() -> None:
     assert dispatch_bytes(moe, Layout(), RUN) == 8192 * 8 * (3 * 768 + 2048) * 2
     assert dispatch_bytes(moe, Layout(4, 1, 1, 4), RUN) == 8192 * 2 * (3 * 768 + 2048) * 2
     assert logits_bytes(llama, Layout(2), RUN) == 1024 * 128256 * 14
-    own = Pass(tokens=8192, sequences=1024, context=8192)
+    own = PassShape(tokens=8192, sequences=1024, context=8192)
     assert logits_bytes(llama, Layout(2), own) == 1024 * 64128 * (2 + 4)
     assert split_attention_bytes(llama, Layout(), RUN) == 132 * 32 * 130 * 4
     assert collective_bytes(llama, Layout(), RUN) == 0

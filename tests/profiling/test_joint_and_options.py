@@ -12,7 +12,7 @@ from planner.api.profile import profile
 from planner.errors import InputError
 from planner.planning.plan.record import Plan
 from planner.profiling import probe_tokens
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.measure import make_reference, plan_loss
 from planner.quality.probe.options import InputOptions, input_amax, recipes
 from planner.quality.profile import Profile
@@ -110,7 +110,7 @@ def test_smoothquant_moves_outliers_into_the_weights() -> None:
     assert {u.kind for u in model.units if smooth[u.id].input_scale is not None} == {
         "attention-qkv", "mlp-gate-up"}
     assert recipes(model, "nvfp4", InputOptions(True, 0.5), {}) == {
-        u.id: Recipe("nvfp4") for u in model.units}
+        u.id: Quantizer("nvfp4") for u in model.units}
 
 
 def test_scales_are_calibrated_on_tokens_beside_the_probes(
@@ -122,7 +122,7 @@ def test_scales_are_calibrated_on_tokens_beside_the_probes(
     monkeypatch.setattr(probe_tokens, "load_tokenizer", lambda path: Letters())
     text = tmp_path / "prose.txt"
     text.write_text("".join(chr(256 + n) for n in range(3000)), encoding="utf-8")
-    asked = probe_tokens.Question("T2", 192, 1, text, "nvfp4", InputOptions(static=True))
+    asked = probe_tokens.ProbeSetup("T2", 192, 1, text, "nvfp4", InputOptions(static=True))
     model = tiny_decoder()
     probe, _ = probe_tokens.probe_tokens(text, None, asked, model)
     others, source = probe_tokens.calibration_tokens(text, None, asked, model)

@@ -9,17 +9,17 @@ from support.checkpoints import as_bf16, values_of
 from planner.numerics import error, quantize
 from planner.profiling import source
 from planner.profiling.emulate import default_schemes
-from planner.profiling.jobs import Job
-from planner.profiling.measure import Settings, measure, six
+from planner.profiling.jobs import MatrixJob
+from planner.profiling.measure import ScanSettings, measure, six
 from planner.profiling.places import Place
 
 SCHEMES = default_schemes()
 
 
-def bf16_job(path: Path, codes: np.ndarray, kind: str = "mlp-down") -> Job:
+def bf16_job(path: Path, codes: np.ndarray, kind: str = "mlp-down") -> MatrixJob:
     codes.astype("<u2").tofile(path)
     place = Place(str(path), 0, "BF16", codes.shape)
-    return Job("w", "w", kind, 0, -1, *codes.shape, "plain", "BF16", "bf16", place)
+    return MatrixJob("w", "w", kind, 0, -1, *codes.shape, "plain", "BF16", "bf16", place)
 
 
 def heavy_tailed(rows: int, columns: int, seed: int = 3) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_errors_are_those_of_the_whole_matrix(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(source, "TILE_COLUMNS", 128)
     codes = as_bf16(heavy_tailed(rows, columns))
     w = values_of(codes)
-    record = measure(bf16_job(tmp_path / "w", codes), Settings(SCHEMES, "numpy"))
+    record = measure(bf16_job(tmp_path / "w", codes), ScanSettings(SCHEMES, "numpy"))
     for name in SCHEMES:
         expected = error(w, quantize(w, name).dequantize())
         assert record["weight_error"][name] == pytest.approx(
@@ -47,12 +47,12 @@ def test_numba_and_numpy_give_one_record(tmp_path: Path) -> None:
     pytest.importorskip("numba", reason="needs the [fast] extra")
     job = bf16_job(tmp_path / "w", as_bf16(heavy_tailed(260, 192)))
     some = ("fp16", "fp8-block", "int8-w8a8", "nvfp4")
-    assert measure(job, Settings(some, "numba")) == measure(job, Settings(some, "numpy"))
+    assert measure(job, ScanSettings(some, "numba")) == measure(job, ScanSettings(some, "numpy"))
 
 
 def test_formats_that_keep_the_stored_values_have_no_error(tmp_path: Path) -> None:
     record = measure(bf16_job(tmp_path / "w", as_bf16(heavy_tailed(64, 64))),
-                     Settings(("bf16", "fp32", "fp16", "fp8-block"), "numpy"))
+                     ScanSettings(("bf16", "fp32", "fp16", "fp8-block"), "numpy"))
     assert record["weight_error"]["bf16"] == record["weight_error"]["fp32"] == 0
     assert record["weight_error"]["fp8-block"] > 0
 
@@ -61,7 +61,7 @@ def test_range_failures_are_counted(tmp_path: Path) -> None:
     w = heavy_tailed(64, 64)
     w[0, :4] = [1e6, -2e5, 7e4, 1e-30]
     codes = as_bf16(w)
-    record = measure(bf16_job(tmp_path / "w", codes), Settings(("fp16", "fp8-tensor"), "numpy"))
+    record = measure(bf16_job(tmp_path / "w", codes), ScanSettings(("fp16", "fp8-tensor"), "numpy"))
     assert record["overflow"]["fp16"] == six(3 / w.size)
     flushed = error(values_of(codes), quantize(values_of(codes), "fp8-tensor").dequantize()).flushed
     assert flushed > w.size / 2  # most values are tiny beside 1e6
@@ -71,7 +71,7 @@ def test_range_failures_are_counted(tmp_path: Path) -> None:
 def test_outlier_channels_are_found(tmp_path: Path) -> None:
     w = heavy_tailed(256, 64)
     w[:, [5, 40]] *= 30
-    record = measure(bf16_job(tmp_path / "w", as_bf16(w)), Settings((), "numpy"))
+    record = measure(bf16_job(tmp_path / "w", as_bf16(w)), ScanSettings((), "numpy"))
     assert record["outlier_channels"] == 2
 
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_measured_is_a_recorded_skip(tmp_path: Path, value: float
         w[:] = 0
     else:
         w[150, 3] = value
-    record = measure(bf16_job(tmp_path / "w", as_bf16(w)), Settings(SCHEMES, "numpy"))
+    record = measure(bf16_job(tmp_path / "w", as_bf16(w)), ScanSettings(SCHEMES, "numpy"))
     assert record == {"id": "w", "skipped": reason}
 
 
@@ -93,22 +93,22 @@ def test_a_file_that_ends_too_early_is_a_recorded_skip(tmp_path: Path) -> None:
     job = bf16_job(tmp_path / "w", as_bf16(heavy_tailed(64, 64)))
     with (tmp_path / "w").open("r+b") as file:
         file.truncate(5000)
-    record = measure(job, Settings(SCHEMES, "numpy"))
+    record = measure(job, ScanSettings(SCHEMES, "numpy"))
     assert "ends at byte 5000" in record["skipped"]
     (tmp_path / "w").unlink()
-    assert "No such file" in measure(job, Settings(SCHEMES, "numpy"))["skipped"]
+    assert "No such file" in measure(job, ScanSettings(SCHEMES, "numpy"))["skipped"]
 
 
 def test_rows_that_are_not_whole_blocks_leave_the_scheme_out(tmp_path: Path) -> None:
     record = measure(bf16_job(tmp_path / "w", as_bf16(heavy_tailed(8, 40))),
-                     Settings(SCHEMES, "numpy"))
+                     ScanSettings(SCHEMES, "numpy"))
     assert record["unfit"] == ["ggml-q4_0", "ggml-q8_0"]
     assert set(record["weight_error"]) == set(SCHEMES) - {"ggml-q4_0", "ggml-q8_0"}
 
 
 def test_routers_have_statistics_alone(tmp_path: Path) -> None:
     record = measure(bf16_job(tmp_path / "w", as_bf16(heavy_tailed(8, 64)), "router"),
-                     Settings(SCHEMES, "numpy"))
+                     ScanSettings(SCHEMES, "numpy"))
     assert "weight_error" not in record
     assert record["amax"] > 0
 
@@ -118,7 +118,7 @@ def test_output_errors_follow_their_definition(tmp_path: Path) -> None:
     w = values_of(codes).astype(np.float64)
     x = heavy_tailed(24, 64, seed=9)
     some = ("bf16", "fp8-block", "fp8-w8a16", "int8-w8a8", "nvfp4", "mxfp4-w4a8")
-    record = measure(bf16_job(tmp_path / "w", codes), Settings(some, "numpy"), x)
+    record = measure(bf16_job(tmp_path / "w", codes), ScanSettings(some, "numpy"), x)
     y = x @ w.T
     for name in some:
         w_hat = quantize(values_of(codes), name).dequantize().astype(np.float64)

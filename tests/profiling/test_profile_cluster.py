@@ -98,14 +98,14 @@ def test_a_checkpoint_that_workers_do_not_see_is_no_unreadable_tensor(
 
     address, _ = cluster
     model = write_llama(tmp_path / "gone")
-    original = scan.Parcel
+    original = scan.ScanTask
 
     def elsewhere(job: object, *rest: object) -> object:
         (model / "model.safetensors").unlink(missing_ok=True)
         return original(job, *rest)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan, "Parcel", elsewhere)
+        patch.setattr(scan, "ScanTask", elsewhere)
         with pytest.raises(DataError, match="not on the worker's machine"):
             profile(model, output=tmp_path / "p", schemes=SCHEMES, cluster=address)
     assert not (tmp_path / "p").exists()

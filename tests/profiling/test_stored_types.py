@@ -10,16 +10,16 @@ from planner.models.spec import ModelSpec, StoredAs, TensorRow
 from planner.numerics import encode, pack4, quantize
 from planner.numerics.engines import Engine
 from planner.profiling import ggml_types, source
-from planner.profiling.jobs import Job, jobs_of
+from planner.profiling.jobs import MatrixJob, jobs_of
 from planner.profiling.places import Checkpoint, read_places
-from planner.profiling.source import Source, tiles_of
+from planner.profiling.source import MatrixSource, tiles_of
 
 RNG = np.random.default_rng(4)
 
 
-def read(job: Job, engine: Engine = "numpy") -> np.ndarray:
+def read(job: MatrixJob, engine: Engine = "numpy") -> np.ndarray:
     out = np.full((job.rows, job.columns), np.nan, np.float32)
-    with Source(job, engine) as data:
+    with MatrixSource(job, engine) as data:
         for tile in tiles_of(job):
             tile.of(out)[...] = data.tile(tile)
     return out
@@ -41,7 +41,7 @@ class OneRow:
 
 
 def jobs(folder: Path, only: TensorRow, tensors: dict[str, tuple[str, np.ndarray]],
-         ) -> tuple[Job, ...]:
+         ) -> tuple[MatrixJob, ...]:
     write_safetensors(folder / "model.safetensors", tensors)
     spec: ModelSpec = OneRow(only)  # type: ignore[assignment]
     found: Checkpoint = read_places(folder)

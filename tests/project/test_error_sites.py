@@ -19,6 +19,7 @@ SITES = sites()
 INTERNAL = {
     "planner/planning/engines/rules.py", "planner/planning/engines/mixes.py",  # data that ship
     "planner/resources.py",  # an installation without its data
+    "planner/api/ask.py",
     "planner/planning/price/price.py", "planner/planning/solver/highs.py", "planner/records.py",
     "planner/validation/memory_rows.py", "planner/report/drawing/validate.py",
     "planner/cli/main.py",

@@ -12,7 +12,7 @@ from planner.numerics import quantize
 from planner.quality.probe.accumulate import accumulator_error
 from planner.quality.probe.caches import quantised_cache
 from planner.quality.probe.emulate import (
-    Recipe,
+    Quantizer,
     apply,
     output_error,
     prepare,
@@ -36,26 +36,26 @@ def test_output_error_is_the_difference_of_products(scheme: str) -> None:
     x_hat = X.astype(np.float64) if "w4a16" in scheme else \
         quantize(X, scheme, role="activation").dequantize().astype(np.float64)
     expected = x_hat @ w_hat.T - X.astype(np.float64) @ W.T.astype(np.float64)
-    unit = prepare(W, Recipe(scheme))
+    unit = prepare(W, Quantizer(scheme))
     assert output_error(X, W, unit) == pytest.approx(expected, abs=2e-6)
     assert apply(unit, X) == pytest.approx(x_hat @ w_hat.T, abs=2e-5)
 
 
 def test_weights_only_leaves_inputs_alone() -> None:
-    assert rounded_inputs(X, Recipe("nvfp4", weights_only=True)) is X
-    assert not np.array_equal(rounded_inputs(X, Recipe("nvfp4")), X)
+    assert rounded_inputs(X, Quantizer("nvfp4", weights_only=True)) is X
+    assert not np.array_equal(rounded_inputs(X, Quantizer("nvfp4")), X)
 
 
 def test_a_static_scale_of_the_same_amax_is_the_dynamic_one_and_a_small_one_saturates() -> None:
     amax = float(np.abs(X).max())
-    fixed = rounded_inputs(X, Recipe("fp8-tensor", static_amax=amax))
-    assert np.array_equal(fixed, rounded_inputs(X, Recipe("fp8-tensor")))
-    assert np.abs(rounded_inputs(X, Recipe("int8-w8a8", static_amax=1.0))).max() == \
+    fixed = rounded_inputs(X, Quantizer("fp8-tensor", static_amax=amax))
+    assert np.array_equal(fixed, rounded_inputs(X, Quantizer("fp8-tensor")))
+    assert np.abs(rounded_inputs(X, Quantizer("int8-w8a8", static_amax=1.0))).max() == \
         pytest.approx(1.0)
     with pytest.raises(UnsupportedError, match="e2m1"):
-        rounded_inputs(X, Recipe("nvfp4", static_amax=amax))
+        rounded_inputs(X, Quantizer("nvfp4", static_amax=amax))
     with pytest.raises(InputError):
-        rounded_inputs(X, Recipe("int8-w8a8", static_amax=0.0))
+        rounded_inputs(X, Quantizer("int8-w8a8", static_amax=0.0))
 
 
 def test_smoothing_moves_outliers_of_inputs_into_weights() -> None:
@@ -63,7 +63,7 @@ def test_smoothing_moves_outliers_of_inputs_into_weights() -> None:
     x[:, 7] *= 100
     s = smooth_factors(np.abs(x).max(axis=0), [W], 0.5)
     plain, smooth = (float(np.square(output_error(x, W, prepare(W, r))).sum())
-                     for r in (Recipe("int8-w8a8"), Recipe("int8-w8a8", input_scale=s)))
+                     for r in (Quantizer("int8-w8a8"), Quantizer("int8-w8a8", input_scale=s)))
     assert smooth < plain / 4
     assert np.allclose((x / s) @ (W * s).T, x @ W.T, atol=1e-3)
     with pytest.raises(InputError, match="strength"):
@@ -73,7 +73,7 @@ def test_smoothing_moves_outliers_of_inputs_into_weights() -> None:
 @pytest.mark.parametrize("model", [tiny_decoder(), tiny_encoder()], ids=["decoder", "encoder"])
 def test_a_unit_alone_is_a_plan_of_one_unit(model) -> None:
     reference = make_reference(model, tokens())
-    recipes = [Recipe("nvfp4"), Recipe("int4-w4a16-g32"), Recipe("fp32")]
+    recipes = [Quantizer("nvfp4"), Quantizer("int4-w4a16-g32"), Quantizer("fp32")]
     for unit in (model.units[0].id, model.units[-1].id):
         [(name, losses)] = unit_losses(model, reference, [unit], recipes)
         assert name == unit
@@ -143,7 +143,7 @@ def test_accumulators_enter_the_error() -> None:
 
 def test_relative_errors_are_those_of_single_matrices() -> None:
     model, ids = tiny_decoder(), tokens()
-    seen, recipe = dict(layer_inputs(model, ids)), Recipe("mxfp4")
+    seen, recipe = dict(layer_inputs(model, ids)), Quantizer("mxfp4")
     for name, errors in unit_errors(model, ids, [recipe]):
         w, x = model.weight(name).astype(np.float64), seen[name].astype(np.float64)
         w_hat = quantize(w.astype(np.float32), "mxfp4").dequantize()
@@ -160,7 +160,7 @@ def test_backward_passes_predict_losses_of_small_changes(model) -> None:
     """Same ids, many draws: the prediction is the second-order term itself."""
     pytest.importorskip("torch", reason="torch is not installed (the [probe] extra)")
     ids = tokens(4)
-    recipes = [Recipe("fp8-channel"), Recipe("int8-w8a8")]
+    recipes = [Quantizer("fp8-channel"), Quantizer("int8-w8a8")]
     found = fisher_losses(model, ids, recipes, seed=3, draws=64)
     reference = make_reference(model, ids)
     measured = np.array([[x.mean for x in losses] for _, losses in unit_losses(
@@ -173,7 +173,7 @@ def test_backward_passes_predict_losses_of_small_changes(model) -> None:
 
 def test_draws_are_seeded_and_needed() -> None:
     pytest.importorskip("torch", reason="torch is not installed (the [probe] extra)")
-    model, recipes = tiny_decoder(), [Recipe("nvfp4")]
+    model, recipes = tiny_decoder(), [Quantizer("nvfp4")]
     a, b, c = (fisher_losses(model, tokens(), recipes, seed=s, draws=2).full for s in (1, 1, 2))
     assert np.array_equal(a, b)
     assert not np.array_equal(a, c)

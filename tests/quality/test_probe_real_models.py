@@ -14,7 +14,7 @@ from support.probe_models import real_model
 from evaluation.tiers import alpha_from_probe, predicted, rank_scores, unit_errors
 from planner.formats.kv import kv_layout
 from planner.quality.probe.caches import stored
-from planner.quality.probe.emulate import Recipe
+from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.loader import load_probe_model
 from planner.quality.probe.measure import (
     Reference,
@@ -51,7 +51,7 @@ def minilm() -> tuple[ProbeModel, np.ndarray, Reference]:
 def ranks(model: ProbeModel, probe: np.ndarray, other: Reference, units: list[str],
           ) -> dict[str, tuple[float, float]]:
     """Ranks of T2 and of the relative weight error with losses on text that α has not seen."""
-    recipes = [Recipe(s) for s in SCHEMES]
+    recipes = [Quantizer(s) for s in SCHEMES]
     errors = dict(unit_errors(model, probe, recipes, units=units))
     e, weight = (np.stack([getattr(errors[u], part) for u in units])
                  for part in ("output", "weight"))
@@ -83,7 +83,7 @@ def test_a_probe_format_ranks_the_layers_of_minilm() -> None:
 
 def test_formats_of_the_whole_model_come_in_order() -> None:
     model, _, other = smollm2()
-    loss = {s: plan_loss(model, other, {u.id: Recipe(s) for u in model.units})
+    loss = {s: plan_loss(model, other, {u.id: Quantizer(s) for u in model.units})
             for s in ("fp8-block", "int8-w8a8", "nvfp4", "mxfp4")}
     values = [x.mean for x in loss.values()]
     assert values[0] < values[2] < values[3]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
-from planner.export.assignment import Assignment, from_schemes
+from planner.export.assignment import ModuleAssignment, from_schemes
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
@@ -23,7 +23,7 @@ def planned_keys(spec: ModelSpec) -> list[tuple[str, int]]:
 
 def assignment(spec: ModelSpec, schemes: Mapping[tuple[str, int], str], *, rest: str = "bf16",
                kv: str = "bf16", apart: Mapping[tuple[str, int], str] | None = None,
-               ) -> Assignment:
+               ) -> ModuleAssignment:
     """``schemes`` by (kind, layer), ``rest`` elsewhere, one cache layout; ``apart``: heads,
     embeddings, routers, indexers that are not as released."""
     caches = {(unit.kind, layer): kv for unit in cache_units(spec) for layer in unit.layers}
@@ -33,7 +33,7 @@ def assignment(spec: ModelSpec, schemes: Mapping[tuple[str, int], str], *, rest:
 
 @st.composite
 def assignments(draw: st.DrawFn, model: str, pool: tuple[str, ...], kv: tuple[str, ...] = ("bf16",),
-                ) -> Assignment:
+                ) -> ModuleAssignment:
     """A random scheme for each of a few runs of layers of every kind; both halves of the experts
     alike, as in every plan."""
     spec = bundled_model(model)

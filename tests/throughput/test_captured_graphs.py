@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planner.errors import InputError
 from planner.throughput.graphs import captured, padded, padded_batch
 from planner.throughput.pools import Pools, pooled_loop
-from planner.throughput.serving import Load, Policy, StepTimes
+from planner.throughput.serving import Load, Scheduling, StepTimes
 from planner.throughput.speculation import accepted_tokens
 
 BATCH = np.array([0.0, 1.0, 8.0, 32.0, 128.0, 512.0])
@@ -82,7 +82,7 @@ def test_speculation_refuses(draft: int, acceptance: float) -> None:
 
 
 def test_one_request_over_two_pools_waits_for_nobody() -> None:
-    found = pooled_loop(table(), Load(1, 1024, 512), Policy(), Pools(1, 1, 0.01))
+    found = pooled_loop(table(), Load(1, 1024, 512), Scheduling(), Pools(1, 1, 0.01))
     alone = table().step(1)
     assert found.tpot == pytest.approx(alone)
     assert found.ttft == pytest.approx(table().prompt + 0.01 + alone)
@@ -93,7 +93,7 @@ def test_one_request_over_two_pools_waits_for_nobody() -> None:
 @pytest.mark.parametrize(("prefill", "decode"), [(1, 1), (1, 4), (4, 1)])
 def test_requests_are_conserved(concurrency: int, prefill: int, decode: int) -> None:
     load = Load(concurrency, 1024, 512)
-    found = pooled_loop(table(), load, Policy(), Pools(prefill, decode, 0.01))
+    found = pooled_loop(table(), load, Scheduling(), Pools(prefill, decode, 0.01))
     assert found.rate * (found.ttft + 512 * found.tpot) == pytest.approx(concurrency, rel=1e-3)
     assert found.active * decode <= concurrency
     assert found.active * decode == pytest.approx(found.rate * 512 * found.tpot, rel=1e-3)
@@ -101,30 +101,30 @@ def test_requests_are_conserved(concurrency: int, prefill: int, decode: int) -> 
 
 
 def test_too_few_prefill_workers_limit_the_rate() -> None:
-    few = pooled_loop(table(), Load(512, 1024, 512), Policy(), Pools(1, 4, 0.0))
+    few = pooled_loop(table(), Load(512, 1024, 512), Scheduling(), Pools(1, 4, 0.0))
     assert few.limit == "prefill"
     assert few.rate == pytest.approx(1 / table().prompt, rel=0.01)
-    more = pooled_loop(table(), Load(512, 1024, 512), Policy(), Pools(2, 4, 0.0))
+    more = pooled_loop(table(), Load(512, 1024, 512), Scheduling(), Pools(2, 4, 0.0))
     assert more.rate > 1.5 * few.rate
     assert more.ttft < few.ttft
 
 
 def test_the_balanced_ratio_balances() -> None:
     """As many prefill workers a decode worker as the balance says are just busy."""
-    found = pooled_loop(table(), Load(256, 1024, 512), Policy(), Pools(4, 2, 0.0))
+    found = pooled_loop(table(), Load(256, 1024, 512), Scheduling(), Pools(4, 2, 0.0))
     workers = found.balance * 2
     assert found.prefill_busy * 4 == pytest.approx(workers, rel=0.01)
 
 
 def test_a_full_cache_limits_the_decode_pool() -> None:
     load = Load(200, 1024, 512, cache_tokens=50 * 1536)
-    found = pooled_loop(table(), load, Policy(), Pools(4, 1, 0.01))
+    found = pooled_loop(table(), load, Scheduling(), Pools(4, 1, 0.01))
     assert found.limit == "decode"
     assert found.active == pytest.approx(50)
 
 
 def test_an_empty_pool_and_a_small_cache_are_refused() -> None:
     with pytest.raises(InputError):
-        pooled_loop(table(), Load(8, 1024, 512), Policy(), Pools(0, 1, 0.0))
+        pooled_loop(table(), Load(8, 1024, 512), Scheduling(), Pools(0, 1, 0.0))
     with pytest.raises(InputError):
-        pooled_loop(table(), Load(8, 1024, 512, cache_tokens=100), Policy(), Pools(1, 1, 0.0))
+        pooled_loop(table(), Load(8, 1024, 512, cache_tokens=100), Scheduling(), Pools(1, 1, 0.0))

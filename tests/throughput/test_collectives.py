@@ -14,7 +14,7 @@ from planner.throughput.collectives import (
     gather,
     point_to_point,
 )
-from planner.throughput.curves import Work
+from planner.throughput.curves import ExchangeWork
 
 NET = Fabric(domain=8, domain_bytes_per_s=400e9, domain_floor_seconds=3e-6,
              network_bytes_per_s=50e9, network_floor_seconds=16e-6, fraction=0.5)
@@ -79,17 +79,17 @@ def test_measured_devices_use_their_table_and_their_relatives_the_formula() -> N
 @pytest.mark.parametrize("phase", ["decode", "prefill"])
 def test_measured_exchanges_grow_with_bytes_and_cross_nodes_slower(phase: str) -> None:
     net, one = fabric(resolve_device("h100-sxm")), np.ones(2)
-    few, many = (Work(one * t, one * 8, one, 8.0, 256.0, 7168.0) for t in (16.0, 256.0))
+    few, many = (ExchangeWork(one * t, one * 8, one, 8.0, 256.0, 7168.0) for t in (16.0, 256.0))
     bytes_ = np.array([1.03, 2.0])
     small, large = (expert_exchange(net, phase, "dispatch", w, one * 8, bytes_)
                     for w in (few, many))
     assert small.shape == (2, 2)
     assert (small < large).all()
     assert (small[:, 0] <= small[:, 1]).all()
-    wide = Work(one * 256.0, one * 16, one * 2, 8.0, 256.0, 7168.0)
+    wide = ExchangeWork(one * 256.0, one * 16, one * 2, 8.0, 256.0, 7168.0)
     across = expert_exchange(net, phase, "dispatch", wide, one * 16, bytes_)
     assert (across > large).all()
-    alone = Work(one * 256.0, one, one, 8.0, 256.0, 7168.0)
+    alone = ExchangeWork(one * 256.0, one, one, 8.0, 256.0, 7168.0)
     assert (expert_exchange(net, phase, "dispatch", alone, one, bytes_) == 0).all()
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from planner.errors import DataError
 from planner.throughput.forms.collective import (
     PARAMETERS,
-    Table,
+    CollectiveTable,
     collective_seconds,
     monotone,
     sent_share,
@@ -48,7 +48,7 @@ def test_one_rank_needs_no_collective() -> None:
     assert float(collective_seconds(PLAIN, "all-reduce", LINK, np.ones(()), np.ones(()))) == 0
 
 
-def table(times: list[float]) -> Table:
+def table(times: list[float]) -> CollectiveTable:
     sizes = tuple(1e3 * 4.0**i for i in range(len(times)))
     return table_of("all-reduce", {"bytes": sizes, "ranks_2": tuple(times),
                                    "ranks_8": tuple(2 * t for t in times)}, PLAIN, LINK)

@@ -18,7 +18,7 @@ from planner.throughput.expert_load import (
     log_normal_popularity,
     power_law_counts,
 )
-from planner.throughput.forms.moe import Experts, moe_parts, parameters_of
+from planner.throughput.forms.moe import ExpertShard, moe_parts, parameters_of
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import Chip, chip
 
@@ -38,8 +38,8 @@ def run(variant: str, share: float, counts: tuple[int, int], tokens: list[float]
         ranks: int = 1, spread: float = 1.0) -> Parts:
     t = np.array(tokens)
     load = expected_load(*counts, spread, t, np.asarray(float(ranks)))
-    experts = Experts(np.asarray(2048.0), np.asarray(768.0), np.asarray(counts[0] / ranks),
-                      np.asarray(2.0), "bf16")
+    experts = ExpertShard(np.asarray(2048.0), np.asarray(768.0), np.asarray(counts[0] / ranks),
+                          np.asarray(2.0), "bf16")
     return moe_parts(parameters(variant, share), H100, variant, experts, load, tokens=t)
 
 
@@ -67,7 +67,7 @@ def test_more_tokens_never_take_less(share: float, counts: tuple[int, int], toke
 
 def test_parameters_of_another_kernel_are_refused() -> None:
     load = expected_load(8, 2, 0.0, np.ones(1), np.ones(1))
-    experts = Experts(*(np.ones(1),) * 4, "bf16")
+    experts = ExpertShard(*(np.ones(1),) * 4, "bf16")
     with pytest.raises(DataError, match="missing: expert_seconds"):
         moe_parts(parameters(VARIANTS[1], 0.5), H100, VARIANTS[0], experts, load,
                   tokens=np.ones(1))

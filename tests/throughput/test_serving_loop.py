@@ -13,7 +13,7 @@ from loop_simulation import play
 from planner.errors import InputError
 from planner.throughput.serving import (
     Load,
-    Policy,
+    Scheduling,
     StepTimes,
     closed_loop,
     prompts_a_step,
@@ -35,7 +35,7 @@ def step_table(base: float = 8e-3, slope: float = 4e-5, prompt: float = 40e-3,
 def test_the_fixed_point_equals_a_played_loop(concurrency: int, osl: int, *, exclusive: bool,
                                               ) -> None:
     load = Load(concurrency, 1024, osl, requests=12 * concurrency)
-    policy = Policy(exclusive=exclusive)
+    policy = Scheduling(exclusive=exclusive)
     tpot, _, active = play(step_table(), load, policy, jitter=0.3, seed=7).means(2 * concurrency)
     found = closed_loop(step_table(), replace(load, requests=None), policy)
     assert found.tpot == pytest.approx(tpot, rel=0.02)
@@ -50,7 +50,7 @@ def test_waiting_equals_a_played_loop_below_and_above_the_budget(concurrency: in
     """A prompt costs many decode steps, and beyond 256 sequences more than one comes in a step:
     with room for one a pass they queue, with room for more they only lengthen it."""
     times = step_table(12e-3, 8e-5, 95e-3, together)
-    load, policy = Load(concurrency, 2048, 256, requests=10 * concurrency), Policy()
+    load, policy = Load(concurrency, 2048, 256, requests=10 * concurrency), Scheduling()
     played = play(times, load, policy, jitter=0.3, seed=7, pause=0.3)
     tpot, ttft, _ = played.means(2 * concurrency)
     found = closed_loop(times, replace(load, requests=None), policy)
@@ -65,7 +65,7 @@ def test_more_requests_are_never_served_slower(concurrency: float, more: float, 
                                                exclusive: bool) -> None:
     """Where prompts already fill every pass, a larger batch beside them costs a little."""
     times = step_table(prompt=prompt, together=together)
-    fewer, greater = (closed_loop(times, Load(c, isl, osl, ranks), Policy(exclusive=exclusive))
+    fewer, greater = (closed_loop(times, Load(c, isl, osl, ranks), Scheduling(exclusive=exclusive))
                       for c in (concurrency, concurrency + more))
     rates = [c / (f.ttft + osl * f.tpot) for c, f in ((concurrency, fewer),
                                                       (concurrency + more, greater))]
@@ -80,14 +80,14 @@ def test_the_loop_is_at_rest(concurrency: float, isl: int, osl: int, together: f
     """Little's law: those who decode are the rate times the time they take, on either side of a
     full cache."""
     load = Load(concurrency, isl, osl, cache_tokens=held * (isl + osl))
-    found = closed_loop(step_table(together=together), load, Policy(exclusive=exclusive))
+    found = closed_loop(step_table(together=together), load, Scheduling(exclusive=exclusive))
     rate = concurrency / (found.ttft + osl * found.tpot)
     assert found.active == pytest.approx(rate * osl * found.tpot, rel=1e-6)
 
 
 def test_a_full_cache_begins_where_the_loop_reaches_it() -> None:
     times = step_table(together=4.0)
-    found = [closed_loop(times, Load(c, 1024, 256, cache_tokens=60 * 1280), Policy())
+    found = [closed_loop(times, Load(c, 1024, 256, cache_tokens=60 * 1280), Scheduling())
              for c in np.linspace(55, 65, 101)]
     assert {f.full for f in found} == {False, True}
     ttft = np.array([f.ttft for f in found])
@@ -97,10 +97,10 @@ def test_a_full_cache_begins_where_the_loop_reaches_it() -> None:
 
 def test_host_time_adds_up_or_hides() -> None:
     load = Load(16, 1024, 1024)
-    plain = closed_loop(step_table(), load, Policy())
-    added = closed_loop(step_table(), load, Policy(host_seconds=2e-3))
-    hidden = closed_loop(step_table(), load, Policy(host_seconds=2e-3, overlapped=True))
-    slow = closed_loop(step_table(), load, Policy(host_seconds=20e-3, overlapped=True))
+    plain = closed_loop(step_table(), load, Scheduling())
+    added = closed_loop(step_table(), load, Scheduling(host_seconds=2e-3))
+    hidden = closed_loop(step_table(), load, Scheduling(host_seconds=2e-3, overlapped=True))
+    slow = closed_loop(step_table(), load, Scheduling(host_seconds=20e-3, overlapped=True))
     assert added.tpot - plain.tpot == pytest.approx(2e-3, rel=0.05)
     assert added.host == pytest.approx(2e-3)
     assert hidden.tpot == pytest.approx(plain.tpot, rel=1e-3)
@@ -110,7 +110,7 @@ def test_host_time_adds_up_or_hides() -> None:
 
 def test_a_full_cache_holds_tpot_and_lets_ttft_rise() -> None:
     tokens = 40 * (1024 + 1024)
-    found = [closed_loop(step_table(), Load(c, 1024, 1024, cache_tokens=tokens), Policy())
+    found = [closed_loop(step_table(), Load(c, 1024, 1024, cache_tokens=tokens), Scheduling())
              for c in (64, 128, 256)]
     assert all(f.full for f in found)
     assert found[2].tpot == pytest.approx(found[0].tpot, rel=0.03)
@@ -123,29 +123,30 @@ def test_a_full_cache_holds_tpot_and_lets_ttft_rise() -> None:
 
 def test_a_cache_below_one_request_is_refused() -> None:
     with pytest.raises(InputError, match="holds 1000 tokens"):
-        closed_loop(step_table(), Load(1, 1024, 1024, cache_tokens=1000), Policy())
+        closed_loop(step_table(), Load(1, 1024, 1024, cache_tokens=1000), Scheduling())
 
 
 def test_tokens_sent_together_delay_the_first() -> None:
     load = Load(8, 1024, 1024)
-    one, many = (closed_loop(step_table(), load, Policy(stream_interval=n)) for n in (1, 20))
+    one, many = (closed_loop(step_table(), load, Scheduling(stream_interval=n)) for n in (1, 20))
     assert many.ttft - one.ttft == pytest.approx(19 * one.tpot, rel=5e-3)
 
 
 def test_accepted_drafts_divide_the_step() -> None:
-    one = closed_loop(step_table(), Load(1, 64, 4096), Policy())
-    two = closed_loop(step_table(), Load(1, 64, 4096, accepted=2.0), Policy())
+    one = closed_loop(step_table(), Load(1, 64, 4096), Scheduling())
+    two = closed_loop(step_table(), Load(1, 64, 4096, accepted=2.0), Scheduling())
     assert two.tpot == pytest.approx(one.tpot / 2, rel=5e-3)
 
 
 @given(st.floats(1, 400), st.integers(16, 8192), st.integers(16, 8192), st.booleans())
 def test_laws_of_the_loop(concurrency: float, isl: int, osl: int, exclusive: bool) -> None:
-    found = closed_loop(step_table(), Load(concurrency, isl, osl), Policy(exclusive=exclusive))
+    found = closed_loop(step_table(), Load(concurrency, isl, osl), Scheduling(exclusive=exclusive))
     assert 0 < found.active <= concurrency * (1 + 1e-9)
     assert found.tpot >= step_table().step(found.active) * (1 - 1e-6)
     assert found.ttft >= step_table().prompt * (1 - 1e-9)
     assert 0 <= found.interruption <= found.tpot
-    more = closed_loop(step_table(), Load(concurrency + 1, isl, osl), Policy(exclusive=exclusive))
+    more = closed_loop(step_table(), Load(concurrency + 1, isl, osl),
+                       Scheduling(exclusive=exclusive))
     assert more.tpot >= found.tpot * (1 - 1e-6)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from planner.planning.price.recipe import Recipe
-from planner.throughput.serving import Policy
+from planner.planning.price.recipe import SchemeSet
+from planner.throughput.serving import Scheduling
 from planner.validation import e2e_silicon
 from planner.validation.parallelism import Shape
 from planner.validation.records import Outcome
@@ -18,7 +18,7 @@ from planner.validation.served import Deployed, assignment, cache_tokens, certai
 
 TABLE = Path(__file__).resolve().parents[3] / "shared" / "measured" / "e2e_silicon_shared.csv"
 CASE = Deployed("meta-llama/Llama-3.1-70B", "h200-sxm", "tensorrt-llm", (1, 0, 0),
-                Recipe("fp8-tensor", "fp8-tensor", "fp8", static_scales=True),
+                SchemeSet("fp8-tensor", "fp8-tensor", "fp8", static_scales=True),
                 Shape(2, 1, 1, 0, 0), 1024, 1024)
 
 
@@ -59,7 +59,7 @@ def test_dense_rows_meet_their_target_and_intervals_hold() -> None:
 
 
 def test_a_full_cache_keeps_tpot_flat_and_lets_ttft_rise() -> None:
-    policy = Policy()
+    policy = Scheduling()
     short = replace(CASE, isl=8192, osl=1024)
     most = cache_tokens(short) / (short.isl + short.osl)
     over = [serve(short, policy, most * k, requests=None) for k in (1.6, 2.4, 4.0)]
@@ -77,12 +77,12 @@ def test_intervals_widen_with_what_was_not_measured() -> None:
     assert own.basis == "fitted"
     assert other.basis == "transferred"
     assert other.at(8.0) > own.at(8.0)
-    served = serve(CASE, Policy(), 8.0, requests=None)
+    served = serve(CASE, Scheduling(), 8.0, requests=None)
     assert 0 < own.tpot(served) < own.ttft
 
 
 def test_a_cache_layout_named_like_a_scheme_is_the_cache_s() -> None:
-    plan = assignment(replace(CASE, recipe=Recipe("bf16", "bf16", "bf16")))
+    plan = assignment(replace(CASE, recipe=SchemeSet("bf16", "bf16", "bf16")))
     schemes = len(plan.model.question.schemes)
     for unit, choice in zip(plan.model.units, plan.choice, strict=True):
         if unit.role == "cache":

@@ -8,7 +8,7 @@ import pytest
 
 from planner.errors import UnknownNameError
 from planner.validation.holdout import held_out
-from planner.validation.reader import Table, read_directory
+from planner.validation.reader import MeasuredTable, read_directory
 from planner.validation.run import SAMPLE, kind_of, validate
 from planner.validation.sampling import RULES, rule_of, sample_rows, write_sample
 
@@ -47,14 +47,14 @@ def test_the_rule_takes_the_smallest_digests_whatever_the_order() -> None:
     assert rule is not None
     rows = tuple({"device": "d", "software": "s", "kernel": "k", "moe_dtype": "f",
                   "num_tokens": str(n)} for n in range(50))
-    table = Table("op_moe", tuple(rows[0]), rows)
-    turned = Table("op_moe", tuple(rows[0]), rows[::-1])
+    table = MeasuredTable("op_moe", tuple(rows[0]), rows)
+    turned = MeasuredTable("op_moe", tuple(rows[0]), rows[::-1])
     found = sample_rows(table, rule)
     assert len(found) == rule.each
     assert sorted(r["num_tokens"] for r in found) == sorted(
         r["num_tokens"] for r in sample_rows(turned, rule))
     marked = tuple({**row, "exclude": "why"} for row in rows)
-    assert sample_rows(Table("op_moe", (*rows[0], "exclude"), marked), rule) == []
+    assert sample_rows(MeasuredTable("op_moe", (*rows[0], "exclude"), marked), rule) == []
 
 
 def test_writing_again_is_a_subset(tmp_path: Path) -> None:

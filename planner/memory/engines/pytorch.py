@@ -21,7 +21,7 @@ from planner.memory.engines.records import (
     failure,
 )
 from planner.memory.resident import Line, Loading, rank_weights, stage_ranges, total
-from planner.memory.workspace import Pass, peak_lines
+from planner.memory.workspace import PassShape, peak_lines
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -35,8 +35,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     context = settings.context or case.spec.max_context
     sequences = settings.max_seqs or engine.whole("max_seqs")
     tokens = settings.batched_tokens or min(context, engine.whole("batched_tokens"))
-    run = Pass(tokens=tokens * sequences, sequences=sequences, context=context,
-               width=case.activation_width, sampler=8, gathered=True)
+    run = PassShape(tokens=tokens * sequences, sequences=sequences, context=context,
+                    width=case.activation_width, sampler=8, gathered=True)
     ranks = tuple(_rank(case, engine, settings, given, run, stage)
                   for stage in range(case.layout.pp))
     limiting = min(range(len(ranks)), key=lambda i: ranks[i].budget_bytes)
@@ -59,7 +59,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         notes=("no pool: the cache grows, and one layer is held twice while it is extended",))
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pass,
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape,
           stage: int) -> Rank:
     weights = rank_weights(case.spec, case.layout, Loading(plain=case.plain, parts=case.parts),
                            case.format_of, stage)

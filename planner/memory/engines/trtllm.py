@@ -33,7 +33,7 @@ from planner.memory.resident import (
     stage_ranges,
     total,
 )
-from planner.memory.workspace import Pass, logits_bytes, peak_lines
+from planner.memory.workspace import PassShape, logits_bytes, peak_lines
 
 NOT_FROM_SHAPES = ("context", "buffers")
 
@@ -49,9 +49,9 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     fraction = settings.utilisation or engine.number("utilisation")
     block = settings.block_tokens or engine.whole("block_tokens")
     context = settings.context or case.spec.max_context
-    run = Pass(tokens=settings.batched_tokens or engine.whole("batched_tokens"),
-               sequences=settings.max_seqs or engine.whole("max_seqs"), context=context,
-               width=case.activation_width, sampler=4, gathered=True)
+    run = PassShape(tokens=settings.batched_tokens or engine.whole("batched_tokens"),
+                    sequences=settings.max_seqs or engine.whole("max_seqs"), context=context,
+                    width=case.activation_width, sampler=4, gathered=True)
     ranks = tuple(_rank(case, engine, settings, given, run, stage, fraction)
                   for stage in range(case.layout.pp))
     up = bool(engine.whole("rounds_up"))
@@ -73,7 +73,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         unexplained=tuple(x for x in rank.overheads if x.name in NOT_FROM_SHAPES))
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pass, stage: int,
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
           fraction: float) -> Rank:
     converted = bool(engine.whole("tensorrt_backend"))
     load = _converted(case, engine) if converted else Loading(
@@ -109,7 +109,7 @@ def _plain_latents(case: Case) -> FormatOf:
     return lambda kind, layer: plain if kind in ("mla-q", "mla-kv") else case.format_of(kind, layer)
 
 
-def _overheads(case: Case, engine: Engine, given: Given, run: Pass, stage: int) -> list[Line]:
+def _overheads(case: Case, engine: Engine, given: Given, run: PassShape, stage: int) -> list[Line]:
     last = stage == case.layout.pp - 1
     lines = [Line("activation", given.activation, LOGGED)] \
         if given.activation is not None else _execution(case, run, last)
@@ -122,7 +122,7 @@ def _overheads(case: Case, engine: Engine, given: Given, run: Pass, stage: int) 
             constant_line("buffers", engine.constants["buffers_bytes"])]
 
 
-def _execution(case: Case, run: Pass, last: bool) -> list[Line]:
+def _execution(case: Case, run: PassShape, last: bool) -> list[Line]:
     """The execution context: the widest layer, and the logits buffer beside it."""
     lines = peak_lines(case.spec, case.layout, run, samples=False)
     if last:

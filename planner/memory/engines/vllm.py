@@ -27,7 +27,7 @@ from planner.memory.resident import (
     stage_ranges,
     total,
 )
-from planner.memory.workspace import Pass, peak_lines
+from planner.memory.workspace import PassShape, peak_lines
 from planner.models.plain import plain_type
 
 NOT_FROM_SHAPES = ("non-torch", "cuda-graphs")
@@ -70,7 +70,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         starts=not why, reason=why, unexplained=_unexplained(rank), notes=_notes(rank, engine))
 
 
-def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> Pass:
+def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
     """The pass that vLLM profiles: the largest batch of tokens, then sampling for every sequence.
 
     V0 without chunked prefill profiles a whole context, up to 32,768 tokens.
@@ -81,7 +81,7 @@ def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -
         batched = max(context, batched)
     tokens = settings.batched_tokens or batched
     sequences = settings.max_seqs or engine.whole("max_seqs" + suffix)
-    return Pass(
+    return PassShape(
         tokens=tokens, sequences=min(sequences, tokens),
         context=context, width=case.activation_width,
         sampler=engine.whole("sampler_bytes"), gathered=True)
@@ -98,7 +98,7 @@ def loading_of(case: Case, vocab_pad: int, *, mla: bool) -> Loading:
                    max_positions=case.max_positions, parts=case.parts)
 
 
-def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pass, stage: int,
+def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: PassShape, stage: int,
           usable: int) -> Rank:
     layout = case.layout
     load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")))
@@ -114,7 +114,7 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
                 usable - total(weights) - total(overheads), caches)
 
 
-def _activation(case: Case, given: Given, run: Pass, stage: int) -> list[Line]:
+def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Line]:
     if given.activation is not None:
         return [Line("activation", given.activation, LOGGED)]
     return peak_lines(case.spec, case.layout, run, samples=stage == case.layout.pp - 1)
@@ -127,7 +127,7 @@ def _nontorch(engine: Engine, tp: int, given: Given) -> Line:
     return constant_line("non-torch", engine.constants["nontorch_bytes"], extra)
 
 
-def _graphs(engine: Engine, layers: int, given: Given, run: Pass) -> Line:
+def _graphs(engine: Engine, layers: int, given: Given, run: PassShape) -> Line:
     if given.graphs is not None:
         return Line("cuda-graphs", given.graphs, LOGGED)
     constant = engine.constants["graph_bytes_per_layer_and_size"]

@@ -9,7 +9,7 @@ from planner.errors import UnsupportedError
 from planner.models.fields import Fields
 from planner.models.quantization.forms import INTEGER_SCHEMES, MX_GROUP, Form
 from planner.models.quantization.matching import Names, wildcards
-from planner.models.quantization.plan import QuantPlan, Rule
+from planner.models.quantization.plan import QuantPlan, StorageRule
 from planner.models.strict_json import shown
 
 _UNQUANTISED = ("plan the checkpoint as it was before, with a scheme of `plan formats`: plan "
@@ -42,7 +42,7 @@ def read_plan(config: Fields) -> QuantPlan:
         raise UnsupportedError(f"{config.place}: sparsity_config: sparse weights are not known",
                                hint=_UNQUANTISED)
     ignored = wildcards(config.strings("ignore"), f"{config.place}: ignore")
-    rules = [Rule(ignored, None)] if ignored else []
+    rules = [StorageRule(ignored, None)] if ignored else []
     for name in groups.names():
         group = groups.nested(name)
         if group is None:
@@ -55,7 +55,7 @@ def read_plan(config: Fields) -> QuantPlan:
                      kv_scheme="fp8" if cache is not None else "")  # fmt: skip
 
 
-def _group(group: Fields, layout: str) -> Rule:
+def _group(group: Fields, layout: str) -> StorageRule:
     """The modules of ``targets`` (a class, names or expressions) and their form."""
     targets = group.strings("targets")
     if not targets:
@@ -70,7 +70,7 @@ def _group(group: Fields, layout: str) -> Rule:
     group.finish()
     form = _form(group, weights, inputs, layout)
     names: Names = _EVERYTHING if "Linear" in targets else wildcards(targets, group.place)
-    return Rule(names, form, named="Linear" not in targets, tables="Embedding" in targets)
+    return StorageRule(names, form, named="Linear" not in targets, tables="Embedding" in targets)
 
 
 def _form(group: Fields, weights: Fields, inputs: Fields | None, layout: str) -> Form:

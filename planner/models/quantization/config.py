@@ -8,7 +8,7 @@ from planner.errors import UnsupportedError
 from planner.models.fields import Fields
 from planner.models.quantization.forms import INTEGER_SCHEMES, Form
 from planner.models.quantization.matching import Names, wildcards
-from planner.models.quantization.plan import QuantPlan, Rule
+from planner.models.quantization.plan import QuantPlan, StorageRule
 
 _METHODS = ("fp8", "blockwise_int8", "mxfp4", "gptq", "awq", "compressed-tensors", "modelopt",
             "modelopt_fp4")  # fmt: skip
@@ -46,8 +46,8 @@ def read_plans(config: Fields, model_type: object) -> tuple[QuantPlan, ...]:
     return plans
 
 
-def _excluding(names: Names) -> tuple[Rule, ...]:
-    return (Rule(names, None),) if names else ()
+def _excluding(names: Names) -> tuple[StorageRule, ...]:
+    return (StorageRule(names, None),) if names else ()
 
 
 def _fp8(config: Fields, model_type: str) -> tuple[QuantPlan, ...]:
@@ -151,7 +151,8 @@ def _gptq_form(place: Fields, bits: int, group: int, symmetric: bool) -> Form:
                 block=(1, group), symmetric=symmetric, scale_dtype="fp16")  # fmt: skip
 
 
-def _dynamic(entries: Fields | None, bits: int, group: int, symmetric: bool) -> Iterator[Rule]:
+def _dynamic(entries: Fields | None, bits: int, group: int,
+             symmetric: bool) -> Iterator[StorageRule]:
     """The rules in order; those alike and in a row share one, so that each name is tried once."""
     found: list[tuple[list[str], Form | None]] = []
     for name in entries.names() if entries is not None else ():
@@ -169,7 +170,7 @@ def _dynamic(entries: Fields | None, bits: int, group: int, symmetric: bool) -> 
         found[-1][0].append("re:" + name.removeprefix("-:").removeprefix("+:"))
     place = entries.place if entries is not None else ""
     for texts, form in found:
-        yield Rule(wildcards(texts, place), form)
+        yield StorageRule(wildcards(texts, place), form)
 
 
 _TUNING = (

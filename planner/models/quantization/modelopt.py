@@ -6,7 +6,7 @@ from planner.errors import UnsupportedError
 from planner.models.fields import Fields
 from planner.models.quantization.forms import INT4_GROUP, MX_GROUP, NVFP4_GROUP, Form
 from planner.models.quantization.matching import Names, wildcards
-from planner.models.quantization.plan import QuantPlan, Rule
+from planner.models.quantization.plan import QuantPlan, StorageRule
 from planner.models.strict_json import parse_object, shown
 
 _LISTED = ("FP8", "NVFP4", "W4A16_NVFP4")
@@ -68,7 +68,7 @@ def read_plan(config: Fields) -> QuantPlan:
             raise UnsupportedError(f"{config.place}: {name} is not understood",
                                    hint="plan the checkpoint as it was before, with a scheme of "
                                         "`plan formats`: plan estimate MODEL DEVICE --scheme NAME")
-    rules = [Rule(excluded, None)] if excluded else []
+    rules = [StorageRule(excluded, None)] if excluded else []
     listed = config.nested("quantized_layers")
     if (listed is not None) != (algorithm == _MIXED):
         raise config.error("quantized_layers", f"and quant_algo {algorithm} contradict each other")
@@ -80,7 +80,7 @@ def read_plan(config: Fields) -> QuantPlan:
     )  # fmt: skip
 
 
-def _listed(layers: Fields) -> list[Rule]:
+def _listed(layers: Fields) -> list[StorageRule]:
     """One rule an algorithm: the modules listed with it."""
     names: dict[str, set[str]] = {algorithm: set() for algorithm in _LISTED}
     for name in layers.names():
@@ -92,7 +92,7 @@ def _listed(layers: Fields) -> list[Rule]:
             entry.integer("group_size", low=NVFP4_GROUP, high=NVFP4_GROUP, default=NVFP4_GROUP)
         entry.finish()
         names[algorithm].add(name)
-    return [Rule(Names(frozenset(found), ()), _FORMS[algorithm], named=True)
+    return [StorageRule(Names(frozenset(found), ()), _FORMS[algorithm], named=True)
             for algorithm, found in names.items() if found]  # fmt: skip
 
 

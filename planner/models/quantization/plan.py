@@ -13,7 +13,7 @@ from planner.records import record
 
 
 @record
-class Rule:
+class StorageRule:
     """Modules in ``names`` are stored in ``form``; None leaves them as they are.
 
     ``named``: it lists modules by their names, so that routers and embeddings are meant as well;
@@ -36,7 +36,7 @@ class QuantPlan:
     """
 
     method: str
-    rules: tuple[Rule, ...]
+    rules: tuple[StorageRule, ...]
     default: Form | None
     head: bool = False
     main_only: bool = False

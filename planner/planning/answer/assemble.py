@@ -50,7 +50,8 @@ from planner.planning.space.losses import (
     measured_elsewhere,
     quality,
 )
-from planner.planning.space.model import Model, build_model, released_scheme
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.operators import released_scheme
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
@@ -124,7 +125,7 @@ def model_info(question: Question) -> ModelInfo:
             active["without_embedding_and_head"]))
 
 
-def _unit(model: Model, found: Found, priced: Priced, cost: SegmentCost,
+def _unit(model: CostModel, found: Found, priced: Priced, cost: SegmentCost,
           why: dict[tuple[int, int], Why]) -> UnitPlan:
     segment = cost.segment
     unit = model.units[segment.unit]
@@ -145,7 +146,7 @@ def _unit(model: Model, found: Found, priced: Priced, cost: SegmentCost,
         kv_layout=scheme if unit.role == "cache" else None)
 
 
-def scheme_of(model: Model, role: str, row: int, choice: int,
+def scheme_of(model: CostModel, role: str, row: int, choice: int,
             ) -> tuple[str, str | None, str | None]:
     """(scheme, weight format, activation format) of a segment."""
     if role == "cache":
@@ -158,7 +159,7 @@ def scheme_of(model: Model, role: str, row: int, choice: int,
     return record.id, record.weight.element, record.activation.element
 
 
-def _bytes(model: Model, found: Found, priced: Priced, segment: Segment) -> tuple[int, int]:
+def _bytes(model: CostModel, found: Found, priced: Priced, segment: Segment) -> tuple[int, int]:
     """(bytes of one copy of the weights, bytes on the fullest device)."""
     unit = model.units[segment.unit]
     layout = int(found.space.pts.layout[found.candidate])
@@ -175,7 +176,7 @@ def _bytes(model: Model, found: Found, priced: Priced, segment: Segment) -> tupl
     return module_bytes(module, scheme) * segment.count, per_rank * held
 
 
-def _held(model: Model, priced: Priced, kind: str, layers: tuple[int, ...]) -> int:
+def _held(model: CostModel, priced: Priced, kind: str, layers: tuple[int, ...]) -> int:
     """Layers (or 1 for a tensor outside the stack) that the fullest device holds."""
     fullest = max(range(len(priced.stages)), key=lambda s: priced.stages[s].total)
     if not layers:
@@ -218,7 +219,7 @@ def _solver(found: Found, searched: bool) -> SolverInfo:
 
 
 
-def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumption, ...]:
+def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assumption, ...]:
     """What was taken for granted, each with its reason; user input first."""
     question = model.question
     work = question.workload
@@ -231,22 +232,22 @@ def assumptions(model: Model, priced: Priced, searched: bool) -> tuple[Assumptio
                               f"loss limit, {loss_word(model)}"))
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
-    difference = priced.tpot / priced.paced_tpot - 1
+    difference = priced.tpot / priced.pipelined_tpot - 1
     out.append(Assumption(
-        "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.paced_tpot)} → "
+        "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.pipelined_tpot)} → "
         f"{format_seconds(priced.tpot)})",
         "the solver adds units, in a pipeline those of its slowest stage; the step prices fused "
         "kernels jointly"))
     return tuple(out)
 
 
-def _ruled_loss(model: Model, priced: Priced) -> float:
+def _ruled_loss(model: CostModel, priced: Priced) -> float:
     """Loss of the modules whose rule is dropped."""
     kinds = model.question.dropped
     return fsum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
 
 
-def _losses(model: Model, priced: Priced) -> dict[str, float]:
+def _losses(model: CostModel, priced: Priced) -> dict[str, float]:
     """Loss by scheme and cache layout."""
     out: dict[str, float] = {}
     for cost in priced.costs:
@@ -256,7 +257,7 @@ def _losses(model: Model, priced: Priced) -> dict[str, float]:
     return out
 
 
-def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
+def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     question = model.question
     out = [
         time_basis(model, priced),
@@ -298,7 +299,7 @@ def _model_assumptions(model: Model, priced: Priced) -> list[Assumption]:
     return out
 
 
-def _sources(model: Model) -> tuple[SourceRef, ...]:
+def _sources(model: CostModel) -> tuple[SourceRef, ...]:
     question = model.question
     out = [SourceRef("model", question.spec.source, "")]
     out += [SourceRef(s.key, s.title, s.date) for s in question.device.sources]

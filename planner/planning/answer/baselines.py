@@ -17,7 +17,7 @@ from planner.formats.schemes import scheme_ids
 from planner.memory.engines.catalog import engine_names
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
-from planner.planning.engines.defaults import Default, engine_default
+from planner.planning.engines.defaults import EngineDefault, engine_default
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.plan.record import Baseline
 from planner.planning.question.question import Question
@@ -27,13 +27,13 @@ from planner.planning.search.uniform import (
     MIXES,
     RELEASED,
     Uniform,
-    Wanted,
+    UniformQuery,
     best_uniforms,
     schemes_of,
 )
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.ggml import engine_runs, runs_on_ggml
@@ -49,7 +49,7 @@ RECIPE, RECIPE_SCHEME = "deepseek-v3 recipe", "fp8-block"
 Pair = tuple[str, str]
 
 
-def baseline_pairs(model: Model) -> list[Pair]:
+def baseline_pairs(model: CostModel) -> list[Pair]:
     """(scheme, cache layout) of the baselines that the answer's own space can place."""
     question = model.question
     kv = usual_kv(question)
@@ -74,7 +74,7 @@ def usual_kv(question: Question) -> str:
     return "bf16" if "bf16" in question.kv else question.kv[0]
 
 
-def baselines(model: Model, placed: Mapping[Pair, Uniform]) -> tuple[Baseline, ...]:
+def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baseline, ...]:
     """Every baseline in order, from what is ``placed`` and what has to be placed apart."""
     question = model.question
     kv = usual_kv(question)
@@ -95,14 +95,14 @@ def baselines(model: Model, placed: Mapping[Pair, Uniform]) -> tuple[Baseline, .
     why = {pair: why_not(question, model, pair, said=pair[0] in sure)
            for pair in wanted.values()}
     missing = [pair for pair, reason in why.items() if pair not in placed and not reason]
-    known = {**placed, **_apart(model, missing)}
+    known = {**placed, **_outside_space(model, missing)}
     rows = {name: _row(question, name, known.get(pair), why[pair], kv)
             for name, pair in wanted.items()}
     rows |= {name: _infeasible(name, reason) for name, reason in reasons.items()}
     return tuple(rows.values())
 
 
-def why_not(question: Question, model: Model, pair: Pair, *, said: bool = False) -> str:
+def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = False) -> str:
     """Why the device or the engine cannot run an assignment; empty if it can. ``said``: a source
     says that the engine does, by itself."""
     scheme, kv = pair
@@ -116,7 +116,7 @@ def why_not(question: Question, model: Model, pair: Pair, *, said: bool = False)
     return kv_refusal(question.device, KV_LAYOUTS[kv])
 
 
-def _released(model: Model) -> tuple[str, ...]:
+def _released(model: CostModel) -> tuple[str, ...]:
     """What the linears are stored in, in catalogue order."""
     stored = {m.released_as for m in model.planned if m.kind in PLANNED_KINDS}
     return tuple(name for name in scheme_ids() if name in stored)
@@ -127,12 +127,12 @@ def _mixes(question: Question) -> list[str]:
     return list(MIXES) if question.device.rate("fp8") is None else []
 
 
-def _defaults(model: Model) -> dict[str, Default | None]:
+def _defaults(model: CostModel) -> dict[str, EngineDefault | None]:
     """Baselines named after engines: the question's, or all whose default is alike together."""
     question = model.question
     if question.engine != ANY_ENGINE:
         return {f"{question.engine} default": _default(model, question.engine)}
-    by_kind: dict[Pair, tuple[list[str], Default]] = {}
+    by_kind: dict[Pair, tuple[list[str], EngineDefault]] = {}
     for engine in engine_names():
         default = _default(model, engine)
         if default is not None and default.kv in question.kv:
@@ -141,19 +141,19 @@ def _defaults(model: Model) -> dict[str, Default | None]:
     return {f"{', '.join(names)} default": default for names, default in by_kind.values()}
 
 
-def _default(model: Model, engine: str) -> Default | None:
+def _default(model: CostModel, engine: str) -> EngineDefault | None:
     question = model.question
     return engine_default(engine, question.device, question.spec, _released(model))
 
 
-def _default_scheme(model: Model, default: Default) -> str:
+def _default_scheme(model: CostModel, default: EngineDefault) -> str:
     if default.scheme != DEFAULT_RELEASED:
         return default.scheme
     stored = _released(model)
     return RELEASED if len(stored) > 1 else stored[0]
 
 
-def _apart(model: Model, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
+def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
     """Assignments of schemes or caches that the answer's space lacks, in a space of their own."""
     if not pairs:
         return {}
@@ -165,7 +165,7 @@ def _apart(model: Model, pairs: Sequence[Pair]) -> dict[Pair, Uniform]:
                   barred=frozenset(), kept=(), dropped=(), untie=False)
     model = build_model(own, load_prior())
     space = whole_space(model)
-    wanted = [Wanted(scheme, kv, limits=False) for scheme, kv in pairs]
+    wanted = [UniformQuery(scheme, kv, limits=False) for scheme, kv in pairs]
     if space is not None:
         return dict(zip(pairs, best_uniforms(space, wanted), strict=True))
     least, _ = least_rank(model, possible_layouts(own))

@@ -19,10 +19,10 @@ from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
 from planner.planning.price.price import Priced
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.search.best_first import Found
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 
 
-def cache_info(model: Model, found: Found, priced: Priced) -> CacheInfo:
+def cache_info(model: CostModel, found: Found, priced: Priced) -> CacheInfo:
     """Cache entries of every layer (one copy), their growth a token, the tokens that fit."""
     context = model.question.workload.context
     layers: list[CacheLayer] = []
@@ -64,7 +64,7 @@ def _capacity_tokens(question: Question, priced: Priced) -> int:
     return min(found) * priced.layout.dp
 
 
-def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
+def capacity_info(model: CostModel, found: Found, priced: Priced) -> CapacityInfo:
     """The most sequences at the context, and the longest context at the batch."""
     question = model.question
     page = max(page_tokens(a) for a in question.spec.attention)
@@ -79,7 +79,7 @@ def capacity_info(model: Model, found: Found, priced: Priced) -> CapacityInfo:
                         min(min(contexts), question.spec.max_context))
 
 
-def _slot_bytes(model: Model, found: Found, priced: Priced, stage: int) -> Callable[[int], int]:
+def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> Callable[[int], int]:
     """Context → bytes of all caches of a rank of ``stage`` and of its activations.
 
     A longer context is a longer prompt, the answer stays: up to a whole chunk, its pass is wider.
@@ -96,7 +96,7 @@ def _slot_bytes(model: Model, found: Found, priced: Priced, stage: int) -> Calla
     return size
 
 
-def most_at_context(model: Model, priced: Priced) -> int:
+def most_at_context(model: CostModel, priced: Priced) -> int:
     """The most sequences at the context that one replica holds."""
     question = model.question
     slots = [most_sequences(question, priced.layout, max(
@@ -105,7 +105,7 @@ def most_at_context(model: Model, priced: Priced) -> int:
     return min(slots) * priced.layout.dp
 
 
-def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
+def sequence_bytes(model: CostModel, found: Found, layout: Layout, stage: int,
                     ) -> Callable[[int], int]:
     """Context → cache bytes of one sequence on a rank of ``stage``."""
     counts = iter(_cached_layers(model, found, layout, stage))
@@ -123,7 +123,7 @@ def sequence_bytes(model: Model, found: Found, layout: Layout, stage: int,
     return size
 
 
-def _cached_layers(model: Model, found: Found, layout: Layout, stage: int) -> tuple[int, ...]:
+def _cached_layers(model: CostModel, found: Found, layout: Layout, stage: int) -> tuple[int, ...]:
     """Layers that ``stage`` holds of each cache segment, then of each attention group."""
     spec = model.question.spec
     stages = stage_of_layer(spec.layers, layout.pp)

@@ -14,13 +14,13 @@ from planner.planning.search.best_first import Found
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.uniform import (
     Uniform,
-    Wanted,
+    UniformQuery,
     best_uniforms,
     uniform_pairs,
 )
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, indistinguishable
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
@@ -43,9 +43,9 @@ def compared(found: Found, priced: Priced, *, searched: bool, others: Sequence[S
     rows: dict[tuple[str, str], Uniform] = {}
     rivals: dict[tuple[str, str], Uniform] = {}
     for one in grids:
-        table = [Wanted(*pair, limits=False) for pair in baseline_pairs(one.model)
+        table = [UniformQuery(*pair, limits=False) for pair in baseline_pairs(one.model)
                  if pair not in rows]
-        against = [Wanted(*pair, limits=limited) for pair in _rival_pairs(one.model, priced)
+        against = [UniformQuery(*pair, limits=limited) for pair in _rival_pairs(one.model, priced)
                    if pair not in rivals]
         wanted = list(dict.fromkeys(table + against))
         placed = dict(zip(wanted, best_uniforms(one, wanted), strict=True))
@@ -71,7 +71,7 @@ def score(question: Question, priced: Priced) -> float:
     return _seconds_per_token(priced)
 
 
-def _rival_pairs(model: Model, priced: Priced) -> list[tuple[str, str]]:
+def _rival_pairs(model: CostModel, priced: Priced) -> list[tuple[str, str]]:
     """Uniform assignments whose loss stays within the same limit."""
     limit = loss_limit(model)
     allowed = max(priced.loss, limit if limit is not None else priced.loss)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from planner.planning.plan.record import NextBest
 from planner.planning.search.best_first import Found
 from planner.planning.search.formulate import decision_legal, single_problem
-from planner.planning.search.untied import Part, untied_problem
+from planner.planning.search.untied import StagePart, untied_problem
 from planner.planning.solver.problem import Problem, objective_of, told, violation
 from planner.records import record
 
@@ -27,7 +27,7 @@ def explain(found: Found) -> dict[tuple[int, int], Why]:
     """{(unit index, choice): Why} for every segment of the winner."""
     space, c = found.space, found.candidate
     model = space.model
-    parts: tuple[Part, ...] = ()
+    parts: tuple[StagePart, ...] = ()
     if model.question.untie:
         problem, parts = untied_problem(space, c)
     else:
@@ -52,7 +52,7 @@ def explain(found: Found) -> dict[tuple[int, int], Why]:
     return out
 
 
-def _counted_row(found: Found, parts: Sequence[Part], choice: int, decision: int) -> int:
+def _counted_row(found: Found, parts: Sequence[StagePart], choice: int, decision: int) -> int:
     """A row of the untied problem of ``parts`` that belongs to ``decision`` and uses ``choice``."""
     for part in parts:
         unit = found.space.model.units[part.unit]

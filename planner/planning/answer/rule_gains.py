@@ -20,7 +20,8 @@ from planner.planning.question.serving_ways import with_rule_bars
 from planner.planning.search.best_first import Found, solve_candidate
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import build_model, layout_tables
+from planner.planning.space.model import build_model
+from planner.planning.space.tables import layout_tables
 
 TOLD = 5e-4
 """Joint gains below this are told of the rules together: each share would print as nothing."""

@@ -13,7 +13,7 @@ from functools import cache
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units
-from planner.planning.engines.rules import DATA, Source, cache_group, on_device, sources
+from planner.planning.engines.rules import DATA, RuleSource, cache_group, on_device, sources
 from planner.records import record
 
 RELEASED = "released"
@@ -22,13 +22,13 @@ PLAIN_CACHES = ("bf16", "fp16", "fp32")
 
 
 @record
-class Default:
+class EngineDefault:
     """``scheme`` is ``released`` or the scheme that takes its place; ``kv`` a cache layout."""
 
     scheme: str
     kv: str
     note: str
-    source: Source
+    source: RuleSource
 
 
 @record
@@ -37,11 +37,11 @@ class _Row:
     device: str
     released: tuple[str, ...]
     cache: tuple[str, ...]
-    default: Default
+    default: EngineDefault
 
 
 def engine_default(engine: str, device: DeviceProfile, spec: ModelSpec,
-                   released: Sequence[str]) -> Default | None:
+                   released: Sequence[str]) -> EngineDefault | None:
     """What ``engine`` does with a checkpoint whose linears are ``released`` in these schemes; None
     where no source says."""
     groups = {cache_group(unit) for unit in cache_units(spec)}
@@ -49,7 +49,7 @@ def engine_default(engine: str, device: DeviceProfile, spec: ModelSpec,
         if row.engine == engine and on_device(row.device, device) \
                 and _covers(row.released, released) and _covers(row.cache, sorted(groups)):
             kv = _model_type(spec) if row.default.kv == OF_THE_MODEL else row.default.kv
-            return Default(row.default.scheme, kv, row.default.note, row.default.source)
+            return EngineDefault(row.default.scheme, kv, row.default.note, row.default.source)
     return None
 
 
@@ -69,5 +69,6 @@ def _rows() -> tuple[_Row, ...]:
     with (DATA / "engine_defaults.csv").open(encoding="utf-8", newline="") as file:
         return tuple(_Row(row["engine"], row["device"], tuple(row["released"].split()),
                           tuple(row["cache"].split()),
-                          Default(row["scheme"], row["kv"], row["note"], known[row["source"]]))
+                          EngineDefault(row["scheme"], row["kv"], row["note"],
+                                        known[row["source"]]))
                      for row in csv.DictReader(file))

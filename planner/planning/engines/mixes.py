@@ -10,7 +10,7 @@ import csv
 from functools import cache
 
 from planner.formats.schemes import SCHEMES
-from planner.planning.engines.rules import DATA, Source, sources
+from planner.planning.engines.rules import DATA, RuleSource, sources
 from planner.records import record
 
 ALL, MORE_BITS = "all", "more-bits"
@@ -27,7 +27,7 @@ class Mix:
     kinds: tuple[str, ...]
     layers: str
     note: str
-    source: Source
+    source: RuleSource
 
     def takes_more(self, layer: int, total: int) -> bool:
         """Whether ``kinds`` in ``layer`` of ``total`` take ``more``."""

@@ -38,7 +38,7 @@ _ANY = "*"
 
 
 @record
-class Source:
+class RuleSource:
     """Where a rule was read: title with address, and date."""
 
     title: str
@@ -51,7 +51,7 @@ class Cell:
 
     status: Status
     note: str
-    source: Source | None
+    source: RuleSource | None
 
     @property
     def reason(self) -> str:
@@ -162,10 +162,10 @@ def rules(axis: str, engine: str) -> tuple[Rule, ...]:
 
 
 @cache
-def sources() -> dict[str, Source]:
+def sources() -> dict[str, RuleSource]:
     """Where rules were read, by key."""
     with (DATA / "engine_sources.csv").open(encoding="utf-8", newline="") as file:
-        return {row["key"]: Source(row["title"], row["date"]) for row in csv.DictReader(file)}
+        return {row["key"]: RuleSource(row["title"], row["date"]) for row in csv.DictReader(file)}
 
 
 @cache
@@ -175,7 +175,7 @@ def _all() -> tuple[Rule, ...]:
         return tuple(_rule(row, known) for row in csv.DictReader(file))
 
 
-def _rule(row: dict[str, str], origins: dict[str, Source]) -> Rule:
+def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
     status = row["status"]
     if status not in STATUSES or row["axis"] not in AXES:
         raise ValueError(f"engine_matrix.csv: {row}")

@@ -24,7 +24,7 @@ class Answered:
         """What the questions ask for."""
         return self.found.space.model.question.objective
 
-    def again(self, change: Change) -> Found | None:
+    def best_after(self, change: Change) -> Found | None:
         """The best answer after ``change``."""
         return best_answer([change(question) for question in self.questions])
 

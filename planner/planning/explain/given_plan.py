@@ -18,12 +18,13 @@ from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import problem_of
 from planner.planning.search.requery import asked
-from planner.planning.search.untied import Part
+from planner.planning.search.untied import StagePart
 from planner.planning.solver.problem import Problem, Solution, objective_of, violation
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space, possible_layouts
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 
 Int = NDArray[np.int64]
@@ -72,7 +73,7 @@ def _way(questions: Sequence[Question], plan: Plan) -> Question:
     return replace(best, kv=tuple(k for k in KV_LAYOUTS if k in best.kv or k in used))
 
 
-def _split(model: Model, segments: Sequence[Segment]) -> bool:
+def _split(model: CostModel, segments: Sequence[Segment]) -> bool:
     """Whether layers that a tied plan decides together take different choices."""
     taken: dict[int, set[int]] = {}
     for segment in segments:
@@ -81,7 +82,7 @@ def _split(model: Model, segments: Sequence[Segment]) -> bool:
     return any(len(choices) > 1 for choices in taken.values())
 
 
-def _counts(space: Space, problem: Problem, parts: Sequence[Part], segments: Sequence[Segment],
+def _counts(space: Space, problem: Problem, parts: Sequence[StagePart], segments: Sequence[Segment],
             ) -> Int:
     """The assignment as counts [D, S]."""
     model = space.model

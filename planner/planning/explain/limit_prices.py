@@ -50,8 +50,8 @@ def limit_prices(answered: Answered, priced: Priced) -> tuple[tuple[LimitPrice, 
     out = []
     solves = 0
     for limit in _limits(found, priced):
-        relaxed = answered.again(limit.relaxed)
-        free = answered.again(limit.without)
+        relaxed = answered.best_after(limit.relaxed)
+        free = answered.best_after(limit.without)
         solves += 2
         gain, without = (_rounded(answered.gain(other), noise) for other in (relaxed, free))
         then = relaxed if gain > 0 else free

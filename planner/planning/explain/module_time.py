@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from planner.errors import UnknownNameError, UnsupportedError
 from planner.planning.plan.record import Assumption, layer_range, plain
 from planner.planning.price.intervals import certainty
-from planner.planning.question.decisions import Unit
+from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import PREFILL_CHUNK
-from planner.planning.space.model import LayoutTables, Model, released_scheme, unit_parts
+from planner.planning.space.model import CostModel
+from planner.planning.space.operators import released_scheme, unit_parts
+from planner.planning.space.tables import LayoutTables
 from planner.shown import as_text
 from planner.throughput.points import Points, decode_phase, points, prefill_phase
 from planner.throughput.roofline import Parts, main_bound
@@ -81,7 +83,7 @@ class ModuleSplit:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class ModuleExplanation:
     """``plan explain``: modules of one kind on a device and layout. ``tokens``: columns of
     ``at_tokens_seconds``; ``refused``: schemes that the device cannot run, with the reason."""
 
@@ -110,7 +112,7 @@ class Explanation:
         return data
 
 
-def named_units(model: Model, name: str) -> list[Unit]:
+def named_units(model: CostModel, name: str) -> list[DecisionUnit]:
     """The first unit of each module that ``name`` (a kind, or a unit) means.
 
     Raises:
@@ -122,7 +124,7 @@ def named_units(model: Model, name: str) -> list[Unit]:
     if not found:
         raise UnknownNameError(f"module of {model.question.spec.id}", name,
                                kinds | {u.id for u in model.units})
-    rows: dict[tuple[str, int], Unit] = {}
+    rows: dict[tuple[str, int], DecisionUnit] = {}
     for unit in found:
         key = (unit.role, unit.row)
         one = rows.get(key)
@@ -133,8 +135,8 @@ def named_units(model: Model, name: str) -> list[Unit]:
     return list(rows.values())
 
 
-def module_split(model: Model, tables: LayoutTables, unit: Unit, *, batch: int, reference: str,
-                 focus: str | None) -> ModuleSplit:
+def module_split(model: CostModel, tables: LayoutTables, unit: DecisionUnit, *, batch: int,
+                 reference: str, focus: str | None) -> ModuleSplit:
     """The times of one layer of ``unit`` on the only layout of ``tables``.
 
     ``batch`` sequences are decoded over all dp ranks; ``focus`` is the scheme that the sentence
@@ -175,7 +177,8 @@ def _points(tables: LayoutTables, slots: Array) -> Points:
     return replace(points(tables.layouts, [(0, 1)] * len(slots)), slot=slots)
 
 
-def _choices(model: Model, tables: LayoutTables, unit: Unit) -> tuple[list[str], list[int]]:
+def _choices(model: CostModel, tables: LayoutTables,
+             unit: DecisionUnit) -> tuple[list[str], list[int]]:
     """(names, columns of the unit's Parts) of what the unit may take."""
     schemes = model.question.schemes
     if unit.role == "released":
@@ -191,11 +194,11 @@ def _choices(model: Model, tables: LayoutTables, unit: Unit) -> tuple[list[str],
     return [schemes[j] for j in columns], columns
 
 
-def _choice(model: Model, unit: Unit, column: int) -> int:
+def _choice(model: CostModel, unit: DecisionUnit, column: int) -> int:
     return column + (len(model.question.schemes) if unit.role == "cache" else 0)
 
 
-def _shapes(model: Model, unit: Unit) -> tuple[str, ...]:
+def _shapes(model: CostModel, unit: DecisionUnit) -> tuple[str, ...]:
     """GEMMs of the module as outputs × inputs, whole."""
     if unit.role != "module":
         return ()

@@ -20,12 +20,12 @@ from planner.planning.search.best_first import Found, second_times
 from planner.planning.search.equal_loss import problem_of, segments_of
 from planner.planning.search.formulate import decision_sum, layer_weights
 from planner.planning.search.requery import best_in
-from planner.planning.search.untied import Part, part_sum
+from planner.planning.search.untied import StagePart, part_sum
 from planner.planning.search.variants import by_layer
 from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import EQUAL, Array, Problem, Solution, told
 from planner.planning.solver.solve import LAYERS_GAP, solve
-from planner.planning.solver.ties import first_of_equals
+from planner.planning.solver.ties import first_of_ties
 from planner.planning.space.assignment import Segment
 
 MOST = 80
@@ -39,7 +39,7 @@ class _Here:
 
     found: Found
     problem: Problem
-    parts: tuple[Part, ...]
+    parts: tuple[StagePart, ...]
     priced: Priced
 
     def segments(self, solution: Solution) -> tuple[Segment, ...]:
@@ -138,7 +138,7 @@ def _without(here: _Here, decision: int, choice: int, members: Sequence[Segment]
     solution = solve(problem, gap=gap)
     if not solution.found:
         return _elsewhere(here, decision, banned, members)
-    solution = first_of_equals(problem, solution, _second(here), gap=gap)
+    solution = first_of_ties(problem, solution, _second(here), gap=gap)
     segments = here.segments(solution)
     return _moved(here, members, segments, solution.value, here.priced_as(segments), "")
 

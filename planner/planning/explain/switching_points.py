@@ -28,7 +28,7 @@ SOLVES = 40
 
 
 @dataclass(frozen=True)
-class Figure:
+class Variable:
     """A figure of the question that may move. ``change(value)`` gives the question at a value, or
     None where there is none; ``whole`` keeps it a count, ``steps`` are its factors, ``halve`` says
     whether values between them mean anything."""
@@ -63,24 +63,24 @@ def tippings(answered: Answered, solves: int = SOLVES) -> tuple[tuple[Tipping, .
     return tuple(_told(answered, walk) for walk in walks), spent
 
 
-def figures(found: Found) -> tuple[Figure, ...]:
+def figures(found: Found) -> tuple[Variable, ...]:
     """What may move, the workload first."""
     question, model = found.space.model.question, found.space.model
     out = []
     limit = loss_limit(model)
     if limit is not None and limit > 0:
-        out.append(Figure("max-loss", "loss", limit, with_loss))
+        out.append(Variable("max-loss", "loss", limit, with_loss))
     for name, seconds in (("tpot", question.tpot_seconds), ("ttft", question.ttft_seconds)):
         if seconds is not None:
-            out.append(Figure(name, "s", seconds, partial(with_time, name)))
-    out += [Figure("context", "tokens", question.workload.context, _at_context(question), True),
-           Figure("batch", "sequences", batch_of(found), lambda v: _at_batch(found, v), True),
-           Figure("memory", "bytes a device", question.usable_bytes, _at_memory, True),
-           Figure("memory bandwidth", "bytes/s", question.device.bandwidth_bytes_per_s.value,
+            out.append(Variable(name, "s", seconds, partial(with_time, name)))
+    out += [Variable("context", "tokens", question.workload.context, _at_context(question), True),
+           Variable("batch", "sequences", batch_of(found), lambda v: _at_batch(found, v), True),
+           Variable("memory", "bytes a device", question.usable_bytes, _at_memory, True),
+           Variable("memory bandwidth", "bytes/s", question.device.bandwidth_bytes_per_s.value,
                    _at_bandwidth)]
     if question.devices_given:
-        out.append(Figure("devices", "devices", max(question.sizes), _at_devices(question), True,
-                          (2.0, 4.0), False))
+        out.append(Variable("devices", "devices", max(question.sizes), _at_devices(question), True,
+                            (2.0, 4.0), False))
     return tuple(out)
 
 
@@ -89,7 +89,7 @@ class _Walk:
     """A figure in one direction: the last value with the same plan, the first with ``another``
     (value, answer), solves; ``walked`` is False before the range was walked."""
 
-    figure: Figure
+    figure: Variable
     up: bool
     same: float
     another: tuple[float, Found | None] | None
@@ -105,7 +105,7 @@ def _outwards(answered: Answered, walk: _Walk) -> _Walk:
         change = walk.figure.change(value) if value != same and value > 0 else None
         if change is None:
             continue
-        then = answered.again(change)
+        then = answered.best_after(change)
         solved += 1
         if _another(answered.found, then):
             return replace(walk, same=same, another=(value, then), solves=solved, walked=True)
@@ -121,7 +121,7 @@ def _halved(answered: Answered, walk: _Walk) -> _Walk:
     change = walk.figure.change(middle) if middle not in (walk.same, walk.another[0]) else None
     if change is None:
         return walk
-    then = answered.again(change)
+    then = answered.best_after(change)
     if _another(answered.found, then):
         return replace(walk, another=(middle, then), solves=walk.solves + 1)
     return replace(walk, same=middle, solves=walk.solves + 1)
@@ -146,7 +146,7 @@ def _another(found: Found, then: Found | None) -> bool:
     return then is None or bool(differences(found, then))
 
 
-def _value(figure: Figure, factor: float) -> float:
+def _value(figure: Variable, factor: float) -> float:
     value = figure.start * factor
     return float(round(value)) if figure.whole else value
 

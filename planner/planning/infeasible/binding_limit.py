@@ -12,7 +12,7 @@ from planner.planning.question.question import Question
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
 from planner.planning.space.memory import budget
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.units import format_bytes
 
 
@@ -24,7 +24,7 @@ class Binding:
     text: str
 
 
-def binding(model: Model) -> Binding:
+def binding(model: CostModel) -> Binding:
     """The limit that excludes every plan of a question without one.
 
     Raises:
@@ -55,7 +55,7 @@ def over_memory(question: Question, least: int, ranks: int) -> Binding:
                             f"{'given' if given else 'usable'}")
 
 
-def excluded_by(model: Model, names: tuple[str, ...], where: str) -> Binding:
+def excluded_by(model: CostModel, names: tuple[str, ...], where: str) -> Binding:
     """In words: limits that exclude every plan; none of them: they do together with memory."""
     values = limits_of(model)
     told = [f"{name} {values[name]}" for name in names or values]

@@ -12,12 +12,12 @@ from dataclasses import replace
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import search
 from planner.planning.search.formulate import loss_limit
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.units import format_bytes, format_seconds
 
 
-def limits_of(model: Model) -> dict[str, str]:
+def limits_of(model: CostModel) -> dict[str, str]:
     """The limits that the question sets: name → value, for people."""
     question = model.question
     out: dict[str, str] = {}
@@ -44,7 +44,7 @@ def without(question: Question, name: str) -> Question:
     return replace(question, tpot_seconds=None)
 
 
-def contradiction(model: Model) -> tuple[str, ...]:
+def contradiction(model: CostModel) -> tuple[str, ...]:
     """Names of a smallest contradictory set of the question's limits, for a question without a
     plan; empty where the limits are not the reason."""
     question = model.question

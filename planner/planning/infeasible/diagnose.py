@@ -13,7 +13,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.placement.cache_entries import page_tokens
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.infeasible.conflicting_limits import contradiction
-from planner.planning.infeasible.larger_devices import holder, wider
+from planner.planning.infeasible.larger_devices import larger_devices, wider
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import search
@@ -21,7 +21,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
 from planner.planning.space.memory import budget
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import format_bytes, format_seconds
@@ -37,7 +37,7 @@ def _none() -> Sequence[DeviceProfile]:
     return ()
 
 
-def refuse(model: Model, devices: Devices = _none) -> Exception:
+def refuse(model: CostModel, devices: Devices = _none) -> Exception:
     """The error to raise for a question without a feasible plan; ``devices`` are others that could
     be named where nothing else helps."""
     layouts = possible_layouts(model.question)
@@ -79,7 +79,7 @@ def no_slot(question: Question, layouts: list[Layout]) -> Exception:
                       hint="dp·pp here: " + ", ".join(map(str, steps)))
 
 
-def _memory(model: Model, layout: Layout, least: int, devices: Devices) -> InfeasibleError:
+def _memory(model: CostModel, layout: Layout, least: int, devices: Devices) -> InfeasibleError:
     question = model.question
     limit = budget(question)
     if least >= np.iinfo(np.int64).max:
@@ -96,7 +96,7 @@ def _memory(model: Model, layout: Layout, least: int, devices: Devices) -> Infea
                            or _missing(model, layout, least, limit, devices))
 
 
-def _memory_hint(model: Model) -> str:
+def _memory_hint(model: CostModel) -> str:
     """A change of the question that is enough: devices, context, layout; empty where none is."""
     question = model.question
     reach = question.net.reach()
@@ -115,7 +115,7 @@ def _memory_hint(model: Model) -> str:
     return ""
 
 
-def _missing(model: Model, layout: Layout, least: int, limit: int, devices: Devices) -> str:
+def _missing(model: CostModel, layout: Layout, least: int, limit: int, devices: Devices) -> str:
     """How much is missing at the fewest bytes, and what would help: schemes that were not allowed,
     or other devices."""
     question = model.question
@@ -130,13 +130,13 @@ def _missing(model: Model, layout: Layout, least: int, limit: int, devices: Devi
                    f"and --kv) the least is {format_bytes(smaller)}"
         if smaller is not None:
             least, layout = smaller, layouts[index]
-    other = "" if named else holder(question, devices(), least * layout.ranks)
+    other = "" if named else larger_devices(question, devices(), least * layout.ranks)
     help_ = f"it fits on {other}" if other else "use devices with more memory"
     return f"{format_bytes(least - limit)} a device are missing even with the smallest formats " \
            f"{of} {question.device.id}; {help_}"
 
 
-def _fits(question: Question, model: Model) -> bool:
+def _fits(question: Question, model: CostModel) -> bool:
     layouts = possible_layouts(question)
     if not layouts:
         return False
@@ -145,7 +145,7 @@ def _fits(question: Question, model: Model) -> bool:
     return least is not None and least <= budget(question)
 
 
-def _longest_context(model: Model) -> int:
+def _longest_context(model: CostModel) -> int:
     """The longest context whose smallest assignment fits (whole pages, by bisection)."""
     question = model.question
     low, high = 0, question.workload.context
@@ -162,7 +162,7 @@ def _longest_context(model: Model) -> int:
     return low
 
 
-def _limits(model: Model) -> InfeasibleError:
+def _limits(model: CostModel) -> InfeasibleError:
     """Memory suffices for some plan: a time or loss limit, alone or together, excludes all."""
     question = model.question
     relaxations: list[tuple[str, str, Callable[[], str]]] = []
@@ -193,7 +193,7 @@ def _limits(model: Model) -> InfeasibleError:
                            or "relax more than one limit, or use a device with more memory")
 
 
-def _at_odds(model: Model, names: tuple[str, ...], where: str,
+def _at_odds(model: CostModel, names: tuple[str, ...], where: str,
              relaxations: list[tuple[str, str, Callable[[], str]]]) -> InfeasibleError:
     """Limits that exclude every plan together, none of them without the others."""
     told = [f"{name} {value}" for name, value, _ in relaxations if name in names]
@@ -240,7 +240,7 @@ def _relaxed_tpot(question: Question) -> str:
     fastest = _found(replace(question, objective="latency", tpot_seconds=None))
     if fastest is None:
         return ""
-    seconds = fastest.paced_tpot
+    seconds = fastest.pipelined_tpot
     if fastest.layout.pp > 1:  # least in sum is not always least at the slowest stage's pace
         seconds = _smallest(
             lambda t: _found(replace(question, objective="latency", tpot_seconds=t)) is not None,
@@ -260,7 +260,7 @@ def _relaxed_ttft(question: Question) -> str:
            f"{_milliseconds(seconds)}"
 
 
-def _relaxed_loss(model: Model) -> str:
+def _relaxed_loss(model: CostModel) -> str:
     question = model.question
     free = replace(question, objective="quality", loss_scheme=None, loss_limit=None)
     found = search(build_model(free, load_prior()))
@@ -274,7 +274,7 @@ def _relaxed_loss(model: Model) -> str:
            + ("; or ".join(options) or "use more devices or memory")
 
 
-def _lossier_scheme(model: Model, loss: float) -> str:
+def _lossier_scheme(model: CostModel, loss: float) -> str:
     """The scheme of least uniform loss that admits ``loss``; empty if none does."""
     found = []
     for name in model.prior.error[model.references[0]]["attention-out"]:

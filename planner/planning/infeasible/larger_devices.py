@@ -26,7 +26,7 @@ SLACK = 0.8
 smaller, and fewer ranks keep fewer buffers."""
 
 
-def holder(question: Question, devices: Iterable[DeviceProfile], total: int) -> str:
+def larger_devices(question: Question, devices: Iterable[DeviceProfile], total: int) -> str:
     """``8 × h100-sxm``: other devices that hold the question's model and context, the least memory
     of those that could, with a plan for it; ``total`` bytes are needed here over all ranks. Empty
     where none is found among them."""

@@ -14,11 +14,12 @@ from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import build_space, possible_layouts, slots_to_try
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import Model, layout_tables
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import layout_tables
 from planner.units import format_bytes, format_seconds
 
 
-def given_assignment(model: Model, plan: Plan) -> Found:
+def given_assignment(model: CostModel, plan: Plan) -> Found:
     """``plan``'s units on the question's single layout and batch.
 
     Raises:
@@ -56,7 +57,7 @@ def _within(question: Question, priced: Priced) -> None:
                 hint=f"raise --{name}-ms, or search another plan")
 
 
-def plan_segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
+def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:
     """The plan file's units as segments of the model.
 
     Raises:
@@ -85,7 +86,7 @@ def plan_segments(model: Model, plan: Plan) -> tuple[Segment, ...]:
     return tuple(out)
 
 
-def _outside(model: Model, plan: Plan, index: int) -> int:
+def _outside(model: CostModel, plan: Plan, index: int) -> int:
     """The choice of a module outside the stack; that of the last norm is the file's row without
     layers."""
     kind = model.units[index].kind
@@ -96,7 +97,7 @@ def _outside(model: Model, plan: Plan, index: int) -> int:
     return _choice(model, index, rows[0].scheme, rows[0].unit)
 
 
-def _check_layers(model: Model, plan: Plan) -> None:
+def _check_layers(model: CostModel, plan: Plan) -> None:
     """Refuse layers that the model does not have, and layers that two units of a kind decide."""
     known: dict[str, set[int]] = {}
     for unit in model.units:
@@ -114,7 +115,7 @@ def _check_layers(model: Model, plan: Plan) -> None:
             seen.add((row.kind, layer))
 
 
-def _choice(model: Model, index: int, name: str, unit: str) -> int:
+def _choice(model: CostModel, index: int, name: str, unit: str) -> int:
     schemes = len(model.question.schemes)
     pool = model.question.schemes if model.units[index].role == "module" else model.question.kv
     offset = 0 if model.units[index].role == "module" else schemes

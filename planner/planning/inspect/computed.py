@@ -10,10 +10,10 @@ from typing import TypeVar
 from planner.errors import PlannerError
 from planner.planning.inspect.layout_frontier import Reach, own_frontier
 from planner.planning.inspect.provenance import Premise, premises
-from planner.planning.inspect.reprice import again
+from planner.planning.inspect.reprice import reprice
 from planner.planning.inspect.roofline import Operators, operators
 from planner.planning.inspect.sensitivity import Sensitivity, sensitivity
-from planner.planning.inspect.users import RoomPoint, room
+from planner.planning.inspect.users import UsersPoint, users_that_fit
 from planner.planning.plan.record import Plan
 from planner.scenarios import Scenario
 
@@ -27,7 +27,7 @@ class Computed:
     operators: Operators | None = None
     frontier: tuple[Reach, ...] | None = None
     sensitivity: Sensitivity | None = None
-    room: tuple[RoomPoint, ...] | None = None
+    room: tuple[UsersPoint, ...] | None = None
     premises: tuple[Premise, ...] = ()
     reasons: tuple[tuple[str, str], ...] = ()
 
@@ -43,7 +43,7 @@ def computed(plan: Plan, *, scenario: Scenario | None = None,
              folders: Sequence[Path] = ()) -> Computed:
     """Everything that can be computed for ``plan``."""
     try:
-        it = again(plan, scenario=scenario, folders=folders)
+        it = reprice(plan, scenario=scenario, folders=folders)
     except PlannerError as error:
         return Computed(reasons=tuple((part, error.message) for part in PARTS))
     reasons: list[tuple[str, str]] = []
@@ -58,5 +58,5 @@ def computed(plan: Plan, *, scenario: Scenario | None = None,
     return Computed(
         tried("operators", lambda: operators(it.question, plan)),
         tried("frontier", lambda: own_frontier(it, scenario=scenario)),
-        tried("sensitivity", lambda: sensitivity(it)), tried("room", lambda: room(it)),
+        tried("sensitivity", lambda: sensitivity(it)), tried("room", lambda: users_that_fit(it)),
         premises(plan, it.question.device), tuple(reasons))

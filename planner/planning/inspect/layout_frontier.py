@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.errors import InputError
-from planner.planning.inspect.reprice import Again, engine_of
+from planner.planning.inspect.reprice import Repriced, engine_of
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
-from planner.planning.search.requery import Answer, asked, best_in, loss_of, priced
+from planner.planning.search.requery import Optimum, asked, best_in, loss_of, priced
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import budget, least_bytes, stage_table
-from planner.planning.space.model import build_model, layout_tables
+from planner.planning.space.model import build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario
 
@@ -42,7 +43,7 @@ class Reach:
     batch: int
 
 
-def own_frontier(it: Again, *, scenario: Scenario | None = None) -> tuple[Reach, ...]:
+def own_frontier(it: Repriced, *, scenario: Scenario | None = None) -> tuple[Reach, ...]:
     """What more or less loss would buy with the plan's devices and layout: in order of loss, each
     better than the one before by TPOT (objective latency) or tokens a second per device.
 
@@ -61,7 +62,7 @@ def own_frontier(it: Again, *, scenario: Scenario | None = None) -> tuple[Reach,
     return _undominated(found, fast)
 
 
-def _question(it: Again, objective: str, scenario: Scenario | None) -> Question:
+def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Question:
     """The plan's question with its layout alone, any batch and no limits."""
     plan, work, layout = it.plan, it.plan.workload, it.plan.layout
     question = build_question(
@@ -73,7 +74,7 @@ def _question(it: Again, objective: str, scenario: Scenario | None) -> Question:
                    loss_scheme=None, loss_limit=None, kept=())
 
 
-def _reaches(it: Again, question: Question) -> list[Reach]:
+def _reaches(it: Repriced, question: Question) -> list[Reach]:
     space = _space(it, question)
     if space is None:
         return []
@@ -84,7 +85,7 @@ def _reaches(it: Again, question: Question) -> list[Reach]:
                   one.fullest.total, one.batch) for one in priced(answers)]
 
 
-def _space(it: Again, question: Question) -> Space | None:
+def _space(it: Repriced, question: Question) -> Space | None:
     """The plan's layout with every batch of the grid that fits, and the plan's own."""
     model = build_model(question, load_prior())
     layouts = possible_layouts(question)
@@ -99,7 +100,7 @@ def _space(it: Again, question: Question) -> Space | None:
     return build_space(model, tables, stages, pairs) if pairs else None
 
 
-def _answers(space: Space, own: float) -> list[Answer]:
+def _answers(space: Space, own: float) -> list[Optimum]:
     """Distinct best assignments, from the fastest of all to the tightest bound that can be kept."""
     fastest, known = best_in(space)
     if fastest is None:

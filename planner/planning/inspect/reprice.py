@@ -33,7 +33,7 @@ SAME = 1e-6
 
 
 @dataclass(frozen=True)
-class Again:
+class Repriced:
     """``question`` is free of limits; ``found`` and ``priced`` are the plan's assignment."""
 
     plan: Plan
@@ -42,26 +42,27 @@ class Again:
     priced: Priced
 
 
-def again(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | None = None,
-          device: DeviceProfile | None = None, folders: Sequence[Path] = ()) -> Again:
+def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | None = None,
+            device: DeviceProfile | None = None, folders: Sequence[Path] = ()) -> Repriced:
     """``plan`` placed and priced again.
 
     Raises:
         InputError: model, device or assignment are not what the plan file says.
     """
     spec, device = _known(plan, spec, device, folders)
-    question = roomy(build_question(spec, device, Asked().filled_from(plan), scenario,
-                                    uniform=None, given=plan, engine=engine_of(plan)), plan)
+    question = without_limits(build_question(
+        spec, device, Asked().filled_from(plan), scenario, uniform=None, given=plan,
+        engine=engine_of(plan)), plan)
     found = given_assignment(build_model(question, load_prior()), plan)
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value
     if abs(priced.tpot - told) > SAME * told:
         raise InputError(f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
                          f"plan says {told:.4g} s", hint="its scenario is not in the plan file")
-    return Again(plan, question, found, priced)
+    return Repriced(plan, question, found, priced)
 
 
-def roomy(question: Question, plan: Plan) -> Question:
+def without_limits(question: Question, plan: Plan) -> Question:
     """``question`` without limits and with memory for anything; usable bytes stay in the plan."""
     return replace(question, tpot_seconds=None, ttft_seconds=None, memory_bytes=None,
                    loss_scheme=None, loss_limit=None,

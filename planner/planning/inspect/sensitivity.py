@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.hardware.profile import DeviceProfile, Quantity
-from planner.planning.inspect.reprice import Again
+from planner.planning.inspect.reprice import Repriced
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question, Workload
-from planner.planning.space.candidates import Space, timed_again
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.candidates import Space, retimed
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.throughput.moe import popularity_spread
 from planner.throughput.points import points
@@ -56,7 +57,7 @@ class Sensitivity:
     swings: tuple[Swing, ...]
 
 
-def sensitivity(it: Again) -> Sensitivity:
+def sensitivity(it: Repriced) -> Sensitivity:
     """Every premise a fifth less and a fifth more, one at a time."""
     base = it.question
     steps = (1 - STEP, 1 + STEP)
@@ -76,7 +77,7 @@ def sensitivity(it: Again) -> Sensitivity:
                                          for name, now, (low, high) in ends))
 
 
-def _end(it: Again, priced: Priced, premise: float) -> End:
+def _end(it: Repriced, priced: Priced, premise: float) -> End:
     replicas = it.plan.layout.replicas
     devices = replicas * priced.layout.ranks
     total = priced.fullest.total
@@ -84,33 +85,33 @@ def _end(it: Again, priced: Priced, premise: float) -> End:
                total, total <= it.plan.memory_per_device.usable_bytes)
 
 
-def _price(it: Again, space: Space, premise: float) -> End:
+def _price(it: Repriced, space: Space, premise: float) -> End:
     here = space.pts.take(np.array([it.found.candidate], dtype=np.int64))
-    return _end(it, price(timed_again(replace(space, pts=here)), 0, it.found.segments), premise)
+    return _end(it, price(retimed(replace(space, pts=here)), 0, it.found.segments), premise)
 
 
-def _model(it: Again, **changes: object) -> Model:
+def _model(it: Repriced, **changes: object) -> CostModel:
     question = replace(it.question, **changes)  # type: ignore[arg-type]
     return build_model(question, load_prior())
 
 
-def _with_device(it: Again, device: DeviceProfile, premise: float) -> End:
+def _with_device(it: Repriced, device: DeviceProfile, premise: float) -> End:
     return _price(it, replace(it.found.space, model=_model(it, device=device)), premise)
 
 
-def _with_workload(it: Again, workload: Workload) -> End:
+def _with_workload(it: Repriced, workload: Workload) -> End:
     model = _model(it, workload=workload)
     tables = layout_tables(model, it.found.space.tables.layouts)
     return _price(it, replace(it.found.space, model=model, tables=tables), float(workload.context))
 
 
-def _with_spread(it: Again, spread: float) -> End:
+def _with_spread(it: Repriced, spread: float) -> End:
     model = it.found.space.model
     model = replace(model, machine=replace(model.machine, spread=spread))
     return _price(it, replace(it.found.space, model=model), spread)
 
 
-def _batches(it: Again) -> list[End]:
+def _batches(it: Repriced) -> list[End]:
     """The plan's batch, then a fifth less and more: whole sequences a rank, at least one away
     (one sequence cannot become less)."""
     space, layout = it.found.space, it.priced.layout
@@ -118,7 +119,7 @@ def _batches(it: Again) -> list[End]:
     step = max(1, round(slot * STEP))
     slots = [slot, max(1, slot - step), slot + step]
     pts = points([layout], [(0, s) for s in slots])
-    space = timed_again(replace(space, pts=pts))
+    space = retimed(replace(space, pts=pts))
     found = [price(space, i, it.found.segments) for i in range(3)]
     return [_end(it, one, float(one.batch)) for one in found]
 

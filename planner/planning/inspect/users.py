@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from planner.planning.answer.capacity import most_sequences, sequence_bytes
-from planner.planning.inspect.reprice import Again
+from planner.planning.inspect.reprice import Repriced
 from planner.planning.space.assignment import Segment
 
 SHORTEST = 1024
@@ -13,7 +13,7 @@ WIDE = "bf16"
 
 
 @dataclass(frozen=True, slots=True)
-class RoomPoint:
+class UsersPoint:
     """Sequences of all replicas that fit at ``context`` tokens each: with the plan's caches, and
     with the same weights and every cache in BF16. ``sequence_bytes`` of one on its fullest
     device."""
@@ -24,7 +24,7 @@ class RoomPoint:
     sequence_bytes: int
 
 
-def room(it: Again) -> tuple[RoomPoint, ...]:
+def users_that_fit(it: Repriced) -> tuple[UsersPoint, ...]:
     """Powers of two from 1,024 tokens (or half the plan's context) to the model's positions, and
     the plan's own context."""
     spec, plan = it.question.spec, it.plan
@@ -34,11 +34,11 @@ def room(it: Again) -> tuple[RoomPoint, ...]:
         lengths.add(n)
         n *= 2
     own, wide = _users(it, sorted(lengths), ""), _users(it, sorted(lengths), WIDE)
-    return tuple(RoomPoint(at, users, others, size) for at, (users, size), (others, _)
+    return tuple(UsersPoint(at, users, others, size) for at, (users, size), (others, _)
                  in zip(sorted(lengths), own, wide, strict=True))
 
 
-def _users(it: Again, lengths: list[int], layout: str) -> list[tuple[int, int]]:
+def _users(it: Repriced, lengths: list[int], layout: str) -> list[tuple[int, int]]:
     """(sequences of all replicas, bytes of one on its fullest device) at each length; ``layout``
     replaces that of every cache, empty: the plan's."""
     found, priced, plan = it.found, it.priced, it.plan

@@ -155,18 +155,19 @@ def _model(plan: Plan) -> str:
 def _change(name: str, old: Plan, new: Plan) -> Change:
     unit, figure = METRICS[name]
     a, b = float(figure(old)), float(figure(new))
-    apart = _losses_apart(old.quality, new.quality) if name == "loss" else \
-        _bands_apart(_band(old, name), _band(new, name))
+    apart = _losses_distinct(old.quality, new.quality) if name == "loss" else \
+        _bands_disjoint(_band(old, name), _band(new, name))
     return Change(name, unit, a, b, (b - a) / abs(a) if a else (0.0 if a == b else None), apart)
 
 
-def _losses_apart(old: QualityInfo, new: QualityInfo) -> bool:
+def _losses_distinct(old: QualityInfo, new: QualityInfo) -> bool:
     """Under the wider of both bands, should they differ."""
     band = max([1.0, *(q.high / q.loss for q in (old, new) if q.loss > 0)])
     return not indistinguishable(old.loss, new.loss, band)
 
 
-def _bands_apart(one: tuple[float, float] | None, two: tuple[float, float] | None) -> bool | None:
+def _bands_disjoint(one: tuple[float, float] | None,
+                    two: tuple[float, float] | None) -> bool | None:
     return None if one is None or two is None else one[1] < two[0] or two[1] < one[0]
 
 

@@ -26,7 +26,8 @@ from planner.placement.layout import Layout, layout_problem
 from planner.planning.price.batched_memory import rank_bytes
 from planner.planning.price.batched_times import StepPrices, step_prices
 from planner.planning.space.memory import budget, stage_table
-from planner.planning.space.model import LayoutTables, Model, layout_tables
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.planning.space.times import Lengths
 from planner.throughput.points import Points, points
 
@@ -132,7 +133,7 @@ class Estimates:
         return np.asarray(self.reason == 0)
 
 
-def estimate_many(model: Model, asks: Asks) -> Estimates:
+def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
     """Prices and bytes of ``asks`` under the only assignment of ``model``: its question names one
     scheme (or is as released) and one cache layout. The question's limits on TTFT, TPOT and memory
     count; its own workload, layout and batch do not.
@@ -162,7 +163,7 @@ def estimate_many(model: Model, asks: Asks) -> Estimates:
                      out.bytes.sum(axis=0), loss, *out.factors, *out.bases)
 
 
-def only_choice(model: Model) -> tuple[int, ...] | None:
+def only_choice(model: CostModel) -> tuple[int, ...] | None:
     """The choice of each unit (-1: as released), or None where a unit has none.
 
     Raises:
@@ -201,7 +202,7 @@ class _Columns:
             self.factors[i, where], self.bases[i, where] = spread.factor, spread.basis
 
 
-def _fill(out: _Columns, model: Model, asks: Asks, layouts: list[Layout], index: Int,
+def _fill(out: _Columns, model: CostModel, asks: Asks, layouts: list[Layout], index: Int,
           reason: NDArray[np.int8], choice: tuple[int, ...]) -> None:
     """Answers of all asks without a reason; ``reason`` is completed."""
     if not layouts:
@@ -221,17 +222,17 @@ def _fill(out: _Columns, model: Model, asks: Asks, layouts: list[Layout], index:
     _limits(reason, where, model, prices, held)
 
 
-def _limits(reason: NDArray[np.int8], where: Int, model: Model, prices: StepPrices,
+def _limits(reason: NDArray[np.int8], where: Int, model: CostModel, prices: StepPrices,
             held: Int) -> None:
     question = model.question
     _mark_at(reason, where, held.sum(axis=0) > budget(question), MEMORY)
     if question.ttft_seconds is not None:
         _mark_at(reason, where, prices.bounded_ttft > question.ttft_seconds * (1 + 1e-9), TTFT)
     if question.tpot_seconds is not None:
-        _mark_at(reason, where, prices.paced_tpot > question.tpot_seconds * (1 + 1e-9), TPOT)
+        _mark_at(reason, where, prices.pipelined_tpot > question.tpot_seconds * (1 + 1e-9), TPOT)
 
 
-def _layouts(model: Model, asks: Asks) -> tuple[list[Layout], Int, Mask]:
+def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:
     """(distinct layouts that are allowed, place of each ask's layout in them, allowed [N])."""
     question = model.question
     reach = question.net.reach()
@@ -250,7 +251,7 @@ def _points(tables: LayoutTables, index: Int, asks: Asks) -> Points:
     return points(tables.layouts, list(zip(index.tolist(), slots.tolist(), strict=True)))
 
 
-def _blocks(model: Model, tables: LayoutTables, choice: tuple[int, ...]) -> Mask:
+def _blocks(model: CostModel, tables: LayoutTables, choice: tuple[int, ...]) -> Mask:
     """Layouts whose shards keep whole scale blocks under ``choice``, bool [L]."""
     legal = np.ones(len(tables.layouts), dtype=bool)
     for unit, c in zip(model.units, choice, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.intervals import BASES, COMMON_SIGMA, Z80, certainty
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ class Spreads:
     basis: NDArray[np.int8]
 
 
-def spreads(model: Model, choice: Sequence[int], seconds: Sequence[tuple[Array, Array]], *,
+def spreads(model: CostModel, choice: Sequence[int], seconds: Sequence[tuple[Array, Array]], *,
             decode: bool) -> Spreads:
     """Of Σ t over the units of the assignment ``choice``: ``seconds`` [C] of one layer of each, and
     those of its communication."""

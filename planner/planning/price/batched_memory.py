@@ -12,13 +12,14 @@ from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.memory import StageBytes
-from planner.planning.space.model import LayoutTables, Model
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables
 from planner.throughput.points import Points
 
 Int = NDArray[np.int64]
 
 
-def rank_bytes(model: Model, tables: LayoutTables, stages: Sequence[StageBytes], pts: Points,
+def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageBytes], pts: Points,
                context: Int, isl: Int, choice: Sequence[int]) -> Int:
     """Bytes of the fullest stage under ``choice`` (by unit, -1: as released), int64 [4, C]:
     weights, caches, activations and runtime. ``context`` and ``isl`` are of each candidate [C]."""
@@ -48,7 +49,7 @@ def rank_bytes(model: Model, tables: LayoutTables, stages: Sequence[StageBytes],
     return out
 
 
-def _weights(model: Model, tables: LayoutTables, stage: StageBytes, index: int,
+def _weights(model: CostModel, tables: LayoutTables, stage: StageBytes, index: int,
              choice: Sequence[int]) -> Int:
     """Weights of each stage of layout ``index``, int64 [P]."""
     weights = stage.fixed.copy()
@@ -58,7 +59,7 @@ def _weights(model: Model, tables: LayoutTables, stage: StageBytes, index: int,
     return weights
 
 
-def _sizes(model: Model, tp: int, context: int,
+def _sizes(model: CostModel, tp: int, context: int,
            choice: Sequence[int]) -> tuple[dict[int, int], Int]:
     """(bytes of one layer and sequence by cache unit, of what has no layout of its own by layer)
     on one of ``tp`` ranks."""

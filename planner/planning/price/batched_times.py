@@ -17,7 +17,8 @@ from planner.planning.price.batched_intervals import Spreads, spreads
 from planner.planning.price.price import AFTER, BEFORE, FUSED
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.candidates import hops, queue
-from planner.planning.space.model import LayoutTables, Model
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.throughput.arrivals import prompts_each_step
 from planner.throughput.points import Points, decode_phase, mixed_phase
@@ -31,14 +32,14 @@ Int = NDArray[np.int64]
 class StepPrices:
     """Seconds of every candidate [C]; the first three as in :class:`planner.planning.price.price`.
 
-    ``paced_tpot`` and ``bounded_ttft`` are what limits are compared with: units added up, and TTFT
-    with an upper bound of its queue. The spreads are those of a decode step and of a prompt.
+    ``pipelined_tpot`` and ``bounded_ttft`` are what limits are compared with: units added up, and
+    TTFT with an upper bound of its queue. The spreads are those of a decode step and of a prompt.
     """
 
     tpot: Array
     ttft: Array
     interruption: Array
-    paced_tpot: Array
+    pipelined_tpot: Array
     bounded_ttft: Array
     step_spread: Spreads
     prompt_spread: Spreads
@@ -53,7 +54,7 @@ class LayerClass:
     groups: tuple[tuple[int, ...], ...]
 
 
-def layer_classes(model: Model) -> tuple[LayerClass, ...]:
+def layer_classes(model: CostModel) -> tuple[LayerClass, ...]:
     """Every layer of the model in one class."""
     at: dict[int, dict[str, list[int]]] = {}
     for i, unit in enumerate(model.units):
@@ -71,7 +72,7 @@ def layer_classes(model: Model) -> tuple[LayerClass, ...]:
                  for key, layers in classes.items())
 
 
-def step_prices(model: Model, tables: LayoutTables, pts: Points, lengths: Lengths, osl: Int,
+def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths, osl: Int,
                 choice: Sequence[int]) -> StepPrices:
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
     step = decode_phase(pts, lengths.decode)
@@ -90,8 +91,8 @@ def step_prices(model: Model, tables: LayoutTables, pts: Points, lengths: Length
     decode, prompt = (np.stack(found, axis=1) for found in zip(
         *(_class_seconds(model, one, times, choice) for one in classes), strict=True))
     hop_step = with_prompts(hop, hop_mixed)
-    tpot = _paced(model, pts, classes, with_prompts(decode, prompt), hop_step)
-    interruption = tpot - _paced(model, pts, classes, decode, hop)
+    tpot = _pipelined_seconds(model, pts, classes, with_prompts(decode, prompt), hop_step)
+    interruption = tpot - _pipelined_seconds(model, pts, classes, decode, hop)
     whole = prompt @ np.array([len(c.layers) for c in classes], dtype=np.float64) + hop_mixed
     sequences = pts.slot * pts.pp
     wait = queue(interruption / tpot, whole / pts.pp, sequences)
@@ -106,13 +107,13 @@ def step_prices(model: Model, tables: LayoutTables, pts: Points, lengths: Length
         / (osl * (average @ counts + hop_step))
     return StepPrices(
         tpot, whole + wait, interruption,
-        paced_tpot=_paced(model, pts, apart, average, hop_step),
+        pipelined_tpot=_pipelined_seconds(model, pts, apart, average, hop_step),
         bounded_ttft=added + queue(late, added / pts.pp, sequences),
         step_spread=spreads(model, choice, alone, decode=True),
         prompt_spread=spreads(model, choice, beside, decode=False))
 
 
-def _class_seconds(model: Model, one: LayerClass, times: Mapping[Key, Timed],
+def _class_seconds(model: CostModel, one: LayerClass, times: Mapping[Key, Timed],
                    choice: Sequence[int]) -> tuple[Array, Array]:
     """Seconds of a layer of a class [C]: of a decode step, of a mixed pass."""
     def columns(group: tuple[int, ...], phase: str) -> Array:
@@ -126,7 +127,7 @@ def _class_seconds(model: Model, one: LayerClass, times: Mapping[Key, Timed],
     return np.asarray(decode), np.asarray(mixed)
 
 
-def _column(model: Model, times: Mapping[Key, Timed], i: int, choice: int, phase: str) -> Parts:
+def _column(model: CostModel, times: Mapping[Key, Timed], i: int, choice: int, phase: str) -> Parts:
     """Parts [D, 1] of one layer of unit ``i`` under its choice, on its rows."""
     unit = model.units[i]
     first = len(model.question.schemes) if unit.role == "cache" else 0
@@ -134,7 +135,7 @@ def _column(model: Model, times: Mapping[Key, Timed], i: int, choice: int, phase
     return parts.column(max(choice - first, 0))
 
 
-def _unit_seconds(model: Model, times: Mapping[Key, Timed], choice: Sequence[int],
+def _unit_seconds(model: CostModel, times: Mapping[Key, Timed], choice: Sequence[int],
                   phase: str) -> list[tuple[Array, Array]]:
     """(seconds, those of communication) of one layer of each unit, [C]."""
     known: dict[tuple[Key, int], tuple[Array, Array]] = {}
@@ -148,14 +149,14 @@ def _unit_seconds(model: Model, times: Mapping[Key, Timed], choice: Sequence[int
     return out
 
 
-def _unit_classes(model: Model) -> tuple[LayerClass, ...]:
+def _unit_classes(model: CostModel) -> tuple[LayerClass, ...]:
     """Every unit as a class of its own, in the order of the units."""
     return tuple(LayerClass(u.layers or (BEFORE if u.kind == "embedding" else AFTER,), ((i,),))
                  for i, u in enumerate(model.units))
 
 
-def _paced(model: Model, pts: Points, classes: Sequence[LayerClass], seconds: Array,
-           hop: Array) -> Array:
+def _pipelined_seconds(model: CostModel, pts: Points, classes: Sequence[LayerClass], seconds: Array,
+                       hop: Array) -> Array:
     """Seconds of a step [C] from those of a layer of each class [C, K]: pp × the slowest stage,
     and the hops between stages."""
     out = np.empty(len(pts))

@@ -11,8 +11,8 @@ from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.validated import nearest
-from planner.planning.question.decisions import Unit
-from planner.planning.space.model import Model
+from planner.planning.question.decisions import DecisionUnit
+from planner.planning.space.model import CostModel
 from planner.records import record
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
@@ -44,7 +44,7 @@ class Spread:
         return float(np.exp(Z80 * self.sigma))
 
 
-def performance(model: Model, priced: Priced, replicas: int) -> PerformanceInfo:
+def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceInfo:
     """Times and rates of a plan with their 80 % intervals, and the error of the nearest group of
     served models that was compared; rates quote that of TPOT."""
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
@@ -58,7 +58,7 @@ def performance(model: Model, priced: Priced, replicas: int) -> PerformanceInfo:
                              for value, how, checked in values))
 
 
-def main_scheme(model: Model, priced: Priced) -> str:
+def main_scheme(model: CostModel, priced: Priced) -> str:
     """The scheme that takes most of a decode step: of the experts where there are any, else of the
     dense linears; empty where none has a choice."""
     spent: dict[str, float] = {}
@@ -76,7 +76,7 @@ def estimate(value: float, how: Spread) -> Estimate:
     return Estimate(value, value / how.factor, value * how.factor, how.basis)
 
 
-def time_basis(model: Model, priced: Priced) -> Assumption:
+def time_basis(model: CostModel, priced: Priced) -> Assumption:
     """What the times rest on."""
     step = step_spread(model, priced)
     shares = ", ".join(f"{basis} {share:.0%}" for basis, share
@@ -97,19 +97,19 @@ def routing_assumption() -> Assumption:
         "0 would be balanced: more experts read, less load on the fullest rank")
 
 
-def step_spread(model: Model, priced: Priced) -> Spread:
+def step_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of a decode step."""
     return spread(item for cost in priced.costs
                   for item in _items(model, cost, cost.decode, cost.segment.count, decode=True))
 
 
-def prompt_spread(model: Model, priced: Priced) -> Spread:
+def prompt_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of reading a prompt beside the decoding batch."""
     return spread(item for cost in priced.costs
                   for item in _items(model, cost, cost.mixed, cost.segment.count, decode=False))
 
 
-def _items(model: Model, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
+def _items(model: CostModel, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
            decode: bool) -> list[tuple[str, Certainty, float]]:
     """(operator class, certainty, seconds) of a segment and of the collective behind it."""
     unit = model.units[cost.segment.unit]
@@ -119,7 +119,7 @@ def _items(model: Model, cost: SegmentCost, mechanisms: dict[str, float], count:
             ("collective", model.machine.net.certainty, talk * count)]
 
 
-def certainty(model: Model, unit: Unit, choice: int, *,
+def certainty(model: CostModel, unit: DecisionUnit, choice: int, *,
               decode: bool = True) -> tuple[str, Certainty]:
     """(operator class, certainty) of one unit under a choice, in a decode step or a prompt.
     Operators of a class err together."""

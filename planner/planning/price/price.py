@@ -14,9 +14,9 @@ import numpy as np
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space, StepTimes, queue
-from planner.planning.space.memory import budget, bytes_per_layer
-from planner.planning.space.model import Model, temporary_bytes
+from planner.planning.space.candidates import CandidateTimes, Space, queue
+from planner.planning.space.memory import budget, bytes_per_layer, temporary_bytes
+from planner.planning.space.model import CostModel
 from planner.records import cached_record, record
 from planner.throughput.roofline import joint, main_bound, seconds
 
@@ -47,7 +47,7 @@ class SegmentCost:
 
 
 @record
-class StageMemory:
+class RankBytes:
     """Bytes of one pipeline stage's rank."""
 
     weights: int
@@ -62,8 +62,8 @@ class StageMemory:
 
 @cached_record
 class Priced:
-    """An assignment priced. ``additive_*`` are the solver's sums, ``paced_tpot`` is what its limit
-    on TPOT compares (pp × the slowest stage), the others are the full step.
+    """An assignment priced. ``additive_*`` are the solver's sums, ``pipelined_tpot`` is what its
+    limit on TPOT compares (pp × the slowest stage), the others are the full step.
 
     ``interruption`` is the part of TPOT that prompts take; ``queue`` the part of TTFT before a
     prompt is read, at ``utilisation`` of a rank by prompts.
@@ -80,14 +80,14 @@ class Priced:
     utilisation: float
     additive_tpot: float
     additive_ttft: float
-    paced_tpot: float
+    pipelined_tpot: float
     loss: float
-    stages: tuple[StageMemory, ...]
+    stages: tuple[RankBytes, ...]
     sequence_bytes: tuple[int, ...]
     token_bytes: tuple[int, ...]
 
     @property
-    def fullest(self) -> StageMemory:
+    def fullest(self) -> RankBytes:
         return max(self.stages, key=lambda s: s.total)
 
     def tokens_per_second(self, replicas: int) -> float:
@@ -119,9 +119,9 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     stages, per_sequence, per_token = _memory(space, c, segments)
     decode, mixed = _fused(model, costs, "decode"), _fused(model, costs, "mixed")
     both = {layer: s + prompts.added(s, mixed[layer]) for layer, s in decode.items()}
-    tpot = _paced(model, layout, both, hop_step)
+    tpot = _pipelined_seconds(model, layout, both, hop_step)
     prompt = fsum(mixed.values()) + hop_mixed
-    interruption = tpot - _paced(model, layout, decode, hop)
+    interruption = tpot - _pipelined_seconds(model, layout, decode, hop)
     busy = interruption / tpot
     wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
     return Priced(
@@ -129,13 +129,14 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         interruption=interruption, queue=wait,
         utilisation=busy,
         additive_tpot=fsum(_step_seconds(k, prompts) for k in costs) + hop_step,
-        paced_tpot=_paced(model, layout, _apart(costs, prompts), hop_step),
+        pipelined_tpot=_pipelined_seconds(model, layout, _unfused_seconds(costs, prompts),
+                                          hop_step),
         additive_ttft=fsum(seconds(k.mixed) * k.segment.count for k in costs) + hop_mixed,
         loss=fsum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
         token_bytes=per_token)
 
 
-def _own_times(space: Space) -> StepTimes:
+def _own_times(space: Space) -> CandidateTimes:
     """The times of the space, which must be those of its model: limits and the objective may have
     changed since, neither the device nor the workload."""
     mine, theirs = space.model, space.times.model
@@ -151,7 +152,7 @@ def _step_seconds(cost: SegmentCost, prompts: Prompts) -> float:
     return cost.decode_seconds + prompts.added(cost.decode_seconds, mixed)
 
 
-def _segment_costs(model: Model, times: StepTimes, n: int,
+def _segment_costs(model: CostModel, times: CandidateTimes, n: int,
                    segments: Sequence[Segment]) -> tuple[SegmentCost, ...]:
     schemes = len(model.question.schemes)
     known: dict[tuple[tuple[str, int], int], tuple[dict[str, float], ...]] = {}
@@ -172,7 +173,7 @@ def _segment_costs(model: Model, times: StepTimes, n: int,
     return tuple(out)
 
 
-def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
+def _fused(model: CostModel, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
     """Seconds by layer (BEFORE or AFTER: outside the stack), fused kernels priced together."""
     members: dict[tuple[str, int], tuple[int, ...]] = {}
     by_layer: dict[int, float] = {}
@@ -193,7 +194,7 @@ def _fused(model: Model, costs: Sequence[SegmentCost], phase: str) -> dict[int, 
     return by_layer
 
 
-def _apart(costs: Sequence[SegmentCost], prompts: Prompts) -> dict[int, float]:
+def _unfused_seconds(costs: Sequence[SegmentCost], prompts: Prompts) -> dict[int, float]:
     """Seconds by layer with every unit priced alone, as the limits of the solver do."""
     by_layer: dict[int, float] = {}
     for cost in costs:
@@ -209,7 +210,8 @@ def _outside(cost: SegmentCost) -> int:
     return BEFORE if cost.embedding else AFTER
 
 
-def _paced(model: Model, layout: Layout, by_layer: dict[int, float], hop: float) -> float:
+def _pipelined_seconds(model: CostModel, layout: Layout, by_layer: dict[int, float],
+                       hop: float) -> float:
     """Seconds of a step from those of its layers: pp × the slowest stage, and the hops."""
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     stage = [0.0] * layout.pp
@@ -221,7 +223,7 @@ def _paced(model: Model, layout: Layout, by_layer: dict[int, float], hop: float)
 
 
 def _memory(space: Space, c: int, segments: Sequence[Segment],
-            ) -> tuple[tuple[StageMemory, ...], tuple[int, ...], tuple[int, ...]]:
+            ) -> tuple[tuple[RankBytes, ...], tuple[int, ...], tuple[int, ...]]:
     """(stages, cache bytes of one sequence by stage, of one more token by stage)."""
     model = space.model
     index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
@@ -252,7 +254,7 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
             sequence[stages[layer]] += int(space.tables.fixed[index, layer])
             token[stages[layer]] += keys
     act, run = temporary_bytes(model, layout, slot)
-    memory = tuple(StageMemory(w, s * slot * layout.pp, act, run)
+    memory = tuple(RankBytes(w, s * slot * layout.pp, act, run)
                    for w, s in zip(weights, sequence, strict=True))
     return memory, tuple(sequence), tuple(token)
 

@@ -14,14 +14,15 @@ from planner.planning.price.step import Assignment
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import Prior
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class SchemeSet:
     """Schemes of the dense linears and of the routed experts, and the layout of every cache.
 
     ``static_scales``: activation scales per tensor are part of the checkpoint.
@@ -33,7 +34,7 @@ class Recipe:
     static_scales: bool = False
 
 
-def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: Recipe,
+def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: SchemeSet,
                       prior: Prior, *, isl: int, osl: int,
                       engine: str = ANY_ENGINE) -> Assignment:
     """``recipe`` on one replica of ``layout``, with the kernels of ``engine``.
@@ -57,7 +58,7 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
     return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
 
 
-def _choices(model: Model, recipe: Recipe) -> tuple[int, ...]:
+def _choices(model: CostModel, recipe: SchemeSet) -> tuple[int, ...]:
     out = []
     for unit in model.units:
         if unit.role == "released":

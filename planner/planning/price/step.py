@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.question.decisions import Unit
-from planner.planning.space.model import LayoutTables, Model, unit_parts
+from planner.planning.question.decisions import DecisionUnit
+from planner.planning.space.model import CostModel
+from planner.planning.space.operators import unit_parts
+from planner.planning.space.tables import LayoutTables
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, points
 from planner.throughput.roofline import Parts
@@ -30,7 +32,7 @@ class Assignment:
     """One choice for every unit (an index into ``model.choices``; -1: as released) on the layout
     ``layout`` of ``tables``."""
 
-    model: Model
+    model: CostModel
     tables: LayoutTables
     layout: int
     choice: tuple[int, ...]
@@ -89,7 +91,7 @@ def dense_phase(plan: Assignment, work: Pass) -> tuple[Points, Phase]:
                       logit_rows=np.maximum(work.batch * work.verified + work.prompts, 1e-9))
 
 
-def _seen_by(unit: Unit, work: Pass, dense: Phase) -> Phase:
+def _seen_by(unit: DecisionUnit, work: Pass, dense: Phase) -> Phase:
     """``dense``, as a prompt's pass where experts exchange one: low-latency kernels of decode
     steps hold a few hundred tokens."""
     if unit.kind in EXPERT_KINDS and np.any(work.prompts):

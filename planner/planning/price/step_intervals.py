@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from planner.planning.price.intervals import BASES, COMMON_SIGMA, certainty
 from planner.planning.price.step import Assignment, Pass, dense_phase
-from planner.planning.space.model import unit_parts
+from planner.planning.space.operators import unit_parts
 from planner.throughput.calibration import PRIOR
 from planner.throughput.points import Phase
 from planner.throughput.roofline import Parts

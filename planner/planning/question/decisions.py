@@ -27,7 +27,7 @@ TIED_KINDS = {"experts-gate-up": "experts", "experts-down": "experts"}
 
 
 @record
-class Unit:
+class DecisionUnit:
     """Layers of one kind that are alike and decided together.
 
     ``row`` indexes the planned modules, the cache kinds or the as-released modules, by ``role``.
@@ -61,7 +61,7 @@ def split_modules(modules: Sequence[Module], dropped: Collection[str] = (),
 def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[Module],
                 ends: int, *, by_layer: bool = False,
                 fused: Sequence[tuple[str, ...]] = (),
-                kept: Sequence[int] = ()) -> list[Unit]:
+                kept: Sequence[int] = ()) -> list[DecisionUnit]:
     """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
     a unit of its own, which a profile can tell apart; kinds of a group in ``fused`` share the
     decision of the same layers; modules of layers that are ``kept`` are units of their own."""
@@ -69,29 +69,29 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
     for row, module in enumerate(planned):
         drafts += [(module.kind, "module", row, b, layers)
-                   for b, layers in _apart(
+                   for b, layers in _split_kept(
                        _buckets(module.layers, spec.layers, ends, by_layer), frozenset(kept))]
     for row, unit in enumerate(cache_units(spec)):
         drafts += [(unit.kind, "cache", row, b, layers)
                    for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)]
     drafts += [(m.kind, "released", row, OUTSIDE, m.layers) for row, m in enumerate(released)]
     drafts.sort(key=lambda d: (kind_order(d[0]), d[4] or (0,)))
-    units: list[Unit] = []
+    units: list[DecisionUnit] = []
     numbers: dict[tuple[str, str, tuple[int, ...]], int] = {}
     for kind, role, row, bucket, layers in drafts:
         decision = -1
         if role != "released":
             key = (tied.get(kind, kind), bucket, layers)
             decision = numbers.setdefault(key, len(numbers))
-        units.append(Unit("", kind, role, row, bucket, layers, decision))
+        units.append(DecisionUnit("", kind, role, row, bucket, layers, decision))
     return [replace(unit, id=name)
             for unit, name in zip(units, _names(spec, units), strict=True)]
 
 
-def _names(spec: ModelSpec, units: Sequence[Unit]) -> list[str]:
+def _names(spec: ModelSpec, units: Sequence[DecisionUnit]) -> list[str]:
     """``kind.bucket``; in kinds where several units would share it, what the attention of their
     layers is called follows the kind, and a number where that does not tell them apart."""
-    def plain(unit: Unit, label: str) -> str:
+    def plain(unit: DecisionUnit, label: str) -> str:
         if unit.kind == "norm" and not unit.layers:
             return "norm.final"
         return ".".join([unit.kind, *([label] if label else []),
@@ -109,7 +109,7 @@ def _names(spec: ModelSpec, units: Sequence[Unit]) -> list[str]:
     return names
 
 
-def _label(spec: ModelSpec, unit: Unit) -> str:
+def _label(spec: ModelSpec, unit: DecisionUnit) -> str:
     """What the attention of the unit's layers is called; empty where they differ."""
     found = {attention_label(a) for a in spec.attention if set(unit.layers) & set(a.layers)}
     return found.pop() if len(found) == 1 else ""
@@ -124,8 +124,8 @@ def _buckets(layers: Sequence[int], total: int, ends: int, by_layer: bool,
     return _by_bucket(layers, total, ends)
 
 
-def _apart(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[int],
-           ) -> list[tuple[str, tuple[int, ...]]]:
+def _split_kept(buckets: Sequence[tuple[str, tuple[int, ...]]], kept: frozenset[int],
+                ) -> list[tuple[str, tuple[int, ...]]]:
     """Buckets cut into the layers that are kept and the others."""
     out = []
     for bucket, layers in buckets:

@@ -28,14 +28,14 @@ from planner.planning.solver.problem import (
     Array,
     Solution,
     cheapest,
-    is_paced,
+    is_minimax,
     proved,
 )
 from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP, solve
-from planner.planning.solver.ties import first_of_equals
+from planner.planning.solver.ties import first_of_ties
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import cached_record
 
 Tie = tuple[int, int, float, int]
@@ -75,7 +75,7 @@ def shown_gap(gap: float) -> float:
     return 10.0 ** math.ceil(math.log10(gap) - EQUAL) if gap > EQUAL else EQUAL
 
 
-def search(model: Model) -> Found | None:
+def search(model: CostModel) -> Found | None:
     """The best plan over all layouts and batches, or None where nothing is feasible."""
     return searched(list(filter(None, [whole_space(model)])))
 
@@ -184,13 +184,13 @@ def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
     if model.question.untie:
         problem, parts = untied_problem(space, c)
         second = part_sum(parts, times) if times is not None else None
-        gap = STAGES_GAP if is_paced(problem) else GAP
+        gap = STAGES_GAP if is_minimax(problem) else GAP
     else:
         problem, parts = single_problem(space, c), ()
         second = decision_sum(model, times, layer_weights(model)) if times is not None else None
         gap = GAP if model.question.profile is None else LAYERS_GAP
     solution = solve(problem, gap=gap, cutoff=cutoff) if tied is None \
-        else first_of_equals(problem, tied, second, gap=gap)
+        else first_of_ties(problem, tied, second, gap=gap)
     if parts:
         return solution, untied_segments(model, parts, solution) if solution.found else ()
     picked = solution.counts.argmax(axis=1)

@@ -17,7 +17,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit, score_scale, single_problem
 from planner.planning.search.requery import asked
-from planner.planning.search.untied import Part, untied_problem, untied_segments
+from planner.planning.search.untied import StagePart, untied_problem, untied_segments
 from planner.planning.search.variants import best_of, spaces_of
 from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import Problem, Solution
@@ -55,7 +55,7 @@ def _taken(questions: Sequence[Question], least: Found) -> Found:
     within = most if limit is None else min(limit, most)
     fastest = best_of([replace(q, objective="throughput", loss_scheme=None, loss_limit=within)
                        for q in questions])
-    if fastest is None or fastest.value * (1 + SLACK) >= pace(least):
+    if fastest is None or fastest.value * (1 + SLACK) >= device_seconds(least):
         return least
     solution, segments = _least_lossy(fastest, questions[0], within)
     if not solution.found:
@@ -85,14 +85,15 @@ def _least_lossy(fastest: Found, first: Question, within: float,
     return solution, segments_of(space, parts, solution) if solution.found else ()
 
 
-def problem_of(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
+def problem_of(space: Space, c: int) -> tuple[Problem, tuple[StagePart, ...]]:
     """Candidate ``c`` as a problem; with parts where layers are counted."""
     if space.model.question.untie:
         return untied_problem(space, c)
     return single_problem(space, c), ()
 
 
-def segments_of(space: Space, parts: Sequence[Part], solution: Solution) -> tuple[Segment, ...]:
+def segments_of(space: Space, parts: Sequence[StagePart],
+                solution: Solution) -> tuple[Segment, ...]:
     """The layers and choices of a solution of :func:`problem_of`."""
     model = space.model
     if parts:
@@ -102,11 +103,11 @@ def segments_of(space: Space, parts: Sequence[Part], solution: Solution) -> tupl
                                  for u in model.units])
 
 
-def pace(found: Found) -> float:
+def device_seconds(found: Found) -> float:
     """Device-seconds of a token, as the solver adds them up: at the pace of the slowest stage."""
     space, c = found.space, found.candidate
     priced = price(space, c, found.segments)
-    return priced.paced_tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
+    return priced.pipelined_tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
 def equal_note(found: Found) -> tuple[Assumption, ...]:

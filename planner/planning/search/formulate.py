@@ -11,20 +11,18 @@ from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import budget, bytes_per_layer
-from planner.planning.space.model import (
-    Model,
-)
+from planner.planning.space.model import CostModel
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-def layer_weights(model: Model) -> Array:
+def layer_weights(model: CostModel) -> Array:
     """Layers of each unit [U]."""
     return np.array([u.count for u in model.units], dtype=np.float64)
 
 
-def decision_sum(model: Model, values: Array, weights: Array) -> Array:
+def decision_sum(model: CostModel, values: Array, weights: Array) -> Array:
     """Sum unit values [..., U, S] × weights [..., U] into decisions [..., D, S]."""
     count = 1 + max((u.decision for u in model.units), default=-1)
     out = np.zeros((*values.shape[:-2], count, values.shape[-1]))
@@ -36,7 +34,7 @@ def decision_sum(model: Model, values: Array, weights: Array) -> Array:
     return out
 
 
-def decision_legal(model: Model, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def decision_legal(model: CostModel, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A decision may take what all of its units may take: [..., U, S] → [..., D, S]."""
     count = 1 + max((u.decision for u in model.units), default=-1)
     out = np.ones((*legal.shape[:-2], count, legal.shape[-1]), dtype=bool)
@@ -87,7 +85,7 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
     return np.array(coefficients), np.array(constants)
 
 
-def loss_limit(model: Model) -> float | None:
+def loss_limit(model: CostModel) -> float | None:
     """The loss budget as a number: given, or that of the named uniform scheme (KV bf16).
 
     Raises:
@@ -127,13 +125,13 @@ def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list
 def stage_limits(space: Space, c: int, tpot_seconds: float) -> list[float]:
     """Seconds that the choices of each stage may take together, so that the step keeps TPOT: with
     a pipeline every token waits for the slowest stage, pp times."""
-    released, hop = space.released_pace
+    released, hop = space.released_stages
     stages = len(space.stages[space.pts.layout[c]].fixed)
     share = (tpot_seconds - float(hop[c])) / stages
     return [share - float(seconds) for seconds in released[c, :stages]]
 
 
-def _exact_sum(model: Model, size: Int, counts: Int) -> Int:
+def _exact_sum(model: CostModel, size: Int, counts: Int) -> Int:
     total = 1 + max((u.decision for u in model.units), default=-1)
     out = np.zeros((total, size.shape[1]), dtype=np.int64)
     for i, unit in enumerate(model.units):

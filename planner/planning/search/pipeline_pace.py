@@ -34,7 +34,7 @@ def step_weights(space: Space, *, bound: bool) -> tuple[Array, Array]:
     layers = np.array([u.count for u in space.model.units], dtype=np.float64)
     pp = np.rint(space.pts.pp).astype(np.int64)
     _, counts = space.padded
-    released, hop = space.released_pace
+    released, hop = space.released_stages
     stages = np.zeros(released.shape)
     question = space.model.question
     if bound and question.untie:
@@ -56,7 +56,7 @@ def other_stages(space: Space, c: int) -> list[tuple[int, float]]:
     """(stage, room): the stages beside the objective's of candidate ``c``, and the seconds by which
     the as-released units of the objective's exceed theirs, both times pp."""
     stages = len(space.stages[space.pts.layout[c]].fixed)
-    released, _ = space.released_pace
+    released, _ = space.released_stages
     own = int(space.pacing[c])
     return [(s, float(released[c, own] - released[c, s]) * stages * (1 - TIE))
             for s in range(stages) if s != own]

@@ -86,7 +86,7 @@ class Tried:
         slots = np.array(sorted({s for la, s in wanted if la == layout} - known.keys()),
                          dtype=np.int64)
         rank = least(space.model, space.tables, space.stages[layout], layout)
-        used = rank.many(space.tables.layouts[layout].pp, slots, overheads(
+        used = rank.at_slots(space.tables.layouts[layout].pp, slots, overheads(
             space.model, space.tables, np.full(len(slots), layout), slots))
         over = used > budget(space.model.question)
         known |= dict.fromkeys(slots[over].tolist(), np.inf)

@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
 from planner.planning.search.formulate import bounds, decision_sum, layer_weights, single_problem
-from planner.planning.search.untied import Part, part_sum, untied_problem, untied_segments
-from planner.planning.solver.exclusion import apart
+from planner.planning.search.untied import StagePart, part_sum, untied_problem, untied_segments
+from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.solver.solve import solve
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import Model, layout_tables
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import layout_tables
 from planner.records import cached_record
 
 Int = NDArray[np.int64]
@@ -35,7 +36,7 @@ AT_ONCE = 64
 
 
 @cached_record
-class Answer:
+class Optimum:
     """The winner of one question: a candidate of ``space``, its choices, the solver's sum."""
 
     space: Space
@@ -45,7 +46,7 @@ class Answer:
     bound: float
 
 
-def whole_space(model: Model) -> Space | None:
+def whole_space(model: CostModel) -> Space | None:
     """Every layout and batch that fits, or None."""
     layouts = possible_layouts(model.question)
     if not layouts:
@@ -63,7 +64,7 @@ def asked(space: Space, **changes: Any) -> Space:
 
 
 def best_in(space: Space, known: Array | None = None, start: int | None = None,
-            ) -> tuple[Answer | None, Array]:
+            ) -> tuple[Optimum | None, Array]:
     """The best candidate of ``space`` or None, and lower bounds of the objective [C].
 
     ``known`` [C] are lower bounds that hold already (inf: not to be tried), such as those of the
@@ -97,11 +98,11 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
             best = found
 
 
-def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer | None:
+def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum | None:
     """Candidate ``c`` solved, its bound raised in ``lower`` [C]; None where it is infeasible or no
     better than ``best``."""
     model = space.model
-    parts: tuple[Part, ...] = ()
+    parts: tuple[StagePart, ...] = ()
     if model.question.untie:
         problem, parts = untied_problem(space, c)
         loss = part_sum(parts, model.layer_loss)
@@ -109,7 +110,7 @@ def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer |
         problem = single_problem(space, c)
         loss = decision_sum(model, model.layer_loss, layer_weights(model))
     problem = without_dominated(problem, loss)
-    if apart(problem):
+    if has_excluding_pair(problem):
         lower[c] = np.inf
         return None
     most = np.inf if best is None else best.value
@@ -123,15 +124,15 @@ def _answer(space: Space, c: int, best: Answer | None, lower: Array) -> Answer |
         picked = solution.counts.argmax(axis=1)
         segments = tied_segments(
             model, [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units])
-    return Answer(space, c, segments, solution.value, solution.bound)
+    return Optimum(space, c, segments, solution.value, solution.bound)
 
 
-def priced(answers: Iterable[Answer]) -> list[Priced]:
+def priced(answers: Iterable[Optimum]) -> list[Priced]:
     """Full prices of answers."""
     return [price(a.space, a.candidate, a.segments) for a in answers]
 
 
-def loss_of(answer: Answer) -> float:
+def loss_of(answer: Optimum) -> float:
     """Loss of an answer's assignment, in the question's unit."""
     table = answer.space.model.layer_loss
     return fsum(float(table[s.unit, s.choice]) * s.count for s in answer.segments if s.choice >= 0)

@@ -20,7 +20,7 @@ from planner.planning.price.price import Priced, price
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import SLOTS, Space, build_space, by_stage
 from planner.planning.space.memory import budget
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import record
 
 Array = NDArray[np.float64]
@@ -47,7 +47,7 @@ class Uniform:
         return self.scheme if self.kv == "bf16" else f"{self.scheme}, KV {self.kv}"
 
 
-def uniform_choice(model: Model, scheme: str, kv: str) -> Int | None:
+def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
     """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
     schemes = model.question.schemes
     wanted = [_scheme_of(m, scheme) for m in model.planned]
@@ -81,7 +81,7 @@ def schemes_of(name: str) -> tuple[str, ...]:
     return (mix.base, mix.more) if mix is not None else MIXES.get(name, (name,))
 
 
-def _segments(model: Model, name: str, choice: Int) -> tuple[Segment, ...]:
+def _segments(model: CostModel, name: str, choice: Int) -> tuple[Segment, ...]:
     """The assignment with its layers: those of a mix apart."""
     tied = tied_segments(model, choice)
     mix = engine_mixes().get(name)
@@ -103,14 +103,14 @@ def _segments(model: Model, name: str, choice: Int) -> tuple[Segment, ...]:
     return tuple(out)
 
 
-def uniform_loss(model: Model, choice: Int) -> float:
+def uniform_loss(model: CostModel, choice: Int) -> float:
     """Relative loss of a choice for every unit."""
     return float(fsum(model.layer_loss[i, c] * model.units[i].count
                      for i, c in enumerate(choice) if c >= 0))
 
 
 @record
-class Wanted:
+class UniformQuery:
     """A uniform assignment to place: scheme, cache layout, and whether TPOT and TTFT limit it."""
 
     scheme: str
@@ -118,7 +118,7 @@ class Wanted:
     limits: bool
 
 
-def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]:
+def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
     """The best candidate of each of ``wanted``, priced. All are refined between the grid's slots in
     one table."""
     drafts = _refined(space, [_coarse(space, one) for one in wanted])
@@ -127,7 +127,7 @@ def best_uniforms(space: Space, wanted: Sequence[Wanted]) -> tuple[Uniform, ...]
                  if d.space is not None and d.choice is not None else d.uniform for d in drafts)
 
 
-def uniform_pairs(model: Model, allowed: float) -> list[tuple[str, str]]:
+def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
     """(scheme, cache layout) of the uniform assignments that lose no more than ``allowed``."""
     found = []
     for scheme in model.question.schemes:
@@ -141,7 +141,7 @@ def uniform_pairs(model: Model, allowed: float) -> list[tuple[str, str]]:
 def uniform_slots(space: Space, allowed: float) -> set[tuple[int, int]]:
     """(layout, slot) between the grid's slots where the best uniform plans may be that lose no more
     than ``allowed``: those that :func:`best_uniforms` tries."""
-    drafts = [_coarse(space, Wanted(*pair, limits=True))
+    drafts = [_coarse(space, UniformQuery(*pair, limits=True))
               for pair in uniform_pairs(space.model, allowed)]
     return {pair for d in drafts if d.space is not None for pair in _between(space, d.candidate)}
 
@@ -150,7 +150,7 @@ def uniform_slots(space: Space, allowed: float) -> set[tuple[int, int]]:
 class _Draft:
     """An assignment on the best candidate so far, ``space`` None where there is none."""
 
-    wanted: Wanted
+    wanted: UniformQuery
     uniform: Uniform
     choice: Int | None
     space: Space | None
@@ -158,7 +158,7 @@ class _Draft:
     score: float
 
 
-def _coarse(space: Space, wanted: Wanted) -> _Draft:
+def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
     """The best candidate of the grid."""
     model = space.model
     choice = uniform_choice(model, wanted.scheme, wanted.kv)
@@ -226,7 +226,7 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     if limits:
         prefill = (space.prefill[:, decided, picked] * layers).sum(axis=1) + space.prefill_constant
         if question.tpot_seconds is not None:
-            ok &= _paced(space, decided, picked) <= question.tpot_seconds
+            ok &= _pipelined_tpot(space, decided, picked) <= question.tpot_seconds
         if question.ttft_seconds is not None:
             ok &= prefill + space.wait(decode, prefill) <= question.ttft_seconds
     pts = space.pts
@@ -234,17 +234,17 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
-    pace = _paced(space, decided, picked)
+    pace = _pipelined_tpot(space, decided, picked)
     by_objective = {"latency": pace, "memory": used * devices}
     score = by_objective.get(question.objective, pace * rate)
     return np.where(ok, score, np.inf)
 
 
-def _paced(space: Space, decided: Int, picked: Int) -> Array:
+def _pipelined_tpot(space: Space, decided: Int, picked: Int) -> Array:
     """TPOT of a choice at the pace of the slowest pipeline stage [C]."""
     seconds = np.array(space.decode[:, :, 0])
     seconds[:, decided] = space.decode[:, decided, picked]
-    _, hop = space.released_pace
+    _, hop = space.released_stages
     return np.asarray(by_stage(space, seconds).max(axis=1) * space.pts.pp + hop)
 
 

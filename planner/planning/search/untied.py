@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import stage_of_layer
-from planner.planning.question.decisions import Unit
+from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import TIMED
 from planner.planning.search.formulate import decision_legal, loss_limit, score_scale, stage_limits
 from planner.planning.search.pipeline_pace import TIE, other_stages, step_weights
@@ -16,7 +16,7 @@ from planner.planning.solver.problem import PACE, Array, Problem, Row, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.memory import budget, bytes_per_layer
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import record
 
 Int = NDArray[np.int64]
@@ -24,7 +24,7 @@ Summed = Callable[[Array], Array]
 
 
 @record
-class Part:
+class StagePart:
     """Layers of a unit inside one pipeline stage, decided layer by layer."""
 
     unit: int
@@ -33,7 +33,7 @@ class Part:
     decision: int
 
 
-def stage_parts(units: Sequence[Unit], stages: Sequence[int]) -> tuple[Part, ...]:
+def stage_parts(units: Sequence[DecisionUnit], stages: Sequence[int]) -> tuple[StagePart, ...]:
     """Units cut at stage borders; parts of tied units in one stage share a decision."""
     numbers: dict[tuple[int, int], int] = {}
     out, last = [], max(stages)
@@ -47,11 +47,11 @@ def stage_parts(units: Sequence[Unit], stages: Sequence[int]) -> tuple[Part, ...
             by_stage[0 if unit.kind == "embedding" else last] = []
         for stage, layers in by_stage.items():
             decision = numbers.setdefault((unit.decision, stage), len(numbers))
-            out.append(Part(i, tuple(layers), stage, decision))
+            out.append(StagePart(i, tuple(layers), stage, decision))
     return tuple(out)
 
 
-def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
+def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[StagePart, ...]]:
     """Candidate ``c`` with a free choice for every layer: identical layers are counted."""
     model, question = space.model, space.model.question
     layout = space.tables.layouts[space.pts.layout[c]]
@@ -74,7 +74,7 @@ def untied_problem(space: Space, c: int) -> tuple[Problem, tuple[Part, ...]]:
     return Problem(objective, constant, legal, multiplicity, tuple(rows)), parts
 
 
-def part_sum(parts: Sequence[Part], values: Array, *, stage: int | None = None) -> Array:
+def part_sum(parts: Sequence[StagePart], values: Array, *, stage: int | None = None) -> Array:
     """Sum unit values [U, S] into the decisions of ``parts`` [D, S], per layer; those of one
     ``stage`` alone where it is given."""
     out = np.zeros((1 + max(p.decision for p in parts), values.shape[-1]), dtype=values.dtype)
@@ -85,7 +85,7 @@ def part_sum(parts: Sequence[Part], values: Array, *, stage: int | None = None) 
     return out
 
 
-def _objective(space: Space, c: int, parts: Sequence[Part], total: Summed,
+def _objective(space: Space, c: int, parts: Sequence[StagePart], total: Summed,
                ) -> tuple[Array, float]:
     question = space.model.question
     if question.objective == "quality":
@@ -104,7 +104,7 @@ def _objective(space: Space, c: int, parts: Sequence[Part], total: Summed,
         float(step_weights(one, bound=False)[1][0]) * scale
 
 
-def _of_stage(space: Space, c: int, parts: Sequence[Part], stage: int) -> Array:
+def _of_stage(space: Space, c: int, parts: Sequence[StagePart], stage: int) -> Array:
     """Seconds that a layer adds to the pace of ``stage`` [D, S]; pp × that stage, where there are
     several, and TIE of the sum of all."""
     pp = len(space.stages[space.pts.layout[c]].fixed)
@@ -112,7 +112,7 @@ def _of_stage(space: Space, c: int, parts: Sequence[Part], stage: int) -> Array:
     return own if pp == 1 else (1 - TIE) * pp * own + TIE * part_sum(parts, space.decode[c])
 
 
-def _pace_rows(space: Space, c: int, parts: Sequence[Part]) -> list[Row]:
+def _pace_rows(space: Space, c: int, parts: Sequence[StagePart]) -> list[Row]:
     """The stages that may be slower than the objective's: all, as each decides for itself."""
     one = space.take(np.array([c], dtype=np.int64))
     scale = float(score_scale(one)[0])
@@ -121,7 +121,7 @@ def _pace_rows(space: Space, c: int, parts: Sequence[Part]) -> list[Row]:
             for s, room in other_stages(one, 0)]
 
 
-def _rows(space: Space, c: int, parts: Sequence[Part], total: Summed) -> list[Row]:
+def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> list[Row]:
     model, question = space.model, space.model.question
     layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
     size = bytes_per_layer(model, space.tables, layout, slot)
@@ -153,7 +153,7 @@ def _rows(space: Space, c: int, parts: Sequence[Part], total: Summed) -> list[Ro
     return rows
 
 
-def untied_segments(model: Model, parts: Sequence[Part], solution: Solution,
+def untied_segments(model: CostModel, parts: Sequence[StagePart], solution: Solution,
                     ) -> tuple[Segment, ...]:
     """Give the counted choices to layers: the least lossy go to the layers nearest the ends. Units
     that share a decision take the same choice in the same layer."""

@@ -14,7 +14,7 @@ from planner.planning.price.step import Assignment, Serving, step_times
 from planner.shown import as_text
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
-from planner.throughput.serving import Load, Policy, Served, StepTimes, closed_loop
+from planner.throughput.serving import Load, Scheduling, Served, StepTimes, closed_loop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ class Deployment:
 
     times: StepTimes
     options: Options
-    policy: Policy
+    policy: Scheduling
     dp: int
     replicas: int
     devices: int
@@ -149,7 +149,7 @@ class Deployment:
         return padded(self.times, self.options.graph_sizes, concurrency / self.replicas / self.dp)
 
 
-def deploy(plan: Assignment, options: Options, policy: Policy, *, dp: int, replicas: int,
+def deploy(plan: Assignment, options: Options, policy: Scheduling, *, dp: int, replicas: int,
            devices: int, most: float, pooled: bool) -> Deployment:
     """Tabulate the steps of ``plan`` for up to ``most`` requests over all replicas; ``pooled``: a
     worker reads a prompt on every attention rank at the same time."""

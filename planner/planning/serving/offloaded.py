@@ -12,7 +12,7 @@ from planner.memory.experts import expert_bytes, experts_of
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, modules
-from planner.planning.price.recipe import Recipe, recipe_assignment
+from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Pass, pass_seconds
 from planner.quality.prior import load_prior
 from planner.throughput.kernels import legal_schemes
@@ -67,7 +67,7 @@ def offloaded_step(spec: ModelSpec, device: DeviceProfile, cpu: DeviceProfile, l
         expert_bytes=expert_bytes(spec))
     layer = cpu_experts(cpu, scheme, work, link, sockets)
     plan = recipe_assignment(spec, device, Layout(1, 1, 1, 1),
-                             Recipe(dense, dense, kv_layout(CACHE).id), load_prior(),
+                             SchemeSet(dense, dense, kv_layout(CACHE).id), load_prior(),
                              isl=context, osl=1)
     every = pass_seconds(plan, Pass(np.array([float(batch)]), np.zeros(1), float(context), 1.0))
     rest = sum(float(v[0]) for kind, v in every.items() if kind not in EXPERT_KINDS)

@@ -52,7 +52,7 @@ class Stage:
 
 
 @record
-class Answer:
+class Feasibility:
     """Whether a pace can be kept: counts that do, or a proof that none do, or neither."""
 
     counts: Int | None
@@ -152,7 +152,7 @@ class _Paces:
                           * self.problem.multiplicity[s.decisions]).sum()) + s.constant
                    for s in self.stages)
 
-    def at(self, pace: float) -> Answer:
+    def at(self, pace: float) -> Feasibility:
         """Whether every stage can keep ``pace`` within the shared limit."""
         counts = np.zeros(self.problem.legal.shape, dtype=np.int64)
         room = self.limit * (1 + SLACK) + 1e-15
@@ -166,15 +166,15 @@ class _Paces:
                 known[twin] = self.solver(self._of(stage, pace), left)
             one = known[twin]
             if not one.found:
-                return Answer(None, one.status in (INFEASIBLE, BEATEN) or one.bound > left)
+                return Feasibility(None, one.status in (INFEASIBLE, BEATEN) or one.bound > left)
             self.proved.setdefault(twin, []).append((pace, one.bound))
             value, left = value + one.value, left - one.bound
             if left < 0:
-                return Answer(None, refused=True)
+                return Feasibility(None, refused=True)
             counts[stage.decisions] = one.counts
         if value > room or violation(self.problem, counts) is not None:
-            return Answer(None, refused=False)
-        return Answer(counts, refused=False)
+            return Feasibility(None, refused=False)
+        return Feasibility(counts, refused=False)
 
     def _least(self, twin: bytes, pace: float) -> float:
         """What a stage needs at least: a slower pace never needs more."""

@@ -26,7 +26,7 @@ from planner.planning.solver.problem import (
     excess,
     limits_of,
     objective_of,
-    room_of,
+    tolerant_limit,
     violation,
 )
 from planner.records import record
@@ -92,7 +92,7 @@ def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
 def _beyond(problem: Problem) -> bool:
     """Whether the least use of some limit exceeds it."""
     return any(np.where(problem.legal, row.coefficients, np.inf).min(axis=1).sum()
-               > room_of(row) + 1e-9 * abs(row.limit) for row in limits_of(problem))
+               > tolerant_limit(row) + 1e-9 * abs(row.limit) for row in limits_of(problem))
 
 
 def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
@@ -101,12 +101,12 @@ def _bounded(problem: Problem) -> tuple[_Bounded, bool]:
     cost = np.where(problem.legal, problem.objective, np.inf)
     every, cheapest = np.arange(len(cost)), cost.argmin(axis=1)
     broken = [row for row in limits_of(problem)
-              if row.coefficients[every, cheapest].sum() > room_of(row)]
+              if row.coefficients[every, cheapest].sum() > tolerant_limit(row)]
     if not broken:
         return _by(cost, np.zeros(cost.shape), 0.0, 0.0), True
     found = []
     for row in broken:
-        use, room = np.where(problem.legal, row.coefficients, 0.0), room_of(row)
+        use, room = np.where(problem.legal, row.coefficients, 0.0), tolerant_limit(row)
         found.append(_by(cost, use, room, _multiplier(cost, use, room)))
     return max(found, key=lambda one: one.bound), len(found) == 1
 

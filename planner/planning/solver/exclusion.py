@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.planning.solver.problem import Array, Problem, limits_of, room_of
+from planner.planning.solver.problem import Array, Problem, limits_of, tolerant_limit
 
 STEPS = 20
 MARGIN = 1e-9
 """What the mixed use must exceed the mixed room by, as a share of the limits: sums round."""
 
 
-def apart(problem: Problem) -> bool:
+def has_excluding_pair(problem: Problem) -> bool:
     """Whether two limits of different kinds (:attr:`Row.name`) provably exclude each other. False
     says nothing: three limits may, or the fractions that the mixed choices allow."""
     rows = limits_of(problem)
@@ -28,7 +28,7 @@ def apart(problem: Problem) -> bool:
     sizes = [abs(row.limit) or 1.0 for row in rows]
     use = np.array([np.where(problem.legal, row.coefficients * problem.multiplicity[:, None],
                              np.inf) / size for row, size in zip(rows, sizes, strict=True)])
-    rooms = np.array([room_of(row) / size for row, size in zip(rows, sizes, strict=True)])
+    rooms = np.array([tolerant_limit(row) / size for row, size in zip(rows, sizes, strict=True)])
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
     return _bisected(use[first], use[second], rooms[first], rooms[second])
 

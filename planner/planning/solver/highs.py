@@ -26,7 +26,7 @@ from planner.planning.solver.problem import (
     Array,
     Problem,
     Solution,
-    is_paced,
+    is_minimax,
     objective_of,
 )
 from planner.records import cached_record
@@ -101,7 +101,7 @@ def run(problem: Problem, repairs: Repairs) -> Solution:
     if not problem.legal.any(axis=1).all():
         return Solution(INFEASIBLE, np.zeros(problem.legal.shape, np.int64), np.inf, np.inf, 0.0)
     options = OPTIONS | {"mip_rel_gap": repairs.gap, "mip_max_nodes": repairs.nodes}
-    if is_paced(problem) and (problem.multiplicity > 1).any():
+    if is_minimax(problem) and (problem.multiplicity > 1).any():
         options["mip_heuristic_effort"] = EFFORT
     scale = scale_of(problem)
     if np.isfinite(repairs.cutoff):
@@ -136,7 +136,7 @@ def model_of(problem: Problem, repairs: Repairs, scale: float, *, whole: bool) -
 
     decisions, choices = np.nonzero(problem.legal)
     rows, lower, upper = _matrix(problem, decisions, choices, repairs, scale)
-    above = [1.0] if is_paced(problem) else []  # the cost of the excess
+    above = [1.0] if is_minimax(problem) else []  # the cost of the excess
     model = highspy.HighsLp()
     model.num_col_ = len(decisions) + len(above)
     model.num_row_ = len(upper)

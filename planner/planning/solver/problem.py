@@ -94,7 +94,7 @@ class Solution:
         return self.status in (OPTIMAL, STOPPED)
 
 
-def is_paced(problem: Problem) -> bool:
+def is_minimax(problem: Problem) -> bool:
     """Whether the objective is the largest of several sums."""
     return any(row.name == PACE for row in problem.rows)
 
@@ -139,7 +139,7 @@ def limits_of(problem: Problem) -> tuple[Row, ...]:
     return tuple(row for row in problem.rows if row.name != PACE)
 
 
-def room_of(row: Row) -> float:
+def tolerant_limit(row: Row) -> float:
     """The limit, with the tolerance of :func:`violation`."""
     return float(row.exact_limit) if row.exact_limit is not None \
         else row.limit * (1 + 1e-9) + 1e-15

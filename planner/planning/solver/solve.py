@@ -16,7 +16,7 @@ from planner.planning.solver.problem import (
     UNPROVED,
     Problem,
     Solution,
-    is_paced,
+    is_minimax,
     objective_of,
     of_all_stages,
     violation,
@@ -54,7 +54,7 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
         SolverError: HiGHS ended without an answer.
     """
     exact = gap < LOOSE and bool((problem.multiplicity == 1).all())
-    counted = not exact and is_paced(problem)
+    counted = not exact and is_minimax(problem)
     solution = listed(problem, cutoff) if exact else None
     if solution is None and counted:
         solution = stagewise(problem, _one_stage, gap=gap, cutoff=cutoff)

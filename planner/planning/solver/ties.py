@@ -34,8 +34,8 @@ from planner.planning.solver.solve import solve
 Int = NDArray[np.int64]
 
 
-def first_of_equals(problem: Problem, solution: Solution, second: Array | None, *,
-                    gap: float = GAP) -> Solution:
+def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
+                  gap: float = GAP) -> Solution:
     """The assignment to take of those that equal the optimum ``solution`` of ``problem``.
 
     ``second`` [D, S] decides first (the less the better), then the order of the choices. ``gap`` is

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.records import record
 
 Int = NDArray[np.int64]
@@ -26,7 +26,7 @@ class Segment:
         return max(1, len(self.layers))
 
 
-def tied_segments(model: Model, choice: Sequence[int] | Int) -> tuple[Segment, ...]:
+def tied_segments(model: CostModel, choice: Sequence[int] | Int) -> tuple[Segment, ...]:
     """One segment a unit from the choice of each unit."""
     return tuple(Segment(i, u.layers, int(choice[i]) if u.decision >= 0 else -1)
                  for i, u in enumerate(model.units))

@@ -12,11 +12,8 @@ from planner.placement.layout import Layout, replica_layouts
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.solver.problem import cheapest
 from planner.planning.space.memory import StageBytes, budget, overheads, smallest
-from planner.planning.space.model import (
-    LayoutTables,
-    Model,
-    legality,
-)
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables, legality
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.records import cached_record
 from planner.throughput.arrivals import prompts_a_step
@@ -59,7 +56,7 @@ class Space:
     that are read in between. ``prefill`` is a prompt's way through, the decoding batch beside it.
     """
 
-    model: Model
+    model: CostModel
     tables: LayoutTables
     stages: list[StageBytes]
     pts: Points
@@ -72,7 +69,7 @@ class Space:
     """Activations, runtime, indexer keys and states of one rank [C]."""
     floor: Array
     """The least seconds of a step without prompts [C]."""
-    times: StepTimes
+    times: CandidateTimes
     rows: Int
     """The candidates' places in ``times`` [C]."""
 
@@ -98,7 +95,7 @@ class Space:
         return fixed, counts
 
     @cached_property
-    def released_pace(self) -> tuple[Array, Array]:
+    def released_stages(self) -> tuple[Array, Array]:
         """(seconds of the as-released units in each stage [C, P], hops between stages [C])."""
         fixed = np.array([u.role == "released" for u in self.model.units])
         stages = by_stage(self, np.where(fixed, self.decode[:, :, 0], 0.0))
@@ -149,7 +146,7 @@ class Space:
         return np.asarray(self.pts.slot.astype(np.int64) * self.pts.pp.astype(np.int64))
 
 
-def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
+def fitting_pairs(model: CostModel, tables: LayoutTables, stages: list[StageBytes],
                   ) -> list[tuple[int, int]]:
     """(layout, slot) pairs whose smallest assignment fits; a layout's slots stop at the first
     that does not."""
@@ -158,7 +155,7 @@ def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
     smallest_of = smallest(model, tables, stages, range(len(tables.layouts)))
     for i, layout in enumerate(tables.layouts):
         slots = np.array(slots_to_try(model.question, layout), dtype=np.int64)
-        used = smallest_of[i].many(layout.pp, slots,
+        used = smallest_of[i].at_slots(layout.pp, slots,
                                    overheads(model, tables, np.full(len(slots), i), slots))
         over = np.flatnonzero(used > limit)
         fitting = slots[:over[0]] if len(over) else slots
@@ -166,7 +163,7 @@ def fitting_pairs(model: Model, tables: LayoutTables, stages: list[StageBytes],
     return pairs
 
 
-def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
+def build_space(model: CostModel, tables: LayoutTables, stages: list[StageBytes],
                 pairs: list[tuple[int, int]]) -> Space:
     """Times and legality of ``pairs``."""
     pts = points(tables.layouts, pairs)
@@ -187,13 +184,13 @@ def build_space(model: Model, tables: LayoutTables, stages: list[StageBytes],
 
 
 @cached_record
-class StepTimes:
+class CandidateTimes:
     """Mechanisms of every unit on C candidates, and seconds between pipeline stages [C].
 
     ``weight`` is how many prompts the average step reads [C], ``passes`` the passes of one.
     ``model`` is whose times they are."""
 
-    model: Model
+    model: CostModel
     units: dict[Key, Timed]
     hop: Array
     hop_mixed: Array
@@ -201,26 +198,26 @@ class StepTimes:
     passes: float
 
 
-def step_times(model: Model, tables: LayoutTables, pts: Points) -> StepTimes:
+def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> CandidateTimes:
     """Times of all units on ``pts``."""
     work = model.question.workload
     step = decode_phase(pts, work.decode_length)
     mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK)
     assert isinstance(mixed.passes, float)
-    return StepTimes(
+    return CandidateTimes(
         model, timed_units(model, tables, pts, Lengths(work.decode_length, work.isl)),
         hops(model, pts, step), hops(model, pts, mixed), prompt_weight(model.question, pts),
         mixed.passes)
 
 
-def timed_again(space: Space) -> Space:
+def retimed(space: Space) -> Space:
     """``space`` with the mechanisms of its units anew: for a change of its model, tables or points.
     Sums of the solver stay as they were."""
     return replace(space, times=step_times(space.model, space.tables, space.pts),
                    rows=np.arange(len(space.pts)))
 
 
-def _unit_times(model: Model, times: StepTimes, count: int) -> tuple[Array, Array, Array]:
+def _unit_times(model: CostModel, times: CandidateTimes, count: int) -> tuple[Array, Array, Array]:
     """Seconds of one layer [C, unit, choice]: of a step without prompts, of a mixed pass, of a step
     with its prompts; inf where the choice does not apply."""
     schemes = len(model.question.schemes)
@@ -239,7 +236,7 @@ def _unit_times(model: Model, times: StepTimes, count: int) -> tuple[Array, Arra
     return out[0], out[1], out[2]
 
 
-def hops(model: Model, pts: Points, phase: Phase) -> Array:
+def hops(model: CostModel, pts: Points, phase: Phase) -> Array:
     """Seconds between pipeline stages in one pass [C]."""
     return pipeline_seconds(model.question.spec, model.machine, pts, phase)
 
@@ -266,7 +263,7 @@ def queue(busy: Array, service: Array, sequences: Array) -> Array:
                       * service)
 
 
-def fastest(seconds: Array, legal: NDArray[np.bool_], model: Model) -> Array:
+def fastest(seconds: Array, legal: NDArray[np.bool_], model: CostModel) -> Array:
     """Sum over the decided units of the least legal time [C], all layers; impossible units 0."""
     best = cheapest(np.where(legal & np.isfinite(seconds), seconds, np.inf))
     layers = np.array([u.count if u.decision >= 0 else 0 for u in model.units])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from planner.placement.layout import Layout
 from planner.planning.space.candidates import slots_to_try
 from planner.planning.space.memory import least_bytes, stage_table
-from planner.planning.space.model import Model, layout_tables
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import layout_tables
 
 
-def least_rank(model: Model, layouts: list[Layout]) -> tuple[int | None, int]:
+def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int]:
     """(bytes of the fullest rank, layout) with the smallest choices and fewest sequences."""
     tables = layout_tables(model, layouts)
     stages = stage_table(model, tables)

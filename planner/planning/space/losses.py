@@ -7,6 +7,7 @@ loss of a uniform scheme, the words for the unit, the band and the basis.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.planning.plan.record import Assumption, QualityInfo, SourceRef
-from planner.planning.question.decisions import Unit
+from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.policies import NO_OTHER
+from planner.planning.space.unit_model import UnitModel
 from planner.quality import loss_units
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.loss_units import NATS
@@ -28,9 +30,9 @@ from planner.quality.prior import (
     normaliser,
     range_failure,
 )
+from planner.records import cached_record
 
 if TYPE_CHECKING:
-    from planner.planning.space.model import Model
     from planner.quality.profile import Profile, ProfileUnit
 
 Array = NDArray[np.float64]
@@ -38,7 +40,22 @@ RELATIVE_UNIT = "relative (1.0 = uniform {} on this model)"
 NATS_UNIT = "nats (mean KL of next-token distributions)"
 
 
-def loss_table(model: Model) -> Array:
+@cached_record
+class LossModel(UnitModel):
+    """The units of a question with their losses."""
+
+    @cached_property
+    def norm(self) -> float:
+        """Unscaled loss of uniform fp8-block: the unit of relative loss."""
+        return uniform_norm(self)
+
+    @cached_property
+    def layer_loss(self) -> Array:
+        """Loss of one layer [unit, choice]; NaN where the choice is not possible."""
+        return loss_table(self)
+
+
+def loss_table(model: LossModel) -> Array:
     """Loss of one layer [unit, choice]; NaN where the choice is not possible."""
     table = np.full((len(model.units), len(model.choices)), np.nan)
     schemes = len(model.question.schemes)
@@ -53,7 +70,7 @@ def loss_table(model: Model) -> Array:
     return table
 
 
-def unit_loss(model: Model, unit: Unit, choice: str) -> float | None:
+def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:
     """Loss of one layer of ``unit`` under a scheme or cache layout; None where it has none."""
     profile = model.question.profile
     if profile is not None:
@@ -67,17 +84,17 @@ def unit_loss(model: Model, unit: Unit, choice: str) -> float | None:
     return (loss + _sensitivity(model, unit) * accumulated(model, unit.row, choice)) / model.norm
 
 
-def _linears(model: Model) -> list[Unit]:
+def _linears(model: UnitModel) -> list[DecisionUnit]:
     """Units of attention, MLP and expert linears: what a uniform scheme covers."""
     return [u for u in model.units if u.role == "module" and u.kind not in RULE_KINDS]
 
 
-def _sensitivity(model: Model, unit: Unit) -> float:
+def _sensitivity(model: UnitModel, unit: DecisionUnit) -> float:
     """α · depth of the prior, before it is made relative."""
     return model.prior.kind[unit.kind] * model.prior.depth[unit.bucket]
 
 
-def accumulated(model: Model, row: int, scheme: str) -> float:
+def accumulated(model: UnitModel, row: int, scheme: str) -> float:
     """Error power that the sums of the device's matrix unit add to a planned module in ``scheme``;
     0 where they are exact, or no unit is known (:func:`loss_assumptions` says which), and for kinds
     that rules keep, whose errors are no sums."""
@@ -90,7 +107,7 @@ def accumulated(model: Model, row: int, scheme: str) -> float:
     return math.fsum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms)
 
 
-def uniform_norm(model: Model) -> float:
+def uniform_norm(model: UnitModel) -> float:
     """Unscaled loss of uniform fp8-block on this device: the unit of relative loss."""
     modules = _linears(model)
     rounding = normaliser(model.prior, [(model.references[u.row], u.kind, u.bucket, u.count)
@@ -100,7 +117,7 @@ def uniform_norm(model: Model) -> float:
         for u in modules if u.kind in model.prior.kind)
 
 
-def _profiled(model: Model, profile: Profile, unit: Unit, choice: str) -> float | None:
+def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: str) -> float | None:
     found = _unit(profile, unit)
     if found is not None and choice in found.loss:
         added = 0.0 if unit.role == "cache" or found.alpha is None else \
@@ -110,12 +127,12 @@ def _profiled(model: Model, profile: Profile, unit: Unit, choice: str) -> float 
     return 0.0 if choice == released else None
 
 
-def _unit(profile: Profile, unit: Unit) -> ProfileUnit | None:
+def _unit(profile: Profile, unit: DecisionUnit) -> ProfileUnit | None:
     """The profile's unit of a decision unit, which is one layer then."""
     return profile.by_unit.get((unit.kind, unit.layers[0])) if unit.layers else None
 
 
-def no_range(model: Model, unit: Unit, scheme: str) -> str:
+def no_range(model: UnitModel, unit: DecisionUnit, scheme: str) -> str:
     """Why the number range of ``scheme`` is too small for a module; empty if it is not."""
     profile = model.question.profile
     if profile is None:
@@ -124,7 +141,7 @@ def no_range(model: Model, unit: Unit, scheme: str) -> str:
     return "" if found is None else found.refusal(scheme)
 
 
-def uniform_loss(model: Model, scheme: str) -> float:
+def uniform_loss(model: LossModel, scheme: str) -> float:
     """Loss of ``scheme`` on every attention, MLP and expert linear, caches in BF16; a unit that a
     profile does not know stays as released.
 
@@ -146,7 +163,7 @@ def uniform_loss(model: Model, scheme: str) -> float:
     return total
 
 
-def quality(model: Model, loss: float, ruled: float = 0.0) -> QualityInfo:
+def quality(model: LossModel, loss: float, ruled: float = 0.0) -> QualityInfo:
     """A loss with its band, unit and tier; ``ruled`` of it is lost by kinds whose rule is dropped,
     which a prior knows less well."""
     profile = model.question.profile
@@ -163,7 +180,7 @@ def quality(model: Model, loss: float, ruled: float = 0.0) -> QualityInfo:
     return QualityInfo(loss, low, high, unit, tier, flips(model, loss))
 
 
-def flips(model: Model, loss: float) -> float | None:
+def flips(model: LossModel, loss: float) -> float | None:
     """Share of top-1 tokens that change at a loss in nats, where a profile has measured it for
     whole models: c·√loss."""
     profile = model.question.profile
@@ -171,13 +188,13 @@ def flips(model: Model, loss: float) -> float | None:
     return None if slope is None else min(1.0, slope * math.sqrt(loss))
 
 
-def band_factor(model: Model) -> float:
+def band_factor(model: LossModel) -> float:
     """The factor ÷/× of the band of a loss."""
     profile = model.question.profile
     return model.prior.band if profile is None else profile.band_factor
 
 
-def loss_word(model: Model) -> str:
+def loss_word(model: LossModel) -> str:
     """What a loss counts in, for a sentence."""
     profile = model.question.profile
     if profile is None:
@@ -185,7 +202,7 @@ def loss_word(model: Model) -> str:
     return "nats of mean KL" if profile.unit == NATS else f"relative to uniform {profile.anchor}"
 
 
-def _accumulators(model: Model) -> list[Assumption]:
+def _accumulators(model: LossModel) -> list[Assumption]:
     """What accumulators add, by scheme: the largest share of a module's rounding error."""
     shares, unknown = [], []
     for scheme in model.question.schemes:
@@ -206,7 +223,7 @@ def _accumulators(model: Model) -> list[Assumption]:
     return out
 
 
-def _largest_share(model: Model, scheme: str) -> float | None:
+def _largest_share(model: LossModel, scheme: str) -> float | None:
     shares = []
     for row, module in enumerate(model.planned):
         error = model.prior.error[model.references[row]].get(module.kind, {}).get(scheme)
@@ -215,7 +232,7 @@ def _largest_share(model: Model, scheme: str) -> float | None:
     return max(shares, default=None)
 
 
-def loss_assumptions(model: Model) -> list[Assumption]:
+def loss_assumptions(model: LossModel) -> list[Assumption]:
     """On what the losses rest."""
     profile = model.question.profile
     if profile is None:
@@ -244,7 +261,7 @@ def loss_assumptions(model: Model) -> list[Assumption]:
     return out
 
 
-def _ruled(model: Model) -> list[Assumption]:
+def _ruled(model: LossModel) -> list[Assumption]:
     """On what the losses of kinds rest whose rule is dropped."""
     kinds = [k for k in model.question.dropped if k not in NO_OTHER]
     if not kinds:
@@ -265,7 +282,7 @@ def _joint_assumption(profile: Profile) -> Assumption:
         + share, f"measured under uniform {', '.join(c.scheme for c in profile.joint)}")
 
 
-def loss_source(model: Model) -> SourceRef:
+def loss_source(model: LossModel) -> SourceRef:
     """Where the losses come from."""
     profile = model.question.profile
     if profile is None:
@@ -276,12 +293,12 @@ def loss_source(model: Model) -> SourceRef:
                      f"{profile.seed}, version {profile.tool_version})", "")
 
 
-def indistinguishable(model: Model, ours: float, theirs: float) -> bool:
+def indistinguishable(model: LossModel, ours: float, theirs: float) -> bool:
     """Whether two losses are called equal: :func:`loss_units.indistinguishable`."""
     return loss_units.indistinguishable(ours, theirs, band_factor(model))
 
 
-def measured_elsewhere(model: Model, losses: dict[str, float]) -> list[Assumption]:
+def measured_elsewhere(model: LossModel, losses: dict[str, float]) -> list[Assumption]:
     """Published measurements nearest to the plan: its lossiest formats first, this model first.
 
     ``losses``: loss of the plan by scheme or cache layout.

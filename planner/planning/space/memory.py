@@ -7,16 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.memory.footprint import activation_rates, runtime_bytes
+from planner.memory.footprint import activation_bytes, activation_rates, runtime_bytes
+from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.solver.problem import cheapest
-from planner.planning.space.model import (
-    LayoutTables,
-    Model,
-    legality,
-    stage_bytes,
-    stage_counts,
-)
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables, legality
 from planner.records import cached_record
 
 Array = NDArray[np.float64]
@@ -31,14 +27,52 @@ class StageBytes:
     counts: Int
 
 
-def stage_table(model: Model, tables: LayoutTables) -> list[StageBytes]:
+def stage_table(model: CostModel, tables: LayoutTables) -> list[StageBytes]:
     """Fixed bytes and layer counts by stage for every layout."""
     counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
     return [StageBytes(stage_bytes(model, tables, i, counts[la.pp]), counts[la.pp])
             for i, la in enumerate(tables.layouts)]
 
 
-def bytes_per_layer(model: Model, tables: LayoutTables, layout: int, slot: int) -> Int:
+def stage_counts(model: CostModel, pp: int) -> Int:
+    """Layers of each unit in each pipeline stage, int64 [stage, unit]; a module outside the stack
+    that a choice is made for counts once in its stage."""
+    stages = np.array(stage_of_layer(model.question.spec.layers, pp))
+    counts = np.zeros((pp, len(model.units)), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.layers:
+            counts[:, i] = np.bincount(stages[list(unit.layers)], minlength=pp)
+        elif unit.role == "module":
+            counts[0 if unit.kind == "embedding" else -1, i] = 1
+    return counts
+
+
+def stage_bytes(model: CostModel, tables: LayoutTables, index: int, counts: Int) -> Int:
+    """Bytes that no choice changes, int64 [stage], of one layout.
+
+    Embedding in the first stage, head in the last, norms, routers and indexers by their layers.
+    """
+    fixed = np.zeros(len(counts), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.role != "released":
+            continue
+        size = tables.released[index, unit.row]
+        if unit.layers:
+            fixed += counts[:, i] * size
+        else:
+            fixed[0 if unit.kind == "embedding" else -1] += size
+    return fixed
+
+
+def temporary_bytes(model: CostModel, layout: Layout, slot: int) -> tuple[int, int]:
+    """(activations, runtime) of one rank with ``slot`` sequences in a micro-batch."""
+    question = model.question
+    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),
+            runtime_bytes(question.device, layout))
+
+
+def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: int) -> Int:
     """int64 [unit, choice]: bytes one layer of a unit takes on a rank (cache: of all slots)."""
     question = model.question
     schemes = len(question.schemes)
@@ -58,7 +92,7 @@ def budget(question: Question) -> int:
     return min(limit, question.memory_bytes) if question.memory_bytes is not None else limit
 
 
-def overheads(model: Model, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
+def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
     """Activations, runtime, indexer keys and states of one rank of many (layout, slot) pairs,
     int64 [N]."""
     question = model.question
@@ -86,13 +120,13 @@ class Least:
     sequence: Int
     possible: bool
 
-    def at(self, model: Model, tables: LayoutTables, layout: int, slot: int) -> int:
+    def at(self, model: CostModel, tables: LayoutTables, layout: int, slot: int) -> int:
         """Bytes of the fullest rank with ``slot`` sequences a micro-batch."""
         slots = np.array([slot], dtype=np.int64)
         beside = overheads(model, tables, np.array([layout], dtype=np.int64), slots)
-        return int(self.many(tables.layouts[layout].pp, slots, beside)[0])
+        return int(self.at_slots(tables.layouts[layout].pp, slots, beside)[0])
 
-    def many(self, pp: int, slots: Int, beside: Int) -> Int:
+    def at_slots(self, pp: int, slots: Int, beside: Int) -> Int:
         """Bytes of the fullest rank with ``slots`` [N] sequences a micro-batch, ``beside`` [N]
         bytes of :func:`overheads` included."""
         if not self.possible:
@@ -101,12 +135,12 @@ class Least:
         return np.asarray((self.weights[:, None] + caches).max(axis=0) + beside)
 
 
-def least(model: Model, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:
+def least(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:
     """The smallest legal choice of every unit under one layout."""
     return smallest(model, tables, {layout: stage}, [layout])[0]
 
 
-def smallest(model: Model, tables: LayoutTables,
+def smallest(model: CostModel, tables: LayoutTables,
              stages: Sequence[StageBytes] | Mapping[int, StageBytes],
              layouts: Sequence[int]) -> list[Least]:
     """The smallest legal choice of every unit under each of ``layouts`` (places in ``tables``)."""
@@ -134,7 +168,7 @@ def smallest(model: Model, tables: LayoutTables,
     return found
 
 
-def least_bytes(model: Model, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,
+def least_bytes(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,
                 ) -> int:
     """Bytes of the fullest rank with the smallest legal choice everywhere."""
     return least(model, tables, stage, layout).at(model, tables, layout, slot)

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.question.decisions import Unit
+from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import PREFILL_CHUNK
-from planner.planning.space.model import LayoutTables, Model, unit_parts
+from planner.planning.space.model import CostModel
+from planner.planning.space.operators import unit_parts
+from planner.planning.space.tables import LayoutTables
 from planner.records import cached_record, record
 from planner.throughput.points import (
     Number,
@@ -133,10 +135,10 @@ SEEN: dict[str, Callable[[Layout], tuple[int, ...]]] = {
 """What of a layout the operators of a kind of module see (``""``: of all others)."""
 
 
-def timed_units(model: Model, tables: LayoutTables, pts: Points,
+def timed_units(model: CostModel, tables: LayoutTables, pts: Points,
                 lengths: Lengths) -> dict[Key, Timed]:
     """Times of one layer of every unit, by key."""
-    units: dict[Key, Unit] = {}
+    units: dict[Key, DecisionUnit] = {}
     for unit in model.units:
         units.setdefault((unit.role, unit.row), unit)
     groups: dict[Callable[[Layout], tuple[int, ...]], Rows] = {}

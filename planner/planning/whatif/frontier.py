@@ -13,10 +13,10 @@ import numpy as np
 from planner.errors import InputError
 from planner.placement.modules import EXPERT_KINDS, Module
 from planner.planning.price.price import Priced
-from planner.planning.search.requery import Answer, asked, best_in, loss_of, priced, whole_space
+from planner.planning.search.requery import Optimum, asked, best_in, loss_of, priced, whole_space
 from planner.planning.solver.problem import Array
 from planner.planning.space.memory import budget
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.shown import as_text
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Frontier:
         return data
 
 
-def frontier_points(models: Sequence[Model], count: int) -> tuple[FrontierPoint, ...]:
+def frontier_points(models: Sequence[CostModel], count: int) -> tuple[FrontierPoint, ...]:
     """About ``count`` questions over all ways to serve (``models``); the points that no other
     dominates, in order of loss. Empty where nothing fits.
 
@@ -120,7 +120,7 @@ def frontier_points(models: Sequence[Model], count: int) -> tuple[FrontierPoint,
     return with_knee(kept)
 
 
-def _answers(model: Model, count: int) -> list[Answer]:
+def _answers(model: CostModel, count: int) -> list[Optimum]:
     """Distinct best assignments under the moved budgets."""
     space = whole_space(model)
     if space is None:
@@ -133,7 +133,7 @@ def _answers(model: Model, count: int) -> list[Answer]:
     small, _ = best_in(asked(free, objective="memory"))
     top = budget(model.question)
     floor = top if small is None else min(top, priced([small])[0].fullest.total)
-    out: dict[tuple[object, ...], Answer] = {}
+    out: dict[tuple[object, ...], Optimum] = {}
     proved = [(np.inf, top, known)]
     for limit, steps in _levels(floor, top, count):
         at = fastest.candidate
@@ -167,7 +167,7 @@ def _levels(floor: int, top: int, count: int) -> list[tuple[int, int]]:
     return levels
 
 
-def _point(model: Model, answer: Answer, one: Priced) -> FrontierPoint:
+def _point(model: CostModel, answer: Optimum, one: Priced) -> FrontierPoint:
     la, question = one.layout, model.question
     replicas = question.replicas(la.ranks)
     devices = replicas * la.ranks

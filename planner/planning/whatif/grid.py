@@ -19,7 +19,7 @@ from planner.planning.answer.capacity import most_at_context
 from planner.planning.infeasible.conflicting_limits import limits_of, without
 from planner.planning.plan.record import PerformanceInfo, QualityInfo
 from planner.planning.price.intervals import performance
-from planner.planning.price.price import Priced, StageMemory, price
+from planner.planning.price.price import Priced, RankBytes, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit
@@ -28,7 +28,8 @@ from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import SLOTS, Space, build_space, possible_layouts
 from planner.planning.space.losses import quality
 from planner.planning.space.memory import Least, budget, least, stage_table
-from planner.planning.space.model import LayoutTables, Model, build_model, layout_tables
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.planning.whatif.grid_axes import Axis
 from planner.quality.prior import load_prior
 
@@ -47,13 +48,13 @@ class Planned:
     batch: int
     performance: PerformanceInfo
     quality: QualityInfo
-    memory: StageMemory
+    memory: RankBytes
     room: int
     formats: tuple[tuple[str, tuple[int, ...], str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Infeasible:
     """A point without a plan: ``limit`` is what excludes it.
 
     ``layout``: no way to divide the model over the devices; ``batch``: no multiple of the ranks
@@ -66,7 +67,7 @@ class Refused:
     have: int = 0
 
 
-Point = Planned | Refused
+Point = Planned | Infeasible
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class _Ground:
     """What the points of a block share under one way to serve: the model and its priced space
     (None: nothing fits). ``known`` keeps prices by layout, slot and segments."""
 
-    model: Model
+    model: CostModel
     layouts: list[Layout]
     tables: LayoutTables | None
     smallest: list[Least]
@@ -213,7 +214,7 @@ def _planned(ground: _Ground, found: Found) -> Planned:
         tuple(_format(model, segment) for segment in found.segments))
 
 
-def _format(model: Model, segment: Segment) -> tuple[str, tuple[int, ...], str, int]:
+def _format(model: CostModel, segment: Segment) -> tuple[str, tuple[int, ...], str, int]:
     unit = model.units[segment.unit]
     name = scheme_of(model, unit.role, unit.row, segment.choice)[0]
     size = 0 if unit.role == "cache" else segment.count * (
@@ -231,27 +232,27 @@ def _priced(ground: _Ground, found: Found) -> Priced:
     return ground.known[key]
 
 
-def _refused(part: _Part, loss: Loss) -> Refused:
+def _refused(part: _Part, loss: Loss) -> Infeasible:
     """What excludes every plan, as :mod:`planner.planning.infeasible.diagnose` orders it."""
     ground, question = part.ground, part.question
     devices, batch = question.sizes[0], question.batch
     layouts = [i for i, la in enumerate(ground.layouts) if devices % la.ranks == 0]
     if not layouts or ground.tables is None:
-        return Refused("layout")
+        return Infeasible("layout")
     sizes = []
     for i in layouts:
         slots = _slots(ground.layouts[i], (batch,))
         if slots:
             sizes.append(ground.smallest[i].at(ground.model, ground.tables, i, slots[0]))
     if not sizes:
-        return Refused("batch")
+        return Infeasible("batch")
     if min(sizes) >= np.iinfo(np.int64).max:
-        return Refused("schemes")
+        return Infeasible("schemes")
     limit = budget(question)
     if min(sizes) > limit:
         given = question.memory_bytes is not None and question.memory_bytes < question.usable_bytes
-        return Refused("memory-bytes" if given else "memory", min(sizes), limit)
-    return Refused("+".join(_at_odds(part, loss)) or "memory")
+        return Infeasible("memory-bytes" if given else "memory", min(sizes), limit)
+    return Infeasible("+".join(_at_odds(part, loss)) or "memory")
 
 
 def _at_odds(part: _Part, loss: Loss) -> list[str]:

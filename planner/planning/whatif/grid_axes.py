@@ -13,7 +13,7 @@ from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.planning.space.losses import uniform_loss
-from planner.planning.space.model import Model
+from planner.planning.space.model import CostModel
 from planner.quality.loss_units import NATS
 
 NAMES = ("context", "batch", "devices", "max-loss", "schemes", "kv")
@@ -121,7 +121,7 @@ def default_devices(base: int, most: int) -> list[int]:
             if 1 <= n <= max(most, base)]
 
 
-def loss_axis(asked: Sequence[str] | None, model: Model, base: str, given: bool) -> Axis:
+def loss_axis(asked: Sequence[str] | None, model: CostModel, base: str, given: bool) -> Axis:
     """Limits on loss in rising order. ``base`` is the plan's (not ``given``: the default, whose
     flag is left out); without a list, schemes whose uniform losses are clearly apart."""
     losses = {base: _loss(model, base)}
@@ -142,7 +142,7 @@ def loss_axis(asked: Sequence[str] | None, model: Model, base: str, given: bool)
         "" if n == base and not given else f"--max-loss {n}" for n in names), names.index(base))
 
 
-def _loss(model: Model, name: str) -> float:
+def _loss(model: CostModel, name: str) -> float:
     number = _number(name)
     if number is None:
         return uniform_loss(model, name)

@@ -10,8 +10,8 @@ import numpy as np
 from planner.errors import InputError
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, workload
-from planner.planning.search.requery import Answer, asked, best_in, priced, whole_space
-from planner.planning.space.model import Model, build_model
+from planner.planning.search.requery import Optimum, asked, best_in, priced, whole_space
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
@@ -20,7 +20,7 @@ MOST_CELLS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MapCell:
     """The best plan at one context and batch.
 
     ``regime`` is where most of the decode step goes: ``weights`` (read), ``kv`` (cache read),
@@ -45,7 +45,7 @@ class PhaseMap:
 
     contexts: tuple[int, ...]
     batches: tuple[int, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[MapCell, ...]
 
 
 def contexts_of(question: Question) -> tuple[int, ...]:
@@ -71,7 +71,7 @@ def phase_map(question: Question, contexts: Sequence[int] | None = None,
         raise InputError(f"{len(rows) * len(batches)} cells are too many",
                          hint=f"at most {MOST_CELLS}")
     plans: dict[tuple[object, ...], int] = {}
-    cells: list[Cell] = []
+    cells: list[MapCell] = []
     for context in rows:
         work = workload(question.spec.max_context, context=context, isl=None, osl=None)
         model = build_model(replace(question, workload=work, batch=None,
@@ -80,10 +80,10 @@ def phase_map(question: Question, contexts: Sequence[int] | None = None,
     return PhaseMap(rows, tuple(batches), tuple(cells))
 
 
-def _row(model: Model, context: int, batches: Sequence[int],
-         plans: dict[tuple[object, ...], int]) -> list[Cell]:
+def _row(model: CostModel, context: int, batches: Sequence[int],
+         plans: dict[tuple[object, ...], int]) -> list[MapCell]:
     space = whole_space(model)
-    answers: list[Answer | None] = []
+    answers: list[Optimum | None] = []
     for batch in batches:
         if space is None:
             answers.append(None)
@@ -92,12 +92,12 @@ def _row(model: Model, context: int, batches: Sequence[int],
         answers.append(best_in(asked(space), here)[0])
     prices = iter(priced(a for a in answers if a is not None))
     return [_cell(model, context, batch, a, next(prices), plans) if a is not None else
-            Cell(context, batch, "", 0.0, -1, (), (), (0, 0, 0, 0), 0.0)
+            MapCell(context, batch, "", 0.0, -1, (), (), (0, 0, 0, 0), 0.0)
             for batch, a in zip(batches, answers, strict=True)]
 
 
-def _cell(model: Model, context: int, batch: int, answer: Answer, one: Priced,
-          plans: dict[tuple[object, ...], int]) -> Cell:
+def _cell(model: CostModel, context: int, batch: int, answer: Optimum, one: Priced,
+          plans: dict[tuple[object, ...], int]) -> MapCell:
     names: dict[str, list[str]] = {"module": [], "cache": []}
     for segment in answer.segments:
         if segment.choice >= 0:
@@ -106,13 +106,13 @@ def _cell(model: Model, context: int, batch: int, answer: Answer, one: Priced,
     regime, share = regime_of(model, one)
     la = one.layout
     replicas = model.question.replicas(la.ranks)
-    return Cell(context, batch, regime, share, plans.setdefault(key, len(plans)),
-                tuple(dict.fromkeys(names["module"])), tuple(dict.fromkeys(names["cache"])),
-                (la.tp, la.dp, la.pp, la.ep),
-                one.tokens_per_second(replicas) / (replicas * la.ranks))
+    return MapCell(context, batch, regime, share, plans.setdefault(key, len(plans)),
+                   tuple(dict.fromkeys(names["module"])), tuple(dict.fromkeys(names["cache"])),
+                   (la.tp, la.dp, la.pp, la.ep),
+                   one.tokens_per_second(replicas) / (replicas * la.ranks))
 
 
-def regime_of(model: Model, one: Priced) -> tuple[str, float]:
+def regime_of(model: CostModel, one: Priced) -> tuple[str, float]:
     """(what takes most of the decode step, its share); ties go to the name listed first."""
     words = {"memory": "weights", "compute": "compute", "communication": "network",
              "launch": "launch", "conversion": "convert"}

@@ -21,7 +21,7 @@ from planner.quality.probe.model import Floats, Linear, ProbeModel, exact
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Quantizer:
     """How a unit is quantised.
 
     ``weights_only`` leaves inputs alone. ``static_amax``: one fixed scale for inputs, from the
@@ -41,17 +41,17 @@ class Rounded:
     """A unit ready to run: its rounded weights and its recipe."""
 
     weight: Floats
-    recipe: Recipe
+    recipe: Quantizer
 
 
-def prepare(weight: Floats, recipe: Recipe, engine: Engine = "numpy") -> Rounded:
+def prepare(weight: Floats, recipe: Quantizer, engine: Engine = "numpy") -> Rounded:
     """Round the weights (outputs, inputs) of one unit."""
     w = weight if recipe.input_scale is None else weight * recipe.input_scale
     return Rounded(round_trip(w, recipe.scheme, engine=_engine(recipe.scheme, "weight", engine)),
                    recipe)
 
 
-def rounded_inputs(x: Floats, recipe: Recipe, engine: Engine = "numpy") -> Floats:
+def rounded_inputs(x: Floats, recipe: Quantizer, engine: Engine = "numpy") -> Floats:
     """Inputs (…, inputs) as the multiplication sees them."""
     fmt = find_scheme(recipe.scheme).activation
     if recipe.input_scale is not None:

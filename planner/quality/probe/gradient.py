@@ -22,7 +22,7 @@ import numpy as np
 
 from planner.errors import InputError, MissingPackageError
 from planner.numerics.engines import Engine
-from planner.quality.probe.emulate import Recipe, output_error, prepare
+from planner.quality.probe.emulate import Quantizer, output_error, prepare
 from planner.quality.probe.loader import layer_inputs
 from planner.quality.probe.model import Doubles, Floats, ProbeModel, Tokens, as_is, exact
 
@@ -36,7 +36,7 @@ class FisherLosses:
 
 
 def fisher_losses(model: ProbeModel, tokens: Tokens,
-                  recipes: Sequence[Recipe] | Mapping[str, Sequence[Recipe]], *, seed: int,
+                  recipes: Sequence[Quantizer] | Mapping[str, Sequence[Quantizer]], *, seed: int,
                   draws: int, engine: Engine = "numpy") -> FisherLosses:
     """Expected loss of every unit under each recipe.
 

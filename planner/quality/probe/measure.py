@@ -10,7 +10,7 @@ import numpy as np
 
 from planner.errors import InputError
 from planner.numerics.engines import Engine
-from planner.quality.probe.emulate import Recipe, Rounded, emulated, prepare
+from planner.quality.probe.emulate import Quantizer, Rounded, emulated, prepare
 from planner.quality.probe.model import (
     CacheHook,
     Floats,
@@ -53,7 +53,7 @@ def measured_loss(model: ProbeModel, reference: Reference, run: Linear, *,
     return model.loss(reference.prepared, h)
 
 
-def plan_loss(model: ProbeModel, reference: Reference, plan: Mapping[str, Recipe], *,
+def plan_loss(model: ProbeModel, reference: Reference, plan: Mapping[str, Quantizer], *,
               cache: CacheHook = as_is, engine: Engine = "numpy") -> Loss:
     """Loss of the model with the recipe of every unit in ``plan``; rounded layer by layer."""
     h = reference.hidden[0]
@@ -66,7 +66,7 @@ def plan_loss(model: ProbeModel, reference: Reference, plan: Mapping[str, Recipe
 
 
 def unit_losses(model: ProbeModel, reference: Reference, units: Iterable[str],
-                recipes: Sequence[Recipe], *,
+                recipes: Sequence[Quantizer], *,
                 engine: Engine = "numpy") -> Iterator[tuple[str, tuple[Loss, ...]]]:
     """(unit, its loss under each recipe, alone in an unchanged model).
 
@@ -94,7 +94,7 @@ def units_by_layer(model: ProbeModel) -> dict[int, list[str]]:
     return out
 
 
-def _rounded(model: ProbeModel, name: str, recipes: Sequence[Recipe],
+def _rounded(model: ProbeModel, name: str, recipes: Sequence[Quantizer],
              engine: Engine) -> Iterator[Rounded]:
     for recipe in recipes:
         yield prepare(model.weight(name), recipe, engine)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.errors import InputError
-from planner.quality.probe.emulate import Recipe, smooth_factors
+from planner.quality.probe.emulate import Quantizer, smooth_factors
 from planner.quality.probe.loader import layer_inputs
 from planner.quality.probe.model import Floats, ProbeModel, Tokens
 
@@ -59,13 +59,13 @@ def input_amax(model: ProbeModel, tokens: Tokens) -> dict[str, Floats]:
 
 
 def recipes(model: ProbeModel, scheme: str, options: InputOptions,
-            amax: Mapping[str, Floats]) -> dict[str, Recipe]:
+            amax: Mapping[str, Floats]) -> dict[str, Quantizer]:
     """The recipe of every unit under ``scheme``; ``amax`` of :func:`input_amax` is read only where
     the options change the scheme."""
     if not options.changes(scheme):
-        return {u.id: Recipe(scheme) for u in model.units}
+        return {u.id: Quantizer(scheme) for u in model.units}
     fixed = options.static and scheme in STATIC
-    plan = {u.id: Recipe(scheme, static_amax=float(amax[u.id].max()) if fixed else None)
+    plan = {u.id: Quantizer(scheme, static_amax=float(amax[u.id].max()) if fixed else None)
             for u in model.units}
     if options.smoothquant is not None and scheme in SMOOTHED:
         plan |= _smoothed(model, scheme, options.smoothquant, amax, fixed)
@@ -73,16 +73,16 @@ def recipes(model: ProbeModel, scheme: str, options: InputOptions,
 
 
 def _smoothed(model: ProbeModel, scheme: str, strength: float, amax: Mapping[str, Floats],
-              fixed: bool) -> dict[str, Recipe]:
+              fixed: bool) -> dict[str, Quantizer]:
     """Units that share an input share its factors."""
     groups: dict[str, list[str]] = {}
     for unit in model.units:
         if unit.kind in BEHIND_A_NORM:
             groups.setdefault(unit.group, []).append(unit.id)
-    plan: dict[str, Recipe] = {}
+    plan: dict[str, Quantizer] = {}
     for members in groups.values():
         largest = amax[members[0]].astype(np.float32)
         s = smooth_factors(largest, [model.weight(u) for u in members], strength)
         top = float((largest / s).max()) if fixed else None
-        plan |= {u: Recipe(scheme, static_amax=top, input_scale=s) for u in members}
+        plan |= {u: Quantizer(scheme, static_amax=top, input_scale=s) for u in members}
     return plan

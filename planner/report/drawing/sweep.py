@@ -11,7 +11,7 @@ from io import StringIO
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
-from planner.report.sweep_axes import Axis, Columns, axes, compared_axis, told
+from planner.report.sweep_axes import Columns, SweepAxis, axes, compared_axis, told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,9 +29,9 @@ NUMERIC = ("asked_context", "asked_isl", "asked_osl", "asked_batch", "asked_devi
 class Drawing:
     """What goes where: ``across`` on the x axis, ``lines`` in colours, ``panels`` apart."""
 
-    across: Axis
-    lines: Axis | None
-    panels: tuple[Axis, ...]
+    across: SweepAxis
+    lines: SweepAxis | None
+    panels: tuple[SweepAxis, ...]
 
     @property
     def count(self) -> int:

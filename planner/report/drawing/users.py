@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import ceil, floor, log10
 
-from planner.planning.inspect.users import RoomPoint
+from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.drawing.svg import Labels, Scale, decade, diamond, dot, figure, line, path, text
@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 760.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 152.0, 28.0, 46.0
 
 
-def users_svg(t: Phrases, plan: Plan, found: Sequence[RoomPoint]) -> str:
+def users_svg(t: Phrases, plan: Plan, found: Sequence[UsersPoint]) -> str:
     """One ``svg`` element; both axes are logarithmic, a context without room is left out."""
     batch = plan.workload.batch * plan.layout.replicas
     counts = [n for p in found for n in (p.users, p.wide_users) if n > 0] + [batch]
@@ -35,7 +35,7 @@ def users_svg(t: Phrases, plan: Plan, found: Sequence[RoomPoint]) -> str:
               t("users.batch", n=words.count(batch)), "own")))
 
 
-def _grid(t: Phrases, x: Scale, y: Scale, found: Sequence[RoomPoint]) -> Iterator[str]:
+def _grid(t: Phrases, x: Scale, y: Scale, found: Sequence[UsersPoint]) -> Iterator[str]:
     low = HEIGHT - BOTTOM
     for point in found:
         if point.context & (point.context - 1) == 0:

@@ -97,7 +97,7 @@ class Content:
     verdict: str
     answer: str
     versus: str
-    figures: list[words.Figure]
+    figures: list[words.KeyFigure]
     picture: Picture
     ends: str
     memory: tuple[Share, ...]

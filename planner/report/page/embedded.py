@@ -110,7 +110,7 @@ def _adapter() -> Any:
     config = ConfigDict(extra="forbid", strict=True)
     records: tuple[Any, ...] = (
         Computed, operators.Operators, operators.Operator, own_frontier.Reach, provenance.Premise,
-        room.RoomPoint, sensitivity.Sensitivity, sensitivity.Swing, sensitivity.End)
+        room.UsersPoint, sensitivity.Sensitivity, sensitivity.Swing, sensitivity.End)
     for item in records:
         item.__pydantic_config__ = config
     return TypeAdapter(Computed)

@@ -12,7 +12,7 @@ from typing import Any
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.picture import fill, ink, runs
 from planner.planning.plan.record import Estimate, Plan
-from planner.planning.whatif.grid import Grid, Planned, Refused
+from planner.planning.whatif.grid import Grid, Infeasible, Planned
 from planner.planning.whatif.grid_axes import AUTO, Axis
 from planner.report import words
 from planner.report.phrases import Phrases
@@ -132,7 +132,7 @@ class _Made:
             f"{memory.total / GIB:.1f}", words.count(point.room * point.replicas),
             perf.tpot_seconds.basis, perf.ttft_seconds.basis, str(self._formats(point)))))
 
-    def refusal(self, point: Refused) -> int:
+    def refusal(self, point: Infeasible) -> int:
         """The number of a reason, its sizes in GiB."""
         return self.refusals((point.limit, f"{point.need / GIB:.1f}", f"{point.have / GIB:.1f}"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.planning.explain.module_time import Explanation, ModuleSplit, Split
+from planner.planning.explain.module_time import ModuleExplanation, ModuleSplit, Split
 from planner.report.terminal.columns import table_lines
 from planner.report.terminal.columns import wrapped as _wrap
 
@@ -15,7 +15,7 @@ MOST = 12
 """Crossovers printed for a module; --json has all."""
 
 
-def explain_text(found: Explanation) -> str:
+def explain_text(found: ModuleExplanation) -> str:
     """The whole answer; ends with a newline."""
     head = (f"{found.module} of {found.model} on {found.device}, tp{found.tp} dp{found.dp} "
             f"ep{found.ep}; microseconds of one layer (busy = compute, memory and conversion "
@@ -29,7 +29,7 @@ def explain_text(found: Explanation) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def explain_assumptions(found: Explanation) -> str:
+def explain_assumptions(found: ModuleExplanation) -> str:
     """The assumptions, one a line, for stderr."""
     lines = ["assumptions:"]
     for item in found.assumptions:
@@ -37,7 +37,7 @@ def explain_assumptions(found: Explanation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _module(found: Explanation, module: ModuleSplit) -> str:
+def _module(found: ModuleExplanation, module: ModuleSplit) -> str:
     where = f"{module.unit}, layers {module.layers}" if module.layers else module.unit
     if module.shapes:
         where += f" ({'; '.join(module.shapes)} outputs × inputs)"
@@ -63,7 +63,7 @@ def _splits(rows: Sequence[tuple[str, Split, str]]) -> str:
         for name, s, basis in rows)], TEXT_COLUMNS)
 
 
-def _crossovers(found: Explanation, module: ModuleSplit) -> str:
+def _crossovers(found: ModuleExplanation, module: ModuleSplit) -> str:
     """Those with the reference or the fastest first; the others are counted."""
     ends = {found.reference, module.schemes[0].scheme}
     told = [c for c in module.crossovers if ends & {c.faster, c.slower}]

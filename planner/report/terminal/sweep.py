@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from planner.report.sweep_axes import Axis, Columns, Pair, axes, compared_axis, pairs, told
+from planner.report.sweep_axes import Columns, Pair, SweepAxis, axes, compared_axis, pairs, told
 from planner.report.terminal.catalogue import _render, _table
 from planner.units import GIB, format_rate, format_seconds
 
@@ -61,7 +61,7 @@ def _errors(columns: Columns) -> list[str]:
     return [*lines, *([f"  … and {rest} more reasons"] if rest > 0 else [])]
 
 
-def _comparison(columns: Columns, found: Sequence[Axis], axis: Axis) -> list[Any]:
+def _comparison(columns: Columns, found: Sequence[SweepAxis], axis: SweepAxis) -> list[Any]:
     others = [other for other in found if other is not axis]
     names = [told(axis.name, value) for value in axis.values]
     table = _table(tuple(other.title for other in others),
@@ -120,8 +120,8 @@ def verdict(columns: Columns, listed: Sequence[Pair], names: Sequence[str]) -> l
     return lines
 
 
-def _rows(columns: Columns, found: Sequence[Axis]) -> list[Any]:
-    shown = found or (Axis("model", ()), Axis("device", ()))
+def _rows(columns: Columns, found: Sequence[SweepAxis]) -> list[Any]:
+    shown = found or (SweepAxis("model", ()), SweepAxis("device", ()))
     table = _table(tuple(axis.title for axis in shown),
                    ("dev", "batch", "tok/s/dev", "TPOT", "GiB"), ("limit",))
     count = len(columns["status"])

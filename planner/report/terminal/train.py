@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.memory.training import COMPONENTS, StageMemory, TrainingMemory
+from planner.memory.training import COMPONENTS, TrainingMemory, TrainingStage
 from planner.memory.training_advice import shortfall
 from planner.report.terminal.columns import table_lines
 from planner.report.terminal.columns import wrapped as _wrapped
@@ -49,7 +49,7 @@ def _headline(answer: TrainingMemory) -> list[str]:
     ]
 
 
-def _components(stage: StageMemory, usable: int) -> list[str]:
+def _components(stage: TrainingStage, usable: int) -> list[str]:
     rows = [(f"stage {stage.stage}, one device", "GiB", "share of usable")]
     for name in COMPONENTS:
         size = int(getattr(stage, name))

@@ -71,7 +71,7 @@ def _softmin(a: Array, b: Array) -> Array:
 
 
 @cached_record
-class Table:
+class CollectiveTable:
     """Times of one collective: logs of bytes [K] and of seconds [K] by number of ranks, ascending
     and close enough for straight lines between them."""
 
@@ -108,7 +108,7 @@ class Table:
 
 def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Parameters,
              link_bytes_per_s: float, *, without: Mapping[int, frozenset[float]] | None = None,
-             ) -> Table:
+             ) -> CollectiveTable:
     """The table whose columns are ``bytes`` and ``ranks_N`` (0 where a size was not measured).
 
     ``without`` leaves sizes out by number of ranks.
@@ -135,7 +135,7 @@ def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Paramet
                                   monotone(np.log(times[kept][order])), plain)
     if not knots:
         raise DataError(f"collective table {op}: no times", hint="run plan calibrate again")
-    return Table(op, link_bytes_per_s, knots, formula)
+    return CollectiveTable(op, link_bytes_per_s, knots, formula)
 
 
 def _dense(logs: Array, times: Array,

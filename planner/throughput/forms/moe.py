@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.records import record
-from planner.throughput.expert_load import TILES, Load
+from planner.throughput.expert_load import TILES, ExpertLoad
 from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
@@ -60,7 +60,7 @@ def parameters_of(variant: str) -> tuple[Parameter, ...]:
 
 
 @record
-class Experts:
+class ExpertShard:
     """Experts of one rank, numbers or arrays that broadcast with the load's.
 
     ``width`` is what one rank holds of an expert; ``local`` experts of a rank; ``weight_bytes`` an
@@ -74,8 +74,8 @@ class Experts:
     compute: str
 
 
-def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: Experts, load: Load, *,
-              tokens: Array) -> Parts:
+def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertShard,
+              load: ExpertLoad, *, tokens: Array) -> Parts:
     """Seconds of a fused layer by mechanism, shape of ``load`` and ``experts`` broadcast.
 
     Weights of all experts exceed any cache: there is no warm case. The traffic X counts as memory.
@@ -98,7 +98,8 @@ def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: Experts
                  busy=traffic + power_sum(compute, memory, EXPONENT))
 
 
-def padded_rows(load: Load, small_tile: float, many: NDArray[np.bool_] | None = None) -> Array:
+def padded_rows(load: ExpertLoad, small_tile: float,
+                many: NDArray[np.bool_] | None = None) -> Array:
     """Rows that are computed, in rows of a full tile's speed: of the best tile height, or of the
     one that a Triton kernel takes for ``many`` tokens."""
     penalty = 1.0 + small_tile * (FULL_TILE / np.array(TILES) - 1.0)

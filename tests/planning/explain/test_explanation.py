@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import planner
-from planner.api.ask import searched_questions
+from planner.api.ask import Ask
 from planner.errors import DataError, InputError
 from planner.planning.explain.limit_prices import tidy_step
 from planner.planning.explain.next_best import unit_choices
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.plan.record import Assumption
-from planner.planning.question.asked import Asked, asked_of
+from planner.planning.question.asked import asked_of
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answer, problem_of
 from planner.planning.solver.solve import solve
@@ -31,7 +31,7 @@ def found() -> ChoiceExplanation:
 
 @pytest.fixture(scope="module")
 def answer() -> Found:
-    questions = searched_questions(*ASK, Asked(**LIMITS), None, None, profile=None, engine="any")
+    questions = Ask(*ASK, **LIMITS).questions()
     best = best_answer(questions)
     assert best is not None
     return best

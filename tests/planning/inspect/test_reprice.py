@@ -12,9 +12,9 @@ import planner
 from planner.api.frontier import Frontier, frontier
 from planner.errors import InputError
 from planner.planning.inspect.layout_frontier import alike, own_frontier
-from planner.planning.inspect.reprice import Again, again
+from planner.planning.inspect.reprice import Repriced, reprice
 from planner.planning.inspect.sensitivity import End, Sensitivity, Swing, sensitivity
-from planner.planning.inspect.users import room
+from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.record import Plan
 from planner.planning.search.requery import GAP
 from planner.throughput import experts
@@ -28,8 +28,8 @@ def plan() -> Plan:
 
 
 @cache
-def it() -> Again:
-    return again(plan())
+def it() -> Repriced:
+    return reprice(plan())
 
 
 @cache
@@ -91,12 +91,12 @@ def test_faster_rates_and_a_batch_that_does_not_fit() -> None:
 def test_a_dense_model_has_no_popularity() -> None:
     dense = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="bf16", context=2048, batch=4,
                              devices=1)
-    found = sensitivity(again(dense))
+    found = sensitivity(reprice(dense))
     assert "popularity" not in {s.premise for s in found.swings}
 
 
 def test_users_at_the_plans_context_are_the_plans() -> None:
-    found = {p.context: p for p in room(it())}
+    found = {p.context: p for p in users_that_fit(it())}
     work, own = plan().workload, found[plan().workload.context_tokens]
     assert own.users == plan().capacity.max_concurrency_at_context * plan().layout.replicas
     longer = planner.estimate(MODEL, DEVICE, plan=plan(), context=16384, isl=work.isl, osl=work.osl,
@@ -110,7 +110,7 @@ def test_wide_caches_hold_what_a_plan_with_them_holds() -> None:
                         devices=1, kv="fp8")
     same = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
                         devices=1, kv="bf16")
-    point = next(p for p in room(again(wide)) if p.context == 2048)
+    point = next(p for p in users_that_fit(reprice(wide)) if p.context == 2048)
     assert point.users == wide.capacity.max_concurrency_at_context
     assert point.wide_users == same.capacity.max_concurrency_at_context < point.users
 
@@ -159,10 +159,10 @@ def test_a_plan_whose_file_does_not_hold_its_scenario_is_refused() -> None:
     slower = replace(plan(), performance=replace(perf, tpot_seconds=replace(
         perf.tpot_seconds, value=perf.tpot_seconds.value * 1.5)))
     with pytest.raises(InputError, match="from the plan file alone"):
-        again(slower)
+        reprice(slower)
 
 
 def test_losses_of_a_quality_profile_have_no_frontier() -> None:
     nats = replace(plan(), quality=replace(plan().quality, tier="T2 probe", unit="nats"))
     with pytest.raises(InputError, match="quality profile"):
-        own_frontier(again(nats))
+        own_frontier(reprice(nats))

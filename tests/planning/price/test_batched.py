@@ -25,14 +25,14 @@ from planner.planning.price.batched import (
     TTFT,
     WORKLOAD,
     Asks,
-    estimate_many,
+    estimate_batched,
 )
 from planner.planning.price.intervals import BASES
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
-from planner.planning.space import model as costs
-from planner.planning.space.model import Model, build_model
+from planner.planning.space import operators
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput import linear
 
@@ -47,7 +47,7 @@ CASES = [
 
 
 @cache
-def model_of(name: str, device: str, scheme: str, kv: str, engine: str) -> Model:
+def model_of(name: str, device: str, scheme: str, kv: str, engine: str) -> CostModel:
     server = parse_engine(engine) if engine else None
     question = build_question(load_model(name), load_device(device), Asked(kv=kv), None,
                               uniform=scheme, given=None, engine=server)
@@ -78,7 +78,7 @@ def asks_of(devices: int) -> Asks:
 @pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join(c[:3]))
 def test_equal_to_estimates_one_by_one(case: tuple[str, str, str, str, str]) -> None:
     asks = asks_of(8)
-    found = estimate_many(model_of(*case), asks)
+    found = estimate_batched(model_of(*case), asks)
     assert found.fits.any()
     for i in range(0, len(asks), 5):
         plan = one_by_one(case, asks, i)
@@ -109,10 +109,10 @@ def test_every_reason_is_told() -> None:
     model = model_of("deepseek-v2-lite", "h100-sxm", "fp8-block", "bf16", "")
     asks = Asks.of(tp=[3, 1, 1, 8, 1], dp=[1, 1, 4, 1, 1], pp=[1], ep=[1], batch=[8, 8, 6, 8, 8],
                    isl=[100, 10**9, 100, 100, 100], osl=[10])
-    reasons = estimate_many(model, asks).reason
+    reasons = estimate_batched(model, asks).reason
     assert reasons.tolist() == [LAYOUT, WORKLOAD, UNEVEN, CHOICE, 0]
-    full = estimate_many(model, Asks.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[100_000], isl=[900],
-                                        osl=[100]))
+    full = estimate_batched(model, Asks.of(tp=[1], dp=[1], pp=[1], ep=[1], batch=[100_000],
+                                           isl=[900], osl=[100]))
     assert full.reason.tolist() == [MEMORY]
     assert full.total_bytes[0] > model.question.usable_bytes
     assert np.isfinite(full.tpot_seconds).all()
@@ -124,9 +124,9 @@ def test_limits_hold_where_the_estimate_holds_them(limit: str, pp: int) -> None:
     case = CASES[2]
     model = model_of(*case)
     asks = Asks.of(tp=[1], dp=[1], pp=[pp], ep=[1], batch=[2, 16, 64, 256], isl=[2000], osl=[100])
-    free = estimate_many(model, asks)
+    free = estimate_batched(model, asks)
     at = float(np.sort(getattr(free, limit))[1]) * 1.1
-    found = estimate_many(replace(model, question=replace(model.question, **{limit: at})), asks)
+    found = estimate_batched(replace(model, question=replace(model.question, **{limit: at})), asks)
     single = [one_by_one(case, asks, i, **{limit: at}) is not None for i in range(4)]
     assert found.fits.tolist() == single
     assert 0 < sum(single) < 4
@@ -138,8 +138,8 @@ def test_a_free_choice_is_refused() -> None:
     question = build_question(load_model("llama-3.2-1b"), load_device("h100-sxm"), Asked(), None,
                               uniform=None, given=None)
     with pytest.raises(InputError, match="may take"):
-        estimate_many(build_model(question, load_prior()),
-                      Asks.grid(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1], isl=[8], osl=[8]))
+        estimate_batched(build_model(question, load_prior()),
+                         Asks.grid(tp=[1], dp=[1], pp=[1], ep=[1], batch=[1], isl=[8], osl=[8]))
 
 
 def test_columns_of_other_lengths_are_refused() -> None:
@@ -152,7 +152,7 @@ def test_columns_of_other_lengths_are_refused() -> None:
 
 def test_operators_are_asked_as_often_for_many_as_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"gemm": 0, "experts": 0}
-    gemm, experts = linear.gemm_parts, costs.expert_parts
+    gemm, experts = linear.gemm_parts, operators.expert_parts
 
     def counted(name: str, run: Any) -> Any:
         def one(*args: Any, **named: Any) -> Any:
@@ -161,12 +161,12 @@ def test_operators_are_asked_as_often_for_many_as_for_few(monkeypatch: pytest.Mo
         return one
 
     monkeypatch.setattr(linear, "gemm_parts", counted("gemm", gemm))
-    monkeypatch.setattr(costs, "expert_parts", counted("experts", experts))
+    monkeypatch.setattr(operators, "expert_parts", counted("experts", experts))
     model = model_of("deepseek-v2-lite", "h100-sxm", "fp8-block", "bf16", "")
     found = []
     for batches, prompts in (((4,), (100,)), (range(1, 65), range(100, 4100, 100))):
-        estimate_many(model, Asks.grid(tp=[1, 2], dp=[1], pp=[1], ep=[1], batch=list(batches),
-                                       isl=list(prompts), osl=[100]))
+        estimate_batched(model, Asks.grid(tp=[1, 2], dp=[1], pp=[1], ep=[1], batch=list(batches),
+                                          isl=list(prompts), osl=[100]))
         found.append(dict(calls))
         calls |= dict.fromkeys(calls, 0)
     assert found[0] == found[1]

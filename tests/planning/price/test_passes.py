@@ -10,7 +10,7 @@ import pytest
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
 from planner.placement.layout import Layout
-from planner.planning.price.recipe import Recipe, recipe_assignment
+from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import (
     Assignment,
     Pass,
@@ -28,7 +28,7 @@ NONE = np.zeros(3)
 @cache
 def wide() -> Assignment:
     return recipe_assignment(resolve_model("deepseek-v3"), resolve_device("h200-sxm"),
-                             Layout(1, 8, 1, 8), Recipe("fp8-block", "fp8-block", "bf16"),
+                             Layout(1, 8, 1, 8), SchemeSet("fp8-block", "fp8-block", "bf16"),
                              load_prior(), isl=1024, osl=256)
 
 

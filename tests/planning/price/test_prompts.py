@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planner.api.plan import estimate, plan
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
-from planner.planning.price.recipe import Recipe, recipe_assignment
+from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Pass, pass_seconds, total_seconds
 from planner.planning.space.candidates import queue, with_prompts
 from planner.quality.prior import load_prior
@@ -70,7 +70,7 @@ def test_tpot_and_ttft_are_those_of_whole_passes() -> None:
                      batch=batch)
     assignment = recipe_assignment(
         load_model("llama-3.1-8b"), load_device("h100-sxm"), Layout(),
-        Recipe("bf16", "bf16", "bf16"),
+        SchemeSet("bf16", "bf16", "bf16"),
         load_prior(), isl=isl, osl=osl)
     one = np.array([float(batch)])
     decode, mixed = (float(total_seconds(pass_seconds(assignment, Pass(

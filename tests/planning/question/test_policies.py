@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.ask import searched_questions
+from planner.api.ask import Ask
 from planner.api.plan import estimate, plan
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.lookup import load_model
 from planner.planning.answer import rule_gains
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answers
 from planner.scenarios import Scenario, parse_scenario
@@ -215,8 +214,7 @@ def test_rules_that_are_not_named_do_not_hold() -> None:
 def test_a_gain_of_rules_together_is_never_told_as_nothing(
         together: float, alone: float, told: set[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where no rule alone would gain anything."""
-    questions = searched_questions("llama-3.1-8b", "h100-sxm", Asked(devices=1), None, None,
-                                   profile=None, engine="any")
+    questions = Ask("llama-3.1-8b", "h100-sxm", devices=1).questions()
     found = best_answers(questions)[0]
     assert found is not None
 

@@ -1,10 +1,9 @@
 """Plans whose losses cannot be told apart: the faster is taken, and the plan says so."""
 
 import planner
-from planner.api.ask import searched_questions
+from planner.api.ask import Ask
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
-from planner.planning.search.equal_loss import SLACK, best_answer, pace
+from planner.planning.search.equal_loss import SLACK, best_answer, device_seconds
 from planner.planning.search.variants import best_of
 
 ASK = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
@@ -16,18 +15,17 @@ def quality(**more: object) -> Plan:
 
 
 def test_the_faster_of_equals_is_taken_within_the_band() -> None:
-    asked = Asked(objective="quality", **TIGHT)  # type: ignore[arg-type]
-    questions = searched_questions(*ASK, asked, None, None, profile=None, engine="any")
+    questions = Ask(*ASK, objective="quality", **TIGHT).questions()  # type: ignore[arg-type]
     least, taken = best_of(questions), best_answer(questions)
     assert least is not None
     assert taken is not None
     band = taken.space.model.prior.band
     assert least.value <= taken.value <= least.value * band * (1 + 1e-9)
-    assert pace(taken) < pace(least) * (1 - SLACK)
+    assert device_seconds(taken) < device_seconds(least) * (1 - SLACK)
     # Nothing inside the band is faster by more than the slack.
     fastest = planner.plan(*ASK, objective="throughput", **TIGHT)  # type: ignore[arg-type]
     assert fastest.quality.loss > least.value * band or \
-        fastest.solver.bound >= pace(taken) / (1 + SLACK) * (1 - 1e-6)
+        fastest.solver.bound >= device_seconds(taken) / (1 + SLACK) * (1 - 1e-6)
 
 
 def test_the_plan_says_what_it_gave_up() -> None:

@@ -30,7 +30,7 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
-from .test_solver_exact import assignments
+from ..solver.test_solver_exact import assignments
 
 
 @st.composite
@@ -111,7 +111,7 @@ def test_the_objective_is_the_pace_that_is_priced(model: str, device: str, untie
         segments = untied_segments(space.model, parts, taken) if untie else tied_segments(
             space.model, [int(picked[u.decision]) if u.decision >= 0 else -1
                           for u in space.model.units])
-        pace = price(space, c, segments).paced_tpot * float(score_scale(space)[c])
+        pace = price(space, c, segments).pipelined_tpot * float(score_scale(space)[c])
         assert pace * (1 - 2 * TIE) <= objective_of(problem, counts) <= pace * (1 + 1e-9)
         if violation(problem, counts) is None:
             assert lower[c] <= pace * (1 + 1e-9)

@@ -18,7 +18,8 @@ from planner.planning.search.best_first import search, solve_candidate
 from planner.planning.search.formulate import bounds
 from planner.planning.space.candidates import build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import budget, stage_table
-from planner.planning.space.model import Model, build_model, layout_tables
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 
 NEAR = 1.2
@@ -43,7 +44,7 @@ def planned(model: str, device: str, **asked: Any) -> Plan:
     return once(model, device, tuple(sorted(asked.items())))
 
 
-def model_of(name: str, **more: Any) -> Model:
+def model_of(name: str, **more: Any) -> CostModel:
     model, device, asked = QUESTIONS[name]
     question = build_question(load_model(model), load_device(device), Asked(**{**asked, **more}),
                               None, uniform=None, given=None)
@@ -61,7 +62,7 @@ def test_no_candidate_beats_the_search_under_limits(name: str) -> None:
     every_candidate(model_of(name))
 
 
-def every_candidate(model: Model) -> None:
+def every_candidate(model: CostModel) -> None:
     """All candidates whose bound comes near the answer are solved, of the others one in SAMPLE: a
     bound that is too high would show there."""
     layouts = possible_layouts(model.question)

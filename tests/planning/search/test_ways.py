@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 
 import planner
-from planner.api.ask import THROUGHPUT, searched_questions
+from planner.api.ask import THROUGHPUT, Ask
 from planner.errors import InfeasibleError
 from planner.planning.answer.compare import score
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
-from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.search import best_first as searching
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.uniform import Wanted, best_uniforms, uniform_pairs
+from planner.planning.search.uniform import UniformQuery, best_uniforms, uniform_pairs
 from planner.planning.search.variants import spaces_of
 
 NEVER_SECONDS = 3600
@@ -27,8 +26,7 @@ SIXTEEN = ("deepseek-v3", "b200-sxm", "sglang")
 
 
 def ways(model: str, device: str, engine: str, **asked: Any) -> tuple[Question, ...]:
-    return searched_questions(model, device, Asked(**asked), None, None, profile=None,
-                              engine=engine)
+    return Ask(model, device, engine=engine, **asked).questions()
 
 
 def rate(found: Plan) -> float:
@@ -97,7 +95,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
     rivals = 0
     for space in spaces:
         limit = loss_limit(space.model)
-        wanted = [Wanted(*pair, limits=True)
+        wanted = [UniformQuery(*pair, limits=True)
                   for pair in uniform_pairs(space.model, np.inf if limit is None else limit)]
         for one in best_uniforms(space, wanted):
             if one.priced is not None:
@@ -111,7 +109,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
 def score_at(question: Question, priced: Any) -> tuple[float, float]:
     """(at the pace that the solver compares, as priced in full)."""
     full = score(question, priced)
-    return full * priced.paced_tpot / priced.tpot, full
+    return full * priced.pipelined_tpot / priced.tpot, full
 
 
 @pytest.mark.parametrize(("model", "device", "fewer", "more"), [

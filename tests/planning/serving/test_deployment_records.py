@@ -14,7 +14,7 @@ from planner.planning.serving.deployment import (
     frontier_grid,
     marked,
 )
-from planner.throughput.serving import Policy, StepTimes
+from planner.throughput.serving import Scheduling, StepTimes
 
 RATES = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), max_size=8)
 POINT = ServedPoint(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, False)
@@ -40,7 +40,7 @@ def test_replicas_share_requests() -> None:
     times = StepTimes(batch=np.array([0.0, 1.0]), decode=np.array([0.0, 1.0]),
                       mixed=np.array([1.0, 2.0]), group=np.array([1.0]), chunks=1, together=1.0)
     options = Options(isl=100, osl=20, chunk=512, requests=40.0, accepted=1.5, cache_tokens=9e3)
-    where = Deployment(times, options, Policy(), dp=2, replicas=4, devices=8)
+    where = Deployment(times, options, Scheduling(), dp=2, replicas=4, devices=8)
     load = where.load(16.0)
     assert (load.concurrency, load.isl, load.osl, load.requests) == (4.0, 100, 20, 10.0)
     assert where.load(80.0).requests == 20.0  # at least what is in flight

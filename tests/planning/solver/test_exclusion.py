@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from planner.planning.solver.exclusion import apart
+from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import (
     Problem,
     Row,
@@ -49,7 +49,7 @@ def test_what_is_called_apart_has_no_assignment() -> None:
         problem = _problem(rng, float(tightness))
         feasible = _feasible(problem)
         excluded += not feasible
-        if apart(problem):
+        if has_excluding_pair(problem):
             proved += 1
             assert not feasible
     assert 10 <= proved <= excluded < 120
@@ -62,9 +62,9 @@ def test_layers_that_are_counted_weigh_their_number() -> None:
             Row("max-loss", np.array([[2.0, 1.0]]), 8.0))
     alone = Problem(np.zeros((1, 2)), 0.0, legal, np.array([5]), rows)
     # 5 layers: n of the small one use 15 - 2n <= 12 and 5 + n <= 8, so n is 2 or 3.
-    assert not apart(alone)
+    assert not has_excluding_pair(alone)
     tight = (rows[0], Row("max-loss", rows[1].coefficients, 6.0))
-    assert apart(Problem(np.zeros((1, 2)), 0.0, legal, np.array([5]), tight))
+    assert has_excluding_pair(Problem(np.zeros((1, 2)), 0.0, legal, np.array([5]), tight))
 
 
 def test_without_dominated_choices_the_optimum_is_the_same() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from planner.planning.solver.problem import EQUAL, PACE, Problem, Row, objective_of, told, violation
 from planner.planning.solver.solve import solve
-from planner.planning.solver.ties import first_of_equals
+from planner.planning.solver.ties import first_of_ties
 
 
 def problem_of(objective: np.ndarray, *rows: Row) -> Problem:
@@ -64,7 +64,7 @@ def test_the_first_of_all_equal_assignments_from_any_of_them(
     solution = solve(problem)
     for start in (solution.counts, equal[-1], equal[int(rng.integers(len(equal)))]):
         begun = replace(solution, counts=start, value=objective_of(problem, start))
-        taken = first_of_equals(problem, begun, second)
+        taken = first_of_ties(problem, begun, second)
         assert taken.counts.tolist() == wanted[0].tolist()
         assert taken.value == objective_of(problem, taken.counts)
         assert taken.bound <= taken.value
@@ -79,7 +79,7 @@ def test_a_difference_above_the_tolerance_is_one() -> None:
 
 def first_of(objective: np.ndarray) -> list[int]:
     problem = problem_of(objective)
-    return first_of_equals(problem, solve(problem), None).counts.argmax(axis=1).tolist()
+    return first_of_ties(problem, solve(problem), None).counts.argmax(axis=1).tolist()
 
 
 def test_an_earlier_choice_may_need_two_moves() -> None:
@@ -87,14 +87,14 @@ def test_an_earlier_choice_may_need_two_moves() -> None:
     problem = problem_of(np.array([[1.0, 2.0], [1.0, 2.0]]),
                          Row("max-loss", np.array([[2.0, 0.0], [2.0, 0.0]]), 2.0))
     begun = replace(solve(problem), counts=np.array([[0, 1], [1, 0]]))
-    taken = first_of_equals(problem, begun, None)
+    taken = first_of_ties(problem, begun, None)
     assert taken.counts.tolist() == [[1, 0], [0, 1]]
 
 
 def test_among_equal_optima_the_second_objective_decides() -> None:
     problem = problem_of(np.array([[1.0, 1.0, 2.0]]))
     for second, wanted in (([2.0, 1.0, 0.0], [0, 1, 0]), ([1.0, 2.0, 0.0], [1, 0, 0])):
-        taken = first_of_equals(problem, solve(problem), np.array([second]))
+        taken = first_of_ties(problem, solve(problem), np.array([second]))
         assert taken.counts[0].tolist() == wanted
 
 
@@ -102,7 +102,7 @@ def test_counted_layers_move_to_the_earliest_equal_choice() -> None:
     problem = replace(problem_of(np.array([[1.0, 1.0, 2.0], [1.0, 2.0, 1.0]])),
                       multiplicity=np.array([3, 2]))
     begun = replace(solve(problem), counts=np.array([[1, 2, 0], [0, 0, 2]]))
-    assert first_of_equals(problem, begun, None).counts.tolist() == [[3, 0, 0], [2, 0, 0]]
+    assert first_of_ties(problem, begun, None).counts.tolist() == [[3, 0, 0], [2, 0, 0]]
 
 
 @pytest.mark.parametrize(("difference", "share"), [

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.questions import model_of
 
 from planner.placement.layout import Layout
-from planner.planning.space.model import layout_tables
+from planner.planning.space.tables import layout_tables
 from planner.planning.space.times import SEEN, Lengths, rows_of, timed_units
 from planner.throughput.points import points
 

@@ -10,7 +10,7 @@ from support import what_if as small
 import planner
 from planner.cli.commands import plan_command
 from planner.errors import InfeasibleError, InputError, UnknownNameError, UnsupportedError
-from planner.planning.whatif.grid import Planned, Refused
+from planner.planning.whatif.grid import Infeasible, Planned
 from planner.planning.whatif.grid_axes import (
     MAX_POINTS,
     Axis,
@@ -42,7 +42,7 @@ def positions() -> list[tuple[str, Any]]:
 @pytest.mark.parametrize("n", [0, 3, 5, 12, 17, 22, 27, 31, 38, 47])
 def test_a_position_is_the_plan_of_its_command(n: int) -> None:
     command, point = positions()[n]
-    if isinstance(point, Refused):
+    if isinstance(point, Infeasible):
         with pytest.raises(InfeasibleError, match=point.limit.partition("+")[0]):
             planner.plan(**asked(command))
         return
@@ -60,7 +60,7 @@ def test_a_position_is_the_plan_of_its_command(n: int) -> None:
 def test_the_grid_has_plans_and_refusals_and_the_plan_itself() -> None:
     grid = small.grid()
     kinds = {type(p) for p in grid.points}
-    assert kinds == {Planned, Refused}
+    assert kinds == {Planned, Infeasible}
     base = grid.points[grid.base]
     assert isinstance(base, Planned)
     assert base.performance == small.plan().performance
@@ -69,7 +69,7 @@ def test_the_grid_has_plans_and_refusals_and_the_plan_itself() -> None:
 
 
 def test_a_refusal_says_what_is_needed() -> None:
-    refused = [p for p in small.grid().points if isinstance(p, Refused)]
+    refused = [p for p in small.grid().points if isinstance(p, Infeasible)]
     assert {p.limit for p in refused} == {"memory", "max-loss"}
     assert all((p.need > p.have > 0) == (p.limit == "memory") for p in refused)
 

@@ -1,0 +1,107 @@
+"""Bytes of every unit under every choice, as arrays by layout, and what a layout allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.placement.cache_entries import (
+    fixed_slot_bytes,
+    slot_layer_bytes,
+    stores,
+    token_layer_bytes,
+)
+from planner.placement.layout import Layout, stage_of_layer
+from planner.placement.modules import Module
+from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
+from planner.planning.space.model import CostModel
+from planner.records import cached_record
+
+Int = NDArray[np.int64]
+
+
+@cached_record
+class LayoutTables:
+    """Exact bytes by layout. ``shard`` int64 [L, module, scheme] of one layer on one rank.
+
+    Caches of one rank: ``cache`` int64 [L, cache unit, layout] of one layer and sequence at the
+    question's context, ``token`` the same for one more token; ``fixed`` int64 [L, layer] of a
+    sequence's indexer keys and recurrent state.
+    """
+
+    layouts: list[Layout]
+    shard: Int
+    blocks: NDArray[np.bool_]
+    released: Int
+    cache: Int
+    token: Int
+    fixed: Int
+
+    @cached_property
+    def fullest_fixed(self) -> list[int]:
+        """Bytes of ``fixed`` of one sequence in the fullest pipeline stage, of each layout."""
+        out = []
+        for sizes, layout in zip(self.fixed, self.layouts, strict=True):
+            stages = np.array(stage_of_layer(len(sizes), layout.pp))
+            out.append(max(int(sizes[stages == stage].sum()) for stage in range(layout.pp)))
+        return out
+
+
+def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
+    """Byte tables of all ``layouts``."""
+    question = model.question
+    shard = shard_byte_table(model.planned, question.schemes, layouts)
+    for row, module in enumerate(model.planned):
+        if module.kind == "head" and question.spec.tied_embeddings:
+            shard[[la.pp == 1 for la in layouts], row] = 0  # a copy in the last stage, if any
+    blocks = block_legality(model.planned, question.schemes, layouts)
+    released = np.array([[_released_bytes(model, m, la) for m in model.released]
+                         for la in layouts], dtype=np.int64)
+    cache, token, fixed = _cache_tables(model, layouts)
+    return LayoutTables(layouts, shard, blocks, released, cache, token, fixed)
+
+
+def _cache_tables(model: CostModel, layouts: list[Layout]) -> tuple[Int, Int, Int]:
+    """``cache``, ``token`` and ``fixed`` of :class:`LayoutTables`; they depend on tp alone."""
+    question = model.question
+    context, spec = question.workload.context, question.spec
+    cache = np.zeros((len(layouts), len(model.caches), len(question.kv)), dtype=np.int64)
+    token = np.zeros_like(cache)
+    fixed = np.zeros((len(layouts), spec.layers), dtype=np.int64)
+    tps = np.array([layout.tp for layout in layouts])
+    for tp in sorted(set(tps.tolist())):
+        here = tps == tp
+        for j, unit in enumerate(model.caches):
+            for k, name in enumerate(question.kv):
+                if stores(unit, name):
+                    cache[here, j, k] = slot_layer_bytes(unit, name, tp, context)
+                    token[here, j, k] = token_layer_bytes(unit, name, tp, context)
+        for group in spec.attention:
+            size = fixed_slot_bytes(group, tp, context, indexer_fp8=model.indexer_fp8)
+            fixed[np.ix_(here, group.layers)] = size
+    return cache, token, fixed
+
+
+def _released_bytes(model: CostModel, module: Module, layout: Layout) -> int:
+    """Bytes of one layer of an as-released module on a rank that holds it. A tied head is a copy
+    of the embedding where the last pipeline stage is not the first, else nothing."""
+    if module.kind == "head" and model.question.spec.tied_embeddings:
+        if layout.pp == 1:
+            return 0
+        module = next(m for m in model.released if m.kind == "embedding")
+    return released_shard_bytes(module, layout)
+
+
+def legality(model: CostModel, tables: LayoutTables, layout_index: Sequence[int] | Int,
+             ) -> NDArray[np.bool_]:
+    """bool [C, unit, choice]: possible for the unit and whole blocks under the layout."""
+    index = np.asarray(layout_index, dtype=np.int64)
+    table = np.repeat(model.possible[None], len(index), axis=0)
+    schemes = len(model.question.schemes)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            table[:, i, :schemes] &= tables.blocks[index, unit.row, :]
+    return table
