@@ -21,6 +21,8 @@ API_SECTIONS = (
                     "validate")),
     ("Take along", ("export_plan", "import_plan", "read_plan", "profile")),
     ("Look up", ("inventory", "load_model", "load_device", "load_scenario")),
+    ("Errors", ("PlannerError", "InfeasibleError", "InputError", "UnknownNameError",
+                "UnsupportedError", "DataError", "MissingPackageError", "SolverError")),
 )
 """Headings of the names that a reader looks for; other public names follow these."""
 API_HEAD = """# Python API
@@ -28,9 +30,9 @@ API_HEAD = """# Python API
 What every public name of `planner` means: made from the program by `make docs`. The functions are
 the commands of the [command line](cli.md), and the arguments are their flags: times in seconds,
 also where a flag is in milliseconds (`--tpot-ms`, `tpot_seconds`), sizes in bytes. Records are
-frozen. Errors are `planner.errors.PlannerError` with a `hint`: `InfeasibleError` where nothing
-satisfies the limits, `InputError`, `UnsupportedError` and `DataError` where the question or a
-file is at fault.
+frozen. Errors are `planner.PlannerError` with a `message` and a `hint` (`str` gives both):
+`InfeasibleError` where nothing satisfies the limits, `InputError`, `UnsupportedError` and
+`DataError` where the question or a file is at fault.
 
 ```python
 import planner
@@ -125,9 +127,11 @@ def _in_full(name: str, found: Any) -> Iterator[str]:
         yield ""
     yield from (inspect.getdoc(found) or "").splitlines()
     if inspect.isclass(found):
-        fields = ", ".join(f.name for f in dataclasses.fields(found))
+        record = dataclasses.is_dataclass(found)
+        fields = ", ".join(f.name for f in dataclasses.fields(found)) if record else ""
         yield ""
-        yield from textwrap.wrap(f"fields: {fields}", WIDTH, subsequent_indent="        ")
+        yield from textwrap.wrap(f"fields: {fields}" if fields else "", WIDTH,
+                                 subsequent_indent="        ")
         for own, value in vars(found).items():
             if own.startswith("_") or own in fields.split(", "):
                 continue

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         InputError,
         MissingPackageError,
         PlannerError,
+        SolverError,
         UnknownNameError,
         UnsupportedError,
     )
@@ -57,12 +58,13 @@ _WHERE = {
     "Plan": "planner.planning.plan.record", "ModelSpec": "planner.models.spec",
     "DeviceProfile": "planner.hardware.profile", "Scenario": "planner.scenarios",
     **dict.fromkeys(("PlannerError", "InputError", "UnknownNameError", "UnsupportedError",
-                     "DataError", "MissingPackageError", "InfeasibleError"), "planner.errors"),
+                     "DataError", "MissingPackageError", "InfeasibleError", "SolverError"),
+                    "planner.errors"),
     "validate": "planner.validation.run",
 }
 __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "MissingPackageError",
-           "ModelSpec", "Plan", "PlannerError", "Scenario", "UnknownNameError", "UnsupportedError",
-           "__version__", "claims", "diff", "estimate", "experts", "explain", "export_plan",
+           "ModelSpec", "Plan", "PlannerError", "Scenario", "SolverError", "UnknownNameError",
+           "UnsupportedError", "__version__", "claims", "diff", "estimate", "experts", "explain", "export_plan",
            "frontier", "import_plan", "inventory", "layer_error", "load_device", "load_model",
            "load_scenario", "memory_use", "plan", "plot", "profile", "read_plan", "serve",
            "sweep", "train", "validate", "what_if"]

@@ -44,7 +44,6 @@ def test_each_subject_has_two_or_three_steps() -> None:
         assert re.search(r"`planner/[^`]+:\w+`", text), subject
 
 
-@pytest.mark.xfail(strict=False, reason="files of planning/ move next")
 def test_every_path_and_name_is_there() -> None:
     spans = named()
     assert len(spans) > 40

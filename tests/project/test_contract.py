@@ -153,7 +153,9 @@ ESTIMATE_DEFAULTS = {
     "scheme": None, "plan": None, "kv": "bf16",
 }
 PUBLIC_NAMES = words("""
-Plan claims diff estimate experts explain export_plan frontier import_plan inventory layer_error
+DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
+Scenario SolverError UnknownNameError UnsupportedError
+claims diff estimate experts explain export_plan frontier import_plan inventory layer_error
 load_device load_model load_scenario memory_use plan plot profile read_plan serve sweep train
 validate what_if
 """)
