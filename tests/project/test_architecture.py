@@ -4,7 +4,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
 from support.wheels import ROOT
 
 SUBJECTS = ("The objective", "The bytes of a cache", "The loss of a unit",

@@ -41,6 +41,9 @@ from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.search.best_first import PROVED, Found, search, shown_gap
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
+from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
+from planner.planning.solver.problem import OPTIMAL, STOPPED
+from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import (
@@ -70,6 +73,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
     layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
                         replicas)
     lines, versus = compared(found, priced, searched=searched, others=others)
+    solver = _solver(found, searched)
     return Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
@@ -83,8 +87,8 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         capacity=capacity_info(model, found, priced),
         performance=performance(model, priced, replicas),
         quality=quality(model, priced.loss, _ruled_loss(model, priced)),
-        baselines=lines, comparison=versus, solver=_solver(found, searched),
-        assumptions=(*assumptions(model, priced, searched),
+        baselines=lines, comparison=versus, solver=solver,
+        assumptions=(*assumptions(model, priced, searched), *_stopped_note(solver),
                      *(equal_note(found) if searched else ()),
                      *(rule_notes(units, question.dropped, rule_gains(found))
                        if searched else ()),
@@ -215,8 +219,17 @@ def _solver(found: Found, searched: bool) -> SolverInfo:
         gap = found.solution.gap
     gap = shown_gap(gap)
     bound = found.value - gap * abs(found.value)
-    return SolverInfo(found.solution.status, gap, bound, found.candidates, gap <= PROVED)
+    # Wider gaps are left only where a limit of the solver was reached, here or elsewhere.
+    optimal = found.solution.status == OPTIMAL and gap <= LAYERS_GAP
+    return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, found.candidates, gap <= PROVED)
 
+
+def _stopped_note(solver: SolverInfo) -> tuple[Assumption, ...]:
+    """That a limit of the solver was reached, and what may be missed for it."""
+    if solver.status != STOPPED:
+        return ()
+    return (Assumption("solver", f"stopped: the best met is within {solver.gap:.2g} of the bound",
+                       f"a limit of {MOST_NODES:,} nodes or {MOST_SECONDS:.0f} s was reached"),)
 
 
 def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assumption, ...]:

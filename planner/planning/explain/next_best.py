@@ -16,6 +16,7 @@ from planner.planning.answer.reasons import Why, explain
 from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.plan.record import layer_range
 from planner.planning.price.price import Priced, price
+from planner.planning.search.asked import naming_the_question
 from planner.planning.search.best_first import Found, second_times
 from planner.planning.search.equal_loss import problem_of, segments_of
 from planner.planning.search.formulate import decision_sum, layer_weights
@@ -135,7 +136,8 @@ def _without(here: _Here, decision: int, choice: int, members: Sequence[Segment]
     model = here.found.space.model
     gap = GAP if model.question.profile is None else LAYERS_GAP
     problem = replace(here.problem, legal=legal)
-    solution = solve(problem, gap=gap)
+    with naming_the_question(here.found.space, here.found.candidate):
+        solution = solve(problem, gap=gap)
     if not solution.found:
         return _elsewhere(here, decision, banned, members)
     solution = first_of_ties(problem, solution, _second(here), gap=gap)

@@ -13,6 +13,7 @@ import numpy as np
 
 from planner.errors import SolverError
 from planner.planning.question.question import RATES
+from planner.planning.search.asked import naming_the_question
 from planner.planning.search.formulate import (
     bounds,
     decision_sum,
@@ -155,8 +156,10 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
         return replace(best, bound=min(best.bound, open_bound), solved=solved,
                        candidates=sum(map(len, spaces)))
     if incumbent is None and np.isfinite(open_bound):
-        raise SolverError("no candidate was answered within the solver's limits",
-                          hint=SolverError.NARROWER)
+        i, c = order[0][1][0], order[0][1][-1]
+        with naming_the_question(spaces[i], c):
+            raise SolverError("no candidate was answered within the solver's limits",
+                              hint=SolverError.NARROWER)
     return None
 
 
@@ -189,8 +192,9 @@ def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
         problem, parts = single_problem(space, c), ()
         second = decision_sum(model, times, layer_weights(model)) if times is not None else None
         gap = GAP if model.question.profile is None else LAYERS_GAP
-    solution = solve(problem, gap=gap, cutoff=cutoff) if tied is None \
-        else first_of_ties(problem, tied, second, gap=gap)
+    with naming_the_question(space, c):
+        solution = solve(problem, gap=gap, cutoff=cutoff) if tied is None \
+            else first_of_ties(problem, tied, second, gap=gap)
     if parts:
         return solution, untied_segments(model, parts, solution) if solution.found else ()
     picked = solution.counts.argmax(axis=1)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from planner.planning.plan.record import Assumption
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
+from planner.planning.search.asked import naming_the_question
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit, score_scale, single_problem
 from planner.planning.search.requery import asked
@@ -81,7 +82,8 @@ def _least_lossy(fastest: Found, first: Question, within: float,
     problem, parts = problem_of(space, fastest.candidate)
     model = space.model
     gap = GAP if model.question.profile is None else LAYERS_GAP
-    solution = solve(problem, gap=gap)
+    with naming_the_question(space, fastest.candidate):
+        solution = solve(problem, gap=gap)
     return solution, segments_of(space, parts, solution) if solution.found else ()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
+from planner.planning.search.asked import naming_the_question
 from planner.planning.search.formulate import bounds, decision_sum, layer_weights, single_problem
 from planner.planning.search.untied import StagePart, part_sum, untied_problem, untied_segments
 from planner.planning.solver.exclusion import has_excluding_pair
@@ -114,7 +115,8 @@ def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum
         lower[c] = np.inf
         return None
     most = np.inf if best is None else best.value
-    solution = solve(problem, gap=GAP, cutoff=most)
+    with naming_the_question(space, c):
+        solution = solve(problem, gap=GAP, cutoff=most)
     lower[c] = max(lower[c], proved(solution, most))
     if not solution.found or (best is not None and solution.value >= best.value):
         return None
