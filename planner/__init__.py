@@ -66,8 +66,8 @@ __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "Missi
            "ModelSpec", "Plan", "PlannerError", "Scenario", "SolverError", "UnknownNameError",
            "UnsupportedError", "__version__", "claims", "diff", "estimate", "experts", "explain",
            "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
-           "load_model", "load_scenario", "memory_use", "plan", "plot", "profile", "read_plan", "serve",
-           "sweep", "train", "validate", "what_if"]
+           "load_model", "load_scenario", "memory_use", "plan", "plot", "profile", "read_plan",
+           "serve", "sweep", "train", "validate", "what_if"]
 
 
 def __getattr__(name: str) -> Any:
