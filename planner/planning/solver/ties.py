@@ -5,8 +5,9 @@ where there is one (within EQUAL again), and of those that are left the first in
 order: decision by decision, the earliest choice that some equal assignment has. The relaxation's
 reduced costs tell which choices no equal assignment can have; the solver is asked about the others.
 
-Where layers are counted, equal assignments are too many to be told apart by proofs. Layers move,
-choice by choice, to the earliest one that keeps the assignment equal.
+Where layers are counted, or the optimum is proved to a wider gap, equal assignments are too many to
+be told apart by proofs. Layers move, choice by choice, to the earliest one that keeps the assignment
+equal.
 """
 
 from __future__ import annotations
@@ -41,27 +42,29 @@ def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
     ``second`` [D, S] decides first (the less the better), then the order of the choices. ``gap`` is
     the one to which the optimum is proved.
     """
-    most = solution.value + max(EQUAL, gap) * abs(solution.value)
+    most = solution.value + EQUAL * abs(solution.value)
+    exact = solution.gap <= EQUAL and bool((problem.multiplicity == 1).all())
     if second is not None:
-        solution = _least(problem, solution, second, most)
+        solution = _least(problem, solution, second, most, gap)
         used = float((second * solution.counts).sum())
         problem = replace(problem, rows=(*problem.rows, Row(
             "second", second, used + EQUAL * abs(used))))
-    counts = _first(problem, solution.counts, most) if (problem.multiplicity == 1).all() \
-        else _moved(problem, solution.counts, most)
+    counts = (_first if exact else _moved)(problem, solution.counts, most)
     value = objective_of(problem, counts)
     bound = min(solution.bound, value)
     return replace(solution, counts=counts, value=value, bound=bound,
                    gap=(value - bound) / abs(value) if value else 0.0)
 
 
-def _least(problem: Problem, solution: Solution, second: Array, most: float) -> Solution:
-    """``solution``, or what has less of ``second`` with an objective of at most ``most``."""
+def _least(problem: Problem, solution: Solution, second: Array, most: float,
+           gap: float) -> Solution:
+    """``solution``, or what has less of ``second``, to ``gap``, with an objective of at most
+    ``most``."""
     kept = [Row("objective", problem.objective, most - problem.constant)] + [
         Row("objective", problem.objective + row.coefficients,
             most - problem.constant + row.limit) for row in problem.rows if row.name == PACE]
     found = solve(replace(problem, objective=second, constant=0.0,
-                          rows=(*limits_of(problem), *kept)))
+                          rows=(*limits_of(problem), *kept)), gap=gap)
     if not found.found or found.value >= float((second * solution.counts).sum()):
         return solution
     return replace(solution, counts=found.counts)
