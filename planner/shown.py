@@ -15,7 +15,7 @@ TEXT = {
     "ServingAnswer": ("planner.report.terminal.serve", "serve_text"),
     "ExpertUse": ("planner.report.terminal.experts", "experts_text"),
     "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
-    "Explanation": ("planner.report.terminal.explain", "explain_text"),
+    "ModuleExplanation": ("planner.report.terminal.explain", "explain_text"),
     "Difference": ("planner.report.terminal.diff", "diff_text"),
     "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
     "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),

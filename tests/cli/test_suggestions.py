@@ -131,5 +131,5 @@ def test_a_plan_file_with_another_objective(command: list[str], wrong_objective:
 
 def test_python_refuses_it_too(wrong_objective: str) -> None:
     with pytest.raises(DataError, match="objective"):
-        planner.Plan.from_dict(json.loads(Path(wrong_objective).read_text(encoding="utf-8")))
+        planner.read_plan(json.loads(Path(wrong_objective).read_text(encoding="utf-8")))
     assert issubclass(DataError, PlannerError)

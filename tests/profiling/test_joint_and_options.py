@@ -7,10 +7,9 @@ import pytest
 from support.checkpoints import write_llama
 from support.probe_models import tiny_decoder, tokens
 
-from planner import plan
+from planner import plan, read_plan
 from planner.api.profile import profile
 from planner.errors import InputError
-from planner.planning.plan.record import Plan
 from planner.profiling import probe_tokens
 from planner.quality.probe.emulate import Quantizer
 from planner.quality.probe.measure import make_reference, plan_loss
@@ -61,7 +60,7 @@ def test_flips_of_a_plan_are_the_measured_share_at_the_measured_loss(
     assert made.quality.flips == pytest.approx(min(1.0, slope * np.sqrt(made.quality.loss)))
     assert any(a.key == "additivity" and "measured under uniform fp8-block" in a.reason
                for a in made.assumptions)
-    again = Plan.from_dict(made.to_dict())
+    again = read_plan(made.to_dict())
     assert again.quality.flips == made.quality.flips
     assert plan(checkpoint, "h100-sxm", devices=1, context=64, batch=1).quality.flips is None
 

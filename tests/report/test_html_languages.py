@@ -15,7 +15,7 @@ from planner.report.page.html import TEMPLATES, page
 from planner.report.page.markdown import markdown
 from planner.report.phrases import LANGUAGES, phrases
 
-SOURCES = [*sorted(Path(module.__file__).parent.glob("*.py")), *sorted(TEMPLATES.glob("*.j2"))]
+SOURCES = [*sorted(Path(module.__file__).parent.rglob("*.py")), *sorted(TEMPLATES.glob("*.j2"))]
 BUILT = ("basis.", "bound.", "aim.", "memory.", "units.", "cache.", "question.", "assumptions.",
          "answer.", "missing.", "phase.", "waterfall.", "roofline.", "metric.", "swings.",
          "premises.", "kind.", "origins.", "engines.", "reach.")

@@ -10,7 +10,7 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found, search
-from planner.planning.space.model import Model, build_model
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 
 SMALL, DEVICE = "qwen2.5-0.5b", "h100-sxm"
@@ -27,7 +27,7 @@ def question_of(model: str = SMALL, device: str = DEVICE, *, uniform: str | None
 
 @cache
 def model_of(model: str = SMALL, device: str = DEVICE, *, uniform: str | None = None,
-             **asked: Any) -> Model:
+             **asked: Any) -> CostModel:
     return build_model(question_of(model, device, uniform=uniform, **asked), load_prior())
 
 

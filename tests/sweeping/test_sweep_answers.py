@@ -7,6 +7,7 @@ import pytest
 import planner
 from planner.errors import PlannerError, UnknownNameError
 from planner.lookup import load_device, load_model
+from planner.planning.solver.problem import EQUAL
 from planner.sweeping.answer import Context, row
 from planner.sweeping.fast import fast_rows
 from planner.sweeping.read import asks_of
@@ -59,7 +60,7 @@ def test_rows_carry_the_plan() -> None:
             one.performance.output_tokens_per_second.value, rel=1e-9)
         schemes = {u.scheme for u in one.units if u.loss or u.kv_layout}
         assert all(scheme in got["assignment"] for scheme in schemes)
-    assert frame.loc[0, "gap"] == 0
+    assert frame.loc[0, "gap"] == pytest.approx(EQUAL)
     assert frame["question"].tolist() == [1, 2]
 
 

@@ -17,7 +17,7 @@ from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.plan.record import layer_range
 from planner.planning.price.price import Priced, price
 from planner.planning.search.asked import naming_the_question
-from planner.planning.search.best_first import Found, second_times
+from planner.planning.search.best_first import Found, second_times, widest
 from planner.planning.search.equal_loss import problem_of, segments_of
 from planner.planning.search.formulate import decision_sum, layer_weights
 from planner.planning.search.requery import best_in
@@ -140,7 +140,7 @@ def _without(here: _Here, decision: int, choice: int, members: Sequence[Segment]
         solution = solve(problem, gap=gap)
     if not solution.found:
         return _elsewhere(here, decision, banned, members)
-    solution = first_of_ties(problem, solution, _second(here), gap=gap)
+    solution = first_of_ties(problem, solution, _second(here), gap=gap, last=widest(model))
     segments = here.segments(solution)
     return _moved(here, members, segments, solution.value, here.priced_as(segments), "")
 

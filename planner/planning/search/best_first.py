@@ -194,12 +194,18 @@ def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
         gap = GAP if model.question.profile is None else LAYERS_GAP
     with naming_the_question(space, c):
         solution = solve(problem, gap=gap, cutoff=cutoff) if tied is None \
-            else first_of_ties(problem, tied, second, gap=gap)
+            else first_of_ties(problem, tied, second, gap=gap, last=widest(model))
     if parts:
         return solution, untied_segments(model, parts, solution) if solution.found else ()
     picked = solution.counts.argmax(axis=1)
     choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units]
     return solution, tied_segments(model, choice)
+
+
+def widest(model: CostModel) -> tuple[int, ...]:
+    """Choices that go behind all others among equals: FP32, in which nothing is released. The
+    catalogue begins with it."""
+    return tuple(i for i, name in enumerate(model.choices) if name == "fp32")
 
 
 def secondary(space: Space) -> Array:

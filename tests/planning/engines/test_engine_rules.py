@@ -22,7 +22,7 @@ from planner.planning.engines.rules import (
     rules,
 )
 
-DATA = Path(engine_matrix.__file__).parent / "data"
+DATA = Path(engine_matrix.__file__).parents[1] / "data"
 
 
 def status(engine: str, device: str, name: str, kind: str = "dense", container: str = "",

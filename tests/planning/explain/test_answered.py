@@ -21,7 +21,7 @@ def bandwidth(factor: float) -> Change:
 def test_unchanged_it_gains_nothing() -> None:
     found = found_of()
     answered = Answered((found.space.model.question,), found)
-    again = answered.again(lambda question: question)
+    again = answered.best_after(lambda question: question)
     assert again is not None
     assert again.segments == found.segments
     assert answered.gain(again) == pytest.approx(0.0, abs=1e-9)
@@ -32,7 +32,7 @@ def test_unchanged_it_gains_nothing() -> None:
 def test_more_bandwidth_gains_and_less_loses() -> None:
     found = found_of()
     answered = Answered((found.space.model.question,), found)
-    faster, slower = answered.again(bandwidth(2.0)), answered.again(bandwidth(0.5))
+    faster, slower = answered.best_after(bandwidth(2.0)), answered.best_after(bandwidth(0.5))
     assert answered.gain(faster) > 0.05
     assert answered.gain(slower) < -0.05
     assert faster is not None
@@ -42,6 +42,6 @@ def test_more_bandwidth_gains_and_less_loses() -> None:
 def test_a_question_that_nothing_answers_has_no_gain() -> None:
     found = found_of()
     answered = Answered((found.space.model.question,), found)
-    none = answered.again(lambda question: replace(question, memory_bytes=1))
+    none = answered.best_after(lambda question: replace(question, memory_bytes=1))
     assert none is None
     assert answered.gain(none) == 0.0

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from planner.lookup import load_model
 from planner.placement.modules import modules
-from planner.planning.question.decisions import Unit, build_units, split_modules
+from planner.planning.question.decisions import DecisionUnit, build_units, split_modules
 
 NAMES = ("qwen2.5-0.5b", "deepseek-v2-lite", "gemma-3-1b", "deepseek-v3.2")
 
 
 def units_of(name: str, *, ends: int = 2, by_layer: bool = False,
-             fused: tuple[tuple[str, ...], ...] = (), kept: tuple[int, ...] = ()) -> list[Unit]:
+             fused: tuple[tuple[str, ...], ...] = (), kept: tuple[int, ...] = (),
+             ) -> list[DecisionUnit]:
     spec = load_model(name)
     planned, released = split_modules(modules(spec))
     return build_units(spec, planned, released, ends, by_layer=by_layer, fused=fused, kept=kept)
@@ -51,7 +52,7 @@ def test_both_matrices_of_routed_experts_share_a_decision() -> None:
 def test_a_fused_group_decides_together_and_only_then() -> None:
     group = ("mlp-gate-up", "mlp-down")
 
-    def shared(units: list[Unit]) -> bool:
+    def shared(units: list[DecisionUnit]) -> bool:
         first, second = ({u.decision for u in units if u.kind == kind} for kind in group)
         return first == second
 

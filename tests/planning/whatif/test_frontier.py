@@ -49,7 +49,7 @@ def test_a_point_is_as_good_as_the_plan_under_its_loss(found: Frontier) -> None:
 def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     """What earlier questions proved is used: 47 runs of the solver for 16 points."""
     runs, bounded = [], []
-    optimise, bounds = solver._optimise, questions.bounds
+    optimise, bounds = solver.run, questions.bounds
 
     def optimised(*arguments: Any) -> Any:
         runs.append(1)
@@ -59,7 +59,7 @@ def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) 
         bounded.append(len(space))
         return bounds(space)
 
-    monkeypatch.setattr(solver, "_optimise", optimised)
+    monkeypatch.setattr(solver, "run", optimised)
     monkeypatch.setattr(questions, "bounds", bounds_of)
     found = planner.frontier("qwen3-30b-a3b", "l40s", points=16)
     assert len(found.points) >= 10
