@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,14 +168,15 @@ def _post_order(start: str, edges: Mapping[str, set[str]], seen: set[str]) -> It
             way.append((following, iter(sorted(edges[following]))))
 
 
-def circles(root: Path = ROOT, package: str = "planner") -> list[Circle]:
-    """The circles of a package, largest first."""
+@cache
+def circles(root: Path = ROOT, package: str = "planner") -> tuple[Circle, ...]:
+    """The circles of a package, largest first; its files are read once a process."""
     found = imports_of(modules_of(root, package))
     out = []
     for group in components((one.importer, one.imported) for one in found):
         within = tuple(i for i in found if i.importer in group and i.imported in group)
         out.append(Circle(tuple(sorted(group)), within))
-    return sorted(out, key=lambda circle: (-len(circle.modules), circle.modules))
+    return tuple(sorted(out, key=lambda circle: (-len(circle.modules), circle.modules)))
 
 
 def main() -> int:

@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from project.circles import Import, Kind, circles
+import pytest
+from project.circles import Import, Kind, circles, main
 from support.wheels import ROOT
 
 MOST_CIRCLES = 2
@@ -50,12 +51,19 @@ def test_circles_of_every_kind_are_told_apart(tmp_path: Path) -> None:
         ("p.c", "p.d", ""), ("p.d", "p.e", HOOK), ("p.e", "p.c", "")]
 
 
-def test_the_script_prints_each_circle_and_their_number() -> None:
-    done = subprocess.run([sys.executable, "-m", "tests.project.circles"], cwd=ROOT,
-                          capture_output=True, text=True, check=True)
-    *lines, last = done.stdout.splitlines()
+def test_the_script_prints_each_circle_and_their_number(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main() == 0
+    *lines, last = capsys.readouterr().out.splitlines()
     found = circles()
     assert last == f"circles of more than one file: {len(found)}"
     assert sum(" files, " in line for line in lines) == len(found)
     assert sum(line.startswith("  planner/") for line in lines) == sum(
         len(circle.modules) for circle in found)
+
+
+@pytest.mark.exhaustive
+def test_the_script_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "tests.project.circles"], cwd=ROOT,
+                          capture_output=True, text=True, check=True)
+    assert main() == 0
+    assert done.stdout == capsys.readouterr().out

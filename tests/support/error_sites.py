@@ -5,8 +5,8 @@
 
 import ast
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "planner"
@@ -29,20 +29,22 @@ class Site:
     texts: tuple[str, ...]
 
 
-def classes() -> set[str]:
+@cache
+def classes() -> frozenset[str]:
     """Names of the exceptions that carry a hint, found by their bases."""
     bases = {node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
              for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     found = set(ROOTS)
     while more := {name for name, above in bases.items() if above & found} - found:
         found |= more
-    return found
+    return frozenset(found)
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
+@cache
+def trees() -> tuple[tuple[Path, ast.Module], ...]:
     """Every module of the package, parsed."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE.parent), ast.parse(path.read_text(encoding="utf-8"))
+    return tuple((path.relative_to(PACKAGE.parent), ast.parse(path.read_text(encoding="utf-8")))
+                 for path in sorted(PACKAGE.rglob("*.py")))
 
 
 def sites() -> list[Site]:
