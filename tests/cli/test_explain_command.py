@@ -32,7 +32,9 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {r["scheme"] for r in found["refused"]} >= {"nvfp4"}
 
 
-CHOICE = ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--solves", "0"]
+CHOICE = ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--batch", "8",
+          "--schemes", "bf16,int8-w8a8",
+          "--solves", "0"]
 
 
 def test_without_a_module_the_choice_is_explained(tmp_path: Path,

@@ -79,7 +79,7 @@ COMMANDS: dict[str, tuple[list[str], Works]] = {
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that takes a while to measure."""
     place = tmp_path_factory.mktemp("checkpoint")
-    config = llama_config(hidden_size=1024, intermediate_size=2816, num_hidden_layers=6,
+    config = llama_config(hidden_size=1024, intermediate_size=2816, num_hidden_layers=3,
                           num_attention_heads=16, num_key_value_heads=4, head_dim=64,
                           vocab_size=2048)
     (place / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -162,8 +162,8 @@ def test_the_process_alone_is_told(folder: Path) -> None:
 
 def test_what_was_interrupted_goes_on(folder: Path) -> None:
     (folder / "q.toml").write_text(
-        'title = "Some plans"\n[[grid]]\nmodel = "llama-3.1-8b"\n'
-        'device = ["h100-sxm", "h200-sxm", "l40s"]\ncontext = [4096, 8192]\n',
+        'title = "Some plans"\n[[grid]]\nmodel = "llama-3.2-1b"\ndevices = 1\nbatch = 8\n'
+        'device = ["h100-sxm", "h200-sxm", "l40s"]\ncontext = [2048, 4096, 8192, 16384]\n',
         encoding="utf-8")
     child = start(COMMANDS["sweep"][0], folder)
     assert until(lambda: kept(child.pid, folder))

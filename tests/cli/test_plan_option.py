@@ -15,7 +15,8 @@ COMMANDS = {"estimate": [], "serve": ["--concurrency", "4"], "explain": ["--solv
 @pytest.fixture(scope="module")
 def plan_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("plan") / "plan.json"
-    made = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=2, tp=2, context=2048, batch=8)
+    made = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=2, tp=2, context=2048, batch=8,
+                        schemes=["bf16", "fp8-block"])
     path.write_text(json.dumps(made.to_dict()), encoding="utf-8")
     return str(path)
 

@@ -21,13 +21,13 @@ from planner.cli.progress import bar, working
 from planner.report.terminal.columns import table_lines
 
 COMMANDS = [
-    ["smollm2-135m", "l40s"], ["models"], ["devices"], ["devices", "l40s"], ["formats"],
+    ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"], ["models"], ["devices"], ["devices", "l40s"], ["formats"],
     ["formats", "--device", "l40s"], ["scenarios"], ["inventory", "llama-3.2-1b"],
     ["memory", "llama-3.2-1b", "l40s", "--engine", "vllm"], ["train", "llama-3.2-1b", "l40s"],
     ["experts", "qwen3-30b-a3b", "l40s", "--batch", "32"],
     ["explain", "llama-3.2-1b", "l40s", "--module", "mlp-down"],
     ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--tpot-ms", "60",
-     "--solves", "2"],
+     "--batch", "8", "--schemes", "bf16,int8-w8a8", "--solves", "2"],
     ["frontier", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "--points", "4",
      "--map"],
     ["serve", "llama-3.2-1b", "l40s", "--concurrency", "16", "--devices", "1"],

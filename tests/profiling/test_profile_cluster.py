@@ -22,6 +22,8 @@ pytest.importorskip("distributed", reason="distributed is not installed")
 ROOT = Path(planner.__file__).resolve().parents[1]
 SCHEMES = ["fp8-block", "nvfp4"]
 LAYERS = 4
+GONE_AFTER = "3s"
+"""How long one looks for a worker that was killed; of itself half a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def started(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """A program of distributed, ended with the block."""
     process = subprocess.Popen([sys.executable, "-m", *words],
-                               env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+                               env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+                                    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": GONE_AFTER},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield process

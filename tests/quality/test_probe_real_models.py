@@ -64,6 +64,7 @@ def ranks(model: ProbeModel, probe: np.ndarray, other: Reference, units: list[st
     return {"T2": rank_scores(t2, measured), "weights": rank_scores(weight, measured)}
 
 
+@pytest.mark.exhaustive
 def test_a_probe_format_ranks_the_layers_of_smollm2() -> None:
     model, probe, other = smollm2()
     units = [u.id for u in model.units if u.layer in (24, 29)]

@@ -44,10 +44,17 @@ def sweep_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(sweep_file: Path) -> bytes:
+def told() -> list[tuple[int, int]]:
+    """Progress of that run: (done, total), as it was told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def whole(sweep_file: Path, told: list[tuple[int, int]]) -> bytes:
     """The table of a run that nothing disturbed."""
     output = sweep_file.with_name("whole.csv")
-    planner.sweep(sweep_file, output=output)
+    planner.sweep(sweep_file, output=output,
+                  progress=lambda done, total: told.append((done, total)))
     assert not sweep_file.with_name("whole.csv.journal").exists()
     return output.read_bytes()
 
@@ -232,9 +239,7 @@ def test_parquet_has_the_same_cells(sweep_file: Path, whole: bytes, tmp_path: Pa
     assert read["tpot_seconds"].to_pylist()[0] == frame["tpot_seconds"][0]
 
 
-def test_progress_is_told(sweep_file: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    planner.sweep(sweep_file, progress=lambda done, total: seen.append((done, total)))
-    assert seen[0] == (0, 20)
-    assert seen[-1] == (20, 20)
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+def test_progress_is_told(whole: bytes, told: list[tuple[int, int]]) -> None:
+    assert told[0] == (0, 20)
+    assert told[-1] == (20, 20)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)

@@ -25,9 +25,9 @@ def test_no_formats_are_asked_for_where_all_were_allowed() -> None:
     other = re.search(r"it fits on (\d+) × ([\w-]+)$", error.hint)
     assert other
     count, name = int(other[1]), other[2]
-    assert plan("kimi-k2", name, devices=count).units
+    assert plan("kimi-k2", name, devices=count, batch=1).units
     with pytest.raises(InfeasibleError):
-        plan("kimi-k2", name, devices=count // 2)
+        plan("kimi-k2", name, devices=count // 2, batch=1)
 
 
 def test_formats_that_were_not_allowed_are_named_where_they_fit() -> None:

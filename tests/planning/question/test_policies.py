@@ -103,9 +103,9 @@ def test_what_a_rule_costs_is_what_dropping_it_wins() -> None:
 
 
 @pytest.mark.parametrize(("model", "device", "more"), [
-    ("qwen3-30b-a3b", "l40s", {"devices": 2}),
+    ("qwen3-30b-a3b", "l40s", {"devices": 2, "batch": 32}),
     ("llama-3.1-8b", "xeon-6980p", {"devices": 1}),
-    ("deepseek-v2-lite", "h100-sxm", {"devices": 2, "pp": 2, "untie": True}),
+    ("deepseek-v2-lite", "h100-sxm", {"devices": 2, "pp": 2, "batch": 32, "untie": True}),
     ("qwen3-0.6b", "jetson-agx-orin-64gb", {"objective": "latency", "max_loss": "nvfp4-w4a16"}),
     ("deepseek-v3.2", "h200-sxm", {"devices": 8, "objective": "memory", "max_loss": "nvfp4"}),
 ])
