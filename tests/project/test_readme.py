@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from support.wheels import ROOT, clean_environment
 
 import planner
+from planner.cli.main import run
 
 _BLOCK = re.compile(r"^```([\w-]*)[^\n]*\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 PROMPT = "$ "
@@ -29,6 +31,10 @@ def commands(name: str) -> list[str]:
     return [line for line in lines if line.split()[0] == "plan"]
 
 
+LONG = {"plan sweep scenarios/sweeps/two-devices.toml -o table.csv",
+        "plan explain qwen2.5-0.5b jetson-orin-nano-8gb --devices 1 --tpot-ms 60 --solves 12"}
+"""Commands of many solves, which `make exhaustive` runs as shown."""
+SHELL = set("|<>$&;*`")
 COMMANDS = list(dict.fromkeys(commands("README.md") + commands("docs/guide/start.md")))
 
 
@@ -78,8 +84,8 @@ def made_by(command: str) -> list[str]:
     return named + ([words[3]] if words[:2] == ["plan", "export"] else [])
 
 
-def run_as_shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``command``, after the commands above it that make what it reads and is not there.
+def made_before(command: str, folder: Path) -> None:
+    """Run the commands above ``command`` that make what it reads and is not there.
 
     Tests of this file may run in several processes, each with a folder of its own.
     """
@@ -87,7 +93,12 @@ def run_as_shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]
         for made in made_by(earlier):
             reads = any(word == made or word.startswith(f"{made}/") for word in command.split())
             if reads and not (folder / made).exists():
-                assert run_as_shown(earlier, folder).returncode == 0
+                made_before(earlier, folder)
+                assert in_a_shell(earlier, folder).returncode == 0
+
+
+def in_a_shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``command`` in a process of its own, by bash."""
     environment = clean_environment()
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent),
                                            environment.get("PATH", "")])
@@ -95,13 +106,41 @@ def run_as_shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme(command: str, folder: Path) -> None:
+@pytest.mark.parametrize("command", [
+    pytest.param(one, marks=pytest.mark.exhaustive) if one in LONG else one for one in COMMANDS])
+def test_a_command_of_the_readme(command: str, folder: Path, capfd: pytest.CaptureFixture[str],
+                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process where a shell would do nothing but start it."""
     if all((folder / made).exists() for made in made_by(command)) and made_by(command):
         return  # it was run, and succeeded, for a later command
-    done = run_as_shown(command, folder)
-    assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert done.stdout.strip() or ">" in command
+    made_before(command, folder)
+    if set(command) & SHELL:
+        done = in_a_shell(command, folder)
+        code, out, err = done.returncode, done.stdout, done.stderr
+    else:
+        monkeypatch.chdir(folder)
+        code = run(shlex.split(command)[1:])
+        out, err = capfd.readouterr()
+    assert code == 0, f"{command}\n{err}"
+    assert out.strip() or ">" in command
+
+
+def test_long_commands_are_understood(folder: Path, capfd: pytest.CaptureFixture[str],
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what makes them long left out: solves of ``explain``, most questions of the sweep."""
+    explain, sweep = sorted(LONG)
+    assert set(COMMANDS) >= LONG
+    monkeypatch.chdir(folder)
+    assert run([*shlex.split(explain)[1:-1], "0", "--batch", "8"]) == 0
+    words = shlex.split(sweep)[1:]
+    text = Path(words[1]).read_text(encoding="utf-8")
+    few = text.replace('["h100-sxm", "l40s"]', '["l40s"]').replace("[4096, 16_384, 65_536]",
+                                                                   "[4096]")
+    assert len(few) < len(text) - 20
+    Path("few.toml").write_text(few, encoding="utf-8")
+    assert run([words[0], "few.toml", "-o", "few.csv"]) == 0
+    assert capfd.readouterr().out.strip()
+    assert Path("few.csv").read_text(encoding="utf-8").count("\n") == 4
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
