@@ -21,7 +21,8 @@ from planner.cli.progress import bar, working
 from planner.report.terminal.columns import table_lines
 
 COMMANDS = [
-    ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"], ["models"], ["devices"], ["devices", "l40s"], ["formats"],
+    ["smollm2-135m", "l40s", "--devices", "1", "--batch", "8"], ["models"],
+    ["devices"], ["devices", "l40s"], ["formats"],
     ["formats", "--device", "l40s"], ["scenarios"], ["inventory", "llama-3.2-1b"],
     ["memory", "llama-3.2-1b", "l40s", "--engine", "vllm"], ["train", "llama-3.2-1b", "l40s"],
     ["experts", "qwen3-30b-a3b", "l40s", "--batch", "32"],

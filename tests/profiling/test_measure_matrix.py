@@ -43,10 +43,12 @@ def test_errors_are_those_of_the_whole_matrix(tmp_path: Path, monkeypatch: pytes
     assert record["kurtosis"] == pytest.approx(kurtosis, rel=2e-5)
 
 
-def test_numba_and_numpy_give_one_record(tmp_path: Path) -> None:
+@pytest.mark.parametrize("some", [
+    ("fp8-block",), pytest.param(("fp16", "int8-w8a8", "nvfp4"), marks=pytest.mark.exhaustive)],
+    ids=",".join)
+def test_numba_and_numpy_give_one_record(tmp_path: Path, some: tuple[str, ...]) -> None:
     pytest.importorskip("numba", reason="needs the [fast] extra")
     job = bf16_job(tmp_path / "w", as_bf16(heavy_tailed(260, 192)))
-    some = ("fp16", "fp8-block", "int8-w8a8", "nvfp4")
     assert measure(job, ScanSettings(some, "numba")) == measure(job, ScanSettings(some, "numpy"))
 
 

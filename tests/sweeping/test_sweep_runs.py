@@ -20,7 +20,7 @@ from planner.sweeping import chunks
 ROOT = Path(planner.__file__).resolve().parents[1]
 SWEEP = """
 [[grid]]
-model = ["qwen2.5-0.5b", "llama-3.2-1b"]
+model = ["qwen2.5-0.5b", "smollm2-135m"]
 device = ["l40s", "h100-sxm"]
 devices = 1
 batch = [2, 8]
