@@ -51,12 +51,15 @@ def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
         return replace(found, counts=found.counts[:, np.argsort(order)])
     most = solution.value + EQUAL * abs(solution.value)
     exact = solution.gap <= EQUAL and bool((problem.multiplicity == 1).all())
+    bars = [(problem, most)]
     if second is not None:
-        solution = _least(problem, solution, second, most, gap)
+        by_second = _by_second(problem, second, most)
+        solution = _least(by_second, solution, gap)
         used = float((second * solution.counts).sum())
-        problem = replace(problem, rows=(*problem.rows, Row(
-            "second", second, used + EQUAL * abs(used))))
-    counts = (_first if exact else _moved)(problem, solution.counts, most)
+        bars.append((by_second, used + EQUAL * abs(used)))
+        problem = replace(problem, rows=(*problem.rows, Row("second", second, bars[1][1])))
+    counts = _first(problem, solution.counts, most, bars) if exact \
+        else _moved(problem, solution.counts, most)
     value = objective_of(problem, counts)
     bound = min(solution.bound, value)
     return replace(solution, counts=counts, value=value, bound=bound,
@@ -72,37 +75,42 @@ def _ordered(problem: Problem, order: Int) -> Problem:
                    rows=rows)
 
 
-def _least(problem: Problem, solution: Solution, second: Array, most: float,
-           gap: float) -> Solution:
-    """``solution``, or what has less of ``second``, to ``gap``, with an objective of at most
-    ``most``."""
+def _by_second(problem: Problem, second: Array, most: float) -> Problem:
+    """The least of ``second`` with an objective of at most ``most``."""
     kept = [Row("objective", problem.objective, most - problem.constant)] + [
         Row("objective", problem.objective + row.coefficients,
             most - problem.constant + row.limit) for row in problem.rows if row.name == PACE]
-    found = solve(replace(problem, objective=second, constant=0.0,
-                          rows=(*limits_of(problem), *kept)), gap=gap)
-    if not found.found or found.value >= float((second * solution.counts).sum()):
+    return replace(problem, objective=second, constant=0.0, rows=(*limits_of(problem), *kept))
+
+
+def _least(by_second: Problem, solution: Solution, gap: float) -> Solution:
+    """``solution``, or what is the least of ``by_second``, to ``gap``."""
+    found = solve(by_second, gap=gap)
+    if not found.found or found.value >= float((by_second.objective * solution.counts).sum()):
         return solution
     return replace(solution, counts=found.counts)
 
 
-def _first(problem: Problem, counts: Int, most: float) -> Int:
+def _first(problem: Problem, counts: Int, most: float,
+           bars: Sequence[tuple[Problem, float]]) -> Int:
     """The first assignment in the order of the choices with an objective of at most ``most``, from
-    ``counts``, which is one."""
-    found = relaxed(problem)
-    reduced = found.reduced if found is not None else np.zeros(problem.legal.shape)
-    spare = most - found.value if found is not None else np.inf
-    spare += GAP * abs(most)
+    ``counts``, which is one. ``bars`` are relaxed: no choice is tried whose reduced cost exceeds
+    what their most leaves."""
+    found = [(one, bar) for one, bar in ((relaxed(part), bar) for part, bar in bars)
+             if one is not None]
+    reduced = np.array([one.reduced for one, _ in found]).reshape(-1, *problem.legal.shape)
+    spare = np.array([bar + GAP * abs(bar) - one.value for one, bar in found])
     picks = counts.argmax(axis=1)
     legal = problem.legal.copy()
     for d in range(len(picks)):
-        for s in np.flatnonzero(legal[d, :picks[d]] & (reduced[d, :picks[d]] <= spare)):
+        may = legal[d, :picks[d]] & (reduced[:, d, :picks[d]] <= spare[:, None]).all(axis=0)
+        for s in np.flatnonzero(may):
             better = _with(problem, legal, picks, d, int(s), most)
             if better is not None:
                 picks = better
                 break
         legal[d] = np.arange(legal.shape[1]) == picks[d]
-        spare -= reduced[d, picks[d]]
+        spare -= reduced[:, d, picks[d]]
     return _one_each(problem, picks)
 
 
