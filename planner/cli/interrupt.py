@@ -8,6 +8,7 @@ and ends the process when the command has not ended ``SECONDS`` later.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import signal
 import sys
@@ -89,14 +90,28 @@ def _watch(reader: int) -> None:
 
 
 def _end_workers() -> None:
-    """Kill the processes that this one has started, and give back their semaphores: a process that
-    only watches them would complain on stderr."""
+    """Kill the processes that this one has started, and give back their semaphores. One that is
+    just being started is in no list of multiprocessing and would complain on stderr that nobody
+    tells it what to do, as would the one that watches semaphores: the system names them."""
     from multiprocessing import active_children, util
 
     with contextlib.suppress(Exception):  # the process ends, whatever state they are in
         for child in active_children():
             child.kill()
         util._run_finalizers(0)  # type: ignore[attr-defined]
+    for _ in range(2):  # a thread may have been about to start another
+        for child_id in _children():
+            with contextlib.suppress(OSError):
+                os.kill(child_id, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    """Ids of the processes that this one has started, where the system tells them."""
+    found: list[int] = []
+    for place in glob.glob(f"/proc/{os.getpid()}/task/*/children"):
+        with contextlib.suppress(OSError, ValueError), open(place, encoding="ascii") as file:
+            found += map(int, file.read().split())
+    return found
 
 
 def leave() -> None:

@@ -131,7 +131,7 @@ def test_every_command_ends(name: str, folder: Path, request: pytest.FixtureRequ
     os.killpg(child.pid, signal.SIGINT)
     out, err = child.communicate()
     assert child.returncode == 130, err.decode()
-    assert err.split() == [b"interrupted"]
+    assert err.split() == [b"interrupted"], err.decode()
     assert out == b""
     left = {path.name for path in folder.iterdir()}
     assert left <= {"q.toml", "q.csv.journal", "p.json.journal"}
