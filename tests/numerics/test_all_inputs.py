@@ -1,4 +1,5 @@
-"""Every BF16 and FP16 input under every preset, and every float32 input to FP8.
+"""Every BF16 and FP16 input under every preset, and every float32 input to FP8: all of them in
+`make exhaustive`; in `make test` all inputs for two formats and every 17th for the others.
 
 The reference rounds each distinct magnitude once a format and rounding (its rounding step is
 cached here), so that whole ranges are affordable.
@@ -20,22 +21,25 @@ from planner.numerics.reference import decode_exact, encode_exact
 
 FORMATS = tuple(f for f in ELEMENTS if f != "fp32")  # FP32 is the identity on bit patterns
 FP8 = {"e4m3fn": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
+WHOLE = ("e4m3fn", "e2m1")
+"""Formats that `make test` casts all inputs to."""
+STEP = 17  # odd: every exponent, both signs and every low bit are met
 PART = 1 << 24
 
 
 @cache
-def inputs() -> np.ndarray:
-    """Float32 values of all BF16 and all FP16 bit patterns."""
-    codes = np.arange(65536, dtype=np.uint16)
+def inputs(step: int = 1) -> np.ndarray:
+    """Float32 values of all BF16 and all FP16 bit patterns, or of every ``step``-th."""
+    codes = np.arange(0, 65536, step, dtype=np.uint16)
     with np.errstate(invalid="ignore"):
         halves = codes.view(np.float16).astype(np.float32)
     return np.concatenate([(codes.astype(np.uint32) << np.uint32(16)).view(np.float32), halves])
 
 
 @cache
-def exact_inputs() -> tuple:
+def exact_inputs(step: int = 1) -> tuple:
     fp32 = element("fp32")
-    return tuple(decode_exact(b, fp32) for b in inputs().view(np.uint32).tolist())
+    return tuple(decode_exact(b, fp32) for b in inputs(step).view(np.uint32).tolist())
 
 
 @pytest.fixture
@@ -54,15 +58,16 @@ def quick_reference(monkeypatch):
     monkeypatch.setattr(reference, "_round_magnitude", stand_in)
 
 
-def expected(fmt: ElementFormat, policy: Policy) -> list[int]:
+def expected(fmt: ElementFormat, policy: Policy, step: int = 1) -> list[int]:
     """Codes of all inputs. Of a float format the reference rounds a magnitude and then looks at no
     more than its code, whether it was zero, the sign and the kind: one input of each such class is
     encoded for all of it, and every 61st input by itself."""
     if fmt.kind in ("int", "scale"):
-        return [encode_exact(v, fmt, policy) for v in exact_inputs()]
+        return [encode_exact(v, fmt, policy) for v in exact_inputs(step)]
     known: dict[tuple[str, bool, bool, int], int] = {}
     codes = []
-    for i, (value, rounded) in enumerate(zip(exact_inputs(), magnitudes(fmt, policy), strict=True)):
+    rounded_to = magnitudes(fmt, policy, step)
+    for i, (value, rounded) in enumerate(zip(exact_inputs(step), rounded_to, strict=True)):
         key = (value.kind, value.negative, bool(value.magnitude), rounded)
         if i % 61 == 0:
             alone = encode_exact(value, fmt, policy)
@@ -73,25 +78,25 @@ def expected(fmt: ElementFormat, policy: Policy) -> list[int]:
     return codes
 
 
-def magnitudes(fmt: ElementFormat, policy: Policy) -> tuple[int, ...]:
+def magnitudes(fmt: ElementFormat, policy: Policy, step: int) -> tuple[int, ...]:
     """The rounded magnitude of every input, 0 for what is not finite."""
-    return _magnitudes(fmt.id, Policy("", tie=policy.tie, rounding=policy.rounding))
+    return _magnitudes(fmt.id, Policy("", tie=policy.tie, rounding=policy.rounding), step)
 
 
 @cache
-def _magnitudes(format: str, policy: Policy) -> tuple[int, ...]:
+def _magnitudes(format: str, policy: Policy, step: int) -> tuple[int, ...]:
     fmt = element(format)
-    first, where = distinct_magnitudes()
-    values = [exact_inputs()[i] for i in first]
+    first, where = distinct_magnitudes(step)
+    values = [exact_inputs(step)[i] for i in first]
     codes = [reference._round_magnitude(v.magnitude, fmt, policy) if v.kind == "finite" else 0
              for v in values]
     return tuple(np.array(codes)[where].tolist())
 
 
 @cache
-def distinct_magnitudes() -> tuple[list[int], np.ndarray]:
+def distinct_magnitudes(step: int) -> tuple[list[int], np.ndarray]:
     """(an input of each magnitude, the number of each input's magnitude)."""
-    bits = inputs().view(np.uint32) & np.uint32(0x7FFFFFFF)
+    bits = inputs(step).view(np.uint32) & np.uint32(0x7FFFFFFF)
     _, first, where = np.unique(bits, return_index=True, return_inverse=True)
     return first.tolist(), where
 
@@ -126,12 +131,23 @@ def test_every_preset_is_covered():
         assert sorted(itertools.chain(*choices(format))) == sorted(policy_names())
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_all_bf16_and_fp16_inputs_under_every_preset(format, quick_reference):
+def check_presets(format: str, step: int) -> None:
+    """Engine and reference agree under every preset."""
     for names in choices(format):
-        codes = expected(element(format), resolve_policy(names[0], element(format)))
+        codes = expected(element(format), resolve_policy(names[0], element(format)), step)
         for name in names:
-            np.testing.assert_array_equal(encode(inputs(), format, policy=name), codes)
+            np.testing.assert_array_equal(encode(inputs(step), format, policy=name), codes)
+
+
+@pytest.mark.parametrize("format", [
+    f if f in WHOLE else pytest.param(f, marks=pytest.mark.exhaustive) for f in FORMATS])
+def test_all_bf16_and_fp16_inputs_under_every_preset(format, quick_reference):
+    check_presets(format, 1)
+
+
+@pytest.mark.parametrize("format", [f for f in FORMATS if f not in WHOLE])
+def test_strided_bf16_and_fp16_inputs_under_every_preset(format, quick_reference):
+    check_presets(format, STEP)
 
 
 def test_direct_and_by_way_of_float32():

@@ -186,8 +186,13 @@ MEMORY = ["fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8", "int8-block", "
           "mxfp8", "bf16", "ggml-q8_0", block_format("int8-asymmetric"), block_format("mxint8")]
 
 
-@pytest.mark.parametrize("kind", ["float32", "float64", "float16", "strided"])
-@pytest.mark.parametrize("fmt", MEMORY, ids=str)
+KINDS = ("float32", "float64", "float16", "strided")
+PAIRS = [pytest.param(fmt, kind, marks=() if j == i % 4 else pytest.mark.exhaustive)
+         for i, fmt in enumerate(MEMORY) for j, kind in enumerate(KINDS)]
+"""Every format and every kind of input are met by `make test`, all pairs by `make exhaustive`."""
+
+
+@pytest.mark.parametrize(("fmt", "kind"), PAIRS, ids=str)
 def test_quantising_takes_a_few_chunks_beyond_its_result(fmt, kind):
     x = random((2, 1024, 4096))
     if kind == "strided":

@@ -27,11 +27,35 @@ def module(name: str):
 read = module("reader").read
 
 
+@pytest.mark.exhaustive
 def test_the_generator_gives_the_committed_bytes():
     files = module("make").build()
     assert set(files) == {f"{k}.{end}" for k in KINDS for end in ("json", "bin")}
     for name, content in files.items():
         assert (FOLDER / name).read_bytes() == content, name
+
+
+@pytest.mark.parametrize("format", ["e4m3fn", "e2m1"])
+def test_the_generator_gives_the_committed_sets(format, monkeypatch, tmp_path):
+    """Codes and casts of two formats, and all blocks by their bytes: the long version above makes
+    the casts of eleven formats."""
+    make = module("make")
+    monkeypatch.setattr(make, "FORMATS", (format,))
+    for writer, kind in ((make.codes(), "codes"), (make.casts(), "casts")):
+        for name, content in writer.files(kind).items():
+            (tmp_path / name).write_bytes(content)
+        made = [described(*found) for found in read(kind, tmp_path)]
+        assert made == [described(*found) for found in read(kind) if found[0]["format"] == format]
+
+
+def test_the_generator_gives_the_committed_blocks():
+    for name, content in module("make").blocks().files("blocks").items():
+        assert (FOLDER / name).read_bytes() == content, name
+
+
+def described(entry, arrays):
+    """A set with its arrays as bytes, for comparison."""
+    return entry, {name: (a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()}
 
 
 def test_size_licence_and_reader():
