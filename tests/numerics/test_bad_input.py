@@ -35,7 +35,8 @@ def test_non_finite_input_is_refused_by_scaled_formats(fmt, bad):
         quantize(x, fmt)
 
 
-@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("engine", [
+    "numpy", pytest.param("numba", marks=pytest.mark.xdist_group("compiled-casts"))])
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
 def test_both_engines_see_non_finite_input(bad, engine):
     if engine == "numba":

@@ -15,6 +15,7 @@ from planner.numerics.policies import Policy
 
 pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
 
+pytestmark = pytest.mark.xdist_group("compiled-casts")  # compiled in one process, not in two
 NARROW = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1", "e8m0", "ue4m3")
 SCALED = [i for i, s in SCHEMES.items() if s.weight.scale and not i.startswith("ggml")]
 SAME = {"fp8-w8a16", "int8-w8a16", "nvfp4-w4a16", "mxfp4-w4a8", "mxfp4-w4a16"}  # others' weights

@@ -17,8 +17,9 @@ from planner.numerics.product_inputs import padded
 FUSED = [(u, rule) for u in unit_ids() for rule in unit(u).rules
          if unit(u).kind in ("fused", "block-scaled")]
 NAMES = [f"{u}-{r.a_formats[0]}-{r.accumulator}" for u, r in FUSED]
-ENGINES = ["numpy", pytest.param("numba", marks=pytest.mark.skipif(
-    not numba_available(), reason="numba is not installed (the [fast] extra)"))]
+COMPILED = pytest.mark.xdist_group("compiled-products")
+ENGINES = ["numpy", pytest.param("numba", marks=(COMPILED, pytest.mark.skipif(
+    not numba_available(), reason="numba is not installed (the [fast] extra)")))]
 
 
 def codes_of(rng, shape, format, kind):
@@ -93,6 +94,7 @@ def scale_options(rng, rule, a, b, kind):
             (*wide, format, group))
 
 
+@COMPILED
 @pytest.mark.skipif(not numba_available(), reason="numba is not installed (the [fast] extra)")
 @pytest.mark.parametrize("promote", [None, 128])
 @pytest.mark.parametrize(("id", "format"), [

@@ -31,6 +31,12 @@ def checked(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def pip(bin: Path) -> list[str]:
+    """This interpreter's pip, at work in the environment whose programs are in ``bin``."""
+    return [sys.executable, "-m", "pip", "--disable-pip-version-check",
+            "--python", str(bin / "python")]
+
+
 def interpreter(version: str) -> tuple[str | None, list[str]]:
     """A Python of ``version`` that runs and can make environments, and why the others cannot.
 
