@@ -43,7 +43,8 @@ class Phase:
     """One step: its time budget [s], what selects its tests, and its checkers.
 
     ``may_be_empty`` returns why the phase may have no tests, or "" where it must have some.
-    ``share`` is how its two processes share the tests (pytest-xdist's ``--dist``).
+    ``share`` is how its two processes share the tests (pytest-xdist's ``--dist``): by files where
+    both would else compile, or plan, the same.
     """
 
     name: str
@@ -108,7 +109,7 @@ def marked(marker: str) -> tuple[str, ...]:
 PHASES = (
     Phase("unit and property", 170, of_no_other_phase(),
           checkers=(("ruff", "check", "."), ("mypy",), ("lint-imports",))),
-    Phase("numerics", 40, marked("numerics"), share="loadgroup"),
+    Phase("numerics", 40, marked("numerics"), share="loadfile"),
     Phase("notebooks", 25, marked("notebooks"), may_be_empty=no_notebooks),
     Phase("browser", 25, marked("browser"), may_be_empty=no_browser_tests, share="loadfile"),
     Phase("packaging", 40, marked("packaging")),

@@ -35,17 +35,13 @@ def test_non_finite_input_is_refused_by_scaled_formats(fmt, bad):
         quantize(x, fmt)
 
 
-@pytest.mark.parametrize("engine", [
-    "numpy", pytest.param("numba", marks=pytest.mark.xdist_group("compiled-casts"))])
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
-def test_both_engines_see_non_finite_input(bad, engine):
-    if engine == "numba":
-        pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
+def test_non_finite_input_of_either_sign_is_seen(bad):
     x = random((4, 512))
     x[1, 300] = bad
     for id in ("fp8-block", "fp8-tensor", "mxfp4", "nvfp4"):
         with pytest.raises(InputError, match="NaN or infinities"):
-            quantize(x, id, engine=engine)
+            quantize(x, id, engine="numpy")
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 256), (3, 0), (2, 0, 256), (0, 0)])

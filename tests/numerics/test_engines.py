@@ -15,7 +15,6 @@ from planner.numerics.policies import Policy
 
 pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
 
-pytestmark = pytest.mark.xdist_group("compiled-casts")  # compiled in one process, not in two
 NARROW = ("e4m3fn", "e5m2", "e3m2", "e2m3", "e2m1", "e8m0", "ue4m3")
 SCALED = [i for i, s in SCHEMES.items() if s.weight.scale and not i.startswith("ggml")]
 SAME = {"fp8-w8a16", "int8-w8a16", "nvfp4-w4a16", "mxfp4-w4a8", "mxfp4-w4a16"}  # others' weights
@@ -134,6 +133,16 @@ def test_whole_blocks_refuse_what_is_not_finite(id, bad):
     for call in (quantize, round_trip):
         with pytest.raises(InputError, match="NaN or infinities"):
             call(x, id, role="activation", engine="numba")
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("id", ["fp8-block", "fp8-tensor", "mxfp4", "nvfp4"])
+def test_the_compiled_engine_sees_non_finite_input(id, bad):
+    """As numpy's does, in test_bad_input.py; here, where the kernels are compiled already."""
+    x = np.random.default_rng(0).standard_normal((4, 512)).astype(np.float32)
+    x[1, 300] = bad
+    with pytest.raises(InputError, match="NaN or infinities"):
+        quantize(x, id, engine="numba")
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])

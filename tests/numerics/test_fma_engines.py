@@ -9,7 +9,6 @@ pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
 
 from planner.numerics import fast_fma
 
-pytestmark = pytest.mark.xdist_group("compiled-products")
 UNITS = [("fp32", "fp32"), ("fp32", "tf32"), ("fp32", "fp16"), ("fp32", "e4m3fn"),
          ("avx512-bf16", "bf16"), ("amx-bf16", "bf16")]
 SHAPES = [(33, 70, 200), (1, 1, 1), (64, 257, 130), (7, 96, 129), (2, 1100, 3), (0, 5, 4),

@@ -73,7 +73,6 @@ def test_every_result_of_real_gpus(vectors, step):
     assert total == 240_000 if step == 1 else total > 12_000
 
 
-@pytest.mark.xdist_group("compiled-products")
 @EACH
 def test_the_compiled_engine_too(vectors, step):
     if not numba_available():

@@ -17,9 +17,8 @@ from planner.numerics.product_inputs import padded
 FUSED = [(u, rule) for u in unit_ids() for rule in unit(u).rules
          if unit(u).kind in ("fused", "block-scaled")]
 NAMES = [f"{u}-{r.a_formats[0]}-{r.accumulator}" for u, r in FUSED]
-COMPILED = pytest.mark.xdist_group("compiled-products")
-ENGINES = ["numpy", pytest.param("numba", marks=(COMPILED, pytest.mark.skipif(
-    not numba_available(), reason="numba is not installed (the [fast] extra)")))]
+ENGINES = ["numpy", pytest.param("numba", marks=pytest.mark.skipif(
+    not numba_available(), reason="numba is not installed (the [fast] extra)"))]
 
 
 def codes_of(rng, shape, format, kind):
@@ -94,7 +93,6 @@ def scale_options(rng, rule, a, b, kind):
             (*wide, format, group))
 
 
-@COMPILED
 @pytest.mark.skipif(not numba_available(), reason="numba is not installed (the [fast] extra)")
 @pytest.mark.parametrize("promote", [None, 128])
 @pytest.mark.parametrize(("id", "format"), [

@@ -74,8 +74,7 @@ def test_codes_decode_to_their_values():
     assert len(seen) == 11
 
 
-@pytest.mark.parametrize("engine", [
-    "numpy", pytest.param("numba", marks=pytest.mark.xdist_group("compiled-casts"))])
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_casts_give_their_codes(engine):
     if engine == "numba":
         pytest.importorskip("numba", reason="numba is not installed (the [fast] extra)")
