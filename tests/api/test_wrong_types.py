@@ -87,7 +87,7 @@ QUICK = ("estimate", "inventory", "load_model", "load_device", "load_scenario", 
          "explain", "export_plan", "import_plan", "memory_use", "read_plan", "serve", "train")
 
 
-@settings(max_examples=100)
+@settings(max_examples=150)
 @given(st.sampled_from([a for a in ARGUMENTS if a[0] in QUICK]), ODD)
 def test_an_odd_value_of_the_right_type_is_answered_or_refused(argument: tuple[str, str],
                                                                value: Any) -> None:

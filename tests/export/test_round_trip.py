@@ -25,7 +25,7 @@ def there_and_back(one: ModuleAssignment, text: str) -> ModuleAssignment:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=4)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_compressed_tensors(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, *compressed_tensors.SCHEMES), ("bf16", "fp8")))
@@ -35,7 +35,7 @@ def test_compressed_tensors(model: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=4)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_modelopt(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, *modelopt.MIXED), ("bf16", "fp8")))
@@ -45,7 +45,7 @@ def test_modelopt(model: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=4)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_gptq(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, *gptq.SCHEMES)))
@@ -55,7 +55,7 @@ def test_gptq(model: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=4)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_gptq_rules_reach_the_servers_fused_matrices(model: str, data: st.DataObject) -> None:
     """As vLLM and SGLang look a module up, the first rule whose expression matches from the start
@@ -100,7 +100,7 @@ def test_modelopt_with_one_algorithm(scheme: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("scheme", ["fp8-block", "fp8-block-ue8m0"])
-@settings(max_examples=4)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_fp8(model: str, scheme: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, (PLAIN, scheme)))
@@ -126,7 +126,7 @@ def test_torchao_names_each_linear_once(model: str, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=4)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> None:
     pool = ("bf16", "ggml-q8_0", "ggml-q4_k", "ggml-q6_k")
@@ -146,7 +146,7 @@ def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=4)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_llama_cpp(model: str, data: st.DataObject) -> None:
     one = data.draw(assignments(model, ("bf16", "fp16", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k")))
