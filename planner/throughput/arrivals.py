@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from math import exp, floor, log, pi, sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+MANY = 700.0
+"""A mean from which exp(−mean) nears the smallest number: the sum starts where counts do."""
+SHORT = 10.0
+"""Standard deviations below the mean that no count falls short of (less than 1e-22 of them)."""
+NEVER, SURE = 1e-18, 1e-12
+"""Probabilities of a count, and of a larger one, at which the sum ends."""
 
 
 def prompts_a_step(rate: float, ranks: int) -> float:
     """Prompts that the busiest of ``ranks`` reads in a step into which ``rate`` arrive on average.
 
-    Ranks step together, so the busiest sets the time: E[max] of independent Poisson counts. One
-    rank: ``rate`` itself.
+    Ranks step together, so the busiest sets the time: E[max] = Σ_k P(max > k) of independent
+    Poisson counts. One rank: ``rate`` itself.
     """
     if ranks <= 1 or rate <= 0:
         return max(rate, 0.0)
     mean = rate / ranks
-    below = float(np.exp(-mean))
-    total, term, k = 0.0, below, 0
+    first, term = _start(mean)
+    total, below, k = first, term, first
     while True:
         tail = 1.0 - below**ranks
         total += tail
-        if tail < 1e-12 or k > 10_000:
+        if tail < SURE or (term < NEVER and k > mean):
             return total
-        k += 1
+        k += 1.0
         term *= mean / k
         below = min(below + term, 1.0)
 
@@ -34,15 +42,26 @@ def prompts_each_step(rate: Array, ranks: Array) -> Array:
     total = np.maximum(rate, 0.0)
     where = np.asarray(np.flatnonzero((ranks > 1) & (rate > 0)), dtype=np.int64)
     mean, power = rate[where] / ranks[where], ranks[where]
-    total[where] = 0.0
-    below = np.exp(-mean)
-    term, k = below.copy(), 0
+    starts = np.array([_start(float(m)) for m in mean]).reshape(-1, 2)
+    k, term = starts[:, 0].copy(), starts[:, 1].copy()
+    total[where] = k
+    below = term.copy()
     while len(where):
         tail = 1.0 - below**power
         total[where] += tail
-        k += 1
-        left = (tail >= 1e-12) & (k <= 10_000)
+        left = (tail >= SURE) & ((term >= NEVER) | (k <= mean))
         where, mean, power = where[left], mean[left], power[left]
+        k = k[left] + 1.0
         term = term[left] * (mean / k)
         below = np.minimum(below[left] + term, 1.0)
     return total
+
+
+def _start(mean: float) -> tuple[float, float]:
+    """(the first count that can occur, its probability) of a Poisson number of this mean; k! by
+    Stirling's series, so that large numbers do not cancel."""
+    if mean <= MANY:
+        return 0.0, float(np.exp(-mean))
+    first = float(floor(mean - SHORT * sqrt(mean)))
+    stirling = 1.0 + 1.0 / (12.0 * first) + 1.0 / (288.0 * first**2) - 139.0 / (51840.0 * first**3)
+    return first, exp(first - mean - first * log(first / mean)) / sqrt(2.0 * pi * first) / stirling

@@ -9,15 +9,16 @@ from planner.throughput.roofline import Parts, one_after_another
 
 
 def by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) -> Parts:
-    """``run`` on a phase; on a mixed one, on what decodes (in every chunk's pass) and the prompt,
-    which separate kernels serve."""
+    """``run`` on a phase; on a mixed one, on what decodes (in every chunk's pass) and each of its
+    prompts, which separate kernels serve."""
     if phase.stacked is not None:
         held = phase.stacked
         decode = run(pts.take(held.steps), held.step)
         prompt = run(pts.take(held.prompts), held.prompt)
-        mixed = decode.scaled(column(held.mixed.passes)).plus(prompt.rows(held.prompt_of))
+        mixed = decode.scaled(column(held.mixed.passes)).plus(
+            prompt.rows(held.prompt_of).scaled(column(held.mixed.prompts)))
         return one_after_another([decode, mixed, prompt])
     if phase.name != "mixed":
         return run(pts, phase)
     return run(pts, phase.decode_part).scaled(column(phase.passes)).plus(
-        run(pts, phase.prompt_part))
+        run(pts, phase.prompt_part).scaled(column(phase.prompts)))

@@ -89,8 +89,8 @@ class Phase:
 
     ``passes`` chunks of that size are run (prefill); ``sequences`` per rank; ``kv_len`` tokens
     attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank. A ``mixed`` pass
-    reads a prompt of ``prompt_length`` tokens beside the sequences that decode. A ``stack`` has
-    rows of other phases one after the other (:func:`stack`).
+    reads a chunk of each of ``prompts`` prompts of ``prompt_length`` tokens beside the sequences
+    that decode. A ``stack`` has rows of other phases one after the other (:func:`stack`).
     """
 
     name: str
@@ -101,6 +101,7 @@ class Phase:
     kv_len: Number
     logit_rows: Array
     prompt_length: Number = 0.0
+    prompts: Number = 1.0
     stacked: Stacked | None = None
 
     @property
@@ -110,7 +111,7 @@ class Phase:
 
     @property
     def prompt_part(self) -> Phase:
-        """The prompt of a mixed pass."""
+        """One prompt of a mixed pass."""
         one = np.ones(len(self.tokens))
         tokens = one * (self.prompt_length / self.passes)
         return Phase("prefill", tokens=tokens, pooled=tokens, passes=self.passes, sequences=one,
@@ -158,7 +159,7 @@ def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
 
     return Phase("stack", joined("tokens"), joined("pooled"), joined("passes"),
                  joined("sequences"), joined("kv_len"), joined("logit_rows"),
-                 joined("prompt_length"), Stacked(step, mixed, prompt, prompt_of))
+                 joined("prompt_length"), stacked=Stacked(step, mixed, prompt, prompt_of))
 
 
 def decode_phase(pts: Points, kv_len: Number) -> Phase:
@@ -180,10 +181,15 @@ def _number(value: int | Int) -> Number:
     return value.astype(np.float64) if isinstance(value, np.ndarray) else float(value)
 
 
-def mixed_phase(pts: Points, kv_len: Number, isl: int | Int, chunk: int) -> Phase:
+def mixed_phase(pts: Points, kv_len: Number, isl: int | Int, chunk: int,
+                prompts: Number = 1.0) -> Phase:
     """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
+
+    Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1.
     """
-    prompt = prefill_phase(pts, isl, chunk)
-    return Phase("mixed", tokens=pts.slot + prompt.tokens, pooled=pts.slot * pts.dp + prompt.pooled,
-                 passes=prompt.passes, sequences=pts.slot, kv_len=kv_len,
-                 logit_rows=pts.slot + prompt.logit_rows, prompt_length=prompt.kv_len)
+    one = prefill_phase(pts, isl, chunk)
+    return Phase("mixed", tokens=pts.slot + prompts * one.tokens,
+                 pooled=pts.slot * pts.dp + prompts * one.pooled, passes=one.passes,
+                 sequences=pts.slot, kv_len=kv_len,
+                 logit_rows=pts.slot + prompts * one.logit_rows, prompt_length=one.kv_len,
+                 prompts=prompts)

@@ -10,8 +10,22 @@ from hypothesis import strategies as st
 from planner.throughput.arrivals import prompts_a_step, prompts_each_step
 
 
+@pytest.mark.parametrize("mean", [0.3, 40.0, 699.0, 701.0, 30_000.0])
+def test_the_busiest_rank_is_the_mean_of_drawn_maxima(mean: float) -> None:
+    drawn = np.random.default_rng(7).poisson(mean, (20_000, 8)).max(axis=1)
+    found = prompts_a_step(8 * mean, 8)
+    assert abs(found - drawn.mean()) < 5 * drawn.std() / np.sqrt(len(drawn))
+
+
+@given(st.floats(1e-6, 40_000), st.floats(1e-4, 10), st.integers(1, 256))
+def test_more_arrivals_are_more_prompts_a_step(mean: float, more: float, ranks: int) -> None:
+    less, greater = (prompts_a_step(m * ranks, ranks) for m in (mean, mean + more))
+    assert mean * (1 - 1e-12) <= less < greater
+
+
 @settings(max_examples=40)
-@given(st.lists(st.tuples(st.floats(0, 300), st.integers(1, 256)), min_size=1, max_size=8))
+@given(st.lists(st.tuples(st.one_of(st.floats(0, 300), st.floats(0, 1e6)), st.integers(1, 256)),
+                min_size=1, max_size=8))
 def test_arrays_are_each_candidate(pairs: list[tuple[float, int]]) -> None:
     rate, ranks = (np.array(column, dtype=np.float64) for column in zip(*pairs, strict=True))
     assert prompts_each_step(rate, ranks).tolist() == pytest.approx(

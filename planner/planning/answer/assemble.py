@@ -245,12 +245,6 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
                               f"loss limit, {loss_word(model)}"))
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
-    difference = priced.tpot / priced.pipelined_tpot - 1
-    out.append(Assumption(
-        "repricing", f"{difference:+.2%} TPOT ({format_seconds(priced.pipelined_tpot)} → "
-        f"{format_seconds(priced.tpot)})",
-        "the solver adds units, in a pipeline those of its slowest stage; the step prices fused "
-        "kernels jointly"))
     return tuple(out)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.plan.record import NextBest
 from planner.planning.search.best_first import Found
-from planner.planning.search.formulate import decision_legal, single_problem
-from planner.planning.search.untied import StagePart, untied_problem
-from planner.planning.solver.problem import Problem, objective_of, told, violation
+from planner.planning.search.first_token import keeps
+from planner.planning.search.posed import Posed, posed
+from planner.planning.solver.problem import objective_of, told, violation
+from planner.planning.space.assignment import Segment
 from planner.records import record
+
+Int = NDArray[np.int64]
 
 
 @record
@@ -25,64 +26,82 @@ class Why:
 
 def explain(found: Found) -> dict[tuple[int, int], Why]:
     """{(unit index, choice): Why} for every segment of the winner."""
-    space, c = found.space, found.candidate
-    model = space.model
-    parts: tuple[StagePart, ...] = ()
-    if model.question.untie:
-        problem, parts = untied_problem(space, c)
-    else:
-        problem = single_problem(space, c)
-    legal = decision_legal(model, space.legal[c])
+    one = posed(found.space, found.candidate)
+    model = found.space.model
     out: dict[tuple[int, int], Why] = {}
-    memo: dict[tuple[int, int], Why] = {}
+    memo: dict[tuple[int, int, int], Why] = {}
     for segment in found.segments:
         unit = model.units[segment.unit]
         if segment.choice < 0:
             out[segment.unit, -1] = Why("kept as released", None)
             continue
-        row = unit.decision
-        if model.question.untie:
-            row = _counted_row(found, parts, segment.choice, unit.decision)
-        key = (row, segment.choice)
+        row = _counted_row(one, found.solution.counts, segment)
+        paired = model.decided.decisions[unit.decision].paired
+        key = (row, segment.unit if paired else -1, segment.choice)
         if key not in memo:
-            why = _why(model.choices, problem, found.solution.counts, row, segment.choice,
-                       int(legal[unit.decision].sum()), found.value)
+            why = _why(one, found, row, segment)
             memo[key] = why if model.question.objective != "quality" else _paced(why)
         out[segment.unit, segment.choice] = memo[key]
     return out
 
 
-def _counted_row(found: Found, parts: Sequence[StagePart], choice: int, decision: int) -> int:
-    """A row of the untied problem of ``parts`` that belongs to ``decision`` and uses ``choice``."""
-    for part in parts:
-        unit = found.space.model.units[part.unit]
-        if unit.decision == decision and found.solution.counts[part.decision, choice]:
-            return part.decision
+def _counted_row(one: Posed, counts: Int, segment: Segment) -> int:
+    """A row of the problem that gives the segment's unit its choice."""
+    decided = one.space.model.decided
+    decision = one.space.model.units[segment.unit].decision
+    place = decided.decisions[decision].units.index(segment.unit)
+    for row in one.rows_of(decision):
+        for option in np.flatnonzero(counts[row]):
+            if decided.decisions[decision].options[option][place] == segment.choice:
+                return row
     raise AssertionError("a segment without a counted decision")
 
 
-def _why(names: Sequence[str], problem: Problem, counts: NDArray[np.int64], row: int,
-         choice: int, legal: int, value: float) -> Why:
-    """Swap the whole decision to every other legal choice and see what happens."""
-    if legal == 1:
+def other_choices(one: Posed, row: int, segment: Segment, counts: Int) -> dict[int, Int]:
+    """{another choice of the segment's unit: ``counts`` with all layers of the row that take the
+    segment's choice in it}. What is decided together and must be alike moves with it."""
+    decided = one.space.model.decided
+    number = one.space.model.units[segment.unit].decision
+    decision = decided.decisions[number]
+    place = decision.units.index(segment.unit)
+    taken = [int(o) for o in np.flatnonzero(counts[row])
+             if decision.options[o][place] == segment.choice]
+    found: dict[int, Int] = {}
+    for other in sorted({option[place] for option in decision.options} - {segment.choice}):
+        trial = counts.copy()
+        for option in taken:
+            choices = list(decision.options[option])
+            wanted = tuple(other if i == place or not decision.paired else c
+                           for i, c in enumerate(choices))
+            target = decided.option(number, wanted)
+            if target is None or not one.problem.legal[row, target]:
+                break
+            trial[row, target] += trial[row, option]
+            trial[row, option] = 0
+        else:
+            found[other] = trial
+    return found
+
+
+def _why(one: Posed, found: Found, row: int, segment: Segment) -> Why:
+    """Swap the choice to every other legal one and see what happens."""
+    problem, names = one.problem, one.space.model.choices
+    counts, scale = found.solution.counts, abs(found.value) or 1.0
+    trials = other_choices(one, row, segment, counts)
+    if not trials:
         return Why("only: no other legal choice", None)
     blocked: tuple[float, str, str] | None = None
     best: tuple[float, int] | None = None
-    scale = abs(value) or 1.0
-    for other in np.nonzero(problem.legal[row])[0]:
-        if other == choice:
-            continue
-        trial = counts.copy()
-        moved = trial[row, choice]
-        trial[row, choice] -= moved
-        trial[row, other] += moved
+    for other, trial in trials.items():
         delta = told(objective_of(problem, trial) - objective_of(problem, counts), scale)
-        broken = violation(problem, trial)
-        if broken is None:
+        row_broken = violation(problem, trial)
+        broken = row_broken.name if row_broken is not None else \
+            "" if keeps(one, trial) else "ttft"
+        if not broken:
             if best is None or (delta, other) < best:
-                best = (delta, int(other))
+                best = (delta, other)
         elif delta < 0 and (blocked is None or delta < blocked[0]):
-            blocked = (delta, names[int(other)], broken.name)
+            blocked = (delta, names[other], broken)
     following = NextBest(names[best[1]], best[0]) if best else None
     if blocked is not None:
         return Why(f"{blocked[2]}: {blocked[1]} would be {_share(-blocked[0])} better "

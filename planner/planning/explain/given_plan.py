@@ -16,12 +16,12 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.search.best_first import Found
-from planner.planning.search.equal_loss import problem_of
+from planner.planning.search.first_token import keeps
+from planner.planning.search.posed import Posed, posed
 from planner.planning.search.requery import asked
-from planner.planning.search.untied import StagePart
-from planner.planning.solver.problem import Problem, Solution, objective_of, violation
+from planner.planning.solver.problem import Solution, objective_of, violation
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space, build_space, possible_layouts
+from planner.planning.space.candidates import build_space, possible_layouts
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
@@ -57,13 +57,14 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     space = asked(space, sizes=question.sizes, devices_given=question.devices_given,
                   batch=question.batch, fixed=question.fixed,
                   untie=question.untie or _split(model, segments))
-    problem, parts = problem_of(space, 0)
-    counts = _counts(space, problem, parts, segments)
-    value = objective_of(problem, counts)
-    broken = violation(problem, counts)
+    one = posed(space, 0)
+    counts = _counts(one, segments)
+    value = objective_of(one.problem, counts)
+    row = violation(one.problem, counts)
+    broken = row.name if row is not None else "" if keeps(one, counts) else "ttft"
     solution = Solution("optimal", counts, value, value, 0.0)
     return (Found(space, 0, solution, segments, value, 1, 0, space),
-            "" if broken is None else broken.name)
+            broken)
 
 
 def _way(questions: Sequence[Question], plan: Plan) -> Question:
@@ -82,26 +83,25 @@ def _split(model: CostModel, segments: Sequence[Segment]) -> bool:
     return any(len(choices) > 1 for choices in taken.values())
 
 
-def _counts(space: Space, problem: Problem, parts: Sequence[StagePart], segments: Sequence[Segment],
-            ) -> Int:
-    """The assignment as counts [D, S]."""
-    model = space.model
+def _counts(one: Posed, segments: Sequence[Segment]) -> Int:
+    """The assignment as counts [D, O]."""
+    model, problem = one.space.model, one.problem
+    decided = model.decided
     counts = np.zeros(problem.legal.shape, dtype=np.int64)
     choice = {(s.unit, n): s.choice for s in segments for n in s.layers or OUTSIDE}
-    rows = [(p.unit, p.decision, p.layers or OUTSIDE) for p in parts] if parts else \
-        [(i, u.decision, u.layers[:1] or OUTSIDE)
-         for i, u in enumerate(model.units) if u.decision >= 0]
-    seen: dict[int, Int] = {}
-    for unit, decision, layers in rows:
-        own = np.zeros(problem.legal.shape[1], dtype=np.int64)
+    rows = {p.decision: (decided.kernels[p.kernel].decision, p.layers or OUTSIDE)
+            for p in one.parts} if one.parts else \
+        {k.decision: (k.decision, k.layers[:1] or OUTSIDE)
+         for k in decided.kernels if k.decision >= 0}
+    for row, (number, layers) in rows.items():
+        units = decided.decisions[number].units
         for layer in layers:
-            own[choice[unit, layer]] += 1
-        if decision in seen and (seen[decision] != own).any():
-            raise InputError(f"plan file: {model.units[unit].kind} differs from what one kernel "
-                             "computes with it", hint="give both the same scheme")
-        seen[decision] = own
-        counts[decision] = own
-        if (own[~problem.legal[decision]] > 0).any():
-            raise InputError(f"plan file: {model.units[unit].id}: a choice is not legal on this "
-                             "layout", hint="see `plan estimate --plan FILE`")
+            option = decided.option(number, tuple(choice[unit, layer] for unit in units))
+            if option is None:
+                raise InputError(f"plan file: {model.units[units[-1]].kind} differs from what one "
+                                 "kernel computes with it", hint="give both the same scheme")
+            counts[row, option] += 1
+        if (counts[row][~problem.legal[row]] > 0).any():
+            raise InputError(f"plan file: {model.units[units[0]].id}: a choice is not legal on "
+                             "this layout", hint="see `plan estimate --plan FILE`")
     return counts

@@ -168,7 +168,7 @@ def _at_layout(found: Found, limit: _Limit) -> float | None:
     """The gain of a step by the dual values at the plan's layout and batch: how far the limits of
     its rows move, times what a unit of each is worth."""
     model = found.space.model
-    if limit.name in ("devices", "kept layers") or model.question.untie:
+    if limit.name in ("devices", "kept layers", "ttft") or model.question.untie:
         return None
     moved = replace(found.space, model=replace(model, question=limit.relaxed(model.question)))
     now, then = (single_problem(space, found.candidate) for space in (found.space, moved))

@@ -16,17 +16,12 @@ from planner.planning.answer.reasons import Why, explain
 from planner.planning.explain.records import Alternative, UnitChoice
 from planner.planning.plan.record import layer_range
 from planner.planning.price.price import Priced, price
-from planner.planning.search.asked import naming_the_question
-from planner.planning.search.best_first import Found, second_times, widest
-from planner.planning.search.equal_loss import problem_of, segments_of
-from planner.planning.search.formulate import decision_sum, layer_weights
+from planner.planning.search.best_first import Found, first_of_equals
+from planner.planning.search.first_token import solve_posed
+from planner.planning.search.posed import Posed, posed
 from planner.planning.search.requery import best_in
-from planner.planning.search.untied import StagePart, part_sum
 from planner.planning.search.variants import by_layer
-from planner.planning.solver.highs import GAP
-from planner.planning.solver.problem import EQUAL, Array, Problem, Solution, told
-from planner.planning.solver.solve import LAYERS_GAP, solve
-from planner.planning.solver.ties import first_of_ties
+from planner.planning.solver.problem import EQUAL, told
 from planner.planning.space.assignment import Segment
 
 MOST = 80
@@ -36,25 +31,14 @@ ALIKE = 1e-3
 
 @dataclass(frozen=True)
 class _Here:
-    """The winner's candidate as a problem, and its parts for pricing."""
+    """The winner's candidate as a problem, priced."""
 
     found: Found
-    problem: Problem
-    parts: tuple[StagePart, ...]
+    one: Posed
     priced: Priced
-
-    def segments(self, solution: Solution) -> tuple[Segment, ...]:
-        return segments_of(self.found.space, self.parts, solution)
 
     def priced_as(self, segments: Sequence[Segment]) -> Priced:
         return price(self.found.space, self.found.candidate, segments)
-
-    def rows(self, decision: int) -> list[int]:
-        """The problem's rows of a decision: one, or one for every pipeline stage."""
-        if not self.parts:
-            return [decision]
-        units = self.found.space.model.units
-        return sorted({p.decision for p in self.parts if units[p.unit].decision == decision})
 
 
 def unit_choices(found: Found, *, again: bool,
@@ -63,56 +47,74 @@ def unit_choices(found: Found, *, again: bool,
     again without its choice, up to MOST decisions."""
     here = _here(found)
     model, why = found.space.model, explain(found)
-    groups: dict[tuple[int, int], list[Segment]] = {}
+    groups: dict[tuple[int, int, int], list[Segment]] = {}
     released = []
     for segment in found.segments:
         unit = model.units[segment.unit]
         if segment.choice < 0:
             released.append(unit.id)
         else:
-            groups.setdefault((unit.decision, segment.choice), []).append(segment)
+            paired = model.decided.decisions[unit.decision].paired
+            key = (unit.decision, segment.unit if paired else -1, segment.choice)
+            groups.setdefault(key, []).append(segment)
     again = again and len(groups) <= MOST
-    return tuple(_choice(here, key, members, why[members[0].unit, key[1]], again)
+    return tuple(_choice(here, members, why[members[0].unit, key[2]], again)
                  for key, members in groups.items()), tuple(released)
 
 
 def _here(found: Found) -> _Here:
     space, c = found.space, found.candidate
-    problem, parts = problem_of(space, c)
-    return _Here(found, problem, parts, price(space, c, found.segments))
+    return _Here(found, posed(space, c), price(space, c, found.segments))
 
 
-def _choice(here: _Here, key: tuple[int, int], members: Sequence[Segment], why: Why,
-            again: bool) -> UnitChoice:
+def _choice(here: _Here, members: Sequence[Segment], why: Why, again: bool) -> UnitChoice:
     model = here.found.space.model
-    decision, choice = key
-    legal = here.problem.legal[here.rows(decision)].all(axis=0)
+    first = members[0]
+    able = _able(here, first)
     layers = tuple(sorted({n for s in members for n in s.layers}))
     alone = None
     if why.next_best is not None:
-        start = len(model.question.schemes) if model.units[members[0].unit].role == "cache" else 0
+        start = len(model.question.schemes) if model.units[first.unit].role == "cache" else 0
         other = model.choices.index(why.next_best.scheme, start)
         alone = _alone(here, members, other, why.next_best.delta)
     return UnitChoice(
         tuple(dict.fromkeys(model.units[s.unit].id for s in members)), layer_range(layers),
-        model.choices[choice], int(legal.sum()), why.reason, alone,
-        _without(here, decision, choice, members) if again else None)
+        model.choices[first.choice], len(able), why.reason, alone,
+        _without(here, able, members) if again else None)
 
 
-def _twins(here: _Here, decision: int, choice: int) -> list[int]:
-    """Choices that cost and use the same, and lose the same to ALIKE of the plan's loss: nothing
-    that matters tells them apart."""
-    problem, model, rows = here.problem, here.found.space.model, here.rows(decision)
-    columns = [problem.objective[rows], *(row.coefficients[rows] for row in problem.rows
-                                          if row.name != "max-loss")]
+def _able(here: _Here, segment: Segment) -> dict[int, list[int]]:
+    """{choice of the segment's unit: the options of its decision with it that are legal in all of
+    its stages}."""
+    model = here.found.space.model
+    number = model.units[segment.unit].decision
+    decision = model.decided.decisions[number]
+    place = decision.units.index(segment.unit)
+    legal = here.one.problem.legal[here.one.rows_of(number)]
+    legal = np.logical_and.reduce(legal, axis=0)
+    out: dict[int, list[int]] = {}
+    for i, option in enumerate(decision.options):
+        if legal[i]:
+            out.setdefault(option[place], []).append(i)
+    return out
+
+
+def _twins(here: _Here, able: dict[int, list[int]], segment: Segment) -> list[int]:
+    """Choices that cost and use the same whatever is decided with them, and lose the same to ALIKE
+    of the plan's loss: nothing that matters tells them apart."""
+    one, model = here.one, here.found.space.model
+    rows = one.rows_of(model.units[segment.unit].decision)
+    columns = [one.problem.objective[rows], *(row.coefficients[rows] for row in one.problem.rows
+                                              if row.name != "max-loss")]
     if model.question.objective == "quality":
         columns = columns[1:]
-    loss = decision_sum(model, model.layer_loss, layer_weights(model))[decision]
+    loss = one.total(model.decided.loss)[rows[0]] * one.problem.multiplicity[rows[0]]
     near = ALIKE * here.priced.loss + 1e-12
-    return [other for other in range(problem.legal.shape[1])
-            if other != choice and problem.legal[rows, other].all()
-            and abs(loss[other] - loss[choice]) <= near
-            and all(np.allclose(c[:, other], c[:, choice], rtol=EQUAL, atol=1e-15)
+    mine = able[segment.choice]
+    return [other for other, theirs in able.items()
+            if other != segment.choice and len(theirs) == len(mine)
+            and (np.abs(loss[theirs] - loss[mine]) <= near).all()
+            and all(np.allclose(c[:, theirs], c[:, mine], rtol=EQUAL, atol=1e-15)
                     for c in columns)]
 
 
@@ -123,46 +125,36 @@ def _alone(here: _Here, members: Sequence[Segment], other: int, delta: float) ->
                         here.priced_as(moved), 0)
 
 
-def _without(here: _Here, decision: int, choice: int, members: Sequence[Segment],
+def _without(here: _Here, able: dict[int, list[int]], members: Sequence[Segment],
              ) -> Alternative | None:
-    """The best plan of this candidate that keeps the choice, and what equals it, from the decision;
+    """The best plan of this candidate that keeps the choice, and what equals it, from the unit;
     where there is none, the best of the other layouts and batches."""
-    banned = (choice, *_twins(here, decision, choice))
-    legal = here.problem.legal.copy()
-    for one in banned:
-        legal[here.rows(decision), one] = False
+    first = members[0]
+    number = here.found.space.model.units[first.unit].decision
+    banned = [option for choice in (first.choice, *_twins(here, able, first))
+              for option in able[choice]]
+    legal = here.one.problem.legal.copy()
+    for option in banned:
+        legal[here.one.rows_of(number), option] = False
     if not legal.any(axis=1).all():
         return None
-    model = here.found.space.model
-    gap = GAP if model.question.profile is None else LAYERS_GAP
-    problem = replace(here.problem, legal=legal)
-    with naming_the_question(here.found.space, here.found.candidate):
-        solution = solve(problem, gap=gap)
+    one = replace(here.one, problem=replace(here.one.problem, legal=legal))
+    solution = solve_posed(one)
     if not solution.found:
-        return _elsewhere(here, decision, banned, members)
-    solution = first_of_ties(problem, solution, _second(here), gap=gap, last=widest(model))
-    segments = here.segments(solution)
+        return _elsewhere(here, number, banned, members)
+    solution = first_of_equals(one, solution)
+    segments = one.segments(solution)
     return _moved(here, members, segments, solution.value, here.priced_as(segments), "")
-
-
-def _second(here: _Here) -> Array | None:
-    """Seconds that decide between equal optima, as in the search [D, S]."""
-    space, c = here.found.space, here.found.candidate
-    times = second_times(space, c)
-    if times is None:
-        return None
-    return part_sum(here.parts, times) if here.parts \
-        else decision_sum(space.model, times, layer_weights(space.model))
 
 
 def _elsewhere(here: _Here, decision: int, banned: Sequence[int], members: Sequence[Segment],
                ) -> Alternative | None:
-    """The best plan over the grid of layouts and batches without ``banned`` in the decision."""
+    """The best plan over the grid of layouts and batches without the options ``banned``."""
     grid = here.found.grid
     legal = grid.legal.copy()
-    for i, unit in enumerate(grid.model.units):
-        if unit.decision == decision:
-            legal[:, i, list(banned)] = False
+    for k, kernel in enumerate(grid.model.decided.kernels):
+        if kernel.decision == decision:
+            legal[:, k, list(banned)] = False
     answer, _ = best_in(replace(grid, legal=legal))
     if answer is None:
         return None

@@ -240,11 +240,7 @@ def _relaxed_tpot(question: Question) -> str:
     fastest = _found(replace(question, objective="latency", tpot_seconds=None))
     if fastest is None:
         return ""
-    seconds = fastest.pipelined_tpot
-    if fastest.layout.pp > 1:  # least in sum is not always least at the slowest stage's pace
-        seconds = _smallest(
-            lambda t: _found(replace(question, objective="latency", tpot_seconds=t)) is not None,
-            fastest.additive_tpot, seconds)
+    seconds = fastest.tpot
     return f"the fastest plan reaches {format_seconds(seconds)}: raise --tpot-ms to " \
            f"{_milliseconds(seconds)}"
 
@@ -255,7 +251,7 @@ def _relaxed_ttft(question: Question) -> str:
     if start is None or question.ttft_seconds is None:
         return ""
     seconds = _smallest(lambda s: _found(replace(free, ttft_seconds=s)) is not None,
-                        question.ttft_seconds, start.additive_ttft)
+                        question.ttft_seconds, start.ttft)
     return f"a plan with {format_seconds(seconds)} exists: raise --ttft-ms to " \
            f"{_milliseconds(seconds)}"
 

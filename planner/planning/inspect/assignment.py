@@ -12,7 +12,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import build_space, possible_layouts, slots_to_try
+from planner.planning.space.candidates import build_space, first_slot, possible_layouts
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import layout_tables
@@ -30,10 +30,10 @@ def given_assignment(model: CostModel, plan: Plan) -> Found:
     if not layouts:
         raise refuse(model)
     tables = layout_tables(model, layouts[:1])
-    slots = slots_to_try(model.question, layouts[0])
-    if not slots:
+    slot = first_slot(model.question, layouts[0])
+    if slot is None:
         raise refuse(model)
-    space = build_space(model, tables, stage_table(model, tables), [(0, slots[0])])
+    space = build_space(model, tables, stage_table(model, tables), [(0, slot)])
     segments = plan_segments(model, plan)
     priced = price(space, 0, segments)
     if not fits(space, 0, priced):
@@ -42,9 +42,9 @@ def given_assignment(model: CostModel, plan: Plan) -> Found:
             f"{format_bytes(model.question.usable_bytes)} usable",
             hint="lower --context or --batch, or use more devices")
     _within(model.question, priced)
-    none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.additive_tpot,
-                    priced.additive_tpot, 0.0)
-    return Found(space, 0, none, segments, priced.additive_tpot, 1, 0, space)
+    none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.tpot,
+                    priced.tpot, 0.0)
+    return Found(space, 0, none, segments, priced.tpot, 1, 0, space)
 
 
 def _within(question: Question, priced: Priced) -> None:

@@ -227,9 +227,9 @@ def _limits(reason: NDArray[np.int8], where: Int, model: CostModel, prices: Step
     question = model.question
     _mark_at(reason, where, held.sum(axis=0) > budget(question), MEMORY)
     if question.ttft_seconds is not None:
-        _mark_at(reason, where, prices.bounded_ttft > question.ttft_seconds * (1 + 1e-9), TTFT)
+        _mark_at(reason, where, prices.ttft > question.ttft_seconds * (1 + 1e-9), TTFT)
     if question.tpot_seconds is not None:
-        _mark_at(reason, where, prices.pipelined_tpot > question.tpot_seconds * (1 + 1e-9), TPOT)
+        _mark_at(reason, where, prices.tpot > question.tpot_seconds * (1 + 1e-9), TPOT)
 
 
 def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:

@@ -6,18 +6,20 @@ layers of each class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.layout import stage_of_layer
 from planner.planning.price.batched_intervals import Spreads, spreads
-from planner.planning.price.price import AFTER, BEFORE, FUSED
+from planner.planning.price.price import AFTER, BEFORE
+from planner.planning.question.decisions import FUSED
 from planner.planning.question.question import PREFILL_CHUNK
-from planner.planning.space.candidates import hops, queue
+from planner.planning.space.kernel_times import hops, prompt_passes, with_prompts
 from planner.planning.space.model import CostModel
+from planner.planning.space.queueing import queue
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.throughput.arrivals import prompts_each_step
@@ -30,17 +32,12 @@ Int = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class StepPrices:
-    """Seconds of every candidate [C]; the first three as in :class:`planner.planning.price.price`.
-
-    ``pipelined_tpot`` and ``bounded_ttft`` are what limits are compared with: units added up, and
-    TTFT with an upper bound of its queue. The spreads are those of a decode step and of a prompt.
-    """
+    """Seconds of every candidate [C], as in :class:`planner.planning.price.price`; the spreads are
+    those of a decode step and of a prompt."""
 
     tpot: Array
     ttft: Array
     interruption: Array
-    pipelined_tpot: Array
-    bounded_ttft: Array
     step_spread: Spreads
     prompt_spread: Spreads
 
@@ -75,56 +72,48 @@ def layer_classes(model: CostModel) -> tuple[LayerClass, ...]:
 def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths, osl: Int,
                 choice: Sequence[int]) -> StepPrices:
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
+    weight, reads = prompt_passes(prompts_each_step(pts.batch / osl, pts.dp) / pts.pp, lengths.isl)
+    lengths = replace(lengths, prompts=reads)
     step = decode_phase(pts, lengths.decode)
-    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK)
-    weight = prompts_each_step(pts.batch / osl, pts.dp) / pts.pp
+    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK, reads)
     times = timed_units(model, tables, pts, lengths)
     hop, hop_mixed = hops(model, pts, step), hops(model, pts, mixed)
 
-    def with_prompts(decode: Array, prompt: Array) -> Array:
-        shape = (-1,) + (1,) * (decode.ndim - 1)
-        passes = np.broadcast_to(mixed.passes, weight.shape).reshape(shape)
-        return np.asarray(decode + weight.reshape(shape) * np.maximum(prompt - passes * decode,
-                                                                      0.0))
+    def average(decode: Array, prompt: Array) -> Array:
+        return with_prompts(decode, prompt, weight, mixed.passes)
 
     classes = layer_classes(model)
-    decode, prompt = (np.stack(found, axis=1) for found in zip(
-        *(_class_seconds(model, one, times, choice) for one in classes), strict=True))
-    hop_step = with_prompts(hop, hop_mixed)
-    tpot = _pipelined_seconds(model, pts, classes, with_prompts(decode, prompt), hop_step)
-    interruption = tpot - _pipelined_seconds(model, pts, classes, decode, hop)
-    whole = prompt @ np.array([len(c.layers) for c in classes], dtype=np.float64) + hop_mixed
-    sequences = pts.slot * pts.pp
-    wait = queue(interruption / tpot, whole / pts.pp, sequences)
-    apart = _unit_classes(model)
-    alone, beside = (_unit_seconds(model, times, choice, phase) for phase in ("decode", "mixed"))
-    one, one_mixed = (np.stack([total for total, _ in units], axis=1)
-                      for units in (alone, beside))
-    counts = np.array([u.count for u in model.units], dtype=np.float64)
-    average = with_prompts(one, one_mixed)
-    added = one_mixed @ counts + hop_mixed
-    late = sequences * np.maximum(added - mixed.passes * (one @ counts), 0.0) / pts.pp \
-        / (osl * (average @ counts + hop_step))
+    decode, prompt, both = (np.stack(found, axis=1) for found in zip(
+        *(_class_seconds(model, one, times, choice, average) for one in classes), strict=True))
+    hop_step = average(hop, hop_mixed)
+    tpot = _pipelined_seconds(model, pts, classes, both, hop_step)
+    layers = np.array([len(c.layers) for c in classes], dtype=np.float64)
+    whole, every = prompt @ layers + hop_mixed, both @ layers + hop_step
+    busy = (every - decode @ layers - hop) / every
     return StepPrices(
-        tpot, whole + wait, interruption,
-        pipelined_tpot=_pipelined_seconds(model, pts, apart, average, hop_step),
-        bounded_ttft=added + queue(late, added / pts.pp, sequences),
-        step_spread=spreads(model, choice, alone, decode=True),
-        prompt_spread=spreads(model, choice, beside, decode=False))
+        tpot, whole + queue(busy, whole / pts.pp, pts.slot * pts.pp),
+        tpot - _pipelined_seconds(model, pts, classes, decode, hop),
+        step_spread=spreads(model, choice, _unit_seconds(model, times, choice, "decode"),
+                            decode=True),
+        prompt_spread=spreads(model, choice, _unit_seconds(model, times, choice, "mixed"),
+                              decode=False))
 
 
 def _class_seconds(model: CostModel, one: LayerClass, times: Mapping[Key, Timed],
-                   choice: Sequence[int]) -> tuple[Array, Array]:
-    """Seconds of a layer of a class [C]: of a decode step, of a mixed pass."""
+                   choice: Sequence[int], average: Callable[[Array, Array], Array],
+                   ) -> tuple[Array, Array, Array]:
+    """Seconds of a layer of a class [C]: of a decode step, of a mixed pass, of a step with its
+    prompts (``average`` of each kernel's two)."""
     def columns(group: tuple[int, ...], phase: str) -> Array:
         parts = [_column(model, times, i, choice[i], phase) for i in group]
         whole = parts[0] if len(parts) == 1 else joint_arrays(parts)
         first = model.units[group[0]]
         return np.asarray(whole.total()[:, 0][times[first.role, first.row].at])
 
-    decode, mixed = (sum(columns(group, phase) for group in one.groups)
-                     for phase in ("decode", "mixed"))
-    return np.asarray(decode), np.asarray(mixed)
+    kernels = [(columns(group, "decode"), columns(group, "mixed")) for group in one.groups]
+    return (np.asarray(sum(step for step, _ in kernels)),
+            np.asarray(sum(beside for _, beside in kernels)),
+            np.asarray(sum(average(step, beside) for step, beside in kernels)))
 
 
 def _column(model: CostModel, times: Mapping[Key, Timed], i: int, choice: int, phase: str) -> Parts:
@@ -147,12 +136,6 @@ def _unit_seconds(model: CostModel, times: Mapping[Key, Timed], choice: Sequence
             known[key] = parts.total()[:, 0][at], parts.communication[:, 0][at]
         out.append(known[key])
     return out
-
-
-def _unit_classes(model: CostModel) -> tuple[LayerClass, ...]:
-    """Every unit as a class of its own, in the order of the units."""
-    return tuple(LayerClass(u.layers or (BEFORE if u.kind == "embedding" else AFTER,), ((i,),))
-                 for i, u in enumerate(model.units))
 
 
 def _pipelined_seconds(model: CostModel, pts: Points, classes: Sequence[LayerClass], seconds: Array,

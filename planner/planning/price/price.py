@@ -1,7 +1,7 @@
-"""Price one assignment on one candidate: the additive model of the solver, then the full step.
+"""Price one assignment on one candidate: the full step, kernel by kernel.
 
-The solver adds units up. The full step prices what engines fuse as one kernel (keys with values,
-gate-up with down of the experts) and a pipeline by its slowest stage.
+What engines fuse is one kernel (keys with values, gate-up with down of the experts); a pipeline
+takes the pace of its slowest stage.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import numpy as np
 
 from planner.placement.cache_entries import indexer_token_bytes
 from planner.placement.layout import Layout, stage_of_layer
+from planner.planning.question.decisions import FUSED
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import CandidateTimes, Space, queue
+from planner.planning.space.candidates import Space
+from planner.planning.space.kernel_times import CandidateTimes
 from planner.planning.space.memory import budget, bytes_per_layer, temporary_bytes
 from planner.planning.space.model import CostModel
+from planner.planning.space.queueing import queue
 from planner.records import cached_record, record
 from planner.throughput.roofline import joint, main_bound, seconds
-
-FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
-         "experts-down": "experts"}
-
 
 BEFORE, AFTER = -1, -2
 """Keys of what runs before the first layer (embedding) and after the last (head)."""
@@ -62,8 +61,7 @@ class RankBytes:
 
 @cached_record
 class Priced:
-    """An assignment priced. ``additive_*`` are the solver's sums, ``pipelined_tpot`` is what its
-    limit on TPOT compares (pp × the slowest stage), the others are the full step.
+    """An assignment priced: what limits are compared with, and what the solver's sums add up to.
 
     ``interruption`` is the part of TPOT that prompts take; ``queue`` the part of TTFT before a
     prompt is read, at ``utilisation`` of a rank by prompts.
@@ -78,9 +76,6 @@ class Priced:
     interruption: float
     queue: float
     utilisation: float
-    additive_tpot: float
-    additive_ttft: float
-    pipelined_tpot: float
     loss: float
     stages: tuple[RankBytes, ...]
     sequence_bytes: tuple[int, ...]
@@ -96,7 +91,7 @@ class Priced:
 
 @record
 class Prompts:
-    """How often a prompt interrupts a step, and over how many passes."""
+    """How many prompts a step starts, at most 1 / passes, and the passes of one."""
 
     weight: float
     passes: float
@@ -117,21 +112,17 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     hop, hop_mixed = float(times.hop[n]), float(times.hop_mixed[n])
     hop_step = hop + prompts.added(hop, hop_mixed)
     stages, per_sequence, per_token = _memory(space, c, segments)
-    decode, mixed = _fused(model, costs, "decode"), _fused(model, costs, "mixed")
-    both = {layer: s + prompts.added(s, mixed[layer]) for layer, s in decode.items()}
+    decode, mixed, both = _fused(model, costs, prompts)
     tpot = _pipelined_seconds(model, layout, both, hop_step)
     prompt = fsum(mixed.values()) + hop_mixed
     interruption = tpot - _pipelined_seconds(model, layout, decode, hop)
-    busy = interruption / tpot
+    average = fsum(both.values()) + hop_step
+    busy = (average - fsum(decode.values()) - hop) / average
     wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
     return Priced(
         layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=prompt + wait,
         interruption=interruption, queue=wait,
         utilisation=busy,
-        additive_tpot=fsum(_step_seconds(k, prompts) for k in costs) + hop_step,
-        pipelined_tpot=_pipelined_seconds(model, layout, _unfused_seconds(costs, prompts),
-                                          hop_step),
-        additive_ttft=fsum(seconds(k.mixed) * k.segment.count for k in costs) + hop_mixed,
         loss=fsum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
         token_bytes=per_token)
 
@@ -142,14 +133,8 @@ def _own_times(space: Space) -> CandidateTimes:
     mine, theirs = space.model, space.times.model
     if mine.machine is not theirs.machine or mine.question.workload != theirs.question.workload \
             or mine.question.device is not theirs.question.device:
-        raise ValueError("the times of a space are of another model: see candidates.timed_again")
+        raise ValueError("the times of a space are of another model: see candidates.retimed")
     return space.times
-
-
-def _step_seconds(cost: SegmentCost, prompts: Prompts) -> float:
-    """What a segment adds to the average step, prompts included [s]."""
-    mixed = seconds(cost.mixed) * cost.segment.count
-    return cost.decode_seconds + prompts.added(cost.decode_seconds, mixed)
 
 
 def _segment_costs(model: CostModel, times: CandidateTimes, n: int,
@@ -173,36 +158,32 @@ def _segment_costs(model: CostModel, times: CandidateTimes, n: int,
     return tuple(out)
 
 
-def _fused(model: CostModel, costs: Sequence[SegmentCost], phase: str) -> dict[int, float]:
-    """Seconds by layer (BEFORE or AFTER: outside the stack), fused kernels priced together."""
-    members: dict[tuple[str, int], tuple[int, ...]] = {}
-    by_layer: dict[int, float] = {}
+def _fused(model: CostModel, costs: Sequence[SegmentCost], prompts: Prompts,
+           ) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+    """Seconds by layer (BEFORE or AFTER: outside the stack), fused kernels priced together: of a
+    step, of a prompt's passes beside it, of a step with its prompts. Each kernel alone decides how
+    much a prompt adds to it, so that all three are sums over kernels."""
+    kernels: dict[tuple[str, int], tuple[int, ...]] = {}
     for i, cost in enumerate(costs):
-        group = FUSED.get(model.units[cost.segment.unit].kind)
-        if group is not None:
-            for layer in cost.segment.layers:
-                members[group, layer] = (*members.get((group, layer), ()), i)
-            continue
-        alone = seconds(getattr(cost, phase))
+        group = FUSED.get(model.units[cost.segment.unit].kind, f"{i}")
         for layer in cost.segment.layers or (_outside(cost),):
-            by_layer[layer] = by_layer.get(layer, 0.0) + alone
-    fused: dict[tuple[int, ...], float] = {}
-    for (_, layer), which in members.items():
-        if which not in fused:
-            fused[which] = seconds(joint([getattr(costs[i], phase) for i in which]))
-        by_layer[layer] = by_layer.get(layer, 0.0) + fused[which]
-    return by_layer
+            kernels[group, layer] = (*kernels.get((group, layer), ()), i)
+    known: dict[tuple[int, ...], tuple[float, float]] = {}
+    decode, mixed, both = ({layer: 0.0 for _, layer in kernels} for _ in range(3))
+    for (_, layer), which in kernels.items():
+        if which not in known:
+            known[which] = _kernel_seconds([costs[i].decode for i in which]), \
+                _kernel_seconds([costs[i].mixed for i in which])
+        step, beside = known[which]
+        decode[layer] += step
+        mixed[layer] += beside
+        both[layer] += step + prompts.added(step, beside)
+    return decode, mixed, both
 
 
-def _unfused_seconds(costs: Sequence[SegmentCost], prompts: Prompts) -> dict[int, float]:
-    """Seconds by layer with every unit priced alone, as the limits of the solver do."""
-    by_layer: dict[int, float] = {}
-    for cost in costs:
-        one = seconds(cost.decode)
-        one += prompts.added(one, seconds(cost.mixed))
-        for layer in cost.segment.layers or (_outside(cost),):
-            by_layer[layer] = by_layer.get(layer, 0.0) + one
-    return by_layer
+def _kernel_seconds(members: Sequence[dict[str, float]]) -> float:
+    """Seconds of units that one kernel serves."""
+    return seconds(members[0] if len(members) == 1 else joint(members))
 
 
 def _outside(cost: SegmentCost) -> int:

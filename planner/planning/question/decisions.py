@@ -1,7 +1,8 @@
 """Decision units: module kinds × depth buckets, caches included.
 
-Under a prior the layers of one kind and bucket share one decision. Gate-up and down of the routed
-experts are tied: one fused kernel serves both, in every engine.
+Under a prior the layers of one kind and bucket share one decision. What one kernel serves is
+decided together, since its time is no sum: gate-up and down of the routed experts take the same
+choice, keys and values any pair that the engine allows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from planner.quality.prior import OUTSIDE, bucket_of
 from planner.records import record
 
 BUCKETS = ("first", "middle", "last")
-TIED_KINDS = {"experts-gate-up": "experts", "experts-down": "experts"}
+FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
+         "experts-down": "experts"}
+"""Kinds that one kernel serves, by its name; every other kind has a kernel of its own."""
+PAIRED = ("kv-k", "kv-v")
+"""Kinds of one decision that need not take the same choice."""
 
 
 @record
@@ -31,7 +36,8 @@ class DecisionUnit:
     """Layers of one kind that are alike and decided together.
 
     ``row`` indexes the planned modules, the cache kinds or the as-released modules, by ``role``.
-    ``decision`` is shared by tied units; -1 for as-released units, which have no choice.
+    ``decision`` is shared by units that are decided together; -1 for as-released units, which have
+    no choice.
     ``layers`` is empty for embedding and head.
     """
 
@@ -65,7 +71,7 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
     a unit of its own, which a profile can tell apart; kinds of a group in ``fused`` share the
     decision of the same layers; modules of layers that are ``kept`` are units of their own."""
-    tied = TIED_KINDS | {kind: "+".join(group) for group in fused for kind in group}
+    tied = FUSED | {kind: "+".join(group) for group in fused for kind in group}
     drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
     for row, module in enumerate(planned):
         drafts += [(module.kind, "module", row, b, layers)

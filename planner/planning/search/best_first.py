@@ -12,30 +12,23 @@ from dataclasses import replace
 import numpy as np
 
 from planner.errors import SolverError
-from planner.planning.question.question import RATES
+from planner.planning.question.question import RATES, TIMED
 from planner.planning.search.asked import naming_the_question
-from planner.planning.search.formulate import (
-    bounds,
-    decision_sum,
-    layer_weights,
-    single_problem,
-)
-from planner.planning.search.refine_batches import Tried
+from planner.planning.search.batches import rounds, spanning
+from planner.planning.search.first_token import inner_rows, keeps, relaxed_posed, solve_posed
+from planner.planning.search.formulate import bounds
+from planner.planning.search.posed import Posed, posed
 from planner.planning.search.requery import whole_space
-from planner.planning.search.untied import part_sum, untied_problem, untied_segments
-from planner.planning.solver.highs import GAP
 from planner.planning.solver.problem import (
     EQUAL,
     Array,
     Solution,
-    cheapest,
-    is_minimax,
     proved,
 )
-from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP, solve
+from planner.planning.solver.solve import STAGES_GAP
 from planner.planning.solver.ties import first_of_ties
-from planner.planning.space.assignment import Segment, tied_segments
-from planner.planning.space.candidates import Space
+from planner.planning.space.assignment import Segment
+from planner.planning.space.candidates import Space, fastest
 from planner.planning.space.model import CostModel
 from planner.records import cached_record
 
@@ -82,39 +75,45 @@ def search(model: CostModel) -> Found | None:
 
 
 def searched(spaces: Sequence[Space]) -> Found | None:
-    """The best plan of several spaces, one for every way to serve: of their grids first, then
-    between the slots of the grids. All share one incumbent: what cannot beat it is never solved."""
-    lower = [bounds(space) for space in spaces]
-    best = best_of(spaces, lower, None)
-    if best is None:
-        return None
-    if best.space.model.question.batch is None:
-        best = refined(spaces, lower, best)
-    solution, segments = solve_candidate(best.space, best.candidate, tied=best.solution)
-    return replace(best, solution=solution, segments=segments)
+    """The best plan of several spaces, one for every way to serve: of their grids first, then of
+    every slot between. All share one incumbent: what cannot beat it is never solved."""
+    free = bool(spaces) and spaces[0].model.question.batch is None
+    spans = [spanning(space) if free else space for space in spaces]
+    lower = [bounds(space) for space in spans]
+    best = best_of(spans, lower, None)
+    if best is not None:
+        whole = spaces[next(i for i, span in enumerate(spans) if span is best.space)]
+        best = replace(best, space=whole, grid=whole)
+    if free:
+        best = _between(spaces, spans, lower, best)
+    return None if best is None else _settled(best)
 
 
-def refined(spaces: Sequence[Space], lower: Sequence[Array], best: Found) -> Found:
-    """``best`` of the grids, or what is better between their slots."""
-    tried = Tried(spaces, lower)
+def _between(whole: Sequence[Space], spans: Sequence[Space], lower: Sequence[Array],
+             best: Found | None) -> Found | None:
+    """``best`` of the grids ``whole``, or what is better between their slots: until no interval
+    may be."""
+    place = list(range(len(spans)))
     while True:
-        at = next(i for i, space in enumerate(spaces) if space is best.grid)
-        pts = best.space.pts
-        finer = list(tried.finer(best.value, (at, int(pts.layout[best.candidate]),
-                                              int(pts.slot[best.candidate]))))
-        if not finer:
-            return best
-        fine, low = [space for _, space in finer], [bounds(space) for _, space in finer]
-        better = best_of(fine, low, best)
-        for (i, space), each in zip(finer, low, strict=True):
-            tried.add(i, space, each)
-        count = best.candidates + sum(map(len, fine))
-        if better is None or better.value >= best.value * (1 - EQUAL):
-            best = replace(best, candidates=count)
-            continue
-        grid = spaces[next(i for i, space in finer if space is better.space)]
-        best = replace(better, grid=grid, bound=min(best.bound, better.bound), candidates=count,
-                       solved=best.solved + better.solved)
+        most = np.inf if best is None else best.value * (1 - EQUAL)
+        found = list(rounds(spans, lower, most))
+        if not found:
+            return best if best is None else replace(best, bound=min(best.bound, most))
+        place = [place[i] for i, _ in found]
+        spans = [space for _, space in found]
+        lower = [bounds(space) for space in spans]
+        better = best_of(spans, lower, best)
+        count, solved = sum(map(len, spans)), 0
+        if better is not None:
+            solved = better.solved
+        if better is not None and (best is None or better.value < most):
+            grid = whole[place[next(i for i, s in enumerate(spans) if s is better.space)]]
+            bound = better.bound if best is None else min(best.bound, better.bound)
+            before = (0, 0) if best is None else (best.candidates, best.solved)
+            best = replace(better, grid=grid, bound=bound, candidates=before[0] + count,
+                           solved=before[1] + solved)
+        elif best is not None:
+            best = replace(best, candidates=best.candidates + count, solved=best.solved + solved)
 
 
 def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None,
@@ -139,18 +138,18 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
         later = any(other < tie for other, _ in met)
         if later and bound >= least:
             continue
-        cutoff = least * (1 - _spare(spaces[i], c, later))
-        solution, segments = solve_candidate(spaces[i], c, cutoff=cutoff)
+        one = posed(spaces[i], c)
+        cutoff = least * (1 - _spare(one, later))
+        solution = _of_span(one, lower[i], cutoff)
         solved += 1
-        lower[i][c] = max(lower[i][c], proved(solution, cutoff))
-        open_bound = min(open_bound, float(lower[i][c]))
+        open_bound = min(open_bound, proved(solution, cutoff))
         if not solution.found:
             continue
         least = min(least, solution.value)
         met = [one for one in met if one[1].value <= least * (1 + EQUAL)]
         if solution.value <= least * (1 + EQUAL):
-            met.append((tie, Found(spaces[i], c, solution, segments, solution.bound, 0, 0,
-                                   spaces[i])))
+            met.append((tie, Found(spaces[i], c, solution, one.segments(solution),
+                                   solution.bound, 0, 0, spaces[i])))
     if met:
         best = min(met, key=lambda one: one[0])[1]
         return replace(best, bound=min(best.bound, open_bound), solved=solved,
@@ -163,10 +162,26 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
     return None
 
 
-def _spare(space: Space, c: int, later: bool) -> float:
+def _of_span(one: Posed, lower: Array, cutoff: float) -> Solution:
+    """The optimum of a candidate's first slot, unless it is above ``cutoff``. What is proved of all
+    slots that it stands for raises its bound in ``lower`` [C]: looked for is that none is below
+    ``cutoff``."""
+    space, c = one.space, one.c
+    spread = 1.0
+    if space.upper[c] > space.slots[c] and space.model.question.objective in RATES:
+        spread = float(space.upper[c] / space.slots[c])
+    above = cutoff * spread if np.isfinite(cutoff) else cutoff
+    solution = relaxed_posed(one, cutoff=above)
+    lower[c] = max(lower[c], proved(solution, above))
+    if solution.found and solution.value <= cutoff and not keeps(one, solution.counts):
+        return solve_posed(one, cutoff=cutoff)
+    return solution
+
+
+def _spare(one: Posed, later: bool) -> float:
     """What a candidate must be better by, relative: what its own gap leaves open where stages count
     their layers, else nothing, and less EQUAL where it goes before the best of equals."""
-    counted = space.model.question.untie and space.pts.pp[c] > 1
+    counted = one.space.model.question.untie and one.space.pts.pp[one.c] > 1
     return STAGES_GAP if counted else 0.0 if later else -EQUAL
 
 
@@ -178,52 +193,48 @@ def _ties(i: int, space: Space, lower: Array) -> list[tuple[Tie, int]]:
             for c in np.nonzero(np.isfinite(lower))[0].tolist()]
 
 
-def solve_candidate(space: Space, c: int, *, tied: Solution | None = None,
-                    cutoff: float = np.inf) -> tuple[Solution, tuple[Segment, ...]]:
+def solve_candidate(space: Space, c: int, *, cutoff: float = np.inf,
+                    ) -> tuple[Solution, tuple[Segment, ...]]:
     """Solve one candidate, tied or layer by layer as the question says, unless its optimum is above
-    ``cutoff``. With its optimum ``tied``, settle which of several equal optima is taken."""
-    model = space.model
-    times = second_times(space, c) if tied is not None else None
-    if model.question.untie:
-        problem, parts = untied_problem(space, c)
-        second = part_sum(parts, times) if times is not None else None
-        gap = STAGES_GAP if is_minimax(problem) else GAP
-    else:
-        problem, parts = single_problem(space, c), ()
-        second = decision_sum(model, times, layer_weights(model)) if times is not None else None
-        gap = GAP if model.question.profile is None else LAYERS_GAP
-    with naming_the_question(space, c):
-        solution = solve(problem, gap=gap, cutoff=cutoff) if tied is None \
-            else first_of_ties(problem, tied, second, gap=gap, last=widest(model))
-    if parts:
-        return solution, untied_segments(model, parts, solution) if solution.found else ()
-    picked = solution.counts.argmax(axis=1)
-    choice = [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units]
-    return solution, tied_segments(model, choice)
+    ``cutoff``."""
+    one = posed(space, c)
+    solution = solve_posed(one, cutoff=cutoff)
+    return solution, one.segments(solution) if solution.found else ()
 
 
-def widest(model: CostModel) -> tuple[int, ...]:
-    """Choices that go behind all others among equals: FP32, in which nothing is released. The
-    catalogue begins with it."""
-    return tuple(i for i, name in enumerate(model.choices) if name == "fp32")
+def _settled(best: Found) -> Found:
+    """``best`` with the assignment to take of those that are equal."""
+    one = posed(best.space, best.candidate)
+    solution = first_of_equals(one, best.solution)
+    return replace(best, solution=solution, segments=one.segments(solution))
+
+
+def first_of_equals(one: Posed, solution: Solution) -> Solution:
+    """The assignment to take of those that equal the optimum ``solution`` of a candidate. Where the
+    first of all breaks the limit on TTFT, that of those whose prompts take no more time."""
+    times = second_times(one.space, one.c)
+    second = None if times is None else one.total(times)
+    first = first_of_ties(one.problem, solution, second, gap=one.gap)
+    if keeps(one, first.counts):
+        return first
+    rows = (*one.problem.rows, *inner_rows(one, solution))
+    return first_of_ties(replace(one.problem, rows=rows), solution, second, gap=one.gap)
 
 
 def secondary(space: Space) -> Array:
     """What decides between candidates of equal objective and device count [C]: best speed."""
-    best = cheapest(np.where(space.legal & np.isfinite(space.decode), space.decode, np.inf))
-    units = space.model.units
-    layers = np.array([u.count if u.decision >= 0 else 0 for u in units], dtype=np.float64)
-    step = (np.where(np.isfinite(best), best, 0.0) * layers).sum(axis=1)
     pts = space.pts
-    return np.asarray((step + space.decode_constant) * pts.group * pts.pp
+    return np.asarray((fastest(space, space.decode) + space.hop_step) * pts.group * pts.pp
                       / np.maximum(pts.batch, 1))
 
 
 def second_times(space: Space, c: int) -> Array | None:
-    """Seconds [U, S] that decide among equal optima: prefill under latency, decode under quality
-    and memory, none under throughput and cost (their optima differ unless the choices do not)."""
+    """Seconds [K, O] that decide among equal optima: of all stages where the slowest is the
+    objective, prefill under latency, decode under quality and memory, none under throughput and
+    cost (their optima differ unless the choices do not)."""
     objective = space.model.question.objective
+    if objective in TIMED and space.pts.pp[c] > 1:
+        return np.asarray(space.decode[c])
     if objective in RATES:
         return None
-    times = space.prefill if objective == "latency" else space.decode
-    return np.asarray(times[c])
+    return np.asarray((space.prefill if objective == "latency" else space.decode)[c])

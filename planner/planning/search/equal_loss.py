@@ -14,16 +14,14 @@ from dataclasses import replace
 from planner.planning.plan.record import Assumption
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.asked import naming_the_question
 from planner.planning.search.best_first import Found, searched
-from planner.planning.search.formulate import loss_limit, score_scale, single_problem
+from planner.planning.search.first_token import solve_posed
+from planner.planning.search.formulate import loss_limit, score_scale
+from planner.planning.search.posed import posed
 from planner.planning.search.requery import asked
-from planner.planning.search.untied import StagePart, untied_problem, untied_segments
 from planner.planning.search.variants import best_of, spaces_of
-from planner.planning.solver.highs import GAP
-from planner.planning.solver.problem import Problem, Solution
-from planner.planning.solver.solve import LAYERS_GAP, solve
-from planner.planning.space.assignment import Segment, tied_segments
+from planner.planning.solver.problem import Solution
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, loss_word
 
@@ -79,37 +77,16 @@ def _least_lossy(fastest: Found, first: Question, within: float,
     limit = first.tpot_seconds
     space = asked(_back(fastest.space, first), loss_scheme=None, loss_limit=within,
                   tpot_seconds=seconds if limit is None else min(seconds, limit))
-    problem, parts = problem_of(space, fastest.candidate)
-    model = space.model
-    gap = GAP if model.question.profile is None else LAYERS_GAP
-    with naming_the_question(space, fastest.candidate):
-        solution = solve(problem, gap=gap)
-    return solution, segments_of(space, parts, solution) if solution.found else ()
-
-
-def problem_of(space: Space, c: int) -> tuple[Problem, tuple[StagePart, ...]]:
-    """Candidate ``c`` as a problem; with parts where layers are counted."""
-    if space.model.question.untie:
-        return untied_problem(space, c)
-    return single_problem(space, c), ()
-
-
-def segments_of(space: Space, parts: Sequence[StagePart],
-                solution: Solution) -> tuple[Segment, ...]:
-    """The layers and choices of a solution of :func:`problem_of`."""
-    model = space.model
-    if parts:
-        return untied_segments(model, parts, solution)
-    picked = solution.counts.argmax(axis=1)
-    return tied_segments(model, [int(picked[u.decision]) if u.decision >= 0 else -1
-                                 for u in model.units])
+    one = posed(space, fastest.candidate)
+    solution = solve_posed(one)
+    return solution, one.segments(solution) if solution.found else ()
 
 
 def device_seconds(found: Found) -> float:
-    """Device-seconds of a token, as the solver adds them up: at the pace of the slowest stage."""
+    """Device-seconds of a token."""
     space, c = found.space, found.candidate
     priced = price(space, c, found.segments)
-    return priced.pipelined_tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
+    return priced.tpot * float(space.pts.group[c] * space.pts.pp[c] / space.pts.batch[c])
 
 
 def equal_note(found: Found) -> tuple[Assumption, ...]:

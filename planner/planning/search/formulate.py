@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.question.question import RATES, TIMED, Question
-from planner.planning.search.pipeline_pace import TIE, maybe_slower, step_weights
+from planner.planning.search.pipeline_pace import maybe_slower, step_weights
 from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_bounds
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import uniform_loss
@@ -15,33 +15,6 @@ from planner.planning.space.model import CostModel
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
-
-
-def layer_weights(model: CostModel) -> Array:
-    """Layers of each unit [U]."""
-    return np.array([u.count for u in model.units], dtype=np.float64)
-
-
-def decision_sum(model: CostModel, values: Array, weights: Array) -> Array:
-    """Sum unit values [..., U, S] × weights [..., U] into decisions [..., D, S]."""
-    count = 1 + max((u.decision for u in model.units), default=-1)
-    out = np.zeros((*values.shape[:-2], count, values.shape[-1]))
-    for i, unit in enumerate(model.units):
-        if unit.decision >= 0:
-            out[..., unit.decision, :] += np.where(np.isfinite(values[..., i, :]),
-                                                   values[..., i, :], 0.0) \
-                * weights[..., i, None]
-    return out
-
-
-def decision_legal(model: CostModel, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A decision may take what all of its units may take: [..., U, S] → [..., D, S]."""
-    count = 1 + max((u.decision for u in model.units), default=-1)
-    out = np.ones((*legal.shape[:-2], count, legal.shape[-1]), dtype=bool)
-    for i, unit in enumerate(model.units):
-        if unit.decision >= 0:
-            out[..., unit.decision, :] &= legal[..., i, :]
-    return out
 
 
 def score_scale(space: Space) -> Array:
@@ -53,19 +26,19 @@ def score_scale(space: Space) -> Array:
 
 
 def objective_arrays(space: Space, *, bound: bool = False) -> tuple[Array, Array]:
-    """(coefficients [C, D, S], constant [C]) of the question's objective, to be minimised: that of
+    """(coefficients [C, D, O], constant [C]) of the question's objective, to be minimised: that of
     one stage where it is a pace (see :mod:`planner.planning.search.pipeline_pace`). ``bound``: of
     what is never more than it, for a lower bound."""
     model, question = space.model, space.model.question
-    weights = layer_weights(model)
+    decided = model.decided
     if question.objective == "quality":
-        loss = decision_sum(model, model.layer_loss, weights)
+        loss = decided.total(decided.loss, decided.layers)
         return np.repeat(loss[None], len(space), axis=0), np.zeros(len(space))
     if question.objective == "memory":
         return _memory_objective(space)
     scale = score_scale(space)
     paced, constant = step_weights(space, bound=bound)
-    return decision_sum(model, space.decode, paced) * scale[:, None, None], constant * scale
+    return decided.total(space.decode, paced) * scale[:, None, None], constant * scale
 
 
 def _memory_objective(space: Space) -> tuple[Array, Array]:
@@ -74,15 +47,13 @@ def _memory_objective(space: Space) -> tuple[Array, Array]:
     coefficients, constants = [], []
     for c in range(len(space)):
         layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-        la = space.tables.layouts[layout]
-        stage = space.stages[layout]
-        size = bytes_per_layer(model, space.tables, layout, slot).astype(np.float64)
+        la, stage = space.layout(c), space.stages[layout]
+        size = model.decided.by_option(bytes_per_layer(model, space.tables, layout, slot))
         group = la.tp * la.dp * question.replicas(la.ranks)
-        coefficients.append(decision_sum(model, size, stage.counts.sum(axis=0).astype(float))
-                            * group)
-        constants.append(float(stage.fixed.sum() * group)
-                         + int(space.extra[c]) * group * la.pp)
-    return np.array(coefficients), np.array(constants)
+        coefficients.append(model.decided.total(size, stage.counts.sum(axis=0)) * float(group))
+        beside = stage.fixed.sum() + stage.sequence.sum() * slot * la.pp
+        constants.append(float((beside + int(space.extra[c]) * la.pp) * group))
+    return np.array(coefficients, dtype=np.float64), np.array(constants)
 
 
 def loss_limit(model: CostModel) -> float | None:
@@ -97,62 +68,57 @@ def loss_limit(model: CostModel) -> float | None:
     return uniform_loss(model, question.loss_scheme)
 
 
-def problem_rows(space: Space, c: int, weights: Array, unit_counts: Int) -> list[Row]:
-    """The limits of candidate ``c``; ``unit_counts`` int64 [stage, unit] weigh the bytes."""
-    model, question = space.model, space.model.question
-    layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-    stage = space.stages[layout]
-    size = bytes_per_layer(model, space.tables, layout, slot)
-    extra = int(space.extra[c])
+def stage_rooms(space: Space, c: int) -> list[int]:
+    """Bytes of each pipeline stage of candidate ``c`` that choices may fill."""
+    stage = space.stages[space.pts.layout[c]]
+    left = budget(space.model.question) - int(space.extra[c])
+    held = int(space.held[c])
+    return [left - int(fixed) - int(sequence) * held
+            for fixed, sequence in zip(stage.fixed, stage.sequence, strict=True)]
+
+
+def problem_rows(space: Space, c: int) -> list[Row]:
+    """The limits of candidate ``c``, but that on TTFT
+    (:mod:`planner.planning.search.first_token`)."""
+    model, question, decided = space.model, space.model.question, space.model.decided
+    layout = int(space.pts.layout[c])
+    counts = space.stages[layout].counts
+    size = decided.by_option(bytes_per_layer(model, space.tables, layout,
+                                             int(space.pts.slot[c])))
     rows = []
-    for s in range(len(stage.fixed)):
-        exact = _exact_sum(model, size, unit_counts[s])
-        limit = budget(question) - extra - int(stage.fixed[s])
-        rows.append(Row("memory", exact.astype(np.float64), float(limit), exact, limit))
+    for layers, room in zip(counts, stage_rooms(space, c), strict=True):
+        exact = decided.total(size, layers)
+        rows.append(Row("memory", exact.astype(np.float64), float(room), exact, room))
     limit_loss = loss_limit(model)
     if limit_loss is not None:
-        rows.append(Row("max-loss", decision_sum(model, model.layer_loss, weights), limit_loss))
+        rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
     if question.tpot_seconds is not None:
         paces = stage_limits(space, c, question.tpot_seconds)
-        rows += [Row("tpot", decision_sum(model, space.decode[c], layers.astype(np.float64)), pace)
-                 for layers, pace in zip(unit_counts, paces, strict=True)]
-    if question.ttft_seconds is not None:
-        rows.append(Row("ttft", decision_sum(model, space.prefill[c], weights),
-                        float(space.prompt_limit[c] - space.prefill_constant[c])))
+        rows += [Row("tpot", decided.total(space.decode[c], layers.astype(np.float64)), pace)
+                 for layers, pace in zip(counts, paces, strict=True)]
     return rows
 
 
 def stage_limits(space: Space, c: int, tpot_seconds: float) -> list[float]:
     """Seconds that the choices of each stage may take together, so that the step keeps TPOT: with
     a pipeline every token waits for the slowest stage, pp times."""
-    released, hop = space.released_stages
     stages = len(space.stages[space.pts.layout[c]].fixed)
-    share = (tpot_seconds - float(hop[c])) / stages
-    return [share - float(seconds) for seconds in released[c, :stages]]
-
-
-def _exact_sum(model: CostModel, size: Int, counts: Int) -> Int:
-    total = 1 + max((u.decision for u in model.units), default=-1)
-    out = np.zeros((total, size.shape[1]), dtype=np.int64)
-    for i, unit in enumerate(model.units):
-        if unit.decision >= 0:
-            out[unit.decision] += size[i] * counts[i]
-    return out
+    share = (tpot_seconds - (float(space.hop_step[c]) if stages > 1 else 0.0)) / stages
+    return [share - float(seconds) for seconds in space.released_stages[c, :stages]]
 
 
 def bounds(space: Space) -> Array:
-    """A lower bound of the objective for every candidate [C]; inf where it cannot be feasible."""
-    model, question = space.model, space.model.question
-    weights = layer_weights(model)
+    """A lower bound of the objective at the first slot of every candidate [C]; inf where no slot
+    that it stands for can be feasible."""
+    model, question, decided = space.model, space.model.question, space.model.decided
     objective, constant = objective_arrays(space, bound=True)
-    legal = decision_legal(model, space.legal)
+    legal = decided.all_allowed(space.legal)
     rows: list[tuple[Array, Array]] = []
     limit = loss_limit(model)
-    one = np.ones(len(space))
     if limit is not None:
-        loss = decision_sum(model, model.layer_loss, weights)
-        rows.append((np.repeat(loss[None], len(space), axis=0), limit * one))
-    rows += _time_rows(space, question, weights)
+        loss = decided.total(decided.loss, decided.layers)
+        rows.append((np.repeat(loss[None], len(space), axis=0), np.full(len(space), limit)))
+    rows += _time_rows(space, question)
     rows.append(_memory_row(space))
     out = np.full(len(space), np.inf)
     keep = np.nonzero(~excluded(legal, rows))[0]
@@ -162,22 +128,22 @@ def bounds(space: Space) -> Array:
     return out
 
 
-def _time_rows(space: Space, question: Question, weights: Array) -> list[tuple[Array, Array]]:
-    rows = []
+def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
+    decided, rows = space.model.decided, []
     if question.tpot_seconds is not None:
-        rows.append((decision_sum(space.model, space.decode, weights),
-                     question.tpot_seconds - space.decode_constant))
+        fixed = space.constants(space.decode) + space.hop_step
+        rows.append((decided.total(space.decode, decided.layers), question.tpot_seconds - fixed))
     if question.ttft_seconds is not None:
-        rows.append((decision_sum(space.model, space.prefill, weights),
-                     space.prompt_limit - space.prefill_constant))
+        fixed = space.constants(space.prefill) + space.hop_prefill
+        rows.append((decided.total(space.prefill, decided.layers), space.prompt_limit - fixed))
     return rows
 
 
 def _memory_row(space: Space) -> tuple[Array, Array]:
     """Bytes of the fullest pipeline stage; where layers of a unit may take different choices and
     must weigh alike, those of all stages together."""
-    model, tables = space.model, space.tables
-    fixed, counts = space.padded
+    model, tables, decided = space.model, space.tables, space.model.decided
+    fixed, sequence, counts = space.padded
     every = np.arange(len(counts))
     schemes, together = len(model.question.schemes), model.question.untie
     size = np.zeros((len(counts), len(model.units), len(model.choices)), dtype=np.int64)
@@ -187,42 +153,47 @@ def _memory_row(space: Space) -> tuple[Array, Array]:
             size[:, i, :schemes] = tables.shard[:, unit.row]
         elif unit.role == "cache":
             token[:, i, schemes:] = tables.cache[:, unit.row]
+    size, token = decided.by_option(size), decided.by_option(token)
     if together:
-        own, layers = fixed.sum(axis=1), counts.sum(axis=1)
+        own, each, layers = fixed.sum(axis=1), sequence.sum(axis=1), counts.sum(axis=1)
     else:
         stage = _fullest(space, size, token)
-        own, layers = fixed[every, stage], counts[every, stage]
-    weights = decision_sum(model, size.astype(np.float64), layers.astype(np.float64))
-    tokens = decision_sum(model, token.astype(np.float64), layers.astype(np.float64))
+        own, each, layers = fixed[every, stage], sequence[every, stage], counts[every, stage]
+    weights, tokens = (decided.total(one.astype(np.float64), layers.astype(np.float64))
+                       for one in (size, token))
     at = space.pts.layout
     room = budget(model.question) - space.extra
-    limits = room * (space.pts.pp if together else 1) - own[at]
+    limits = room * (space.pts.pp if together else 1) - own[at] - each[at] * space.held
     return weights[at] + tokens[at] * space.held[:, None, None], limits.astype(np.float64)
 
 
 def _fullest(space: Space, size: Int, token: Int) -> Int:
-    """The stage of each layout that is fullest where every unit takes the smallest possible choice,
-    with the most sequences that are tried."""
-    fixed, counts = space.padded
+    """The stage of each layout that is fullest where every kernel takes the smallest option, with
+    the most sequences that are tried."""
+    fixed, sequence, counts = space.padded
     held = np.ones(len(counts), dtype=np.int64)
     np.maximum.at(held, space.pts.layout, space.held)
     used = size + token * held[:, None, None]
-    least = np.where(space.model.possible & (used > 0), used, np.iinfo(np.int64).max).min(axis=2)
+    able = space.model.decided.allowed(space.model.possible)
+    least = np.where(able & (used > 0), used, np.iinfo(np.int64).max).min(axis=2)
     least[least == np.iinfo(np.int64).max] = 0
-    return np.asarray((fixed + (counts * least[:, None, :]).sum(axis=2)).argmax(axis=1))
+    own = fixed + sequence * held[:, None]
+    return np.asarray((own + (counts * least[:, None, :]).sum(axis=2)).argmax(axis=1))
 
 
 def single_problem(space: Space, c: int) -> Problem:
-    """The tied problem of candidate ``c`` (every decision takes one choice for all its layers)."""
+    """The tied problem of candidate ``c`` (every decision takes one option for all its layers),
+    without the limit on TTFT."""
     space, c = space.take(np.array([c], dtype=np.int64)), 0
+    decided = space.model.decided
     objective, constant = objective_arrays(space)
-    legal = decision_legal(space.model, space.legal[c])
+    legal = decided.all_allowed(space.legal[c])
     counts = space.stages[space.pts.layout[c]].counts
-    rows = problem_rows(space, c, layer_weights(space.model), counts)
+    rows = problem_rows(space, c)
     if space.model.question.objective in TIMED:
         own, scale = counts[space.pacing[c]], float(score_scale(space)[c])
-        rows += [Row(PACE, decision_sum(space.model, space.decode[c], (counts[s] - own)
-                                        * ((1 - TIE) * len(counts))) * scale, room * scale)
+        rows += [Row(PACE, decided.total(space.decode[c], ((counts[s] - own) * len(counts))
+                                         .astype(np.float64)) * scale, room * scale)
                  for s, room in maybe_slower(space, c)]
     return Problem(objective[0], float(constant[0]), legal,
                    np.ones(legal.shape[0], dtype=np.int64), tuple(rows))

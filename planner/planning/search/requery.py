@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
-from planner.planning.search.asked import naming_the_question
-from planner.planning.search.formulate import bounds, decision_sum, layer_weights, single_problem
-from planner.planning.search.untied import StagePart, part_sum, untied_problem, untied_segments
+from planner.planning.search.first_token import solve_posed
+from planner.planning.search.formulate import bounds
+from planner.planning.search.posed import posed
 from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
-from planner.planning.solver.solve import solve
-from planner.planning.space.assignment import Segment, tied_segments
+from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import CostModel
@@ -102,31 +101,18 @@ def best_in(space: Space, known: Array | None = None, start: int | None = None,
 def _answer(space: Space, c: int, best: Optimum | None, lower: Array) -> Optimum | None:
     """Candidate ``c`` solved, its bound raised in ``lower`` [C]; None where it is infeasible or no
     better than ``best``."""
-    model = space.model
-    parts: tuple[StagePart, ...] = ()
-    if model.question.untie:
-        problem, parts = untied_problem(space, c)
-        loss = part_sum(parts, model.layer_loss)
-    else:
-        problem = single_problem(space, c)
-        loss = decision_sum(model, model.layer_loss, layer_weights(model))
-    problem = without_dominated(problem, loss)
+    one = posed(space, c)
+    problem = without_dominated(one.problem, one.total(space.model.decided.loss))
+    one = replace(one, problem=problem)
     if has_excluding_pair(problem):
         lower[c] = np.inf
         return None
     most = np.inf if best is None else best.value
-    with naming_the_question(space, c):
-        solution = solve(problem, gap=GAP, cutoff=most)
+    solution = solve_posed(one, gap=GAP, cutoff=most)
     lower[c] = max(lower[c], proved(solution, most))
     if not solution.found or (best is not None and solution.value >= best.value):
         return None
-    if parts:
-        segments = untied_segments(model, parts, solution)
-    else:
-        picked = solution.counts.argmax(axis=1)
-        segments = tied_segments(
-            model, [int(picked[u.decision]) if u.decision >= 0 else -1 for u in model.units])
-    return Optimum(space, c, segments, solution.value, solution.bound)
+    return Optimum(space, c, one.segments(solution), solution.value, solution.bound)
 
 
 def priced(answers: Iterable[Optimum]) -> list[Priced]:

@@ -17,14 +17,20 @@ from numpy.typing import NDArray
 from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, price
+from planner.planning.search.batches import Pieces, pieces, spanning
 from planner.planning.space.assignment import Segment, tied_segments
-from planner.planning.space.candidates import SLOTS, Space, build_space, by_stage
+from planner.planning.space.candidates import Space, build_space, by_stage
+from planner.planning.space.kernel_times import kernel_seconds_of
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
+from planner.planning.space.queueing import waiting
+from planner.planning.space.tables import legality
 from planner.records import record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
+NEAR = 1e-3
+"""A uniform plan's batch is within this of its best: rivals need no proof."""
 RELEASED = "as released"
 """The assignment of a checkpoint that stores its linears in several schemes."""
 MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
@@ -119,8 +125,9 @@ class UniformQuery:
 
 
 def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
-    """The best candidate of each of ``wanted``, priced. All are refined between the grid's slots in
-    one table."""
+    """The best candidate of each of ``wanted``, priced. All are refined between the slots of the
+    space, which are in order by layout, in one table."""
+    space = spanning(space) if space.model.question.batch is None else space
     drafts = _refined(space, [_coarse(space, one) for one in wanted])
     return tuple(replace(d.uniform, priced=price(
                     d.space, d.candidate, _segments(space.model, d.wanted.scheme, d.choice)))
@@ -138,17 +145,10 @@ def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
     return found
 
 
-def uniform_slots(space: Space, allowed: float) -> set[tuple[int, int]]:
-    """(layout, slot) between the grid's slots where the best uniform plans may be that lose no more
-    than ``allowed``: those that :func:`best_uniforms` tries."""
-    drafts = [_coarse(space, UniformQuery(*pair, limits=True))
-              for pair in uniform_pairs(space.model, allowed)]
-    return {pair for d in drafts if d.space is not None for pair in _between(space, d.candidate)}
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class _Draft:
-    """An assignment on the best candidate so far, ``space`` None where there is none."""
+    """An assignment on the best candidate so far, ``space`` None where there is none. ``open`` are
+    intervals of slots that may be better, with what their first slot has at the least."""
 
     wanted: UniformQuery
     uniform: Uniform
@@ -156,6 +156,7 @@ class _Draft:
     space: Space | None
     candidate: int
     score: float
+    open: Pieces
 
 
 def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
@@ -165,45 +166,45 @@ def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
     if choice is None:
         none = Uniform(wanted.scheme, wanted.kv, float("nan"), "not possible for every unit",
                        None)
-        return _Draft(wanted, none, None, None, -1, np.inf)
+        return _Draft(wanted, none, None, None, -1, np.inf, {})
     loss = uniform_loss(model, choice)
-    scores = _scores(space, choice, wanted.limits)
+    scores, least = _scores(space, choice, wanted.limits)
     if not np.isfinite(scores).any():
         none = Uniform(wanted.scheme, wanted.kv, loss, _why(space, choice), None)
-        return _Draft(wanted, none, choice, None, -1, np.inf)
+        return _Draft(wanted, none, choice, None, -1, np.inf, {})
     best = _pick(space, scores, range(len(scores)))
+    score = float(scores[best])
     return _Draft(wanted, Uniform(wanted.scheme, wanted.kv, loss, "", None), choice, space, best,
-                  float(scores[best]))
+                  score, pieces(space, least, score * (1 - NEAR)))
 
 
 def _refined(space: Space, drafts: list[_Draft]) -> list[_Draft]:
-    """Each draft on the slots between its own and the grid's next, where one of them is better."""
+    """Each draft on the slots between those of the grid, until none is better by NEAR."""
     if space.model.question.batch is not None:
         return drafts
-    between = [_between(space, d.candidate) if d.space is not None else [] for d in drafts]
-    pairs = sorted({pair for some in between for pair in some})
-    if not pairs:
-        return drafts
-    finer = build_space(space.model, space.tables, space.stages, pairs)
-    place = {pair: i for i, pair in enumerate(pairs)}
-    done = []
-    for draft, some in zip(drafts, between, strict=True):
-        if some and draft.choice is not None:
-            scores = _scores(finer, draft.choice, draft.wanted.limits)
-            here = [place[pair] for pair in some]
-            if scores[here].min() < draft.score:
-                draft = replace(draft, space=finer, candidate=_pick(finer, scores, here))
-        done.append(draft)
-    return done
+    while True:
+        upper: Pieces = {}
+        for draft in drafts:
+            for pair, most in draft.open.items():
+                upper[pair] = max(most, upper.get(pair, 0))
+        if not upper:
+            return drafts
+        pairs = sorted(upper)
+        finer = build_space(space.model, space.tables, space.stages, pairs)
+        place = {pair: i for i, pair in enumerate(pairs)}
+        drafts = [_on(finer, place, d) if d.open and d.choice is not None else d for d in drafts]
 
 
-def _between(space: Space, c: int) -> list[tuple[int, int]]:
-    """(layout, slot) pairs between candidate ``c`` and the next of the grid."""
-    layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-    if slot not in SLOTS or SLOTS.index(slot) + 1 >= len(SLOTS):
-        return []
-    low, high = slot, SLOTS[SLOTS.index(slot) + 1]
-    return [(layout, s) for s in range(low + 1, high, max(1, (high - low) // 16))]
+def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft) -> _Draft:
+    """The draft on those candidates of ``finer`` that are open to it."""
+    assert draft.choice is not None
+    here = np.array([place[pair] for pair in draft.open], dtype=np.int64)
+    some = replace(finer.take(here), upper=np.array(list(draft.open.values()), dtype=np.int64))
+    scores, least = _scores(some, draft.choice, draft.wanted.limits)
+    if scores.min() < draft.score:
+        best = _pick(some, scores, range(len(scores)))
+        draft = replace(draft, space=some, candidate=best, score=float(scores[best]))
+    return replace(draft, open=pieces(some, least, draft.score * (1 - NEAR)))
 
 
 def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
@@ -213,55 +214,88 @@ def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
                                     space.tables.layouts[space.pts.layout[c]].ranks, c))
 
 
-def _scores(space: Space, choice: Int, limits: bool) -> Array:
-    """The objective of ``choice`` on every candidate [C]; inf where it does not fit."""
-    model, question = space.model, space.model.question
-    decided = np.array([i for i, c in enumerate(choice) if c >= 0])
-    picked = choice[decided]
-    layers = np.array([model.units[i].count for i in decided], dtype=np.float64)
-    decode = (space.decode[:, decided, picked] * layers).sum(axis=1) + space.decode_constant
-    legal = space.legal[:, decided, picked].all(axis=1)
+def _scores(space: Space, choice: Int, limits: bool) -> tuple[Array, Array]:
+    """(the objective of ``choice`` on every candidate, inf where it does not fit; the same without
+    the limit on TTFT, which alone may hold with more sequences where it does not with fewer) [C].
+    """
+    question, pts = space.model.question, space.pts
+    seconds = _Seconds(space, choice)
     used = rank_bytes(space, choice)
-    ok = legal & (used <= budget(question))
-    if limits:
-        prefill = (space.prefill[:, decided, picked] * layers).sum(axis=1) + space.prefill_constant
-        if question.tpot_seconds is not None:
-            ok &= _pipelined_tpot(space, decided, picked) <= question.tpot_seconds
-        if question.ttft_seconds is not None:
-            ok &= prefill + space.wait(decode, prefill) <= question.ttft_seconds
-    pts = space.pts
-    rate = pts.group * pts.pp / np.maximum(pts.batch, 1)
+    ok = _legal(space, choice) & (used <= budget(question))
+    if limits and question.tpot_seconds is not None:
+        ok &= seconds.tpot <= question.tpot_seconds * (1 + 1e-9)
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
-    pace = _pipelined_tpot(space, decided, picked)
-    by_objective = {"latency": pace, "memory": used * devices}
-    score = by_objective.get(question.objective, pace * rate)
-    return np.where(ok, score, np.inf)
+    by_objective = {"latency": seconds.tpot, "memory": (used * devices).astype(np.float64)}
+    score = by_objective.get(question.objective,
+                             seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1)))
+    least = np.where(ok, score, np.inf)
+    if limits and question.ttft_seconds is not None:
+        ok &= seconds.ttft <= question.ttft_seconds * (1 + 1e-9)
+    return np.where(ok, score, np.inf), least
 
 
-def _pipelined_tpot(space: Space, decided: Int, picked: Int) -> Array:
-    """TPOT of a choice at the pace of the slowest pipeline stage [C]."""
-    seconds = np.array(space.decode[:, :, 0])
-    seconds[:, decided] = space.decode[:, decided, picked]
-    _, hop = space.released_stages
-    return np.asarray(by_stage(space, seconds).max(axis=1) * space.pts.pp + hop)
+class _Seconds:
+    """Full TPOT and TTFT of a choice of every unit on every candidate [C]."""
+
+    def __init__(self, space: Space, choice: Int) -> None:
+        model = space.model
+        decided = model.decided
+        self.space = space
+        found = []
+        for kernel in decided.kernels:
+            picks = [int(choice[i]) for i in kernel.units]
+            found.append([column[space.rows] for column in kernel_seconds_of(
+                model, space.times, kernel, picks)])
+        self.alone, self.prompt, self.both = (np.stack(part, axis=1)
+                                              for part in zip(*found, strict=True))
+        self.layers = decided.layers
+
+    @property
+    def tpot(self) -> Array:
+        """At the pace of the slowest pipeline stage."""
+        space = self.space
+        pace = by_stage(space, self.both).max(axis=1) * space.pts.pp
+        return np.asarray(np.where(space.pts.pp > 1, pace + space.hop_step, pace))
+
+    @property
+    def ttft(self) -> Array:
+        """With its queue."""
+        space = self.space
+        prompt = self.prompt @ self.layers + space.hop_prefill
+        both = self.both @ self.layers + space.hop_step
+        share = 1.0 - (self.alone @ self.layers + space.hop) / both
+        return np.asarray(prompt * waiting(share, space.held.astype(np.float64), space.pts.pp))
+
+
+def _legal(space: Space, choice: Int) -> NDArray[np.bool_]:
+    """Candidates on whose layout every unit may take its choice [C]."""
+    model = space.model
+    able = legality(model, space.tables, range(len(space.tables.layouts)))
+    decided = np.flatnonzero(choice >= 0)
+    return np.asarray(able[:, decided, choice[decided]].all(axis=1))[space.pts.layout]
 
 
 def rank_bytes(space: Space, choice: Int) -> Int:
     """Bytes of the fullest rank under ``choice`` for every candidate, int64 [C]."""
     model, tables = space.model, space.tables
     schemes = len(model.question.schemes)
-    module = [i for i, u in enumerate(model.units) if u.role == "module"]
-    cache = [i for i, u in enumerate(model.units) if u.role == "cache"]
-    fixed, counts = space.padded
-    weight = tables.shard[:, [model.units[i].row for i in module], choice[module]]
-    sequence = tables.cache[:, [model.units[i].row for i in cache], choice[cache] - schemes]
-    weights = fixed + (counts[:, :, module] * weight[:, None]).sum(axis=2)
-    sequences = (counts[:, :, cache] * sequence[:, None]).sum(axis=2)
-    at = space.pts.layout
-    held = weights[at] + sequences[at] * space.held[:, None]
-    return np.asarray(held.max(axis=1) + space.extra)
+    fixed, sequence, counts = space.padded
+    held = space.held[:, None]
+    used = fixed[space.pts.layout] + sequence[space.pts.layout] * held
+    for k, kernel in enumerate(model.decided.kernels):
+        if kernel.decision < 0:
+            continue
+        layers = counts[space.pts.layout, :, k]
+        for i in kernel.units:
+            row, pick = model.units[i].row, int(choice[i])
+            if kernel.role == "module":
+                used = used + layers * tables.shard[space.pts.layout, row, pick][:, None]
+            else:
+                each = tables.cache[space.pts.layout, row, pick - schemes][:, None]
+                used = used + layers * each * held
+    return np.asarray(used.max(axis=1) + space.extra)
 
 
 def _why(space: Space, choice: Int) -> str:

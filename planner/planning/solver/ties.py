@@ -37,18 +37,12 @@ Int = NDArray[np.int64]
 
 
 def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
-                  gap: float = GAP, last: Sequence[int] = ()) -> Solution:
+                  gap: float = GAP) -> Solution:
     """The assignment to take of those that equal the optimum ``solution`` of ``problem``.
 
-    ``second`` [D, S] decides first (the less the better), then the order of the choices, ``last``
-    behind the others. ``gap`` is the one to which the optimum is proved.
+    ``second`` [D, S] decides first (the less the better), then the order of the choices. ``gap`` is
+    the one to which the optimum is proved.
     """
-    if last:
-        order = np.array([*np.delete(np.arange(problem.legal.shape[1]), last), *last])
-        found = first_of_ties(_ordered(problem, order), replace(
-            solution, counts=solution.counts[:, order]),
-            None if second is None else second[:, order], gap=gap)
-        return replace(found, counts=found.counts[:, np.argsort(order)])
     most = solution.value + EQUAL * abs(solution.value)
     exact = solution.gap <= EQUAL and bool((problem.multiplicity == 1).all())
     bars = [(problem, most)]
@@ -64,15 +58,6 @@ def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
     bound = min(solution.bound, value)
     return replace(solution, counts=counts, value=value, bound=bound,
                    gap=(value - bound) / abs(value) if value else 0.0)
-
-
-def _ordered(problem: Problem, order: Int) -> Problem:
-    """``problem`` with its choices in another order."""
-    rows = tuple(replace(row, coefficients=row.coefficients[:, order],
-                         exact=None if row.exact is None else row.exact[:, order])
-                 for row in problem.rows)
-    return replace(problem, objective=problem.objective[:, order], legal=problem.legal[:, order],
-                   rows=rows)
 
 
 def _by_second(problem: Problem, second: Array, most: float) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.placement.layout import Layout
-from planner.planning.space.candidates import slots_to_try
+from planner.planning.space.candidates import first_slot
 from planner.planning.space.memory import least_bytes, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import layout_tables
@@ -15,7 +15,7 @@ def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int
     stages = stage_table(model, tables)
     found: list[tuple[int, int]] = []
     for i, layout in enumerate(layouts):
-        slots = slots_to_try(model.question, layout)
-        if slots:
-            found.append((least_bytes(model, tables, stages[i], i, slots[0]), i))
+        slot = first_slot(model.question, layout)
+        if slot is not None:
+            found.append((least_bytes(model, tables, stages[i], i, slot), i))
     return min(found) if found else (None, 0)

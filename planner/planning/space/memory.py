@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from planner.memory.footprint import activation_bytes, activation_rates, runtime_bytes
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK, Question
-from planner.planning.solver.problem import cheapest
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, legality
 from planner.records import cached_record
@@ -21,46 +20,41 @@ Int = NDArray[np.int64]
 
 @cached_record
 class StageBytes:
-    """Bytes of one layout: ``fixed`` int64 [stage], ``counts`` int64 [stage, unit] layers."""
+    """Bytes of one layout that no choice changes: ``fixed`` int64 [stage], and ``sequence`` int64
+    [stage] of one sequence (indexer keys, recurrent states). ``counts`` int64 [stage, kernel]
+    layers."""
 
     fixed: Int
+    sequence: Int
     counts: Int
 
 
 def stage_table(model: CostModel, tables: LayoutTables) -> list[StageBytes]:
     """Fixed bytes and layer counts by stage for every layout."""
     counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
-    return [StageBytes(stage_bytes(model, tables, i, counts[la.pp]), counts[la.pp])
-            for i, la in enumerate(tables.layouts)]
+    return [StageBytes(stage_bytes(model, tables, i, counts[la.pp]), tables.fixed_of_stages(i),
+                       counts[la.pp]) for i, la in enumerate(tables.layouts)]
 
 
 def stage_counts(model: CostModel, pp: int) -> Int:
-    """Layers of each unit in each pipeline stage, int64 [stage, unit]; a module outside the stack
-    that a choice is made for counts once in its stage."""
+    """Layers of each kernel in each pipeline stage, int64 [stage, kernel]; what is outside the
+    stack runs once, in the first stage or in the last."""
     stages = np.array(stage_of_layer(model.question.spec.layers, pp))
-    counts = np.zeros((pp, len(model.units)), dtype=np.int64)
-    for i, unit in enumerate(model.units):
-        if unit.layers:
-            counts[:, i] = np.bincount(stages[list(unit.layers)], minlength=pp)
-        elif unit.role == "module":
-            counts[0 if unit.kind == "embedding" else -1, i] = 1
+    counts = np.zeros((pp, len(model.decided.kernels)), dtype=np.int64)
+    for k, kernel in enumerate(model.decided.kernels):
+        if kernel.layers:
+            counts[:, k] = np.bincount(stages[list(kernel.layers)], minlength=pp)
+        else:
+            counts[0 if kernel.kind == "embedding" else -1, k] = 1
     return counts
 
 
 def stage_bytes(model: CostModel, tables: LayoutTables, index: int, counts: Int) -> Int:
-    """Bytes that no choice changes, int64 [stage], of one layout.
-
-    Embedding in the first stage, head in the last, norms, routers and indexers by their layers.
-    """
+    """Bytes of weights that no choice changes, int64 [stage], of one layout."""
     fixed = np.zeros(len(counts), dtype=np.int64)
-    for i, unit in enumerate(model.units):
-        if unit.role != "released":
-            continue
-        size = tables.released[index, unit.row]
-        if unit.layers:
-            fixed += counts[:, i] * size
-        else:
-            fixed[0 if unit.kind == "embedding" else -1] += size
+    for k, kernel in enumerate(model.decided.kernels):
+        if kernel.decision < 0:
+            fixed += counts[:, k] * tables.released[index, model.units[kernel.units[0]].row]
     return fixed
 
 
@@ -93,20 +87,17 @@ def budget(question: Question) -> int:
 
 
 def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
-    """Activations, runtime, indexer keys and states of one rank of many (layout, slot) pairs,
-    int64 [N]."""
+    """Activations and runtime of one rank of many (layout, slot) pairs, int64 [N]."""
     question = model.question
     chunk = min(PREFILL_CHUNK, question.workload.isl)
     used = sorted(set(layouts.tolist()))
     place = np.searchsorted(used, layouts)
-    fixed = np.array(tables.fullest_fixed, dtype=np.int64)[used]
     rates = np.array([activation_rates(question.spec, tables.layouts[i]) for i in used],
                      dtype=np.int64).reshape(-1, 2)
     runtime = np.array([runtime_bytes(question.device, tables.layouts[i]) for i in used],
                        dtype=np.int64)
-    pp = np.array([tables.layouts[i].pp for i in used], dtype=np.int64)
     return np.asarray(np.maximum(slots, chunk) * rates[place, 0] + slots * rates[place, 1]
-                      + runtime[place] + fixed[place] * slots * pp[place])
+                      + runtime[place])
 
 
 @cached_record
@@ -144,28 +135,55 @@ def smallest(model: CostModel, tables: LayoutTables,
              stages: Sequence[StageBytes] | Mapping[int, StageBytes],
              layouts: Sequence[int]) -> list[Least]:
     """The smallest legal choice of every unit under each of ``layouts`` (places in ``tables``)."""
-    legal = legality(model, tables, layouts)
+    decided = model.decided
+    legal = decided.all_allowed(decided.allowed(legality(model, tables, layouts)))
     schemes = len(model.question.schemes)
-    size = np.zeros(legal.shape, dtype=np.int64)
     at = np.asarray(layouts, dtype=np.int64)
+    size = np.zeros((len(at), len(model.units), len(model.choices)), dtype=np.int64)
     for i, unit in enumerate(model.units):
         if unit.role == "module":
             size[:, i, :schemes] = tables.shard[at, unit.row]
         elif unit.role == "cache":
             size[:, i, schemes:] = tables.cache[at, unit.row]
-    best = cheapest(np.where(legal, size, np.iinfo(np.int64).max))
-    module = np.array([u.role == "module" for u in model.units])
-    cache = np.array([u.role == "cache" for u in model.units])
-    none = (best[:, module | cache] == np.iinfo(np.int64).max).any(axis=1)
+    size = decided.by_option(size)
+    one = np.ones(len(decided.kernels), dtype=np.int64)
+    best = np.where(legal, decided.total(size, one), np.iinfo(np.int64).max).argmin(axis=2)
+    of = np.array([k.decision for k in decided.kernels])
+    own = size[np.arange(len(at))[:, None], np.arange(len(of)), best[:, of]]
+    cache = np.array([k.role == "cache" for k in decided.kernels])
+    none = np.asarray(~np.logical_and.reduce(legal.any(axis=2), axis=1))
     found = []
     for i, index in enumerate(at.tolist()):
         stage = stages[index]
         if none[i]:
-            found.append(Least(stage.fixed, stage.fixed, False))
+            found.append(Least(stage.fixed, stage.sequence, False))
             continue
-        found.append(Least(stage.fixed + stage.counts @ np.where(module, best[i], 0),
-                           stage.counts @ np.where(cache, best[i], 0), True))
+        weights = np.where(~cache & ~decided.released, own[i], 0)
+        found.append(Least(stage.fixed + stage.counts @ weights, stage.sequence
+                           + stage.counts @ np.where(cache, own[i], 0), True))
     return found
+
+
+def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Least],
+               limit: int) -> Int:
+    """Sequences a micro-batch up to which the smallest assignment fits, int64 [L] of all layouts;
+    0 where none does, at most ``limit``."""
+    room = budget(model.question)
+    stages = max(len(one.weights) for one in smallest_of)
+    weights, sequence = (np.zeros((len(smallest_of), stages), dtype=np.int64) for _ in range(2))
+    for i, one in enumerate(smallest_of):
+        weights[i, :len(one.weights)], sequence[i, :len(one.sequence)] = one.weights, one.sequence
+    every = np.arange(len(smallest_of))
+    pp = np.array([la.pp for la in tables.layouts], dtype=np.int64)
+    low, high = np.zeros(len(every), dtype=np.int64), np.full(len(every), limit, dtype=np.int64)
+    high[[not one.possible for one in smallest_of]] = 0
+    while (low < high).any():
+        middle = (low + high + 1) // 2
+        used = (weights + sequence * (middle * pp)[:, None]).max(axis=1) \
+            + overheads(model, tables, every, middle)
+        fits = (used <= room) | (low == high)
+        low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
+    return low
 
 
 def least_bytes(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,

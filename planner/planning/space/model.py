@@ -17,6 +17,7 @@ from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
 from planner.planning.question.policies import NO_OTHER, kept_scheme
 from planner.planning.question.question import Question
+from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record
@@ -28,6 +29,11 @@ from planner.throughput.linear import Machine, kernel_arrays
 @cached_record
 class CostModel(LossModel):
     """What does not depend on the candidate: modules, units, losses, device kernels."""
+
+    @cached_property
+    def decided(self) -> Decisions:
+        """What is decided together, over what is possible."""
+        return decisions_of(self, self.possible)
 
     @cached_property
     def possible(self) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +39,11 @@ class LayoutTables:
     token: Int
     fixed: Int
 
-    @cached_property
-    def fullest_fixed(self) -> list[int]:
-        """Bytes of ``fixed`` of one sequence in the fullest pipeline stage, of each layout."""
-        out = []
-        for sizes, layout in zip(self.fixed, self.layouts, strict=True):
-            stages = np.array(stage_of_layer(len(sizes), layout.pp))
-            out.append(max(int(sizes[stages == stage].sum()) for stage in range(layout.pp)))
+    def fixed_of_stages(self, index: int) -> Int:
+        """Bytes of ``fixed`` of one sequence by pipeline stage of a layout, int64 [stage]."""
+        pp = self.layouts[index].pp
+        out = np.zeros(pp, dtype=np.int64)
+        np.add.at(out, list(stage_of_layer(self.fixed.shape[1], pp)), self.fixed[index])
         return out
 
 
@@ -95,10 +92,11 @@ def _released_bytes(model: CostModel, module: Module, layout: Layout) -> int:
     return released_shard_bytes(module, layout)
 
 
-def legality(model: CostModel, tables: LayoutTables, layout_index: Sequence[int] | Int,
+def legality(model: CostModel, tables: LayoutTables, layouts: Sequence[int] | Int,
              ) -> NDArray[np.bool_]:
-    """bool [C, unit, choice]: possible for the unit and whole blocks under the layout."""
-    index = np.asarray(layout_index, dtype=np.int64)
+    """bool [L, unit, choice] of ``layouts`` (places in ``tables``): possible for the unit and whole
+    blocks under the layout."""
+    index = np.asarray(layouts, dtype=np.int64)
     table = np.repeat(model.possible[None], len(index), axis=0)
     schemes = len(model.question.schemes)
     for i, unit in enumerate(model.units):

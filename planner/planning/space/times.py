@@ -42,15 +42,20 @@ Key = tuple[str, int]
 @record
 class Lengths:
     """Tokens of the candidates, one number for all or one each [C]: cached at a decode step, and of
-    a prompt."""
+    a prompt. ``prompts`` are those that a mixed pass reads a chunk of, at least 1."""
 
     decode: Number
     isl: int | Int
+    prompts: Number = 1.0
 
     def take(self, where: Int) -> Lengths:
         """The candidates at ``where``."""
-        return Lengths(self.decode[where] if isinstance(self.decode, np.ndarray) else self.decode,
-                       self.isl[where] if isinstance(self.isl, np.ndarray) else self.isl)
+        isl = self.isl[where] if isinstance(self.isl, np.ndarray) else self.isl
+        return Lengths(_at(self.decode, where), isl, _at(self.prompts, where))
+
+
+def _at(value: Number, where: Int) -> Number:
+    return value[where] if isinstance(value, np.ndarray) else value
 
 
 @cached_record
@@ -89,20 +94,18 @@ class Rows:
 
 def rows_of(layouts: Sequence[Layout], pts: Points, lengths: Lengths,
             seen: Callable[[Layout], tuple[int, ...]]) -> Rows:
-    """Candidates whose layout looks the same to ``seen``, with equal sequences and lengths, share
-    a row."""
+    """Candidates whose layout looks the same to ``seen``, with equal sequences, lengths and prompts
+    a pass, share a row."""
     numbers: dict[tuple[int, ...], int] = {}
     kinds = np.array([numbers.setdefault(seen(la), len(numbers)) for la in layouts],
                      dtype=np.int64)[pts.layout]
-    work = _codes(lengths, len(pts))
-    prompts = kinds * (int(work.max()) + 1) + work if len(work) else kinds
-    slots, slot_of = np.unique(pts.slot, return_inverse=True)
-    first, at = _distinct(prompts * len(slots) + slot_of)
+    prompts = _codes(kinds, lengths.decode, lengths.isl)
+    first, at = _distinct(_codes(prompts, pts.slot, lengths.prompts))
     alone, prompt_at = _distinct(prompts)
     steps, prompts_pts = pts.take(first), pts.take(alone)
     mine, theirs = lengths.take(first), lengths.take(alone)
     phase = stack(decode_phase(steps, mine.decode),
-                  mixed_phase(steps, mine.decode, mine.isl, PREFILL_CHUNK),
+                  mixed_phase(steps, mine.decode, mine.isl, PREFILL_CHUNK, mine.prompts),
                   prefill_phase(prompts_pts, theirs.isl, PREFILL_CHUNK), prompt_at[first])
     return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
 
@@ -113,12 +116,14 @@ def _distinct(codes: Int) -> tuple[Int, Int]:
     return first.astype(np.int64), inverse.reshape(-1).astype(np.int64)
 
 
-def _codes(lengths: Lengths, count: int) -> Int:
-    """A number for each combination of lengths [C]."""
-    code = np.zeros(count, dtype=np.int64)
-    for values in (lengths.decode, lengths.isl):
+def _codes(first: Int, *columns: Number | Int) -> Int:
+    """A number for each combination of ``first`` and ``columns`` [C]."""
+    code = first
+    for values in columns:
         if isinstance(values, np.ndarray):
             found, inverse = np.unique(values, return_inverse=True)
+            if len(code) and (int(code.max()) + 1) * len(found) >= 2**62:
+                code = _distinct(code)[1]
             code = code * len(found) + inverse.reshape(-1)
     return code
 

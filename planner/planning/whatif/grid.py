@@ -25,9 +25,15 @@ from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.requery import asked
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import SLOTS, Space, build_space, possible_layouts
+from planner.planning.space.candidates import (
+    MOST_SLOTS,
+    Space,
+    build_space,
+    grid,
+    possible_layouts,
+)
 from planner.planning.space.losses import quality
-from planner.planning.space.memory import Least, budget, least, stage_table
+from planner.planning.space.memory import Least, budget, least, most_slots, stage_table
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.planning.whatif.grid_axes import Axis
@@ -120,13 +126,15 @@ def block(questions: Sequence[Question], inner: Inner) -> list[Point]:
 @dataclass(frozen=True)
 class _Ground:
     """What the points of a block share under one way to serve: the model and its priced space
-    (None: nothing fits). ``known`` keeps prices by layout, slot and segments."""
+    (None: nothing fits), of which ``free`` (layout, slot) are those of a search for the best batch.
+    ``known`` keeps prices by layout, slot and segments."""
 
     model: CostModel
     layouts: list[Layout]
     tables: LayoutTables | None
     smallest: list[Least]
     space: Space | None
+    free: frozenset[tuple[int, int]] = frozenset()
     known: dict[tuple[object, ...], Priced] = field(default_factory=dict)
 
 
@@ -138,23 +146,20 @@ def _ground(question: Question, inner: Inner) -> _Ground:
     tables = layout_tables(model, layouts)
     stages = stage_table(model, tables)
     smallest = [least(model, tables, stages[i], i) for i in range(len(layouts))]
-    limit = budget(question)
-    pairs = []
-    for i, layout in enumerate(layouts):
-        for slot in _slots(layout, inner.batches):
-            if smallest[i].at(model, tables, i, slot) > limit:
-                break
-            pairs.append((i, slot))
+    most = most_slots(model, tables, smallest, MOST_SLOTS).tolist()
+    free = [(i, slot) for i, limit in enumerate(most) for slot in grid(limit)] \
+        if None in inner.batches else []
+    asked_for = [(i, slot) for i, layout in enumerate(layouts)
+                 for slot in _slots(layout, inner.batches) if slot <= most[i]]
+    pairs = sorted({*free, *asked_for})
     space = build_space(model, tables, stages, pairs) if pairs else None
-    return _Ground(model, layouts, tables, smallest, space)
+    return _Ground(model, layouts, tables, smallest, space, frozenset(free))
 
 
 def _slots(layout: Layout, batches: Sequence[int | None]) -> list[int]:
-    """Slots of a layout that some batch of the grid asks for, in rising order."""
-    found = set(SLOTS) if None in batches else set()
+    """Slots of a layout that some batch of the grid asks for."""
     share = layout.dp * layout.pp
-    found |= {b // share for b in batches if b is not None and b % share == 0}
-    return sorted(found)
+    return [b // share for b in batches if b is not None and b % share == 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +177,9 @@ def _part(ground: _Ground, devices: int, batch: int | None) -> _Part:
     if space is None:
         return _Part(ground, question, None)
     ranks = np.array([la.ranks for la in ground.layouts])[space.pts.layout]
-    here = (devices % ranks == 0) & (np.isin(space.pts.slot, SLOTS) if batch is None
-                                     else space.pts.batch == batch)
+    places = zip(space.pts.layout.tolist(), space.slots.tolist(), strict=True)
+    here = (devices % ranks == 0) & (np.array([place in ground.free for place in places])
+                                     if batch is None else space.pts.batch == batch)
     where = np.nonzero(here)[0]
     return _Part(ground, question, asked(space.take(where), sizes=(devices,), batch=batch)
                  if len(where) else None)
@@ -241,7 +247,7 @@ def _refused(part: _Part, loss: Loss) -> Infeasible:
         return Infeasible("layout")
     sizes = []
     for i in layouts:
-        slots = _slots(ground.layouts[i], (batch,))
+        slots = [1] if batch is None else _slots(ground.layouts[i], (batch,))
         if slots:
             sizes.append(ground.smallest[i].at(ground.model, ground.tables, i, slots[0]))
     if not sizes:

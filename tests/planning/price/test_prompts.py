@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,11 +14,51 @@ from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Pass, pass_seconds, total_seconds
-from planner.planning.space.candidates import queue, with_prompts
+from planner.planning.question.question import PREFILL_CHUNK
+from planner.planning.space.candidates import prompt_passes, queue, with_prompts
 from planner.quality.prior import load_prior
 
 
-@given(st.floats(0, 4), st.integers(1, 8), st.floats(1e-4, 1), st.floats(1e-4, 10))
+@given(st.floats(0, 4), st.integers(1, 20_000))
+def test_a_step_is_never_more_than_one_mixed_pass(arriving: float, isl: int) -> None:
+    weight, reads = (float(a[0]) for a in prompt_passes(np.array([arriving]), isl))
+    passes = -(-isl // PREFILL_CHUNK)
+    assert 0 <= weight * passes <= 1 + 1e-15
+    assert reads >= 1
+    assert weight * reads == pytest.approx(arriving)
+    assert reads == 1 or weight == 1 / passes
+
+
+@pytest.mark.parametrize(("batch", "osl"), [(64, 16), (16, 64), (256, 1)])
+def test_many_prompts_a_step_are_one_pass(batch: int, osl: int) -> None:
+    """TPOT against T(n, B) of one pass over the model, n prompts in each."""
+    isl = 1024
+    found = estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", devices=1, tp=1, isl=isl, osl=osl,
+                     batch=batch, kv="fp8")
+    assignment = recipe_assignment(
+        load_model("llama-3.1-8b"), load_device("h100-sxm"), Layout(),
+        SchemeSet("bf16", "bf16", "fp8"), load_prior(), isl=isl, osl=osl)
+    n = batch / osl
+    decode, full = (float(total_seconds(pass_seconds(assignment, Pass(
+        np.array([float(batch)]), np.array([prompts]), isl + osl / 2, float(isl))))[0])
+        for prompts in (0.0, max(n, 1.0)))
+    assert found.performance.tpot_seconds.value == pytest.approx(
+        decode + min(n, 1.0) * (full - decode), rel=1e-6)
+
+
+@pytest.mark.parametrize(("batch", "osl"), [(64, 16), (256, 1), (8, 256)])
+def test_a_faster_memory_never_slows_a_step_of_many_prompts(batch: int, osl: int) -> None:
+    """More than one prompt a step once gave decoding a negative weight."""
+    device = load_device("xeon-6980p")
+    faster = replace(device, bandwidth_bytes_per_s=replace(
+        device.bandwidth_bytes_per_s, value=2 * device.bandwidth_bytes_per_s.value))
+    slow, fast = (estimate("olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=batch,
+                           isl=1024, osl=osl).performance.tpot_seconds.value
+                  for one in (device, faster))
+    assert fast <= slow
+
+
+@given(st.floats(0, 1), st.integers(1, 8), st.floats(1e-4, 1), st.floats(1e-4, 10))
 def test_prompts_never_shorten_a_step(weight: float, passes: int, step: float, mixed: float,
                                       ) -> None:
     found = float(with_prompts(np.array(step), np.array(mixed), np.array(weight), float(passes)))

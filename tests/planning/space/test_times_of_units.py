@@ -13,14 +13,18 @@ from planner.throughput.points import points
 LAYOUTS = [Layout(1, 1, 1, 1), Layout(1, 1, 2, 1), Layout(2, 1, 1, 1), Layout(2, 2, 1, 4)]
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(1, 3)), min_size=1,
-                max_size=12), st.sampled_from(sorted(SEEN)))
-def test_a_row_stands_for_equal_candidates_alone(rows: list[tuple[int, int, int]],
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(1, 3),
+                          st.sampled_from([1.0, 2.5])), min_size=1, max_size=12),
+       st.sampled_from(sorted(SEEN)))
+def test_a_row_stands_for_equal_candidates_alone(rows: list[tuple[int, int, int, float]],
                                                  kind: str) -> None:
-    pts = points(LAYOUTS, [(layout, slot) for layout, slot, _ in rows])
-    isl = np.array([100 * n for _, _, n in rows], dtype=np.int64)
-    found = rows_of(LAYOUTS, pts, Lengths(isl + 8.0, isl), SEEN[kind])
-    keys = [(SEEN[kind](LAYOUTS[layout]), slot, n) for layout, slot, n in rows]
+    pts = points(LAYOUTS, [(layout, slot) for layout, slot, *_ in rows])
+    isl = np.array([100 * n for *_, n, _ in rows], dtype=np.int64)
+    prompts = np.array([p for *_, p in rows])
+    found = rows_of(LAYOUTS, pts, Lengths(isl + 8.0, isl, prompts), SEEN[kind])
+    keys = [(SEEN[kind](LAYOUTS[layout]), slot, n, p) for layout, slot, n, p in rows]
+    assert found.phase.stacked is not None
+    assert found.phase.stacked.mixed.prompts[found.at].tolist() == prompts.tolist()
     for i, one in enumerate(keys):
         for j, other in enumerate(keys):
             assert (found.at[i] == found.at[j]) == (one == other)

@@ -1,0 +1,67 @@
+"""A candidate as a problem of the solver, and back: options by decision to layers by choice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.search.formulate import single_problem
+from planner.planning.search.untied import StagePart, part_sum, untied_problem, untied_segments
+from planner.planning.solver.highs import GAP
+from planner.planning.solver.problem import Array, Problem, Solution, is_minimax
+from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP
+from planner.planning.space.assignment import Segment, tied_segments
+from planner.planning.space.candidates import Space
+from planner.records import cached_record
+
+
+@cached_record
+class Posed:
+    """Candidate ``c`` of ``space`` as ``problem``, without its limit on TTFT; ``parts`` where
+    layers are counted."""
+
+    space: Space
+    c: int
+    problem: Problem
+    parts: tuple[StagePart, ...]
+
+    @property
+    def gap(self) -> float:
+        """The relative gap to which the optimum is proved."""
+        if self.space.model.question.untie:
+            return STAGES_GAP if is_minimax(self.problem) else GAP
+        return GAP if self.space.model.question.profile is None else LAYERS_GAP
+
+    def total(self, values: Array) -> Array:
+        """Sum kernel values [K, O] of one layer into the problem's decisions [D, O]."""
+        decided = self.space.model.decided
+        if self.parts:
+            return part_sum(self.parts, values)
+        return decided.total(values, decided.layers)
+
+    def rows_of(self, decision: int) -> list[int]:
+        """The problem's rows of a decision: one, or one for every pipeline stage."""
+        if not self.parts:
+            return [decision]
+        kernels = self.space.model.decided.kernels
+        return sorted({p.decision for p in self.parts
+                       if kernels[p.kernel].decision == decision})
+
+    def segments(self, solution: Solution) -> tuple[Segment, ...]:
+        """The layers and choices of a solution that was found."""
+        model = self.space.model
+        if self.parts:
+            return untied_segments(model, self.parts, solution)
+        return tied_segments(model, model.decided.unit_choices(options_of(solution.counts)))
+
+
+def options_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The option of every decision [D] of a tied solution."""
+    return np.asarray(counts.argmax(axis=1))
+
+
+def posed(space: Space, c: int) -> Posed:
+    """Candidate ``c``, tied or layer by layer as its question says."""
+    if space.model.question.untie:
+        return Posed(space, c, *untied_problem(space, c))
+    return Posed(space, c, single_problem(space, c), ())

@@ -1,0 +1,186 @@
+"""What is decided together, and the kernels that run it: options are tuples of choices.
+
+The time of units that one kernel serves is no sum of theirs. They share a decision whose options
+name a choice for each of them, so that an option has one time, one size and one loss: sums over
+decisions are then the whole step, and nothing is left out.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.question.decisions import FUSED, PAIRED
+from planner.planning.space.losses import LossModel
+from planner.records import cached_record, record
+
+Number = TypeVar("Number", np.float64, np.int64)
+Int = NDArray[np.int64]
+LAST = "fp32"
+"""A choice that goes behind all others among equals: nothing is released in it, though the
+catalogue begins with it."""
+
+
+@record
+class Decision:
+    """Units that are decided together. ``options``: a choice for each of ``units``, in order of
+    preference among equals; ``paired``: the units may take different ones."""
+
+    units: tuple[int, ...]
+    options: tuple[tuple[int, ...], ...]
+    paired: bool
+
+
+@record
+class Kernel:
+    """Units that one kernel serves in each of ``layers`` (empty: outside the stack).
+
+    ``members`` are their places in the decision's options; ``decision`` is -1 for what is as
+    released, which has one option.
+    """
+
+    units: tuple[int, ...]
+    members: tuple[int, ...]
+    decision: int
+    kind: str
+    role: str
+    layers: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Layers, at least one."""
+        return max(1, len(self.layers))
+
+
+@cached_record
+class Decisions:
+    """The decisions of a model with their kernels; ``width`` O is the most options of any."""
+
+    model: LossModel
+    decisions: tuple[Decision, ...]
+    kernels: tuple[Kernel, ...]
+
+    @cached_property
+    def width(self) -> int:
+        return max((len(d.options) for d in self.decisions), default=1) or 1
+
+    @cached_property
+    def layers(self) -> NDArray[np.float64]:
+        """Layers of each kernel [K]."""
+        return np.array([k.count for k in self.kernels], dtype=np.float64)
+
+    @cached_property
+    def released(self) -> NDArray[np.bool_]:
+        """Which kernels run what is as released [K]."""
+        return np.array([k.decision < 0 for k in self.kernels])
+
+    @cached_property
+    def loss(self) -> NDArray[np.float64]:
+        """Loss of one layer of each kernel under each option [K, O]."""
+        return self.by_option(np.where(np.isnan(self.model.layer_loss), 0.0,
+                                       self.model.layer_loss))
+
+    def picks(self, kernel: Kernel) -> Int:
+        """The choices of the kernel's units under each option [options, units]; -1 as released."""
+        if kernel.decision < 0:
+            return np.full((1, len(kernel.units)), -1, dtype=np.int64)
+        options = np.array(self.decisions[kernel.decision].options, dtype=np.int64)
+        return options.reshape(-1, len(self.decisions[kernel.decision].units))[:, kernel.members]
+
+    def by_option(self, values: NDArray[Number]) -> NDArray[Number]:
+        """Sums of unit values [..., U, S] over the units of each kernel under each option
+        [..., K, O]; 0 for what is as released, and beyond the options of a decision."""
+        out = np.zeros((*values.shape[:-2], len(self.kernels), self.width), dtype=values.dtype)
+        for k, kernel in enumerate(self.kernels):
+            if kernel.decision < 0:
+                continue
+            picks = self.picks(kernel)
+            for m, unit in enumerate(kernel.units):
+                out[..., k, :len(picks)] += values[..., unit, :][..., picks[:, m]]
+        return out
+
+    def allowed(self, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Options all of whose choices are ``legal`` [..., U, S]: bool [..., K, O]; all of what is
+        as released."""
+        out = np.zeros((*legal.shape[:-2], len(self.kernels), self.width), dtype=bool)
+        for k, kernel in enumerate(self.kernels):
+            picks = self.picks(kernel)
+            out[..., k, :len(picks)] = True
+            for m, unit in enumerate(kernel.units if kernel.decision >= 0 else ()):
+                out[..., k, :len(picks)] &= legal[..., unit, :][..., picks[:, m]]
+        return out
+
+    def total(self, values: NDArray[Number], weights: NDArray[Number]) -> NDArray[Number]:
+        """Sum kernel values [..., K, O] × weights [..., K] into decisions [..., D, O]; what is
+        infinite counts nothing."""
+        values = np.where(np.isfinite(values), values, 0).astype(values.dtype)
+        out = np.zeros((*np.broadcast_shapes(values.shape[:-2], weights.shape[:-1]),
+                        len(self.decisions), self.width), dtype=values.dtype)
+        for k, kernel in enumerate(self.kernels):
+            if kernel.decision >= 0:
+                out[..., kernel.decision, :] += values[..., k, :] * weights[..., k, None]
+        return out
+
+    def all_allowed(self, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A decision may take what all of its kernels may: [..., K, O] → [..., D, O]."""
+        out = np.ones((*legal.shape[:-2], len(self.decisions), self.width), dtype=bool)
+        for k, kernel in enumerate(self.kernels):
+            if kernel.decision >= 0:
+                out[..., kernel.decision, :] &= legal[..., k, :]
+        return out
+
+    def option(self, decision: int, choices: tuple[int, ...]) -> int | None:
+        """The option of a decision that gives its units ``choices``; None where there is none."""
+        return self._places[decision].get(choices)
+
+    @cached_property
+    def _places(self) -> tuple[dict[tuple[int, ...], int], ...]:
+        return tuple({option: i for i, option in enumerate(d.options)} for d in self.decisions)
+
+    def unit_choices(self, options: Int) -> list[int]:
+        """The choice of every unit (-1 as released) from the option of every decision [D]."""
+        out = [-1] * len(self.model.units)
+        for decision, option in zip(self.decisions, options.tolist(), strict=True):
+            for unit, choice in zip(decision.units, decision.options[option], strict=True):
+                out[unit] = choice
+        return out
+
+
+def decisions_of(model: LossModel, possible: NDArray[np.bool_]) -> Decisions:
+    """The decisions and kernels of ``model``, in the order of its units; ``possible`` bool [unit,
+    choice] is what each unit may take."""
+    members: dict[int, list[int]] = {}
+    groups: dict[tuple[int, str], list[int]] = {}
+    for i, unit in enumerate(model.units):
+        if unit.decision >= 0:
+            members.setdefault(unit.decision, []).append(i)
+        name = FUSED.get(unit.kind) if unit.decision >= 0 else None
+        groups.setdefault((unit.decision, name or f"{i}"), []).append(i)
+    decisions = tuple(_decision(model, tuple(members[d]), possible) for d in sorted(members))
+    kernels = []
+    for (decision, _), units in groups.items():
+        first = model.units[units[0]]
+        own = decisions[decision].units if decision >= 0 else tuple(units)
+        kernels.append(Kernel(tuple(units), tuple(own.index(i) for i in units), decision,
+                              first.kind, first.role, first.layers))
+    return Decisions(model, decisions, tuple(kernels))
+
+
+def _decision(model: LossModel, units: tuple[int, ...],
+              possible: NDArray[np.bool_]) -> Decision:
+    kinds = tuple(model.units[i].kind for i in units)
+    together = any(set(kinds) <= set(group) for group in model.question.fused)
+    paired = kinds == PAIRED and not together
+    able = [_ordered(model, np.flatnonzero(possible[i]).tolist()) for i in units]
+    if paired:
+        return Decision(units, tuple(product(*able)), True)
+    common = [c for c in able[0] if all(c in other for other in able[1:])]
+    return Decision(units, tuple((c,) * len(units) for c in common), False)
+
+
+def _ordered(model: LossModel, choices: list[int]) -> list[int]:
+    return sorted(choices, key=lambda c: (model.choices[c] == LAST, c))

@@ -1,0 +1,130 @@
+"""Seconds of every kernel under every option, on many candidates.
+
+A step decodes one token of every sequence; a mixed pass reads a part of a prompt beside them. The
+average step is a step with its share of prompts, which is what a plan's TPOT is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.space.decisions import Kernel
+from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables
+from planner.planning.space.times import Key, Lengths, Timed, timed_units
+from planner.records import cached_record
+from planner.throughput.arrivals import prompts_each_step
+from planner.throughput.fixed import pipeline_seconds
+from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
+from planner.throughput.roofline import joint_arrays
+
+Array = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+
+@cached_record
+class CandidateTimes:
+    """Mechanisms of every unit on C candidates, and seconds between pipeline stages [C].
+
+    ``passes`` are those of a prompt; the average step starts ``weight`` of them [C], at most
+    1 / passes: beyond it every step is a mixed pass that carries more than one prompt.
+    ``model`` is whose times they are."""
+
+    model: CostModel
+    units: dict[Key, Timed]
+    hop: Array
+    hop_mixed: Array
+    weight: Array
+    passes: float
+
+
+def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> CandidateTimes:
+    """Times of all units on ``pts``."""
+    work = model.question.workload
+    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl)
+    step = decode_phase(pts, work.decode_length)
+    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK, reads)
+    assert isinstance(mixed.passes, float)
+    return CandidateTimes(
+        model, timed_units(model, tables, pts, Lengths(work.decode_length, work.isl, reads)),
+        hops(model, pts, step), hops(model, pts, mixed), weight, mixed.passes)
+
+
+def kernel_seconds(model: CostModel, times: CandidateTimes) -> tuple[Array, Array, Array]:
+    """Seconds of one layer [C, kernel, option]: of a step without prompts, of a mixed pass, of a
+    step with its prompts; inf beyond a decision's options."""
+    decided = model.decided
+    count = len(times.weight)
+    out = tuple(np.full((count, len(decided.kernels), decided.width), np.inf) for _ in range(3))
+    known: dict[tuple[object, ...], tuple[Array, Array, Array]] = {}
+    for k, kernel in enumerate(decided.kernels):
+        picks = decided.picks(kernel)
+        key = (*((model.units[i].role, model.units[i].row) for i in kernel.units), picks.tobytes())
+        if key not in known:
+            step, mixed, at = _rows(model, times, kernel, picks)
+            step, mixed = step[at], mixed[at]
+            known[key] = step, mixed, with_prompts(step, mixed, times.weight[:, None],
+                                                   times.passes)
+        for table, seconds in zip(out, known[key], strict=True):
+            table[:, k, :len(picks)] = seconds
+    return out[0], out[1], out[2]
+
+
+def _rows(model: CostModel, times: CandidateTimes, kernel: Kernel, picks: Int,
+          ) -> tuple[Array, Array, Int]:
+    """(seconds of a step, of a mixed pass [D, options] of the rows, row of each candidate [C])."""
+    timed = [times.units[model.units[i].role, model.units[i].row] for i in kernel.units]
+    first = len(model.question.schemes) if kernel.role == "cache" else 0
+    columns = np.maximum(picks - first, 0)
+    if len(timed) == 1:
+        step, mixed = (seconds[:, np.minimum(columns[:, 0], seconds.shape[1] - 1)]
+                       for seconds in timed[0].seconds)
+    else:
+        step, mixed = (joint_arrays([getattr(one, phase).columns(columns[:, m])
+                                     for m, one in enumerate(timed)]).total()
+                       for phase in ("decode", "mixed"))
+    return step, mixed, timed[0].at
+
+
+def kernel_seconds_of(model: CostModel, times: CandidateTimes, kernel: Kernel,
+                      choices: Sequence[int]) -> tuple[Array, Array, Array]:
+    """:func:`kernel_seconds` [C] of one kernel whose units take ``choices``, an option or not."""
+    step, mixed, at = _rows(model, times, kernel, np.array([choices], dtype=np.int64))
+    step, mixed = step[at, 0], mixed[at, 0]
+    return step, mixed, with_prompts(step, mixed, times.weight, times.passes)
+
+
+def hops(model: CostModel, pts: Points, phase: Phase) -> Array:
+    """Seconds between pipeline stages in one pass [C]."""
+    return pipeline_seconds(model.question.spec, model.machine, pts, phase)
+
+
+def prompt_weight(question: Question, pts: Points) -> Array:
+    """Prompts that the average step of a micro-batch reads [C].
+
+    batch / osl answers end a step and as many prompts follow, spread over dp ranks that step
+    together; with a pipeline, the round of its pp micro-batches shares them.
+    """
+    return np.asarray(prompts_each_step(pts.batch / question.workload.osl, pts.dp) / pts.pp)
+
+
+def prompt_passes(weight: Array, isl: int | Int) -> tuple[Array, Array]:
+    """(mixed passes in a step ÷ passes of a prompt, prompts that each mixed pass reads) [C].
+
+    ``weight`` prompts of ``isl`` tokens arrive a step. Where their chunks are more than one a step,
+    every step is a mixed pass and reads that many.
+    """
+    passes = -(-isl // PREFILL_CHUNK)
+    return np.minimum(weight, 1.0 / passes), np.maximum(weight * passes, 1.0)
+
+
+def with_prompts(step: Array, mixed: Array, weight: Array, passes: Number) -> Array:
+    """A step's seconds with what prompts add to it: a mixed pass takes the place of each of
+    ``passes`` steps, ``weight`` ≤ 1 / passes times a step. Infinite times stay infinite."""
+    added = np.maximum(np.where(np.isfinite(mixed), mixed, 0.0)
+                       - passes * np.where(np.isfinite(step), step, 0.0), 0.0)
+    return np.asarray(step + weight * added)
