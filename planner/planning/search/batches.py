@@ -8,7 +8,6 @@ as its bound is close, down to single slots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil, floor, log
 
@@ -24,6 +23,8 @@ Pieces = dict[tuple[int, int], int]
 """(layout, first slot) → last slot."""
 PIECES = 64
 """Pieces that one interval is cut into at once."""
+RUN = 256
+"""Slots up to which an interval is not cut further: its slots are priced one by one."""
 COARSE = 1.25
 """Ratio of the ends of a piece that is not to be exceeded while bounds are far apart."""
 
@@ -47,52 +48,44 @@ def least_of(space: Space, lower: Array) -> Array:
     return lower
 
 
-def finer(space: Space, lower: Array, most: float) -> Space | None:
-    """New candidates for the slots of ``space`` that may be better than ``most``; ``lower`` [C]
-    holds at the first slot of each. None where no interval may."""
-    upper = pieces(space, lower, most)
-    if not upper:
-        return None
-    if space.above is not None:  # a slot that bounds the last piece of each interval from above
-        for (layout, start), last in list(upper.items()):
-            if last > start and (layout, last + 1) not in upper:
-                upper[layout, start], upper[layout, last] = last - 1, last
-    ordered = sorted(upper)
-    found = build_space(space.model, space.tables, space.stages, ordered)
-    if space.above is not None:
-        found = spanning(found)
-    return replace(found, upper=np.array([upper[pair] for pair in ordered], dtype=np.int64))
-
-
-def pieces(space: Space, lower: Array, most: float) -> Pieces:
-    """The intervals of ``space`` that may be better than ``most``, cut."""
+def cut(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
+    """(intervals, runs of slots that are each looked at) of what may be better than ``most`` in
+    ``space``; ``lower`` [C] holds at the first slot of each candidate."""
     rate = space.model.question.objective in RATES
-    out: Pieces = {}
+    spans: Pieces = {}
+    runs: Pieces = {}
     for c in np.flatnonzero((space.upper > space.slots)
                             & (least_of(space, lower) < most)).tolist():
         layout, low, high = int(space.pts.layout[c]), int(space.slots[c]), int(space.upper[c])
         # As far as the bound at the first slot alone says that nothing is better.
         ratio = max(float(lower[c]) / most, 1.0) if rate else 1.0
-        starts = _starts(min(floor(low * ratio) + 1, high), high, ratio)
-        for start, following in zip(starts, [*starts[1:], high + 1], strict=True):
-            out[layout, start] = following - 1
-    return out
+        start = min(floor(low * ratio) + 1, high)
+        if high - start < RUN:
+            runs[layout, start] = high
+            continue
+        starts = _starts(start, high, ratio)
+        for one, following in zip(starts, [*starts[1:], high + 1], strict=True):
+            spans[layout, one] = following - 1
+    return spans, runs
+
+
+def finer(space: Space, spans: Pieces) -> Space:
+    """Candidates for ``spans``."""
+    spans = dict(spans)
+    timed = space.model.question.ttft_seconds is not None
+    if timed:  # a slot that bounds the last piece of each interval from above
+        for (layout, start), last in list(spans.items()):
+            if last > start and (layout, last + 1) not in spans:
+                spans[layout, start], spans[layout, last] = last - 1, last
+    ordered = sorted(spans)
+    found = build_space(space.model, space.tables, space.stages, ordered)
+    found = spanning(found) if timed else found
+    return replace(found, upper=np.array([spans[pair] for pair in ordered], dtype=np.int64))
 
 
 def _starts(first: int, last: int, ratio: float) -> list[int]:
     """Slots from ``first`` on that cut up to ``last`` into pieces whose ends differ by about
     ``ratio``, at most PIECES of them."""
-    if last - first < PIECES:
-        return list(range(first, last + 1))
     step = min(max(ratio, 1.0 + 1.0 / first), COARSE)
     pieces = min(PIECES, max(2, ceil(log(last / first) / log(step))))
     return sorted({round(first * (last / first) ** (i / pieces)) for i in range(pieces)})
-
-
-def rounds(spaces: Sequence[Space], lower: Sequence[Array], most: float,
-           ) -> Iterator[tuple[int, Space]]:
-    """(number of the space, finer candidates) of those that may be better than ``most``."""
-    for i, (space, low) in enumerate(zip(spaces, lower, strict=True)):
-        found = finer(space, low, most)
-        if found is not None:
-            yield i, found

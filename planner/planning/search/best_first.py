@@ -14,7 +14,8 @@ import numpy as np
 from planner.errors import SolverError
 from planner.planning.question.question import RATES, TIMED
 from planner.planning.search.asked import naming_the_question
-from planner.planning.search.batches import rounds, spanning
+from planner.planning.search.batches import cut, finer, spanning
+from planner.planning.search.blocks import dense_spaces, single_slots
 from planner.planning.search.first_token import inner_rows, keeps, relaxed_posed, solve_posed
 from planner.planning.search.formulate import bounds
 from planner.planning.search.posed import Posed, posed
@@ -94,26 +95,56 @@ def _between(whole: Sequence[Space], spans: Sequence[Space], lower: Sequence[Arr
     """``best`` of the grids ``whole``, or what is better between their slots: until no interval
     may be."""
     place = list(range(len(spans)))
-    while True:
-        most = np.inf if best is None else best.value * (1 - EQUAL)
-        found = list(rounds(spans, lower, most))
-        if not found:
-            return best if best is None else replace(best, bound=min(best.bound, most))
-        place = [place[i] for i, _ in found]
-        spans = [space for _, space in found]
+    while spans:
+        cuts = [cut(space, low, _most(best)) for space, low in zip(spans, lower, strict=True)]
+        for at, (space, (_, runs)) in zip(place, zip(spans, cuts, strict=True), strict=True):
+            for run in dense_spaces(space, runs):
+                best = _of_run(whole[at], run, best)
+        place = [at for at, (further, _) in zip(place, cuts, strict=True) if further]
+        spans = [finer(space, further) for space, (further, _) in zip(spans, cuts, strict=True)
+                 if further]
         lower = [bounds(space) for space in spans]
         better = best_of(spans, lower, best)
-        count, solved = sum(map(len, spans)), 0
-        if better is not None:
-            solved = better.solved
-        if better is not None and (best is None or better.value < most):
-            grid = whole[place[next(i for i, s in enumerate(spans) if s is better.space)]]
-            bound = better.bound if best is None else min(best.bound, better.bound)
-            before = (0, 0) if best is None else (best.candidates, best.solved)
-            best = replace(better, grid=grid, bound=bound, candidates=before[0] + count,
-                           solved=before[1] + solved)
-        elif best is not None:
-            best = replace(best, candidates=best.candidates + count, solved=best.solved + solved)
+        grid = None if better is None else whole[place[next(
+            i for i, space in enumerate(spans) if space is better.space)]]
+        best = _better(best, better, grid, sum(map(len, spans)))
+    return best if best is None else replace(best, bound=min(best.bound, _most(best)))
+
+
+def _most(best: Found | None) -> float:
+    """What is better is below this."""
+    return np.inf if best is None else best.value * (1 - EQUAL)
+
+
+def _better(best: Found | None, other: Found | None, grid: Space | None, count: int,
+            ) -> Found | None:
+    """``other``, of ``count`` more candidates and the space ``grid``, where it is better."""
+    if other is not None and grid is not None and other.value < _most(best):
+        if best is None:
+            return replace(other, grid=grid, candidates=count)
+        return replace(other, grid=grid, bound=min(best.bound, other.bound),
+                       candidates=best.candidates + count, solved=best.solved + other.solved)
+    if best is None:
+        return None
+    return replace(best, candidates=best.candidates + count,
+                   solved=best.solved + (0 if other is None else other.solved))
+
+
+def _of_run(grid: Space, run: Space, best: Found | None) -> Found | None:
+    """``best``, or what is better in a run of slots."""
+    slots = single_slots(run, _most(best))
+    sent: float | None = None
+    while True:
+        try:
+            c, _ = slots.send(sent)
+        except StopIteration:
+            return _better(best, None, None, len(run))
+        one = posed(run, c)
+        solution = solve_posed(one, cutoff=_most(best))
+        found = None if not solution.found else Found(
+            run, c, solution, one.segments(solution), solution.bound, 0, 1, grid)
+        best = _better(best, found, grid, 0)
+        sent = _most(best)
 
 
 def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None,

@@ -93,8 +93,8 @@ def problem_rows(space: Space, c: int) -> list[Row]:
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
     if question.tpot_seconds is not None:
-        paces = stage_limits(space, c, question.tpot_seconds)
-        rows += [Row("tpot", decided.total(space.decode[c], layers.astype(np.float64)), pace)
+        paces = stage_limits(space.exact, c, question.tpot_seconds)
+        rows += [Row("tpot", decided.total(space.exact.decode[c], layers.astype(np.float64)), pace)
                  for layers, pace in zip(counts, paces, strict=True)]
     return rows
 
@@ -131,8 +131,9 @@ def bounds(space: Space) -> Array:
 def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
     decided, rows = space.model.decided, []
     if question.tpot_seconds is not None:
-        fixed = space.constants(space.decode) + space.hop_step
-        rows.append((decided.total(space.decode, decided.layers), question.tpot_seconds - fixed))
+        exact = space.exact
+        fixed = exact.constants(exact.decode) + exact.hop_step
+        rows.append((decided.total(exact.decode, decided.layers), question.tpot_seconds - fixed))
     if question.ttft_seconds is not None:
         fixed = space.constants(space.prefill) + space.hop_prefill
         rows.append((decided.total(space.prefill, decided.layers), space.prompt_limit - fixed))

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, price
-from planner.planning.search.batches import Pieces, pieces, spanning
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, build_space, by_stage
 from planner.planning.space.kernel_times import kernel_seconds_of
@@ -29,8 +28,9 @@ from planner.records import record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
-NEAR = 1e-3
-"""A uniform plan's batch is within this of its best: rivals need no proof."""
+ROUNDS, STEPS = 2, 16
+"""How often slots beside the best of a uniform plan are tried, and in how many steps. Rivals need
+no proof: near the best batch a rate hardly changes."""
 RELEASED = "as released"
 """The assignment of a checkpoint that stores its linears in several schemes."""
 MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
@@ -126,8 +126,7 @@ class UniformQuery:
 
 def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
     """The best candidate of each of ``wanted``, priced. All are refined between the slots of the
-    space, which are in order by layout, in one table."""
-    space = spanning(space) if space.model.question.batch is None else space
+    space in one table."""
     drafts = _refined(space, [_coarse(space, one) for one in wanted])
     return tuple(replace(d.uniform, priced=price(
                     d.space, d.candidate, _segments(space.model, d.wanted.scheme, d.choice)))
@@ -148,7 +147,7 @@ def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
 @dataclass(frozen=True, eq=False, slots=True)
 class _Draft:
     """An assignment on the best candidate so far, ``space`` None where there is none. ``open`` are
-    intervals of slots that may be better, with what their first slot has at the least."""
+    the slots to try yet: those between ``open`` and the next of the layout that were tried."""
 
     wanted: UniformQuery
     uniform: Uniform
@@ -156,7 +155,7 @@ class _Draft:
     space: Space | None
     candidate: int
     score: float
-    open: Pieces
+    open: tuple[tuple[int, int], ...]
 
 
 def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
@@ -166,45 +165,49 @@ def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
     if choice is None:
         none = Uniform(wanted.scheme, wanted.kv, float("nan"), "not possible for every unit",
                        None)
-        return _Draft(wanted, none, None, None, -1, np.inf, {})
+        return _Draft(wanted, none, None, None, -1, np.inf, ())
     loss = uniform_loss(model, choice)
-    scores, least = _scores(space, choice, wanted.limits)
+    scores = _scores(space, choice, wanted.limits)
     if not np.isfinite(scores).any():
         none = Uniform(wanted.scheme, wanted.kv, loss, _why(space, choice), None)
-        return _Draft(wanted, none, choice, None, -1, np.inf, {})
+        return _Draft(wanted, none, choice, None, -1, np.inf, ())
     best = _pick(space, scores, range(len(scores)))
-    score = float(scores[best])
     return _Draft(wanted, Uniform(wanted.scheme, wanted.kv, loss, "", None), choice, space, best,
-                  score, pieces(space, least, score * (1 - NEAR)))
+                  float(scores[best]), _between(space, best))
 
 
 def _refined(space: Space, drafts: list[_Draft]) -> list[_Draft]:
-    """Each draft on the slots between those of the grid, until none is better by NEAR."""
-    if space.model.question.batch is not None:
-        return drafts
-    while True:
-        upper: Pieces = {}
-        for draft in drafts:
-            for pair, most in draft.open.items():
-                upper[pair] = max(most, upper.get(pair, 0))
-        if not upper:
-            return drafts
-        pairs = sorted(upper)
+    """Each draft on slots beside its own, ROUNDS times nearer."""
+    for _ in range(0 if space.model.question.batch is not None else ROUNDS):
+        pairs = sorted({pair for draft in drafts for pair in draft.open})
+        if not pairs:
+            break
         finer = build_space(space.model, space.tables, space.stages, pairs)
         place = {pair: i for i, pair in enumerate(pairs)}
         drafts = [_on(finer, place, d) if d.open and d.choice is not None else d for d in drafts]
+    return drafts
 
 
 def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft) -> _Draft:
     """The draft on those candidates of ``finer`` that are open to it."""
     assert draft.choice is not None
-    here = np.array([place[pair] for pair in draft.open], dtype=np.int64)
-    some = replace(finer.take(here), upper=np.array(list(draft.open.values()), dtype=np.int64))
-    scores, least = _scores(some, draft.choice, draft.wanted.limits)
-    if scores.min() < draft.score:
-        best = _pick(some, scores, range(len(scores)))
-        draft = replace(draft, space=some, candidate=best, score=float(scores[best]))
-    return replace(draft, open=pieces(some, least, draft.score * (1 - NEAR)))
+    some = finer.take(np.array([place[pair] for pair in draft.open], dtype=np.int64))
+    scores = _scores(some, draft.choice, draft.wanted.limits)
+    if scores.min() >= draft.score:
+        return replace(draft, open=())
+    best = _pick(some, scores, range(len(scores)))
+    return replace(draft, space=some, candidate=best, score=float(scores[best]),
+                   open=_between(some, best))
+
+
+def _between(space: Space, c: int) -> tuple[tuple[int, int], ...]:
+    """(layout, slot) pairs between candidate ``c`` and those of its layout before and after it."""
+    layout, slot = int(space.pts.layout[c]), int(space.slots[c])
+    tried = np.sort(space.slots[space.pts.layout == layout])
+    at = int(np.searchsorted(tried, slot))
+    ends = int(tried[max(at - 1, 0)]), int(tried[min(at + 1, len(tried) - 1)])
+    return tuple((layout, s) for low, high in ((ends[0], slot), (slot, ends[1]))
+                 for s in range(low + 1, high, max(1, (high - low) // STEPS)))
 
 
 def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
@@ -214,10 +217,8 @@ def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
                                     space.tables.layouts[space.pts.layout[c]].ranks, c))
 
 
-def _scores(space: Space, choice: Int, limits: bool) -> tuple[Array, Array]:
-    """(the objective of ``choice`` on every candidate, inf where it does not fit; the same without
-    the limit on TTFT, which alone may hold with more sequences where it does not with fewer) [C].
-    """
+def _scores(space: Space, choice: Int, limits: bool) -> Array:
+    """The objective of ``choice`` on every candidate, inf where it does not fit [C]."""
     question, pts = space.model.question, space.pts
     seconds = _Seconds(space, choice)
     used = rank_bytes(space, choice)
@@ -230,10 +231,9 @@ def _scores(space: Space, choice: Int, limits: bool) -> tuple[Array, Array]:
     by_objective = {"latency": seconds.tpot, "memory": (used * devices).astype(np.float64)}
     score = by_objective.get(question.objective,
                              seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1)))
-    least = np.where(ok, score, np.inf)
     if limits and question.ttft_seconds is not None:
         ok &= seconds.ttft <= question.ttft_seconds * (1 + 1e-9)
-    return np.where(ok, score, np.inf), least
+    return np.where(ok, score, np.inf)
 
 
 class _Seconds:

@@ -133,8 +133,9 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
     if bound is not None:
         rows.append(Row("max-loss", total(decided.loss), bound))
     if question.tpot_seconds is not None:
-        rows += [Row("tpot", part_sum(parts, space.decode[c], stage=s), pace)
-                 for s, pace in enumerate(stage_limits(space, c, question.tpot_seconds))]
+        slots = space.exact
+        rows += [Row("tpot", part_sum(parts, slots.decode[c], stage=s), pace)
+                 for s, pace in enumerate(stage_limits(slots, c, question.tpot_seconds))]
     return rows
 
 

@@ -48,6 +48,8 @@ def possible_layouts(question: Question) -> list[Layout]:
 
 def grid(most: int) -> list[int]:
     """1, 2, 3, 4, 6, 8, 12 … up to ``most``, and ``most``: where intervals of slots begin."""
+    if most < 1:
+        return []
     found, power = [1], 2
     while power <= most:
         found += [power, power + power // 2] if power > 2 or most >= 3 else [power]
@@ -64,7 +66,9 @@ class Space:
     beside it. Seconds between pipeline stages [C]: ``hop`` of a step, ``hop_step`` with its share
     of prompts, ``hop_prefill`` of a prompt. A candidate stands for all slots from its own up to
     ``upper`` [C]: bounds hold for all, prices are of the first. ``above`` has ``alone`` at a slot
-    that is no lower than ``upper``, where a limit on TTFT needs it.
+    that is no lower than ``upper``, where a limit on TTFT needs it. In a block of slots ``decode``
+    is what none of them goes below (:mod:`planner.planning.search.blocks`); ``first`` has the first
+    slots as they are.
     """
 
     model: CostModel
@@ -85,6 +89,7 @@ class Space:
     """The candidates' places in ``times`` [C]."""
     upper: Int
     above: Array | None = None
+    first: Space | None = None
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -95,7 +100,13 @@ class Space:
                      self.decode[where], self.alone[where], self.prefill[where], self.hop[where],
                      self.hop_step[where], self.hop_prefill[where], self.legal[where],
                      self.extra[where], self.times, self.rows[where], self.upper[where],
-                     None if self.above is None else self.above[where])
+                     None if self.above is None else self.above[where],
+                     None if self.first is None else self.first.take(where))
+
+    @property
+    def exact(self) -> Space:
+        """The first slots as they are, which keep limits if any slot does."""
+        return self if self.first is None else self.first
 
     def layout(self, c: int) -> Layout:
         """The layout of candidate ``c``."""
