@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def _blocks(space: Space) -> tuple[Int, Int]:
     layout, slots = space.pts.layout, space.slots
     breaks = np.flatnonzero((layout[1:] != layout[:-1]) | (slots[1:] != slots[:-1] + 1)) + 1
     edges = [0, *breaks.tolist(), len(space)]
-    starts = [at for low, high in zip(edges, edges[1:], strict=False)
+    starts = [at for low, high in pairwise(edges)
               for at in range(low, high, BLOCK)]
     return np.array(starts), np.array([*starts[1:], len(space)]) - 1
 
