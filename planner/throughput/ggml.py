@@ -2,7 +2,7 @@
 
     t = launches + quantise + max(products, bytes / (W·e_m))
     products = m·n·k·v                       of m tokens up to the vector kernels' limit
-             = ⌈m⌉·n·k·p + ⌈m / tile⌉·n·k·u  beyond: tiles
+             = ⌈m⌉·n·k·p + ⌈m / tile⌉·n·k·u  beyond: tiles, at least the vector kernels' time there
 
 v and p are seconds a product of a weight and an activation, u of unpacking a weight. Activations
 are quantised once a matrix, by a kernel of its own on GPUs.
@@ -200,7 +200,10 @@ def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Arr
     tiled = np.where(k["step"] > 0, np.ceil(rows / step) * k["step"], rows)
     tiled = np.maximum(tiled, k["least_rows"])
     tiles = products * (tiled * k["tile"] + np.ceil(rows / k["tile_rows"]) * k["unpack"])
-    compute = np.where(judged <= k["vector_rows"], products * rows * k["vector"], tiles)
+    one_by_one = products * rows * k["vector"]
+    few = judged <= k["vector_rows"]
+    at_limit = one_by_one * k["vector_rows"] / np.maximum(judged, 1e-300)
+    compute = np.where(few, one_by_one, np.maximum(tiles, at_limit))
     all_rows = rows * matrices
     moved = stored + all_rows * (inputs * k["activation_bytes"] * kinds + FP32_BYTES * outputs)
     memory = moved * k["memory"]

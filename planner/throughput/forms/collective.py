@@ -93,17 +93,29 @@ class CollectiveTable:
         return out
 
     def _of(self, ranks: float, size: Array) -> Array:
+        logs, times = self._knots_of(ranks)
+        known = np.log(np.maximum(size, 1e-9))
+        inside = np.clip(known, logs[0], logs[-1])
+        found = np.exp(np.interp(inside, logs, times))
+        beyond = np.where(known == inside, 1.0,
+                          self._plain(ranks, size) / self._plain(ranks, np.exp(inside)))
+        return np.asarray(found * beyond)
+
+    def _plain(self, ranks: float, size: Array) -> Array:
+        return collective_seconds(self.formula, self.op, self.link_bytes_per_s, np.asarray(ranks),
+                                  size)
+
+    def _knots_of(self, ranks: float) -> tuple[Array, Array]:
+        """The table of ``ranks``: the measured one, or the nearest times the formula's ratio, made
+        non-decreasing."""
+        if ranks in self.knots:
+            return self.knots[int(ranks)]
         known = sorted(self.knots)
         near = max((k for k in known if k <= ranks), default=known[0])
         logs, times = self.knots[near]
-
-        def plain(n: float, at: Array) -> Array:
-            return collective_seconds(self.formula, self.op, self.link_bytes_per_s,
-                                      np.asarray(n), at)
-
-        inside = np.exp(np.clip(np.log(np.maximum(size, 1e-9)), logs[0], logs[-1]))
-        found = np.exp(np.interp(np.log(inside), logs, times))
-        return np.asarray(found * plain(ranks, size) / plain(float(near), inside))
+        size = np.exp(logs)
+        ratio = np.log(self._plain(ranks, size) / self._plain(float(near), size))
+        return logs, np.asarray(np.maximum.accumulate(times + ratio))
 
 
 def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Parameters,

@@ -5,7 +5,7 @@
     C = min over tiles and splits of  u·(1 + d·log₂(1 + u / 100 µs))
     u = [w·⌈T·S/N⌉ + (1 − w)·max(T·S/N, ¼)] · 2·TR·TN·(k/S + k0) / (e_c·P/N) · (1 + s·q)
         + [S > 1]·(t_s + 8·S·m·n / (1.5·W))
-    T = ⌈m/TM⌉·⌈n/TN⌉ tiles, S = 1 or clip(⌊N/T⌋, 1, 8) parts of the sum over k
+    T = ⌈m/TM⌉·⌈n/TN⌉ tiles, S = 1 … clip(⌊N/T⌋, 1, 8) parts of the sum over k
     TR = min(TM, max(m rounded up to 16, TM·(P/N)·(B_w/(n·k))/2 B / 7.5 TFLOP/s))
 
 m rows of activations of a bytes, n outputs, k inputs, B_w bytes of weights; P dense peak of the
@@ -42,7 +42,7 @@ because its loop over k waits for weights (58 GB/s from L2). H200 waits as long,
 the memory bandwidth; a weaker matrix unit is the bottleneck earlier, and waits less."""
 LEAST_WAVE = 0.25
 """A multiprocessor that shares a tile's memory system with idle ones is at most 4 times as fast."""
-MAX_SPLIT = 8.0
+MAX_SPLIT = 8
 PARTIAL_BYTES = 8.0
 """FP32 partial sums of a split, written and read."""
 L2_SPEED = 1.5
@@ -225,11 +225,12 @@ def _compute(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
     wave = 2.0 * rows * width / form.wave_rate * (1.0 + form.penalty * penalty)
     best = (_waves(form, tiles / form.multiprocessors) * wave * (k + form.fill)).min(axis=0)
     if np.isfinite(form.split).any():
-        ways = np.minimum(np.maximum(np.floor(form.multiprocessors / tiles), 1.0), MAX_SPLIT)
-        apart = _waves(form, tiles * ways / form.multiprocessors) * wave * (k / ways + form.fill) \
-            + PARTIAL_BYTES / L2_SPEED * ways * m * n / form.bandwidth
-        apart = np.where(ways > 1.0, apart, np.inf).min(axis=0) + form.split
-        best = np.minimum(best, apart)
+        for ways in range(2, MAX_SPLIT + 1):
+            filled = tiles * (ways / form.multiprocessors)
+            apart = _waves(form, filled) * wave * (k / ways + form.fill) \
+                + PARTIAL_BYTES / L2_SPEED * ways * m * n / form.bandwidth
+            apart = np.where(filled <= 1.0, apart, np.inf).min(axis=0) + form.split
+            best = np.minimum(best, apart)
     return np.asarray(best * (1.0 + form.slowdown * np.log2(1.0 + best / LONG_SECONDS)))
 
 

@@ -100,10 +100,12 @@ def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertS
 
 def padded_rows(load: ExpertLoad, small_tile: float,
                 many: NDArray[np.bool_] | None = None) -> Array:
-    """Rows that are computed, in rows of a full tile's speed: of the best tile height, or of the
-    one that a Triton kernel takes for ``many`` tokens."""
+    """Rows that are computed, in rows of a full tile's speed: of the best tile height, or of what a
+    Triton kernel takes for ``many`` tokens; for few the low tile, where the high one is not faster.
+    """
     penalty = 1.0 + small_tile * (FULL_TILE / np.array(TILES) - 1.0)
     rows = load.padded * penalty
     if many is None:
         return np.asarray(rows.min(axis=-1))
-    return np.asarray(np.where(many, rows[..., MANY_TILE], rows[..., FEW_TILE]))
+    high = rows[..., MANY_TILE]
+    return np.asarray(np.where(many, high, np.minimum(rows[..., FEW_TILE], high)))
