@@ -25,7 +25,7 @@ from planner.throughput.forms.attention_prefill import PrefillShape, attention_p
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.mla import LatentShape, mla_decode_parts, mla_prefill_parts
 from planner.throughput.points import Phase, column
-from planner.throughput.roofline import Parts, zeros
+from planner.throughput.roofline import Parts, from_every, zeros
 from planner.throughput.silicon import Chip
 
 Array = NDArray[np.float64]
@@ -98,12 +98,12 @@ def fitted(core: Core, layouts: Sequence[str], phase: Phase, plain: Callable[[],
         return _parts(core, groups[0][0], layouts, phase, decode)
     shape = (len(core.heads), len(layouts))
     start = zeros(shape) if all(models) else plain()
-    columns = [array + np.zeros(shape) for array in start.arrays()]
+    columns = [np.array(np.broadcast_to(array, shape)) for array in start.every()]
     for model, index in groups:
         found = _parts(core, model, [layouts[i] for i in index], phase, decode)
-        for whole, array in zip(columns, found.arrays(), strict=True):
+        for whole, array in zip(columns, found.every(), strict=True):
             whole[:, index] = array
-    return Parts(*columns)
+    return from_every(columns)
 
 
 def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Certainty, ...]:

@@ -5,6 +5,8 @@ Arrays [C, 1]. Bytes follow the unfused kernels that engines run between the GEM
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,4 +96,5 @@ def sampling_parts(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts
 def with_communication(parts: Parts, seconds: Array) -> Parts:
     """``parts`` followed by a collective of ``seconds`` (broadcast)."""
     shape = np.broadcast_shapes(parts.total().shape, np.shape(seconds))
-    return parts.plus(communication_only(np.broadcast_to(seconds, shape)))
+    both = parts.plus(communication_only(np.broadcast_to(seconds, shape)))
+    return replace(both, overlap=parts.overlap)

@@ -26,7 +26,7 @@ from planner.formats.spec import Scheme
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
 from planner.throughput.calibration import Certainty
-from planner.throughput.roofline import Parts, parts
+from planner.throughput.roofline import Parts, from_every, parts
 
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data" / "ggml.toml"
@@ -196,7 +196,7 @@ def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Arr
     """
     k = kernels.of
     products = matrices * outputs * inputs
-    step = np.maximum(k["step"], 1e-300)
+    step = np.where(k["step"] > 0, k["step"], 1.0)
     tiled = np.where(k["step"] > 0, np.ceil(rows / step) * k["step"], rows)
     tiled = np.maximum(tiled, k["least_rows"])
     tiles = products * (tiled * k["tile"] + np.ceil(rows / k["tile_rows"]) * k["unpack"])
@@ -210,18 +210,18 @@ def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Arr
     quantise = kinds * (k["quantise_launch"] + inputs * k["quantise"]
                         * np.maximum(all_rows, k["least_quantised"]))
     return parts(compute=compute, memory=memory, launch=k["launch"] * kinds, quantise=quantise,
-                 busy=np.maximum(compute, memory))
+                 busy=np.maximum(compute, memory), overlap=True)
 
 
 def placed(kernels: GgmlArrays, found: Parts, other: Parts, schemes: int) -> Parts:
     """``found`` in the columns of the ggml types, ``other`` elsewhere: [C, schemes]."""
     out = []
-    for mine, rest in zip(found.arrays(), other.arrays(), strict=True):
+    for mine, rest in zip(found.every(), other.every(), strict=True):
         rows = max(len(mine), len(rest))
         whole = np.array(np.broadcast_to(rest, (rows, schemes)))
         whole[:, kernels.places] = mine
         out.append(whole)
-    return Parts(*out)
+    return from_every(out)
 
 
 def _by_capability(device: DeviceProfile, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

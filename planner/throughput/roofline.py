@@ -9,7 +9,8 @@ of weight-only and software paths. All arguments broadcast; a scalar call is the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,12 @@ from numpy.typing import NDArray
 from planner.records import record
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 BOUNDS = ("compute", "memory", "launch", "communication", "conversion")
 MECHANISMS = (*BOUNDS, "quantise", "busy")
+OVERLAPPING = ("compute", "memory", "conversion")
+OVERLAP = "overlap"
+_ALONE, _OVERLAPS = np.zeros((1, 1), dtype=bool), np.ones((1, 1), dtype=bool)
 
 
 @record
@@ -27,7 +32,9 @@ class Parts:
 
     ``busy`` is what compute, memory and conversion take together: their maximum in a plain
     roofline, a p-norm in a calibrated form. ``quantise`` is the time of kernels that narrow
-    activations before the product.
+    activations before the product. ``overlap`` says where ``busy`` is the maximum of one kernel, so
+    that another unit in the same kernel may take the other mechanisms' time (:func:`joint`); an
+    axis of length 1 stands for every index.
     """
 
     compute: Array
@@ -37,6 +44,7 @@ class Parts:
     conversion: Array
     quantise: Array
     busy: Array
+    overlap: Mask = field(default_factory=lambda: _ALONE)
 
     def total(self) -> Array:
         """Seconds of the operator, same shape."""
@@ -45,26 +53,31 @@ class Parts:
 
     def plus(self, other: Parts) -> Parts:
         """Mechanism-wise sum: the operators run one after the other."""
-        return Parts(*(a + b for a, b in zip(self.arrays(), other.arrays(), strict=True)))
+        pairs = zip(self.arrays(), other.arrays(), strict=True)
+        return from_every([*(a + b for a, b in pairs), _ALONE])
 
     def scaled(self, factor: float | Array) -> Parts:
         """Every mechanism times ``factor``."""
         if isinstance(factor, float) and factor == 1.0:
             return self
-        return Parts(*(np.asarray(a * factor) for a in self.arrays()))
+        return from_every([*(np.asarray(a * factor) for a in self.arrays()), self.overlap])
 
     def rows(self, where: slice | NDArray[np.int64]) -> Parts:
         """The candidates at ``where``; an axis of length 1 stands for every candidate."""
-        return Parts(*(a[where] if len(a) > 1 else a for a in self.arrays()))
+        return from_every([a[where] if len(a) > 1 else a for a in self.every()])
 
     def arrays(self) -> tuple[Array, ...]:
         """The arrays in the order of MECHANISMS."""
         return (self.compute, self.memory, self.launch, self.communication, self.conversion,
                 self.quantise, self.busy)
 
+    def every(self) -> tuple[Any, ...]:
+        """The arrays in the order of the fields."""
+        return (*self.arrays(), self.overlap)
+
     def column(self, index: int) -> Parts:
         """The mechanisms [C, 1] of one choice of [C, S]; one column stands for every choice."""
-        return Parts(*(a[:, min(index, a.shape[1] - 1)][:, None] for a in self.arrays()))
+        return from_every([a[:, min(index, a.shape[1] - 1)][:, None] for a in self.every()])
 
     def columns(self, index: NDArray[np.int64]) -> Parts:
         """The mechanisms [C, N] of the choices ``index`` [N] of [C, S]; one column stands for every
@@ -75,32 +88,40 @@ class Parts:
         """The mechanisms of one candidate and choice as plain numbers; axes of length 1 stand for
         every index."""
         return {name: float(a.item(min(row, a.shape[0] - 1), min(column, a.shape[1] - 1)))
-                for name, a in zip(MECHANISMS, self.arrays(), strict=True)}
+                for name, a in zip((*MECHANISMS, OVERLAP), self.every(), strict=True)}
+
+
+def from_every(arrays: Sequence[Any]) -> Parts:
+    """Parts from what :meth:`Parts.every` gives."""
+    return Parts(*arrays)
 
 
 def one_after_another(groups: Sequence[Parts]) -> Parts:
     """Candidates of several groups in one; each group's arrays have its own number of rows."""
     columns = []
-    for arrays in zip(*(g.arrays() for g in groups), strict=True):
+    rows = [len(g.busy) for g in groups]
+    for arrays in zip(*(g.every() for g in groups), strict=True):
         width = max(a.shape[1] for a in arrays)
         columns.append(np.concatenate([
-            a if a.shape[1] == width else np.broadcast_to(a, (len(a), width)) for a in arrays]))
-    return Parts(*columns)
+            a if a.shape == (n, width) else np.broadcast_to(a, (n, width))
+            for a, n in zip(arrays, rows, strict=True)]))
+    return from_every(columns)
 
 
 def zeros(shape: tuple[int, ...]) -> Parts:
     """No time at all."""
-    return Parts(*(np.zeros(shape) for _ in MECHANISMS))
+    return from_every([*(np.zeros(shape) for _ in MECHANISMS), _ALONE])
 
 
 def parts(*, compute: Array, memory: Array, launch: Array, busy: Array,
           conversion: Array | float = 0.0, quantise: Array | float = 0.0,
-          communication: Array | float = 0.0) -> Parts:
+          communication: Array | float = 0.0, overlap: bool = False) -> Parts:
     """Parts of one shape from arrays that broadcast [s]."""
     given = [np.asarray(a, dtype=np.float64) for a in (
         compute, memory, launch, communication, conversion, quantise, busy)]
     shape = np.broadcast_shapes(*{a.shape for a in given})
-    return Parts(*(a if a.shape == shape else _filled(a, shape) for a in given))
+    return from_every([*(a if a.shape == shape else _filled(a, shape) for a in given),
+                       _OVERLAPS if overlap else _ALONE])
 
 
 def _filled(values: Array, shape: tuple[int, ...]) -> Array:
@@ -112,8 +133,8 @@ def _filled(values: Array, shape: tuple[int, ...]) -> Array:
 
 def where(mask: NDArray[np.bool_], chosen: Parts, other: Parts) -> Parts:
     """``chosen`` where ``mask`` (broadcast), ``other`` elsewhere."""
-    pairs = zip(chosen.arrays(), other.arrays(), strict=True)
-    return Parts(*(np.where(mask, a, b) for a, b in pairs))
+    pairs = zip(chosen.every(), other.every(), strict=True)
+    return from_every([np.where(mask, a, b) for a, b in pairs])
 
 
 def communication_only(seconds: Array) -> Parts:
@@ -142,20 +163,20 @@ def operator(*, flop: Array, moved_bytes: Array, converted: Array, launch: Array
     memory = moved_bytes / (bandwidth * bandwidth_fraction)
     conversion = converted / conversion_rate
     return parts(compute=compute, memory=memory, launch=launch, conversion=conversion,
-                 busy=np.maximum(np.maximum(compute, memory), conversion))
+                 busy=np.maximum(np.maximum(compute, memory), conversion), overlap=True)
 
 
 def joint(members: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mechanisms of operators that run as one kernel: they overlap as one roofline.
+    """Mechanisms of operators that run as one kernel: plain rooflines overlap as one.
 
-    Sums of compute, memory and conversion are overlapped again; where a member's ``busy`` exceeds
-    its largest mechanism (a p-norm), the joint one exceeds it in the same proportion.
+    ``busy`` is the largest of the sums of compute, memory and conversion, where a member that does
+    not overlap (a p-norm, several kernels) adds its ``busy`` to each. So it never exceeds the sum
+    of members, equals it where all are bound by the same, and grows with each of their times.
     """
     total = {name: sum(m[name] for m in members) for name in MECHANISMS}
-    apart = sum(max(m["compute"], m["memory"], m["conversion"]) for m in members)
-    peak = max(total["compute"], total["memory"], total["conversion"])
-    total["busy"] = total["busy"] * peak / apart if apart > 0 else 0.0
-    return total
+    total["busy"] = max(sum(m[name] if m[OVERLAP] else m["busy"] for m in members)
+                        for name in OVERLAPPING)
+    return total | {OVERLAP: float(all(m[OVERLAP] for m in members))}
 
 
 def joint_arrays(members: Sequence[Parts]) -> Parts:
@@ -163,15 +184,12 @@ def joint_arrays(members: Sequence[Parts]) -> Parts:
     total = members[0]
     for member in members[1:]:
         total = total.plus(member)
-    apart = sum(_largest(m) for m in members)
-    ratio = np.divide(_largest(total), apart, out=np.zeros(np.shape(apart)),
-                      where=np.asarray(apart) > 0)
-    return replace(total, busy=total.busy * ratio)
-
-
-def _largest(parts: Parts) -> Array:
-    """The largest of compute, memory and conversion."""
-    return np.asarray(np.maximum(np.maximum(parts.compute, parts.memory), parts.conversion))
+    busy = [sum(np.where(m.overlap, getattr(m, name), m.busy) for m in members)
+            for name in OVERLAPPING]
+    every = members[0].overlap
+    for member in members[1:]:
+        every = every & member.overlap
+    return replace(total, busy=np.maximum(np.maximum(busy[0], busy[1]), busy[2]), overlap=every)
 
 
 def seconds(mechanisms: Mapping[str, float]) -> float:

@@ -73,10 +73,12 @@ def _softmin(a: Array, b: Array) -> Array:
 @cached_record
 class CollectiveTable:
     """Times of one collective: logs of bytes [K] and of seconds [K] by number of ranks, ascending
-    and close enough for straight lines between them."""
+    and close enough for straight lines between them. ``shape_link`` is the link that the times
+    themselves show: another link stated for the device changes nothing that was measured."""
 
     op: str
     link_bytes_per_s: float
+    shape_link: float
     knots: Mapping[int, tuple[Array, Array]]
     formula: Parameters
 
@@ -97,13 +99,15 @@ class CollectiveTable:
         known = np.log(np.maximum(size, 1e-9))
         inside = np.clip(known, logs[0], logs[-1])
         found = np.exp(np.interp(inside, logs, times))
-        beyond = np.where(known == inside, 1.0,
-                          self._plain(ranks, size) / self._plain(ranks, np.exp(inside)))
-        return np.asarray(found * beyond)
+        below = self._plain(ranks, size, self.shape_link) \
+            / self._plain(ranks, np.exp(inside), self.shape_link)
+        above = self._plain(ranks, size, self.link_bytes_per_s) \
+            / self._plain(ranks, np.exp(inside), self.link_bytes_per_s)
+        return np.asarray(found * np.where(known < inside, below,
+                                           np.where(known > inside, above, 1.0)))
 
-    def _plain(self, ranks: float, size: Array) -> Array:
-        return collective_seconds(self.formula, self.op, self.link_bytes_per_s, np.asarray(ranks),
-                                  size)
+    def _plain(self, ranks: float, size: Array, link: float) -> Array:
+        return collective_seconds(self.formula, self.op, link, np.asarray(ranks), size)
 
     def _knots_of(self, ranks: float) -> tuple[Array, Array]:
         """The table of ``ranks``: the measured one, or the nearest times the formula's ratio, made
@@ -114,7 +118,8 @@ class CollectiveTable:
         near = max((k for k in known if k <= ranks), default=known[0])
         logs, times = self.knots[near]
         size = np.exp(logs)
-        ratio = np.log(self._plain(ranks, size) / self._plain(float(near), size))
+        ratio = np.log(self._plain(ranks, size, self.shape_link)
+                       / self._plain(float(near), size, self.shape_link))
         return logs, np.asarray(np.maximum.accumulate(times + ratio))
 
 
@@ -130,6 +135,7 @@ def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Paramet
     """
     size = np.array(columns["bytes"])
     knots: dict[int, tuple[Array, Array]] = {}
+    shape = _shown_link(op, columns, formula, without or {}) or link_bytes_per_s
     for name, column in columns.items():
         if not name.startswith("ranks_"):
             continue
@@ -141,13 +147,31 @@ def table_of(op: str, columns: Mapping[str, tuple[float, ...]], formula: Paramet
         kept = (times > 0) & ~np.isin(size, list(left))
         if kept.any():
             order = np.argsort(size[kept])
-            plain = partial(collective_seconds, formula, op, link_bytes_per_s,
-                            np.asarray(float(count)))
+            plain = partial(collective_seconds, formula, op, shape, np.asarray(float(count)))
             knots[count] = _dense(np.log(size[kept][order]),
                                   monotone(np.log(times[kept][order])), plain)
     if not knots:
         raise DataError(f"collective table {op}: no times", hint="run plan calibrate again")
-    return CollectiveTable(op, link_bytes_per_s, knots, formula)
+    return CollectiveTable(op, link_bytes_per_s, shape, knots, formula)
+
+
+def _shown_link(op: str, columns: Mapping[str, tuple[float, ...]], p: Parameters,
+                without: Mapping[int, frozenset[float]]) -> float:
+    """The link [B/s] with which the formula takes the time of the largest message, geometric mean
+    over the numbers of ranks; 0 where no message is large enough to tell."""
+    found = []
+    for name, column in columns.items():
+        if not name.startswith("ranks_"):
+            continue
+        ranks = int(name.removeprefix("ranks_"))
+        left = without.get(ranks, frozenset())
+        size, time = max(((size, t) for size, t in zip(columns["bytes"], column, strict=True)
+                          if t > 0 and size not in left), default=(0.0, 0.0))
+        start = p["launch_seconds"] + p["rank_seconds"] * (ranks - 1) + p["large_start_seconds"]
+        if ranks > 1 and time > 2.0 * start:
+            sent = float(sent_share(op, np.asarray(float(ranks)))) * size
+            found.append(sent / p["large_fraction"] / (time - start))
+    return float(np.exp(np.mean(np.log(found)))) if found else 0.0
 
 
 def _dense(logs: Array, times: Array,
