@@ -165,7 +165,7 @@ def _shown_link(op: str, columns: Mapping[str, tuple[float, ...]], p: Parameters
             continue
         ranks = int(name.removeprefix("ranks_"))
         left = without.get(ranks, frozenset())
-        size, time = max(((size, t) for size, t in zip(columns["bytes"], column, strict=True)
+        size, time = max(((size, t) for size, t in zip(columns["bytes"], column, strict=False)
                           if t > 0 and size not in left), default=(0.0, 0.0))
         start = p["launch_seconds"] + p["rank_seconds"] * (ranks - 1) + p["large_start_seconds"]
         if ranks > 1 and time > 2.0 * start:

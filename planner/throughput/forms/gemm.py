@@ -225,13 +225,24 @@ def _compute(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
     wave = 2.0 * rows * width / form.wave_rate * (1.0 + form.penalty * penalty)
     best = (_waves(form, tiles / form.multiprocessors) * wave * (k + form.fill)).min(axis=0)
     if np.isfinite(form.split).any():
-        for ways in range(2, MAX_SPLIT + 1):
-            filled = tiles * (ways / form.multiprocessors)
-            apart = _waves(form, filled) * wave * (k / ways + form.fill) \
-                + PARTIAL_BYTES / L2_SPEED * ways * m * n / form.bandwidth
-            apart = np.where(filled <= 1.0, apart, np.inf).min(axis=0) + form.split
-            best = np.minimum(best, apart)
+        best = np.minimum(best, _split(form, tiles, wave, m * n, k))
     return np.asarray(best * (1.0 + form.slowdown * np.log2(1.0 + best / LONG_SECONDS)))
+
+
+def _split(form: GemmForm, tiles: Array, wave: Array, outputs: Array, k: Array) -> Array:
+    """The cheapest tile and number of parts that the sum over k is split into [s]: all parts run in
+    one wave. Inf where not even two do."""
+    best = np.full(wave.shape[1:], np.inf)
+    partial = PARTIAL_BYTES / L2_SPEED * outputs / form.bandwidth
+    for ways in range(2, MAX_SPLIT + 1):
+        filled = tiles * (ways / form.multiprocessors)
+        possible = filled <= 1.0
+        if not possible.any():
+            break
+        wait = form.wave_weight + (1.0 - form.wave_weight) * np.maximum(filled, LEAST_WAVE)
+        apart = np.where(possible, wait * wave, np.inf).min(axis=0)
+        best = np.minimum(best, apart * (k / ways + form.fill) + ways * partial)
+    return np.asarray(best + form.split)
 
 
 def _waves(form: GemmForm, filled: Array) -> Array:
