@@ -41,7 +41,7 @@ MODELS = (
     "mistral-7b-v0.1", "mixtral-8x7b", "mixtral-8x22b", "olmoe-1b-7b", "qwen3-30b-a3b", "qwen3-32b",
     "qwen3-235b-a22b-fp8", "qwen3-next-80b-a3b", "minimax-m2", "gemma-3-1b", "gemma-4-26b-a4b",
     "gpt-oss-20b", "gpt-oss-120b", "deepseek-v2-lite", "deepseek-v3", "deepseek-v3.2",
-    "deepseek-v4-flash", "glm-4.5", "glm-5", "llama-4-scout", "phi-3-mini-4k", "kimi-k2.5",
+    "deepseek-v3.2-nvfp4", "glm-4.5", "glm-5", "llama-4-scout", "phi-3-mini-4k", "kimi-k2.5",
     "mimo-v2-flash", "qwen3.5-27b", "gpt2")
 ENGINES = ("any", "vllm", "sglang", "tensorrt-llm", "llama.cpp")
 MOST = 30_000
