@@ -70,6 +70,19 @@ def test_a_table_never_falls(times: list[float], size: float, factor: float,
     assert few <= many * (1 + 1e-9)
 
 
+@given(SIZE, st.sampled_from([2.0, 3.0, 8.0, 12.0]), st.floats(1.0, 8.0))
+def test_another_stated_link_changes_nothing_that_was_measured(size: float, ranks: float,
+                                                               factor: float) -> None:
+    sizes = tuple(1e3 * 4.0**i for i in range(8))
+    columns = {"bytes": sizes, "ranks_2": tuple(5e-6 + s / 2e11 for s in sizes),
+               "ranks_8": tuple(8e-6 + s / 1e11 for s in sizes)}
+    own, other = (table_of("all-reduce", columns, PLAIN, link).seconds(
+        np.asarray(ranks), np.array([size]))[0] for link in (LINK, LINK * factor))
+    assert other <= own * (1 + 1e-12)
+    if size <= sizes[-1]:
+        assert other == own
+
+
 def test_beyond_the_largest_size_the_formula_s_bandwidth_counts() -> None:
     found = table([5e-6, 6e-6, 9e-6, 30e-6])
     far = found.seconds(np.asarray(2.0), np.array([1e10, 2e10]))

@@ -1,12 +1,23 @@
 """Laws that a roofline obeys for any operator, and the two helpers that read it."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.throughput.roofline import BOUNDS, MECHANISMS, Parts, main_bound, operator, zeros
+from planner.throughput.forms.base import power_sum
+from planner.throughput.roofline import (
+    BOUNDS,
+    MECHANISMS,
+    Parts,
+    joint,
+    joint_arrays,
+    main_bound,
+    operator,
+    parts,
+    zeros,
+)
+from planner.throughput.roofline import seconds as seconds_of
 
 positive = st.floats(1e-3, 1e18)
 fraction = st.floats(0.01, 1.0)
@@ -82,3 +93,40 @@ def test_an_index_beyond_a_single_column_reads_that_column() -> None:
     parts = Parts(*(np.full((2, 1), float(i)) for i in range(7)))
     assert parts.at(1, 7) == {**dict(zip(MECHANISMS, map(float, range(7)), strict=True)),
                               "overlap": 0.0}
+
+
+def member(compute: float, memory: float, launch: float, calibrated: bool) -> Parts:
+    """A unit of a fused kernel, [1, 1]: a plain roofline, or a kernel whose terms overlap partly.
+    """
+    c, m = np.full((1, 1), compute), np.full((1, 1), memory)
+    busy = power_sum(c, m, 2.5) if calibrated else np.maximum(c, m)
+    return parts(compute=c, memory=m, launch=np.asarray(launch), busy=busy, overlap=not calibrated)
+
+
+times = st.floats(1e-7, 1e-2)
+members = st.lists(st.tuples(times, times, times, st.booleans()), min_size=2, max_size=3)
+
+
+@given(members, st.floats(1.0, 1e3), st.integers(0, 2), st.integers(0, 2))
+def test_a_fused_kernel_grows_with_each_of_its_units(units: list[tuple[float, float, float, bool]],
+                                                     factor: float, which: int, term: int) -> None:
+    def total(rows: list[tuple[float, float, float, bool]]) -> float:
+        each = [member(*row) for row in rows]
+        found = float(joint_arrays(each).total()[0, 0])
+        assert found == pytest.approx(seconds_of(joint([p.at(0, 0) for p in each])), rel=1e-14)
+        assert found <= sum(float(p.total()[0, 0]) for p in each) * (1 + 1e-14)
+        return found
+
+    which %= len(units)
+    more = list(units[which])
+    more[term] *= factor
+    grown = [*units[:which], (more[0], more[1], more[2], units[which][3]), *units[which + 1:]]
+    assert total(grown) >= total(units) * (1 - 1e-14)
+
+
+@given(times, times, times, st.booleans(), st.floats(0.1, 10))
+def test_units_of_one_format_are_the_whole_kernel(compute: float, memory: float, launch: float,
+                                                  calibrated: bool, share: float) -> None:
+    whole = member(compute, memory, launch, calibrated)
+    found = joint_arrays([whole, whole.scaled(share)])
+    assert float(found.total()[0, 0]) == pytest.approx((1 + share) * float(whole.total()[0, 0]))
