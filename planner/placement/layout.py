@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from math import isqrt
 
 from planner.models.spec import ModelSpec
 from planner.records import record
@@ -48,36 +49,44 @@ def layout_problem(spec: ModelSpec, layout: Layout) -> str:
     for name in ("tp", "dp", "pp", "ep", "replicas"):
         if getattr(layout, name) < 1:
             return f"{name} must be at least 1"
-    if layout.pp > spec.layers:
-        return f"pp {layout.pp} exceeds the {spec.layers} layers of {spec.id}"
-    return _attention_problem(spec, layout) or _mlp_problem(spec, layout)
+    return (_depth_problem(spec, layout.pp) or _width_problem(spec, layout.tp)
+            or _copies_problem(spec, layout.dp) or _experts_problem(spec, layout))
 
 
-def _attention_problem(spec: ModelSpec, layout: Layout) -> str:
+def _depth_problem(spec: ModelSpec, pp: int) -> str:
+    return f"pp {pp} exceeds the {spec.layers} layers of {spec.id}" if pp > spec.layers else ""
+
+
+def _width_problem(spec: ModelSpec, tp: int) -> str:
+    """What ``tp`` does not divide: heads, the vocabulary, widths of dense and shared MLPs."""
     for attention in spec.attention:
-        if attention.heads % layout.tp:
-            return f"tp {layout.tp} does not divide the {attention.heads} attention heads"
-        if attention.kind == "gqa" and attention.kv_heads % layout.tp \
-                and layout.tp % attention.kv_heads:
-            return (f"tp {layout.tp} neither divides the {attention.kv_heads} key/value heads "
+        if attention.heads % tp:
+            return f"tp {tp} does not divide the {attention.heads} attention heads"
+        if attention.kind == "gqa" and attention.kv_heads % tp and tp % attention.kv_heads:
+            return (f"tp {tp} neither divides the {attention.kv_heads} key/value heads "
                     "nor is a multiple of them")
-        if attention.kind == "linear" and attention.kv_heads % layout.tp:
-            return f"tp {layout.tp} does not divide the {attention.kv_heads} linear key heads"
-    if spec.vocab_size % layout.tp:
-        return f"tp {layout.tp} does not divide the vocabulary of {spec.vocab_size}"
+        if attention.kind == "linear" and attention.kv_heads % tp:
+            return f"tp {tp} does not divide the {attention.kv_heads} linear key heads"
+    if spec.vocab_size % tp:
+        return f"tp {tp} does not divide the vocabulary of {spec.vocab_size}"
+    if spec.dense_width and spec.dense_width % tp:
+        return f"tp {tp} does not divide the MLP width {spec.dense_width}"
+    experts = spec.experts
+    if experts is not None and experts.shared and experts.shared_width % tp:
+        return f"tp {tp} does not divide the shared-expert width {experts.shared_width}"
     return ""
 
 
-def _mlp_problem(spec: ModelSpec, layout: Layout) -> str:
+def _copies_problem(spec: ModelSpec, dp: int) -> str:
+    if dp > 1 and spec.experts is None:
+        return "a model without experts takes dp = 1 (use replicas)"
+    return ""
+
+
+def _experts_problem(spec: ModelSpec, layout: Layout) -> str:
     experts = spec.experts
-    if spec.dense_width and spec.dense_width % layout.tp:
-        return f"tp {layout.tp} does not divide the MLP width {spec.dense_width}"
     if experts is None:
-        if layout.dp > 1:
-            return "a model without experts takes dp = 1 (use replicas)"
-        if layout.ep > 1:
-            return "a model without experts takes ep = 1"
-        return ""
+        return "a model without experts takes ep = 1" if layout.ep > 1 else ""
     if (layout.tp * layout.dp) % layout.ep:
         return f"ep {layout.ep} does not divide tp·dp = {layout.tp * layout.dp}"
     if experts.count % layout.ep:
@@ -85,8 +94,6 @@ def _mlp_problem(spec: ModelSpec, layout: Layout) -> str:
     if experts.width % layout.moe_tp:
         return f"MoE tensor parallel {layout.moe_tp} does not divide the expert width " \
                f"{experts.width}"
-    if experts.shared and experts.shared_width % layout.tp:
-        return f"tp {layout.tp} does not divide the shared-expert width {experts.shared_width}"
     return ""
 
 
@@ -102,25 +109,62 @@ def powers_of_two(limit: int) -> list[int]:
     return [1 << i for i in range(max(limit, 1).bit_length()) if 1 << i <= limit]
 
 
-def replica_layouts(spec: ModelSpec, *, max_ranks: int, node: int,
-                    fixed: dict[str, int | None]) -> Iterator[Layout]:
-    """Every legal single-replica layout with at most ``max_ranks`` devices, in a fixed order.
+def device_counts(limit: int) -> list[int]:
+    """Numbers of devices that are tried where none is given: 1, 2, 3, 4, 6, 8, 12 … (2^k and 3·2^k)
+    up to ``limit``."""
+    return sorted({p * factor for p in powers_of_two(limit) for factor in (1, 3)
+                   if p * factor <= limit})
 
-    Searched: tp a power of two within a node (``node`` devices), dp and pp powers of two, ep = 1
-    or tp·dp; values in ``fixed`` (tp, dp, pp, ep) replace the search.
+
+@cache
+def divisors(number: int) -> tuple[int, ...]:
+    """Every whole divisor, in order."""
+    low = [i for i in range(1, isqrt(number) + 1) if number % i == 0]
+    return (*low, *(number // i for i in reversed(low) if i * i != number))
+
+
+Considered = tuple[Layout, str]
+"""A layout of one replica, and why it is not a candidate (empty: it is one)."""
+
+
+def considered_layouts(spec: ModelSpec, *, counts: Sequence[int], node: int,
+                       fixed: Mapping[str, int | None]) -> Iterator[Considered]:
+    """Every layout of as many devices as one of ``counts``, each once, in a fixed order.
+
+    tp, dp and pp are whole numbers whose product is a count, ep a divisor of tp·dp (1 for a model
+    without experts); values in ``fixed`` (tp, dp, pp, ep) replace the search. A tp wider than a
+    ``node`` is priced where it is given.
     """
-    def values(name: str, limit: int) -> list[int]:
-        given = fixed.get(name)
-        return [given] if given is not None else powers_of_two(limit)
+    problem_of: dict[int, str] = {}
+    for tp, dp, pp in sorted({shape for count in counts for shape in _shapes(count, fixed)}):
+        if tp not in problem_of:
+            wide = fixed.get("tp") is None and tp > node
+            problem_of[tp] = _width_problem(spec, tp) or (
+                f"tp {tp} is wider than a node of {node} devices; --tp {tp} prices it"
+                if wide else "")
+        shared = problem_of[tp] or _depth_problem(spec, pp) or _copies_problem(spec, dp)
+        given = fixed.get("ep")
+        every = divisors(tp * dp) if spec.experts else (1,)
+        for ep in every if given is None else (given,):
+            layout = Layout(tp, dp, pp, ep)
+            yield layout, shared or _experts_problem(spec, layout)
 
-    for tp in values("tp", min(node, max_ranks)):
-        for dp in values("dp", max_ranks if spec.experts else 1):
-            for pp in values("pp", max(1, max_ranks // (tp * dp))):
-                if tp * dp * pp > max_ranks:
-                    continue
-                given = fixed.get("ep")
-                wide = tp * dp if spec.experts else 1
-                for ep in ([given] if given is not None else sorted({1, wide})):
-                    layout = Layout(tp, dp, pp, ep)
-                    if not layout_problem(spec, layout):
-                        yield layout
+
+def _shapes(count: int, fixed: Mapping[str, int | None]) -> Iterator[tuple[int, int, int]]:
+    """(tp, dp, pp) whose product is ``count``, with the values of ``fixed``."""
+    tp, dp, pp = (fixed.get(name) for name in ("tp", "dp", "pp"))
+    for one in divisors(count) if tp is None else (tp,):
+        rest, over = divmod(count, one)
+        if over:
+            continue
+        for other in divisors(rest) if pp is None else (pp,):
+            copies, over = divmod(rest, other)
+            if not over and dp in (None, copies):
+                yield one, copies, other
+
+
+def replica_layouts(spec: ModelSpec, *, counts: Sequence[int], node: int,
+                    fixed: Mapping[str, int | None]) -> Iterator[Layout]:
+    """The legal ones of :func:`considered_layouts`, in its order."""
+    return (layout for layout, why in considered_layouts(spec, counts=counts, node=node,
+                                                         fixed=fixed) if not why)

@@ -3,11 +3,16 @@
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.placement.layout import (
     Layout,
+    considered_layouts,
+    device_counts,
+    divisors,
     layout_problem,
     powers_of_two,
     replica_layouts,
@@ -86,15 +91,65 @@ def test_powers_of_two() -> None:
     assert powers_of_two(64) == [1, 2, 4, 8, 16, 32, 64]
 
 
-def test_the_search_yields_each_legal_layout_once_and_keeps_what_is_fixed() -> None:
-    spec = resolve_model("deepseek-v3")
-    free: dict[str, int | None] = {"tp": None, "dp": None, "pp": None, "ep": None}
-    found = list(replica_layouts(spec, max_ranks=16, node=8, fixed=free))
+def test_device_counts_are_powers_of_two_and_their_triples() -> None:
+    assert device_counts(1) == [1]
+    assert device_counts(5) == [1, 2, 3, 4]
+    assert device_counts(64) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
+
+
+@given(st.integers(1, 5000))
+def test_divisors_are_all_that_divide(number: int) -> None:
+    assert divisors(number) == tuple(i for i in range(1, number + 1) if number % i == 0)
+
+
+FREE: dict[str, int | None] = {"tp": None, "dp": None, "pp": None, "ep": None}
+MODELS = ("deepseek-v3", "qwen3-coder-480b-a35b", "llama-3.1-8b", "smollm2-135m", "minimax-m2",
+          "qwen3.5-27b", "mixtral-8x22b")
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("counts", [(6,), (1, 2, 3, 6), (1, 2, 3, 4, 6, 8, 12), (1, 5, 25)])
+def test_the_search_is_all_whole_numbers_that_are_allowed(name: str, counts: tuple[int, ...],
+                                                          ) -> None:
+    spec, node = resolve_model(name), 8
+    found = list(replica_layouts(spec, counts=counts, node=node, fixed=FREE))
+    every = range(1, max(counts) + 1)
     expected = {Layout(tp, dp, pp, ep)
-                for tp, dp, pp in product((1, 2, 4, 8), (1, 2, 4, 8, 16), (1, 2, 4, 8, 16))
-                for ep in {1, tp * dp} if tp * dp * pp <= 16 and allowed(spec, tp, dp, pp, ep)}
+                for tp, dp, pp in product(every, every, every)
+                if tp * dp * pp in counts and tp <= node
+                for ep in range(1, tp * dp + 1) if not layout_problem(spec, Layout(tp, dp, pp, ep))}
     assert set(found) == expected
     assert len(found) == len(expected)
-    pinned = list(replica_layouts(spec, max_ranks=16, node=8, fixed={**free, "tp": 4, "ep": 2}))
-    assert pinned
-    assert {(la.tp, la.ep) for la in pinned} == {(4, 2)}
+
+
+@given(name=st.sampled_from(MODELS), devices=st.integers(1, 96), node=st.sampled_from((1, 4, 8)),
+       fixed=st.fixed_dictionaries({key: st.none() | st.integers(1, 8) for key in FREE}))
+def test_a_considered_layout_is_legal_or_has_its_reason(
+        name: str, devices: int, node: int, fixed: dict[str, int | None]) -> None:
+    spec = resolve_model(name)
+    seen = list(considered_layouts(spec, counts=divisors(devices), node=node, fixed=fixed))
+    assert len({layout for layout, _ in seen}) == len(seen)
+    for layout, why in seen:
+        assert devices % layout.ranks == 0
+        assert all(value in (None, getattr(layout, key)) for key, value in fixed.items())
+        wider = fixed["tp"] is None and layout.tp > node
+        assert bool(why) == bool(layout_problem(spec, layout) or wider)
+        if not why:
+            assert layout.moe_tp * layout.ep == layout.tp * layout.dp
+
+
+def test_a_width_beyond_the_node_is_taken_where_it_is_given() -> None:
+    spec = resolve_model("llama-3.1-405b")
+    seen = dict(considered_layouts(spec, counts=(16,), node=8, fixed=FREE))
+    assert "wider than a node of 8" in seen[Layout(tp=16)]
+    assert list(replica_layouts(spec, counts=(16,), node=8, fixed={**FREE, "tp": 16})) \
+        == [Layout(tp=16)]
+
+
+@pytest.mark.parametrize(("name", "widths"), [
+    ("smollm2-135m", {1, 3}), ("minimax-m2", {1, 2, 4, 8, 16, 24}), ("llama-3.1-8b", {1, 2, 4, 8, 16}),
+])
+def test_tensor_parallel_widths_follow_the_heads(name: str, widths: set[int]) -> None:
+    found = replica_layouts(resolve_model(name), counts=device_counts(24), node=24,
+                            fixed={**FREE, "dp": 1, "pp": 1})
+    assert {layout.tp for layout in found} == widths

@@ -148,7 +148,7 @@ def test_a_scheme_with_its_errors_is_planned_with(copy: Path) -> None:
 def test_an_engine_is_rows(copy: Path) -> None:
     data = copy / "planner" / "planning" / "data"
     rows = files("add-an-engine.md")
-    for name in ("engine_matrix.csv", "engine_sources.csv"):
+    for name in ("engine_matrix.csv", "engine_layouts.csv", "engine_sources.csv"):
         with (data / name).open("a", encoding="utf-8") as file:
             file.write(rows[name])
     engines = copy / "planner" / "memory" / "data" / "engines.toml"

@@ -43,7 +43,8 @@ def test_every_configuration_has_a_source() -> None:
 
 def test_every_row_of_others_has_a_source() -> None:
     for name, column in (("quality/data/measured_deltas.csv", "source"),
-                         ("planning/data/engine_matrix.csv", "source")):
+                         ("planning/data/engine_matrix.csv", "source"),
+                         ("planning/data/engine_layouts.csv", "source")):
         path: Path = ROOT / "planner" / name
         with path.open(encoding="utf-8", newline="") as file:
             assert [row for row in csv.DictReader(file) if not row[column].strip()] == []

@@ -13,6 +13,7 @@ from planner.placement.shards import module_bytes
 from planner.planning.answer.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.answer.compare import compared
 from planner.planning.answer.ggml_notes import ggml_notes
+from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.reasons import Why, explain
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.running_costs import running_costs
@@ -94,7 +95,8 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
                        if searched else ()),
                      *(policy_notes(question, _least(found), _free_value) if searched else ()),
                      *ggml_notes(question, units),
-                     *_servable(question, units, layout)), sources=_sources(model))
+                     *_servable(question, units, layout)), sources=_sources(model),
+        layouts=layouts_info(question, (found.grid, *others)))
 
 
 def _least(found: Found) -> float:
@@ -302,7 +304,8 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         out.append(Assumption("untied layers", "layers decided one by one",
                               "asked for; a prior cannot rank layers inside a bucket"))
     if question.spec.experts and question.fixed.get("ep") is None:
-        out.append(Assumption("expert parallel", "1 or tp·dp", "searched; give --ep for others"))
+        out.append(Assumption("expert parallel", "divisors of tp·dp that divide the experts",
+                              "searched, as far as the engine takes them"))
     return out
 
 

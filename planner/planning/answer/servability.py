@@ -8,7 +8,9 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
+from planner.placement.layout import Layout
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, attention_of
+from planner.planning.engines.layouts import layout_refusal, layout_rules
 from planner.planning.engines.rules import (
     PLAIN,
     Cell,
@@ -59,7 +61,12 @@ def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequ
     def answer(status: str, reason: str = "", container: str = "") -> Verdict:
         return Verdict(engine.name, engine.version_text, status, container, reason)
 
-    against = [*_layout_against(engine, device, layout), *_types_against(engine, device, linear),
+    laid_out = _layout_against(engine, device, layout)
+    if laid_out is not None and laid_out.status == "unknown":
+        return answer("unknown", laid_out.reason)
+    where = f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}"
+    against = [*([] if laid_out is None else [f"{where}: {laid_out.reason}"]),
+               *_types_against(engine, device, linear),
                *_fused_against(engine, spec, device, linear),
                *filter(None, dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme)
                                            for u in linear)),
@@ -112,10 +119,9 @@ def _container(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]
     return "", best[0] if best else (packed[0][0], unknown)
 
 
-def _layout_against(engine: Engine, device: DeviceProfile, layout: LayoutInfo) -> list[str]:
-    if ("pp",) in rule_names(engine, device, "layout") and layout.tp * layout.dp > 1:
-        return [f"it splits layers over devices; the plan has tp {layout.tp}, dp {layout.dp}"]
-    return []
+def _layout_against(engine: Engine, device: DeviceProfile, layout: LayoutInfo) -> Cell | None:
+    return layout_refusal(engine, layout_rules(engine, device),
+                          Layout(layout.tp, layout.dp, layout.pp, layout.ep))
 
 
 def _types_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:

@@ -30,7 +30,7 @@ Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
 KINDS = ("*", "dense", "experts", *AS_RELEASED_KINDS)
 """Words of the column ``kinds``; rules of caches have their own (see :func:`cache_group`)."""
-AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "layout", "split")
+AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "split")
 PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -185,13 +185,14 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> Rule:
         raise ValueError(f"engine_matrix.csv: {names} are no {row['axis']} names")
     if row["axis"] in ("scheme", "mixed") and not set(row["kinds"].split()) <= set(KINDS):
         raise ValueError(f"engine_matrix.csv: {row['kinds']} are no kinds of modules")
-    return Rule(row["engine"], _version(row["since"]) or (), _version(row["until"]) or None,
+    return Rule(row["engine"], version_of(row["since"]) or (), version_of(row["until"]) or None,
                 row["device"], row["axis"], names, tuple(row["kinds"].split()),
                 tuple(row["containers"].split()),
                 Cell(status, row["note"], origins[row["source"]]))
 
 
-def _version(text: str) -> tuple[int, ...]:
+def version_of(text: str) -> tuple[int, ...]:
+    """A version's numbers; none of an empty text."""
     return tuple(int(part) for part in text.split(".")) if text else ()
 
 
@@ -207,7 +208,7 @@ def _holds(wanted: str, cpu: bool, capability: str | None) -> bool:
         return cpu == (wanted == "cpu")
     if capability is None:
         return False
-    here = _version(capability)
+    here = version_of(capability)
     ends = [one.partition("-") for one in wanted.split()]
-    return any(_version(low) <= here and (not high or here <= _version(high))
+    return any(version_of(low) <= here and (not high or here <= version_of(high))
                for low, _, high in ends)

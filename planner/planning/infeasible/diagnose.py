@@ -11,7 +11,7 @@ import numpy as np
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.profile import DeviceProfile
 from planner.placement.cache_entries import page_tokens
-from planner.placement.layout import Layout, layout_problem
+from planner.placement.layout import Layout, device_counts
 from planner.planning.infeasible.conflicting_limits import contradiction
 from planner.planning.infeasible.larger_devices import larger_devices, wider
 from planner.planning.price.price import Priced, price
@@ -19,6 +19,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.best_first import search
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.layouts import considered
 from planner.planning.space.least_memory import least_rank
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel, build_model
@@ -27,7 +28,7 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.units import format_bytes, format_seconds
 
 BISECTIONS = 6
-MORE_DEVICES = (1, 2, 4, 8, 16, 32, 64)
+MORE_DEVICES = tuple(device_counts(64))
 
 
 Devices = Callable[[], Sequence[DeviceProfile]]
@@ -52,21 +53,29 @@ def refuse(model: CostModel, devices: Devices = _none) -> Exception:
 
 
 def no_layout(question: Question) -> Exception:
+    """What keeps every layout from being a candidate: the last hurdle that any of them meets."""
     fixed = {k: v for k, v in question.fixed.items() if v is not None}
-    if question.devices_given and len(question.sizes) == 1 and not fixed:
-        return InputError(
-            f"no layout of {question.spec.id} uses {question.sizes[0]} × {question.device.id}",
-            hint="use a power of two of devices, or give --tp, --dp, --pp and --ep")
-    tp, dp, pp = (fixed.get(k) or 1 for k in ("tp", "dp", "pp"))
-    layout = Layout(tp, dp, pp, fixed.get("ep") or 1)
-    why = layout_problem(question.spec, layout)
-    if not why and layout.ranks > max(question.sizes):
-        why = f"tp·dp·pp = {layout.ranks} exceeds the {max(question.sizes)} devices"
-    if not why and layout.ranks > question.net.reach():
-        why = f"{question.device.id} has no link for a group of {layout.ranks} devices"
-    if not why:
-        why = f"tp·dp·pp = {layout.ranks} does not divide {max(question.sizes)} devices"
-    return InputError(f"layout {_words(fixed)}: {why}", hint="leave a flag out to search it")
+    hint = "leave a flag out to search it"
+    reasons = [why for _, why in considered(question)]
+    if reasons:
+        hurdle = max(reasons, key=lambda why: _hurdle(question, why))
+        if question.engine != ANY_ENGINE and hurdle.startswith(question.engine):
+            hint += ", or name another engine, or --engine any"
+        return InputError(f"layout {_words(fixed)}: {hurdle}", hint=hint)
+    ranks = math.prod(fixed.get(k) or 1 for k in ("tp", "dp", "pp"))
+    most = max(question.sizes)
+    why = f"tp·dp·pp = {ranks} exceeds the {most} devices" if ranks > most \
+        else f"tp·dp·pp = {ranks} does not divide {most} devices"
+    if not question.devices_given:
+        hint += f"; --devices {ranks} gives as many"
+    return InputError(f"layout {_words(fixed)}: {why}", hint=hint)
+
+
+def _hurdle(question: Question, why: str) -> int:
+    """How far a layout came: past its numbers, the links, the engine's rules."""
+    if question.engine != ANY_ENGINE and why.startswith(question.engine):
+        return 2
+    return int(why.startswith(f"{question.device.id} has no link"))
 
 
 def _words(fixed: Mapping[str, int | None]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 SCHEMA_VERSION = "1"
-OPTIONAL = frozenset({"kv_layout", "validated", "flips"})
+OPTIONAL = frozenset({"kv_layout", "validated", "flips", "layouts"})
 
 
 @cached_record
@@ -69,6 +69,24 @@ class LayoutInfo:
     pp: int
     ep: int
     replicas: int
+
+
+@cached_record
+class SkippedLayouts:
+    """Layouts (``tp3 dp1 pp1 ep1``) that are no candidates, for one reason."""
+
+    reason: str
+    layouts: tuple[str, ...]
+
+
+@cached_record
+class LayoutsInfo:
+    """Layouts of one replica: how many the device counts allow, how many of them were searched,
+    and the others by reason; ``considered`` is the sum."""
+
+    considered: int
+    searched: int
+    skipped: tuple[SkippedLayouts, ...]
 
 
 @cached_record
@@ -272,6 +290,7 @@ class Plan:
     solver: SolverInfo
     assumptions: tuple[Assumption, ...]
     sources: tuple[SourceRef, ...]
+    layouts: LayoutsInfo | None = None
 
     @property
     def power_mode(self) -> str | None:

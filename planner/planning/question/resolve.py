@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
@@ -15,7 +16,7 @@ from planner.memory.engines.catalog import Engine
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
-from planner.placement.layout import powers_of_two
+from planner.placement.layout import device_counts
 from planner.placement.modules import modules
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked
@@ -91,7 +92,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                    scale_up_bytes_per_s=host.scale_up_bytes_per_s,
                    scale_out_bytes_per_s=host.scale_out_bytes_per_s,
                    stacks=stacks_of(engine.name if engine is not None else ANY_ENGINE)),
-        schemes=schemes, kv=kv, refused=refused, sizes=_sizes(asked.devices, max(domain, node)),
+        schemes=schemes, kv=kv, refused=refused, sizes=_sizes(asked, max(domain, node)),
         devices_given=asked.devices is not None,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
@@ -205,10 +206,15 @@ def _objective(name: str | None) -> Any:
     return wanted
 
 
-def _sizes(devices: int | None, domain: int) -> tuple[int, ...]:
-    if devices is not None:
-        return (devices,)
-    return tuple(powers_of_two(min(MAX_DEVICES, 2 * domain)))
+def _sizes(asked: Asked, domain: int) -> tuple[int, ...]:
+    """Device counts to try: those given, else 2^k and 3·2^k up to two domains, and their multiples
+    of what --tp, --dp and --pp fix together."""
+    if asked.devices is not None:
+        return (asked.devices,)
+    most = min(MAX_DEVICES, 2 * domain)
+    counts = device_counts(most)
+    fixed = math.prod(value or 1 for value in (asked.tp, asked.dp, asked.pp))
+    return tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
 
 
 def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,

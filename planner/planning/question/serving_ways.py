@@ -15,6 +15,7 @@ from planner.errors import InputError, UnsupportedError
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
+from planner.planning.engines.layouts import AXES, layout_rules
 from planner.planning.engines.rules import (
     PLAIN,
     cache_group,
@@ -213,14 +214,16 @@ def _laid_out(question: Question, engine: Engine) -> Question:
         f"; newer than any source ({'.'.join(map(str, last))}), whose rules are taken"
     notes = (("engine", engine.label,
               "choices that it does not serve are absent" + later), *question.notes)
-    if ("pp",) not in rule_names(engine, question.device, "layout"):
+    rules = layout_rules(engine, question.device)
+    for name, rule in rules.items():
+        value = question.fixed.get(name) or 1
+        if rule.takes == "one" and value > 1:
+            others = [f"--{axis}" for axis in AXES if axis in rules and rules[axis].takes != "one"]
+            raise InputError(f"{engine.label}: {name} {value}: {rule.cell.reason}",
+                             hint=f"use {' or '.join(others)} for several devices")
+    if any(axis not in rules or rules[axis].takes != "one" for axis in ("tp", "dp", "ep")):
         return replace(question, notes=notes)
-    for name in ("tp", "dp", "ep"):
-        if (question.fixed.get(name) or 1) > 1:
-            raise InputError(f"{engine.name}: {name} {question.fixed[name]}: it splits layers over "
-                             "devices", hint="use --pp for several devices")
-    fixed = {**question.fixed, "tp": 1, "dp": 1, "ep": 1}
-    return replace(question, fixed=fixed, notes=(
+    return replace(question, notes=(
         *notes, ("layout", "pipeline stages only", f"{engine.name} splits layers over devices")))
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.placement.layout import Layout, replica_layouts
+from planner.placement.layout import Layout
 from planner.planning.question.question import Question
 from planner.planning.solver.problem import cheapest
 from planner.planning.space.kernel_times import (
@@ -18,6 +18,7 @@ from planner.planning.space.kernel_times import (
     step_times,
     with_prompts,
 )
+from planner.planning.space.layouts import possible_layouts as possible_layouts
 from planner.planning.space.memory import StageBytes, most_slots, overheads, smallest
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import waiting
@@ -30,20 +31,6 @@ Int = NDArray[np.int64]
 MOST_SLOTS = 1 << 20
 """Sequences per rank and micro-batch beyond which nothing is looked for: no engine admits them."""
 BISECTIONS = 14
-
-
-def possible_layouts(question: Question) -> list[Layout]:
-    """Single-replica layouts whose device count divides one of the sizes to try."""
-    largest = max(question.sizes)
-    reach = question.net.reach()
-    wanted = []
-    for layout in replica_layouts(question.spec, max_ranks=largest, node=question.node_devices,
-                                  fixed=question.fixed):
-        fits = any(size % layout.ranks == 0 for size in question.sizes) \
-            if question.devices_given else layout.ranks in question.sizes
-        if fits and layout.ranks <= reach:
-            wanted.append(layout)
-    return wanted
 
 
 def grid(most: int) -> list[int]:

@@ -137,7 +137,9 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
         defaults = list(csv.DictReader(file))
     with (DATA / "engine_mixes.csv").open(encoding="utf-8", newline="") as file:
         mixes = list(csv.DictReader(file))
-    assert {row["source"] for row in (*rows, *defaults, *mixes)} == set(sources)
+    with (DATA / "engine_layouts.csv").open(encoding="utf-8", newline="") as file:
+        layouts = list(csv.DictReader(file))
+    assert {row["source"] for row in (*rows, *defaults, *mixes, *layouts)} == set(sources)
     assert all(s["title"].strip() and len(s["date"]) >= 7 for s in sources.values())
     assert {row["engine"] for row in rows} <= set(engine_names())
     assert {row["engine"] for row in rows} == {

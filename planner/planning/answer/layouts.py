@@ -1,0 +1,38 @@
+"""Which layouts a plan's search considered, and why the others were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.placement.layout import Layout
+from planner.planning.plan.record import LayoutsInfo, SkippedLayouts
+from planner.planning.question.question import Question
+from planner.planning.space.candidates import Space, slots_to_try
+from planner.planning.space.layouts import considered
+
+NO_ROOM = "does not fit in memory at any batch"
+
+
+def layouts_info(question: Question, grids: Sequence[Space]) -> LayoutsInfo:
+    """Every layout that the question's device counts allow, searched or with its reason.
+
+    ``grids``: the candidates of every way to serve; a layout without one in any has no room.
+    """
+    fitting = {grid.tables.layouts[i] for grid in grids for i in set(grid.pts.layout.tolist())}
+    total, searched = 0, 0
+    skipped: dict[str, list[str]] = {}
+    for layout, why in considered(question):
+        total += 1
+        if not why and layout not in fitting:
+            why = NO_ROOM if slots_to_try(question, layout) \
+                else f"batch {question.batch} is not a multiple of dp·pp"
+        if why:
+            skipped.setdefault(why, []).append(_name(layout))
+        else:
+            searched += 1
+    return LayoutsInfo(total, searched, tuple(
+        SkippedLayouts(reason, tuple(names)) for reason, names in skipped.items()))
+
+
+def _name(layout: Layout) -> str:
+    return f"tp{layout.tp} dp{layout.dp} pp{layout.pp} ep{layout.ep}"
