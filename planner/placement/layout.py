@@ -49,8 +49,13 @@ def layout_problem(spec: ModelSpec, layout: Layout) -> str:
     for name in ("tp", "dp", "pp", "ep", "replicas"):
         if getattr(layout, name) < 1:
             return f"{name} must be at least 1"
-    return (_depth_problem(spec, layout.pp) or _width_problem(spec, layout.tp)
-            or _copies_problem(spec, layout.dp) or _experts_problem(spec, layout))
+    return shape_problem(spec, layout.tp, layout.dp, layout.pp) or _experts_problem(spec, layout)
+
+
+def shape_problem(spec: ModelSpec, tp: int, dp: int, pp: int) -> str:
+    """Why no layout of ``tp`` × ``dp`` × ``pp`` can hold ``spec``, whatever its ep; empty if one
+    may."""
+    return _depth_problem(spec, pp) or _width_problem(spec, tp) or _copies_problem(spec, dp)
 
 
 def _depth_problem(spec: ModelSpec, pp: int) -> str:

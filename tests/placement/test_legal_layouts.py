@@ -147,7 +147,8 @@ def test_a_width_beyond_the_node_is_taken_where_it_is_given() -> None:
 
 
 @pytest.mark.parametrize(("name", "widths"), [
-    ("smollm2-135m", {1, 3}), ("minimax-m2", {1, 2, 4, 8, 16, 24}), ("llama-3.1-8b", {1, 2, 4, 8, 16}),
+    ("smollm2-135m", {1, 3}), ("minimax-m2", {1, 2, 4, 8, 16, 24}),
+    ("llama-3.1-8b", {1, 2, 4, 8, 16}),
 ])
 def test_tensor_parallel_widths_follow_the_heads(name: str, widths: set[int]) -> None:
     found = replica_layouts(resolve_model(name), counts=device_counts(24), node=24,

@@ -11,7 +11,7 @@ import numpy as np
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.profile import DeviceProfile
 from planner.placement.cache_entries import page_tokens
-from planner.placement.layout import Layout, device_counts
+from planner.placement.layout import Layout, device_counts, shape_problem
 from planner.planning.infeasible.conflicting_limits import contradiction
 from planner.planning.infeasible.larger_devices import larger_devices, wider
 from planner.planning.price.price import Priced, price
@@ -62,12 +62,13 @@ def no_layout(question: Question) -> Exception:
         if question.engine != ANY_ENGINE and hurdle.startswith(question.engine):
             hint += ", or name another engine, or --engine any"
         return InputError(f"layout {_words(fixed)}: {hurdle}", hint=hint)
-    ranks = math.prod(fixed.get(k) or 1 for k in ("tp", "dp", "pp"))
-    most = max(question.sizes)
-    why = f"tp·dp·pp = {ranks} exceeds the {most} devices" if ranks > most \
-        else f"tp·dp·pp = {ranks} does not divide {most} devices"
-    if not question.devices_given:
-        hint += f"; --devices {ranks} gives as many"
+    tp, dp, pp = (fixed.get(k) or 1 for k in ("tp", "dp", "pp"))
+    ranks, most = tp * dp * pp, max(question.sizes)
+    why = shape_problem(question.spec, tp, dp, pp)
+    if not why:
+        why = f"tp·dp·pp = {ranks} exceeds the {most} devices" if ranks > most \
+            else f"tp·dp·pp = {ranks} does not divide {most} devices"
+        hint += "" if question.devices_given else f"; --devices {ranks} gives as many"
     return InputError(f"layout {_words(fixed)}: {why}", hint=hint)
 
 

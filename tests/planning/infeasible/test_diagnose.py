@@ -32,6 +32,25 @@ def test_a_layout_or_batch_that_does_not_exist() -> None:
     assert slot.hint.endswith("2, 4")
 
 
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"tp": 3}, "tp 3 does not divide the 32 attention heads"),
+    ({"tp": 8, "devices": 12}, "tp·dp·pp = 8 does not divide 12 devices"),
+    ({"tp": 8, "devices": 4}, "tp·dp·pp = 8 exceeds the 4 devices"),
+    ({"dp": 2, "devices": 4}, "use replicas"),
+    ({"pp": 33, "devices": 33}, "pp 33 exceeds the 32 layers"),
+])
+def test_a_fixed_layout_is_refused_by_what_it_meets(changes: dict[str, int], words: str) -> None:
+    error = refuse(model_of("llama-3.1-8b", **changes))
+    assert isinstance(error, InputError)
+    assert words in str(error)
+
+
+@pytest.mark.parametrize("devices", [3, 5, 6, 7, 12, 24])
+def test_any_number_of_devices_has_layouts(devices: int) -> None:
+    layouts = possible_layouts(question_of("llama-3.1-8b", devices=devices))
+    assert any(layout.ranks == devices for layout in layouts)
+
+
 def raised(text: str) -> float:
     return float(text.split("to ")[1].split()[0])
 

@@ -3,6 +3,7 @@
 import json
 import os
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +134,20 @@ def test_an_unknown_key_is_refused_wherever_it_is(dense: Plan) -> None:
 def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
     for path in keys(dense.to_dict()):
         for name in at(dense.to_dict(), path):
-            if name in ("kv_layout", "validated", "flips"):
+            if name in ("kv_layout", "validated", "flips") or (*path, name) == ("layouts",):
                 continue
             bad = dense.to_dict()
             del at(bad, path)[name]
             with pytest.raises(DataError, match=name) as caught:
                 read_plan(bad)
             assert caught.value.hint
+
+
+def test_a_plan_file_from_before_layouts_were_told_is_read(dense: Plan) -> None:
+    older = dense.to_dict()
+    del older["layouts"]
+    assert read_plan(older).to_dict() == older
+    assert read_plan(older) == replace(dense, layouts=None)
 
 
 @pytest.mark.parametrize("data", [

@@ -194,7 +194,8 @@ RELEASED = "fp8-block-ue8m0"
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm@1.2"])
 def test_deepseek_v3_2_is_priced_as_released(engine: str, device: str) -> None:
     """No scheme is named: the release, which the engine serves from its own checkpoint."""
-    made = estimate("deepseek-v3.2", device, devices=16, tp=8, dp=2, ep=16, batch=64,
+    tp, dp = (1, 16) if engine.startswith("tensorrt-llm") else (8, 2)  # its dp is alone
+    made = estimate("deepseek-v3.2", device, devices=16, tp=tp, dp=dp, ep=16, batch=64,
                     engine=engine)
     assert linears(made) == {RELEASED}
     assert judged(made, engine) == "yes"
