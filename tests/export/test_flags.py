@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from support.exports import assignment
@@ -14,7 +15,10 @@ from planner.export.flags import flags, sources_of
 from planner.export.launch import SERVERS, command
 from planner.export.read_back import imported_assignment, read_configuration
 from planner.export.run import export_plan
+from planner.memory.engines.catalog import parse_engine
 from planner.models.catalog import bundled_model
+from planner.placement.layout import Layout
+from planner.planning.engines.layouts import layout_refusal, layout_rules
 from planner.planning.plan.record import Plan
 
 
@@ -61,6 +65,50 @@ def test_layouts_that_a_server_has_no_flag_for_are_told(sparse: Plan) -> None:
     assert any(text.startswith("tp 2 within dp 2") for text in unsaid)
     _, unsaid = command("sglang", "modelopt", sparse, one)
     assert unsaid == []
+
+
+@pytest.mark.parametrize("engine", SERVERS)
+def test_what_an_engine_takes_its_command_says(engine: str, sparse: Plan) -> None:
+    """The layout stands in the flags wherever the engine's rules let it pass, and only there."""
+    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
+    rules = layout_rules(parse_engine(engine), planner.load_device("h100-sxm"))
+    seen = set()
+    for tp, dp, pp, ep in product((1, 2, 4), (1, 2), (1, 2, 3), (1, 2, 4, 8)):
+        layout = Layout(tp, dp, pp, ep)
+        if tp * dp % ep:
+            continue
+        taken = layout_refusal(parse_engine(engine), rules, layout) is None
+        words, unsaid = command(engine, "modelopt", replace(
+            sparse, layout=replace(sparse.layout, tp=tp, dp=dp, pp=pp, ep=ep)), one)
+        against = [text for text in unsaid if text.startswith(("tp ", "ep ", "tensor and"))]
+        seen.add(taken)
+        if taken:
+            assert against == [], layout
+            assert said(engine, words, layout) == layout
+        else:
+            assert against, layout
+    assert seen == ({True} if engine == "sglang" else {True, False})
+
+
+def said(engine: str, words: list[str], layout: Layout) -> Layout:
+    """The layout that a command's flags stand for; what no flag of it says is that of ``layout``.
+    """
+    def number(flag: str) -> int:
+        return int(words[words.index(flag) + 1]) if flag in words else 1
+
+    if engine == "vllm":
+        tp, dp, pp = (number(f"--{name}-parallel-size") for name in ("tensor", "data", "pipeline"))
+        return Layout(tp, dp, pp, tp * dp if "--enable-expert-parallel" in words else 1)
+    if engine == "sglang":
+        dp = number("--dp-size")
+        assert ("--enable-dp-attention" in words) == (dp > 1)
+        return Layout(number("--tp-size") // dp, dp, number("--pp-size"), number("--ep-size"))
+    if engine == "tensorrt-llm":  # attention data parallelism stands in the file of options
+        width = number("--tp_size")
+        tp, dp = (1, width) if layout.dp > 1 else (width, 1)
+        return Layout(tp, dp, number("--pp_size"), number("--ep_size"))
+    split = words[words.index("--split-mode") + 1]  # over all devices that it finds
+    return Layout(pp=layout.pp if split == "layer" else 1)
 
 
 def test_block_formats_tell_what_they_cannot_say() -> None:

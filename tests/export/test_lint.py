@@ -60,7 +60,7 @@ def test_a_mixture_names_only_what_modelopt_readers_dispatch() -> None:
 
 def test_the_compressed_queries_and_latent_are_one_matrix() -> None:
     """q_a and kv_a of a layer are fused by the servers; apart they are refused."""
-    plan = uniform("deepseek-v3.1", "h200-sxm", "fp8-block", devices=16)
+    plan = uniform("deepseek-v3.1", "h200-sxm", "fp8-block", devices=16, tp=8, dp=2, ep=16)
     units = tuple(replace(u, scheme="bf16") if u.kind == "mla-kv" else u for u in plan.units)
     assert written(replace(plan, units=units), "compressed-tensors")["vllm"] == "no"
     assert written(plan, "compressed-tensors")["vllm"] == "yes"
