@@ -82,7 +82,7 @@ class Parts:
     def columns(self, index: NDArray[np.int64]) -> Parts:
         """The mechanisms [C, N] of the choices ``index`` [N] of [C, S]; one column stands for every
         choice."""
-        return Parts(*(a[:, np.minimum(index, a.shape[1] - 1)] for a in self.arrays()))
+        return from_every([a[:, np.minimum(index, a.shape[1] - 1)] for a in self.every()])
 
     def at(self, row: int, column: int) -> dict[str, float]:
         """The mechanisms of one candidate and choice as plain numbers; axes of length 1 stand for

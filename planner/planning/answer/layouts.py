@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from planner.placement.layout import Layout
 from planner.planning.plan.record import LayoutsInfo, SkippedLayouts
 from planner.planning.question.question import Question
-from planner.planning.space.candidates import Space, slots_to_try
+from planner.planning.space.candidates import Space, first_slot
 from planner.planning.space.layouts import considered
 
 NO_ROOM = "does not fit in memory at any batch"
@@ -24,7 +24,7 @@ def layouts_info(question: Question, grids: Sequence[Space]) -> LayoutsInfo:
     for layout, why in considered(question):
         total += 1
         if not why and layout not in fitting:
-            why = NO_ROOM if slots_to_try(question, layout) \
+            why = NO_ROOM if first_slot(question, layout) is not None \
                 else f"batch {question.batch} is not a multiple of dp·pp"
         if why:
             skipped.setdefault(why, []).append(_name(layout))
