@@ -14,11 +14,11 @@ from planner.hardware.catalog import device_ids
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout, layout_problem
-from planner.planning.price.price import FUSED
 from planner.planning.question.asked import Asked
+from planner.planning.question.decisions import FUSED
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.question.resolve import build_question
-from planner.planning.space.candidates import (
+from planner.planning.space.kernel_times import (
     hops,
     prompt_passes,
     prompt_weight,

@@ -42,8 +42,9 @@ from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.search.best_first import PROVED, Found, search, shown_gap
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
+from planner.planning.search.posed import posed
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
-from planner.planning.solver.problem import OPTIMAL, STOPPED
+from planner.planning.solver.problem import OPTIMAL, STOPPED, told
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
@@ -89,7 +90,8 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         performance=performance(model, priced, replicas),
         quality=quality(model, priced.loss, _ruled_loss(model, priced)),
         baselines=lines, comparison=versus, solver=solver,
-        assumptions=(*assumptions(model, priced, searched), *_stopped_note(solver),
+        assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
+                     *_stopped_note(solver),
                      *(equal_note(found) if searched else ()),
                      *(rule_notes(units, question.dropped, rule_gains(found))
                        if searched else ()),
@@ -232,6 +234,19 @@ def _stopped_note(solver: SolverInfo) -> tuple[Assumption, ...]:
         return ()
     return (Assumption("solver", f"stopped: the best met is within {solver.gap:.2g} of the bound",
                        f"a limit of {MOST_NODES:,} nodes or {MOST_SECONDS:.0f} s was reached"),)
+
+
+def _repricing(found: Found, priced: Priced) -> tuple[Assumption, ...]:
+    """By how much the step that the solver added up differs from that of the plan."""
+    counts = found.solution.counts
+    if not counts.size:
+        return ()
+    added = posed(found.space, found.candidate).tpot(counts)
+    difference = told(priced.tpot - added, added)
+    return (Assumption(
+        "repricing", f"{difference + 0.0:+.2%} TPOT ({format_seconds(added)} → "
+        f"{format_seconds(priced.tpot)})",
+        "the solver's sum against the price of the plan, kernel by kernel"),)
 
 
 def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assumption, ...]:

@@ -39,6 +39,21 @@ class Posed:
             return part_sum(self.parts, values)
         return decided.total(values, decided.layers)
 
+    def tpot(self, counts: NDArray[np.int64]) -> float:
+        """Seconds of the step of ``counts`` [D, O] as the solver adds them up: pp × the slowest
+        stage, and the hops."""
+        space, decided = self.space, self.space.model.decided
+        layers = space.stages[space.pts.layout[self.c]].counts
+        stages = []
+        for stage, here in enumerate(layers):
+            seconds = part_sum(self.parts, space.decode[self.c], stage=stage) if self.parts \
+                else decided.total(space.decode[self.c], here.astype(np.float64))
+            stages.append(float((seconds * counts).sum())
+                          + float(space.released_stages[self.c, stage]))
+        if len(stages) == 1:
+            return stages[0]
+        return len(stages) * max(stages) + float(space.hop_step[self.c])
+
     def rows_of(self, decision: int) -> list[int]:
         """The problem's rows of a decision: one, or one for every pipeline stage."""
         if not self.parts:

@@ -155,8 +155,7 @@ def _proof(plan: Plan) -> str:
     if solver.status == "given":
         return f"priced, not chosen ({solver.candidates} layouts and batches considered)"
     how = "proved optimal" if solver.proved else f"within {solver.gap:.1%} of the bound"
-    model = "" if plan.layout.pp == 1 else " (units added; the slowest stage priced after)"
-    return f"{how} over {solver.candidates} layouts and batches{model}"
+    return f"{how} over {solver.candidates} layouts and batches"
 
 
 def assumptions_text(plan: Plan) -> str:

@@ -22,13 +22,17 @@ def test_the_next_best_is_the_least_worse_of_those_that_keep_the_limits(objectiv
             assert (why.reason, why.next_best) == ("kept as released", None)
             continue
         trials = {}
-        for other in np.nonzero(problem.legal[unit.decision])[0]:
-            if other != segment.choice:
+        decision = found.space.model.decided.decisions[unit.decision]
+        place = decision.units.index(segment.unit)
+        now = decision.options[int(found.solution.counts[unit.decision].argmax())]
+        for i, option in enumerate(decision.options):
+            others_stay = not decision.paired or all(
+                a == b for k, (a, b) in enumerate(zip(option, now, strict=True)) if k != place)
+            if option != now and others_stay and problem.legal[unit.decision, i]:
                 counts = found.solution.counts.copy()
-                counts[unit.decision, other] = counts[unit.decision, segment.choice]
-                counts[unit.decision, segment.choice] = 0
+                counts[unit.decision] = np.arange(counts.shape[1]) == i
                 if violation(problem, counts) is None:
-                    trials[int(other)] = objective_of(problem, counts) / base - 1
+                    trials[i] = objective_of(problem, counts) / base - 1
         if not trials:
             assert why.next_best is None
             assert why.reason.startswith(("only: ", "limits: ")) or "breaks it" in why.reason

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 import planner
@@ -16,7 +15,8 @@ from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.plan.record import Assumption
 from planner.planning.question.asked import asked_of
 from planner.planning.search.best_first import Found
-from planner.planning.search.equal_loss import best_answer, problem_of
+from planner.planning.search.equal_loss import best_answer
+from planner.planning.search.posed import posed
 from planner.planning.solver.solve import solve
 from planner.report.terminal.choice import choice_text
 
@@ -49,7 +49,7 @@ def test_every_unit_of_the_plan_is_explained_once(found: ChoiceExplanation) -> N
 
 def test_the_next_best_is_the_best_with_any_other_choice(answer: Found) -> None:
     """Fixing the decision to each of its other choices in turn, and taking the least."""
-    problem, _ = problem_of(answer.space, answer.candidate)
+    problem = posed(answer.space, answer.candidate).problem
     model = answer.space.model
     for choice in unit_choices(answer, again=True)[0][::4]:
         if choice.next_best is None or choice.next_best.where:
@@ -58,11 +58,15 @@ def test_the_next_best_is_the_best_with_any_other_choice(answer: Found) -> None:
         start = len(model.question.schemes) if unit.role == "cache" else 0
         taken = model.choices.index(choice.scheme, start)
         values = {}
-        for other in np.nonzero(problem.legal[unit.decision])[0]:
+        decision = model.decided.decisions[unit.decision]
+        place = decision.units.index(model.units.index(unit))
+        for other in sorted({option[place] for option in decision.options}):
             legal = problem.legal.copy()
-            legal[unit.decision] = False
-            legal[unit.decision, other] = True
-            values[int(other)] = solve(replace(problem, legal=legal)).value
+            legal[unit.decision] &= [i < len(decision.options)
+                                     and decision.options[i][place] == other
+                                     for i in range(legal.shape[1])]
+            if legal[unit.decision].any():
+                values[other] = solve(replace(problem, legal=legal)).value
         rest = sorted(v for k, v in values.items() if k != taken)
         expected = [v / answer.value - 1 for v in rest]
         assert min(abs(choice.next_best.objective - e) for e in expected) < 2e-6

@@ -15,7 +15,8 @@ from planner.placement.layout import Layout
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Pass, pass_seconds, total_seconds
 from planner.planning.question.question import PREFILL_CHUNK
-from planner.planning.space.candidates import prompt_passes, queue, with_prompts
+from planner.planning.space.kernel_times import prompt_passes, with_prompts
+from planner.planning.space.queueing import queue
 from planner.quality.prior import load_prior
 
 

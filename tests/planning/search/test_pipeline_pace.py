@@ -9,10 +9,9 @@ from planner.lookup import load_device, load_model
 from planner.planning.price.price import price
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
-from planner.planning.search.formulate import bounds, score_scale, single_problem
-from planner.planning.search.pipeline_pace import TIE
+from planner.planning.search.formulate import bounds, score_scale
+from planner.planning.search.posed import posed
 from planner.planning.search.requery import whole_space
-from planner.planning.search.untied import untied_problem, untied_segments
 from planner.planning.solver.problem import (
     BEATEN,
     PACE,
@@ -25,7 +24,6 @@ from planner.planning.solver.problem import (
     without_dominated,
 )
 from planner.planning.solver.solve import solve
-from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -96,23 +94,22 @@ def space_of(model: str, device: str, *, untie: bool = False) -> Space:
 @pytest.mark.parametrize(("model", "device"), [("deepseek-v3", "b200-sxm"),
                                                ("llama-3.1-8b", "h100-sxm")])
 def test_the_objective_is_the_pace_that_is_priced(model: str, device: str, untie: bool) -> None:
-    """For any choices: what the solver minimises is the slowest stage, to the weight of the sum of
-    all; and the bounds that order candidates are below it."""
+    """For any choices: what the solver minimises is the slowest stage of the plan as it is priced;
+    and the bounds that order candidates are below it."""
     space, rng = space_of(model, device, untie=untie), np.random.default_rng(5)
     lower, piped = bounds(space), 0
     for c in range(len(space)):
-        problem, parts = untied_problem(space, c) if untie else (single_problem(space, c), ())
+        one = posed(space, c)
+        problem = one.problem
         counts = np.zeros(problem.legal.shape, dtype=np.int64)
         for d, legal in enumerate(problem.legal):
             for _ in range(int(problem.multiplicity[d])):
                 counts[d, rng.choice(np.nonzero(legal)[0])] += 1
-        taken = Solution("optimal", counts, 0.0, 0.0, 0.0)
-        picked = counts.argmax(axis=1)
-        segments = untied_segments(space.model, parts, taken) if untie else tied_segments(
-            space.model, [int(picked[u.decision]) if u.decision >= 0 else -1
-                          for u in space.model.units])
-        pace = price(space, c, segments).pipelined_tpot * float(score_scale(space)[c])
-        assert pace * (1 - 2 * TIE) <= objective_of(problem, counts) <= pace * (1 + 1e-9)
+        segments = one.segments(Solution("optimal", counts, 0.0, 0.0, 0.0))
+        tpot = price(space, c, segments).tpot
+        assert one.tpot(counts) == pytest.approx(tpot, rel=1e-12)
+        pace = tpot * float(score_scale(space)[c])
+        assert objective_of(problem, counts) == pytest.approx(pace, rel=1e-9)
         if violation(problem, counts) is None:
             assert lower[c] <= pace * (1 + 1e-9)
         piped += space.pts.pp[c] > 1
