@@ -225,8 +225,22 @@ def _compute(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
     wave = 2.0 * rows * width / form.wave_rate * (1.0 + form.penalty * penalty)
     best = (_waves(form, tiles / form.multiprocessors) * wave * (k + form.fill)).min(axis=0)
     if np.isfinite(form.split).any():
-        best = np.minimum(best, _split(form, tiles, wave, m * n, k))
+        best = np.minimum(best, _split_where_possible(form, tiles, wave, m * n, k))
     return np.asarray(best * (1.0 + form.slowdown * np.log2(1.0 + best / LONG_SECONDS)))
+
+
+def _split_where_possible(form: GemmForm, tiles: Array, wave: Array, outputs: Array,
+                          k: Array) -> Array:
+    """:func:`_split` of the rows [C] that leave half of the multiprocessors idle, inf elsewhere."""
+    count = wave.shape[1] if wave.ndim == 3 else 0
+    by_row = all(a.ndim in (0, 2) and a.shape[1:] in ((), (1,)) for a in (outputs, k))
+    if not by_row or not count or tiles.shape[1] != count:
+        return _split(form, tiles, wave, outputs, k)
+    best = np.full(wave.shape[1:], np.inf)
+    where = np.flatnonzero(2.0 * tiles.min(axis=(0, 2)) <= form.multiprocessors.max())
+    outputs, k = (np.broadcast_to(a, (count, 1))[where] for a in (outputs, k))
+    best[where] = _split(form, tiles[:, where], wave[:, where], outputs, k)
+    return best
 
 
 def _split(form: GemmForm, tiles: Array, wave: Array, outputs: Array, k: Array) -> Array:
