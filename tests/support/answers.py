@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache
 from math import isinf
 
-from support.random_questions import Case, model_named
-
 import planner
 from planner.errors import InfeasibleError, InputError
 from planner.planning.inspect.reprice import reprice
@@ -14,6 +12,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
+from support.random_questions import Case, model_named
 
 ROUNDING = 1e-9
 """Relative difference that two ways to add floats may have."""

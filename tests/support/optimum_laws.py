@@ -7,7 +7,12 @@ Further options are picked from the question itself, so that all laws share the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
+import planner
+from planner.errors import InfeasibleError
+from planner.planning.plan.record import Plan
+from planner.planning.question.question import OBJECTIVES
 from support.answers import (
     ROUNDING,
     NotAskedError,
@@ -21,11 +26,6 @@ from support.answers import (
     worse,
 )
 from support.random_questions import Case
-
-import planner
-from planner.errors import InfeasibleError
-from planner.planning.plan.record import Plan
-from planner.planning.question.question import OBJECTIVES
 
 Law = Callable[[Case], Sequence[str]]
 CUTS = (0.995, 0.97, 0.9, 0.7)
@@ -124,7 +124,7 @@ def looser_limit(case: Case) -> list[str]:
     bound = {name: float((assumed(plan, "max-loss") or "").partition("(")[2].rstrip(")"))
              for name, plan in plans.items()}
     order = sorted(plans, key=bound.__getitem__)
-    return [words for tight, loose in zip(order, order[1:], strict=False)
+    return [words for tight, loose in pairwise(order)
             if bound[tight] < bound[loose]
             for words in never_worse(case.asked(max_loss=tight), case.asked(max_loss=loose))]
 

@@ -38,10 +38,17 @@ _MOE = {"model_type": "qwen3_moe", "hidden_size": 512, "vocab_size": 1024,
         "max_position_embeddings": 8192, "num_attention_heads": 8, "num_key_value_heads": 2,
         "head_dim": 64, "intermediate_size": 1024, "moe_intermediate_size": 256, "num_experts": 8,
         "num_experts_per_tok": 2, "torch_dtype": "bfloat16"}
+_MLA = {"model_type": "deepseek_v2", "hidden_size": 512, "vocab_size": 1024,
+        "max_position_embeddings": 8192, "num_attention_heads": 8, "num_key_value_heads": 8,
+        "kv_lora_rank": 128, "q_lora_rank": None, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32,
+        "v_head_dim": 64, "intermediate_size": 1024, "moe_intermediate_size": 256,
+        "n_routed_experts": 8, "num_experts_per_tok": 2, "n_shared_experts": 1,
+        "first_k_dense_replace": 1, "moe_layer_freq": 1, "torch_dtype": "bfloat16"}
 SYNTHETIC: dict[str, dict[str, Any]] = {
     "synthetic-gqa-2": {**_GQA, "num_hidden_layers": 2, "num_key_value_heads": 2},
     "synthetic-gqa-3": {**_GQA, "num_hidden_layers": 3, "num_key_value_heads": 4},
     "synthetic-mha-6": {**_GQA, "num_hidden_layers": 6, "num_key_value_heads": 8},
+    "synthetic-mla-2": {**_MLA, "num_hidden_layers": 2},
     "synthetic-moe-2": {**_MOE, "num_hidden_layers": 2},
     "synthetic-moe-4": {**_MOE, "num_hidden_layers": 4},
 }

@@ -1,0 +1,154 @@
+"""The optimum by trying everything: all assignments × all batches × all layouts, priced in full."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from functools import cache
+from math import inf
+
+import numpy as np
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from planner.api.ask import Ask, best_found
+from planner.errors import InfeasibleError
+from planner.planning.answer.assemble import assemble
+from planner.planning.plan.record import Plan
+from planner.planning.price.price import Priced
+from planner.planning.question.question import OBJECTIVES, Question
+from support.full_price import Place, Setting, broken, parts_of, slots_of, value_of
+from support.random_questions import Case, Pick, Value, thorough
+
+MODELS = ("synthetic-gqa-2", "synthetic-moe-2", "synthetic-mla-2")
+LARGER = ("synthetic-gqa-3", "synthetic-moe-4")
+SCHEMES = (("bf16", "int8-w8a16"), ("bf16", "int8-w8a8"), ("bf16", "int4-w4a16"),
+           ("int8-w8a16", "int4-w4a16-g32"), ("bf16", "int8-block", "int4-w4a16"))
+CACHES = (("bf16", "int8-token"), ("bf16", "int4-token"), ("int8-token", "int4-channel"),
+          ("bf16", "int8-token", "int4-channel"), ("fp8", "int4-token", "bf16"))
+FEW, MANY = 300, 3000
+"""Prices of one instance at the most, in `make test` and in `make exhaustive`."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A case, the cache layouts to choose from, and limits relative to the free optimum:
+    ``room`` sequences of the smallest caches fit, ``limits`` are factors of its figures."""
+
+    case: Case
+    kv: tuple[str, ...]
+    room: int
+    limits: tuple[tuple[str, float], ...]
+
+    @property
+    def base(self) -> Question:
+        """The question without limits but that of the loss."""
+        question = Ask(**self.case.arguments).questions()[0]
+        able = tuple(k for k in question.kv if k in self.kv)
+        return replace(question, kv=able or question.kv[:1])
+
+
+@dataclass(frozen=True)
+class Best:
+    """The least objective of all that keeps the limits, inf where nothing does, and its figures."""
+
+    value: float
+    priced: Priced | None
+    prices: int
+
+
+def every(question: Question) -> Best:
+    """The best assignment of a question, all of them priced in full."""
+    setting = Setting.of(question)
+    parts = parts_of(setting.model, by_layer=question.untie)
+    best = Best(inf, None, 0)
+    for layout in setting.layouts:
+        for slot in slots_of(setting, layout):
+            best, fits = _at(setting.place(layout, slot), parts, best)
+            if not fits:
+                break
+    return best
+
+
+def _at(place: Place, parts: list[tuple[tuple[int, tuple[int, ...]], ...]], best: Best,
+        ) -> tuple[Best, bool]:
+    """``best`` or what is better at ``place``; whether anything fits into the memory there."""
+    fits, question = False, place.setting.question
+    for taken in itertools.product(*(place.able(part) for part in parts)):
+        priced = place.priced(place.segments(parts, taken))
+        best = replace(best, prices=best.prices + 1)
+        over = broken(place.setting, priced)
+        fits |= "memory" not in over
+        if not over and value_of(question, priced) < best.value:
+            best = replace(best, value=value_of(question, priced), priced=priced)
+    return best, fits
+
+
+def prices(instance: Instance) -> int:
+    """About how many prices an instance needs; they are tried twice where limits are relative."""
+    setting = Setting.of(instance.base)
+    able = setting.model.possible
+    count = 1
+    for part in parts_of(setting.model, by_layer=setting.question.untie):
+        count *= max(1, int(np.logical_and.reduce([able[unit] for unit, _ in part]).sum()))
+    return count * len(setting.layouts) * (1 if setting.question.batch else instance.room)
+
+
+@cache
+def limited(instance: Instance) -> Question:
+    """The instance's question: memory for so many of the smallest sequences, and the limits."""
+    question = instance.base
+    setting = Setting.of(question)
+    if question.batch is None:
+        one, two = (_least(setting, slot) for slot in (1, 2))
+        question = replace(question, memory_bytes=one + (two - one) * (instance.room - 1) + 1)
+    if instance.limits:
+        free = every(question).priced
+        if free is not None:
+            own = {"tpot_seconds": free.tpot, "ttft_seconds": free.ttft}
+            question = replace(question, **{
+                name: own[name] * factor for name, factor in instance.limits})
+    return question
+
+
+def _least(setting: Setting, slot: int) -> int:
+    """The least bytes of any assignment with ``slot`` sequences in the first layout."""
+    place = setting.place(setting.layouts[0], slot)
+    parts = parts_of(setting.model, by_layer=False)
+    return min(place.priced(place.segments(parts, taken)).fullest.total
+               for taken in itertools.product(*(place.able(part) for part in parts)))
+
+
+def planned(question: Question) -> Plan | None:
+    """The plan of an exact question, None where there is none."""
+    try:
+        return assemble(best_found((question,))[0], searched=True)
+    except InfeasibleError:
+        return None
+
+
+def drawn(pick: Pick) -> Instance:
+    """One instance, small enough to try everything."""
+    model = pick((*MODELS, *LARGER) if thorough() else MODELS)
+    device = pick(("h100-sxm", "l40s", "xeon-platinum-8480", "b200-sxm"))
+    small = model in LARGER
+    schemes, kv = pick(SCHEMES[:4] if small else SCHEMES), pick(CACHES[:3] if small else CACHES)
+    batch, untie = pick((None, None, 2, 16, 96)), not small and pick((False, False, False, True))
+    values: dict[str, Value | None] = {
+        "objective": pick(("throughput", *OBJECTIVES)), "batch": batch,
+        "devices": 1 if small or untie else pick((1, 1, 2)), "schemes": schemes[:2] if untie
+        else schemes, "max_loss": pick(("int4-w4a16", None, "int4-w4a16", "int8-w8a8"))}
+    if untie:
+        values |= {"untie": True, "schemes": schemes[:1], "max_loss": None}
+    values |= pick(({"context": 1024}, {"context": 4096}, {"isl": 1024, "osl": 16}))
+    names = pick(((), (), ("tpot_seconds",), ("ttft_seconds",), ("tpot_seconds", "ttft_seconds")))
+    limits = tuple((name, pick((1.0001, 1.2, 0.995, 0.97, 0.9))) for name in names)
+    return Instance(Case.of(model, device, **values), kv, pick((2, 3, 5)), limits)
+
+
+@st.composite
+def instances(draw: st.DrawFn) -> Instance:
+    """Random instances; see :func:`drawn`."""
+    found = drawn(lambda options: draw(st.sampled_from(tuple(options))))
+    assume(prices(found) <= (MANY if thorough() else FEW))
+    return found

@@ -1,0 +1,135 @@
+"""Assignments that no solver chose, priced in full: what there is, what it costs, what it breaks.
+
+Nothing here looks at the optimiser: candidates are built one by one, every unit's choices are those
+that are legal, and limits are compared with the full price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.placement.layout import Layout
+from planner.planning.price.price import Priced, price
+from planner.planning.question.question import RATES, Question
+from planner.planning.space.assignment import Segment
+from planner.planning.space.candidates import Space, build_space, possible_layouts
+from planner.planning.space.losses import uniform_loss
+from planner.planning.space.memory import stage_table
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.tables import layout_tables
+from planner.quality.prior import load_prior
+
+ROUNDING = 1e-9
+TOGETHER = ("experts-gate-up", "experts-down")
+"""Kinds that one kernel serves in one scheme, in every engine."""
+Part = tuple[tuple[int, tuple[int, ...]], ...]
+"""(unit, layers) that take one choice together."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What does not depend on a candidate."""
+
+    model: CostModel
+    layouts: tuple[Layout, ...]
+    loss_limit: float | None
+
+    @classmethod
+    def of(cls, question: Question) -> Setting:
+        model = build_model(question, load_prior())
+        limit = question.loss_limit if question.loss_scheme is None \
+            else uniform_loss(model, question.loss_scheme)
+        return cls(model, tuple(possible_layouts(question)), limit)
+
+    @property
+    def question(self) -> Question:
+        return self.model.question
+
+    def place(self, layout: Layout, slot: int) -> Place:
+        """The candidate of ``slot`` sequences a rank and micro-batch in ``layout``."""
+        tables = layout_tables(self.model, [layout])
+        stages = stage_table(self.model, tables)
+        return Place(self, build_space(self.model, tables, stages, [(0, slot)]), layout, slot)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One candidate: a layout and a batch."""
+
+    setting: Setting
+    space: Space
+    layout: Layout
+    slot: int
+
+    def able(self, part: Part) -> list[int]:
+        """The choices that every unit of ``part`` may take here."""
+        legal = np.logical_and.reduce([self.space.legal[0][unit] for unit, _ in part])
+        return [int(i) for i in np.flatnonzero(legal)]
+
+    def priced(self, segments: Sequence[Segment]) -> Priced:
+        return price(self.space, 0, segments)
+
+    def segments(self, parts: Iterable[Part], taken: Iterable[int]) -> tuple[Segment, ...]:
+        """``taken`` choices of ``parts``, beside what stays as released."""
+        own = [Segment(unit, layers, choice) for part, choice in zip(parts, taken, strict=True)
+               for unit, layers in part]
+        kept = [Segment(i, unit.layers, -1) for i, unit in enumerate(self.setting.model.units)
+                if unit.role == "released"]
+        return (*own, *kept)
+
+
+def parts_of(model: CostModel, *, by_layer: bool) -> list[Part]:
+    """What is decided: every planned unit by itself, keys apart from values, but for what an
+    engine or a kernel makes one; every layer of it by itself where layers are untied."""
+    fused = [*model.question.fused, TOGETHER]
+    if model.question.spec.tied_embeddings:
+        fused.append(("embedding", "head"))
+    groups: dict[tuple[object, ...], list[tuple[int, tuple[int, ...]]]] = {}
+    for i, unit in enumerate(model.units):
+        if unit.role == "released":
+            continue
+        name = next(("+".join(kinds) for kinds in fused if unit.kind in kinds), unit.kind)
+        for layers in ((n,) for n in unit.layers) if by_layer and unit.layers else (unit.layers,):
+            groups.setdefault((name, unit.bucket, layers), []).append((i, layers))
+    return [tuple(group) for group in groups.values()]
+
+
+def value_of(question: Question, priced: Priced) -> float:
+    """The objective by the full price; see support.answers.objective_of."""
+    if question.objective in RATES:
+        return priced.tpot * priced.layout.ranks / priced.batch
+    if question.objective == "latency":
+        return priced.tpot
+    if question.objective == "quality":
+        return priced.loss
+    layout = priced.layout
+    return float(sum(stage.total for stage in priced.stages) * layout.tp * layout.dp
+                 * question.replicas(layout.ranks))
+
+
+def broken(setting: Setting, priced: Priced) -> list[str]:
+    """The limits that an assignment breaks."""
+    question = setting.question
+    room = min(question.usable_bytes, question.memory_bytes or question.usable_bytes)
+    pairs = (("memory", priced.fullest.total, room), ("loss", priced.loss, setting.loss_limit),
+             ("tpot", priced.tpot, question.tpot_seconds),
+             ("ttft", priced.ttft, question.ttft_seconds))
+    return [name for name, value, limit in pairs
+            if limit is not None and value > limit * (1 + ROUNDING) + 1e-15]
+
+
+def slots_of(setting: Setting, layout: Layout) -> Iterator[int]:
+    """Sequences a rank and micro-batch: those of the given batch, else 1, 2, 3 …"""
+    batch = setting.question.batch
+    if batch is not None:
+        each, rest = divmod(batch, layout.dp * layout.pp)
+        if each and not rest:
+            yield each
+        return
+    slot = 0
+    while True:
+        slot += 1
+        yield slot
