@@ -17,6 +17,7 @@ from planner.planning.answer.assemble import assemble
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced
 from planner.planning.question.question import OBJECTIVES, Question
+from support.answers import ROUNDING, least_of
 from support.full_price import Place, Setting, broken, parts_of, slots_of, value_of
 from support.random_questions import Case, Pick, Value, thorough
 
@@ -152,3 +153,22 @@ def instances(draw: st.DrawFn) -> Instance:
     found = drawn(lambda options: draw(st.sampled_from(tuple(options))))
     assume(prices(found) <= (MANY if thorough() else FEW))
     return found
+
+
+def disagreement(instance: Instance, *, wide: bool) -> list[str] | None:
+    """What the plan and brute force disagree about; None where the instance has too many prices,
+    or where nothing keeps its limits by either."""
+    if prices(instance) > (MANY if wide else FEW):
+        return None
+    question = limited(instance)
+    best, plan = every(question), planned(question)
+    if best.priced is None and plan is None:
+        return None
+    if best.priced is None or plan is None:
+        return [f"{'a' if plan is not None else 'no'} plan, brute force: {best.value:.9g}: "
+                f"{instance}"]
+    value, precise = least_of(plan)
+    slack = plan.solver.gap + precise + ROUNDING
+    if best.value * (1 - precise - ROUNDING) <= value <= best.value * (1 + slack):
+        return []
+    return [f"{value:.9g}, brute force {best.value:.9g}: {instance}"]

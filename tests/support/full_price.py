@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.placement.layout import Layout
 from planner.planning.price.price import Priced, price
@@ -19,7 +20,7 @@ from planner.planning.space.candidates import Space, build_space, possible_layou
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import CostModel, build_model
-from planner.planning.space.tables import layout_tables
+from planner.planning.space.tables import layout_tables, legality
 from planner.quality.prior import load_prior
 
 ROUNDING = 1e-9
@@ -52,21 +53,23 @@ class Setting:
         """The candidate of ``slot`` sequences a rank and micro-batch in ``layout``."""
         tables = layout_tables(self.model, [layout])
         stages = stage_table(self.model, tables)
-        return Place(self, build_space(self.model, tables, stages, [(0, slot)]), layout, slot)
+        return Place(self, build_space(self.model, tables, stages, [(0, slot)]),
+                     legality(self.model, tables, [0])[0], layout, slot)
 
 
 @dataclass(frozen=True)
 class Place:
-    """One candidate: a layout and a batch."""
+    """One candidate: a layout and a batch. ``legal`` [unit, choice] is what units may take."""
 
     setting: Setting
     space: Space
+    legal: NDArray[np.bool_]
     layout: Layout
     slot: int
 
     def able(self, part: Part) -> list[int]:
         """The choices that every unit of ``part`` may take here."""
-        legal = np.logical_and.reduce([self.space.legal[0][unit] for unit, _ in part])
+        legal = np.logical_and.reduce([self.legal[unit] for unit, _ in part])
         return [int(i) for i in np.flatnonzero(legal)]
 
     def priced(self, segments: Sequence[Segment]) -> Priced:

@@ -20,7 +20,7 @@ from support.random_questions import Case
 
 FACTORS = (0.5, 0.7, 0.9, 1.1, 1.4, 2.0)
 READ_TOGETHER = (("kv-k", "kv-v"), ("experts-gate-up", "experts-down"))
-ROUNDS = 8
+ROUNDS, RESTARTS = 8, 3
 FAR = 1.25
 """Times the best objective, from which a batch or layout is not climbed from."""
 Taken = tuple[int, ...]
@@ -154,7 +154,9 @@ def _climb_all(climber: Climber, plan: Plan, taken: Taken, out: Climb) -> None:
                      ep=plan.layout.ep)
     here: tuple[Layout, int, Taken] | None = (
         layout, plan.workload.batch // (layout.dp * layout.pp), taken)
-    while here is not None:
+    for _ in range(RESTARTS):
+        if here is None:
+            break
         layout, slot, taken = here
         here = None
         for name, other, slots in _places(climber.setting, layout, slot):
