@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import fsum
 
 import numpy as np
@@ -252,7 +253,7 @@ class _Seconds:
                                               for part in zip(*found, strict=True))
         self.layers = decided.layers
 
-    @property
+    @cached_property
     def tpot(self) -> Array:
         """At the pace of the slowest pipeline stage."""
         space = self.space

@@ -240,5 +240,10 @@ def fastest(space: Space, seconds: Array) -> Array:
 def by_stage(space: Space, seconds: Array) -> Array:
     """Seconds of each pipeline stage [C, P] from those of one layer of each kernel [C, K]; stages
     that a layout lacks are 0."""
-    counts = space.padded[2][space.pts.layout]
-    return np.asarray(np.einsum("cpk,ck->cp", counts.astype(np.float64), seconds))
+    out = np.zeros((len(space), space.padded[0].shape[1]))
+    stages = np.rint(space.pts.pp).astype(np.int64)
+    for pp in set(stages.tolist()):
+        here = np.flatnonzero(stages == pp)
+        counts = space.stages[space.pts.layout[here[0]]].counts.astype(np.float64)
+        out[here, :pp] = seconds[here] @ counts.T
+    return out
