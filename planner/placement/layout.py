@@ -166,10 +166,3 @@ def _shapes(count: int, fixed: Mapping[str, int | None]) -> Iterator[tuple[int, 
             copies, over = divmod(rest, other)
             if not over and dp in (None, copies):
                 yield one, copies, other
-
-
-def replica_layouts(spec: ModelSpec, *, counts: Sequence[int], node: int,
-                    fixed: Mapping[str, int | None]) -> Iterator[Layout]:
-    """The legal ones of :func:`considered_layouts`, in its order."""
-    return (layout for layout, why in considered_layouts(spec, counts=counts, node=node,
-                                                         fixed=fixed) if not why)

@@ -86,13 +86,17 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         left_out = other_types(schemes, plain_type(spec))
         schemes = tuple(s for s in schemes if s not in left_out)
         notes += one_type_note(schemes, left_out)
+    sizes = _sizes(asked, max(domain, node))
+    if asked.devices is None:
+        notes.append(("devices", f"{', '.join(map(str, sizes))} tried",
+                      "2^k and 3·2^k up to two scale-up domains; --devices gives another number"))
     return released_choice(Question(
         spec=spec, device=device, workload=work, objective=_objective(asked.objective),
         net=fabric(device, scale_up_devices=host.scale_up_devices,
                    scale_up_bytes_per_s=host.scale_up_bytes_per_s,
                    scale_out_bytes_per_s=host.scale_out_bytes_per_s,
                    stacks=stacks_of(engine.name if engine is not None else ANY_ENGINE)),
-        schemes=schemes, kv=kv, refused=refused, sizes=_sizes(asked, max(domain, node)),
+        schemes=schemes, kv=kv, refused=refused, sizes=sizes,
         devices_given=asked.devices is not None,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
