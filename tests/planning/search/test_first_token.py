@@ -18,9 +18,9 @@ from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, 
 
 def candidate(batch: int = 64, **limits: object) -> Posed:
     space = whole_space(model_of("smollm2-135m", batch=batch, context=1024,
-                                 schemes=("bf16", "int8-w8a8"), kv=None))
+                                 schemes=("bf16", "int8-w8a8")))
     assert space is not None
-    return posed(asked(space, **limits), 0)
+    return posed(asked(space, loss_scheme=None, loss_limit=None, **limits), 0)
 
 
 def counts_of(one: Posed, options: np.ndarray) -> np.ndarray:
