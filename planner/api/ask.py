@@ -6,7 +6,7 @@ Its methods look names up, read the scenario and make exact questions of it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:
+    from planner.planning.infeasible.case import Case
     from planner.quality.profile import Profile
 
 
@@ -172,14 +173,38 @@ class Ask:
         question = replace(question, notes=(*asked_note(full), *question.notes))
         return serving_questions(question, full)
 
+    def case(self, ways: Callable[[Ask, Asked], Sequence[Question]] = questions,
+             asked: Asked | None = None, *, searched: bool = True) -> Case:
+        """The question with all its ways to serve, and how to ask it again with other values;
+        ``searched``: its schemes are chosen."""
+        from planner.planning.infeasible.case import Case
+
+        mine = asked if asked is not None else self.asked
+        names = {f.name for f in fields(Asked)}
+
+        def again(changes: Mapping[str, Any]) -> Sequence[Question]:
+            ask = replace(self, **{k: v for k, v in changes.items() if k not in names})
+            return ways(ask, replace(mine, **{k: v for k, v in changes.items() if k in names}))
+
+        full = mine.with_scenario(self.loaded_scenario)
+        given, typed = ({f.name: getattr(one, f.name) for f in fields(Asked)}
+                        for one in (full, mine))
+        if not searched and given["kv"] is None:
+            given["kv"] = str(BF16)
+        return Case(ways(self, mine), again, given, typed, searched)
+
     def uniform(self, scheme: str | None) -> Found:
         """One scheme everywhere, as released where none is named, on the best layout and batch.
 
         Raises:
             InfeasibleError: it does not fit. UnsupportedError: device or engine cannot.
         """
-        question = self.question(uniform=scheme or "")
-        return best_found(engine_questions(question, together=True))[0]
+        def ways(ask: Ask, asked: Asked) -> tuple[Question, ...]:
+            name = ask.scheme if ask.scheme is not None else scheme
+            return engine_questions(ask.question(asked, uniform=name or ""), together=True)
+
+        case = self.case(ways, searched=False)
+        return best_found(case)[0]
 
     def repriced(self, plan: Plan) -> Found:
         """The units of ``plan``, on its own layout, batch and workload where none is given.
@@ -200,17 +225,17 @@ def serving_questions(question: Question, asked: Asked) -> tuple[Question, ...]:
                             kv_named=asked.kv not in (None, AUTO))
 
 
-def best_found(questions: Sequence[Question]) -> tuple[Found, tuple[Space, ...]]:
-    """(the best answer of several questions, the first of equals; the other questions' candidates).
+def best_found(case: Case) -> tuple[Found, tuple[Space, ...]]:
+    """(the best answer of all ways to serve, the first of equals; the other ways' candidates).
 
     Raises:
-        InfeasibleError: none has an answer; the message is about the first.
+        InfeasibleError: none has an answer.
     """
-    found, others = best_answers(questions)
+    found, others = best_answers(case.questions)
     if found is None:
         from planner.planning.infeasible.diagnose import refuse
 
-        raise refuse(build_model(questions[0], load_prior()), list_devices)
+        raise refuse(case, list_devices)
     return found, others
 
 

@@ -15,8 +15,6 @@ from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked, asked_of
 from planner.planning.search.equal_loss import best_answers
-from planner.planning.space.model import build_model
-from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
 
 MOST_SOLVES = 10_000
@@ -35,10 +33,11 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     if plan is not None:
         ask = _of_plan(ask, plan)
         asked = _filled(asked, plan)
-    questions = ask.questions(asked)
+    case = ask.case(asked=asked)
+    questions = tuple(case.questions)
     found, others = best_answers(questions)
     if found is None:
-        raise refuse(build_model(questions[0], load_prior()))
+        raise refuse(case)
     if plan is None:
         made = assemble(found, searched=True, others=others)
         return explained(questions, found, made, given=None, solves=solves)

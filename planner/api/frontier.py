@@ -11,6 +11,8 @@ from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.infeasible.diagnose import refuse
+from planner.planning.question.asked import Asked
+from planner.planning.question.question import Question
 from planner.planning.search.requery import GAP
 from planner.planning.space.model import build_model
 from planner.planning.whatif.frontier import Frontier, frontier_points
@@ -47,14 +49,17 @@ def _frontier(ask: Ask, *, points: int, mapped: bool) -> Frontier:
     """The frontier of a question, with the map where it is asked for."""
     if mapped and ask.batch is not None:
         raise InputError("the map varies the batch", hint="leave out --batch or --map")
+    def ways(ask: Ask, asked: Asked) -> list[Question]:
+        return [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)
+                for q in serving_questions(ask.question(asked), asked)]
+
     question = ask.question()
     questions = serving_questions(question, ask.asked)
-    free = [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)
-            for q in questions]
-    models = [build_model(q, load_prior()) for q in free]
+    case = ask.case(ways)
+    models = [build_model(q, load_prior()) for q in case.questions]
     found = frontier_points(models, points)
     if not found:
-        raise refuse(models[0])
+        raise refuse(case)
     return Frontier(question.spec.id, question.device.id, question.workload.context,
                     "relative" if question.profile is None else "nats", GAP, found,
                     phase_map(questions[0]) if mapped else None)

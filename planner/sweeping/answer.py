@@ -21,8 +21,7 @@ from planner.planning.search.best_first import Found, shown_gap
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
-from planner.planning.space.model import CostModel, build_model
-from planner.quality.prior import load_prior
+from planner.planning.space.model import CostModel
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.sweeping.columns import ten
@@ -63,7 +62,7 @@ def _answered(context: Context, one: SweepQuestion) -> Row:
     questions = serving(context, one)
     found, _ = best_answers(questions)
     if found is None:
-        return excluded(binding(build_model(questions[0], load_prior())))
+        return excluded(binding(questions))
     return _cells(found, one.verb)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.errors import InputError
 from planner.formats.kv import KV_LAYOUTS
-from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.binding_limit import not_placed
 from planner.planning.inspect.assignment import plan_segments
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
@@ -50,7 +50,7 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     model = build_model(pinned, load_prior())
     each, rest = divmod(plan.workload.batch, layout.dp * layout.pp)
     if not layouts or rest or not each:
-        raise refuse(model)
+        raise not_placed([pinned])
     tables = layout_tables(model, layouts[:1])
     space = build_space(model, tables, stage_table(model, tables), [(0, each)])
     segments = plan_segments(model, plan)

@@ -1,4 +1,4 @@
-"""Limits that contradict each other: a smallest set that no plan satisfies.
+"""Limits that contradict each other: a smallest set that no plan satisfies in any way to serve.
 
 Each limit is left out in turn and stays out where the rest is infeasible still (the deletion
 filter: J. Chinneck and E. Dravnieks, ORSA Journal on Computing 3(2), 1991). What is left cannot be
@@ -7,10 +7,11 @@ made smaller: without any one of them a plan exists. The memory of the device al
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from planner.planning.infeasible.feasible import any_plan
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import search
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
@@ -44,14 +45,34 @@ def without(question: Question, name: str) -> Question:
     return replace(question, tpot_seconds=None)
 
 
-def contradiction(model: CostModel) -> tuple[str, ...]:
-    """Names of a smallest contradictory set of the question's limits, for a question without a
+def all_without(questions: Iterable[Question], names: Iterable[str]) -> tuple[Question, ...]:
+    """Every way without some limits."""
+    out = tuple(questions)
+    for name in names:
+        out = tuple(without(question, name) for question in out)
+    return out
+
+
+def contradiction(questions: Sequence[Question]) -> tuple[str, ...]:
+    """Names of a smallest contradictory set of the limits of all ways to serve, of which none has a
     plan; empty where the limits are not the reason."""
-    question = model.question
-    names = list(limits_of(model))
+    names = list(limits_of(build_model(questions[0], load_prior())))
     for name in list(names):
-        fewer = without(question, name)
-        if search(build_model(fewer, load_prior())) is None:
-            question = fewer
+        fewer = all_without(questions, [name])
+        if not any_plan(fewer):
+            questions = fewer
             names.remove(name)
     return tuple(names)
+
+
+def contradictions(questions: Sequence[Question]) -> tuple[tuple[str, ...], ...]:
+    """Smallest contradictory sets that share no limit, so many that without their limits there is
+    a plan; empty where the limits are not the reason."""
+    found: list[tuple[str, ...]] = []
+    while not found or not any_plan(questions):
+        names = contradiction(questions)
+        if not names:
+            break
+        found.append(names)
+        questions = all_without(questions, names)
+    return tuple(reversed(found))

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from planner.errors import InfeasibleError, InputError
-from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.binding_limit import no_layout, no_slot
+from planner.planning.infeasible.raised import shown_ms
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import build_space, first_slot, possible_layouts
-from planner.planning.space.memory import stage_table
+from planner.planning.space.candidates import (
+    Space,
+    build_space,
+    first_slot,
+    possible_layouts,
+)
+from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import layout_tables
 from planner.units import format_bytes, format_seconds
@@ -28,19 +36,19 @@ def given_assignment(model: CostModel, plan: Plan) -> Found:
     """
     layouts = possible_layouts(model.question)
     if not layouts:
-        raise refuse(model)
+        raise no_layout(model.question)
     tables = layout_tables(model, layouts[:1])
     slot = first_slot(model.question, layouts[0])
     if slot is None:
-        raise refuse(model)
+        raise no_slot(model.question, layouts[:1])
     space = build_space(model, tables, stage_table(model, tables), [(0, slot)])
     segments = plan_segments(model, plan)
     priced = price(space, 0, segments)
     if not fits(space, 0, priced):
         raise InfeasibleError(
             f"memory: the plan needs {format_bytes(priced.fullest.total)} a device, "
-            f"{format_bytes(model.question.usable_bytes)} usable",
-            hint="lower --context or --batch, or use more devices")
+            f"{format_bytes(budget(model.question))} usable",
+            hint=_more_memory(model, space, segments, priced.fullest.total))
     _within(model.question, priced)
     none = Solution("given", np.zeros((0, 0), dtype=np.int64), priced.tpot,
                     priced.tpot, 0.0)
@@ -54,7 +62,30 @@ def _within(question: Question, priced: Priced) -> None:
         if limit is not None and value > limit * (1 + 1e-9):
             raise InfeasibleError(
                 f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
-                hint=f"raise --{name}-ms, or search another plan")
+                hint=f"raise --{name}-ms to {shown_ms(value):.6g}, or search another plan")
+
+
+def _more_memory(model: CostModel, space: Space, segments: Sequence[Segment], total: int) -> str:
+    """The limit that ``total`` bytes keep, where the device has them; else the largest batch with
+    which the assignment fits on its layout, bisected; else what is missing with the smallest."""
+    if total <= model.question.usable_bytes:
+        return f"raise --memory-bytes to {total} ({format_bytes(total)})"
+    layout, first = space.tables.layouts[0], 0
+    last = int(space.pts.slot[0])
+    share, missing = layout.dp * layout.pp, 0
+    while last - first > 1 or not first:
+        slot = max((first + last) // 2, 1)
+        trial = build_space(model, space.tables, space.stages, [(0, slot)])
+        priced = price(trial, 0, segments)
+        if fits(trial, 0, priced):
+            first = slot
+        else:
+            last, missing = slot, priced.fullest.total - budget(model.question)
+        if last == 1:
+            users = f"{share} user{'s' * (share > 1)}"
+            return f"{format_bytes(missing)} a device are missing even with {users}: use devices " \
+                   "with more memory, or search another plan"
+    return f"{first * share} users are the most that it holds: --batch {first * share}"
 
 
 def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:

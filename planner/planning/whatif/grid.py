@@ -16,7 +16,9 @@ from planner.placement.layout import Layout
 from planner.placement.shards import module_bytes
 from planner.planning.answer.assemble import scheme_of
 from planner.planning.answer.capacity import most_at_context
+from planner.planning.infeasible.binding_limit import limited
 from planner.planning.infeasible.conflicting_limits import limits_of, without
+from planner.planning.infeasible.feasible import ILLEGAL
 from planner.planning.plan.record import PerformanceInfo, QualityInfo
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, RankBytes, price
@@ -207,7 +209,7 @@ def _or_inf(limit: float | None) -> float:
 
 
 def _point(parts: Sequence[_Part], found: tuple[_Part, Found] | None, loss: Loss) -> Point:
-    return _refused(parts[0], loss) if found is None else _planned(found[0].ground, found[1])
+    return _refused(parts, loss) if found is None else _planned(found[0].ground, found[1])
 
 
 def _planned(ground: _Ground, found: Found) -> Planned:
@@ -238,39 +240,41 @@ def _priced(ground: _Ground, found: Found) -> Priced:
     return ground.known[key]
 
 
-def _refused(part: _Part, loss: Loss) -> Infeasible:
-    """What excludes every plan, as :mod:`planner.planning.infeasible.diagnose` orders it."""
-    ground, question = part.ground, part.question
-    devices, batch = question.sizes[0], question.batch
-    layouts = [i for i, la in enumerate(ground.layouts) if devices % la.ranks == 0]
-    if not layouts or ground.tables is None:
-        return Infeasible("layout")
-    sizes = []
-    for i in layouts:
-        slots = [1] if batch is None else _slots(ground.layouts[i], (batch,))
-        if slots:
-            sizes.append(ground.smallest[i].at(ground.model, ground.tables, i, slots[0]))
+def _refused(parts: Sequence[_Part], loss: Loss) -> Infeasible:
+    """What excludes every plan in all ways to serve, as
+    :mod:`planner.planning.infeasible.diagnose` orders it."""
+    question, sizes, placed = parts[0].question, [], False
+    for part in parts:
+        ground = part.ground
+        for i, layout in enumerate(ground.layouts):
+            if question.sizes[0] % layout.ranks or ground.tables is None:
+                continue
+            placed = True
+            slots = [1] if question.batch is None else _slots(layout, (question.batch,))
+            if slots:
+                sizes.append(ground.smallest[i].at(ground.model, ground.tables, i, slots[0]))
     if not sizes:
-        return Infeasible("batch")
-    if min(sizes) >= np.iinfo(np.int64).max:
+        return Infeasible("batch" if placed else "layout")
+    fewest = min(sizes)
+    if fewest >= ILLEGAL:
         return Infeasible("schemes")
-    limit = budget(question)
-    if min(sizes) > limit:
-        given = question.memory_bytes is not None and question.memory_bytes < question.usable_bytes
-        return Infeasible("memory-bytes" if given else "memory", min(sizes), limit)
-    return Infeasible("+".join(_at_odds(part, loss)) or "memory")
+    if fewest > budget(question):
+        given = limited(question, fewest)
+        return Infeasible("memory-bytes" if given else "memory", fewest,
+                          budget(question) if given else question.usable_bytes)
+    return Infeasible("+".join(_at_odds(parts, loss)) or "memory")
 
 
-def _at_odds(part: _Part, loss: Loss) -> list[str]:
+def _at_odds(parts: Sequence[_Part], loss: Loss) -> list[str]:
     """Limits that no plan keeps together: the deletion filter of
-    :mod:`planner.planning.infeasible.conflicting_limits` in a space that is priced already."""
-    assert part.space is not None
-    space = asked(part.space, loss_scheme=loss[0], loss_limit=loss[1])
-    names = list(limits_of(space.model))
+    :mod:`planner.planning.infeasible.conflicting_limits` in spaces that are priced already."""
+    spaces = [asked(part.space, loss_scheme=loss[0], loss_limit=loss[1])
+              for part in parts if part.space is not None]
+    names = list(limits_of(spaces[0].model))
     for name in list(names) if len(names) > 1 else []:
-        fewer = replace(space, model=replace(
-            space.model, question=without(space.model.question, name)))
-        if searched([fewer]) is None:
-            space = fewer
+        fewer = [replace(space, model=replace(
+            space.model, question=without(space.model.question, name))) for space in spaces]
+        if searched(fewer) is None:
+            spaces = fewer
             names.remove(name)
     return names

@@ -12,7 +12,7 @@ from planner.units import GIB
 
 
 def test_the_memory_of_the_device_or_a_limit_of_bytes() -> None:
-    own = binding(model_of("llama-3.1-70b", uniform="bf16"))
+    own = binding([question_of("llama-3.1-70b", uniform="bf16")])
     assert own.limits == ("memory",)
     assert own.text.endswith("usable")
     least = over_memory(question_of(memory_bytes=GIB), 2 * GIB, 4)
@@ -23,7 +23,7 @@ def test_the_memory_of_the_device_or_a_limit_of_bytes() -> None:
 @pytest.mark.parametrize(("name", "limit"), [("tpot", {"tpot_seconds": 1e-9}),
                                              ("ttft", {"ttft_seconds": 1e-9})])
 def test_one_limit_of_time(name: str, limit: dict[str, float]) -> None:
-    found = binding(model_of(**limit))
+    found = binding([question_of(**limit)])
     assert found.limits == (name,)
     assert found.text.startswith(f"{name} ")
     assert "excludes every plan" in found.text
@@ -46,4 +46,4 @@ def test_a_limit_is_left_out_alone() -> None:
 
 def test_a_layout_that_does_not_exist_is_bad_input() -> None:
     with pytest.raises(InputError):
-        binding(model_of(tp=3, devices=3))
+        binding([question_of(tp=3, devices=3)])

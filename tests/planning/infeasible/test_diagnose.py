@@ -2,25 +2,31 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from support.questions import found_of, model_of, question_of
+from support.questions import DEVICE, SMALL, found_of, plan_of, question_of
 
+from planner.api.ask import Ask
 from planner.errors import InfeasibleError, InputError
-from planner.placement.cache_entries import page_tokens
 from planner.placement.layout import Layout
-from planner.planning.infeasible.diagnose import no_layout, no_slot, refuse
+from planner.planning.infeasible.binding_limit import no_layout, no_slot
+from planner.planning.infeasible.case import Case
+from planner.planning.infeasible.diagnose import refuse
+from planner.planning.infeasible.feasible import any_plan
 from planner.planning.search.best_first import search
-from planner.planning.space.candidates import possible_layouts
-from planner.planning.space.least_memory import least_rank
-from planner.planning.space.memory import budget
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
 
+def case_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Case:
+    """A question as :func:`question_of` fills it in."""
+    return Ask(model, device, **{"devices": 1, "context": 2048, "batch": 8, **asked}).case()
+
+
 def test_bad_input_is_told_from_no_plan() -> None:
-    assert isinstance(refuse(model_of(tp=3, devices=3)), InputError)
-    assert isinstance(refuse(model_of("llama-3.1-70b", uniform="bf16")), InfeasibleError)
+    assert isinstance(refuse(case_of(tp=3, devices=3)), InputError)
+    assert isinstance(refuse(case_of("llama-3.1-70b", schemes=("bf16",))), InfeasibleError)
 
 
 def test_a_layout_or_batch_that_does_not_exist() -> None:
@@ -57,7 +63,7 @@ def raised(text: str) -> float:
 
 def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
     question = question_of(tpot_seconds=1e-6)
-    error = refuse(model_of(tpot_seconds=1e-6))
+    error = refuse(case_of(tpot_seconds=1e-6))
     assert isinstance(error, InfeasibleError)
     assert error.hint.startswith("the fastest plan reaches ")
     limit = raised(error.hint) * 1e-3
@@ -71,13 +77,13 @@ def test_the_hint_on_tpot_is_enough_and_hardly_more() -> None:
 
 
 def test_the_hint_on_memory_names_devices_that_hold_it() -> None:
-    error = refuse(model_of("llama-3.1-70b", uniform="bf16"))
+    error = refuse(case_of("llama-3.1-70b", schemes=("bf16",)))
     assert isinstance(error, InfeasibleError)
-    assert error.hint == "2 devices are the fewest that hold it"
+    assert error.hint.split("; or ")[0] == "2 devices are the fewest with a plan: --devices 2"
 
 
 def test_a_limit_of_bytes_is_raised_to_what_is_enough() -> None:
-    error = refuse(model_of(memory_bytes=1 << 20))
+    error = refuse(case_of(memory_bytes=1 << 20))
     assert isinstance(error, InfeasibleError)
     total = int(raised(error.hint))
     assert found_of(memory_bytes=total).value > 0
@@ -86,21 +92,40 @@ def test_a_limit_of_bytes_is_raised_to_what_is_enough() -> None:
         found_of(memory_bytes=1 << 20)
 
 
-def test_the_longest_context_on_a_device_without_links_is_told_to_a_page() -> None:
+def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> None:
+    """With the prompt and answer that the command line makes of it."""
     place = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
-    asked = {"batch": 256, "schemes": ("bf16",), "kv": "bf16"}
-    error = refuse(model_of(*place, **{**asked, "context": 32768}))
+    asked: dict[str, Any] = {"batch": 1, "schemes": ("bf16",), "kv": "int4-token",
+                             "max_loss": "int4-w4a16"}
+    limit = plan_of(*place, **asked, context=20000).memory_per_device.total_bytes
+    asked["memory_bytes"] = limit
+    error = refuse(case_of(*place, **{**asked, "context": 32768}))
     assert isinstance(error, InfeasibleError)
-    told = re.fullmatch(r"the longest context that fits is (\d+) tokens", error.hint)
+    told = re.match(r"the longest context with a plan is (\d+) tokens: --context \1; or raise ",
+                    error.hint)
     assert told
     longest = int(told[1])
 
     def held(context: int) -> bool:
-        model = model_of(*place, **{**asked, "context": 32768})  # the prompt stays what it was
-        work = replace(model.question.workload, context=context)
-        model = replace(model, question=replace(model.question, workload=work))
-        least, _ = least_rank(model, possible_layouts(model.question))
-        return least is not None and least <= budget(model.question)
+        return any_plan([question_of(*place, **{**asked, "context": context})])
 
+    assert longest >= 20000
     assert held(longest)
-    assert not held(longest + 2 * page_tokens(question_of().spec.attention[0]))
+    assert not held(longest + 1)
+
+
+def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
+    """The first way keeps BF16 caches, which need twice the bytes."""
+    asked: dict[str, Any] = {"engine": "vllm", "devices": 1, "batch": 1536}
+    error = refuse(Ask(SMALL, "h100-sxm", **asked).case())
+    assert isinstance(error, InfeasibleError)
+    assert "at least 74.51 GiB" in error.message
+    assert "caches in fp8" in error.message
+    told = re.search(r"^(\d+) users are the most with a plan: --batch \1; .* --context (\d+)$",
+                     error.hint)
+    assert told
+    for name, value in (("batch", int(told[1])), ("context", int(told[2]))):
+        assert any_plan(Ask(SMALL, "h100-sxm", **{**asked, name: value}).questions())
+        assert not any_plan(Ask(SMALL, "h100-sxm", **{**asked, name: value + 1}).questions())
+    two = Ask(SMALL, "h100-sxm", **{**asked, "devices": 2})
+    assert any_plan(two.questions())

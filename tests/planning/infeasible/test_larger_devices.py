@@ -1,37 +1,40 @@
-"""Other devices that hold a model: the least memory of those that do, none where none does."""
+"""Other devices and engines with a plan: the least memory of those, none where there are none."""
 
 from dataclasses import replace
 
-from support.questions import question_of
-
+from planner.api.ask import Ask
 from planner.lookup import load_device
-from planner.planning.infeasible.larger_devices import larger_devices, wider
+from planner.planning.infeasible.larger_devices import larger_devices, other_engine
 
 BIG = [load_device(name) for name in ("b200-sxm", "h200-sxm", "l40s")]
+CASE = Ask("llama-3.1-70b", "h100-sxm", devices=1, context=2048, schemes=["bf16"], kv="bf16").case()
+TOTAL = 150 << 30
 
 
-def test_the_least_memory_that_holds_it_is_named() -> None:
-    question = question_of("llama-3.1-70b", uniform="bf16")
-    total = 150 << 30
-    assert larger_devices(question, BIG, total) == "1 × b200-sxm"  # 180 GB against 192 and 282
-    assert larger_devices(question, BIG[1:], total) == "4 × l40s"
-    assert larger_devices(question, BIG[1:2], total) == "2 × h200-sxm"
-    assert larger_devices(question, [], total) == ""
-    assert larger_devices(question, BIG, 1 << 60) == ""
+def test_the_least_memory_with_a_plan_is_named() -> None:
+    assert larger_devices(CASE, BIG, TOTAL) == "1 × b200-sxm"  # 180 GB against 192 and 282
+    assert larger_devices(CASE, BIG[1:], TOTAL) == "4 × l40s"
+    assert larger_devices(CASE, BIG[1:2], TOTAL) == "2 × h200-sxm"
+    assert larger_devices(CASE, [], TOTAL) == ""
+    assert larger_devices(CASE, BIG, 1 << 60) == ""
+
+
+def test_the_limits_hold_there_too() -> None:
+    slow = Ask("llama-3.1-70b", "h100-sxm", devices=1, context=2048, schemes=["bf16"], kv="bf16",
+               tpot_seconds=0.025).case()
+    assert larger_devices(slow, BIG, TOTAL) == "2 × h200-sxm"  # one b200 takes longer than that
+    assert larger_devices(slow, BIG[2:], TOTAL) == ""
 
 
 def test_the_device_itself_and_unreleased_ones_are_left_out() -> None:
-    question = question_of("llama-3.1-70b", uniform="bf16")
     own = load_device("h100-sxm")
-    assert larger_devices(question, [own], 150 << 30) == ""
+    assert larger_devices(CASE, [own], TOTAL) == ""
     planned = [replace(device, status="announced") for device in BIG]
-    assert larger_devices(question, planned, 150 << 30) == ""
+    assert larger_devices(CASE, planned, TOTAL) == ""
 
 
-def test_wider_has_all_that_the_device_offers() -> None:
-    narrow = question_of(schemes=("bf16",), kv="bf16")
-    full = wider(narrow)
-    assert full is not None
-    assert set(full.schemes) > {"bf16"}
-    assert set(full.kv) > {"bf16"}
-    assert wider(full) is None
+def test_another_engine_is_one_that_serves_what_was_named() -> None:
+    packed = Ask("llama-3.2-1b", "h100-sxm", devices=1, engine="vllm", kv="bf16").case()
+    assert other_engine(packed) not in ("", "vllm")
+    none = Ask("llama-3.1-405b", "h100-sxm", devices=1, engine="vllm", schemes=["bf16"]).case()
+    assert other_engine(none) == ""

@@ -1,0 +1,86 @@
+"""A question without a plan, and the same question with something changed, asked as a user would.
+
+A state names what is changed: a flag to its new value, or to LOOSE where it does not hold at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from planner.errors import PlannerError
+from planner.planning.infeasible.conflicting_limits import without
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import MAX_DEVICES
+
+Again = Callable[[Mapping[str, Any]], Sequence[Question]]
+"""The ways to serve the question with some parameters changed, by the names of the Python API."""
+State = Mapping[str, Any]
+LIMITS = {"memory_bytes": "memory-bytes", "tpot_seconds": "tpot", "ttft_seconds": "ttft",
+          "max_loss": "max-loss"}
+"""Parameters that limit a plan, and their names in messages."""
+
+
+class _Loose:
+    """That a limit, the batch or the number of devices is left open."""
+
+
+LOOSE = _Loose()
+
+
+@dataclass(frozen=True)
+class Case:
+    """``questions``: all ways to serve it, none with a plan. ``given``: what was asked, with what
+    the scenario fills in; ``typed``: without. ``searched``: schemes are chosen from, else one holds
+    everywhere."""
+
+    questions: Sequence[Question]
+    again: Again
+    given: Mapping[str, Any]
+    typed: Mapping[str, Any]
+    searched: bool = True
+
+    @property
+    def first(self) -> Question:
+        return self.questions[0]
+
+    def at(self, state: State) -> tuple[Question, ...]:
+        """All ways to serve the question in a state; none where it cannot be asked."""
+        flags = {name: value for name, value in state.items() if value is not LOOSE}
+        loose = [name for name, value in state.items() if value is LOOSE]
+        try:
+            questions = self.again(flags) if flags else self.questions
+        except PlannerError:
+            return ()
+        return tuple(_loosened(question, loose) for question in questions)
+
+
+def _loosened(question: Question, names: Sequence[str]) -> Question:
+    for name in names:
+        if name == "devices":
+            question = replace(question, sizes=tuple(range(1, MAX_DEVICES + 1)),
+                               devices_given=False)
+        elif name == "batch":
+            question = replace(question, batch=None)
+        else:
+            question = without(question, LIMITS[name])
+    return question
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to change, and the words that say it with the flags to type."""
+
+    state: State
+    text: str
+
+
+class Kind(Protocol):
+    """A kind of change. ``loosest`` is the state in which it helps most."""
+
+    @property
+    def loosest(self) -> State: ...
+
+    def nearest(self, beside: State) -> Change | None:
+        """The smallest change with which there is a plan in the state ``beside``."""

@@ -1,0 +1,134 @@
+"""Whether a question has a plan, and the least that it needs, over all ways to serve it.
+
+Bytes and seconds grow with the sequences of a rank, so that a free batch has a plan where one
+sequence a micro-batch has one. That is searched alone, and only where the smallest choices fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+
+from planner.errors import SolverError
+from planner.placement.layout import Layout
+from planner.planning.plan.record import Objective
+from planner.planning.price.price import Priced, price
+from planner.planning.question.question import Question
+from planner.planning.search.best_first import Found
+from planner.planning.search.variants import best_of
+from planner.planning.space.candidates import possible_layouts
+from planner.planning.space.least_memory import least_rank
+from planner.planning.space.memory import budget
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
+from planner.records import cached_record
+
+Option = TypeVar("Option")
+ILLEGAL = int(np.iinfo(np.int64).max)
+"""Bytes of a question in which some unit has no legal choice."""
+
+
+@cached_record
+class Least:
+    """The fewest ``total`` bytes on a rank: the way to serve and the layout that need them."""
+
+    total: int
+    question: Question
+    layout: Layout
+
+
+def least_memory(questions: Iterable[Question]) -> Least | None:
+    """The least of all ways, the first of equals; None where no layout takes the batch."""
+    found = []
+    for i, question in enumerate(questions):
+        layouts = possible_layouts(question)
+        if not layouts:
+            continue
+        least, at = least_rank(build_model(question, load_prior()), layouts)
+        if least is not None:
+            found.append((least, i, Least(least, question, layouts[at])))
+    return min(found, key=lambda one: one[:2])[2] if found else None
+
+
+def steps(question: Question) -> list[int]:
+    """What a batch is a multiple of, by layout: dp·pp."""
+    return sorted({la.dp * la.pp for la in possible_layouts(question)})
+
+
+def fewest(question: Question) -> list[Question]:
+    """The question with its batch, or with the fewest sequences that each layout takes; without
+    those whose smallest choices do not fit."""
+    batches = [question.batch] if question.batch is not None else steps(question)
+    return [one for one in (replace(question, batch=batch) for batch in batches)
+            if (least := least_memory([one])) is not None and least.total <= budget(one)]
+
+
+def fits(question: Question) -> bool:
+    """Whether the smallest choices fit, other limits apart."""
+    return bool(fewest(question))
+
+
+def has_plan(question: Question) -> bool:
+    """Whether one way has a plan: the least lossy is looked for, which is the fastest search. What
+    the solver leaves open counts as none, as nothing is promised of it."""
+    few = [replace(one, objective="quality") for one in fewest(question)]
+    try:
+        if question.untie and any(best_of([replace(q, untie=False)]) is not None for q in few):
+            return True
+        return any(best_of([one]) is not None for one in few)
+    except SolverError:
+        return False
+
+
+def any_plan(questions: Iterable[Question]) -> bool:
+    """Whether any way has a plan."""
+    return any(has_plan(question) for question in questions)
+
+
+def best(questions: Sequence[Question], objective: Objective) -> tuple[Found, Priced] | None:
+    """The plan of the fewest sequences that is best by ``objective``, over all ways."""
+    try:
+        found = best_of([replace(one, objective=objective) for q in questions for one in fewest(q)])
+    except SolverError:
+        return None
+    return None if found is None else (found, price(found.space, found.candidate, found.segments))
+
+
+def furthest(options: Iterable[tuple[Option, int]], way: Callable[[Option, int], Question | None],
+             low: int, high: int) -> int | None:
+    """The largest multiple in [``low``, ``high``) with a plan in any option, an option being (what
+    it is, the step of its multiples) and ``way`` its question, None where it cannot be asked;
+    within an option smaller ones have a plan as well. None where there is none.
+
+    What fits at all is bisected first, as bytes are counted faster than plans are found.
+    """
+    found: int | None = None
+    for option, step in options:
+        def at(test: Callable[[Question], bool], count: int, option: Option = option,
+               step: int = step) -> bool:
+            question = way(option, count * step)
+            return question is not None and test(question)
+
+        first = max(-(-low // step), found // step + 1 if found is not None else 1)
+        last = (high - 1) // step
+        if first > last or not at(has_plan, first):
+            continue
+        last = _bisected(lambda count: at(fits, count), first, last)
+        found = _bisected(lambda count: at(has_plan, count), first, last) * step
+    return found
+
+
+def _bisected(good: Callable[[int], bool], first: int, last: int) -> int:
+    """The largest good number from ``first``, which is good, to ``last``."""
+    if good(last):
+        return last
+    while last - first > 1:
+        middle = (first + last) // 2
+        if good(middle):
+            first = middle
+        else:
+            last = middle
+    return first

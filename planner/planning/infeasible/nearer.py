@@ -1,0 +1,215 @@
+"""Changes of what is asked for, the limits kept: fewer users, smaller caches, shorter sequences,
+another layout, more devices, more formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import scheme_ids
+from planner.planning.infeasible.case import LOOSE, Case, Change, Kind, State
+from planner.planning.infeasible.feasible import (
+    any_plan,
+    furthest,
+    has_plan,
+    least_memory,
+    steps,
+)
+from planner.planning.question.question import DEFAULT_OSL, Question
+from planner.planning.question.resolve import DOMINATED_KV, MAX_DEVICES
+from planner.planning.space.candidates import possible_layouts
+from planner.throughput.kernels import legal_schemes
+
+SHORTEST = 16
+"""A sequence is shortened to one part in so many at most: less is another service."""
+AXES = ("tp", "dp", "pp", "ep")
+
+
+def nearer(case: Case) -> list[Kind]:
+    """The kinds of change that the question admits, the nearest to it first."""
+    kinds: list[Kind] = [FewerUsers(case)] if case.first.batch is not None else []
+    if case.given.get("kv") not in (None, "auto"):
+        kinds.append(OtherCache(case))
+    kinds.append(Shorter(case))
+    if any(case.typed.get(axis) is not None for axis in AXES):
+        kinds.append(FreeLayout(case))
+    return [*kinds, MoreDevices(case)]
+
+
+@dataclass(frozen=True)
+class FewerUsers:
+    """The largest batch with a plan."""
+
+    case: Case
+
+    @property
+    def loosest(self) -> State:
+        return {"batch": LOOSE}
+
+    def nearest(self, beside: State) -> Change | None:
+        """Within the layouts of one dp·pp a smaller batch never needs more: each is bisected."""
+        asked = self.case.first.batch
+        assert asked is not None
+        ways = [way for way in self.case.at({**beside, **self.loosest}) if has_plan(way)]
+        options = [(way, step) for way in ways for step in steps(way)]
+        most = furthest(options, lambda way, batch: replace(way, batch=batch), 1, asked)
+        if most is None:
+            return None
+        return Change({"batch": most}, f"{most} user{'s are' if most > 1 else ' is'} the most with "
+                                       f"a plan: --batch {most}")
+
+
+@dataclass(frozen=True)
+class OtherCache:
+    """The first cache layout of the catalogue with a plan, where another was named."""
+
+    case: Case
+
+    @property
+    def loosest(self) -> State:
+        return {"kv": "auto"}
+
+    def nearest(self, beside: State) -> Change | None:
+        for name in KV_LAYOUTS:
+            state = {"kv": name}
+            if name not in (*DOMINATED_KV, self.case.given["kv"]) \
+                    and any_plan(self.case.at({**beside, **state})):
+                return Change(state, f"with caches in {name} there is a plan: --kv {name}")
+        return None
+
+
+@dataclass(frozen=True)
+class Shorter:
+    """The longest sequence with a plan, by the flag that sets it."""
+
+    case: Case
+
+    @property
+    def _by_prompt(self) -> bool:
+        return self.case.given.get("context") is None and self.case.given.get("isl") is not None
+
+    @property
+    def _asked(self) -> int:
+        work = self.case.first.workload
+        return work.isl if self._by_prompt else work.context
+
+    @property
+    def _low(self) -> int:
+        low = max(2, self._asked // SHORTEST)
+        return low if self._by_prompt else max(low, (self.case.given.get("osl") or 1) + 1)
+
+    @property
+    def loosest(self) -> State:
+        return self.flags(min(self._low, self._asked))
+
+    def flags(self, tokens: int) -> dict[str, int]:
+        """The flags of a sequence (of a prompt where the prompt alone was given) of so many
+        tokens, the answer kept where it was given."""
+        isl, osl = self.case.given.get("isl"), self.case.given.get("osl")
+        answer = {} if osl is None or self.case.typed.get("osl") is not None else {"osl": osl}
+        if self._by_prompt:
+            return {"isl": tokens, **answer}
+        room = tokens - (osl or 1)
+        if isl is None:
+            return {"context": tokens, **answer}
+        if isl > room:
+            isl = max(1, tokens - (osl or max(1, min(DEFAULT_OSL, tokens // 8))))
+        elif self.case.typed.get("isl") is not None:
+            return {"context": tokens, **answer}
+        return {"context": tokens, "isl": isl, **answer}
+
+    def nearest(self, beside: State) -> Change | None:
+        """Bisected to the token with the workload that the flags make."""
+        count = len(self.case.at({**beside, **self.loosest}))
+
+        def at(way: int, tokens: int) -> Question | None:
+            ways = self.case.at({**beside, **self.flags(tokens)})
+            return ways[way] if way < len(ways) else None
+
+        most = furthest([(way, 1) for way in range(count)], at, self._low, self._asked)
+        if most is None:
+            return None
+        flags = self.flags(most)
+        word = "prompt" if self._by_prompt else "context"
+        typed = " and ".join(f"--{name} {value}" for name, value in flags.items())
+        return Change(flags, f"the longest {word} with a plan is {most} tokens: {typed}")
+
+
+@dataclass(frozen=True)
+class FreeLayout:
+    """No axis of the layout given."""
+
+    case: Case
+
+    @property
+    def loosest(self) -> State:
+        return dict.fromkeys(self._named)
+
+    @property
+    def _named(self) -> list[str]:
+        return [axis for axis in AXES if self.case.typed.get(axis) is not None]
+
+    def nearest(self, beside: State) -> Change | None:
+        if not any_plan(self.case.at({**beside, **self.loosest})):
+            return None
+        words = " and ".join(f"--{axis}" for axis in self._named)
+        return Change(self.loosest, f"another layout has a plan: leave out {words}")
+
+
+@dataclass(frozen=True)
+class MoreDevices:
+    """The fewest devices with a plan, of all counts that some layout uses."""
+
+    case: Case
+
+    @property
+    def loosest(self) -> State:
+        return {"devices": LOOSE}
+
+    def nearest(self, beside: State) -> Change | None:
+        for count in self._counts(beside):
+            if any_plan(self.case.at({**beside, "devices": count})):
+                return Change({"devices": count}, f"{count} devices are the fewest with a plan: "
+                                                  f"--devices {count}")
+        return None
+
+    def _counts(self, beside: State) -> Iterator[int]:
+        """Counts above the given one (beside those searched) that admit a new size of replica."""
+        ranks = {la.ranks for way in self.case.at({**beside, **self.loosest})
+                 for la in possible_layouts(way)}
+        sizes, given = self.case.first.sizes, self.case.first.devices_given
+        tried = {r for r in ranks if any(size % r == 0 if given else size == r for size in sizes)}
+        for count in range(1, MAX_DEVICES + 1):
+            fresh = {r for r in ranks if count % r == 0} - tried
+            if fresh and (not given or count > max(sizes)):
+                tried |= fresh
+                yield count
+
+
+@dataclass(frozen=True)
+class MoreFormats:
+    """All schemes of the device where some were named; in an estimate another scheme."""
+
+    case: Case
+
+    @property
+    def loosest(self) -> State:
+        if self.case.searched:
+            return {"schemes": None}
+        held = [(least.total, i, name) for i, name in enumerate(self._names)
+                if (least := least_memory(self.case.at({"scheme": name}))) is not None]
+        return {"scheme": min(held)[2]} if held else {}
+
+    @property
+    def _names(self) -> list[str]:
+        return legal_schemes(self.case.first.device, scheme_ids())[0]
+
+    def nearest(self, beside: State) -> Change | None:
+        states: list[State] = [{"schemes": None}] if self.case.searched else \
+            [{"scheme": name} for name in self._names]
+        for state in states:
+            if any_plan(self.case.at({**beside, **state})):
+                return Change(state, "allow more formats: " + (
+                    "leave out --schemes" if self.case.searched else f"--scheme {state['scheme']}"))
+        return None

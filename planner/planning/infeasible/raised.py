@@ -1,0 +1,196 @@
+"""Limits raised to the least value with a plan, by the full price of the plan that is found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from planner.formats.schemes import scheme_ids
+from planner.planning.infeasible.case import LOOSE, Case, Change, Kind, State
+from planner.planning.infeasible.feasible import any_plan, best, least_memory
+from planner.planning.price.price import Priced
+from planner.planning.question.question import Question
+from planner.planning.search.formulate import loss_limit
+from planner.planning.space.model import build_model
+from planner.quality.loss_units import NATS
+from planner.quality.prior import load_prior
+from planner.units import format_bytes, format_seconds
+
+CLOSE = 1.005
+"""A raised limit is within this factor of one that has no plan."""
+BISECTIONS = 12
+STRIDE = 1.3
+"""What a value is divided by at most before it is tried again: the least is seldom far below."""
+CLIMB = (1.0, 1.001, 1.01, 1.05, 1.2, 2.0)
+"""Factors on the figure of a plan that is found, until the search finds a plan under it."""
+
+
+def raised(case: Case, name: str) -> Kind:
+    """The change of a limit by its name in messages."""
+    if name == "max-loss":
+        return MoreLoss(case)
+    if name == "memory-bytes":
+        return MoreBytes(case)
+    return MoreTime(case, name)
+
+
+Figure = Callable[[Question, float], float | None]
+"""What the plan of one way under a limit has of it; None without a plan."""
+
+
+def squeezed(ways: Sequence[tuple[Question, float]], high: float, figure: Figure) -> float:
+    """A value near the least that is feasible in any of ``ways``, each with a bound from below, and
+    ``high``, which is feasible in some. A way that is not better by more than CLOSE is left at one
+    question."""
+    for way, low in ways:
+        better = high / CLOSE
+        if low < better and figure(way, better) is not None:
+            high = _squeezed(low, better, partial(figure, way))
+    return high
+
+
+def _squeezed(low: float, high: float, figure: Callable[[float], float | None]) -> float:
+    """The same of one way, in which ``high`` is feasible."""
+    sure = high
+    for _ in range(BISECTIONS):
+        if high <= low * CLOSE:
+            break
+        middle = max(math.sqrt(low * high), high / STRIDE)
+        found = figure(middle)
+        if found is None:
+            low = middle
+        else:
+            sure, high = middle, min(middle, max(found, low))
+    return high if high == sure or figure(high) is not None else sure
+
+
+@dataclass(frozen=True)
+class MoreTime:
+    """TPOT or TTFT raised."""
+
+    case: Case
+    name: str
+
+    @property
+    def _field(self) -> str:
+        return f"{self.name}_seconds"
+
+    @property
+    def loosest(self) -> State:
+        return {self._field: LOOSE}
+
+    def nearest(self, beside: State) -> Change | None:
+        ways = self.case.at({**beside, **self.loosest})
+        fastest = best(ways, "latency")
+        if fastest is None:
+            return None
+
+        def figure(way: Question, seconds: float) -> float | None:
+            found = best(self._limited([way], seconds), "quality")
+            return None if found is None else self._of(found[1])
+
+        start = self._of(fastest[1])
+        high = next((value for factor in CLIMB
+                     if any_plan(self._limited(ways, value := _up(start * factor)))), None)
+        if high is None:
+            return None
+        asked = getattr(self.case.first, self._field) or 0.0
+        low = max(asked, fastest[0].bound if self.name == "tpot" else 0.0)
+        told = _up(squeezed([(way, low) for way in ways], high, figure))
+        what = "the fastest plan reaches" if self.name == "tpot" else "the first token can come in"
+        return Change({self._field: told}, f"{what} {format_seconds(told)}: raise "
+                                           f"--{self.name}-ms to {told * 1e3:.6g}")
+
+    def _limited(self, ways: Sequence[Question], seconds: float) -> list[Question]:
+        if self.name == "tpot":
+            return [replace(way, tpot_seconds=seconds) for way in ways]
+        return [replace(way, ttft_seconds=seconds) for way in ways]
+
+    def _of(self, priced: Priced) -> float:
+        return priced.tpot if self.name == "tpot" else priced.ttft
+
+
+def shown_ms(seconds: float) -> float:
+    """Milliseconds of four digits that are no less."""
+    value = seconds * 1e3
+    step = 10.0 ** (math.floor(math.log10(value)) - 3)
+    return float(f"{math.ceil(value / step * (1 - 1e-12)) * step:.6g}")
+
+
+def _up(seconds: float) -> float:
+    """The seconds of :func:`shown_ms`, as the command line reads them."""
+    return shown_ms(seconds) * 1e-3
+
+
+@dataclass(frozen=True)
+class MoreBytes:
+    """The limit on bytes raised, within what the device has."""
+
+    case: Case
+
+    @property
+    def loosest(self) -> State:
+        return {"memory_bytes": LOOSE}
+
+    def nearest(self, beside: State) -> Change | None:
+        ways = self.case.at({**beside, **self.loosest})
+        least, roomy = least_memory(ways), best(ways, "latency")
+        if least is None or roomy is None:
+            return None
+
+        def figure(way: Question, total: float) -> float | None:
+            found = best([replace(way, memory_bytes=int(total))], "quality")
+            return None if found is None else float(found[1].fullest.total)
+
+        own = figure(least.question, float(least.total))
+        total = math.ceil(own if own is not None else squeezed(
+            [(way, float(one.total)) for way in ways if (one := least_memory([way])) is not None],
+            float(roomy[1].fullest.total), figure))
+        return Change({"memory_bytes": total},
+                      f"raise --memory-bytes to {total} ({format_bytes(total)})")
+
+
+@dataclass(frozen=True)
+class MoreLoss:
+    """The scheme of least uniform loss that admits a plan, or so many nats with a profile."""
+
+    case: Case
+
+    @property
+    def loosest(self) -> State:
+        return {"max_loss": LOOSE}
+
+    def nearest(self, beside: State) -> Change | None:
+        ways = self.case.at({**beside, **self.loosest})
+        least = best(ways, "quality")
+        if least is None:
+            return None
+        loss = least[1].loss
+        profile = self.case.first.profile
+        if profile is not None and profile.unit == NATS:
+            told = f"{loss * (1 + 1e-6):.6g}"
+            told = told if float(told) >= loss else f"{loss * (1 + 2e-5):.6g}"
+            names = [told]
+        else:
+            names = [name for _, name in self._admitting(ways, loss)]
+        for name in names:
+            if any_plan(self.case.at({**beside, "max_loss": name})):
+                return Change({"max_loss": name}, "the least lossy plan that fits has relative "
+                              f"loss {loss:.3g}: --max-loss {name}")
+        return None
+
+    @staticmethod
+    def _admitting(ways: tuple[Question, ...], loss: float) -> list[tuple[float, str]]:
+        """Schemes by the loss that each admits, which is ``loss`` at least."""
+        model = build_model(ways[0], load_prior())
+        known = model.prior.error[model.references[0]]["attention-out"]
+        found = []
+        for name in scheme_ids():
+            if name in known:
+                limit = loss_limit(replace(model, question=replace(
+                    model.question, loss_scheme=name)))
+                if limit is not None and limit >= loss * (1 + 1e-9):
+                    found.append((limit, name))
+        return sorted(found)
