@@ -17,8 +17,8 @@ from planner.placement.layout import Layout
 from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found
-from planner.planning.search.variants import best_of
+from planner.planning.search.best_first import Found, any_feasible
+from planner.planning.search.variants import best_of, spaces_of
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
 from planner.planning.space.memory import budget
@@ -72,13 +72,14 @@ def fits(question: Question) -> bool:
 
 
 def has_plan(question: Question) -> bool:
-    """Whether one way has a plan: the least lossy is looked for, which is the fastest search. What
-    the solver leaves open counts as none, as nothing is promised of it."""
+    """Whether one way has a plan: any is looked for, the least lossy first. What the solver leaves
+    open counts as none, as nothing is promised of it."""
     few = [replace(one, objective="quality") for one in fewest(question)]
     try:
-        if question.untie and any(best_of([replace(q, untie=False)]) is not None for q in few):
+        tied = [replace(one, untie=False) for one in few]
+        if any(any_feasible(spaces_of([one])) for one in tied):
             return True
-        return any(best_of([one]) is not None for one in few)
+        return question.untie and any(any_feasible(spaces_of([one])) for one in few)
     except SolverError:
         return False
 

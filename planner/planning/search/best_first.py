@@ -60,6 +60,8 @@ class Found:
         return self.solution.value
 
 
+ANY = 0.5
+"""A gap at which any assignment will do."""
 PROVED = 1e-6
 """The gap up to which an optimum is called proved."""
 
@@ -88,6 +90,29 @@ def searched(spaces: Sequence[Space]) -> Found | None:
     if free:
         best = _between(spaces, spans, lower, best)
     return None if best is None else _settled(best)
+
+
+def any_feasible(spaces: Sequence[Space]) -> bool:
+    """Whether some candidate has an assignment within all limits: the first that is found.
+
+    Raises:
+        SolverError: none was found, and some candidate was left without an answer.
+    """
+    unanswered: Posed | None = None
+    order = sorted((float(low), i, c) for i, space in enumerate(spaces)
+                   for c, low in enumerate(bounds(space).tolist()) if np.isfinite(low))
+    for _, i, c in order:
+        one = posed(spaces[i], c)
+        solution = solve_posed(one, gap=ANY)
+        if solution.found:
+            return True
+        if proved(solution, np.inf) < np.inf:
+            unanswered = one
+    if unanswered is not None:
+        with naming_the_question(unanswered.space, unanswered.c):
+            raise SolverError("no candidate was answered within the solver's limits",
+                              hint=SolverError.NARROWER)
+    return False
 
 
 def _between(whole: Sequence[Space], spans: Sequence[Space], lower: Sequence[Array],

@@ -15,6 +15,7 @@ from planner.planning.infeasible.case import Case
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.search.best_first import search
+from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -46,7 +47,7 @@ def test_a_layout_or_batch_that_does_not_exist() -> None:
     ({"pp": 33, "devices": 33}, "pp 33 exceeds the 32 layers"),
 ])
 def test_a_fixed_layout_is_refused_by_what_it_meets(changes: dict[str, int], words: str) -> None:
-    error = refuse(model_of("llama-3.1-8b", **changes))
+    error = refuse(case_of("llama-3.1-8b", **changes))
     assert isinstance(error, InputError)
     assert words in str(error)
 

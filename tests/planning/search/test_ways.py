@@ -84,14 +84,13 @@ def test_ways_that_cannot_win_are_never_solved(monkeypatch: pytest.MonkeyPatch) 
 def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, engine: str,
                                                        objective: str) -> None:
     """Each on its own best layout and batch, within the limit on loss, in every way to serve: by
-    what the solver compares nothing is better, and by full prices at most what fused kernels move.
-    """
+    full prices nothing is better."""
     questions = ways(model, device, engine, objective=objective)
     spaces = spaces_of(questions)
     found = searching.searched(spaces)
     assert found is not None
     mine = price(found.space, found.candidate, found.segments)
-    pace, full = score_at(found.space.model.question, mine)
+    full = score(found.space.model.question, mine)
     rivals = 0
     for space in spaces:
         limit = loss_limit(space.model)
@@ -99,17 +98,9 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
                   for pair in uniform_pairs(space.model, np.inf if limit is None else limit)]
         for one in best_uniforms(space, wanted):
             if one.priced is not None:
-                theirs = score_at(space.model.question, one.priced)
-                assert pace <= theirs[0] * (1 + 1e-6), one.name
-                assert full <= theirs[1] * (1 + 2e-3), one.name
+                assert full <= score(space.model.question, one.priced) * (1 + 1e-7), one.name
                 rivals += 1
     assert rivals
-
-
-def score_at(question: Question, priced: Any) -> tuple[float, float]:
-    """(at the pace that the solver compares, as priced in full)."""
-    full = score(question, priced)
-    return full * priced.pipelined_tpot / priced.tpot, full
 
 
 @pytest.mark.parametrize(("model", "device", "fewer", "more"), [
@@ -124,9 +115,9 @@ def score_at(question: Question, priced: Any) -> tuple[float, float]:
     pytest.param("deepseek-v3", "h200-sxm", {}, {"untie": True}, marks=pytest.mark.exhaustive)])
 def test_another_choice_never_worsens_a_plan(model: str, device: str, fewer: dict[str, Any],
                                              more: dict[str, Any]) -> None:
-    """By what is priced in full, pipelines included: the solver compares the slowest stage too."""
+    """By what is priced in full, pipelines included."""
     less, richer = (planner.plan(model, device, devices=8, **asked) for asked in (fewer, more))
-    assert rate(richer) >= rate(less) * (1 - 1e-3)
+    assert rate(richer) >= rate(less) * (1 - 1e-6)
     assert richer.solver.proved
     assert less.solver.proved
 
