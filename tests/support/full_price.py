@@ -16,7 +16,8 @@ from planner.placement.layout import Layout
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import RATES, Question
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space, build_space, possible_layouts
+from planner.planning.space.candidates import Space, build_space
+from planner.planning.space.layouts import possible_layouts
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import CostModel, build_model
