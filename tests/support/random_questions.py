@@ -30,7 +30,7 @@ Value = str | int | float | bool | tuple[str, ...]
 
 CATALOGUE = ("smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b", "olmoe-1b-7b", "deepseek-v2-lite")
 SOON = 3
-"""The first of them are planned soon; synthetic ones stand for experts and latents in `make test`."""
+"""The first ones are planned soon: in `make test` synthetic ones stand for experts and latents."""
 DEVICES = ("h100-sxm", "l40s", "b200-sxm", "xeon-6980p", "xeon-platinum-8480",
            "jetson-agx-orin-64gb")
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "pytorch")
