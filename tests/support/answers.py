@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from math import isinf
 
-import planner
 from planner.errors import InfeasibleError, InputError
+from planner.planning.answer.assemble import assemble
 from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
+from planner.planning.question.question import Question
+from planner.planning.search.equal_loss import best_answers
 from planner.planning.space.losses import uniform_loss
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -26,17 +29,24 @@ class NotAskedError(Exception):
 
 @cache
 def answered(case: Case) -> Plan | None:
-    """The plan of a case, None where there is none.
+    """The plan of a case as `planner.plan` makes it, None where there is none: a refusal's reasons
+    take longer than the plans.
 
     Raises:
         NotAskedError: the device or the engine cannot, or the layout does not exist.
     """
     try:
-        return planner.plan(**case.arguments)
+        return planned(case.questions())
     except InfeasibleError:
         return None
     except InputError as error:
         raise NotAskedError(error.message) from error
+
+
+def planned(questions: Sequence[Question]) -> Plan | None:
+    """The plan of exact questions, None where nothing keeps their limits."""
+    found, others = best_answers(questions)
+    return None if found is None else assemble(found, searched=True, others=others)
 
 
 def some(case: Case) -> Plan:

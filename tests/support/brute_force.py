@@ -11,13 +11,10 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from planner.api.ask import Ask, best_found
-from planner.errors import InfeasibleError
-from planner.planning.answer.assemble import assemble
-from planner.planning.plan.record import Plan
+from planner.api.ask import Ask
 from planner.planning.price.price import Priced
 from planner.planning.question.question import OBJECTIVES, Question
-from support.answers import ROUNDING, least_of
+from support.answers import ROUNDING, least_of, planned
 from support.full_price import Place, Setting, broken, parts_of, slots_of, value_of
 from support.random_questions import Case, Pick, Value, thorough
 
@@ -120,14 +117,6 @@ def _least(setting: Setting, slot: int) -> int:
                for taken in itertools.product(*(place.able(part) for part in parts)))
 
 
-def planned(question: Question) -> Plan | None:
-    """The plan of an exact question, None where there is none."""
-    try:
-        return assemble(best_found((question,))[0], searched=True)
-    except InfeasibleError:
-        return None
-
-
 def drawn(pick: Pick) -> Instance:
     """One instance, small enough to try everything."""
     model = pick((*MODELS, *LARGER) if thorough() else MODELS)
@@ -160,7 +149,7 @@ def disagreement(instance: Instance, *, wide: bool) -> list[str] | None:
     if prices(instance) > (MANY if wide else FEW):
         return None
     question = limited(instance)
-    best, plan = every(question), planned(question)
+    best, plan = every(question), planned((question,))
     if best.priced is None and plan is None:
         return []
     if best.priced is None or plan is None:
