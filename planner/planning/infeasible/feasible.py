@@ -17,8 +17,8 @@ from planner.placement.layout import Layout
 from planner.planning.plan.record import Objective
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found, any_feasible
-from planner.planning.search.variants import best_of, spaces_of
+from planner.planning.search.best_first import Found, any_feasible, searched
+from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
 from planner.planning.space.memory import budget
@@ -58,28 +58,22 @@ def steps(question: Question) -> list[int]:
     return sorted({la.dp * la.pp for la in possible_layouts(question)})
 
 
-def fewest(question: Question) -> list[Question]:
-    """The question with its batch, or with the fewest sequences that each layout takes; without
-    those whose smallest choices do not fit."""
-    batches = [question.batch] if question.batch is not None else steps(question)
-    return [one for one in (replace(question, batch=batch) for batch in batches)
-            if (least := least_memory([one])) is not None and least.total <= budget(one)]
-
-
 def fits(question: Question) -> bool:
-    """Whether the smallest choices fit, other limits apart."""
-    return bool(fewest(question))
+    """Whether the smallest choices of the fewest sequences fit, other limits apart."""
+    least = least_memory([question])
+    return least is not None and least.total <= budget(question)
 
 
 def has_plan(question: Question) -> bool:
     """Whether one way has a plan: any is looked for, the least lossy first. What the solver leaves
     open counts as none, as nothing is promised of it."""
-    few = [replace(one, objective="quality") for one in fewest(question)]
+    if not fits(question):
+        return False
+    lossy = replace(question, objective="quality")
     try:
-        tied = [replace(one, untie=False) for one in few]
-        if any(any_feasible(spaces_of([one])) for one in tied):
+        if any_feasible(spaces_of([replace(lossy, untie=False)], fewest=True)):
             return True
-        return question.untie and any(any_feasible(spaces_of([one])) for one in few)
+        return question.untie and any_feasible(spaces_of([lossy], fewest=True))
     except SolverError:
         return False
 
@@ -92,7 +86,8 @@ def any_plan(questions: Iterable[Question]) -> bool:
 def best(questions: Sequence[Question], objective: Objective) -> tuple[Found, Priced] | None:
     """The plan of the fewest sequences that is best by ``objective``, over all ways."""
     try:
-        found = best_of([replace(one, objective=objective) for q in questions for one in fewest(q)])
+        found = searched(spaces_of([replace(q, objective=objective) for q in questions
+                                    if fits(q)], fewest=True), settle=False)
     except SolverError:
         return None
     return None if found is None else (found, price(found.space, found.candidate, found.segments))

@@ -77,9 +77,10 @@ def search(model: CostModel) -> Found | None:
     return searched(list(filter(None, [whole_space(model)])))
 
 
-def searched(spaces: Sequence[Space]) -> Found | None:
+def searched(spaces: Sequence[Space], *, settle: bool = True) -> Found | None:
     """The best plan of several spaces, one for every way to serve: of their grids first, then of
-    every slot between. All share one incumbent: what cannot beat it is never solved."""
+    every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
+    which of equal plans is taken does not depend on the solver's path."""
     free = bool(spaces) and spaces[0].model.question.batch is None
     spans = [spanning(space) if free else space for space in spaces]
     lower = [bounds(space) for space in spans]
@@ -89,7 +90,7 @@ def searched(spaces: Sequence[Space]) -> Found | None:
         best = replace(best, space=whole, grid=whole)
     if free:
         best = _between(spaces, spans, lower, best)
-    return None if best is None else _settled(best)
+    return best if best is None or not settle else _settled(best)
 
 
 def any_feasible(spaces: Sequence[Space]) -> bool:

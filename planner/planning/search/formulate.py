@@ -44,16 +44,32 @@ def objective_arrays(space: Space, *, bound: bool = False) -> tuple[Array, Array
 def _memory_objective(space: Space) -> tuple[Array, Array]:
     """Bytes over all devices of the deployment, every replica counted."""
     model, question = space.model, space.model.question
-    coefficients, constants = [], []
-    for c in range(len(space)):
-        layout, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-        la, stage = space.layout(c), space.stages[layout]
-        size = model.decided.by_option(bytes_per_layer(model, space.tables, layout, slot))
-        group = la.tp * la.dp * question.replicas(la.ranks)
-        coefficients.append(model.decided.total(size, stage.counts.sum(axis=0)) * float(group))
-        beside = stage.fixed.sum() + stage.sequence.sum() * slot * la.pp
-        constants.append(float((beside + int(space.extra[c]) * la.pp) * group))
-    return np.array(coefficients, dtype=np.float64), np.array(constants)
+    fixed, sequence, counts = space.padded
+    layers = counts.sum(axis=1).astype(np.float64)
+    weights, tokens = (model.decided.total(one.astype(np.float64), layers)
+                       for one in layout_bytes(space))
+    group = np.array([la.tp * la.dp * question.replicas(la.ranks)
+                      for la in space.tables.layouts])[space.pts.layout]
+    at, held = space.pts.layout, space.held
+    beside = fixed.sum(axis=1)[at] + sequence.sum(axis=1)[at] * held \
+        + space.extra * space.pts.pp.astype(np.int64)
+    coefficients = (weights[at] + tokens[at] * held[:, None, None]) * group[:, None, None]
+    return coefficients, (beside * group).astype(np.float64)
+
+
+def layout_bytes(space: Space) -> tuple[Int, Int]:
+    """Bytes of one layer of each kernel under each option on a rank, int64 [L, K, O] of all
+    layouts: of weights, and of one cached sequence."""
+    model, tables = space.model, space.tables
+    schemes = len(model.question.schemes)
+    size = np.zeros((len(tables.layouts), len(model.units), len(model.choices)), dtype=np.int64)
+    token = np.zeros_like(size)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[:, i, :schemes] = tables.shard[:, unit.row]
+        elif unit.role == "cache":
+            token[:, i, schemes:] = tables.cache[:, unit.row]
+    return model.decided.by_option(size), model.decided.by_option(token)
 
 
 def loss_limit(model: CostModel) -> float | None:
@@ -143,18 +159,11 @@ def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:
 def _memory_row(space: Space) -> tuple[Array, Array]:
     """Bytes of the fullest pipeline stage; where layers of a unit may take different choices and
     must weigh alike, those of all stages together."""
-    model, tables, decided = space.model, space.tables, space.model.decided
+    model, decided = space.model, space.model.decided
     fixed, sequence, counts = space.padded
     every = np.arange(len(counts))
-    schemes, together = len(model.question.schemes), model.question.untie
-    size = np.zeros((len(counts), len(model.units), len(model.choices)), dtype=np.int64)
-    token = np.zeros_like(size)
-    for i, unit in enumerate(model.units):
-        if unit.role == "module":
-            size[:, i, :schemes] = tables.shard[:, unit.row]
-        elif unit.role == "cache":
-            token[:, i, schemes:] = tables.cache[:, unit.row]
-    size, token = decided.by_option(size), decided.by_option(token)
+    together = model.question.untie
+    size, token = layout_bytes(space)
     if together:
         own, each, layers = fixed.sum(axis=1), sequence.sum(axis=1), counts.sum(axis=1)
     else:

@@ -21,7 +21,13 @@ from planner.planning.search.posed import posed
 from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
+from planner.planning.space.candidates import (
+    Slots,
+    Space,
+    build_space,
+    fitting_pairs,
+    possible_layouts,
+)
 from planner.planning.space.memory import stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import layout_tables
@@ -46,14 +52,14 @@ class Optimum:
     bound: float
 
 
-def whole_space(model: CostModel) -> Space | None:
-    """Every layout and batch that fits, or None."""
+def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
+    """Every layout that fits with a grid of batches, or others of its ``slots``; or None."""
     layouts = possible_layouts(model.question)
     if not layouts:
         return None
     tables = layout_tables(model, layouts)
     stages = stage_table(model, tables)
-    pairs = fitting_pairs(model, tables, stages)
+    pairs = fitting_pairs(model, tables, stages, slots=slots)
     return build_space(model, tables, stages, pairs) if pairs else None
 
 

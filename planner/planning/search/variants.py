@@ -12,16 +12,23 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
+FEWEST = ("latency", "memory")
+"""Objectives that are never better with more sequences."""
 
-def spaces_of(questions: Sequence[Question]) -> list[Space]:
-    """The candidates of those questions that have any, in order."""
-    return list(filter(None, [whole_space(build_model(question, load_prior()))
+
+def spaces_of(questions: Sequence[Question], *, fewest: bool = False) -> list[Space]:
+    """The candidates of those questions that have any, in order. Where more sequences never help,
+    the fewest stand for all; ``fewest``: nothing but these."""
+    return list(filter(None, [whole_space(build_model(question, load_prior()),
+                                          slots="fewest" if fewest else "ends"
+                                          if question.objective in FEWEST else "grid")
                               for question in questions]))
 
 
-def best_of(questions: Sequence[Question]) -> Found | None:
-    """The best answer of several questions, the first of equals; None where none has any."""
-    return searched(spaces_of(questions))
+def best_of(questions: Sequence[Question], *, settle: bool = True) -> Found | None:
+    """The best answer of several questions, the first of equals; None where none has any.
+    ``settle`` as in :func:`searched`."""
+    return searched(spaces_of(questions), settle=settle)
 
 
 def differences(old: Found, new: Found) -> tuple[str, ...]:

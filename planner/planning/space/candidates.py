@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from planner.throughput.points import Points, points
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
+Slots = Literal["grid", "ends", "fewest"]
+"""Which slots of a layout are candidates."""
 MOST_SLOTS = 1 << 20
 """Sequences per rank and micro-batch beyond which nothing is looked for: no engine admits them."""
 BISECTIONS = 14
@@ -195,17 +198,23 @@ def first_slot(question: Question, layout: Layout) -> int | None:
     return each if each >= 1 and rest == 0 else None
 
 
-def fitting_pairs(model: CostModel, tables: LayoutTables, stages: list[StageBytes],
-                  ) -> list[tuple[int, int]]:
-    """(layout, slot) pairs of a grid whose smallest assignment fits; the last of each layout is the
-    most that fits. Where the batch is given, the one that it implies."""
+def fitting_pairs(model: CostModel, tables: LayoutTables, stages: list[StageBytes], *,
+                  slots: Slots = "grid") -> list[tuple[int, int]]:
+    """(layout, slot) pairs whose smallest assignment fits: of a grid whose last is the most that
+    fits, of its ends, or the fewest alone. Where the batch is given, the one that it implies."""
     question = model.question
     most = most_slots(model, tables, smallest(model, tables, stages, range(len(tables.layouts))),
                       MOST_SLOTS).tolist()
     if question.batch is None:
-        return [(i, slot) for i, limit in enumerate(most) for slot in grid(limit)]
+        return [(i, slot) for i, limit in enumerate(most) for slot in _wanted(limit, slots)]
     firsts = [first_slot(question, layout) for layout in tables.layouts]
     return [(i, slot) for i, slot in enumerate(firsts) if slot is not None and slot <= most[i]]
+
+
+def _wanted(most: int, slots: Slots) -> list[int]:
+    if slots == "grid" or most < 1:
+        return grid(most)
+    return [1] if slots == "fewest" else sorted({1, most})
 
 
 def build_space(model: CostModel, tables: LayoutTables, stages: list[StageBytes],

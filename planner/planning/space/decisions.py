@@ -88,8 +88,13 @@ class Decisions:
         """The choices of the kernel's units under each option [options, units]; -1 as released."""
         if kernel.decision < 0:
             return np.full((1, len(kernel.units)), -1, dtype=np.int64)
-        options = np.array(self.decisions[kernel.decision].options, dtype=np.int64)
-        return options.reshape(-1, len(self.decisions[kernel.decision].units))[:, kernel.members]
+        return self._options[kernel.decision][:, kernel.members]
+
+    @cached_property
+    def _options(self) -> tuple[Int, ...]:
+        """The options of each decision as an array [options, units]."""
+        return tuple(np.array(d.options, dtype=np.int64).reshape(-1, len(d.units))
+                     for d in self.decisions)
 
     def by_option(self, values: NDArray[Number]) -> NDArray[Number]:
         """Sums of unit values [..., U, S] over the units of each kernel under each option

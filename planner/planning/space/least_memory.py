@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from planner.placement.layout import Layout
 from planner.planning.space.candidates import first_slot
-from planner.planning.space.memory import least_bytes, stage_table
+from planner.planning.space.memory import overheads, smallest, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import layout_tables
 
@@ -13,9 +15,13 @@ def least_rank(model: CostModel, layouts: list[Layout]) -> tuple[int | None, int
     """(bytes of the fullest rank, layout) with the smallest choices and fewest sequences."""
     tables = layout_tables(model, layouts)
     stages = stage_table(model, tables)
-    found: list[tuple[int, int]] = []
-    for i, layout in enumerate(layouts):
-        slot = first_slot(model.question, layout)
-        if slot is not None:
-            found.append((least_bytes(model, tables, stages[i], i, slot), i))
-    return min(found) if found else (None, 0)
+    slots = [first_slot(model.question, layout) for layout in layouts]
+    index = np.array([i for i, slot in enumerate(slots) if slot is not None], dtype=np.int64)
+    if not len(index):
+        return None, 0
+    held = np.array([slots[i] for i in index], dtype=np.int64)
+    beside = overheads(model, tables, index, held)
+    found = [(int(one.at_slots(layouts[i].pp, held[n:n + 1], beside[n:n + 1])[0]), i)
+             for n, (i, one) in enumerate(zip(index.tolist(), smallest(
+                 model, tables, stages, index.tolist()), strict=True))]
+    return min(found)
