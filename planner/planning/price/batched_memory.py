@@ -37,7 +37,7 @@ def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageByt
             key = (layout.tp, length)
             if key not in sizes:
                 sizes[key] = _sizes(model, layout.tp, length, choice)
-            each[:, j] = _sequence(stages[index], *sizes[key])
+            each[:, j] = _sequence(model, stages[index], *sizes[key])
         held = each[:, place.reshape(-1)] * (slots[here] * layout.pp)
         stage = (weights[:, None] + held).argmax(axis=0)
         out[0, here] = weights[stage]
@@ -55,7 +55,8 @@ def _weights(model: CostModel, tables: LayoutTables, stage: StageBytes, index: i
     weights = stage.fixed.copy()
     for i, (unit, c) in enumerate(zip(model.units, choice, strict=True)):
         if unit.role == "module":
-            weights += stage.counts[:, i] * tables.shard[index, unit.row, c]
+            layers = stage.counts[:, model.decided.kernel_of[i]]
+            weights += layers * tables.shard[index, unit.row, c]
     return weights
 
 
@@ -73,10 +74,10 @@ def _sizes(model: CostModel, tp: int, context: int,
     return units, fixed
 
 
-def _sequence(stage: StageBytes, units: dict[int, int], fixed: Int) -> Int:
+def _sequence(model: CostModel, stage: StageBytes, units: dict[int, int], fixed: Int) -> Int:
     """Caches of one sequence in each stage, int64 [P]."""
     total = np.zeros(len(stage.fixed), dtype=np.int64)
     np.add.at(total, np.array(stage_of_layer(len(fixed), len(total))), fixed)
     for i, size in units.items():
-        total += stage.counts[:, i] * size
+        total += stage.counts[:, model.decided.kernel_of[i]] * size
     return total

@@ -162,7 +162,7 @@ def _of_run(grid: Space, run: Space, best: Found | None) -> Found | None:
     sent: float | None = None
     while True:
         try:
-            c, _ = slots.send(sent)
+            c, bound = slots.send(sent)
         except StopIteration:
             return _better(best, None, None, len(run))
         one = posed(run, c)
@@ -170,7 +170,23 @@ def _of_run(grid: Space, run: Space, best: Found | None) -> Found | None:
         found = None if not solution.found else Found(
             run, c, solution, one.segments(solution), solution.bound, 0, 1, grid)
         best = _better(best, found, grid, 0)
+        left = max(bound, proved(solution, _most(best)))
+        if left < _most(best):  # a limit of the solver was reached
+            best = _left_open(best, one, left)
         sent = _most(best)
+
+
+def _left_open(best: Found | None, one: Posed, bound: float) -> Found:
+    """``best`` with the bound of a candidate that the solver left open.
+
+    Raises:
+        SolverError: there is none.
+    """
+    if best is None:
+        with naming_the_question(one.space, one.c):
+            raise SolverError("no candidate was answered within the solver's limits",
+                              hint=SolverError.NARROWER)
+    return replace(best, bound=min(best.bound, bound))
 
 
 def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | None,
@@ -199,7 +215,7 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
         cutoff = least * (1 - _spare(one, later))
         solution = _of_span(one, lower[i], cutoff)
         solved += 1
-        open_bound = min(open_bound, proved(solution, cutoff))
+        open_bound = min(open_bound, max(bound, proved(solution, cutoff)))
         if not solution.found:
             continue
         least = min(least, solution.value)

@@ -177,7 +177,7 @@ class _Late:
         """The problem under ``rows``: an answer, a proof, or open between the shares."""
         found = self._solve(rows)
         if not found.found:
-            self.left = min(self.left, proved(found, self.least))
+            self.left = min(self.left, max(proved(found, self.least), self.free.bound))
         elif self.token.kept(found.counts):
             self.left = min(self.left, found.bound)
             self._keep(found)
@@ -240,7 +240,7 @@ class _Late:
             value = self.best.value
             return replace(self.best, status=status, bound=bound,
                            gap=(value - bound) / abs(value) if value else 0.0)
-        if self.open:
+        if left < self.cutoff:
             return replace(self.free, status=UNPROVED, value=np.inf, bound=left)
         status = BEATEN if np.isfinite(self.cutoff) else INFEASIBLE
         return replace(self.free, status=status, value=np.inf, bound=np.inf)

@@ -69,6 +69,11 @@ class Decisions:
         return max((len(d.options) for d in self.decisions), default=1) or 1
 
     @cached_property
+    def kernel_of(self) -> dict[int, int]:
+        """The kernel of each unit."""
+        return {unit: k for k, kernel in enumerate(self.kernels) for unit in kernel.units}
+
+    @cached_property
     def layers(self) -> NDArray[np.float64]:
         """Layers of each kernel [K]."""
         return np.array([k.count for k in self.kernels], dtype=np.float64)

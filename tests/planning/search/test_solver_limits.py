@@ -97,7 +97,7 @@ def test_a_plan_that_the_solver_left_open_says_so(monkeypatch: pytest.MonkeyPatc
             return found
         return highs.Solution(STOPPED, found.counts, found.value, found.value * 0.97, 0.03)
 
-    monkeypatch.setattr("planner.planning.search.best_first.solve", stopped)
+    monkeypatch.setattr("planner.planning.search.first_token.solve", stopped)
     plan = planner.plan("llama-3.2-1b", "l40s", devices=1, batch=8)
     assert (plan.solver.status, plan.solver.proved) == (STOPPED, False)
     assert plan.solver.gap == pytest.approx(0.1)  # 3 % rounded up to a power of ten

@@ -56,19 +56,19 @@ def test_the_answer_is_the_best_of_the_ways_alone(model: str, device: str, engin
 def test_ways_that_cannot_win_are_never_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 8 devices 1,200 candidates were solved by sixteen searches; one needs a handful."""
     solved: list[int] = []
-    solve = searching.solve_candidate
+    solve = searching._of_span
 
     def counted(*arguments: Any, **named: Any) -> Any:
         solved.append(1)
         return solve(*arguments, **named)
 
-    monkeypatch.setattr(searching, "solve_candidate", counted)
+    monkeypatch.setattr(searching, "_of_span", counted)
     questions = ways(*SIXTEEN, devices=8)
     found, others = best_answers(questions)
     assert found is not None
     assert len(questions) >= 16
     assert len(others) >= 12
-    assert 2 <= len(solved) <= 40
+    assert 1 <= len(solved) <= 40
     assert found.candidates > 4000
     assert found.value <= found.bound * (1 + 1e-6)
 

@@ -98,16 +98,6 @@ def test_among_equal_optima_the_second_objective_decides() -> None:
         assert taken.counts[0].tolist() == wanted
 
 
-def test_what_goes_last_is_taken_only_where_nothing_else_is_equal() -> None:
-    size = Row("memory", np.zeros((1, 3)), 100.0, np.array([[40, 20, 60]]), 100)
-    problem = problem_of(np.array([[1.0, 1.0, 1.0]]), size)
-    taken = first_of_ties(problem, solve(problem), None, last=(0,))
-    assert taken.counts.tolist() == [[0, 1, 0]]
-    alone = replace(problem, objective=np.array([[1.0, 2.0, 2.0]]))
-    assert first_of_ties(alone, solve(alone), np.array([[9.0, 1.0, 1.0]]),
-                         last=(0,)).counts.tolist() == [[1, 0, 0]]
-
-
 def test_counted_layers_move_to_the_earliest_equal_choice() -> None:
     problem = replace(problem_of(np.array([[1.0, 1.0, 2.0], [1.0, 2.0, 1.0]])),
                       multiplicity=np.array([3, 2]))
