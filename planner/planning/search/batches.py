@@ -59,7 +59,7 @@ def cut(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
         layout, low, high = int(space.pts.layout[c]), int(space.slots[c]), int(space.upper[c])
         # As far as the bound at the first slot alone says that nothing is better.
         ratio = max(float(lower[c]) / most, 1.0) if rate else 1.0
-        start = min(floor(low * ratio) + 1, high)
+        start = low if lower[c] < most else min(floor(low * ratio) + 1, high)
         if high - start < RUN:
             runs[layout, start] = high
             continue

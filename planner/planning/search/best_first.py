@@ -60,6 +60,11 @@ class Found:
         return self.solution.value
 
 
+CLOSED = 1.003
+"""What the optimum is above its bound by at most, usually: an interval that is wider is not closed
+by solving its first slot."""
+TRIALS = 6
+"""Wide intervals whose first slot is solved all the same, for a better plan."""
 ANY = 0.5
 """A gap at which any assignment will do."""
 PROVED = 1e-6
@@ -202,7 +207,7 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
                    for tie, c in _ties(i, space, lower[i]))
     least = incumbent.value if incumbent is not None else float("inf")
     met: list[tuple[Tie, Found]] = []
-    solved, open_bound = 0, float("inf")
+    solved, trials, open_bound = 0, 0, float("inf")
     for bound, tie in order:
         i, c = tie[0], tie[-1]
         if bound > least * (1 + EQUAL):
@@ -211,6 +216,10 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
         later = any(other < tie for other, _ in met)
         if later and bound >= least:
             continue
+        wide = _spread(spaces[i], c) * least > bound * CLOSED
+        if wide and trials >= TRIALS and np.isfinite(least):
+            continue
+        trials += wide
         one = posed(spaces[i], c)
         cutoff = least * (1 - _spare(one, later))
         solution = _of_span(one, lower[i], cutoff)
@@ -239,16 +248,20 @@ def _of_span(one: Posed, lower: Array, cutoff: float) -> Solution:
     """The optimum of a candidate's first slot, unless it is above ``cutoff``. What is proved of all
     slots that it stands for raises its bound in ``lower`` [C]: looked for is that none is below
     ``cutoff``."""
-    space, c = one.space, one.c
-    spread = 1.0
-    if space.upper[c] > space.slots[c] and space.model.question.objective in RATES:
-        spread = float(space.upper[c] / space.slots[c])
-    above = cutoff * spread if np.isfinite(cutoff) else cutoff
+    above = cutoff * _spread(one.space, one.c) if np.isfinite(cutoff) else cutoff
+    c = one.c
     solution = relaxed_posed(one, cutoff=above)
     lower[c] = max(lower[c], proved(solution, above))
     if solution.found and solution.value <= cutoff and not keeps(one, solution.counts):
         return solve_posed(one, cutoff=cutoff)
     return solution
+
+
+def _spread(space: Space, c: int) -> float:
+    """By how much the first slot's objective may be less in the last slot, as a factor."""
+    if space.model.question.objective not in RATES:
+        return 1.0
+    return float(space.upper[c] / space.slots[c])
 
 
 def _spare(one: Posed, later: bool) -> float:
