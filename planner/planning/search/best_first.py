@@ -205,56 +205,87 @@ def best_of(spaces: Sequence[Space], lower: Sequence[Array], incumbent: Found | 
     """
     order = sorted((float(lower[i][c]), tie) for i, space in enumerate(spaces)
                    for tie, c in _ties(i, space, lower[i]))
-    least = incumbent.value if incumbent is not None else float("inf")
-    met: list[tuple[Tie, Found]] = []
-    solved, trials, open_bound = 0, 0, float("inf")
+    met = _Met(spaces, lower, incumbent)
     for bound, tie in order:
-        i, c = tie[0], tie[-1]
-        if bound > least * (1 + EQUAL):
-            open_bound = min(open_bound, bound)
+        if bound > met.least * (1 + EQUAL):
+            met.open_bound = min(met.open_bound, bound)
             break
-        later = any(other < tie for other, _ in met)
-        if later and bound >= least:
-            continue
-        wide = _spread(spaces[i], c) * least > bound * CLOSED
-        if wide and trials >= TRIALS and np.isfinite(least):
-            continue
-        trials += wide
-        one = posed(spaces[i], c)
-        cutoff = least * (1 - _spare(one, later))
-        solution = _of_span(one, lower[i], cutoff)
-        solved += 1
-        open_bound = min(open_bound, max(bound, proved(solution, cutoff)))
-        if not solution.found:
-            continue
-        least = min(least, solution.value)
-        met = [one for one in met if one[1].value <= least * (1 + EQUAL)]
-        if solution.value <= least * (1 + EQUAL):
-            met.append((tie, Found(spaces[i], c, solution, one.segments(solution),
-                                   solution.bound, 0, 0, spaces[i])))
-    if met:
-        best = min(met, key=lambda one: one[0])[1]
-        return replace(best, bound=min(best.bound, open_bound), solved=solved,
-                       candidates=sum(map(len, spaces)))
-    if incumbent is None and np.isfinite(open_bound):
+        met.relaxed(bound, tie)
+    # Last those whose prompts are read too late: by now most cannot win.
+    for bound, tie in sorted(met.late):
+        met.exact(bound, tie)
+    best = met.best()
+    if best is None and incumbent is None and np.isfinite(met.open_bound):
         i, c = order[0][1][0], order[0][1][-1]
         with naming_the_question(spaces[i], c):
             raise SolverError("no candidate was answered within the solver's limits",
                               hint=SolverError.NARROWER)
-    return None
+    return best
 
 
-def _of_span(one: Posed, lower: Array, cutoff: float) -> Solution:
-    """The optimum of a candidate's first slot, unless it is above ``cutoff``. What is proved of all
-    slots that it stands for raises its bound in ``lower`` [C]: looked for is that none is below
-    ``cutoff``."""
-    above = cutoff * _spread(one.space, one.c) if np.isfinite(cutoff) else cutoff
-    c = one.c
-    solution = relaxed_posed(one, cutoff=above)
-    lower[c] = max(lower[c], proved(solution, above))
-    if solution.found and solution.value <= cutoff and not keeps(one, solution.counts):
-        return solve_posed(one, cutoff=cutoff)
-    return solution
+class _Met:
+    """What was found on the way, and the least that is left open."""
+
+    def __init__(self, spaces: Sequence[Space], lower: Sequence[Array],
+                 incumbent: Found | None) -> None:
+        self.spaces, self.lower = spaces, lower
+        self.least = incumbent.value if incumbent is not None else float("inf")
+        self.open_bound = float("inf")
+        self.met: list[tuple[Tie, Found]] = []
+        self.late: list[tuple[float, Tie]] = []
+        self.solved = self.trials = 0
+
+    def relaxed(self, bound: float, tie: Tie) -> None:
+        """Solve a candidate with the shortest queue that it may have; what is proved of all slots
+        that it stands for raises its bound: looked for is that none is below the best."""
+        space, c = self.spaces[tie[0]], tie[-1]
+        later = any(other < tie for other, _ in self.met)
+        if later and bound >= self.least:
+            return
+        wide = bool(space.upper[c] > space.slots[c]) \
+            and _spread(space, c) * self.least > bound * CLOSED
+        if wide and self.trials >= TRIALS and np.isfinite(self.least):
+            return
+        self.trials += wide
+        one = posed(space, c)
+        cutoff = self.least * (1 - _spare(one, later))
+        above = cutoff * _spread(space, c) if np.isfinite(cutoff) else cutoff
+        solution = relaxed_posed(one, cutoff=above)
+        lower = self.lower[tie[0]]
+        lower[c] = max(lower[c], proved(solution, above))
+        if solution.found and solution.value <= cutoff and not keeps(one, solution.counts):
+            self.late.append((max(bound, solution.bound), tie))
+            return
+        self._take(one, tie, bound, solution, cutoff)
+
+    def exact(self, bound: float, tie: Tie) -> None:
+        """Solve a candidate under its full price, unless it cannot win by now."""
+        later = any(other < tie for other, _ in self.met)
+        if bound > self.least * (1 + EQUAL) or (later and bound >= self.least):
+            self.open_bound = min(self.open_bound, bound)
+            return
+        one = posed(self.spaces[tie[0]], tie[-1])
+        cutoff = self.least * (1 - _spare(one, later))
+        self._take(one, tie, bound, solve_posed(one, cutoff=cutoff), cutoff)
+
+    def _take(self, one: Posed, tie: Tie, bound: float, solution: Solution, cutoff: float) -> None:
+        self.solved += 1
+        self.open_bound = min(self.open_bound, max(bound, proved(solution, cutoff)))
+        if not solution.found:
+            return
+        self.least = min(self.least, solution.value)
+        self.met = [some for some in self.met if some[1].value <= self.least * (1 + EQUAL)]
+        if solution.value <= self.least * (1 + EQUAL):
+            self.met.append((tie, Found(one.space, one.c, solution, one.segments(solution),
+                                        solution.bound, 0, 0, one.space)))
+
+    def best(self) -> Found | None:
+        """The first of equals; None where nothing is better than what was known."""
+        if not self.met:
+            return None
+        best = min(self.met, key=lambda one: one[0])[1]
+        return replace(best, bound=min(best.bound, self.open_bound), solved=self.solved,
+                       candidates=sum(map(len, self.spaces)))
 
 
 def _spread(space: Space, c: int) -> float:
