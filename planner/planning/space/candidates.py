@@ -173,13 +173,14 @@ class Space:
         fixed, beside = (x[:, decided.released, 0] @ decided.layers[decided.released]
                          for x in (added, alone))
         fixed = fixed + np.where(span[:, 0, 0], 0.0, self.hop_step - self.hop)
+        hop = self.hop * (self.upper / self.slots)  # a latency and bytes: at most in proportion
         low, high = np.zeros(len(self)), np.ones(len(self))
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
             share = middle[:, None, None]
             least = cheapest(np.where(able, (1 - share) * added - share * alone, np.inf))
             total = np.where(np.isfinite(least), least, 0.0) @ layers \
-                + (1 - middle) * fixed - middle * (beside + self.hop)
+                + (1 - middle) * fixed - middle * (beside + hop)
             low, high = np.where(total > 0, middle, low), np.where(total > 0, high, middle)
         return low
 
