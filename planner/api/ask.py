@@ -31,7 +31,7 @@ from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
 
 if TYPE_CHECKING:
-    from planner.planning.infeasible.case import Case
+    from planner.planning.infeasible.case import Unserved
     from planner.quality.profile import Profile
 
 
@@ -174,10 +174,10 @@ class Ask:
         return serving_questions(question, full)
 
     def case(self, ways: Callable[[Ask, Asked], Sequence[Question]] = questions,
-             asked: Asked | None = None, *, searched: bool = True) -> Case:
+             asked: Asked | None = None, *, searched: bool = True) -> Unserved:
         """The question with all its ways to serve, and how to ask it again with other values;
         ``searched``: its schemes are chosen."""
-        from planner.planning.infeasible.case import Case
+        from planner.planning.infeasible.case import Unserved
 
         mine = asked if asked is not None else self.asked
         names = {f.name for f in fields(Asked)}
@@ -191,7 +191,7 @@ class Ask:
                         for one in (full, mine))
         if not searched and given["kv"] is None:
             given["kv"] = str(BF16)
-        return Case(ways(self, mine), again, given, typed, searched)
+        return Unserved(ways(self, mine), again, given, typed, searched)
 
     def uniform(self, scheme: str | None) -> Found:
         """One scheme everywhere, as released where none is named, on the best layout and batch.
@@ -225,7 +225,7 @@ def serving_questions(question: Question, asked: Asked) -> tuple[Question, ...]:
                             kv_named=asked.kv not in (None, AUTO))
 
 
-def best_found(case: Case) -> tuple[Found, tuple[Space, ...]]:
+def best_found(case: Unserved) -> tuple[Found, tuple[Space, ...]]:
     """(the best answer of all ways to serve, the first of equals; the other ways' candidates).
 
     Raises:

@@ -35,7 +35,7 @@ EXPECTED: dict[str, tuple[str, tuple[str, float, float]]] = {
     "15": ("wrong", ("h100-sxm dense", 1.979e15, 1e-3)),
     "16": ("confirmed", ("AMX ÷ AVX-512, BF16, xeon-6980p", 16, 1e-9)),
     "17": ("wrong", ("drive-thor-x INT8 sparse", 1000e12, 1e-9)),
-    "18": ("not computable", ("fewest h200-sxm for bf16", 16, 0)),
+    "18": ("not computable", ("fewest h200-sxm for bf16", 12, 0)),
     "19": ("confirmed", ("largest E4M3", 448, 0)),
     "20": ("wrong", ("gradient, master and moments, fp8-deepseek", 12, 0)),
     "21": ("imprecise", ("INT8 ÷ BF16", 2, 1e-3)),

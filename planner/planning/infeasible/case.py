@@ -6,13 +6,13 @@ A state names what is changed: a flag to its new value, or to LOOSE where it doe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from planner.errors import PlannerError
-from planner.planning.infeasible.conflicting_limits import without
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_DEVICES
+from planner.records import record
 
 Again = Callable[[Mapping[str, Any]], Sequence[Question]]
 """The ways to serve the question with some parameters changed, by the names of the Python API."""
@@ -29,8 +29,8 @@ class _Loose:
 LOOSE = _Loose()
 
 
-@dataclass(frozen=True)
-class Case:
+@record
+class Unserved:
     """``questions``: all ways to serve it, none with a plan. ``given``: what was asked, with what
     the scenario fills in; ``typed``: without. ``searched``: schemes are chosen from, else one holds
     everywhere."""
@@ -57,6 +57,8 @@ class Case:
 
 
 def _loosened(question: Question, names: Sequence[str]) -> Question:
+    from planner.planning.infeasible.conflicting_limits import without  # needed by refusals alone
+
     for name in names:
         if name == "devices":
             question = replace(question, sizes=tuple(range(1, MAX_DEVICES + 1)),
@@ -68,19 +70,19 @@ def _loosened(question: Question, names: Sequence[str]) -> Question:
     return question
 
 
-@dataclass(frozen=True)
-class Change:
+@record
+class Remedy:
     """What to change, and the words that say it with the flags to type."""
 
     state: State
     text: str
 
 
-class Kind(Protocol):
+class RemedyKind(Protocol):
     """A kind of change. ``loosest`` is the state in which it helps most."""
 
     @property
     def loosest(self) -> State: ...
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         """The smallest change with which there is a plan in the state ``beside``."""

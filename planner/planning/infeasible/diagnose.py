@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from planner.errors import InfeasibleError
 from planner.hardware.profile import DeviceProfile
 from planner.planning.infeasible.binding_limit import limited, not_placed, over_memory
-from planner.planning.infeasible.case import Case, Change, Kind
+from planner.planning.infeasible.case import Remedy, RemedyKind, Unserved
 from planner.planning.infeasible.conflicting_limits import contradictions, limits_of
-from planner.planning.infeasible.feasible import ILLEGAL, Least, any_plan, least_memory
+from planner.planning.infeasible.feasible import ILLEGAL, LeastBytes, any_plan, least_memory
 from planner.planning.infeasible.larger_devices import larger_devices, other_engine
 from planner.planning.infeasible.nearer import FreeLayout, MoreDevices, MoreFormats, Shorter, nearer
 from planner.planning.infeasible.raised import raised
@@ -37,7 +37,7 @@ def _none() -> Sequence[DeviceProfile]:
     return ()
 
 
-def refuse(case: Case, devices: Devices = _none) -> Exception:
+def refuse(case: Unserved, devices: Devices = _none) -> Exception:
     """The error to raise for a question without a feasible plan; ``devices`` are others that could
     be named where nothing else helps."""
     first = case.first
@@ -59,7 +59,7 @@ def refuse(case: Case, devices: Devices = _none) -> Exception:
     return InfeasibleError(_limits(first, sets), hint=hint)
 
 
-def _memory(case: Case, least: Least) -> str:
+def _memory(case: Unserved, least: LeastBytes) -> str:
     """That the fewest bytes of all ways are too many, with the way where it is not the first."""
     first = case.first
     told = over_memory(first, least.total, least.layout.ranks).text
@@ -94,10 +94,10 @@ def _limits(question: Question, sets: Sequence[tuple[str, ...]]) -> str:
     return f"{told[0]} exclude{'s' if len(sets[0]) == 1 else ''} every plan for {where}{more}"
 
 
-def _one_change(case: Case, blamed: Sequence[str]) -> str:
+def _one_change(case: Unserved, blamed: Sequence[str]) -> str:
     """The nearest single changes that are enough, two at most, in words: the limit that is to blame
     is one of them; empty where none is enough."""
-    found: list[Change] = []
+    found: list[Remedy] = []
     kinds = nearer(case)
     kinds += [] if blamed else _formats(case)
     for kind in kinds:
@@ -109,20 +109,20 @@ def _one_change(case: Case, blamed: Sequence[str]) -> str:
     return _words(found)
 
 
-def _formats(case: Case) -> list[Kind]:
+def _formats(case: Unserved) -> list[RemedyKind]:
     """More formats, where some were named."""
     named = case.given.get("schemes") is not None
     return [MoreFormats(case)] if named or not case.searched else []
 
 
-def _together(case: Case) -> str:
+def _together(case: Unserved) -> str:
     """Several changes that are enough together and of which none can be left out, in words; empty
     where all of them are not enough. Those that alter the service or its price are left out first;
     the near ones are made as small as the others allow."""
     limits = limits_of(build_model(case.first, load_prior()))
     kinds = [*nearer(case), *(raised(case, name) for name in limits), *_formats(case)]
 
-    def loosest(some: Sequence[Kind]) -> dict[str, object]:
+    def loosest(some: Sequence[RemedyKind]) -> dict[str, object]:
         return {name: value for kind in some for name, value in kind.loosest.items()}
 
     if not any_plan(case.at(loosest(kinds))):
@@ -133,7 +133,7 @@ def _together(case: Case) -> str:
         fewer = [one for one in kinds if one is not kind]
         if any_plan(case.at(loosest(fewer))):
             kinds = fewer
-    done: list[Change] = []
+    done: list[Remedy] = []
     for i, kind in enumerate(kinds):
         beside = loosest(kinds[i + 1:]) | {k: v for one in done for k, v in one.state.items()}
         change = kind.nearest(beside)
@@ -144,7 +144,7 @@ def _together(case: Case) -> str:
     return "; and ".join(one.text for one in (*formats, *(d for d in done if d not in formats)))
 
 
-def _elsewhere(case: Case, least: Least, devices: Devices) -> str:
+def _elsewhere(case: Unserved, least: LeastBytes, devices: Devices) -> str:
     """How much is missing even so, and the engine or devices that have a plan."""
     question = case.first
     named = question.engine != ANY_ENGINE
@@ -158,5 +158,5 @@ def _elsewhere(case: Case, least: Least, devices: Devices) -> str:
                              f"it fits on {other}" if other else "use devices with more memory")
 
 
-def _words(changes: Sequence[Change | None]) -> str:
+def _words(changes: Sequence[Remedy | None]) -> str:
     return "; or ".join(change.text for change in changes if change is not None)

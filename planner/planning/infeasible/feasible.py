@@ -32,7 +32,7 @@ ILLEGAL = int(np.iinfo(np.int64).max)
 
 
 @cached_record
-class Least:
+class LeastBytes:
     """The fewest ``total`` bytes on a rank: the way to serve and the layout that need them."""
 
     total: int
@@ -40,7 +40,7 @@ class Least:
     layout: Layout
 
 
-def least_memory(questions: Iterable[Question]) -> Least | None:
+def least_memory(questions: Iterable[Question]) -> LeastBytes | None:
     """The least of all ways, the first of equals; None where no layout takes the batch."""
     found = []
     for i, question in enumerate(questions):
@@ -49,7 +49,7 @@ def least_memory(questions: Iterable[Question]) -> Least | None:
             continue
         least, at = least_rank(build_model(question, load_prior()), layouts)
         if least is not None:
-            found.append((least, i, Least(least, question, layouts[at])))
+            found.append((least, i, LeastBytes(least, question, layouts[at])))
     return min(found, key=lambda one: one[:2])[2] if found else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import engine_names
 from planner.memory.footprint import usable_bytes
-from planner.planning.infeasible.case import Case
+from planner.planning.infeasible.case import Unserved
 from planner.planning.infeasible.feasible import any_plan
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -19,7 +19,7 @@ SLACK = 0.8
 smaller, and fewer ranks keep fewer buffers."""
 
 
-def larger_devices(case: Case, devices: Iterable[DeviceProfile], total: int) -> str:
+def larger_devices(case: Unserved, devices: Iterable[DeviceProfile], total: int) -> str:
     """``8 × h100-sxm``: other devices with a plan for the question, the least memory of those that
     could hold it; ``total`` bytes are needed here over all ranks. Empty where none is found among
     them."""
@@ -33,7 +33,7 @@ def larger_devices(case: Case, devices: Iterable[DeviceProfile], total: int) -> 
     return ""
 
 
-def other_engine(case: Case) -> str:
+def other_engine(case: Unserved) -> str:
     """Another engine with a plan for the question, ``any`` the last; empty where none has."""
     for name in (*engine_names(), ANY_ENGINE):
         if name != case.first.engine and any_plan(case.at({"engine": name})):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
-from planner.planning.infeasible.case import LOOSE, Case, Change, Kind, State
+from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import (
     any_plan,
     furthest,
@@ -26,9 +26,9 @@ SHORTEST = 16
 AXES = ("tp", "dp", "pp", "ep")
 
 
-def nearer(case: Case) -> list[Kind]:
+def nearer(case: Unserved) -> list[RemedyKind]:
     """The kinds of change that the question admits, the nearest to it first."""
-    kinds: list[Kind] = [FewerUsers(case)] if case.first.batch is not None else []
+    kinds: list[RemedyKind] = [FewerUsers(case)] if case.first.batch is not None else []
     if case.given.get("kv") not in (None, "auto"):
         kinds.append(OtherCache(case))
     kinds.append(Shorter(case))
@@ -41,13 +41,13 @@ def nearer(case: Case) -> list[Kind]:
 class FewerUsers:
     """The largest batch with a plan."""
 
-    case: Case
+    case: Unserved
 
     @property
     def loosest(self) -> State:
         return {"batch": LOOSE}
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         """Within the layouts of one dp·pp a smaller batch never needs more: each is bisected."""
         asked = self.case.first.batch
         assert asked is not None
@@ -56,7 +56,7 @@ class FewerUsers:
         most = furthest(options, lambda way, batch: replace(way, batch=batch), 1, asked)
         if most is None:
             return None
-        return Change({"batch": most}, f"{most} user{'s are' if most > 1 else ' is'} the most with "
+        return Remedy({"batch": most}, f"{most} user{'s are' if most > 1 else ' is'} the most with "
                                        f"a plan: --batch {most}")
 
 
@@ -64,18 +64,18 @@ class FewerUsers:
 class OtherCache:
     """The first cache layout of the catalogue with a plan, where another was named."""
 
-    case: Case
+    case: Unserved
 
     @property
     def loosest(self) -> State:
         return {"kv": "auto"}
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         for name in KV_LAYOUTS:
             state = {"kv": name}
             if name not in (*DOMINATED_KV, self.case.given["kv"]) \
                     and any_plan(self.case.at({**beside, **state})):
-                return Change(state, f"with caches in {name} there is a plan: --kv {name}")
+                return Remedy(state, f"with caches in {name} there is a plan: --kv {name}")
         return None
 
 
@@ -83,7 +83,7 @@ class OtherCache:
 class Shorter:
     """The longest sequence with a plan, by the flag that sets it."""
 
-    case: Case
+    case: Unserved
 
     @property
     def _by_prompt(self) -> bool:
@@ -119,7 +119,7 @@ class Shorter:
             return {"context": tokens, **answer}
         return {"context": tokens, "isl": isl, **answer}
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         """Bisected to the token with the workload that the flags make."""
         count = len(self.case.at({**beside, **self.loosest}))
 
@@ -133,14 +133,14 @@ class Shorter:
         flags = self.flags(most)
         word = "prompt" if self._by_prompt else "context"
         typed = " and ".join(f"--{name} {value}" for name, value in flags.items())
-        return Change(flags, f"the longest {word} with a plan is {most} tokens: {typed}")
+        return Remedy(flags, f"the longest {word} with a plan is {most} tokens: {typed}")
 
 
 @dataclass(frozen=True)
 class FreeLayout:
     """No axis of the layout given."""
 
-    case: Case
+    case: Unserved
 
     @property
     def loosest(self) -> State:
@@ -150,27 +150,27 @@ class FreeLayout:
     def _named(self) -> list[str]:
         return [axis for axis in AXES if self.case.typed.get(axis) is not None]
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         if not any_plan(self.case.at({**beside, **self.loosest})):
             return None
         words = " and ".join(f"--{axis}" for axis in self._named)
-        return Change(self.loosest, f"another layout has a plan: leave out {words}")
+        return Remedy(self.loosest, f"another layout has a plan: leave out {words}")
 
 
 @dataclass(frozen=True)
 class MoreDevices:
     """The fewest devices with a plan, of all counts that some layout uses."""
 
-    case: Case
+    case: Unserved
 
     @property
     def loosest(self) -> State:
         return {"devices": LOOSE}
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         for count in self._counts(beside):
             if any_plan(self.case.at({**beside, "devices": count})):
-                return Change({"devices": count}, f"{count} devices are the fewest with a plan: "
+                return Remedy({"devices": count}, f"{count} devices are the fewest with a plan: "
                                                   f"--devices {count}")
         return None
 
@@ -191,7 +191,7 @@ class MoreDevices:
 class MoreFormats:
     """All schemes of the device where some were named; in an estimate another scheme."""
 
-    case: Case
+    case: Unserved
 
     @property
     def loosest(self) -> State:
@@ -205,11 +205,11 @@ class MoreFormats:
     def _names(self) -> list[str]:
         return legal_schemes(self.case.first.device, scheme_ids())[0]
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         states: list[State] = [{"schemes": None}] if self.case.searched else \
             [{"scheme": name} for name in self._names]
         for state in states:
             if any_plan(self.case.at({**beside, **state})):
-                return Change(state, "allow more formats: " + (
+                return Remedy(state, "allow more formats: " + (
                     "leave out --schemes" if self.case.searched else f"--scheme {state['scheme']}"))
         return None

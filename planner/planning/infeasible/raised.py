@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from planner.formats.schemes import scheme_ids
-from planner.planning.infeasible.case import LOOSE, Case, Change, Kind, State
+from planner.planning.infeasible.case import LOOSE, Remedy, RemedyKind, State, Unserved
 from planner.planning.infeasible.feasible import any_plan, best, least_memory
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
@@ -27,7 +27,7 @@ CLIMB = (1.0, 1.001, 1.01, 1.05, 1.2, 2.0)
 """Factors on the figure of a plan that is found, until the search finds a plan under it."""
 
 
-def raised(case: Case, name: str) -> Kind:
+def raised(case: Unserved, name: str) -> RemedyKind:
     """The change of a limit by its name in messages."""
     if name == "max-loss":
         return MoreLoss(case)
@@ -70,7 +70,7 @@ def _squeezed(low: float, high: float, figure: Callable[[float], float | None]) 
 class MoreTime:
     """TPOT or TTFT raised."""
 
-    case: Case
+    case: Unserved
     name: str
 
     @property
@@ -81,7 +81,7 @@ class MoreTime:
     def loosest(self) -> State:
         return {self._field: LOOSE}
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         ways = self.case.at({**beside, **self.loosest})
         fastest = best(ways, "latency")
         if fastest is None:
@@ -100,7 +100,7 @@ class MoreTime:
         low = max(asked, fastest[0].bound if self.name == "tpot" else 0.0)
         told = _up(squeezed([(way, low) for way in ways], high, figure))
         what = "the fastest plan reaches" if self.name == "tpot" else "the first token can come in"
-        return Change({self._field: told}, f"{what} {format_seconds(told)}: raise "
+        return Remedy({self._field: told}, f"{what} {format_seconds(told)}: raise "
                                            f"--{self.name}-ms to {told * 1e3:.6g}")
 
     def _limited(self, ways: Sequence[Question], seconds: float) -> list[Question]:
@@ -128,13 +128,13 @@ def _up(seconds: float) -> float:
 class MoreBytes:
     """The limit on bytes raised, within what the device has."""
 
-    case: Case
+    case: Unserved
 
     @property
     def loosest(self) -> State:
         return {"memory_bytes": LOOSE}
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         ways = self.case.at({**beside, **self.loosest})
         least, roomy = least_memory(ways), best(ways, "latency")
         if least is None or roomy is None:
@@ -148,7 +148,7 @@ class MoreBytes:
         total = math.ceil(own if own is not None else squeezed(
             [(way, float(one.total)) for way in ways if (one := least_memory([way])) is not None],
             float(roomy[1].fullest.total), figure))
-        return Change({"memory_bytes": total},
+        return Remedy({"memory_bytes": total},
                       f"raise --memory-bytes to {total} ({format_bytes(total)})")
 
 
@@ -156,13 +156,13 @@ class MoreBytes:
 class MoreLoss:
     """The scheme of least uniform loss that admits a plan, or so many nats with a profile."""
 
-    case: Case
+    case: Unserved
 
     @property
     def loosest(self) -> State:
         return {"max_loss": LOOSE}
 
-    def nearest(self, beside: State) -> Change | None:
+    def nearest(self, beside: State) -> Remedy | None:
         ways = self.case.at({**beside, **self.loosest})
         least = best(ways, "quality")
         if least is None:
@@ -177,7 +177,7 @@ class MoreLoss:
             names = [name for _, name in self._admitting(ways, loss)]
         for name in names:
             if any_plan(self.case.at({**beside, "max_loss": name})):
-                return Change({"max_loss": name}, "the least lossy plan that fits has relative "
+                return Remedy({"max_loss": name}, "the least lossy plan that fits has relative "
                               f"loss {loss:.3g}: --max-loss {name}")
         return None
 

@@ -15,7 +15,7 @@ from planner.planning.search.pipeline_pace import other_stages, step_weights
 from planner.planning.solver.problem import PACE, Array, Problem, Row, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
-from planner.planning.space.decisions import Kernel
+from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.memory import bytes_per_layer
 from planner.planning.space.model import CostModel
 from planner.records import record
@@ -35,7 +35,7 @@ class StagePart:
     decision: int
 
 
-def stage_parts(kernels: Sequence[Kernel], stages: Sequence[int]) -> tuple[StagePart, ...]:
+def stage_parts(kernels: Sequence[DecidedKernel], stages: Sequence[int]) -> tuple[StagePart, ...]:
     """Kernels cut at stage borders; parts of one decision in one stage share a decision."""
     numbers: dict[tuple[int, int], int] = {}
     out, last = [], max(stages)

@@ -36,7 +36,7 @@ class Decision:
 
 
 @record
-class Kernel:
+class DecidedKernel:
     """Units that one kernel serves in each of ``layers`` (empty: outside the stack).
 
     ``members`` are their places in the decision's options; ``decision`` is -1 for what is as
@@ -62,7 +62,7 @@ class Decisions:
 
     model: LossModel
     decisions: tuple[Decision, ...]
-    kernels: tuple[Kernel, ...]
+    kernels: tuple[DecidedKernel, ...]
 
     @cached_property
     def width(self) -> int:
@@ -89,7 +89,7 @@ class Decisions:
         return self.by_option(np.where(np.isnan(self.model.layer_loss), 0.0,
                                        self.model.layer_loss))
 
-    def picks(self, kernel: Kernel) -> Int:
+    def picks(self, kernel: DecidedKernel) -> Int:
         """The choices of the kernel's units under each option [options, units]; -1 as released."""
         if kernel.decision < 0:
             return np.full((1, len(kernel.units)), -1, dtype=np.int64)
@@ -175,7 +175,7 @@ def decisions_of(model: LossModel, possible: NDArray[np.bool_]) -> Decisions:
     for (decision, _), units in groups.items():
         first = model.units[units[0]]
         own = decisions[decision].units if decision >= 0 else tuple(units)
-        kernels.append(Kernel(tuple(units), tuple(own.index(i) for i in units), decision,
+        kernels.append(DecidedKernel(tuple(units), tuple(own.index(i) for i in units), decision,
                               first.kind, first.role, first.layers))
     return Decisions(model, decisions, tuple(kernels))
 

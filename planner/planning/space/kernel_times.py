@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.question.question import PREFILL_CHUNK, Question
-from planner.planning.space.decisions import Kernel
+from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
@@ -74,7 +74,7 @@ def kernel_seconds(model: CostModel, times: CandidateTimes) -> tuple[Array, Arra
     return out[0], out[1], out[2]
 
 
-def _rows(model: CostModel, times: CandidateTimes, kernel: Kernel, picks: Int,
+def _rows(model: CostModel, times: CandidateTimes, kernel: DecidedKernel, picks: Int,
           ) -> tuple[Array, Array, Int]:
     """(seconds of a step, of a mixed pass [D, options] of the rows, row of each candidate [C])."""
     timed = [times.units[model.units[i].role, model.units[i].row] for i in kernel.units]
@@ -90,7 +90,7 @@ def _rows(model: CostModel, times: CandidateTimes, kernel: Kernel, picks: Int,
     return step, mixed, timed[0].at
 
 
-def kernel_seconds_of(model: CostModel, times: CandidateTimes, kernel: Kernel,
+def kernel_seconds_of(model: CostModel, times: CandidateTimes, kernel: DecidedKernel,
                       choices: Sequence[int]) -> tuple[Array, Array, Array]:
     """:func:`kernel_seconds` [C] of one kernel whose units take ``choices``, an option or not."""
     step, mixed, at = _rows(model, times, kernel, np.array([choices], dtype=np.int64))

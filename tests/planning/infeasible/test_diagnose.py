@@ -11,7 +11,7 @@ from planner.api.ask import Ask
 from planner.errors import InfeasibleError, InputError
 from planner.placement.layout import Layout
 from planner.planning.infeasible.binding_limit import no_layout, no_slot
-from planner.planning.infeasible.case import Case
+from planner.planning.infeasible.case import Unserved
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.infeasible.feasible import any_plan
 from planner.planning.search.best_first import search
@@ -20,7 +20,7 @@ from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
 
-def case_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Case:
+def case_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Unserved:
     """A question as :func:`question_of` fills it in."""
     return Ask(model, device, **{"devices": 1, "context": 2048, "batch": 8, **asked}).case()
 
