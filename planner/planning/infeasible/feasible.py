@@ -66,14 +66,13 @@ def fits(question: Question) -> bool:
 
 def has_plan(question: Question) -> bool:
     """Whether one way has a plan: any is looked for, the least lossy first. What the solver leaves
-    open counts as none, as nothing is promised of it."""
+    open counts as none, as nothing is promised of it. Layers of a bucket are tied: such a plan is
+    one of the untied, too, and that there is none untied takes minutes to prove."""
     if not fits(question):
         return False
-    lossy = replace(question, objective="quality")
+    lossy = replace(question, objective="quality", untie=False)
     try:
-        if any_feasible(spaces_of([replace(lossy, untie=False)], fewest=True)):
-            return True
-        return question.untie and any_feasible(spaces_of([lossy], fewest=True))
+        return any_feasible(spaces_of([lossy], fewest=True))
     except SolverError:
         return False
 
@@ -86,7 +85,7 @@ def any_plan(questions: Iterable[Question]) -> bool:
 def best(questions: Sequence[Question], objective: Objective) -> tuple[Found, Priced] | None:
     """The plan of the fewest sequences that is best by ``objective``, over all ways."""
     try:
-        found = searched(spaces_of([replace(q, objective=objective) for q in questions
+        found = searched(spaces_of([replace(q, objective=objective, untie=False) for q in questions
                                     if fits(q)], fewest=True), settle=False)
     except SolverError:
         return None

@@ -65,6 +65,9 @@ CLOSED = 1.003
 by solving its first slot."""
 TRIALS = 6
 """Wide intervals whose first slot is solved all the same, for a better plan."""
+MANY = 20_000
+"""Candidates after which what is better by less than PROVED is not looked for: where thousands of
+sequences fit, batches differ by less. The gap says so."""
 ANY = 0.5
 """A gap at which any assignment will do."""
 PROVED = 1e-6
@@ -144,7 +147,9 @@ def _between(whole: Sequence[Space], spans: Sequence[Space], lower: Sequence[Arr
 
 def _most(best: Found | None) -> float:
     """What is better is below this."""
-    return np.inf if best is None else best.value * (1 - EQUAL)
+    if best is None:
+        return np.inf
+    return best.value * (1 - (EQUAL if best.candidates <= MANY else PROVED))
 
 
 def _better(best: Found | None, other: Found | None, grid: Space | None, count: int,
