@@ -37,11 +37,11 @@ def headline(plan: Plan) -> list[str]:
     la, work, perf = plan.layout, plan.workload, plan.performance
     shape = " ".join(f"{name}{value}" for name, value in
                      (("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep)) if value > 1)
-    copies = f", {la.replicas} replicas" if la.replicas > 1 else ""
+    copies = f"{la.replicas} replicas" if la.replicas > 1 else ""
     memory = plan.memory_per_device
     return [
         f"{plan.model.id} on {plan.device.count} × {plan.device.id}"
-        + (f" ({shape}{copies})" if shape or copies else "")
+        + (f" ({', '.join(filter(None, (shape, copies)))})" if shape or copies else "")
         + f", batch {work.batch}{' a replica' if la.replicas > 1 else ''}",
         f"{work.batch * la.replicas} users at {work.context_tokens} tokens (room for "
         f"{users(plan)}); {format_rate(perf.output_tokens_per_second.value)} tokens/s "

@@ -19,9 +19,9 @@ def serve_text(found: ServingAnswer) -> str:
     shape = " ".join(f"{name}{value}" for name, value in
                      (("tp", la.tp), ("dp", la.dp), ("ep", la.ep)) if value > 1)
     what = "worker" if found.pools else "replica"
-    copies = f", {la.replicas} {what}s" if la.replicas > 1 else ""
+    copies = f"{la.replicas} {what}s" if la.replicas > 1 else ""
     head = (f"{found.model} on {found.devices} × {found.device}"
-            + (f" ({shape}{copies})" if shape or copies else "")
+            + (f" ({', '.join(filter(None, (shape, copies)))})" if shape or copies else "")
             + f", {found.scheme}, caches {found.kv}, engine {found.engine}; prompts of {found.isl} "
             f"and answers of {found.osl} tokens")
     blocks = ["\n".join(_wrap(head))]
