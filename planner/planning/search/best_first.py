@@ -26,7 +26,7 @@ from planner.planning.solver.problem import (
     Solution,
     proved,
 )
-from planner.planning.solver.solve import STAGES_GAP
+from planner.planning.solver.solve import LAYERS_GAP, STAGES_GAP
 from planner.planning.solver.ties import first_of_ties
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space, fastest
@@ -89,7 +89,9 @@ def searched(spaces: Sequence[Space], *, settle: bool = True) -> Found | None:
     """The best plan of several spaces, one for every way to serve: of their grids first, then of
     every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
     which of equal plans is taken does not depend on the solver's path."""
-    free = bool(spaces) and spaces[0].model.question.batch is None
+    # Under a profile every layer differs: a candidate takes seconds, and the grid alone is searched.
+    free = bool(spaces) and spaces[0].model.question.batch is None \
+        and spaces[0].model.question.profile is None
     spans = [spanning(space) if free else space for space in spaces]
     lower = [bounds(space) for space in spans]
     best = best_of(spans, lower, None)
@@ -149,6 +151,8 @@ def _most(best: Found | None) -> float:
     """What is better is below this."""
     if best is None:
         return np.inf
+    if best.space.model.question.profile is not None:  # each is proved to no more
+        return best.value * (1 - LAYERS_GAP)
     return best.value * (1 - (EQUAL if best.candidates <= MANY else PROVED))
 
 
