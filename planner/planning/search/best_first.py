@@ -89,7 +89,7 @@ def searched(spaces: Sequence[Space], *, settle: bool = True) -> Found | None:
     """The best plan of several spaces, one for every way to serve: of their grids first, then of
     every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
     which of equal plans is taken does not depend on the solver's path."""
-    # Under a profile every layer differs: a candidate takes seconds, and the grid alone is searched.
+    # Under a profile every layer differs and a candidate takes seconds: the grid alone counts.
     free = bool(spaces) and spaces[0].model.question.batch is None \
         and spaces[0].model.question.profile is None
     spans = [spanning(space) if free else space for space in spaces]
