@@ -39,7 +39,14 @@ from planner.planning.price.intervals import performance, routing_assumption, ti
 from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import PREFILL_CHUNK, Question
-from planner.planning.search.best_first import PROVED, Found, search, shown_gap
+from planner.planning.search.best_first import (
+    BATCH_GAP,
+    PATIENCE,
+    PROVED,
+    Found,
+    search,
+    shown_gap,
+)
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.posed import posed
@@ -91,7 +98,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         quality=quality(model, priced.loss, _ruled_loss(model, priced)),
         baselines=lines, comparison=versus, solver=solver,
         assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
-                     *_stopped_note(solver),
+                     *_open_note(solver),
                      *(equal_note(found) if searched else ()),
                      *(rule_notes(units, question.dropped, rule_gains(found))
                        if searched else ()),
@@ -224,12 +231,17 @@ def _solver(found: Found, searched: bool) -> SolverInfo:
     gap = shown_gap(gap)
     bound = found.value - gap * abs(found.value)
     # Wider gaps are left only where a limit of the solver was reached, here or elsewhere.
-    optimal = found.solution.status == OPTIMAL and gap <= LAYERS_GAP
+    optimal = found.solution.status == OPTIMAL and gap <= BATCH_GAP
     return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, found.candidates, gap <= PROVED)
 
 
-def _stopped_note(solver: SolverInfo) -> tuple[Assumption, ...]:
-    """That a limit of the solver was reached, and what may be missed for it."""
+def _open_note(solver: SolverInfo) -> tuple[Assumption, ...]:
+    """What may be missed: a limit of the solver was reached, or batches were too many and too alike.
+    """
+    if solver.status == OPTIMAL and solver.gap > LAYERS_GAP:
+        return (Assumption("batches", f"the best is found to {solver.gap:.1%}",
+                           f"more than {PATIENCE[0][1]:,} layouts and batches lie closer; --batch "
+                           "settles it"),)
     if solver.status != STOPPED:
         return ()
     return (Assumption("solver", f"stopped: the best met is within {solver.gap:.2g} of the bound",

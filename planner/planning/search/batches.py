@@ -24,9 +24,8 @@ Pieces = dict[tuple[int, int], int]
 PIECES = 64
 """Pieces that one interval is cut into at once."""
 RUN = 256
-"""Slots up to which an interval is not cut further: its slots are priced one by one."""
-COARSE = 1.25
-"""Ratio of the ends of a piece that is not to be exceeded while bounds are far apart."""
+"""Slots up to which those of an interval may be looked at one by one."""
+
 
 
 def spanning(space: Space) -> Space:
@@ -60,10 +59,11 @@ def cut(space: Space, lower: Array, most: float) -> tuple[Pieces, Pieces]:
         # As far as the bound at the first slot alone says that nothing is better.
         ratio = max(float(lower[c]) / most, 1.0) if rate else 1.0
         start = low if lower[c] < most else min(floor(low * ratio) + 1, high)
-        if high - start < RUN:
+        pieces = _pieces(start, high, ratio)
+        if pieces is None:
             runs[layout, start] = high
             continue
-        starts = _starts(start, high, ratio)
+        starts = _starts(start, high, pieces)
         for one, following in zip(starts, [*starts[1:], high + 1], strict=True):
             spans[layout, one] = following - 1
     return spans, runs
@@ -83,9 +83,17 @@ def finer(space: Space, spans: Pieces) -> Space:
     return replace(found, upper=np.array([spans[pair] for pair in ordered], dtype=np.int64))
 
 
-def _starts(first: int, last: int, ratio: float) -> list[int]:
-    """Slots from ``first`` on that cut up to ``last`` into pieces whose ends differ by about
-    ``ratio``, at most PIECES of them."""
-    step = min(max(ratio, 1.0 + 1.0 / first), COARSE)
-    pieces = min(PIECES, max(2, ceil(log(last / first) / log(step))))
+def _pieces(first: int, last: int, ratio: float) -> int | None:
+    """How many pieces whose ends differ by ``ratio`` cover the slots from ``first`` to ``last``,
+    with a half more since bounds rise and fall, at most PIECES; None where looking at each slot is
+    less work."""
+    width = last - first + 1
+    needed = 1.5 * log((last + 1) / first) / log(ratio) if ratio > 1.0 else width
+    if width <= RUN and needed >= width / 4:
+        return None
+    return min(PIECES, max(2, ceil(needed)))
+
+
+def _starts(first: int, last: int, pieces: int) -> list[int]:
+    """Slots from ``first`` on that cut up to ``last`` into ``pieces`` of equal ratio."""
     return sorted({round(first * (last / first) ** (i / pieces)) for i in range(pieces)})

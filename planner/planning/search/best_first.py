@@ -14,7 +14,7 @@ import numpy as np
 from planner.errors import SolverError
 from planner.planning.question.question import RATES, TIMED
 from planner.planning.search.asked import naming_the_question
-from planner.planning.search.batches import cut, finer, spanning
+from planner.planning.search.batches import Pieces, cut, finer, spanning
 from planner.planning.search.blocks import dense_spaces, single_slots
 from planner.planning.search.first_token import inner_rows, keeps, relaxed_posed, solve_posed
 from planner.planning.search.formulate import bounds
@@ -60,18 +60,17 @@ class Found:
         return self.solution.value
 
 
-CLOSED = 1.003
-"""What the optimum is above its bound by at most, usually: an interval that is wider is not closed
-by solving its first slot."""
-TRIALS = 6
-"""Wide intervals whose first slot is solved all the same, for a better plan."""
-MANY = 20_000
-"""Candidates after which what is better by less than PROVED is not looked for: where thousands of
-sequences fit, batches differ by less. The gap says so."""
+TRIALS = 16
+"""Intervals whose first slot is solved without closing them: the others are cut unsolved."""
 ANY = 0.5
 """A gap at which any assignment will do."""
 PROVED = 1e-6
 """The gap up to which an optimum is called proved."""
+BATCH_GAP = 1e-3
+"""The gap between batches at the most."""
+PATIENCE = ((EQUAL, 40_000), (PROVED, 40_000), (LAYERS_GAP, 40_000), (BATCH_GAP, math.inf))
+"""(what is better by less than this share is not looked for, candidates between the grid's slots up
+to which it is): a small model with room for a million sequences is as fast with most of them."""
 
 
 def shown_gap(gap: float) -> float:
@@ -89,9 +88,7 @@ def searched(spaces: Sequence[Space], *, settle: bool = True) -> Found | None:
     """The best plan of several spaces, one for every way to serve: of their grids first, then of
     every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
     which of equal plans is taken does not depend on the solver's path."""
-    # Under a profile every layer differs and a candidate takes seconds: the grid alone counts.
-    free = bool(spaces) and spaces[0].model.question.batch is None \
-        and spaces[0].model.question.profile is None
+    free = bool(spaces) and spaces[0].model.question.batch is None
     spans = [spanning(space) if free else space for space in spaces]
     lower = [bounds(space) for space in spans]
     best = best_of(spans, lower, None)
@@ -99,7 +96,7 @@ def searched(spaces: Sequence[Space], *, settle: bool = True) -> Found | None:
         whole = spaces[next(i for i, span in enumerate(spans) if span is best.space)]
         best = replace(best, space=whole, grid=whole)
     if free:
-        best = _between(spaces, spans, lower, best)
+        best = _Between(spaces, best).searched(spans, lower)
     return best if best is None or not settle else _settled(best)
 
 
@@ -126,68 +123,86 @@ def any_feasible(spaces: Sequence[Space]) -> bool:
     return False
 
 
-def _between(whole: Sequence[Space], spans: Sequence[Space], lower: Sequence[Array],
-             best: Found | None) -> Found | None:
-    """``best`` of the grids ``whole``, or what is better between their slots: until no interval
-    may be."""
-    place = list(range(len(spans)))
-    while spans:
-        cuts = [cut(space, low, _most(best)) for space, low in zip(spans, lower, strict=True)]
-        for at, (space, (_, runs)) in zip(place, zip(spans, cuts, strict=True), strict=True):
-            for run in dense_spaces(space, runs):
-                best = _of_run(whole[at], run, best)
-        place = [at for at, (further, _) in zip(place, cuts, strict=True) if further]
-        spans = [finer(space, further) for space, (further, _) in zip(spans, cuts, strict=True)
-                 if further]
-        lower = [bounds(space) for space in spans]
-        better = best_of(spans, lower, best)
-        grid = None if better is None else whole[place[next(
-            i for i, space in enumerate(spans) if space is better.space)]]
-        best = _better(best, better, grid, sum(map(len, spans)))
-    return best if best is None else replace(best, bound=min(best.bound, _most(best)))
+class _Between:
+    """The best of the grids, or what is better between their slots: intervals are cut until none
+    may be. Where that would take too many candidates, differences below a larger ``gap`` are not
+    looked for."""
 
+    def __init__(self, whole: Sequence[Space], best: Found | None) -> None:
+        self.whole, self.best = whole, best
+        self.looked = 0
+        self.patience = list(PATIENCE)
 
-def _most(best: Found | None) -> float:
-    """What is better is below this."""
-    if best is None:
-        return np.inf
-    if best.space.model.question.profile is not None:  # each is proved to no more
-        return best.value * (1 - LAYERS_GAP)
-    return best.value * (1 - (EQUAL if best.candidates <= MANY else PROVED))
+    @property
+    def most(self) -> float:
+        """What is better is below this."""
+        return np.inf if self.best is None else self.best.value * (1 - self.patience[0][0])
 
+    def searched(self, spans: Sequence[Space], lower: Sequence[Array]) -> Found | None:
+        """The answer; ``spans`` are the grids, in which ``lower`` holds."""
+        place = list(range(len(spans)))
+        while spans:
+            cuts = self._cuts(spans, lower)
+            for at, space, (_, runs) in zip(place, spans, cuts, strict=True):
+                for run in dense_spaces(space, runs):
+                    self._run(self.whole[at], run)
+            place = [at for at, (further, _) in zip(place, cuts, strict=True) if further]
+            spans = [finer(space, further) for space, (further, _)
+                     in zip(spans, cuts, strict=True) if further]
+            lower = [bounds(space) for space in spans]
+            better = best_of(spans, lower, self.best)
+            if better is not None:
+                at = next(i for i, space in enumerate(spans) if space is better.space)
+                self._take(replace(better, grid=self.whole[place[at]]))
+            self._count(sum(map(len, spans)), 0 if better is None else better.solved)
+        if self.best is None:
+            return None
+        return replace(self.best, bound=min(self.best.bound, self.most))
 
-def _better(best: Found | None, other: Found | None, grid: Space | None, count: int,
-            ) -> Found | None:
-    """``other``, of ``count`` more candidates and the space ``grid``, where it is better."""
-    if other is not None and grid is not None and other.value < _most(best):
-        if best is None:
-            return replace(other, grid=grid, candidates=count)
-        return replace(other, grid=grid, bound=min(best.bound, other.bound),
-                       candidates=best.candidates + count, solved=best.solved + other.solved)
-    if best is None:
-        return None
-    return replace(best, candidates=best.candidates + count,
-                   solved=best.solved + (0 if other is None else other.solved))
+    def _cuts(self, spans: Sequence[Space], lower: Sequence[Array]) -> list[tuple[Pieces, Pieces]]:
+        """What is open, cut, at the smallest gap that leaves no more candidates than it may."""
+        while True:
+            cuts = [cut(space, low, self.most) for space, low in zip(spans, lower, strict=True)]
+            work = sum(len(further) + sum(last - first + 1 for (_, first), last in runs.items())
+                       for further, runs in cuts)
+            if self.looked + work <= self.patience[0][1]:
+                return cuts
+            del self.patience[0]
 
+    def _take(self, other: Found) -> None:
+        """``other`` where it is better; its bound holds for what it was chosen from."""
+        if other.value < self.most:
+            bound = other.bound if self.best is None else min(self.best.bound, other.bound)
+            before = self.best
+            self.best = replace(other, bound=bound) if before is None else replace(
+                other, bound=bound, candidates=before.candidates, solved=before.solved)
 
-def _of_run(grid: Space, run: Space, best: Found | None) -> Found | None:
-    """``best``, or what is better in a run of slots."""
-    slots = single_slots(run, _most(best))
-    sent: float | None = None
-    while True:
-        try:
-            c, bound = slots.send(sent)
-        except StopIteration:
-            return _better(best, None, None, len(run))
-        one = posed(run, c)
-        solution = solve_posed(one, cutoff=_most(best))
-        found = None if not solution.found else Found(
-            run, c, solution, one.segments(solution), solution.bound, 0, 1, grid)
-        best = _better(best, found, grid, 0)
-        left = max(bound, proved(solution, _most(best)))
-        if left < _most(best):  # a limit of the solver was reached
-            best = _left_open(best, one, left)
-        sent = _most(best)
+    def _count(self, candidates: int, solved: int) -> None:
+        self.looked += candidates
+        if self.best is not None:
+            self.best = replace(self.best, candidates=self.best.candidates + candidates,
+                                solved=self.best.solved + solved)
+
+    def _run(self, grid: Space, run: Space) -> None:
+        """What is better in a run of slots."""
+        slots, solved = single_slots(run, self.most), 0
+        sent: float | None = None
+        while True:
+            try:
+                c, bound = slots.send(sent)
+            except StopIteration:
+                self._count(len(run), solved)
+                return
+            one = posed(run, c)
+            solution, cutoff = solve_posed(one, cutoff=self.most), self.most
+            solved += 1
+            if solution.found:
+                self._take(Found(run, c, solution, one.segments(solution), solution.bound, 0, 0,
+                                 grid))
+            left = max(bound, proved(solution, cutoff))
+            if left < self.most:  # a limit of the solver was reached
+                self.best = _left_open(self.best, one, left)
+            sent = self.most
 
 
 def _left_open(best: Found | None, one: Posed, bound: float) -> Found:
@@ -242,7 +257,7 @@ class _Met:
         self.open_bound = float("inf")
         self.met: list[tuple[Tie, Found]] = []
         self.late: list[tuple[float, Tie]] = []
-        self.solved = self.trials = 0
+        self.solved = self.fruitless = 0
 
     def relaxed(self, bound: float, tie: Tie) -> None:
         """Solve a candidate with the shortest queue that it may have; what is proved of all slots
@@ -251,17 +266,16 @@ class _Met:
         later = any(other < tie for other, _ in self.met)
         if later and bound >= self.least:
             return
-        wide = bool(space.upper[c] > space.slots[c]) \
-            and _spread(space, c) * self.least > bound * CLOSED
-        if wide and self.trials >= TRIALS and np.isfinite(self.least):
+        wide = bool(space.upper[c] > space.slots[c]) and np.isfinite(self.least)
+        if wide and self.fruitless >= TRIALS:
             return
-        self.trials += wide
         one = posed(space, c)
         cutoff = self.least * (1 - _spare(one, later))
         above = cutoff * _spread(space, c) if np.isfinite(cutoff) else cutoff
         solution = relaxed_posed(one, cutoff=above)
         lower = self.lower[tie[0]]
         lower[c] = max(lower[c], proved(solution, above))
+        self.fruitless += wide and lower[c] < above
         if solution.found and solution.value <= cutoff and not keeps(one, solution.counts):
             self.late.append((max(bound, solution.bound), tie))
             return
