@@ -236,8 +236,7 @@ def _solver(found: Found, searched: bool) -> SolverInfo:
 
 
 def _open_note(solver: SolverInfo) -> tuple[Assumption, ...]:
-    """What may be missed: a limit of the solver was reached, or batches were too many and too alike.
-    """
+    """What may be missed: a limit of the solver was reached, or batches are too many and alike."""
     if solver.status == OPTIMAL and solver.gap > LAYERS_GAP:
         return (Assumption("batches", f"the best is found to {solver.gap:.1%}",
                            f"more than {PATIENCE[0][1]:,} layouts and batches lie closer; --batch "

@@ -154,7 +154,8 @@ def _proof(plan: Plan) -> str:
     solver = plan.solver
     if solver.status == "given":
         return f"priced, not chosen ({solver.candidates} layouts and batches considered)"
-    how = "proved optimal" if solver.proved else f"within {solver.gap:.1%} of the bound"
+    gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
+    how = "proved optimal" if solver.proved else f"within {gap} of the bound"
     return f"{how} over {solver.candidates} layouts and batches"
 
 

@@ -64,7 +64,7 @@ def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) 
     found = planner.frontier("qwen3-30b-a3b", "l40s", points=16)
     assert len(found.points) >= 10
     assert 10 <= len(runs) <= 56
-    assert sum(bounded) <= 4 * max(bounded)  # of as many questions as points
+    assert 100 <= sum(bounded) <= 6000
 
 
 def test_the_knee_is_the_point_above_the_chord() -> None:
