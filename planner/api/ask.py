@@ -203,8 +203,7 @@ class Ask:
             name = ask.scheme if ask.scheme is not None else scheme
             return engine_questions(ask.question(asked, uniform=name or ""), together=True)
 
-        case = self.case(ways, searched=False)
-        return best_found(case)[0]
+        return best_found(ways(self, self.asked), lambda: self.case(ways, searched=False))[0]
 
     def repriced(self, plan: Plan) -> Found:
         """The units of ``plan``, on its own layout, batch and workload where none is given.
@@ -225,17 +224,19 @@ def serving_questions(question: Question, asked: Asked) -> tuple[Question, ...]:
                             kv_named=asked.kv not in (None, AUTO))
 
 
-def best_found(case: Unserved) -> tuple[Found, tuple[Space, ...]]:
-    """(the best answer of all ways to serve, the first of equals; the other ways' candidates).
+def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved],
+               ) -> tuple[Found, tuple[Space, ...]]:
+    """(the best answer of all ways to serve, the first of equals; the other ways' candidates);
+    ``unserved`` is the question again, for the reason why there is none.
 
     Raises:
         InfeasibleError: none has an answer.
     """
-    found, others = best_answers(case.questions)
+    found, others = best_answers(questions)
     if found is None:
         from planner.planning.infeasible.diagnose import refuse
 
-        raise refuse(case, list_devices)
+        raise refuse(unserved(), list_devices)
     return found, others
 
 

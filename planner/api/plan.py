@@ -77,7 +77,7 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
 def _planned(ask: Ask) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
-    found, others = best_found(ask.case())
+    found, others = best_found(ask.questions(), ask.case)
     return _anchored(assemble(found, searched=True, others=others), ask.anchor)
 
 

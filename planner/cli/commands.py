@@ -1,4 +1,4 @@
-"""The verbs. Each imports what it needs when it runs."""
+"""The verbs that are short. Each imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,8 @@ from typing import Any
 
 import click
 
-from planner.cli.calibrate import calibrate_command
-from planner.cli.claims import claims_command
-from planner.cli.diff import diff_command
-from planner.cli.experts import experts_command
-from planner.cli.explain import explain_command
-from planner.cli.export import export_command, import_command
-from planner.cli.frontier import frontier_command
-from planner.cli.memory import memory_command
-from planner.cli.numerics import numerics_command
-from planner.cli.profile import profile_command
 from planner.cli.progress import working
-from planner.cli.report import report_command
-from planner.cli.serve import serve_command
-from planner.cli.sweep import sweep_command
-from planner.cli.train import train_command
 from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
-from planner.cli.validate import validate_command
 
 
 @click.command("plan")
@@ -198,10 +183,6 @@ def schema_command() -> None:
     print_json(plan_json_schema())
 
 
-ALL = (plan_command, estimate_command, models_command, devices_command, formats_command,
-       scenarios_command, inventory_command, schema_command, numerics_command, train_command,
-       experts_command, memory_command, validate_command, profile_command,
-       calibrate_command, explain_command, serve_command, claims_command, frontier_command,
-       diff_command, export_command,
-       import_command, report_command, sweep_command)
-
+HERE = (plan_command, estimate_command, models_command, devices_command, formats_command,
+        scenarios_command, inventory_command, schema_command)
+"""The others are in modules of their own (:mod:`planner.cli.known`)."""

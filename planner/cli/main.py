@@ -22,6 +22,7 @@ from planner.cli.interrupt import (
     say_interrupted,
     was_interrupted,
 )
+from planner.cli.known import Commands
 from planner.cli.overview import SECTIONS, epilog, first_steps
 from planner.cli.streams import (
     ReaderGoneError,
@@ -67,7 +68,7 @@ class DefaultVerb(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Commands by task; one that no section names stands under Other."""
         named = {name for _, rows in SECTIONS for name in rows}
-        other = {name: command.get_short_help_str(60) for name, command in self.commands.items()
+        other = {name: self.commands[name].get_short_help_str(60) for name in self.commands
                  if name not in named}
         for title, rows in (*SECTIONS, ("Other", other)):
             held = [(name, text) for name, text in rows.items() if name in self.commands]
@@ -102,10 +103,13 @@ def cli(context: click.Context) -> None:
         click.echo(first_steps(), nl=False)
 
 
-for _command in (*commands.ALL, completion_command):
-    _command.epilog = epilog(_command.name or "")
-    complete_values(_command)
-    cli.add_command(_command)
+def _prepare(command: click.Command) -> None:
+    command.epilog = epilog(command.name or "")
+    complete_values(command)
+
+
+cli.commands = Commands({command.name or "": command
+                         for command in (*commands.HERE, completion_command)}, _prepare)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from planner.planning.engines.mixes import mixes_of
 from planner.planning.plan.record import Baseline
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import kv_refusal
-from planner.planning.search.requery import whole_space
+from planner.planning.search.spaces import whole_space
 from planner.planning.search.uniform import (
     MIXES,
     RELEASED,

@@ -18,7 +18,7 @@ from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.search.best_first import Found
 from planner.planning.search.first_token import keeps
 from planner.planning.search.posed import Posed, posed
-from planner.planning.search.requery import asked
+from planner.planning.search.spaces import asked
 from planner.planning.solver.problem import Solution, objective_of, violation
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import build_space, possible_layouts

@@ -13,7 +13,8 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
-from planner.planning.search.requery import Optimum, asked, best_in, loss_of, priced
+from planner.planning.search.requery import Optimum, best_in, loss_of, priced
+from planner.planning.search.spaces import asked
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import budget, least_bytes, stage_table
 from planner.planning.space.model import build_model

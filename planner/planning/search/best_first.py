@@ -19,7 +19,7 @@ from planner.planning.search.blocks import dense_spaces, single_slots
 from planner.planning.search.first_token import inner_rows, keeps, relaxed_posed, solve_posed
 from planner.planning.search.formulate import bounds
 from planner.planning.search.posed import Posed, posed
-from planner.planning.search.requery import whole_space
+from planner.planning.search.spaces import whole_space
 from planner.planning.solver.problem import (
     EQUAL,
     Array,

@@ -18,7 +18,7 @@ from planner.planning.search.best_first import Found, searched
 from planner.planning.search.first_token import solve_posed
 from planner.planning.search.formulate import loss_limit, score_scale
 from planner.planning.search.posed import posed
-from planner.planning.search.requery import asked
+from planner.planning.search.spaces import asked
 from planner.planning.search.variants import best_of, spaces_of
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment

@@ -8,16 +8,19 @@ that is the answer; else :mod:`planner.planning.search.late_prompts` looks for i
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.question.question import TIMED
 from planner.planning.search.asked import naming_the_question
-from planner.planning.search.late_prompts import TOLERANCE, FirstToken, solve_late
 from planner.planning.search.posed import Posed
-from planner.planning.solver.problem import Row, Solution
+from planner.planning.solver.problem import TOLERANCE, Row, Solution
 from planner.planning.solver.solve import solve
+
+if TYPE_CHECKING:
+    from planner.planning.search.late_prompts import FirstToken
 
 Int = NDArray[np.int64]
 
@@ -28,6 +31,8 @@ def first_token(one: Posed) -> FirstToken | None:
     limit = space.model.question.ttft_seconds
     if limit is None:
         return None
+    from planner.planning.search.late_prompts import FirstToken  # only under such a limit
+
     here = space.take(np.array([c], dtype=np.int64))
     prompt, both, alone = (one.total(seconds[0]) for seconds in (
         here.prefill, here.decode, here.alone))
@@ -50,6 +55,8 @@ def solve_posed(one: Posed, *, gap: float | None = None, cutoff: float = np.inf)
         token = first_token(one)
         if token is None or not found.found or token.kept(found.counts):
             return found
+        from planner.planning.search.late_prompts import solve_late
+
         return solve_late(one.problem, token, found, gap, cutoff)
 
 

@@ -18,6 +18,7 @@ from planner.planning.solver.problem import (
     BEATEN,
     INFEASIBLE,
     STOPPED,
+    TOLERANCE,
     UNPROVED,
     Array,
     Problem,
@@ -31,7 +32,6 @@ from planner.planning.space.queueing import waiting
 from planner.records import cached_record, record
 
 Int = NDArray[np.int64]
-TOLERANCE = 1e-9
 MOST_SOLVES = 200
 """Problems after which the best found is told with the bound that is left."""
 CLEAR = 1e-9

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from math import fsum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +21,8 @@ from planner.planning.solver.exclusion import has_excluding_pair
 from planner.planning.solver.problem import Array, proved, without_dominated
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import (
-    Slots,
     Space,
-    build_space,
-    fitting_pairs,
-    possible_layouts,
 )
-from planner.planning.space.memory import stage_table
-from planner.planning.space.model import CostModel
-from planner.planning.space.tables import layout_tables
 from planner.records import cached_record
 
 Int = NDArray[np.int64]
@@ -50,23 +42,6 @@ class Optimum:
     segments: tuple[Segment, ...]
     value: float
     bound: float
-
-
-def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
-    """Every layout that fits with a grid of batches, or others of its ``slots``; or None."""
-    layouts = possible_layouts(model.question)
-    if not layouts:
-        return None
-    tables = layout_tables(model, layouts)
-    stages = stage_table(model, tables)
-    pairs = fitting_pairs(model, tables, stages, slots=slots)
-    return build_space(model, tables, stages, pairs) if pairs else None
-
-
-def asked(space: Space, **changes: Any) -> Space:
-    """``space`` with another objective or other limits in its question; its times are the same."""
-    question = replace(space.model.question, **changes)
-    return replace(space, model=replace(space.model, question=question))
 
 
 def best_in(space: Space, known: Array | None = None, start: int | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, searched
-from planner.planning.search.requery import whole_space
+from planner.planning.search.spaces import whole_space
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model

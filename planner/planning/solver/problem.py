@@ -34,6 +34,8 @@ BEATEN = "beaten"
 """Status of a problem whose optimum is above the cutoff that was given."""
 UNPROVED = "unproved"
 """Status of a problem that the limits of the solver left without any solution, and with a bound."""
+TOLERANCE = 1e-9
+"""Share by which a limit that is no count may be exceeded: sums round."""
 EQUAL = 1e-8
 """Relative difference of the objective up to which two choices are equal: ten times the gap to
 which the solver proves, so that no machine tells them apart; the catalogue's order decides."""
@@ -142,7 +144,7 @@ def limits_of(problem: Problem) -> tuple[Row, ...]:
 def tolerant_limit(row: Row) -> float:
     """The limit, with the tolerance of :func:`violation`."""
     return float(row.exact_limit) if row.exact_limit is not None \
-        else row.limit * (1 + 1e-9) + 1e-15
+        else row.limit * (1 + TOLERANCE) + 1e-15
 
 
 def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
@@ -152,7 +154,7 @@ def violation(problem: Problem, counts: NDArray[np.int64]) -> Row | None:
         if row.exact is not None and row.exact_limit is not None:
             if next(used) > row.exact_limit:
                 return row
-        elif float((row.coefficients * counts).sum()) > row.limit * (1 + 1e-9) + 1e-15:
+        elif float((row.coefficients * counts).sum()) > row.limit * (1 + TOLERANCE) + 1e-15:
             return row
     return None
 

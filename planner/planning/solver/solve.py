@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.solver.bottleneck import stagewise
 from planner.planning.solver.enumeration import listed
 from planner.planning.solver.highs import GAP, Repairs, run
 from planner.planning.solver.problem import (
@@ -57,6 +56,8 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
     counted = not exact and is_minimax(problem)
     solution = listed(problem, cutoff) if exact else None
     if solution is None and counted:
+        from planner.planning.solver.bottleneck import stagewise  # few questions come here
+
         solution = stagewise(problem, _one_stage, gap=gap, cutoff=cutoff)
     if solution is not None:
         return solution

@@ -13,7 +13,8 @@ import numpy as np
 from planner.errors import InputError
 from planner.placement.modules import EXPERT_KINDS, Module
 from planner.planning.price.price import Priced
-from planner.planning.search.requery import Optimum, asked, best_in, loss_of, priced, whole_space
+from planner.planning.search.requery import Optimum, best_in, loss_of, priced
+from planner.planning.search.spaces import asked, whole_space
 from planner.planning.solver.problem import Array
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel

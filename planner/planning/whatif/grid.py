@@ -25,7 +25,7 @@ from planner.planning.price.price import Priced, RankBytes, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.requery import asked
+from planner.planning.search.spaces import asked
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import (
     MOST_SLOTS,

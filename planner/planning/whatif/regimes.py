@@ -10,7 +10,8 @@ import numpy as np
 from planner.errors import InputError
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question, workload
-from planner.planning.search.requery import Optimum, asked, best_in, priced, whole_space
+from planner.planning.search.requery import Optimum, best_in, priced
+from planner.planning.search.spaces import asked, whole_space
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 

@@ -9,7 +9,7 @@ from support.questions import found_of, model_of
 from planner.planning.price.batched_memory import rank_bytes
 from planner.planning.price.batched_times import layer_classes, step_prices
 from planner.planning.price.price import AFTER, BEFORE, price
-from planner.planning.search.requery import whole_space
+from planner.planning.search.spaces import whole_space
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.times import Lengths
 

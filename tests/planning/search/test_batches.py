@@ -13,7 +13,7 @@ from planner.planning.search.batches import RUN, cut, finer, least_of, spanning
 from planner.planning.search.best_first import search, solve_candidate
 from planner.planning.search.blocks import block, dense_spaces
 from planner.planning.search.formulate import bounds
-from planner.planning.search.requery import whole_space
+from planner.planning.search.spaces import whole_space
 from planner.planning.space.candidates import Space, build_space, grid
 
 

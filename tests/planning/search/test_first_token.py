@@ -12,7 +12,7 @@ from support.questions import model_of
 from planner.planning.price.price import price
 from planner.planning.search.first_token import first_token, keeps, solve_posed
 from planner.planning.search.posed import Posed, posed
-from planner.planning.search.requery import asked, whole_space
+from planner.planning.search.spaces import asked, whole_space
 from planner.planning.solver.problem import INFEASIBLE, Solution, objective_of, violation
 
 

@@ -11,7 +11,7 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.search.formulate import bounds, score_scale
 from planner.planning.search.posed import posed
-from planner.planning.search.requery import whole_space
+from planner.planning.search.spaces import whole_space
 from planner.planning.solver.problem import (
     BEATEN,
     PACE,

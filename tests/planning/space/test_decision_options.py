@@ -6,7 +6,7 @@ from support.questions import model_of
 
 from planner.planning.question.question import Question
 from planner.planning.search.posed import posed
-from planner.planning.search.requery import whole_space
+from planner.planning.search.spaces import whole_space
 from planner.planning.space.decisions import LAST
 from planner.planning.space.model import CostModel
 

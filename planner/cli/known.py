@@ -1,0 +1,54 @@
+"""The commands by name: those that ``plan MODEL DEVICE`` does not need are imported when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from importlib import import_module
+
+import click
+
+ELSEWHERE = {
+    "numerics": "numerics", "train": "train", "experts": "experts", "memory": "memory",
+    "validate": "validate", "profile": "profile", "calibrate": "calibrate", "explain": "explain",
+    "serve": "serve", "claims": "claims", "frontier": "frontier", "diff": "diff",
+    "export": "export", "import": "export", "report": "report", "sweep": "sweep",
+}
+"""Command → the module of this package that has it, as ``<command>_command``."""
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """Commands by name; ``prepare`` is called once on each."""
+
+    def __init__(self, here: dict[str, click.Command],
+                 prepare: Callable[[click.Command], None]) -> None:
+        self._here, self._prepare = dict(here), prepare
+        self._names = {**dict.fromkeys(here), **dict.fromkeys(ELSEWHERE)}
+        for command in here.values():
+            prepare(command)
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._here:
+            module = import_module(f"planner.cli.{ELSEWHERE[name]}")
+            command: click.Command = getattr(module, f"{name}_command")
+            self._prepare(command)
+            self._here[name] = command
+        return self._here[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._here[name], self._names[name] = command, None
+
+    def __delitem__(self, name: str) -> None:
+        del self._names[name]
+        self._here.pop(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
