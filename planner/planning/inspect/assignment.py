@@ -13,7 +13,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, fits, price
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
-from planner.planning.solver.problem import Solution
+from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import (
     Space,
@@ -59,7 +59,7 @@ def _within(question: Question, priced: Priced) -> None:
     """Refuse a plan that breaks a given limit of time."""
     for name, limit, value in (("tpot", question.tpot_seconds, priced.tpot),
                                ("ttft", question.ttft_seconds, priced.ttft)):
-        if limit is not None and value > limit * (1 + 1e-9):
+        if limit is not None and value > limit * (1 + TOLERANCE):
             raise InfeasibleError(
                 f"{name}: the plan takes {format_seconds(value)}, {format_seconds(limit)} allowed",
                 hint=f"raise --{name}-ms to {shown_ms(value):.6g}, or search another plan")

@@ -25,6 +25,7 @@ from planner.errors import InputError
 from planner.placement.layout import Layout, layout_problem
 from planner.planning.price.batched_memory import rank_bytes
 from planner.planning.price.batched_times import StepPrices, step_prices
+from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, layout_tables
@@ -227,9 +228,9 @@ def _limits(reason: NDArray[np.int8], where: Int, model: CostModel, prices: Step
     question = model.question
     _mark_at(reason, where, held.sum(axis=0) > budget(question), MEMORY)
     if question.ttft_seconds is not None:
-        _mark_at(reason, where, prices.ttft > question.ttft_seconds * (1 + 1e-9), TTFT)
+        _mark_at(reason, where, prices.ttft > question.ttft_seconds * (1 + TOLERANCE), TTFT)
     if question.tpot_seconds is not None:
-        _mark_at(reason, where, prices.tpot > question.tpot_seconds * (1 + 1e-9), TPOT)
+        _mark_at(reason, where, prices.tpot > question.tpot_seconds * (1 + TOLERANCE), TPOT)
 
 
 def _layouts(model: CostModel, asks: Asks) -> tuple[list[Layout], Int, Mask]:

@@ -77,19 +77,13 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
     fraction, why = _usable_share(device, host, engine)
-    price = host.price_usd_per_hour or (device.price_usd_per_hour.value
-                                        if device.price_usd_per_hour else None)
-    if asked.objective == "cost" and price is None:
-        notes.append(("price", "none", "cost is counted in device-seconds per output token"))
+    price = _price(device, host, asked, notes)
     left_out: tuple[str, ...] = ()
     if uniform is None and given is None and engine is None and _one_type_holds(asked):
         left_out = other_types(schemes, plain_type(spec))
         schemes = tuple(s for s in schemes if s not in left_out)
         notes += one_type_note(schemes, left_out)
-    sizes = _sizes(asked, max(domain, node))
-    if asked.devices is None:
-        notes.append(("devices", f"{', '.join(map(str, sizes))} tried",
-                      "2^k and 3·2^k up to two scale-up domains; --devices gives another number"))
+    sizes = _sizes(asked, max(domain, node), notes)
     return released_choice(Question(
         spec=spec, device=device, workload=work, objective=_objective(asked.objective),
         net=fabric(device, scale_up_devices=host.scale_up_devices,
@@ -111,6 +105,16 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
         dropped=_dropped(spec, device, asked, given) if uniform is None else (),
         left_out=left_out))
+
+
+def _price(device: DeviceProfile, host: Host, asked: Asked,
+           notes: list[tuple[str, str, str]]) -> float | None:
+    """USD a device-hour, the scenario's or the profile's; a note where cost has none."""
+    price = host.price_usd_per_hour or (device.price_usd_per_hour.value
+                                        if device.price_usd_per_hour else None)
+    if asked.objective == "cost" and price is None:
+        notes.append(("price", "none", "cost is counted in device-seconds per output token"))
+    return price
 
 
 def _powered(device: DeviceProfile, host: Host, asked: Asked,
@@ -210,15 +214,18 @@ def _objective(name: str | None) -> Any:
     return wanted
 
 
-def _sizes(asked: Asked, domain: int) -> tuple[int, ...]:
+def _sizes(asked: Asked, domain: int, notes: list[tuple[str, str, str]]) -> tuple[int, ...]:
     """Device counts to try: those given, else 2^k and 3·2^k up to two domains, and their multiples
-    of what --tp, --dp and --pp fix together."""
+    of what --tp, --dp and --pp fix together; with a note of those that were not given."""
     if asked.devices is not None:
         return (asked.devices,)
     most = min(MAX_DEVICES, 2 * domain)
     counts = device_counts(most)
     fixed = math.prod(value or 1 for value in (asked.tp, asked.dp, asked.pp))
-    return tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
+    sizes = tuple(sorted({*counts, *(fixed * n for n in counts if fixed * n <= most)}))
+    notes.append(("devices", f"{', '.join(map(str, sizes))} tried",
+                  "2^k and 3·2^k up to two scale-up domains; --devices gives another number"))
+    return sizes
 
 
 def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, price
+from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, build_space, by_stage
 from planner.planning.space.kernel_times import kernel_seconds_of
@@ -32,6 +33,8 @@ Int = NDArray[np.int64]
 ROUNDS, STEPS = 2, 16
 """How often slots beside the best of a uniform plan are tried, and in how many steps. Rivals need
 no proof: near the best batch a rate hardly changes."""
+Columns = dict[tuple[object, ...], tuple[Array, Array, Array]]
+"""Seconds of kernels under choices on all candidates of one table of times, for all assignments."""
 RELEASED = "as released"
 """The assignment of a checkpoint that stores its linears in several schemes."""
 MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
@@ -128,7 +131,8 @@ class UniformQuery:
 def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
     """The best candidate of each of ``wanted``, priced. All are refined between the slots of the
     space in one table."""
-    drafts = _refined(space, [_coarse(space, one) for one in wanted])
+    columns: Columns = {}
+    drafts = _refined(space, [_coarse(space, one, columns) for one in wanted])
     return tuple(replace(d.uniform, priced=price(
                     d.space, d.candidate, _segments(space.model, d.wanted.scheme, d.choice)))
                  if d.space is not None and d.choice is not None else d.uniform for d in drafts)
@@ -140,7 +144,8 @@ def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
     for scheme in model.question.schemes:
         for kv in model.question.kv:
             choice = uniform_choice(model, scheme, kv)
-            if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12:
+            if choice is not None \
+                    and uniform_loss(model, choice) <= allowed * (1 + TOLERANCE) + 1e-12:
                 found.append((scheme, kv))
     return found
 
@@ -159,7 +164,7 @@ class _Draft:
     open: tuple[tuple[int, int], ...]
 
 
-def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
+def _coarse(space: Space, wanted: UniformQuery, columns: Columns) -> _Draft:
     """The best candidate of the grid."""
     model = space.model
     choice = uniform_choice(model, wanted.scheme, wanted.kv)
@@ -168,7 +173,7 @@ def _coarse(space: Space, wanted: UniformQuery) -> _Draft:
                        None)
         return _Draft(wanted, none, None, None, -1, np.inf, ())
     loss = uniform_loss(model, choice)
-    scores = _scores(space, choice, wanted.limits)
+    scores = _scores(space, choice, wanted.limits, columns)
     if not np.isfinite(scores).any():
         none = Uniform(wanted.scheme, wanted.kv, loss, _why(space, choice), None)
         return _Draft(wanted, none, choice, None, -1, np.inf, ())
@@ -185,15 +190,18 @@ def _refined(space: Space, drafts: list[_Draft]) -> list[_Draft]:
             break
         finer = build_space(space.model, space.tables, space.stages, pairs)
         place = {pair: i for i, pair in enumerate(pairs)}
-        drafts = [_on(finer, place, d) if d.open and d.choice is not None else d for d in drafts]
+        columns: Columns = {}
+        drafts = [_on(finer, place, d, columns) if d.open and d.choice is not None else d
+                  for d in drafts]
     return drafts
 
 
-def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft) -> _Draft:
+def _on(finer: Space, place: dict[tuple[int, int], int], draft: _Draft,
+        columns: Columns) -> _Draft:
     """The draft on those candidates of ``finer`` that are open to it."""
     assert draft.choice is not None
     some = finer.take(np.array([place[pair] for pair in draft.open], dtype=np.int64))
-    scores = _scores(some, draft.choice, draft.wanted.limits)
+    scores = _scores(some, draft.choice, draft.wanted.limits, columns)
     if scores.min() >= draft.score:
         return replace(draft, open=())
     best = _pick(some, scores, range(len(scores)))
@@ -218,14 +226,14 @@ def _pick(space: Space, scores: Array, among: Sequence[int]) -> int:
                                     space.tables.layouts[space.pts.layout[c]].ranks, c))
 
 
-def _scores(space: Space, choice: Int, limits: bool) -> Array:
+def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     """The objective of ``choice`` on every candidate, inf where it does not fit [C]."""
     question, pts = space.model.question, space.pts
-    seconds = _Seconds(space, choice)
+    seconds = _Seconds(space, choice, columns)
     used = rank_bytes(space, choice)
     ok = _legal(space, choice) & (used <= budget(question))
     if limits and question.tpot_seconds is not None:
-        ok &= seconds.tpot <= question.tpot_seconds * (1 + 1e-9)
+        ok &= seconds.tpot <= question.tpot_seconds * (1 + TOLERANCE)
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)
     known = {r: r * question.replicas(r) for r in set(ranks.tolist())}
     devices = np.array([known[r] for r in ranks.tolist()])
@@ -233,22 +241,24 @@ def _scores(space: Space, choice: Int, limits: bool) -> Array:
     score = by_objective.get(question.objective,
                              seconds.tpot * (pts.group * pts.pp / np.maximum(pts.batch, 1)))
     if limits and question.ttft_seconds is not None:
-        ok &= seconds.ttft <= question.ttft_seconds * (1 + 1e-9)
+        ok &= seconds.ttft <= question.ttft_seconds * (1 + TOLERANCE)
     return np.where(ok, score, np.inf)
 
 
 class _Seconds:
     """Full TPOT and TTFT of a choice of every unit on every candidate [C]."""
 
-    def __init__(self, space: Space, choice: Int) -> None:
+    def __init__(self, space: Space, choice: Int, columns: Columns) -> None:
         model = space.model
         decided = model.decided
         self.space = space
         found = []
         for kernel in decided.kernels:
-            picks = [int(choice[i]) for i in kernel.units]
-            found.append([column[space.rows] for column in kernel_seconds_of(
-                model, space.times, kernel, picks)])
+            picks = tuple(int(choice[i]) for i in kernel.units)
+            key = (*((model.units[i].role, model.units[i].row) for i in kernel.units), *picks)
+            if key not in columns:
+                columns[key] = kernel_seconds_of(model, space.times, kernel, picks)
+            found.append([column[space.rows] for column in columns[key]])
         self.alone, self.prompt, self.both = (np.stack(part, axis=1)
                                               for part in zip(*found, strict=True))
         self.layers = decided.layers
