@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.questions import model_of
 
+import planner
+from planner.planning.search import best_first
 from planner.planning.search.batches import RUN, cut, finer, least_of, spanning
 from planner.planning.search.best_first import search, solve_candidate
 from planner.planning.search.blocks import block, dense_spaces
 from planner.planning.search.formulate import bounds
 from planner.planning.search.spaces import whole_space
+from planner.planning.solver.problem import EQUAL
 from planner.planning.space.candidates import Space, build_space, grid
 
 
@@ -100,3 +104,18 @@ def test_no_batch_of_the_best_layout_is_better(asked: dict[str, object]) -> None
                         [(0, slot) for slot in range(1, most + 1)])
     values = [solve_candidate(every, c, cutoff=best.value)[0].value for c in range(len(every))]
     assert min(values) >= best.value * (1 - 1e-8)
+
+
+def test_batches_too_many_to_be_told_apart_leave_a_gap_that_is_told(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = planner.plan("smollm2-135m", "l40s", devices=1, context=512)
+    assert exact.solver.proved
+    monkeypatch.setattr(best_first, "PATIENCE", ((EQUAL, 10), (best_first.BATCH_GAP, inf)))
+    plan = planner.plan("smollm2-135m", "l40s", devices=1, context=512)
+    assert (plan.solver.status, plan.solver.proved) == ("optimal", False)
+    assert plan.solver.gap == pytest.approx(best_first.BATCH_GAP)
+    assert plan.solver.candidates < exact.solver.candidates
+    assert plan.solver.bound <= exact.solver.bound * (1 + 1e-6)
+    (note,) = (a for a in plan.assumptions if a.key == "batches")
+    assert "0.1%" in note.value
+    assert "within 0.1% of the bound" in str(plan)
