@@ -23,32 +23,31 @@ class Commands(MutableMapping[str, click.Command]):
     def __init__(self, here: dict[str, click.Command],
                  prepare: Callable[[click.Command], None]) -> None:
         self._here, self._prepare = dict(here), prepare
-        self._names = {**dict.fromkeys(here), **dict.fromkeys(ELSEWHERE)}
+        self._modules = {**dict.fromkeys(here, ""), **ELSEWHERE}
         for command in here.values():
             prepare(command)
 
     def __getitem__(self, name: str) -> click.Command:
-        if name not in self._names:
-            raise KeyError(name)
+        module_name = self._modules[name]
         if name not in self._here:
-            module = import_module(f"planner.cli.{ELSEWHERE[name]}")
+            module = import_module(f"planner.cli.{module_name}")
             command: click.Command = getattr(module, f"{name}_command")
             self._prepare(command)
             self._here[name] = command
         return self._here[name]
 
     def __setitem__(self, name: str, command: click.Command) -> None:
-        self._here[name], self._names[name] = command, None
+        self._here[name], self._modules[name] = command, ""
 
     def __delitem__(self, name: str) -> None:
-        del self._names[name]
+        del self._modules[name]
         self._here.pop(name, None)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        return name in self._modules
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._modules)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._modules)
