@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from planner.errors import UnsupportedError
 from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.targets import Exported, cannot
-from planner.models.gguf_model import GGUF_NAMES
+from planner.models.gguf_names import GGUF_NAMES
 
 TARGET = "llama.cpp"
 TYPES = {"ggml-q8_0": "q8_0", "ggml-q4_0": "q4_0", "ggml-q4_k": "q4_K", "ggml-q6_k": "q6_K",
@@ -22,15 +22,7 @@ FILE = "tensor_types.txt"
 _LAYER = "model.layers.{layer}."
 _BY_FLAG = ("head", "embedding")
 """Kinds that llama-quantize has flags of their own for."""
-_MORE = {
-    "self_attn.indexer.wq_b": "indexer.attn_q_b", "self_attn.indexer.wk": "indexer.attn_k",
-    "self_attn.indexer.weights_proj": "indexer.proj",
-    "self_attn.q_a_proj": "attn_q_a", "self_attn.q_b_proj": "attn_q_b",
-    "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.kv_b_proj": "attn_(kv|k|v)_b",
-    "mlp.shared_experts.gate_proj": "ffn_gate_shexp",
-    "mlp.shared_experts.up_proj": "ffn_up_shexp",
-    "mlp.shared_experts.down_proj": "ffn_down_shexp",
-}
+_MORE = {"self_attn.kv_b_proj": "attn_(kv|k|v)_b"}
 
 
 def export(assignment: ModuleAssignment) -> Exported:

@@ -13,6 +13,7 @@ from planner.errors import DataError, UnsupportedError
 from planner.models.families import builder_of
 from planner.models.fields import Fields
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
+from planner.models.gguf_names import GGUF_NAMES
 from planner.models.links import require_inside
 from planner.models.quantization.plan import largest_scheme
 from planner.models.rows import Provenance
@@ -36,20 +37,6 @@ _EXPERT_KEYS = {
     "num_experts": "expert_count", "num_local_experts": "expert_count",
     "num_experts_per_tok": "expert_used_count", "moe_intermediate_size":
     "expert_feed_forward_length",
-}  # fmt: skip
-# What follows model.layers.N. or stands alone, in Hugging Face's names and in llama.cpp's.
-GGUF_NAMES = {
-    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm", "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp",
-    "block_sparse_moe.gate": "ffn_gate_inp", "mlp.experts.{expert}.gate_proj": "ffn_gate_exps",
-    "mlp.experts.{expert}.up_proj": "ffn_up_exps", "mlp.experts.{expert}.down_proj":
-    "ffn_down_exps", "block_sparse_moe.experts.{expert}.w1": "ffn_gate_exps",
-    "block_sparse_moe.experts.{expert}.w3": "ffn_up_exps",
-    "block_sparse_moe.experts.{expert}.w2": "ffn_down_exps",
 }  # fmt: skip
 # Frequencies of rotary embeddings: data, not parameters.
 _DATA = frozenset({"rope_freqs.weight"})

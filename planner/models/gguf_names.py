@@ -1,0 +1,201 @@
+"""The tensors that a GGUF file of a model has, by llama.cpp's names, and the rows they come from.
+
+Sources: ggml-org/llama.cpp gguf-py/gguf/constants.py (names, and the tensors of each architecture),
+its converters (what is split and what is joined), and the tensors of published GGUF files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from planner.errors import UnsupportedError
+from planner.models.spec import ModelSpec, TensorRow
+from planner.records import record
+
+ARCHITECTURES = {
+    "deepseek_ref": "deepseek4", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
+    "deepseek_v32": "deepseek32", "deepseek_v4": "deepseek4", "gemma3_text": "gemma3",
+    "gemma4": "gemma4", "glm4_moe": "glm4moe", "glm_moe_dsa": "glm-dsa", "gpt2": "gpt2",
+    "gpt_oss": "gpt-oss", "kimi_k2": "deepseek2", "kimi_k25": "deepseek2", "llama": "llama",
+    "llama4": "llama4", "mimo_v2_flash": "mimo2", "minimax_m2": "minimax-m2",
+    "mistral": "llama", "mixtral": "llama", "olmoe": "olmoe", "phi3": "phi3",
+    "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_5": "qwen35", "qwen3_5_moe": "qwen35moe",
+    "qwen3_moe": "qwen3moe", "qwen3_next": "qwen3next",
+}  # fmt: skip
+"""``model_type`` of a configuration → ``general.architecture`` of its GGUF file."""
+
+# What follows model.layers.N. or stands alone, in Hugging Face's names and in llama.cpp's.
+# The norms are those of the LLaMA form; other families give post_attention_layernorm elsewhere.
+GGUF_NAMES = {
+    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm", "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp",
+    "block_sparse_moe.gate": "ffn_gate_inp", "mlp.experts.{expert}.gate_proj": "ffn_gate_exps",
+    "mlp.experts.{expert}.up_proj": "ffn_up_exps", "mlp.experts.{expert}.down_proj":
+    "ffn_down_exps", "block_sparse_moe.experts.{expert}.w1": "ffn_gate_exps",
+    "block_sparse_moe.experts.{expert}.w3": "ffn_up_exps",
+    "block_sparse_moe.experts.{expert}.w2": "ffn_down_exps",
+    # latent attention and its indexer
+    "self_attn.q_a_proj": "attn_q_a", "self_attn.q_b_proj": "attn_q_b",
+    "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.indexer.wq_b": "indexer.attn_q_b",
+    "self_attn.indexer.wk": "indexer.attn_k", "self_attn.indexer.weights_proj": "indexer.proj",
+    # shared experts
+    "mlp.shared_experts.gate_proj": "ffn_gate_shexp", "mlp.shared_experts.up_proj":
+    "ffn_up_shexp", "mlp.shared_experts.down_proj": "ffn_down_shexp",
+    "mlp.shared_expert.gate_proj": "ffn_gate_shexp", "mlp.shared_expert.up_proj":
+    "ffn_up_shexp", "mlp.shared_expert.down_proj": "ffn_down_shexp",
+    # a prediction layer lies behind the stack
+    "eh_proj": "nextn.eh_proj", "embed_tokens": "nextn.embed_tokens",
+    "shared_head.head": "nextn.shared_head_head", "mtp.fc": "nextn.eh_proj",
+    # gated delta nets
+    "linear_attn.in_proj_qkv": "attn_qkv", "linear_attn.in_proj_z": "attn_gate",
+    "linear_attn.in_proj_b": "ssm_beta", "linear_attn.in_proj_a": "ssm_alpha",
+    "linear_attn.in_proj_ba": "ssm_ba", "linear_attn.out_proj": "ssm_out",
+    # experts of a layer in one tensor, and what was fused before the release
+    "mlp.experts.down_proj": "ffn_down_exps", "experts.down_proj": "ffn_down_exps",
+    "experts.gate_up_proj": "ffn_gate_up_exps", "router.proj": "ffn_gate_inp",
+    "mlp.router": "ffn_gate_inp", "self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up",
+    # Llama 4
+    "feed_forward.gate_proj": "ffn_gate", "feed_forward.up_proj": "ffn_up",
+    "feed_forward.down_proj": "ffn_down", "feed_forward.router": "ffn_gate_inp",
+    "feed_forward.experts.down_proj": "ffn_down_exps",
+    "feed_forward.shared_expert.gate_proj": "ffn_gate_shexp",
+    "feed_forward.shared_expert.up_proj": "ffn_up_shexp",
+    "feed_forward.shared_expert.down_proj": "ffn_down_shexp",
+    # GPT-2
+    "wte": "token_embd", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
+    "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down",
+    # DeepSeek-V4
+    "embed": "token_embd", "head": "output", "attn.wq_a": "attn_q_a", "attn.wq_b": "attn_q_b",
+    "attn.wkv": "attn_kv", "attn.wo_a": "attn_output_a", "attn.wo_b": "attn_output_b",
+    "attn.compressor.wkv": "attn_compressor_kv", "attn.compressor.wgate": "attn_compressor_gate",
+    "attn.indexer.wq_b": "indexer.attn_q_b", "attn.indexer.weights_proj": "indexer.proj",
+    "attn.indexer.compressor.wkv": "indexer_compressor_kv",
+    "attn.indexer.compressor.wgate": "indexer_compressor_gate", "ffn.gate": "ffn_gate_inp",
+    "ffn.experts.{expert}.w1": "ffn_gate_exps", "ffn.experts.{expert}.w3": "ffn_up_exps",
+    "ffn.experts.{expert}.w2": "ffn_down_exps", "ffn.shared_experts.w1": "ffn_gate_shexp",
+    "ffn.shared_experts.w3": "ffn_up_shexp", "ffn.shared_experts.w2": "ffn_down_shexp",
+}  # fmt: skip
+# One tensor of a checkpoint that the converter cuts into several.
+SPLIT_NAMES = {
+    "self_attn.kv_b_proj": ("attn_k_b", "attn_v_b"),
+    "linear_attn.in_proj_qkvz": ("attn_qkv", "attn_gate"),
+    "mlp.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
+    "feed_forward.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
+}
+# Other names for the same weights: older files, or files with gate and up of the experts joined.
+_ALIASES = {
+    "attn_kv_b": ("attn_k_b", "attn_v_b"), "ssm_in": ("attn_qkv", "attn_gate"),
+    "ffn_gate_up_exps": ("ffn_gate_exps", "ffn_up_exps"), "ffn_gate_exps": ("ffn_gate_up_exps",),
+    "ffn_up_exps": ("ffn_gate_up_exps",),
+}  # fmt: skip
+# Matrices by shape that no GGUF file quantises: position tables, and a gate that is a vector.
+_PLAIN_THERE = frozenset({
+    "wpe", "mlp.shared_expert_gate", "attn.compressor.ape", "attn.indexer.compressor.ape",
+})  # fmt: skip
+# DeepSeek-V4's prediction layer has two input projections, which llama.cpp has one name for.
+_WITHOUT_PREDICTION = frozenset({"deepseek_v4", "deepseek_ref"})
+# Published files have a prediction layer even where the configuration at hand names none.
+_ALWAYS_PREDICTS = frozenset({"glm4_moe"})
+_PREDICTION = ("nextn.eh_proj", "nextn.embed_tokens", "nextn.shared_head_head")
+_IN_LAYER = re.compile(r"(?:model\.|mtp\.)?(?:layers|h)\.(?:\{layer\}|\d+)\.(.+)")
+
+
+@record
+class GgufMatrix:
+    """A matrix, or a stack of experts' matrices, of a GGUF file.
+
+    ``name`` is whole ("blk.3.attn_q.weight"), ``kind`` the module kind of its rows, ``layer`` None
+    outside the stack (a prediction layer counts on behind it). ``rows`` are the names of the
+    checkpoint rows (templates, as in the ModelSpec) that its weights are from; () for a prediction
+    layer that published files have and the configuration does not name.
+    """
+
+    name: str
+    kind: str
+    layer: int | None
+    rows: tuple[str, ...]
+
+
+def gguf_matrices(spec: ModelSpec) -> tuple[GgufMatrix, ...]:
+    """The matrices that quantise in the GGUF file of ``spec``, routers with them; each name once.
+
+    Norms, biases, convolutions and position tables are left out, and the vision tower, which is a
+    file of its own. A tied head has no tensor: ``token_embd.weight`` is it. Prediction layers are
+    there though older files lack them.
+
+    Raises:
+        UnsupportedError: an architecture or a tensor that llama.cpp has no name for.
+    """
+    if spec.model_type not in ARCHITECTURES:
+        raise UnsupportedError(
+            f"{spec.id}: llama.cpp has no architecture for model type {spec.model_type}",
+            hint="GGUF names are known for " + ", ".join(sorted(ARCHITECTURES)))
+    found = [one for row in spec.rows if _is_there(row, spec) for one in _of(row, spec)]
+    if spec.model_type in _ALWAYS_PREDICTS and not spec.mtp_layers:
+        found += _unnamed_prediction(found, spec.layers)
+    return tuple(found)
+
+
+def gguf_alias(spec: ModelSpec) -> Mapping[str, tuple[str, ...]]:
+    """Further names for matrices of ``spec``: older or joined tensor → names in gguf_matrices.
+
+    "blk.0.attn_kv_b.weight" → k_b and v_b of layer 0. A name that gguf_matrices has is no key.
+
+    Raises:
+        UnsupportedError: as gguf_matrices.
+    """
+    names = {one.name for one in gguf_matrices(spec)}
+    found: dict[str, tuple[str, ...]] = {}
+    for layer in sorted({one.layer for one in gguf_matrices(spec) if one.layer is not None}):
+        for alias, stems in _ALIASES.items():
+            name = _whole(alias, layer)
+            parts = tuple(_whole(stem, layer) for stem in stems)
+            if name not in names and names.issuperset(parts):
+                found[name] = parts
+    return found
+
+
+def _unnamed_prediction(found: Iterable[GgufMatrix], layer: int) -> list[GgufMatrix]:
+    """The matrices of a prediction layer ``layer``, which is built as the layer before it."""
+    last = f"blk.{layer - 1}."
+    names = [one.name.removeprefix(last) for one in found if one.name.startswith(last)]
+    names += [f"{stem}.weight" for stem in _PREDICTION]
+    return [GgufMatrix(f"blk.{layer}.{name}", "mtp", layer, ()) for name in names]
+
+
+def _whole(stem: str, layer: int | None) -> str:
+    return f"{stem}.weight" if layer is None else f"blk.{layer}.{stem}.weight"
+
+
+def _stem(row: TensorRow) -> tuple[str, bool]:
+    """What ``row`` is called after its layer's prefix, and whether it has one."""
+    name = row.name.removesuffix(".weight").removeprefix("language_model.")
+    name = name.replace("model.language_model.", "model.", 1)
+    inside = _IN_LAYER.fullmatch(name)
+    return (inside[1], True) if inside else (name, False)
+
+
+def _is_there(row: TensorRow, spec: ModelSpec) -> bool:
+    if not row.is_matrix or row.kind == "norm" or row.part in ("vision", "lookup"):
+        return False
+    if row.part == "mtp" and spec.model_type in _WITHOUT_PREDICTION:
+        return False
+    return _stem(row)[0] not in _PLAIN_THERE
+
+
+def _of(row: TensorRow, spec: ModelSpec) -> Iterator[GgufMatrix]:
+    stem, inside = _stem(row)
+    names = SPLIT_NAMES.get(stem) or ((GGUF_NAMES[stem],) if stem in GGUF_NAMES else ())
+    if not names:
+        raise UnsupportedError(f"{spec.id}: {row.name} has no name in GGUF files that is known",
+                               hint="name the module as the checkpoint does")
+    # What joins a prediction layer's inputs is outside its stack in some checkpoints.
+    joins = (spec.layers,) if row.part == "mtp" else (None,)
+    for layer in row.layers if inside else joins:
+        for name in names:
+            yield GgufMatrix(_whole(name, layer), row.kind, layer, (row.name,))
