@@ -1,0 +1,92 @@
+"""The shipped measurements: which models there are, and the points of one of them.
+
+Figures: Thireus, GGUF Tool Suite and its contributors (github.com/Thireus/GGUF-Tool-Suite), made
+compact by :mod:`planner.quality.sensitivity.tables`. A model's points are read when it is asked.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from planner.errors import UnknownNameError
+from planner.quality.sensitivity.matrices import narrow
+from planner.quality.sensitivity.records import (
+    Matrix,
+    MeasuredModel,
+    MeasuredPoint,
+    Structure,
+)
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+CREDIT = "Thireus, GGUF Tool Suite and its contributors"
+SOURCE = f"{CREDIT}: github.com/Thireus/GGUF-Tool-Suite@384c1f85, kld_results"
+SOURCE_DATE = "2026-08-21"
+KINDS = {
+    "token_embd": "embedding", "output": "head", "attn_output": "attention-out",
+    "attn_q": "attention-qkv", "attn_k": "attention-qkv", "attn_v": "attention-qkv",
+    "attn_q_a": "mla-q", "attn_q_b": "mla-q", "attn_kv_a_mqa": "mla-kv", "attn_k_b": "mla-kv",
+    "attn_v_b": "mla-kv", "attn_qkv": "linear-attention", "attn_gate": "linear-attention",
+    "ssm_alpha": "linear-attention", "ssm_beta": "linear-attention",
+    "ssm_out": "linear-attention", "ffn_gate": "mlp-gate-up", "ffn_up": "mlp-gate-up",
+    "ffn_down": "mlp-down", "ffn_gate_exps": "experts-gate-up", "ffn_up_exps": "experts-gate-up",
+    "ffn_down_exps": "experts-down", "ffn_gate_shexp": "shared-gate-up",
+    "ffn_up_shexp": "shared-gate-up", "ffn_down_shexp": "shared-down",
+}  # fmt: skip
+"""Module kinds of the matrices that were measured."""
+
+
+@cache
+def measured_models() -> tuple[MeasuredModel, ...]:
+    """All measured models, in the order of the index; no points are read."""
+    made = json.loads((DATA / "measured" / "levels.json").read_text(encoding="utf-8"))
+    return measured_index(made)
+
+
+def measured_index(made: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+                   ) -> tuple[MeasuredModel, ...]:
+    """The models of the index, with levels and floors as in ``made``."""
+    index = tomllib.loads((DATA / "measured_models.toml").read_text(encoding="utf-8"))
+    return tuple(_model(entry, made.get(entry["name"], {})) for entry in index["models"])
+
+
+@cache
+def points_of(name: str) -> tuple[MeasuredPoint, ...]:
+    """The points of the measured model ``name`` (read once a process).
+
+    Raises:
+        UnknownNameError: no such model.
+    """
+    model = next((m for m in measured_models() if m.name == name), None)
+    if model is None:
+        raise UnknownNameError("measured model", name, [m.name for m in measured_models()])
+    with (DATA / "measured" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(MeasuredPoint(
+            tuple(matrix_of(model, stem, int(row["layer"])) for stem in row["stems"].split("+")),
+            float(row["signal_nats"]), float(row["noise_nats"])) for row in csv.DictReader(file))
+
+
+def matrix_of(model: MeasuredModel, stem: str, layer: int) -> Matrix:
+    """A matrix of a measured model."""
+    return Matrix(stem, KINDS[stem], layer,
+                  narrow(stem, model.outputs.get(stem, 0), model.structure.hidden_size))
+
+
+def _model(entry: dict[str, Any], made: dict[str, Any]) -> MeasuredModel:
+    structure = Structure(
+        layers=entry["layers"], hidden_size=entry["hidden_size"],
+        attention=tuple((kind, *numbers) for kind, *numbers in entry["attention"]),
+        dense_width=entry["dense_width"], experts=tuple(entry["experts"]),
+        dense_layers=entry["dense_layers"], tied=entry.get("tied", False))
+    return MeasuredModel(
+        entry["name"], entry["family"], structure, entry["parameters_billion"],
+        entry["active_billion"], entry["outputs"], entry["baseline"], entry.get("fitted", True),
+        entry.get("clean", False), entry.get("reason", ""), made.get("qtype", ""),
+        made.get("floor_nats", 0.0), made.get("level"), made.get("level_band", 1.0))
+

@@ -1,0 +1,180 @@
+"""From the published tables to the shipped measurements: ``make families DATA=FOLDER``.
+
+FOLDER holds kld_tensors.csv, kld_groups.csv and kld_whole.csv, the tables of Thireus's GGUF Tool
+Suite. For every model of data/measured_models.toml:
+
+- matrices that were cut together are one point;
+- the floor is subtracted: the median of the layers of an unused prediction block where there are
+  any, else the first percentile. Where a network has projections that hardly do anything (alpha and
+  beta of gated delta nets), what they show layer by layer is floor as well: it falls with depth,
+  because every change is carried through the rounding of all layers behind it;
+- a model with several types gets the mean of their shares (ranks agree at 0.96 to 0.98);
+- ``*_bn`` types are left out.
+
+The level is what the whole-model table says: K(type) = floor + level · e(type), e the emulated
+relative error of the type's weights, fitted in logarithms over the types of 4 to 8 bits.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.quality.ggml_errors import ggml_weight_error
+from planner.quality.sensitivity.matrices import stem_of
+from planner.quality.sensitivity.measured import DATA, KINDS, measured_index
+from planner.quality.sensitivity.records import OUTSIDE, MeasuredModel
+
+Doubles = npt.NDArray[np.float64]
+BROKEN = "_bn"
+NOTHING = ("ssm_alpha", "ssm_beta")
+"""Projections that hardly do anything: they show the floor of their layer."""
+LEVEL_TYPES = ("q8_0", "q6_0", "q6_k", "q5_0", "q5_1", "q5_k", "q4_0", "q4_1", "q4_k", "iq4_nl",
+               "iq4_xs")  # fmt: skip
+FINE_TYPES = LEVEL_TYPES[:6]
+"""For a baseline below 8 bits, whose own grid lies among the coarser types."""
+FINE_BASELINES = ("bf16", "q8_0", "iq6_k")
+_NAME = re.compile(r"blk\.(\d+)\.")
+
+
+class _Group:
+    """Values of one type of one model that were measured apart: stems, layer, KL."""
+
+    def __init__(self, stems: tuple[str, ...], layer: int, value: float) -> None:
+        self.stems, self.layer, self.value = stems, layer, value
+
+
+def main(folder: Path) -> None:
+    """Write data/measured from the tables in ``folder``."""
+    target = DATA / "measured"
+    target.mkdir(exist_ok=True)
+    tensors, groups = _rows(folder / "kld_tensors.csv"), _rows(folder / "kld_groups.csv")
+    whole = _rows(folder / "kld_whole.csv")
+    made: dict[str, dict[str, object]] = {}
+    for model in measured_index():
+        own = [r for r in tensors if r["model"] == model.name and BROKEN not in r["qtype"]]
+        patterns = [r["pattern"] for r in groups if r["model"] == model.name]
+        points, floor = _points(model, own, patterns)
+        (target / f"{model.name}.csv").write_text(_csv(points), encoding="utf-8")
+        made[model.name] = {
+            "qtype": "+".join(sorted({r["qtype"] for r in own})), "floor_nats": _six(floor),
+            **_level(model, [r for r in whole if r["model"] == model.name])}
+    (target / "levels.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _points(model: MeasuredModel, rows: Sequence[Mapping[str, str]], patterns: Sequence[str],
+            ) -> tuple[list[tuple[str, int, float, float]], float]:
+    """((stems, layer, signal, noise) …, floor), a mean over the types in the unit of the first."""
+    sums: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+    first_total, floor = 0.0, 0.0
+    for qtype in sorted({r["qtype"] for r in rows}):
+        found = _joined([r for r in rows if r["qtype"] == qtype], patterns)
+        values, noise, base = _over_floor(found, model.structure.layers)
+        total = float(np.maximum(values, 0.0).sum())
+        first_total, floor = first_total or total, floor or base
+        for group, value, sd in zip(found, values.tolist(), noise.tolist(), strict=True):
+            if group.layer < model.structure.layers and all(s in KINDS for s in group.stems):
+                sums["+".join(group.stems), group.layer].append((value / total, sd / total))
+    return [(stems, layer, float(np.mean([v for v, _ in found])) * first_total,
+             float(np.mean([s for _, s in found])) * first_total)
+            for (stems, layer), found in sums.items()], floor
+
+
+def _joined(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) -> list[_Group]:
+    """One entry for tensors that one pattern names and that have one value, else one each."""
+    compiled = [re.compile("|".join(f"(?:{part})" for part in p.split(","))) for p in patterns]
+    members: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        at = next((n for n, p in enumerate(compiled) if p.search(row["tensor"])), None)
+        key = row["tensor"] if at is None else f"{at}/{row['kld']}"
+        members.setdefault(key, []).append(row)
+    return [_Group(tuple(sorted(stem_of(r["tensor"]) for r in found)), _layer(found[0]["tensor"]),
+                   float(found[0]["kld"])) for found in members.values()]
+
+
+def _layer(tensor: str) -> int:
+    inside = _NAME.match(tensor)
+    return int(inside[1]) if inside else OUTSIDE
+
+
+def _over_floor(found: Sequence[_Group], layers: int) -> tuple[Doubles, Doubles, float]:
+    """(values over the floor of their layer, their noise, the floor)."""
+    values = np.array([g.value for g in found])
+    unused = np.array([g.value for g in found if g.layer >= layers])
+    if len(unused) > 3:
+        floor, noise = float(np.median(unused)), float(np.std(unused))
+    else:
+        floor, noise = float(np.quantile(values, 0.01)), 0.0
+    spread = float(np.quantile(values, 0.05) - np.quantile(values, 0.01))
+    noise = max(noise, spread, 0.01 * floor, 1e-5)
+    by_depth = _depth_floor(found, floor)
+    return values - floor - by_depth, np.hypot(noise, 0.3 * by_depth), floor
+
+
+def _depth_floor(found: Sequence[_Group], floor: float) -> Doubles:
+    """What matrices that hardly do anything show above ``floor``, by the layer of each entry."""
+    shown: dict[int, float] = {}
+    for group in found:
+        if len(group.stems) == 1 and group.stems[0] in NOTHING:
+            shown[group.layer] = min(shown.get(group.layer, np.inf), group.value - floor)
+    if not shown:
+        return np.zeros(len(found))
+    at = sorted(shown)
+    smooth = [float(np.median([shown[k] for k in at[max(0, n - 2): n + 3]]))
+              for n in range(len(at))]
+    level = np.interp([g.layer for g in found], at, np.maximum(smooth, 0.0))
+    return np.where([g.layer == OUTSIDE for g in found], 0.0, level)
+
+
+def _level(model: MeasuredModel, rows: Iterable[Mapping[str, str]]) -> dict[str, object]:
+    """The level [nats per unit of relative error power] and the factor that holds 80 % of types;
+    nothing where the table cannot give one."""
+    types = LEVEL_TYPES if model.baseline in FINE_BASELINES else FINE_TYPES
+    errors = ggml_weight_error()
+    measured = {r["qtype"].lower(): float(r["kld"]) for r in rows}
+    names = [t for t in types if measured.get(t, 0.0) > 0]
+    if len(names) < 4:
+        return {}
+    k = np.array([measured[t] for t in names])
+    e = np.array([np.mean([errors[t][kind] for kind in errors[t]]) for t in names])
+    floor, level = _fit_level(k, e)
+    off = np.abs(np.log(k / (floor + level * e)))
+    return {"level": _six(level), "level_band": _six(float(np.exp(np.quantile(off, 0.8)))),
+            "whole_floor_nats": _six(floor), "level_types": names}
+
+
+def _fit_level(k: Doubles, e: Doubles) -> tuple[float, float]:
+    """(floor, level) of K = floor + level·e with the least squares of logarithms, on a grid."""
+    floors = np.concatenate([[0.0], np.geomspace(1e-3, 0.95, 40) * float(k.min())])
+    levels = np.geomspace(0.2, 200.0, 600)
+    grid = np.log(floors[:, None, None] + levels[None, :, None] * e)
+    cost = ((np.log(k) - grid) ** 2).sum(axis=2)
+    at = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    return float(floors[at[0]]), float(levels[at[1]])
+
+
+def _csv(points: Iterable[tuple[str, int, float, float]]) -> str:
+    lines = [f"{stems},{layer},{signal:.4g},{noise:.3g}"
+             for stems, layer, signal, noise in sorted(points, key=lambda p: (p[1], p[0]))]
+    return "\n".join(["stems,layer,signal_nats,noise_nats", *lines]) + "\n"
+
+
+def _six(value: float) -> float:
+    return float(f"{value:.5e}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
