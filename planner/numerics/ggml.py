@@ -148,15 +148,4 @@ def decode_blocks(storage: Bytes, fmt: TensorFormat, values: FloatArray) -> None
     step = _STEP // elements
     for start in range(0, blocks.shape[0], step):
         parts = _INSPECT[size](blocks[start : start + step])
-        unsigned = parts.minima is not None
-        codes = parts.codes if unsigned else _signed(parts.codes, parts.nibbles)
-        groups = parts.scales.shape[1]
-        part = codes.reshape(-1, groups, elements // groups) * parts.scales[:, :, None]
-        if parts.minima is not None:
-            part -= parts.minima[:, :, None]
-        out[start : start + step] = part.reshape(-1, elements)
-
-
-def _signed(codes: Bytes, nibbles: bool) -> npt.NDArray[np.int8]:
-    signed: npt.NDArray[np.int8] = codes.view(np.int8)
-    return (signed << np.int8(4)) >> np.int8(4) if nibbles else signed
+        out[start : start + step] = ggml_simple.part_values(parts)

@@ -1,6 +1,6 @@
-"""Q4_K and Q6_K: super-blocks of 256 elements, quantised by llama.cpp's search.
+"""Q4_K, Q5_K and Q6_K: super-blocks of 256 elements, quantised by llama.cpp's search.
 
-Source: quantize_row_q4_K_ref, make_qkx2_quants, quantize_row_q6_K_ref and make_qx_quants in
+Source: quantize_row_q4_K_ref, quantize_row_q5_K_ref, quantize_row_q6_K_ref and make_qx_quants in
 ggml/src/ggml-quants.c. Arrays run over groups in their last axis and over the elements of a group
 in their first, so that sums add up in the order of the source.
 """
@@ -8,98 +8,60 @@ in their first, so that sums add up in the order of the source.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from planner.numerics.ggml_search import Integers, groups_of, nearest, ordered_sum, search_affine
 from planner.numerics.ggml_simple import BlockParts, Bytes, half_bytes, halves
 from planner.numerics.tiles import FloatArray
 
-Integers = npt.NDArray[np.int32]
-
 _TINY = np.float32(1e-15)  # GROUP_MAX_EPS
-
-
-def _nearest(x: FloatArray) -> Integers:
-    """To nearest even through the bits of x + 1.5·2^23, as the source does, range errors too."""
-    bits = (x + np.float32(12582912.0)).view(np.int32)
-    return (bits & np.int32(0x7FFFFF)) - np.int32(0x400000)
-
-
-def _sum(rows: FloatArray) -> FloatArray:
-    """Over the first axis, one after the other."""
-    total: FloatArray = rows[0].copy()
-    for row in rows[1:]:
-        total += row
-    return total
-
-
-def _groups(blocks: FloatArray, size: int) -> FloatArray:
-    """(super-blocks, 256) → (size, all groups)."""
-    return np.ascontiguousarray(blocks.reshape(-1, size).T)
-
-
-def _search_affine(x: FloatArray) -> tuple[FloatArray, FloatArray, Integers]:
-    """make_qkx2_quants for 4 bits: scale, minimum (to subtract) and codes of groups of 32."""
-    top = np.float32(15)
-    mean = np.sqrt(_sum(x * x) / np.float32(32))
-    weights = mean + np.abs(x)
-    low, high = np.minimum(x.min(axis=0), np.float32(0)), x.max(axis=0)
-    flat, first_low = high == low, low
-    sum_w, sum_x = _sum(weights), _sum(weights * x)
-    inverse: FloatArray = top / (high - low)
-    scale: FloatArray = np.float32(1) / inverse
-    codes = np.clip(_nearest(inverse * (x - low)), 0, 15)
-    best = _error(x, weights, scale, low, codes)
-    for step in range(21):
-        start = np.float32(-1) + np.float32(0.1) * np.float32(step) + top
-        trial = np.clip(_nearest(start / (high - low) * (x - low)), 0, 15)
-        t = trial.astype(np.float32)
-        weighted = weights * t
-        sum_l, sum_l2, sum_xl = _sum(weighted), _sum(weighted * t), _sum(weighted * x)
-        d = sum_w * sum_l2 - sum_l * sum_l
-        new_scale = np.divide(sum_w * sum_xl - sum_x * sum_l, d)
-        new_low = np.divide(sum_l2 * sum_x - sum_l * sum_xl, d)
-        new_scale = np.where(new_low > 0, sum_xl / sum_l2, new_scale)
-        new_low = np.where(new_low > 0, np.float32(0), new_low)
-        error = _error(x, weights, new_scale, new_low, trial)
-        better = (d > 0) & (error < best)
-        codes = np.where(better, trial, codes)
-        best = np.where(better, error, best)
-        scale = np.where(better, new_scale, scale)
-        low = np.where(better, new_low, low)
-    codes[:, flat] = 0
-    return np.where(flat, np.float32(0), scale), -np.where(flat, first_low, low), codes
-
-
-def _error(
-    x: FloatArray, weights: FloatArray, scale: FloatArray, low: FloatArray, codes: Integers
-) -> FloatArray:
-    difference = scale * codes.astype(np.float32) + low - x
-    return _sum(weights * (difference * difference))
+_EIGHT = np.arange(8, dtype=np.uint8)[:, None]
 
 
 def quantize_q4_k(blocks: FloatArray) -> Bytes:
     """(n, 256) → (n, 144): d, dmin in FP16, eight 6-bit scales and minima, 256 nibbles."""
-    x = _groups(blocks, 32)
+    d, dmin, packed, q = _affine_blocks(blocks, 15, np.float32(-1), 20)
+    return np.concatenate([d, dmin, packed, _nibble_pairs(q)], axis=1)
+
+
+def quantize_q5_k(blocks: FloatArray) -> Bytes:
+    """(n, 256) → (n, 176): as Q4_K, with the fifth bits (bit g of byte j: element 32·g + j) before
+    the nibbles."""
+    d, dmin, packed, q = _affine_blocks(blocks, 31, np.float32(-0.5), 15)
+    upper = np.bitwise_or.reduce(q >> np.uint8(4) << _EIGHT, axis=1)
+    return np.concatenate([d, dmin, packed, upper, _nibble_pairs(q & np.uint8(15))], axis=1)
+
+
+def _affine_blocks(
+    blocks: FloatArray, top: int, first: np.float32, steps: int
+) -> tuple[Bytes, Bytes, Bytes, Bytes]:
+    """d and dmin (n, 2), packed scales and minima (n, 12), codes (n, 8, 32) of Q4_K and Q5_K."""
+    x = groups_of(blocks, 32)
     with np.errstate(all="ignore"):
-        scale, low, codes = _search_affine(x)
+        weights = np.sqrt(ordered_sum(x * x) / np.float32(32)) + np.abs(x)
+        scale, low, codes = search_affine(x, weights, top, first, steps)
         scale, low = scale.reshape(-1, 8), low.reshape(-1, 8)
         max_scale = scale.max(axis=1, initial=0) + np.float32(0)  # no -0, as in the source
         max_low = low.max(axis=1, initial=0) + np.float32(0)
-        steps = _six_bits(scale, max_scale)
+        scale_steps = _six_bits(scale, max_scale)
         low_steps = _six_bits(low, max_low)
         d = half_bytes(max_scale / np.float32(63))
         dmin = half_bytes(max_low / np.float32(63))
-        unit: FloatArray = (halves(d)[:, None] * steps).reshape(-1)
+        unit: FloatArray = (halves(d)[:, None] * scale_steps).reshape(-1)
         offset = (halves(dmin)[:, None] * low_steps).reshape(-1)
-        final = np.clip(_nearest(np.divide(x + offset, unit)), 0, 15)
-    q = np.where(unit == 0, codes, final).astype(np.uint8).T.reshape(-1, 4, 2, 32)
-    nibbles = (q[:, :, 0] | q[:, :, 1] << np.uint8(4)).reshape(-1, 128)
-    return np.concatenate([d, dmin, _pack_six(steps, low_steps), nibbles], axis=1)
+        final = np.clip(nearest(np.divide(x + offset, unit)), 0, top)
+    q = np.where(unit == 0, codes, final).astype(np.uint8).T.reshape(-1, 8, 32)
+    return d, dmin, _pack_six(scale_steps, low_steps), q
+
+
+def _nibble_pairs(q: Bytes) -> Bytes:
+    """(n, 8, 32) codes below 16 → (n, 128): of two rows one in the low, one in the high nibbles."""
+    pairs = q.reshape(-1, 4, 2, 32)
+    return (pairs[:, :, 0] | pairs[:, :, 1] << np.uint8(4)).reshape(-1, 128)
 
 
 def _six_bits(values: FloatArray, largest: FloatArray) -> Bytes:
     inverse = np.where(largest > 0, np.float32(63) / largest, np.float32(0))
-    steps = _nearest(np.multiply(inverse[:, None], values)).astype(np.uint8)
+    steps = nearest(np.multiply(inverse[:, None], values)).astype(np.uint8)
     return np.minimum(steps, np.uint8(63))
 
 
@@ -125,10 +87,23 @@ def _unpack_six(packed: Bytes) -> tuple[Bytes, Bytes]:
 def parts_q4_k(stored: Bytes) -> BlockParts:
     """Unsigned codes, and for groups of 32 the scale d·s and the minimum dmin·m."""
     scales, minima = _unpack_six(stored[:, 4:16])
-    q = stored[:, 16:].reshape(-1, 4, 1, 32)
-    codes = np.concatenate([q & np.uint8(15), q >> np.uint8(4)], axis=2).reshape(-1, 256)
-    return BlockParts(codes, halves(stored[:, :2])[:, None] * scales,
+    return BlockParts(_unpaired(stored[:, 16:]), halves(stored[:, :2])[:, None] * scales,
                       halves(stored[:, 2:4])[:, None] * minima)
+
+
+def parts_q5_k(stored: Bytes) -> BlockParts:
+    """As those of Q4_K, with codes of five bits."""
+    scales, minima = _unpack_six(stored[:, 4:16])
+    upper = (stored[:, None, 16:48] >> _EIGHT & np.uint8(1)).reshape(-1, 256)
+    return BlockParts(_unpaired(stored[:, 48:]) | upper << np.uint8(4),
+                      halves(stored[:, :2])[:, None] * scales,
+                      halves(stored[:, 2:4])[:, None] * minima)
+
+
+def _unpaired(nibbles: Bytes) -> Bytes:
+    """Inverse of :func:`_nibble_pairs`: (n, 128) → (n, 256)."""
+    q = nibbles.reshape(-1, 4, 1, 32)
+    return np.concatenate([q & np.uint8(15), q >> np.uint8(4)], axis=2).reshape(-1, 256)
 
 
 def _search_symmetric(x: FloatArray) -> tuple[FloatArray, Integers]:
@@ -139,9 +114,9 @@ def _search_symmetric(x: FloatArray) -> tuple[FloatArray, Integers]:
     weights = x * x
 
     def trial(numerator: np.float32) -> tuple[Integers, FloatArray, FloatArray]:
-        codes = np.clip(_nearest(numerator / extreme * x), -32, 31)
+        codes = np.clip(nearest(numerator / extreme * x), -32, 31)
         c = codes.astype(np.float32)
-        return codes, _sum(weights * x * c), _sum(weights * c * c)
+        return codes, ordered_sum(weights * x * c), ordered_sum(weights * c * c)
 
     codes, sum_lx, sum_l2 = trial(np.float32(-32))
     scale = np.where(sum_l2 != 0, sum_lx / sum_l2, np.float32(0))
@@ -161,7 +136,7 @@ def _search_symmetric(x: FloatArray) -> tuple[FloatArray, Integers]:
 
 def quantize_q6_k(blocks: FloatArray) -> Bytes:
     """(n, 256) → (n, 210): low nibbles, upper bit pairs, sixteen signed scales, d in FP16."""
-    x = _groups(blocks, 16)
+    x = groups_of(blocks, 16)
     with np.errstate(all="ignore"):
         scale, codes = _search_symmetric(x)
         scale = scale.reshape(-1, 16)
@@ -170,9 +145,9 @@ def quantize_q6_k(blocks: FloatArray) -> Bytes:
         empty = np.abs(largest) < _TINY
         inverse: FloatArray = np.divide(np.float32(-128), np.where(empty, np.float32(1), largest))
         d = half_bytes(np.where(empty, np.float32(0), np.float32(1) / inverse))
-        steps = np.minimum(_nearest(inverse[:, None] * scale), 127).astype(np.int8)
+        steps = np.minimum(nearest(inverse[:, None] * scale), 127).astype(np.int8)
         unit: FloatArray = (halves(d)[:, None] * steps).reshape(-1)
-        final = np.clip(_nearest(np.divide(x, unit)), -32, 31)
+        final = np.clip(nearest(np.divide(x, unit)), -32, 31)
     q = (np.where(unit == 0, codes, final) + 32).astype(np.uint8).T.reshape(-1, 2, 4, 32)
     low = q & np.uint8(15)
     nibbles = low[:, :, :2] | low[:, :, 2:] << np.uint8(4)
@@ -206,7 +181,7 @@ def quantize_q8_k(blocks: FloatArray) -> Bytes:
     with np.errstate(all="ignore"):
         inverse: FloatArray = np.divide(np.float32(-127), np.where(empty, np.float32(1), extreme))
         d = np.where(empty, np.float32(0), np.float32(1) / inverse)
-        codes = np.minimum(_nearest(np.multiply(inverse, blocks)), 127)
+        codes = np.minimum(nearest(np.multiply(inverse, blocks)), 127)
     q = np.where(empty, 0, codes).astype(np.int8)
     sums = q.reshape(-1, 16, 16).sum(axis=2, dtype=np.int16)
     return np.concatenate([d.astype("<f4").view(np.uint8), q.view(np.uint8),

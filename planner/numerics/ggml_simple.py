@@ -33,6 +33,21 @@ class BlockParts:
     nibbles: bool = False
 
 
+def part_values(parts: BlockParts) -> FloatArray:
+    """float32 values (n, elements): scale · code, less the minimum."""
+    codes = parts.codes if parts.minima is not None else _signed(parts.codes, parts.nibbles)
+    count, groups = parts.scales.shape
+    values: FloatArray = codes.reshape(count, groups, -1) * parts.scales[:, :, None]
+    if parts.minima is not None:
+        values -= parts.minima[:, :, None]
+    return values.reshape(count, -1)
+
+
+def _signed(codes: Bytes, nibbles: bool) -> npt.NDArray[np.int8]:
+    signed: npt.NDArray[np.int8] = codes.view(np.int8)
+    return (signed << np.int8(4)) >> np.int8(4) if nibbles else signed
+
+
 def half_bytes(scale: FloatArray) -> Bytes:
     """FP16 codes of ``scale`` (n,) as (n, 2) little-endian bytes.
 
@@ -51,7 +66,8 @@ def halves(stored: Bytes) -> FloatArray:
     return decode(codes.astype(np.uint16), "fp16")
 
 
-def _reciprocal(scale: FloatArray) -> FloatArray:
+def reciprocal(scale: FloatArray) -> FloatArray:
+    """1 / ``scale`` (n,) as (n, 1), at most the largest float32; 0 of a scale of 0."""
     safe = np.where(scale == 0, np.float32(np.inf), scale)
     with np.errstate(over="ignore"):
         inverse: FloatArray = np.clip(np.float32(1) / safe, -_LARGEST, _LARGEST)
@@ -61,7 +77,7 @@ def _reciprocal(scale: FloatArray) -> FloatArray:
 def quantize_q8_0(blocks: FloatArray) -> Bytes:
     """d = amax / 127; q = round half away (x · (1/d)); d in FP16, then 32 signed bytes."""
     scale = np.abs(blocks).max(axis=-1) / np.float32(127)
-    scaled = blocks * _reciprocal(scale)
+    scaled = blocks * reciprocal(scale)
     whole = np.trunc(scaled)
     up = np.abs(scaled - whole) >= np.float32(0.5)
     rounded = whole + np.copysign(up.astype(np.float32), scaled)
@@ -76,7 +92,7 @@ def quantize_q4_0(blocks: FloatArray) -> Bytes:
     first = np.abs(blocks).argmax(axis=-1)[..., None]
     extreme = np.take_along_axis(blocks, first, axis=-1)[..., 0]
     scale = extreme / np.float32(-8)
-    shifted = blocks * _reciprocal(scale) + np.float32(8.5)
+    shifted = blocks * reciprocal(scale) + np.float32(8.5)
     q = np.minimum(shifted.astype(np.int8), 15).view(np.uint8)
     return np.concatenate([half_bytes(scale), q[:, :16] | q[:, 16:] << np.uint8(4)], axis=1)
 

@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from support.ggml_blocks import seeded, values
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.schemes import SCHEMES
@@ -14,23 +15,6 @@ from planner.numerics.ggml import encode_blocks, ggml_format
 F = np.float32
 IDS = ("q8_0", "q4_0", "q4_k", "q6_k")
 ZERO, ONE = F(0), F(1)
-
-
-def values(rows=40, seed=0) -> np.ndarray:
-    """Heavy tails; one-sided, constant, zero, tiny and mixed groups."""
-    rng = np.random.default_rng(seed)
-    x = rng.standard_t(3, (rows, 256)).astype(F)
-    x[1] = np.abs(x[1])
-    x[2] = -np.abs(x[2])
-    x[3, ::2] = 0
-    x[4, :64] = 1.5
-    x[5, 32:96] = 0
-    x[6] = 0
-    x[7] *= F(1e-7)
-    x[8, :128] *= F(1e-6)
-    x[9] = rng.integers(-9, 9, 256)
-    x[10, :32] = -2
-    return x
 
 
 def half(v) -> np.float32:
@@ -222,13 +206,6 @@ def test_threads_change_nothing():
     x = np.random.default_rng(4).standard_normal((300, 1024)).astype(F)
     for id in IDS:
         assert (ggml_encode(x, id, threads=2) == ggml_encode(x, id)).all()
-
-
-def seeded(rows: int) -> np.ndarray:
-    """(rows, 1024), the same everywhere: sums of three uniforms, rows of very different size."""
-    raw = np.random.PCG64(11).random_raw(rows * 1024 * 3).reshape(3, rows, 1024)
-    x = (raw >> np.uint64(40)).astype(np.float64).sum(axis=0) / 2**23 - 3
-    return (x * 2.0 ** (np.arange(rows) % 9 - 4)[:, None]).astype(F)
 
 
 # sha256 of the bytes that ggml 0.20.2 itself (ggml_quantize_chunk without an importance matrix,

@@ -1,0 +1,107 @@
+"""Q4_1, Q5_0, Q5_1 and Q6_0: 32 elements, one FP16 scale and, in the _1 types, one minimum.
+
+As Q4_0 they multiply by the reciprocal of the float32 scale, add a half and cut. Source:
+quantize_row_q4_1_ref, quantize_row_q5_0_ref and quantize_row_q5_1_ref in ggml/src/ggml-quants.c;
+Q6_0 is a type of ik_llama.cpp alone, the rule of Q5_0 with one more bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.numerics.ggml_simple import BlockParts, Bytes, half_bytes, halves, reciprocal
+from planner.numerics.tiles import FloatArray
+
+_HALF = np.float32(0.5)
+
+
+def _round_symmetric(blocks: FloatArray, half_range: int) -> tuple[Bytes, Bytes]:
+    """d = (first element of largest magnitude) / -half_range; codes ⌊x/d + half_range + ½⌋."""
+    first = np.abs(blocks).argmax(axis=-1)[..., None]
+    extreme = np.take_along_axis(blocks, first, axis=-1)[..., 0]
+    scale = extreme / np.float32(-half_range)
+    shifted = blocks * reciprocal(scale) + np.float32(half_range + 0.5)
+    q = np.minimum(shifted.astype(np.int8), 2 * half_range - 1).view(np.uint8)
+    return half_bytes(scale), q
+
+
+def _round_affine(blocks: FloatArray, top: int) -> tuple[Bytes, Bytes, Bytes]:
+    """d = (max - min) / top, m = min; codes ⌊(x - m)/d + ½⌋ up to ``top``."""
+    low = blocks.min(axis=-1)
+    scale = (blocks.max(axis=-1) - low) / np.float32(top)
+    shifted = (blocks - low[..., None]) * reciprocal(scale) + _HALF
+    q = np.minimum(shifted.astype(np.uint8), np.uint8(top))
+    return half_bytes(scale), half_bytes(low), q
+
+
+def _nibbles(q: Bytes) -> Bytes:
+    """Low four bits of (n, 32) in (n, 16): element i in the low, i + 16 in the high nibble."""
+    low = q & np.uint8(15)
+    return low[:, :16] | low[:, 16:] << np.uint8(4)
+
+
+def _low_bits(nibbles: Bytes) -> Bytes:
+    return np.concatenate([nibbles & np.uint8(15), nibbles >> np.uint8(4)], axis=1)
+
+
+def _fifth_bits(q: Bytes) -> Bytes:
+    """Bit 4 of (n, 32) codes as 32-bit little-endian words (n, 4)."""
+    return np.packbits(q >> np.uint8(4), axis=1, bitorder="little")
+
+
+def _with_fifth(packed: Bytes, nibbles: Bytes) -> Bytes:
+    upper = np.unpackbits(np.ascontiguousarray(packed), axis=1, bitorder="little")
+    return _low_bits(nibbles) | upper << np.uint8(4)
+
+
+def quantize_q4_1(blocks: FloatArray) -> Bytes:
+    """(n, 32) → (n, 20): d and m in FP16, 32 nibbles."""
+    d, m, q = _round_affine(blocks, 15)
+    return np.concatenate([d, m, _nibbles(q)], axis=1)
+
+
+def quantize_q5_0(blocks: FloatArray) -> Bytes:
+    """(n, 32) → (n, 22): d in FP16, fifth bits, 32 nibbles."""
+    d, q = _round_symmetric(blocks, 16)
+    return np.concatenate([d, _fifth_bits(q), _nibbles(q)], axis=1)
+
+
+def quantize_q5_1(blocks: FloatArray) -> Bytes:
+    """(n, 32) → (n, 24): d and m in FP16, fifth bits, 32 nibbles."""
+    d, m, q = _round_affine(blocks, 31)
+    return np.concatenate([d, m, _fifth_bits(q), _nibbles(q)], axis=1)
+
+
+def quantize_q6_0(blocks: FloatArray) -> Bytes:
+    """(n, 32) → (n, 26): d in FP16, upper bit pairs of elements i, i + 16, i + 8, i + 24 in byte i,
+    32 nibbles."""
+    d, q = _round_symmetric(blocks, 32)
+    a, b, c, e = ((q >> np.uint8(4))[:, i : i + 8] for i in (0, 16, 8, 24))
+    upper = a | b << np.uint8(2) | c << np.uint8(4) | e << np.uint8(6)
+    return np.concatenate([d, upper, _nibbles(q)], axis=1)
+
+
+def parts_q4_1(stored: Bytes) -> BlockParts:
+    """Unsigned codes, one scale and one minimum."""
+    return BlockParts(_low_bits(stored[:, 4:]), halves(stored[:, :2])[:, None],
+                      -halves(stored[:, 2:4])[:, None])
+
+
+def parts_q5_0(stored: Bytes) -> BlockParts:
+    """Codes less sixteen as signed bytes, and one scale."""
+    codes = _with_fifth(stored[:, 2:6], stored[:, 6:]) - np.uint8(16)
+    return BlockParts(codes, halves(stored[:, :2])[:, None])
+
+
+def parts_q5_1(stored: Bytes) -> BlockParts:
+    """Unsigned codes, one scale and one minimum."""
+    return BlockParts(_with_fifth(stored[:, 4:8], stored[:, 8:]), halves(stored[:, :2])[:, None],
+                      -halves(stored[:, 2:4])[:, None])
+
+
+def parts_q6_0(stored: Bytes) -> BlockParts:
+    """Codes less 32 as signed bytes, and one scale."""
+    packed = stored[:, 2:10]
+    upper = np.concatenate([packed >> np.uint8(s) & np.uint8(3) for s in (0, 4, 2, 6)], axis=1)
+    codes = (_low_bits(stored[:, 10:]) | upper << np.uint8(4)) - np.uint8(32)
+    return BlockParts(codes, halves(stored[:, :2])[:, None])
