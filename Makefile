@@ -55,6 +55,7 @@ exhaustive: $(VENV)/.installed-dev
 tables: $(VENV)/.installed-dev
 	$(BIN)/python -m planner.quality.error_tables
 	$(BIN)/python -m planner.quality.accumulator_tables
+	$(BIN)/python -m planner.quality.ggml_tables
 	$(BIN)/python -m planner.hardware.accept
 
 evaluate-throughput: $(VENV)/.installed-dev
