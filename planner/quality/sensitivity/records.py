@@ -54,7 +54,7 @@ class Matrix:
 
 
 @record
-class MeasuredPoint:
+class KldPoint:
     """Mean KL divergence [nats] over the floor when ``matrices`` together were cut to one type of
     about 1.75 bits, and its noise (one standard deviation)."""
 
@@ -64,29 +64,34 @@ class MeasuredPoint:
 
 
 @record
-class MeasuredModel:
+class KldModel:
     """A model whose matrices were measured one by one.
 
-    ``family`` groups releases and sizes of one architecture; parameters in billions. ``level`` is
+    ``family`` groups releases and sizes of one maker's architecture, ``architectures`` are the
+    ``model_type`` of its configurations; parameters in billions. ``level`` is
     KL over relative output error power when every matrix is quantised [nats], None where its
-    whole-model table cannot give one; ``baseline`` the type that was compared with. A model that is
-    not ``fitted`` gives a family profile and no part of the prior, for the ``reason``.
+    whole-model table cannot give one (not ``levelled``); ``baseline`` the type that was compared
+    with, ``saturation`` g of :mod:`planner.quality.sensitivity.level`. A model that is not ``fitted`` gives a family profile and no part of the prior. ``reason``
+    says why of both.
     """
 
     name: str
     family: str
+    architectures: tuple[str, ...]
     structure: Structure
     parameters_billion: float
     active_billion: float
     outputs: Mapping[str, int]
     baseline: str
     fitted: bool
+    levelled: bool
     clean: bool
     reason: str
     qtype: str = ""
     floor_nats: float = 0.0
     level: float | None = None
     level_band: float = 1.0
+    saturation: float | None = None
 
 
 @record

@@ -1,7 +1,7 @@
 """From the published tables to the shipped measurements: ``make families DATA=FOLDER``.
 
 FOLDER holds kld_tensors.csv, kld_groups.csv and kld_whole.csv, the tables of Thireus's GGUF Tool
-Suite. For every model of data/measured_models.toml:
+Suite. For every model of data/kld_models.toml:
 
 - matrices that were cut together are one point;
 - the floor is subtracted: the median of the layers of an unused prediction block where there are
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import sys
 from collections import defaultdict
@@ -28,10 +29,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from planner.quality.ggml_errors import ggml_weight_error
+from planner.quality.ggml_error import ggml_weight_error
+from planner.quality.sensitivity.level import KNEE_NATS
 from planner.quality.sensitivity.matrices import stem_of
-from planner.quality.sensitivity.measured import DATA, KINDS, measured_index
-from planner.quality.sensitivity.records import OUTSIDE, MeasuredModel
+from planner.quality.sensitivity.kld_data import DATA, KINDS, kld_index
+from planner.quality.sensitivity.records import OUTSIDE, KldModel
 
 Doubles = npt.NDArray[np.float64]
 BROKEN = "_bn"
@@ -41,6 +43,8 @@ LEVEL_TYPES = ("q8_0", "q6_0", "q6_k", "q5_0", "q5_1", "q5_k", "q4_0", "q4_1", "
                "iq4_xs")  # fmt: skip
 FINE_TYPES = LEVEL_TYPES[:6]
 """For a baseline below 8 bits, whose own grid lies among the coarser types."""
+COARSE_TYPES = ("q3_k", "q2_k")
+"""Types whose losses show where sums stop to hold."""
 FINE_BASELINES = ("bf16", "q8_0", "iq6_k")
 _NAME = re.compile(r"blk\.(\d+)\.")
 
@@ -53,20 +57,20 @@ class _Group:
 
 
 def main(folder: Path) -> None:
-    """Write data/measured from the tables in ``folder``."""
-    target = DATA / "measured"
+    """Write data/kld from the tables in ``folder``."""
+    target = DATA / "kld"
     target.mkdir(exist_ok=True)
     tensors, groups = _rows(folder / "kld_tensors.csv"), _rows(folder / "kld_groups.csv")
     whole = _rows(folder / "kld_whole.csv")
     made: dict[str, dict[str, object]] = {}
-    for model in measured_index():
+    for model in kld_index():
         own = [r for r in tensors if r["model"] == model.name and BROKEN not in r["qtype"]]
         patterns = [r["pattern"] for r in groups if r["model"] == model.name]
-        points, floor = _points(model, own, patterns)
+        points, floor, totals = _points(model, own, patterns)
         (target / f"{model.name}.csv").write_text(_csv(points), encoding="utf-8")
         made[model.name] = {
             "qtype": "+".join(sorted({r["qtype"] for r in own})), "floor_nats": _six(floor),
-            **_level(model, [r for r in whole if r["model"] == model.name])}
+            **_level(model, [r for r in whole if r["model"] == model.name], totals)}
     (target / "levels.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
@@ -75,34 +79,40 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _points(model: MeasuredModel, rows: Sequence[Mapping[str, str]], patterns: Sequence[str],
-            ) -> tuple[list[tuple[str, int, float, float]], float]:
-    """((stems, layer, signal, noise) …, floor), a mean over the types in the unit of the first."""
+def _points(model: KldModel, rows: Sequence[Mapping[str, str]], patterns: Sequence[str],
+            ) -> tuple[list[tuple[str, int, float, float]], float, dict[str, float]]:
+    """((stems, layer, signal, noise) …, floor, sum of signals by type); signals are a mean over the
+    types in the unit of the first."""
     sums: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+    totals: dict[str, float] = {}
     first_total, floor = 0.0, 0.0
     for qtype in sorted({r["qtype"] for r in rows}):
         found = _joined([r for r in rows if r["qtype"] == qtype], patterns)
         values, noise, base = _over_floor(found, model.structure.layers)
         total = float(np.maximum(values, 0.0).sum())
+        totals[qtype] = total
         first_total, floor = first_total or total, floor or base
         for group, value, sd in zip(found, values.tolist(), noise.tolist(), strict=True):
             if group.layer < model.structure.layers and all(s in KINDS for s in group.stems):
                 sums["+".join(group.stems), group.layer].append((value / total, sd / total))
     return [(stems, layer, float(np.mean([v for v, _ in found])) * first_total,
              float(np.mean([s for _, s in found])) * first_total)
-            for (stems, layer), found in sums.items()], floor
+            for (stems, layer), found in sums.items()], floor, totals
 
 
 def _joined(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) -> list[_Group]:
-    """One entry for tensors that one pattern names and that have one value, else one each."""
+    """One entry for the tensors of a pattern that have one value, else an entry each."""
     compiled = [re.compile("|".join(f"(?:{part})" for part in p.split(","))) for p in patterns]
-    members: dict[str, list[Mapping[str, str]]] = {}
+    members: dict[object, list[Mapping[str, str]]] = {}
     for row in rows:
         at = next((n for n, p in enumerate(compiled) if p.search(row["tensor"])), None)
-        key = row["tensor"] if at is None else f"{at}/{row['kld']}"
-        members.setdefault(key, []).append(row)
+        members.setdefault(row["tensor"] if at is None else at, []).append(row)
+    together: list[list[Mapping[str, str]]] = []
+    for found in members.values():
+        one = len({r["kld"] for r in found}) == 1
+        together += [found] if one else [[r] for r in found]
     return [_Group(tuple(sorted(stem_of(r["tensor"]) for r in found)), _layer(found[0]["tensor"]),
-                   float(found[0]["kld"])) for found in members.values()]
+                   float(found[0]["kld"])) for found in together]
 
 
 def _layer(tensor: str) -> int:
@@ -139,9 +149,13 @@ def _depth_floor(found: Sequence[_Group], floor: float) -> Doubles:
     return np.where([g.layer == OUTSIDE for g in found], 0.0, level)
 
 
-def _level(model: MeasuredModel, rows: Iterable[Mapping[str, str]]) -> dict[str, object]:
+def _level(model: KldModel, rows: Iterable[Mapping[str, str]],
+           totals: Mapping[str, float]) -> dict[str, object]:
     """The level [nats per unit of relative error power] and the factor that holds 80 % of types;
-    nothing where the table cannot give one."""
+    nothing where the table cannot give one. Of clean models also g: what all matrices lose together
+    over the sum of what they lose, for coarse types and for the types of ``totals``."""
+    if not model.levelled:
+        return {}
     types = LEVEL_TYPES if model.baseline in FINE_BASELINES else FINE_TYPES
     errors = ggml_weight_error()
     measured = {r["qtype"].lower(): float(r["kld"]) for r in rows}
@@ -149,11 +163,25 @@ def _level(model: MeasuredModel, rows: Iterable[Mapping[str, str]]) -> dict[str,
     if len(names) < 4:
         return {}
     k = np.array([measured[t] for t in names])
-    e = np.array([np.mean([errors[t][kind] for kind in errors[t]]) for t in names])
+    e = np.array([_mean_error(errors[t]) for t in names])
     floor, level = _fit_level(k, e)
     off = np.abs(np.log(k / (floor + level * e)))
+    pairs = [(measured[t] - floor, level * _mean_error(errors[t])) for t in COARSE_TYPES]
+    pairs += [(measured[t] - floor, total) for t, total in totals.items() if t in measured]
     return {"level": _six(level), "level_band": _six(float(np.exp(np.quantile(off, 0.8)))),
-            "whole_floor_nats": _six(floor), "level_types": names}
+            "whole_floor_nats": _six(floor), "level_types": names,
+            **({"saturation": _six(_saturation(pairs))} if model.clean else {})}
+
+
+def _mean_error(by_kind: Mapping[str, float]) -> float:
+    return float(np.mean(list(by_kind.values())))
+
+
+def _saturation(pairs: Sequence[tuple[float, float]]) -> float:
+    """g of (loss, sum) pairs: the least squares of ln(loss / sum) = g·ln(1 + sum / 0.3)."""
+    x = np.array([math.log1p(total / KNEE_NATS) for _, total in pairs])
+    y = np.array([math.log(loss / total) for loss, total in pairs])
+    return float(x @ y / (x @ x))
 
 
 def _fit_level(k: Doubles, e: Doubles) -> tuple[float, float]:

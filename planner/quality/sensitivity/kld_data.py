@@ -16,11 +16,12 @@ from types import MappingProxyType
 from typing import Any
 
 from planner.errors import UnknownNameError
+from planner.quality.sensitivity.level import KnownLevel
 from planner.quality.sensitivity.matrices import narrow
 from planner.quality.sensitivity.records import (
     Matrix,
-    MeasuredModel,
-    MeasuredPoint,
+    KldModel,
+    KldPoint,
     Structure,
 )
 
@@ -43,50 +44,61 @@ KINDS = {
 
 
 @cache
-def measured_models() -> tuple[MeasuredModel, ...]:
+def kld_models() -> tuple[KldModel, ...]:
     """All measured models, in the order of the index; no points are read."""
-    made = json.loads((DATA / "measured" / "levels.json").read_text(encoding="utf-8"))
-    return measured_index(made)
+    made = json.loads((DATA / "kld" / "levels.json").read_text(encoding="utf-8"))
+    return kld_index(made)
 
 
-def measured_index(made: Mapping[str, dict[str, Any]] = MappingProxyType({}),
-                   ) -> tuple[MeasuredModel, ...]:
+def kld_index(made: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+                   ) -> tuple[KldModel, ...]:
     """The models of the index, with levels and floors as in ``made``."""
-    index = tomllib.loads((DATA / "measured_models.toml").read_text(encoding="utf-8"))
+    index = tomllib.loads((DATA / "kld_models.toml").read_text(encoding="utf-8"))
     return tuple(_model(entry, made.get(entry["name"], {})) for entry in index["models"])
 
 
 @cache
-def points_of(name: str) -> tuple[MeasuredPoint, ...]:
+def known_levels() -> tuple[KnownLevel, ...]:
+    """Every level that was measured: of the measured models, and of models without profiles."""
+    index = tomllib.loads((DATA / "kld_models.toml").read_text(encoding="utf-8"))
+    own = tuple(KnownLevel(m.name, m.family, m.parameters_billion, m.active_billion, m.level,
+                           m.level_band, m.saturation)
+                for m in kld_models() if m.level is not None)
+    return own + tuple(KnownLevel(**{k: v for k, v in entry.items() if k != "source"})
+                       for entry in index["levels"])
+
+
+@cache
+def points_of(name: str) -> tuple[KldPoint, ...]:
     """The points of the measured model ``name`` (read once a process).
 
     Raises:
         UnknownNameError: no such model.
     """
-    model = next((m for m in measured_models() if m.name == name), None)
+    model = next((m for m in kld_models() if m.name == name), None)
     if model is None:
-        raise UnknownNameError("measured model", name, [m.name for m in measured_models()])
-    with (DATA / "measured" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(MeasuredPoint(
+        raise UnknownNameError("measured model", name, [m.name for m in kld_models()])
+    with (DATA / "kld" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(KldPoint(
             tuple(matrix_of(model, stem, int(row["layer"])) for stem in row["stems"].split("+")),
             float(row["signal_nats"]), float(row["noise_nats"])) for row in csv.DictReader(file))
 
 
-def matrix_of(model: MeasuredModel, stem: str, layer: int) -> Matrix:
+def matrix_of(model: KldModel, stem: str, layer: int) -> Matrix:
     """A matrix of a measured model."""
     return Matrix(stem, KINDS[stem], layer,
                   narrow(stem, model.outputs.get(stem, 0), model.structure.hidden_size))
 
 
-def _model(entry: dict[str, Any], made: dict[str, Any]) -> MeasuredModel:
+def _model(entry: dict[str, Any], made: dict[str, Any]) -> KldModel:
     structure = Structure(
         layers=entry["layers"], hidden_size=entry["hidden_size"],
         attention=tuple((kind, *numbers) for kind, *numbers in entry["attention"]),
         dense_width=entry["dense_width"], experts=tuple(entry["experts"]),
         dense_layers=entry["dense_layers"], tied=entry.get("tied", False))
-    return MeasuredModel(
-        entry["name"], entry["family"], structure, entry["parameters_billion"],
+    return KldModel(
+        entry["name"], entry["family"], tuple(entry["architectures"]), structure, entry["parameters_billion"],
         entry["active_billion"], entry["outputs"], entry["baseline"], entry.get("fitted", True),
-        entry.get("clean", False), entry.get("reason", ""), made.get("qtype", ""),
-        made.get("floor_nats", 0.0), made.get("level"), made.get("level_band", 1.0))
+        entry.get("levelled", True), entry.get("clean", False), entry.get("reason", ""), made.get("qtype", ""),
+        made.get("floor_nats", 0.0), made.get("level"), made.get("level_band", 1.0), made.get("saturation"))
 

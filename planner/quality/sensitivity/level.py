@@ -1,0 +1,107 @@
+"""How much KL a model pays for relative output error in all its matrices, and where losses stop
+adding up.
+
+    K(whole model) = x · (1 + x / 0.3)^g,   x = level · e
+
+The level falls with the parameters that act on a token; g is above 0 for small models, whose errors
+make each other worse, and below for large ones, which saturate. Both were read off the whole-model
+tables (:mod:`planner.quality.sensitivity.tables`) and are fitted to log parameters by least squares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.quality.sensitivity.matching import KldMatch, KldSubject
+from planner.records import record
+
+KNEE_NATS = 0.3
+"""Losses above it no longer add up."""
+
+
+FAMILY, OWN = 0.4, 0.2
+"""Standard deviations of ln level: of families around the line, of models in their family."""
+
+
+@record
+class KnownLevel:
+    """A model whose level and, where the table allows, g were measured."""
+
+    name: str
+    family: str
+    parameters_billion: float
+    active_billion: float
+    level: float
+    level_band: float
+    saturation: float | None = None
+
+
+@record
+class Level:
+    """``value`` [nats per unit of relative output error power in all matrices], g, and what they
+    rest on."""
+
+    value: float
+    saturation: float
+    basis: str
+
+
+def saturated(total_nats: float, g: float) -> float:
+    """The loss of a model whose matrices' own losses sum to ``total_nats``."""
+    return total_nats * (1 + total_nats / KNEE_NATS) ** g
+
+
+def unsaturated(loss_nats: float, g: float) -> float:
+    """The sum whose :func:`saturated` loss is ``loss_nats``, by Newton's rule on logarithms."""
+    if loss_nats <= 0:
+        return 0.0
+    x = loss_nats
+    for _ in range(60):
+        off = math.log(saturated(x, g) / loss_nats)
+        slope = 1 + g * x / (KNEE_NATS + x)
+        x *= math.exp(-off / slope)
+        if abs(off) < 1e-14:
+            break
+    return x
+
+
+def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[KnownLevel]) -> Level:
+    """The level of sisters; of relatives, carried along the slope to this size; or the fit's."""
+    names = set() if match is None else {m.name for m in match.models}
+    near = [k for k in known if k.name in names]
+    start, slope = _line(known)
+    active = math.log(subject.active_billion)
+    g = _saturation(subject, known)
+    if near:
+        value = np.mean([math.log(k.level) + slope * (active - math.log(k.active_billion))
+                         for k in near])
+        return Level(math.exp(float(value)), g, "level of " + ", ".join(k.name for k in near))
+    return Level(math.exp(start + slope * active), g,
+                 f"level fitted to {len(known)} models by active parameters")
+
+
+def _line(known: Sequence[KnownLevel]) -> tuple[float, float]:
+    """(ln level at a billion active parameters, slope) by generalised least squares: models of one
+    family share a deviation, each has its own beside it."""
+    x = np.array([[1.0, math.log(k.active_billion)] for k in known])
+    y = np.array([math.log(k.level) for k in known])
+    same = np.array([[a.family == b.family for b in known] for a in known], dtype=float)
+    own = [OWN**2 + math.log(k.level_band) ** 2 for k in known]
+    weight = np.linalg.inv(FAMILY**2 * same + np.diag(own))
+    start, slope = np.linalg.solve(x.T @ weight @ x, x.T @ weight @ y)
+    return float(start), float(slope)
+
+
+def _saturation(subject: KldSubject, known: Sequence[KnownLevel]) -> float:
+    """g by a line over ln parameters, kept inside what was seen."""
+    seen = [m for m in known if m.saturation is not None]
+    if len(seen) < 2:
+        return 0.0
+    x = np.log([m.parameters_billion for m in seen])
+    y = np.array([m.saturation for m in seen], dtype=float)
+    slope, start = np.polyfit(x, y, 1)
+    value = start + slope * math.log(subject.parameters_billion)
+    return float(np.clip(value, y.min(), y.max()))

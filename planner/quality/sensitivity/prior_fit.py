@@ -1,0 +1,144 @@
+"""The learned prior: hierarchical fit of the measured models, shipped or made anew without some.
+
+Its few constants, the variances of groups of features, were chosen by how well families were
+predicted that were left out (``evaluation/sensitivity.py``); the coefficients are fitted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache, lru_cache
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.quality.sensitivity.features import features
+from planner.quality.sensitivity.hierarchy import Fit, Observed, fit, offset
+from planner.quality.sensitivity.kld_data import DATA, kld_models, points_of
+from planner.quality.sensitivity.records import Matrix, KldModel, Structure
+
+Doubles = npt.NDArray[np.float64]
+SPREAD = 0.5
+"""Standard deviation of ln α of single matrices around their features."""
+VARIANCES: Mapping[str, tuple[float, float, float]] = MappingProxyType({
+    "block": (1.0, 1.8, 0.1), "side": (0.7, 4.4, 0.05), "role": (0.16, 0.016, 0.05),
+    "tied": (4.4, 0.2, 0.05), "class": (0.3, 0.3, 0.1), "matrix": (0.05, 0.02, 0.05),
+    "narrow": (0.023, 0.063, 0.01), "chosen": (0.1, 0.1, 0.0),
+    "depth0": (1e-4, 0.18, 0.3), "depth1": (1e-3, 0.1, 0.3), "depth2": (1e-4, 0.01, 0.2),
+    "depth3": (0.0046, 0.31, 0.05), "end0": (0.1, 0.3, 0.2), "end1": (0.1, 0.05, 0.2),
+    "end2": (0.014, 1.3, 0.2), "end3": (0.47, 0.033, 0.1),
+})  # fmt: skip
+"""Of the shared, the family's and the model's part, by group of features."""
+NARROW_MEAN = 0.45
+"""Expected slope of ln α over ln(outputs / hidden size): what few outputs carry weighs less."""
+LEAST_SIGNAL = 1.0
+"""Signals count as at least this many standard deviations of their noise."""
+PATH = DATA / "kld" / "prior.json"
+
+
+class LearnedPrior:
+    """Coefficients by feature name."""
+
+    def __init__(self, columns: Sequence[str], found: Fit, models: Collection[str]) -> None:
+        self.columns = {name: n for n, name in enumerate(columns)}
+        self.fit = found
+        self.models = frozenset(models)
+
+    def predict(self, matrices: Sequence[Matrix], structure: Structure,
+                beta: Doubles) -> Doubles:
+        """ln α of each matrix, up to the offset of a model."""
+        return design(matrices, structure, self.columns) @ beta + narrowed(matrices)
+
+
+@cache
+def learned_prior() -> LearnedPrior:
+    """The shipped fit of all models."""
+    data = json.loads(PATH.read_text(encoding="utf-8"))
+    size = len(data["columns"])
+
+    def dense(sparse: Mapping[str, float]) -> Doubles:
+        beta = np.zeros(size)
+        beta[[int(k) for k in sparse]] = list(sparse.values())
+        return beta
+
+    return LearnedPrior(
+        data["columns"],
+        Fit(dense(data["shared"]), {k: dense(v) for k, v in data["families"].items()},
+            {k: dense(v) for k, v in data["models"].items()}), data["models"])
+
+
+@lru_cache(maxsize=32)
+def prior_without(excluded: frozenset[str]) -> LearnedPrior:
+    """The prior fitted without the models ``excluded``; the shipped one where nothing is."""
+    fitted = [m for m in kld_models() if m.fitted]
+    if not excluded & {m.name for m in fitted}:
+        return learned_prior()
+    return fit_prior([m for m in fitted if m.name not in excluded])
+
+
+def fit_prior(models: Sequence[KldModel]) -> LearnedPrior:
+    """Fit ``models``: all their points are read."""
+    columns = sorted({name for model in models for point in points_of(model.name)
+                      for matrix in point.matrices
+                      for name in features(matrix, model.structure)})
+    place = {name: n for n, name in enumerate(columns)}
+    groups = [name.split(":")[0] for name in columns]
+    variances = [np.array([VARIANCES[g][part] for g in groups]) for part in range(3)]
+    observed = {m.name: observations(m, place) for m in models}
+    return LearnedPrior(columns, fit(observed, variances, SPREAD), list(observed))
+
+
+def observations(model: KldModel, columns: Mapping[str, int]) -> Observed:
+    """The points of a model as rows of features; what NARROW_MEAN expects is taken off."""
+    points = points_of(model.name)
+    matrices = [m for p in points for m in p.matrices]
+    counts = np.array([len(p.matrices) for p in points])
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.intp)
+    y, variance = logarithms([p.signal_nats for p in points], [p.noise_nats for p in points])
+    expected = np.add.reduceat(narrowed(matrices), first) / counts
+    return Observed(model.family, design(matrices, model.structure, columns), first,
+                    y - expected, variance)
+
+
+def logarithms(signal: Sequence[float], noise: Sequence[float]) -> tuple[Doubles, Doubles]:
+    """(ln signal, its variance); a signal below its noise counts as LEAST_SIGNAL of it."""
+    sd = np.array(noise)
+    value = np.maximum(np.array(signal), LEAST_SIGNAL * sd)
+    return np.log(value), (sd / value) ** 2
+
+
+def narrowed(matrices: Sequence[Matrix]) -> Doubles:
+    """What NARROW_MEAN expects of each matrix."""
+    return NARROW_MEAN * np.array([m.narrow for m in matrices])
+
+
+def design(matrices: Sequence[Matrix], structure: Structure,
+           columns: Mapping[str, int]) -> Doubles:
+    """Features (matrices, columns); what no fitted model had is left out."""
+    x = np.zeros((len(matrices), len(columns)))
+    for row, matrix in enumerate(matrices):
+        for name, value in features(matrix, structure).items():
+            at = columns.get(name)
+            if at is not None:
+                x[row, at] = value
+    return x
+
+
+def offset_of(prior: LearnedPrior, model: KldModel, beta: Doubles) -> float:
+    """The offset of a measured model's points under ``beta``."""
+    return offset(observations(model, prior.columns), beta, SPREAD)
+
+
+def as_json(prior: LearnedPrior) -> str:
+    """The fit as shipped: coefficients that are not zero, to four digits."""
+    def sparse(beta: Doubles) -> dict[str, float]:
+        return {str(n): float(f"{v:.3e}") for n, v in enumerate(beta.tolist()) if abs(v) > 5e-4}
+
+    data = {"columns": list(prior.columns), "shared": sparse(prior.fit.shared),
+            "families": {k: sparse(v) for k, v in prior.fit.families.items()},
+            "models": {k: sparse(v) for k, v in prior.fit.models.items()}}
+    return json.dumps(data, indent=None, separators=(",", ":")).replace(
+        '"shared"', '\n"shared"').replace('"families"', '\n"families"').replace(
+        '"models"', '\n"models"') + "\n"
