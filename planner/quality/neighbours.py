@@ -1,25 +1,49 @@
 """What others measured with the formats of a plan: rows of data/measured_deltas.csv, with source.
 
-Benchmark points are never predicted here; the rows are shown beside a predicted loss.
+Benchmark points are never predicted here; the rows are shown beside a predicted loss. A row is of
+one scheme and one cache layout, and stands for no other. Which rows were taken, which were left out
+and why: docs/evidence/anchors.md.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache
+from math import inf, sqrt
 from pathlib import Path
+from types import MappingProxyType
 
+from planner.quality.measured_models import MeasuredModel, Subject, measured_models, plain_name
 from planner.records import record
 
-_PATH = Path(__file__).resolve().parent / "data" / "measured_deltas.csv"
+_DATA = Path(__file__).resolve().parent / "data"
+PLAIN = ("bf16", "fp16", "fp32")
+"""Formats without scales: a checkpoint's own, and what rows compare with."""
+_POINTS = {"%": 1.0, "pt": 1.0, "frac": 100.0}
+ACCURACIES = ("%", "frac")
+"""Units of a share of questions answered right."""
+
+
+@record
+class Metric:
+    """A benchmark. ``weights_order`` and ``cache_order`` are its places among the metrics that
+    speak best of a weight format and of a cache: little noise and broad knowledge first, long
+    contexts first. ``more``: whether more is better."""
+
+    label: str
+    weights_order: int
+    cache_order: int
+    more: bool
 
 
 @record
 class Measured:
-    """One published comparison. ``delta`` = value − baseline in ``unit``; for perplexity (ppl) more
-    is worse, else less is."""
+    """One published comparison. ``delta`` = value − baseline in ``unit``: % and pt are points,
+    frac a hundredth of a point each, ppl is perplexity, % rel a percentage of the baseline.
+
+    ``questions`` of the benchmark and ``stderr`` of the delta, in ``unit``, where known.
+    """
 
     model: str
     scheme: str
@@ -32,63 +56,149 @@ class Measured:
     delta: float
     note: str
     source: str
+    questions: int | None = None
+    stderr: float | None = None
 
     @property
     def worsening(self) -> float:
         """How much was lost: positive is worse."""
-        return self.delta if self.unit == "ppl" else -self.delta
+        return -self.delta if measured_metrics()[self.metric].more else self.delta
 
     @property
-    def text(self) -> str:
-        """``Qwen3-8B, nvfp4: MMLU −2.03 % against bf16``."""
-        cache_word = f", KV {self.kv_layout}" if self.kv_layout != "bf16" else ""
-        note = f" ({self.note})" if self.note else ""
-        unit = "" if self.unit == "frac" else f" {self.unit}"
-        delta = f"{self.delta:+.3g}".replace("-", "−")
-        return (f"{self.model}, {self.scheme}{cache_word}{note}: {self.metric} {delta}{unit} "
-                f"against {self.baseline_scheme}")
+    def points(self) -> float | None:
+        """The delta in points of a benchmark, None for other units."""
+        size = _POINTS.get(self.unit)
+        return None if size is None else self.delta * size
+
+    @property
+    def noise(self) -> float | None:
+        """Standard error of the delta in points: as published, else by the number of questions as
+        if both runs had drawn their own (they share them, so it is at most this)."""
+        size = _POINTS.get(self.unit)
+        if size is None:
+            return None
+        if self.stderr is not None:
+            return self.stderr * size
+        if self.questions is None:
+            return None
+        shares = [float(text) * size / 100 for text in (self.baseline, self.value)]
+        return 100 * sqrt(sum(p * (1 - p) for p in shares) / self.questions)
+
+    @property
+    def format(self) -> str:
+        """``nvfp4, KV fp8 (attention partly BF16)``, or the cache alone: ``KV fp8``."""
+        parts = [] if self.scheme in PLAIN else [self.scheme]
+        parts += [] if self.kv_layout in PLAIN else [f"KV {self.kv_layout}"]
+        return ", ".join(parts) + (f" ({self.note})" if self.note else "")
+
+    @property
+    def change(self) -> str:
+        """``MMLU −2.0 ± 0.5 pt``; perplexity and relative changes in their own unit."""
+        points, noise = self.points, self.noise
+        if points is None:
+            rest = " % of its value" if self.unit == "% rel" else ""
+            return f"{measured_metrics()[self.metric].label} {_signed(self.delta)}{rest}"
+        return self.short + ("" if noise is None else f" ± {noise:.1f}") + " pt"
+
+    @property
+    def short(self) -> str:
+        """``MMLU −2.0``: an accuracy in points."""
+        return f"{measured_metrics()[self.metric].label} {_signed(self.points or 0.0)}"
+
+
+def _signed(value: float) -> str:
+    """Two decimals below one, else one; a true minus sign."""
+    text = f"{value:+.2f}" if abs(value) < 1 else f"{value:+.1f}"
+    return "±0" if value == 0 else text.replace("-", "−")
 
 
 @cache
 def measured_rows() -> tuple[Measured, ...]:
     """The shipped table (read once a process)."""
-    with _PATH.open(encoding="utf-8", newline="") as file:
-        return tuple(Measured(delta=float(row.pop("delta")), **row)
-                     for row in csv.DictReader(file))
+    with (_DATA / "measured_deltas.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_row(row) for row in csv.DictReader(file))
 
 
-def nearest(model: str, schemes: Sequence[str], layouts: Collection[str], *,
-            count: int = 3) -> tuple[Measured, ...]:
-    """Up to ``count`` rows with one of ``schemes`` (the first matters most) or cache ``layouts``,
-    the same model first, then its family, then any; one row a metric and scheme."""
-    plain = ("bf16", "fp16", "fp32")
-    order = [s for s in schemes if s not in plain]
-    caches = [k for k in layouts if k not in plain]
+def _row(row: dict[str, str]) -> Measured:
+    delta, questions, stderr = (row.pop(name) for name in ("delta", "questions", "stderr"))
+    return Measured(**row, delta=float(delta), questions=int(questions) if questions else None,
+                    stderr=float(stderr) if stderr else None)
+
+
+@cache
+def measured_metrics() -> Mapping[str, Metric]:
+    """The metrics of the table by name (read once a process)."""
+    with (_DATA / "measured_metrics.csv").open(encoding="utf-8", newline="") as file:
+        return MappingProxyType({
+            row["metric"]: Metric(row["label"], int(row["weights_order"]),
+                                  int(row["cache_order"]), row["better"] == "more")
+            for row in csv.DictReader(file)})
+
+
+def nearest_weights(subject: Subject, scheme: str, layout: str = "bf16",
+                    rows: Iterable[Measured] | None = None) -> Measured | None:
+    """The row of ``scheme`` nearest to ``subject``, whose cache is in ``layout``; None where
+    nothing near was published.
+
+    The order: the same model, one of the same structure, one of the family (as dense or sparse as
+    it is, the nearest size first); its cache in ``layout``, unchanged, or another; metrics by
+    their place; rounded weights before calibrated ones and other remarks; less noise; of equals
+    the row that lost most, then by name and place in the table.
+    """
+    found = [row for row in _all(rows) if row.scheme == scheme and scheme not in PLAIN]
+    return _first(subject, found, layout, cache=False)
+
+
+def nearest_cache(subject: Subject, layout: str,
+                  rows: Iterable[Measured] | None = None) -> Measured | None:
+    """The row of a cache in ``layout`` beside weights that were left alone; see
+    :func:`nearest_weights`."""
+    found = [r for r in _all(rows) if r.scheme in PLAIN and r.kv_layout == layout]
+    return _first(subject, found, layout, cache=True)
+
+
+def worst_beside(row: Measured, rows: Iterable[Measured] | None = None) -> Measured | None:
+    """The accuracy that fell most in the same publication: by a point at least, over twice as much
+    as that of ``row``, and a point more; None where ``row`` tells enough."""
+    if row.points is None:
+        return None
+    beside = [(r.points, r.metric, r) for r in _all(rows) if r.points is not None
+              and r.unit in ACCURACIES and _publication(r) == _publication(row)]
+    points, _, worst = min(beside, key=lambda b: b[:2], default=(0.0, "", row))
+    return worst if points <= -1 and points < min(2 * row.points, row.points - 1) else None
+
+
+def _publication(row: Measured) -> tuple[str, ...]:
+    return (plain_name(row.model), row.scheme, row.kv_layout, row.baseline_scheme, row.note,
+            publisher(row.source))
+
+
+def publisher(source: str) -> str:
+    """The first word of a source: ``intel/auto-round``."""
+    return source.partition(" ")[0]
+
+
+def _all(rows: Iterable[Measured] | None) -> Iterable[Measured]:
+    return measured_rows() if rows is None else rows
+
+
+def _first(subject: Subject, rows: Iterable[Measured], layout: str, *,
+           cache: bool) -> Measured | None:
+    models = measured_models()
     ranked = []
-    for n, row in enumerate(measured_rows()):
-        by_cache = row.scheme in plain and row.kv_layout in caches
-        if row.scheme not in order and not by_cache:
-            continue
-        place = order.index(row.scheme) if row.scheme in order else len(order)
-        ranked.append((_distance(model, row.model), place, row.kv_layout not in plain, n, row))
-    out: dict[tuple[str, str], Measured] = {}
-    for *_, row in sorted(ranked, key=lambda r: r[:4]):
-        out.setdefault((row.scheme, row.kv_layout), row)
-    return tuple(out.values())[:count]
+    for place, row in enumerate(rows):
+        model = models[plain_name(row.model)]
+        relation = model.relation(subject)
+        if relation is not None:
+            ranked.append((_order(subject, model, relation, row, layout, cache), place, row))
+    return min(ranked, key=lambda r: r[:2])[2] if ranked else None
 
 
-def _distance(model: str, other: str) -> int:
-    """0 the same model, 1 the same family and generation, 2 the same family, 3 another."""
-    a, b = _words(model), _words(other)
-    if a == b:
-        return 0
-    shared = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y),
-                  min(len(a), len(b)))
-    return 3 if shared == 0 else 2 if shared == 1 else 1
-
-
-def _words(name: str) -> list[str]:
-    """Family, generation, size …; suffixes of tuning do not count."""
-    text = name.split("/")[-1].lower().replace("meta-", "").replace("(moe)", "").strip()
-    text = re.sub(r"-(instruct|it|base|chat|v0\.1|2507)\b", "", text)
-    return [w for w in re.findall(r"[a-z]+|\d+(?:\.\d+)?", text) if w]
+def _order(subject: Subject, model: MeasuredModel, relation: int, row: Measured, layout: str,
+           cache: bool) -> tuple[float | str, ...]:
+    metric = measured_metrics()[row.metric]
+    held = 0 if row.kv_layout == layout else 1 if row.kv_layout in PLAIN else 2
+    noise = row.noise
+    return (relation, model.dense(subject) is not None, round(model.distance(subject), 2), held,
+            metric.cache_order if cache else metric.weights_order, bool(row.note),
+            inf if noise is None else noise, -row.worsening, model.name)

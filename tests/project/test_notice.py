@@ -43,6 +43,8 @@ def test_every_configuration_has_a_source() -> None:
 
 def test_every_row_of_others_has_a_source() -> None:
     for name, column in (("quality/data/measured_deltas.csv", "source"),
+                         ("quality/data/measured_models.csv", "source"),
+                         ("quality/data/measured_metrics.csv", "reason"),
                          ("planning/data/engine_matrix.csv", "source"),
                          ("planning/data/engine_layouts.csv", "source")):
         path: Path = ROOT / "planner" / name

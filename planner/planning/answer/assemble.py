@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import fsum
 
 from planner.formats.schemes import scheme as scheme_by_id
@@ -14,6 +15,7 @@ from planner.planning.answer.capacity import cache_info, capacity_info, grows_al
 from planner.planning.answer.compare import compared
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
+from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
 from planner.planning.answer.reasons import Why, explain
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.running_costs import running_costs
@@ -59,7 +61,6 @@ from planner.planning.space.losses import (
     loss_assumptions,
     loss_source,
     loss_word,
-    measured_elsewhere,
     quality,
 )
 from planner.planning.space.model import CostModel, build_model
@@ -95,7 +96,8 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
         capacity=capacity_info(model, found, priced),
         performance=performance(model, priced, replicas),
-        quality=quality(model, priced.loss, _ruled_loss(model, priced)),
+        quality=replace(quality(model, priced.loss, _ruled_loss(model, priced)),
+                        measured_anchor=measured_anchor(model, priced)),
         baselines=lines, comparison=versus, solver=solver,
         assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
                      *_open_note(solver),
@@ -282,21 +284,11 @@ def _ruled_loss(model: CostModel, priced: Priced) -> float:
     return fsum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
 
 
-def _losses(model: CostModel, priced: Priced) -> dict[str, float]:
-    """Loss by scheme and cache layout."""
-    out: dict[str, float] = {}
-    for cost in priced.costs:
-        if cost.segment.choice >= 0:
-            name = model.choices[cost.segment.choice]
-            out[name] = out.get(name, 0.0) + cost.loss
-    return out
-
-
 def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     question = model.question
     out = [
         time_basis(model, priced),
-        *loss_assumptions(model), *measured_elsewhere(model, _losses(model, priced)),
+        *loss_assumptions(model), *measured_elsewhere(model, priced),
         Assumption("prefill interruption", f"{format_seconds(priced.interruption)} of TPOT",
                    "every answer that ends lets a prompt in, which is read beside the batch"),
         Assumption("queueing", f"{format_seconds(priced.queue)} of TTFT",

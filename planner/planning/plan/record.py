@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 SCHEMA_VERSION = "1"
-OPTIONAL = frozenset({"kv_layout", "validated", "flips", "layouts"})
+OPTIONAL = frozenset({"kv_layout", "validated", "flips", "layouts", "measured_anchor"})
 
 
 @cached_record
@@ -200,6 +200,15 @@ class PerformanceInfo:
 
 
 @cached_record
+class MeasuredAnchor:
+    """The nearest published change of accuracy under the format that carries most of the loss, or
+    in words that there is none; ``source`` of the rows, empty where there is none."""
+
+    text: str
+    source: str
+
+
+@cached_record
 class QualityInfo:
     """Loss with its band. T0 is relative: 1.0 = uniform fp8-block on the same model."""
 
@@ -209,6 +218,7 @@ class QualityInfo:
     unit: str
     tier: str
     flips: float | None = None
+    measured_anchor: MeasuredAnchor | None = None
 
 
 @cached_record

@@ -296,17 +296,3 @@ def loss_source(model: LossModel) -> SourceRef:
 def indistinguishable(model: LossModel, ours: float, theirs: float) -> bool:
     """Whether two losses are called equal: :func:`loss_units.indistinguishable`."""
     return loss_units.indistinguishable(ours, theirs, band_factor(model))
-
-
-def measured_elsewhere(model: LossModel, losses: dict[str, float]) -> list[Assumption]:
-    """Published measurements nearest to the plan: its lossiest formats first, this model first.
-
-    ``losses``: loss of the plan by scheme or cache layout.
-    """
-    from planner.quality.neighbours import nearest
-
-    used = [name for name, _ in sorted(losses.items(), key=lambda i: (-i[1], i[0]))]
-    schemes = [n for n in used if n in model.question.schemes]
-    layouts = [n for n in used if n in model.question.kv]
-    return [Assumption("measured elsewhere", row.text, row.source)
-            for row in nearest(model.question.spec.id, schemes, layouts)]

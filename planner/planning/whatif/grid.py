@@ -16,6 +16,7 @@ from planner.placement.layout import Layout
 from planner.placement.shards import module_bytes
 from planner.planning.answer.assemble import scheme_of
 from planner.planning.answer.capacity import most_at_context
+from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.infeasible.binding_limit import limited
 from planner.planning.infeasible.conflicting_limits import limits_of, without
 from planner.planning.infeasible.feasible import ILLEGAL
@@ -218,7 +219,8 @@ def _planned(ground: _Ground, found: Found) -> Planned:
     replicas = model.question.replicas(priced.layout.ranks)
     return Planned(
         priced.layout, replicas, priced.batch, performance(model, priced, replicas),
-        quality(model, priced.loss), priced.fullest, most_at_context(model, priced),
+        replace(quality(model, priced.loss), measured_anchor=measured_anchor(model, priced)),
+        priced.fullest, most_at_context(model, priced),
         tuple(_format(model, segment) for segment in found.segments))
 
 

@@ -1,0 +1,47 @@
+"""What others measured with the formats of a plan: its anchor, and the rows beside it."""
+
+from __future__ import annotations
+
+from planner.planning.plan.record import Assumption, MeasuredAnchor
+from planner.planning.price.price import Priced
+from planner.planning.space.model import CostModel
+from planner.quality.anchor import anchor, sentence
+from planner.quality.measured_models import subject_of
+from planner.quality.neighbours import PLAIN, nearest_cache, nearest_weights
+
+MOST_ROWS = 3
+
+
+def measured_anchor(model: CostModel, priced: Priced) -> MeasuredAnchor:
+    """The nearest published measurement of the scheme, and of the cache layout, that carry most of
+    the plan's loss."""
+    schemes, layouts = changed_formats(model, priced)
+    return MeasuredAnchor(*anchor(subject_of(model.question.spec), next(iter(schemes), None),
+                                  next(iter(layouts), None)))
+
+
+def measured_elsewhere(model: CostModel, priced: Priced) -> list[Assumption]:
+    """A row for each format that loses, those that lose most first."""
+    subject = subject_of(model.question.spec)
+    schemes, layouts = changed_formats(model, priced)
+    found = [nearest_weights(subject, scheme, next(iter(layouts), "bf16")) for scheme in schemes]
+    found += [nearest_cache(subject, layout) for layout in layouts]
+    rows = list(dict.fromkeys(row for row in found if row is not None))
+    return [Assumption("measured elsewhere", sentence(subject, row), row.source)
+            for row in rows[:MOST_ROWS]]
+
+
+def changed_formats(model: CostModel, priced: Priced) -> tuple[list[str], list[str]]:
+    """(schemes, cache layouts) that lose something and differ from the release, by falling loss,
+    then by name."""
+    lost: tuple[dict[str, float], dict[str, float]] = {}, {}
+    for cost in priced.costs:
+        unit = model.units[cost.segment.unit]
+        if cost.segment.choice < 0 or cost.loss <= 0:
+            continue
+        name, cache = model.choices[cost.segment.choice], unit.role == "cache"
+        own = model.question.spec.kv_scheme if cache else model.planned[unit.row].released_as
+        if name != own and name not in PLAIN:
+            lost[cache][name] = lost[cache].get(name, 0.0) + cost.loss
+    schemes, layouts = (sorted(part, key=lambda n: (-part[n], n)) for part in lost)
+    return schemes, layouts
