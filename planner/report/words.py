@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from planner.planning.plan.record import Estimate, Plan
+from planner.quality.anchor import PARTS
 from planner.report.phrases import Phrases
 from planner.report.terminal.plan import users
 from planner.units import GIB, format_rate
@@ -187,6 +188,18 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
         return t("answer.lossless")
     return t("answer.lossy", loss=three(found.loss), low=three(found.low), high=three(found.high),
              unit=t.original(found.unit))
+
+
+def anchor(t: Phrases, plan: Plan) -> str:
+    """What others measured with the plan's formats, and the whole source; empty where a plan file
+    does not say."""
+    found = plan.quality.measured_anchor
+    if found is None:
+        return ""
+    text = t("answer.join").join(t.original(part) for part in found.text.split(PARTS))
+    if not found.source:
+        return text[0].upper() + text[1:] + t("answer.stop")
+    return t("answer.anchor", text=text, source=found.source)
 
 
 def question(t: Phrases, plan: Plan) -> str:

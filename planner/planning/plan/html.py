@@ -44,6 +44,9 @@ def _headline(plan: Plan) -> Iterable[str]:
            f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a "
            f"device; loss {plan.quality.loss:.3g}, {plan.quality.unit}")
     yield plan.comparison.text
+    anchor = plan.quality.measured_anchor
+    if anchor is not None:
+        yield f"measured elsewhere: {anchor.text}" if anchor.source else anchor.text
 
 
 def _row(kind: str, units: list[UnitPlan], strip: Strip | None, layers: int, step: float) -> str:

@@ -97,6 +97,7 @@ class Content:
     verdict: str
     answer: str
     versus: str
+    anchor: str
     figures: list[words.KeyFigure]
     picture: Picture
     ends: str
@@ -149,7 +150,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         t=t, device=words.device(plan), question=words.question(t, plan),
         verdict=words.verdict(t, plan), answer=words.answer(t, plan),
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
-        figures=words.key_figures(t, plan), picture=drawn,
+        anchor=words.anchor(t, plan), figures=words.key_figures(t, plan), picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
         memory=memory_shares(plan.memory_per_device), layout=words.layout(t, plan),
         units=_units(t, plan),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.planning.plan.record import Estimate, ModulePlan, Plan
+from planner.report.terminal.anchor import anchor_lines
 from planner.report.terminal.columns import styled, table_lines, width_of_output, wrapped
 from planner.units import GIB, format_bytes, format_rate, format_seconds
 
@@ -92,7 +93,7 @@ def plan_text(plan: Plan) -> str:
     step = sum(m.decode_seconds for m in plan.modules)
     rows = [COLUMNS, *(_row(plan, module, step) for module in plan.modules)]
     lines = [_bold(part) for line in headline(plan) for part in wrapped(line)]
-    lines += ["", *table_lines(rows, left=TEXT_COLUMNS), ""]
+    lines += [*anchor_lines(plan), "", *table_lines(rows, left=TEXT_COLUMNS), ""]
     lines += [part for line in footer(plan) for part in wrapped(line)]
     return "\n".join(lines) + "\n"
 
