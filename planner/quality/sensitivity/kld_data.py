@@ -23,6 +23,7 @@ from planner.quality.sensitivity.records import (
     KldModel,
     KldPoint,
     Structure,
+    TierBands,
 )
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -82,6 +83,13 @@ def points_of(name: str) -> tuple[KldPoint, ...]:
         return tuple(KldPoint(
             tuple(matrix_of(model, stem, int(row["layer"])) for stem in row["stems"].split("+")),
             float(row["signal_nats"]), float(row["noise_nats"])) for row in csv.DictReader(file))
+
+
+@cache
+def bands_of(kind: str) -> TierBands:
+    """What a kind of match (learned, sister, relative) was measured to hold."""
+    data = json.loads((DATA / "kld" / "bands.json").read_text(encoding="utf-8"))[kind]
+    return TierBands(**data)
 
 
 def matrix_of(model: KldModel, stem: str, layer: int) -> Matrix:

@@ -95,13 +95,18 @@ class KldModel:
 
 
 @record
-class ClassBand:
-    """80 % of matrices of ``name`` lie within ×/÷ ``factor`` of a prediction; ``matrices`` were
-    compared, of ``models``."""
+class TierBands:
+    """How well one kind of match predicted what was left out: factors ÷/× that hold 80 %.
 
-    name: str
+    ``classes`` of single matrices by class, ``factor`` of all of them, ``rank`` the median rank
+    correlation inside a model, ``mix`` of sums over one module kind, ``level`` of whole models.
+    """
+
+    classes: Mapping[str, float]
     factor: float
-    matrices: int
+    rank: float
+    mix: float
+    level: float
     models: int
 
 
