@@ -84,7 +84,7 @@ def fit(models: Mapping[str, Observed], variances: Sequence[Doubles], spread: fl
         for state in families.values():
             g, r = _without(state, family_var)
             gram, right = gram + g, right + r
-        shared = np.linalg.solve(gram, right)
+        shared = np.asarray(np.linalg.solve(gram, right), dtype=np.float64)
         of_family = {name: shared + _deviation(state, shared, family_var)
                      for name, state in families.items()}
         for name, state in states.items():

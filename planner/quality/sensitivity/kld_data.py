@@ -19,9 +19,9 @@ from planner.errors import UnknownNameError
 from planner.quality.sensitivity.level import KnownLevel
 from planner.quality.sensitivity.matrices import narrow
 from planner.quality.sensitivity.records import (
-    Matrix,
     KldModel,
     KldPoint,
+    Matrix,
     Structure,
     TierBands,
 )
@@ -105,8 +105,9 @@ def _model(entry: dict[str, Any], made: dict[str, Any]) -> KldModel:
         dense_width=entry["dense_width"], experts=tuple(entry["experts"]),
         dense_layers=entry["dense_layers"], tied=entry.get("tied", False))
     return KldModel(
-        entry["name"], entry["family"], tuple(entry["architectures"]), structure, entry["parameters_billion"],
-        entry["active_billion"], entry["outputs"], entry["baseline"], entry.get("fitted", True),
-        entry.get("levelled", True), entry.get("clean", False), entry.get("reason", ""), made.get("qtype", ""),
-        made.get("floor_nats", 0.0), made.get("level"), made.get("level_band", 1.0), made.get("saturation"))
+        entry["name"], entry["family"], tuple(entry["architectures"]), structure,
+        entry["parameters_billion"], entry["active_billion"], entry["outputs"], entry["baseline"],
+        entry.get("fitted", True), entry.get("levelled", True), entry.get("clean", False),
+        entry.get("reason", ""), made.get("qtype", ""), made.get("floor_nats", 0.0),
+        made.get("level"), made.get("level_band", 1.0), made.get("saturation"))
 

@@ -4,8 +4,8 @@ adding up.
     K(whole model) = x · (1 + x / 0.3)^g,   x = level · e
 
 The level falls with the parameters that act on a token; g is above 0 for small models, whose errors
-make each other worse, and below for large ones, which saturate. Both were read off the whole-model
-tables (:mod:`planner.quality.sensitivity.tables`) and are fitted to log parameters by least squares.
+make each other worse, and below for large ones, which saturate. Both were read off whole-model
+tables (:mod:`planner.quality.sensitivity.tables`) and are fitted to log parameters.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Level:
 
 def saturated(total_nats: float, g: float) -> float:
     """The loss of a model whose matrices' own losses sum to ``total_nats``."""
-    return total_nats * (1 + total_nats / KNEE_NATS) ** g
+    return total_nats * math.pow(1 + total_nats / KNEE_NATS, g)
 
 
 def unsaturated(loss_nats: float, g: float) -> float:

@@ -2,9 +2,9 @@
 
     ln α = features · β + residual of the match + offset,   Σα = level
 
-β has the part of the family and, of a match, of the measured model. The residual is what the match's
-own points say beyond their features: layer by layer of a sister, at relative depth of a relative,
-shrunk by the noise of the measurement. A match of several models takes their mean.
+β has the part of the family and, of a match, of the measured model. The residual is what the
+points of the match say beyond their features: layer by layer of a sister, at relative depth of a
+relative, shrunk by the noise of the measurement. A match of several models takes their mean.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from planner.quality.sensitivity.features import features
 from planner.quality.sensitivity.hierarchy import Fit, Observed, fit, offset
 from planner.quality.sensitivity.kld_data import DATA, kld_models, points_of
-from planner.quality.sensitivity.records import Matrix, KldModel, Structure
+from planner.quality.sensitivity.records import KldModel, Matrix, Structure
 
 Doubles = npt.NDArray[np.float64]
 SPREAD = 0.8

@@ -68,11 +68,11 @@ class KldModel:
     """A model whose matrices were measured one by one.
 
     ``family`` groups releases and sizes of one maker's architecture, ``architectures`` are the
-    ``model_type`` of its configurations; parameters in billions. ``level`` is
-    KL over relative output error power when every matrix is quantised [nats], None where its
-    whole-model table cannot give one (not ``levelled``); ``baseline`` the type that was compared
-    with, ``saturation`` g of :mod:`planner.quality.sensitivity.level`. A model that is not ``fitted`` gives a family profile and no part of the prior. ``reason``
-    says why of both.
+    ``model_type`` of its configurations; parameters in billions. ``level`` is KL over relative
+    output error power when every matrix is quantised [nats], None where its whole-model table
+    cannot give one (not ``levelled``); ``baseline`` the type that was compared with; ``saturation``
+    g of :mod:`planner.quality.sensitivity.level`. A model that is not ``fitted`` gives a family
+    profile and no part of the prior; ``reason`` says why of both. ``clean`` ones judge evaluations.
     """
 
     name: str

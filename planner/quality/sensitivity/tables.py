@@ -30,9 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.quality.ggml_error import ggml_weight_error
+from planner.quality.sensitivity.kld_data import DATA, KINDS, kld_index
 from planner.quality.sensitivity.level import KNEE_NATS
 from planner.quality.sensitivity.matrices import stem_of
-from planner.quality.sensitivity.kld_data import DATA, KINDS, kld_index
 from planner.quality.sensitivity.records import OUTSIDE, KldModel
 
 Doubles = npt.NDArray[np.float64]
