@@ -61,5 +61,5 @@ def _frontier(ask: Ask, *, points: int, mapped: bool) -> Frontier:
     if not found:
         raise refuse(case)
     return Frontier(question.spec.id, question.device.id, question.workload.context,
-                    "relative" if question.profile is None else "nats", GAP, found,
+                    "nats" if question.profile is None else question.profile.unit, GAP, found,
                     phase_map(questions[0]) if mapped else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
 from planner.profiling.jobs import STATISTICS_ONLY, MatrixJob
 from planner.profiling.places import Checkpoint
-from planner.quality.bands import TIER_BANDS
-from planner.quality.prior import Prior, bucket_of, normaliser, reference_of
+from planner.quality.bands import TIER_BANDS, Band
+from planner.quality.prior import Prior, reference_of, total_band
 from planner.quality.profile import (
     CACHE_KINDS,
     NATS,
@@ -36,20 +36,22 @@ from planner.quality.profile_units import (
     ANCHOR,
     Key,
     Matrix,
-    UnitError,
     cache_units,
     input_constants,
+    learned_alphas,
     measured_caches,
     module_units,
-    prior_alphas,
     probed_units,
+    uniform_scale,
     unit_errors,
 )
 from planner.quality.score_import import LOSS, read_scores
 from planner.quality.score_units import ANCHORS, score_units
+from planner.quality.sensitivity.predict import sensitivities
 
 if TYPE_CHECKING:
     from planner.profiling.probing import Probed
+    from planner.quality.sensitivity.records import Sensitivities
 
 Records = Mapping[str, Mapping[str, Any]]
 BASES = {
@@ -70,7 +72,7 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
              *, version: str, prior: Prior, schemes: tuple[str, ...], seed: int,
              routers: tuple[RouterStatistics, ...], shares: Mapping[tuple[int, int], float],
              probed: Probed | None, caches: CacheMeasured) -> Profile:
-    """The profile of what was measured; ``probed`` None: sensitivities of the prior (T0)."""
+    """The profile of what was measured; ``probed`` None: sensitivities of T0."""
     reference = _reference(spec, prior)
     changed = {} if probed is None else probed.errors
     named = [(job.id, _matrix(job, records[job.id], changed.get(job.id, {}))) for job in jobs
@@ -78,28 +80,30 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
     measured = [matrix for _, matrix in named]
     kinds = {m.kind for m in measured}
     errors = unit_errors(measured, input_constants(prior, reference, kinds), shares)
+    found = sensitivities(spec)
     if probed is None:
-        units = module_units(errors, prior_alphas(prior, errors, spec.layers),
-                             "prior by kind and depth")
-        tier, unit, settings = "T0", RELATIVE, {}
+        units = module_units(errors, learned_alphas(found, errors), found.text)
+        tier, settings = "T0", {"sensitivity": found.tier}
     else:
         units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.tier])
-        tier, unit, settings = probed.tier, NATS, dict(probed.settings)
+        tier, settings = probed.tier, dict(probed.settings)
     joint = () if probed is None else tuple(
         JointCheck(s, sum(u.loss.get(s, 0.0) for u in units), found["joint"], found["flips"])
         for s, found in probed.joint.items())
-    band = TIER_BANDS[tier]
+    band = TIER_BANDS[tier] if probed is not None else Band(total_band(found, prior), found.text)
     if probed is not None and probed.caches:
         basis = "measured under every layout" if tier == "T3" else \
             "measured under one layout, times the ratio of the entries' errors"
         units += measured_caches(probed.caches, caches.error, basis)
     else:
-        units += _caches(spec, prior, reference, errors, units, caches, relative=unit == RELATIVE)
+        scale = 1.0 if probed is None else uniform_scale(
+            found, prior, reference, errors, sum(u.loss.get(ANCHOR, 0.0) for u in units))
+        units += _caches(spec, prior, found, scale, caches)
     return Profile(
         PROFILE_VERSION, version, _model(spec),
         ProfiledCheckpoint(checkpoint.sha256, checkpoint.format, checkpoint.files, len(jobs),
                            checkpoint.payload_bytes),
-        tier, unit, ANCHOR, band.factor, band.basis, seed, schemes, tuple(KV_LAYOUTS),
+        tier, NATS, ANCHOR, band.factor, band.basis, seed, schemes, tuple(KV_LAYOUTS),
         tuple(sorted(units, key=lambda u: (u.layer, u.kind))), _tensors(jobs, records), routers,
         tuple(Skipped(j.id, f"{j.kind}.{j.layer}", records[j.id]["skipped"]) for j in jobs
               if "skipped" in records[j.id]),
@@ -128,25 +132,13 @@ def _matrix(job: MatrixJob, record: Mapping[str, Any], changed: Mapping[str, flo
                   record["overflow"])
 
 
-def _caches(spec: ModelSpec, prior: Prior, reference: str, errors: Mapping[Key, UnitError],
-            units: Sequence[ProfileUnit], measured: CacheMeasured, *, relative: bool,
-            ) -> list[ProfileUnit]:
-    """Cache units. The prior knows their ratio to uniform fp8-block, which is 1 in relative loss
-    and the profile's own sum in nats."""
-    uniform = 1.0 if relative else sum(u.loss.get(ANCHOR, 0.0) for u in units)
-    return _scaled_caches(spec, prior, reference, errors, uniform, measured)
-
-
-def _scaled_caches(spec: ModelSpec, prior: Prior, reference: str, errors: Collection[Key],
-                   uniform: float, measured: CacheMeasured) -> list[ProfileUnit]:
+def _caches(spec: ModelSpec, prior: Prior, found: Sensitivities, scale: float,
+            measured: CacheMeasured) -> list[ProfileUnit]:
     kinds: dict[str, list[int]] = {}
     for cache in caches_of(spec):
         if cache.kind in CACHE_KINDS:
             kinds.setdefault(cache.kind, []).extend(cache.layers)
-    norm = normaliser(prior, [
-        (reference, kind, bucket_of(layer, spec.layers, prior.ends), 1)
-        for kind, layer in errors])
-    return cache_units(prior, kinds, spec.layers, scale=uniform / norm, layouts=tuple(KV_LAYOUTS),
+    return cache_units(prior, found, kinds, scale=scale, layouts=tuple(KV_LAYOUTS),
                        measured=measured.error, parts=measured.parts)
 
 
@@ -199,13 +191,14 @@ def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
     common = [a for a in ANCHORS if all(a in u.loss for u in units)]
     uniform = sum(u.loss[common[0]] for u in units) if common else 0.0
     if uniform > 0:
-        plain = {(u.kind, u.layer): UnitError({}, "", {}, {}) for u in units}
-        units += _scaled_caches(spec, prior, reference, plain, uniform, CacheMeasured({}, {}))
-        notes.append(f"cache losses: the prior's ratio to the uniform loss of {common[0]}")
+        found = sensitivities(spec)
+        scale = uniform_scale(found, prior, reference, [(u.kind, u.layer) for u in units], uniform)
+        units += _caches(spec, prior, found, scale, CacheMeasured({}, {}))
+        notes.append(f"cache losses: T0's ratio to the uniform loss of {common[0]}")
     else:
         notes.append("no 8-bit scheme covers every unit, so that caches have no loss and stay BF16")
     band, basis = (1.0, "as measured; the sampling error of the scores is not in them") if nats \
-        else (TIER_BANDS["T0"].factor, "scale of the scores unknown: the prior's band")
+        else (total_band(sensitivities(spec), prior), "scale of the scores unknown: T0's band")
     return Profile(
         PROFILE_VERSION, version, _model(spec), ProfiledCheckpoint("", "none", 0, 0, 0),
         "T3", NATS if nats else RELATIVE, anchor, band, basis, 0, tuple(schemes), layouts,

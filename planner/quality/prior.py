@@ -1,10 +1,10 @@
-"""Tier T0: the relative loss of every choice, from emulated error and a prior sensitivity.
+"""Tier T0: the loss of every choice without a checkpoint, in nats of mean KL.
 
-    loss(unit, scheme) = layers · α(kind) · depth(bucket) · e(reference, kind, scheme) / N
+    loss(unit, scheme) = Σ over its layers α(kind, layer) · e(reference, kind, scheme)
 
-e is the relative output error power of the bit-exact emulator (data/relative_error.json), α and
-depth the prior (data/priors.toml), N the same sum for uniform fp8-block on the same model, so that
-1.0 = uniform fp8-block. No checkpoint is read and no nats are claimed.
+e is the relative output error power of the bit-exact emulator (data/relative_error.json); α comes
+from measured models (:mod:`planner.quality.sensitivity`), or is derived for kinds that were never
+measured (data/priors.toml). Norms and cached entries included, no checkpoint is read.
 """
 
 from __future__ import annotations
@@ -12,48 +12,54 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.records import cached_record
 
+if TYPE_CHECKING:
+    from planner.quality.sensitivity.records import Sensitivities
+
 _DATA = Path(__file__).resolve().parent / "data"
 NORM_SCHEME = "fp8-block"
-ANCHOR_KINDS = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
 RULE_KINDS = AS_RELEASED_KINDS
 """Kinds that rules keep as released; their losses never count in the unit of relative loss."""
+DERIVED_KINDS = ("router", "indexer", "norm")
+"""Kinds whose sensitivity is derived, not measured."""
 OUTSIDE = "all"
 """The bucket of what is outside the stack."""
 _PLAIN = {"bf16": "bf16", "fp16": "bf16", "fp32": "bf16"}
+_WEIGH_AS = {"router": "experts-down", "indexer": "attention-out"}
 
 
 @cached_record
 class Prior:
-    """Everything T0 needs, as read from the data files.
+    """What T0 needs beside sensitivities, as read from the data files.
 
     ``error[reference][kind][scheme]`` and ``cache_error[kind][layout]`` are relative error powers;
     ``overflow``, ``flushed`` and ``activation_error`` (inputs alone) have the shape of ``error``.
-    ``rule_band`` is the factor ÷/× of what kinds of RULE_KINDS lose, ``band`` that of the others.
+    ``anchor[cache kind]`` is its α over that of the attention output. ``rule_band`` is the factor
+    ÷/× of what DERIVED_KINDS lose, ``cache_band`` of caches, ``format_band`` of one format against
+    another.
     """
 
     error: Mapping[str, Mapping[str, Mapping[str, float]]]
     overflow: Mapping[str, Mapping[str, Mapping[str, float]]]
     flushed: Mapping[str, Mapping[str, Mapping[str, float]]]
     cache_error: Mapping[str, Mapping[str, float]]
-    kind: Mapping[str, float]
-    depth: Mapping[str, float]
+    anchor: Mapping[str, float]
     ends: int
     rule_band: float
-    cache_ratio: Mapping[str, float]
-    anchor_layout: str
+    cache_band: float
+    activation_band: float
+    format_band: float
     flushed_limit: float
-    band: float
     seed: int
     date: str = ""
     activation_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(
@@ -69,13 +75,12 @@ def load_prior() -> Prior:
     return Prior(
         error=tables["error"], overflow=tables["overflow"], flushed=tables["flushed"],
         cache_error=tables["cache_error"],
-        kind={**{k: v for k, v in priors["kind"].items() if k != "source"},
-              **{k: priors["rules"][k] for k in RULE_KINDS}},
-        depth={OUTSIDE: 1.0, **{k: priors["depth"][k] for k in ("first", "middle", "last")}},
+        anchor={k: v for k, v in priors["caches"].items() if k.startswith("kv-")},
         ends=priors["depth"]["ends_layers"], rule_band=priors["rules"]["band_factor"],
-        cache_ratio={k: v for k, v in priors["cache"].items() if k.startswith("kv-")},
-        anchor_layout=priors["cache"]["anchor_layout"],
-        flushed_limit=priors["range"]["flushed_share_limit"], band=priors["band_factor"],
+        cache_band=priors["caches"]["band_factor"],
+        activation_band=priors["activations"]["band_factor"],
+        format_band=priors["formats"]["band_factor"],
+        flushed_limit=priors["range"]["flushed_share_limit"],
         seed=tables["seed"], date=priors["date"], activation_error=tables["activation_error"])
 
 
@@ -104,22 +109,34 @@ def bucket_of(layer: int, layers: int, ends: int) -> str:
     return "last" if layer >= layers - ends else "middle"
 
 
-def layer_loss(prior: Prior, reference: str, kind: str, bucket: str, scheme: str) -> float | None:
-    """α · depth · e of one layer, not yet relative; None where no error was emulated."""
-    error = prior.error[reference].get(kind, {}).get(scheme)
-    if error is None or kind not in prior.kind:
-        return None
-    return prior.kind[kind] * prior.depth[bucket] * error
+def module_alpha(found: Sensitivities, kind: str, layer: int) -> float | None:
+    """α of a module kind in a layer (−1 outside the stack) [nats per unit of relative output error
+    power]; None where the model has no such matrices."""
+    if kind == "norm":
+        return found.level / max(1, len({m.layer for m in found.matrices}))
+    return found.by_unit.get((_WEIGH_AS.get(kind, kind), layer))
 
 
-def cache_layer_loss(prior: Prior, kind: str, bucket: str, layout: str) -> float | None:
-    """The same for a cache unit, anchored to the measured ratio of an FP8 cache (priors.toml)."""
-    errors = prior.cache_error.get(kind, {})
-    if layout not in errors:
-        return None
-    dense = math.fsum(prior.kind[k] * prior.error["bf16"][k][NORM_SCHEME] for k in ANCHOR_KINDS)
-    alpha = prior.cache_ratio[kind] * dense / errors[prior.anchor_layout]
-    return alpha * prior.depth[bucket] * errors[layout]
+def cache_alpha(prior: Prior, found: Sensitivities, kind: str, layer: int) -> float | None:
+    """α of a cache unit in a layer: that of the attention output times the kind's anchor."""
+    out = found.by_unit.get(("attention-out", layer))
+    return None if out is None or kind not in prior.anchor else prior.anchor[kind] * out
+
+
+def mix_band(found: Sensitivities, prior: Prior) -> float:
+    """The factor ÷/× within which two losses of one model cannot be told apart: what is unknown of
+    the level is common to both, what is unknown of kinds and formats is not."""
+    return combined(found.mix_band, prior.format_band)
+
+
+def total_band(found: Sensitivities, prior: Prior) -> float:
+    """The factor ÷/× of a loss itself."""
+    return combined(found.level_band, mix_band(found, prior))
+
+
+def combined(*factors: float) -> float:
+    """The factor of independent errors that each hold a factor ÷/×."""
+    return math.exp(math.sqrt(math.fsum(math.log(f) ** 2 for f in factors)))
 
 
 def range_failure(prior: Prior, reference: str, kind: str, scheme: str) -> str:
@@ -131,13 +148,3 @@ def range_failure(prior: Prior, reference: str, kind: str, scheme: str) -> str:
     if flushed > prior.flushed_limit:
         return f"{scheme} flushes {flushed:.1%} of {kind} elements to zero"
     return ""
-
-
-def normaliser(prior: Prior, units: Sequence[tuple[str, str, str, int]]) -> float:
-    """Unscaled loss of uniform fp8-block over ``units`` = (reference, kind, bucket, layers)."""
-    total = 0.0
-    for reference, kind, bucket, layers in units:
-        loss = layer_loss(prior, reference, kind, bucket, NORM_SCHEME)
-        if loss is not None:
-            total += layers * loss
-    return total

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.quality.neighbours import Measured, measured_rows
-from planner.quality.prior import Prior, layer_loss
+from planner.quality.prior import Prior
 
 DENSE = ("attention-qkv", "attention-out", "mlp-gate-up", "mlp-down")
 BASELINE = "bf16"
@@ -48,9 +48,9 @@ def agreements(prior: Prior, rows: Sequence[Measured] | None = None) -> tuple[Ag
 
 
 def uniform(prior: Prior, scheme: str) -> float:
-    """Unscaled loss of a scheme on one dense layer."""
-    losses = [layer_loss(prior, BASELINE, kind, "middle", scheme) for kind in DENSE]
-    return float(sum(loss for loss in losses if loss is not None))
+    """Relative error power of a scheme on one dense layer, a mean over its kinds: what losses of a
+    uniform scheme go with, whatever the sensitivities."""
+    return float(np.mean([prior.error[BASELINE][kind][scheme] for kind in DENSE]))
 
 
 def _agreement(key: tuple[str, str, str], found: Mapping[str, Sequence[float]],

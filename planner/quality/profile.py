@@ -19,7 +19,7 @@ from planner.quality.loss_units import RELATIVE as RELATIVE
 
 PROFILE_VERSION = "1"
 TIERS = {
-    "T0": "prior", "T1": "probe-random", "T2": "probe-format", "T3": "measured",
+    "T0": "learned", "T1": "probe-random", "T2": "probe-format", "T3": "measured",
 }
 CACHE_KINDS = ("kv-k", "kv-v", "kv-latent")
 FLUSHED_LIMIT = 0.01
@@ -178,8 +178,8 @@ class Profile:
 
     @property
     def label(self) -> str:
-        """``T1 probe-random`` …"""
-        return f"{self.tier} {TIERS[self.tier]}"
+        """``T1 probe-random`` …; T0 says which sensitivities."""
+        return f"{self.tier} {self.settings.get('sensitivity', TIERS[self.tier])}"
 
     def uniform_loss(self, scheme: str) -> float | None:
         """Loss of ``scheme`` on every linear, caches in BF16; None where a unit lacks it."""

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from planner.errors import DataError
-from planner.quality.prior import Prior, bucket_of
+from planner.quality.prior import Prior, cache_alpha, module_alpha
 from planner.quality.profile import ProfileUnit
+from planner.quality.sensitivity.records import Sensitivities
 
 ANCHOR = "fp8-block"
 Losses = Mapping[str, float]
@@ -50,6 +51,7 @@ class UnitError:
 
 CONSTANT_INPUTS = "weights measured; inputs: constant of format and kind"
 REAL_INPUTS = "measured on real inputs"
+CACHE_BASIS = "that of the attention output, times the anchor of caches"
 
 
 def unit_errors(matrices: Iterable[Matrix], constants: Mapping[str, Losses],
@@ -106,19 +108,27 @@ def _share(found: Sequence[Matrix], what: str, elements: int) -> dict[str, float
     return {name: _six(totals[name] / elements) for name in sorted(totals)}
 
 
-def prior_alphas(prior: Prior, errors: Mapping[Key, UnitError], layers: int) -> dict[Key, float]:
-    """α of the prior by kind and depth, scaled so that uniform fp8-block has a loss of 1.
+def learned_alphas(found: Sensitivities, errors: Iterable[Key]) -> dict[Key, float]:
+    """α of T0 by kind and layer; units that no model was measured on are left out."""
+    alphas = {(kind, layer): module_alpha(found, kind, layer) for kind, layer in errors}
+    return {key: alpha for key, alpha in alphas.items() if alpha is not None}
+
+
+def uniform_scale(found: Sensitivities, prior: Prior, reference: str, keys: Iterable[Key],
+                  uniform: float) -> float:
+    """What turns α of T0 into the unit of a profile whose uniform fp8-block loses ``uniform``: over
+    the same units T0 expects so much.
 
     Raises:
-        DataError: no unit has an error under fp8-block.
+        DataError: T0 expects nothing of any unit.
     """
-    raw = {(kind, layer): prior.kind[kind] * prior.depth[bucket_of(layer, layers, prior.ends)]
-           for kind, layer in errors if kind in prior.kind}
-    total = sum(raw[key] * errors[key].error.get(ANCHOR, 0.0) for key in raw)
+    errors = prior.error[reference]
+    total = sum(alpha * errors[kind].get(ANCHOR, 0.0)
+                for (kind, _), alpha in learned_alphas(found, keys).items() if kind in errors)
     if total <= 0:
         raise DataError(f"no matrix has an error under {ANCHOR}, so that there is no unit of loss",
                         hint=f"keep {ANCHOR} among the schemes")
-    return {key: value / total for key, value in raw.items()}
+    return uniform / total
 
 
 def module_units(errors: Mapping[Key, UnitError], alphas: Mapping[Key, float],
@@ -184,36 +194,28 @@ def measured_caches(losses: Mapping[Key, Losses], errors: Mapping[Key, Losses],
             for (kind, layer), found in losses.items()]
 
 
-def cache_units(prior: Prior, kinds: Mapping[str, Sequence[int]], layers: int, *, scale: float,
-                layouts: Sequence[str], measured: Mapping[Key, Mapping[str, float]],
+def cache_units(prior: Prior, found: Sensitivities, kinds: Mapping[str, Sequence[int]], *,
+                scale: float, layouts: Sequence[str],
+                measured: Mapping[Key, Mapping[str, float]],
                 parts: Mapping[Key, Mapping[str, Mapping[str, float]]]) -> list[ProfileUnit]:
-    """Units of the caches, with the prior's sensitivity and, where there are, measured errors.
-
-    ``scale`` turns the prior's loss (relative to its own sum) into the profile's unit.
-    """
+    """Units of the caches: T0's sensitivity times ``scale``, which turns it into the profile's
+    unit, and, where there are, measured errors."""
     out = []
     for kind, where in kinds.items():
         constants = prior.cache_error.get(kind, {})
         for layer in where:
-            found = measured.get((kind, layer))
-            error = {k: v for k, v in (found or constants).items() if k in layouts}
-            alpha = _cache_alpha(prior, kind, bucket_of(layer, layers, prior.ends)) * scale
+            alpha = cache_alpha(prior, found, kind, layer)
+            if alpha is None:
+                continue
+            errors = measured.get((kind, layer))
+            error = {k: v for k, v in (errors or constants).items() if k in layouts}
             out.append(ProfileUnit(
-                f"{kind}.{layer}", kind, layer, _six(alpha), "prior ratio of an FP8 cache to "
-                "uniform fp8-block", "measured on real keys and values" if found
-                else "constant of layout and kind", {k: _six(v) for k, v in error.items()},
-                {k: _six(alpha * v) for k, v in error.items()},
+                f"{kind}.{layer}", kind, layer, _six(alpha * scale), CACHE_BASIS,
+                "measured on real keys and values" if errors else "constant of layout and kind",
+                {k: _six(v) for k, v in error.items()},
+                {k: _six(alpha * scale * v) for k, v in error.items()},
                 parts=parts.get((kind, layer), {})))
     return out
-
-
-def _cache_alpha(prior: Prior, kind: str, bucket: str) -> float:
-    from planner.quality.prior import cache_layer_loss
-
-    anchor = prior.anchor_layout
-    loss = cache_layer_loss(prior, kind, bucket, anchor)
-    assert loss is not None
-    return loss / prior.cache_error[kind][anchor]
 
 
 def input_constants(prior: Prior, reference: str, kinds: Iterable[str]) -> dict[str, Losses]:

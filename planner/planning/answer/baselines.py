@@ -33,6 +33,7 @@ from planner.planning.search.uniform import (
 )
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
+from planner.planning.space.losses import told_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput.calibration import ANY_ENGINE
@@ -96,7 +97,7 @@ def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baselin
            for pair in wanted.values()}
     missing = [pair for pair, reason in why.items() if pair not in placed and not reason]
     known = {**placed, **_outside_space(model, missing)}
-    rows = {name: _row(question, name, known.get(pair), why[pair], kv)
+    rows = {name: _row(model, name, known.get(pair), why[pair], kv)
             for name, pair in wanted.items()}
     rows |= {name: _infeasible(name, reason) for name, reason in reasons.items()}
     return tuple(rows.values())
@@ -174,20 +175,20 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     return {pair: Uniform(*pair, float("nan"), room, None) for pair in pairs}
 
 
-def _row(question: Question, name: str, uniform: Uniform | None, why: str, kv: str) -> Baseline:
+def _row(model: CostModel, name: str, uniform: Uniform | None, why: str, kv: str) -> Baseline:
     if uniform is None:
         return _infeasible(name, why)
     told = name if uniform.kv == kv == "bf16" or name.endswith(" default") \
         else f"{name}, KV {uniform.kv}"
-    loss = uniform.loss if uniform.loss == uniform.loss else 0.0
+    loss = told_loss(model, uniform.loss) if uniform.loss == uniform.loss else 0.0
     if uniform.priced is None:
         return replace(_infeasible(told, uniform.reason), loss=loss)
     p = uniform.priced
-    replicas = question.replicas(p.layout.ranks)
+    replicas = model.question.replicas(p.layout.ranks)
     rate = p.tokens_per_second(replicas)
     devices = replicas * p.layout.ranks
     return Baseline(told, True, "", devices, p.batch, p.fullest.total, p.ttft, p.tpot, rate,
-                    rate / devices, p.loss)
+                    rate / devices, told_loss(model, p.loss))
 
 
 def _infeasible(name: str, reason: str) -> Baseline:

@@ -13,8 +13,8 @@ from planner.planning.infeasible.feasible import any_plan, best, least_memory
 from planner.planning.price.price import Priced
 from planner.planning.question.question import Question
 from planner.planning.search.formulate import loss_limit
-from planner.planning.space.model import build_model
-from planner.quality.loss_units import NATS
+from planner.planning.space.losses import loss_word, told_loss
+from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.units import format_bytes, format_seconds
 
@@ -154,7 +154,8 @@ class MoreBytes:
 
 @dataclass(frozen=True)
 class MoreLoss:
-    """The scheme of least uniform loss that admits a plan, or so many nats with a profile."""
+    """The scheme of least uniform loss that admits a plan, or the number where none does; with a
+    profile always the number."""
 
     case: Unserved
 
@@ -167,24 +168,21 @@ class MoreLoss:
         least = best(ways, "quality")
         if least is None:
             return None
-        loss = least[1].loss
-        profile = self.case.first.profile
-        if profile is not None and profile.unit == NATS:
-            told = f"{loss * (1 + 1e-6):.6g}"
-            told = told if float(told) >= loss else f"{loss * (1 + 2e-5):.6g}"
-            names = [told]
-        else:
-            names = [name for _, name in self._admitting(ways, loss)]
-        for name in names:
+        model = build_model(ways[0], load_prior())
+        loss = told_loss(model, least[1].loss)
+        number = f"{loss * (1 + 1e-6):.6g}"
+        number = number if float(number) >= loss else f"{loss * (1 + 2e-5):.6g}"
+        names = [] if self.case.first.profile is not None else \
+            [name for _, name in self._admitting(model, least[1].loss)]
+        for name in [*names, number]:
             if any_plan(self.case.at({**beside, "max_loss": name})):
-                return Remedy({"max_loss": name}, "the least lossy plan that fits has relative "
-                              f"loss {loss:.3g}: --max-loss {name}")
+                return Remedy({"max_loss": name}, "the least lossy plan that fits has a loss of "
+                              f"{loss:.3g} ({loss_word(model)}): --max-loss {name}")
         return None
 
     @staticmethod
-    def _admitting(ways: tuple[Question, ...], loss: float) -> list[tuple[float, str]]:
-        """Schemes by the loss that each admits, which is ``loss`` at least."""
-        model = build_model(ways[0], load_prior())
+    def _admitting(model: CostModel, loss: float) -> list[tuple[float, str]]:
+        """Schemes by the summed loss that each admits, which is ``loss`` at least."""
         known = model.prior.error[model.references[0]]["attention-out"]
         found = []
         for name in scheme_ids():

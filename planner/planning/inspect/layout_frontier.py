@@ -16,6 +16,7 @@ from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
 from planner.planning.search.spaces import asked
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
+from planner.planning.space.losses import summed_loss, told_loss
 from planner.planning.space.memory import budget, least_bytes, stage_table
 from planner.planning.space.model import build_model
 from planner.planning.space.tables import layout_tables
@@ -79,9 +80,10 @@ def _reaches(it: Repriced, question: Question) -> list[Reach]:
     space = _space(it, question)
     if space is None:
         return []
-    answers = _answers(space, it.plan.quality.loss)
+    model = space.model
+    answers = _answers(space, summed_loss(model, it.plan.quality.loss))
     replicas = it.plan.layout.replicas
-    return [Reach(one.loss, one.tpot,
+    return [Reach(told_loss(model, one.loss), one.tpot,
                   one.tokens_per_second(replicas) / (replicas * one.layout.ranks),
                   one.fullest.total, one.batch) for one in priced(answers)]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 SCHEMA_VERSION = "1"
-OPTIONAL = frozenset({"kv_layout", "validated", "flips", "layouts", "measured_anchor"})
+OPTIONAL = frozenset({"kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative"})
 
 
 @cached_record
@@ -210,7 +210,8 @@ class MeasuredAnchor:
 
 @cached_record
 class QualityInfo:
-    """Loss with its band. T0 is relative: 1.0 = uniform fp8-block on the same model."""
+    """Loss with its band; ``relative`` is over that of uniform fp8-block on the same model and
+    device, None where that has none."""
 
     loss: float
     low: float
@@ -219,6 +220,7 @@ class QualityInfo:
     tier: str
     flips: float | None = None
     measured_anchor: MeasuredAnchor | None = None
+    relative: float | None = None
 
 
 @cached_record

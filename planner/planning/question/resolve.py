@@ -32,6 +32,7 @@ from planner.planning.question.policies import (
 )
 from planner.planning.question.question import OBJECTIVES, Question, workload
 from planner.quality.loss_units import NATS
+from planner.quality.sensitivity.level import unsaturated
 from planner.scenarios import Host, Scenario
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
@@ -310,24 +311,26 @@ def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
 
 def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Profile | None,
               notes: list[tuple[str, str, str]]) -> tuple[str | None, float | None]:
-    """(scheme whose uniform loss is the limit, None) or (None, limit in nats).
+    """(scheme whose uniform loss is the limit, None) or (None, limit of the sum over units): nats, or
+    the unit of a profile of scores.
 
     A release in block FP8 with power-of-two scales is its own limit: activations cost it more than
     those of fp8-block, and a limit that excludes the release would be none.
     """
     if asked.max_loss is not None:
-        text = str(asked.max_loss)
+        text = str(asked.max_loss).strip()
+        plain = text.lower().removesuffix("nats").strip()
         try:
-            number = float(text)
+            number = float(plain)
         except ValueError:
             return scheme_by_id(text).id, None
-        if profile is None or profile.unit != NATS:
-            tier = "the prior (T0)" if profile is None else f"this profile ({profile.label})"
-            raise InputError(f"max-loss = {text}: under {tier} loss is relative, not nats",
-                             hint="name a scheme: no worse than it uniformly, such as fp8-block")
+        if plain != text.lower() and profile is not None and profile.unit != NATS:
+            raise InputError(f"max-loss = {text}: under this profile ({profile.label}) loss is "
+                             f"relative, not nats", hint="give a number × uniform "
+                             f"{profile.anchor}, or name a scheme: no worse than it uniformly")
         if not 0 <= number < float("inf"):
             raise InputError(f"max-loss = {text} is out of range", hint="nats, 0 or more")
-        return None, number
+        return None, _summed(spec, number) if profile is None else number
     own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
     for name, key in (*own, ("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),
                       ("int8-w8a8", "int8")):
@@ -339,6 +342,13 @@ def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Pro
             return name, None
     notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"))
     return "bf16", None
+
+
+def _summed(spec: ModelSpec, loss_nats: float) -> float:
+    """The sum over units whose loss together is ``loss_nats``."""
+    from planner.quality.sensitivity.predict import sensitivities
+
+    return unsaturated(loss_nats, sensitivities(spec).saturation)
 
 
 def _capacity_notes(device: DeviceProfile, host: Host, capacity: int,

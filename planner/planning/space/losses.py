@@ -19,21 +19,24 @@ from planner.planning.plan.record import Assumption, QualityInfo, SourceRef
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.unit_model import UnitModel
-from planner.quality import loss_units
+from planner.quality import loss_units, prior
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.loss_units import NATS
 from planner.quality.prior import (
+    DERIVED_KINDS,
     NORM_SCHEME,
     RULE_KINDS,
-    cache_layer_loss,
-    layer_loss,
-    normaliser,
+    cache_alpha,
+    mix_band,
+    module_alpha,
     range_failure,
 )
+from planner.quality.sensitivity.level import saturated, unsaturated
 from planner.records import cached_record
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile, ProfileUnit
+    from planner.quality.sensitivity.records import Sensitivities
 
 Array = NDArray[np.float64]
 RELATIVE_UNIT = "relative (1.0 = uniform {} on this model)"
@@ -45,9 +48,19 @@ class LossModel(UnitModel):
     """The units of a question with their losses."""
 
     @cached_property
-    def norm(self) -> float:
-        """Unscaled loss of uniform fp8-block: the unit of relative loss."""
-        return uniform_norm(self)
+    def sensitivity(self) -> Sensitivities:
+        """α of every matrix, from measured models."""
+        from planner.quality.sensitivity.predict import sensitivities
+
+        return sensitivities(self.question.spec)
+
+    @cached_property
+    def norm(self) -> float | None:
+        """Loss of uniform fp8-block, the unit of relative loss; None where a unit has none."""
+        try:
+            return uniform_loss(self, NORM_SCHEME) or None
+        except UnsupportedError:
+            return None
 
     @cached_property
     def layer_loss(self) -> Array:
@@ -71,17 +84,31 @@ def loss_table(model: LossModel) -> Array:
 
 
 def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:
-    """Loss of one layer of ``unit`` under a scheme or cache layout; None where it has none."""
+    """Loss of one layer of ``unit`` under a scheme or cache layout, a mean over its layers [nats,
+    or the unit of a profile]; None where it has none."""
     profile = model.question.profile
     if profile is not None:
         return _profiled(model, profile, unit, choice)
-    if unit.role == "cache":
-        loss = cache_layer_loss(model.prior, unit.kind, unit.bucket, choice)
-        return None if loss is None else loss / model.norm
-    loss = layer_loss(model.prior, model.references[unit.row], unit.kind, unit.bucket, choice)
-    if loss is None:
+    alpha = unit_alpha(model, unit)
+    error = model.prior.cache_error.get(unit.kind, {}).get(choice) if unit.role == "cache" \
+        else model.prior.error[model.references[unit.row]].get(unit.kind, {}).get(choice)
+    if alpha is None or error is None:
         return None
-    return (loss + _sensitivity(model, unit) * accumulated(model, unit.row, choice)) / model.norm
+    added = 0.0 if unit.role == "cache" else accumulated(model, unit.row, choice)
+    return alpha * (error + added)
+
+
+def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
+    """Mean over the unit's layers of α [nats per unit of relative output error power]."""
+    found = [_alpha(model, unit, layer) for layer in unit.layers or (-1,)]
+    known = [alpha for alpha in found if alpha is not None]
+    return math.fsum(known) / len(found) if len(known) == len(found) else None
+
+
+def _alpha(model: LossModel, unit: DecisionUnit, layer: int) -> float | None:
+    if unit.role == "cache":
+        return cache_alpha(model.prior, model.sensitivity, unit.kind, layer)
+    return module_alpha(model.sensitivity, unit.kind, layer)
 
 
 def _linears(model: UnitModel) -> list[DecisionUnit]:
@@ -89,32 +116,32 @@ def _linears(model: UnitModel) -> list[DecisionUnit]:
     return [u for u in model.units if u.role == "module" and u.kind not in RULE_KINDS]
 
 
-def _sensitivity(model: UnitModel, unit: DecisionUnit) -> float:
-    """α · depth of the prior, before it is made relative."""
-    return model.prior.kind[unit.kind] * model.prior.depth[unit.bucket]
-
-
 def accumulated(model: UnitModel, row: int, scheme: str) -> float:
-    """Error power that the sums of the device's matrix unit add to a planned module in ``scheme``;
-    0 where they are exact, or no unit is known (:func:`loss_assumptions` says which), and for kinds
-    that rules keep, whose errors are no sums."""
+    """Error power that the sums of the device's matrix unit add to a planned module in ``scheme``,
+    a mean over its products; 0 where they are exact, or no unit is known (:func:`loss_assumptions`
+    says which), and for kinds that rules keep, whose errors are no sums."""
     module = model.planned[row]
     path = path_of(model.question.device.compute_capability, SCHEMES[scheme])
-    if path in (EXACT, UNKNOWN) or module.kind not in model.prior.kind \
-            or module.kind in RULE_KINDS:
+    if path in (EXACT, UNKNOWN) or module.kind in RULE_KINDS or not module.gemms:
         return 0.0
     table = load_accumulators()
-    return math.fsum(table.error(path, module.kind, gemm.inputs) for gemm in module.gemms)
+    return math.fsum(table.error(path, module.kind, gemm.inputs)
+                     for gemm in module.gemms) / len(module.gemms)
 
 
-def uniform_norm(model: UnitModel) -> float:
-    """Unscaled loss of uniform fp8-block on this device: the unit of relative loss."""
-    modules = _linears(model)
-    rounding = normaliser(model.prior, [(model.references[u.row], u.kind, u.bucket, u.count)
-                                        for u in modules])
-    return rounding + math.fsum(
-        u.count * _sensitivity(model, u) * accumulated(model, u.row, NORM_SCHEME)
-        for u in modules if u.kind in model.prior.kind)
+def told_loss(model: LossModel, total: float) -> float:
+    """The loss of a model whose units' losses sum to ``total``: above 0.3 nats they no longer add
+    up (:mod:`planner.quality.sensitivity.level`); a profile's are taken as they are."""
+    if model.question.profile is not None:
+        return total
+    return saturated(total, model.sensitivity.saturation)
+
+
+def summed_loss(model: LossModel, told: float) -> float:
+    """The sum over units whose :func:`told_loss` is ``told``."""
+    if model.question.profile is not None:
+        return told
+    return unsaturated(told, model.sensitivity.saturation)
 
 
 def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: str) -> float | None:
@@ -163,21 +190,27 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
     return total
 
 
-def quality(model: LossModel, loss: float, ruled: float = 0.0) -> QualityInfo:
-    """A loss with its band, unit and tier; ``ruled`` of it is lost by kinds whose rule is dropped,
-    which a prior knows less well."""
+def quality(model: LossModel, loss: float, derived: float = 0.0) -> QualityInfo:
+    """The loss of units that sum to ``loss``, with its band, unit and tier; ``derived`` of it is
+    lost by kinds whose sensitivity was never measured, which are known less well."""
     profile = model.question.profile
-    band = band_factor(model)
+    band = total_band(model)
     wide = model.prior.rule_band if profile is None else band
-    low = (loss - ruled) / band + ruled / wide
-    high = (loss - ruled) * band + ruled * wide
-    if profile is None:
-        unit, tier = RELATIVE_UNIT.format("fp8-block"), "T0 prior"
-    elif profile.unit == NATS:
-        unit, tier = NATS_UNIT, profile.label
+    low = told_loss(model, (loss - derived) / band + derived / wide)
+    high = told_loss(model, (loss - derived) * band + derived * wide)
+    if profile is None or profile.unit == NATS:
+        unit = NATS_UNIT
     else:
-        unit, tier = RELATIVE_UNIT.format(profile.anchor), profile.label
-    return QualityInfo(loss, low, high, unit, tier, flips(model, loss))
+        unit = RELATIVE_UNIT.format(profile.anchor)
+    relative = None if model.norm is None else loss / model.norm
+    told = told_loss(model, loss)
+    return QualityInfo(told, low, high, unit, tier(model), flips(model, told), relative=relative)
+
+
+def tier(model: LossModel) -> str:
+    """``T0 family(NAME)``, ``T0 learned``, or the tier of the profile."""
+    profile = model.question.profile
+    return f"T0 {model.sensitivity.tier}" if profile is None else profile.label
 
 
 def flips(model: LossModel, loss: float) -> float | None:
@@ -189,17 +222,28 @@ def flips(model: LossModel, loss: float) -> float | None:
 
 
 def band_factor(model: LossModel) -> float:
-    """The factor ÷/× of the band of a loss."""
+    """The factor ÷/× within which two plans of the model cannot be told apart: what is unknown of
+    the level is common to both, what is unknown of kinds and formats is not."""
     profile = model.question.profile
-    return model.prior.band if profile is None else profile.band_factor
+    if profile is not None:
+        return profile.band_factor
+    return mix_band(model.sensitivity, model.prior)
+
+
+def total_band(model: LossModel) -> float:
+    """The factor ÷/× of the band of a loss itself."""
+    profile = model.question.profile
+    if profile is not None:
+        return profile.band_factor
+    return prior.total_band(model.sensitivity, model.prior)
 
 
 def loss_word(model: LossModel) -> str:
     """What a loss counts in, for a sentence."""
     profile = model.question.profile
-    if profile is None:
-        return "relative to uniform fp8-block"
-    return "nats of mean KL" if profile.unit == NATS else f"relative to uniform {profile.anchor}"
+    if profile is None or profile.unit == NATS:
+        return "nats of mean KL"
+    return f"relative to uniform {profile.anchor}"
 
 
 def _accumulators(model: LossModel) -> list[Assumption]:
@@ -236,9 +280,7 @@ def loss_assumptions(model: LossModel) -> list[Assumption]:
     """On what the losses rest."""
     profile = model.question.profile
     if profile is None:
-        return [Assumption("loss basis", f"T0 prior, band ×/÷ {model.prior.band}",
-                           "no checkpoint read; ranks formats, kinds and the ends of the stack"),
-                *_ruled(model), *_accumulators(model)]
+        return [*_learned(model), *_ruled(model), *_accumulators(model)]
     out = [Assumption("loss basis", f"{profile.label}, band ×/÷ {profile.band_factor:.3g}",
                       f"profile of {profile.model.id}; {profile.band_basis}"),
            *_accumulators(model)]
@@ -261,15 +303,29 @@ def loss_assumptions(model: LossModel) -> list[Assumption]:
     return out
 
 
+def _learned(model: LossModel) -> list[Assumption]:
+    """What T0 rests on: in a line, then the level, activations and caches."""
+    found, anchors = model.sensitivity, model.prior
+    out = [Assumption("loss basis", f"{tier(model)}, band ×/÷ {total_band(model):.2g}", found.text),
+           Assumption("loss level", f"{found.level:.2g} nats per unit of output error, ×/÷ "
+                      f"{found.level_band:.2g}", found.level_basis),
+           Assumption("loss of activations", f"as of weights, ×/÷ {anchors.activation_band:g}",
+                      "errors of one output weigh alike; measured on two small models")]
+    if any(u.role == "cache" for u in model.units):
+        out.append(Assumption("loss of caches", f"as the attention output's, ×/÷ "
+                              f"{anchors.cache_band:g}", "anchored on caches of SmolLM2-135M"))
+    return out
+
+
 def _ruled(model: LossModel) -> list[Assumption]:
-    """On what the losses of kinds rest whose rule is dropped."""
-    kinds = [k for k in model.question.dropped if k not in NO_OTHER]
+    """On what the losses of kinds rest that were never measured, where their rule is dropped."""
+    kinds = [k for k in model.question.dropped if k not in NO_OTHER and k in DERIVED_KINDS]
     if not kinds:
         return []
     return [Assumption(f"loss basis of {', '.join(kinds)}",
-                       f"prior, band ×/÷ {model.prior.rule_band:g}",
-                       "embedding and head measured on SmolLM2-135M alone; router and indexer "
-                       "emulated to the choices that they change; accumulators not counted")]
+                       f"derived, band ×/÷ {model.prior.rule_band:g}",
+                       "emulated to the outputs that they change, and weighed as those; "
+                       "accumulators not counted")]
 
 
 def _joint_assumption(profile: Profile) -> Assumption:
@@ -286,8 +342,9 @@ def loss_source(model: LossModel) -> SourceRef:
     """Where the losses come from."""
     profile = model.question.profile
     if profile is None:
-        return SourceRef("loss-prior", f"planner/quality/data (seed {model.prior.seed})",
-                         model.prior.date)
+        found = model.sensitivity
+        return SourceRef("loss-sensitivity", "; ".join(found.sources)
+                         + f"; errors emulated, seed {model.prior.seed}", found.date)
     digest = profile.checkpoint.sha256[:16] or "no checkpoint"
     return SourceRef("loss-profile", f"profile of {profile.model.id} ({digest}, seed "
                      f"{profile.seed}, version {profile.tool_version})", "")
@@ -296,3 +353,4 @@ def loss_source(model: LossModel) -> SourceRef:
 def indistinguishable(model: LossModel, ours: float, theirs: float) -> bool:
     """Whether two losses are called equal: :func:`loss_units.indistinguishable`."""
     return loss_units.indistinguishable(ours, theirs, band_factor(model))
+

@@ -16,6 +16,7 @@ from planner.planning.price.price import Priced
 from planner.planning.search.requery import Optimum, best_in, loss_of, priced
 from planner.planning.search.spaces import asked, whole_space
 from planner.planning.solver.problem import Array
+from planner.planning.space.losses import told_loss
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
 from planner.shown import as_text
@@ -191,7 +192,7 @@ def _point(model: CostModel, answer: Optimum, one: Priced) -> FrontierPoint:
     total = sum(sizes.values()) or 1.0
     shares = sorted(((n, v / total) for n, v in sizes.items()), key=lambda x: (-x[1], x[0]))
     return FrontierPoint(
-        one.loss, one.tokens_per_second(replicas) / devices, one.fullest.total,
+        told_loss(model, one.loss), one.tokens_per_second(replicas) / devices, one.fullest.total,
         one.fullest.weights, one.tpot, one.ttft, devices, one.batch, (la.tp, la.dp, la.pp, la.ep),
         tuple(shares), experts=_most(kinds["experts"]), dense=_most(kinds["dense"]),
         kv=_most(kinds["kv"]))

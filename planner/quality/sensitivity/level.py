@@ -1,7 +1,8 @@
 """How much KL a model pays for relative output error in all its matrices, and where losses stop
 adding up.
 
-    K(whole model) = x · (1 + x / 0.3)^g,   x = level · e
+    K(whole model) = x           up to 0.3 nats,   x = level · e
+                     x · (x / 0.3)^g     above
 
 The level falls with the parameters that act on a token; g is above 0 for small models, whose errors
 make each other worse, and below for large ones, which saturate. Both were read off whole-model
@@ -51,21 +52,16 @@ class Level:
 
 def saturated(total_nats: float, g: float) -> float:
     """The loss of a model whose matrices' own losses sum to ``total_nats``."""
-    return total_nats * math.pow(1 + total_nats / KNEE_NATS, g)
+    if total_nats <= KNEE_NATS:
+        return total_nats
+    return total_nats * math.pow(total_nats / KNEE_NATS, g)
 
 
 def unsaturated(loss_nats: float, g: float) -> float:
-    """The sum whose :func:`saturated` loss is ``loss_nats``, by Newton's rule on logarithms."""
-    if loss_nats <= 0:
-        return 0.0
-    x = loss_nats
-    for _ in range(60):
-        off = math.log(saturated(x, g) / loss_nats)
-        slope = 1 + g * x / (KNEE_NATS + x)
-        x *= math.exp(-off / slope)
-        if abs(off) < 1e-14:
-            break
-    return x
+    """The sum whose :func:`saturated` loss is ``loss_nats``; g is above −1."""
+    if loss_nats <= KNEE_NATS:
+        return loss_nats
+    return KNEE_NATS * math.pow(loss_nats / KNEE_NATS, 1 / (1 + g))
 
 
 def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[KnownLevel]) -> Level:

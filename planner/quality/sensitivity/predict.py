@@ -21,6 +21,7 @@ from planner.quality.sensitivity.hierarchy import joined
 from planner.quality.sensitivity.kld_data import (
     CREDIT,
     SOURCE,
+    SOURCE_DATE,
     bands_of,
     kld_models,
     known_levels,
@@ -93,7 +94,7 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
         text=_text(match, bands, level), matrices=tuple(matrices), alpha=tuple(alpha.tolist()),
         bands=_class_bands(bands, match), level=level.value, level_band=_level_band(bands, match),
         mix_band=bands.mix, level_basis=level.basis, saturation=level.saturation,
-        sources=(SOURCE,))
+        sources=(SOURCE,), date=SOURCE_DATE)
 
 
 def family_part(prior: LearnedPrior, family: str) -> Doubles:

@@ -131,6 +131,7 @@ class Sensitivities:
     level_basis: str
     saturation: float
     sources: tuple[str, ...]
+    date: str
 
     @cached_property
     def by_unit(self) -> Mapping[tuple[str, int], float]:

@@ -170,18 +170,20 @@ def _level(model: KldModel, rows: Iterable[Mapping[str, str]],
     pairs += [(measured[t] - floor, total) for t, total in totals.items() if t in measured]
     return {"level": _six(level), "level_band": _six(float(np.exp(np.quantile(off, 0.8)))),
             "whole_floor_nats": _six(floor), "level_types": names,
-            **({"saturation": _six(_saturation(pairs))} if model.clean else {})}
+            **({"saturation": _saturation(pairs)} if model.clean else {})}
 
 
 def _mean_error(by_kind: Mapping[str, float]) -> float:
     return float(np.mean(list(by_kind.values())))
 
 
-def _saturation(pairs: Sequence[tuple[float, float]]) -> float:
-    """g of (loss, sum) pairs: the least squares of ln(loss / sum) = g·ln(1 + sum / 0.3)."""
-    x = np.array([math.log1p(total / KNEE_NATS) for _, total in pairs])
-    y = np.array([math.log(loss / total) for loss, total in pairs])
-    return float(x @ y / (x @ x))
+def _saturation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """g of (loss, sum) pairs beyond the knee: the least squares of ln(loss / sum) =
+    g·ln(sum / 0.3); None where no sum is beyond it."""
+    far = [(math.log(total / KNEE_NATS), math.log(loss / total)) for loss, total in pairs
+           if total > 1.2 * KNEE_NATS]
+    bottom = sum(x * x for x, _ in far)
+    return _six(sum(x * y for x, y in far) / bottom) if bottom else None
 
 
 def _fit_level(k: Doubles, e: Doubles) -> tuple[float, float]:
