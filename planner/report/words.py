@@ -61,12 +61,10 @@ def change(share: float) -> str:
 
 
 def loss(value: float) -> str:
-    """A loss with three decimals below ten; exact zero is bare."""
+    """A loss with three significant digits; exact zero is bare."""
     if value == 0:
         return "0"
-    if abs(value) < 0.0005:
-        return "<0.001"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def seconds(value: float) -> tuple[str, str]:

@@ -311,8 +311,8 @@ def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
 
 def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Profile | None,
               notes: list[tuple[str, str, str]]) -> tuple[str | None, float | None]:
-    """(scheme whose uniform loss is the limit, None) or (None, limit of the sum over units): nats, or
-    the unit of a profile of scores.
+    """(scheme whose uniform loss is the limit, None) or (None, limit of the sum over units), in
+    nats or the unit of a profile of scores.
 
     A release in block FP8 with power-of-two scales is its own limit: activations cost it more than
     those of fp8-block, and a limit that excludes the release would be none.

@@ -189,7 +189,7 @@ COARSE_BAND = 2.0
 
 def _text(match: KldMatch | None, bands: TierBands, level: Level) -> str:
     """One line: what losses rest on, and how well it predicted what was left out."""
-    how = f"left out, ρ {bands.rank:.2f}, 80 % within ×/÷ {bands.factor:.2g}"
+    how = f"left out: rank correlation {bands.rank:.2f}, 80 % within ×/÷ {bands.factor:.2g}"
     if match is None:
         return f"learned from {len(kld_models())} measured models; families {how} ({CREDIT})"
     names = " and ".join(match.families) if len(match.families) > 1 \

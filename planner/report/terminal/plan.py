@@ -47,8 +47,8 @@ def headline(plan: Plan) -> list[str]:
         f"{work.batch * la.replicas} users at {work.context_tokens} tokens (room for "
         f"{users(plan)}); {format_rate(perf.output_tokens_per_second.value)} tokens/s "
         f"({_span(perf.output_tokens_per_second, format_rate)}, {_basis(plan)})",
-        f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a device; "
-        f"loss {_loss(plan)}{_band(plan)}{_flips(plan)}",
+        f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB a device; loss "
+        f"{_loss(plan)} ({_band(plan)}{plan.quality.tier}){_flips(plan)}",
     ]
 
 
@@ -60,17 +60,17 @@ def _loss(plan: Plan) -> str:
     return f"{quality.loss:.2f} × {quality.unit.partition('= ')[2].partition(' on ')[0]}"
 
 
-def _small(loss: float) -> str:
-    """A module's loss in five characters; what is not nothing never shows as 0.000."""
-    if loss == 0:
+def _share(loss: float, whole: float) -> str:
+    """A module's share of the summed loss; what is not nothing never shows as 0.0%."""
+    if loss == 0 or whole == 0:
         return "0"
-    return f"{loss:.3f}" if loss >= 0.0005 else "<.001"
+    return f"{loss / whole:.1%}" if loss >= 0.0005 * whole else "<.1%"
 
 
 def _band(plan: Plan) -> str:
     """The band as a factor, from the plan's own interval; none where the loss is zero."""
     quality = plan.quality
-    return f" (÷/× {quality.high / quality.loss:.2g})" if quality.loss > 0 else ""
+    return f"÷/× {quality.high / quality.loss:.2g}, " if quality.loss > 0 else ""
 
 
 def _flips(plan: Plan) -> str:
@@ -91,7 +91,8 @@ def plan_text(plan: Plan) -> str:
     """The whole answer; ends with a newline. Plain strings: this is the command that must start
     fast, and its columns are ids and numbers."""
     step = sum(m.decode_seconds for m in plan.modules)
-    rows = [COLUMNS, *(_row(plan, module, step) for module in plan.modules)]
+    lost = sum(m.loss for m in plan.modules)
+    rows = [COLUMNS, *(_row(plan, module, step, lost) for module in plan.modules)]
     lines = [_bold(part) for line in headline(plan) for part in wrapped(line)]
     lines += [*anchor_lines(plan), "", *table_lines(rows, left=TEXT_COLUMNS), ""]
     lines += [part for line in footer(plan) for part in wrapped(line)]
@@ -102,13 +103,13 @@ def _bold(line: str) -> str:
     return f"\x1b[1m{line}\x1b[0m" if styled() else line
 
 
-def _row(plan: Plan, module: ModulePlan, step: float) -> tuple[str, ...]:
+def _row(plan: Plan, module: ModulePlan, step: float, lost: float) -> tuple[str, ...]:
     units = [u for u in plan.units if u.kind == module.kind and u.scheme == module.scheme]
     heaviest = max(units, key=lambda u: u.decode_seconds)
     size = f"{module.weight_bytes / GIB:.2f}" if module.weight_bytes else "-"
     return (module.kind, _short_layers(module.layers), module.scheme, size,
             f"{module.decode_seconds / step:.1%}" if step else "-",
-            _small(module.loss), _why(heaviest.reason, heaviest.bound))
+            _share(module.loss, lost), _why(heaviest.reason, heaviest.bound))
 
 
 def _short_layers(text: str) -> str:
