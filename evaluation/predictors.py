@@ -17,11 +17,16 @@ from evaluation.settings import PROBE, PROBE_TEXT, SCHEMES, SEED, SUBJECTS
 from evaluation.tiers import alpha_from_probe, as_table, predicted, unit_errors
 from planner.numerics.engines import Engine
 from planner.numerics.fast_fused import numba_available
-from planner.quality.prior import bucket_of, layer_loss, load_prior
+from planner.quality.prior import load_prior
 from planner.quality.probe.gradient import fisher_losses
 from planner.quality.probe.model import Doubles, LinearUnit, ProbeModel
 from planner.quality.probe.tokens import generated_tokens, random_tokens
+from planner.quality.sensitivity.matching import KldSubject
+from planner.quality.sensitivity.matrices import narrow, stem_of
+from planner.quality.sensitivity.predict import predict
+from planner.quality.sensitivity.records import OUTSIDE, Matrix, Structure
 
+LEARNED = "T0 learned"
 DRAWS = 16
 NO_TORCH = "T1 is skipped: PyTorch is not installed (extra [probe])"
 
@@ -58,7 +63,7 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
     by_name = {
         "weight SQNR": weight, "params × relative weight MSE": parameters * weight,
         "output MSE": errors["mean_square"][rows], "relative output error": e,
-        "T0 prior": _prior(units, model.layers),
+        LEARNED: learned(units, model.layers),
     }
     by_name[f"T2 {PROBE}"] = predicted(alpha_from_probe(probe, e[:, SCHEMES.index(PROBE)]), e)
     if find_spec("torch"):
@@ -70,7 +75,7 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
             seconds[f"T1 {kind} ids"] = float(fisher["cpu_seconds"])
     else:
         print(NO_TORCH)
-    absolute = frozenset(n for n in by_name if n.startswith(("T1", "T2")))
+    absolute = frozenset(n for n in by_name if n.startswith(("T0", "T1", "T2")))
     return Predictions(by_name, absolute, e, seconds)
 
 
@@ -93,11 +98,29 @@ def _fisher(name: str, model: ProbeModel, kind: str) -> dict[str, Doubles]:
     return {"full": found.full, "diagonal": found.diagonal}
 
 
-def _prior(units: list[LinearUnit], layers: int) -> Doubles:
-    """T0: no checkpoint; kind and depth only."""
+def learned(units: list[LinearUnit], layers: int) -> Doubles:
+    """T0 without a checkpoint: sensitivities that other models taught, times the emulated error of
+    the kind [nats]. The structure is read off the matrices; no measured model has it."""
     prior = load_prior()
-    return np.array([[layer_loss(prior, "bf16", u.kind, bucket_of(u.layer, layers, prior.ends), s)
-                      for s in SCHEMES] for u in units], dtype=float)
+    hidden = next(u.inputs for u in units if u.kind == "attention-qkv")
+    structure = Structure(layers, hidden, (("gqa", layers, 0, 0),), 0, (), layers, tied=True)
+    size = sum(u.parameters for u in units) / 1e9
+    matrices = [Matrix(_stem(u.id), u.kind, u.layer, narrow(_stem(u.id), u.outputs, hidden))
+                for u in units]
+    outside = [Matrix("token_embd", "embedding", OUTSIDE), Matrix("output", "head", OUTSIDE)]
+    found = predict(KldSubject(structure, "", size, size), [*matrices, *outside])
+    errors = [[prior.error["bf16"][u.kind][s] for s in SCHEMES] for u in units]
+    return np.array(found.alpha[: len(units)])[:, None] * np.array(errors)
+
+
+def _stem(name: str) -> str:
+    """llama.cpp's name of a matrix of a decoder, or of a BERT encoder."""
+    for part, stem in (("self.query", "attn_q"), ("self.key", "attn_k"), ("self.value", "attn_v"),
+                       ("attention.output", "attn_output"), ("intermediate", "ffn_up"),
+                       ("output.dense", "ffn_down")):
+        if part in name:
+            return stem
+    return stem_of(name)
 
 
 def _text_key(tokens: Any) -> str:

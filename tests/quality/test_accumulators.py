@@ -62,7 +62,7 @@ def test_a_plan_counts_them_and_says_so() -> None:
         return planner.estimate("qwen2.5-0.5b", device, scheme=scheme, devices=1,
                                 context=1024, batch=1).quality.loss
 
-    assert loss("h100-sxm", "fp8-block") == pytest.approx(1.0, rel=1e-9)
+    assert loss("h100-sxm", "fp8-block") >= loss("b200-sxm", "fp8-block") > 0
     hopper, blackwell = loss("h100-sxm", "fp8-tensor"), loss("b200-sxm", "fp8-tensor")
     assert blackwell < hopper < 1.2 * blackwell
     assert loss("h100-sxm", "int8-w8a8") == pytest.approx(loss("a100-sxm", "int8-w8a8"), rel=1e-3)

@@ -1,7 +1,7 @@
-"""The prior's arithmetic: its unit, what is free, the factors, refusals, anchors of the cache."""
+"""T0's arithmetic: α times e, what is free, derived kinds, refusals, anchors of the cache."""
 
 from dataclasses import replace
-from itertools import pairwise
+from math import fsum
 from typing import Any
 
 import pytest
@@ -11,20 +11,22 @@ from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.catalog import model_ids, resolve_model
 from planner.quality.prior import (
-    OUTSIDE,
-    RULE_KINDS,
     Prior,
     bucket_of,
-    cache_layer_loss,
-    layer_loss,
+    cache_alpha,
+    combined,
     load_prior,
-    normaliser,
+    mix_band,
+    module_alpha,
     range_failure,
     reference_of,
+    total_band,
 )
+from planner.quality.sensitivity.predict import sensitivities
+from planner.quality.sensitivity.records import OUTSIDE, Matrix, Sensitivities
+from planner.quality.synthetic import LINEAR_KINDS as LINEARS
 
 PRIOR = load_prior()
-LINEARS = tuple(k for k in PRIOR.kind if k not in RULE_KINDS)
 
 
 def made_up(**changed: Any) -> Prior:
@@ -34,10 +36,20 @@ def made_up(**changed: Any) -> Prior:
     base = Prior(
         error=error, overflow=none, flushed=none,
         cache_error={"kv-k": {"bf16": 0.0, "fp8": 0.004}, "kv-v": {"bf16": 0.0, "fp8": 0.002}},
-        kind=dict.fromkeys(error["bf16"], 1.0), depth={"first": 2.0, "middle": 1.0, "last": 3.0},
-        ends=2, cache_ratio={"kv-k": 0.25, "kv-v": 0.05}, anchor_layout="fp8", flushed_limit=0.01,
-        band=2.0, rule_band=4.0, seed=1)
+        anchor={"kv-k": 1.5, "kv-v": 0.5}, ends=2, flushed_limit=0.01, rule_band=4.0,
+        cache_band=2.0, activation_band=1.5, format_band=1.2, seed=1)
     return replace(base, **changed)
+
+
+def found() -> Sensitivities:
+    matrices = (Matrix("token_embd", "embedding", OUTSIDE), Matrix("attn_q", "attention-qkv", 0),
+                Matrix("attn_k", "attention-qkv", 0), Matrix("attn_output", "attention-out", 0),
+                Matrix("ffn_down_exps", "experts-down", 1), Matrix("attn_output", "attention-out",
+                                                                   1))
+    return Sensitivities(
+        tier="learned", text="made up", matrices=matrices, alpha=(4.0, 1.0, 0.5, 2.0, 0.25, 0.75),
+        bands={}, level=8.5, level_band=2.0, mix_band=1.5, level_basis="made up", saturation=0.0,
+        sources=(), date="")
 
 
 def priced_models() -> list[str]:
@@ -51,12 +63,17 @@ def test_most_models_are_priced() -> None:
 
 
 @pytest.mark.parametrize("name", priced_models())
-def test_uniform_fp8_block_is_the_unit(name: str) -> None:
+def test_uniform_fp8_block_is_one_in_relative_loss_and_small_in_nats(name: str) -> None:
     plan = estimate(name, "b300-sxm", devices=16, scheme="fp8-block", context=1024)
-    assert plan.quality.loss == pytest.approx(1.0, abs=1e-12)
-    assert plan.quality.tier.startswith("T0")
-    assert plan.quality.low == pytest.approx(1 / PRIOR.band)
-    assert plan.quality.high == pytest.approx(PRIOR.band)
+    found = sensitivities(resolve_model(name))
+    assert plan.quality.relative == pytest.approx(1.0, abs=1e-12)
+    assert plan.quality.unit.startswith("nats")
+    assert plan.quality.tier == f"T0 {found.tier}"
+    assert 1e-4 < plan.quality.loss < 0.1
+    assert plan.quality.loss == pytest.approx(fsum(u.loss for u in plan.units))
+    band = total_band(found, PRIOR)
+    assert plan.quality.low == pytest.approx(plan.quality.loss / band)
+    assert plan.quality.high == pytest.approx(plan.quality.loss * band)
 
 
 @pytest.mark.parametrize("name", ["deepseek-v3", "deepseek-v2-lite", "llama-3.1-8b"])
@@ -67,7 +84,7 @@ def test_up_casting_is_free_and_four_bits_cost_more_than_eight(name: str) -> Non
                       "nvfp4-w4a16")}
     if name == "deepseek-v3":  # stored in these blocks; E4M3 × FP32 scale is wider than BF16
         assert loss["fp8-w8a16"] == 0
-        assert 0 < loss["bf16"] < 0.01
+        assert 0 < loss["bf16"] < 0.01 * loss["fp8-tensor"]
     else:
         assert loss["bf16"] == 0
     assert loss["fp32"] == pytest.approx(0, abs=1e-9)
@@ -79,7 +96,6 @@ def test_up_casting_a_bf16_checkpoint_loses_nothing() -> None:
     for kind in LINEARS:
         for name in ("bf16", "fp32"):
             assert PRIOR.error["bf16"][kind][name] == 0
-            assert layer_loss(PRIOR, "bf16", kind, "last", name) == 0
 
 
 def test_a_block_checkpoint_in_bf16_keeps_the_rounding_of_its_products() -> None:
@@ -103,48 +119,33 @@ def test_buckets() -> None:
     assert [bucket_of(n, 1, 2) for n in range(1)] == ["first"]
 
 
-def test_loss_is_kind_times_depth_times_error() -> None:
-    prior = made_up(kind={"attention-qkv": 1.5, "mlp-down": 0.5})
-    assert layer_loss(prior, "bf16", "attention-qkv", "last", "nvfp4") == \
-        pytest.approx(1.5 * 3.0 * 0.02)
-    assert layer_loss(prior, "bf16", "mlp-down", "middle", "fp8-block") == pytest.approx(0.0005)
-    assert layer_loss(prior, "bf16", "mlp-gate-up", "middle", "fp8-block") is None
-    assert layer_loss(prior, "bf16", "attention-qkv", "middle", "int8-w8a8") is None
+def test_a_kind_weighs_as_its_matrices_together() -> None:
+    assert module_alpha(found(), "attention-qkv", 0) == 1.5
+    assert module_alpha(found(), "attention-qkv", 1) is None
+    assert module_alpha(found(), "embedding", OUTSIDE) == 4.0
 
 
-def test_the_ends_weigh_more_and_each_kind_has_its_factor() -> None:
-    for kind, factor in ((k, PRIOR.kind[k]) for k in LINEARS):
-        by_depth = [layer_loss(PRIOR, "bf16", kind, b, "nvfp4") for b in ("middle", "first",
-                                                                          "last")]
-        error = PRIOR.error["bf16"][kind]["nvfp4"]
-        assert by_depth[0] == pytest.approx(factor * error)
-        assert all(a is not None and b is not None and a < b for a, b in pairwise(by_depth))
+def test_kinds_that_were_not_measured_weigh_as_what_they_change() -> None:
+    assert module_alpha(found(), "router", 1) == module_alpha(found(), "experts-down", 1) == 0.25
+    assert module_alpha(found(), "router", 0) is None
+    assert module_alpha(found(), "indexer", 0) == module_alpha(found(), "attention-out", 0) == 2.0
+    assert module_alpha(found(), "norm", 0) == pytest.approx(8.5 / 3)
 
 
-def test_kinds_of_rules_have_a_factor_and_a_wider_band() -> None:
-    assert set(RULE_KINDS) < set(PRIOR.kind)
-    assert PRIOR.rule_band > PRIOR.band
-    for kind in RULE_KINDS:
-        assert layer_loss(PRIOR, "bf16", kind, OUTSIDE, "bf16") == 0
-    head, embedding = (layer_loss(PRIOR, "bf16", kind, OUTSIDE, "fp8-w8a16")
-                       for kind in ("head", "embedding"))
-    assert head is not None
-    assert embedding is not None
-    assert head > 5 * embedding > 0
-    assert layer_loss(PRIOR, "bf16", "embedding", OUTSIDE, "fp8-tensor") is None  # no lookup in it
-    assert layer_loss(PRIOR, "bf16", "norm", "middle", "fp8-w8a16") is None
-
-
-def test_the_normaliser_is_the_sum_over_units() -> None:
+def test_a_cache_weighs_as_the_attention_output_times_its_anchor() -> None:
     prior = made_up()
-    units = [("bf16", "attention-qkv", "first", 2), ("bf16", "mlp-down", "middle", 5),
-             ("bf16", "mlp-down", "last", 1)]
-    assert normaliser(prior, units) == pytest.approx(0.001 * (2 * 2.0 + 5 + 3.0))
-    half = {kind: {name: e / 2 for name, e in row.items()}
-            for kind, row in prior.error["bf16"].items()}
-    both = made_up(error={**prior.error, "mxfp4": half})
-    units[0] = ("mxfp4", "attention-qkv", "first", 2)
-    assert normaliser(both, units) == pytest.approx(0.001 * (2.0 + 5 + 3.0))
+    assert cache_alpha(prior, found(), "kv-k", 0) == 3.0
+    assert cache_alpha(prior, found(), "kv-v", 1) == 0.375
+    assert cache_alpha(prior, found(), "kv-k", 7) is None
+    assert cache_alpha(prior, found(), "kv-latent", 0) is None
+
+
+def test_bands_of_independent_causes_combine_in_logarithms() -> None:
+    assert combined(2.0) == pytest.approx(2.0)
+    assert combined(1.0, 3.0) == pytest.approx(3.0)
+    assert combined(2.0, 2.0) == pytest.approx(2.0**2**0.5)
+    assert mix_band(found(), made_up()) == pytest.approx(combined(1.5, 1.2))
+    assert total_band(found(), made_up()) == pytest.approx(combined(1.5, 1.2, 2.0))
 
 
 def test_too_small_a_range_is_refused_with_its_share() -> None:
@@ -173,26 +174,17 @@ def test_plain_checkpoints_share_a_table_and_others_need_their_own() -> None:
     assert "bf16" in caught.value.hint
 
 
-def test_the_cache_is_anchored_to_its_measured_ratio() -> None:
-    prior = made_up()
-    dense = 4 * 0.001  # one layer of four linears in fp8-block
-    assert cache_layer_loss(prior, "kv-k", "middle", "fp8") == pytest.approx(0.25 * dense)
-    assert cache_layer_loss(prior, "kv-v", "last", "fp8") == pytest.approx(3 * 0.05 * dense)
-    assert cache_layer_loss(prior, "kv-k", "first", "bf16") == 0
-    assert cache_layer_loss(prior, "kv-k", "first", "int4-channel") is None
+def test_every_layout_has_an_error_for_what_it_stores_and_none_for_the_rest() -> None:
+    for layout in KV_LAYOUTS.values():
+        for kind in ("kv-k", "kv-v", "kv-latent"):
+            assert (layout.id in PRIOR.cache_error[kind]) == (kind in layout.applies_to)
+            assert kind in PRIOR.anchor
 
 
 def test_keys_are_far_more_sensitive_than_values() -> None:
+    spec = sensitivities(resolve_model("qwen3-8b"))
     for layout in ("fp8", "int8-token", "int4-token", "nvfp4"):
-        k = cache_layer_loss(PRIOR, "kv-k", "middle", layout)
-        v = cache_layer_loss(PRIOR, "kv-v", "middle", layout)
+        k, v = (cache_alpha(PRIOR, spec, kind, 7) for kind in ("kv-k", "kv-v"))
         assert k is not None
         assert v is not None
-        assert k > 4 * v > 0
-
-
-def test_every_layout_has_a_loss_for_what_it_stores_and_none_for_the_rest() -> None:
-    for layout in KV_LAYOUTS.values():
-        for kind in ("kv-k", "kv-v", "kv-latent"):
-            loss = cache_layer_loss(PRIOR, kind, "middle", layout.id)
-            assert (loss is not None) == (kind in layout.applies_to), (layout.id, kind)
+        assert k * PRIOR.cache_error["kv-k"][layout] > 4 * v * PRIOR.cache_error["kv-v"][layout] > 0

@@ -3,6 +3,7 @@
 import pytest
 
 from planner.errors import DataError
+from planner.models.catalog import resolve_model
 from planner.quality.prior import load_prior
 from planner.quality.profile_units import (
     CONSTANT_INPUTS,
@@ -10,13 +11,16 @@ from planner.quality.profile_units import (
     Matrix,
     cache_units,
     input_constants,
+    learned_alphas,
     module_units,
-    prior_alphas,
     probed_units,
+    uniform_scale,
     unit_errors,
 )
+from planner.quality.sensitivity.predict import sensitivities
 
 PRIOR = load_prior()
+FOUND = sensitivities(resolve_model("llama-3.1-8b"))
 ZERO = {"fp8-block": 0.0, "nvfp4": 0.0}
 
 
@@ -66,20 +70,29 @@ def test_a_scheme_that_one_matrix_lacks_is_not_in_the_unit() -> None:
     assert set(found["attention-qkv", 0].error) == {"fp8-block"}
 
 
-def test_uniform_fp8_block_is_one_under_the_prior() -> None:
+def test_t0_takes_the_sensitivity_of_each_layer() -> None:
     errors = unit_errors([matrix(layer=n, e=0.01 * (n + 1)) for n in range(8)],
                          {"mlp-down": ZERO}, {})
-    units = module_units(errors, prior_alphas(PRIOR, errors, 8), "prior")
-    assert sum(u.loss["fp8-block"] for u in units) == pytest.approx(1, rel=1e-4)
-    ends = prior_alphas(PRIOR, errors, 8)
-    assert ends["mlp-down", 7] / ends["mlp-down", 4] == pytest.approx(
-        PRIOR.depth["last"] / PRIOR.depth["middle"])
+    alphas = learned_alphas(FOUND, errors)
+    assert alphas == {("mlp-down", n): FOUND.by_unit["mlp-down", n] for n in range(8)}
+    for unit in module_units(errors, alphas, "learned"):
+        assert unit.loss["fp8-block"] == pytest.approx(
+            alphas["mlp-down", unit.layer] * 0.01 * (unit.layer + 1), rel=1e-4)
+    assert learned_alphas(FOUND, [("no-kind", 0)]) == {}
 
 
 def test_without_any_error_there_is_no_unit_of_loss() -> None:
     errors = unit_errors([matrix(e=0.0)], {"mlp-down": ZERO}, {})
     with pytest.raises(DataError, match="no unit of loss"):
-        prior_alphas(PRIOR, errors, 1)
+        uniform_scale(FOUND, PRIOR, "bf16", [], 1.0)
+    assert errors["mlp-down", 0].error["fp8-block"] == 0
+
+
+def test_the_scale_makes_t0_agree_with_a_uniform_loss() -> None:
+    keys = [("mlp-down", n) for n in range(8)]
+    expected = sum(FOUND.by_unit[key] for key in keys) * PRIOR.error["bf16"]["mlp-down"][
+        "fp8-block"]
+    assert uniform_scale(FOUND, PRIOR, "bf16", keys, 3 * expected) == pytest.approx(3.0)
 
 
 def test_t2_scales_the_probe_loss_by_errors_matrix_by_matrix() -> None:
@@ -105,15 +118,18 @@ def test_t1_and_t3_sum_losses_and_leave_out_what_has_none() -> None:
 
 def test_cache_losses_follow_measured_errors_or_constants() -> None:
     layouts = ("bf16", "fp8", "int4-token")
-    assumed = cache_units(PRIOR, {"kv-k": (0, 1)}, 2, scale=1.0, layouts=layouts, measured={},
+    assumed = cache_units(PRIOR, FOUND, {"kv-k": (0, 1)}, scale=1.0, layouts=layouts, measured={},
                           parts={})
     fp8 = PRIOR.cache_error["kv-k"]["fp8"]
-    given = cache_units(PRIOR, {"kv-k": (0, 1)}, 2, scale=1.0, layouts=layouts,
+    given = cache_units(PRIOR, FOUND, {"kv-k": (0, 1)}, scale=1.0, layouts=layouts,
                         measured={("kv-k", 1): {"fp8": 2 * fp8, "bf16": 0.0}}, parts={})
     assert given[0] == assumed[0]
     assert given[1].loss["fp8"] == pytest.approx(2 * assumed[1].loss["fp8"], rel=1e-4)
     assert "measured" in given[1].error_basis
     assert "constant" in assumed[1].error_basis
+    twice = cache_units(PRIOR, FOUND, {"kv-k": (0,)}, scale=2.0, layouts=layouts, measured={},
+                        parts={})
+    assert twice[0].loss["fp8"] == pytest.approx(2 * assumed[0].loss["fp8"], rel=1e-4)
 
 
 def test_constants_exist_for_every_kind_and_fall_to_bf16() -> None:

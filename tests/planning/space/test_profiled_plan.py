@@ -11,7 +11,7 @@ from planner.api.plan import estimate, plan
 from planner.api.profile import profile
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError
 from planner.planning.plan.record import Plan
-from planner.quality.profile import NATS, Profile
+from planner.quality.profile import NATS, RELATIVE, Profile
 from planner.quality.profile_file import profile_text, read_profile
 from planner.report.terminal.choice import choice_text
 
@@ -31,11 +31,21 @@ def made(folder: Path) -> Profile:
 
 
 def in_nats(made: Profile, **scale: float) -> Profile:
-    """The profile with losses called nats and units ``kind_layer`` scaled."""
+    """A T2 profile whose uniform fp8-block loses 0.001 nats, units ``kind_layer`` scaled."""
+    one = made.uniform_loss("fp8-block")
+    assert one is not None
     units = tuple(replace(u, loss={s: v * scale.get(u.unit.replace("-", "_").replace(".", "_"),
-                                                    1.0) * 1e-3 for s, v in u.loss.items()})
+                                                    1.0) * 1e-3 / one for s, v in u.loss.items()})
                   for u in made.units)
-    return replace(made, tier="T2", unit=NATS, band_factor=1.5, units=units)
+    return replace(made, tier="T2", unit=NATS, band_factor=1.5, units=units, settings={})
+
+
+def in_scores(made: Profile) -> Profile:
+    """The profile as one of scores, whose uniform fp8-block loses 1."""
+    one = made.uniform_loss("fp8-block")
+    assert one is not None
+    units = tuple(replace(u, loss={s: v / one for s, v in u.loss.items()}) for u in made.units)
+    return replace(made, tier="T3", unit=RELATIVE, units=units)
 
 
 def schemes_of(found: Plan, kind: str) -> dict[int, str]:
@@ -78,7 +88,7 @@ def test_uniform_loss_is_the_profiles(folder: Path, made: Profile) -> None:
     found = estimate(str(folder), H100, scheme="int8-w8a8", profile=made, context=512)
     assert found.quality.loss == pytest.approx(made.uniform_loss("int8-w8a8"))
     anchor = estimate(str(folder), H100, scheme="fp8-block", profile=made, context=512)
-    assert anchor.quality.loss == pytest.approx(1.0, rel=1e-4)
+    assert anchor.quality.relative == pytest.approx(1.0, rel=1e-4)
 
 
 def test_a_scheme_without_range_is_refused(folder: Path, made: Profile) -> None:
@@ -90,10 +100,14 @@ def test_a_scheme_without_range_is_refused(folder: Path, made: Profile) -> None:
 
 
 def test_nats_are_a_limit_only_where_losses_are_nats(folder: Path, made: Profile) -> None:
+    scores = in_scores(made)
     with pytest.raises(InputError, match="relative, not nats"):
-        plan(str(folder), H100, profile=made, max_loss=0.1, context=512)
-    with pytest.raises(InputError, match="under the prior"):
-        plan(str(folder), H100, max_loss=0.1, context=512)
+        plan(str(folder), H100, profile=scores, max_loss="0.1 nats", context=512)
+    found = plan(str(folder), H100, profile=scores, max_loss=0.1, context=512, batch=8)
+    assert 0 <= found.quality.loss <= 0.1
+    for limit in (0.01, "0.01", "0.01nats", "0.01 nats"):
+        found = plan(str(folder), H100, max_loss=limit, context=512, batch=8)
+        assert 0 < found.quality.loss <= 0.01
     with pytest.raises((InfeasibleError, InputError)):
         plan(str(folder), H100, profile=in_nats(made), max_loss=-1, context=512)
     tight = plan(str(folder), H100, profile=in_nats(made), max_loss=0, context=512, batch=8)

@@ -1,4 +1,4 @@
-"""Losses of units under the prior: what they count in, uniform schemes, bands."""
+"""Losses of units under T0: what they count in, uniform schemes, bands."""
 
 import numpy as np
 import pytest
@@ -12,17 +12,39 @@ from planner.planning.space.losses import (
     loss_table,
     loss_word,
     quality,
+    summed_loss,
+    told_loss,
+    total_band,
     uniform_loss,
+    unit_alpha,
     unit_loss,
 )
 
 
-def test_uniform_fp8_block_is_the_unit_of_loss() -> None:
+def test_uniform_fp8_block_is_the_unit_of_relative_loss() -> None:
     model = model_of("llama-3.1-8b")
-    assert uniform_loss(model, "fp8-block") == pytest.approx(1.0)
+    eight = uniform_loss(model, "fp8-block")
+    assert model.norm == eight > 0
+    assert quality(model, 3 * eight).relative == pytest.approx(3.0)
     assert uniform_loss(model, "bf16") == 0.0
-    assert uniform_loss(model, "int4-w4a16") > 1.0
-    assert loss_word(model) == "relative to uniform fp8-block"
+    assert uniform_loss(model, "int4-w4a16") > eight
+    assert loss_word(model) == "nats of mean KL"
+
+
+def test_a_loss_is_the_mean_of_alpha_over_the_layers_times_the_error() -> None:
+    model = model_of("llama-3.1-8b")
+    unit = next(u for u in model.units if u.kind == "mlp-down" and len(u.layers) > 2)
+    alphas = [model.sensitivity.by_unit["mlp-down", n] for n in unit.layers]
+    error = model.prior.error["bf16"]["mlp-down"]["int4-w4a16"]
+    assert unit_alpha(model, unit) == pytest.approx(sum(alphas) / len(alphas))
+    assert unit_loss(model, unit, "int4-w4a16") == pytest.approx(sum(alphas) / len(alphas) * error)
+
+
+def test_above_the_knee_losses_no_longer_add_up() -> None:
+    model = model_of("llama-3.1-8b")
+    assert told_loss(model, 0.2) == 0.2
+    assert told_loss(model, 0.9) == pytest.approx(0.9 * 3**model.sensitivity.saturation)
+    assert summed_loss(model, told_loss(model, 0.9)) == pytest.approx(0.9)
 
 
 def test_a_uniform_loss_is_the_sum_over_layers() -> None:
@@ -57,13 +79,13 @@ def test_what_has_no_loss_is_refused() -> None:
 
 def test_the_band_lies_around_the_loss_and_is_wider_for_dropped_rules() -> None:
     model = model_of()
-    band, wide = band_factor(model), model.prior.rule_band
-    assert wide > band > 1
-    plain, ruled = quality(model, 2.0), quality(model, 2.0, 0.5)
-    assert (plain.low, plain.high) == pytest.approx((2.0 / band, 2.0 * band))
-    assert ruled.low == pytest.approx(1.5 / band + 0.5 / wide)
-    assert ruled.high == pytest.approx(1.5 * band + 0.5 * wide)
-    assert plain.flips is flips(model, 2.0) is None
+    band, wide = total_band(model), model.prior.rule_band
+    assert wide > band > band_factor(model) > 1
+    plain, ruled = quality(model, 0.02), quality(model, 0.02, 0.005)
+    assert (plain.low, plain.high) == pytest.approx((0.02 / band, 0.02 * band))
+    assert ruled.low == pytest.approx(0.015 / band + 0.005 / wide)
+    assert ruled.high == pytest.approx(0.015 * band + 0.005 * wide)
+    assert plain.flips is flips(model, 0.02) is None
 
 
 def test_losses_nearer_than_the_band_are_called_equal() -> None:
