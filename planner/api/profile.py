@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SEED = 1
 TOKENS = 192
 PROBE = "int4-w4a16-g32"
+_OLD_NAMES = {"T0": ("prior",)}
 
 
 def _nothing(*_: object) -> None:
@@ -45,7 +46,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     Args:
         checkpoint: a folder with config.json and *.safetensors, or a GGUF file; with ``scores``
             any model.
-        tier: T0 prior; T1 random tokens and one backward pass; T2 one probe format on text; T3
+        tier: T0 learned; T1 random tokens and one backward pass; T2 one probe format on text; T3
             measured loss. Default T0, with ``scores`` T3.
         output: file to write; ``output`` + ``.journal`` keeps results until then.
         schemes: schemes to emulate (default: all); fp8-block is always in.
@@ -148,6 +149,6 @@ def _tier(text: str) -> str:
     """``T1``, ``t1``, ``probe-random`` …"""
     wanted = text.strip().lower()
     for tier, name in TIERS.items():
-        if wanted in (tier.lower(), name):
+        if wanted in (tier.lower(), name, *_OLD_NAMES.get(tier, ())):
             return tier
     raise UnknownNameError("tier", text, [*TIERS, *TIERS.values()])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("profile")
 @click.argument("checkpoint")
-@click.option("--tier", metavar="NAME", help="T0 prior | T1 probe-random | T2 probe-format | T3 "
+@click.option("--tier", metavar="NAME", help="T0 learned | T1 probe-random | T2 probe-format | T3 "
               "measured (default T0; T3 with --scores).")
 @click.option("-o", "--output", metavar="FILE",
               help="Profile to write (default: MODEL.profile.json here).")
