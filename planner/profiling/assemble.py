@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
 from planner.profiling.jobs import STATISTICS_ONLY, MatrixJob
 from planner.profiling.places import Checkpoint
 from planner.quality.bands import TIER_BANDS, Band
-from planner.quality.prior import Prior, reference_of, total_band
+from planner.quality.prior import Prior, mix_band, total_band
 from planner.quality.profile import (
     CACHE_KINDS,
     NATS,
@@ -45,7 +44,9 @@ from planner.quality.profile_units import (
     uniform_scale,
     unit_errors,
 )
-from planner.quality.score_import import LOSS, read_scores
+from planner.quality.score_alphas import reference_for
+from planner.quality.score_import import read_scores
+from planner.quality.score_records import ALPHA, LOSS, SCORE
 from planner.quality.score_units import ANCHORS, score_units
 from planner.quality.sensitivity.predict import sensitivities
 
@@ -73,7 +74,7 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
              routers: tuple[RouterStatistics, ...], shares: Mapping[tuple[int, int], float],
              probed: Probed | None, caches: CacheMeasured) -> Profile:
     """The profile of what was measured; ``probed`` None: sensitivities of T0."""
-    reference = _reference(spec, prior)
+    reference = reference_for(spec, prior)
     changed = {} if probed is None else probed.errors
     named = [(job.id, _matrix(job, records[job.id], changed.get(job.id, {}))) for job in jobs
              if "weight_error" in records[job.id]]
@@ -108,14 +109,6 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
         tuple(Skipped(j.id, f"{j.kind}.{j.layer}", records[j.id]["skipped"]) for j in jobs
               if "skipped" in records[j.id]),
         (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured)), settings, joint)
-
-
-def _reference(spec: ModelSpec, prior: Prior) -> str:
-    """The table of constants for the release; that of BF16 where it has none."""
-    try:
-        return reference_of(spec.quantization, prior)
-    except UnsupportedError:
-        return "bf16"
 
 
 def _model(spec: ModelSpec) -> ProfiledModel:
@@ -176,6 +169,17 @@ def _reference_notes(spec: ModelSpec, reference: str, measured: Sequence[Matrix]
     return notes
 
 
+def _band(column: str, spec: ModelSpec, prior: Prior) -> tuple[float, str]:
+    """Of a profile of imported scores: the factor ÷/×, and what it rests on."""
+    if column == LOSS:
+        return 1.0, "as measured; the sampling error of the scores is not in them"
+    found = sensitivities(spec)
+    if column == SCORE:
+        return total_band(found, prior), "scale of the scores unknown: T0's band"
+    band = total_band(found, prior) if column == ALPHA else mix_band(found, prior)
+    return band, "sensitivities measured elsewhere, errors of schemes emulated: T0's band"
+
+
 def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
                     layouts: tuple[str, ...], version: str) -> Profile:
     """A T3 profile from scores measured elsewhere.
@@ -185,8 +189,8 @@ def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
     """
     scores = read_scores(path)
     units, anchor, notes = score_units(scores, spec)
-    nats = scores.column == LOSS
-    reference = _reference(spec, prior)
+    nats = scores.column in (LOSS, ALPHA)
+    reference = reference_for(spec, prior)
     schemes = sorted({name for u in units for name in u.loss})
     common = [a for a in ANCHORS if all(a in u.loss for u in units)]
     uniform = sum(u.loss[common[0]] for u in units) if common else 0.0
@@ -197,8 +201,7 @@ def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
         notes.append(f"cache losses: T0's ratio to the uniform loss of {common[0]}")
     else:
         notes.append("no 8-bit scheme covers every unit, so that caches have no loss and stay BF16")
-    band, basis = (1.0, "as measured; the sampling error of the scores is not in them") if nats \
-        else (total_band(sensitivities(spec), prior), "scale of the scores unknown: T0's band")
+    band, basis = _band(scores.column, spec, prior)
     return Profile(
         PROFILE_VERSION, version, _model(spec), ProfiledCheckpoint("", "none", 0, 0, 0),
         "T3", NATS if nats else RELATIVE, anchor, band, basis, 0, tuple(schemes), layouts,

@@ -1,8 +1,9 @@
-"""Scores that another program measured: NVIDIA ModelOpt, AutoRound, or a plain CSV.
+"""Scores that another program measured, by what is in the file.
 
-CSV: columns ``module,scheme`` and ``loss_nats`` (mean KL) or ``score`` (any scale). ModelOpt: the
-``candidate_stats`` of an auto_quantize state as JSON (formats, scores per module). AutoRound: JSON
-of module → {option: score}. Scores have the scale of their batch, so they are relative.
+CSV: columns ``module,scheme`` and ``loss_nats`` (mean KL) or ``score`` (any scale); or a table of
+the GGUF Tool Suite. JSON: ModelOpt (state of auto_quantize, per-layer-sensitivity.json), ExLlamaV2
+and V3 (measurement.json), AutoRound (module → {option: score}). Scores have the scale of their
+batch, so they are relative; only nats of the model's own KL are taken as such.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from planner.errors import DataError, UnknownNameError
+from planner.errors import DataError, UnknownNameError, UnsupportedError
 from planner.formats.schemes import scheme as find_scheme
 from planner.models.strict_json import parse_object, read_config_bytes, shown
+from planner.quality.score_exllama import read_v2, read_v3
+from planner.quality.score_gguf import is_table, read_table
+from planner.quality.score_modelopt import SNIPPET, read_sensitivity, read_state
+from planner.quality.score_records import LOSS, SCORE, Score, Scores, loss_number
 
-_COLUMNS = "a CSV file has the columns module,scheme,loss_nats; ModelOpt and AutoRound write JSON"
+_COLUMNS = ("a CSV file has the columns module,scheme,loss_nats, or QTYPE and tensors; ModelOpt, "
+            "ExLlama and AutoRound write JSON")
 
 MAX_BYTES = 64 << 20
-LARGEST = 1e15
-LOSS, SCORE = "loss_nats", "score"
 # Names of recipes: modelopt/torch/quantization/config.py and auto_round/schemes.py.
 LABELS: Mapping[str, str] = MappingProxyType({
     "none": "bf16", "fp8_default_cfg": "fp8-tensor", "nvfp4_default_cfg": "nvfp4",
@@ -39,49 +41,59 @@ LABELS: Mapping[str, str] = MappingProxyType({
     "gguf:q6_k": "ggml-q6_k",
 })  # fmt: skip
 CALIBRATED = ("awq", "smoothquant")
-SNIPPET = ("write it as JSON where it was made: json.dump({'candidate_stats': {n: {'formats': "
-           "[str(f) for f in s['formats']], 'scores': [float(x) for x in s['scores']]} for n, s "
-           "in state['candidate_stats'].items()}}, file)")
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One score: modules quantised together, the scheme, the value."""
-
-    modules: tuple[str, ...]
-    scheme: str
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """A file of scores. ``column`` is loss_nats or score; ``program`` says who made it."""
-
-    entries: tuple[Score, ...]
-    column: str
-    program: str
-    notes: tuple[str, ...]
 
 
 def read_scores(path: Path) -> Scores:
-    """The scores in ``path``, by its ending and keys.
+    """The scores in ``path``, by what it holds.
 
     Raises:
-        DataError: an unknown kind of file, a value that is negative or not finite, a repeated
-            module and scheme.
+        DataError: an unknown kind of file, a value that is missing, negative or not finite, a
+            repeated module and scheme.
         UnknownNameError: a scheme or recipe that has no counterpart here.
+        UnsupportedError: a file that holds choices and no losses.
     """
-    if path.suffix.lower() in (".pt", ".pth", ".pkl"):
+    kind = path.suffix.lower()
+    if kind in (".pt", ".pth", ".pkl"):
         raise DataError(f"{path}: a pickle runs code when it is read", hint=SNIPPET)
-    if path.suffix.lower() == ".csv":
-        text = read_config_bytes(path, limit=MAX_BYTES)
-        return _checked(_csv(text, str(path)), path)
-    if path.suffix.lower() != ".json":
+    if kind not in (".csv", ".json", ".yaml", ".yml"):
         raise DataError(f"{path}: scores are read from .csv and .json", hint=_COLUMNS)
-    data = parse_object(read_config_bytes(path, limit=MAX_BYTES), str(path))
+    text = read_config_bytes(path, limit=MAX_BYTES)
+    if kind in (".yaml", ".yml"):
+        if _KVTUNER.encode() in text:
+            raise _no_losses(path, text.count(_KVTUNER.encode()))
+        raise DataError(f"{path}: YAML that no program writes scores in", hint=_COLUMNS)
+    if kind == ".csv":
+        return _checked(read_table(text, str(path)) if is_table(text) else _csv(text, str(path)),
+                        path)
+    return _checked(_json(parse_object(text, str(path)), path), path)
+
+
+def _json(data: Mapping[str, object], path: Path) -> Scores:
+    place = str(path)
     if "candidate_stats" in data:
-        return _checked(_modelopt(data, str(path)), path)
-    return _checked(_autoround(data, str(path)), path)
+        entries, labels = read_state(data, place, _scheme)
+        return Scores(tuple(entries), SCORE, "ModelOpt auto_quantize", _calibrated(labels))
+    if "layer_sensitivity" in data:
+        return read_sensitivity(data, place, _scheme)
+    if "measurement" in data:
+        return read_v2(data, place)
+    if "groups" in data and "alts" in data:
+        return read_v3(data, place)
+    presets = [one for one in data.values() if isinstance(one, dict) and _KVTUNER in one]
+    if presets:
+        raise _no_losses(path, len(presets))
+    return _autoround(data, place)
+
+
+_KVTUNER = "nbits_key"
+
+
+def _no_losses(path: Path, layers: int) -> UnsupportedError:
+    """KVTuner's presets (cmd2001/KVTuner, calibration_presets) are the outcome of a search."""
+    return UnsupportedError(
+        f"{path}: a KVTuner preset: the bits of keys and values that a search chose for {layers} "
+        "layers, and no losses", hint="`plan profile CHECKPOINT --tier T3` measures the loss of "
+        "every cache layout, layer by layer; --kv takes one layout for all")
 
 
 def _csv(text: bytes, place: str) -> Scores:
@@ -101,32 +113,8 @@ def _csv(text: bytes, place: str) -> Scores:
             raise DataError(f"{where}: fewer columns than the header",
                             hint="every line has a module, a scheme and a number")
         entries.append(Score((row["module"],), find_scheme(row["scheme"]).id,
-                             _number(row[column], where)))
+                             loss_number(row[column], where)))
     return Scores(tuple(entries), column, "CSV", ())
-
-
-def _modelopt(data: Mapping[str, object], place: str) -> Scores:
-    stats = data["candidate_stats"]
-    if not isinstance(stats, dict) or not stats:
-        raise DataError(f"{place}: candidate_stats is not an object", hint=_COLUMNS)
-    entries: list[Score] = []
-    labels: set[str] = set()
-    for name, found in stats.items():
-        where = f"{place}: {shown(name)}"
-        if not isinstance(found, dict):
-            raise DataError(f"{where}: not an object", hint=_COLUMNS)
-        formats, scores = found.get("formats"), found.get("scores")
-        if not isinstance(formats, list) or not isinstance(scores, list) \
-                or len(formats) != len(scores):
-            raise DataError(f"{where}: needs formats and scores of one length", hint=_COLUMNS)
-        modules = found.get("module_names") or [name]
-        if not isinstance(modules, list):
-            raise DataError(f"{where}: module_names is not a list", hint=_COLUMNS)
-        for label, score in zip(formats, scores, strict=True):
-            labels.add(str(label))
-            entries.append(Score(tuple(str(m) for m in modules), _scheme(str(label)),
-                                 _number(score, where)))
-    return Scores(tuple(entries), SCORE, "ModelOpt auto_quantize", _calibrated(labels))
 
 
 def _autoround(data: Mapping[str, object], place: str) -> Scores:
@@ -135,11 +123,12 @@ def _autoround(data: Mapping[str, object], place: str) -> Scores:
     for name, options in data.items():
         if not isinstance(options, dict) or not options:
             raise DataError(f"{place}: {shown(name)} is not an object of option → score",
-                            hint="known files: ModelOpt's candidate_stats, AutoRound's scores, CSV")
+                            hint="known JSON: ModelOpt's candidate_stats or layer_sensitivity, "
+                                 "ExLlama's measurement, AutoRound's scores")
         for label, score in options.items():
             labels.add(label)
             entries.append(Score((name,), _scheme(label),
-                                 _number(score, f"{place}: {shown(name)}")))
+                                 loss_number(score, f"{place}: {shown(name)}")))
     if not entries:
         raise DataError(f"{place}: no scores", hint=_COLUMNS)
     return Scores(tuple(entries), SCORE, "AutoRound", _calibrated(labels))
@@ -164,26 +153,14 @@ def _calibrated(labels: set[str]) -> tuple[str, ...]:
     return (f"{', '.join(used)} include calibration that plain schemes do not have",)
 
 
-def _number(value: Any, where: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{where}: {shown(value)} is not a number",
-                        hint="write a number, 0 or more") from None
-    if isinstance(value, bool) or not 0 <= number <= LARGEST:
-        raise DataError(f"{where}: {shown(value)} is not a loss; it is 0 or more, "
-                        f"at most {LARGEST:g}",
-                        hint="write the loss against the unquantised checkpoint, 0 or more")
-    return number
-
-
 def _checked(scores: Scores, path: Path) -> Scores:
     if not scores.entries:
         raise DataError(f"{path}: no scores", hint=_COLUMNS)
     seen: set[tuple[str, str]] = set()
     for name, scheme in _pairs(scores):
         if (name, scheme) in seen:
-            raise DataError(f"{path}: {shown(name)} under {scheme} is given twice",
+            under = f" under {scheme}" if scheme else ""
+            raise DataError(f"{path}: {shown(name)}{under} is given twice",
                             hint="keep one of the two")
         seen.add((name, scheme))
     return scores

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping
 
 from planner.errors import DataError
 from planner.models.spec import ModelSpec
-from planner.models.strict_json import shown
-from planner.placement.modules import PLANNED_KINDS
+from planner.quality.prior import NORM_SCHEME, load_prior
 from planner.quality.profile import ProfileUnit
-from planner.quality.score_import import LOSS, Scores
+from planner.quality.score_alphas import alpha_units
+from planner.quality.score_gguf import above_floor
+from planner.quality.score_places import TIED, Key, Places, places_of
+from planner.quality.score_records import ALPHA, KLD, LOSS, SENSITIVITY, Scores
 
 ANCHORS = ("fp8-block", "fp8-channel", "fp8-tensor", "int8-w8a8")
-_TIED = {"experts-gate-up": "experts-down", "experts-down": "experts-gate-up"}
-Key = tuple[str, int]
 
 
 def score_units(scores: Scores, spec: ModelSpec) -> tuple[list[ProfileUnit], str, list[str]]:
@@ -26,18 +24,22 @@ def score_units(scores: Scores, spec: ModelSpec) -> tuple[list[ProfileUnit], str
     Raises:
         DataError: a module that the model does not have, or no unit at all.
     """
-    sums: dict[Key, dict[str, float]] = {}
-    for entry in scores.entries:
-        keys = {_unit_of(name, spec) for name in entry.modules}
-        for n, key in enumerate(sorted(keys)):  # quantised together: the first carries the score
-            losses = sums.setdefault(key, {})
-            losses[entry.scheme] = losses.get(entry.scheme, 0.0) + (0.0 if n else entry.value)
-    notes = [f"losses were measured elsewhere ({scores.program}) and are taken as they are",
-             *scores.notes, *_share_expert_scores(sums)]
-    missing = sorted(_expected(spec) - set(sums))
-    if missing:
-        notes.append(f"{len(missing)} units have no score and stay as released, first "
-                     f"{missing[0][0]} of layer {missing[0][1]}")
+    places = places_of(spec)
+    notes = [f"losses were measured elsewhere ({scores.program}) and are taken as they are"]
+    if scores.column == KLD:
+        scores = above_floor(scores, places)
+    if scores.column in (SENSITIVITY, ALPHA):
+        units, more = alpha_units(scores, places, load_prior())
+        notes[0] = f"sensitivities were measured elsewhere ({scores.program})"
+        notes += [*more, *_missing_notes(places, {(u.kind, u.layer) for u in units})]
+        return units, NORM_SCHEME, notes
+    sums, aside = _sums(scores, places)
+    if not sums:
+        raise DataError(f"scores: all are of what plans keep as released: {', '.join(aside)}",
+                        hint="score the linears of the decoder layers")
+    notes += [*scores.notes, *_share_expert_scores(sums), *_missing_notes(places, set(sums))]
+    if aside:
+        notes.append(f"scores of {', '.join(aside)} are not used: plans keep these as released")
     for losses in sums.values():
         losses.setdefault(spec.quantization, 0.0)
     anchor, factor = ("fp8-block", 1.0) if scores.column == LOSS else _anchor(sums)
@@ -48,12 +50,32 @@ def score_units(scores: Scores, spec: ModelSpec) -> tuple[list[ProfileUnit], str
     return units, anchor, notes
 
 
+def _sums(scores: Scores, places: Places) -> tuple[dict[Key, dict[str, float]], list[str]]:
+    """Losses by unit and scheme, and the kinds that plans keep as released."""
+    sums: dict[Key, dict[str, float]] = {}
+    aside: set[str] = set()
+    for entry in scores.entries:
+        found = {places.of(name) for name in entry.modules}
+        aside |= {kind for kind, layer in found if layer is None}
+        keys = sorted((kind, layer) for kind, layer in found if layer is not None)
+        for n, key in enumerate(keys):  # quantised together: the first carries the score
+            losses = sums.setdefault(key, {})
+            losses[entry.scheme] = losses.get(entry.scheme, 0.0) + (0.0 if n else entry.value)
+    return sums, sorted(aside)
+
+
+def _missing_notes(places: Places, given: set[Key]) -> list[str]:
+    missing = sorted(places.units - given)
+    return [f"{len(missing)} units have no score and stay as released, first {missing[0][0]} of "
+            f"layer {missing[0][1]}"] if missing else []
+
+
 def _share_expert_scores(sums: dict[Key, dict[str, float]]) -> list[str]:
-    """Both projections of the experts are one decision: a score of one stands for both."""
+    """A score of one projection of the experts stands for both."""
     alone = [(kind, layer) for kind, layer in sums
-             if kind in _TIED and (_TIED[kind], layer) not in sums]
+             if kind in TIED and (TIED[kind], layer) not in sums]
     for kind, layer in alone:
-        sums[_TIED[kind], layer] = dict.fromkeys(sums[kind, layer], 0.0)
+        sums[TIED[kind], layer] = dict.fromkeys(sums[kind, layer], 0.0)
     return ["a score of the experts' gate-up or down stands for both, which are one decision"] \
         if alone else []
 
@@ -67,38 +89,3 @@ def _anchor(sums: Mapping[Key, Mapping[str, float]]) -> tuple[str, float]:
                 return name, total
     raise DataError("the scores have no 8-bit scheme that covers every unit, so that they have no "
                     "unit", hint="score one of " + ", ".join(ANCHORS) + ", or give loss_nats")
-
-
-def _expected(spec: ModelSpec) -> set[Key]:
-    return {(row.kind, layer) for row in spec.rows if row.part == "main" and row.is_matrix
-            and row.kind in PLANNED_KINDS and row.copy_of is None for layer in row.layers}
-
-
-def _unit_of(name: str, spec: ModelSpec) -> Key:
-    """(kind, layer) of a module name, of a unit id, or of a tensor."""
-    kind, _, layer = name.rpartition(".")
-    if kind in PLANNED_KINDS and layer.isdigit() and (kind, int(layer)) in _expected(spec):
-        return kind, int(layer)
-    bare = name.removesuffix(".quant_recipe").removesuffix(".weight")
-    for pattern, row_kind, layers in _patterns(tuple(
-            (row.name, row.kind, row.layers) for row in spec.rows
-            if row.part == "main" and row.is_matrix and row.kind in PLANNED_KINDS)):
-        found = pattern.fullmatch(bare)
-        if found and int(found["layer"]) in layers:
-            return row_kind, int(found["layer"])
-    raise DataError(f"scores: {spec.id} has no module {shown(name)}",
-                    hint="names are those of the checkpoint, such as "
-                         "model.layers.0.self_attn.q_proj, or units such as mlp-down.0")
-
-
-@cache
-def _patterns(rows: tuple[tuple[str, str, tuple[int, ...]], ...],
-              ) -> Sequence[tuple[re.Pattern[str], str, frozenset[int]]]:
-    out = []
-    for name, kind, layers in rows:
-        text = re.escape(name.removesuffix(".weight"))
-        text = text.replace(re.escape("{layer}"), r"(?P<layer>\d+)", 1)
-        text = text.replace(re.escape("{layer}"), r"(?P=layer)")
-        text = text.replace(re.escape("{expert}"), r"\d+")
-        out.append((re.compile(text), kind, frozenset(layers)))
-    return out
