@@ -57,7 +57,8 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         inputs: folder of real inputs: ``<kind>.<layer>.npy`` or ``<tensor>.npy`` (tokens, inputs),
             ``attention.<layer>.npz``.
         routing: CSV of layer,expert,tokens.
-        scores: losses that another program measured.
+        scores: what another program measured: CSV, JSON of ModelOpt, ExLlama or AutoRound, or a
+            table of the GGUF Tool Suite (by Thireus and its contributors).
         tokens: how many the model runs on (T1, T2, T3).
         text: prose, or .npy of token ids (chunks, length), for T2 and T3 (default: the standard
             library's topics).

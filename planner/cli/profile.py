@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option("--inputs", metavar="DIR", help="Real inputs: KIND.LAYER.npy, attention.LAYER.npz.")
 @click.option("--routing", metavar="FILE.csv", help="Tokens by layer,expert.")
 @click.option("--scores", metavar="FILE",
-              help="Losses measured elsewhere: CSV, ModelOpt or AutoRound JSON.")
+              help="Losses measured elsewhere: CSV, ModelOpt, ExLlamaV2 or V3, AutoRound, or the "
+                   "GGUF Tool Suite (by Thireus and its contributors).")
 @click.option("--tokens", type=INTEGER, default=192, show_default=True,
               help="T1, T2, T3: tokens that the model runs on.")
 @click.option("--text", metavar="FILE", help="T2, T3: prose, or .npy of token ids.")

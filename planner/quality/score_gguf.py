@@ -85,7 +85,7 @@ def _check_columns(names: Sequence[str], place: str) -> None:
                         "from another", hint=_HINT)
     if groups:
         raise DataError(f"{place}: column {groups[0]} does not say which tensors it holds",
-                        hint="collect the results with --expand-groups: one column a tensor")
+                        hint="collect the results again with groups expanded: one column a tensor")
     if not names:
         raise DataError(f"{place}: no tensors", hint=_HINT)
     twice = next((name for name, count in Counter(names).items() if count > 1), None)

@@ -137,7 +137,7 @@ def test_groups_are_found_by_equal_values() -> None:
     ({"blk.3.attn_q.weight": "+0.12%"}, "change of perplexity", "kld_results.csv"),
     ({"blk.3.attn_q.weight": "404%"}, "without a result", "again"),
     ({"blk.3.attn_q.weight": "x"}, "is not a number", "number"),
-    ({"group0": 1.0}, "does not say which tensors", "--expand-groups"),
+    ({"group0": 1.0}, "does not say which tensors", "groups expanded"),
 ])
 def test_bad_tables(tmp_path: Path, change: dict[str, object], words: str, hint: str) -> None:
     with pytest.raises(DataError, match=words.replace("'", "['\"]")) as caught:

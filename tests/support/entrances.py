@@ -228,7 +228,7 @@ def profile_sample() -> Any:
 
 
 def scores(tape: Tape, folder: Path) -> bool:
-    """Scores that another program measured: CSV, ModelOpt, AutoRound."""
+    """Scores that another program measured: CSV, GGUF Tool Suite, ModelOpt, ExLlama, AutoRound."""
     from planner.quality.score_import import read_scores
 
     module = "model.layers.0.mlp.down_proj"
@@ -236,11 +236,19 @@ def scores(tape: Tape, folder: Path) -> bool:
         [["module", "scheme", "loss_nats"], [module, "fp8-block", "0.01"], [module, "nvfp4", "1"]],
         {"candidate_stats": {module: {"formats": ["NVFP4_DEFAULT_CFG", "none"],
                                       "scores": [1.5, 0.0], "module_names": [module]}}},
-        {module: {"W4A16": 0.25, "gguf:q8_0": 0.01}})
-    which = tape.below(3)
-    path = folder / ("s.csv" if which == 0 else "s.json")
+        {module: {"W4A16": 0.25, "gguf:q8_0": 0.01}},
+        [["QTYPE", "blk.0.ffn_down.weight", "output.weight"], ["iq1_kt", "0.01", "0.2"]],
+        {"scheme": {"quant_formats": ["FP8_DEFAULT_CFG"]},
+         "layer_sensitivity": [{"layer": module, "num_bits": 8.0, "sensitivity": 0.5}]},
+        {"measurement": {"model.layers.0.mlp": [{"accuracy": 0.9, **{
+            name: {"bits": [4, 3], "bits_prop": [0.5, 0.5]}
+            for name in ("gate_proj", "up_proj", "down_proj")}}]}},
+        {"base": {"bpw": 3.0}, "alts": [{"bpw": 4.0}],
+         "groups": [{"layers": [module], "candidates": [{"dkld": -0.01}]}]})
+    which = tape.below(len(samples))
+    path = folder / ("s.csv" if which in (0, 3) else "s.json")
     sample = damaged(samples[which], tape)
-    path.write_bytes(torn(_csv(sample) if which == 0 else json_bytes(sample), tape))
+    path.write_bytes(torn(_csv(sample) if which in (0, 3) else json_bytes(sample), tape))
     return reader(lambda: read_scores(path), folder)
 
 
