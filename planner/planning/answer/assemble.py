@@ -62,6 +62,7 @@ from planner.planning.space.losses import (
     loss_source,
     loss_word,
     quality,
+    rule_weight,
 )
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
@@ -102,7 +103,8 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
                      *_open_note(solver),
                      *(equal_note(found) if searched else ()),
-                     *(rule_notes(units, question.dropped, rule_gains(found))
+                     *(rule_notes(units, question.dropped, rule_gains(found),
+                                 rule_weight(model))
                        if searched else ()),
                      *(policy_notes(question, _least(found), _free_value) if searched else ()),
                      *ggml_notes(question, units),

@@ -152,6 +152,13 @@ def _cost(gains: Mapping[str, float] | None) -> str:
     return f"{', '.join(binding)} {where}; --drop-policies plans without"
 
 
+def _worth(kinds: Sequence[str], weight: Mapping[str, float]) -> str:
+    """Of what equal errors in every matrix would lose, the share that the kept kinds have."""
+    known = [f"{kind} {weight[kind]:.1%}" for kind in dict.fromkeys(kinds) if kind in weight]
+    return f"; of the loss of equal errors everywhere they hold: {', '.join(known)}" \
+        if known else ""
+
+
 def _share(gain: float) -> str:
     return f"{gain:.1%}" if gain >= 5e-4 else "less than 0.1%"
 
@@ -162,9 +169,10 @@ def _better(value: float, free: float | None) -> float:
 
 def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
                gains: Mapping[str, float] | None,
-               ) -> list[Assumption]:
-    """The rules that hold: what they take, and what each costs (``gains``; None: nothing is known
-    of it); then those that were dropped."""
+               weight: Mapping[str, float] | None = None) -> list[Assumption]:
+    """The rules that hold: what they take, what each costs (``gains``; None: nothing is known of
+    it), and what they save: ``weight``, the share of the model's summed sensitivity that each kind
+    has; then those that were dropped."""
     out = []
     kept = [u for u in units if u.kind in AS_RELEASED_KINDS and u.kind not in dropped]
     if kept:
@@ -174,7 +182,7 @@ def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
         size = sum(u.weight_bytes_per_device for u in kept)
         out.append(Assumption("policies", f"{kinds} as released: {share:.1%} of the step, "
                               f"{format_bytes(size)} a device",
-                              _cost(gains)))
+                              _cost(gains) + _worth([u.kind for u in kept], weight or {})))
     for kind in dropped:
         schemes = dict.fromkeys(u.scheme for u in units if u.kind == kind)
         words = "no kernel computes it in another format: as released" if kind in NO_OTHER \

@@ -238,6 +238,17 @@ def total_band(model: LossModel) -> float:
     return prior.total_band(model.sensitivity, model.prior)
 
 
+def rule_weight(model: LossModel) -> dict[str, float]:
+    """Share of each kind that rules keep, where it was measured, of the model's summed sensitivity;
+    nothing under a profile, which has none of these kinds."""
+    if model.question.profile is not None:
+        return {}
+    found = model.sensitivity
+    sums = {kind: math.fsum(alpha for (k, _), alpha in found.by_unit.items() if k == kind)
+            for kind in RULE_KINDS}
+    return {kind: value / found.level for kind, value in sums.items() if value > 0}
+
+
 def loss_word(model: LossModel) -> str:
     """What a loss counts in, for a sentence."""
     profile = model.question.profile
