@@ -36,7 +36,7 @@ def test_one_scheme_everywhere_is_still_what_scheme_asks_for() -> None:
     found = estimate("gpt-oss-20b", "h100-sxm", scheme="fp8-block")
     linear = {u.scheme for u in found.units if u.kind.startswith(("attention", "experts"))}
     assert linear == {"fp8-block"}
-    assert found.quality.loss == pytest.approx(1.0)
+    assert found.quality.relative == pytest.approx(1.0)
 
 
 def test_the_release_is_a_baseline_of_its_own() -> None:

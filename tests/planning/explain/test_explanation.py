@@ -139,7 +139,7 @@ def test_the_text_fits_80_columns_and_names_the_parts(found: ChoiceExplanation) 
     text = choice_text(found)
     assert max(len(line) for line in text.splitlines()) <= 80
     for words in ("why each unit has its scheme", "what each limit costs", "binding: ",
-                  "what would change the answer", "1 ms more is worth +", "of relative loss"):
+                  "what would change the answer", "1 ms more is worth +", " nats"):
         assert words in text
 
 

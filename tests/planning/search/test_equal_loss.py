@@ -5,6 +5,7 @@ from planner.api.ask import Ask
 from planner.planning.plan.record import Plan
 from planner.planning.search.equal_loss import SLACK, best_answer, device_seconds
 from planner.planning.search.variants import best_of
+from planner.planning.space.losses import band_factor
 
 ASK = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
 TIGHT = {"devices": 1, "memory_bytes": 1_400_000_000, "max_loss": "int4-w4a16"}
@@ -19,7 +20,7 @@ def test_the_faster_of_equals_is_taken_within_the_band() -> None:
     least, taken = best_of(questions), best_answer(questions)
     assert least is not None
     assert taken is not None
-    band = taken.space.model.prior.band
+    band = band_factor(taken.space.model)
     assert least.value <= taken.value <= least.value * band * (1 + 1e-9)
     assert device_seconds(taken) < device_seconds(least) * (1 - SLACK)
     # Nothing inside the band is faster by more than the slack.
