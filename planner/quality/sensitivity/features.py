@@ -49,11 +49,10 @@ def features(matrix: Matrix, structure: Structure) -> dict[str, float]:
     Latent attention's output projection counts with latent attention.
     """
     group, role = _class_in(matrix, structure), role_of(matrix)
-    found = {f"role:{role}": 1.0}
     if matrix.layer == OUTSIDE:
-        if matrix.kind == "embedding" and structure.tied:
-            found["tied:"] = 1.0
-        return found
+        tied = matrix.kind == "embedding" and structure.tied
+        return {f"outside:{role}": 1.0, **({"outside:tied": 1.0} if tied else {})}
+    found = {f"role:{role}": 1.0}
     block = "ffn" if group in _FFN else "attention"
     side = "out" if role in ("out", "down") else "in"
     found |= {f"block:{block}": 1.0, f"class:{group}": 1.0, f"matrix:{group}/{role}": 1.0,
