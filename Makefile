@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: soak clean distclean fuzz lock
+.PHONY: families soak clean distclean fuzz lock
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
@@ -25,6 +25,7 @@ help:
 	@echo "make docs        renew the pages made from the program, and check every link"
 	@echo "make exhaustive  all tests with many more random examples, and the oracle libraries"
 	@echo "make tables      rebuild the error tables of the number formats"
+	@echo "make families DATA=DIR  measured models: their matrices, the learned prior, its bands"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/evidence/validation.md"
 	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/evidence/plans.md"
 	@echo "make bench       start-up times"
@@ -57,6 +58,12 @@ tables: $(VENV)/.installed-dev
 	$(BIN)/python -m planner.quality.accumulator_tables
 	$(BIN)/python -m planner.quality.ggml_tables
 	$(BIN)/python -m planner.hardware.accept
+
+families: $(VENV)/.installed-dev
+	@test -n "$(DATA)" || { echo "DATA=FOLDER names a folder of measured tables" >&2; exit 2; }
+	$(BIN)/python -m planner.quality.sensitivity.tables "$(DATA)"
+	$(BIN)/python -m planner.quality.sensitivity.prior_fit
+	$(BIN)/python -m evaluation.sensitivity --bands
 
 evaluate-throughput: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
-BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 TIER_TARGETS = {"T1": (0.93, 0.82), "T2": (0.94, 0.85)}
 NEAR_MEASURED, UNDER_WEIGHT_MSE = 1.15, 0.70
 ADDITIVE = (0.9, 1.3)
@@ -50,7 +49,7 @@ def rule_lines(r: Result) -> list[str]:
     return ["Head and embedding alone, each use of the tied matrix changed by itself; relative "
             "error power of the logits, or of the rows; the last column is against every linear "
             f"layer in fp8-block ({r['uniform']:.5f}):", "",
-            *_table(("module", "scheme", "loss", "error", "loss / error", "against fp8-block"),
+            *table(("module", "scheme", "loss", "error", "loss / error", "against fp8-block"),
                     rows)]
 
 
@@ -66,7 +65,7 @@ def rank_lines(r: Result) -> list[str]:
             if "pooled_others" in s else ""
         rows.append((name, f"{s['pooled']:.3f}", f"{s['within']:.3f}", others, verdict))
     return ["Spearman's ρ with the measured loss of every unit under every scheme:", "",
-            *_table(("predictor", "pooled", "within a scheme", "without the probe's own scheme",
+            *table(("predictor", "pooled", "within a scheme", "without the probe's own scheme",
                      "target"), rows)]
 
 
@@ -79,7 +78,7 @@ def band_lines(r: Result) -> list[str]:
             for name, b in r["bands"].items()]
     return ["Predictions in units of the loss; profiles state a band for T2 and for T1 on ids that "
             "the model wrote:", "",
-            *_table(("predictor", "median measured / predicted", "factor that holds 80 %",
+            *table(("predictor", "median measured / predicted", "factor that holds 80 %",
                      "stated band ×/÷", "inside it"), rows)]
 
 
@@ -104,7 +103,7 @@ def plan_lines(r: Result) -> list[str]:
     return [f"Plans of {family} units: least predicted loss within a mean size, by exact dynamic "
             "program; loss of the whole model on held-out text. Target: at most 15 % above the "
             "plan on measured losses and 30 % under the one on weight MSE.", "",
-            *_table(("bits", "chosen by", "bits used", "loss", "flips",
+            *table(("bits", "chosen by", "bits used", "loss", "flips",
                      "against measured, weight MSE"), rows)]
 
 
@@ -116,7 +115,7 @@ def additivity_lines(r: Result) -> list[str]:
             for s, v in a["uniform"].items()]
     m = a["mixed_ratio"]
     return ["Additivity, every unit under one scheme (target 0.9 to 1.3):", "",
-            *_table(("scheme", "sum of unit losses", "joint", "joint / sum"), rows),
+            *table(("scheme", "sum of unit losses", "joint", "joint / sum"), rows),
             f"{len(a['mixed'])} random mixed plans: joint / sum {m['low']:.2f} to {m['high']:.2f}, "
             f"median {m['median']:.2f}; Spearman's ρ {a['mixed_rank_correlation']:.3f}.", ""]
 
@@ -136,7 +135,7 @@ def order_lines(r: Result) -> list[str]:
                          "" if pair is None else pair["verdict"]))
         lines += [f"Whole model, {title}, in the order expected; 95 % bootstrap interval over "
                   "chunks of the ratio to the line above:", "",
-                  *_table(("scheme", "loss", "flips", "ratio", "order"), rows)]
+                  *table(("scheme", "loss", "flips", "ratio", "order"), rows)]
     return lines
 
 
@@ -148,7 +147,7 @@ def cache_lines(r: Result) -> list[str]:
     signs = (c["int4-channel"]["keys"] < c["int4-token"]["keys"] / 3,
              c["int4-channel"]["values"] > c["int4-token"]["values"])
     return ["Caches of all layers, keys (after RoPE) or values alone:", "",
-            *_table(("layout", "keys", "values", "keys / values"), rows),
+            *table(("layout", "keys", "values", "keys / values"), rows),
             f"INT4 keys per channel far below per token: {_yes(signs[0])}; values the other way: "
             f"{_yes(signs[1])}.", ""]
 
@@ -157,7 +156,7 @@ def option_lines(r: Result) -> list[str]:
     """Static scales and SmoothQuant."""
     rows = [(name, f"{o['loss']:.5f}", f"{o['flips']:.1%}") for name, o in r["options"].items()]
     return ["Options, whole model; static scales are one a unit, from the largest magnitude on "
-            "the probe text:", "", *_table(("scheme", "loss", "flips"), rows)]
+            "the probe text:", "", *table(("scheme", "loss", "flips"), rows)]
 
 
 def accumulator_lines(r: Result) -> list[str]:
@@ -166,16 +165,16 @@ def accumulator_lines(r: Result) -> list[str]:
              f"{a['total'] / a['rounding'] - 1:+.2%}") for name, a in r["accumulators"].items()]
     return ["Accumulators, relative output error power, mean over units (8 positions × 16 outputs "
             "of each, all inputs):", "",
-            *_table(("scheme and unit", "rounding", "with accumulator", "accumulator alone",
+            *table(("scheme and unit", "rounding", "with accumulator", "accumulator alone",
                      "change of e"), rows)]
 
 
-def insert(document: Path, text: str) -> None:
-    """Replace what stands between the markers of ``document``."""
-    old = document.read_text(encoding="utf-8")
-    before, rest = old.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}", encoding="utf-8")
+def insert(document: Path, text: str, name: str = "evaluation") -> None:
+    """Replace what stands between the markers ``name`` of ``document``."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = document.read_text(encoding="utf-8").split(begin, 1)
+    after = rest.split(end, 1)[1]
+    document.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
 
 
 def _met(met: bool, text: str) -> str:
@@ -186,6 +185,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[str]:
+    """A Markdown table and the empty line after it."""
     body = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
     return [body[0], "|" + "---|" * len(head), *body[1:], ""]

@@ -49,7 +49,7 @@ FINE_BASELINES = ("bf16", "q8_0", "iq6_k")
 _NAME = re.compile(r"blk\.(\d+)\.")
 
 
-class _Group:
+class KldGroup:
     """Values of one type of one model that were measured apart: stems, layer, KL."""
 
     def __init__(self, stems: tuple[str, ...], layer: int, value: float) -> None:
@@ -60,12 +60,11 @@ def main(folder: Path) -> None:
     """Write data/kld from the tables in ``folder``."""
     target = DATA / "kld"
     target.mkdir(exist_ok=True)
-    tensors, groups = _rows(folder / "kld_tensors.csv"), _rows(folder / "kld_groups.csv")
-    whole = _rows(folder / "kld_whole.csv")
+    tensors, groups = read_table(folder / "kld_tensors.csv"), read_table(folder / "kld_groups.csv")
+    whole = read_table(folder / "kld_whole.csv")
     made: dict[str, dict[str, object]] = {}
     for model in kld_index():
-        own = [r for r in tensors if r["model"] == model.name and BROKEN not in r["qtype"]]
-        patterns = [r["pattern"] for r in groups if r["model"] == model.name]
+        own, patterns = rows_of(model.name, tensors, groups)
         points, floor, totals = _points(model, own, patterns)
         (target / f"{model.name}.csv").write_text(_csv(points), encoding="utf-8")
         made[model.name] = {
@@ -74,7 +73,15 @@ def main(folder: Path) -> None:
     (target / "levels.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows_of(name: str, tensors: Iterable[dict[str, str]], groups: Iterable[dict[str, str]],
+            ) -> tuple[list[dict[str, str]], list[str]]:
+    """(rows of one model without broken types, patterns of what was cut together)."""
+    return ([r for r in tensors if r["model"] == name and BROKEN not in r["qtype"]],
+            [r["pattern"] for r in groups if r["model"] == name])
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a published table."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -87,7 +94,7 @@ def _points(model: KldModel, rows: Sequence[Mapping[str, str]], patterns: Sequen
     totals: dict[str, float] = {}
     first_total, floor = 0.0, 0.0
     for qtype in sorted({r["qtype"] for r in rows}):
-        found = _joined([r for r in rows if r["qtype"] == qtype], patterns)
+        found = joined_groups([r for r in rows if r["qtype"] == qtype], patterns)
         values, noise, base = _over_floor(found, model.structure.layers)
         total = float(np.maximum(values, 0.0).sum())
         totals[qtype] = total
@@ -100,8 +107,8 @@ def _points(model: KldModel, rows: Sequence[Mapping[str, str]], patterns: Sequen
             for (stems, layer), found in sums.items()], floor, totals
 
 
-def _joined(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) -> list[_Group]:
-    """One entry for the tensors of a pattern that have one value, else an entry each."""
+def joined_groups(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) -> list[KldGroup]:
+    """Of one type: an entry for the tensors of a pattern that have one value, else one each."""
     compiled = [re.compile("|".join(f"(?:{part})" for part in p.split(","))) for p in patterns]
     members: dict[object, list[Mapping[str, str]]] = {}
     for row in rows:
@@ -111,7 +118,7 @@ def _joined(rows: Sequence[Mapping[str, str]], patterns: Sequence[str]) -> list[
     for found in members.values():
         one = len({r["kld"] for r in found}) == 1
         together += [found] if one else [[r] for r in found]
-    return [_Group(tuple(sorted(stem_of(r["tensor"]) for r in found)), _layer(found[0]["tensor"]),
+    return [KldGroup(tuple(sorted(stem_of(r["tensor"]) for r in found)), _layer(found[0]["tensor"]),
                    float(found[0]["kld"])) for found in together]
 
 
@@ -120,7 +127,7 @@ def _layer(tensor: str) -> int:
     return int(inside[1]) if inside else OUTSIDE
 
 
-def _over_floor(found: Sequence[_Group], layers: int) -> tuple[Doubles, Doubles, float]:
+def _over_floor(found: Sequence[KldGroup], layers: int) -> tuple[Doubles, Doubles, float]:
     """(values over the floor of their layer, their noise, the floor)."""
     values = np.array([g.value for g in found])
     unused = np.array([g.value for g in found if g.layer >= layers])
@@ -134,7 +141,7 @@ def _over_floor(found: Sequence[_Group], layers: int) -> tuple[Doubles, Doubles,
     return values - floor - by_depth, np.hypot(noise, 0.3 * by_depth), floor
 
 
-def _depth_floor(found: Sequence[_Group], floor: float) -> Doubles:
+def _depth_floor(found: Sequence[KldGroup], floor: float) -> Doubles:
     """What matrices that hardly do anything show above ``floor``, by the layer of each entry."""
     shown: dict[int, float] = {}
     for group in found:

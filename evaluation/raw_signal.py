@@ -1,0 +1,41 @@
+"""Signals as the tables have them: KL over the first percentile of the model, no more taken off.
+
+The shipped signals have the floor of each layer taken off as well, where matrices that hardly do
+anything show one (:mod:`planner.quality.sensitivity.tables`). Scores against both show what that
+changes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.left_out import Doubles
+from planner.quality.sensitivity.kld_data import points_of
+from planner.quality.sensitivity.records import KldModel
+from planner.quality.sensitivity.tables import joined_groups, read_table, rows_of
+
+FLOOR_PART = 0.01
+
+
+def raw_signal(model: KldModel, folder: Path) -> Doubles:
+    """The raw signal of each shipped point, in their order; types of one model are a mean of their
+    shares, as in the shipped ones."""
+    rows, patterns = rows_of(model.name, *_tables(folder))
+    shares: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for qtype in sorted({r["qtype"] for r in rows}):
+        groups = joined_groups([r for r in rows if r["qtype"] == qtype], patterns)
+        values = np.array([g.value for g in groups])
+        values = values - np.quantile(values, FLOOR_PART)
+        for group, value in zip(groups, (values / values.sum()).tolist(), strict=True):
+            shares["+".join(group.stems), group.layer].append(value)
+    return np.array([np.mean(shares["+".join(m.stem for m in p.matrices), p.matrices[0].layer])
+                     for p in points_of(model.name)])
+
+
+@cache
+def _tables(folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    return read_table(folder / "kld_tensors.csv"), read_table(folder / "kld_groups.csv")

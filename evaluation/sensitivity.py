@@ -1,0 +1,52 @@
+"""``python -m evaluation.sensitivity``: how well sensitivities of models that were left out are
+predicted, and the bands that follow.
+
+Tables of single matrices and levels come from the shipped measurements. Raw signals and whole
+models need the tables that those were made from (--data), and are left out, with the reason, where
+that folder is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evaluation import left_out_report
+from evaluation.left_out_bands import bands_text
+from evaluation.report import insert
+from planner.quality.sensitivity.kld_data import DATA
+
+TABLES = Path(__file__).resolve().parents[2] / "shared" / "measured" / "kld"
+BANDS = DATA / "kld" / "bands.json"
+
+
+def main() -> int:
+    """Print the report; write bands or a document where asked to."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.sensitivity", description=__doc__)
+    parser.add_argument("--data", type=Path, default=TABLES, metavar="FOLDER",
+                        help="kld_tensors.csv, kld_groups.csv and kld_whole.csv")
+    parser.add_argument("--bands", action="store_true",
+                        help=f"write {BANDS.name} of the package, and nothing else")
+    parser.add_argument("--docs", type=Path, metavar="FILE",
+                        help="put the tables into this document, between its markers")
+    options = parser.parse_args()
+    if options.bands:
+        BANDS.write_text(bands_text(), encoding="utf-8")
+        return 0
+    folder = options.data if (options.data / "kld_whole.csv").is_file() else None
+    shipped = left_out_report.shipped_text()
+    print(shipped)
+    if folder is None:
+        print(f"raw signals and whole models are left out: no kld_whole.csv in {options.data}")
+    else:
+        tables = left_out_report.tables_text(folder)
+        print(tables)
+    if options.docs is not None:
+        insert(options.docs, shipped, "left out")
+        if folder is not None:
+            insert(options.docs, tables, "whole types")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
