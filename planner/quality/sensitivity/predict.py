@@ -178,8 +178,13 @@ def _class_bands(bands: TierBands, match: KldMatch | None) -> Mapping[str, float
 
 
 def _level_band(bands: TierBands, match: KldMatch | None) -> float:
-    coarse = match is not None and any(m.baseline not in FINE for m in match.models)
-    return max(bands.level, COARSE_BAND) if coarse else bands.level
+    """The band of the match; of the fit where no model of the match has a level."""
+    if match is None:
+        return bands.level
+    measured = any(m.level is not None for m in match.models)
+    found = bands.level if measured else max(bands.level, bands_of(LEARNED).level)
+    coarse = any(m.baseline not in FINE for m in match.models)
+    return max(found, COARSE_BAND) if coarse else found
 
 
 FINE = ("bf16", "q8_0", "iq6_k")
