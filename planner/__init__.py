@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from planner.api.numerics import layer_error
     from planner.api.plan import estimate, plan
     from planner.api.profile import profile
+    from planner.api.sensitivity import sensitivity
     from planner.api.serve import serve
     from planner.api.sweep import sweep
     from planner.api.train import train
@@ -50,7 +51,8 @@ _WHERE = {
     "claims": "planner.article.claims", "diff": "planner.api.diff",
     "frontier": "planner.api.frontier", "memory_use": "planner.api.memory",
     "profile": "planner.api.profile",
-    "serve": "planner.api.serve", "sweep": "planner.api.sweep",
+    "sensitivity": "planner.api.sensitivity", "serve": "planner.api.serve",
+    "sweep": "planner.api.sweep",
     "what_if": "planner.api.what_if",
     "export_plan": "planner.api.export", "import_plan": "planner.api.export",
     "load_model": "planner.lookup", "load_device": "planner.lookup",
@@ -67,7 +69,7 @@ __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "Missi
            "UnsupportedError", "__version__", "claims", "diff", "estimate", "experts", "explain",
            "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
            "load_model", "load_scenario", "memory_use", "plan", "plot", "profile", "read_plan",
-           "serve", "sweep", "train", "validate", "what_if"]
+           "sensitivity", "serve", "sweep", "train", "validate", "what_if"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         "serve": "TPOT, TTFT and throughput under a closed loop of requests",
         "memory": "bytes of every device by part, in an engine's own arithmetic",
         "experts": "experts that a step touches, and where they live",
+        "sensitivity": "what an error in each matrix costs, from measured models",
         "numerics": "rounding and accumulation error of a real layer shape",
         "train": "bytes of a training step",
     }),
@@ -64,6 +65,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
                "plan memory llama-3.1-8b l40s --engine vllm --max-num-seqs 64"),
     "experts": ("plan experts deepseek-v3 --batch 32",
                 "plan experts qwen3-30b-a3b l40s --batch 8 --skew 1"),
+    "sensitivity": ("plan sensitivity deepseek-v3",
+                    "plan sensitivity llama-3.1-8b --names gguf --json"),
     "numerics": ("plan numerics llama-3.1-8b --module attention-out "
                  "--schemes fp8-tensor,int8-w8a8",),
     "train": ("plan train llama-3.1-8b h100-sxm --devices 8 --zero 3 --seq 4096",),

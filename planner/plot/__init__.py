@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from planner.plot.device_bytes import memory
     from planner.plot.experts import residency
     from planner.plot.inventory import tensor_bytes
+    from planner.plot.loss_map import sensitivity
     from planner.plot.numerics import layer_errors
     from planner.plot.plan import formats, time, uniform
-    from planner.plot.priced import roofline, sensitivity, users
+    from planner.plot.priced import roofline, users
     from planner.plot.tradeoff import frontier, phase_map
     from planner.plot.validation import validation_errors
 
 # No file here has the name of a function: importing one would put the module in its place.
 _WHERE = {
     "formats": "plan", "time": "plan", "uniform": "plan", "memory": "device_bytes",
-    "roofline": "priced", "users": "priced", "sensitivity": "priced",
+    "roofline": "priced", "users": "priced", "sensitivity": "loss_map",
     "frontier": "tradeoff", "phase_map": "tradeoff", "serving": "deployment",
     "residency": "experts", "tensor_bytes": "inventory",
     "layer_errors": "numerics", "validation_errors": "validation",

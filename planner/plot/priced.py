@@ -1,4 +1,4 @@
-"""Figures that price a plan again: the roofline, users and sensitivity."""
+"""Figures that price a plan again: the roofline, users and premises."""
 
 from __future__ import annotations
 
@@ -100,9 +100,8 @@ def users(plan: Plan, ax: Axes | None = None, *,
     return ax
 
 
-@typed
-def sensitivity(plan: Plan, ax: Axes | None = None, *,
-                hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
+def premises(plan: Plan, ax: Axes | None = None, *,
+             hardware_dir: str | os.PathLike[str] | None = None) -> Axes:
     """Output rate per device of a plan (TPOT where the objective is latency) with one premise a
     fifth less and more; hatched: it would not fit the memory.
 

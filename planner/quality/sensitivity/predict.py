@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import UnknownNameError
+from planner.models.catalog import is_model
 from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.hierarchy import joined
 from planner.quality.sensitivity.kld_data import (
@@ -27,7 +28,7 @@ from planner.quality.sensitivity.kld_data import (
     known_levels,
     points_of,
 )
-from planner.quality.sensitivity.level import Level, level_for
+from planner.quality.sensitivity.level import level_for
 from planner.quality.sensitivity.matching import (
     SISTER,
     KldMatch,
@@ -36,6 +37,7 @@ from planner.quality.sensitivity.matching import (
     subject_of,
 )
 from planner.quality.sensitivity.matrices import matrices_of
+from planner.quality.sensitivity.measured_names import left_out_names, measured_names
 from planner.quality.sensitivity.prior_fit import (
     SPREAD,
     LearnedPrior,
@@ -59,19 +61,23 @@ def sensitivities(spec: ModelSpec, excluded: frozenset[str] = frozenset()) -> Se
 
 
 def excluded_models(names: Collection[str]) -> frozenset[str]:
-    """Measured models that ``names`` mean: a model's name, or a family's, which takes all of it.
+    """Measured models that ``names`` mean, in any case: a model's name, or a family's, which takes
+    all of it. A bundled model that was not measured, or whose figures are not used, takes none.
 
     Raises:
-        UnknownNameError: a name that is neither.
+        UnknownNameError: a name that is none of these; the hint has all measured ones.
     """
+    measured = measured_names()
     found: set[str] = set()
     for name in names:
-        mine = {m.name for m in kld_models() if _same(m.name, name)} \
-            or {m.name for m in kld_models() if _same(m.family, name)}
-        if not mine:
-            known = [*dict.fromkeys(m.family for m in kld_models()),
-                     *(m.name for m in kld_models())]
-            raise UnknownNameError("measured model", name, known)
+        mine = {m for m in measured if _same(m, name)} \
+            or {m for m, family in measured.items() if _same(family, name)}
+        if not mine and not is_model(name) and not any(_same(m, name) for m in left_out_names()):
+            families = list(dict.fromkeys(measured.values()))
+            error = UnknownNameError("measured model", name, [*families, *measured])
+            error.hint = "measured are the families " + ", ".join(families) + "; the models " \
+                + ", ".join(measured)
+            raise error
         found |= mine
     return frozenset(found)
 
@@ -91,8 +97,9 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
     bands = bands_of(LEARNED if match is None else match.kind)
     return Sensitivities(
         tier=LEARNED if match is None else f"family({'+'.join(match.families)})",
-        text=_text(match, bands, level), matrices=tuple(matrices), alpha=tuple(alpha.tolist()),
-        bands=_class_bands(bands, match), level=level.value, level_band=_level_band(bands, match),
+        text=_text(match, bands, excluded), matrices=tuple(matrices), alpha=tuple(alpha.tolist()),
+        bands=_class_bands(bands, match), pooled_band=_pooled_band(bands, match),
+        level=level.value, level_band=_level_band(bands, match),
         mix_band=bands.mix, level_basis=level.basis, saturation=level.saturation,
         sources=(SOURCE,), date=SOURCE_DATE)
 
@@ -177,6 +184,13 @@ def _class_bands(bands: TierBands, match: KldMatch | None) -> Mapping[str, float
     return {name: max(factor, wide[name]) for name, factor in bands.classes.items()}
 
 
+def _pooled_band(bands: TierBands, match: KldMatch | None) -> float:
+    """The band of all classes together, widened as those of the classes are."""
+    if match is None or len(match.families) == 1:
+        return bands.factor
+    return max(bands.factor, bands_of(LEARNED).factor)
+
+
 def _level_band(bands: TierBands, match: KldMatch | None) -> float:
     """The band of the match; of the fit where no model of the match has a level."""
     if match is None:
@@ -192,11 +206,12 @@ COARSE_BAND = 2.0
 """Where the baseline has about 4 bits, levels are relative to that."""
 
 
-def _text(match: KldMatch | None, bands: TierBands, level: Level) -> str:
+def _text(match: KldMatch | None, bands: TierBands, excluded: frozenset[str]) -> str:
     """One line: what losses rest on, and how well it predicted what was left out."""
     how = f"left out: rank correlation {bands.rank:.2f}, 80 % within ×/÷ {bands.factor:.2g}"
     if match is None:
-        return f"learned from {len(kld_models())} measured models; families {how} ({CREDIT})"
+        count = sum(m.name not in excluded for m in kld_models())
+        return f"learned from {count} measured models; families {how} ({CREDIT})"
     names = " and ".join(match.families) if len(match.families) > 1 \
         else ", ".join(m.name for m in match.models)
     kind = "same structure" if match.kind == SISTER else "same architecture, by relative depth"

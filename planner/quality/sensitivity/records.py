@@ -117,7 +117,8 @@ class Sensitivities:
     ``tier`` is ``family(NAME)`` or ``learned``; ``text`` says in a line what the losses rest on and
     how well that kind of match predicted models that were left out. ``level`` is the sum of all α,
     known within ×/÷ ``level_band``; ``mix_band`` holds 80 % of sums over one kind of matrices
-    relative to the level, ``bands`` single matrices by class.
+    relative to the level, ``bands`` single matrices by class, ``pooled_band`` those of a class that
+    ``bands`` has not.
     """
 
     tier: str
@@ -125,6 +126,7 @@ class Sensitivities:
     matrices: tuple[Matrix, ...]
     alpha: tuple[float, ...]
     bands: Mapping[str, float]
+    pooled_band: float
     level: float
     level_band: float
     mix_band: float

@@ -1,0 +1,51 @@
+"""``plan sensitivity``: what an error in each matrix of a model costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from planner.cli.types import Hinted, options
+
+
+@click.command("sensitivity")
+@click.argument("model")
+@click.option("--names", metavar="NAMES", default="module", show_default=True,
+              help="module: a row a kind and layer | gguf: a row a tensor of a GGUF file.")
+@click.option("--exclude", "exclude_models", multiple=True, metavar="A,B",
+              help="Measured models or families that may not contribute.")
+@click.option("--plot", metavar="FILE.svg", help="Also draw it: layers by kinds.")
+@options("json")
+def sensitivity_command(model: str, names: str, exclude_models: tuple[str, ...],
+                        plot: str | None, as_json: bool) -> None:
+    """What an error in each matrix of MODEL costs, in nats per unit of error power.
+
+    Learned from KL divergences that were measured tensor by tensor: by Thireus, GGUF Tool Suite
+    and its contributors (github.com/Thireus/GGUF-Tool-Suite).
+    """
+    from planner.api import sensitivity as api_sensitivity
+    from planner.cli.files import check_target, print_json, write_whole
+
+    if plot is not None:
+        check_target(Path(plot), suffixes=(".svg",), flag="--plot")
+    found = api_sensitivity.sensitivity_table(model, exclude_models=_listed(exclude_models),
+                                              names=names)
+    if plot is not None:
+        from planner.plot.loss_map import svg
+
+        write_whole(Path(plot), svg(found), suffixes=(".svg",), flag="--plot")
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from planner.report.terminal.sensitivity import sensitivity_text
+
+    click.echo(sensitivity_text(found), nl=False)
+
+
+def _listed(given: tuple[str, ...]) -> list[str]:
+    """The names of every ``--exclude``, each of which may have several."""
+    found = [part.strip() for text in given for part in text.split(",") if part.strip()]
+    if given and not found:
+        raise Hinted("--exclude is empty", "for example --exclude DeepSeek-V3")
+    return found

@@ -1,0 +1,196 @@
+"""Sensitivities as a table: a row a module kind and layer, or a row a tensor of a GGUF file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import UnknownNameError
+from planner.models.gguf_names import gguf_matrices
+from planner.models.spec import ModelSpec
+from planner.quality.sensitivity.features import class_of
+from planner.quality.sensitivity.kld_data import CREDIT
+from planner.quality.sensitivity.predict import excluded_models, sensitivities
+from planner.quality.sensitivity.records import OUTSIDE, Matrix, Sensitivities
+from planner.records import record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = ("module", "gguf")
+UNIT = "nats per unit of relative output error power"
+DERIVED: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "router": ("experts-down", "a router's error is emulated to the shares that experts get"),
+    "indexer": ("attention-out", "an indexer's error is emulated to the attention's output"),
+})
+"""Kind that was not measured → the kind whose α its layer gives it, and why."""
+ORDER = ("embedding", "attention-qkv", "mla-q", "mla-kv", "linear-attention", "attention-out",
+         "indexer", "mlp-gate-up", "mlp-down", "router", "experts-gate-up", "experts-down",
+         "shared-gate-up", "shared-down", "head")
+"""Module kinds as a token meets them."""
+DERIVED_BAND = 4.0
+"""Factor ÷/× of an α that is derived; a judgement, as nothing was measured."""
+
+
+@record
+class AlphaRow:
+    """α [UNIT] of a kind in a layer, or of a tensor, and the interval that holds 80 %.
+
+    ``layer`` is None outside the stack, ``tensor`` empty in rows of kinds.
+    """
+
+    layer: int | None
+    kind: str
+    tensor: str
+    alpha: float
+    low: float
+    high: float
+    source: str
+    tier: str
+
+
+@record
+class AlphaTable:
+    """The rows of one model, and the sensitivities that they are made of."""
+
+    model: str
+    names: str
+    found: Sensitivities
+    rows: tuple[AlphaRow, ...]
+
+    @property
+    def tier(self) -> str:
+        """``T0 family(NAME)`` or ``T0 learned``."""
+        return tier_of(self.found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``plan sensitivity --json`` prints."""
+        found = self.found
+        return {
+            "model": self.model, "tier": self.tier, "rests_on": found.text, "unit": UNIT,
+            "level": {"nats": found.level, "low": found.level / found.level_band,
+                      "high": found.level * found.level_band, "basis": found.level_basis},
+            "bands": {name: class_band(found, name) for name in _classes(found)},
+            "names": self.names, "rows": [asdict(row) for row in self.rows],  # type: ignore[call-overload]
+            "credit": CREDIT, "sources": list(found.sources)}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row each; ``layer`` is Int64, NA outside the stack."""
+        import pandas as pd
+
+        kinds = {"layer": "Int64", "alpha": "float64", "low": "float64", "high": "float64"}
+        return pd.DataFrame({
+            f.name: pd.Series([getattr(row, f.name) for row in self.rows],
+                              dtype=kinds.get(f.name, "string"))
+            for f in fields(AlphaRow)})  # type: ignore[arg-type]
+
+
+def alpha_table(spec: ModelSpec, exclude_models: Collection[str] = (), names: str = "module",
+                ) -> AlphaTable:
+    """The table of ``spec``; ``exclude_models`` are measured models or families that contribute
+    nothing, ``names`` one of NAMES.
+
+    Raises:
+        UnknownNameError: a name that is no measured model, family or bundled model; other
+            ``names``. UnsupportedError: GGUF names of a model that llama.cpp does not know.
+    """
+    if names not in NAMES:
+        raise UnknownNameError("choice of names", names, NAMES)
+    found = sensitivities(spec, excluded_models(exclude_models))
+    rows = _by_tensor(spec, found) if names == "gguf" else _by_kind(spec, found)
+    return AlphaTable(spec.id, names, found, rows)
+
+
+def tier_of(found: Sensitivities) -> str:
+    """The tier as it is shown."""
+    return f"T0 {found.tier}"
+
+
+def class_band(found: Sensitivities, name: str) -> float:
+    """The factor of single matrices of a class, relative to the level."""
+    return found.bands.get(name, found.pooled_band)
+
+
+def combined(*factors: float) -> float:
+    """The factor of independent errors together: the root of squared logarithms."""
+    return math.exp(math.sqrt(sum(math.log(factor) ** 2 for factor in factors)))
+
+
+def _classes(found: Sensitivities) -> list[str]:
+    return list(dict.fromkeys(class_of(m) for m in found.matrices))
+
+
+def _by_kind(spec: ModelSpec, found: Sensitivities) -> tuple[AlphaRow, ...]:
+    """α summed over the matrices of a kind in a layer, by depth."""
+    units: dict[tuple[int, str], list[tuple[Matrix, float]]] = {}
+    for matrix, alpha in zip(found.matrices, found.alpha, strict=True):
+        units.setdefault((matrix.layer, matrix.kind), []).append((matrix, alpha))
+    rows = [_measured(found, layer, kind, "", parts) for (layer, kind), parts in units.items()]
+    rows += [_derived(found, layer, kind, "", 1) for layer, kind in _unmeasured(spec)]
+    return _in_reading_order(rows)
+
+
+def _by_tensor(spec: ModelSpec, found: Sensitivities) -> tuple[AlphaRow, ...]:
+    """α of every tensor of the GGUF file, prediction layers left out."""
+    by_name = {m.name: (m, alpha) for m, alpha in zip(found.matrices, found.alpha, strict=True)}
+    tensors = [one for one in gguf_matrices(spec) if one.kind != "mtp"]
+    held = {one.name for one in tensors}
+    tied = [part for name, part in by_name.items() if name not in held]
+    counts: dict[tuple[int, str], int] = {}
+    for one in tensors:
+        key = (_layer(one.layer), one.kind)
+        counts[key] = counts.get(key, 0) + 1
+    rows = []
+    for one in tensors:
+        layer = _layer(one.layer)
+        if one.kind in DERIVED:
+            rows.append(_derived(found, layer, one.kind, one.name, counts[layer, one.kind]))
+            continue
+        parts = [by_name[one.name], *(tied if one.kind == "embedding" else ())]
+        rows.append(_measured(found, layer, one.kind, one.name, parts))
+    return _in_reading_order(rows)
+
+
+def _layer(layer: int | None) -> int:
+    return OUTSIDE if layer is None else layer
+
+
+def _unmeasured(spec: ModelSpec) -> list[tuple[int, str]]:
+    """(layer, kind) of routers and indexers."""
+    return sorted({(layer, row.kind) for row in spec.rows
+                   if row.part == "main" and row.is_matrix and row.kind in DERIVED
+                   for layer in row.layers})
+
+
+def _in_reading_order(rows: Iterable[AlphaRow]) -> tuple[AlphaRow, ...]:
+    place = {kind: n for n, kind in enumerate(ORDER)}
+    ends = {"embedding": -1.0, "head": math.inf}
+    return tuple(sorted(rows, key=lambda r: (
+        ends.get(r.kind, -1.0) if r.layer is None else r.layer, place[r.kind])))
+
+
+def _measured(found: Sensitivities, layer: int, kind: str, tensor: str,
+              parts: Sequence[tuple[Matrix, float]]) -> AlphaRow:
+    """A row of matrices whose kind was measured; their errors may be one, so bounds add up."""
+    bands = [(alpha, combined(class_band(found, class_of(m)), found.level_band))
+             for m, alpha in parts]
+    both = tensor and {m.kind for m, _ in parts} == {"embedding", "head"}
+    source = "; ".join((*(["head and embedding together"] if both else []), *found.sources))
+    return AlphaRow(None if layer == OUTSIDE else layer, kind, tensor,
+                    sum(alpha for alpha, _ in bands), sum(alpha / b for alpha, b in bands),
+                    sum(alpha * b for alpha, b in bands), source, tier_of(found))
+
+
+def _derived(found: Sensitivities, layer: int, kind: str, tensor: str, parts: int) -> AlphaRow:
+    """A row of a kind that was not measured, or of one of its ``parts`` tensors."""
+    like, why = DERIVED[kind]
+    alpha = found.by_unit[like, layer] / parts
+    matrix = next(m for m in found.matrices if (m.kind, m.layer) == (like, layer))
+    band = max(DERIVED_BAND, combined(class_band(found, class_of(matrix)), found.level_band))
+    shared = f", one of {parts} tensors that share it" if parts > 1 else ""
+    source = f"derived, not measured: α of {like} of the layer{shared}; {why}"
+    return AlphaRow(layer, kind, tensor, alpha, alpha / band, alpha * band,
+                    "; ".join((source, *found.sources)), tier_of(found))
