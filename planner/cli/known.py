@@ -12,7 +12,8 @@ ELSEWHERE = {
     "numerics": "numerics", "train": "train", "experts": "experts", "memory": "memory",
     "validate": "validate", "profile": "profile", "calibrate": "calibrate", "explain": "explain",
     "serve": "serve", "claims": "claims", "frontier": "frontier", "diff": "diff",
-    "export": "export", "import": "export", "report": "report", "sweep": "sweep", "sensitivity": "sensitivity",
+    "export": "export", "import": "export", "report": "report", "sweep": "sweep",
+    "sensitivity": "sensitivity",
 }
 """Command → the module of this package that has it, as ``<command>_command``."""
 

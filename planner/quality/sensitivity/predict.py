@@ -18,7 +18,7 @@ import numpy.typing as npt
 from planner.errors import UnknownNameError
 from planner.models.catalog import is_model
 from planner.models.spec import ModelSpec
-from planner.quality.sensitivity.hierarchy import joined
+from planner.quality.sensitivity.family_profiles import family_profile
 from planner.quality.sensitivity.kld_data import (
     CREDIT,
     SOURCE,
@@ -26,7 +26,6 @@ from planner.quality.sensitivity.kld_data import (
     bands_of,
     kld_models,
     known_levels,
-    points_of,
 )
 from planner.quality.sensitivity.level import level_for
 from planner.quality.sensitivity.matching import (
@@ -38,13 +37,7 @@ from planner.quality.sensitivity.matching import (
 )
 from planner.quality.sensitivity.matrices import matrices_of
 from planner.quality.sensitivity.measured_names import left_out_names, measured_names
-from planner.quality.sensitivity.prior_fit import (
-    SPREAD,
-    LearnedPrior,
-    observations,
-    prior_without,
-)
-from planner.quality.sensitivity.records import OUTSIDE, KldModel, Matrix, Sensitivities, TierBands
+from planner.quality.sensitivity.records import Matrix, Sensitivities, TierBands
 
 Doubles = npt.NDArray[np.float64]
 LEARNED = "learned"
@@ -86,9 +79,7 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
             excluded: frozenset[str] = frozenset()) -> Sensitivities:
     """Sensitivities of ``matrices`` of ``subject``; ``excluded`` contribute nothing."""
     match = find_match(subject, kld_models(), excluded)
-    prior = prior_without(excluded)
-    value = _matched(prior, match, subject, matrices) if match is not None \
-        else prior.predict(matrices, subject.structure, _unmatched(prior, subject, excluded))
+    value = _log_alphas(subject, match, matrices, excluded)
     alpha = np.exp(value - value.max())
     if subject.structure.tied:
         alpha = _split_tied(matrices, alpha)
@@ -104,64 +95,18 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
         sources=(SOURCE,), date=SOURCE_DATE)
 
 
-def family_part(prior: LearnedPrior, family: str) -> Doubles:
-    """Coefficients with the family's part, or the shared ones where no model of it was fitted."""
-    return prior.fit.families.get(family, prior.fit.shared)
+def _log_alphas(subject: KldSubject, match: KldMatch | None, matrices: Sequence[Matrix],
+                excluded: frozenset[str]) -> Doubles:
+    """The shipped profile of the match's structure where it has every matrix, else computed."""
+    if match is not None and match.kind == SISTER and not excluded:
+        stored = family_profile(match.models[0].name)
+        found = [stored.get((m.stem, m.layer)) for m in matrices]
+        known = [value for value in found if value is not None]
+        if len(known) == len(found):
+            return np.array(known)
+    from planner.quality.sensitivity.estimate import log_alphas
 
-
-def _unmatched(prior: LearnedPrior, subject: KldSubject, excluded: frozenset[str]) -> Doubles:
-    """Coefficients without a match: those of the family where the architecture is one's."""
-    family = next((m.family for m in kld_models() if m.name not in excluded
-                   and subject.architecture in m.architectures), "")
-    return family_part(prior, family)
-
-
-def _matched(prior: LearnedPrior, match: KldMatch, subject: KldSubject,
-             matrices: Sequence[Matrix]) -> Doubles:
-    found = []
-    for model in match.models:
-        family = family_part(prior, model.family)
-        own = prior.fit.models.get(model.name, family)
-        near = carried(match.distance)
-        beta = family + near * (own - family)
-        value = prior.predict(matrices, subject.structure, beta)
-        found.append(value + near * _residuals(prior, model, own, subject, matrices))
-    centred = [v - v.mean() for v in found]
-    return np.asarray(np.mean(centred, axis=0))
-
-
-def carried(distance: float) -> float:
-    """Share of a measured model's own part, and of its residuals, that holds for another size,
-    |ln(ratio of parameters)| = ``distance`` away: 1 for a sister, 0.8 at twice, 0.3 at six times
-    the parameters. Chosen by the sizes of one family that predict each other."""
-    return 1 / (1 + (distance / 1.3) ** 3)
-
-
-def _residuals(prior: LearnedPrior, model: KldModel, beta: Doubles, subject: KldSubject,
-               matrices: Sequence[Matrix]) -> Doubles:
-    """What the points of ``model`` say beyond ``beta`` for each matrix of ``subject``: the value at
-    the same place of the matrix of the same name, between layers interpolated; 0 without one."""
-    seen = observations(model, prior.columns)
-    left = seen.y - joined(seen.x, seen.first, beta)
-    weight = 1 / (seen.variance + SPREAD**2)
-    left = (left - np.average(left, weights=weight)) * SPREAD**2 * weight
-    by_stem: dict[str, dict[int, float]] = {}
-    for point, value in zip(points_of(model.name), left.tolist(), strict=True):
-        for matrix in point.matrices:
-            by_stem.setdefault(matrix.stem, {})[matrix.layer] = value
-    return np.array([_at(by_stem.get(m.stem, {}), m.layer, model.structure.layers,
-                         subject.structure.layers) for m in matrices])
-
-
-def _at(values: Mapping[int, float], layer: int, theirs: int, ours: int) -> float:
-    """The value at the relative depth of ``layer``; both ends fall on ends."""
-    if not values:
-        return 0.0
-    if layer == OUTSIDE:
-        return values.get(OUTSIDE, 0.0)
-    at = layer * (theirs - 1) / max(1, ours - 1)
-    places = sorted(k for k in values if k != OUTSIDE)
-    return float(np.interp(at, places, [values[k] for k in places])) if places else 0.0
+    return log_alphas(subject, match, matrices, excluded)
 
 
 def _split_tied(matrices: Sequence[Matrix], alpha: Doubles) -> Doubles:
