@@ -17,8 +17,8 @@ WIDTH = 96
 HEAD_WIDTH, MLA_WIDTHS = 128, (512, 64)
 API_SECTIONS = (
     ("Ask", ("plan", "estimate", "frontier", "what_if", "sweep", "serve")),
-    ("Understand", ("explain", "diff", "memory_use", "layer_error", "experts", "train", "claims",
-                    "validate")),
+    ("Understand", ("explain", "diff", "memory_use", "layer_error", "sensitivity", "experts",
+                    "train", "claims", "validate")),
     ("Take along", ("export_plan", "import_plan", "read_plan", "profile")),
     ("Look up", ("inventory", "load_model", "load_device", "load_scenario")),
     ("Errors", ("PlannerError", "InfeasibleError", "InputError", "UnknownNameError",

@@ -37,6 +37,7 @@ def sensitivity(model: str | ModelSpec, *, exclude_models: Sequence[str] = (),
         and indexers were not measured: their α is derived, as ``source`` says.
     Raises:
         UnknownNameError: no such model, no measured model of a name, other ``names``.
+        InputError: so many are excluded that nothing is left to learn from.
         UnsupportedError: GGUF names of a model that llama.cpp does not know.
     """
     return sensitivity_table(model, exclude_models=exclude_models, names=names).to_frame()

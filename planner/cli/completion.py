@@ -35,10 +35,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     "recompute": ("none", "selective", "full"), "attention": ("flash", "plain"),
     "target": ("compressed-tensors", "modelopt", "fp8", "gptq", "blockwise-int8", "torchao",
                "llama.cpp"),
-    "tier": ("T0", "T1", "T2", "T3"), "shell": SHELLS,
+    "names": ("module", "gguf"), "tier": ("T0", "T1", "T2", "T3"), "shell": SHELLS,
 }
 """Words of flags that take one of a few; a test compares them with what the commands accept."""
-LISTS = ("schemes", "units")
+LISTS = ("schemes", "units", "exclude_models")
 FILES = ("FILE", "json", "toml", "svg", "csv", "html", "PLAN", "OLD", "NEW")
 
 
@@ -102,10 +102,18 @@ def kinds(_ctx: Context) -> Iterator[str]:
     yield from KV_KINDS
 
 
+def measured(_ctx: Context) -> Iterator[str]:
+    """Families and models whose matrices were measured."""
+    from planner.quality.sensitivity.measured_names import measured_names
+
+    yield from dict.fromkeys(measured_names().values())
+    yield from measured_names()
+
+
 NAMES: dict[str, Callable[[Context], Iterable[str]]] = {
     "model": models, "device": devices, "name": devices, "host_cpu": devices,
     "scheme": schemes, "schemes": schemes, "probe": schemes, "max_loss": schemes, "kv": layouts,
-    "engine": engines, "scenario": scenarios, "module": kinds,
+    "engine": engines, "scenario": scenarios, "module": kinds, "exclude_models": measured,
     **{name: (lambda ctx, words=words: words) for name, words in WORDS.items()},  # type: ignore[misc]
 }
 PATHS = ("model", "device", "name", "scenario", "host_cpu")

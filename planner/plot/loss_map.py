@@ -12,7 +12,8 @@ from planner.models.catalog import resolve_model
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 from planner.plot.axes import INK, SOFT, as_svg, axes_for, tidy
-from planner.quality.sensitivity.alpha_table import DERIVED, UNIT, AlphaTable, alpha_table
+from planner.quality.prior import WEIGH_AS
+from planner.quality.sensitivity.alpha_table import UNIT, AlphaTable, alpha_table, in_order
 from planner.quality.sensitivity.kld_data import CREDIT
 from planner.records import record
 from planner.typed import typed
@@ -87,10 +88,10 @@ def _of_frame(frame: Any) -> tuple[list[LossCell], str]:
         what = "no rows" if not missing else "no column " + ", ".join(missing)
         raise InputError(f"result is a DataFrame with {what}",
                          hint="give the frame of planner.sensitivity")
-    cells = [LossCell(None if layer != layer or layer is None else int(layer), str(kind),
-                      float(alpha))
-             for layer, kind, alpha in zip(frame["layer"].astype("object").where(
-                 frame["layer"].notna(), None), frame["kind"], frame["alpha"], strict=True)]
+    places = [None if absent else int(layer) for layer, absent
+              in zip(frame["layer"], frame["layer"].isna(), strict=True)]
+    cells = [LossCell(layer, str(kind), float(alpha)) for layer, kind, alpha
+             in zip(places, frame["kind"], frame["alpha"], strict=True)]
     for cell in cells:
         if not isfinite(cell.alpha) or cell.alpha <= 0:
             raise InputError(f"result: alpha of {cell.kind} is {cell.alpha:g}",
@@ -103,7 +104,7 @@ def _draw(cells: Sequence[LossCell], heading: str, ax: Axes | None) -> Axes:
     from matplotlib.colors import LogNorm
 
     sums = _summed(cells)
-    kinds = list(dict.fromkeys(cell.kind for cell in cells))
+    kinds = in_order(cell.kind for cell in cells)
     layers = 1 + max((layer for layer, _ in sums if layer is not None), default=0)
     ax = axes_for(ax, size=_size(cells))
     norm = LogNorm(min(sums.values()), max(sums.values()))
@@ -144,8 +145,8 @@ def _summed(cells: Sequence[LossCell]) -> dict[tuple[int | None, str], float]:
 def _labels(sums: dict[tuple[int | None, str], float], kinds: Sequence[str]) -> list[str]:
     """Kinds with their shares of what was measured."""
     by_kind = {kind: sum(v for (_, k), v in sums.items() if k == kind) for kind in kinds}
-    whole = sum(value for kind, value in by_kind.items() if kind not in DERIVED)
-    return [f"{kind}, derived" if kind in DERIVED else f"{kind} {by_kind[kind] / whole:.1%}"
+    whole = sum(value for kind, value in by_kind.items() if kind not in WEIGH_AS)
+    return [f"{kind}, derived" if kind in WEIGH_AS else f"{kind} {by_kind[kind] / whole:.1%}"
             for kind in kinds]
 
 
@@ -161,7 +162,7 @@ def _stack(ax: Axes, sums: dict[tuple[int | None, str], float], kinds: Sequence[
     inside = [y for y, kind in enumerate(kinds) if not np.isnan(values[y]).all()]
     for y in inside:
         ax.axhspan(y, y + 1, xmin=0, xmax=1, color="white", zorder=0)
-        ax.fill_betweenx([y + 0.04, y + 0.96], 0, layers, color=ABSENT, linewidth=0, zorder=0.5)
+        ax.fill_betweenx([y + 0.02, y + 0.98], 0, layers, color=ABSENT, linewidth=0, zorder=0.5)
     ax.pcolormesh(np.arange(layers + 1), np.arange(len(kinds) + 1), np.ma.masked_invalid(values),
                   cmap=COLOURS, norm=norm, edgecolors="white", linewidth=0.4, zorder=1)
 
@@ -190,9 +191,10 @@ def _scale(ax: Axes, norm: LogNorm) -> None:
     figure = ax.get_figure(root=True)
     assert figure is not None
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=ax, pad=0.015, aspect=26)
-    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    few = norm.vmax is not None and norm.vmin is not None and norm.vmax < 60 * norm.vmin
+    bar.ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0, 3.0)))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(labelsize=7.5, colors=SOFT, labelcolor=INK, length=3)
     bar.set_label(UNIT.replace(" of", " of\n", 1), fontsize=8, color=SOFT)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)

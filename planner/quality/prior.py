@@ -35,7 +35,9 @@ DERIVED_KINDS = ("router", "indexer", "norm")
 OUTSIDE = "all"
 """The bucket of what is outside the stack."""
 _PLAIN = {"bf16": "bf16", "fp16": "bf16", "fp32": "bf16"}
-_WEIGH_AS = {"router": "experts-down", "indexer": "attention-out"}
+WEIGH_AS = {"router": "experts-down", "indexer": "attention-out"}
+"""Kind that was not measured → the kind whose sensitivity it has, as its error is emulated to that
+kind's outputs."""
 
 
 @cached_record
@@ -114,7 +116,7 @@ def module_alpha(found: Sensitivities, kind: str, layer: int) -> float | None:
     power]; None where the model has no such matrices."""
     if kind == "norm":
         return found.level / max(1, len({m.layer for m in found.matrices}))
-    return found.by_unit.get((_WEIGH_AS.get(kind, kind), layer))
+    return found.by_unit.get((WEIGH_AS.get(kind, kind), layer))
 
 
 def cache_alpha(prior: Prior, found: Sensitivities, kind: str, layer: int) -> float | None:

@@ -34,6 +34,7 @@ VALID: dict[str, dict[str, Any]] = {
     "sweep": {"questions": [{**PAIR, **SMALL, "batch": 1, "verb": "estimate"}]},
     "train": dict(PAIR), "validate": {"only": "op_quantize"}, "what_if": {**PAIR, "base": PLAN},
     "memory_use": dict(PAIR), "read_plan": {"source": "/none"},
+    "sensitivity": {"model": MODEL},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name) for name in planner.__all__

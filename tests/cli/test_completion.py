@@ -58,6 +58,8 @@ def told(line: str, folder: Path, shell: str = "bash", **more: str) -> tuple[lis
     ("plan devices jetson-agx-t", "jetson-agx-thor-t5000"),
     ("plan formats --device xeon-6", "xeon-6980p"),
     ("plan explain llama-3.1-8b l40s --module mlp-d", "mlp-down"),
+    ("plan sensitivity llama-3.1-8b --exclude GLM-4,kimi-k", "GLM-4,Kimi-K2"),
+    ("plan sensitivity llama-3.1-8b --names g", "gguf"),
     ("plan completion z", "zsh"),
 ])
 def test_names_are_completed(line: str, expected: str, tmp_path: Path) -> None:

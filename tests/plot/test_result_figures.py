@@ -38,11 +38,13 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "serve": (lambda: planner.serve(
         "llama-3.1-8b", "h100-sxm", devices=1, concurrency=8, scheme="fp8-tensor", isl=512,
         osl=128), "serving"),
+    "sensitivity": (lambda: planner.sensitivity("smollm2-135m"), "sensitivity"),
     "frontier": (frontier, "frontier"), "map": (frontier, "phase_map"),
 }
 TAKEN = {
     "formats": "Plan", "time": "Plan", "uniform": "Plan", "roofline": "Plan", "users": "Plan",
-    "sensitivity": "Plan", "memory": "Plan, a MemoryAnswer or a TrainingMemory",
+    "sensitivity": "Plan, a DataFrame, a ModelSpec or a name",
+    "memory": "Plan, a MemoryAnswer or a TrainingMemory",
     "frontier": "Plan or a Frontier", "phase_map": "Frontier", "serving": "ServingAnswer",
     "residency": "ExpertUse", "tensor_bytes": "Inventory", "layer_errors": "LayerNumerics",
     "validation_errors": "Report",
@@ -77,7 +79,8 @@ def test_a_figure_says_what_it_takes(name: str) -> None:
     draw = getattr(plot, name)
     assert inspect.getdoc(draw)
     of = next(iter(inspect.signature(draw).parameters))
-    for wrong in (None, 5, "plan.json", planner.load_model("smollm2-135m")):
+    models = ("plan.json", planner.load_model("smollm2-135m"))
+    for wrong in (None, 5, *(() if name == "sensitivity" else models)):
         with pytest.raises(InputError, match=f"^{of} = ") as refused:
             draw(wrong)
         assert refused.value.hint.partition(" is a")[2].lstrip("n ") == TAKEN[name]

@@ -71,7 +71,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve completion
+report sweep serve sensitivity completion
 """)
 
 QUESTION_FLAGS = words("""
@@ -138,7 +138,10 @@ PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 --output --workers --cluster --resume --force --hardware-dir
 """)}
+SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
+
+SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "source", "tier")
 
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
@@ -156,8 +159,8 @@ PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
 claims diff estimate experts explain export_plan frontier import_plan inventory layer_error
-load_device load_model load_scenario memory_use plan plot profile read_plan serve sweep train
-validate what_if
+load_device load_model load_scenario memory_use plan plot profile read_plan sensitivity serve sweep
+train validate what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
@@ -253,6 +256,14 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert named == set(keywords("profile")) - {"progress", "told"}
 
 
+def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
+    assert flags("sensitivity") == SENSITIVITY_FLAGS
+    assert keywords("sensitivity") == {"exclude_models": (), "names": "module"}
+    own = {p.name for p in cli.commands["sensitivity"].params} - {"as_json", "plot"}
+    assert own == {"model", *keywords("sensitivity")}
+    assert tuple(planner.sensitivity("smollm2-135m").columns) == SENSITIVITY_COLUMNS
+
+
 def test_flags_of_sweep_are_the_arguments_of_the_api() -> None:
     assert flags("sweep") == SWEEP_FLAGS
     named = {flag.removeprefix("--").replace("-", "_") for flag in SWEEP_FLAGS} - NOT_IN_THE_API
@@ -290,7 +301,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
                                 *SWEEP_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
-                                *FRONTIER_FLAGS,
+                                *FRONTIER_FLAGS, *SENSITIVITY_FLAGS,
                                 *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
 
 

@@ -169,6 +169,8 @@ FOLLOWED: list[tuple[list[str], Callable[[list[str], str], list[str]]]] = [
                           "int8-imma"]),
     (["models", "surplus"], backticked), (["inventory"], backticked),
     (["claims", "--only", "zzz"], exchanged("zzz")),
+    (["sensitivity", "smollm2-135m", "--names", "ggu"], exchanged("ggu")),
+    (["sensitivity", "smollm2-135m", "--exclude", ","], with_flag),
     (["memory", "smollm2-135m", "l40s", "--quiet", "--max-num-seqs", "8"], with_flag),
     (["memory", "smollm2-135m", "l40s", "--quiet", "--with-mtp"], without_flag),
     (["serve", "smollm2-135m", "l40s", "--quiet", "--draft-tokens", "2", "--draft-layers", "1"],

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, fields
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from planner.errors import UnknownNameError
+from planner.errors import InputError, UnknownNameError
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
+from planner.quality.prior import WEIGH_AS, combined, load_prior, module_alpha
 from planner.quality.sensitivity.features import class_of
-from planner.quality.sensitivity.kld_data import CREDIT
-from planner.quality.sensitivity.predict import excluded_models, sensitivities
+from planner.quality.sensitivity.kld_data import CREDIT, kld_models, known_levels
+from planner.quality.sensitivity.measured_names import excluded_models
+from planner.quality.sensitivity.predict import sensitivities
 from planner.quality.sensitivity.records import OUTSIDE, Matrix, Sensitivities
 from planner.records import record
 
@@ -22,17 +23,12 @@ if TYPE_CHECKING:
 
 NAMES = ("module", "gguf")
 UNIT = "nats per unit of relative output error power"
-DERIVED: Mapping[str, tuple[str, str]] = MappingProxyType({
-    "router": ("experts-down", "a router's error is emulated to the shares that experts get"),
-    "indexer": ("attention-out", "an indexer's error is emulated to the attention's output"),
-})
-"""Kind that was not measured → the kind whose α its layer gives it, and why."""
 ORDER = ("embedding", "attention-qkv", "mla-q", "mla-kv", "linear-attention", "attention-out",
          "indexer", "mlp-gate-up", "mlp-down", "router", "experts-gate-up", "experts-down",
          "shared-gate-up", "shared-down", "head")
 """Module kinds as a token meets them."""
-DERIVED_BAND = 4.0
-"""Factor ÷/× of an α that is derived; a judgement, as nothing was measured."""
+LEAST_LEVELS = 2
+"""Levels of whole models that must be left to learn from: a line is fitted to them."""
 
 
 @record
@@ -74,7 +70,7 @@ class AlphaTable:
             "level": {"nats": found.level, "low": found.level / found.level_band,
                       "high": found.level * found.level_band, "basis": found.level_basis},
             "bands": {name: class_band(found, name) for name in _classes(found)},
-            "names": self.names, "rows": [asdict(row) for row in self.rows],  # type: ignore[call-overload]
+            "names": self.names, "rows": [asdict(row) for row in self.rows],
             "credit": CREDIT, "sources": list(found.sources)}
 
     def to_frame(self) -> pd.DataFrame:
@@ -85,7 +81,7 @@ class AlphaTable:
         return pd.DataFrame({
             f.name: pd.Series([getattr(row, f.name) for row in self.rows],
                               dtype=kinds.get(f.name, "string"))
-            for f in fields(AlphaRow)})  # type: ignore[arg-type]
+            for f in fields(AlphaRow)})
 
 
 def alpha_table(spec: ModelSpec, exclude_models: Collection[str] = (), names: str = "module",
@@ -95,13 +91,30 @@ def alpha_table(spec: ModelSpec, exclude_models: Collection[str] = (), names: st
 
     Raises:
         UnknownNameError: a name that is no measured model, family or bundled model; other
-            ``names``. UnsupportedError: GGUF names of a model that llama.cpp does not know.
+            ``names``. InputError: too few models are left to learn from. UnsupportedError: GGUF
+            names of a model that llama.cpp does not know.
     """
     if names not in NAMES:
         raise UnknownNameError("choice of names", names, NAMES)
-    found = sensitivities(spec, excluded_models(exclude_models))
+    excluded = excluded_models(exclude_models)
+    _check_rest(excluded)
+    found = sensitivities(spec, excluded)
     rows = _by_tensor(spec, found) if names == "gguf" else _by_kind(spec, found)
     return AlphaTable(spec.id, names, found, rows)
+
+
+def in_order(kinds: Iterable[str]) -> list[str]:
+    """The kinds, each once, as a token meets them; others last."""
+    return sorted(dict.fromkeys(kinds), key=lambda k: ORDER.index(k) if k in ORDER else len(ORDER))
+
+
+def _check_rest(excluded: frozenset[str]) -> None:
+    fitted = sum(m.fitted and m.name not in excluded for m in kld_models())
+    levels = sum(k.name not in excluded for k in known_levels())
+    if not fitted or levels < LEAST_LEVELS:
+        raise InputError(f"exclude_models leave {fitted} models to learn kinds and depth from, and "
+                         f"{levels} levels", hint="leave at least one of the measured models, and "
+                         f"{LEAST_LEVELS} levels: exclude fewer families")
 
 
 def tier_of(found: Sensitivities) -> str:
@@ -112,11 +125,6 @@ def tier_of(found: Sensitivities) -> str:
 def class_band(found: Sensitivities, name: str) -> float:
     """The factor of single matrices of a class, relative to the level."""
     return found.bands.get(name, found.pooled_band)
-
-
-def combined(*factors: float) -> float:
-    """The factor of independent errors together: the root of squared logarithms."""
-    return math.exp(math.sqrt(sum(math.log(factor) ** 2 for factor in factors)))
 
 
 def _classes(found: Sensitivities) -> list[str]:
@@ -146,7 +154,7 @@ def _by_tensor(spec: ModelSpec, found: Sensitivities) -> tuple[AlphaRow, ...]:
     rows = []
     for one in tensors:
         layer = _layer(one.layer)
-        if one.kind in DERIVED:
+        if one.kind in WEIGH_AS:
             rows.append(_derived(found, layer, one.kind, one.name, counts[layer, one.kind]))
             continue
         parts = [by_name[one.name], *(tied if one.kind == "embedding" else ())]
@@ -161,15 +169,14 @@ def _layer(layer: int | None) -> int:
 def _unmeasured(spec: ModelSpec) -> list[tuple[int, str]]:
     """(layer, kind) of routers and indexers."""
     return sorted({(layer, row.kind) for row in spec.rows
-                   if row.part == "main" and row.is_matrix and row.kind in DERIVED
+                   if row.part == "main" and row.is_matrix and row.kind in WEIGH_AS
                    for layer in row.layers})
 
 
 def _in_reading_order(rows: Iterable[AlphaRow]) -> tuple[AlphaRow, ...]:
-    place = {kind: n for n, kind in enumerate(ORDER)}
     ends = {"embedding": -1.0, "head": math.inf}
     return tuple(sorted(rows, key=lambda r: (
-        ends.get(r.kind, -1.0) if r.layer is None else r.layer, place[r.kind])))
+        ends.get(r.kind, -1.0) if r.layer is None else r.layer, ORDER.index(r.kind))))
 
 
 def _measured(found: Sensitivities, layer: int, kind: str, tensor: str,
@@ -186,11 +193,14 @@ def _measured(found: Sensitivities, layer: int, kind: str, tensor: str,
 
 def _derived(found: Sensitivities, layer: int, kind: str, tensor: str, parts: int) -> AlphaRow:
     """A row of a kind that was not measured, or of one of its ``parts`` tensors."""
-    like, why = DERIVED[kind]
-    alpha = found.by_unit[like, layer] / parts
+    like, whole = WEIGH_AS[kind], module_alpha(found, kind, layer)
+    assert whole is not None, f"layer {layer} has {kind} and no {like}"
+    alpha = whole / parts
     matrix = next(m for m in found.matrices if (m.kind, m.layer) == (like, layer))
-    band = max(DERIVED_BAND, combined(class_band(found, class_of(matrix)), found.level_band))
+    band = max(load_prior().rule_band,
+               combined(class_band(found, class_of(matrix)), found.level_band))
     shared = f", one of {parts} tensors that share it" if parts > 1 else ""
-    source = f"derived, not measured: α of {like} of the layer{shared}; {why}"
+    source = f"derived, not measured: α of {like} of the layer{shared}; its error is emulated " \
+        "to those outputs"
     return AlphaRow(layer, kind, tensor, alpha, alpha / band, alpha * band,
                     "; ".join((source, *found.sources)), tier_of(found))

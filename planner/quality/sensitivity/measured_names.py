@@ -1,12 +1,16 @@
-"""Names of the measured models with their families, read without numpy for the shell."""
+"""Names of the measured models and their families, and which of them a caller leaves out; read
+without numpy, for the shell."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from planner.errors import UnknownNameError
+from planner.models.catalog import is_model
 
 INDEX = Path(__file__).resolve().parents[1] / "data" / "kld_models.toml"
 
@@ -23,6 +27,32 @@ def left_out_names() -> tuple[str, ...]:
     return tuple(entry["name"] for entry in _index()["left_out"])
 
 
+def excluded_models(names: Collection[str]) -> frozenset[str]:
+    """Measured models that ``names`` mean, in any case: a model's name, or a family's, which takes
+    all of it. A bundled model that was not measured, or whose figures are not used, takes none.
+
+    Raises:
+        UnknownNameError: a name that is none of these; the hint has all measured ones.
+    """
+    measured = measured_names()
+    found: set[str] = set()
+    for name in names:
+        mine = {m for m in measured if _same(m, name)} \
+            or {m for m, family in measured.items() if _same(family, name)}
+        if not mine and not is_model(name) and not any(_same(m, name) for m in left_out_names()):
+            families = list(dict.fromkeys(measured.values()))
+            error = UnknownNameError("measured model", name, [*families, *measured])
+            error.hint = "measured are the families " + ", ".join(families) + "; the models " \
+                + ", ".join(measured)
+            raise error
+        found |= mine
+    return frozenset(found)
+
+
 @cache
 def _index() -> dict[str, Any]:
     return tomllib.loads(INDEX.read_text(encoding="utf-8"))
+
+
+def _same(a: str, b: str) -> bool:
+    return a.lower().replace("_", "-") == b.lower().replace("_", "-").rpartition("/")[2]

@@ -9,14 +9,12 @@ relative, shrunk by the noise of the measurement. A match of several models take
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import UnknownNameError
-from planner.models.catalog import is_model
 from planner.models.spec import ModelSpec
 from planner.quality.sensitivity.family_profiles import family_profile
 from planner.quality.sensitivity.kld_data import (
@@ -36,7 +34,6 @@ from planner.quality.sensitivity.matching import (
     subject_of,
 )
 from planner.quality.sensitivity.matrices import matrices_of
-from planner.quality.sensitivity.measured_names import left_out_names, measured_names
 from planner.quality.sensitivity.records import Matrix, Sensitivities, TierBands
 
 Doubles = npt.NDArray[np.float64]
@@ -51,28 +48,6 @@ quality.md), and three models with both matrices measured show 8 to 30."""
 def sensitivities(spec: ModelSpec, excluded: frozenset[str] = frozenset()) -> Sensitivities:
     """What ``spec`` loses by an error in each matrix, without the measured models ``excluded``."""
     return predict(subject_of(spec), matrices_of(spec), excluded)
-
-
-def excluded_models(names: Collection[str]) -> frozenset[str]:
-    """Measured models that ``names`` mean, in any case: a model's name, or a family's, which takes
-    all of it. A bundled model that was not measured, or whose figures are not used, takes none.
-
-    Raises:
-        UnknownNameError: a name that is none of these; the hint has all measured ones.
-    """
-    measured = measured_names()
-    found: set[str] = set()
-    for name in names:
-        mine = {m for m in measured if _same(m, name)} \
-            or {m for m, family in measured.items() if _same(family, name)}
-        if not mine and not is_model(name) and not any(_same(m, name) for m in left_out_names()):
-            families = list(dict.fromkeys(measured.values()))
-            error = UnknownNameError("measured model", name, [*families, *measured])
-            error.hint = "measured are the families " + ", ".join(families) + "; the models " \
-                + ", ".join(measured)
-            raise error
-        found |= mine
-    return frozenset(found)
 
 
 def predict(subject: KldSubject, matrices: Sequence[Matrix],
@@ -161,7 +136,3 @@ def _text(match: KldMatch | None, bands: TierBands, excluded: frozenset[str]) ->
         else ", ".join(m.name for m in match.models)
     kind = "same structure" if match.kind == SISTER else "same architecture, by relative depth"
     return f"measured on {names} ({kind}; {how}; {CREDIT})"
-
-
-def _same(a: str, b: str) -> bool:
-    return a.lower().replace("_", "-") == b.lower().replace("_", "-").rpartition("/")[2]

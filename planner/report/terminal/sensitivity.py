@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.quality.prior import WEIGH_AS, load_prior
 from planner.quality.sensitivity.alpha_table import (
-    DERIVED,
-    DERIVED_BAND,
     UNIT,
     AlphaRow,
     AlphaTable,
     class_band,
+    in_order,
 )
 from planner.quality.sensitivity.features import class_of
 from planner.report.terminal.columns import table_lines, wrapped
@@ -35,16 +35,16 @@ def sensitivity_text(table: AlphaTable) -> str:
 def _kinds(table: AlphaTable) -> list[list[str]]:
     """A row a kind: its layers, sum, share of the level, α by depth, band of its class."""
     rows = [["kind", "layers", "sum", "share", *(name for name, _ in DEPTHS), "×/÷"]]
-    for kind in dict.fromkeys(row.kind for row in table.rows):
+    for kind in in_order(row.kind for row in table.rows):
         mine = [row for row in table.rows if row.kind == kind]
         total = sum(row.alpha for row in mine)
         outside = mine[0].layer is None
         by_depth = ["-"] * len(DEPTHS) if outside else [
             _milli(mine[round(at * (len(mine) - 1))].alpha) for _, at in DEPTHS]
-        derived = kind in DERIVED
+        derived = kind in WEIGH_AS
         rows.append([kind, "-" if outside else str(len(mine)), _milli(total),
                      "-" if derived else f"{total / table.found.level:.1%}", *by_depth,
-                     f"{DERIVED_BAND if derived else _band(table, kind):.2g}"])
+                     f"{load_prior().rule_band if derived else _band(table, kind):.2g}"])
     return rows
 
 
@@ -64,9 +64,9 @@ def _notes(table: AlphaTable) -> list[str]:
     notes = ["×/÷: holds 80 % of single matrices of the class, the level aside; low and high of "
              "--json have both" if table.names == "module" else
              "low and high hold 80 %: the band of the class with that of the level"]
-    derived = list(dict.fromkeys(row.kind for row in table.rows if row.kind in DERIVED))
+    derived = list(dict.fromkeys(row.kind for row in table.rows if row.kind in WEIGH_AS))
     notes += [f"{kind}: derived, not measured, and no part of the sum: α of "
-              f"{DERIVED[kind][0]} of its layer" for kind in derived]
+              f"{WEIGH_AS[kind]} of its layer" for kind in derived]
     return notes + _tied(table.rows)
 
 
