@@ -9,7 +9,9 @@ from support.wheels import ROOT, call, checked
 
 HEAVY = {"numpy", "pandas", "pydantic", "matplotlib", "rich", "scipy", "jinja2", "highspy"}
 NOT_FOR_PLANNING = {"pandas", "matplotlib", "scipy", "numba", "pydantic", "rich", "jinja2",
-                    "planner.numerics", "planner.planning.plan.diff"}
+                    "planner.numerics", "planner.planning.plan.diff",
+                    "planner.quality.sensitivity.alpha_table",
+                    "planner.quality.sensitivity.measured_names"}
 MOST_MODULES = 192
 """Modules of this package that a plan may import: each costs about 0.3 ms, records included."""
 _SCRIPT = """
