@@ -34,7 +34,7 @@ from planner.quality.profile_match import structure_sha256
 from planner.quality.profile_units import (
     ANCHOR,
     Key,
-    Matrix,
+    ProfiledMatrix,
     cache_units,
     input_constants,
     learned_alphas,
@@ -116,11 +116,12 @@ def _model(spec: ModelSpec) -> ProfiledModel:
                          spec.quantization, spec.config_sha256, structure_sha256(spec))
 
 
-def _matrix(job: MatrixJob, record: Mapping[str, Any], changed: Mapping[str, float]) -> Matrix:
+def _matrix(job: MatrixJob, record: Mapping[str, Any],
+            changed: Mapping[str, float]) -> ProfiledMatrix:
     """``changed``: errors of the output that the probe's options replace."""
     output = record.get("output_error", {})
     power = record["output_power"] if output else record["rms"] ** 2 * job.elements
-    return Matrix(job.group, job.kind, job.layer, job.expert, job.elements, power,
+    return ProfiledMatrix(job.group, job.kind, job.layer, job.expert, job.elements, power,
                   record["weight_error"], {**output, **changed}, record["flushed"],
                   record["overflow"])
 
@@ -156,7 +157,8 @@ def _mean_error(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             for n in sorted(names)}
 
 
-def _reference_notes(spec: ModelSpec, reference: str, measured: Sequence[Matrix]) -> list[str]:
+def _reference_notes(spec: ModelSpec, reference: str,
+                     measured: Sequence[ProfiledMatrix]) -> list[str]:
     notes = [f"the reference is the checkpoint as released ({spec.quantization}): weights that a "
              "scheme stores unchanged have no error"]
     if spec.quantization.startswith("ggml-"):

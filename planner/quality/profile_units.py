@@ -23,7 +23,7 @@ Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class ProfiledMatrix:
     """One measured matrix. ``power`` is that of its output, or of its weights where no input was
     known; ``output_error`` is empty then."""
 
@@ -54,7 +54,7 @@ REAL_INPUTS = "measured on real inputs"
 CACHE_BASIS = "that of the attention output, times the anchor of caches"
 
 
-def unit_errors(matrices: Iterable[Matrix], constants: Mapping[str, Losses],
+def unit_errors(matrices: Iterable[ProfiledMatrix], constants: Mapping[str, Losses],
                 shares: Mapping[tuple[int, int], float]) -> dict[Key, UnitError]:
     """Errors by (kind, layer).
 
@@ -63,17 +63,17 @@ def unit_errors(matrices: Iterable[Matrix], constants: Mapping[str, Losses],
         constants: error of the inputs alone by kind and scheme, for units without real inputs.
         shares: share of the tokens by (layer, expert); an expert without one counts as the others.
     """
-    units: dict[Key, list[Matrix]] = {}
+    units: dict[Key, list[ProfiledMatrix]] = {}
     for matrix in matrices:
         units.setdefault((matrix.kind, matrix.layer), []).append(matrix)
     return {key: _unit(key[0], found, constants.get(key[0], {}), shares)
             for key, found in units.items()}
 
 
-def _unit(kind: str, found: list[Matrix], constants: Losses,
+def _unit(kind: str, found: list[ProfiledMatrix], constants: Losses,
           shares: Mapping[tuple[int, int], float]) -> UnitError:
     real = all(m.output_error for m in found)
-    groups: dict[str, list[Matrix]] = {}
+    groups: dict[str, list[ProfiledMatrix]] = {}
     for matrix in found:
         groups.setdefault(matrix.group, []).append(matrix)
     names = set.intersection(*(set(m.weight_error) for m in found))
@@ -90,7 +90,7 @@ def _unit(kind: str, found: list[Matrix], constants: Losses,
                      _share(found, "flushed", elements), _share(found, "overflow", elements))
 
 
-def _mean(group: Sequence[Matrix], name: str, real: bool,
+def _mean(group: Sequence[ProfiledMatrix], name: str, real: bool,
           shares: Mapping[tuple[int, int], float]) -> float:
     top = bottom = 0.0
     for m in group:
@@ -100,7 +100,7 @@ def _mean(group: Sequence[Matrix], name: str, real: bool,
     return top / bottom if bottom else 0.0
 
 
-def _share(found: Sequence[Matrix], what: str, elements: int) -> dict[str, float]:
+def _share(found: Sequence[ProfiledMatrix], what: str, elements: int) -> dict[str, float]:
     totals: dict[str, float] = {}
     for m in found:
         for name, share in getattr(m, what).items():
@@ -140,7 +140,7 @@ def module_units(errors: Mapping[Key, UnitError], alphas: Mapping[Key, float],
         e.overflow) for (kind, layer), e in errors.items() if (kind, layer) in alphas]
 
 
-def probed_units(errors: Mapping[Key, UnitError], matrices: Iterable[tuple[str, Matrix]],
+def probed_units(errors: Mapping[Key, UnitError], matrices: Iterable[tuple[str, ProfiledMatrix]],
                  losses: Mapping[str, Losses], probe: str, basis: str) -> list[ProfileUnit]:
     """Units with losses in nats, summed over their matrices, which are (tensor, what was measured).
 
@@ -176,7 +176,7 @@ def probed_units(errors: Mapping[Key, UnitError], matrices: Iterable[tuple[str, 
     return out
 
 
-def _tensor_losses(m: Matrix, losses: Losses | None, probe: str) -> Losses | None:
+def _tensor_losses(m: ProfiledMatrix, losses: Losses | None, probe: str) -> Losses | None:
     if losses is None or not probe:
         return losses
     error = m.output_error.get(probe, 0.0)

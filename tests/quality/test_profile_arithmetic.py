@@ -8,7 +8,7 @@ from planner.quality.prior import load_prior
 from planner.quality.profile_units import (
     CONSTANT_INPUTS,
     REAL_INPUTS,
-    Matrix,
+    ProfiledMatrix,
     cache_units,
     input_constants,
     learned_alphas,
@@ -25,8 +25,8 @@ ZERO = {"fp8-block": 0.0, "nvfp4": 0.0}
 
 
 def matrix(group: str = "down", kind: str = "mlp-down", layer: int = 0, expert: int = -1,
-           power: float = 1.0, e: float = 0.01, **more: object) -> Matrix:
-    return Matrix(group, kind, layer, expert, 100, power,
+           power: float = 1.0, e: float = 0.01, **more: object) -> ProfiledMatrix:
+    return ProfiledMatrix(group, kind, layer, expert, 100, power,
                   {"fp8-block": e, "nvfp4": 10 * e}, **more)  # type: ignore[arg-type]
 
 
@@ -65,7 +65,7 @@ def test_experts_count_with_their_share_of_the_tokens() -> None:
 
 
 def test_a_scheme_that_one_matrix_lacks_is_not_in_the_unit() -> None:
-    short = Matrix("qkv", "attention-qkv", 0, -1, 1, 1.0, {"fp8-block": 0.1})
+    short = ProfiledMatrix("qkv", "attention-qkv", 0, -1, 1, 1.0, {"fp8-block": 0.1})
     found = unit_errors([matrix("qkv", "attention-qkv"), short], {"attention-qkv": ZERO}, {})
     assert set(found["attention-qkv", 0].error) == {"fp8-block"}
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from planner.errors import UnsupportedError
 from planner.models.families.common import Backbone, read_backbone, spec_of
-from planner.models.families.deepseek_v4_rows import Structure, decoder, ends, prediction
+from planner.models.families.deepseek_v4_rows import V4Structure, decoder, ends, prediction
 from planner.models.fields import HARMLESS, MAX_CONTEXT, MAX_EXPERTS, MAX_LAYERS, Fields
 from planner.models.rows import Provenance
 from planner.models.spec import Attention, AttentionKind, Experts, ModelSpec
@@ -45,7 +45,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
     )  # fmt: skip
 
 
-def _read(fields: Fields) -> Structure:
+def _read(fields: Fields) -> V4Structure:
     size = read_backbone(fields)
     if fields.boolean("attention_bias", default=False):
         raise fields.error("attention_bias", "is true; DeepSeek-V4 has no biases")
@@ -67,7 +67,7 @@ def _read(fields: Fields) -> Structure:
     attention = _attention(fields, ratios[: size.layers])
     if attention[0].heads * attention[0].head_dim % groups:
         raise fields.error("o_groups", f"is {groups}; it must divide the outputs of all heads")
-    return Structure(
+    return V4Structure(
         size=size, attention=attention, experts=_experts(fields, size), ratios=ratios,
         prediction=mtp, out_groups=groups, out_rank=fields.integer("o_lora_rank"),
         streams=fields.integer("hc_mult", high=MAX_EXPERTS), fp4=dtype == "fp4",

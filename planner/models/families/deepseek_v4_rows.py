@@ -17,7 +17,7 @@ _SHARED = GatedMlp("ffn.shared_experts.", "w1", "w3", "w2", "shared")
 
 
 @dataclass(frozen=True, slots=True)
-class Structure:
+class V4Structure:
     """The typed configuration. ``streams`` residual streams are mixed around each half layer."""
 
     size: Backbone
@@ -31,7 +31,7 @@ class Structure:
     fp4: bool
 
 
-def ends(storage: Storage, config: Structure) -> list[TensorRow]:
+def ends(storage: Storage, config: V4Structure) -> list[TensorRow]:
     """Embedding, final norm, head, and what joins the residual streams before the head."""
     size = config.size
     matrix = (size.vocab, size.hidden)
@@ -45,7 +45,7 @@ def ends(storage: Storage, config: Structure) -> list[TensorRow]:
     ]  # fmt: skip
 
 
-def decoder(storage: Storage, config: Structure, layers: tuple[int, ...]) -> list[TensorRow]:
+def decoder(storage: Storage, config: V4Structure, layers: tuple[int, ...]) -> list[TensorRow]:
     """Every tensor of decoder layers ``layers``, main or prediction."""
     groups = [
         replace(group, layers=tuple(layer for layer in layers if layer in set(group.layers)))
@@ -60,7 +60,7 @@ def decoder(storage: Storage, config: Structure, layers: tuple[int, ...]) -> lis
     ]
 
 
-def prediction(storage: Storage, config: Structure) -> list[TensorRow]:
+def prediction(storage: Storage, config: V4Structure) -> list[TensorRow]:
     """Prediction layers: a windowed decoder layer each, with projections of its two inputs.
 
     Embedding and head are the main model's and are not stored again.
@@ -81,7 +81,7 @@ def prediction(storage: Storage, config: Structure) -> list[TensorRow]:
     return found
 
 
-def _attention(storage: Storage, config: Structure, layers: tuple[int, ...]) -> list[TensorRow]:
+def _attention(storage: Storage, config: V4Structure, layers: tuple[int, ...]) -> list[TensorRow]:
     a, hidden, prefix = config.attention[0], config.size.hidden, _LAYER + "attn."
     rank = a.q_lora_rank or 0
     low = config.out_groups * config.out_rank
@@ -105,7 +105,7 @@ def _attention(storage: Storage, config: Structure, layers: tuple[int, ...]) -> 
     ]  # fmt: skip
 
 
-def _compression(storage: Storage, config: Structure, a: Attention) -> list[TensorRow]:
+def _compression(storage: Storage, config: V4Structure, a: Attention) -> list[TensorRow]:
     """The compressor of csa and hca, and csa's indexer with a compressor of its own.
 
     A csa entry overlaps two groups of tokens, so its projections are two vectors wide.
@@ -139,7 +139,7 @@ def _compression(storage: Storage, config: Structure, a: Attention) -> list[Tens
     ]  # fmt: skip
 
 
-def _norms(storage: Storage, config: Structure, layers: tuple[int, ...]) -> list[TensorRow]:
+def _norms(storage: Storage, config: V4Structure, layers: tuple[int, ...]) -> list[TensorRow]:
     return [
         rows.plain(storage, f"{_LAYER}{name}.weight", "norm", (config.size.hidden,), layers,
                    fused=name.replace("_", "-"))
@@ -147,7 +147,7 @@ def _norms(storage: Storage, config: Structure, layers: tuple[int, ...]) -> list
     ]  # fmt: skip
 
 
-def _mixing(storage: Storage, config: Structure, layers: tuple[int, ...]) -> list[TensorRow]:
+def _mixing(storage: Storage, config: V4Structure, layers: tuple[int, ...]) -> list[TensorRow]:
     """Hyper-connections of both halves: weights that read, write and mix the streams."""
     n = config.streams
     shapes = (("fn", ((2 + n) * n, n * config.size.hidden)), ("base", ((2 + n) * n,)),
@@ -161,7 +161,7 @@ def _mixing(storage: Storage, config: Structure, layers: tuple[int, ...]) -> lis
 
 
 def _head_mixing(
-    storage: Storage, config: Structure, prefix: str, layers: tuple[int, ...]
+    storage: Storage, config: V4Structure, prefix: str, layers: tuple[int, ...]
 ) -> list[TensorRow]:
     n = config.streams
     shapes = (("fn", (n, n * config.size.hidden)), ("base", (n,)), ("scale", (1,)))
@@ -172,7 +172,8 @@ def _head_mixing(
     ]  # fmt: skip
 
 
-def _feed_forward(storage: Storage, config: Structure, layers: tuple[int, ...]) -> list[TensorRow]:
+def _feed_forward(storage: Storage, config: V4Structure,
+                  layers: tuple[int, ...]) -> list[TensorRow]:
     e, hidden = config.experts, config.size.hidden
     hashed = tuple(layer for layer in layers if layer in e.hash_layers)
     scored = tuple(layer for layer in layers if layer not in e.hash_layers)

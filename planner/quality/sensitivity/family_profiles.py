@@ -8,11 +8,10 @@ those that were measured. The file is named after the first measured model of th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
 
 from planner.models.catalog import model_ids, resolve_model
-from planner.quality.sensitivity.kld_data import DATA, kld_models, points_of
+from planner.quality.sensitivity.kld_data import PROFILES, kld_models, points_of
 from planner.quality.sensitivity.matching import (
     SISTER,
     find_match,
@@ -21,26 +20,12 @@ from planner.quality.sensitivity.matching import (
 from planner.quality.sensitivity.matrices import matrices_of, structure_of
 from planner.quality.sensitivity.records import KldModel, Matrix
 
-FOLDER = DATA / "kld" / "profiles"
-
-
-@cache
-def family_profile(name: str) -> Mapping[tuple[str, int], float]:
-    """ln α by (stem, layer) of the structure of the measured model ``name``, up to a constant;
-    empty where none is shipped under that name."""
-    path = FOLDER / f"{name}.json"
-    if not path.is_file():
-        return {}
-    data: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-    return {(stem, int(layer)): value for stem, layers in data.items()
-            for layer, value in layers.items()}
-
 
 def main() -> None:
     """Write one file a structure."""
     from planner.quality.sensitivity.estimate import log_alphas
 
-    FOLDER.mkdir(exist_ok=True)
+    PROFILES.mkdir(exist_ok=True)
     seen: list[object] = []
     for model in kld_models():
         if model.structure in seen:
@@ -51,7 +36,7 @@ def main() -> None:
         assert match is not None
         assert match.kind == SISTER
         values = log_alphas(subject, match, matrices, frozenset())
-        (FOLDER / f"{model.name}.json").write_text(_text(matrices, values.tolist()),
+        (PROFILES / f"{model.name}.json").write_text(_text(matrices, values.tolist()),
                                                    encoding="utf-8")
 
 

@@ -27,6 +27,7 @@ from planner.quality.sensitivity.records import (
 )
 
 DATA = Path(__file__).resolve().parents[1] / "data"
+PROFILES = DATA / "kld" / "profiles"
 CREDIT = "Thireus, GGUF Tool Suite and its contributors"
 SOURCE = f"{CREDIT}: github.com/Thireus/GGUF-Tool-Suite@384c1f85, kld_results"
 SOURCE_DATE = "2026-08-21"
@@ -90,6 +91,18 @@ def bands_of(kind: str) -> TierBands:
     """What a kind of match (learned, sister, relative) was measured to hold."""
     data = json.loads((DATA / "kld" / "bands.json").read_text(encoding="utf-8"))[kind]
     return TierBands(**data)
+
+
+@cache
+def family_profile(name: str) -> Mapping[tuple[str, int], float]:
+    """ln α by (stem, layer) of the structure of the measured model ``name``, up to a constant;
+    empty where none is shipped under that name."""
+    path = PROFILES / f"{name}.json"
+    if not path.is_file():
+        return {}
+    data: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+    return {(stem, int(layer)): value for stem, layers in data.items()
+            for layer, value in layers.items()}
 
 
 def matrix_of(model: KldModel, stem: str, layer: int) -> Matrix:

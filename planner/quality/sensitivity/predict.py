@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.models.spec import ModelSpec
-from planner.quality.sensitivity.family_profiles import family_profile
 from planner.quality.sensitivity.kld_data import (
     CREDIT,
     SOURCE,
     SOURCE_DATE,
     bands_of,
+    family_profile,
     kld_models,
     known_levels,
 )
