@@ -13,14 +13,13 @@ from planner.placement.cache_entries import cache_units as caches_of
 from planner.profiling.jobs import STATISTICS_ONLY, MatrixJob
 from planner.profiling.places import Checkpoint
 from planner.quality.bands import TIER_BANDS, Band
-from planner.quality.prior import Prior, mix_band, total_band
+from planner.quality.prior import Prior, total_band
 from planner.quality.profile import (
     CACHE_KINDS,
     NATS,
     NOT_MODELLED,
     POLICY,
     PROFILE_VERSION,
-    RELATIVE,
     JointCheck,
     Profile,
     ProfiledCheckpoint,
@@ -36,12 +35,13 @@ from planner.quality.profile_units import (
     Key,
     ProfiledMatrix,
     cache_units,
+    expected_loss,
     input_constants,
     learned_alphas,
     measured_caches,
     module_units,
     probed_units,
-    uniform_scale,
+    scaled,
     unit_errors,
 )
 from planner.quality.score_alphas import reference_for
@@ -97,8 +97,8 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
             "measured under one layout, times the ratio of the entries' errors"
         units += measured_caches(probed.caches, caches.error, basis)
     else:
-        scale = 1.0 if probed is None else uniform_scale(
-            found, prior, reference, errors, sum(u.loss.get(ANCHOR, 0.0) for u in units))
+        scale = 1.0 if probed is None else sum(u.loss.get(ANCHOR, 0.0) for u in units) \
+            / expected_loss(found, prior, reference, errors)
         units += _caches(spec, prior, found, scale, caches)
     return Profile(
         PROFILE_VERSION, version, _model(spec),
@@ -177,9 +177,9 @@ def _band(column: str, spec: ModelSpec, prior: Prior) -> tuple[float, str]:
         return 1.0, "as measured; the sampling error of the scores is not in them"
     found = sensitivities(spec)
     if column == SCORE:
-        return total_band(found, prior), "scale of the scores unknown: T0's band"
-    band = total_band(found, prior) if column == ALPHA else mix_band(found, prior)
-    return band, "sensitivities measured elsewhere, errors of schemes emulated: T0's band"
+        return total_band(found, prior), "scale of the scores unknown: T0's level and band"
+    return total_band(found, prior), "sensitivities measured elsewhere, errors of schemes " \
+        "emulated: T0's band"
 
 
 def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
@@ -195,10 +195,16 @@ def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
     reference = reference_for(spec, prior)
     schemes = sorted({name for u in units for name in u.loss})
     common = [a for a in ANCHORS if all(a in u.loss for u in units)]
+    found = sensitivities(spec)
+    keys = [(u.kind, u.layer) for u in units]
+    if not nats:
+        level = expected_loss(found, prior, reference, keys, anchor)
+        units = [scaled(u, level) for u in units]
+        notes.append(f"scores have no scale of their own: uniform {anchor} counts as {level:.3g} "
+                     f"nats, which is T0's level ({found.level_basis})")
     uniform = sum(u.loss[common[0]] for u in units) if common else 0.0
     if uniform > 0:
-        found = sensitivities(spec)
-        scale = uniform_scale(found, prior, reference, [(u.kind, u.layer) for u in units], uniform)
+        scale = uniform / expected_loss(found, prior, reference, keys, common[0])
         units += _caches(spec, prior, found, scale, CacheMeasured({}, {}))
         notes.append(f"cache losses: T0's ratio to the uniform loss of {common[0]}")
     else:
@@ -206,6 +212,6 @@ def assemble_scores(spec: ModelSpec, path: Path, prior: Prior,
     band, basis = _band(scores.column, spec, prior)
     return Profile(
         PROFILE_VERSION, version, _model(spec), ProfiledCheckpoint("", "none", 0, 0, 0),
-        "T3", NATS if nats else RELATIVE, anchor, band, basis, 0, tuple(schemes), layouts,
+        "T3", NATS, anchor, band, basis, 0, tuple(schemes), layouts,
         tuple(sorted(units, key=lambda u: (u.layer, u.kind))), (), (), (),
         (*notes, NOT_MODELLED, POLICY), {"scores": path.name, "program": scores.program})

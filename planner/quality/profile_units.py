@@ -10,7 +10,7 @@ tokens. Groups in a row (the two projections of an MLA query) add.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from planner.errors import DataError
 from planner.quality.prior import Prior, cache_alpha, module_alpha
@@ -114,21 +114,20 @@ def learned_alphas(found: Sensitivities, errors: Iterable[Key]) -> dict[Key, flo
     return {key: alpha for key, alpha in alphas.items() if alpha is not None}
 
 
-def uniform_scale(found: Sensitivities, prior: Prior, reference: str, keys: Iterable[Key],
-                  uniform: float) -> float:
-    """What turns α of T0 into the unit of a profile whose uniform fp8-block loses ``uniform``: over
-    the same units T0 expects so much.
+def expected_loss(found: Sensitivities, prior: Prior, reference: str, keys: Iterable[Key],
+                  scheme: str = ANCHOR) -> float:
+    """What T0 expects the units ``keys`` to lose under ``scheme`` [nats].
 
     Raises:
-        DataError: T0 expects nothing of any unit.
+        DataError: nothing of any unit.
     """
     errors = prior.error[reference]
-    total = sum(alpha * errors[kind].get(ANCHOR, 0.0)
+    total = sum(alpha * errors[kind].get(scheme, 0.0)
                 for (kind, _), alpha in learned_alphas(found, keys).items() if kind in errors)
     if total <= 0:
-        raise DataError(f"no matrix has an error under {ANCHOR}, so that there is no unit of loss",
-                        hint=f"keep {ANCHOR} among the schemes")
-    return uniform / total
+        raise DataError(f"no matrix has an error under {scheme}, so that there is no unit of loss",
+                        hint=f"keep {scheme} among the schemes")
+    return total
 
 
 def module_units(errors: Mapping[Key, UnitError], alphas: Mapping[Key, float],
@@ -138,6 +137,12 @@ def module_units(errors: Mapping[Key, UnitError], alphas: Mapping[Key, float],
         f"{kind}.{layer}", kind, layer, _six(alphas[kind, layer]), basis, e.basis, e.error,
         {name: _six(alphas[kind, layer] * value) for name, value in e.error.items()}, e.flushed,
         e.overflow) for (kind, layer), e in errors.items() if (kind, layer) in alphas]
+
+
+def scaled(unit: ProfileUnit, factor: float) -> ProfileUnit:
+    """``unit`` with its losses, and its α, times ``factor``."""
+    return replace(unit, alpha=None if unit.alpha is None else _six(unit.alpha * factor),
+                   loss={name: _six(value * factor) for name, value in unit.loss.items()})
 
 
 def probed_units(errors: Mapping[Key, UnitError], matrices: Iterable[tuple[str, ProfiledMatrix]],

@@ -1,9 +1,9 @@
 """``plan profile`` on the command line."""
 
 import json
-import re
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path

@@ -15,7 +15,7 @@ USAGE: list[list[str]] = [
     [*OK, "--schemes", ""], [*OK, "--schemes", " , "], [*OK, "--schemes", "fp9"],
     [*OK, "--schemes", "nvfp4"], [*OK, "--schemes", "mxfp6"],
     [*OK, "--kv", "fp9"], [*OK, "--kv", "fp8-ds-mla"], [*OK, "--kv", "int4-channel"],
-    [*OK, "--max-loss", "fp9"], [*OK, "--max-loss", "0.1"],
+    [*OK, "--max-loss", "fp9"], [*OK, "--max-loss", "-0.1"],
     [*OK, "--max-loss", "nan"], [*OK, "--objective", "speed"], [*OK, "--scenario", "nope"],
     [*OK, "--scenario", "./nope.toml"], [*OK, "--engine", "no-such"], [*OK, "--profile", "x"],
     [*OK, "--hardware-dir", "/no/such/folder"], [*OK, "--report", "/no/such/folder/x.html"],

@@ -48,8 +48,8 @@ def found() -> Sensitivities:
                                                                    1))
     return Sensitivities(
         tier="learned", text="made up", matrices=matrices, alpha=(4.0, 1.0, 0.5, 2.0, 0.25, 0.75),
-        bands={}, pooled_band=2.0, level=8.5, level_band=2.0, mix_band=1.5, level_basis="made up", saturation=0.0,
-        sources=(), date="")
+        bands={}, pooled_band=2.0, level=8.5, level_band=2.0, mix_band=1.5, level_basis="made up",
+        saturation=0.0, sources=(), date="")
 
 
 def priced_models() -> list[str]:

@@ -10,11 +10,11 @@ from planner.quality.profile_units import (
     REAL_INPUTS,
     ProfiledMatrix,
     cache_units,
+    expected_loss,
     input_constants,
     learned_alphas,
     module_units,
     probed_units,
-    uniform_scale,
     unit_errors,
 )
 from planner.quality.sensitivity.predict import sensitivities
@@ -84,15 +84,16 @@ def test_t0_takes_the_sensitivity_of_each_layer() -> None:
 def test_without_any_error_there_is_no_unit_of_loss() -> None:
     errors = unit_errors([matrix(e=0.0)], {"mlp-down": ZERO}, {})
     with pytest.raises(DataError, match="no unit of loss"):
-        uniform_scale(FOUND, PRIOR, "bf16", [], 1.0)
+        expected_loss(FOUND, PRIOR, "bf16", [])
     assert errors["mlp-down", 0].error["fp8-block"] == 0
 
 
-def test_the_scale_makes_t0_agree_with_a_uniform_loss() -> None:
+def test_t0_expects_the_sum_of_alpha_times_error() -> None:
     keys = [("mlp-down", n) for n in range(8)]
-    expected = sum(FOUND.by_unit[key] for key in keys) * PRIOR.error["bf16"]["mlp-down"][
-        "fp8-block"]
-    assert uniform_scale(FOUND, PRIOR, "bf16", keys, 3 * expected) == pytest.approx(3.0)
+    alpha = sum(FOUND.by_unit[key] for key in keys)
+    for scheme in ("fp8-block", "nvfp4"):
+        assert expected_loss(FOUND, PRIOR, "bf16", keys, scheme) == pytest.approx(
+            alpha * PRIOR.error["bf16"]["mlp-down"][scheme])
 
 
 def test_t2_scales_the_probe_loss_by_errors_matrix_by_matrix() -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.t0 import t0_level
 
 from planner.api.profile import profile
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
@@ -34,8 +35,9 @@ def modelopt(layers: int = 32) -> dict[str, object]:
 
 def test_modelopt(tmp_path: Path) -> None:
     found = profile(LLAMA, scores=write(tmp_path, "s.json", modelopt()))
-    assert (found.tier, found.unit, found.anchor) == ("T3", "relative", "fp8-tensor")
-    assert found.uniform_loss("fp8-tensor") == pytest.approx(1, rel=1e-4)
+    assert (found.tier, found.unit, found.anchor) == ("T3", "nats", "fp8-tensor")
+    assert found.uniform_loss("fp8-tensor") == pytest.approx(
+        t0_level(found, "fp8-tensor"), rel=1e-4)
     assert found.uniform_loss("bf16") == 0
     low, high = (found.by_unit["mlp-down", n].loss["nvfp4"] for n in (0, 31))
     assert high / low == pytest.approx(32, rel=1e-4)

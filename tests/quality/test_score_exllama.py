@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.t0 import t0_level
 
 from planner.api.profile import profile
 from planner.errors import DataError
@@ -70,8 +71,8 @@ def imported(folder: Path, data: object, model: str = LLAMA) -> Profile:
 
 def test_v2_tells_the_kinds_of_a_block_apart(tmp_path: Path) -> None:
     found = imported(tmp_path, v2())
-    assert (found.tier, found.unit, found.anchor) == ("T3", "relative", "fp8-block")
-    assert found.uniform_loss("fp8-block") == pytest.approx(1, rel=1e-4)
+    assert (found.tier, found.unit, found.anchor) == ("T3", "nats", "fp8-block")
+    assert found.uniform_loss("fp8-block") == pytest.approx(t0_level(found, "fp8-block"), rel=1e-4)
     alpha = {key: unit.alpha for key, unit in found.by_unit.items()}
     assert alpha["attention-qkv", 9] / alpha["attention-out", 9] == pytest.approx(5, rel=1e-4)
     assert alpha["mlp-down", 9] / alpha["mlp-gate-up", 9] == pytest.approx(5 / 3, rel=1e-4)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.t0 import t0_level
 
 from planner.api.profile import profile
 from planner.errors import DataError
@@ -54,9 +55,8 @@ def test_alphas_are_what_lies_above_the_floor(tmp_path: Path) -> None:
     table = glm()
     found = profile(GLM, scores=write(tmp_path, {"iq1_kt": dict(table)}),
                     output=tmp_path / "p.json")
-    assert (found.tier, found.unit, found.anchor) == ("T3", "relative", "fp8-block")
-    assert found.uniform_loss("fp8-block") is None or found.uniform_loss("fp8-block") == \
-        pytest.approx(1, rel=1e-4)
+    assert (found.tier, found.unit, found.anchor) == ("T3", "nats", "fp8-block")
+    assert found.uniform_loss("fp8-block") == pytest.approx(t0_level(found, "fp8-block"), rel=1e-4)
     low, high = found.by_unit["experts-down", 3], found.by_unit["experts-down", 45]
     assert high.alpha / low.alpha == pytest.approx((6e-3 + 45e-5) / (6e-3 + 3e-5), rel=1e-3)
     # k and v count once, beside q
@@ -98,7 +98,7 @@ def test_without_a_prediction_layer_the_floor_is_the_first_percentile(tmp_path: 
              enumerate(gguf_matrices(resolve_model(QWEN)))}
     found = profile(QWEN, scores=write(tmp_path, {"q2_k_r4": table}))
     assert any("1st percentile" in note for note in found.notes)
-    assert found.uniform_loss("fp8-block") == pytest.approx(1, rel=1e-4)
+    assert found.uniform_loss("fp8-block") == pytest.approx(t0_level(found, "fp8-block"), rel=1e-4)
     assert all(unit.alpha > 0 for unit in found.units)  # nothing is free
 
 
@@ -184,5 +184,6 @@ def test_measured_tables_are_taken(tmp_path: Path) -> None:
     for model, mine in (("DeepSeek-V3.1-Terminus", "deepseek-v3.1"), ("GLM-4.6", "glm-4.6"),
                         ("Kimi-K2-Thinking", "kimi-k2-instruct"), ("Qwen3.5-27B", "qwen3.5-27b")):
         found = profile(mine, scores=write(tmp_path, tables[model]))
-        assert found.uniform_loss("fp8-block") == pytest.approx(1, rel=1e-4)
+        assert found.uniform_loss("fp8-block") == pytest.approx(
+            t0_level(found, "fp8-block"), rel=1e-4)
         assert len(found.by_unit) >= 3 * found.model.layers

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.t0 import t0_level
 
 from planner.api.profile import profile
 from planner.errors import DataError, PlannerError, UnsupportedError
@@ -36,8 +37,8 @@ def imported(folder: Path, data: object, name: str = "per-layer-sensitivity.json
 
 def test_the_error_of_the_recipe_is_taken_out(tmp_path: Path) -> None:
     found = imported(tmp_path, summary())
-    assert (found.tier, found.unit, found.anchor) == ("T3", "relative", "fp8-block")
-    assert found.uniform_loss("fp8-block") == pytest.approx(1, rel=1e-4)
+    assert (found.tier, found.unit, found.anchor) == ("T3", "nats", "fp8-block")
+    assert found.uniform_loss("fp8-block") == pytest.approx(t0_level(found, "fp8-block"), rel=1e-4)
     down, qkv = found.by_unit["mlp-down", 3], found.by_unit["attention-qkv", 3]
     assert down.loss["nvfp4"] / qkv.loss["nvfp4"] == pytest.approx(4, rel=1e-3)
     assert found.by_unit["mlp-down", 31].alpha / found.by_unit["mlp-down", 0].alpha == \

@@ -118,8 +118,8 @@ def test_what_does_not_divide_is_an_error_of_input(asked: dict[str, Any], words:
     {"context": 131073}, {"isl": 100, "osl": 100, "context": 150}, {"tpot_seconds": 0.0},
     {"ttft_seconds": float("nan")}, {"tpot_seconds": float("inf")}, {"memory_bytes": -5},
     {"objective": "speed"}, {"schemes": []}, {"schemes": ["fp9"]}, {"schemes": ["nvfp4"]},
-    {"kv": "fp9"}, {"kv": "fp8-ds-mla"}, {"kv": "nvfp4"}, {"max_loss": -0.3}, {"max_loss": "3 apples"},
-    {"max_loss": "fp9"},
+    {"kv": "fp9"}, {"kv": "fp8-ds-mla"}, {"kv": "nvfp4"}, {"max_loss": -0.3},
+    {"max_loss": "3 apples"}, {"max_loss": "fp9"},
     {"engine": "no-such"}, {"profile": "x"}, {"scenario": "none-such"},
     {"hardware_dir": "/none/such"}, {"ep": 2},
 ])
