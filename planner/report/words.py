@@ -125,7 +125,7 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
         KeyFigure(t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
                   t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
                   t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
-        KeyFigure(t("figures.loss"), three(quality.loss), "",
+        KeyFigure(t("figures.loss"), loss(quality.loss), "",
                   f"{three(quality.low)} – {three(quality.high)}",
                   t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
         _engines(t, plan),
@@ -184,7 +184,7 @@ def _verdict_loss(t: Phrases, plan: Plan) -> str:
     found = plan.quality
     if found.high == 0:
         return t("answer.lossless")
-    return t("answer.lossy", loss=three(found.loss), low=three(found.low), high=three(found.high),
+    return t("answer.lossy", loss=loss(found.loss), low=loss(found.low), high=loss(found.high),
              unit=t.original(found.unit))
 
 

@@ -354,11 +354,13 @@ def first_of_equals(one: Posed, solution: Solution) -> Solution:
     first of all breaks the limit on TTFT, that of those whose prompts take no more time."""
     times = second_times(one.space, one.c)
     second = None if times is None else one.total(times)
-    first = first_of_ties(one.problem, solution, second, gap=one.gap)
+    loss = one.total(one.space.model.decided.loss)
+    first = first_of_ties(one.problem, solution, second, third=loss, gap=one.gap)
     if keeps(one, first.counts):
         return first
     rows = (*one.problem.rows, *inner_rows(one, solution))
-    return first_of_ties(replace(one.problem, rows=rows), solution, second, gap=one.gap)
+    return first_of_ties(replace(one.problem, rows=rows), solution, second, third=loss,
+                         gap=one.gap)
 
 
 def secondary(space: Space) -> Array:

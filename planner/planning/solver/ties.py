@@ -6,8 +6,8 @@ order: decision by decision, the earliest choice that some equal assignment has.
 reduced costs tell which choices no equal assignment can have; the solver is asked about the others.
 
 Where layers are counted, or the optimum is proved to a wider gap, equal assignments are too many
-to be told apart by proofs. Layers move, choice by choice, to the earliest one that keeps the
-assignment equal.
+to be told apart by proofs. Of them the least by a third quantity is taken; then layers move, choice
+by choice, to the earliest one that keeps the assignment equal.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ Int = NDArray[np.int64]
 
 
 def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
-                  gap: float = GAP) -> Solution:
+                  third: Array | None = None, gap: float = GAP) -> Solution:
     """The assignment to take of those that equal the optimum ``solution`` of ``problem``.
 
-    ``second`` [D, S] decides first (the less the better), then the order of the choices. ``gap`` is
-    the one to which the optimum is proved.
+    ``second`` [D, S] decides first (the less the better), ``third`` where order cannot be proved,
+    then the order of the choices. ``gap`` is the one to which the optimum is proved.
     """
     most = solution.value + EQUAL * abs(solution.value)
     exact = solution.gap <= EQUAL and bool((problem.multiplicity == 1).all())
@@ -52,6 +52,8 @@ def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
         used = float((second * solution.counts).sum())
         bars.append((by_second, used + EQUAL * abs(used)))
         problem = replace(problem, rows=(*problem.rows, Row("second", second, bars[1][1])))
+    if third is not None and not exact:
+        solution = _least(_by_second(problem, third, most), solution, gap)
     counts = _first(problem, solution.counts, most, bars) if exact \
         else _moved(problem, solution.counts, most)
     value = objective_of(problem, counts)

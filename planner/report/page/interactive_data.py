@@ -126,7 +126,7 @@ class _Made:
             words.three(rate.value), words.three(rate.low), words.three(rate.high),
             words.three(each.value), _range(each),
             f"{tpot.value} {tpot.unit}", tpot.interval, f"{ttft.value} {ttft.unit}", ttft.interval,
-            words.three(loss.loss), f"{words.three(loss.low)} – {words.three(loss.high)}",
+            words.loss(loss.loss), f"{words.loss(loss.low)} – {words.loss(loss.high)}",
             *(f"{size / GIB:.2f}" for size in (memory.weights, memory.cache, memory.activation,
                                                memory.runtime)),
             f"{memory.total / GIB:.1f}", words.count(point.room * point.replicas),

@@ -5,7 +5,7 @@ import pytest
 
 from planner.quality.sensitivity.estimate import log_alphas
 from planner.quality.sensitivity.family_profiles import (
-    FOLDER,
+    PROFILES,
     family_profile,
     profiled_matrices,
 )
@@ -28,5 +28,5 @@ def test_a_profile_is_the_estimate(model: KldModel) -> None:
 
 
 def test_there_is_one_profile_a_structure() -> None:
-    assert {path.stem for path in FOLDER.iterdir()} == {m.name for m in FIRST}
+    assert {path.stem for path in PROFILES.iterdir()} == {m.name for m in FIRST}
     assert family_profile("GLM-4.6") == {}, "it is in GLM-4.5's, of the same structure"
