@@ -19,7 +19,7 @@ from evaluation.left_out import (
     signals,
 )
 from evaluation.left_out_bands import level_errors, tier_bands
-from evaluation.raw_signal import raw_signal
+from evaluation.raw_signal import joint_over_sum, raw_signal
 from evaluation.report import table
 from evaluation.whole_types import OWN, Whole, overall, whole_scores
 from planner.quality.sensitivity.kld_data import CREDIT, kld_models
@@ -84,7 +84,21 @@ def tables_text(folder: Path) -> str:
         "factor, the one that holds 80 %, and pairs of types in the right order of those that "
         "differ by more than their noise. The floor is the table's. Targets: median factor at "
         "most 1.6, order at least 95 %.", "",
-        *table(("model", *(TITLES[by] for by in scores)), rows)])
+        *table(("model", *(TITLES[by] for by in scores)), rows),
+        "Joint over sum: the whole model in the type of about 1.75 bits that single matrices were "
+        "cut to, over the sum of what they lost one by one, with and without what is shown as the "
+        "floor of a layer:", "", *_joint(folder)])
+
+
+def _joint(folder: Path) -> list[str]:
+    rows = []
+    for model in kld_models():
+        found = joint_over_sum(model, folder)
+        if found is not None:
+            rows.append((model.name, f"{model.parameters_billion:g}",
+                         *(f"{value:.2f}" for value in found)))
+    return table(("model", "parameters, billion", "joint [nats]", "over the raw sum",
+                  "over the sum above the floor of layers"), rows)
 
 
 def _score_table(scores: Scores, models: list[KldModel]) -> list[str]:

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.left_out import Doubles
+from evaluation.whole_types import whole_floors, whole_tables
 from planner.quality.sensitivity.kld_data import points_of
 from planner.quality.sensitivity.records import KldModel
-from planner.quality.sensitivity.tables import joined_groups, read_table, rows_of
+from planner.quality.sensitivity.tables import joined_groups, over_floor, read_table, rows_of
 
 FLOOR_PART = 0.01
 
@@ -34,6 +35,29 @@ def raw_signal(model: KldModel, folder: Path) -> Doubles:
             shares["+".join(group.stems), group.layer].append(value)
     return np.array([np.mean(shares["+".join(m.stem for m in p.matrices), p.matrices[0].layer])
                      for p in points_of(model.name)])
+
+
+def joint_over_sum(model: KldModel, folder: Path) -> tuple[float, float, float] | None:
+    """(KL of the whole model over its floor, that over the sum of its matrices' raw signals, over
+    the sum of their signals above the floor of layers) under the type that cut single matrices; the
+    mean over types; None where the whole model was not measured under it."""
+    rows, patterns = rows_of(model.name, *_tables(folder))
+    whole, floors = whole_tables(folder)[model.name], whole_floors()
+    found = []
+    for qtype in sorted({r["qtype"] for r in rows} & whole.keys()):
+        if model.name not in floors:
+            continue
+        groups = joined_groups([r for r in rows if r["qtype"] == qtype], patterns)
+        inside = np.array([g.layer < model.structure.layers for g in groups])
+        values, _, floor = over_floor(groups, model.structure.layers)
+        raw = np.array([g.value for g in groups]) - floor
+        joint = whole[qtype] - floors[model.name]
+        found.append((joint, *(joint / float(np.maximum(v, 0.0)[inside].sum())
+                               for v in (raw, values))))
+    if not found:
+        return None
+    joint, over_raw, over_signal = np.mean(found, axis=0).tolist()
+    return joint, over_raw, over_signal
 
 
 @cache

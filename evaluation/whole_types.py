@@ -63,12 +63,12 @@ class Whole:
 
 
 def whole_tables(folder: Path) -> dict[str, dict[str, float]]:
-    """KL [nats] by model and type; what was not measured is left out."""
+    """KL [nats] by model and type, in lower case; what was not measured is left out."""
     found: dict[str, dict[str, float]] = {}
     with (folder / "kld_whole.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             name = row["qtype"].lower()
-            if plain(name) in TYPES and float(row["kld"]) > 0:
+            if float(row["kld"]) > 0:
                 found.setdefault(row["model"], {})[name] = float(row["kld"])
     return found
 
@@ -99,9 +99,9 @@ def _clean(model: KldModel) -> bool:
 
 def _scored(model: KldModel, tables: Mapping[str, Mapping[str, float]], level: float,
             g: float) -> Whole:
-    floor = _floors()[model.name]
+    floor = whole_floors()[model.name]
     rows = [Row(name, kld, floor + saturated(level * mean_error(plain(name)), g))
-            for name, kld in tables[model.name].items()]
+            for name, kld in tables[model.name].items() if plain(name) in TYPES]
     off = np.array([abs(math.log(r.measured / r.predicted)) for r in rows])
     right, pairs = order(rows)
     return Whole(float(np.exp(np.median(off))), float(np.exp(np.quantile(off, 0.8))), right, pairs)
@@ -145,7 +145,7 @@ def mean_error(name: str) -> float:
 
 
 @cache
-def _floors() -> dict[str, float]:
+def whole_floors() -> dict[str, float]:
     """The floor [nats] of each whole-model table."""
     made = json.loads((DATA / "kld" / "levels.json").read_text(encoding="utf-8"))
     return {name: entry["whole_floor_nats"] for name, entry in made.items()

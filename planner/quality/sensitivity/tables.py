@@ -95,7 +95,7 @@ def _points(model: KldModel, rows: Sequence[Mapping[str, str]], patterns: Sequen
     first_total, floor = 0.0, 0.0
     for qtype in sorted({r["qtype"] for r in rows}):
         found = joined_groups([r for r in rows if r["qtype"] == qtype], patterns)
-        values, noise, base = _over_floor(found, model.structure.layers)
+        values, noise, base = over_floor(found, model.structure.layers)
         total = float(np.maximum(values, 0.0).sum())
         totals[qtype] = total
         first_total, floor = first_total or total, floor or base
@@ -127,7 +127,7 @@ def _layer(tensor: str) -> int:
     return int(inside[1]) if inside else OUTSIDE
 
 
-def _over_floor(found: Sequence[KldGroup], layers: int) -> tuple[Doubles, Doubles, float]:
+def over_floor(found: Sequence[KldGroup], layers: int) -> tuple[Doubles, Doubles, float]:
     """(values over the floor of their layer, their noise, the floor)."""
     values = np.array([g.value for g in found])
     unused = np.array([g.value for g in found if g.layer >= layers])
