@@ -28,7 +28,7 @@ from evaluation.left_out import (
     signals,
 )
 from planner.quality.sensitivity.features import CLASSES, class_of
-from planner.quality.sensitivity.kld_data import CREDIT, points_of
+from planner.quality.sensitivity.kld_data import CREDIT, FINE_LEVELS, points_of
 
 ALL = "all classes"
 ENOUGH_POINTS = 20
@@ -36,7 +36,6 @@ ENOUGH_POINTS = 20
 all classes."""
 ENOUGH_LEVELS = 10
 """With fewer models the band of the level is the largest error."""
-FINE_LEVELS = ("bf16", "q8_0")
 METHOD = (
     "models left out in turn (evaluation/left_out.py). classes: factors ÷/× that hold 80 % of "
     "single points as shares of a model's loss, over clean models, each counting the same; factor "

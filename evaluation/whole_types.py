@@ -23,15 +23,13 @@ import numpy as np
 
 from evaluation.left_out import PROTOCOLS, LeftOut, left_out
 from planner.quality.ggml_error import ggml_weight_error
-from planner.quality.sensitivity.kld_data import DATA, kld_models
+from planner.quality.sensitivity.kld_data import DATA, FINE_LEVELS, kld_models
 from planner.quality.sensitivity.level import saturated
 from planner.quality.sensitivity.records import KldModel
 
 OWN = "own level"
 TYPES = ("q8_0", "q6_0", "q6_k", "q5_0", "q5_1", "q5_k", "q4_0", "q4_1", "q4_k", "iq4_nl",
          "iq4_xs", "q3_k", "q2_k")  # fmt: skip
-BASELINES = ("bf16", "q8_0")
-"""Baselines that levels can be told against; others are grids of their own."""
 APART = 0.10
 """Types whose losses differ by less are in no order."""
 _INTERLEAVED = re.compile(r"_r\d+$")
@@ -94,7 +92,7 @@ def overall(scores: Mapping[str, Whole]) -> Whole:
 
 
 def _clean(model: KldModel) -> bool:
-    return model.level is not None and model.baseline in BASELINES
+    return model.level is not None and model.baseline in FINE_LEVELS
 
 
 def _scored(model: KldModel, tables: Mapping[str, Mapping[str, float]], level: float,

@@ -30,6 +30,8 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 PROFILES = DATA / "kld" / "profiles"
 CREDIT = "Thireus, GGUF Tool Suite and its contributors"
 SOURCE = f"{CREDIT}: github.com/Thireus/GGUF-Tool-Suite@384c1f85, kld_results"
+FINE_LEVELS = ("bf16", "q8_0")
+"""Baselines that a level is told against; over others it is relative to their own grid."""
 SOURCE_DATE = "2026-08-21"
 KINDS = {
     "token_embd": "embedding", "output": "head", "attn_output": "attention-out",
@@ -64,7 +66,7 @@ def known_levels() -> tuple[KnownLevel, ...]:
     """Every level that was measured: of the measured models, and of models without profiles."""
     index = tomllib.loads((DATA / "kld_models.toml").read_text(encoding="utf-8"))
     own = tuple(KnownLevel(m.name, m.family, m.parameters_billion, m.active_billion, m.level,
-                           m.level_band, m.saturation)
+                           m.level_band, m.saturation, m.baseline in FINE_LEVELS)
                 for m in kld_models() if m.level is not None)
     return own + tuple(KnownLevel(**{k: v for k, v in entry.items() if k != "source"})
                        for entry in index["levels"])

@@ -29,7 +29,8 @@ FAMILY, OWN = 0.4, 0.2
 
 @record
 class KnownLevel:
-    """A model whose level and, where the table allows, g were measured."""
+    """A model whose level and, where the table allows, g were measured; ``fine``: against BF16 or
+    8 bits, and not relative to a coarser baseline."""
 
     name: str
     family: str
@@ -38,6 +39,7 @@ class KnownLevel:
     level: float
     level_band: float
     saturation: float | None = None
+    fine: bool = True
 
 
 @record
@@ -76,12 +78,19 @@ def level_for(subject: KldSubject, match: KldMatch | None, known: Sequence[Known
                          for k in near])
         return Level(math.exp(float(value)), g, "level of " + ", ".join(k.name for k in near))
     return Level(math.exp(start + slope * active), g,
-                 f"level fitted to {len(known)} models by active parameters")
+                 f"level fitted to {len(_fitted(known))} models by active parameters")
+
+
+def _fitted(known: Sequence[KnownLevel]) -> Sequence[KnownLevel]:
+    """The levels that the line is fitted to: fine ones, or all where fewer than two are."""
+    fine = [k for k in known if k.fine]
+    return fine if len(fine) > 1 else known
 
 
 def _line(known: Sequence[KnownLevel]) -> tuple[float, float]:
     """(ln level at a billion active parameters, slope) by generalised least squares: models of one
     family share a deviation, each has its own beside it."""
+    known = _fitted(known)
     x = np.array([[1.0, math.log(k.active_billion)] for k in known])
     y = np.array([math.log(k.level) for k in known])
     same = np.array([[a.family == b.family for b in known] for a in known], dtype=float)

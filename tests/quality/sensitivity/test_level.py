@@ -82,3 +82,12 @@ def test_a_match_without_a_level_takes_the_fit() -> None:
     subject = subject_of(resolve_model("kimi-k2.5"))
     match = find_match(subject, kld_models())
     assert level_for(subject, match, known_levels()) == level_for(subject, None, known_levels())
+
+
+def test_levels_against_a_coarse_baseline_are_not_fitted() -> None:
+    """They are relative to that baseline's own grid; a sister still takes its model's."""
+    coarse = [replace(k, level=9 * k.level) if not k.fine else k for k in known_levels()]
+    assert {"DeepSeek-V3.1-Terminus", "GLM-4.6"} <= {k.name for k in coarse if not k.fine}
+    assert level_for(LLAMA, None, coarse) == level_for(LLAMA, None, known_levels())
+    finer = [replace(k, level=9 * k.level) if k.fine else k for k in known_levels()]
+    assert level_for(LLAMA, None, finer).value > 5 * level_for(LLAMA, None, known_levels()).value
