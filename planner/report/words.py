@@ -126,7 +126,7 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
                   t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
                   t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
         KeyFigure(t("figures.loss"), loss(quality.loss), "",
-                  f"{three(quality.low)} – {three(quality.high)}",
+                  f"{loss(quality.low)} – {loss(quality.high)}",
                   t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
         _engines(t, plan),
     ]
