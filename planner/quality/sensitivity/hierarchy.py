@@ -95,12 +95,6 @@ def fit(models: Mapping[str, Observed], variances: Sequence[Doubles], spread: fl
     return result
 
 
-def offset(model: Observed, beta: Doubles, spread: float) -> float:
-    """The weighted mean of what ``beta`` leaves of the points."""
-    weight = 1 / (model.variance + spread**2)
-    return float(np.average(model.y - joined(model.x, model.first, beta), weights=weight))
-
-
 def _normal(model: Observed, beta: Doubles, robust: Doubles, spread: float) -> _State:
     """Normal equations of the points around ``beta``, centred by their weighted mean."""
     counts = np.diff(np.append(model.first, len(model.x)))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.quality.sensitivity.features import features
-from planner.quality.sensitivity.hierarchy import Fit, Observed, fit, offset
+from planner.quality.sensitivity.hierarchy import Fit, Observed, fit
 from planner.quality.sensitivity.kld_data import DATA, kld_models, points_of
 from planner.quality.sensitivity.records import KldModel, Matrix, Structure
 
@@ -128,11 +128,6 @@ def design(matrices: Sequence[Matrix], structure: Structure,
             if at is not None:
                 x[row, at] = value
     return x
-
-
-def offset_of(prior: LearnedPrior, model: KldModel, beta: Doubles) -> float:
-    """The offset of a measured model's points under ``beta``."""
-    return offset(observations(model, prior.columns), beta, SPREAD)
 
 
 def main() -> None:

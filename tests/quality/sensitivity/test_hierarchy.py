@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.quality.sensitivity.hierarchy import Doubles, Fit, Observed, fit, joined, offset
+from planner.quality.sensitivity.hierarchy import Doubles, Fit, Observed, fit, joined
 
 SPREAD = 0.1
 
@@ -83,12 +83,6 @@ def test_the_level_of_a_model_changes_no_coefficient(level: float) -> None:
     models = {name: observed(name, (0.8, -0.3), n) for n, name in enumerate("ab")}
     moved = {**models, "a": observed("a", (0.8, -0.3), 0, level=level)}
     assert learned(moved).shared == pytest.approx(learned(models).shared, abs=1e-6)
-
-
-@given(level=st.floats(-20, 20))
-def test_the_offset_is_the_level(level: float) -> None:
-    model = observed("a", (0.8, -0.3), 5, per_point=2, level=level)
-    assert offset(model, np.array([0.8, -0.3]), SPREAD) == pytest.approx(level, abs=1e-9)
 
 
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=6))
