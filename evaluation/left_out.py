@@ -93,7 +93,7 @@ def baseline(name: str, model: KldModel) -> Doubles:
     if name == CONSTANT:
         return np.zeros(len(points_of(model.name)))
     matrices = [m for p in points_of(model.name) for m in p.matrices]
-    return _by_point(model, np.array([_old(m, model.structure.layers) for m in matrices]))
+    return _by_point(model, np.array([old_alpha(m, model.structure.layers) for m in matrices]))
 
 
 def signals(model: KldModel) -> tuple[Doubles, Doubles]:
@@ -141,7 +141,9 @@ def _by_point(model: KldModel, alpha: Doubles) -> Doubles:
     return np.asarray(np.log(np.add.reduceat(alpha, first)))
 
 
-def _old(matrix: Matrix, layers: int) -> float:
+def old_alpha(matrix: Matrix, layers: int) -> float:
+    """α that the prior of version 0.1 gave a matrix of a model of ``layers`` layers, of any scale:
+    by kind, and by the first two, middle or last two layers."""
     prior = _old_prior()
     kind = float(prior["kind"][matrix.kind])
     if matrix.layer == OUTSIDE:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from evaluation import settings
+from evaluation.left_out import old_alpha
 from evaluation.settings import PROBE, PROBE_TEXT, SCHEMES, SEED, SUBJECTS
 from evaluation.tiers import alpha_from_probe, as_table, predicted, unit_errors
 from planner.numerics.engines import Engine
@@ -26,7 +27,7 @@ from planner.quality.sensitivity.matrices import narrow, stem_of
 from planner.quality.sensitivity.predict import predict
 from planner.quality.sensitivity.records import OUTSIDE, Matrix, Structure
 
-LEARNED = "T0 learned"
+OLD, LEARNED = "T0 of version 0.1", "T0 learned"
 DRAWS = 16
 NO_TORCH = "T1 is skipped: PyTorch is not installed (extra [probe])"
 
@@ -63,7 +64,7 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
     by_name = {
         "weight SQNR": weight, "params × relative weight MSE": parameters * weight,
         "output MSE": errors["mean_square"][rows], "relative output error": e,
-        LEARNED: learned(units, model.layers),
+        OLD: old(units, model.layers), LEARNED: learned(units, model.layers),
     }
     by_name[f"T2 {PROBE}"] = predicted(alpha_from_probe(probe, e[:, SCHEMES.index(PROBE)]), e)
     if find_spec("torch"):
@@ -75,7 +76,8 @@ def build(name: str, units: list[LinearUnit], probe: Doubles, out: Path) -> Pred
             seconds[f"T1 {kind} ids"] = float(fisher["cpu_seconds"])
     else:
         print(NO_TORCH)
-    absolute = frozenset(n for n in by_name if n.startswith(("T0", "T1", "T2")))
+    nats = {LEARNED} if "KL" in model.loss_name else set()
+    absolute = frozenset(n for n in by_name if n.startswith(("T1", "T2")) or n in nats)
     return Predictions(by_name, absolute, e, seconds)
 
 
@@ -96,6 +98,13 @@ def _fisher(name: str, model: ProbeModel, kind: str) -> dict[str, Doubles]:
     found = fisher_losses(model, tokens, settings.recipes(), seed=SEED, draws=DRAWS,
                           engine=engine())
     return {"full": found.full, "diagonal": found.diagonal}
+
+
+def old(units: list[LinearUnit], layers: int) -> Doubles:
+    """T0 as version 0.1 had it: kind × depth × the emulated error, of any scale."""
+    prior = load_prior()
+    return np.array([[old_alpha(Matrix(_stem(u.id), u.kind, u.layer), layers)
+                      * prior.error["bf16"][u.kind][s] for s in SCHEMES] for u in units])
 
 
 def learned(units: list[LinearUnit], layers: int) -> Doubles:

@@ -66,7 +66,7 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
         text=_text(match, bands, excluded), matrices=tuple(matrices), alpha=tuple(alpha.tolist()),
         bands=_class_bands(bands, match), pooled_band=_pooled_band(bands, match),
         level=level.value, level_band=_level_band(bands, match),
-        mix_band=bands.mix, level_basis=level.basis, saturation=level.saturation,
+        mix_band=_mix_band(bands, match), level_basis=level.basis, saturation=level.saturation,
         sources=(SOURCE,), date=SOURCE_DATE)
 
 
@@ -109,6 +109,13 @@ def _pooled_band(bands: TierBands, match: KldMatch | None) -> float:
     if match is None or len(match.families) == 1:
         return bands.factor
     return max(bands.factor, bands_of(LEARNED).factor)
+
+
+def _mix_band(bands: TierBands, match: KldMatch | None) -> float:
+    """The band of sums over kinds, widened as those of the classes are."""
+    if match is None or len(match.families) == 1:
+        return bands.mix
+    return max(bands.mix, bands_of(LEARNED).mix)
 
 
 def _level_band(bands: TierBands, match: KldMatch | None) -> float:
