@@ -181,7 +181,7 @@ def plans_table(rows: list[Row]) -> str:
         rate = p.performance.output_tokens_per_second
         out.append("| " + " | ".join((
             p.model.id, f"{p.device.count} × {p.device.id}", words(row.engine), layout,
-            f"{rate.value:,.0f} ({rate.low:,.0f}–{rate.high:,.0f})", f"{p.quality.loss:.2f}",
+            f"{rate.value:,.0f} ({rate.low:,.0f}–{rate.high:,.0f})", f"{p.quality.loss:.3g}",
             f"{p.memory_per_device.total_bytes / GIB:.1f} of "
             f"{p.memory_per_device.usable_bytes / GIB:.1f}", row.container or "as it is",
             row.parsed, p.comparison.text)) + " |")
@@ -253,7 +253,7 @@ def nvidia_table() -> str:
         lay, perf = plan.layout, plan.performance
         out.append(f"| {name} | tp{lay.tp} dp{lay.dp} pp{lay.pp} ep{lay.ep}, {plan.workload.batch} "
                    f"| {perf.output_tokens_per_second.value:,.0f} | "
-                   f"{perf.tpot_seconds.value * 1e3:.0f} ms | {plan.quality.loss:.1f} | "
+                   f"{perf.tpot_seconds.value * 1e3:.0f} ms | {plan.quality.loss:.3g} | "
                    f"{plan.memory_per_device.weights_bytes / GIB:.1f} GiB |")
     return "\n".join(out)
 

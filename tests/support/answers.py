@@ -12,7 +12,8 @@ from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
 from planner.planning.search.equal_loss import best_answers
-from planner.planning.space.losses import uniform_loss
+from planner.planning.search.formulate import loss_limit
+from planner.planning.space.losses import told_loss
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 from support.random_questions import Case, model_named
@@ -113,10 +114,9 @@ def _share(ours: float, theirs: float) -> str:
 
 @cache
 def _loss_limit(case: Case) -> float | None:
-    question = case.questions()[0]
-    if question.loss_scheme is None:
-        return question.loss_limit
-    return uniform_loss(build_model(question, load_prior()), question.loss_scheme)
+    model = build_model(case.questions()[0], load_prior())
+    limit = loss_limit(model)
+    return None if limit is None else told_loss(model, limit)
 
 
 def broken_limits(case: Case, plan: Plan) -> list[str]:

@@ -63,6 +63,7 @@ from planner.planning.space.losses import (
     loss_word,
     quality,
     rule_weight,
+    told_loss,
 )
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
@@ -273,11 +274,17 @@ def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assum
         out.append(Assumption("workload", work.assumed, "not given"))
     limit = loss_limit(model)
     if searched and limit is not None:
-        out.append(Assumption("max-loss", f"{question.loss_scheme or limit} ({limit:.3g})",
+        out.append(Assumption("max-loss", _limit_text(model, limit),
                               f"loss limit, {loss_word(model)}"))
     out += _model_assumptions(model, priced)
     out += running_costs(question, priced)
     return tuple(out)
+
+
+def _limit_text(model: CostModel, limit: float) -> str:
+    """The limit on loss as it was given, with what it comes to; ``limit`` is of the sum."""
+    told = told_loss(model, limit)
+    return f"{model.question.loss_scheme or f'{told:.6g}'} ({told:.3g})"
 
 
 def _ruled_loss(model: CostModel, priced: Priced) -> float:

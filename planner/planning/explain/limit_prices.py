@@ -22,6 +22,8 @@ from planner.planning.search.variants import differences
 from planner.planning.solver.duals import row_prices
 from planner.planning.solver.problem import Problem
 from planner.planning.solver.solve import LAYERS_GAP
+from planner.planning.space.losses import told_loss
+from planner.planning.space.model import CostModel
 from planner.units import GIB
 
 SMALLEST = 1e-6
@@ -97,7 +99,7 @@ def _limits(found: Found, priced: Priced) -> list[_Limit]:
     question = found.space.model.question
     out = [_memory(question, priced), _devices(question, priced)]
     if (limit := loss_limit(found.space.model)) is not None:
-        out.append(_loss(question, limit, priced))
+        out.append(_loss(found.space.model, limit, priced))
     for name, seconds, used in (("tpot", question.tpot_seconds, priced.tpot),
                                 ("ttft", question.ttft_seconds, priced.ttft)):
         if seconds is not None:
@@ -139,9 +141,12 @@ def _devices(question: Question, priced: Priced) -> _Limit | None:
                   "doubled", doubled)
 
 
-def _loss(question: Question, limit: float, priced: Priced) -> _Limit:
+def _loss(model: CostModel, limit: float, priced: Priced) -> _Limit:
+    """Told as plans tell losses; the step is one of the sum over units, which is the same below the
+    losses that no longer add up."""
     step = tidy_step(limit) if limit > 0 else 0.1
-    return _Limit("max-loss", limit, "loss", priced.loss, question.loss_scheme or "given", step,
+    return _Limit("max-loss", told_loss(model, limit), "loss", told_loss(model, priced.loss),
+                  model.question.loss_scheme or "given", step,
                   with_loss(limit + step), "removed",
                   lambda q: replace(q, loss_scheme=None, loss_limit=None))
 

@@ -23,7 +23,7 @@ from planner.planning.search.variants import best_of, spaces_of
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import band_factor, loss_word
+from planner.planning.space.losses import band_factor, loss_word, told_loss
 
 SLACK = 0.01
 """Share of the fastest pace that is given up for less loss."""
@@ -95,6 +95,7 @@ def equal_note(found: Found) -> tuple[Assumption, ...]:
     if model.question.objective != "quality" or found.value <= found.bound * (1 + 1e-6) + 1e-15:
         return ()
     return (Assumption(
-        "indistinguishable", f"loss {found.value:.3g} for {found.bound:.3g} at the least",
+        "indistinguishable", f"loss {told_loss(model, found.value):.3g} for "
+        f"{told_loss(model, found.bound):.3g} at the least",
         f"inside the band ×/÷ {band_factor(model):.3g} ({loss_word(model)}), where plans are "
         f"called equal; the fastest of them is taken, to {SLACK:.0%} of its pace"),)

@@ -47,7 +47,8 @@ def test_a_point_is_as_good_as_the_plan_under_its_loss(found: Frontier) -> None:
 
 
 def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What earlier questions proved is used: 47 runs of the solver for 16 points."""
+    """What earlier questions proved is used: 66 runs of the solver for 16 points, each
+    under limits on loss and memory."""
     runs, bounded = [], []
     optimise, bounds = solver.run, questions.bounds
 
@@ -63,7 +64,7 @@ def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(questions, "bounds", bounds_of)
     found = planner.frontier("qwen3-30b-a3b", "l40s", points=16)
     assert len(found.points) >= 10
-    assert 10 <= len(runs) <= 56
+    assert 10 <= len(runs) <= 76
     assert 100 <= sum(bounded) <= 6000
 
 
