@@ -170,7 +170,7 @@ _AROUND = GENERIC | {
     "vision_end_token_id", "audio_config", "audio_token_id", "boa_token_id", "boi_token_id",
     "eoa_token_id", "eoa_token_index", "eoi_token_id", "vision_soft_tokens_per_image",
     "ignore_index", "media_placeholder_token_id", "use_unified_vision_chunk",
-    "video_placeholder", "torch_dtype", "dtype",
+    "video_placeholder", "torch_dtype", "dtype", "language_model_only",
 }  # fmt: skip
 
 

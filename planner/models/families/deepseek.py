@@ -58,7 +58,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         DataError: a key is missing, malformed or not understood.
     """
     nested = model_type == "kimi_k25"
-    text, seeing = text_of(fields, ("kimi_k2",)) if nested else (fields, None)
+    text, seeing = text_of(fields, ("kimi_k2", "deepseek_v3")) if nested else (fields, None)
     storage = read_storage(text)
     config = _read(text, model_type)
     text.finish((GENERIC if nested else HARMLESS) | _HARMLESS)

@@ -33,6 +33,8 @@ from planner.models.storage import Storage, read_storage
 
 MODEL_TYPES = ("qwen3_5", "qwen3_5_moe")
 _TEXT = ("qwen3_5_text", "qwen3_5_moe_text")
+_NO_SHAPE = {"partial_rotary_factor", "output_gate_type"}
+"""What turns a part of each head, and what the output gate applies: no tensor depends on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def build(fields: Fields, model_type: str, origin: Provenance) -> ModelSpec:
         raise text.error("mtp_use_dedicated_embeddings", "is true, which is not understood")
     refuse_dense_steps(text)
     config = _Config(size, a, *_read_mlp(text, size, model_type))
-    text.finish(GENERIC)
+    text.finish(GENERIC | _NO_SHAPE)
     seeing = [] if vision is None else read_vision(vision, storage, size.hidden)
     tensors = [
         *rows.renamed(_decoder(storage, config, full, linear), "model.", "model.language_model."),

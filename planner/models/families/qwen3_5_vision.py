@@ -28,7 +28,7 @@ def read_vision(fields: Fields, storage: Storage, text_hidden: int) -> list[Tens
     if fields.take("deepstack_visual_indexes"):
         raise fields.error("deepstack_visual_indexes", "lists layers, which is not understood")
     fields.take("num_heads")
-    fields.finish(GENERIC)
+    fields.finish(GENERIC | {"dtype"})
 
     def matrix(name: str, kind: str, shape: tuple[int, ...]) -> list[TensorRow]:
         inside = layers if name.startswith(_BLOCK) else ()
