@@ -15,7 +15,7 @@ CONFIGS = Path(planner.__file__).parent / "models" / "configs"
 
 
 def written(folder: Path, name: str, **changes: Any) -> str:
-    """The bundled configuration with keys added: ``inside`` its text part, ``outside`` beside it."""
+    """The bundled configuration with keys added: ``inside`` its text part, ``outside`` it."""
     config = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8"))
     config["text_config"] |= changes.get("inside", {})
     config |= changes.get("outside", {})

@@ -57,14 +57,8 @@ from planner.planning.solver.problem import OPTIMAL, STOPPED, told
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import (
-    loss_assumptions,
-    loss_source,
-    loss_word,
-    quality,
-    rule_weight,
-    told_loss,
-)
+from planner.planning.space.loss_basis import loss_assumptions, loss_source, rule_weight
+from planner.planning.space.losses import loss_word, quality, told_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
 from planner.quality.prior import load_prior
