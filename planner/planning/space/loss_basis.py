@@ -11,6 +11,7 @@ from planner.planning.question.policies import NO_OTHER
 from planner.planning.space.losses import (
     LossModel,
     accumulated,
+    profiled_unit,
     tier,
     total_band,
 )
@@ -79,7 +80,8 @@ def loss_assumptions(model: LossModel) -> list[Assumption]:
     if profile.joint:
         out.append(_joint_assumption(profile))
     out += [Assumption("profile", note, "stated by the profile") for note in profile.notes]
-    missing = [u.id for u in model.units if u.role != "released" and profiled_unit(profile, u) is None]
+    missing = [u.id for u in model.units
+               if u.role != "released" and profiled_unit(profile, u) is None]
     if missing:
         out.append(Assumption("not profiled", f"{len(missing)} units, first {missing[0]}",
                               "they have no loss and stay as released"))
