@@ -24,7 +24,8 @@ from planner.planning.whatif.grid_axes import (
 
 def asked(command: str) -> dict[str, Any]:
     """Arguments of the API from a command of the page."""
-    context = plan_command.make_context("plan", shlex.split(command)[1:])
+    context = plan_command.make_context("plan", shlex.split(command)[1:],
+                                        help_option_names=["-h", "--help"])  # click keeps them
     given = {name: context.params[name] for name in (
         "model", "device", "context", "devices", "batch", "max_loss", "isl", "osl")}
     if context.params["kv"]:
