@@ -95,7 +95,7 @@ def test_a_moved_slider_answers_as_the_command_line(browser: Any, address: str,
     assert text(browser, "wi-tpot") == " ".join(words.seconds(perf["tpot_seconds"]["value"]))
     assert text(browser, "wi-ttft") == " ".join(words.seconds(perf["ttft_seconds"]["value"]))
     assert f"{memory['total_bytes'] / 2**30:.1f} of" in text(browser, "wi-memory-title")
-    assert text(browser, "wi-loss") == words.three(told["quality"]["loss"])
+    assert text(browser, "wi-loss") == words.loss(told["quality"]["loss"])
     assert text(browser, "wi-change") != "as the report's plan"
 
 

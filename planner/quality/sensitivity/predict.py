@@ -9,6 +9,7 @@ relative, shrunk by the noise of the measurement. A match of several models take
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -59,15 +60,23 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
     if subject.structure.tied:
         alpha = _split_tied(matrices, alpha)
     level = level_for(subject, match, [k for k in known_levels() if k.name not in excluded])
-    alpha *= level.value / alpha.sum()
+    alpha *= level.value / math.fsum(alpha.tolist())
     bands = bands_of(LEARNED if match is None else match.kind)
     return Sensitivities(
         tier=LEARNED if match is None else f"family({'+'.join(match.families)})",
-        text=_text(match, bands, excluded), matrices=tuple(matrices), alpha=tuple(alpha.tolist()),
+        text=_text(match, bands, excluded), matrices=tuple(matrices),
+        alpha=tuple(map(six_digits, alpha.tolist())),
         bands=_class_bands(bands, match), pooled_band=_pooled_band(bands, match),
-        level=level.value, level_band=_level_band(bands, match),
-        mix_band=_mix_band(bands, match), level_basis=level.basis, saturation=level.saturation,
+        level=six_digits(level.value), level_band=_level_band(bands, match),
+        mix_band=_mix_band(bands, match), level_basis=level.basis,
+        saturation=six_digits(level.saturation),
         sources=(SOURCE,), date=SOURCE_DATE)
+
+
+def six_digits(value: float) -> float:
+    """What sums and exponentials of any version of numpy agree on; figures here are known to a
+    tenth at best."""
+    return float(f"{value:.6g}")
 
 
 def _log_alphas(subject: KldSubject, match: KldMatch | None, matrices: Sequence[Matrix],

@@ -96,7 +96,7 @@ def _row(objective: str, unit: UnitChoice) -> tuple[str, ...]:
     taken = first + (f" +{len(more)}" if more else "") + ("*" if other.where else "")
     return (name, unit.scheme, taken,
             _worse(objective, other), _signed_seconds(other.tpot_seconds),
-            f"{other.bytes_per_device / GIB:+.2f}", f"{other.loss:+.3f}")
+            f"{other.bytes_per_device / GIB:+.2f}", f"{other.loss:+.1e}")
 
 
 def _worse(objective: str, other: Alternative) -> str:

@@ -19,7 +19,7 @@ def frontier_text(found: Any) -> str:
     """The points, the knee named; then the map where there is one."""
     table = _table(("loss",), ("tok/s/dev", "GiB", "TPOT", "batch"), ("dense", "experts", "kv", ""))
     for p in found.points:
-        table.add_row(f"{p.loss:.3f}", f"{p.output_tokens_per_second_per_device:,.1f}",
+        table.add_row(f"{p.loss:.3g}", f"{p.output_tokens_per_second_per_device:,.1f}",
                       f"{p.total_bytes_per_device / GIB:.1f}", format_seconds(p.tpot_seconds),
                       str(p.batch), p.dense or "-", p.experts or "-", p.kv or "-",
                       "knee" if p.knee else "")
@@ -36,7 +36,7 @@ def frontier_text(found: Any) -> str:
 def _knee(point: FrontierPoint | None) -> str:
     if point is None:
         return "no knee: fewer than three points, or a straight line"
-    return (f"knee: loss {point.loss:.3f}, {point.output_tokens_per_second_per_device:,.1f} "
+    return (f"knee: loss {point.loss:.3g}, {point.output_tokens_per_second_per_device:,.1f} "
             f"tok/s/device; past it throughput gains less for each loss")
 
 
