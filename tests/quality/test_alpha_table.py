@@ -46,7 +46,7 @@ def measured(rows: tuple[AlphaRow, ...]) -> list[AlphaRow]:
 def test_measured_rows_add_up_to_the_level(model: str, names: str) -> None:
     found = table(model, names)
     assert math.fsum(r.alpha for r in measured(found.rows)) == pytest.approx(
-        found.found.level, rel=2e-6)  # α and the level have six digits
+        found.found.level, rel=1e-9)
     assert all(0 < r.low < r.alpha < r.high < math.inf for r in found.rows)
     assert {r.tier for r in found.rows} == {found.tier}
     assert all(CREDIT in r.source for r in found.rows)

@@ -61,13 +61,14 @@ def predict(subject: KldSubject, matrices: Sequence[Matrix],
         alpha = _split_tied(matrices, alpha)
     level = level_for(subject, match, [k for k in known_levels() if k.name not in excluded])
     alpha *= level.value / math.fsum(alpha.tolist())
+    rounded = tuple(map(six_digits, alpha.tolist()))
     bands = bands_of(LEARNED if match is None else match.kind)
     return Sensitivities(
         tier=LEARNED if match is None else f"family({'+'.join(match.families)})",
         text=_text(match, bands, excluded), matrices=tuple(matrices),
-        alpha=tuple(map(six_digits, alpha.tolist())),
+        alpha=rounded,
         bands=_class_bands(bands, match), pooled_band=_pooled_band(bands, match),
-        level=six_digits(level.value), level_band=_level_band(bands, match),
+        level=math.fsum(rounded), level_band=_level_band(bands, match),
         mix_band=_mix_band(bands, match), level_basis=level.basis,
         saturation=six_digits(level.saturation),
         sources=(SOURCE,), date=SOURCE_DATE)
