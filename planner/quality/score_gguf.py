@@ -141,7 +141,7 @@ def above_floor(scores: Scores, places: Places) -> Scores:
     if joint:
         notes.append(f"{joint} groups of tensors were measured together; each counts once, shared "
                      "evenly by its tensors")
-    notes.append("levels at these types do not carry to others: losses are relative")
+    notes.append("levels at these types do not carry to others: the level is T0's")
     return Scores(tuple(entries), SENSITIVITY, scores.program, tuple(notes))
 
 
