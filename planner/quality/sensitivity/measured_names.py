@@ -28,8 +28,8 @@ def left_out_names() -> tuple[str, ...]:
 
 
 def excluded_models(names: Collection[str]) -> frozenset[str]:
-    """Measured models that ``names`` mean, in any case: a model's name, or a family's, which takes
-    all of it. A bundled model that was not measured, or whose figures are not used, takes none.
+    """Measured models that ``names`` mean, in any case: a model's name, or a family's, or how names
+    of several begin ("DeepSeek", "GLM"), which takes all of them. A bundled model that was not measured, or whose figures are not used, takes none.
 
     Raises:
         UnknownNameError: a name that is none of these; the hint has all measured ones.
@@ -38,7 +38,8 @@ def excluded_models(names: Collection[str]) -> frozenset[str]:
     found: set[str] = set()
     for name in names:
         mine = {m for m in measured if _same(m, name)} \
-            or {m for m, family in measured.items() if _same(family, name)}
+            or {m for m, family in measured.items() if _same(family, name)} \
+            or {m for m in measured if _begins(m, name)}
         if not mine and not is_model(name) and not any(_same(m, name) for m in left_out_names()):
             families = list(dict.fromkeys(measured.values()))
             error = UnknownNameError("measured model", name, [*families, *measured])
@@ -52,6 +53,11 @@ def excluded_models(names: Collection[str]) -> frozenset[str]:
 @cache
 def _index() -> dict[str, Any]:
     return tomllib.loads(INDEX.read_text(encoding="utf-8"))
+
+
+def _begins(model: str, name: str) -> bool:
+    """Whether the name of ``model`` begins with the whole word ``name``."""
+    return bool(name) and f"{model.lower()}-".startswith(f"{name.lower()}-")
 
 
 def _same(a: str, b: str) -> bool:
