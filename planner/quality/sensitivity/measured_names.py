@@ -29,7 +29,8 @@ def left_out_names() -> tuple[str, ...]:
 
 def excluded_models(names: Collection[str]) -> frozenset[str]:
     """Measured models that ``names`` mean, in any case: a model's name, or a family's, or how names
-    of several begin ("DeepSeek", "GLM"), which takes all of them. A bundled model that was not measured, or whose figures are not used, takes none.
+    of several begin ("DeepSeek", "GLM"), which takes all of them. A bundled model that was not
+    measured, or whose figures are not used, takes none.
 
     Raises:
         UnknownNameError: a name that is none of these; the hint has all measured ones.
