@@ -8,6 +8,7 @@ compute capability; what is not in the table is not guessed.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,9 @@ class Accumulators:
         """Added error power of a product over ``inputs``; log-log between the tabulated numbers,
         the last one's beyond."""
         row = self.added[path][kind]
-        return float(np.exp(np.interp(np.log(inputs), np.log(self.inputs), np.log(row))))
+        # math's logarithm and exponential: the last bit of numpy's depends on its version.
+        return math.exp(np.interp(math.log(inputs), [math.log(n) for n in self.inputs],
+                                  [math.log(added) for added in row]))
 
 
 @cache

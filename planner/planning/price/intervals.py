@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
-
-import numpy as np
 
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
@@ -41,7 +40,7 @@ class Spread:
     @property
     def factor(self) -> float:
         """The 80 % interval is ×/÷ this."""
-        return float(np.exp(Z80 * self.sigma))
+        return math.exp(Z80 * self.sigma)  # the last bit of numpy's depends on its version
 
 
 def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceInfo:
@@ -158,7 +157,8 @@ def spread(items: Iterable[tuple[str, Certainty, float]]) -> Spread:
             by_origin[how.origin] = by_origin.get(how.origin, 0.0) + time
     if total <= 0:
         return Spread(PRIOR.basis, PRIOR.sigma, (0.0, 0.0, 1.0), ())
-    sigma = float(np.sqrt(sum((s / total) ** 2 for s in by_class.values()) + COMMON_SIGMA ** 2))
+    # sum adds floats in another way from Python 3.12 on.
+    sigma = math.sqrt(math.fsum((s / total) ** 2 for s in by_class.values()) + COMMON_SIGMA ** 2)
     basis = max(BASES, key=lambda b: by_basis[b])
     return Spread(basis, sigma, tuple(by_basis[b] / total for b in BASES),
                   tuple(sorted(by_origin, key=lambda o: -by_origin[o])))
