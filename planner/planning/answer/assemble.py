@@ -61,7 +61,7 @@ from planner.planning.space.loss_basis import loss_assumptions, loss_source, rul
 from planner.planning.space.losses import loss_word, quality, told_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
-from planner.quality.prior import load_prior
+from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
 
@@ -92,7 +92,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
         capacity=capacity_info(model, found, priced),
         performance=performance(model, priced, replicas),
-        quality=replace(quality(model, priced.loss, _ruled_loss(model, priced)),
+        quality=replace(quality(model, priced.loss, _derived_loss(model, priced)),
                         measured_anchor=measured_anchor(model, priced)),
         baselines=lines, comparison=versus, solver=solver,
         assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
@@ -281,9 +281,10 @@ def _limit_text(model: CostModel, limit: float) -> str:
     return f"{model.question.loss_scheme or f'{told:.6g}'} ({told:.3g})"
 
 
-def _ruled_loss(model: CostModel, priced: Priced) -> float:
-    """Loss of the modules whose rule is dropped."""
-    kinds = model.question.dropped
+def _derived_loss(model: CostModel, priced: Priced) -> float:
+    """Loss of the planned modules whose sensitivity was never measured: routers, indexers, norms;
+    that of head and embedding was."""
+    kinds = [kind for kind in model.question.dropped if kind in DERIVED_KINDS]
     return fsum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
 
 

@@ -37,7 +37,8 @@ def class_of(matrix: Matrix) -> str:
 
 
 def role_of(matrix: Matrix) -> str:
-    """What a matrix does, whatever network it is in."""
+    """What a matrix does, whatever network it is in; an attention matrix of a name that no measured
+    model has counts as a query, which is the commonest input projection."""
     if class_of(matrix) in _FFN:
         return matrix.stem.removeprefix("ffn_").split("_")[0]
     return _ROLES.get(matrix.stem, "query")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.questions import model_of
 
+import planner
 from planner.errors import UnsupportedError
 from planner.planning.space.losses import (
     band_factor,
@@ -92,3 +93,15 @@ def test_losses_nearer_than_the_band_are_called_equal() -> None:
     model = model_of()
     assert indistinguishable(model, 1.0, 1.0)
     assert not indistinguishable(model, 1.0, 10 * band_factor(model) ** 2)
+
+
+def test_only_kinds_that_were_never_measured_widen_the_band() -> None:
+    def band(*dropped: str) -> float:
+        plan = planner.plan("qwen3-30b-a3b", "h100-sxm", devices=1, batch=8, objective="memory",
+                            max_loss=0.1, schemes=("bf16", "int8-w8a16"), kv="bf16",
+                            drop_policies=dropped)
+        assert any(u.kind in dropped and u.loss > 0 for u in plan.units) is bool(dropped)
+        return plan.quality.high / plan.quality.loss
+
+    assert band("head", "embedding") == pytest.approx(band())
+    assert band("router") > band() * (1 + 1e-9)
