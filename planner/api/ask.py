@@ -189,9 +189,10 @@ class Ask:
         full = mine.with_scenario(self.loaded_scenario)
         given, typed = ({f.name: getattr(one, f.name) for f in fields(Asked)}
                         for one in (full, mine))
+        asked_again = ways(self, mine)
         if not searched and given["kv"] is None:
-            given["kv"] = str(BF16)
-        return Unserved(ways(self, mine), again, given, typed, searched)
+            given["kv"] = asked_again[0].kv[0]
+        return Unserved(asked_again, again, given, typed, searched)
 
     def uniform(self, scheme: str | None) -> Found:
         """One scheme everywhere, as released where none is named, on the best layout and batch.

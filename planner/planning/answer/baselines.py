@@ -20,8 +20,8 @@ from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import EngineDefault, engine_default
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.plan.record import Baseline
+from planner.planning.question.caches import kv_refusal
 from planner.planning.question.question import Question
-from planner.planning.question.resolve import kv_refusal
 from planner.planning.search.spaces import whole_space
 from planner.planning.search.uniform import (
     MIXES,

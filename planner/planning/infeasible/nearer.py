@@ -16,8 +16,9 @@ from planner.planning.infeasible.feasible import (
     least_memory,
     steps,
 )
+from planner.planning.question.caches import DOMINATED_KV
 from planner.planning.question.question import DEFAULT_OSL, Question
-from planner.planning.question.resolve import DOMINATED_KV, MAX_DEVICES
+from planner.planning.question.resolve import MAX_DEVICES
 from planner.planning.space.candidates import possible_layouts
 from planner.throughput.kernels import legal_schemes
 

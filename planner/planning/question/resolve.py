@@ -6,20 +6,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
-from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
-from planner.formats.spec import KvLayout
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
-from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.placement.layout import device_counts
 from planner.placement.modules import modules
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked
+from planner.planning.question.caches import caches
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.policies import (
     ONE_TYPE,
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 
 MAX_DEVICES = 64
 MAX_COUNT = 1 << 20
-DOMINATED_KV = ("fp16", "fp32")
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
 
 
@@ -70,7 +67,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
     schemes, refused = _schemes(spec, device, asked, uniform, given,
                                 engine.name if engine is not None else ANY_ENGINE)
-    kv = _kv(spec, device, asked, uniform, given)
+    kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
     loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
@@ -264,49 +261,6 @@ def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
                                    hint="legal here: " + ", ".join(legal) if legal else
                                    "no scheme is legal here: complete the device's profile")
     return tuple(names)
-
-
-def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
-    """Why ``device`` cannot read a cache layout; empty if it can."""
-    key = layout.compute
-    if not key or (device.kind == "cpu" and key in device.conversion):
-        return ""
-    if key in ("fp8", "nvfp4"):
-        return "" if device.rate(key) is not None else device.why_not(key)
-    return "" if key in device.conversion else f"{device.id} has no conversion rate for {key}"
-
-
-def _kv(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
-        given: Plan | None) -> tuple[str, ...]:
-    units = cache_units(spec)
-    if given is not None:
-        used = {u.kv_layout for u in given.units if u.kv_layout}
-        layouts = [layout for k, layout in KV_LAYOUTS.items() if k in used]
-        for layout in layouts:
-            _demand_kv(device, units, layout, kv_refusal(device, layout))
-        return tuple(layout.id for layout in layouts)
-    name = asked.kv or ("bf16" if uniform is not None else "auto")
-    if name != "auto":
-        layout = kv_layout(name)
-        missing = [u.kind for u in units if not stores(u, layout.id)]
-        kinds = ", ".join(dict.fromkeys(u.kind for u in units))
-        _demand_kv(device, units, layout,
-                   f"it does not store {missing[0]} ({spec.id} has {kinds})"
-                   if missing else kv_refusal(device, layout))
-        return (layout.id,)
-    return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV)
-
-
-def _demand_kv(device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout,
-               why: str) -> None:
-    if why:
-        raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
-                               hint="legal here: " + ", ".join(_legal_kv(device, units)))
-
-
-def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
-    return [k for k, layout in KV_LAYOUTS.items()
-            if not kv_refusal(device, layout) and any(stores(u, k) for u in units)]
 
 
 def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Profile | None,

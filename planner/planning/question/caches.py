@@ -1,0 +1,82 @@
+"""Cache layouts that a question tries: asked for, the release's own, or all that a device reads."""
+
+from __future__ import annotations
+
+from planner.errors import UnsupportedError
+from planner.formats.kv import KV_LAYOUTS, kv_layout
+from planner.formats.spec import KvLayout
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.placement.cache_entries import CacheUnit, cache_units, stores
+from planner.planning.plan.record import Plan
+from planner.planning.question.asked import Asked
+
+DOMINATED_KV = ("fp16", "fp32")
+PLAIN_KV = "bf16"
+
+
+def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
+           notes: list[tuple[str, str, str]], *, searched: bool,
+           given: Plan | None) -> tuple[str, ...]:
+    """The layouts to try: those of the plan ``given``; the one that is asked for; where a plan is
+    ``searched``, all legal ones; else the release's own (see :func:`released_kv`).
+
+    Raises:
+        UnsupportedError: device or model cannot hold the layout that is asked for.
+    """
+    units = cache_units(spec)
+    if given is not None:
+        used = {u.kv_layout for u in given.units if u.kv_layout}
+        layouts = [layout for k, layout in KV_LAYOUTS.items() if k in used]
+        for layout in layouts:
+            _demand_kv(device, units, layout, kv_refusal(device, layout))
+        return tuple(layout.id for layout in layouts)
+    name = asked.kv or ("auto" if searched else released_kv(spec, device, notes))
+    if name != "auto":
+        layout = kv_layout(name)
+        missing = [u.kind for u in units if not stores(u, layout.id)]
+        kinds = ", ".join(dict.fromkeys(u.kind for u in units))
+        _demand_kv(device, units, layout,
+                   f"it does not store {missing[0]} ({spec.id} has {kinds})"
+                   if missing else kv_refusal(device, layout))
+        return (layout.id,)
+    return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV)
+
+
+def released_kv(spec: ModelSpec, device: DeviceProfile,
+                notes: list[tuple[str, str, str]]) -> str:
+    """The layout that the release is calibrated for, BF16 where it names none or ``device`` cannot
+    read it; a note says so where it names one."""
+    own = spec.kv_scheme
+    if not own or own == PLAIN_KV:
+        return PLAIN_KV
+    why = kv_refusal(device, kv_layout(own))
+    if why or not all(stores(u, own) for u in cache_units(spec)):
+        notes.append(("cache format", PLAIN_KV, f"the release asks for {own}: "
+                      + (why or "it does not store every cache of the model")))
+        return PLAIN_KV
+    notes.append(("cache format", own, "the release's own (kv_cache_quant_algo or kv_cache_scheme); "
+                  "--kv names another"))
+    return own
+
+
+def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:
+    """Why ``device`` cannot read a cache layout; empty if it can."""
+    key = layout.compute
+    if not key or (device.kind == "cpu" and key in device.conversion):
+        return ""
+    if key in ("fp8", "nvfp4"):
+        return "" if device.rate(key) is not None else device.why_not(key)
+    return "" if key in device.conversion else f"{device.id} has no conversion rate for {key}"
+
+
+def _demand_kv(device: DeviceProfile, units: tuple[CacheUnit, ...], layout: KvLayout,
+               why: str) -> None:
+    if why:
+        raise UnsupportedError(f"KV layout {layout.id!r} on {device.id}: {why}",
+                               hint="legal here: " + ", ".join(_legal_kv(device, units)))
+
+
+def _legal_kv(device: DeviceProfile, units: tuple[CacheUnit, ...]) -> list[str]:
+    return [k for k, layout in KV_LAYOUTS.items()
+            if not kv_refusal(device, layout) and any(stores(u, k) for u in units)]

@@ -1,0 +1,62 @@
+"""The release's own cache format holds in every command; another is asked for by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import planner
+from planner.lookup import load_device, load_model
+from planner.planning.question.caches import released_kv
+
+NVFP4 = "deepseek-v3.1-nvfp4"
+
+
+def layouts(plan: planner.Plan) -> set[str]:
+    return {u.kv_layout for u in plan.units if u.kv_layout}
+
+
+def test_an_estimate_takes_the_cache_of_the_release() -> None:
+    plan = planner.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16)
+    assert layouts(plan) == {"fp8"}
+    assert any(a.key == "cache format" and a.value == "fp8" for a in plan.assumptions)
+
+
+def test_a_named_cache_goes_before_that_of_the_release() -> None:
+    plan = planner.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16, kv="bf16")
+    assert layouts(plan) == {"bf16"}
+    assert not any(a.key == "cache format" for a in plan.assumptions)
+
+
+def test_exclude_lists_of_the_release_hold_in_an_estimate() -> None:
+    plan = planner.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16)
+    schemes = {u.kind: u.scheme for u in plan.units}
+    assert schemes["mla-q"] == schemes["mla-kv"] == "bf16"
+    assert schemes["experts-gate-up"] == schemes["attention-out"] == "nvfp4"
+
+
+def test_memory_and_estimate_agree_on_the_cache() -> None:
+    answer = planner.memory_use(NVFP4, "b200-sxm", tp=8, ep=8, batch=16)
+    assert answer.kv == "fp8"
+
+
+def test_a_served_loop_takes_the_cache_of_the_release() -> None:
+    found = planner.serve(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, concurrency=16)
+    assert found.kv == "fp8"
+
+
+@pytest.mark.parametrize(("model", "device", "expected", "noted"), [
+    (NVFP4, "b200-sxm", "fp8", True), (NVFP4, "a100-sxm", "bf16", True),
+    ("deepseek-v3", "h100-sxm", "bf16", False)])
+def test_what_a_release_asks_for(model: str, device: str, expected: str, noted: bool) -> None:
+    notes: list[tuple[str, str, str]] = []
+    assert released_kv(load_model(model), load_device(device), notes) == expected
+    assert bool(notes) == noted
+
+
+def test_a_cache_that_does_not_store_the_model_is_told() -> None:
+    notes: list[tuple[str, str, str]] = []
+    spec = replace(load_model("llama-3.1-8b"), kv_scheme="fp8-ds-mla")
+    assert released_kv(spec, load_device("h100-sxm"), notes) == "bf16"
+    assert "does not store" in notes[0][2]
