@@ -55,8 +55,8 @@ def released_kv(spec: ModelSpec, device: DeviceProfile,
         notes.append(("cache format", PLAIN_KV, f"the release asks for {own}: "
                       + (why or "it does not store every cache of the model")))
         return PLAIN_KV
-    notes.append(("cache format", own, "the release's own (kv_cache_quant_algo or kv_cache_scheme); "
-                  "--kv names another"))
+    notes.append(("cache format", own, "the release's own (kv_cache_quant_algo or "
+                  "kv_cache_scheme); --kv names another"))
     return own
 
 
