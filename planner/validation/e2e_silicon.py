@@ -72,7 +72,8 @@ def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]
 
 def _blank(table: str, i: int, row: Mapping[str, str]) -> Outcome:
     return Outcome(table=table, row=i, metric="", device=row["device"], software=row["software"],
-                   model=row["model"], format=row["gemm_dtype"] or "bf16", regime="")
+                   model=row["model"], format=row["gemm_dtype"] or "bf16", regime="",
+                   mode=row["mode"])
 
 
 def _number(row: Mapping[str, str], key: str) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from planner.validation.errors import summarise
+from planner.validation.headlines import headlines
 from planner.validation.records import REASONS, Group, Outcome, Report, Uncovered
 
 _KEY = ("table", "metric", "device", "software", "model", "format", "regime", "engine",
@@ -65,10 +66,11 @@ def row_ranges(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], str]:
 
 
 def people(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
-                                    list[dict[str, Any]]]:
-    """(groups, worst rows, reasons) of a report as the terminal shows them."""
+                                    list[dict[str, Any]], list[dict[str, Any]]]:
+    """(headlines, groups, worst rows, reasons) of a report as the terminal shows them."""
     rows = row_ranges(report.outcomes)
     return (
+        [h.to_dict() for h in headlines(report.outcomes)],
         [g.to_dict() for g in summary(report.outcomes)],
         [o.to_dict() for o in worst(report.outcomes)],
         [{"table": u.table, "reason": u.reason, "n": u.n, "meaning": REASONS[u.reason],

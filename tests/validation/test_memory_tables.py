@@ -228,7 +228,8 @@ def test_names() -> None:
 def test_people_see_groups_without_versions(tmp_path: Path) -> None:
     report = table(tmp_path, {}, {"engine_version": "0.18.0 (V1)"}, {"value": "15.5"})
     assert [g.n for g in summary(report.outcomes)] == [3]
-    groups, rows, left = people(report)
+    figures, groups, rows, left = people(report)
+    assert figures == []
     assert len(groups) == 1
     assert rows[0]["row"] == 3
     assert left == []

@@ -17,15 +17,19 @@ LEAST_NAME = 12
 Values = Mapping[str, Any]
 
 
-def validate_text(groups: Sequence[Values], worst: Sequence[Values],
+def validate_text(headlines: Sequence[Values], groups: Sequence[Values], worst: Sequence[Values],
                   uncovered: Sequence[Values]) -> str:
     """The whole report; ends with a newline.
 
-    ``groups`` have the keys of ``groups[]``; ``worst`` table, row, quantity, metric, mode, model,
-    software, predicted, measured, error_percent, basis; ``uncovered`` table, reason, n, rows (as
-    text) and meaning.
+    ``headlines`` have what, n, median, mean, coverage80 and the first three again of the rows with
+    those excluded (``all_n`` …); ``groups`` the keys of ``groups[]``; ``worst`` table, row,
+    quantity, metric, mode, model, software, predicted, measured, error_percent, basis;
+    ``uncovered`` table, reason, n, rows (as text) and meaning.
     """
     parts = []
+    if headlines:
+        parts.append("\n".join([*wrapped("headlines, and the same with the excluded rows in"),
+                                headlines_table(headlines)]))
     if groups:
         parts.append("\n".join([*wrapped("errors in percent, (predicted − measured) / measured"),
                                 groups_table(groups)]))
@@ -36,6 +40,15 @@ def validate_text(groups: Sequence[Values], worst: Sequence[Values],
     if not parts:
         parts.append("no tables in this directory")
     return "\n\n".join(parts) + "\n"
+
+
+def headlines_table(headlines: Sequence[Values]) -> str:
+    """One line a figure: rows, median and mean [%] without and with what is excluded."""
+    rows = [("", "rows", "median", "mean", "in80", "all rows", "median", "mean")]
+    rows += [(h["what"], str(h["n"]), _percent(h["median"]), _percent(h["mean"]),
+              _percent(h["coverage80"], digits=0), str(h["all_n"]), _percent(h["all_median"]),
+              _percent(h["all_mean"])) for h in headlines]
+    return _aligned(rows)
 
 
 def groups_table(groups: Sequence[Values]) -> str:
