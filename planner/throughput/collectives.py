@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty, stacks_of
-from planner.throughput.curves import Curve, ExchangeCurve, ExchangeWork, curve, exchanges
+from planner.throughput.curves import (
+    Curve,
+    ExchangeCurve,
+    ExchangeWork,
+    curve,
+    exchanges,
+    gathers_experts,
+)
 
 Array = NDArray[np.float64]
 
@@ -27,7 +34,8 @@ class Fabric:
 
     A missing link has bandwidth 0: a group that needs it is illegal (see ``reach``). ``reduce`` and
     ``collect`` are measured all-reduces and all-gathers, ``exchange`` measured expert exchanges by
-    phase and leg; without them the bandwidths count.
+    phase and leg; without them the bandwidths count. ``gathers``: experts inside the domain take
+    all tokens by all-gather and give sums back by reduce-scatter instead of an exchange.
     """
 
     domain: int
@@ -39,6 +47,7 @@ class Fabric:
     reduce: Curve | None = None
     collect: Curve | None = None
     exchange: Mapping[tuple[str, str], ExchangeCurve] = field(default_factory=dict)
+    gathers: bool = False
 
     @property
     def certainty(self) -> Certainty:
@@ -69,8 +78,9 @@ def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
             return override
         return quantity.value if quantity is not None else 0.0
 
+    domain = scale_up_devices or device.scale_up_devices
     return Fabric(
-        domain=scale_up_devices or device.scale_up_devices,
+        domain=domain,
         domain_bytes_per_s=value(scale_up_bytes_per_s, links.scale_up_bytes_per_s),
         domain_floor_seconds=value(None, links.scale_up_floor_seconds),
         network_bytes_per_s=value(scale_out_bytes_per_s, links.scale_out_bytes_per_s),
@@ -78,7 +88,7 @@ def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
         fraction=LINK_FRACTION,
         reduce=curve(device, "all-reduce", stacks, scale_up_bytes_per_s),
         collect=curve(device, "gather", stacks, scale_up_bytes_per_s),
-        exchange=exchanges(device, stacks))
+        exchange=exchanges(device, stacks), gathers=gathers_experts(stacks, domain))
 
 
 def _path(net: Fabric, span: Array) -> tuple[Array, Array]:

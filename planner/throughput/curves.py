@@ -137,6 +137,15 @@ def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, s
     return found
 
 
+def gathers_experts(stacks: Sequence[str], domain: int) -> bool:
+    """Whether the engine of ``stacks`` gathers all tokens for its experts inside a host of
+    ``domain`` devices (all-gather, reduce-scatter) instead of an exchange."""
+    if len(stacks) != 1:
+        return False
+    return any(rule["stack"] == stacks[0] and domain <= rule["most_domain"]
+               for rule in _rules()["inside_host"])
+
+
 def _sets(device: DeviceProfile, stack: str, leg: str,
           ending: str) -> dict[str, tuple[str, Parameters]]:
     found = {}

@@ -193,7 +193,8 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
 
     dp = 1: one all-reduce over tp after attention and one after the MLP or the experts. dp > 1:
     experts exchange tokens (dispatch in the activation format, combine in BF16) at ep > 1, or
-    gather and scatter all tokens at ep = 1; dense modules still reduce over tp.
+    gather (in the same format) and scatter all tokens at ep = 1 and where the engine does so
+    inside the domain; dense modules still reduce over tp.
     """
     net = machine.net
     reduces = kind in ("attention-out", "mlp-down")
@@ -210,12 +211,15 @@ def communication(kind: str, hidden: int, experts: Experts | None, machine: Mach
         return np.where(spread, reduce_tp, 0.0)
     work = ExchangeWork(phase.tokens / pts.tp, pts.ep, np.ceil(pts.group / net.domain),
                         float(experts.per_token), float(experts.count), float(hidden))
-    wide = (pts.ep > 1)[:, None]
-    pooled = phase.pooled * hidden * BF16_BYTES
-    all_tokens = gather(net, pts.group, pts.group, pooled)[:, None]
+    exchanges = (pts.ep > 1) & ~(net.gathers & (pts.group <= net.domain))
+    wide = exchanges[:, None]
+    pooled = (phase.pooled * hidden)[:, None]
+    group = pts.group[:, None]
     if kind == "experts-gate-up":
+        all_tokens = gather(net, group, group, pooled * activation_bytes)
         routed = _exchange(net, phase, "dispatch", work, pts.group, activation_bytes)
         return np.where(spread, np.where(wide, routed, all_tokens), 0.0) * column(phase.passes)
+    all_tokens = gather(net, group, group, pooled * BF16_BYTES)
     combined = _exchange(net, phase, "combine", work, pts.group, np.asarray([BF16_BYTES]))
     return np.where(spread, np.where(wide, combined, all_tokens) * column(phase.passes), reduce_tp)
 

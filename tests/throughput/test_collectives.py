@@ -100,3 +100,13 @@ def test_a_scenario_overrides_the_links() -> None:
                    scale_out_bytes_per_s=25e9)
     assert (plain.domain, plain.fraction) == (8, LINK_FRACTION)
     assert (other.domain, other.domain_bytes_per_s, other.network_bytes_per_s) == (4, 100e9, 25e9)
+
+
+def test_inside_a_host_experts_gather_where_their_engine_does() -> None:
+    host, rack = resolve_device("b200-sxm"), resolve_device("gb200")
+    assert fabric(host, stacks=("trtllm",)).gathers
+    assert fabric(host, stacks=("vllm",)).gathers
+    assert not fabric(host, stacks=("sglang",)).gathers
+    assert not fabric(host).gathers
+    assert not fabric(rack, stacks=("trtllm",)).gathers
+    assert fabric(rack, scale_up_devices=8, stacks=("trtllm",)).gathers

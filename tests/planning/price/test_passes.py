@@ -26,10 +26,10 @@ NONE = np.zeros(3)
 
 
 @cache
-def wide() -> Assignment:
+def wide(engine: str = "any") -> Assignment:
     return recipe_assignment(resolve_model("deepseek-v3"), resolve_device("h200-sxm"),
                              Layout(1, 8, 1, 8), SchemeSet("fp8-block", "fp8-block", "bf16"),
-                             load_prior(), isl=1024, osl=256)
+                             load_prior(), isl=1024, osl=256, engine=engine)
 
 
 def test_verified_tokens_share_the_read_of_the_cache() -> None:
@@ -55,3 +55,15 @@ def test_overlap_hides_no_more_than_the_exchange() -> None:
     assert np.all(talk > 0)
     np.testing.assert_allclose(split[1:], np.maximum(2 * (parts - talk), 2 * talk)[1:])
     assert split[0] == pytest.approx(float(total_seconds(pass_seconds(wide(), work))[0]))
+
+
+@pytest.mark.parametrize("engine", ["tensorrt-llm", "vllm"])
+def test_gathering_engines_pay_for_the_bytes_of_all_tokens_and_no_more(engine: str) -> None:
+    prompt = Pass(NONE[:2], np.array([1.0, 2.0]), 1.0, 8192.0)
+    gathered = exchange_seconds(wide(engine), prompt)
+    layers = 58
+    # 7 of 8 parts arrive once in FP8 with FP32 scales a 128, and leave once in BF16, at 336 GB/s
+    wire = layers * 7 / 8 * 8192 * 7168 * (1 + 4 / 128 + 2) / 336e9
+    assert gathered[0] == pytest.approx(wire, rel=0.25)
+    assert gathered[1] == pytest.approx(2 * gathered[0], rel=0.1)
+    assert gathered[0] < 0.2 * exchange_seconds(wide("sglang"), prompt)[0]
