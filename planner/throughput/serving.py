@@ -91,6 +91,8 @@ class Scheduling:
     that admission sets aside (1: never evicts). ``host_seconds`` + ``host_seconds_per_sequence`` ·
     B of host work a step; ``overlapped`` hides it behind the device. ``stream_interval``: tokens
     sent together. ``prompt_floor_seconds``: least time of a pass that no graph was captured for.
+    ``hold_steps``: steps that a prompt is held for others, until they fill ``hold_share`` of a
+    pass.
     """
 
     exclusive: bool = False
@@ -100,6 +102,19 @@ class Scheduling:
     overlapped: bool = False
     stream_interval: int = 1
     prompt_floor_seconds: float = 0.0
+    hold_steps: int = 0
+    hold_share: float = 1.0
+
+    def held(self, each: float, together: float) -> float:
+        """Steps that a prompt is held on average where ``each`` come in a step and ``together``
+        fill a pass: the first of a pass waits for the rest, those meet half of the time."""
+        if not self.hold_steps:
+            return 0.0
+        most = float(self.hold_steps)
+        if each > 0:
+            most = min(most, self.hold_share * together / each)
+        others = each * most
+        return most * (1 + others / 2) / (1 + others)
 
     def step(self, device_seconds: float, batch: float) -> float:
         """A step with the host's share [s]."""
@@ -215,7 +230,8 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     # Nothing is under way where no other request decodes; an overlapped host sends results a step
     # later.
     company = min(active * load.ranks * others, 1.0)
-    late = company * (found.late + (step if policy.overlapped else 0.0))
+    late = company * (found.late + (step if policy.overlapped else 0.0)
+                      + policy.held(each, times.together) * (step + interruption))
     return _State(active, (step + interruption) / tokens, interruption / tokens,
                   (step - device) / tokens, queue + late, found.reading, found.busy,
                   found.least)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from planner.planning.price.intervals import Z80
-from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy, supplied_host_time
 from planner.throughput.serving import Scheduling
 from planner.validation.memory_case import NotCoveredError
@@ -32,12 +31,12 @@ from planner.validation.served import (
 )
 from planner.validation.serving_rules import (
     cache_layout,
+    chunk_tokens,
     formats,
+    hold,
+    run_of,
 )
 
-RUNS_PER_SLOT = 10.0
-"""Requests of a benchmark run over its concurrency: the usual ratio of public harnesses; the tables
-record none."""
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 
@@ -52,6 +51,7 @@ class ServedRow:
     case: Deployed
     policy: Scheduling
     concurrency: float
+    requests: float
     tpot: float
     ttft: float
     regime: str
@@ -102,14 +102,17 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     if workers is None:
         raise NotCoveredError("setting not stated")
     isl, osl = int(_number(row, "isl")), int(_number(row, "osl"))
+    load, concurrency = run_of(spec.id, isl, osl), _number(row, "concurrency")
     found = _NUMBERS.search(version)
     rule = engine_policy(engine, version)
+    steps, share = hold(engine, spec.id, label, device.id, isl=isl, osl=osl, tp=workers.decode.tp,
+                        concurrency=concurrency)
+    kv = cache_layout(engine, spec.id, row["precision"] or label, device.id)
     case = Deployed(
         row["model"], device.id, engine,
         tuple(int(p) for p in found[0].split(".")) if found else (),
-        SchemeSet(chosen.dense, chosen.experts if spec.experts else chosen.dense,
-                  cache_layout(engine, spec.id, row["precision"] or label), chosen.static),
-        workers.decode, isl, osl)
+        chosen.recipe(kv, experts=spec.experts is not None), workers.decode,
+        load.mean(isl), load.mean(osl), chunk_tokens(engine, spec.id, label))
     facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
     regime = "disaggregated" if workers.prefill is not None else "aggregated"
     if row.get("exclude", ""):
@@ -117,8 +120,9 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     elif supplied_host_time(rule, facts):
         regime = EXCLUDED + "supplied the host time"
     layout_of(spec, engine, workers.decode, case.recipe.experts)
-    return ServedRow(i, software, workers, case, rule.policy, _number(row, "concurrency"),
-                     _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
+    policy = replace(rule.policy, hold_steps=steps, hold_share=share)
+    return ServedRow(i, software, workers, case, policy, concurrency,
+                     concurrency * load.requests, _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
 
 
 def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
@@ -155,7 +159,7 @@ def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted | No
     sure = certainties(row.case, GRID)
     if workers.prefill is None:
         found = serve(row.case, policy, row.concurrency,
-                      requests=RUNS_PER_SLOT * row.concurrency)
+                      requests=row.requests)
         return [("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
                 ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft)]
     if not workers.decode_workers:

@@ -14,7 +14,6 @@ from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, Settings
 from planner.memory.engines.run import engine_size
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
-from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
@@ -25,7 +24,7 @@ from planner.validation.names import model_name
 from planner.validation.parallelism import Shape
 
 CHUNK_TOKENS = 8192
-"""Most prompt tokens of one pass: the default of current vLLM, SGLang and TensorRT-LLM servers."""
+"""Most prompt tokens of one pass, where nothing else is known: the default of current servers."""
 GRID = 512.0
 """Largest batch of a rank that is tabulated at once; a load beyond it extends its own table."""
 
@@ -42,6 +41,7 @@ class Deployed:
     shape: Shape
     isl: int
     osl: int
+    chunk: int = CHUNK_TOKENS
 
 
 def layout_of(spec: ModelSpec, engine: str, shape: Shape, experts: str) -> Layout:
@@ -111,7 +111,7 @@ def assignment(case: Deployed) -> Assignment:
 @cache
 def table(case: Deployed, most: float) -> StepTimes:
     """Step times of ``case`` for batches up to ``most`` sequences a rank."""
-    return step_times(assignment(case), Serving(case.isl, case.osl, most, CHUNK_TOKENS))
+    return step_times(assignment(case), Serving(case.isl, case.osl, most, case.chunk))
 
 
 @cache
@@ -131,13 +131,13 @@ def cache_tokens(case: Deployed) -> float:
         return float("inf")
     spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
-    dense, experts = scheme(case.recipe.dense).weight, scheme(case.recipe.experts).weight
+    recipe = case.recipe
     kept = ("embedding", "head", "norm", "router")
     total = int(device.capacity_bytes.value)
     result = engine_size(
         Case(spec=spec, layout=layout, total_bytes=total, large=total >= LARGE_DEVICE_BYTES,
-             format_of=lambda kind, layer: None if kind in kept else
-             experts if kind in EXPERT_KINDS else dense),
+             format_of=lambda kind, layer: None if kind in kept
+             else scheme(recipe.of(kind)).weight),
         engine_at(case.engine, case.version or default_version(case.engine)),
         Settings(context=case.isl + case.osl,
                  kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv))

@@ -9,16 +9,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from planner.planning.price.recipe import SchemeSet
+
 _FILE = Path(__file__).resolve().parent / "data" / "serving.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Formats:
-    """Schemes of a row: dense linears, experts; ``static``: scales known before the run."""
+    """Schemes of a row: dense linears, experts; ``static``: scales known before the run; ``kinds``:
+    module kinds with a scheme of their own, (kind, scheme)."""
 
     dense: str
     experts: str
     static: bool
+    kinds: tuple[tuple[str, str], ...] = ()
+
+    def recipe(self, kv: str, *, experts: bool) -> SchemeSet:
+        """The schemes of a model with or without ``experts``, its cache in ``kv``."""
+        return SchemeSet(self.dense, self.experts if experts else self.dense, kv, self.static,
+                         self.kinds)
 
 
 def formats(model: str, label: str, *, blackwell: bool, engine: str = "") -> Formats | None:
@@ -29,17 +38,64 @@ def formats(model: str, label: str, *, blackwell: bool, engine: str = "") -> For
             experts = entry["experts"]
             if blackwell:
                 experts = entry.get("blackwell_experts", experts)
-            return Formats(entry["dense"], experts, bool(entry.get("static")))
+            kept = tuple((kind, "bf16") for kind in entry.get("bf16", ()))
+            return Formats(entry["dense"], experts, bool(entry.get("static")), kept)
     return None
 
 
-def cache_layout(engine: str, model: str, label: str) -> str:
+def cache_layout(engine: str, model: str, label: str, device: str = "") -> str:
     """The cache layout of a row that states none."""
-    for entry in _rules()["cache"]:
-        if entry.get("engine", engine) == engine and _occurs(entry.get("model", ""), model) \
-                and _is(entry["label"], label):
-            return str(entry["kv"])
+    return str(_first("cache", engine=engine, model=model, label=label, device=device)["kv"])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a benchmark asks: ``lengths`` drawn evenly from this share of those stated to all of
+    them; ``requests`` of the run for each slot."""
+
+    range_ratio: float
+    requests: float
+
+    def mean(self, tokens: int) -> int:
+        """The mean length of requests of at most ``tokens``."""
+        return max(1, round(tokens * (1 + self.range_ratio) / 2))
+
+
+def run_of(model: str, isl: int, osl: int) -> Run:
+    """The run of rows of ``model`` at these lengths."""
+    for entry in _rules()["benchmark"]:
+        if _occurs(entry.get("model", ""), model) \
+                and [isl, osl] in entry.get("lengths", [[isl, osl]]):
+            return Run(entry["range_ratio"], entry["runs_per_slot"])
     raise AssertionError("the last rule matches everything")
+
+
+def chunk_tokens(engine: str, model: str, label: str) -> int:
+    """Most prompt tokens of one pass."""
+    return int(_first("chunk", engine=engine, model=model, label=label)["tokens"])
+
+
+def hold(engine: str, model: str, label: str, device: str, *, isl: int, osl: int, tp: int,
+         concurrency: float) -> tuple[int, float]:
+    """(steps that a waiting prompt is held for others, share of a pass they need not exceed)."""
+    for entry in _rules()["hold"]:
+        if _applies(entry, engine=engine, model=model, label=label, device=device) \
+                and entry["lengths"] == [isl, osl] and entry["tp"][0] <= tp <= entry["tp"][1] \
+                and entry["concurrency"][0] <= concurrency <= entry["concurrency"][1]:
+            return entry["steps"], entry["share"]
+    return 0, 1.0
+
+
+def _first(table: str, *, engine: str, model: str, label: str, device: str = "") -> dict[str, Any]:
+    for entry in _rules()[table]:
+        if _applies(entry, engine=engine, model=model, label=label, device=device):
+            return dict(entry)
+    raise AssertionError("the last rule matches everything")
+
+
+def _applies(entry: dict[str, Any], *, engine: str, model: str, label: str, device: str) -> bool:
+    return entry.get("engine", engine) == engine and _occurs(entry.get("model", ""), model) \
+        and _is(entry.get("label", ".*"), label) and _is(entry.get("device", ".*"), device)
 
 
 @dataclass(frozen=True, slots=True)

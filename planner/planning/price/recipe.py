@@ -1,4 +1,4 @@
-"""An assignment from one scheme for the dense linears and one for the experts, on one layout."""
+"""An assignment from the schemes of a release: dense linears, experts, kinds that differ."""
 
 from __future__ import annotations
 
@@ -25,13 +25,22 @@ from planner.throughput.collectives import fabric
 class SchemeSet:
     """Schemes of the dense linears and of the routed experts, and the layout of every cache.
 
-    ``static_scales``: activation scales per tensor are part of the checkpoint.
+    ``static_scales``: activation scales per tensor are part of the checkpoint. ``kinds``: module
+    kinds with a scheme of their own, (kind, scheme), such as those that a release leaves in BF16.
     """
 
     dense: str
     experts: str
     kv: str
     static_scales: bool = False
+    kinds: tuple[tuple[str, str], ...] = ()
+
+    def of(self, kind: str) -> str:
+        """The scheme of modules of ``kind``."""
+        for name, own in self.kinds:
+            if name == kind:
+                return own
+        return self.experts if kind in EXPERT_KINDS else self.dense
 
 
 def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: SchemeSet,
@@ -42,7 +51,8 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
     Raises:
         UnsupportedError: the device cannot execute a scheme, or the layout does not divide.
     """
-    schemes = (recipe.dense, recipe.experts) if spec.experts else (recipe.dense,)
+    kinds = [name for _, name in recipe.kinds]
+    schemes = [recipe.dense, recipe.experts, *kinds] if spec.experts else [recipe.dense, *kinds]
     question = build_question(
         spec, device, Asked(
             devices=layout.ranks, tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
@@ -66,6 +76,5 @@ def _choices(model: CostModel, recipe: SchemeSet) -> tuple[int, ...]:
         elif unit.role == "cache":
             out.append(len(model.question.schemes) + model.question.kv.index(recipe.kv))
         else:
-            name = recipe.experts if unit.kind in EXPERT_KINDS else recipe.dense
-            out.append(model.question.schemes.index(name))
+            out.append(model.question.schemes.index(recipe.of(unit.kind)))
     return tuple(out)
