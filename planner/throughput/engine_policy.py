@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,39 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
                 exclusive=entry["exclusive"], reserve=entry["reserve"],
                 host_seconds=entry["host_us"] * 1e-6,
                 host_seconds_per_sequence=entry["host_us_per_sequence"] * 1e-6,
-                overlapped=entry["overlapped"])
+                overlapped=entry["overlapped"], ahead=entry.get("ahead", int(entry["overlapped"])))
             return EnginePolicy(policy, tuple(sorted(entry.get("supplied", {}).items())),
                                 entry["source"])
     raise AssertionError("the last rule matches everything")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptHost:
+    """What the host costs a prompt: seconds a layer of a pass without a captured graph, seconds of
+    a request outside the pass; ``concurrency`` up to which rows of the same engine, version and
+    kind of model gave both (0: none did)."""
+
+    layer_seconds: float
+    handling_seconds: float
+    concurrency: float
+    source: str
+
+
+def prompt_host(engine: str, version: str, *, experts: bool) -> PromptHost:
+    """The host's cost of a prompt in ``engine`` at ``version``, for models with ``experts`` or
+    without."""
+    for entry in _rules()["prompt"]:
+        if _is(entry["engine"], engine) and _is(entry["version"], version) \
+                and entry.get("experts", experts) == experts:
+            return PromptHost(entry["us_per_layer"] * 1e-6, entry["handling_us"] * 1e-6,
+                              float(entry.get("supplied_concurrency", 0)), entry["source"])
+    raise AssertionError("the last rule matches everything")
+
+
+def with_prompt_host(policy: Scheduling, host: PromptHost, layers: int) -> Scheduling:
+    """``policy`` of a model with ``layers`` layers, prompts at the cost of ``host``."""
+    return replace(policy, prompt_floor_seconds=host.layer_seconds * layers,
+                   handling_seconds=host.handling_seconds)
 
 
 def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:

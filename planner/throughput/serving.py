@@ -71,7 +71,8 @@ class Load:
 
     ``requests`` is the length of a run that starts with all ``concurrency`` requests at once; None
     for the steady state. ``cache_tokens`` is what one rank's cache holds; ``accepted`` the tokens
-    of a sequence that one step yields (above 1 with speculative decoding).
+    of a sequence that one step yields (above 1 with speculative decoding). ``alike``: all requests
+    have these very lengths, so that they end, and the next begin, in steps one after the other.
     """
 
     concurrency: float
@@ -81,6 +82,7 @@ class Load:
     requests: float | None = None
     cache_tokens: float = float("inf")
     accepted: float = 1.0
+    alike: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,10 @@ class Scheduling:
     ``exclusive``: prompts run alone, the batch waits. ``reserve``: share of the answer's length
     that admission sets aside (1: never evicts). ``host_seconds`` + ``host_seconds_per_sequence`` ·
     B of host work a step; ``overlapped`` hides it behind the device. ``stream_interval``: tokens
-    sent together. ``prompt_floor_seconds``: least time of a pass that no graph was captured for.
-    ``hold_steps``: steps that a prompt is held for others, until they fill ``hold_share`` of a
+    sent together. ``prompt_floor_seconds``: least time of a pass that no graph was captured for, in
+    which the host launches kernels one by one; ``handling_seconds`` of host work on a request
+    before and after its pass. ``ahead``: passes that are launched before the results of the last
+    one are sent. ``hold_steps``: steps that a prompt is held for others, until they fill ``hold_share`` of a
     pass.
     """
 
@@ -102,6 +106,8 @@ class Scheduling:
     overlapped: bool = False
     stream_interval: int = 1
     prompt_floor_seconds: float = 0.0
+    handling_seconds: float = 0.0
+    ahead: int = 0
     hold_steps: int = 0
     hold_share: float = 1.0
 
@@ -181,6 +187,8 @@ def closed_loop(times: StepTimes, load: Load, policy: Scheduling) -> Served:
             f"{load.isl + policy.reserve * load.osl:.0f}", hint="use more devices, or shorter ones")
     asked = load.concurrency / load.ranks
     osl = load.osl
+    if load.alike and policy.exclusive and asked <= limit:
+        return _cohort(times, load, policy, asked)
     free = _largest(times, load, policy, asked, lambda s: s.inside(osl) <= asked)
     if free.slots(osl) <= limit * (1 + 1e-9):
         return _served(free, _by_little(load, free), policy, full=False)
@@ -192,6 +200,24 @@ def _check(load: Load) -> None:
     if load.concurrency < 1 or load.isl < 1 or load.osl < 1 or load.ranks < 1:
         raise InputError(f"a load of {load.concurrency:g} requests of {load.isl} + {load.osl} "
                          "tokens", hint="every count is at least 1")
+
+
+def _cohort(times: StepTimes, load: Load, policy: Scheduling, asked: float) -> Served:
+    """Requests of one length whose prompts run alone: nobody decodes while prompts are read, so all
+    end in the same step and the next are read together, in groups. Of k groups a request waits for
+    half of those before its own, and stands still for half of those behind it."""
+    together = max(1, min(len(times.group), int(asked)))
+    group = policy.step(max(float(times.group[together - 1]), policy.prompt_floor_seconds), 0.0)
+    groups = max(asked / together, 1.0)
+    device = times.step(max(asked, 1.0))
+    step = policy.step(device, asked)
+    tokens = load.accepted
+    interruption = (groups - 1) / 2 * group / load.osl
+    ttft = (groups + 1) / 2 * group + policy.handling_seconds + policy.ahead * step
+    tpot = step / tokens + interruption
+    busy = groups * group / (groups * group + load.osl * step / tokens)
+    return Served(tpot, ttft + (policy.stream_interval - 1) * tpot, asked, interruption,
+                  (step - device) / tokens, busy, False)
 
 
 def _served(state: _State, ttft: float, policy: Scheduling, *, full: bool) -> Served:
@@ -227,14 +253,26 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         share = min(load.concurrency / load.requests, 1.0)
         burst = burst_wait(times, policy, load.concurrency / load.ranks)
         queue = share * burst + (1 - share) * queue if share < 1 else burst
-    # Nothing is under way where no other request decodes; an overlapped host sends results a step
-    # later.
+    # Nothing is under way where no other request decodes.
     company = min(active * load.ranks * others, 1.0)
-    late = company * (found.late + (step if policy.overlapped else 0.0)
-                      + policy.held(each, times.together) * (step + interruption))
+    late = company * (_under_way(times, policy, here, found.late, alike=load.alike)
+                      + policy.held(each, times.together) * here.mean)
     return _State(active, (step + interruption) / tokens, interruption / tokens,
-                  (step - device) / tokens, queue + late, found.reading, found.busy,
+                  (step - device) / tokens, queue + late + policy.handling_seconds,
+                  found.reading, found.busy,
                   found.least)
+
+
+def _under_way(times: StepTimes, policy: Scheduling, here: Arriving, late: float, *,
+               alike: bool) -> float:
+    """Seconds of the passes that are under way or launched when a prompt comes.
+
+    Requests of one length keep the order in which they began, so each comes just behind the one
+    before: the passes that it meets read a prompt each, and the first of them has just begun.
+    """
+    if alike and not policy.exclusive:
+        return (1 + policy.ahead) * max(here.alone, here.mean)
+    return late + policy.ahead * here.mean
 
 
 def _prompt_cost(times: StepTimes, policy: Scheduling, active: float) -> float:

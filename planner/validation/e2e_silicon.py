@@ -52,6 +52,7 @@ class ServedRow:
     policy: Scheduling
     concurrency: float
     requests: float
+    alike: bool
     tpot: float
     ttft: float
     regime: str
@@ -122,7 +123,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     layout_of(spec, engine, workers.decode, case.recipe.experts)
     policy = replace(rule.policy, hold_steps=steps, hold_share=share)
     return ServedRow(i, software, workers, case, policy, concurrency,
-                     concurrency * load.requests, _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
+                     concurrency * load.requests, load.range_ratio == 1.0, _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
 
 
 def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
@@ -159,7 +160,7 @@ def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted | No
     sure = certainties(row.case, GRID)
     if workers.prefill is None:
         found = serve(row.case, policy, row.concurrency,
-                      requests=row.requests)
+                      requests=row.requests, alike=row.alike)
         return [("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
                 ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft)]
     if not workers.decode_workers:

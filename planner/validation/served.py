@@ -147,7 +147,7 @@ def cache_tokens(case: Deployed) -> float:
 
 
 def serve(case: Deployed, policy: Scheduling, concurrency: float, *, requests: float | None,
-          ) -> Served:
+          alike: bool = False) -> Served:
     """The closed loop of ``case`` at ``concurrency`` requests a replica.
 
     Raises:
@@ -155,7 +155,7 @@ def serve(case: Deployed, policy: Scheduling, concurrency: float, *, requests: f
     """
     ranks = case.shape.dp
     most = max(GRID, concurrency / ranks)
-    load = Load(concurrency, case.isl, case.osl, ranks, requests, cache_tokens(case))
+    load = Load(concurrency, case.isl, case.osl, ranks, requests, cache_tokens(case), alike=alike)
     try:
         return closed_loop(table(case, most), load, policy)
     except PlannerError as error:
