@@ -1,0 +1,118 @@
+"""Which kernel an engine's own selector picks: the rows of ``data/engine_kernels.csv``.
+
+A row holds for an engine from version ``since`` (included) to ``until`` (excluded), on ranges of
+compute capability (ends included), for a module (``dense``, ``moe``, ``attention``), some schemes
+(of attention: cache layouts), a case, an installation and some layouts. The first row that fits
+counts. It was read in the version ``read_in``; what other versions pick is taken to be alike.
+Optional parts that are absent change some choices: rows of such an installation go first.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from planner.records import record
+
+Module = Literal["dense", "moe", "attention"]
+Route = Literal["native", "weight-only", "refused", "unknown"]
+PATHS: tuple[Route, ...] = ("native", "weight-only", "refused", "unknown")
+INSTALLED = ("full", "no-flashinfer", "no-cubins", "no-deepgemm", "no-humming")
+LAYOUTS = ("tp", "ep", "dp", "dp-ep", "tp-dp-ep", "deepep-ht", "deepep-ll")
+"""How experts lie: sharded over tensor-parallel ranks (``tp``) or whole on them (``ep``); with
+attention data parallelism and no expert parallelism (``dp``), with it (``dp-ep``), both axes above
+1 (``tp-dp-ep``); and ``dp-ep`` exchanged by DeepEP."""
+_DATA = Path(__file__).resolve().parent / "data"
+_ANY = "*"
+
+
+@record
+class Choice:
+    """What an engine runs: ``kernel`` is the engine's own name, BACKEND:CLASS of vLLM's experts.
+
+    ``path`` says whether quantised activations are multiplied (``native``), weights are widened
+    and activations kept in 16 bits (``weight-only``), or nothing runs (``refused``); ``reason`` is
+    empty where the engine does as the scheme asks. ``read_in`` is the version that was read.
+    """
+
+    kernel: str
+    path: Route
+    reason: str
+    read_in: str
+    source: str
+
+
+@record
+class _Row:
+    engine: str
+    since: tuple[int, ...]
+    until: tuple[int, ...] | None
+    spans: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    module: str
+    schemes: tuple[str, ...]
+    cases: tuple[str, ...]
+    installed: str
+    layouts: tuple[str, ...]
+    choice: Choice
+
+
+def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None, module: Module,
+           scheme: str, *, layout: str = "tp", case: str = "", installed: str = "full",
+           ) -> Choice | None:
+    """What ``engine`` runs ``scheme`` (of attention: a cache layout) on, or None where no source
+    says.
+
+    ``case`` is the checkpoint format (``compressed-tensors``, ``fp8``, ``modelopt-mixed``,
+    ``mxfp4``), of attention the kind (``heads``, ``heads-sinks``, ``latent-dense``,
+    ``latent-sparse``), ``overridden`` for models whose experts SGLang gives another runner; empty:
+    the first that the file names. ``layout`` is of LAYOUTS, ``installed`` of INSTALLED; what an
+    absent part does not change is as in the full installation.
+    """
+    if compute_capability is None:
+        return None
+    here = _version(compute_capability)
+    for wanted in dict.fromkeys((installed, "full")):
+        for row in _rows(engine, module, scheme):
+            if row.installed == wanted and row.since <= version \
+                    and (row.until is None or version < row.until) \
+                    and any(low <= here <= high for low, high in row.spans) \
+                    and (not case or row.cases == (_ANY,) or case in row.cases) \
+                    and (row.layouts == (_ANY,) or layout in row.layouts):
+                return row.choice
+    return None
+
+
+def engine_kernel_rows() -> int:
+    """How many rows the file has."""
+    return len(_all())
+
+
+@cache
+def _rows(engine: str, module: str, scheme: str) -> tuple[_Row, ...]:
+    return tuple(row for row in _all()
+                 if row.engine == engine and row.module == module and scheme in row.schemes)
+
+
+@cache
+def _all() -> tuple[_Row, ...]:
+    with (_DATA / "engine_kernels.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_read(row) for row in csv.DictReader(file))
+
+
+def _read(row: dict[str, str]) -> _Row:
+    path = next((p for p in PATHS if p == row["path"]), None)
+    if path is None or row["installed"] not in INSTALLED or not row["source"]:
+        raise ValueError(f"engine_kernels.csv: {row}")
+    spans = [(_version(low), _version(high or low))
+             for low, _, high in (one.partition("-") for one in row["sm"].split())]
+    return _Row(
+        row["engine"], _version(row["since"]), _version(row["until"]) or None, tuple(spans),
+        row["module"], tuple(row["schemes"].split()), tuple(row["case"].split()),
+        row["installed"], tuple(row["layouts"].split()),
+        Choice(row["kernel"], path, row["reason"], row["read_in"], row["source"]))
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")) if text else ()
