@@ -26,35 +26,37 @@ asks for it to go first on SM 9.0."""
 CT, FP8, MODELOPT, MXFP4 = "compressed-tensors", "fp8", "modelopt-mixed", "mxfp4"
 KEPT = "activations asked for are kept in 16 bits"
 TABLE = "operator tables of aiconfigurator-core 0.12.0, which name the kernel class"
-EARLIER = (
-    ("8.9", "dense", "fp8-block fp8-block-ue8m0", "*", "TritonFp8BlockScaledMMKernel", "native",
-     ""),
-    ("12.0-12.1", "dense", "fp8-block fp8-block-ue8m0", "*", "CutlassFp8BlockScaledMMKernel",
-     "native", ""),
-    ("10.0-10.3", "moe", "mxfp4", "*", "MARLIN:MarlinExperts", "weight-only", KEPT),
-    ("10.0-10.3", "moe", "mxfp4-w4a16", CT, "MARLIN:MarlinExperts", "weight-only", ""),
-)
-"""What tables of vLLM 0.24 name where 0.33 picks another: (sm, module, schemes, case, kernel, path,
-reason)."""
 TABLES_UNTIL = "0.25"
+EARLIER = (
+    (TABLES_UNTIL, "8.9", "dense", "fp8-block fp8-block-ue8m0", "*",
+     "TritonFp8BlockScaledMMKernel", "native", ""),
+    (TABLES_UNTIL, "12.0-12.1", "dense", "fp8-block fp8-block-ue8m0", "*",
+     "CutlassFp8BlockScaledMMKernel", "native", ""),
+    (TABLES_UNTIL, "10.0-10.3", "moe", "mxfp4", "*", "MARLIN:MarlinExperts", "weight-only", KEPT),
+    (TABLES_UNTIL, "10.0-10.3", "moe", "mxfp4-w4a16", CT, "MARLIN:MarlinExperts", "weight-only",
+     ""),
+    (HUMMING_SINCE, "9.0", "moe", "int8-w8a16", CT, "MARLIN:MarlinExperts", "weight-only", ""),
+)
+"""What tables of vLLM 0.24 name where 0.33 picks another, or refuses for Humming's sake:
+(until, sm, module, schemes, case, kernel, path, reason)."""
 LINEAR = {
     "bf16": ("bf16 fp16", "*"),
     "fp8-tensor-dynamic (CT)": ("fp8-tensor", CT),
     "fp8-tensor-dynamic (fp8 method)": ("fp8-tensor", FP8),
     "fp8-tensor-static (modelopt)": ("fp8-tensor", MODELOPT),
-    "fp8-channel-token (CT)": ("fp8-channel", "*"),
+    "fp8-channel-token (CT)": ("fp8-channel", CT),
     "fp8-block128 (CT)": ("fp8-block fp8-block-ue8m0", CT),
     "fp8-block128 fp32 (fp8 method)": ("fp8-block fp8-block-ue8m0", FP8),
     "fp8-block128 (fp8 method)": ("fp8-block fp8-block-ue8m0", "*"),
     "fp8-w8a16 channel (CT)": ("fp8-w8a16", CT),
-    "int8-w8a8 channel-token (CT)": ("int8-w8a8", "*"),
+    "int8-w8a8 channel-token (CT)": ("int8-w8a8", CT),
     "int8-w8a16 channel (CT)": ("int8-w8a16", CT),
     "int8-w8a16 (CT)": ("int8-w8a16", CT),
     "int4-w4a16 g128 (CT)": ("int4-w4a16", "*"),
     "int4-w4a16 g32 (CT)": ("int4-w4a16-g32", "*"),
     "nvfp4-w4a4 (CT)": ("nvfp4", "*"), "nvfp4-w4a4": ("nvfp4", "*"),
     "nvfp4-w4a16 (CT)": ("nvfp4-w4a16", "*"), "nvfp4-w4a16": ("nvfp4-w4a16", "*"),
-    "mxfp4-w4a4 (CT)": ("mxfp4", "*"),
+    "mxfp4-w4a4 (CT)": ("mxfp4", CT),
     "mxfp4-w4a16 (CT)": ("mxfp4-w4a16", CT),
     "mxfp4 gpt-oss (swigluoai)": ("mxfp4-w4a16", MXFP4),
     "mxfp4 + mxfp8 act": ("mxfp4-w4a8", "*"),
@@ -170,8 +172,8 @@ def gathered(rows: list[dict[str, str]]) -> dict[Key, dict[str, dict[str, Key]]]
 
 def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
     """The rows of the file, in order of engine and module; what older tables name goes first."""
-    for sm, module, schemes, case, kernel, path, why in EARLIER:
-        yield ["vllm", "", TABLES_UNTIL, sm, module, schemes, case, "full", "*", kernel, path, why,
+    for until, held, of, names, container, kernel, path, why in EARLIER:
+        yield ["vllm", "", until, held, of, names, container, "full", "*", kernel, path, why,
                "0.24.0", TABLE]
     for key, cells in gathered(rows).items():
         engine, module, schemes, case, installed = key
@@ -182,18 +184,18 @@ def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
             refused = {"*": whole["*"]} if whole.get("*", ("",))[0] == "REFUSED" else whole
             for layout, choice in refused.items():
                 spread[choice].append(layout)
-            for choice, layouts in spread.items():
-                alone = module != "moe" or set(layouts) == {"tp"} == set(refused)
-                full = set(layouts) >= set(LAYOUTS.values())
-                word = "*" if alone or full or "*" in layouts else " ".join(sorted(layouts))
+            for choice, found in spread.items():
+                alone = module != "moe" or set(found) == {"tp"} == set(refused)
+                full = set(found) >= set(LAYOUTS.values())
+                word = "*" if alone or full or "*" in found else " ".join(sorted(found))
                 by_choice[choice].setdefault(word, []).append(sm)
         for choice, spans in by_choice.items():
-            for layouts, held in spans.items():
+            for layouts, places in spans.items():
                 since = HUMMING_SINCE if choice[0].upper().startswith("HUMMING") else ""
-                yield [engine, since, "", ranges(held), module, schemes, case, installed, layouts,
+                yield [engine, since, "", ranges(places), module, schemes, case, installed, layouts,
                        *choice]
                 if since:
-                    yield [engine, "", since, ranges(held), module, schemes, case, installed,
+                    yield [engine, "", since, ranges(places), module, schemes, case, installed,
                            layouts, *before(choice)]
 
 

@@ -58,6 +58,7 @@ class _Row:
     choice: Choice
 
 
+@cache
 def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None, module: Module,
            scheme: str, *, layout: str = "tp", case: str = "", installed: str = "full",
            ) -> Choice | None:
@@ -84,9 +85,9 @@ def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None
     return None
 
 
-def engine_kernel_rows() -> int:
-    """How many rows the file has."""
-    return len(_all())
+def read_versions(engine: str) -> tuple[tuple[int, ...], ...]:
+    """The versions of ``engine`` that were read, oldest first."""
+    return tuple(sorted({_version(row.choice.read_in) for row in _all() if row.engine == engine}))
 
 
 @cache

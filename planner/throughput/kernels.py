@@ -23,6 +23,13 @@ MOE_CLASS = {
     "w4a16": "moe-w4a16", "nvfp4": "moe-nvfp4", "mxfp4": "moe-nvfp4",
 }
 WEIGHT_ONLY_CLASS = {8: "w8a16", 4: "w4a16"}
+WEIGHT_ONLY_OF = {
+    "fp8-tensor": "fp8-w8a16", "fp8-channel": "fp8-w8a16", "fp8-block": "fp8-w8a16",
+    "fp8-block-ue8m0": "fp8-w8a16", "mxfp8": "fp8-w8a16", "int8-w8a8": "int8-w8a16",
+    "nvfp4": "nvfp4-w4a16", "mxfp4": "mxfp4-w4a16", "mxfp4-w4a8": "mxfp4-w4a16",
+}
+"""The scheme whose kernel runs where an engine widens the weights of another and leaves
+activations in 16 bits: the same elements, scales of another size at most."""
 _CONVERSION_KEY = {"e4m3fn": "fp8", "e5m2": "fp8", "int8": "int8", "int4": "int4"}
 
 

@@ -17,6 +17,7 @@ from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
 from planner.planning.answer.reasons import Why, explain
+from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.answer.servability import servability_notes, verdicts
@@ -102,7 +103,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
                                  rule_weight(model))
                        if searched else ()),
                      *(policy_notes(question, _least(found), _free_value) if searched else ()),
-                     *ggml_notes(question, units),
+                     *ggml_notes(question, units), *route_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
         layouts=layouts_info(question, (found.grid, *others)))
 
@@ -124,7 +125,8 @@ def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,
     """Which engines can serve the plan; the chosen one alone where one was named."""
     names = None if question.engine == ANY_ENGINE \
         else [f"{question.engine}@{question.engine_version}".rstrip("@")]
-    return servability_notes(verdicts(question.spec, question.device, units, layout, names))
+    return servability_notes(verdicts(question.spec, question.device, units, layout, names,
+                                      container=question.container))
 
 
 def model_info(question: Question) -> ModelInfo:

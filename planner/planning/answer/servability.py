@@ -16,7 +16,7 @@ from planner.planning.engines.rules import (
     Cell,
     cache_group,
     cell,
-    containers,
+    formats_of,
     kind_group,
     rule_names,
     split_problem,
@@ -38,9 +38,11 @@ class Verdict:
 
 
 def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
-             layout: LayoutInfo, engines: Iterable[str] | None = None) -> tuple[Verdict, ...]:
-    """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan."""
-    return tuple(_verdict(parse_engine(name), spec, device, units, layout)
+             layout: LayoutInfo, engines: Iterable[str] | None = None, *,
+             container: str = "") -> tuple[Verdict, ...]:
+    """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan;
+    ``container`` is the checkpoint format that goes first."""
+    return tuple(_verdict(parse_engine(name), spec, device, units, layout, container)
                  for name in (engines if engines is not None else engine_names()))
 
 
@@ -54,7 +56,7 @@ def servability_notes(found: Sequence[Verdict]) -> list[Assumption]:
 
 
 def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
-             layout: LayoutInfo) -> Verdict:
+             layout: LayoutInfo, first: str) -> Verdict:
     linear = [u for u in units if u.kind in PLANNED_KINDS]
     caches = [u for u in units if u.kv_layout is not None]
 
@@ -79,7 +81,7 @@ def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequ
             if found.status != "supported":
                 return answer(_word(found), f"{unit.scheme} cache: {found.status}: {found.reason}")
     apart = [u for u in units if u.kind in AS_RELEASED_KINDS and u.scheme not in PLAIN]
-    container, worst = _container(engine, device, [*linear, *apart])
+    container, worst = _container(engine, spec, device, [*linear, *apart], first)
     if worst is not None:
         return answer(_word(worst[1]), f"{worst[0]}: {worst[1].status}: {worst[1].reason}")
     return answer("yes", "", container)
@@ -89,8 +91,8 @@ def _word(found: Cell) -> str:
     return "unknown" if found.status == "unknown" else "no"
 
 
-def _container(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan],
-               ) -> tuple[str, tuple[str, Cell] | None]:
+def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: Sequence[UnitPlan],
+               first: str) -> tuple[str, tuple[str, Cell] | None]:
     """(the first checkpoint format that carries all, None), or ("", what speaks against the best).
     """
     uses = tuple(dict.fromkeys((u.scheme, kind_group(u.kind)) for u in linear))
@@ -102,7 +104,7 @@ def _container(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]
     if not packed:
         return "", None
     best: list[tuple[str, Cell]] | None = None
-    for container in containers(engine):
+    for container in sorted(formats_of(engine, spec), key=lambda name: name != first):
         failing = [(s, found) for s, g in packed
                    if (found := cell(engine, device, "scheme", s, g, container)).status
                    != "supported"]

@@ -24,7 +24,9 @@ from planner.memory.engines.catalog import Engine, default_version
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS
+from planner.planning.engines.routes import cache_choice, scheme_choice
 from planner.records import record
+from planner.throughput.engine_kernels import Choice, read_versions
 
 Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
@@ -35,6 +37,10 @@ PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parents[1] / "data"
 _ANY = "*"
+OF_RELEASES = ("mxfp4",)
+"""Checkpoint formats that exist for models released in them: nothing else is written in one."""
+KERNELS_READ = "2026-11"
+"""When the engines' selectors were read (data/engine_kernels.csv of planner.throughput)."""
 
 
 @record
@@ -100,19 +106,40 @@ def kind_group(kind: str) -> str:
 
 
 def cache_group(unit: CacheUnit) -> str:
-    """The word of the matrix for a cache: heads (keys or values), latent-dense, latent-sparse."""
+    """The word of the matrix for a cache: heads (keys or values), heads-sinks where a learned logit
+    takes part in the softmax, latent-dense, latent-sparse."""
     if unit.kind != "kv-latent":
-        return "heads"
+        return "heads-sinks" if unit.attention.sinks else "heads"
     return "latent-sparse" if unit.attention.indexer_topk else "latent-dense"
 
 
 def cell(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
          container: str) -> Cell:
     """What is known of ``name`` (a scheme or cache layout) for ``kind`` in ``container``; without
-    one, in the checkpoint format where it fares best."""
+    one, in the checkpoint format where it fares best. Where no row speaks against it, the engine's
+    own choice of kernels may."""
     if not container and axis == "scheme" and name not in PLAIN:
-        found = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
-        return min(found, key=lambda c: STATUSES.index(c.status), default=UNKNOWN)
+        each = [cell(engine, device, axis, name, kind, one) for one in containers(engine)]
+        return min(each, key=lambda c: STATUSES.index(c.status), default=UNKNOWN)
+    found = _by_rule(engine, device, axis, name, kind, container)
+    if found.status not in ("supported", "unknown") or axis not in ("scheme", "kv"):
+        return found
+    choice = scheme_choice(engine, device, name, kind, container) if axis == "scheme" \
+        else cache_choice(engine, device, name, kind)
+    return found if choice is None or choice.path not in ("refused", "unknown") \
+        else _of_choice(engine, choice)
+
+
+def _of_choice(engine: Engine, choice: Choice) -> Cell:
+    """What the engine's choice of a kernel says."""
+    source = RuleSource(f"{engine.name} {choice.read_in} {choice.source}", KERNELS_READ)
+    if choice.path == "refused":
+        return Cell("refused", choice.reason, source)
+    return Cell("unknown", f"{choice.kernel} is chosen; whether it runs was not checked", source)
+
+
+def _by_rule(engine: Engine, device: DeviceProfile, axis: str, name: str, kind: str,
+             container: str) -> Cell:
     for rule in rules(axis, engine.name):
         if (name in rule.names or rule.names == (_ANY,)) \
                 and rule.fits(engine, device, kind, container):
@@ -146,12 +173,20 @@ def containers(engine: Engine) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def formats_of(engine: Engine, spec: ModelSpec) -> tuple[str, ...]:
+    """The checkpoint formats of :func:`containers` in which weights of ``spec`` can be written;
+    one that they are released in, and nothing else is written in, goes first."""
+    able = [c for c in containers(engine)
+            if c not in OF_RELEASES or spec.quantization.startswith(c)]
+    return tuple(sorted(able, key=lambda c: c not in OF_RELEASES))
+
+
 @cache
 def newest(engine: str) -> tuple[int, ...]:
     """The newest version that a row, or the engine's default, names: what it does later, no source
     says."""
     rows = [r for r in _all() if r.engine == engine]
-    return max([default_version(engine), *(r.since for r in rows),
+    return max([default_version(engine), *read_versions(engine), *(r.since for r in rows),
                 *(r.until for r in rows if r.until is not None)])
 
 

@@ -17,10 +17,11 @@ from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS, modules
+from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Assumption, Plan, UnitPlan, layer_range
 from planner.planning.question.question import Question
-from planner.throughput.kernels import legal_schemes
+from planner.throughput.kernels import WEIGHT_ONLY_OF, legal_schemes
 from planner.units import format_bytes
 
 BINDS = 1e-6
@@ -69,7 +70,15 @@ def kept_layers(layers: int, first: int, last: int) -> tuple[int, ...]:
 
 def kept_scheme(question: Question, released: str) -> str:
     """What a kept module runs in: as it was released where that is a choice, else BF16."""
-    return released if released in question.schemes else "bf16"
+    found = stands_for(question, released)
+    return found if found in question.schemes else "bf16"
+
+
+def stands_for(question: Question, released: str) -> str:
+    """``released``, or the weight-only scheme of the same weights where only that is a choice."""
+    twin = WEIGHT_ONLY_OF.get(released, "")
+    return twin if released not in question.schemes and twin in question.schemes \
+        and same_weights(released) else released
 
 
 def released_choice(question: Question) -> Question:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.planning.engines.routes import Route
 from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
 from planner.records import record
@@ -54,6 +55,7 @@ class Question:
     ``kept``: layers whose linears stay as released, by the scenario's policies; ``dropped``: kinds
     whose rule the user dropped, so that they are planned. ``left_out``: plain types that the rule
     of one data type leaves out of ``schemes``.
+    ``routes``: schemes that the engine runs on the kernels of others, with the reason.
     ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
     """
 
@@ -92,6 +94,12 @@ class Question:
     dropped: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     usable_reason: str = ""
+    routes: tuple[Route, ...] = ()
+
+    @property
+    def runs_as(self) -> dict[tuple[str, str], str]:
+        """(dense or experts, scheme) → the scheme whose kernel the engine runs in its place."""
+        return {(r.group, r.asked): r.runs_as for r in self.routes}
 
     def replicas(self, ranks: int) -> int:
         """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""

@@ -15,6 +15,8 @@ from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.layout import device_counts
 from planner.placement.modules import modules
+from planner.planning.engines.routes import route_words, twin_of
+from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked
 from planner.planning.question.caches import caches
@@ -65,8 +67,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
-    schemes, refused = _schemes(spec, device, asked, uniform, given,
-                                engine.name if engine is not None else ANY_ENGINE)
+    schemes, refused = _schemes(spec, device, asked, uniform, given, engine, notes)
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
@@ -227,7 +228,7 @@ def _sizes(asked: Asked, domain: int, notes: list[tuple[str, str, str]]) -> tupl
 
 
 def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
-             given: Plan | None, engine: str,
+             given: Plan | None, engine: Engine | None, notes: list[tuple[str, str, str]],
              ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
     if given is not None:
@@ -236,17 +237,32 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
         return _demand(device, [s for s in scheme_ids() if s in used]), ()
     if uniform == "":
         stored = {m.released_as for m in split_modules(modules(spec))[0]}
-        return _demand(device, [s for s in scheme_ids() if s in stored]), ()
+        return _demand(device, _served_as(spec, device, engine, stored, notes)), ()
     if uniform is not None:
-        return _demand(device, [scheme_by_id(uniform).id]), ()
+        names = {scheme_by_id(uniform).id}
+        return _demand(device, _served_as(spec, device, engine, names, notes)), ()
     if asked.schemes is not None:
         if not asked.schemes:
             raise InputError("schemes is empty", hint="name at least one, or leave it out")
         wanted = {scheme_by_id(name).id for name in asked.schemes}
-        return _demand(device, [s for s in scheme_ids() if s in wanted]), ()
+        return _demand(device, _served_as(spec, device, engine, wanted, notes)), ()
     legal, refused = legal_schemes(device, scheme_ids())
-    apart = kept_for_their_engine(engine, legal)
+    apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
     return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
+
+
+def _served_as(spec: ModelSpec, device: DeviceProfile, engine: Engine | None, names: set[str],
+               notes: list[tuple[str, str, str]]) -> list[str]:
+    """``names`` in catalogue order, those that ``engine`` serves weight-only on a device without
+    their unit as that weight-only scheme, with a note on each."""
+    groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
+    used = set()
+    for name in names:
+        found = twin_of(engine, device, name, groups)
+        used.add(name if found is None else found.runs_as)
+        if found is not None and engine is not None:
+            notes.append(route_words(engine, device, found, "weights"))
+    return [s for s in scheme_ids() if s in used]
 
 
 _RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")

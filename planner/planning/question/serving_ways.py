@@ -16,11 +16,12 @@ from planner.memory.engines.catalog import Engine, parse_engine
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
 from planner.planning.engines.layouts import AXES, layout_rules
+from planner.planning.engines.routes import Route, route
 from planner.planning.engines.rules import (
     PLAIN,
     cache_group,
     cell,
-    containers,
+    formats_of,
     kind_group,
     newest,
     rule_names,
@@ -34,14 +35,20 @@ from planner.throughput.calibration import ANY_ENGINE
 
 @record
 class Way:
-    """One way to serve weights: a checkpoint format and the schemes of each group of modules."""
+    """One way to serve weights: a checkpoint format and the schemes of each group of modules, of
+    which ``routes`` run on the kernels of other schemes."""
 
     container: str
     schemes: Mapping[str, frozenset[str]]
+    routes: tuple[Route, ...] = ()
 
     def within(self, other: Way) -> bool:
-        """Whether ``other`` can carry everything that this one can."""
-        return all(mine <= other.schemes[group] for group, mine in self.schemes.items())
+        """Whether ``other`` can carry everything that this one can, each on a kernel as good."""
+        mine = {(r.group, r.asked) for r in self.routes}
+        slower = [r for r in other.routes if (r.group, r.asked) not in mine
+                  and r.asked in self.schemes.get(r.group, ())]
+        return not slower and all(own <= other.schemes[group]
+                                  for group, own in self.schemes.items())
 
 
 def engine_of(question: Question) -> Engine | None:
@@ -101,7 +108,7 @@ def serving_ways(question: Question, engine: Engine, kinds: Sequence[str],
     plain = _plain(question, engine, groups)
     found: list[Way] = []
     fixed = {scheme for _, scheme in kept}
-    for container in containers(engine) or ("",):
+    for container in formats_of(engine, question.spec) or ("",):
         if any(_status(question, engine, scheme, kind_group(kind), container) != "supported"
                for kind, scheme in kept):
             continue
@@ -119,10 +126,17 @@ def serving_ways(question: Question, engine: Engine, kinds: Sequence[str],
                 found.append(Way(container, dict.fromkeys(groups, plain)))
     if plain and not found and not kept:
         found.append(Way("", dict.fromkeys(groups, plain)))
-    found = [w for w in found if all(w.schemes.values())]
+    found = [_routed(question, engine, w) for w in found if all(w.schemes.values())]
     return [w for i, w in enumerate(found)
             if not any(w.within(o) and (not o.within(w) or j < i)
                        for j, o in enumerate(found) if j != i)]
+
+
+def _routed(question: Question, engine: Engine, way: Way) -> Way:
+    """``way`` with what the engine runs on the kernels of other schemes."""
+    found = [route(engine, question.device, s, group, way.container)
+             for group, schemes in way.schemes.items() for s in question.schemes if s in schemes]
+    return replace(way, routes=tuple(r for r in found if r is not None))
 
 
 def _status(question: Question, engine: Engine, scheme: str, group: str, container: str) -> str:
@@ -172,7 +186,7 @@ def _restricted(question: Question, way: Way, kv: tuple[str, ...], kinds: Sequen
         fused = (*fused, ("kv-k", "kv-v"))
     return with_rule_bars(replace(
         question, schemes=schemes, kv=kv, container=way.container, fused=fused,
-        barred=frozenset(barred), refused=refused))
+        barred=frozenset(barred), refused=refused, routes=way.routes))
 
 
 def with_rule_bars(question: Question) -> Question:

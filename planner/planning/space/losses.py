@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.planning.engines.routes import same_weights
+from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import QualityInfo
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.unit_model import UnitModel
@@ -75,10 +77,24 @@ def loss_table(model: LossModel) -> Array:
             continue
         first, last = (0, schemes) if unit.role == "module" else (schemes, len(model.choices))
         for j in range(first, last):
-            loss = unit_loss(model, unit, model.choices[j])
+            loss = unit_loss(model, unit, _multiplied(model, unit, model.choices[j]))
             if loss is not None:
                 table[i, j] = loss
     return table
+
+
+def _multiplied(model: LossModel, unit: DecisionUnit, choice: str) -> str:
+    """The scheme whose rounding counts: where the engine widens the very weights of ``choice``,
+    activations are not rounded."""
+    if unit.role != "module":
+        return choice
+    twin = model.question.runs_as.get((kind_group(unit.kind), choice), choice)
+    return twin if twin != choice and same_weights(choice) and _known(model, unit, twin) \
+        else choice
+
+
+def _known(model: LossModel, unit: DecisionUnit, scheme: str) -> bool:
+    return unit_loss(model, unit, scheme) is not None
 
 
 def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:

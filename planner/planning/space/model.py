@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from planner.placement.cache_entries import stores
 from planner.placement.modules import Module, modules
+from planner.planning.engines.routes import EXPERTS
 from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
-from planner.planning.question.policies import NO_OTHER, kept_scheme
+from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
 from planner.planning.question.question import Question
 from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.losses import LossModel, no_range
@@ -48,7 +49,7 @@ class CostModel(LossModel):
                 table[i] &= [(word, n) not in self.question.barred for n in self.choices]
             if unit.role != "module":
                 continue
-            released = self.planned[unit.row].released_as
+            released = stands_for(self.question, self.planned[unit.row].released_as)
             if unit.layers and set(unit.layers) <= set(self.question.kept):
                 table[i, :schemes] &= [s == kept_scheme(self.question, released)
                                        for s in self.question.schemes]
@@ -81,12 +82,18 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     stacks = stacks_of(server)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
-        dense=kernel_arrays(device, question.schemes, experts=False, stacks=stacks,
+        dense=kernel_arrays(device, _run(question, "dense"), experts=False, stacks=stacks,
                             static_scales=static_scales, engine=server),
-        grouped=kernel_arrays(device, question.schemes, experts=True, stacks=stacks, engine=server)
+        grouped=kernel_arrays(device, _run(question, EXPERTS), experts=True, stacks=stacks,
+                              engine=server)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks))
     return CostModel(question, prior, planned, released, units, machine)
+
+
+def _run(question: Question, group: str) -> list[str]:
+    """The schemes whose kernels the question's engine runs for its schemes, in order."""
+    return [question.runs_as.get((group, name), name) for name in question.schemes]
 
 
 def tied_head(modules: list[Module]) -> Module:

@@ -1,0 +1,22 @@
+"""What an engine runs on the kernel of another scheme, a line each: scheme, kernel, device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.planning.engines.routes import route_words
+from planner.planning.engines.rules import kind_group
+from planner.planning.plan.record import Assumption, UnitPlan
+from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import engine_of
+
+
+def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption]:
+    """A line for every scheme of ``units`` whose weights the question's engine widens although
+    quantised activations are asked for; its time is that of the weight-only kernel."""
+    engine = engine_of(question)
+    if engine is None:
+        return []
+    used = {(kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None}
+    return [Assumption(*route_words(engine, question.device, found, found.group))
+            for found in question.routes if (found.group, found.asked) in used]
