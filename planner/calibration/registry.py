@@ -51,6 +51,10 @@ REGISTRY = (
     Entry("op_mla", frozenset({"device", "software", "phase", "mla_dtype", "kv_dtype", "heads",
                                "batch", "isl", "kv_len", "latency_us"}),
           "planner.calibration.mla", ("mla-prefill", "mla-decode"), own_devices=True),
+    Entry("op_linear_attention", frozenset({"device", "software", "kernel", "phase", "batch",
+                                            "seq_len", "d_conv", "k_heads", "k_dim", "v_heads",
+                                            "v_dim", "latency_us"}),
+          "planner.calibration.linear_attention", ("linear-attention",), own_devices=True),
 )
 """A table is of the first kind all of whose columns it has."""
 

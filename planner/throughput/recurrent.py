@@ -8,15 +8,24 @@ update, read by the query). A prompt runs in chunks of C tokens:
 
 (products of keys, inverse times keys and values, queries with keys, scores with values; state read
 twice and written once). Source: Gated Delta Networks, arXiv:2412.06464, chunkwise form.
+
+Measured kernels (forms.delta) price both where the device or a relative has them; else the achieved
+fractions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from planner.formats.elements import element
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import state_bytes
+from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.delta_kernels import delta_model
+from planner.throughput.forms.delta import DeltaShape
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator
 
@@ -27,9 +36,42 @@ KERNELS = 2
 BF16_BYTES = 2.0
 
 
-def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points,
-                    phase: Phase) -> Parts:
-    """The recurrent core of one layer on one rank, Parts [C, 1]; ``attention`` is linear."""
+def recurrent_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase,
+                    stacks: Sequence[str] = ()) -> Parts:
+    """The recurrent core of one layer on one rank, Parts [C, 1]; ``attention`` is linear.
+
+    The kernels of the first of ``stacks`` that were measured, else the achieved fractions.
+    """
+    decode = phase.name == "decode"
+    model = delta_model(device, stacks, decode=decode)
+    if model is None:
+        return _plain(attention, device, pts, phase)
+    found = model.parts(_shape(attention, pts, phase))
+    return found if decode else found.scaled(column(phase.passes))
+
+
+def recurrent_certainty(device: DeviceProfile, stacks: Sequence[str], *,
+                        decode: bool) -> Certainty:
+    """How the time of the recurrent core is found."""
+    model = delta_model(device, stacks, decode=decode)
+    return PRIOR if model is None else model.certainty
+
+
+def _shape(attention: Attention, pts: Points, phase: Phase) -> DeltaShape:
+    """One pass on one rank: heads are divided over tp, and copied beyond their number."""
+    batch = phase.sequences[:, None]
+    length = np.ones_like(batch) if phase.name == "decode" else phase.tokens[:, None] / batch
+    heads, keys = (np.maximum(count / pts.tp, 1.0)[:, None]
+                   for count in (attention.heads, attention.kv_heads))
+    width = attention.conv_elements / (
+        2 * attention.kv_heads * attention.key_dim + attention.heads * attention.head_dim) + 1.0
+    state = element(attention.state_dtype).bits / 8 if attention.state_dtype else 4.0
+    return DeltaShape(batch, length, keys, heads, float(attention.key_dim),
+                      float(attention.head_dim), width=width, state_bytes=state)
+
+
+def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
+    """By the achieved fractions of attention kernels."""
     decode = phase.name == "decode"
     reached = device.achieved["attention-decode"]
     heavy = device.achieved["attention-prefill"]

@@ -16,6 +16,7 @@ from planner.records import record
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
 from planner.throughput.moe import rules
+from planner.throughput.recurrent import recurrent_certainty
 from planner.throughput.roofline import seconds
 
 COMMON_SIGMA = 0.06
@@ -136,11 +137,21 @@ def certainty(model: CostModel, unit: DecisionUnit, choice: int, *,
         kernels = machine.grouped if grouped else machine.dense
         assert kernels is not None
         how = kernels.certainty[choice]
+        if unit.kind == "linear-attention":
+            how = weaker(how, recurrent_certainty(model.question.device, machine.stacks,
+                                                  decode=decode))
         return f"{'moe' if grouped else 'gemm'} {how.origin}", how
     if unit.kind in ("head", "router") and machine.plain is not None:
         plain = machine.plain
         return f"gemm {plain.origin}", Certainty(plain.basis, plain.sigma, plain.origin)
     return "elementwise", PRIOR
+
+
+def weaker(one: Certainty, other: Certainty) -> Certainty:
+    """What is known of a unit whose kernels were found in two ways: the less sure basis, the larger
+    deviation."""
+    low = max((one, other), key=lambda how: (BASES.index(how.basis), how.sigma))
+    return replace(low, sigma=max(one.sigma, other.sigma))
 
 
 def spread(items: Iterable[tuple[str, Certainty, float]]) -> Spread:

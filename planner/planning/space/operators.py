@@ -62,7 +62,8 @@ def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Pha
         if module.kind == "linear-attention":
             attention = attention_of(spec, module.layers[0])
             parts = parts.plus(by_part(
-                lambda at, p: recurrent_parts(attention, model.question.device, at, p), pts, phase))
+                lambda at, p: recurrent_parts(attention, model.question.device, at, p,
+                                              model.machine.stacks), pts, phase))
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
     return with_communication(parts, talk)

@@ -1,0 +1,65 @@
+"""The calibrated kernels of a gated delta net on a device, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.hardware.profile import DeviceProfile
+from planner.records import cached_record
+from planner.throughput.calibration import STACKS, Calibration, Certainty, find
+from planner.throughput.forms.delta import OPERATOR, DeltaShape, delta_parts
+from planner.throughput.roofline import Parts
+from planner.throughput.silicon import Chip, chip
+
+LENDING = 0.45
+"""Added where another stack's kernel stands in: FlashInfer's fused chunks are up to four times as
+fast as Triton's, steps differ by 5 % (linear-attention tables of aiconfigurator-core 0.12.0)."""
+
+
+@cached_record
+class DeltaModel:
+    """Kernels of one pass: the convolution, and the step or the chunks."""
+
+    chip: Chip
+    variants: tuple[str, ...]
+    sets: tuple[Calibration, ...]
+    certainty: Certainty
+    """That of the step or the chunks, which take most of the time."""
+
+    def parts(self, shape: DeltaShape) -> Parts:
+        """Seconds by mechanism of both kernels, the state read from memory."""
+        first, second = (delta_parts(found.fit.parameters, self.chip, name, shape, cold=True)
+                         for name, found in zip(self.variants, self.sets, strict=True))
+        return first.plus(second)
+
+
+def delta_model(device: DeviceProfile, stacks: Sequence[str], *,
+                decode: bool) -> DeltaModel | None:
+    """The fitted kernels of a decode step or a prompt for the first of ``stacks`` that has both,
+    else another stack's with a wider interval, or None where no table fits. Nothing is asked
+    without ``stacks``: an engine without measured kernels is priced by the roofline."""
+    variants = ("conv-decode", "recurrent") if decode else ("conv-prefill", "chunk")
+    found = [kernel_of(device, stacks, variant) for variant in variants]
+    first, core = found
+    if first is None or core is None:
+        return None
+    return DeltaModel(core[0], variants, (first[1], core[1]), core[2])
+
+
+def kernel_of(device: DeviceProfile, stacks: Sequence[str],
+              variant: str) -> tuple[Chip, Calibration, Certainty] | None:
+    """(the device, the fitted set of one kernel, how sure it is), or None."""
+    figures = chip(device)
+    if figures is None or "bf16" not in figures.peaks or not stacks:
+        return None
+    lent = [s for s in STACKS if s not in stacks]
+    for group, extra in ((stacks, 0.0), (lent, LENDING)):
+        found = find(device, OPERATOR, group, [variant])
+        if found is not None:
+            how = Certainty(
+                "transferred" if extra else found.basis, float(np.hypot(found.sigma, extra)),
+                f"{found.fit.stack} {found.fit.software} gated delta {variant} on {found.origin}")
+            return figures, found, how
+    return None
