@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from planner.throughput.forms import attention_decode, attention_prefill, mla
 from planner.throughput.forms.base import Parameter, Parameters
 from planner.throughput.silicon import Chip, chip
 from planner.validation.attention_rows import KernelRows, blackwell, branch, predictor
+from planner.validation.holdout import FOLDS, fold_of
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -32,7 +32,6 @@ SPLIT_ROWS = 150
 BRANCHES = {"window": 1.05, "mha": 0.95}
 """A branch of a kernel is set apart where both sides have SPLIT_ROWS rows and together their error
 is below this share of the joint one; windows almost always, for an interval of their own."""
-FOLDS = 3
 CROSS_ROWS = 300
 """Most rows of one fit while structures are compared, every so many of all."""
 
@@ -172,7 +171,8 @@ def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters) -> FitProble
         parameters=(*form.parameters, *form.structure), known=_facts(kernel),
         predict=lambda p, index: _seconds(kernel, silicon, p, index), measured=kernel.seconds,
         held=kernel.held, excluded=~kernel.kept, features=np.stack(features, axis=1), fixed=fixed,
-        note=f"{', '.join(form.long)} of the full kernel" if shared else "")
+        note=f"{', '.join(form.long)} of the full kernel" if shared else "",
+        folds=np.array([fold_of(key) for key in kernel.keys]))
 
 
 def _facts(kernel: KernelRows) -> dict[str, float]:
@@ -218,8 +218,7 @@ def best_option(kernel: KernelRows, silicon: Chip, shared: Parameters | None = N
 def _cross_error(kernel: KernelRows, silicon: Chip, neutral: Parameters) -> float:
     """Mean |log ratio| on each third of the fitted groups, predicted from the rest of them."""
     seen = _seen(kernel)
-    fold = np.array([int(sha256(f"fold {kernel.keys[i]}".encode()).hexdigest(), 16) % FOLDS
-                     for i in seen])
+    fold = np.array([fold_of(kernel.keys[i]) for i in seen])
     form, misses = FORMS[kernel.operator], []
     fixed = {**_known(kernel), **neutral}
     for one in range(FOLDS):

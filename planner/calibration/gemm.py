@@ -29,16 +29,18 @@ from planner.validation.gemm_rows import (
     excluded_any,
     gemm_batches,
     gemm_excluded,
+    gemm_folds,
     gemm_held,
 )
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
-FITTED = ("bf16", "fp8-tensor", "fp8-block", "nvfp4")
+FITTED = ("bf16", "fp8-tensor", "fp8-block", "nvfp4", "int8-w8a8", "int8-w8a16", "int4-w4a16")
 """Schemes with sets of their own; the others follow one of these."""
-LAUNCH = {"bf16": 3e-6, "fp8-tensor": 4e-6, "fp8-block": 4e-6, "nvfp4": 6e-6}
-"""Where the search for a launch starts [s]."""
+LAUNCH = {"fp8-tensor": 4e-6, "fp8-block": 4e-6, "nvfp4": 6e-6}
+LAUNCH_ALONE = 3e-6
+"""Where the search for a launch starts [s]; the latter where nothing is quantised before."""
 
 
 def problems(rows: Rows, *, op_quantize: Rows = (),
@@ -84,7 +86,7 @@ def _problem(batch: Batch, figures: Chip | None, scheme: str,
     excluded = excluded_any(gemm_excluded(batch, scheme), len(batch.index))
     if excluded.all():
         return None
-    wanted = tuple(replace(p, start=LAUNCH[scheme]) if p.name == "launch_seconds" else p
+    wanted = tuple(replace(p, start=LAUNCH.get(scheme, LAUNCH_ALONE)) if p.name == "launch_seconds" else p
                    for p in parameters_of(batch.stack, scheme))
     fixed, note = {}, ""
     if kind.separate:
@@ -99,7 +101,7 @@ def _problem(batch: Batch, figures: Chip | None, scheme: str,
         device=batch.device, operator="gemm", stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=scheme, parameters=wanted,
         predict=_predictor(batch, figures, operands, kind),
-        measured=batch.seconds, held=gemm_held(batch), excluded=excluded,
+        measured=batch.seconds, held=gemm_held(batch), folds=gemm_folds(batch), excluded=excluded,
         features=np.log(np.stack([m, n, k], axis=1)), fixed=fixed, starts=2, note=note)
 
 

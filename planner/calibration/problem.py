@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.calibration.fit import assess, fit
 from planner.errors import DataError
-from planner.hardware.profile import FittedSet
+from planner.hardware.profile import FitError, FittedSet
 from planner.throughput.forms.base import Parameter, Parameters
 
 Array = NDArray[np.float64]
@@ -28,7 +28,8 @@ class FitProblem:
     [n]; ``held`` rows are kept back for the errors; ``excluded`` ones take no part. ``features``
     [n, f] are logarithms of what shapes a row's time, for choosing few rows that span them.
     ``fixed`` parameters are not fitted; of these ``known`` are facts about the device's kernel,
-    which hold in a refit of a relative's set as well.
+    which hold in a refit of a relative's set as well. ``folds`` int [n] tells how groups of rows
+    are left out in turn where none is kept back.
     """
 
     device: str
@@ -46,6 +47,7 @@ class FitProblem:
     known: Mapping[str, float] = field(default_factory=dict)
     starts: int = 1
     note: str = ""
+    folds: Index | None = None
 
     @property
     def name(self) -> str:
@@ -66,16 +68,44 @@ class FitProblem:
 def solve(problem: FitProblem) -> FittedSet:
     """The fit to all rows that are not kept back, with its errors on those that are.
 
+    Of a sample without rows to keep back, errors are those of each fold of groups under a fit to
+    the others.
+
     Raises:
         DataError: too few rows to fit or to assess.
     """
     train, test = problem.train, problem.test
+    if not len(test) and problem.folds is not None and len(train) >= LEAST_ROWS:
+        return _crossed(problem)
     if len(train) < LEAST_ROWS or not len(test):
         raise DataError(f"{problem.name}: {len(train)} rows to fit and {len(test)} kept back are "
                         f"too few", hint=f"give at least {LEAST_ROWS} and 1, or use --few")
-    found = fit(lambda p: problem.predict(p, train), problem.measured[train], problem.parameters,
-                fixed=problem.fixed, starts=problem.starts)
-    return fitted_set(problem, found, train, test, problem.note)
+    return fitted_set(problem, _fit(problem, train), train, test, problem.note)
+
+
+CROSSED = "errors of each third of the groups from a fit to the others; none is kept back"
+
+
+def _crossed(problem: FitProblem) -> FittedSet:
+    """The fit to every row, with the errors of each fold under the fit to the others."""
+    train = problem.train
+    assert problem.folds is not None
+    fold = problem.folds[train]
+    predicted = np.empty(len(train))
+    for one in np.unique(fold).tolist():
+        rest = train[fold != one]
+        if not len(rest):
+            raise DataError(f"{problem.name}: all rows are of one group of shapes",
+                            hint="give rows of several groups, or use --few")
+        predicted[fold == one] = problem.predict(_fit(problem, rest), train[fold == one])
+    error = assess(predicted, problem.measured[train], rows=len(train))
+    note = "; ".join(filter(None, (problem.note, CROSSED)))
+    return _set(problem, _fit(problem, train), error, note)
+
+
+def _fit(problem: FitProblem, rows: Index) -> dict[str, float]:
+    return fit(lambda p: problem.predict(p, rows), problem.measured[rows], problem.parameters,
+               fixed=problem.fixed, starts=problem.starts)
 
 
 def refit(problem: FitProblem, base: FittedSet, count: int) -> FittedSet:
@@ -111,6 +141,10 @@ def fitted_set(problem: FitProblem, parameters: Parameters, train: Index, test: 
                note: str) -> FittedSet:
     """A set with its errors on the rows ``test``."""
     error = assess(problem.predict(parameters, test), problem.measured[test], rows=len(train))
+    return _set(problem, parameters, error, note)
+
+
+def _set(problem: FitProblem, parameters: Parameters, error: FitError, note: str) -> FittedSet:
     ordered = {p.name: float(parameters[p.name]) for p in problem.parameters}
     return FittedSet(
         operator=problem.operator, stack=problem.stack, software=problem.software,

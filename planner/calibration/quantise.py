@@ -16,6 +16,7 @@ from planner.validation.gemm_rows import (
     excluded_any,
     quantise_batches,
     quantise_excluded,
+    quantise_folds,
     quantise_held,
 )
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows
@@ -51,7 +52,7 @@ def _problem(batch: Batch, variant: str, figures: Chip,
         device=batch.device, operator="quantise", stack=batch.stack,
         software=batch.software.partition(" ")[2], variant=variant, parameters=PARAMETERS,
         predict=_predictor(figures, variant, m, k), measured=batch.seconds,
-        held=quantise_held(batch), excluded=excluded,
+        held=quantise_held(batch), folds=quantise_folds(batch), excluded=excluded,
         features=np.log(np.stack([m, k], axis=1)), starts=2)
 
 

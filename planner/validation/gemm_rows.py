@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.validation.holdout import held_out
+from planner.validation.holdout import fold_of, held_out
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
 
 Mask = NDArray[np.bool_]
+Index = NDArray[np.int64]
 
 FORMATS: Mapping[str, str] = {
     "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8-tensor", "fp8_block": "fp8-block",
     "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int8_wo": "int8-w8a16", "int4_wo": "int4-w4a16",
     "w4a16_mxfp4": "mxfp4-w4a16", "w4a8_mxfp4_mxfp8": "mxfp4-w4a8", "mxfp8": "mxfp8",
-    "w8a8": "int8-w8a8", "int8": "int8-w8a8",
+    "w8a8": "int8-w8a8", "int8": "int8-w8a8", "sq": "int8-w8a8",
 }
 """Names of the tables → scheme ids."""
 
@@ -48,10 +49,25 @@ def quantise_held(batch: Batch) -> Mask:
     return _held(batch.columns["k"][None])
 
 
+def gemm_folds(batch: Batch) -> Index:
+    """The fold of each row's weight shape, int [n]."""
+    return _by_key(np.stack([batch.columns["n"], batch.columns["k"]]), fold_of)
+
+
+def quantise_folds(batch: Batch) -> Index:
+    """The fold of each row's width, int [n]."""
+    return _by_key(batch.columns["k"][None], fold_of)
+
+
 def _held(columns: NDArray[np.float64]) -> Mask:
+    return _by_key(columns, held_out).astype(np.bool_)
+
+
+def _by_key(columns: NDArray[np.float64], of: Callable[[str], int]) -> Index:
+    """``of`` the key of each column of ``columns`` [c, n], int [n]."""
     shapes, place = np.unique(columns, axis=1, return_inverse=True)
-    flags = [held_out(",".join(str(int(v)) for v in shape)) for shape in shapes.T]
-    return np.array(flags, dtype=np.bool_)[place.ravel()]
+    found = [of(",".join(str(int(v)) for v in shape)) for shape in shapes.T]
+    return np.array(found, dtype=np.int64)[place.ravel()]
 
 
 def gemm_excluded(batch: Batch, scheme: str) -> dict[str, Mask]:

@@ -13,3 +13,12 @@ def held_out(key: str) -> bool:
     num_experts" for dispatch; "moe_tp,moe_ep" for experts of a kernel with one shape.
     """
     return int(sha256(key.encode()).hexdigest(), 16) % 3 == 0
+
+
+FOLDS = 3
+
+
+def fold_of(key: str) -> int:
+    """The part of FOLDS that the group called ``key`` is left out with, where no group of a table
+    is kept back (a sample without them) or a choice is made among the groups that are not."""
+    return int(sha256(f"fold {key}".encode()).hexdigest(), 16) % FOLDS

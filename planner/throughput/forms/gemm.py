@@ -106,8 +106,8 @@ def mechanisms(stack: str, variant: str) -> Mechanisms:
     a split fitted there runs off to many times its cost. TensorRT-LLM's per-tensor FP8 runs two
     quantise kernels; vLLM's narrowing takes the same time on H100 and H200.
     """
-    quantised = variant not in ("bf16", "fp16", "fp32")
-    cublas = not quantised or (stack, variant) == ("trtllm", "fp8-tensor")
+    quantised = variant.startswith(("fp8-tensor", "fp8-block", "nvfp4"))
+    cublas = variant in ("bf16", "fp16", "fp32") or (stack, variant) == ("trtllm", "fp8-tensor")
     return Mechanisms(split=cublas, quantised=quantised,
                       separate=(stack, variant) == ("trtllm", "fp8-tensor"),
                       vector=stack == "vllm" and variant == "fp8-tensor")
