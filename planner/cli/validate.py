@@ -10,24 +10,36 @@ from planner.cli.progress import working
 from planner.cli.types import options
 
 if TYPE_CHECKING:
-    from planner.validation.records import Report
+    from planner.validation.records import Validation
+
+_COMPUTED = ("=", "+", "-", "@", "\t", "\r")
 
 
 @click.command("validate")
 @click.option("--data", metavar="DIR",
               help="Folder of measured tables (CSV); default: the sample of the package.")
 @click.option("--only", metavar="A,B", help="Kinds of table, or files by their stem.")
+@click.option("--rows", metavar="FILE.csv",
+              help="Also write one line a measured row: measured, predicted, or why not.")
 @click.option("--plot", metavar="FILE.svg", help="Also draw predicted against measured.")
 @options("json", "quiet")
-def validate_command(data: str | None, only: str | None, plot: str | None, as_json: bool,
-                     quiet: bool) -> None:
+def validate_command(data: str | None, only: str | None, rows: str | None, plot: str | None,
+                     as_json: bool, quiet: bool) -> None:
     """Compare predictions with the measured tables of a folder, group by group."""
     from pathlib import Path
 
     from planner.validation.run import validate
 
+    if rows is not None:
+        from planner.cli.files import check_target
+
+        check_target(Path(rows), suffixes=(".csv",), flag="--rows")
     with working("predicting the measured rows", quiet=quiet):
         report = validate(Path(data) if data is not None else None, only=only)
+    if rows is not None:
+        from planner.cli.files import write_whole
+
+        write_whole(Path(rows), _rows_text(report), suffixes=(".csv",), flag="--rows")
     if plot is not None:
         _plot(report, plot)
     if data is None and not quiet:
@@ -46,7 +58,23 @@ def validate_command(data: str | None, only: str | None, plot: str | None, as_js
     click.echo(validate_text(*people(report)), nl=False)
 
 
-def _plot(report: Report, name: str) -> None:
+def _rows_text(report: Validation) -> str:
+    """CSV of every measured row. Text that a spreadsheet would compute gets an apostrophe."""
+    import csv
+    import io
+
+    from planner.validation.records import ROW_COLUMNS
+
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(ROW_COLUMNS)
+    for row in report.rows():
+        lines.writerow(["" if v is None else repr(v) if isinstance(v, float)
+                        else f"'{v}" if str(v)[:1] in _COMPUTED else v for v in row.values()])
+    return out.getvalue()
+
+
+def _plot(report: Validation, name: str) -> None:
     from pathlib import Path
 
     from planner.cli.files import write_whole

@@ -11,14 +11,14 @@ from planner.validation.errors import summarise
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from planner.validation.records import Outcome, Report
+    from planner.validation.records import Outcome, Validation
 
 WIDEST = 100.0
 """Errors beyond are drawn at the edge [%]."""
 
 
 @typed
-def validation_errors(result: Report, ax: Axes | None = None) -> Axes:
+def validation_errors(result: Validation, ax: Axes | None = None) -> Axes:
     """The signed error [%] of every predicted row that counts, a strip a table and metric; at the
     right the median of their size.
 

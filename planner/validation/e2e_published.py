@@ -1,237 +1,192 @@
 """Rows of published benchmark tables (``e2e_trtllm*``, ``e2e_mlperf*``, ``e2e_jetson*``,
-``e2e_xeon*``): throughput, first and next token, by the definition that the metric's name states.
+``e2e_xeon*``): rates and times, by the definition that the metric's name states.
 
 A static batch reads all prompts, then decodes them together. Serving throughput is a closed loop.
-MLPerf's offline scenario fills the cache; its server scenario takes the largest batch within the
-task's limits.
+MLPerf's offline scenario fills the cache; server and interactive take the largest load whose mean
+times are within the task's limits. Where a row names no layout, its devices hold replicas of the
+legal layout that is fastest at what was measured; the basis says which.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from math import exp, hypot
 
-from planner.hardware.profile import DeviceProfile
 from planner.planning.price.intervals import Z80
-from planner.planning.price.recipe import SchemeSet
-from planner.throughput.engine_policy import engine_policy
-from planner.throughput.serving import Scheduling
+from planner.planning.price.step import Serving, step_times
+from planner.throughput.serving import Served, StepTimes
 from planner.validation.memory_case import NotCoveredError
-from planner.validation.names import device_name
-from planner.validation.parallelism import Shape, deployment
-from planner.validation.records import Outcome
+from planner.validation.published_case import LISTED, PublishedRow, resolve
+from planner.validation.published_layout import words
+from planner.validation.published_metric import TIMES
+from planner.validation.published_peak import beyond_peak
+from planner.validation.records import EXCLUDED, Outcome
 from planner.validation.served import (
+    CHUNK_TOKENS,
     GRID,
     Deployed,
+    assignment,
     cache_tokens,
     certainties,
-    device_of,
     serve,
     spec_of,
     table,
 )
-from planner.validation.serving_rules import benchmark, cache_layout, formats
 
-_ENGINES = (("tensorrt-llm", r"tensorrt|trt-?llm"), ("vllm", r"vllm"), ("sglang", r"sglang"),
-            ("llama.cpp", r"llama\.?cpp|ggml"), ("pytorch", r"pytorch|ipex|transformers|mlc"))
-_NUMBERS = re.compile(r"\d+(?:\.\d+)+")
-_METRICS = (
-    (r"first_token_latency|ttft", "ttft"),
-    (r"next_token_latency|tpot|inter_token_latency", "tpot"),
-    (r"total_latency.*|latency|e2e_latency", "latency"),
-    (r"(output_)?tokens_per_s(econd)?(_per_gpu|_per_device)?|throughput.*",
-     "output_tokens_per_second"),
-)
-_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 OFFLINE_SEQUENCES = 2048.0
-"""Most sequences of an offline run without a stated batch; caches are full before."""
-
-
+"""Most sequences of a rank in an offline run without a stated batch; caches are full before."""
+HALVINGS = 12
 AGE_SIGMA = 0.15
 """Log-space error that software of another year adds: versions differ by 5-8 % in time per token
 and 8-23 % in time to the first (served models of PyPI aiconfigurator-core 0.12.0)."""
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedRow:
-    """One row resolved. ``value`` in seconds or tokens/s over all devices; ``batch`` 0: not stated.
-    """
+class Priced:
+    """A row in one layout: its ``value`` in the row's unit, ``replicas`` of ``case``, ``batch``
+    sequences that a rank decodes, and whether the task's limits ``held``."""
 
-    metric: str
+    value: float
     case: Deployed
-    policy: Scheduling
     replicas: int
     batch: float
-    value: float
-    kind: str
-    limit: float
+    held: bool = True
 
 
 def predict_rows(table_name: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
     """One outcome a row."""
-    out = []
-    for i, row in enumerate(rows):
-        metric = _metric(row["metric"]) or row["metric"]
-        blank = Outcome(table=table_name, row=i, metric=metric, device=row["device"],
-                        software=row["software"], model=row["model"],
-                        format=row["w_dtype"] or "bf16", regime="published")
-        try:
-            found = _resolve(row)
-            predicted = _predict(found)
-            sure = certainties(found.case, GRID)
-            factor = exp(Z80 * hypot(sure.prompt if metric == "ttft" else
-                                     sure.at(max(found.batch, 1.0)), AGE_SIGMA))
-            out.append(replace(
-                blank, device=found.case.device, model=spec_of(found.case.model).id,
-                format=found.case.recipe.dense, measured=found.value, predicted=predicted,
-                low=predicted / factor, high=predicted * factor, basis=sure.basis))
-        except NotCoveredError as error:
-            out.append(replace(blank, reason=error.reason))
-    return out
+    return [_outcome(table_name, i, row) for i, row in enumerate(rows)]
 
 
-def _resolve(row: Mapping[str, str]) -> PublishedRow:
-    metric = _metric(row["metric"])
-    if metric is None:
-        raise NotCoveredError("quantity not predicted")
-    device = device_of(device_name(row["device"]).id)
-    spec = spec_of(row["model"])
-    engine = _engine(row["software"])
-    chosen = formats(spec.id, row["w_dtype"], engine=engine,
-                     blackwell=device.architecture.startswith("Blackwell"))
-    if chosen is None:
-        raise NotCoveredError("unknown format")
-    count = int(_number(row["n_devices"]))
-    task = benchmark(row["model"])
-    isl, osl = _lengths(row, task.isl if task else 0, task.osl if task else 0)
-    recipe = SchemeSet(chosen.dense, chosen.experts if spec.experts else chosen.dense,
-                       _cache(row["kv_dtype"], engine, spec.id, row["w_dtype"]), chosen.static)
-    version = _NUMBERS.search(row["software"])
-    numbers = tuple(int(p) for p in version[0].split(".")) if version else ()
-    shape = _shape(row["parallelism"], count, device)
-    case = Deployed(row["model"], device.id, engine, numbers, recipe, shape, isl, osl)
-    if not row["parallelism"].strip() and device.kind == "gpu":
-        case = _smallest(case, count)
-    replicas = max(1, count // case.shape.ranks)
-    scale = replicas if metric == "output_tokens_per_second" else 1
-    batch = float(row["batch_or_concurrency"] or 0) / scale
-    per_device = "per_gpu" in row["metric"] or "GPU" in row["unit"]
-    limit = task.tpot_seconds if task else 0.0
-    return PublishedRow(metric, case, engine_policy(engine, version[0] if version else "").policy,
-                        replicas, batch, _value(row, metric, count if per_device else 1),
-                        row["metric"], limit)
-
-
-def _metric(text: str) -> str | None:
-    return next((name for pattern, name in _METRICS if re.fullmatch(pattern, text.strip())), None)
-
-
-def _engine(software: str) -> str:
-    return next((name for name, pattern in _ENGINES
-                 if re.search(pattern, software, re.IGNORECASE)), software.split(" ")[0].lower())
-
-
-def _number(text: str) -> float:
+def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
+    blank = Outcome(table=table_name, row=i, metric=row["metric"], device=row["device"],
+                    software=row["software"], model=row["model"],
+                    format=row["w_dtype"] or "bf16", regime=LISTED)
     try:
-        value = float(text)
-    except ValueError:
-        raise NotCoveredError("malformed row") from None
-    if not 0 < value < float("inf"):
-        raise NotCoveredError("malformed row")
-    return value
+        found = resolve(row)
+        blank = replace(blank, metric=found.what.quantity, measured=found.value,
+                        regime=found.regime)
+        best = _best(found)
+        sure = certainties(best.case, GRID)
+    except NotCoveredError as error:
+        return replace(blank, reason=error.reason)
+    prompts = found.what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
+    factor = exp(Z80 * hypot(sure.prompt if prompts else sure.at(max(best.batch, 1.0)),
+                             AGE_SIGMA))
+    where = "" if found.stated else f"; {words(best.case.shape, best.replicas)} chosen"
+    spec = spec_of(best.case.model)
+    regime = EXCLUDED + why if (why := beyond_peak(found, best.case)) else found.regime
+    return replace(blank, device=best.case.device, model=spec.id, regime=regime,
+                   format=best.case.recipe.dense, predicted=best.value, low=best.value / factor,
+                   high=best.value * factor, basis=sure.basis + where)
 
 
-def _lengths(row: Mapping[str, str], isl: int, osl: int) -> tuple[int, int]:
-    given = int(float(row["isl"] or isl)), int(float(row["osl"] or osl))
-    if min(given) < 1:
-        raise NotCoveredError("setting not stated")
-    return given
+def _best(row: PublishedRow) -> Priced:
+    """The layout of the row, or of those that may have run the fastest within the limits.
 
-
-def _value(row: Mapping[str, str], metric: str, devices: int) -> float:
-    value = _number(row["value"])
-    if metric == "output_tokens_per_second":
-        return value * devices
-    unit = _SECONDS.get(row["unit"].strip().lower())
-    if unit is None:
-        raise NotCoveredError("malformed row")
-    return value * unit
-
-
-def _cache(label: str, engine: str, model: str, weights: str) -> str:
-    label = label.strip().lower()
-    if not label:
-        return cache_layout(engine, model, weights)
-    if label.startswith("fp8"):
-        return "fp8"
-    return "int8-token" if label.startswith("int8") else "bf16"
-
-
-def _shape(text: str, count: int, device: DeviceProfile) -> Shape:
-    """TPn of the row; sockets split nothing and cores share one memory."""
-    if device.kind != "gpu":
-        return Shape(count if device.kind == "cpu" else 1, 1, 1, 0, 0)
-    found = deployment(text) if text.strip() else None
-    return found.decode if found is not None else Shape(count, 1, 1, 0, 0)
-
-
-def _smallest(case: Deployed, count: int) -> Deployed:
-    """The narrowest tensor parallelism whose cache holds 64 requests, else all devices.
-
-    Throughput runs of public suites prefer many narrow replicas; none states its layout.
+    Raises:
+        NotCoveredError: none of them is legal.
     """
-    width = 1
-    while width < count:
-        narrow = replace(case, shape=Shape(width, 1, 1, 0, 0))
+    done, reason = [], "not legal"
+    for case in row.cases:
         try:
-            if cache_tokens(narrow) >= 64 * (case.isl + case.osl):
-                return narrow
-        except NotCoveredError:
-            pass
-        width *= 2
-    return replace(case, shape=Shape(count, 1, 1, 0, 0))
+            done.append(_priced(row, case))
+        except NotCoveredError as error:
+            reason = error.reason
+    if not done:
+        raise NotCoveredError(reason)
+    sign = -1.0 if row.what.quantity in TIMES else 1.0
+    return max(done, key=lambda p: (p.held, sign * p.value))
 
 
-def _predict(row: PublishedRow) -> float:
-    case = row.case
-    if row.metric == "output_tokens_per_second" and not row.batch:
-        return _filled(row)
-    batch = row.batch or 1.0
-    times = table(case, max(GRID, batch))
-    if row.metric == "ttft":
-        together = min(int(batch), len(times.group))
-        first = float(times.group[max(together, 1) - 1]) * max(batch / max(together, 1), 1.0)
-        return row.policy.step(first, batch)
-    tpot = row.policy.step(times.step(batch), batch)
-    if row.metric == "tpot":
+def _priced(row: PublishedRow, case: Deployed) -> Priced:
+    replicas = max(1, row.devices // case.shape.ranks)
+    whole = row.asked.each * case.shape.ranks * replicas or row.asked.batch
+    quantity = row.what.quantity
+    if quantity in TIMES:
+        return Priced(_time(row, case, max(whole, 1.0)), case, 1,
+                      max(whole, 1.0) / case.shape.dp)
+    if not whole:
+        return _filled(row, case, replicas)
+    batch = max(whole / replicas, 1.0)
+    each = max(batch / case.shape.dp, 1.0)
+    if row.phase == "decode":
+        rate = batch / row.policy.step(_steps(case, each, row.overlap).step(each), each)
+    elif row.phase == "prefill":
+        rate = batch * case.isl / row.policy.step(_prompts(case, each), 0.0)
+    elif row.static:
+        tpot = row.policy.step(table(case, max(GRID, each)).step(each), each)
+        rate = batch * case.osl / (_prompts(case, each) + case.osl * tpot)
+    else:
+        rate = _rate(serve(case, row.policy, batch, requests=None), case, batch)
+    return Priced(_counted(row, case, replicas * rate), case, replicas, each)
+
+
+def _time(row: PublishedRow, case: Deployed, batch: float) -> float:
+    """Seconds of a first or next token, of all prompts, or of a whole request."""
+    each = max(batch / case.shape.dp, 1.0)
+    tpot = row.policy.step(table(case, max(GRID, each)).step(each), each)
+    prompts = row.policy.step(_prompts(case, each), each)
+    if row.what.quantity == "tpot":
         return tpot
-    if row.metric == "latency":
-        return row.policy.step(times.prompt, batch) + (case.osl - 1) * tpot
-    if "per_gpu" in row.kind:
-        return row.replicas * batch * case.osl / (_prompts(row, batch) + case.osl * tpot)
-    loop = serve(case, row.policy, max(batch, 1.0), requests=None)
-    return row.replicas * batch * case.osl / (loop.ttft + case.osl * loop.tpot)
+    if row.what.quantity == "latency":
+        return prompts + (case.osl - 1) * tpot
+    return prompts
 
 
-def _prompts(row: PublishedRow, batch: float) -> float:
-    """Seconds to read ``batch`` prompts, as many together as one pass takes."""
-    group = table(row.case, max(GRID, batch)).group
+def _prompts(case: Deployed, batch: float) -> float:
+    """Seconds to read ``batch`` prompts of a rank, as many together as one pass takes."""
+    group = table(case, max(GRID, batch)).group
     together = min(len(group), max(int(batch), 1))
     return float(group[together - 1]) * batch / together
 
 
-def _filled(row: PublishedRow) -> float:
-    """Output tokens/s of a deployment that is never idle: the cache is full, or TPOT at its limit.
-    """
-    case = row.case
-    most = min(cache_tokens(case) / (case.isl + case.osl), OFFLINE_SEQUENCES)
-    limit = row.limit if "server" in row.kind else 0.0
-    for _ in range(30):
-        loop = serve(case, row.policy, max(most * case.shape.dp, 1.0), requests=None)
-        if not limit or loop.tpot <= limit or most <= 1:
-            break
-        most *= 0.8
-    rate = max(most * case.shape.dp, 1.0) * case.osl / (loop.ttft + case.osl * loop.tpot)
-    return row.replicas * rate
+@cache
+def _steps(case: Deployed, batch: float, overlap: bool) -> StepTimes:
+    """Step times of decoding, in two micro-batches where ``overlap`` says so."""
+    if not overlap:
+        return table(case, max(GRID, batch))
+    return step_times(assignment(case), Serving(case.isl, case.osl, max(GRID, batch),
+                                                CHUNK_TOKENS, overlap=True))
+
+
+def _rate(loop: Served, case: Deployed, concurrency: float) -> float:
+    """Output tokens/s of a closed loop."""
+    return concurrency * case.osl / (loop.ttft + case.osl * loop.tpot)
+
+
+def _counted(row: PublishedRow, case: Deployed, rate: float) -> float:
+    """``rate`` of output tokens in what the row counts."""
+    if row.what.quantity == "total_tokens_per_second":
+        return rate * (case.isl + case.osl) / case.osl
+    return rate / case.osl if row.what.quantity == "requests_per_second" else rate
+
+
+def _filled(row: PublishedRow, case: Deployed, replicas: int) -> Priced:
+    """A deployment that is never idle: the cache is full, or the task's limits are reached."""
+    dp = case.shape.dp
+    if row.phase:
+        raise NotCoveredError("setting not stated")
+    most = dp * min(cache_tokens(case) / (case.isl + case.osl), OFFLINE_SEQUENCES)
+    most = max(most, 1.0)
+    limits = row.task.limits.get(row.asked.limits) if row.task is not None else None
+    if row.asked.limits and limits is None:
+        raise NotCoveredError("setting not stated")
+
+    def loop(concurrency: float) -> Served:
+        return serve(case, row.policy, concurrency, requests=None)
+
+    def held(found: Served) -> bool:
+        return limits is None or (found.ttft <= limits[0] and found.tpot <= limits[1])
+
+    found, load = loop(most), most
+    if not held(found):
+        low, high = 1.0, most
+        for _ in range(HALVINGS):
+            middle = (low * high) ** 0.5
+            low, high = (middle, high) if held(loop(middle)) else (low, middle)
+        found, load = loop(low), low
+    value = _counted(row, case, replicas * _rate(found, case, load))
+    return Priced(value, case, replicas, max(load / dp, 1.0), held(found))

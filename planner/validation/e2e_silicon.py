@@ -17,7 +17,7 @@ from planner.throughput.engine_policy import engine_policy, supplied_host_time
 from planner.throughput.serving import Scheduling
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Workers, deployment
-from planner.validation.records import EXCLUDED, Outcome
+from planner.validation.records import EXCLUDED, WITHOUT_HOST, Outcome
 from planner.validation.served import (
     GRID,
     Deployed,
@@ -36,6 +36,7 @@ from planner.validation.serving_rules import (
     hold,
     run_of,
 )
+from planner.validation.settled import settled
 
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
@@ -102,6 +103,7 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     workers = deployment(row["parallelism"])
     if workers is None:
         raise NotCoveredError("setting not stated")
+    workers = settled(workers, spec)
     isl, osl = int(_number(row, "isl")), int(_number(row, "osl"))
     load, concurrency = run_of(spec.id, isl, osl), _number(row, "concurrency")
     found = _NUMBERS.search(version)
@@ -132,7 +134,7 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
     out = []
     bare = without_host(row.policy)
     for policy, regime in ((row.policy, row.regime),
-                           (bare, EXCLUDED + "host time left out")):
+                           (bare, EXCLUDED + WITHOUT_HOST)):
         if regime != row.regime and row.regime.startswith(EXCLUDED):
             continue
         for metric, found, measured in _times(row, policy):

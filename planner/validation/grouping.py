@@ -8,7 +8,7 @@ from typing import Any
 
 from planner.validation.errors import summarise
 from planner.validation.headlines import headlines
-from planner.validation.records import REASONS, Group, Outcome, Report, Uncovered
+from planner.validation.records import REASONS, Group, Outcome, Uncovered, Validation
 
 _KEY = ("table", "metric", "device", "software", "model", "format", "regime", "engine",
         "quantity", "mode")
@@ -65,8 +65,8 @@ def row_ranges(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], str]:
     return {key: _ranges(sorted(found)) for key, found in rows.items()}
 
 
-def people(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
-                                    list[dict[str, Any]], list[dict[str, Any]]]:
+def people(report: Validation) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
+                                        list[dict[str, Any]], list[dict[str, Any]]]:
     """(headlines, groups, worst rows, reasons) of a report as the terminal shows them."""
     rows = row_ranges(report.outcomes)
     return (

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 _SHAPE = re.compile(r"TP(\d+|-)(?:/PP(\d+|-))?(?:/ADP(\d+|-))?(?:/mTP(\d+|-))?(?:/mEP(\d+|-))?")
+MOST_RANKS = 10**8
 _POOL = re.compile(r"([PD])(\d+|-)x\[([^\]]*)\]")
 
 
@@ -59,4 +60,7 @@ def _shape(text: str) -> Shape | None:
 
 
 def _count(text: str) -> int:
-    return 0 if text == "-" else int(text)
+    """A number of ranks; anything beyond MOST_RANKS is that many, which no model divides over."""
+    if text == "-":
+        return 0
+    return int(text) if len(text) <= 8 else MOST_RANKS

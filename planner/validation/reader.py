@@ -18,11 +18,13 @@ _BESIDE = ("readme", "license", "notice")
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTable:
-    """One file: ``name`` is its stem, ``rows`` are None where it could not be read."""
+    """One file: ``name`` is its stem, ``rows`` are None where it could not be read; then ``lines``
+    are those after the first, at least 1."""
 
     name: str
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...] | None
+    lines: int = 1
 
 
 def read_directory(directory: Path) -> list[MeasuredTable]:
@@ -46,11 +48,11 @@ def read_directory(directory: Path) -> list[MeasuredTable]:
 def read_table(path: Path, root: Path) -> MeasuredTable:
     """The rows of ``path``; unreadable ones have no rows. Links out of ``root`` are not followed.
     """
-    unreadable = MeasuredTable(path.stem, (), None)
     if path.suffix.lower() != ".csv" or not path.is_file():
-        return MeasuredTable(path.stem, (), ()) if path.is_file() else unreadable
+        return MeasuredTable(path.stem, (), () if path.is_file() else None)
     if not path.resolve().is_relative_to(root) or os.path.getsize(path) > MAX_TABLE_BYTES:
-        return unreadable
+        return MeasuredTable(path.stem, (), None)
+    unreadable = MeasuredTable(path.stem, (), None, _lines(path))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file)
@@ -61,6 +63,15 @@ def read_table(path: Path, root: Path) -> MeasuredTable:
     except (UnicodeDecodeError, csv.Error, OSError):
         return unreadable
     return MeasuredTable(path.stem, tuple(header), rows)
+
+
+def _lines(path: Path) -> int:
+    """Lines after the first that are not blank, at least 1."""
+    try:
+        with path.open("rb") as file:
+            return max(1, sum(1 for line in file if line.strip()) - 1)
+    except OSError:
+        return 1
 
 
 def _row(header: Sequence[str], cells: Sequence[str]) -> Mapping[str, str]:

@@ -10,6 +10,12 @@ if TYPE_CHECKING:
 
 HEADLINE = "headline"
 EXCLUDED = "excluded: "
+WITHOUT_HOST = "host time left out"
+"""The regime of a prediction that is repeated without the host's time."""
+ROW_COLUMNS = ("table", "row", "metric", "device", "software", "model", "format", "regime",
+               "engine", "quantity", "mode", "measured", "predicted", "low", "high", "basis",
+               "reason")
+"""Columns of ``plan validate --rows``."""
 
 REASONS = {
     "unknown file": "no predictor for tables with these columns",
@@ -71,6 +77,15 @@ class Outcome:
         """The measured value is within the predicted interval."""
         return self.predicted is not None and self.low <= self.measured <= self.high
 
+    def to_row(self) -> dict[str, Any]:
+        """The row in ROW_COLUMNS, counted from 0; None for what an uncovered row lacks."""
+        found = {name: getattr(self, name) for name in ROW_COLUMNS}
+        if self.predicted is None:
+            found |= {"low": None, "high": None}
+            if not self.measured:
+                found["measured"] = None
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON values, counted from 1, with its error."""
         return {
@@ -128,23 +143,27 @@ class Uncovered:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Validation:
     """The whole comparison. ``outcomes`` are all rows, for the list of the worst."""
 
     groups: tuple[Group, ...]
     uncovered: tuple[Uncovered, ...]
     outcomes: tuple[Outcome, ...]
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One line a measured row and metric, in ROW_COLUMNS; predictions of the same row without
+        the host's time are left out. None where there is no prediction."""
+        return [o.to_row() for o in self.outcomes if o.regime != EXCLUDED + WITHOUT_HOST]
+
     def to_frame(self) -> pd.DataFrame:
-        """One row a measured row: what was predicted, its error in percent, its regime."""
+        """:meth:`rows` with error_percent and inside_80."""
         import pandas as pd
 
-        return pd.DataFrame([
-            {"table": o.table, "metric": o.metric, "device": o.device, "model": o.model,
-             "software": o.software, "format": o.format, "regime": o.regime,
-             "measured": o.measured, "predicted": o.predicted,
-             "error_percent": o.error_percent if o.predicted is not None else None,
-             "inside_80": o.inside} for o in self.outcomes])
+        kept = [o for o in self.outcomes if o.regime != EXCLUDED + WITHOUT_HOST]
+        return pd.DataFrame(
+            [o.to_row() | {"error_percent": o.error_percent if o.predicted is not None else None,
+                           "inside_80": o.inside} for o in kept],
+            columns=[*ROW_COLUMNS, "error_percent", "inside_80"])
 
     def _repr_html_(self) -> str:
         import pandas as pd

@@ -13,7 +13,7 @@ from planner.errors import UnknownNameError
 from planner.typed import typed
 from planner.validation.grouping import group, uncovered
 from planner.validation.reader import MeasuredTable, read_directory
-from planner.validation.records import Outcome, Report, Uncovered
+from planner.validation.records import Outcome, Uncovered, Validation
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
 """Measured rows that ship with the package (see sample/README.md)."""
@@ -82,7 +82,7 @@ def kind_of(table: MeasuredTable) -> Kind | None:
 
 
 @typed
-def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = None) -> Report:
+def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = None) -> Validation:
     """Compare predictions with every table in ``data`` (None: the sample of the package).
 
     ``only`` names kinds of tables or file stems, with commas between them.
@@ -101,13 +101,13 @@ def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = N
                 and (kind is None or kind.name not in wanted):
             continue
         if table.rows is None:
-            unknown.append(Uncovered(table.name, "unreadable file", 1))
+            unknown.append(Uncovered(table.name, "unreadable file", table.lines))
         elif kind is None:
             unknown.append(Uncovered(table.name, "unknown file", max(1, len(table.rows))))
         else:
             module = importlib.import_module(kind.module)
             outcomes += cast("Predict", module.predict_rows)(table.name, table.rows)
-    return Report(group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes))
+    return Validation(group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes))
 
 
 def _wanted(only: str | None, tables: list[MeasuredTable]) -> frozenset[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 from planner.errors import PlannerError
 from planner.formats.schemes import scheme
@@ -25,6 +25,8 @@ from planner.validation.parallelism import Shape
 
 CHUNK_TOKENS = 8192
 """Most prompt tokens of one pass, where nothing else is known: the default of current servers."""
+MOST_COPIES = 4
+"""Most copies of all experts that a deployment is taken to hold."""
 GRID = 512.0
 """Largest batch of a rank that is tabulated at once; a load beyond it extends its own table."""
 
@@ -92,6 +94,22 @@ def spec_of(name: str) -> ModelSpec:
     return found.spec
 
 
+@lru_cache(maxsize=256)
+def with_spare_experts(spec: ModelSpec, ep: int) -> ModelSpec:
+    """``spec`` with as many redundant experts as ``ep`` ranks need to hold equally many.
+
+    Engines place copies of busy experts there; the copies share their tokens, so that a step meets
+    a layer of that many experts.
+    """
+    experts = spec.experts
+    if experts is None or experts.count % ep == 0 or ep > MOST_COPIES * experts.count:
+        return spec
+    count = -(-experts.count // ep) * ep
+    rows = tuple(replace(row, experts=count) if row.kind in EXPERT_KINDS
+                 and row.experts == experts.count else row for row in spec.rows)
+    return replace(spec, experts=replace(experts, count=count), rows=rows)
+
+
 @cache
 def assignment(case: Deployed) -> Assignment:
     """``case`` on one replica.
@@ -101,6 +119,7 @@ def assignment(case: Deployed) -> Assignment:
     """
     spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
+    spec = with_spare_experts(spec, layout.ep)
     try:
         return recipe_assignment(spec, device, layout, case.recipe, load_prior(),
                                  isl=case.isl, osl=case.osl, engine=case.engine)
@@ -131,6 +150,7 @@ def cache_tokens(case: Deployed) -> float:
         return float("inf")
     spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
+    spec = with_spare_experts(spec, layout.ep)
     recipe = case.recipe
     kept = ("embedding", "head", "norm", "router")
     total = int(device.capacity_bytes.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,20 +101,21 @@ def _applies(entry: dict[str, Any], *, engine: str, model: str, label: str, devi
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """An MLPerf task: mean lengths, and the server scenario's limits [s]."""
+    """An MLPerf task: mean lengths [tokens], 0 where they are not known, and by scenario the limits
+    of (first token, next token) [s]."""
 
     isl: int
     osl: int
-    ttft_seconds: float
-    tpot_seconds: float
+    limits: Mapping[str, tuple[float, float]]
 
 
 def benchmark(model: str) -> Benchmark | None:
     """The MLPerf task of ``model``, or None."""
     for entry in _rules()["mlperf"]:
         if _occurs(entry["model"], model):
-            return Benchmark(entry["isl"], entry["osl"], entry["ttft_ms"] * 1e-3,
-                             entry["tpot_ms"] * 1e-3)
+            limits = {name: (entry[f"{name}_ms"][0] * 1e-3, entry[f"{name}_ms"][1] * 1e-3)
+                      for name in ("server", "interactive") if f"{name}_ms" in entry}
+            return Benchmark(entry.get("isl", 0), entry["osl"], limits)
     return None
 
 

@@ -47,7 +47,7 @@ TAKEN = {
     "memory": "Plan, a MemoryAnswer or a TrainingMemory",
     "frontier": "Plan or a Frontier", "phase_map": "Frontier", "serving": "ServingAnswer",
     "residency": "ExpertUse", "tensor_bytes": "Inventory", "layer_errors": "LayerNumerics",
-    "validation_errors": "Report",
+    "validation_errors": "Validation",
 }
 
 

@@ -10,7 +10,7 @@ from planner.errors import DataError, UnknownNameError
 from planner.units import GIB
 from planner.validation.grouping import people, summary, worst
 from planner.validation.names import device_name, engine_name, format_name, model_name, unit_bytes
-from planner.validation.records import REASONS, Report
+from planner.validation.records import REASONS, Validation
 from planner.validation.run import validate
 
 BASE = {
@@ -23,7 +23,7 @@ BASE = {
 }
 
 
-def table(folder: Path, *rows: dict[str, str], name: str = "some_logs") -> Report:
+def table(folder: Path, *rows: dict[str, str], name: str = "some_logs") -> Validation:
     with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(BASE))
         writer.writeheader()
@@ -31,7 +31,7 @@ def table(folder: Path, *rows: dict[str, str], name: str = "some_logs") -> Repor
     return validate(folder, only="memory")
 
 
-def reasons(report: Report) -> dict[str, int]:
+def reasons(report: Validation) -> dict[str, int]:
     return {u.reason: u.n for u in report.uncovered}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.validation.records import Outcome, Report
+from planner.validation.records import Outcome, Validation
 from planner.validation.run import validate
 
 PREFILL = {"src": "A1", "device": "h100_sxm", "software": "trtllm 1.3", "kernel": "k",
@@ -18,7 +18,7 @@ MLA = {"src": "A2", "device": "h100_sxm", "software": "sglang 0.5", "phase": "ge
        "kv_len": "4096", "latency_us": "215"}
 
 
-def table(folder: Path, base: dict[str, str], *rows: dict[str, str], name: str = "t") -> Report:
+def table(folder: Path, base: dict[str, str], *rows: dict[str, str], name: str = "t") -> Validation:
     with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(base))
         writer.writeheader()
@@ -26,7 +26,7 @@ def table(folder: Path, base: dict[str, str], *rows: dict[str, str], name: str =
     return validate(folder)
 
 
-def only(report: Report) -> Outcome:
+def only(report: Validation) -> Outcome:
     [outcome] = report.outcomes
     return outcome
 

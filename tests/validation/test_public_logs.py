@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from planner.validation.errors import summarise
-from planner.validation.records import Outcome, Report
+from planner.validation.records import Outcome, Validation
 from planner.validation.run import validate
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
@@ -16,13 +16,13 @@ KV = ("kv_gib_per_gpu", "kv_tokens_per_replica", "kv_blocks", "max_concurrency",
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
+def report() -> Validation:
     if not (DATA / "memory_logs.csv").is_file():
         pytest.skip("the table of engine logs is not beside the repository")
     return validate(DATA, only="memory")
 
 
-def share_and_errors(report: Report, wanted: Callable[[Outcome], bool],
+def share_and_errors(report: Validation, wanted: Callable[[Outcome], bool],
                      ) -> tuple[float, float, float]:
     rows = [o for o in report.outcomes
             if o.regime == "headline" and o.engine in ENGINES and wanted(o)]
@@ -32,7 +32,7 @@ def share_and_errors(report: Report, wanted: Callable[[Outcome], bool],
     return found.n / len(rows), found.median_ape, found.p90_ape
 
 
-def test_weights(report: Report) -> None:
+def test_weights(report: Validation) -> None:
     share, median, p90 = share_and_errors(report, lambda o: o.quantity == "weights_gib_per_gpu")
     assert share >= 0.85
     assert median <= 0.5
@@ -40,7 +40,7 @@ def test_weights(report: Report) -> None:
 
 
 @pytest.mark.parametrize("quantities", [KV, KV[:1], KV[1:2]])
-def test_caches_with_given_overheads(report: Report, quantities: tuple[str, ...]) -> None:
+def test_caches_with_given_overheads(report: Validation, quantities: tuple[str, ...]) -> None:
     share, median, _ = share_and_errors(
         report, lambda o: o.quantity in quantities and o.mode == "given-overheads")
     assert share >= 0.85
@@ -48,7 +48,7 @@ def test_caches_with_given_overheads(report: Report, quantities: tuple[str, ...]
 
 
 @pytest.mark.parametrize("quantities", [KV, KV[:1], KV[1:2]])
-def test_caches_predicted(report: Report, quantities: tuple[str, ...]) -> None:
+def test_caches_predicted(report: Validation, quantities: tuple[str, ...]) -> None:
     share, median, p90 = share_and_errors(
         report, lambda o: o.quantity in quantities and o.mode == "predicted")
     assert share >= 0.60
@@ -56,14 +56,14 @@ def test_caches_predicted(report: Report, quantities: tuple[str, ...]) -> None:
     assert p90 <= 6.0
 
 
-def test_llama_cpp_caches_are_exact(report: Report) -> None:
+def test_llama_cpp_caches_are_exact(report: Validation) -> None:
     rows = [o for o in report.outcomes if "llama" in o.engine and o.quantity == "kv_gib_total"
             and o.predicted is not None]
     assert len(rows) >= 40
     assert max(abs(o.predicted - o.measured) for o in rows if o.predicted) < 0.011 * 2**20
 
 
-def test_every_row_is_predicted_or_has_a_reason(report: Report) -> None:
+def test_every_row_is_predicted_or_has_a_reason(report: Validation) -> None:
     assert {o.row for o in report.outcomes} == set(range(len({o.row for o in report.outcomes})))
     assert all((o.predicted is None) == bool(o.reason) for o in report.outcomes)
     assert sum(u.n for u in report.uncovered) == len(

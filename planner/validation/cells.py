@@ -1,0 +1,53 @@
+"""Numbers in the cells of published tables: inside what hardware and engines can be set to."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from planner.validation.memory_case import NotCoveredError
+
+MOST_DEVICES = 1 << 16
+MOST_REQUESTS = 1 << 24
+MOST_TOKENS = 1 << 21
+MOST_VALUE = 1e15
+"""Largest settings and results that are read as such: beyond them a cell is malformed."""
+
+
+def positive(text: str, most: float = MOST_VALUE) -> float:
+    """The number in ``text``, above 0 and at most ``most``.
+
+    Raises:
+        NotCoveredError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise NotCoveredError("malformed row") from None
+    if not (isfinite(value) and 0 < value <= most):
+        raise NotCoveredError("malformed row")
+    return value
+
+
+def count(text: str, most: int) -> int:
+    """The whole number in ``text``, 1 … ``most``; published means such as 291.7 are cut.
+
+    Raises:
+        NotCoveredError: it is none.
+    """
+    value = int(positive(text, most))
+    if value < 1:
+        raise NotCoveredError("malformed row")
+    return value
+
+
+def tokens(text: str, default: int) -> int:
+    """A length [tokens]; ``default`` for an empty cell (0: the row has to state it).
+
+    Raises:
+        NotCoveredError: neither a number nor a default.
+    """
+    if text.strip():
+        return count(text, MOST_TOKENS)
+    if default < 1:
+        raise NotCoveredError("setting not stated")
+    return default
