@@ -24,7 +24,6 @@ from planner.validation.published_metric import TIMES
 from planner.validation.published_peak import beyond_peak
 from planner.validation.records import EXCLUDED, Outcome
 from planner.validation.served import (
-    CHUNK_TOKENS,
     GRID,
     Deployed,
     assignment,
@@ -149,7 +148,7 @@ def _steps(case: Deployed, batch: float, overlap: bool) -> StepTimes:
     if not overlap:
         return table(case, max(GRID, batch))
     return step_times(assignment(case), Serving(case.isl, case.osl, max(GRID, batch),
-                                                CHUNK_TOKENS, overlap=True))
+                                                case.chunk, overlap=True))
 
 
 def _rate(loop: Served, case: Deployed, concurrency: float) -> float:

@@ -125,15 +125,15 @@ def _recipe(row: Mapping[str, str], engine: str, spec: ModelSpec, device: Device
     chosen = formats(spec.id, label, engine=engine, blackwell=blackwell)
     if chosen is None:
         raise NotCoveredError("unknown format")
-    kv = _cache(row["kv_dtype"], engine, spec.id, label)
-    return SchemeSet(chosen.dense, chosen.experts if spec.experts else chosen.dense, kv,
-                     chosen.static), regime
+    kv = _cache(row["kv_dtype"]) or cache_layout(engine, spec.id, label, device.id)
+    return chosen.recipe(kv, experts=spec.experts is not None), regime
 
 
-def _cache(label: str, engine: str, model: str, weights: str) -> str:
+def _cache(label: str) -> str:
+    """The layout that a cell names, empty for an empty one."""
     label = label.strip().lower()
     if not label:
-        return cache_layout(engine, model, weights)
+        return ""
     if label.startswith("fp8"):
         return "fp8"
     return "int8-token" if label.startswith("int8") else "bf16"
