@@ -15,7 +15,7 @@ from planner.models.catalog import resolve_model
 from planner.validation.errors import summarise
 from planner.validation.grouping import group, summary
 from planner.validation.headlines import BAND, LEAST_GROUP, covered, headlines
-from planner.validation.records import Group, Outcome, Report
+from planner.validation.records import Group, Outcome, Validation
 from planner.validation.run import validate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +78,7 @@ def headline_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, "", *told]) + "\n"
 
 
-def page(report: Report, day: str) -> str:
+def page(report: Validation, day: str) -> str:
     """docs/evidence/validation.md of a run on ``day``."""
     timed = [o for o in report.outcomes if o.metric != "memory"]
     served = [o for o in timed if o.table.startswith("e2e_")]

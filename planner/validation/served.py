@@ -14,6 +14,7 @@ from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, Settings
 from planner.memory.engines.run import engine_size
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
+from planner.placement.modules import EXPERT_KINDS
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
