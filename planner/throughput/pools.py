@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -14,11 +15,17 @@ ROUNDS = 100
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """Workers of each pool, alike in layout; ``transfer_seconds`` to move one prompt's cache."""
+    """Workers of each pool; ``transfer_seconds`` to move one prompt's cache.
+
+    A prefill worker reads prompts in passes of ``reads`` on each of ``prefill_ranks`` attention
+    ranks; both None where prefill workers are like decode workers.
+    """
 
     prefill: int
     decode: int
     transfer_seconds: float
+    reads: StepTimes | None = None
+    prefill_ranks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +50,14 @@ class PooledLoop:
 
 @dataclass(frozen=True, slots=True)
 class _System:
-    """What the equations share: ``servers`` prompts read at once in ``service`` seconds; ``ranks``
-    that decode at most ``most`` sequences each, of which the cache holds ``held``."""
+    """What the equations share: ``reading`` of prompts; ``ranks`` that decode at most ``most``
+    sequences each, of which the cache holds ``held``."""
 
     times: StepTimes
     load: Load
     policy: Scheduling
     pools: Pools
-    service: float
-    servers: int
+    reading: _Reading
     ranks: int
     held: float
     most: float
@@ -76,29 +82,85 @@ class _System:
 
     def inside(self, rate: float) -> float:
         """Requests in the system at ``rate``."""
-        busy = rate * self.service / self.servers
+        tpot = self.tpot(self.active(rate))
+        return rate * (self.reading.seconds(rate, self.load.concurrency) + self.beside
+                       + tpot * (self.load.osl + 1))
+
+    @property
+    def beside(self) -> float:
+        """Seconds of a request outside passes: on the way between the pools and at the host."""
+        return self.pools.transfer_seconds + self.policy.handling_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The prefill pool: ``servers`` ranks of ``workers``, whose ranks step together, with up to
+    ``together`` prompts each in a pass; ``group`` [Q] are the passes' seconds with 1 … Q prompts.
+    """
+
+    workers: int
+    servers: int
+    together: int
+    group: tuple[float, ...]
+
+    @property
+    def fastest(self) -> float:
+        """Requests/s that the pool reads at most."""
+        return self.servers * self.together / self.pass_of(self.together)
+
+    def pass_of(self, prompts: float) -> float:
+        """Seconds of a pass of ``prompts``, between whole numbers linear."""
+        return float(np.interp(prompts, np.arange(1, len(self.group) + 1), self.group))
+
+    def prompts(self, rate: float) -> float:
+        """Prompts of a pass: those that come while the last pass ran, k = rate·S(k)/servers."""
+        low, high = 1.0, float(self.together)
+        if rate * self.pass_of(1) <= self.servers:
+            return 1.0
+        for _ in range(ROUNDS):
+            middle = 0.5 * (low + high)
+            more = rate * self.pass_of(middle) > middle * self.servers
+            low, high = (middle, high) if more else (low, middle)
+        return high
+
+    def seconds(self, rate: float, concurrency: float) -> float:
+        """Wait and reading of a prompt [s], infinite from the highest rate on.
+
+        Where a pass is shared, the one under way ends first, on average half of it where its worker
+        is busy; what passes do not hold waits as in M/D/c (Sakasegawa).
+        """
+        busy = rate / self.fastest
         if busy >= 1:
             return float("inf")
-        others = max(self.load.concurrency - 1, 0) / self.load.concurrency
-        wait = others * self.service / 2 * busy ** (np.sqrt(2 * (self.servers + 1)) - 1) \
-            / (self.servers * (1 - busy))
-        tpot = self.tpot(self.active(rate))
-        return float(rate * (wait + self.service + self.pools.transfer_seconds
-                             + tpot * (self.load.osl + 1)))
+        others = max(concurrency - 1, 0) / concurrency
+        own = self.pass_of(self.prompts(rate))
+        slots = self.servers * self.together
+        queue = own / 2 * busy ** (sqrt(2 * (slots + 1)) - 1) / (slots * (1 - busy))
+        under_way = 0.0
+        if slots > self.workers:
+            under_way = own / 2 * min(rate * self.pass_of(1) / self.workers, 1.0)
+        return others * (queue + under_way) + own
+
+    def burst(self, prompts: float) -> float:
+        """Mean wait and reading of ``prompts`` that come at once [s]."""
+        each = prompts / self.servers
+        together = max(1.0, min(float(self.together), each))
+        return (max(each / together, 1.0) + 1) / 2 * self.pass_of(together)
 
 
 def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> PooledLoop:
     """The steady state of ``load.concurrency`` requests over all workers.
 
-    A request waits for a prefill worker (M/D/c, Sakasegawa's formula: W = S/2·ρ^(√(2(c+1))−1) /
-    (c·(1−ρ))), is read in S, moves, and decodes for O·TPOT(B), B = rate·O·TPOT/(workers·ranks);
-    by Little's law C = rate·(W + S + transfer + TPOT·(O + 1)). No prompt interrupts decoding.
+    A request waits for a prefill rank and is read in W, moves, and decodes for O·TPOT(B),
+    B = rate·O·TPOT/(workers·ranks); by Little's law C = rate·(W + transfer + handling +
+    TPOT·(O + 1)). No prompt interrupts decoding. A run that starts with all requests at once
+    (``load.requests``) has them wait for the prefill pool together once.
 
     Raises:
         InputError: no worker, or a cache that holds no request.
     """
     system = _system(times, load, policy, pools)
-    fastest = system.servers / system.service
+    fastest = system.reading.fastest
     ceiling = system.highest(max(system.most, 1.0))
     low, high = 0.0, min(fastest * (1 - 1e-9), ceiling)
     for _ in range(ROUNDS):
@@ -106,15 +168,21 @@ def pooled_loop(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) 
         low, high = (low, rate) if system.inside(rate) > load.concurrency else (rate, high)
     rate, active = low, system.active(low)
     tpot = system.tpot(active)
-    least = system.service + pools.transfer_seconds + tpot
+    least = system.reading.pass_of(1) + system.beside + tpot
     ttft = max(load.concurrency / rate - load.osl * tpot, least)
+    if load.requests is not None:
+        share = min(load.concurrency / load.requests, 1.0)
+        first = system.reading.burst(load.concurrency) + system.beside + tpot
+        ttft = share * max(first, ttft) + (1 - share) * ttft
     limit = "prefill" if rate > 0.98 * fastest else "concurrency"
     if limit != "prefill" and system.held < load.concurrency / system.ranks \
             and rate > 0.98 * ceiling:
         limit = "decode"
+    service = system.reading.pass_of(system.reading.together) / system.reading.together \
+        * load.ranks / (pools.prefill_ranks or load.ranks)
     return PooledLoop(
         tpot, ttft + (policy.stream_interval - 1) * tpot, rate, active, rate / fastest,
-        rate / ceiling, system.service * max(active, 1.0) / (load.osl * tpot), limit)
+        rate / ceiling, service * max(active, 1.0) / (load.osl * tpot), limit)
 
 
 def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _System:
@@ -127,6 +195,13 @@ def _system(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _
         raise InputError(f"the cache of one rank holds {load.cache_tokens:.0f} tokens, one request "
                          f"needs {each:.0f}", hint="use more devices, or shorter ones")
     ranks = pools.decode * load.ranks
-    service = policy.step(max(times.prompt, policy.prompt_floor_seconds), 0.0)
-    return _System(times, load, policy, pools, service, pools.prefill * load.ranks, ranks, held,
+    return _System(times, load, policy, pools, _reading(times, load, policy, pools), ranks, held,
                    min(held, load.concurrency / ranks))
+
+
+def _reading(times: StepTimes, load: Load, policy: Scheduling, pools: Pools) -> _Reading:
+    reads = pools.reads or times
+    passes = (reads.prompt,) if reads.together < 2 else tuple(float(t) for t in reads.group)
+    floor = policy.prompt_floor_seconds
+    return _Reading(pools.prefill, pools.prefill * (pools.prefill_ranks or load.ranks), len(passes),
+                    tuple(policy.step(max(t, floor), 0.0) for t in passes))

@@ -22,10 +22,10 @@ from planner.validation.served import (
     GRID,
     Deployed,
     certainties,
-    decode_worker,
     device_of,
     layout_of,
     serve,
+    serve_pools,
     spec_of,
     without_host,
 )
@@ -139,12 +139,9 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
             continue
         for metric, found, measured in _times(row, policy):
             here = replace(named, metric=metric, regime=regime, measured=measured)
-            if found is None:
-                out.append(replace(here, reason="setting not stated"))
-            else:
-                factor = exp(Z80 * found.sigma)
-                out.append(replace(here, predicted=found.seconds, low=found.seconds / factor,
-                                   high=found.seconds * factor, basis=found.basis))
+            factor = exp(Z80 * found.sigma)
+            out.append(replace(here, predicted=found.seconds, low=found.seconds / factor,
+                               high=found.seconds * factor, basis=found.basis))
     return out
 
 
@@ -157,7 +154,7 @@ class Predicted:
     basis: str
 
 
-def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted | None, float]]:
+def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, float]]:
     workers = row.workers
     sure = certainties(row.case, GRID)
     if workers.prefill is None:
@@ -165,9 +162,6 @@ def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted | No
                       requests=row.requests, alike=row.alike)
         return [("tpot", Predicted(found.tpot, sure.tpot(found), sure.basis), row.tpot),
                 ("ttft", Predicted(found.ttft, sure.ttft, sure.basis), row.ttft)]
-    if not workers.decode_workers:
-        raise NotCoveredError("setting not stated")
-    each = row.concurrency / workers.decode_workers
-    tpot = decode_worker(row.case, policy, each)
-    sigma = sure.at(each / row.case.shape.dp)
-    return [("tpot", Predicted(tpot, sigma, sure.basis), row.tpot), ("ttft", None, row.ttft)]
+    pooled = serve_pools(row.case, policy, row.concurrency, workers, requests=row.requests)
+    return [("tpot", Predicted(pooled.tpot, sure.at(pooled.active), sure.basis), row.tpot),
+            ("ttft", Predicted(pooled.ttft, sure.ttft, sure.basis), row.ttft)]

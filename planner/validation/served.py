@@ -19,10 +19,11 @@ from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
+from planner.throughput.pools import PooledLoop, Pools, pooled_loop
 from planner.throughput.serving import Load, Scheduling, Served, StepTimes, closed_loop
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import model_name
-from planner.validation.parallelism import Shape
+from planner.validation.parallelism import Shape, Workers
 
 CHUNK_TOKENS = 8192
 """Most prompt tokens of one pass, where nothing else is known: the default of current servers."""
@@ -135,6 +136,13 @@ def table(case: Deployed, most: float) -> StepTimes:
 
 
 @cache
+def reading_table(case: Deployed) -> StepTimes:
+    """Passes of a worker that only reads prompts, on all its attention ranks in the same step."""
+    return step_times(assignment(case), Serving(case.isl, case.osl, 1.0, case.chunk,
+                                                reading=float(case.shape.dp)))
+
+
+@cache
 def certainties(case: Deployed, most: float) -> StepSpread:
     """How sure the step times of ``case`` are."""
     return step_spread(assignment(case), most, case.isl + case.osl / 2, case.isl)
@@ -183,10 +191,44 @@ def serve(case: Deployed, policy: Scheduling, concurrency: float, *, requests: f
         raise NotCoveredError("not legal") from error
 
 
-def decode_worker(case: Deployed, policy: Scheduling, concurrency: float) -> float:
-    """TPOT of a worker that only decodes ``concurrency`` requests [s]."""
-    each = concurrency / case.shape.dp
-    return policy.step(table(case, max(GRID, each)).step(each), each)
+def serve_pools(case: Deployed, policy: Scheduling, concurrency: float, workers: Workers, *,
+                requests: float | None) -> PooledLoop:
+    """The closed loop of ``concurrency`` requests over prefill and decode workers; ``case`` is a
+    decode worker.
+
+    Raises:
+        NotCoveredError: no counts of workers, or the planner or the engine refuses a pool.
+    """
+    if workers.prefill is None or not workers.decode_workers or not workers.prefill_workers:
+        raise NotCoveredError("setting not stated")
+    reads = replace(case, shape=workers.prefill)
+    ranks = case.shape.dp
+    most = max(GRID, concurrency / workers.decode_workers / ranks)
+    load = Load(concurrency, case.isl, case.osl, ranks, requests, cache_tokens(case))
+    pools = Pools(workers.prefill_workers, workers.decode_workers, transfer_seconds(case),
+                  reading_table(reads), workers.prefill.dp)
+    try:
+        return pooled_loop(table(case, most), load, policy, pools)
+    except PlannerError as error:
+        raise NotCoveredError("not legal") from error
+
+
+def transfer_seconds(case: Deployed) -> float:
+    """Seconds to move the cache of one prompt to a decode rank over its network link.
+
+    Raises:
+        NotCoveredError: the device has no network bandwidth in its profile.
+    """
+    device, plan = device_of(case.device), assignment(case)
+    link = device.links.scale_out_bytes_per_s
+    if link is None:
+        raise NotCoveredError("setting not stated")
+    tables = plan.tables
+    question = plan.model.question
+    column = question.kv.index(case.recipe.kv)
+    size = sum(float(tables.token[plan.layout, unit.row, column]) * unit.count
+               for unit in plan.model.units if unit.role == "cache")
+    return size * case.isl / link.value
 
 
 def without_host(policy: Scheduling) -> Scheduling:

@@ -99,8 +99,10 @@ def test_host_time_adds_up_or_hides() -> None:
     load = Load(16, 1024, 1024)
     plain = closed_loop(step_table(), load, Scheduling())
     added = closed_loop(step_table(), load, Scheduling(host_seconds=2e-3))
-    hidden = closed_loop(step_table(), load, Scheduling(host_seconds=2e-3, overlapped=True))
-    slow = closed_loop(step_table(), load, Scheduling(host_seconds=20e-3, overlapped=True))
+    hidden = closed_loop(step_table(), load, Scheduling(host_seconds=2e-3, overlapped=True,
+                                                        ahead=1))
+    slow = closed_loop(step_table(), load, Scheduling(host_seconds=20e-3, overlapped=True,
+                                                      ahead=1))
     assert added.tpot - plain.tpot == pytest.approx(2e-3, rel=0.05)
     assert added.host == pytest.approx(2e-3)
     assert hidden.tpot == pytest.approx(plain.tpot, rel=1e-3)
