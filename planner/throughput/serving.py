@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,10 @@ class StepTimes:
 
     ``batch`` [G] ascending, from 0 on. ``decode`` [G] = T(0, B) at the mean length, 0 for B = 0;
     ``mixed`` [G] = T(I, B), one prompt beside the batch: T(0, B) and what each of its ``chunks``
-    adds to a step. ``group`` = seconds of prompts that are read together, [Q] for 1 … Q prompts in
-    one pass. ``together``: prompts that the token budget of a pass holds, below 1 for one longer
-    than it.
+    adds to a step; ``everywhere`` [G] the same where every attention rank reads a prompt in that
+    step, None for one rank. ``group`` = seconds of prompts that are read together, [Q] for 1 … Q
+    prompts of every rank in one pass. ``together``: prompts that the token budget of a pass holds,
+    below 1 for one longer than it.
     """
 
     batch: Array
@@ -50,14 +52,18 @@ class StepTimes:
     group: Array
     chunks: int = 1
     together: float = 1.0
+    everywhere: Array | None = None
 
     def step(self, batch: float) -> float:
         """T(0, B) [s]."""
         return float(np.interp(batch, self.batch, self.decode))
 
-    def with_prompt(self, batch: float) -> float:
-        """T(I, B) [s]."""
-        return float(np.interp(batch, self.batch, self.mixed))
+    def with_prompt(self, batch: float, share: float = 0.0) -> float:
+        """T(I, B) [s] where ``share`` of the other ranks read a prompt in the same step."""
+        alone = float(np.interp(batch, self.batch, self.mixed))
+        if self.everywhere is None or share <= 0:
+            return alone
+        return (1 - share) * alone + share * float(np.interp(batch, self.batch, self.everywhere))
 
     @property
     def prompt(self) -> float:
@@ -96,7 +102,7 @@ class Scheduling:
     which the host launches kernels one by one; ``handling_seconds`` of host work on a request
     before and after its pass. ``ahead``: passes that are launched before the results of the last
     one are sent. ``hold_steps``: steps that a prompt is held for others, until they fill ``hold_share`` of a
-    pass.
+    pass; ``balance_steps``: steps that it is held until every attention rank has one to read.
     """
 
     exclusive: bool = False
@@ -110,6 +116,7 @@ class Scheduling:
     ahead: int = 0
     hold_steps: int = 0
     hold_share: float = 1.0
+    balance_steps: int = 0
 
     def held(self, each: float, together: float) -> float:
         """Steps that a prompt is held on average where ``each`` come in a step and ``together``
@@ -239,14 +246,16 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     """What ``active`` sequences a rank make of the loop."""
     # A request never decodes in a batch of less than itself, and waits for the others only.
     batch, tokens = max(active, 1.0), load.accepted
-    device, cost = times.step(batch), _prompt_cost(times, policy, batch)
+    device = times.step(batch)
     step = policy.step(device, batch)
     others = max(load.concurrency - 1, 0) / load.concurrency
     each = active * others * tokens / load.osl
-    interruption = prompts_a_step(each * load.ranks, load.ranks) * cost
+    reads = _together(policy, each, load.ranks)
+    cost = _prompt_cost(times, policy, batch, reads.share)
+    interruption = reads.passes * cost
     here = Arriving(step, step + interruption, cost,
-                    _prompt_seconds(times, policy, active * others), each, load.ranks,
-                    times.together)
+                    _prompt_seconds(times, policy, active * others, reads.share), each,
+                    reads.ranks, times.together)
     found = exclusive_wait(here) if policy.exclusive else mixed_wait(here)
     queue = found.queue
     if load.requests is not None:
@@ -256,11 +265,39 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     # Nothing is under way where no other request decodes.
     company = min(active * load.ranks * others, 1.0)
     late = company * (_under_way(times, policy, here, found.late, alike=load.alike)
-                      + policy.held(each, times.together) * here.mean)
+                      + (policy.held(each, times.together) + reads.held) * here.mean)
     return _State(active, (step + interruption) / tokens, interruption / tokens,
                   (step - device) / tokens, queue + late + policy.handling_seconds,
                   found.reading, found.busy,
                   found.least)
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """How ranks that step together read: ``passes`` with prompts a step, ``share`` of the other
+    ranks that read in the same pass, ``ranks`` whose prompts come independently, and the steps that
+    a prompt is ``held`` for them."""
+
+    passes: float
+    share: float
+    ranks: int
+    held: float
+
+
+def _together(policy: Scheduling, each: float, ranks: int) -> _Together:
+    """``each`` prompts come in a step to each of ``ranks``. A prompt on one rank makes the step long
+    for all; held until all have one, they share the step."""
+    if ranks <= 1 or each <= 0:
+        return _Together(each, 0.0, 1, 0.0)
+    if policy.balance_steps:
+        # The last of R ranks gets its prompt after (1 + 1/2 + … + 1/R)/n steps.
+        window = min(float(policy.balance_steps), sum(1 / k for k in range(1, ranks + 1)) / each)
+        reading = ranks * (1 - exp(-each * window))
+        reading = min(max(reading, 1.0), float(ranks))
+        return _Together(each * ranks / reading, (reading - 1) / (ranks - 1), 1, window / 2)
+    reading = ranks * (1 - exp(-each)) / (1 - exp(-each * ranks))
+    return _Together(prompts_a_step(each * ranks, ranks), max(reading - 1, 0.0) / (ranks - 1),
+                     ranks, 0.0)
 
 
 def _under_way(times: StepTimes, policy: Scheduling, here: Arriving, late: float, *,
@@ -275,19 +312,21 @@ def _under_way(times: StepTimes, policy: Scheduling, here: Arriving, late: float
     return late + policy.ahead * here.mean
 
 
-def _prompt_cost(times: StepTimes, policy: Scheduling, active: float) -> float:
-    """Seconds that a prompt adds to the steps of ``active`` sequences a rank."""
+def _prompt_cost(times: StepTimes, policy: Scheduling, active: float, share: float) -> float:
+    """Seconds that a prompt adds to the steps of ``active`` sequences a rank, where ``share`` of
+    the other ranks read one too."""
     if policy.exclusive:
-        return policy.step(max(times.prompt, policy.prompt_floor_seconds), 0.0)
-    cost = max(times.with_prompt(active), policy.prompt_floor_seconds) - times.step(active)
+        return policy.step(max(times.with_prompt(0.0, share), policy.prompt_floor_seconds), 0.0)
+    cost = max(times.with_prompt(active, share), policy.prompt_floor_seconds) - times.step(active)
     return max(cost, 0.0)
 
 
-def _prompt_seconds(times: StepTimes, policy: Scheduling, active: float) -> float:
+def _prompt_seconds(times: StepTimes, policy: Scheduling, active: float, share: float = 0.0,
+                    ) -> float:
     """A prompt's own passes [s]."""
-    device = times.prompt
+    device = times.with_prompt(0.0, share)
     if not policy.exclusive:
-        device = times.with_prompt(active) + (times.chunks - 1) * times.step(active)
+        device = times.with_prompt(active, share) + (times.chunks - 1) * times.step(active)
     return policy.step(max(device, policy.prompt_floor_seconds), active)
 
 

@@ -30,6 +30,7 @@ from planner.validation.served import (
     without_host,
 )
 from planner.validation.serving_rules import (
+    balance_steps,
     cache_layout,
     chunk_tokens,
     formats,
@@ -123,7 +124,8 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     elif supplied_host_time(rule, facts):
         regime = EXCLUDED + "supplied the host time"
     layout_of(spec, engine, workers.decode, case.recipe.experts)
-    policy = replace(rule.policy, hold_steps=steps, hold_share=share)
+    policy = replace(rule.policy, hold_steps=steps, hold_share=share,
+                     balance_steps=balance_steps(engine, spec.id))
     return ServedRow(i, software, workers, case, policy, concurrency,
                      concurrency * load.requests, load.range_ratio == 1.0, _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
 

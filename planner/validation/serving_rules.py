@@ -87,6 +87,11 @@ def hold(engine: str, model: str, label: str, device: str, *, isl: int, osl: int
     return 0, 1.0
 
 
+def balance_steps(engine: str, model: str) -> int:
+    """Steps that a prompt is held until every attention rank has one."""
+    return int(_first("balance", engine=engine, model=model, label="")["steps"])
+
+
 def _first(table: str, *, engine: str, model: str, label: str, device: str = "") -> dict[str, Any]:
     for entry in _rules()[table]:
         if _applies(entry, engine=engine, model=model, label=label, device=device):

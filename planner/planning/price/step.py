@@ -195,8 +195,9 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     kv_len, verified = work.isl + work.osl / 2, work.draft + 1.0
     nothing = np.zeros(len(batch))
 
-    def seconds(prompts: Array, sequences: Array, length: float, skipped: float) -> Array:
-        one = Pass(sequences, prompts, kv_len, length, skipped, verified, work.reading)
+    def seconds(prompts: Array, sequences: Array, length: float, skipped: float,
+                reading: float = work.reading) -> Array:
+        one = Pass(sequences, prompts, kv_len, length, skipped, verified, reading)
         if work.overlap:
             return overlapped_seconds(plan, one)
         return total_seconds(pass_seconds(plan, one))
@@ -205,18 +206,26 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     longer = 1.0 + work.draft * work.draft_layers / layers
     decode = seconds(nothing, batch, 1.0, 0.0) * longer
     decode[0] = 0.0
-    mixed = decode.copy()
     borders = _borders(work.isl, int(cached), work.chunk)
-    for start, end in pairwise(borders):
-        pass_ = seconds(nothing + 1, batch, float(end), float(start)) * longer
-        mixed += pass_ - decode
+
+    def with_prompt(reading: float) -> Array:
+        whole = decode.copy()
+        for start, end in pairwise(borders):
+            whole += seconds(nothing + 1, batch, float(end), float(start), reading) * longer - decode
+        return whole
+
+    ranks = float(plan.tables.layouts[plan.layout].dp)
+    mixed = with_prompt(work.reading)
+    everywhere = with_prompt(ranks) if ranks > work.reading else None
     if len(borders) > 2:
-        group = mixed[:1]
+        group = (mixed if everywhere is None else everywhere)[:1]
     else:
         together = np.arange(1.0, 1 + max(1, min(GROUP_LIMIT, work.chunk // max(work.isl, 1))))
-        group = seconds(together, np.zeros(len(together)), float(work.isl), cached)
+        group = seconds(together, np.zeros(len(together)), float(work.isl), cached,
+                        max(ranks, work.reading))
     return StepTimes(batch=batch, decode=decode, mixed=mixed, group=group,
-                     chunks=len(borders) - 1, together=work.chunk / max(work.isl - cached, 1.0))
+                     chunks=len(borders) - 1, together=work.chunk / max(work.isl - cached, 1.0),
+                     everywhere=everywhere)
 
 
 def _borders(isl: int, cached: int, chunk: int) -> list[int]:
