@@ -314,11 +314,11 @@ def _under_way(times: StepTimes, policy: Scheduling, here: Arriving, late: float
 
 def _prompt_cost(times: StepTimes, policy: Scheduling, active: float, share: float) -> float:
     """Seconds that a prompt adds to the steps of ``active`` sequences a rank, where ``share`` of
-    the other ranks read one too."""
+    the other ranks read one too. The device's alone: while the host launches a prompt's kernels,
+    the device works off the steps that were launched before."""
     if policy.exclusive:
-        return policy.step(max(times.with_prompt(0.0, share), policy.prompt_floor_seconds), 0.0)
-    cost = max(times.with_prompt(active, share), policy.prompt_floor_seconds) - times.step(active)
-    return max(cost, 0.0)
+        return policy.step(times.with_prompt(0.0, share), 0.0)
+    return max(times.with_prompt(active, share) - times.step(active), 0.0)
 
 
 def _prompt_seconds(times: StepTimes, policy: Scheduling, active: float, share: float = 0.0,

@@ -13,7 +13,12 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from planner.planning.price.intervals import Z80
-from planner.throughput.engine_policy import engine_policy, supplied_host_time
+from planner.throughput.engine_policy import (
+    engine_policy,
+    prompt_host,
+    supplied_host_time,
+    with_prompt_host,
+)
 from planner.throughput.serving import Scheduling
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Workers, deployment
@@ -45,7 +50,8 @@ _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 
 @dataclass(frozen=True, slots=True)
 class ServedRow:
-    """One row resolved: who serves what, how, at which load; measured times in seconds."""
+    """One row resolved: who serves what, how, at which load; measured times in seconds.
+    ``ttft_regime`` is apart: some rows supplied what the host costs a prompt."""
 
     row: int
     software: str
@@ -58,6 +64,7 @@ class ServedRow:
     tpot: float
     ttft: float
     regime: str
+    ttft_regime: str
 
 
 def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
@@ -66,7 +73,7 @@ def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]
     for i, row in enumerate(rows):
         blank = _blank(table, i, row)
         try:
-            out += _outcomes(blank, _resolve(i, row))
+            out += _outcomes(blank, resolved(i, row))
         except NotCoveredError as error:
             out += [replace(blank, metric=metric, reason=error.reason)
                     for metric in ("tpot", "ttft")]
@@ -89,7 +96,12 @@ def _number(row: Mapping[str, str], key: str) -> float:
     return value
 
 
-def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
+def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
+    """Row number ``i`` as a deployment, its load and its measured times.
+
+    Raises:
+        NotCoveredError: something that decides the times is not known.
+    """
     software = row["software"]
     stack, _, version = software.partition(" ")
     engine = _ENGINE.get(stack)
@@ -124,10 +136,14 @@ def _resolve(i: int, row: Mapping[str, str]) -> ServedRow:
     elif supplied_host_time(rule, facts):
         regime = EXCLUDED + "supplied the host time"
     layout_of(spec, engine, workers.decode, case.recipe.experts)
-    policy = replace(rule.policy, hold_steps=steps, hold_share=share,
+    host = prompt_host(engine, version, experts=spec.experts is not None)
+    low = workers.prefill is None and concurrency <= host.concurrency
+    policy = replace(with_prompt_host(rule.policy, host, spec.layers), hold_steps=steps, hold_share=share,
                      balance_steps=balance_steps(engine, spec.id))
     return ServedRow(i, software, workers, case, policy, concurrency,
-                     concurrency * load.requests, load.range_ratio == 1.0, _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime)
+                     concurrency * load.requests, load.range_ratio == 1.0,
+                     _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime,
+                     EXCLUDED + "supplied the prompt floor" if low else regime)
 
 
 def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
@@ -135,12 +151,13 @@ def _outcomes(blank: Outcome, row: ServedRow) -> list[Outcome]:
                     format=row.case.recipe.experts, regime=row.regime)
     out = []
     bare = without_host(row.policy)
-    for policy, regime in ((row.policy, row.regime),
-                           (bare, EXCLUDED + WITHOUT_HOST)):
-        if regime != row.regime and row.regime.startswith(EXCLUDED):
+    for policy, note in ((row.policy, ""), (bare, EXCLUDED + WITHOUT_HOST)):
+        if note and row.regime.startswith(EXCLUDED):
             continue
         for metric, found, measured in _times(row, policy):
-            here = replace(named, metric=metric, regime=regime, measured=measured)
+            own = row.regime if metric == "tpot" or row.regime.startswith(EXCLUDED) \
+                else row.ttft_regime
+            here = replace(named, metric=metric, regime=note or own, measured=measured)
             factor = exp(Z80 * found.sigma)
             out.append(replace(here, predicted=found.seconds, low=found.seconds / factor,
                                high=found.seconds * factor, basis=found.basis))

@@ -232,5 +232,6 @@ def transfer_seconds(case: Deployed) -> float:
 
 
 def without_host(policy: Scheduling) -> Scheduling:
-    """``policy`` without the host's work."""
-    return replace(policy, host_seconds=0.0, host_seconds_per_sequence=0.0)
+    """``policy`` without the host's work, on steps and on prompts."""
+    return replace(policy, host_seconds=0.0, host_seconds_per_sequence=0.0,
+                   prompt_floor_seconds=0.0, handling_seconds=0.0)
