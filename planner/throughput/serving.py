@@ -250,6 +250,10 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
     step = policy.step(device, batch)
     others = max(load.concurrency - 1, 0) / load.concurrency
     each = active * others * tokens / load.osl
+    if load.alike:
+        # Each of the others is read once while this request goes round: its own steps, those that
+        # it waits for and that which reads it.
+        each = others * load.concurrency / load.ranks / (load.osl / tokens + 2 + policy.ahead)
     reads = _together(policy, each, load.ranks)
     cost = _prompt_cost(times, policy, batch, reads.share)
     interruption = reads.passes * cost
