@@ -1,6 +1,6 @@
-"""``python benchmarks/prompt_host.py DIR``: the host's cost of a prompt by engine, version and kind of
-model, read off the rows of ``e2e_silicon*.csv`` in DIR at the lowest concurrencies, as the entries
-of planner/throughput/data/engine_policy.toml.
+"""``python benchmarks/prompt_host.py DIR``: the host's cost of a prompt by engine, version and kind
+of model, read off the rows of ``e2e_silicon*.csv`` in DIR at the lowest concurrencies, as the
+entries of planner/throughput/data/engine_policy.toml.
 
 One time of handling for an engine and kind of model, one floor a layer for each version; of a grid,
 those with the least mean |log(predicted/measured)| of TTFT. The rows used stay out of headline
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import exp, fsum, log
 from pathlib import Path
 from statistics import median

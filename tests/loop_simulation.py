@@ -6,7 +6,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from planner.throughput.serving import Load, Scheduling, StepTimes
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 
 @dataclass

@@ -40,7 +40,8 @@ from planner.records import record
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
-from planner.throughput.serving import Scheduling, Served
+from planner.throughput.scheduling import Scheduling
+from planner.throughput.serving import Served
 from planner.throughput.speculation import accepted_tokens
 from planner.typed import typed
 

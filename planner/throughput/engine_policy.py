@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from planner.throughput.serving import Scheduling
+from planner.throughput.scheduling import Scheduling
 
 _FILE = Path(__file__).resolve().parent / "data" / "engine_policy.toml"
 

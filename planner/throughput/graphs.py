@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.throughput.serving import StepTimes
+from planner.throughput.scheduling import StepTimes
 
 Array = NDArray[np.float64]
 _FILE = Path(__file__).resolve().parent / "data" / "graphs.toml"

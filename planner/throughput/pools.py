@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 
 from planner.errors import InputError
-from planner.throughput.serving import Load, Scheduling, StepTimes
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
 
 ROUNDS = 100
 
@@ -139,7 +139,7 @@ class _Reading:
         under_way = 0.0
         if slots > self.workers:
             under_way = own / 2 * min(rate * self.pass_of(1) / self.workers, 1.0)
-        return others * (queue + under_way) + own
+        return float(others * (queue + under_way) + own)
 
     def burst(self, prompts: float) -> float:
         """Mean wait and reading of ``prompts`` that come at once [s]."""

@@ -20,119 +20,14 @@ the next, and n/E[S] times it are the prompts of the same pass. Beyond q the que
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import exp
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, replace
 
 from planner.errors import InputError
-from planner.throughput.arrivals import prompts_a_step
-from planner.throughput.waiting import Arriving, exclusive_wait, mixed_wait
+from planner.throughput.lockstep import together
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
+from planner.throughput.waiting import Arriving, Waiting, exclusive_wait, mixed_wait
 
-Array = NDArray[np.float64]
 HALVINGS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class StepTimes:
-    """Seconds of a forward pass, tabulated over sequences a rank; between them linear.
-
-    ``batch`` [G] ascending, from 0 on. ``decode`` [G] = T(0, B) at the mean length, 0 for B = 0;
-    ``mixed`` [G] = T(I, B), one prompt beside the batch: T(0, B) and what each of its ``chunks``
-    adds to a step; ``everywhere`` [G] the same where every attention rank reads a prompt in that
-    step, None for one rank. ``group`` = seconds of prompts that are read together, [Q] for 1 … Q
-    prompts of every rank in one pass. ``together``: prompts that the token budget of a pass holds,
-    below 1 for one longer than it.
-    """
-
-    batch: Array
-    decode: Array
-    mixed: Array
-    group: Array
-    chunks: int = 1
-    together: float = 1.0
-    everywhere: Array | None = None
-
-    def step(self, batch: float) -> float:
-        """T(0, B) [s]."""
-        return float(np.interp(batch, self.batch, self.decode))
-
-    def with_prompt(self, batch: float, share: float = 0.0) -> float:
-        """T(I, B) [s] where ``share`` of the other ranks read a prompt in the same step."""
-        alone = float(np.interp(batch, self.batch, self.mixed))
-        if self.everywhere is None or share <= 0:
-            return alone
-        return (1 - share) * alone + share * float(np.interp(batch, self.batch, self.everywhere))
-
-    @property
-    def prompt(self) -> float:
-        """T(I, 0): a prompt on an idle rank [s]."""
-        return float(self.mixed[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What one replica is asked: requests in flight, lengths, and attention ranks to spread over.
-
-    ``requests`` is the length of a run that starts with all ``concurrency`` requests at once; None
-    for the steady state. ``cache_tokens`` is what one rank's cache holds; ``accepted`` the tokens
-    of a sequence that one step yields (above 1 with speculative decoding). ``alike``: all requests
-    have these very lengths, so that they end, and the next begin, in steps one after the other.
-    """
-
-    concurrency: float
-    isl: int
-    osl: int
-    ranks: int = 1
-    requests: float | None = None
-    cache_tokens: float = float("inf")
-    accepted: float = 1.0
-    alike: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduling:
-    """How an engine schedules.
-
-    ``exclusive``: prompts run alone, the batch waits. ``reserve``: share of the answer's length
-    that admission sets aside (1: never evicts). ``host_seconds`` + ``host_seconds_per_sequence`` ·
-    B of host work a step; ``overlapped`` hides it behind the device. ``stream_interval``: tokens
-    sent together. ``prompt_floor_seconds``: least time of a pass that no graph was captured for, in
-    which the host launches kernels one by one; ``handling_seconds`` of host work on a request
-    before and after its pass. ``ahead``: passes that are launched before the results of the last
-    one are sent. ``hold_steps``: steps that a prompt is held for others, until they fill ``hold_share`` of a
-    pass; ``balance_steps``: steps that it is held until every attention rank has one to read.
-    """
-
-    exclusive: bool = False
-    reserve: float = 1.0
-    host_seconds: float = 0.0
-    host_seconds_per_sequence: float = 0.0
-    overlapped: bool = False
-    stream_interval: int = 1
-    prompt_floor_seconds: float = 0.0
-    handling_seconds: float = 0.0
-    ahead: int = 0
-    hold_steps: int = 0
-    hold_share: float = 1.0
-    balance_steps: int = 0
-
-    def held(self, each: float, together: float) -> float:
-        """Steps that a prompt is held on average where ``each`` come in a step and ``together``
-        fill a pass: the first of a pass waits for the rest, those meet half of the time."""
-        if not self.hold_steps:
-            return 0.0
-        most = float(self.hold_steps)
-        if each > 0:
-            most = min(most, self.hold_share * together / each)
-        others = each * most
-        return most * (1 + others / 2) / (1 + others)
-
-    def step(self, device_seconds: float, batch: float) -> float:
-        """A step with the host's share [s]."""
-        host = self.host_seconds + self.host_seconds_per_sequence * batch
-        return max(device_seconds, host) if self.overlapped else device_seconds + host
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,13 +149,13 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         # Each of the others is read once while this request goes round: its own steps, those that
         # it waits for and that which reads it.
         each = others * load.concurrency / load.ranks / (load.osl / tokens + 2 + policy.ahead)
-    reads = _together(policy, each, load.ranks)
+    reads = together(policy, each, load.ranks)
     cost = _prompt_cost(times, policy, batch, reads.share)
     interruption = reads.passes * cost
     here = Arriving(step, step + interruption, cost,
                     _prompt_seconds(times, policy, active * others, reads.share), each,
                     reads.ranks, times.together)
-    found = exclusive_wait(here) if policy.exclusive else mixed_wait(here)
+    found = _waiting(here, policy, alike=load.alike)
     queue = found.queue
     if load.requests is not None:
         share = min(load.concurrency / load.requests, 1.0)
@@ -268,7 +163,7 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
         queue = share * burst + (1 - share) * queue if share < 1 else burst
     # Nothing is under way where no other request decodes.
     company = min(active * load.ranks * others, 1.0)
-    late = company * (_under_way(times, policy, here, found.late, alike=load.alike)
+    late = company * (_under_way(policy, here, found.late, others, alike=load.alike)
                       + (policy.held(each, times.together) + reads.held) * here.mean)
     return _State(active, (step + interruption) / tokens, interruption / tokens,
                   (step - device) / tokens, queue + late + policy.handling_seconds,
@@ -276,43 +171,25 @@ def _state(times: StepTimes, load: Load, policy: Scheduling, active: float) -> _
                   found.least)
 
 
-@dataclass(frozen=True, slots=True)
-class _Together:
-    """How ranks that step together read: ``passes`` with prompts a step, ``share`` of the other
-    ranks that read in the same pass, ``ranks`` whose prompts come independently, and the steps that
-    a prompt is ``held`` for them."""
-
-    passes: float
-    share: float
-    ranks: int
-    held: float
+def _waiting(here: Arriving, policy: Scheduling, *, alike: bool) -> Waiting:
+    """How prompts wait; those of one length come one by one, so that none queues."""
+    if policy.exclusive:
+        return exclusive_wait(here)
+    found = mixed_wait(here)
+    return replace(found, queue=0.0, reading=here.alone) if alike else found
 
 
-def _together(policy: Scheduling, each: float, ranks: int) -> _Together:
-    """``each`` prompts come in a step to each of ``ranks``. A prompt on one rank makes the step long
-    for all; held until all have one, they share the step."""
-    if ranks <= 1 or each <= 0:
-        return _Together(each, 0.0, 1, 0.0)
-    if policy.balance_steps:
-        # The last of R ranks gets its prompt after (1 + 1/2 + … + 1/R)/n steps.
-        window = min(float(policy.balance_steps), sum(1 / k for k in range(1, ranks + 1)) / each)
-        reading = ranks * (1 - exp(-each * window))
-        reading = min(max(reading, 1.0), float(ranks))
-        return _Together(each * ranks / reading, (reading - 1) / (ranks - 1), 1, window / 2)
-    reading = ranks * (1 - exp(-each)) / (1 - exp(-each * ranks))
-    return _Together(prompts_a_step(each * ranks, ranks), max(reading - 1, 0.0) / (ranks - 1),
-                     ranks, 0.0)
-
-
-def _under_way(times: StepTimes, policy: Scheduling, here: Arriving, late: float, *,
+def _under_way(policy: Scheduling, here: Arriving, late: float, others: float, *,
                alike: bool) -> float:
     """Seconds of the passes that are under way or launched when a prompt comes.
 
     Requests of one length keep the order in which they began, so each comes just behind the one
-    before: the passes that it meets read a prompt each, and the first of them has just begun.
+    before: the passes that it meets read a prompt each (``others``: but for the first of all), and
+    the first of them has just begun.
     """
     if alike and not policy.exclusive:
-        return (1 + policy.ahead) * max(here.alone, here.mean)
+        heavy = max(here.alone, here.mean)
+        return (1 + policy.ahead) * (others * heavy + (1 - others) * here.step)
     return late + policy.ahead * here.mean
 
 

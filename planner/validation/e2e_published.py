@@ -16,7 +16,8 @@ from math import exp, hypot
 
 from planner.planning.price.intervals import Z80
 from planner.planning.price.step import Serving, step_times
-from planner.throughput.serving import Served, StepTimes
+from planner.throughput.scheduling import StepTimes
+from planner.throughput.serving import Served
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.published_case import LISTED, PublishedRow, resolve
 from planner.validation.published_layout import words

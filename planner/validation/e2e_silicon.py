@@ -19,7 +19,7 @@ from planner.throughput.engine_policy import (
     supplied_host_time,
     with_prompt_host,
 )
-from planner.throughput.serving import Scheduling
+from planner.throughput.scheduling import Scheduling
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Workers, deployment
 from planner.validation.records import EXCLUDED, WITHOUT_HOST, Outcome
@@ -138,8 +138,8 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     layout_of(spec, engine, workers.decode, case.recipe.experts)
     host = prompt_host(engine, version, experts=spec.experts is not None)
     low = workers.prefill is None and concurrency <= host.concurrency
-    policy = replace(with_prompt_host(rule.policy, host, spec.layers), hold_steps=steps, hold_share=share,
-                     balance_steps=balance_steps(engine, spec.id))
+    policy = replace(with_prompt_host(rule.policy, host, spec.layers), hold_steps=steps,
+                     hold_share=share, balance_steps=balance_steps(engine, spec.id))
     return ServedRow(i, software, workers, case, policy, concurrency,
                      concurrency * load.requests, load.range_ratio == 1.0,
                      _number(row, "tpot_ms") * 1e-3, _number(row, "ttft_ms") * 1e-3, regime,

@@ -10,7 +10,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy
-from planner.throughput.serving import Scheduling
+from planner.throughput.scheduling import Scheduling
 from planner.validation.cells import MOST_DEVICES, count, positive, tokens
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import device_name

@@ -20,7 +20,8 @@ from planner.planning.price.step import Assignment, Serving, step_times
 from planner.planning.price.step_intervals import StepSpread, step_spread
 from planner.quality.prior import load_prior
 from planner.throughput.pools import PooledLoop, Pools, pooled_loop
-from planner.throughput.serving import Load, Scheduling, Served, StepTimes, closed_loop
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
+from planner.throughput.serving import Served, closed_loop
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import model_name
 from planner.validation.parallelism import Shape, Workers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from planner.errors import InputError
 from planner.throughput.graphs import captured, padded, padded_batch
 from planner.throughput.pools import Pools, pooled_loop
-from planner.throughput.serving import Load, Scheduling, StepTimes
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.speculation import accepted_tokens
 
 BATCH = np.array([0.0, 1.0, 8.0, 32.0, 128.0, 512.0])
@@ -128,3 +130,33 @@ def test_an_empty_pool_and_a_small_cache_are_refused() -> None:
         pooled_loop(table(), Load(8, 1024, 512), Scheduling(), Pools(0, 1, 0.0))
     with pytest.raises(InputError):
         pooled_loop(table(), Load(8, 1024, 512, cache_tokens=100), Scheduling(), Pools(1, 1, 0.0))
+
+
+def test_prefill_workers_may_have_another_layout() -> None:
+    load = Load(64, 1024, 512)
+    like = pooled_loop(table(), load, Scheduling(), Pools(2, 2, 0.0))
+    quick = replace(table(), mixed=table().mixed / 2, group=table().group / 2)
+    fast = pooled_loop(table(), load, Scheduling(), Pools(2, 2, 0.0, quick, 1))
+    assert fast.ttft < like.ttft
+    wide = pooled_loop(table(), load, Scheduling(), Pools(2, 2, 0.0, table(), 8))
+    assert wide.prefill_busy < 0.2 * like.prefill_busy
+    assert wide.ttft < 1.5 * like.ttft
+
+
+def test_a_pass_that_holds_several_prompts_reads_more_of_them() -> None:
+    """Where the host's floor sets the pass, eight prompts cost what one costs."""
+    load, policy = Load(512, 1024, 512), Scheduling(prompt_floor_seconds=0.5)
+    one = pooled_loop(table(), load, policy, Pools(1, 8, 0.0))
+    many = pooled_loop(table(), load, policy, Pools(1, 8, 0.0, replace(
+        table(), group=np.linspace(0.1, 0.5, 8), together=8.0)))
+    assert one.limit == "prefill"
+    assert many.rate > 3 * one.rate
+    assert many.ttft < one.ttft
+
+
+def test_a_run_that_starts_at_once_queues_for_the_prefill_pool() -> None:
+    steady = pooled_loop(table(), Load(64, 1024, 512), Scheduling(), Pools(1, 1, 0.0))
+    burst = pooled_loop(table(), Load(64, 1024, 512, requests=640.0), Scheduling(),
+                        Pools(1, 1, 0.0))
+    assert burst.tpot == steady.tpot
+    assert burst.ttft > steady.ttft

@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 from loop_simulation import play
 
 from planner.errors import InputError
-from planner.throughput.serving import (
-    Load,
-    Scheduling,
-    StepTimes,
-    closed_loop,
-    prompts_a_step,
-)
+from planner.throughput.arrivals import prompts_a_step
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
+from planner.throughput.serving import closed_loop
 
 BATCH = np.array([0.0, 1.0, 8.0, 32.0, 128.0, 512.0])
 
@@ -41,6 +37,72 @@ def test_the_fixed_point_equals_a_played_loop(concurrency: int, osl: int, *, exc
     assert found.tpot == pytest.approx(tpot, rel=0.02)
     assert active <= concurrency
     assert found.active == pytest.approx(active, rel=0.06)
+
+
+@pytest.mark.parametrize(("concurrency", "osl"), [(8, 128), (8, 512), (32, 128), (64, 256)])
+def test_requests_of_one_length_meet_a_prompt_in_every_pass_under_way(concurrency: int, osl: int,
+                                                                      ) -> None:
+    """Played: each request ends a step behind the one before, for ever; its successor comes while
+    the next prompt is read, and is read in the step after."""
+    load = Load(concurrency, 1024, osl, requests=12 * concurrency, alike=True)
+    tpot, ttft, _ = play(step_table(), load, Scheduling(), jitter=0.0, seed=7,
+                         pause=1e-6).means(3 * concurrency)
+    found = closed_loop(step_table(), replace(load, requests=None), Scheduling())
+    assert found.tpot == pytest.approx(tpot, rel=0.03)
+    assert found.ttft == pytest.approx(ttft, rel=0.05)
+    apart = closed_loop(step_table(), replace(load, requests=None, alike=False), Scheduling())
+    assert apart.ttft < 0.8 * found.ttft
+    later = closed_loop(step_table(), replace(load, requests=None), Scheduling(ahead=1))
+    assert later.ttft == pytest.approx(1.5 * found.ttft, rel=0.1)
+
+
+@pytest.mark.parametrize(("concurrency", "osl"), [(4, 128), (16, 256), (64, 128)])
+def test_prompts_that_run_alone_keep_requests_of_one_length_together(concurrency: int, osl: int,
+                                                                     ) -> None:
+    times = step_table()
+    times = replace(times, mixed=np.where(BATCH > 0, times.mixed, 48e-3), group=np.array([48e-3]))
+    load = Load(concurrency, 1024, osl, requests=12 * concurrency, alike=True)
+    policy = Scheduling(exclusive=True)
+    tpot, ttft, _ = play(times, load, policy, jitter=0.0, seed=7).means(2 * concurrency)
+    found = closed_loop(times, replace(load, requests=None), policy)
+    assert found.tpot == pytest.approx(tpot, rel=0.03)
+    assert found.ttft == pytest.approx(ttft, rel=0.03)
+
+
+def test_the_host_of_a_prompt_delays_its_first_token_alone() -> None:
+    load = Load(16, 1024, 1024)
+    plain = closed_loop(step_table(), load, Scheduling())
+    handled = closed_loop(step_table(), load, Scheduling(handling_seconds=20e-3))
+    assert handled.ttft - plain.ttft == pytest.approx(20e-3, rel=0.02)
+    low, high = (closed_loop(step_table(), load, Scheduling(prompt_floor_seconds=s))
+                 for s in (30e-3, 200e-3))
+    assert low.ttft == plain.ttft
+    assert high.ttft > plain.ttft + 100e-3
+    assert handled.tpot == pytest.approx(plain.tpot, rel=0.01)
+    assert high.tpot == pytest.approx(plain.tpot, rel=0.01)
+
+
+def test_a_prompt_that_is_held_for_others_waits_no_longer_than_asked() -> None:
+    load = Load(32, 1024, 1024)
+    plain = closed_loop(step_table(together=8.0), load, Scheduling())
+    held = closed_loop(step_table(together=8.0), load, Scheduling(hold_steps=20))
+    assert 10 * plain.tpot < held.ttft - plain.ttft < 20.5 * plain.tpot
+    assert held.tpot == pytest.approx(plain.tpot, rel=0.02)
+    full = closed_loop(step_table(together=8.0), load, Scheduling(hold_steps=20, hold_share=0.01))
+    assert full.ttft < held.ttft
+
+
+@pytest.mark.parametrize("concurrency", [16, 64, 256])
+def test_ranks_that_read_in_one_step_share_it(concurrency: int) -> None:
+    """Eight ranks; a pass in which all read costs twice one in which one does."""
+    one = step_table()
+    times = replace(one, everywhere=one.mixed + 40e-3)
+    load = Load(concurrency, 1024, 512, ranks=8)
+    alone, free = closed_loop(one, load, Scheduling()), closed_loop(times, load, Scheduling())
+    balanced = closed_loop(times, load, Scheduling(balance_steps=60))
+    assert free.interruption >= alone.interruption
+    assert balanced.interruption < free.interruption
+    assert balanced.ttft > free.ttft
 
 
 @pytest.mark.parametrize("together", [1.0, 4.0, 32.0])
@@ -106,7 +168,7 @@ def test_host_time_adds_up_or_hides() -> None:
     assert added.tpot - plain.tpot == pytest.approx(2e-3, rel=0.05)
     assert added.host == pytest.approx(2e-3)
     assert hidden.tpot == pytest.approx(plain.tpot, rel=1e-3)
-    assert hidden.ttft - plain.ttft == pytest.approx(step_table().step(plain.active), rel=0.05)
+    assert hidden.ttft - plain.ttft == pytest.approx(plain.tpot, rel=0.02)
     assert slow.tpot >= 20e-3
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from planner.planning.price.recipe import SchemeSet
-from planner.throughput.serving import Scheduling
+from planner.throughput.scheduling import Scheduling
 from planner.validation import e2e_silicon
 from planner.validation.parallelism import Shape
 from planner.validation.records import Outcome

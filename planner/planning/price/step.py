@@ -20,7 +20,7 @@ from planner.planning.space.tables import LayoutTables
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Phase, Points, points
 from planner.throughput.roofline import Parts
-from planner.throughput.serving import StepTimes
+from planner.throughput.scheduling import StepTimes
 
 Array = NDArray[np.float64]
 GROUP_LIMIT = 32
@@ -211,7 +211,8 @@ def step_times(plan: Assignment, work: Serving) -> StepTimes:
     def with_prompt(reading: float) -> Array:
         whole = decode.copy()
         for start, end in pairwise(borders):
-            whole += seconds(nothing + 1, batch, float(end), float(start), reading) * longer - decode
+            pass_ = seconds(nothing + 1, batch, float(end), float(start), reading)
+            whole += pass_ * longer - decode
         return whole
 
     ranks = float(plan.tables.layouts[plan.layout].dp)

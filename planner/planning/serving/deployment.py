@@ -14,7 +14,8 @@ from planner.planning.price.step import Assignment, Serving, step_times
 from planner.shown import as_text
 from planner.throughput.graphs import padded
 from planner.throughput.pools import Pools, pooled_loop
-from planner.throughput.serving import Load, Scheduling, Served, StepTimes, closed_loop
+from planner.throughput.scheduling import Load, Scheduling, StepTimes
+from planner.throughput.serving import Served, closed_loop
 
 if TYPE_CHECKING:
     import pandas as pd

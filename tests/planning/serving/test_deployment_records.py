@@ -14,7 +14,7 @@ from planner.planning.serving.deployment import (
     frontier_grid,
     marked,
 )
-from planner.throughput.serving import Scheduling, StepTimes
+from planner.throughput.scheduling import Scheduling, StepTimes
 
 RATES = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), max_size=8)
 POINT = ServedPoint(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, False)

@@ -1,0 +1,112 @@
+"""What a closed loop is made of: step times, the load, and how an engine schedules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds of a forward pass, tabulated over sequences a rank; between them linear.
+
+    ``batch`` [G] ascending, from 0 on. ``decode`` [G] = T(0, B) at the mean length, 0 for B = 0;
+    ``mixed`` [G] = T(I, B), one prompt beside the batch: T(0, B) and what each of its ``chunks``
+    adds to a step; ``everywhere`` [G] the same where every attention rank reads a prompt in that
+    step, None for one rank. ``group`` = seconds of prompts that are read together, [Q] for 1 … Q
+    prompts of every rank in one pass. ``together``: prompts that the token budget of a pass holds,
+    below 1 for one longer than it.
+    """
+
+    batch: Array
+    decode: Array
+    mixed: Array
+    group: Array
+    chunks: int = 1
+    together: float = 1.0
+    everywhere: Array | None = None
+
+    def step(self, batch: float) -> float:
+        """T(0, B) [s]."""
+        return float(np.interp(batch, self.batch, self.decode))
+
+    def with_prompt(self, batch: float, share: float = 0.0) -> float:
+        """T(I, B) [s] where ``share`` of the other ranks read a prompt in the same step."""
+        alone = float(np.interp(batch, self.batch, self.mixed))
+        if self.everywhere is None or share <= 0:
+            return alone
+        return (1 - share) * alone + share * float(np.interp(batch, self.batch, self.everywhere))
+
+    @property
+    def prompt(self) -> float:
+        """T(I, 0): a prompt on an idle rank [s]."""
+        return float(self.mixed[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one replica is asked: requests in flight, lengths, and attention ranks to spread over.
+
+    ``requests`` is the length of a run that starts with all ``concurrency`` requests at once; None
+    for the steady state. ``cache_tokens`` is what one rank's cache holds; ``accepted`` the tokens
+    of a sequence that one step yields (above 1 with speculative decoding). ``alike``: all requests
+    have these very lengths, so that they end, and the next begin, in steps one after the other.
+    """
+
+    concurrency: float
+    isl: int
+    osl: int
+    ranks: int = 1
+    requests: float | None = None
+    cache_tokens: float = float("inf")
+    accepted: float = 1.0
+    alike: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How an engine schedules.
+
+    ``exclusive``: prompts run alone, the batch waits. ``reserve``: share of the answer's length
+    that admission sets aside (1: never evicts). ``host_seconds`` + ``host_seconds_per_sequence`` ·
+    B of host work a step; ``overlapped`` hides it behind the device. ``stream_interval``: tokens
+    sent together. ``prompt_floor_seconds``: least time of a pass that no graph was captured for, in
+    which the host launches kernels one by one; ``handling_seconds`` of host work on a request
+    before and after its pass. ``ahead``: passes that are launched before the results of the last
+    one are sent. ``hold_steps``: steps that a prompt is held for others, until they fill
+    ``hold_share`` of a pass; ``balance_steps``: steps that it is held until every attention rank
+    has one to read.
+    """
+
+    exclusive: bool = False
+    reserve: float = 1.0
+    host_seconds: float = 0.0
+    host_seconds_per_sequence: float = 0.0
+    overlapped: bool = False
+    stream_interval: int = 1
+    prompt_floor_seconds: float = 0.0
+    handling_seconds: float = 0.0
+    ahead: int = 0
+    hold_steps: int = 0
+    hold_share: float = 1.0
+    balance_steps: int = 0
+
+    def held(self, each: float, together: float) -> float:
+        """Steps that a prompt is held on average where ``each`` come in a step and ``together``
+        fill a pass: the first of a pass waits for the rest, those meet half of the time."""
+        if not self.hold_steps:
+            return 0.0
+        most = float(self.hold_steps)
+        if each > 0:
+            most = min(most, self.hold_share * together / each)
+        others = each * most
+        return most * (1 + others / 2) / (1 + others)
+
+    def step(self, device_seconds: float, batch: float) -> float:
+        """A step with the host's share [s]."""
+        host = self.host_seconds + self.host_seconds_per_sequence * batch
+        return max(device_seconds, host) if self.overlapped else device_seconds + host
