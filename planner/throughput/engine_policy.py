@@ -84,6 +84,13 @@ def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
     return True
 
 
+def beside_routed(engine: str, scheme: str) -> bool:
+    """Whether ``engine`` runs shared experts in ``scheme`` on a second stream beside the routed
+    ones."""
+    return any(_is(entry["engine"], engine) and scheme in entry["schemes"]
+               for entry in _rules()["second_stream"])
+
+
 def _is(pattern: str, text: str) -> bool:
     return re.fullmatch(pattern, text.strip(), re.IGNORECASE) is not None
 

@@ -102,7 +102,8 @@ class Machine:
 
     ``stacks`` are asked in order for measured kernels; ``plain`` is the BF16 GEMM of modules that
     no scheme changes, None where only achieved fractions are known. ``spread`` is the standard
-    deviation of ln p over the experts of a layer, None: the assumption of data/moe.toml.
+    deviation of ln p over the experts of a layer, None: the assumption of data/moe.toml. ``beside``
+    [S]: schemes in which shared experts run on a second stream beside the routed ones.
     """
 
     bandwidth: float
@@ -112,6 +113,7 @@ class Machine:
     stacks: tuple[str, ...] = ()
     plain: GemmModel | None = None
     spread: float | None = None
+    beside: NDArray[np.bool_] | None = None
 
 
 def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:

@@ -23,6 +23,7 @@ from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record
 from planner.throughput.calibration import stacks_of
+from planner.throughput.engine_policy import beside_routed
 from planner.throughput.gemm import gemm_model
 from planner.throughput.linear import Machine, kernel_arrays
 
@@ -87,7 +88,8 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
         grouped=kernel_arrays(device, _run(question, EXPERTS), experts=True, stacks=stacks,
                               engine=server)
         if question.spec.experts else None,
-        net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks))
+        net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
+        beside=np.array([beside_routed(server, s) for s in question.schemes], dtype=bool))
     return CostModel(question, prior, planned, released, units, machine)
 
 

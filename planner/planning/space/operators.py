@@ -30,7 +30,10 @@ from planner.throughput.linear import communication, dense_parts, kernel_arrays
 from planner.throughput.mixed import by_part
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
-from planner.throughput.roofline import Parts
+from planner.throughput.roofline import Parts, beside, where
+
+
+SHARED_KINDS = ("shared-gate-up", "shared-down")
 
 
 def unit_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
@@ -59,6 +62,9 @@ def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Pha
     else:
         parts = dense_parts(module, model.machine, pts, phase, weight)
         widths = model.machine.dense
+        hidden = model.machine.beside
+        if module.kind in SHARED_KINDS and hidden is not None and hidden.any():
+            parts = where(hidden, beside(parts), parts)
         if module.kind == "linear-attention":
             attention = attention_of(spec, module.layers[0])
             parts = parts.plus(by_part(
