@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.records import cached_record
-from planner.throughput.calibration import Calibration, Certainty, family, find
+from planner.throughput.calibration import PRIOR, Calibration, Certainty, family, find
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
+from planner.throughput.loans import Loan, lent_sigma, loan
 from planner.throughput.roofline import Parts, where
 from planner.throughput.silicon import Chip, chip
 
@@ -32,7 +33,8 @@ class AttentionModel:
 
     ``branches`` are further sets of the same stack and origin for windows and ungrouped heads
     (``window``, ``mha``); ``convert`` says that entries of the layout are converted beside it;
-    ``base_sigma`` is the error of the parameters themselves.
+    ``base_sigma`` is the error of the parameters themselves; ``lent`` the mean ratio of the kernel
+    that runs to the one whose parameters these are, where it was measured.
     """
 
     chip: Chip
@@ -41,6 +43,7 @@ class AttentionModel:
     convert: bool
     certainty: Certainty
     base_sigma: float
+    lent: float = 1.0
 
     def parts(self, form: Callable[[Parameters, Chip], Parts], *, windowed: Mask | bool = False,
               ungrouped: Mask | bool = False) -> Parts:
@@ -50,7 +53,7 @@ class AttentionModel:
             if name in self.branches and np.any(mask):
                 found = where(np.asarray(mask),
                               form(self.branches[name].parameters, self.chip), found)
-        return found
+        return found.scaled(self.lent)
 
     def sigma(self, windowed: Mask | bool, ungrouped: Mask | bool, count: int) -> Array:
         """Log-space standard deviation by row [count]: a branch's own error in its place."""
@@ -70,8 +73,8 @@ def attention_model(device: DeviceProfile, operator: str, layout: str,
 
     A layout that was not measured takes the kernel and the bytes that data/attention.toml names,
     with a wider interval; the basis then says transferred, or prior where the kernel itself is
-    another. ``sparse``: entries are gathered by an indexer's choice; ``window``: tokens of a
-    sliding window, 0 for none.
+    another, whose error is at least that of an operator without a measurement. ``sparse``: entries
+    are gathered by an indexer's choice; ``window``: tokens of a sliding window, 0 for none.
     """
     rule: Mapping[str, Any] | None = _rules()["layout"].get(layout)
     silicon = chip(device)
@@ -84,20 +87,23 @@ def attention_model(device: DeviceProfile, operator: str, layout: str,
     further = [float(rule.get("extra", 0.0)), _rules()["sparse"]["extra"] if sparse else 0.0,
                _rules()["window"]["extra"] if window > _rules()["window"]["longest"] else 0.0]
     extra = float(np.sqrt(sum(e * e for e in further)))
+    alone = rule.get("kernel", {}).get(stacks[0], "") if len(stacks) == 1 else ""
     return kernel_model(device, operator, rule["variant"], stacks, extra=extra, convert=convert,
-                        prior=bool(rule.get("prior")) or sparse)
+                        prior=bool(rule.get("prior")) or sparse, kernel=alone)
 
 
 def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Sequence[str], *,
-                 extra: float = 0.0, prior: bool = False,
-                 convert: bool = False) -> AttentionModel | None:
+                 extra: float = 0.0, prior: bool = False, convert: bool = False,
+                 kernel: str = "") -> AttentionModel | None:
     """The fitted kernel of a measured ``variant`` (ATTN/KV), or None.
 
     Another architecture takes what belongs to the chip, neither the terms nor the branches of the
     kernel itself.
 
-    A stack without one borrows its neighbour's, with a wider interval. ``extra`` widens it
-    further; with ``prior`` the basis says that the kernel is another.
+    A stack without one borrows its neighbour's, with what such loans were measured to miss by.
+    ``extra`` widens it further; with ``prior`` the basis says that the kernel is another.
+    ``kernel``: the one of the stack's kernels that serves the layout, where that is not the one
+    that the set is of.
     """
     silicon = chip(device)
     if silicon is None or "bf16" not in silicon.peaks:
@@ -114,25 +120,32 @@ def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Seq
     parameters, branches = fit.parameters, _branches(device, calibration)
     if calibration.basis == "transferred" and _other_architecture(device, fit):
         parameters, branches = {**parameters, **_CARRIED.get(operator, {})}, {}
-    own = calibration.basis == "fitted" and not lent and not extra
+    if kernel and lent is None:
+        lent = loan(operator, fit.stack, fit.stack, variant, device.architecture, kernel)
+    own = calibration.basis == "fitted" and lent is None and not extra
     basis = "prior" if prior else "fitted" if own else "transferred"
+    sigma = float(np.hypot(extra, calibration.sigma if lent is None
+                           else lent_sigma(lent, fit.error.sigma, calibration.sigma)))
     return AttentionModel(
         chip=silicon, parameters=parameters, branches=branches, convert=convert,
-        base_sigma=fit.error.sigma, certainty=Certainty(
-            basis, float(np.sqrt(calibration.sigma ** 2 + extra ** 2 + lent ** 2)),
+        base_sigma=fit.error.sigma, lent=1.0 if lent is None else lent.factor,
+        certainty=Certainty(
+            basis, max(sigma, PRIOR.sigma) if prior else sigma,
             f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}"))
 
 
 def _find(device: DeviceProfile, operator: str, variant: str,
-          stacks: Sequence[str]) -> tuple[Calibration, float] | None:
-    """(the set, the spread that a lending stack adds), or None."""
+          stacks: Sequence[str]) -> tuple[Calibration, Loan | None] | None:
+    """(the set, the loan where it is another stack's), or None."""
     own = find(device, operator, stacks, [variant])
     if own is not None or not stacks:
-        return (own, 0.0) if own is not None else None
+        return (own, None) if own is not None else None
     family = _rules()["lenders"][operator.partition("-")[0]]
     lenders = [s for s in family.get(stacks[0], ()) if s not in stacks]
     found = find(device, operator, lenders, [variant])
-    return (found, float(_rules()["lending"][operator])) if found is not None else None
+    if found is None:
+        return None
+    return found, loan(operator, stacks[0], found.fit.stack, variant, device.architecture)
 
 
 def _other_architecture(device: DeviceProfile, fit: FittedSet) -> bool:

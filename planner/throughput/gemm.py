@@ -16,7 +16,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.hardware.profile import DeviceProfile
 from planner.records import cached_record
-from planner.throughput.calibration import Calibration, find
+from planner.throughput.calibration import PRIOR, Calibration, find
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (
     GemmForm,
@@ -27,6 +27,7 @@ from planner.throughput.forms.gemm import (
     mechanisms,
 )
 from planner.throughput.kernels import conversion_key, refusal
+from planner.throughput.loans import Loan, lent_sigma, loan
 from planner.throughput.quantise import quantise_model
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import chip
@@ -41,8 +42,8 @@ MANY = 1e9
 class GemmModel:
     """The GEMM of ``scheme`` on a chip.
 
-    ``basis`` is fitted or transferred, ``sigma`` the log-space standard deviation of one time,
-    ``origin`` says where the parameters come from.
+    ``basis`` is fitted, transferred or prior, ``sigma`` the log-space standard deviation of one
+    time, ``origin`` says where the parameters come from.
     """
 
     scheme: str
@@ -63,10 +64,11 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
                static_scales: bool = False) -> GemmModel | None:
     """The fitted GEMM of ``scheme`` for the first of ``stacks`` that has one, or None.
 
-    A stack without measurements of the scheme borrows its nearest relative's, a scheme without
-    any the scheme's that runs on the same unit; both widen the interval and the basis says
-    transferred. ``static_scales``: scales of activations per tensor come with the checkpoint, so
-    that of two quantise kernels only the conversion runs.
+    A stack without measurements of the scheme borrows its nearest relative's, with the error that
+    such loans were measured to have; a scheme without any follows one on the same unit: the basis
+    says transferred, or prior, with a prior's error, where no stack was measured in its format.
+    ``static_scales``: scales of activations per tensor come with the checkpoint, so that of two
+    quantise kernels only the conversion runs.
     """
     figures = chip(device)
     rule = _rules()["scheme"].get(scheme)
@@ -78,7 +80,7 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
     if found is None:
         return None
     calibration, lent = found
-    fit = calibration.fit
+    fit, prior = calibration.fit, bool(rule.get("prior"))
     kind = mechanisms(fit.stack, fit.variant)
     parameters = checked(fit.parameters, fit.stack, fit.variant)
     conversion = float("inf")
@@ -86,16 +88,17 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
         parameters = _scaled(device, parameters, record.kernel)
         conversion = device.conversion[conversion_key(record.weight)].value
     extra = float(rule.get("extra", 0.0))
-    own = calibration.basis == "fitted" and not lent and fit.variant == scheme
+    own = calibration.basis == "fitted" and lent is None and fit.variant == scheme
+    sigma = float(np.hypot(extra, calibration.sigma if lent is None
+                           else lent_sigma(lent, fit.error.sigma, calibration.sigma)))
     operands = Operands(record.compute, bits_per_element(record.weight) / 8,
                         bits_per_element(record.activation) / 8)
     form = gemm_form(parameters, figures, operands, kind, widened_per_s=conversion)
     if static_scales and kind.separate:
         form = _static(form, device, stacks)
     return GemmModel(
-        scheme, form, fit.stack,
-        "fitted" if own else "transferred",
-        float(np.sqrt(calibration.sigma ** 2 + extra ** 2 + lent ** 2)),
+        scheme, form, fit.stack, "prior" if prior else "fitted" if own else "transferred",
+        max(sigma, PRIOR.sigma) if prior else sigma,
         f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}")
 
 
@@ -109,14 +112,21 @@ def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> Gem
 
 
 def _find(device: DeviceProfile, variant: str,
-          stacks: Sequence[str]) -> tuple[Calibration, float] | None:
-    """(the set, the spread that a lending stack adds), or None."""
+          stacks: Sequence[str]) -> tuple[Calibration, Loan | None] | None:
+    """(the set, the loan where it is another stack's), or None.
+
+    The mean ratio of a pair is part of the loan's error: where it was measured, the borrower has
+    a set of its own.
+    """
     own = find(device, "gemm", stacks, [variant])
     if own is not None or not stacks:
-        return (own, 0.0) if own is not None else None
+        return (own, None) if own is not None else None
     lenders = [s for s in _rules()["lenders"].get(stacks[0], ()) if s not in stacks]
     found = find(device, "gemm", lenders, [variant])
-    return (found, float(_rules()["lending"][variant])) if found is not None else None
+    if found is None:
+        return None
+    lent = loan("gemm", stacks[0], found.fit.stack, variant, device.architecture)
+    return found, replace(lent, factor=1.0, sigma=float(np.hypot(lent.sigma, np.log(lent.factor))))
 
 
 def _scaled(device: DeviceProfile, parameters: Parameters, kernel: str) -> Mapping[str, float]:

@@ -5,8 +5,9 @@ import pytest
 
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids, resolve_device
-from planner.throughput.calibration import STACKS, find
+from planner.throughput.calibration import PRIOR, STACKS, find
 from planner.throughput.gemm import gemm_model
+from planner.throughput.loans import loan
 from planner.throughput.quantise import quantise_model
 
 H100, B200 = resolve_device("h100-sxm"), resolve_device("b200-sxm")
@@ -20,8 +21,8 @@ H100, B200 = resolve_device("h100-sxm"), resolve_device("b200-sxm")
     ("h100-sxm", "fp8-channel", "trtllm", "transferred", "trtllm .* fp8-tensor on h100-sxm"),
     ("h20", "fp8-block", "trtllm", "transferred", "trtllm .* fp8-block on h100-sxm"),
     ("gb200", "nvfp4", "vllm", "transferred", "vllm .* nvfp4 on b200-sxm"),
-    ("a100-sxm", "int4-w4a16", "trtllm", "transferred", "trtllm .* bf16 on h100-sxm"),
-    ("a100-sxm", "int8-w8a8", "trtllm", "transferred", "trtllm .* fp8-tensor on h100-sxm"),
+    ("a100-sxm", "int4-w4a16", "trtllm", "prior", "trtllm .* bf16 on h100-sxm"),
+    ("a100-sxm", "int8-w8a8", "trtllm", "prior", "trtllm .* fp8-tensor on h100-sxm"),
 ])
 def test_the_nearest_measurement_is_taken(device: str, scheme: str, stack: str, basis: str,
                                           origin: str) -> None:
@@ -55,6 +56,26 @@ def test_borrowing_widens_the_interval() -> None:
         assert other is not None
         assert other.sigma > own.sigma
         assert other.basis == "transferred"
+
+
+def test_a_format_that_no_stack_was_measured_in_carries_a_priors_error() -> None:
+    for scheme in ("int8-w8a8", "int4-w4a16", "fp8-w8a16", "nvfp4-w4a16"):
+        for stack in ("trtllm", "vllm", "sglang"):
+            model = gemm_model(H100, scheme, [stack])
+            assert model is not None
+            assert model.basis == "prior"
+            assert model.sigma >= PRIOR.sigma
+    measured = gemm_model(H100, "fp8-tensor", ["trtllm"])
+    assert measured is not None
+    assert measured.sigma < PRIOR.sigma
+
+
+def test_a_loan_carries_what_its_pair_was_measured_to_miss_by() -> None:
+    lent = gemm_model(H100, "fp8-tensor", ["sglang"])
+    assert lent is not None
+    expected = loan("gemm", "sglang", "vllm", "fp8-tensor", "Hopper")
+    assert lent.sigma == pytest.approx(expected.sigma)
+    assert lent.basis == "transferred"
 
 
 def test_every_legal_scheme_of_every_device_prices_or_says_none() -> None:
