@@ -29,16 +29,20 @@ TABLE = "operator tables of aiconfigurator-core 0.12.0, which name the kernel cl
 TABLES_UNTIL = "0.25"
 EARLIER = (
     (TABLES_UNTIL, "8.9", "dense", "fp8-block fp8-block-ue8m0", "*",
-     "TritonFp8BlockScaledMMKernel", "native", ""),
+     "TritonFp8BlockScaledMMKernel", "native", "", TABLE),
     (TABLES_UNTIL, "12.0-12.1", "dense", "fp8-block fp8-block-ue8m0", "*",
-     "CutlassFp8BlockScaledMMKernel", "native", ""),
-    (TABLES_UNTIL, "10.0-10.3", "moe", "mxfp4", "*", "MARLIN:MarlinExperts", "weight-only", KEPT),
+     "CutlassFp8BlockScaledMMKernel", "native", "", TABLE),
+    (TABLES_UNTIL, "10.0-10.3", "moe", "mxfp4", "*", "MARLIN:MarlinExperts", "weight-only", KEPT,
+     TABLE),
     (TABLES_UNTIL, "10.0-10.3", "moe", "mxfp4-w4a16", CT, "MARLIN:MarlinExperts", "weight-only",
-     ""),
-    (HUMMING_SINCE, "9.0", "moe", "int8-w8a16", CT, "MARLIN:MarlinExperts", "weight-only", ""),
+     "", TABLE),
+    (HUMMING_SINCE, "9.0", "moe", "int8-w8a16", CT, "MARLIN:MarlinExperts", "weight-only", "",
+     "as every choice of Humming before it was one"),
+    ("0.24", "10.0-10.3", "dense", "nvfp4", "*", "FlashInferCutlassNvFp4LinearKernel", "native",
+     "", "vllm-project/vllm#42235: CuTe DSL becomes the first choice for NVFP4, June 2026"),
 )
-"""What tables of vLLM 0.24 name where 0.33 picks another, or refuses for Humming's sake:
-(until, sm, module, schemes, case, kernel, path, reason)."""
+"""What was picked where 0.33 picks another, or refuses: (until, sm, module, schemes, case, kernel,
+path, reason, source)."""
 LINEAR = {
     "bf16": ("bf16 fp16", "*"),
     "fp8-tensor-dynamic (CT)": ("fp8-tensor", CT),
@@ -172,9 +176,9 @@ def gathered(rows: list[dict[str, str]]) -> dict[Key, dict[str, dict[str, Key]]]
 
 def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
     """The rows of the file, in order of engine and module; what older tables name goes first."""
-    for until, held, of, names, container, kernel, path, why in EARLIER:
+    for until, held, of, names, container, kernel, path, why, source in EARLIER:
         yield ["vllm", "", until, held, of, names, container, "full", "*", kernel, path, why,
-               "0.24.0", TABLE]
+               "0.24.0", source]
     for key, cells in gathered(rows).items():
         engine, module, schemes, case, installed = key
         by_choice: dict[Key, dict[str, list[str]]] = defaultdict(dict)

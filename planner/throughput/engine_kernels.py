@@ -17,6 +17,7 @@ from typing import Literal
 from planner.records import record
 
 Module = Literal["dense", "moe", "attention"]
+Spans = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 Route = Literal["native", "weight-only", "refused", "unknown"]
 PATHS: tuple[Route, ...] = ("native", "weight-only", "refused", "unknown")
 INSTALLED = ("full", "no-flashinfer", "no-cubins", "no-deepgemm", "no-humming")
@@ -49,7 +50,7 @@ class _Row:
     engine: str
     since: tuple[int, ...]
     until: tuple[int, ...] | None
-    spans: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    spans: Spans
     module: str
     schemes: tuple[str, ...]
     cases: tuple[str, ...]
@@ -73,12 +74,12 @@ def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None
     """
     if compute_capability is None:
         return None
-    here = _version(compute_capability)
+    here = version_numbers(compute_capability)
     for wanted in dict.fromkeys((installed, "full")):
         for row in _rows(engine, module, scheme):
             if row.installed == wanted and row.since <= version \
                     and (row.until is None or version < row.until) \
-                    and any(low <= here <= high for low, high in row.spans) \
+                    and within(here, row.spans) \
                     and (not case or row.cases == (_ANY,) or case in row.cases) \
                     and (row.layouts == (_ANY,) or layout in row.layouts):
                 return row.choice
@@ -87,7 +88,8 @@ def chosen(engine: str, version: tuple[int, ...], compute_capability: str | None
 
 def read_versions(engine: str) -> tuple[tuple[int, ...], ...]:
     """The versions of ``engine`` that were read, oldest first."""
-    return tuple(sorted({_version(row.choice.read_in) for row in _all() if row.engine == engine}))
+    return tuple(sorted({version_numbers(row.choice.read_in) for row in _all()
+                         if row.engine == engine}))
 
 
 @cache
@@ -106,14 +108,24 @@ def _read(row: dict[str, str]) -> _Row:
     path = next((p for p in PATHS if p == row["path"]), None)
     if path is None or row["installed"] not in INSTALLED or not row["source"]:
         raise ValueError(f"engine_kernels.csv: {row}")
-    spans = [(_version(low), _version(high or low))
-             for low, _, high in (one.partition("-") for one in row["sm"].split())]
     return _Row(
-        row["engine"], _version(row["since"]), _version(row["until"]) or None, tuple(spans),
-        row["module"], tuple(row["schemes"].split()), tuple(row["case"].split()),
-        row["installed"], tuple(row["layouts"].split()),
+        row["engine"], version_numbers(row["since"]), version_numbers(row["until"]) or None,
+        spans_of(row["sm"]), row["module"], tuple(row["schemes"].split()),
+        tuple(row["case"].split()), row["installed"], tuple(row["layouts"].split()),
         Choice(row["kernel"], path, row["reason"], row["read_in"], row["source"]))
 
 
-def _version(text: str) -> tuple[int, ...]:
+def spans_of(text: str) -> Spans:
+    """Ranges of compute capability as written (``8.0-8.6 9.0``), ends included."""
+    return tuple((version_numbers(low), version_numbers(high or low))
+                 for low, _, high in (one.partition("-") for one in text.split()))
+
+
+def within(here: tuple[int, ...], spans: Spans) -> bool:
+    """Whether a compute capability lies in one of ``spans``."""
+    return any(low <= here <= high for low, high in spans)
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version or compute capability; none of an empty text."""
     return tuple(int(part) for part in text.split(".")) if text else ()

@@ -6,7 +6,8 @@ Arrays are [C, S]: candidates × schemes. A weight is read once a pass. Experts 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
 from planner.throughput.curves import ExchangeWork
 from planner.throughput.forms.gemm import GemmForm, gemm_parts, together
+from planner.throughput.fused import narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml import (
     GgmlArrays,
@@ -28,6 +30,7 @@ from planner.throughput.ggml import (
     placed,
 )
 from planner.throughput.kernels import Kernel, kernel
+from planner.throughput.measured_kernels import by_kernel
 from planner.throughput.moe import MoeModel, moe_model
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator, where
@@ -42,7 +45,8 @@ class KernelArrays:
 
     ``form`` prices the schemes that are ``calibrated`` (others have a neighbour's numbers in it),
     the achieved fractions the rest; ``certainty`` says so by scheme. Grouped kernels have ``fused``
-    models instead of a form. ``ggml`` has the types that its kernels multiply.
+    models instead of a form. ``ggml`` has the types that its kernels multiply. ``narrowed`` are the
+    forms of schemes whose activations the kernel before narrows in modules of some kinds.
     """
 
     schemes: tuple[str, ...]
@@ -57,13 +61,19 @@ class KernelArrays:
     certainty: tuple[Certainty, ...]
     fused: tuple[MoeModel | None, ...] = ()
     ggml: GgmlArrays | None = None
+    narrowed: Mapping[str, GemmForm] = field(default_factory=dict)
+
+    def form_of(self, kind: str) -> GemmForm | None:
+        """The form in modules of ``kind``."""
+        return self.narrowed.get(kind, self.form)
 
 
 def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
                   stacks: Sequence[str] = (), static_scales: bool = False,
-                  engine: str = ANY_ENGINE) -> KernelArrays:
+                  engine: str = ANY_ENGINE, picked: Sequence[str] = ()) -> KernelArrays:
     """Kernel figures of ``schemes`` on the first of ``stacks`` that has each.
 
+    ``picked``: the engine's own names of the kernels, by scheme, where they are known.
     ``static_scales``: see :func:`planner.throughput.gemm.gemm_model`. ``engine`` may have kernels
     of its own (:func:`planner.throughput.ggml.ggml_arrays`).
 
@@ -73,6 +83,9 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     found: list[Kernel] = [kernel(device, s, experts=experts) for s in schemes]
     gemms = [None if experts else gemm_model(device, s, stacks, static_scales=static_scales)
              for s in schemes]
+    if picked:
+        gemms = [None if m is None else by_kernel(m, device, name)
+                 for m, name in zip(gemms, picked, strict=True)]
     fused = tuple(moe_model(device, s, stacks) if experts else None for s in schemes)
     models = fused if experts else gemms
     some = next((m for m in gemms if m is not None), None)
@@ -93,7 +106,8 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         calibrated=np.array([m is not None for m in models]),
         certainty=tuple(how if m is None else Certainty(m.basis, m.sigma, m.origin)
                         for m, how in zip(models, unknown, strict=True)),
-        fused=fused if experts else (), ggml=blocks)
+        fused=fused if experts else (), ggml=blocks,
+        narrowed=narrowed_forms(gemms, device, stacks, static_scales=static_scales))
 
 
 @record
@@ -142,8 +156,9 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     m = phase.tokens[:, None]
     gemms = shards(module, pts)
     elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
-    if kern.form is not None and kern.calibrated.all():
-        return _fitted(gemms, kern.form, m, weight_bytes / elements).scaled(column(phase.passes))
+    form = kern.form_of(module.kind)
+    if form is not None and kern.calibrated.all():
+        return _fitted(gemms, form, m, weight_bytes / elements).scaled(column(phase.passes))
     flop = np.zeros((len(pts), 1))
     moved = weight_bytes.astype(np.float64)
     for outputs, inputs, size in gemms:
@@ -157,9 +172,9 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     if kern.ggml is not None:
         prior = placed(kern.ggml, _blocks(module, gemms, kern.ggml, m, weight_bytes / elements),
                        prior, len(kern.schemes))
-    if kern.form is None:
+    if form is None:
         return prior.scaled(column(phase.passes))
-    found = _fitted(gemms, kern.form, m, weight_bytes / elements)
+    found = _fitted(gemms, form, m, weight_bytes / elements)
     return where(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 

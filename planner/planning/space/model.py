@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from planner.placement.cache_entries import stores
 from planner.placement.modules import Module, modules
-from planner.planning.engines.routes import EXPERTS
+from planner.planning.engines.routes import EXPERTS, scheme_choice
 from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
 from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
 from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
@@ -84,7 +85,7 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
         dense=kernel_arrays(device, _run(question, "dense"), experts=False, stacks=stacks,
-                            static_scales=static_scales, engine=server),
+                            static_scales=static_scales, engine=server, picked=_picked(question)),
         grouped=kernel_arrays(device, _run(question, EXPERTS), experts=True, stacks=stacks,
                               engine=server)
         if question.spec.experts else None,
@@ -96,6 +97,16 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
 def _run(question: Question, group: str) -> list[str]:
     """The schemes whose kernels the question's engine runs for its schemes, in order."""
     return [question.runs_as.get((group, name), name) for name in question.schemes]
+
+
+def _picked(question: Question) -> list[str]:
+    """The names of the kernels that the question's engine picks for dense modules, by scheme; empty
+    where no source says."""
+    engine = engine_of(question)
+    found = [None if engine is None else
+             scheme_choice(engine, question.device, name, "dense", question.container)
+             for name in question.schemes]
+    return ["" if choice is None else choice.kernel for choice in found]
 
 
 def tied_head(modules: list[Module]) -> Module:

@@ -1,0 +1,53 @@
+"""Whether the kernel that an engine picks is the one that its operator tables timed.
+
+``data/measured_kernels.csv`` names the kernels behind a stack's dense products by variant and
+compute capability. Where an engine picks another, the set is that of a neighbour in the same
+engine: its error is that of a loan between kernels of the format.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from planner.hardware.profile import DeviceProfile
+from planner.throughput.engine_kernels import Spans, spans_of, version_numbers, within
+from planner.throughput.gemm import GemmModel
+from planner.throughput.loans import lent_sigma, loan
+
+_DATA = Path(__file__).resolve().parent / "data"
+ANOTHER = "another kernel"
+"""The borrower of a loan between kernels of one engine: a pair that no table compares."""
+
+
+def by_kernel(model: GemmModel, device: DeviceProfile, kernel: str) -> GemmModel:
+    """``model``, with the error of a loan where ``kernel``, which the engine picks, is not the one
+    that its set was measured on. An empty ``kernel`` is not known, and a set that was lent already
+    carries a loan's error."""
+    timed = timed_kernels(device, model.stack, model.scheme)
+    if not kernel or not timed or kernel in timed or model.basis != "fitted":
+        return model
+    found = loan("gemm", ANOTHER, model.stack, model.scheme, device.architecture)
+    return replace(model, basis="transferred", sigma=lent_sigma(found, model.sigma, model.sigma),
+                   origin=f"{model.origin}, for {kernel}")
+
+
+def timed_kernels(device: DeviceProfile, stack: str, variant: str) -> tuple[str, ...]:
+    """The kernels that tables of ``stack`` timed in ``variant`` on devices like this one."""
+    if device.compute_capability is None:
+        return ()
+    here = version_numbers(device.compute_capability)
+    return tuple(kernel for spans, kernel in _rows().get((stack, variant), ())
+                 if within(here, spans))
+
+
+@cache
+def _rows() -> dict[tuple[str, str], list[tuple[Spans, str]]]:
+    found: dict[tuple[str, str], list[tuple[Spans, str]]] = {}
+    with (_DATA / "measured_kernels.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault((row["stack"], row["variant"]), []).append(
+                (spans_of(row["sm"]), row["kernel"]))
+    return found

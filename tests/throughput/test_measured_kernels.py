@@ -1,0 +1,57 @@
+"""A set stands for the kernel that its tables timed; another kernel of the engine borrows it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from planner.hardware.catalog import resolve_device
+from planner.throughput import measured_kernels
+from planner.throughput.engine_kernels import chosen, spans_of, within
+from planner.throughput.gemm import gemm_model
+from planner.throughput.measured_kernels import by_kernel, timed_kernels
+
+B200, H100 = resolve_device("b200-sxm"), resolve_device("h100-sxm")
+DATA = Path(measured_kernels.__file__).parent / "data" / "measured_kernels.csv"
+
+
+def test_the_kernel_that_was_timed_keeps_its_own_error() -> None:
+    model = gemm_model(B200, "nvfp4", ["vllm"])
+    assert model is not None
+    assert by_kernel(model, B200, "FlashInferCuteDslNvFp4LinearKernel") == model
+    assert by_kernel(model, B200, "") == model
+
+
+def test_another_kernel_carries_a_loans_error_at_the_same_time() -> None:
+    model = gemm_model(B200, "nvfp4", ["vllm"])
+    assert model is not None
+    other = by_kernel(model, B200, "CutlassNvFp4LinearKernel")
+    assert other.form == model.form
+    assert other.basis == "transferred"
+    assert other.sigma > 2 * model.sigma
+    assert "CutlassNvFp4LinearKernel" in other.origin
+
+
+def test_what_was_lent_already_is_left_as_it_is() -> None:
+    lent = gemm_model(H100, "fp8-block", ["vllm"])
+    assert lent is not None
+    assert by_kernel(lent, H100, "AnyKernel") == lent
+
+
+@pytest.mark.parametrize(("capability", "scheme"), [
+    ("8.9", "fp8-tensor"), ("9.0", "fp8-tensor"), ("10.0", "nvfp4"), ("12.0", "nvfp4"),
+    ("8.9", "fp8-block"), ("10.3", "fp8-block"), ("12.0", "fp8-block"), ("9.0", "bf16")])
+def test_the_timed_kernels_are_what_vllm_0_24_picks(capability: str, scheme: str) -> None:
+    found = chosen("vllm", (0, 24), capability, "dense", scheme, case="compressed-tensors")
+    here = tuple(int(part) for part in capability.split("."))
+    with DATA.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file)
+                if row["variant"] == scheme and within(here, spans_of(row["sm"]))]
+    assert found is not None
+    assert [row["kernel"] for row in rows] == [found.kernel]
+
+
+def test_a_device_without_a_capability_was_timed_on_nothing() -> None:
+    assert timed_kernels(resolve_device("xeon-6980p"), "vllm", "bf16") == ()
