@@ -196,12 +196,11 @@ def _seconds(kernel: KernelRows, silicon: Chip, parameters: Parameters, index: I
 
 
 def _options(kernel: KernelRows) -> tuple[Mapping[str, float], ...]:
-    """What the kernel may do without. Only MLA kernels of Blackwell with an FP8 cache differ by
-    head count; a factor for it elsewhere fits the counts at hand and misses others."""
+    """What the kernel may do without. Only MLA kernels of Blackwell differ by head count; a factor
+    for it elsewhere fits the counts at hand and misses others."""
     options = FORMS[kernel.operator].options
-    if kernel.operator == "mla-decode" and not (
-            blackwell(kernel.batch) and kernel.formats.endswith("/fp8")):
-        return options[:1]
+    if kernel.operator == "mla-decode":
+        return options[1:] if blackwell(kernel.batch) else options[:1]
     return options
 
 

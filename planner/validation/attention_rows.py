@@ -37,7 +37,6 @@ MLA_WIDTHS = {"key": 192.0, "value": 128.0, "latent": 512.0, "rope": 64.0}
 WIDE_GROUP = "many query heads a KV head"
 NO_CACHE = "a cache of one token"
 SLOWER_THAN_MORE = "slower than a row with more work"
-SLOW_KERNEL = "32 heads on Blackwell take another kernel"
 
 
 @dataclass(frozen=True)
@@ -133,8 +132,7 @@ def _reasons(operator: str, batch: Batch) -> tuple[str, ...]:
     c = batch.columns
     if operator.startswith("mla"):
         slow = slower_than_more(c["heads"], c["batch"], c["kv_len"], c["latency_us"])
-        other = (c["heads"] == 32) & np.bool_(operator == "mla-decode" and blackwell(batch))
-        return _words((other, SLOW_KERNEL), (slow, SLOWER_THAN_MORE))
+        return _words((slow, SLOWER_THAN_MORE))
     group = c["heads"] / c["kv_heads"]
     if operator == "attention-prefill":
         return _words((group > PREFILL_GROUP, WIDE_GROUP))

@@ -29,7 +29,8 @@ PREFILL = {"floor_seconds": 12e-6, "compute_fraction": 0.7, "exp_fraction": 1.2,
            "tile_seconds": 3e-6, "window_factor": 1.0, "fp8": 0.0, "scatter": 0.0}
 LATENT = {"floor_seconds": 14e-6, "split_seconds": 4e-8, "unit_seconds": 8e-6,
           "bandwidth_fraction": 0.9, "compute_fraction": 0.8, "cached_factor": 2.0,
-          "start_seconds": 3e-6, "cold_seconds": 4e-6, "middle_factor": 1.0, "fp8": 0.0}
+          "start_seconds": 3e-6, "cold_seconds": 4e-6, "pair_factor": 1.0,
+          "middle_factor": 1.0, "fp8": 0.0}
 Row = dict[str, str]
 
 

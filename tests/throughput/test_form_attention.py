@@ -155,7 +155,8 @@ def test_mla_is_bound_and_grows(pick: int, count: int, batch: int, length: int) 
         found = parts()
         check(found)
         if operator == "mla-decode":
-            middle = fit.parameters["middle_factor"] if 16 < count < 128 else 1.0
+            middle = fit.parameters["pair_factor"] if 16 < count <= 32 else \
+                fit.parameters["middle_factor"] if 32 < count < 128 else 1.0
             assert found.total() >= 2.0 * batch * count * length * 1088 / peak
             assert found.total() >= min(middle, 1.0) * batch * length * 576 * size \
                 / figures.bandwidth
