@@ -51,6 +51,12 @@ REGISTRY = (
     Entry("op_mla", frozenset({"device", "software", "phase", "mla_dtype", "kv_dtype", "heads",
                                "batch", "isl", "kv_len", "latency_us"}),
           "planner.calibration.mla", ("mla-prefill", "mla-decode"), own_devices=True),
+    Entry("op_attn_module", frozenset({"device", "software", "kernel", "phase", "module", "model",
+                                       "attn_dtype", "kv_dtype", "gemm_dtype", "heads", "tp",
+                                       "batch", "isl", "step", "latency_us"}),
+          "planner.calibration.attention_module",
+          ("attention-rest", "dsa-prefill", "dsa-decode", "mla-prefill", "mla-decode"),
+          own_devices=True),
     Entry("op_linear_attention", frozenset({"device", "software", "kernel", "phase", "batch",
                                             "seq_len", "d_conv", "k_heads", "k_dim", "v_heads",
                                             "v_dim", "latency_us"}),
@@ -61,4 +67,4 @@ REGISTRY = (
 
 def operators() -> tuple[str, ...]:
     """Operators that can be calibrated, in order."""
-    return tuple(name for entry in REGISTRY for name in entry.operators)
+    return tuple(dict.fromkeys(name for entry in REGISTRY for name in entry.operators))
