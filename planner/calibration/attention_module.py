@@ -56,7 +56,12 @@ class Kernel:
 
     @property
     def held(self) -> Mask:
-        return np.concatenate([g.held for g in self.groups])
+        return np.concatenate([g.held & ~g.hosted for g in self.groups])
+
+    @property
+    def seen(self) -> Mask:
+        """Rows that a fit may see."""
+        return np.concatenate([~g.held & ~g.hosted for g in self.groups])
 
     def predict(self, parameters: Parameters, core: Parameters | None) -> Array:
         """Seconds of all rows; ``core`` where it is known already."""
@@ -70,11 +75,12 @@ class Kernel:
         """Every ``step``-th of the rows that a fit may see."""
         groups, products, seen = [], [], 0
         for group, done in zip(self.groups, self.products, strict=True):
-            place = np.cumsum(~group.held) - 1 + seen
-            mask = ~group.held & (place % step == 0)
-            seen += int((~group.held).sum())
+            free = ~group.held & ~group.hosted
+            mask = free & ((np.cumsum(free) - 1 + seen) % step == 0)
+            seen += int(free.sum())
             if mask.any():
-                groups.append(replace(group, batch=group.batch.take(mask), held=group.held[mask]))
+                groups.append(replace(group, batch=group.batch.take(mask), held=group.held[mask],
+                                      hosted=group.hosted[mask]))
                 products.append(done[mask])
         return replace(self, groups=tuple(groups), products=tuple(products))
 
@@ -102,10 +108,10 @@ def _kernel(groups: Sequence[ModuleRows]) -> Kernel | None:
     if profile is None or figures is None or "bf16" not in figures.peaks:
         return None
     timed = [(g, done[0]) for g in groups if (done := g.product_seconds()) is not None]
-    held = np.concatenate([g.held for g, _ in timed]) if timed else np.zeros(0, dtype=np.bool_)
-    if int((~held).sum()) < LEAST_ROWS or not held.any():
+    if not timed:
         return None
-    return Kernel(tuple(g for g, _ in timed), tuple(t for _, t in timed), profile, figures)
+    kernel = Kernel(tuple(g for g, _ in timed), tuple(t for _, t in timed), profile, figures)
+    return kernel if int(kernel.seen.sum()) >= LEAST_ROWS and kernel.held.any() else None
 
 
 def fit_kernel(kernel: Kernel) -> list[FittedSet]:
@@ -163,7 +169,7 @@ def _options(kernel: Kernel) -> list[Mapping[str, float]]:
 
 def _fitted(kernel: Kernel, parameters: Sequence[Parameter], fixed: Parameters,
             core: Parameters | None) -> dict[str, float]:
-    seen = ~kernel.held
+    seen = kernel.seen
     return fit(lambda p: kernel.predict(p, core)[seen], kernel.measured[seen], parameters,
                fixed=fixed)
 
@@ -182,4 +188,4 @@ def _error(kernel: Kernel, found: Parameters, core: Parameters | None) -> FitErr
     least = LEAST_SHARE * measured
     mine = np.maximum(kernel.predict(found, core) - done, least)
     return assess(mine[held], np.maximum(measured - done, least)[held],
-                  rows=int((~held).sum()))
+                  rows=int(kernel.seen.sum()))

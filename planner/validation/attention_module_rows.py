@@ -28,6 +28,8 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _DATA = Path(__file__).resolve().parent / "data"
 WORDS = ("kernel", "phase", "module", "model", "attn_dtype", "kv_dtype", "gemm_dtype")
+NARROW_PRODUCTS = {"fp8-block": 1.0, "nvfp4": 2.0}
+"""Scheme → how much longer the host takes to launch its products, in the fit's unit."""
 PHASES = {"context": "prefill", "generation": "decode"}
 
 
@@ -36,8 +38,9 @@ class ModuleRows:
     """Rows of one kernel, model and format on one device and stack.
 
     ``operator`` and ``variant`` name the core's set; ``products`` what surrounds it; ``kv_bytes`` a
-    cache element; ``held`` [n] rows are kept from the fit. ``wide``: a decode kernel reads short
-    prompts, with a row of heads for every query.
+    cache element; ``held`` [n] rows are kept from the fit, ``hosted`` ones wait for the host
+    and take no part. ``wide``: a decode kernel reads short prompts, with a row of heads for every
+    query.
     """
 
     operator: str
@@ -47,6 +50,7 @@ class ModuleRows:
     wide: bool
     batch: Batch
     held: Mask
+    hosted: Mask
 
     @property
     def decode(self) -> bool:
@@ -116,10 +120,12 @@ class ModuleRows:
             found = found + dsa.dsa_indexer(core, chip, self.operator, shape).total()
         if self.decode:
             return np.asarray(found)
-        return hosted(found, dsa.host_seconds(core, indexer=self.products.indexer))
+        narrow = NARROW_PRODUCTS.get(self.products.scheme, 0.0)
+        return hosted(found, dsa.host_seconds(core, indexer=self.products.indexer, narrow=narrow))
 
 
 Found = tuple[list[ModuleRows], list[int], list[tuple[Batch, str]]]
+WITHOUT_GRAPH = "a step without a graph waits for the host"
 
 
 def module_rows(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
@@ -128,15 +134,25 @@ def module_rows(rows: Rows, profiles: Profiles = NO_PROFILES) -> Found:
                          zero=("step",), profiles=profiles)
     modules, left = [], []
     for batch in found:
-        one = _module(batch)
-        if isinstance(one, str):
-            left.append((batch, one))
-        else:
-            modules.append(one)
+        rule = _special(batch)
+        below = batch.columns["heads"] < rule.get("below", np.inf)
+        for part, special in ((batch.take(below), rule), (batch.take(~below), {})):
+            one = _module(part, special) if len(part.index) else None
+            if isinstance(one, str):
+                left.append((part, one))
+            elif one is not None:
+                modules.append(one)
     return modules, bad, left
 
 
-def _module(batch: Batch) -> ModuleRows | str:
+def _special(batch: Batch) -> Mapping[str, Any]:
+    """The rule of another set than that of the formats alone, empty for none."""
+    kernel, phase, kv = batch.words[0], batch.words[1], batch.words[5]
+    return next((rule for rule in _rules()["set"] if rule["name"] in kernel
+                 and rule.get("kv", kv) == kv and rule.get("phase", phase) == phase), {})
+
+
+def _module(batch: Batch, special: Mapping[str, Any]) -> ModuleRows | str:
     """The rows of ``batch``, or the reason why they are not modelled."""
     kernel, phase, module, model, attn, kv, gemm = batch.words
     rules = _rules()
@@ -147,10 +163,7 @@ def _module(batch: Batch) -> ModuleRows | str:
             or gemm.lower() not in SCHEMES:
         return "unknown format"
     spec = bundled_model(rules["model"][model])
-    attention = spec.attention[0]
     wide = phase == "context" and kernel in rules["absorbed"]["kernels"]
-    special = next((r for r in rules["set"] if r["name"] in kernel
-                    and r.get("kv", kv) == kv), {})
     operator = str(special.get("operator") or (
         "mla-decode" if wide else f"{module}-{PHASES[phase]}"))
     if operator == "mla-decode":
@@ -159,10 +172,19 @@ def _module(batch: Batch) -> ModuleRows | str:
     record = kv != "bfloat16" and any(name in kernel for name in rules["records"]["kernels"])
     size = float(rules["records"]["bytes"]) if record else KV_BYTES[str(formats[1])]
     indexer = module == "dsa" and "skip_indexer" not in kernel and not expanded
-    return ModuleRows(
-        operator, f"{formats[0]}/{formats[1]}{special.get('suffix', '')}",
-        Projections(attention, spec.hidden_size, SCHEMES[gemm.lower()], expanded, indexer), size,
-        wide, batch, _held(batch))
+    products = Projections(spec.attention[0], spec.hidden_size, SCHEMES[gemm.lower()], expanded,
+                           indexer)
+    variant = f"{formats[0]}/{formats[1]}{special.get('suffix', '')}"
+    return ModuleRows(operator, variant, products, size, wide, batch, _held(batch),
+                      _uncaptured(batch))
+
+
+def _uncaptured(batch: Batch) -> Mask:
+    """Decode steps of more sequences than the stack captured a graph for [n]."""
+    rule = _rules()["uncaptured"]
+    here = batch.stack == rule["stack"] and batch.words[2] == rule["module"] \
+        and batch.words[1] == "generation"
+    return np.asarray((batch.columns["batch"] > rule["batch"]) & here)
 
 
 def _held(batch: Batch) -> Mask:

@@ -13,7 +13,7 @@ from planner.throughput.calibration import Calibration, find
 from planner.throughput.forms.attention_rest import OPERATOR
 from planner.throughput.forms.base import Parameters
 from planner.throughput.silicon import Chip, chip
-from planner.validation.attention_module_rows import ModuleRows, module_rows
+from planner.validation.attention_module_rows import WITHOUT_GRAPH, ModuleRows, module_rows
 from planner.validation.op_rows import Z80, Rows, in_order, missing, predicted, regimes
 from planner.validation.records import Outcome
 
@@ -45,9 +45,10 @@ def _group(table: str, group: ModuleRows) -> list[Outcome]:
     share = np.clip(1.0 - products[0] / seconds, 0.0, 1.0)
     sigma = np.hypot(share * how.sigma, (1.0 - share) * products[1])
     held = group.held if how.basis == "fitted" else None
+    left = {WITHOUT_GRAPH: group.hosted} if group.hosted.any() else {}
     return predicted(
         table, batch, format=name, measured=measured, seconds=seconds,
-        regimes=regimes(len(measured), how.basis, held, {}), spread=Z80 * sigma,
+        regimes=regimes(len(measured), how.basis, held, left), spread=Z80 * sigma,
         basis=f"{how.basis}: products, and {how.fit.stack} {how.fit.software} {group.operator} "
               f"{group.variant} on {how.origin}")
 

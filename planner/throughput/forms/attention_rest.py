@@ -33,7 +33,8 @@ DECODE_PARAMETERS = (
     Parameter("token_seconds", 5e-8, 1e-10, 1e-6, "s"),
     Parameter("bandwidth_fraction", 0.5, 0.02, 5.0, device=True),
 )
-PREFILL_PARAMETERS = (*DECODE_PARAMETERS, Parameter("host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0))
+PREFILL_PARAMETERS = (*DECODE_PARAMETERS,
+                      Parameter("host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0))
 
 
 def parameters_of(operator: str) -> tuple[Parameter, ...]:

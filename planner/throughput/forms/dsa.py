@@ -9,14 +9,15 @@ Decode of b sequences of S cached entries, K = min(S, topk) of which are attende
 Prefill of b prompts of S tokens behind ``past`` ones, m = b·S tokens, p (query, entry) pairs in all
 and k attended by at most topk a query:
 
-    indexer = start + query·m + 2·hi·di·p/(score·P8) + 8·p/(logit·W)
-    core    = floor + sequence·b + token·m + 2·max(h, tile)·k·(2·l + r)/(compute·P)
+    indexer = start + query·m + 2·hi·di·p/(score·P8) + 8·p/(logit·W) + ragged·(m·b·(past + S) − p)
+    core    = floor + sequence·b + token·m + entry·b·past + 2·max(h, tile)·k·(2·l + r)/(compute·P)
               + unit·m·max(h, tile)/64 + R/(memory·W)
-    whole   = ((products + core + indexer)⁸ + (host + index host)⁸)^⅛
+    whole   = ((products + core + indexer)⁸ + (host + index host + narrow host)⁸)^⅛
 
-hi heads of di elements score in FP8; scores are FP32, written and read. ``tile``: heads that the
-kernel pads to. R: bytes of forms.attention_rest. With ``whole`` 1 a query gathers topk entries
-however few there are.
+hi heads of di elements score in FP8; scores are FP32, written and read; SGLang's matrix of them
+spans all sequences of a batch (``ragged``), and it collects the entries of the past (``entry``).
+``tile``: heads that the kernel pads to. R: bytes of forms.attention_rest. With ``whole`` 1 a query
+gathers topk entries however few there are.
 
 Parameters carry their unit behind the name used here.
 Source: fits of this project to the attention-module tables of aiconfigurator-core 0.12.0, groups of
@@ -60,6 +61,7 @@ PREFILL_PARAMETERS = (
     Parameter("floor_seconds", 3e-5, 1e-6, 5e-4, "s", prior=1.0, device=True),
     Parameter("sequence_seconds", 1e-7, 1e-9, 1e-4, "s"),
     Parameter("token_seconds", 2e-8, 1e-10, 1e-6, "s"),
+    Parameter("entry_seconds", 1e-12, 1e-14, 1e-8, "s"),
     Parameter("rest_fraction", 0.5, 0.02, 5.0),
     Parameter("compute_fraction", 0.5, 0.02, 1.0, device=True),
     Parameter("unit_seconds", 1e-8, 1e-11, 1e-6, "s"),
@@ -67,8 +69,10 @@ PREFILL_PARAMETERS = (
     Parameter("query_seconds", 2e-8, 1e-10, 1e-6, "s"),
     Parameter("score_fraction", 0.4, 0.02, 1.0, device=True),
     Parameter("logit_fraction", 0.6, 0.02, 2.0, device=True),
+    Parameter("ragged_seconds", 1e-15, 1e-17, 1e-11, "s"),
     Parameter("host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0),
     Parameter("index_host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0),
+    Parameter("narrow_host_seconds", 1e-4, 1e-7, 5e-3, "s", prior=3.0),
 )
 STRUCTURE = (Parameter("tile_heads", 64.0, 1.0, 128.0), Parameter("whole", 0.0, 0.0, 1.0))
 """What a stack's kernel is, not fitted in between: heads it pads to, and (prompts) whether a query
@@ -111,7 +115,9 @@ def dsa_core(parameters: Parameters, chip: Chip, operator: str, shape: SparseSha
         pairs = tokens * shape.topk if p["whole"] else s.batch * pairs_of(s, shape.topk)
         unit = p["unit_seconds"] * tokens * heads / UNIT_HEADS
         compute, memory = pairs * per + unit, np.zeros(())
-        busy, launch = compute, p["floor_seconds"] + p["sequence_seconds"] * s.batch
+        busy = compute
+        launch = p["floor_seconds"] + s.batch * (p["sequence_seconds"]
+                                                 + p["entry_seconds"] * s.past)
     rest = rest_bytes(s, tokens) / (p["rest_fraction"] * chip.bandwidth)
     return parts(compute=compute, memory=memory + rest, busy=busy + rest,
                  launch=launch + p["token_seconds"] * tokens)
@@ -134,14 +140,19 @@ def dsa_indexer(parameters: Parameters, chip: Chip, operator: str, shape: Sparse
     compute = 2.0 * shape.index_heads * shape.index_width * pairs \
         / (p["score_fraction"] * chip.peak("fp8"))
     memory = LOGIT_BYTES * pairs / (p["logit_fraction"] * chip.bandwidth)
-    launch = p["index_seconds"] + p["query_seconds"] * s.batch * s.length
-    return parts(compute=compute, memory=memory, launch=launch, busy=compute + memory)
+    tokens = s.batch * s.length
+    apart = p["ragged_seconds"] * (tokens * s.batch * (s.past + s.length) - pairs)
+    launch = p["index_seconds"] + p["query_seconds"] * tokens
+    return parts(compute=compute, memory=memory + apart, launch=launch,
+                 busy=compute + memory + apart)
 
 
-def host_seconds(parameters: Parameters, *, indexer: bool) -> float:
-    """What launching the kernels of a prompt takes where no graph is replayed."""
+def host_seconds(parameters: Parameters, *, indexer: bool, narrow: float) -> float:
+    """What launching the kernels of a prompt takes where no graph is replayed. ``narrow``: how
+    many kernels a product's format adds, 1 for block-scaled FP8, 2 for NVFP4."""
     p = _checked(parameters, PREFILL)
-    return p["host_seconds"] + (p["index_host_seconds"] if indexer else 0.0)
+    return p["host_seconds"] + narrow * p["narrow_host_seconds"] \
+        + (p["index_host_seconds"] if indexer else 0.0)
 
 
 def pairs_of(s: LatentShape, limit: float) -> Array:
