@@ -57,7 +57,7 @@ def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
     ``beaten``: above ``cutoff``. None where several limits pull at once, or MAX_STATES do not
     suffice."""
     empty = np.zeros(problem.legal.shape, dtype=np.int64)
-    if not problem.legal.any(axis=1).all() or _beyond(problem):
+    if not problem.legal.any(axis=1).all() or beyond(problem):
         return Solution(INFEASIBLE, empty, np.inf, np.inf, 0.0)
     bounded, alone = _bounded(problem)
     cutoff -= problem.constant
@@ -89,7 +89,7 @@ def listed(problem: Problem, cutoff: float = np.inf) -> Solution | None:
     return Solution(OPTIMAL, counts, value, value, 0.0)
 
 
-def _beyond(problem: Problem) -> bool:
+def beyond(problem: Problem) -> bool:
     """Whether the least use of some limit exceeds it."""
     return any(np.where(problem.legal, row.coefficients, np.inf).min(axis=1).sum()
                > tolerant_limit(row) + 1e-9 * abs(row.limit) for row in limits_of(problem))

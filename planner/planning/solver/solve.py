@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.solver.enumeration import listed
+from planner.planning.solver.enumeration import beyond, listed
 from planner.planning.solver.highs import GAP, Repairs, run
+from planner.planning.solver.narrowing import narrowed
 from planner.planning.solver.problem import (
     BEATEN,
+    EQUAL,
+    INFEASIBLE,
     STOPPED,
     UNPROVED,
     Problem,
@@ -39,7 +42,8 @@ _MAX_CUTS = 10
 def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solution:
     """Prove the optimum of ``problem``, to a relative ``gap``: by
     :mod:`planner.planning.solver.enumeration` where one limit binds, decisions are few and ``gap``
-    is below LOOSE, else by HiGHS.
+    is below LOOSE, else by HiGHS; what no answer can take is left out first
+    (:mod:`planner.planning.solver.narrowing`).
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
     a limit, that very assignment is cut off and the problem solved again; where layers are counted,
@@ -54,6 +58,13 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
     """
     exact = gap < LOOSE and bool((problem.multiplicity == 1).all())
     counted = not exact and is_minimax(problem)
+    if exact and gap <= EQUAL:
+        fewer = narrowed(problem, cutoff)
+        if fewer is None:
+            none = not np.isfinite(cutoff) or beyond(problem)
+            return Solution(INFEASIBLE if none else BEATEN,
+                            np.zeros(problem.legal.shape, np.int64), np.inf, np.inf, 0.0)
+        problem = fewer
     solution = listed(problem, cutoff) if exact else None
     if solution is None and counted:
         from planner.planning.solver.bottleneck import stagewise  # few questions come here
