@@ -92,7 +92,7 @@ def beside_routed(engine: str, scheme: str) -> bool:
 
 
 def _is(pattern: str, text: str) -> bool:
-    return re.fullmatch(pattern, text.strip(), re.IGNORECASE) is not None
+    return re.fullmatch(pattern, text.strip(), re.IGNORECASE | re.DOTALL) is not None
 
 
 @cache

@@ -23,6 +23,8 @@ Int = NDArray[np.int64]
 TILES = (16.0, 32.0, 64.0, 128.0)
 """Rows of the tiles that grouped GEMM kernels choose from."""
 SEEDS = 8
+STEEPEST = 8.0
+"""Largest exponent of a power law that is drawn from."""
 SHUFFLES = 31
 _RANK_SEED = 20_251_124
 GRID = 2.0 ** (np.arange(-32, 169) / 8)
@@ -123,7 +125,7 @@ def _exponent(law: str) -> float:
         value = float(number)
     except ValueError:
         value = -1.0
-    if name != "power_law" or not value > 0:
+    if name != "power_law" or not 0 < value <= STEEPEST:
         raise InputError(f"routing {law!r} is not known",
                          hint="balanced, or power_law_ and an exponent")
     return value

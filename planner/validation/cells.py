@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 from planner.validation.memory_case import NotCoveredError
 
 MOST_DEVICES = 1 << 16
 MOST_REQUESTS = 1 << 24
 MOST_TOKENS = 1 << 21
-MOST_VALUE = 1e15
-"""Largest settings and results that are read as such: beyond them a cell is malformed."""
+LEAST_VALUE, MOST_VALUE = 1e-9, 1e15
+"""Settings and results outside of these are not read as such: the cell is malformed."""
 
 
 def positive(text: str, most: float = MOST_VALUE) -> float:
-    """The number in ``text``, above 0 and at most ``most``.
+    """The number in ``text``, from LEAST_VALUE to ``most``.
 
     Raises:
         NotCoveredError: it is none.
@@ -23,7 +21,7 @@ def positive(text: str, most: float = MOST_VALUE) -> float:
         value = float(text)
     except ValueError:
         raise NotCoveredError("malformed row") from None
-    if not (isfinite(value) and 0 < value <= most):
+    if not LEAST_VALUE <= value <= most:
         raise NotCoveredError("malformed row")
     return value
 

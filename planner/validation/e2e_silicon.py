@@ -20,6 +20,7 @@ from planner.throughput.engine_policy import (
     with_prompt_host,
 )
 from planner.throughput.scheduling import Scheduling
+from planner.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, positive
 from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Workers, deployment
 from planner.validation.records import EXCLUDED, WITHOUT_HOST, Outcome
@@ -45,6 +46,7 @@ from planner.validation.serving_rules import (
 from planner.validation.settled import settled
 
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
+_MOST = {"isl": MOST_TOKENS, "osl": MOST_TOKENS, "concurrency": MOST_REQUESTS}
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -87,13 +89,7 @@ def _blank(table: str, i: int, row: Mapping[str, str]) -> Outcome:
 
 
 def _number(row: Mapping[str, str], key: str) -> float:
-    try:
-        value = float(row[key])
-    except ValueError:
-        raise NotCoveredError("malformed row") from None
-    if not 0 < value < float("inf"):
-        raise NotCoveredError("malformed row")
-    return value
+    return positive(row[key], _MOST.get(key, MOST_VALUE))
 
 
 def resolved(i: int, row: Mapping[str, str]) -> ServedRow:

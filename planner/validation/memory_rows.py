@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from planner.formats.kv import KV_LAYOUTS
+from planner.validation.cells import LEAST_VALUE, MOST_VALUE
 from planner.validation.names import (
     DeviceName,
     EngineName,
@@ -140,7 +140,7 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if isfinite(value) else None
+    return value if value == 0 or LEAST_VALUE <= abs(value) <= MOST_VALUE else None
 
 
 def _count(text: str) -> int | None:

@@ -35,6 +35,8 @@ PILE_UP = "synthetic scores pile up on the first expert groups"
 UNTUNED = "slower than fewer ranks with more work"
 GROUP_LIMITED = (7168.0, 2048.0, 8.0, 256.0)
 """DeepSeek-V3's experts: SGLang routes them by groups."""
+MOST_TOKENS, MOST_EXPERTS = float(1 << 22), 8192.0
+"""Largest tables of routing that are drawn; beyond them a row is malformed."""
 LEAST_TOKENS, SLOWER = 16.0, 0.05
 
 
@@ -114,6 +116,11 @@ def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
         if batch.words[1] not in FORMATS:
             unknown.append(batch)
             continue
+        sane = _sane(batch)
+        bad += batch.index[~sane].tolist()
+        batch = batch.take(sane)
+        if not sane.any():
+            continue
         try:
             load = _load(batch)
         except InputError:
@@ -122,6 +129,15 @@ def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
         key = (batch.device, batch.software, batch.words[0], batch.words[1])
         groups.setdefault(key, []).append((batch, load))
     return [_kernel(members) for members in groups.values()], unknown, bad
+
+
+def _sane(batch: Batch) -> Mask:
+    """Rows whose tokens, experts and choices can be dealt out one by one."""
+    c = batch.columns
+    return np.asarray((c["num_tokens"] <= MOST_TOKENS) & (c["num_experts"] <= MOST_EXPERTS)
+                      & (c["topk"] <= c["num_experts"]) & (c["moe_ep"] <= c["num_experts"])
+                      & (c["num_tokens"] * c["topk"] <= 8 * MOST_TOKENS)
+                      & (np.minimum.reduce([c[n] for n in NUMBERS[:-1]]) >= 1))
 
 
 def _load(batch: Batch) -> ExpertLoad:

@@ -15,6 +15,7 @@ from planner.errors import PlannerError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.calibration import STACKS
+from planner.validation.cells import LEAST_VALUE, MOST_VALUE
 from planner.validation.names import device_name
 from planner.validation.records import EXCLUDED, Outcome
 
@@ -70,7 +71,7 @@ def batches(rows: Rows, words: Sequence[str], numbers: Sequence[str], *,
     """``rows`` grouped by device, software and ``words``, with ``numbers`` parsed.
 
     Args:
-        zero: numbers that may be 0; the others are above 0.
+        zero: numbers that may be 0; the others are at least LEAST_VALUE.
         profiles: devices by the name that the table gives them; others are looked up.
 
     Returns:
@@ -78,14 +79,14 @@ def batches(rows: Rows, words: Sequence[str], numbers: Sequence[str], *,
     """
     found: dict[tuple[str, ...], list[tuple[float, ...]]] = {}
     bad: list[int] = []
-    floor = [0.0 if name in zero else 1e-300 for name in numbers]
+    floor = [0.0 if name in zero else LEAST_VALUE for name in numbers]
     for i, row in enumerate(rows):
         try:
             values = [float(row[name]) for name in numbers]
         except (KeyError, ValueError):
             bad.append(i)
             continue
-        if not all(low <= v < 1e300 for v, low in zip(values, floor, strict=True)):
+        if not all(low <= v <= MOST_VALUE for v, low in zip(values, floor, strict=True)):
             bad.append(i)
             continue
         key = (row.get("device", ""), row.get("software", ""), *(row.get(w, "") for w in words))

@@ -122,12 +122,17 @@ def assignment(case: Deployed) -> Assignment:
     """
     spec, device = spec_of(case.model), device_of(case.device)
     layout = layout_of(spec, case.engine, case.shape, case.recipe.experts)
-    spec = with_spare_experts(spec, layout.ep)
+    held = with_spare_experts(spec, layout.ep)
     try:
-        return recipe_assignment(spec, device, layout, case.recipe, load_prior(),
+        found = recipe_assignment(held, device, layout, case.recipe, load_prior(),
                                  isl=case.isl, osl=case.osl, engine=case.engine)
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
+    if held is spec:
+        return found
+    # Copies go to the busiest experts, until the ranks' loads are even.
+    machine = replace(found.model.machine, spread=0.0)
+    return replace(found, model=replace(found.model, machine=machine))
 
 
 @cache
@@ -164,13 +169,16 @@ def cache_tokens(case: Deployed) -> float:
     recipe = case.recipe
     kept = ("embedding", "head", "norm", "router")
     total = int(device.capacity_bytes.value)
-    result = engine_size(
-        Case(spec=spec, layout=layout, total_bytes=total, large=total >= LARGE_DEVICE_BYTES,
-             format_of=lambda kind, layer: None if kind in kept
-             else scheme(recipe.of(kind)).weight),
-        engine_at(case.engine, case.version or default_version(case.engine)),
-        Settings(context=case.isl + case.osl,
-                 kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv))
+    try:
+        result = engine_size(
+            Case(spec=spec, layout=layout, total_bytes=total, large=total >= LARGE_DEVICE_BYTES,
+                 format_of=lambda kind, layer: None if kind in kept
+                 else scheme(recipe.of(kind)).weight),
+            engine_at(case.engine, case.version or default_version(case.engine)),
+            Settings(context=case.isl + case.osl,
+                     kv="auto" if case.recipe.kv == "bf16" else case.recipe.kv))
+    except PlannerError as error:
+        raise NotCoveredError("not legal") from error
     if not result.starts:
         raise NotCoveredError("not legal")
     return float(result.tokens)

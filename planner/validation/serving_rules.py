@@ -129,7 +129,7 @@ def _occurs(pattern: str, text: str) -> bool:
 
 
 def _is(pattern: str, text: str) -> bool:
-    return re.fullmatch(pattern, text.strip(), re.IGNORECASE) is not None
+    return re.fullmatch(pattern, text.strip(), re.IGNORECASE | re.DOTALL) is not None
 
 
 @cache
