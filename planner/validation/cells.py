@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.validation.memory_case import NotCoveredError
+from planner.validation.records import NotCoveredError
 
 MOST_DEVICES = 1 << 16
 MOST_REQUESTS = 1 << 24

@@ -18,12 +18,11 @@ from planner.planning.price.intervals import Z80
 from planner.planning.price.step import Serving, step_times
 from planner.throughput.scheduling import StepTimes
 from planner.throughput.serving import Served
-from planner.validation.memory_case import NotCoveredError
 from planner.validation.published_case import LISTED, PublishedRow, resolve
 from planner.validation.published_layout import words
 from planner.validation.published_metric import TIMES
 from planner.validation.published_peak import beyond_peak
-from planner.validation.records import EXCLUDED, Outcome
+from planner.validation.records import EXCLUDED, NotCoveredError, Outcome
 from planner.validation.served import (
     GRID,
     Deployed,

@@ -21,9 +21,8 @@ from planner.throughput.engine_policy import (
 )
 from planner.throughput.scheduling import Scheduling
 from planner.validation.cells import MOST_REQUESTS, MOST_TOKENS, MOST_VALUE, positive
-from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Workers, deployment
-from planner.validation.records import EXCLUDED, WITHOUT_HOST, Outcome
+from planner.validation.records import EXCLUDED, WITHOUT_HOST, NotCoveredError, Outcome
 from planner.validation.served import (
     GRID,
     Deployed,

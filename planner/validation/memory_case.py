@@ -12,17 +12,10 @@ from planner.memory.resident import as_released
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, layout_problem
 from planner.validation.memory_rows import MemoryRow, cache_types, cache_word, first_value
+from planner.validation.records import NotCoveredError
 
 FormatOf = Callable[[str, int], TensorFormat | None]
 _PLAIN_FAMILIES = ("bf16", "fp16", "fp32")
-
-
-class NotCoveredError(Exception):
-    """A row that cannot be predicted; ``reason`` is one of the fixed list."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def case_of(row: MemoryRow, *, weights: bool) -> Case:

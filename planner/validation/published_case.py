@@ -12,12 +12,11 @@ from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.scheduling import Scheduling
 from planner.validation.cells import MOST_DEVICES, count, positive, tokens
-from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import device_name
 from planner.validation.parallelism import Shape
 from planner.validation.published_layout import possible_shapes, stated_shape
 from planner.validation.published_metric import TIMES, Asked, Measured, load, measured
-from planner.validation.records import EXCLUDED
+from planner.validation.records import EXCLUDED, NotCoveredError
 from planner.validation.served import Deployed, device_of, spec_of
 from planner.validation.serving_rules import Benchmark, benchmark, cache_layout, formats
 

@@ -14,8 +14,8 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout, divisors, layout_problem
 from planner.validation.cells import MOST_DEVICES
-from planner.validation.memory_case import NotCoveredError
 from planner.validation.parallelism import Shape, deployment
+from planner.validation.records import NotCoveredError
 from planner.validation.served import with_spare_experts
 
 _WORD = re.compile(r"(?<![A-Za-z])(DEP|TEP|DTP|ADP|TP|PP|DP|EP)[ =_]?(\d+)", re.IGNORECASE)

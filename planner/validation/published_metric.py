@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.validation.cells import MOST_REQUESTS, MOST_TOKENS, count, positive
-from planner.validation.memory_case import NotCoveredError
+from planner.validation.records import NotCoveredError
 
 _FILE = Path(__file__).resolve().parent / "data" / "published.toml"
 _NAMED = re.compile(r"(?:bs|batch(?: size)?|c|conc(?:urrency)?)\s*[=: ]\s*(\d+(?:\.0)?)", re.I)

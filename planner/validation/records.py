@@ -39,6 +39,14 @@ REASONS = {
 """Reason → what it means. Nothing else appears in ``uncovered``."""
 
 
+class NotCoveredError(Exception):
+    """A row that cannot be predicted; ``reason`` is one of the fixed list."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One row in one mode: what was measured, and the prediction or the reason for none.

@@ -22,9 +22,9 @@ from planner.quality.prior import load_prior
 from planner.throughput.pools import PooledLoop, Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import Served, closed_loop
-from planner.validation.memory_case import NotCoveredError
 from planner.validation.names import model_name
 from planner.validation.parallelism import Shape, Workers
+from planner.validation.records import NotCoveredError
 
 CHUNK_TOKENS = 8192
 """Most prompt tokens of one pass, where nothing else is known: the default of current servers."""
