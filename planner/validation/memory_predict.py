@@ -11,9 +11,9 @@ from planner.memory.engines.llamacpp import cache_parts, compute_lines
 from planner.memory.engines.records import Case, EngineResult, Given, Rank, Settings, of_kind
 from planner.memory.engines.run import engine_size
 from planner.memory.resident import Line, total
-from planner.validation.memory_case import NotCoveredError, case_of, given_of, settings_of
+from planner.validation.memory_case import case_of, given_of, settings_of
 from planner.validation.memory_rows import MemoryRow, first_value, read_row
-from planner.validation.records import EXCLUDED, HEADLINE, Outcome
+from planner.validation.records import EXCLUDED, HEADLINE, NotCoveredError, Outcome
 
 GIVEN, PREDICTED = "given-overheads", "predicted"
 KV_BYTES = ("kv_gib_per_gpu", "kv_gib_total")
