@@ -78,13 +78,33 @@ def ggml_certainty() -> Certainty:
     return Certainty("prior", float(rules()["sigma"]), "ggml kernels by instruction counts")
 
 
+def cpu_units() -> tuple[str, ...]:
+    """Vector units of CPUs in the order in which ggml prefers them."""
+    return tuple(name for law in rules()["cpu"]["unit"] for name in law["names"])
+
+
+def cpu_unit(device: DeviceProfile) -> tuple[str, Mapping[str, Any]] | None:
+    """(name, law) of the vector unit that ggml's kernels use on ``device``, None without a rate of
+    integer products on one."""
+    return next(((name, law) for law in rules()["cpu"]["unit"] for name in law["names"]
+                 if (name, "int8") in device.rates), None)
+
+
+def on_cpu(device: DeviceProfile) -> bool:
+    """Whether ggml runs on the CPU of ``device``: it is one, or a chip whose only known kernels are
+    those of its vector unit."""
+    return device.kind == "cpu" or (device.compute_capability is None
+                                    and cpu_unit(device) is not None)
+
+
 def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
     """Why ggml cannot multiply ``scheme`` on ``device``; empty if it can."""
     if device.rate(scheme.compute) is None:
         return device.why_not(scheme.compute)
-    if device.kind == "cpu":
-        return "" if ("avx512", "int8") in device.rates else \
-            f"{device.id} states no rate of integer products on its vector unit"
+    if on_cpu(device):
+        return "" if cpu_unit(device) is not None else \
+            f"{device.id} states no rate of integer products on a vector unit that ggml has " \
+            f"kernels for ({', '.join(cpu_units())})"
     if device.compute_capability is None:
         return f"{device.id} has no CUDA kernels, and no others of ggml are modelled"
     return "" if device.rate("fp32") is not None else f"{device.id} publishes no fp32 rate"
@@ -103,7 +123,7 @@ def ggml_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> Ggml
     product, reading = classes(scheme)
     if experts:
         product, reading = (MOE[product], MOE[reading])
-    made = _on_cpu if device.kind == "cpu" else _on_gpu
+    made = _on_cpu if on_cpu(device) else _on_gpu
     figures = made(device, scheme.id, product, experts)
     bandwidth = device.bandwidth_bytes_per_s.value
     share = device.achieved[reading].bandwidth_fraction.value
@@ -136,10 +156,13 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
 
 def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> dict[str, float]:
     law = rules()["cpu"]
-    cycles = device.rates["avx512", "int8"].dense.value / 2.0 / law["peak_products"]
-    count = law["vector"][name]
+    chosen = cpu_unit(device)
+    assert chosen is not None
+    unit, figures = chosen
+    cycles = device.rates[unit, "int8"].dense.value / 2.0 / figures["peak_products"]
+    count = figures["products"][name]
     found = {
-        "vector": 1.0 / (count["one"] * cycles), "vector_rows": float(law["vector"]["rows"]),
+        "vector": 1.0 / (count["one"] * cycles), "vector_rows": float(figures["rows"]),
         "tile": 1.0 / (count["four" if experts else "dense"] * cycles), "least_rows": 1.0,
         "step": 0.0, "unpack": 0.0, "tile_rows": 1.0,
         "quantise": 1.0 / (count["quantise"] * cycles), "least_quantised": 0.0,
@@ -172,13 +195,14 @@ def ggml_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
                 engine: str) -> GgmlArrays | None:
     """The kernels of what ggml multiplies among ``schemes``, None without any: its own types, and
     on CPUs what ``engine`` keeps plain, if that is one of ggml's."""
-    plain = device.kind == "cpu" and engine_runs(engine) and ("avx512", "int8") in device.rates
+    unit = cpu_unit(device) if on_cpu(device) and engine_runs(engine) else None
+    plain = unit[1]["products"] if unit is not None else {}
     places = [i for i, name in enumerate(schemes) if runs_on_ggml(scheme_by_id(name))
-              or (plain and name in rules()["cpu"]["vector"])]
+              or name in plain]
     if not places:
         return None
     found = [ggml_kernel(device, schemes[i], experts=experts) for i in places]
-    return GgmlArrays(np.array(places, dtype=np.int64), device.kind != "cpu", {
+    return GgmlArrays(np.array(places, dtype=np.int64), not on_cpu(device), {
         f.name: np.array([getattr(one, f.name) for one in found]) for f in fields(GgmlKernel)})
 
 

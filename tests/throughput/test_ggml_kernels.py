@@ -1,5 +1,7 @@
 """ggml's own kernels: integer products by hand, laws, and who gets them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,12 +15,15 @@ from planner.hardware.catalog import list_devices, resolve_device
 from planner.memory.engines.catalog import engine_names
 from planner.throughput.calibration import PRIOR
 from planner.throughput.ggml import (
+    cpu_unit,
+    cpu_units,
     engine_runs,
     ggml_arrays,
     ggml_certainty,
     ggml_kernel,
     ggml_parts,
     ggml_refusal,
+    on_cpu,
     rules,
 )
 from planner.throughput.kernels import kept_for_their_engine, kernel
@@ -204,3 +209,57 @@ def test_a_named_type_is_explained_beside_the_others():
     schemes = {row.scheme for one in found.modules for row in one.schemes}
     assert {"ggml-q4_k", "bf16", "fp8-tensor"} <= schemes
     assert "ggml-q8_0" not in schemes
+
+
+def with_units(**int8):
+    """A Xeon of 56 cores at 2 GHz with other vector units, by INT8 operations a cycle and core."""
+    plain = {key: rate for key, rate in XEON.rates.items() if key[0] not in ("amx", "avx512")}
+    base = XEON.rates["avx512", "int8"]
+    for unit, operations in int8.items():
+        name = unit.replace("_", "-")
+        dense = replace(base.dense, value=operations * 56 * 2.0e9)
+        plain[name, "int8"] = replace(base, unit=name, dense=dense)
+        plain[name, "bf16"] = replace(base, unit=name, format="bf16", dense=dense)
+    return replace(XEON, rates=plain)
+
+
+@pytest.mark.parametrize(("unit", "operations", "rate"), [
+    ("avx2", 64, 13.3), ("neon", 64, 7.5), ("sve", 64, 7.5), ("avx512_vnni", 256, 14.2)])
+def test_one_token_on_a_vector_unit_by_hand(unit, operations, rate):
+    """Q4_K: products a cycle and core, measured or counted, at 56 cores of 2 GHz."""
+    assert one(with_units(**{unit: operations}), "ggml-q4_k", 1)[0] == pytest.approx(
+        4096**2 / (rate * 56 * 2.0e9))
+
+
+def test_a_core_with_twice_the_rate_has_twice_the_pipes():
+    two, four = (one(with_units(neon=n), "ggml-q8_0", 16)[0] for n in (64, 128))
+    assert two == pytest.approx(2 * four)
+
+
+def test_the_widest_unit_counts():
+    both = with_units(avx2=64, avx512=256)
+    assert cpu_unit(both)[0] == "avx512"
+    assert cpu_unit(XEON)[0] == "avx512"
+    assert cpu_units() == ("avx512-vnni", "avx512", "avx2", "sve", "neon")
+
+
+@pytest.mark.parametrize("unit", ["avx2", "neon"])
+def test_every_type_is_priced_without_avx512(unit):
+    device = with_units(**{unit: 64})
+    for name in TYPES:
+        assert not ggml_refusal(device, scheme(name))
+        for experts in (False, True):
+            assert ggml_arrays(device, [name], experts=experts, engine="any") is not None
+
+
+def test_a_cpu_without_integer_products_is_refused_by_name():
+    device = with_units(amx=2048)
+    assert "avx2" in ggml_refusal(device, scheme("ggml-q4_k"))
+    assert "int8" in ggml_refusal(with_units(), scheme("ggml-q4_k"))
+
+
+def test_a_chip_without_cuda_runs_on_its_vector_unit():
+    chip = replace(with_units(neon=128), kind="soc", compute_capability=None)
+    assert on_cpu(chip)
+    assert not ggml_refusal(chip, scheme("ggml-q4_0"))
+    assert not on_cpu(H100)
