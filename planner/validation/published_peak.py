@@ -1,16 +1,22 @@
-"""Rows that would need more of a device's peak than its products were ever seen to reach."""
+"""Rows that are faster than reading their prompts and weights can be on the device they name."""
 
 from __future__ import annotations
 
 from planner.formats.schemes import scheme
+from planner.formats.sizes import bits_per_element
+from planner.hardware.profile import DeviceProfile, Quantity
 from planner.models.spec import ModelSpec
 from planner.placement.modules import EXPERT_KINDS
 from planner.validation.published_case import PublishedRow
 from planner.validation.served import Deployed, device_of, spec_of
 
+BEYOND = "faster than its prompts and weights at the most that products reach on the device"
+PLAIN = "bf16"
+
 
 def active_parameters(spec: ModelSpec) -> float:
-    """Weights that a token multiplies: all matrices but the embedding, of experts the chosen."""
+    """Weights that a token multiplies: all matrices but embedding and head, of experts the chosen.
+    """
     experts = spec.experts
     share = experts.per_token / experts.count if experts is not None else 1.0
     return sum(row.elements * row.copies * (share if row.kind in EXPERT_KINDS else 1.0)
@@ -21,18 +27,30 @@ def active_parameters(spec: ModelSpec) -> float:
 def beyond_peak(row: PublishedRow, case: Deployed) -> str:
     """Why the measured rate of a closed loop cannot be, by arithmetic alone; empty if it can.
 
-    Every output token of a request that also reads its prompt takes 2·N·(1 + I/O) operations.
+    B requests take at least the operations of their prompts, 2·N·I each, and one reading of the
+    active weights for every step that no prompt is read in, O − B of them (none where the row
+    states no B). Rates are the upper ends of what products reach, of the scheme or of BF16.
     """
     if row.what.quantity != "output_tokens_per_second" or row.phase:
         return ""
     device = device_of(case.device)
-    rate = device.rate(scheme(case.recipe.dense).compute)
-    reached = device.achieved.get(scheme(case.recipe.dense).kernel)
-    if rate is None or reached is None:
+    recipe = scheme(case.recipe.dense)
+    rate = device.rate(recipe.compute)
+    if rate is None:
         return ""
-    needed = 2.0 * active_parameters(spec_of(case.model)) * row.value \
-        * (1.0 + case.isl / case.osl) / row.devices
-    most = reached.compute_fraction.high or reached.compute_fraction.value
-    if needed <= most * rate.dense.value:
-        return ""
-    return "more of the dense peak than products reach on this device"
+    parameters = active_parameters(spec_of(case.model))
+    peak = rate.dense.value * row.devices * _reached(device, recipe.kernel, "compute_fraction")
+    wire = device.bandwidth_bytes_per_s.value * row.devices \
+        * _reached(device, recipe.kernel, "bandwidth_fraction")
+    batch = row.asked.batch or row.asked.each * row.devices
+    prompts = 2.0 * parameters * case.isl / peak
+    weights = parameters * bits_per_element(recipe.weight) / 8 / wire
+    alone = max(case.osl - batch, 0.0) / batch if batch else 0.0
+    return BEYOND if prompts + alone * weights > case.osl / row.value else ""
+
+
+def _reached(device: DeviceProfile, kernel: str, name: str) -> float:
+    """The upper end of an achieved fraction, of the kernel's class or of plain products."""
+    found: list[Quantity] = [getattr(device.achieved[key], name) for key in (kernel, PLAIN)
+                             if key in device.achieved]
+    return max((q.high or q.value for q in found), default=1.0)
