@@ -1,13 +1,16 @@
 """Fit the form of fused expert layers to tables like op_moe.csv.
 
-A kernel with two or more expert shapes is fitted to all of them, and once without each: the errors
-are those of shapes that a fit did not see, and ``table`` keeps what each of these fits found, so
-that a table can be scored without the shape being known. A kernel with one shape keeps back expert
-layouts by the hash of "moe_tp,moe_ep".
+The newest version of a kernel on a device counts. One with FEW or fewer expert shapes is fitted to
+all of them, and once without each; one with more, once without each third of them (by the hash of
+the shape). The errors are those of shapes that a fit did not see, and ``table`` keeps what each of
+these fits found, so that a table can be scored without the shape being known. A kernel with one
+shape keeps back expert layouts by the hash of "moe_tp,moe_ep", or nothing where it has one layout:
+then the errors are those of the fit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +21,15 @@ from planner.calibration.problem import LEAST_ROWS, FitProblem, solve
 from planner.hardware.profile import FittedSet
 from planner.throughput.forms.moe import OPERATOR, parameters_of
 from planner.throughput.silicon import Chip, chip
-from planner.validation.moe_rows import SHAPE, MoeKernel, moe_kernels
+from planner.validation.holdout import fold
+from planner.validation.moe_rows import SHAPE, MoeKernel, moe_kernels, newest
 from planner.validation.op_rows import NO_PROFILES, Profiles, Rows
 
 Index = NDArray[np.int64]
+FEW = 5
+"""Expert shapes that are left out one by one."""
 BY_SHAPE = "errors of expert shapes left out in turn; parameters from all of them"
+BY_THIRD = "errors of thirds of the expert shapes left out in turn; parameters from all of them"
 BY_LAYOUT = "one expert shape; a third of its expert layouts kept back"
 
 
@@ -44,20 +51,28 @@ def fit_kernel(kernel: MoeKernel, figures: Chip) -> FittedSet:
     every = np.unique(shapes[kept], axis=0)
     if len(every) < 2:
         return replace(solve(problem), note=BY_LAYOUT, table=_seen(every))
+    groups = thirds(kernel.shapes) if len(every) > FEW else (
+        shapes[:, None] == every[None]).all(axis=2).argmax(axis=1)
     predicted = np.zeros(len(shapes))
     found = []
-    for shape in every:
-        here = (shapes == shape).all(axis=1)
-        train, test = kept[~here[kept]], kept[here[kept]]
-        found.append(_fit(problem, train))
-        predicted[test] = problem.predict(found[-1], test)
+    for group in range(3 if len(every) > FEW else len(every)):
+        here = groups[kept] == group
+        found.append(_fit(problem, kept[~here]))
+        predicted[kept[here]] = problem.predict(found[-1], kept[here])
     error = assess(predicted[kept], problem.measured[kept], rows=len(kept))
     folds = {name: tuple(one[name] for one in found) for name in found[0]}
     best = _fit(problem, kept)
+    table = folds if len(every) > FEW else _seen(every) | folds
     return FittedSet(
         operator=OPERATOR, stack=problem.stack, software=problem.software,
         variant=problem.variant, parameters={p.name: best[p.name] for p in problem.parameters},
-        table=_seen(every) | folds, error=error, kind="fitted", source="", date="", note=BY_SHAPE)
+        table=table, error=error, kind="fitted", source="", date="",
+        note=BY_THIRD if len(every) > FEW else BY_SHAPE)
+
+
+def thirds(shapes: Sequence[tuple[int, ...]]) -> Index:
+    """Third 0 to 2 of each of ``shapes`` [n]."""
+    return np.array([fold(",".join(map(str, shape))) for shape in shapes], dtype=np.int64)
 
 
 def _seen(shapes: Index) -> dict[str, tuple[float, ...]]:
@@ -71,7 +86,7 @@ def _fit(problem: FitProblem, rows: Index) -> dict[str, float]:
 
 def _kernels(rows: Rows, profiles: Profiles) -> list[tuple[MoeKernel, Chip]]:
     found = []
-    for kernel in moe_kernels(rows, profiles)[0]:
+    for kernel in newest(moe_kernels(rows, profiles)[0]):
         profile = kernel.batch.profile
         figures = chip(profile) if profile is not None else None
         if figures is not None and kernel.batch.stack and kernel.computes(figures) \

@@ -20,7 +20,7 @@ from planner.throughput.slowest_rank import most_touched
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
-TILES = (16.0, 32.0, 64.0, 128.0)
+TILES = (8.0, 16.0, 32.0, 64.0, 128.0)
 """Rows of the tiles that grouped GEMM kernels choose from."""
 SEEDS = 8
 STEEPEST = 8.0
@@ -37,7 +37,7 @@ COARSE = 4
 @record
 class ExpertLoad:
     """Work of one rank, arrays of one shape S. ``pairs`` token-expert pairs; ``touched`` experts
-    with at least one; ``padded`` [S, 4] rows after filling up to each of TILES; ``elsewhere``
+    with at least one; ``padded`` [S, 5] rows after filling up to each of TILES; ``elsewhere``
     pairs of the same tokens on other ranks.
     """
 
@@ -91,7 +91,7 @@ def power_law_counts(tokens: int, experts: int, per_token: int, exponent: float,
 def benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: int) -> ExpertLoad:
     """Work of the rank that a benchmark times: ``balanced`` the first, ``power_law_α`` the fullest.
 
-    Power laws are averaged over SEEDS draws. Arrays are 0-d ([4] for ``padded``).
+    Power laws are averaged over SEEDS draws. Arrays are 0-d ([5] for ``padded``).
 
     Raises:
         InputError: another law, or experts that the ranks do not divide.
@@ -178,7 +178,7 @@ def _expected_load(experts: int, per_token: int, spread: float, shape: tuple[int
 
 @lru_cache(maxsize=1024)
 def _grid(experts: int, per_token: int, spread: float, ranks: int) -> Array:
-    """Logarithms of touched experts and padded rows of the slowest rank, [1 + 4, GRID]."""
+    """Logarithms of touched experts and padded rows of the slowest rank, [1 + 5, GRID]."""
     local = fullest_rank(experts, per_token, spread, ranks)
     hit = touched(local, GRID)
     rows = GRID[:, None] * local

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,11 @@ from planner.errors import InputError
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
 from planner.throughput.expert_load import ExpertLoad, benchmark_load
-from planner.throughput.forms.moe import ExpertShard, moe_parts
+from planner.throughput.forms.moe import GATED, PLAIN, ExpertShard, moe_parts
 from planner.throughput.moe import compute_format
 from planner.throughput.silicon import Chip
 from planner.validation.holdout import held_out
+from planner.validation.moe_names import kernel_id, plain_shapes
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
 
 Array = NDArray[np.float64]
@@ -80,6 +82,16 @@ class MoeKernel:
         return np.array([held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
 
     @property
+    def matrices(self) -> Array:
+        """Matrices of an expert [n]."""
+        return np.array([PLAIN if shape in plain_shapes() else GATED for shape in self.shapes])
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The numbers of the stack's version."""
+        return tuple(map(int, re.findall(r"\d+", self.batch.software.partition(" ")[2])))
+
+    @property
     def weight_bytes(self) -> float:
         """Stored bytes of a weight, scales included."""
         return bits_per_element(scheme_by_id(self.scheme).weight) / 8
@@ -90,17 +102,18 @@ class MoeKernel:
 
     def predict(self, parameters: Mapping[str, float], chip: Chip, variant: str = "",
                 index: NDArray[np.int64] | slice = slice(None)) -> Array:
-        """Seconds of the rows at ``index`` under ``parameters`` of ``variant``."""
+        """Seconds of the rows at ``index`` under ``parameters`` of ``variant``, weights in L2 where
+        they fit: the benchmarks repeat one layer."""
         columns = {name: c[index] for name, c in self.batch.columns.items()}
         experts = ExpertShard(
             hidden=columns["hidden"], width=columns["inter"] / columns["moe_tp"],
             local=columns["num_experts"] / columns["moe_ep"],
             weight_bytes=np.asarray(self.weight_bytes),
-            compute=compute_format(self.scheme, chip))
+            compute=compute_format(self.scheme, chip), matrices=self.matrices[index])
         load = ExpertLoad(self.load.pairs[index], self.load.touched[index], self.load.padded[index],
                           self.load.elsewhere[index])
         return moe_parts(parameters, chip, variant or self.variant, experts, load,
-                         tokens=columns["num_tokens"]).total()
+                         tokens=columns["num_tokens"], cold=False).total()
 
 
 def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
@@ -126,7 +139,7 @@ def moe_kernels(rows: Rows, profiles: Profiles = NO_PROFILES,
         except InputError:
             bad += batch.index.tolist()
             continue
-        key = (batch.device, batch.software, batch.words[0], batch.words[1])
+        key = (batch.device, batch.software, kernel_id(batch.words[0], batch.stack), batch.words[1])
         groups.setdefault(key, []).append((batch, load))
     return [_kernel(members) for members in groups.values()], unknown, bad
 
@@ -138,6 +151,16 @@ def _sane(batch: Batch) -> Mask:
                       & (c["topk"] <= c["num_experts"]) & (c["moe_ep"] <= c["num_experts"])
                       & (c["num_tokens"] * c["topk"] <= 8 * MOST_TOKENS)
                       & (np.minimum.reduce([c[n] for n in NUMBERS[:-1]]) >= 1))
+
+
+def newest(kernels: Sequence[MoeKernel]) -> list[MoeKernel]:
+    """Of the versions of a stack's kernel on a device the newest, in order: fits take no other."""
+    best: dict[tuple[str, str, str], MoeKernel] = {}
+    for one in kernels:
+        key = (one.batch.device, one.batch.stack, one.variant)
+        if key not in best or one.version > best[key].version:
+            best[key] = one
+    return list(best.values())
 
 
 def _load(batch: Batch) -> ExpertLoad:
@@ -159,7 +182,7 @@ def _kernel(members: Sequence[tuple[Batch, ExpertLoad]]) -> MoeKernel:
                         for name in ("pairs", "touched", "padded", "elsewhere")))
     laws = tuple(b.words[2] for b, _ in members for _ in range(len(b.index)))
     scheme = FORMATS[first.words[1]]
-    name = first.words[0].lower().replace("_", "-").removeprefix(f"{first.stack}-")
+    name = kernel_id(first.words[0], first.stack)
     return MoeKernel(batch, scheme, f"{name}:{scheme}", laws, load, _excluded(batch, laws))
 
 

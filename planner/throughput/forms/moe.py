@@ -1,30 +1,36 @@
 """One fused layer of routed experts on one rank: gate and up, activation, down, and permutation.
 
-    t = t0 + te·E/ep + X + (C^2.5 + (v·M)^2.5)^(1/2.5)
-    C = R·[4·H·I·(1 + k0/H) + 2·H·I·(1 + k0/I)] / (ec·P)          I = width / moe_tp
+    t = t0 + te·E/ep + X + u·(C^2.5 + (v·M)^2.5)^(1/2.5)
+    C = R·[2·(g − 1)·H·Ī·(1 + k0/H) + 2·H·Ī·(1 + k0/Ī)] / (ec·P)  Ī = inter/moe_tp, rounded up
     R = min over tile heights h of  Σ_e h·⌈n_e/h⌉ · (1 + s·(128/h − 1))
-    M = A·3·H·I·w / (em·W)
-    X = [kew·(p·(4H + 10I) + 4·T·H) + kall·(T·k − p)·(4H + 10I)] / W
+    M = A·g·H·Ī·w·(φ + (1 − φ)/2.5) / (em·W)                      φ = misses(bytes, l·L2)
+    X = [kew·(p·(4H + c·I) + 4·T·H) + kall·(T·k − p)·(4H + c·I)] / W
 
 T tokens of all ranks, k experts each; p pairs, A touched experts and R padded rows of this rank
-(:mod:`planner.throughput.expert_load`); H hidden, E/ep experts of w bytes an element here; P dense
-peak of the compute format, W bandwidth. A tile below 128 rows loads as much of the weights for
-fewer rows (s); k0 is the fill of a tile's pipeline in elements of the inner dimension. X is the
-permutation, activation, quantisation and weighted sum; with kall, kernels that pass over the pairs
-of other ranks too. te is what a grouped kernel spends on each expert, touched or not.
+(:mod:`planner.throughput.expert_load`); H hidden, E/ep experts of g matrices here (3, or 2 without
+a gate; c = 10 or 6) of w bytes an element; P dense peak of the compute format, W bandwidth. A tile
+below 128 rows loads as much of the weights for fewer rows (s); k0 is the fill of a tile's pipeline
+in elements of the inner dimension. X is the permutation, activation, quantisation and weighted sum;
+with kall, kernels that pass over the pairs of other ranks too. te is what a grouped kernel spends
+on each expert, touched or not. φ is the share of the weights that L2 does not hold: 1 in serving,
+where other layers have been there since; a benchmark that repeats one layer finds few experts warm.
+v and u belong to Triton kernels: v to the tile for many tokens, u to widths that 16 does not divide
+(Triton then compiles loads of single elements).
 
-Source: the grouped GEMM form of the fused kernels of TensorRT-LLM, SGLang and FlashInfer, fitted by
-this project to the MoE tables of aiconfigurator-core 0.12.0.
+Source: the grouped GEMM form of the fused kernels of TensorRT-LLM, SGLang, vLLM and FlashInfer,
+fitted by this project to the MoE tables of aiconfigurator-core 0.12.0.
 """
 
 from __future__ import annotations
+
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.records import record
 from planner.throughput.expert_load import TILES, ExpertLoad
-from planner.throughput.forms.base import Parameter, Parameters, power_sum, values
+from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -33,30 +39,78 @@ Array = NDArray[np.float64]
 OPERATOR = "moe"
 EXPONENT = 2.5
 FULL_TILE = 128.0
-HIDDEN_BYTES, INNER_BYTES = 4.0, 10.0
-"""Bytes a pair moves for each hidden feature (gather in, sum out) and each inner one (gate and up
-out, product in and out, 2 B each)."""
+GATED, PLAIN = 3.0, 2.0
+"""Matrices of an expert: gate, up and down, or up and down alone."""
+HIDDEN_BYTES, INNER_BYTES = 4.0, 4.0
+"""Bytes a pair moves for each hidden feature (gather in, sum out) and, of each matrix but the last,
+for each inner one (out and in again, 2 B each); the product of gate and up adds 2 B."""
+L2_SPEED, L2_STEEPNESS = 2.5, 3.0
+"""L2 bandwidth over memory bandwidth, and how sharply a layer stops fitting."""
+WARM = "l2_share"
 
 TRITON = "triton"
 """Kernels of which the name contains this choose their tile by the number of tokens."""
-FEW_TILE, MANY_TILE = TILES.index(16.0), TILES.index(64.0)
+TRITON_TILES = (TILES.index(16.0), TILES.index(64.0))
+LINE = 16
+"""Elements that a Triton load takes at once, where the width is a multiple."""
+TRTLLM_GEN, MARLIN, OAI = "flashinfer-trtllm", "marlin", "oai-triton"
 
 _COMMON = (
     Parameter("launch_seconds", 25e-6, 2e-6, 2e-4, "s", device=True),
-    Parameter("compute_fraction", 0.7, 0.1, 1.0, prior=1.0, device=True),
-    Parameter("bandwidth_fraction", 0.85, 0.15, 1.0, prior=0.5, device=True),
+    Parameter("compute_fraction", 0.7, 0.05, 1.0, prior=1.0, device=True),
+    Parameter("bandwidth_fraction", 0.85, 0.05, 1.0, prior=0.5, device=True),
     Parameter("small_tile", 0.3, 0.005, 2.0),
     Parameter("fill_elements", 600.0, 5.0, 6000.0),
     Parameter("traffic", 1.5, 0.1, 12.0, prior=1.0),
-    Parameter("traffic_elsewhere", 0.3, 0.003, 6.0, prior=3.0),
+    Parameter(WARM, 0.6, 0.1, 1.3, prior=0.5),
 )
-GROUPED = (*_COMMON, Parameter("expert_seconds", 2e-8, 1e-11, 1e-6, "s", prior=3.0))
-TILED = (*_COMMON, Parameter("many_slowdown", 1.3, 1.0, 3.0, prior=1.0))
+LOCAL = Parameter("traffic_elsewhere", 0.3, 0.003, 6.0, prior=3.0)
+ALL_PAIRS = Parameter("traffic_elsewhere", 1.5, 0.003, 6.0, prior=3.0)
+"""Triton and Marlin kernels pass over the pairs of all ranks: what SGLang's tables show at EP > 1
+is where vLLM's, which have EP 1 alone, start and stay."""
+EXPERT = Parameter("expert_seconds", 2e-8, 1e-11, 1e-6, "s", prior=3.0)
+MANY = Parameter("many_slowdown", 1.3, 1.0, 3.0, prior=1.0)
+NARROW = Parameter("unaligned_slowdown", 2.0, 1.0, 20.0, prior=1.0)
 
 
 def parameters_of(variant: str) -> tuple[Parameter, ...]:
-    """The eight parameters of a kernel; ``variant`` is ``KERNEL:SCHEME``."""
-    return TILED if TRITON in variant.partition(":")[0] else GROUPED
+    """The parameters of a kernel; ``variant`` is ``KERNEL:SCHEME``."""
+    kernel, _, scheme = variant.partition(":")
+    if not tiled(variant):
+        return (*_COMMON, ALL_PAIRS if MARLIN in kernel else LOCAL, EXPERT)
+    narrow = (NARROW,) if not packed(scheme) else ()
+    return (*_COMMON, ALL_PAIRS, MANY, *narrow)
+
+
+def tiled(variant: str) -> bool:
+    """Whether the kernel takes its tile from the number of tokens."""
+    return TRITON in variant.partition(":")[0]
+
+
+def packed(scheme: str) -> bool:
+    """Whether weights are stored two to a byte: such kernels pad a width instead."""
+    return "fp4" in scheme or "int4" in scheme
+
+
+def stored_width(variant: str, width: Array) -> Array:
+    """Inner features of an expert as the kernel stores them; ``width`` before.
+
+    TensorRT-LLM's generated kernels fill up to 128 (256 for MXFP4), Marlin to 128 where 64 does not
+    divide the width, OpenAI's Triton kernels to 128, other Triton kernels to 64 for FP4 weights:
+    layouts of one width in these tables take the same time as what they are filled up to.
+    """
+    kernel, _, scheme = variant.partition(":")
+    if TRTLLM_GEN in kernel:
+        step = 256.0 if scheme.startswith("mxfp4") else 128.0
+    elif MARLIN in kernel:
+        return np.where(np.mod(width, 64.0) == 0, width, np.ceil(width / 128.0) * 128.0)
+    elif OAI in kernel:
+        step = 128.0
+    elif TRITON in kernel and packed(scheme):
+        step = 64.0
+    else:
+        return width
+    return np.asarray(np.ceil(width / step) * step)
 
 
 @record
@@ -64,7 +118,7 @@ class ExpertShard:
     """Experts of one rank, numbers or arrays that broadcast with the load's.
 
     ``width`` is what one rank holds of an expert; ``local`` experts of a rank; ``weight_bytes`` an
-    element; ``compute`` the format whose rate counts.
+    element; ``compute`` the format whose rate counts; ``matrices`` GATED or PLAIN.
     """
 
     hidden: Array
@@ -72,25 +126,33 @@ class ExpertShard:
     local: Array
     weight_bytes: Array
     compute: str
+    matrices: Array = field(default_factory=lambda: np.asarray(GATED))
 
 
 def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertShard,
-              load: ExpertLoad, *, tokens: Array) -> Parts:
+              load: ExpertLoad, *, tokens: Array, cold: bool = True) -> Parts:
     """Seconds of a fused layer by mechanism, shape of ``load`` and ``experts`` broadcast.
 
-    Weights of all experts exceed any cache: there is no warm case. The traffic X counts as memory.
+    ``cold``: no weight is in L2 (see the module). The traffic X counts as memory.
     """
     p = values(parameters, parameters_of(variant), f"{OPERATOR} {variant}")
-    hidden, width, fill = experts.hidden, experts.width, p["fill_elements"]
+    hidden, width, fill = experts.hidden, stored_width(variant, experts.width), p["fill_elements"]
     many = tokens > experts.local if "many_slowdown" in p else None
-    work = 4.0 * width * (hidden + fill) + 2.0 * hidden * (width + fill)
+    work = 2.0 * (experts.matrices - 1.0) * width * (hidden + fill) + 2.0 * hidden * (width + fill)
     compute = padded_rows(load, p["small_tile"], many) * work / (
         p["compute_fraction"] * chip.peak(experts.compute))
-    streamed = load.touched * 3.0 * hidden * width * experts.weight_bytes
+    streamed = load.touched * experts.matrices * hidden * width * experts.weight_bytes
+    if not cold:
+        missed = misses(streamed, p[WARM] * chip.l2_bytes, L2_STEEPNESS)
+        streamed = streamed * (missed + (1.0 - missed) / L2_SPEED)
     memory = streamed / (p["bandwidth_fraction"] * chip.bandwidth)
     if many is not None:
         memory = memory * np.where(many, p["many_slowdown"], 1.0)
-    pair = HIDDEN_BYTES * hidden + INNER_BYTES * width
+    if "unaligned_slowdown" in p:
+        slow = np.where(np.mod(experts.width, LINE) != 0, p["unaligned_slowdown"], 1.0)
+        compute, memory = compute * slow, memory * slow
+    inner = INNER_BYTES * (experts.matrices - 1.0) + 2.0
+    pair = HIDDEN_BYTES * hidden + inner * experts.width
     traffic = (p["traffic"] * (load.pairs * pair + 4.0 * tokens * hidden)
                + p["traffic_elsewhere"] * load.elsewhere * pair) / chip.bandwidth
     launch = p["launch_seconds"] + p.get("expert_seconds", 0.0) * experts.local
@@ -107,5 +169,5 @@ def padded_rows(load: ExpertLoad, small_tile: float,
     rows = load.padded * penalty
     if many is None:
         return np.asarray(rows.min(axis=-1))
-    high = rows[..., MANY_TILE]
-    return np.asarray(np.where(many, high, np.minimum(rows[..., FEW_TILE], high)))
+    few, high = (rows[..., tile] for tile in TRITON_TILES)
+    return np.asarray(np.where(many, high, np.minimum(few, high)))
