@@ -27,8 +27,12 @@ def kernel_id(name: str, stack: str) -> str:
 
 
 @cache
-def plain_shapes() -> frozenset[tuple[int, ...]]:
-    """(hidden, width, experts a token, experts) of experts that have two matrices."""
+def plain_shapes(stack: str, version: tuple[int, ...]) -> frozenset[tuple[int, ...]]:
+    """(hidden, width, experts a token, experts) of experts that this version of a stack was
+    measured with two matrices of."""
+    since = _data()["plain_since"].get(stack)
+    if since is None or version < tuple(since):
+        return frozenset()
     return frozenset(tuple(one["shape"]) for one in _data()["plain"])
 
 

@@ -84,7 +84,8 @@ class MoeKernel:
     @property
     def matrices(self) -> Array:
         """Matrices of an expert [n]."""
-        return np.array([PLAIN if shape in plain_shapes() else GATED for shape in self.shapes])
+        plain = plain_shapes(self.batch.stack, self.version)
+        return np.array([PLAIN if shape in plain else GATED for shape in self.shapes])
 
     @property
     def version(self) -> tuple[int, ...]:

@@ -3,12 +3,12 @@
     t = t0 + te·E/ep + X + u·(C^2.5 + (v·M)^2.5)^(1/2.5)
     C = R·[2·(g − 1)·H·Ī·(1 + k0/H) + 2·H·Ī·(1 + k0/Ī)] / (ec·P)  Ī = inter/moe_tp, rounded up
     R = min over tile heights h of  Σ_e h·⌈n_e/h⌉ · (1 + s·(128/h − 1))
-    M = A·g·H·Ī·w·(φ + (1 − φ)/2.5) / (em·W)                      φ = misses(bytes, l·L2)
+    M = A·g·H·Ī·w·(φ + (1 − φ)·W/W2) / (em·W)                     φ = misses(bytes, l·L2)
     X = [kew·(p·(4H + c·I) + 4·T·H) + kall·(T·k − p)·(4H + c·I)] / W
 
 T tokens of all ranks, k experts each; p pairs, A touched experts and R padded rows of this rank
 (:mod:`planner.throughput.expert_load`); H hidden, E/ep experts of g matrices here (3, or 2 without
-a gate; c = 10 or 6) of w bytes an element; P dense peak of the compute format, W bandwidth. A tile
+a gate; c = 10 or 6) of w bytes an element; P dense peak of the compute format, W bandwidth, W2 of L2 (58 GB/s a multiprocessor). A tile
 below 128 rows loads as much of the weights for fewer rows (s); k0 is the fill of a tile's pipeline
 in elements of the inner dimension. X is the permutation, activation, quantisation and weighted sum;
 with kall, kernels that pass over the pairs of other ranks too. te is what a grouped kernel spends
@@ -44,8 +44,9 @@ GATED, PLAIN = 3.0, 2.0
 HIDDEN_BYTES, INNER_BYTES = 4.0, 4.0
 """Bytes a pair moves for each hidden feature (gather in, sum out) and, of each matrix but the last,
 for each inner one (out and in again, 2 B each); the product of gate and up adds 2 B."""
-L2_SPEED, L2_STEEPNESS = 2.5, 3.0
-"""L2 bandwidth over memory bandwidth, and how sharply a layer stops fitting."""
+L2_RATE, L2_STEEPNESS = 58e9, 3.0
+"""Bytes/s of L2 for each multiprocessor (see :mod:`planner.throughput.forms.gemm`), and how sharply
+a layer stops fitting."""
 WARM = "l2_share"
 
 TRITON = "triton"
@@ -77,14 +78,17 @@ def parameters_of(variant: str) -> tuple[Parameter, ...]:
     """The parameters of a kernel; ``variant`` is ``KERNEL:SCHEME``."""
     kernel, _, scheme = variant.partition(":")
     if not tiled(variant):
-        return (*_COMMON, ALL_PAIRS if MARLIN in kernel else LOCAL, EXPERT)
+        passes = ALL_PAIRS if MARLIN in kernel or OAI in kernel else LOCAL
+        return (*_COMMON, passes, EXPERT)
     narrow = (NARROW,) if not packed(scheme) else ()
     return (*_COMMON, ALL_PAIRS, MANY, *narrow)
 
 
 def tiled(variant: str) -> bool:
-    """Whether the kernel takes its tile from the number of tokens."""
-    return TRITON in variant.partition(":")[0]
+    """Whether the kernel takes its tile from the number of tokens. OpenAI's takes it from the mean
+    rows of an expert, as grouped kernels do."""
+    kernel = variant.partition(":")[0]
+    return TRITON in kernel and OAI not in kernel
 
 
 def packed(scheme: str) -> bool:
@@ -144,7 +148,8 @@ def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertS
     streamed = load.touched * experts.matrices * hidden * width * experts.weight_bytes
     if not cold:
         missed = misses(streamed, p[WARM] * chip.l2_bytes, L2_STEEPNESS)
-        streamed = streamed * (missed + (1.0 - missed) / L2_SPEED)
+        speed = max(chip.multiprocessors * L2_RATE / chip.bandwidth, 1.0)
+        streamed = streamed * (missed + (1.0 - missed) / speed)
     memory = streamed / (p["bandwidth_fraction"] * chip.bandwidth)
     if many is not None:
         memory = memory * np.where(many, p["many_slowdown"], 1.0)
