@@ -4,8 +4,8 @@ The newest version of a kernel on a device counts. One with FEW or fewer expert 
 all of them, and once without each; one with more, once without each third of them (by the hash of
 the shape). The errors are those of shapes that a fit did not see, and ``table`` keeps what each of
 these fits found, so that a table can be scored without the shape being known. A kernel with one
-shape keeps back expert layouts by the hash of "moe_tp,moe_ep", or nothing where it has one layout:
-then the errors are those of the fit.
+shape keeps back expert layouts by the hash of "moe_tp,moe_ep", or numbers of tokens where that would
+be all of them or none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FEW = 5
 """Expert shapes that are left out one by one."""
 BY_SHAPE = "errors of expert shapes left out in turn; parameters from all of them"
 BY_THIRD = "errors of thirds of the expert shapes left out in turn; parameters from all of them"
-BY_LAYOUT = "one expert shape; a third of its expert layouts kept back"
+BY_LAYOUT = "one expert shape; a third of its layouts (or of its numbers of tokens) kept back"
 
 
 def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem]:

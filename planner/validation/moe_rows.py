@@ -77,9 +77,13 @@ class MoeKernel:
 
     @property
     def held(self) -> Mask:
-        """Rows kept back by the hash of their expert layout, for kernels with one shape."""
-        tp, ep = (self.batch.columns[n].astype(int).tolist() for n in ("moe_tp", "moe_ep"))
-        return np.array([held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
+        """Rows kept back by the hash of their expert layout, for kernels with one shape; by that of
+        their tokens where every layout, or none, would be."""
+        tp, ep, tokens = (self.batch.columns[n].astype(int).tolist()
+                          for n in ("moe_tp", "moe_ep", "num_tokens"))
+        found = np.array([held_out(f"{a},{b}") for a, b in zip(tp, ep, strict=True)])
+        return np.array([held_out(str(n)) for n in tokens]) if found.all() or not found.any() \
+            else found
 
     @property
     def matrices(self) -> Array:
