@@ -16,6 +16,7 @@ from planner.hardware.profile import FittedSet
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (
     QUANTISE_LAUNCH,
+    STRUCTURES,
     Mechanisms,
     Operands,
     gemm_form,
@@ -86,7 +87,8 @@ def _problem(batch: Batch, figures: Chip | None, scheme: str,
     excluded = excluded_any(gemm_excluded(batch, scheme), len(batch.index))
     if excluded.all():
         return None
-    wanted = tuple(replace(p, start=LAUNCH.get(scheme, LAUNCH_ALONE)) if p.name == "launch_seconds" else p
+    launch = LAUNCH.get(scheme, LAUNCH_ALONE)
+    wanted = tuple(replace(p, start=launch) if p.name == "launch_seconds" else p
                    for p in parameters_of(batch.stack, scheme))
     fixed, note = {}, ""
     if kind.separate:
@@ -102,7 +104,8 @@ def _problem(batch: Batch, figures: Chip | None, scheme: str,
         software=batch.software.partition(" ")[2], variant=scheme, parameters=wanted,
         predict=_predictor(batch, figures, operands, kind),
         measured=batch.seconds, held=gemm_held(batch), folds=gemm_folds(batch), excluded=excluded,
-        features=np.log(np.stack([m, n, k], axis=1)), fixed=fixed, starts=2, note=note)
+        features=np.log(np.stack([m, n, k], axis=1)), fixed=fixed, starts=2, note=note,
+        options=STRUCTURES)
 
 
 def _predictor(batch: Batch, figures: Chip, operands: Operands,

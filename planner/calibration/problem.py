@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration.fit import assess, fit
+from planner.calibration.structure import chosen
 from planner.errors import DataError
 from planner.hardware.profile import FitError, FittedSet
 from planner.throughput.forms.base import Parameter, Parameters
@@ -29,7 +30,8 @@ class FitProblem:
     [n, f] are logarithms of what shapes a row's time, for choosing few rows that span them.
     ``fixed`` parameters are not fitted; of these ``known`` are facts about the device's kernel,
     which hold in a refit of a relative's set as well. ``folds`` int [n] tells how groups of rows
-    are left out in turn where none is kept back.
+    are left out in turn where none is kept back, and while one of ``options`` is chosen: sets of
+    parameters of which the kernel's is not known.
     """
 
     device: str
@@ -48,6 +50,7 @@ class FitProblem:
     starts: int = 1
     note: str = ""
     folds: Index | None = None
+    options: tuple[Mapping[str, float], ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,6 +77,7 @@ def solve(problem: FitProblem) -> FittedSet:
     Raises:
         DataError: too few rows to fit or to assess.
     """
+    problem = chosen(problem)
     train, test = problem.train, problem.test
     if not len(test) and problem.folds is not None and len(train) >= LEAST_ROWS:
         return _crossed(problem)

@@ -19,13 +19,13 @@ from planner.records import cached_record
 from planner.throughput.calibration import PRIOR, Calibration, find
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.gemm import (
-    GemmForm,
     Operands,
     checked,
     gemm_form,
     gemm_parts,
     mechanisms,
 )
+from planner.throughput.forms.gemm_tiles import GemmForm
 from planner.throughput.kernels import conversion_key, refusal
 from planner.throughput.loans import Loan, lent_sigma, loan
 from planner.throughput.quantise import quantise_model
@@ -65,8 +65,9 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
     """The fitted GEMM of ``scheme`` for the first of ``stacks`` that has one, or None.
 
     A stack without measurements of the scheme borrows its nearest relative's, with the error that
-    such loans were measured to have; a scheme without any follows one on the same unit: the basis
-    says transferred, or prior, with a prior's error, where no stack was measured in its format.
+    such loans were measured to have; a scheme without any follows the one whose kernel is nearest,
+    in the ratio that both were measured to have: the basis says transferred, or prior, with a
+    prior's error, where no stack was measured in its format on the device.
     ``static_scales``: scales of activations per tensor come with the checkpoint, so that of two
     quantise kernels only the conversion runs.
     """
@@ -76,18 +77,20 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
     if figures is None or rule is None or refusal(device, record) \
             or record.compute not in figures.peaks:
         return None
-    found = _find(device, rule["variant"], stacks)
+    found = _find(device, scheme, stacks) or _find(device, rule["variant"], stacks)
     if found is None:
         return None
     calibration, lent = found
-    fit, prior = calibration.fit, bool(rule.get("prior"))
+    fit = calibration.fit
     kind = mechanisms(fit.stack, fit.variant)
     parameters = checked(fit.parameters, fit.stack, fit.variant)
-    conversion = float("inf")
-    if rule.get("weight_only"):
-        parameters = _scaled(device, parameters, record.kernel)
-        conversion = device.conversion[conversion_key(record.weight)].value
-    extra = float(rule.get("extra", 0.0))
+    conversion, extra, prior = float("inf"), 0.0, False
+    if fit.variant != scheme:
+        prior = bool(rule.get("prior"))
+        extra = float(rule.get("extra", 0.0))
+        parameters = _scaled(parameters, rule.get("ratio", {}))
+        if rule.get("weight_only"):
+            conversion = device.conversion[conversion_key(record.weight)].value
     own = calibration.basis == "fitted" and lent is None and fit.variant == scheme
     sigma = float(np.hypot(extra, calibration.sigma if lent is None
                            else lent_sigma(lent, fit.error.sigma, calibration.sigma)))
@@ -108,36 +111,34 @@ def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> Gem
     one = convert.parts(np.zeros(()), np.zeros(()))
     many = convert.parts(np.asarray(MANY), np.asarray(1.0), cold=True)
     return replace(form, narrow_launch=np.asarray(one.launch),
-                   narrow_seconds=np.asarray(many.memory / MANY))
+                   narrow_seconds=np.asarray(many.memory / MANY), row_elements=np.zeros(()))
 
 
 def _find(device: DeviceProfile, variant: str,
           stacks: Sequence[str]) -> tuple[Calibration, Loan | None] | None:
-    """(the set, the loan where it is another stack's), or None.
+    """(the set, the loan where it is another stack's), or None: what the device itself has of
+    ``stacks``, else of a relative's set and a lender's the one that is surer.
 
     The mean ratio of a pair is part of the loan's error: where it was measured, the borrower has
     a set of its own.
     """
     own = find(device, "gemm", stacks, [variant])
-    if own is not None or not stacks:
+    if not stacks or (own is not None and own.basis == "fitted"):
         return (own, None) if own is not None else None
     lenders = [s for s in _rules()["lenders"].get(stacks[0], ()) if s not in stacks]
     found = find(device, "gemm", lenders, [variant])
-    if found is None:
-        return None
-    lent = loan("gemm", stacks[0], found.fit.stack, variant, device.architecture)
-    return found, replace(lent, factor=1.0, sigma=float(np.hypot(lent.sigma, np.log(lent.factor))))
+    if found is not None:
+        lent = loan("gemm", stacks[0], found.fit.stack, variant, device.architecture)
+        lent = replace(lent, factor=1.0, sigma=float(np.hypot(lent.sigma, np.log(lent.factor))))
+        if own is None or lent_sigma(lent, found.fit.error.sigma, found.sigma) < own.sigma:
+            return found, lent
+    return (own, None) if own is not None else None
 
 
-def _scaled(device: DeviceProfile, parameters: Parameters, kernel: str) -> Mapping[str, float]:
-    """BF16 parameters with fractions in the ratio of the kernel class to BF16."""
-    plain, here = device.achieved["bf16"], device.achieved[kernel]
-    ratios = {
-        "compute_fraction": here.compute_fraction.value / plain.compute_fraction.value,
-        "bandwidth_fraction": here.bandwidth_fraction.value / plain.bandwidth_fraction.value,
-    }
-    return {name: min(value * ratios.get(name, 1.0), 1.0) if name in ratios else value
-            for name, value in parameters.items()}
+def _scaled(parameters: Parameters, ratios: Mapping[str, float]) -> Mapping[str, float]:
+    """``parameters`` with those of ``ratios`` multiplied; fractions stay at most 1."""
+    return {name: min(value * ratios[name], 1.0 if name.endswith("_fraction") else np.inf)
+            if name in ratios else value for name, value in parameters.items()}
 
 
 @cache

@@ -19,7 +19,8 @@ from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
 from planner.throughput.curves import ExchangeWork
-from planner.throughput.forms.gemm import GemmForm, gemm_parts, together
+from planner.throughput.forms.gemm import gemm_parts
+from planner.throughput.forms.gemm_tiles import GemmForm, together
 from planner.throughput.fused import narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml import (

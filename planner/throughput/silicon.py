@@ -43,6 +43,12 @@ class Chip:
                                    hint="see `plan devices` for the formats each device multiplies")
         return self.peaks[format_id]
 
+    @property
+    def wide_peak(self) -> float:
+        """Dense peak of 16-bit products [FLOP/s]; half of the highest where none is stated."""
+        stated = [self.peaks[name] for name in ("bf16", "fp16") if name in self.peaks]
+        return stated[0] if stated else max(self.peaks.values(), default=0.0) / 2
+
 
 def chip(device: DeviceProfile) -> Chip | None:
     """The figures of ``device``, or None where the profile has no ``[silicon]``."""

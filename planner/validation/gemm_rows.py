@@ -22,8 +22,9 @@ FORMATS: Mapping[str, str] = {
 """Names of the tables → scheme ids."""
 
 UNALIGNED = "rows no multiple of 4 take another path"
-SINGLE_ROW = "a single row takes another path"
 HOST_BOUND = "bound by the host"
+SLOWER_THAN_MORE = "slower than a row with more work"
+SLOWER = 1.5
 ANOTHER_KERNEL = "times do not follow the size"
 
 
@@ -74,8 +75,8 @@ def gemm_excluded(batch: Batch, scheme: str) -> dict[str, Mask]:
     """Reason → rows of a fit's device and format that are no measure of its kernel, bool [n].
 
     Hopper's block-scaled and vLLM's FP8 kernels take 1.5–1.9 times as long at 257 rows as at 256,
-    and longer than at 512; vLLM's FP8 on Blackwell takes 2.2 times as long at 1 row as at 4; vLLM's
-    block-scaled FP8 waits 55–150 µs for the host.
+    and longer than at 512; vLLM's block-scaled FP8 waits 55–150 µs for the host. Of the rest, rows
+    that a larger product beats by far were disturbed.
     """
     m, stack, family = batch.columns["m"], batch.stack, _architecture(batch)
     found: dict[str, Mask] = {}
@@ -84,9 +85,21 @@ def gemm_excluded(batch: Batch, scheme: str) -> dict[str, Mask]:
     elif family == "Hopper" and (scheme == "fp8-block"
                                  or (stack == "vllm" and scheme == "fp8-tensor")):
         found[UNALIGNED] = (m > 16) & (m % 4 != 0)
-    elif family.startswith("Blackwell") and stack == "vllm" and scheme == "fp8-tensor":
-        found[SINGLE_ROW] = m == 1
+    found[SLOWER_THAN_MORE] = _slower_than_more(batch)
     return {reason: mask for reason, mask in found.items() if mask.any()}
+
+
+def _slower_than_more(batch: Batch) -> Mask:
+    """Rows that take more than SLOWER times as long as one of at least their rows, outputs and
+    inputs: the run was disturbed. bool [n]."""
+    sizes = np.stack([batch.columns[name] for name in ("m", "n", "k")])
+    seconds = batch.seconds
+    found = np.zeros(len(seconds), dtype=np.bool_)
+    order = np.argsort(seconds, kind="stable")
+    for place, row in enumerate(order.tolist()):
+        fast = order[:place][seconds[order[:place]] * SLOWER < seconds[row]]
+        found[row] = bool((sizes[:, fast] >= sizes[:, [row]]).all(axis=0).any())
+    return found
 
 
 def quantise_excluded(batch: Batch) -> dict[str, Mask]:

@@ -7,7 +7,7 @@ import pytest
 
 from planner.hardware.catalog import resolve_device
 from planner.validation import op_gemm, op_quantize
-from planner.validation.gemm_rows import HOST_BOUND, SINGLE_ROW, UNALIGNED
+from planner.validation.gemm_rows import HOST_BOUND, SLOWER_THAN_MORE, UNALIGNED
 from planner.validation.holdout import held_out
 from planner.validation.op_rows import Batch, batches, profile_of, stack_of
 from planner.validation.records import REASONS, Outcome
@@ -42,12 +42,11 @@ def test_the_hash_of_the_shape_says_what_was_held_out(n: int, k: int) -> None:
 
 @pytest.mark.parametrize(("changes", "regime"), [
     ({"device": "gb200"}, "transferred"), ({"software": "sglang 0.5"}, "transferred"),
-    ({"w_a_dtype": "int4_wo"}, "transferred"), ({"device": "a100_sxm"}, "transferred"),
+    ({"w_a_dtype": "int4_wo"}, "transferred"),
+    ({"device": "a100_sxm", "w_a_dtype": "sq", "n": "4090"}, "fitted"),
     ({"device": "jetson_agx_orin_64"}, "prior"),
     ({"w_a_dtype": "fp8_block", "m": "257"}, f"excluded: {UNALIGNED}"),
     ({"w_a_dtype": "fp8", "software": "vllm 1", "m": "257"}, f"excluded: {UNALIGNED}"),
-    ({"w_a_dtype": "fp8", "software": "vllm 1", "device": "b200_sxm", "m": "1"},
-     f"excluded: {SINGLE_ROW}"),
     ({"w_a_dtype": "fp8_block", "software": "vllm 1"}, f"excluded: {HOST_BOUND}"),
 ])
 def test_regimes(changes: dict[str, str], regime: str) -> None:
@@ -55,6 +54,13 @@ def test_regimes(changes: dict[str, str], regime: str) -> None:
     assert found.regime == regime
     assert found.predicted is not None
     assert found.predicted > 0
+
+
+def test_a_disturbed_row_is_left_out() -> None:
+    rows = [ROW | {"latency_us": "30"}, ROW | {"m": "128"}, ROW | {"k": "2048"}]
+    found = [o.regime for o in op_gemm.predict_rows("op_gemm", rows)]
+    assert found[0] == f"excluded: {SLOWER_THAN_MORE}"
+    assert not any(r.startswith("excluded") for r in found[1:])
 
 
 def test_what_has_no_rule_is_not_left_out() -> None:

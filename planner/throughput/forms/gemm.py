@@ -1,56 +1,45 @@
 """A weight GEMM: tiles in waves, the bytes behind them, and what narrows the activations.
 
     t = t0 + quantise + (C³ + M³)^(1/3)
-    M = [B_w·(φ + (1 − φ)/1.5) + m·k·a + 2·m·n] / (e_m·W)
+    M = [B_w·(φ_w + (1 − φ_w)/r) + (m·k·a + 2·m·n)·(φ + (1 − φ)/r)] / (e_m·W)
     C = min over tiles and splits of  u·(1 + d·log₂(1 + u / 100 µs))
-    u = [w·⌈T·S/N⌉ + (1 − w)·max(T·S/N, ¼)] · 2·TR·TN·(k/S + k0) / (e_c·P/N) · (1 + s·q)
-        + [S > 1]·(t_s + 8·S·m·n / (1.5·W))
+    u = [w·⌈T·S/N⌉ + (1 − w)·max(T·S/N, ¼)] · step·(k/S + k0) + [S > 1]·(t_s + 8·S·m·n / (r·W))
+    step = (f³ + l³)^(1/3)                                       a tile's time for one of k
+    f = 2·TR·TN / (e_c·P/N) · (1 + s·q),  q = (1/TM + 1/TN) / (1/128 + 1/256) − 1
+    l = (TR·a + TN·b) · I / (P16/N)
     T = ⌈m/TM⌉·⌈n/TN⌉ tiles, S = 1 … clip(⌊N/T⌋, 1, 8) parts of the sum over k
-    TR = min(TM, max(m rounded up to 16, TM·(P/N)·(B_w/(n·k))/2 B / 7.5 TFLOP/s))
+    TR = m in steps of 16, at least the kernel's least rows and at most TM
+    quantise = launch + p·m·(k + k_q)·(2 + a)/W
 
-m rows of activations of a bytes, n outputs, k inputs, B_w bytes of weights; P dense peak of the
-compute format, W bandwidth, N multiprocessors; φ is the share of the weights that L2 does not hold
-(1 in serving: other layers have been there since). Tiles are 128 rows high; narrower ones cost a
-penalty q. A dependent wave model with a fill per tile (k0) follows NVIDIA, "Matrix Multiplication
-Background User's Guide" (wave and tile quantisation); constants are fitted per device and stack.
+m rows of activations of a bytes, n outputs, k inputs, B_w bytes of weights, b of each; P dense peak
+of the compute format, P16 of BF16, W bandwidth, N multiprocessors. φ_w and φ are the shares of the
+weights, and of the activations, that L2 (r times as fast as memory) does not hold: 1 in serving.
+A multiprocessor loads a tile's operands at a rate that grows with its matrix unit over generations:
+I FLOP of BF16 in the time of a byte (about 55 on each). Smaller tiles cost a penalty. What narrows
+activations works by rows, so short ones take as long as k_q more elements. A kernel's smallest tile
+is known, not fitted: ``shortest_tile``, ``narrowest_tile``, ``least_rows``.
+
+A dependent wave model with a fill per tile (k0) follows NVIDIA, "Matrix Multiplication Background
+User's Guide" (wave and tile quantisation); constants are fitted per device and stack.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from planner.records import record
 from planner.throughput.forms.base import Parameter, Parameters, misses, values
+from planner.throughput.forms.gemm_tiles import ROW_STEP, TILE_ROWS, GemmForm, compute_seconds
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import FLOP_PER_EXP, Chip
 
 Array = NDArray[np.float64]
 
-_TILES = np.array([[256.0, 192.0, 128.0, 64.0, 32.0], [0.0, 0.5, 1.0, 2.0, 4.0]])
-"""Widths of tiles of TILE_ROWS rows, and the penalty q of each: half as much work to hide the loads
-behind costs one more."""
-TILE_ROWS = 128.0
-ROW_STEP = 16.0
-"""Rows of one matrix instruction."""
-LOOP_RATE = 7.49e12
-"""BF16 FLOP/s of an H100's multiprocessor: there a tile of few rows takes as long as a full one,
-because its loop over k waits for weights (58 GB/s from L2). H200 waits as long, with 1.4 times
-the memory bandwidth; a weaker matrix unit is the bottleneck earlier, and waits less."""
-LEAST_WAVE = 0.25
-"""A multiprocessor that shares a tile's memory system with idle ones is at most 4 times as fast."""
-MAX_SPLIT = 8
-PARTIAL_BYTES = 8.0
-"""FP32 partial sums of a split, written and read."""
-L2_SPEED = 1.5
-"""L2 bandwidth over memory bandwidth, for weights and partial sums that stay in it."""
 REPLAYS = 5.0
 L2_SHARE = 0.9
+L2_STEEPNESS = 6.0
 """The tables replay at most five copies of the weights: a shape is warm where all fit in L2."""
-LONG_SECONDS = 1e-4
 OUTPUT_BYTES = 2.0
 QUANTISE_INPUT_BYTES = 2.0
 VECTOR_FLOP_PER_BYTE = 20.0
@@ -62,11 +51,24 @@ _COMMON = (
     Parameter("bandwidth_fraction", 0.82, 0.2, 1.0, device=True),
     Parameter("fill_elements", 200.0, 10.0, 4000.0),
     Parameter("wave_weight", 0.5, 0.05, 1.0),
-    Parameter("narrow_penalty", 0.2, 0.005, 2.0),
+    Parameter("narrow_penalty", 0.2, 0.005, 4.0),
+    Parameter("load_intensity", 60.0, 5.0, 1000.0, unit="FLOP/B"),
+    Parameter("cached_factor", 1.5, 1.0, 8.0, prior=0.5),
 )
-SPLIT = Parameter("split_seconds", 3e-6, 1e-6, 3e-5, unit="s")
+STRUCTURE = (
+    Parameter("shortest_tile", 128.0, 64.0, 128.0, unit="rows"),
+    Parameter("narrowest_tile", 64.0, 32.0, 128.0, unit="outputs"),
+    Parameter("least_rows", 128.0, ROW_STEP, TILE_ROWS, unit="rows"),
+)
+"""What a kernel's tiles are, chosen among STRUCTURES by cross-validation and not fitted."""
+STRUCTURES = tuple(
+    {"shortest_tile": tile[0], "narrowest_tile": tile[1], "least_rows": rows}
+    for tile in ((128.0, 32.0), (128.0, 128.0), (64.0, 64.0), (64.0, 32.0))
+    for rows in (128.0, 64.0, 16.0))
+SPLIT = Parameter("split_seconds", 3e-6, 5e-7, 3e-5, unit="s")
 SLOWDOWN = Parameter("long_slowdown", 0.03, 1e-3, 0.3)
 PASSES = Parameter("quantise_passes", 2.0, 0.2, 10.0, device=True)
+ROW = Parameter("row_elements", 500.0, 10.0, 20000.0)
 QUANTISE_LAUNCH = Parameter("quantise_launch_seconds", 8.7e-6, 0.0, 4e-5, unit="s")
 """Launches of the separate quantise kernels, taken from their own tables and not fitted here."""
 
@@ -102,54 +104,28 @@ class Mechanisms:
 def mechanisms(stack: str, variant: str) -> Mechanisms:
     """The terms of ``variant`` on ``stack``.
 
-    cuBLAS splits k (BF16, and FP8 behind TensorRT-LLM); CUTLASS and DeepGEMM kernels do not:
-    a split fitted there runs off to many times its cost. TensorRT-LLM's per-tensor FP8 runs two
-    quantise kernels; vLLM's narrowing takes the same time on H100 and H200.
+    cuBLAS splits k (BF16, and FP8 behind TensorRT-LLM), and so do CUTLASS kernels of narrow weights
+    with 16-bit activations; other CUTLASS and DeepGEMM kernels do not: a split fitted there runs
+    off to many times its cost. TensorRT-LLM's per-tensor FP8 runs two quantise kernels, its
+    INT8 gets its activations from the kernel before; vLLM's narrowing takes the same time on H100
+    and H200.
     """
     quantised = variant.startswith(("fp8-tensor", "fp8-block", "nvfp4"))
-    cublas = variant in ("bf16", "fp16", "fp32") or (stack, variant) == ("trtllm", "fp8-tensor")
+    cublas = (stack, variant) == ("trtllm", "fp8-tensor") \
+        or not (quantised or variant == "int8-w8a8")
     return Mechanisms(split=cublas, quantised=quantised,
                       separate=(stack, variant) == ("trtllm", "fp8-tensor"),
                       vector=stack == "vllm" and variant == "fp8-tensor")
 
 
 def parameters_of(stack: str, variant: str) -> tuple[Parameter, ...]:
-    """The parameters of ``variant`` on ``stack``; at most eight are fitted."""
+    """The parameters of ``variant`` on ``stack``; at most eleven are fitted."""
     kind = mechanisms(stack, variant)
-    extra = [p for p, used in ((PASSES, kind.quantised), (SPLIT, kind.split),
+    extra = [p for p, used in ((PASSES, kind.quantised), (ROW, kind.quantised),
+                               (SPLIT, kind.split),
                                (SLOWDOWN, not (kind.split and kind.quantised)),
                                (QUANTISE_LAUNCH, kind.separate)) if used]
-    return (*_COMMON, *extra)
-
-
-@record
-class GemmForm:
-    """The form with everything that shapes do not change, as arrays that broadcast.
-
-    One GEMM has 0-d arrays; :func:`together` puts those of S schemes on a last axis. A term that a
-    kernel lacks is neutral: ``split`` inf, the others 0. Rates are per second: ``wave_rate`` FLOP
-    of one multiprocessor, ``memory_rate`` bytes that a kernel reaches, ``bandwidth`` bytes;
-    ``*_seconds`` are seconds, of one element in ``narrow_seconds`` and ``widen_seconds``. A tile
-    takes at least the time of ``least_rows``.
-    """
-
-    launch: Array
-    wave_rate: Array
-    memory_rate: Array
-    fill: Array
-    wave_weight: Array
-    penalty: Array
-    split: Array
-    slowdown: Array
-    narrow_launch: Array
-    narrow_seconds: Array
-    widen_seconds: Array
-    least_rows: Array
-    weight_bytes: Array
-    activation_bytes: Array
-    multiprocessors: Array
-    l2_bytes: Array
-    bandwidth: Array
+    return (*_COMMON, *extra, *STRUCTURE)
 
 
 def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mechanisms, *,
@@ -172,19 +148,16 @@ def gemm_form(parameters: Parameters, chip: Chip, operands: Operands, kind: Mech
         "narrow_launch": parameters.get("quantise_launch_seconds", 0.0),
         "narrow_seconds": parameters.get("quantise_passes", 0.0) * moved / rate,
         "widen_seconds": 1.0 / widened_per_s,
-        "least_rows": np.clip(TILE_ROWS * peak / chip.multiprocessors / LOOP_RATE
-                              * operands.weight_bytes / OUTPUT_BYTES, ROW_STEP, TILE_ROWS),
+        "row_elements": parameters.get("row_elements", 0.0),
+        "least_rows": parameters["least_rows"], "shortest": parameters["shortest_tile"],
+        "narrowest": parameters["narrowest_tile"],
+        "load_rate": chip.wide_peak / chip.multiprocessors / parameters["load_intensity"],
         "weight_bytes": operands.weight_bytes, "activation_bytes": operands.activation_bytes,
         "multiprocessors": chip.multiprocessors, "l2_bytes": chip.l2_bytes,
-        "bandwidth": chip.bandwidth,
+        "cached": parameters["cached_factor"],
+        "l2_rate": parameters["cached_factor"] * chip.bandwidth,
     }
     return GemmForm(**{name: np.asarray(v, dtype=np.float64) for name, v in numbers.items()})
-
-
-def together(forms: Sequence[GemmForm]) -> GemmForm:
-    """Forms of S schemes as one, arrays [S]."""
-    return GemmForm(**{f.name: np.array([getattr(form, f.name) for form in forms])
-                       for f in fields(GemmForm)})
 
 
 def gemm_parts(form: GemmForm, *, m: Array, n: Array, k: Array,
@@ -198,14 +171,16 @@ def gemm_parts(form: GemmForm, *, m: Array, n: Array, k: Array,
         fused: the kernel before writes the activations in the narrow format, at no cost.
     """
     stored = n * k * form.weight_bytes if weight_bytes is None else weight_bytes
-    read = stored
+    passing = m * (k * form.activation_bytes + n * OUTPUT_BYTES)
+    moved = stored + passing
     if not cold:
-        missed = misses(stored, L2_SHARE * form.l2_bytes / REPLAYS, 3.0)
-        read = stored * (missed + (1.0 - missed) / L2_SPEED)
-    compute = _compute(form, m, n, k)
-    memory = (read + m * (k * form.activation_bytes + n * OUTPUT_BYTES)) / form.memory_rate
+        moved = _missed(form, stored, REPLAYS * stored + passing) \
+            + _missed(form, passing, moved)
+    compute = compute_seconds(form, m, n, k)
+    memory = moved / form.memory_rate
     widened = n * k * form.widen_seconds
-    narrowed = 0.0 if fused else form.narrow_launch + m * k * form.narrow_seconds
+    narrowed = 0.0 if fused else form.narrow_launch \
+        + m * (k + form.row_elements) * form.narrow_seconds
     busy = np.maximum(np.cbrt(compute ** 3 + memory ** 3), widened)
     return parts(compute=compute, memory=memory, launch=form.launch, conversion=widened,
                  quantise=narrowed, busy=busy)
@@ -216,50 +191,8 @@ def checked(parameters: Parameters, stack: str, variant: str) -> Parameters:
     return values(parameters, parameters_of(stack, variant), f"gemm {stack} {variant}")
 
 
-def _compute(form: GemmForm, m: Array, n: Array, k: Array) -> Array:
-    """The fastest tile and split [s]; tiles lie on a first axis of their own."""
-    shape = np.broadcast_shapes(np.shape(m), np.shape(n), np.shape(k), form.launch.shape)
-    width, penalty = (column.reshape(-1, *(1,) * len(shape)) for column in _TILES)
-    tiles = np.ceil(m / TILE_ROWS) * np.ceil(n / width)
-    rows = np.minimum(np.maximum(np.ceil(m / ROW_STEP) * ROW_STEP, form.least_rows), TILE_ROWS)
-    wave = 2.0 * rows * width / form.wave_rate * (1.0 + form.penalty * penalty)
-    best = (_waves(form, tiles / form.multiprocessors) * wave * (k + form.fill)).min(axis=0)
-    if np.isfinite(form.split).any():
-        best = np.minimum(best, _split_where_possible(form, tiles, wave, m * n, k))
-    return np.asarray(best * (1.0 + form.slowdown * np.log2(1.0 + best / LONG_SECONDS)))
-
-
-def _split_where_possible(form: GemmForm, tiles: Array, wave: Array, outputs: Array,
-                          k: Array) -> Array:
-    """:func:`_split` of the rows [C] that leave half of the multiprocessors idle, inf elsewhere."""
-    count = wave.shape[1] if wave.ndim == 3 else 0
-    by_row = all(a.ndim in (0, 2) and a.shape[1:] in ((), (1,)) for a in (outputs, k))
-    if not by_row or not count or tiles.shape[1] != count:
-        return _split(form, tiles, wave, outputs, k)
-    best = np.full(wave.shape[1:], np.inf)
-    where = np.flatnonzero(2.0 * tiles.min(axis=(0, 2)) <= form.multiprocessors.max())
-    outputs, k = (np.broadcast_to(a, (count, 1))[where] for a in (outputs, k))
-    best[where] = _split(form, tiles[:, where], wave[:, where], outputs, k)
-    return best
-
-
-def _split(form: GemmForm, tiles: Array, wave: Array, outputs: Array, k: Array) -> Array:
-    """The cheapest tile and number of parts that the sum over k is split into [s]: all parts run in
-    one wave. Inf where not even two do."""
-    best = np.full(wave.shape[1:], np.inf)
-    partial = PARTIAL_BYTES / L2_SPEED * outputs / form.bandwidth
-    for ways in range(2, MAX_SPLIT + 1):
-        filled = tiles * (ways / form.multiprocessors)
-        possible = filled <= 1.0
-        if not possible.any():
-            break
-        wait = form.wave_weight + (1.0 - form.wave_weight) * np.maximum(filled, LEAST_WAVE)
-        apart = np.where(possible, wait * wave, np.inf).min(axis=0)
-        best = np.minimum(best, apart * (k / ways + form.fill) + ways * partial)
-    return np.asarray(best + form.split)
-
-
-def _waves(form: GemmForm, filled: Array) -> Array:
-    """Waves of tiles: whole ones weighted by w, the average load by 1 − w."""
-    w = form.wave_weight
-    return np.asarray(w * np.ceil(filled) + (1.0 - w) * np.maximum(filled, LEAST_WAVE))
+def _missed(form: GemmForm, part: Array, among: Array) -> Array:
+    """Bytes of memory that take as long as ``part``, of which L2 holds what it has room for of the
+    bytes ``among``."""
+    missed = misses(among, L2_SHARE * form.l2_bytes, L2_STEEPNESS)
+    return np.asarray(part * (missed + (1.0 - missed) / form.cached))
