@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from planner.hardware.profile import DeviceProfile
-from planner.throughput.forms.gemm import GemmForm, mechanisms, together
+from planner.throughput.forms.gemm import mechanisms
+from planner.throughput.forms.gemm_tiles import GemmForm, together
 from planner.throughput.gemm import GemmModel
 from planner.throughput.quantise import quantise_model
 
