@@ -4,8 +4,8 @@ The newest version of a kernel on a device counts. One with FEW or fewer expert 
 all of them, and once without each; one with more, once without each third of them (by the hash of
 the shape). The errors are those of shapes that a fit did not see, and ``table`` keeps what each of
 these fits found, so that a table can be scored without the shape being known. A kernel with one
-shape keeps back expert layouts by the hash of "moe_tp,moe_ep", or numbers of tokens where that would
-be all of them or none.
+shape keeps back expert layouts by the hash of "moe_tp,moe_ep", or numbers of tokens where that
+would be all of them or none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration.fit import assess, fit
-from planner.calibration.problem import LEAST_ROWS, FitProblem, solve
+from planner.calibration.problem import FitProblem, solve
 from planner.hardware.profile import FittedSet
 from planner.throughput.forms.moe import OPERATOR, parameters_of
 from planner.throughput.silicon import Chip, chip
@@ -89,8 +89,7 @@ def _kernels(rows: Rows, profiles: Profiles) -> list[tuple[MoeKernel, Chip]]:
     for kernel in newest(moe_kernels(rows, profiles)[0]):
         profile = kernel.batch.profile
         figures = chip(profile) if profile is not None else None
-        if figures is not None and kernel.batch.stack and kernel.computes(figures) \
-                and int(kernel.kept.sum()) >= 2 * LEAST_ROWS:
+        if figures is not None and kernel.batch.stack and kernel.computes(figures):
             found.append((kernel, figures))
     return found
 

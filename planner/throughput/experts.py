@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from planner.models.spec import Experts
 from planner.placement.modules import Module
+from planner.records import record
+from planner.throughput.engine_kernels import LAYOUTS
 from planner.throughput.expert_load import ExpertLoad, expected_load
 from planner.throughput.ggml import GgmlArrays, ggml_parts, placed
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
@@ -47,27 +49,62 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
                       weight_bytes).scaled(column(phase.passes))
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
     found = zeros(weight_bytes.shape)
-    for alike in _kernels(kern.fused):
-        model = kern.fused[alike[0]]
-        assert model is not None
-        one = _fused(model, experts, _hidden(module, pts), pts, phase, load, size[:, None],
-                     weight_bytes[:, alike])
-        for whole, part in zip(found.arrays(), one.arrays(), strict=True):
-            whole[:, alike] = part
+    hidden = _hidden(module, pts)
+    for rows, models in kern.fused_on(layout_codes(pts)):
+        for alike in _kernels(models):
+            model = models[alike[0]]
+            assert model is not None
+            one = _fused(model, experts, hidden, _rank(pts, phase, load, size, rows),
+                         weight_bytes[rows][:, alike])
+            for whole, part in zip(found.arrays(), one.arrays(), strict=True):
+                if isinstance(rows, slice):
+                    whole[:, alike] = part
+                else:
+                    whole[np.ix_(rows, np.array(alike))] = part
     if kern.calibrated.all():
         return found.scaled(column(phase.passes))
     prior = _prior(module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes)
     return where(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
+def layout_codes(pts: Points) -> NDArray[np.int64]:
+    """Place of each candidate's layout in :data:`planner.throughput.engine_kernels.LAYOUTS`, of
+    those that need no exchange of their own."""
+    data = np.where(pts.tp > 1, LAYOUTS.index("tp-dp-ep"), LAYOUTS.index("dp-ep"))
+    return np.asarray(np.where(
+        pts.dp > 1, np.where(pts.ep > 1, data, LAYOUTS.index("dp")),
+        np.where(pts.ep > 1, LAYOUTS.index("ep"), LAYOUTS.index("tp"))), dtype=np.int64)
+
+
 def _kernels(models: Sequence[MoeModel | None]) -> list[list[int]]:
     """Places of schemes whose kernels differ in nothing but the bytes of a weight."""
-    groups: dict[tuple[int, str, str], list[int]] = {}
+    groups: dict[tuple[int, str, str, float], list[int]] = {}
     for j, model in enumerate(models):
         if model is not None:
-            key = (id(model.parameters), model.variant, compute_format(model.scheme, model.chip))
+            key = (id(model.parameters), model.variant,
+                   compute_format(model.scheme, model.chip), model.factor)
             groups.setdefault(key, []).append(j)
     return list(groups.values())
+
+
+@record
+class _Rank:
+    """What one rank does, arrays [R, 1] of some candidates: ``size`` elements of one of its experts
+    in the module, ``tokens`` of all ranks."""
+
+    load: ExpertLoad
+    size: Array
+    tokens: Array
+    ep: Array
+    group: Array
+
+
+def _rank(pts: Points, phase: Phase, load: ExpertLoad, size: Array,
+          rows: slice | NDArray[np.int64]) -> _Rank:
+    wide = ExpertLoad(load.pairs[rows][:, None], load.touched[rows][:, None],
+                      load.padded[rows][:, None, :], load.elsewhere[rows][:, None])
+    return _Rank(wide, size[rows][:, None], phase.pooled[rows][:, None], pts.ep[rows][:, None],
+                 pts.group[rows][:, None])
 
 
 def _hidden(module: Module, pts: Points) -> float:
@@ -76,16 +113,15 @@ def _hidden(module: Module, pts: Points) -> float:
     return float(inputs[0]) if module.kind == "experts-gate-up" else float(outputs[0])
 
 
-def _fused(model: MoeModel, experts: Experts, hidden: float, pts: Points, phase: Phase,
-           load: ExpertLoad, size: Array, weight_bytes: Array) -> Parts:
-    """The module's part of the fused layer [C, S] in the kernel of ``model``; ``size`` [C, 1]
-    elements of one of a rank's experts, ``weight_bytes`` [C, S]."""
-    width, local = (experts.width / pts.moe_tp)[:, None], (experts.count / pts.ep)[:, None]
-    wide = ExpertLoad(load.pairs[:, None], load.touched[:, None], load.padded[:, None, :],
-                      load.elsewhere[:, None])
-    whole = model.parts(wide, tokens=phase.pooled[:, None], hidden=np.asarray(hidden), width=width,
-                        local=local, weight_bytes=weight_bytes / (local * size))
-    share = size / (MATRICES * hidden * width)
+def _fused(model: MoeModel, experts: Experts, hidden: float, rank: _Rank,
+           weight_bytes: Array) -> Parts:
+    """The module's part of the fused layer [R, S] in the kernel of ``model``; ``weight_bytes``
+    [R, S] of all experts of a rank."""
+    width, local = experts.width * rank.ep / rank.group, experts.count / rank.ep
+    whole = model.parts(rank.load, tokens=rank.tokens, hidden=np.asarray(hidden), width=width,
+                        local=local, weight_bytes=weight_bytes / (local * rank.size),
+                        count=float(experts.count), ranks=rank.group)
+    share = rank.size / (MATRICES * hidden * width)
     return parts(compute=whole.compute * share, memory=whole.memory * share,
                  launch=whole.launch * 0.5, busy=whole.busy * share)
 

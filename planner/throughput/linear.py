@@ -19,6 +19,7 @@ from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty
 from planner.throughput.collectives import Fabric, all_reduce, expert_exchange, gather
 from planner.throughput.curves import ExchangeWork
+from planner.throughput.engine_kernels import LAYOUTS
 from planner.throughput.forms.gemm import gemm_parts
 from planner.throughput.forms.gemm_tiles import GemmForm, together
 from planner.throughput.fused import narrowed_forms
@@ -32,12 +33,15 @@ from planner.throughput.ggml import (
 )
 from planner.throughput.kernels import Kernel, kernel
 from planner.throughput.measured_kernels import by_kernel
-from planner.throughput.moe import MoeModel, moe_model
+from planner.throughput.moe import MoeModel, moe_models
+from planner.throughput.moe_choice import Server
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator, where
 
 Array = NDArray[np.float64]
 BF16_BYTES = 2.0
+ENGINE_LAYOUTS = LAYOUTS[:5]
+"""Layouts by which an engine picks its kernels of experts; those of DeepEP are not asked for."""
 
 
 @record
@@ -46,7 +50,8 @@ class KernelArrays:
 
     ``form`` prices the schemes that are ``calibrated`` (others have a neighbour's numbers in it),
     the achieved fractions the rest; ``certainty`` says so by scheme. Grouped kernels have ``fused``
-    models instead of a form. ``ggml`` has the types that its kernels multiply. ``narrowed`` are the
+    models instead of a form, [layout][scheme] in the order of ENGINE_LAYOUTS; their certainty is
+    that of :meth:`sure`. ``ggml`` has the types that its kernels multiply. ``narrowed`` are the
     forms of schemes whose activations the kernel before narrows in modules of some kinds.
     """
 
@@ -60,7 +65,7 @@ class KernelArrays:
     form: GemmForm | None
     calibrated: NDArray[np.bool_]
     certainty: tuple[Certainty, ...]
-    fused: tuple[MoeModel | None, ...] = ()
+    fused: tuple[tuple[MoeModel | None, ...], ...] = ()
     ggml: GgmlArrays | None = None
     narrowed: Mapping[str, GemmForm] = field(default_factory=dict)
 
@@ -68,15 +73,36 @@ class KernelArrays:
         """The form in modules of ``kind``."""
         return self.narrowed.get(kind, self.form)
 
+    def fused_on(self, codes: NDArray[np.int64],
+                 ) -> list[tuple[slice | NDArray[np.int64], tuple[MoeModel | None, ...]]]:
+        """(rows, models by scheme) of candidates whose layouts are ``codes`` [C]: one entry for
+        all rows where their layouts take the same kernels."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        present = np.unique(codes).tolist()
+        for code in present:
+            groups.setdefault(tuple(map(id, self.fused[code])), []).append(code)
+        if len(groups) == 1:
+            return [(slice(None), self.fused[present[0]])]
+        return [(np.flatnonzero(np.isin(codes, group)), self.fused[group[0]])
+                for group in groups.values()]
+
+    def sure(self, choice: int, code: int = 0) -> Certainty:
+        """How sure the time of a scheme is on a layout."""
+        model = self.fused[code][choice] if self.fused else None
+        return self.certainty[choice] if model is None \
+            else Certainty(model.basis, model.sigma, model.origin)
+
 
 def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
                   stacks: Sequence[str] = (), static_scales: bool = False,
-                  engine: str = ANY_ENGINE, picked: Sequence[str] = ()) -> KernelArrays:
+                  engine: str = ANY_ENGINE, version: str = "",
+                  picked: Sequence[str] = ()) -> KernelArrays:
     """Kernel figures of ``schemes`` on the first of ``stacks`` that has each.
 
     ``picked``: the engine's own names of the kernels, by scheme, where they are known.
     ``static_scales``: see :func:`planner.throughput.gemm.gemm_model`. ``engine`` may have kernels
-    of its own (:func:`planner.throughput.ggml.ggml_arrays`).
+    of its own (:func:`planner.throughput.ggml.ggml_arrays`), and picks those of experts by
+    ``version`` (:mod:`planner.throughput.moe_choice`).
 
     Raises:
         UnsupportedError: a scheme that the device cannot run.
@@ -87,8 +113,10 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     if picked:
         gemms = [None if m is None else by_kernel(m, device, name)
                  for m, name in zip(gemms, picked, strict=True)]
-    fused = tuple(moe_model(device, s, stacks) if experts else None for s in schemes)
-    models = fused if experts else gemms
+    server = Server(tuple(stacks), engine, version, static_scales)
+    fused = tuple(zip(*(moe_models(device, s, server, ENGINE_LAYOUTS) for s in schemes),
+                      strict=True)) if experts else ()
+    models = fused[0] if experts else gemms
     some = next((m for m in gemms if m is not None), None)
     blocks = ggml_arrays(device, schemes, experts=experts, engine=engine)
     counted = set() if blocks is None else set(blocks.places.tolist())
@@ -107,7 +135,7 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         calibrated=np.array([m is not None for m in models]),
         certainty=tuple(how if m is None else Certainty(m.basis, m.sigma, m.origin)
                         for m, how in zip(models, unknown, strict=True)),
-        fused=fused if experts else (), ggml=blocks,
+        fused=fused, ggml=blocks,
         narrowed=narrowed_forms(gemms, device, stacks, static_scales=static_scales))
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,34 +11,47 @@ from numpy.typing import NDArray
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.records import cached_record, record
-from planner.throughput.calibration import Calibration, find
+from planner.throughput.calibration import PRIOR, find
 from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.moe import OPERATOR, ExpertShard, moe_parts
 from planner.throughput.kernels import refusal
-from planner.throughput.roofline import Parts
+from planner.throughput.moe_choice import SHARDED, Server, Source, rules, source
+from planner.throughput.roofline import Parts, where
 from planner.throughput.silicon import Chip, chip
 
 Array = NDArray[np.float64]
-_DATA = Path(__file__).resolve().parent / "data"
 
 
 @record
 class SchemeRule:
-    """Which measured scheme a scheme's kernel follows, the spread that this adds, and the spread
-    that another kernel for the same scheme adds."""
+    """Which measured scheme a scheme's kernel follows, and the spread that this adds; ``prior``: no
+    engine was measured in the scheme, and its time carries a prior's error."""
 
     variant: str
     extra: float
-    other_kernel: float
+    prior: bool
+
+
+@record
+class FewTokens:
+    """The kernel of steps of at most ``tokens`` where it is the faster one: for at most ``experts``
+    and within ``ranks`` of one host."""
+
+    variant: str
+    parameters: Parameters
+    tokens: float
+    experts: float
+    ranks: float
 
 
 @cached_record
 class MoeModel:
     """The fused expert layer of ``scheme`` on a chip.
 
-    ``basis`` is fitted or transferred, ``sigma`` the log-space standard deviation of one time,
-    ``origin`` says where the parameters come from.
+    ``basis`` is fitted, transferred or prior, ``sigma`` the log-space standard deviation of one
+    time, ``origin`` says where the parameters come from. ``factor`` is what a loan was measured to
+    be off by.
     """
 
     scheme: str
@@ -52,57 +62,84 @@ class MoeModel:
     basis: str
     sigma: float
     origin: str
+    factor: float = 1.0
+    few: FewTokens | None = None
 
     def parts(self, load: ExpertLoad, *, tokens: Array, hidden: Array, width: Array, local: Array,
-              weight_bytes: Array) -> Parts:
-        """Seconds of a whole layer by mechanism (see :class:`planner.throughput.forms.moe.Experts`
-        for the arguments)."""
+              weight_bytes: Array, count: float = 1.0, ranks: Array | float = 1.0) -> Parts:
+        """Seconds of a whole layer by mechanism (see
+        :class:`planner.throughput.forms.moe.ExpertShard` for the arguments); ``count`` experts of a
+        layer on ``ranks``."""
         experts = ExpertShard(hidden, width, local, weight_bytes,
                               compute_format(self.scheme, self.chip))
-        return moe_parts(self.parameters, self.chip, self.variant, experts, load, tokens=tokens)
+        found = moe_parts(self.parameters, self.chip, self.variant, experts, load, tokens=tokens)
+        few = self.few
+        if few is not None and count <= few.experts:
+            short = moe_parts(few.parameters, self.chip, few.variant, experts, load, tokens=tokens)
+            runs = (tokens <= few.tokens) & (np.asarray(ranks) <= few.ranks)
+            found = where(runs & (short.total() < found.total()), short, found)
+        return found.scaled(self.factor)
 
 
-def moe_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> MoeModel | None:
-    """The fitted expert layer of ``scheme`` for the first of ``stacks`` that has one, or None.
+def moe_models(device: DeviceProfile, scheme: str, server: Server, layouts: Sequence[str],
+               ) -> tuple[MoeModel | None, ...]:
+    """The fitted expert layer of ``scheme`` for the first of the server's stacks, by layout.
 
-    A stack without a set of the scheme borrows its nearest relative's, a scheme without one that
-    of its neighbour; both widen the interval and the basis says transferred.
+    None where nothing resembles it. Layouts with the same set share one model.
     """
     figures = chip(device)
     rule = scheme_rule(scheme)
     if figures is None or rule is None or refusal(device, scheme_by_id(scheme)) \
             or compute_format(scheme, figures) not in figures.peaks:
-        return None
-    found = find_kernel(device, rule.variant, stacks)
-    if found is None:
-        return None
-    calibration, lent = found
-    fit = calibration.fit
-    own = calibration.basis == "fitted" and not lent and rule.variant == scheme
+        return (None,) * len(layouts)
+    models: dict[tuple[int, str], MoeModel] = {}
+    found: list[MoeModel | None] = []
+    for layout in layouts:
+        one = source(device, rule.variant, server, layout)
+        if one is None:
+            found.append(None)
+            continue
+        key = (id(one.calibration.fit), one.wanted)
+        if key not in models:
+            models[key] = _model(device, figures, scheme, rule, one)
+        found.append(models[key])
+    return tuple(found)
+
+
+def moe_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> MoeModel | None:
+    """:func:`moe_models` of ``stacks`` whatever the engine picks, sharded over tensor-parallel
+    ranks."""
+    return moe_models(device, scheme, Server(tuple(stacks)), [SHARDED])[0]
+
+
+def _model(device: DeviceProfile, figures: Chip, scheme: str, rule: SchemeRule,
+           found: Source) -> MoeModel:
+    calibration, fit = found.calibration, found.calibration.fit
+    sigma = math.sqrt(found.sigma**2 + rule.extra**2)
+    basis = "fitted" if calibration.basis == "fitted" and found.lent is None \
+        and rule.variant == scheme else "transferred"
+    if rule.prior:
+        basis, sigma = PRIOR.basis, max(sigma, PRIOR.sigma)
+    stands = f", for {found.wanted}" if found.wanted else ""
+    few, name = _few(device, fit.stack, rule.variant) or (None, "")
     return MoeModel(
-        scheme, figures, fit.variant, fit.parameters, fit.stack,
-        "fitted" if own else "transferred",
-        float(np.sqrt(calibration.sigma**2 + rule.extra**2 + lent**2)),
-        f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}")
+        scheme, figures, fit.variant, fit.parameters, fit.stack, basis, sigma,
+        f"{fit.stack} {fit.software} {fit.variant}{name} on {calibration.origin}{stands}",
+        found.lent.factor if found.lent is not None else 1.0, few)
 
 
-def find_kernel(device: DeviceProfile, scheme: str,
-                stacks: Sequence[str]) -> tuple[Calibration, float] | None:
-    """(the set of a measured scheme, the spread that a lending stack adds), or None."""
-    own = find(device, OPERATOR, stacks, _variants(stacks, scheme))
-    if own is not None or not stacks:
-        return (own, 0.0) if own is not None else None
-    family = {**rules()["lenders"], **rules()["lenders_of"].get(scheme, {})}
-    lenders = [s for s in family.get(stacks[0], ()) if s not in stacks]
-    found = find(device, OPERATOR, lenders, _variants(lenders, scheme))
-    return (found, float(rules()["lending"]["spread"])) if found is not None else None
-
-
-def _variants(stacks: Sequence[str], scheme: str) -> list[str]:
-    """``KERNEL:SCHEME`` of the stacks in order."""
-    kernels = rules()["kernels"]
-    return list(dict.fromkeys(f"{kernel}:{scheme}" for stack in stacks
-                              for kernel in kernels.get(stack, {}).get(scheme, ())))
+def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str] | None:
+    """The kernel of few tokens of a stack, where the device, or a relative whose kernels it runs,
+    has a set of it; and its words for the origin."""
+    for rule in rules()["few"]:
+        if (rule["stack"], rule["scheme"]) != (stack, scheme):
+            continue
+        found = find(device, OPERATOR, [stack], [f"{rule['kernel']}:{scheme}"])
+        if found is not None and (device.compute_capability or "").startswith(rule["capability"]):
+            return (FewTokens(found.fit.variant, found.fit.parameters, float(rule["tokens"]),
+                              float(rule["experts"]), float(device.devices_per_node)),
+                    f" and {rule['kernel']} up to {rule['tokens']} tokens")
+    return None
 
 
 def compute_format(scheme: str, figures: Chip) -> str:
@@ -117,15 +154,9 @@ def scheme_rule(scheme: str) -> SchemeRule | None:
     if found is None:
         return None
     return SchemeRule(found["variant"], float(found.get("extra", 0.0)),
-                      float(rules()["lending"]["spread"]))
+                      bool(found.get("prior", False)))
 
 
 def popularity_spread() -> float:
     """Standard deviation of ln p over the experts of a layer: an assumption (data/moe.toml)."""
     return float(rules()["routing"]["spread"])
-
-
-@cache
-def rules() -> Mapping[str, Any]:
-    """data/moe.toml."""
-    return tomllib.loads((_DATA / "moe.toml").read_text(encoding="utf-8"))

@@ -40,6 +40,8 @@ GROUP_LIMITED = (7168.0, 2048.0, 8.0, 256.0)
 MOST_TOKENS, MOST_EXPERTS = float(1 << 22), 8192.0
 """Largest tables of routing that are drawn; beyond them a row is malformed."""
 LEAST_TOKENS, SLOWER = 16.0, 0.05
+ENOUGH_ROWS = 48
+"""Rows of a kernel that a fit and its errors need."""
 
 
 @dataclass(frozen=True)
@@ -159,10 +161,13 @@ def _sane(batch: Batch) -> Mask:
 
 
 def newest(kernels: Sequence[MoeKernel]) -> list[MoeKernel]:
-    """Of the versions of a stack's kernel on a device the newest, in order: fits take no other."""
+    """Of the versions of a stack's kernel on a device the newest that has ENOUGH_ROWS, in order:
+    fits take no other."""
     best: dict[tuple[str, str, str], MoeKernel] = {}
     for one in kernels:
         key = (one.batch.device, one.batch.stack, one.variant)
+        if int(one.kept.sum()) < ENOUGH_ROWS:
+            continue
         if key not in best or one.version > best[key].version:
             best[key] = one
     return list(best.values())

@@ -1,10 +1,11 @@
 """Rows of fused expert layers (``op_moe``): predicted from parameters that did not see their shape.
 
-A kernel's set keeps, beside its own parameters, those fitted without each of its expert shapes: a
-row of such a shape takes the latter and is ``held-out``, as is one of any other shape. A kernel
-with one shape was fitted to two thirds of its expert layouts: those are ``fitted``. A kernel that
-the device has no set of is ``transferred``: from its relative, from another kernel of the stack, or
-from a lending stack.
+A kernel's set keeps, beside its own parameters, those fitted without each of its expert shapes, or
+without each third of them: a row of such a shape takes the latter and is ``held-out``, as is one of
+any other shape. A kernel with one shape was fitted to two thirds of its expert layouts: those are
+``fitted``. Rows of another version than the one that was fitted are ``transferred``, as is a kernel
+that the device has no set of: from its relative, from another kernel of the stack, or from a
+lending stack, by what the loan was measured to miss by.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from planner.errors import UnsupportedError
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.throughput.calibration import Calibration, find
+from planner.throughput.calibration import find
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.kernels import kernel as kernel_of
-from planner.throughput.moe import find_kernel, scheme_rule
+from planner.throughput.moe import scheme_rule
+from planner.throughput.moe_choice import Picked, Source, surest
 from planner.throughput.roofline import operator
 from planner.throughput.silicon import Chip, chip
+from planner.validation.holdout import fold
 from planner.validation.moe_rows import SHAPE, MoeKernel, moe_kernels
 from planner.validation.op_rows import (
     PRIOR_SPREAD,
@@ -52,45 +55,54 @@ def _kernel(table: str, kernel: MoeKernel) -> list[Outcome]:
         else None
     if figures is None or found is None:
         return _prior(table, kernel, device)
-    calibration, lent = found
-    seconds, held = _seconds(kernel, figures, calibration.fit)
-    own = calibration.basis == "fitted" and not lent and calibration.fit.variant == kernel.variant
+    fit = found.calibration.fit
+    seconds, held = _seconds(kernel, figures, fit)
+    own = found.calibration.basis == "fitted" and found.lent is None \
+        and fit.variant == kernel.variant and fit.software == batch.software.partition(" ")[2]
     basis = "fitted" if own else "transferred"
     return predicted(
-        table, batch, format=kernel.scheme, measured=kernel.seconds, seconds=seconds,
+        table, batch, format=kernel.scheme, measured=kernel.seconds,
+        seconds=seconds * (found.lent.factor if found.lent is not None else 1.0),
         regimes=regimes(len(seconds), basis, held if own else None, kernel.excluded),
-        spread=Z80 * float(np.hypot(calibration.sigma, lent)),
-        basis=f"{basis}: {batch.stack} {calibration.fit.variant} on {calibration.origin}")
+        spread=Z80 * found.sigma,
+        basis=f"{basis}: {fit.stack} {fit.variant} on {found.calibration.origin}")
 
 
-def _calibration(kernel: MoeKernel, device: DeviceProfile) -> tuple[Calibration, float] | None:
-    """(the set for ``kernel``, the spread that another kernel or scheme adds), or None."""
-    exact = find(device, OPERATOR, [kernel.batch.stack], [kernel.variant])
-    if exact is not None:
-        return exact, 0.0
-    rule = scheme_rule(kernel.scheme)
-    found = find_kernel(device, rule.variant, [kernel.batch.stack]) if rule is not None else None
-    if found is None or rule is None:
-        return None
-    return found[0], float(np.hypot(max(found[1], rule.other_kernel), rule.extra))
+def _calibration(kernel: MoeKernel, device: DeviceProfile) -> Source | None:
+    """The set for ``kernel``: the device's own, else the surest of what resembles it."""
+    stack, (name, _, scheme) = kernel.batch.stack, kernel.variant.partition(":")
+    if (OPERATOR, stack, kernel.variant) in device.fitted:
+        exact = find(device, OPERATOR, [stack], [kernel.variant])
+        return None if exact is None else Source(exact, None, exact.sigma, "")
+    rule = scheme_rule(scheme)
+    return None if rule is None else surest(device, rule.variant, stack, Picked(name))
 
 
 def _seconds(kernel: MoeKernel, figures: Chip, fit: FittedSet) -> tuple[Array, Mask]:
     """(seconds [n], rows that the parameters used for them did not see)."""
-    shapes = np.array(kernel.shapes, dtype=np.float64)
     seconds = kernel.predict(fit.parameters, figures, fit.variant)
-    seen = np.stack([fit.table[name] for name in SHAPE], axis=1) if "hidden" in fit.table \
-        else np.empty((0, len(SHAPE)))
-    folds = next(iter(fit.parameters)) in fit.table
     unseen = np.ones(len(seconds), dtype=np.bool_)
-    for i, shape in enumerate(seen):
-        here = np.flatnonzero((shapes == shape).all(axis=1))
+    folds = next(iter(fit.parameters)) in fit.table
+    groups = _groups(kernel, fit, folds=folds)
+    for i in np.unique(groups[groups >= 0]).tolist():
+        here = np.flatnonzero(groups == i)
         if folds:
             without = {name: fit.table[name][i] for name in fit.parameters}
             seconds[here] = kernel.predict(without, figures, fit.variant, index=here)
         else:
             unseen[here] = kernel.held[here]
     return seconds, unseen
+
+
+def _groups(kernel: MoeKernel, fit: FittedSet, *, folds: bool) -> NDArray[np.int64]:
+    """Which of the set's fits left the shape of each row out [n], by shape or third; -1: all."""
+    if "hidden" not in fit.table:
+        return np.array([fold(",".join(map(str, shape))) if folds else -1
+                         for shape in kernel.shapes], dtype=np.int64)
+    shapes = np.array(kernel.shapes, dtype=np.float64)
+    seen = np.stack([fit.table[name] for name in SHAPE], axis=1)
+    same = (shapes[:, None] == seen[None]).all(axis=2)
+    return np.asarray(np.where(same.any(axis=1), same.argmax(axis=1), -1), dtype=np.int64)
 
 
 def _prior(table: str, kernel: MoeKernel, device: DeviceProfile) -> list[Outcome]:

@@ -15,8 +15,8 @@ from planner.planning.space.model import CostModel
 from planner.records import record
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
-from planner.throughput.moe import rules
 from planner.throughput.recurrent import recurrent_certainty
+from planner.throughput.moe_choice import rules
 from planner.throughput.roofline import seconds
 
 COMMON_SIGMA = 0.06

@@ -44,9 +44,9 @@ class SchemeSet:
 
 
 def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: SchemeSet,
-                      prior: Prior, *, isl: int, osl: int,
-                      engine: str = ANY_ENGINE) -> Assignment:
-    """``recipe`` on one replica of ``layout``, with the kernels of ``engine``.
+                      prior: Prior, *, isl: int, osl: int, engine: str = ANY_ENGINE,
+                      version: str = "") -> Assignment:
+    """``recipe`` on one replica of ``layout``, with the kernels of ``engine`` of ``version``.
 
     Raises:
         UnsupportedError: the device cannot execute a scheme, or the layout does not divide.
@@ -63,7 +63,8 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
     if not layouts:
         raise UnsupportedError(f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
                                f"ep{layout.ep} does not divide it", hint="choose another layout")
-    question = replace(question, net=fabric(device, stacks=stacks_of(engine)))
+    question = replace(question, net=fabric(device, stacks=stacks_of(engine)),
+                       engine_version=version)
     model = build_model(question, prior, engine, static_scales=recipe.static_scales)
     return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
 

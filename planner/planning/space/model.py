@@ -87,7 +87,8 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
         dense=kernel_arrays(device, _run(question, "dense"), experts=False, stacks=stacks,
                             static_scales=static_scales, engine=server, picked=_picked(question)),
         grouped=kernel_arrays(device, _run(question, EXPERTS), experts=True, stacks=stacks,
-                              engine=server)
+                              static_scales=static_scales, engine=server,
+                              version=question.engine_version)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
         beside=np.array([beside_routed(server, s) for s in question.schemes], dtype=bool))

@@ -8,14 +8,14 @@
 
 T tokens of all ranks, k experts each; p pairs, A touched experts and R padded rows of this rank
 (:mod:`planner.throughput.expert_load`); H hidden, E/ep experts of g matrices here (3, or 2 without
-a gate; c = 10 or 6) of w bytes an element; P dense peak of the compute format, W bandwidth, W2 of L2 (58 GB/s a multiprocessor). A tile
-below 128 rows loads as much of the weights for fewer rows (s); k0 is the fill of a tile's pipeline
-in elements of the inner dimension. X is the permutation, activation, quantisation and weighted sum;
-with kall, kernels that pass over the pairs of other ranks too. te is what a grouped kernel spends
-on each expert, touched or not. φ is the share of the weights that L2 does not hold: 1 in serving,
-where other layers have been there since; a benchmark that repeats one layer finds few experts warm.
-v and u belong to Triton kernels: v to the tile for many tokens, u to widths that 16 does not divide
-(Triton then compiles loads of single elements).
+a gate; c = 10 or 6) of w bytes an element; P dense peak of the compute format, W bandwidth, W2 that
+of L2 (58 GB/s a multiprocessor). A tile below 128 rows loads as much of the weights for fewer rows
+(s); k0 is the fill of a tile's pipeline in elements of the inner dimension. X is the permutation,
+activation, quantisation and weighted sum; with kall, kernels that pass over the pairs of other
+ranks too. te is what a grouped kernel spends on each expert, touched or not. φ is the share of the
+weights that L2 does not hold: 1 in serving, where other layers have been there since; a benchmark
+that repeats one layer finds few experts warm. v and u belong to Triton kernels: v to the tile for
+many tokens, u to widths that 16 does not divide (Triton then compiles loads of single elements).
 
 Source: the grouped GEMM form of the fused kernels of TensorRT-LLM, SGLang, vLLM and FlashInfer,
 fitted by this project to the MoE tables of aiconfigurator-core 0.12.0.

@@ -1,0 +1,168 @@
+"""Which measured set prices a scheme's experts for a stack: its own kernel, else the surest loan.
+
+What an engine's selector picks for a layout (:mod:`planner.throughput.engine_kernels`) is mapped to
+the kernel that tables measure (data/moe.toml). A device that has a set of that kernel takes it.
+Elsewhere every set that resembles it competes: the kernel of a relative of the device, the stack's
+other kernels, those of lending stacks; the least error wins, of the set, of its transfer and of the
+loan together.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from planner.hardware.profile import DeviceProfile
+from planner.records import record
+from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, find
+from planner.throughput.engine_kernels import LAYOUTS, chosen
+from planner.throughput.forms.moe import OPERATOR
+from planner.throughput.moe_loans import Loan, loan
+
+_DATA = Path(__file__).resolve().parent / "data"
+SHARDED = LAYOUTS[0]
+"""The layout without expert or data parallelism."""
+
+
+@record
+class Server:
+    """Who runs the experts: ``stacks`` in order, the ``engine`` that the first belongs to and its
+    ``version`` (both empty for any engine); ``static_scales`` as in the GEMM."""
+
+    stacks: tuple[str, ...]
+    engine: str = ""
+    version: str = ""
+    static_scales: bool = False
+
+
+@record
+class Picked:
+    """A kernel by its short id, ``near`` those that resemble it; ``unmeasured``: no table has it.
+    ``name`` is the engine's own."""
+
+    kernel: str
+    near: tuple[str, ...] = ()
+    unmeasured: bool = False
+    name: str = ""
+
+
+@record
+class Source:
+    """A measured set: ``lent`` is None where it is the stack's own kernel; ``sigma`` log-space."""
+
+    calibration: Calibration
+    lent: Loan | None
+    sigma: float
+    wanted: str
+
+
+def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHARDED,
+           ) -> Source | None:
+    """The set that prices ``scheme``, a measured one, for the first of the server's stacks."""
+    if not server.stacks:
+        return None
+    if len(server.stacks) > 1:
+        found = find(device, OPERATOR, server.stacks,
+                     [f"{kernel}:{scheme}" for stack in server.stacks
+                      for kernel in usual(stack, scheme)])
+        return None if found is None else Source(found, None, found.sigma, "")
+    stack = server.stacks[0]
+    pick = picked(device, scheme, server, layout)
+    if pick is not None and not pick.unmeasured:
+        own = _own(device, stack, [pick.kernel], scheme)
+        if own is not None:
+            return own
+    if pick is None:
+        own = _own(device, stack, usual(stack, scheme), scheme)
+        if own is not None:
+            return own
+    return surest(device, scheme, stack, pick)
+
+
+def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None, *,
+           without: str = "") -> Source | None:
+    """The set of least error among all that resemble ``pick`` (None: the stack's usual kernel of
+    the scheme); ``without`` is a kernel of the stack that may not stand for it."""
+    names = usual(stack, scheme)
+    wanted = pick.kernel if pick is not None else (names[0] if names else "*")
+    best: Source | None = None
+    for lender, kernel in _resembling(stack, scheme, pick):
+        if (lender, kernel) == (stack, without):
+            continue
+        found = find(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
+        if found is None:
+            continue
+        lent = None if (lender, kernel) == (stack, wanted) else loan(
+            scheme, f"{stack}/{wanted}", f"{lender}/{kernel}", device.architecture)
+        sigma = found.sigma if lent is None else math.sqrt(
+            lent.sigma**2 + max(found.sigma**2 - found.fit.error.sigma**2, 0.0))
+        if best is None or sigma < best.sigma:
+            shown = pick.name if pick is not None and pick.name else wanted
+            best = Source(found, lent, sigma, "" if lent is None or wanted == "*" else shown)
+    return best
+
+
+def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str) -> Source | None:
+    """The first of the stack's kernels that the device itself was measured with."""
+    for kernel in kernels:
+        fit = device.fitted.get((OPERATOR, stack, f"{kernel}:{scheme}"))
+        if fit is not None:
+            found = Calibration(fit, "fitted", device.id, fit.error.sigma)
+            return Source(found, None, found.sigma, "")
+    return None
+
+
+def _resembling(stack: str, scheme: str, pick: Picked | None) -> Iterator[tuple[str, str]]:
+    if pick is not None:
+        yield stack, pick.kernel
+        for near in pick.near:
+            yield stack, near
+    for name in usual(stack, scheme):
+        yield stack, name
+    for lender in rules()["lenders"].get(stack, ()):
+        for name in usual(lender, scheme):
+            yield lender, name
+
+
+def usual(stack: str, scheme: str) -> tuple[str, ...]:
+    """The stack's measured kernels of ``scheme``, the usual one first."""
+    return tuple(rules()["kernels"].get(stack, {}).get(scheme, ()))
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+def picked(device: DeviceProfile, scheme: str, server: Server, layout: str) -> Picked | None:
+    """The kernel that the engine's selector picks, None where no source says or where it does not
+    multiply the scheme as it stands (then the weight-only scheme asks for itself)."""
+    if STACK_OF_ENGINE.get(server.engine) != server.stacks[0]:
+        return None
+    cases: Mapping[str, str] = rules()["case_static" if server.static_scales else "case"]
+    choice = chosen(server.engine, _version(server.version), device.compute_capability, "moe",
+                    scheme, layout=layout, case=cases.get(scheme, ""))
+    if choice is None or choice.path in ("refused", "unknown"):
+        return None
+    for rule in rules()["picked"]:
+        if _pattern(rule["name"]).fullmatch(choice.kernel):
+            return Picked(rule["kernel"], tuple(rule.get("near", ())),
+                          bool(rule.get("unmeasured", False)), choice.kernel)
+    return None
+
+
+@cache
+def _version(text: str) -> tuple[int, ...]:
+    """An unnamed version is newer than all."""
+    return tuple(map(int, re.findall(r"\d+", text)[:3])) if text else (10**6,)
+
+
+@cache
+def rules() -> Mapping[str, Any]:
+    """data/moe.toml."""
+    return tomllib.loads((_DATA / "moe.toml").read_text(encoding="utf-8"))
