@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from planner.models.spec import Experts
 from planner.placement.modules import Module
 from planner.records import record
-from planner.throughput.engine_kernels import LAYOUTS
 from planner.throughput.expert_load import ExpertLoad, expected_load
 from planner.throughput.ggml import GgmlArrays, ggml_parts, placed
 from planner.throughput.linear import BF16_BYTES, KernelArrays, Machine, shards
 from planner.throughput.moe import MoeModel, compute_format, popularity_spread
+from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator, parts, where, zeros
 
@@ -50,7 +50,7 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
     size = np.sum([size for _, _, size in shards(module, pts)], axis=0)
     found = zeros(weight_bytes.shape)
     hidden = _hidden(module, pts)
-    for rows, models in kern.fused_on(layout_codes(pts)):
+    for rows, models in kern.fused_on(layout_codes(pts.tp, pts.dp, pts.ep)):
         for alike in _kernels(models):
             model = models[alike[0]]
             assert model is not None
@@ -65,15 +65,6 @@ def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points
         return found.scaled(column(phase.passes))
     prior = _prior(module, experts, kern, machine.bandwidth, pts, phase, load, weight_bytes)
     return where(kern.calibrated, found, prior).scaled(column(phase.passes))
-
-
-def layout_codes(pts: Points) -> NDArray[np.int64]:
-    """Place of each candidate's layout in :data:`planner.throughput.engine_kernels.LAYOUTS`, of
-    those that need no exchange of their own."""
-    data = np.where(pts.tp > 1, LAYOUTS.index("tp-dp-ep"), LAYOUTS.index("dp-ep"))
-    return np.asarray(np.where(
-        pts.dp > 1, np.where(pts.ep > 1, data, LAYOUTS.index("dp")),
-        np.where(pts.ep > 1, LAYOUTS.index("ep"), LAYOUTS.index("tp"))), dtype=np.int64)
 
 
 def _kernels(models: Sequence[MoeModel | None]) -> list[list[int]]:

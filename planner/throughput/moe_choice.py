@@ -17,6 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
 from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, find
@@ -24,9 +27,21 @@ from planner.throughput.engine_kernels import LAYOUTS, chosen
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.moe_loans import Loan, loan
 
+Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
 SHARDED = LAYOUTS[0]
 """The layout without expert or data parallelism."""
+
+
+def layout_codes(tp: Array | int, dp: Array | int, ep: Array | int) -> NDArray[np.int64]:
+    """Place of layouts in :data:`planner.throughput.engine_kernels.LAYOUTS`, of those that need no
+    exchange of their own; ``tp``, ``dp`` and ``ep`` broadcast."""
+    sharded, whole, data, spread, both = (LAYOUTS.index(name) for name in (
+        "tp", "ep", "dp", "dp-ep", "tp-dp-ep"))
+    across = np.where(np.asarray(tp) > 1, both, spread)
+    many, experts = np.asarray(dp) > 1, np.asarray(ep) > 1
+    return np.asarray(np.where(many, np.where(experts, across, data),
+                               np.where(experts, whole, sharded)), dtype=np.int64)
 
 
 @record

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.errors import UnknownNameError, UnsupportedError
 from planner.planning.plan.record import Assumption, layer_range, plain
-from planner.planning.price.intervals import certainty
+from planner.planning.price.intervals import certainty, layout_code
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.model import CostModel
@@ -160,7 +160,7 @@ def module_split(model: CostModel, tables: LayoutTables, unit: DecisionUnit, *, 
     total = np.broadcast_to(decode.total(), (len(grid), len(names) if unit.decision >= 0 else 1))
     rows = []
     for name, j in zip(names, columns, strict=True):
-        how = certainty(model, unit, _choice(model, unit, j))[1]
+        how = certainty(model, unit, _choice(model, unit, j), code=layout_code(layout))[1]
         rows.append(SchemeTime(
             name, how.basis, how.origin, _split(decode, 0, j), _split(prompt, 0, j),
             tuple(float(t) for t in total[1:1 + len(SHOWN), j])))

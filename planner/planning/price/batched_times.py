@@ -23,6 +23,7 @@ from planner.planning.space.queueing import queue
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.throughput.arrivals import prompts_each_step
+from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Points, decode_phase, mixed_phase
 from planner.throughput.roofline import Parts, joint_arrays
 
@@ -90,13 +91,14 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
     layers = np.array([len(c.layers) for c in classes], dtype=np.float64)
     whole, every = prompt @ layers + hop_mixed, both @ layers + hop_step
     busy = (every - decode @ layers - hop) / every
+    codes = layout_codes(pts.tp, pts.dp, pts.ep)
     return StepPrices(
         tpot, whole + queue(busy, whole / pts.pp, pts.slot * pts.pp),
         tpot - _pipelined_seconds(model, pts, classes, decode, hop),
         step_spread=spreads(model, choice, _unit_seconds(model, times, choice, "decode"),
-                            decode=True),
+                            decode=True, codes=codes),
         prompt_spread=spreads(model, choice, _unit_seconds(model, times, choice, "mixed"),
-                              decode=False))
+                              decode=False, codes=codes))
 
 
 def _class_seconds(model: CostModel, one: LayerClass, times: Mapping[Key, Timed],

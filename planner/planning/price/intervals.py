@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
 from planner.planning.price.price import Priced, SegmentCost
@@ -15,8 +16,8 @@ from planner.planning.space.model import CostModel
 from planner.records import record
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.moe_choice import layout_codes, rules
 from planner.throughput.recurrent import recurrent_certainty
-from planner.throughput.moe_choice import rules
 from planner.throughput.roofline import seconds
 
 COMMON_SIGMA = 0.06
@@ -100,29 +101,37 @@ def routing_assumption() -> Assumption:
 def step_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of a decode step."""
     return spread(item for cost in priced.costs
-                  for item in _items(model, cost, cost.decode, cost.segment.count, decode=True))
+                  for item in _items(model, cost, cost.decode, cost.segment.count,
+                                     layout=priced.layout, decode=True))
 
 
 def prompt_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of reading a prompt beside the decoding batch."""
     return spread(item for cost in priced.costs
-                  for item in _items(model, cost, cost.mixed, cost.segment.count, decode=False))
+                  for item in _items(model, cost, cost.mixed, cost.segment.count,
+                                     layout=priced.layout, decode=False))
 
 
 def _items(model: CostModel, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
-           decode: bool) -> list[tuple[str, Certainty, float]]:
+           layout: Layout, decode: bool) -> list[tuple[str, Certainty, float]]:
     """(operator class, certainty, seconds) of a segment and of the collective behind it."""
     unit = model.units[cost.segment.unit]
-    name, how = certainty(model, unit, cost.segment.choice, decode=decode)
+    name, how = certainty(model, unit, cost.segment.choice, decode=decode,
+                          code=layout_code(layout))
     talk = mechanisms["communication"]
     return [(name, how, (seconds(mechanisms) - talk) * count),
             ("collective", model.machine.net.certainty, talk * count)]
 
 
-def certainty(model: CostModel, unit: DecisionUnit, choice: int, *,
-              decode: bool = True) -> tuple[str, Certainty]:
-    """(operator class, certainty) of one unit under a choice, in a decode step or a prompt.
-    Operators of a class err together."""
+def layout_code(layout: Layout) -> int:
+    """How engines see the experts of a layout: the ``code`` of :func:`certainty`."""
+    return int(layout_codes(layout.tp, layout.dp, layout.ep))
+
+
+def certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool = True,
+              code: int = 0) -> tuple[str, Certainty]:
+    """(operator class, certainty) of one unit under a choice, in a decode step or a prompt, on a
+    layout. Operators of a class err together."""
     machine = model.machine
     if unit.role == "cache":
         question, cache = model.question, model.caches[unit.row]
@@ -136,7 +145,7 @@ def certainty(model: CostModel, unit: DecisionUnit, choice: int, *,
         grouped = unit.kind in EXPERT_KINDS
         kernels = machine.grouped if grouped else machine.dense
         assert kernels is not None
-        how = kernels.certainty[choice]
+        how = kernels.sure(choice, code)
         if unit.kind == "linear-attention":
             how = weaker(how, recurrent_certainty(model.question.device, machine.stacks,
                                                   decode=decode))

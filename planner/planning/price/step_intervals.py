@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.price.intervals import BASES, COMMON_SIGMA, certainty
+from planner.planning.price.intervals import BASES, COMMON_SIGMA, certainty, layout_code
 from planner.planning.price.step import Assignment, Pass, dense_phase
 from planner.planning.space.operators import unit_parts
 from planner.throughput.calibration import PRIOR
@@ -84,7 +84,8 @@ def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[
         column = choice - schemes if cache else max(choice, 0)
         whole, talk = (a[:, min(column, a.shape[1] - 1)] * unit.count
                        for a in (parts.total(), parts.communication))
-        name, how = certainty(plan.model, unit, choice, decode=decode)
+        name, how = certainty(plan.model, unit, choice, decode=decode,
+                              code=layout_code(plan.tables.layouts[plan.layout]))
         for label, sure, time in ((name, how, whole - talk),
                                   ("collective", plan.model.machine.net.certainty, talk)):
             by_class[label] = by_class.get(label, np.zeros(len(pts))) + time * sure.sigma
