@@ -1,10 +1,10 @@
 """Which measured set prices a scheme's experts for a stack: its own kernel, else the surest loan.
 
 What an engine's selector picks for a layout (:mod:`planner.throughput.engine_kernels`) is mapped to
-the kernel that tables measure (data/moe.toml). A device that has a set of that kernel takes it.
-Elsewhere every set that resembles it competes: the kernel of a relative of the device, the stack's
-other kernels, those of lending stacks; the least error wins, of the set, of its transfer and of the
-loan together.
+the kernel that tables measure (data/moe.toml). A device that has a set of that kernel takes it,
+else one of the stack's own kernels that is named to stand for it. Elsewhere every set that
+resembles it competes: the kernel of a relative of the device, the stack's other kernels, those of
+lending stacks; the least error wins, of the set, of its transfer and of the loan together.
 """
 
 from __future__ import annotations
@@ -92,23 +92,24 @@ def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHA
         own = _own(device, stack, [pick.kernel], scheme)
         if own is not None:
             return own
+    own = _own(device, stack, usual(stack, scheme) if pick is None else pick.near, scheme)
+    if own is None:
+        return surest(device, scheme, stack, pick)
     if pick is None:
-        own = _own(device, stack, usual(stack, scheme), scheme)
-        if own is not None:
-            return own
-    return surest(device, scheme, stack, pick)
+        return own
+    kernel = own.calibration.fit.variant.partition(":")[0]
+    lent = loan(scheme, f"{stack}/{pick.kernel}", f"{stack}/{kernel}", device.architecture)
+    return Source(own.calibration, lent, lent.sigma, pick.name)
 
 
-def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None, *,
-           without: str = "") -> Source | None:
+def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
+           ) -> Source | None:
     """The set of least error among all that resemble ``pick`` (None: the stack's usual kernel of
-    the scheme); ``without`` is a kernel of the stack that may not stand for it."""
+    the scheme)."""
     names = usual(stack, scheme)
     wanted = pick.kernel if pick is not None else (names[0] if names else "*")
     best: Source | None = None
     for lender, kernel in _resembling(stack, scheme, pick):
-        if (lender, kernel) == (stack, without):
-            continue
         found = find(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
         if found is None:
             continue

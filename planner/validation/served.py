@@ -125,7 +125,8 @@ def assignment(case: Deployed) -> Assignment:
     held = with_spare_experts(spec, layout.ep)
     try:
         found = recipe_assignment(held, device, layout, case.recipe, load_prior(),
-                                 isl=case.isl, osl=case.osl, engine=case.engine)
+                                  isl=case.isl, osl=case.osl, engine=case.engine,
+                                  version=".".join(map(str, case.version)))
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
     if held is spec:
