@@ -95,7 +95,7 @@ def moe_models(device: DeviceProfile, scheme: str, server: Server, layouts: Sequ
     models: dict[tuple[int, str], MoeModel] = {}
     found: list[MoeModel | None] = []
     for layout in layouts:
-        one = source(device, rule.variant, server, layout)
+        one = source(device, rule.variant, server, layout, asked=scheme)
         if one is None:
             found.append(None)
             continue

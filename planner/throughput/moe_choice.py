@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
 from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, find
 from planner.throughput.engine_kernels import LAYOUTS, chosen
 from planner.throughput.forms.moe import OPERATOR
-from planner.throughput.moe_loans import Loan, loan
+from planner.throughput.moe_loans import ANY, Loan, loan
 
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
@@ -76,9 +77,12 @@ class Source:
     wanted: str
 
 
-def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHARDED,
-           ) -> Source | None:
-    """The set that prices ``scheme``, a measured one, for the first of the server's stacks."""
+def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHARDED, *,
+           asked: str = "") -> Source | None:
+    """The set that prices ``scheme``, a measured one, for the first of the server's stacks.
+
+    ``asked`` is the scheme that the engine is asked for, where another stands for it.
+    """
     if not server.stacks:
         return None
     if len(server.stacks) > 1:
@@ -87,7 +91,7 @@ def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHA
                       for kernel in usual(stack, scheme)])
         return None if found is None else Source(found, None, found.sigma, "")
     stack = server.stacks[0]
-    pick = picked(device, scheme, server, layout)
+    pick = picked(device, asked or scheme, server, layout)
     if pick is not None and not pick.unmeasured:
         own = _own(device, stack, [pick.kernel], scheme)
         if own is not None:
@@ -106,8 +110,7 @@ def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
            ) -> Source | None:
     """The set of least error among all that resemble ``pick`` (None: the stack's usual kernel of
     the scheme)."""
-    names = usual(stack, scheme)
-    wanted = pick.kernel if pick is not None else (names[0] if names else "*")
+    wanted = pick.kernel if pick is not None else _wanted(device, scheme, stack)
     best: Source | None = None
     for lender, kernel in _resembling(stack, scheme, pick):
         found = find(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
@@ -119,8 +122,17 @@ def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
             lent.sigma**2 + max(found.sigma**2 - found.fit.error.sigma**2, 0.0))
         if best is None or sigma < best.sigma:
             shown = pick.name if pick is not None and pick.name else wanted
-            best = Source(found, lent, sigma, "" if lent is None or wanted == "*" else shown)
+            best = Source(found, lent, sigma, "" if lent is None or wanted == ANY else shown)
     return best
+
+
+def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:
+    """The first of the stack's usual kernels that the device or a relative has a set of."""
+    names = usual(stack, scheme)
+    found = find(device, OPERATOR, [stack], [f"{name}:{scheme}" for name in names])
+    if found is not None:
+        return found.fit.variant.partition(":")[0]
+    return names[0] if names else ANY
 
 
 def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str) -> Source | None:
@@ -163,7 +175,8 @@ def picked(device: DeviceProfile, scheme: str, server: Server, layout: str) -> P
     cases: Mapping[str, str] = rules()["case_static" if server.static_scales else "case"]
     choice = chosen(server.engine, _version(server.version), device.compute_capability, "moe",
                     scheme, layout=layout, case=cases.get(scheme, ""))
-    if choice is None or choice.path in ("refused", "unknown"):
+    if choice is None or choice.path in ("refused", "unknown") \
+            or choice.path != scheme_by_id(scheme).path:
         return None
     for rule in rules()["picked"]:
         if _pattern(rule["name"]).fullmatch(choice.kernel):

@@ -2,8 +2,8 @@
 ``data/moe_loans.csv``, which ``benchmarks/moe_loans.py`` writes.
 
 A row compares two kernels in one scheme on a family of architectures. The first that is known
-counts: the two kernels in the scheme and family, the two kernels in the scheme, the two stacks in
-the scheme, the scheme, everything.
+counts: the two kernels in the scheme and family, the two kernels in the scheme, two that differ in
+an ending of their name in any scheme, the two stacks in the scheme, the scheme, everything.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ def loan(scheme: str, borrower: str, lender: str, architecture: str) -> Loan:
     if own is not None:
         return Loan(math.exp(own.bias), own.residual, own.devices)
     stacks = tuple(f"{name.partition('/')[0]}/{ANY}" for name in (borrower, lender))
-    for key in ((scheme, borrower, lender, ANY), (scheme, *stacks, ANY), (scheme, ANY, ANY, ANY),
-                (ANY, ANY, ANY, ANY)):
+    kin = [(ANY, borrower, lender, ANY)] \
+        if borrower.startswith(lender) or lender.startswith(borrower) else []
+    for key in ((scheme, borrower, lender, ANY), *kin, (scheme, *stacks, ANY),
+                (scheme, ANY, ANY, ANY), (ANY, ANY, ANY, ANY)):
         found = rows.get(key)
         if found is not None:
             return Loan(1.0, found.sigma, found.devices)
