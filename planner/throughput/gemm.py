@@ -117,11 +117,7 @@ def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> Gem
 def _find(device: DeviceProfile, variant: str,
           stacks: Sequence[str]) -> tuple[Calibration, Loan | None] | None:
     """(the set, the loan where it is another stack's), or None: what the device itself has of
-    ``stacks``, else of a relative's set and a lender's the one that is surer.
-
-    The mean ratio of a pair is part of the loan's error: where it was measured, the borrower has
-    a set of its own.
-    """
+    ``stacks``, else of a relative's set and a lender's the one that is surer."""
     own = find(device, "gemm", stacks, [variant])
     if not stacks or (own is not None and own.basis == "fitted"):
         return (own, None) if own is not None else None
@@ -129,7 +125,6 @@ def _find(device: DeviceProfile, variant: str,
     found = find(device, "gemm", lenders, [variant])
     if found is not None:
         lent = loan("gemm", stacks[0], found.fit.stack, variant, device.architecture)
-        lent = replace(lent, factor=1.0, sigma=float(np.hypot(lent.sigma, np.log(lent.factor))))
         if own is None or lent_sigma(lent, found.fit.error.sigma, found.sigma) < own.sigma:
             return found, lent
     return (own, None) if own is not None else None

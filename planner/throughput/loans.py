@@ -1,15 +1,17 @@
 """What a kernel lent from another stack was measured to miss by: the rows of ``data/loans.csv``.
 
 ``benchmarks/loans.py`` prices every stack's operator tables by the others' fitted forms on the same
-device, and writes the file. Where a pair was compared on a family of architectures, a loan there
-takes the mean ratio and the spread about it; elsewhere the spread about one, of all devices or of
-the pair that differs most.
+device, and writes the file. A loan between stacks keeps the lender's time and takes the spread of
+ratios about one, on the family of architectures where they were compared; elsewhere the larger of
+its spread on other families and of any pair's on this one. Another kernel of the same stack that was timed as well takes the mean
+ratio and the spread about it.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -46,29 +48,37 @@ def loan(operator: str, borrower: str, lender: str, variant: str, architecture: 
          kernel: str = "") -> Loan:
     """What ``borrower`` takes when it is priced by ``lender``'s form of ``variant``.
 
-    ``kernel`` is the borrower's, where its table names several. A pair that no table compares
-    carries the largest error of its variant, else of its operator.
+    ``kernel`` is the borrower's, where its table names several. A pair that no table compares on the
+    family carries the largest error of its variant there, else of its operator.
     """
     kind = family(architecture)
-    for one in dict.fromkeys((kernel, "")):
-        own = _rows().get((operator, borrower, lender, variant, one, kind))
-        if own is not None:
-            return Loan(math.exp(own.bias), own.residual, own.devices)
-        other = _rows().get((operator, borrower, lender, variant, one, _ANY))
-        if other is not None:
-            return Loan(1.0, other.sigma, other.devices)
-    for name in (variant, _ANY):
-        for where in (kind, _ANY):
-            widest = _rows().get((operator, _ANY, _ANY, name, "", where))
-            if widest is not None:
-                return Loan(1.0, widest.sigma, widest.devices)
-    return UNCOMPARED
+    pair = (operator, borrower, lender, variant)
+    here = _rows().get((*pair, kernel, kind)) if kernel else None
+    if here is not None and borrower == lender:
+        return Loan(math.exp(here.bias), here.residual, here.devices)
+    names = list(dict.fromkeys((kernel, "")))
+    own = _first([(*pair, name, kind) for name in names])
+    if own is not None:
+        return Loan(1.0, own.sigma, own.devices)
+    far = _first([(*pair, name, _ANY) for name in names])
+    widest = _first([(operator, _ANY, _ANY, name, "", where) for name in (variant, _ANY)
+                     for where in (kind, _ANY)])
+    known = [row for row in (far, widest) if row is not None]
+    if not known:
+        return UNCOMPARED
+    worst = max(known, key=lambda row: row.sigma)
+    return Loan(1.0, worst.sigma, worst.devices)
+
+
+def _first(keys: Sequence[tuple[str, ...]]) -> _Row | None:
+    return next((_rows()[key] for key in keys if key in _rows()), None)
 
 
 def lent_sigma(found: Loan, fitted: float, carried: float) -> float:
     """Log-space standard deviation of a lent time: the loan's, whose measurement holds the form's
-    own error ``fitted``, and what a transfer to the device added to make it ``carried``."""
-    return math.sqrt(found.sigma**2 + max(carried**2 - fitted**2, 0.0))
+    own error ``fitted`` and is not below it, and what a transfer to the device added to make it
+    ``carried``."""
+    return math.sqrt(max(found.sigma, fitted)**2 + max(carried**2 - fitted**2, 0.0))
 
 
 @cache

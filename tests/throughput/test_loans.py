@@ -29,11 +29,24 @@ def script() -> ModuleType:
     return module
 
 
-def test_a_pair_that_was_compared_here_takes_its_mean_and_the_rest() -> None:
-    own = loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Hopper")
-    assert own.factor > 1.2  # vLLM's FP8 decode is slower than TensorRT-LLM's on Hopper
-    assert 0 < own.sigma < math.log(own.factor) + 0.3
-    assert "h100-sxm" in own.compared
+def test_a_pair_keeps_the_lenders_time_and_takes_the_spread_of_its_family() -> None:
+    hopper = loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Hopper")
+    blackwell = loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Blackwell")
+    assert hopper.factor == blackwell.factor == 1.0
+    assert hopper.sigma > 2 * blackwell.sigma  # vLLM's FP8 decode on Hopper differs most
+    assert "h100-sxm" in hopper.compared
+    assert loan("attention-decode", "vllm", "trtllm", "bf16/fp8", "Blackwell Ultra") == blackwell
+
+
+def test_another_kernel_of_the_stack_takes_its_mean_ratio(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ("attention-decode", "vllm", "vllm", "bf16/fp8", "slow", "Ada")
+    row = loans._Row(math.log(1.5), 0.5, 0.2, "l40s")
+    monkeypatch.setattr(loans, "_rows", lambda: {key: row, (*key[:5], "*"): row})
+    here = loan("attention-decode", "vllm", "vllm", "bf16/fp8", "Ada", "slow")
+    assert (here.factor, here.sigma) == (pytest.approx(1.5), 0.2)
+    assert loan("attention-decode", "vllm", "vllm", "bf16/fp8", "Hopper", "slow").sigma == 0.5
+    assert loan("attention-decode", "vllm", "vllm", "bf16/fp8", "Ada", "") == UNCOMPARED
 
 
 def test_a_pair_compared_elsewhere_takes_the_spread_about_one() -> None:
