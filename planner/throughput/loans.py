@@ -3,8 +3,8 @@
 ``benchmarks/loans.py`` prices every stack's operator tables by the others' fitted forms on the same
 device, and writes the file. A loan between stacks keeps the lender's time and takes the spread of
 ratios about one, on the family of architectures where they were compared; elsewhere the larger of
-its spread on other families and of any pair's on this one. Another kernel of the same stack that was timed as well takes the mean
-ratio and the spread about it.
+its spread on other families and of any pair's on this one. Another kernel of the same stack that
+was timed as well takes the mean ratio and the spread about it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def loan(operator: str, borrower: str, lender: str, variant: str, architecture: 
          kernel: str = "") -> Loan:
     """What ``borrower`` takes when it is priced by ``lender``'s form of ``variant``.
 
-    ``kernel`` is the borrower's, where its table names several. A pair that no table compares on the
-    family carries the largest error of its variant there, else of its operator.
+    ``kernel`` is the borrower's, where its table names several. A pair that no table compares on
+    the family carries the largest error of its variant there, else of its operator.
     """
     kind = family(architecture)
     pair = (operator, borrower, lender, variant)
