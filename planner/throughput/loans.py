@@ -49,7 +49,8 @@ def loan(operator: str, borrower: str, lender: str, variant: str, architecture: 
     """What ``borrower`` takes when it is priced by ``lender``'s form of ``variant``.
 
     ``kernel`` is the borrower's, where its table names several. A pair that no table compares on
-    the family carries the largest error of its variant there, else of its operator.
+    the family carries the largest error of its variant there; a variant that none compares, the
+    largest of its operator anywhere.
     """
     kind = family(architecture)
     pair = (operator, borrower, lender, variant)
@@ -61,9 +62,9 @@ def loan(operator: str, borrower: str, lender: str, variant: str, architecture: 
     if own is not None:
         return Loan(1.0, own.sigma, own.devices)
     far = _first([(*pair, name, _ANY) for name in names])
-    widest = _first([(operator, _ANY, _ANY, name, "", where) for name in (variant, _ANY)
-                     for where in (kind, _ANY)])
-    known = [row for row in (far, widest) if row is not None]
+    widest = _first([(operator, _ANY, _ANY, variant, "", where) for where in (kind, _ANY)])
+    known = [row for row in (far, widest) if row is not None] or [
+        row for key, row in _rows().items() if key[:2] == (operator, _ANY)]
     if not known:
         return UNCOMPARED
     worst = max(known, key=lambda row: row.sigma)

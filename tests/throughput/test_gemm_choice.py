@@ -22,7 +22,7 @@ H100, B200 = resolve_device("h100-sxm"), resolve_device("b200-sxm")
     ("h20", "fp8-block", "trtllm", "transferred", "trtllm .* fp8-block on h100-sxm"),
     ("gb200", "nvfp4", "vllm", "transferred", "vllm .* nvfp4 on b200-sxm"),
     ("a100-sxm", "int4-w4a16", "trtllm", "fitted", "trtllm .* int4-w4a16 on a100-sxm"),
-    ("a100-sxm", "int4-w4a16", "vllm", "prior", "vllm .* bf16 on a100-sxm"),
+    ("a100-sxm", "int4-w4a16", "vllm", "transferred", "trtllm .* int4-w4a16 on a100-sxm"),
     ("a100-sxm", "int8-w8a8", "trtllm", "fitted", "trtllm .* int8-w8a8 on a100-sxm"),
     ("h100-sxm", "int8-w8a8", "trtllm", "prior", "trtllm .* fp8-tensor on h100-sxm"),
     ("l40s", "fp8-tensor", "vllm", "fitted", "vllm .* fp8-tensor on l40s"),
