@@ -106,12 +106,14 @@ def _all() -> tuple[_Row, ...]:
 
 def _read(row: dict[str, str]) -> _Row:
     path = next((p for p in PATHS if p == row["path"]), None)
-    if path is None or row["installed"] not in INSTALLED or not row["source"]:
+    layouts = tuple(row["layouts"].split())
+    if path is None or row["installed"] not in INSTALLED or not row["source"] \
+            or not (layouts == (_ANY,) or set(layouts) <= set(LAYOUTS)):
         raise ValueError(f"engine_kernels.csv: {row}")
     return _Row(
         row["engine"], version_numbers(row["since"]), version_numbers(row["until"]) or None,
         spans_of(row["sm"]), row["module"], tuple(row["schemes"].split()),
-        tuple(row["case"].split()), row["installed"], tuple(row["layouts"].split()),
+        tuple(row["case"].split()), row["installed"], layouts,
         Choice(row["kernel"], path, row["reason"], row["read_in"], row["source"]))
 
 

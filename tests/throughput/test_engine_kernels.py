@@ -94,7 +94,8 @@ def test_every_row_is_of_the_catalogue_and_told() -> None:
 
 def test_a_bad_row_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"engine_kernels\.csv"):
-        engine_kernels._read({"path": "fast", "installed": "full", "source": "here"})
+        engine_kernels._read({"path": "fast", "installed": "full", "source": "here",
+                              "layouts": "*"})
 
 
 def test_the_tables_of_0_24_name_the_kernels_that_are_said_to_be_picked() -> None:

@@ -69,32 +69,27 @@ class LossModel(UnitModel):
 
 
 def loss_table(model: LossModel) -> Array:
-    """Loss of one layer [unit, choice]; NaN where the choice is not possible."""
+    """Loss of one layer [unit, choice]; NaN where the choice is not possible.
+
+    Where the engine widens the very weights of a scheme, activations are not rounded: the loss is
+    that of the scheme whose kernel runs.
+    """
     table = np.full((len(model.units), len(model.choices)), np.nan)
     schemes = len(model.question.schemes)
+    widened = {asked: twin for asked, twin in model.question.runs_as.items()
+               if same_weights(asked[1])}
     for i, unit in enumerate(model.units):
         if unit.role == "released":
             continue
         first, last = (0, schemes) if unit.role == "module" else (schemes, len(model.choices))
         for j in range(first, last):
-            loss = unit_loss(model, unit, _multiplied(model, unit, model.choices[j]))
+            choice = model.choices[j]
+            twin = widened.get((kind_group(unit.kind), choice)) if widened else None
+            loss = None if twin is None else unit_loss(model, unit, twin)
+            loss = unit_loss(model, unit, choice) if loss is None else loss
             if loss is not None:
                 table[i, j] = loss
     return table
-
-
-def _multiplied(model: LossModel, unit: DecisionUnit, choice: str) -> str:
-    """The scheme whose rounding counts: where the engine widens the very weights of ``choice``,
-    activations are not rounded."""
-    if unit.role != "module":
-        return choice
-    twin = model.question.runs_as.get((kind_group(unit.kind), choice), choice)
-    return twin if twin != choice and same_weights(choice) and _known(model, unit, twin) \
-        else choice
-
-
-def _known(model: LossModel, unit: DecisionUnit, scheme: str) -> bool:
-    return unit_loss(model, unit, scheme) is not None
 
 
 def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None:
