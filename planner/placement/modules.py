@@ -7,6 +7,7 @@ modules of a kind. Costs are computed once a module and multiplied by layer coun
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from planner.errors import InputError
@@ -27,12 +28,14 @@ EXPERT_KINDS = ("experts-gate-up", "experts-down")
 class Gemm:
     """One matrix multiplication of a layer: members are (outputs, inputs) of the fused matrices.
 
-    ``key_value`` is how many outputs of each member are key and value heads.
+    ``key_value`` is how many outputs of each member are key and value heads. ``joined``: engines
+    run it in the kernel of an earlier product of the same input.
     """
 
     members: tuple[tuple[int, int], ...]
     shard: str
     key_value: tuple[int, ...]
+    joined: bool = False
 
     @property
     def inputs(self) -> int:
@@ -111,10 +114,28 @@ def _module(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequence[
         sizes[key] = sizes.get(key, 0) + row.elements * row.experts
     dtype, scheme = max(sizes, key=lambda key: sizes[key])
     return Module(
-        kind=kind, layers=layers, experts=max(row.experts for row in rows), gemms=_gemms(rows),
+        kind=kind, layers=layers, experts=max(row.experts for row in rows),
+        gemms=_joined(spec, kind, layers, _gemms(rows)),
         stored_bytes=sum(row_bytes(row) for row in rows),
         vector_bytes=sum(row_bytes(row) for row in rows if not row.is_matrix),
         dtype=dtype, scheme=scheme, kv_heads=kv_heads_of(spec, layers))
+
+
+def _joined(spec: ModelSpec, kind: str, layers: Sequence[int],
+            gemms: tuple[Gemm, ...]) -> tuple[Gemm, ...]:
+    """``gemms`` with those marked that engines run beside an earlier one of the same input: the
+    latent's beside that of compressed queries, the weights of an indexer's heads beside its keys.
+    """
+    if kind not in ("mla-kv", "indexer"):
+        return gemms
+    layer = layers[0] if layers and layers[0] < spec.layers else 0
+    compressed = kind == "mla-kv" and attention_of(spec, layer).q_lora_rank is not None
+    seen = {spec.hidden_size} if compressed else set()
+    found = []
+    for gemm in gemms:
+        found.append(replace(gemm, joined=gemm.inputs in seen and gemm.shard == "replicated"))
+        seen.add(gemm.inputs)
+    return tuple(found)
 
 
 def kv_heads_of(spec: ModelSpec, layers: Sequence[int]) -> int:

@@ -18,10 +18,8 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import Attention
 from planner.placement.cache_entries import (
     head_entry_bytes,
-    indexer_record_bytes,
-    reads_fp8_cache,
 )
-from planner.throughput.attended import causal_pairs, decode_entries, prompt_pairs
+from planner.throughput.attended import decode_entries, prompt_pairs
 from planner.throughput.attention_fitted import Core, certainties, fitted
 from planner.throughput.calibration import Certainty
 from planner.throughput.points import Phase, Points, column
@@ -163,46 +161,3 @@ def _prefill_flop(attention: Attention, kind: str) -> float:
     if attention.kind != "mla" or attention.indexer_topk:
         return _flop_per_head(attention, kind)
     return 2.0 * (attention.nope_dim + attention.rope_dim + attention.value_dim)
-
-
-INDEXER_KERNELS = 3
-"""Launches after the score product: the choice of the best entries in two passes, the gather."""
-SCORE_BYTES = 4.0
-
-
-def indexer_parts(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
-    """Scoring the past with a sparse-attention indexer, one layer, Parts [C, 1]. Prior.
-
-    Every query scores every earlier entry with ``indexer_heads`` heads (replicated over tp): a
-    matrix product in FP8 (BF16 without a unit), at the fractions of block-scaled GEMMs; the heads'
-    scores are summed in it. Choosing the best writes one FP32 score a pair and reads it twice, at
-    the bandwidth of elementwise kernels. No table measures either kernel.
-    """
-    fp8 = device.rate("fp8")
-    rate = fp8 or device.rate("bf16")
-    assert rate is not None
-    product = device.achieved.get("fp8-block") if fp8 is not None else None
-    product = product or device.achieved["bf16"]
-    small = device.achieved["elementwise"]
-    prefill = phase.name == "prefill"
-    scored = phase.kv_len / attention.ratio
-    pairs = causal_pairs(phase.kv_len, 0) / attention.ratio * np.ones(len(pts)) if prefill \
-        else phase.sequences * scored
-    size = indexer_record_bytes(attention, fp8=reads_fp8_cache(device))
-    read = scored * phase.passes * np.ones(len(pts)) if prefill else pairs
-    bandwidth = device.bandwidth_bytes_per_s.value
-    score = operator(
-        flop=(pairs * 2.0 * attention.indexer_heads * attention.indexer_dim)[:, None],
-        moved_bytes=(read * size)[:, None], converted=np.zeros(1),
-        launch=np.asarray(product.floor_seconds.value * column(phase.passes)),
-        peak=np.asarray(rate.dense.value),
-        compute_fraction=np.asarray(product.compute_fraction.value), bandwidth=bandwidth,
-        bandwidth_fraction=np.asarray(product.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
-    choose = operator(
-        flop=np.zeros(1), moved_bytes=(3.0 * SCORE_BYTES * pairs)[:, None], converted=np.zeros(1),
-        launch=np.asarray(INDEXER_KERNELS * small.floor_seconds.value * column(phase.passes)),
-        peak=np.asarray(rate.dense.value), compute_fraction=np.ones(1), bandwidth=bandwidth,
-        bandwidth_fraction=np.asarray(small.bandwidth_fraction.value),
-        conversion_rate=np.asarray(np.inf))
-    return score.plus(choose)

@@ -20,8 +20,10 @@ from planner.records import record
 from planner.throughput.attended import decode_entries
 from planner.throughput.attention_kernels import AttentionModel, attention_model
 from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.forms import dsa
 from planner.throughput.forms.attention_decode import DecodeShape, attention_decode_parts
 from planner.throughput.forms.attention_prefill import PrefillShape, attention_prefill_parts
+from planner.throughput.forms.attention_rest import rest_parts
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.mla import LatentShape, mla_decode_parts, mla_prefill_parts
 from planner.throughput.points import Phase, column
@@ -30,6 +32,8 @@ from planner.throughput.silicon import Chip
 
 Array = NDArray[np.float64]
 Form = Callable[[Parameters, Chip], Parts]
+FEW_HEADS = 32
+"""vLLM's sparse kernels below so many heads of a rank are others."""
 
 
 @record
@@ -46,23 +50,36 @@ class Core:
     heads: Array
     kv_heads: Array
 
-    def operator(self, decode: bool) -> str:
-        """The operator whose tables measure this core; empty for a core without any."""
-        form = self.attention.kind
+    def operators(self, decode: bool) -> tuple[str, ...]:
+        """The operators whose tables measure this core, the nearest first; a sparse step without
+        one of its own gathers what a dense one reads."""
+        form, phase = self.attention.kind, "decode" if decode else "prefill"
         if form == "mla":
-            sparse_prompt = self.attention.indexer_topk and not decode
-            return "" if sparse_prompt else "mla-decode" if decode else "mla-prefill"
+            if self.attention.indexer_topk:
+                return (dsa.DECODE, "mla-decode") if decode else (dsa.PREFILL,)
+            return (f"mla-{phase}",)
         if form == "gqa" and not self.attention.indexer_topk:
-            return "attention-decode" if decode else "attention-prefill"
-        return ""
+            return (f"attention-{phase}",)
+        return ()
 
     def models(self, layouts: Sequence[str], decode: bool) -> list[AttentionModel | None]:
         """The kernel of each layout, None where only the achieved fractions are known."""
-        operator = self.operator(decode)
+        return [self._model(kv_layout(name).id, decode) for name in layouts]
+
+    def _model(self, layout: str, decode: bool) -> AttentionModel | None:
         sparse, window = bool(self.attention.indexer_topk), self.attention.window * self.windowed
-        return [attention_model(self.device, operator, kv_layout(name).id, self.stacks,
-                                sparse=sparse, window=window) if operator else None
-                for name in layouts]
+        for operator in self.operators(decode):
+            found = attention_model(
+                self.device, operator, layout, self.stacks, window=window,
+                sparse=sparse and operator not in (dsa.DECODE, dsa.PREFILL))
+            if found is not None:
+                return found
+        return None
+
+    @property
+    def few(self) -> NDArray[np.bool_]:
+        """Whether the rank has too few heads for the kernel of larger ones [C]."""
+        return np.asarray(self.heads < FEW_HEADS, dtype=np.bool_)
 
     @property
     def windowed(self) -> bool:
@@ -135,9 +152,13 @@ def _parts(core: Core, model: AttentionModel, layouts: Sequence[str], phase: Pha
     records = [kv_layout(name) for name in layouts]
     kv_bytes = np.array([head_entry_bytes(core.attention, record, core.kind)
                          for record in records]) / core.width
-    form = (_decode_form if decode else _prefill_form)(core, phase, kv_bytes)
-    found = model.parts(form, windowed=np.asarray(core.windowed),
+    form = _sparse_form(core, phase, kv_bytes, model.operator) \
+        if model.operator in (dsa.DECODE, dsa.PREFILL) \
+        else (_decode_form if decode else _prefill_form)(core, phase, kv_bytes)
+    found = model.parts(form, windowed=np.asarray(core.windowed), few=core.few[:, None],
                         ungrouped=(core.heads == core.kv_heads)[:, None])
+    if model.rest is not None:
+        found = found.plus(_beside(core, model, phase, kv_bytes, decode))
     if not decode:
         found = replace(found, launch=found.launch * column(phase.passes))
     elif model.convert:
@@ -172,6 +193,29 @@ def _prefill_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
     prompt = PrefillShape(batch, length, core.heads[:, None], core.kv_heads[:, None], _width(a),
                           kv_bytes, float(a.window) if core.windowed else 0.0)
     return lambda p, chip: attention_prefill_parts(p, chip, prompt)
+
+
+def _sparse_form(core: Core, phase: Phase, kv_bytes: Array, operator: str) -> Form:
+    shape = sparse_shape(core, phase, kv_bytes)
+    return lambda p, chip: dsa.dsa_core(p, chip, operator, shape)
+
+
+def sparse_shape(core: Core, phase: Phase, kv_bytes: Array) -> dsa.SparseShape:
+    """What a sparse core and its indexer compute: the entries of the cache, those they select."""
+    a = core.attention
+    latent = _latent(core, phase.sequences[:, None], np.asarray(column(phase.kv_len)), kv_bytes)
+    return dsa.SparseShape(latent, float(a.indexer_topk), float(a.indexer_heads),
+                           float(a.indexer_dim))
+
+
+def _beside(core: Core, model: AttentionModel, phase: Phase, kv_bytes: Array,
+            decode: bool) -> Parts:
+    """What runs beside a latent core; a prompt's tokens pass once, whatever its chunks."""
+    batch, length = phase.sequences[:, None], np.asarray(column(phase.kv_len))
+    assert model.rest is not None
+    shape = _latent(core, batch, length, kv_bytes)
+    return rest_parts(model.rest, model.chip, model.operator, shape,
+                      tokens=batch if decode else batch * length)
 
 
 def _latent(core: Core, batch: Array, length: Array, kv_bytes: Array) -> LatentShape:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.records import cached_record
 from planner.throughput.calibration import PRIOR, Calibration, Certainty, family, find
+from planner.throughput.forms import attention_rest
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
 from planner.throughput.loans import Loan, lent_sigma, loan
@@ -32,11 +33,13 @@ class AttentionModel:
     """A kernel's parameters on a chip.
 
     ``branches`` are further sets of the same stack and origin for windows and ungrouped heads
-    (``window``, ``mha``); ``convert`` says that entries of the layout are converted beside it;
-    ``base_sigma`` is the error of the parameters themselves; ``lent`` the mean ratio of the kernel
-    that runs to the one whose parameters these are, where it was measured.
+    (``window``, ``mha``) and for few heads (``few``); ``convert`` says that entries of the layout
+    are converted beside it; ``rest`` is what runs beside a latent core (forms.attention_rest), None
+    where it was not measured; ``base_sigma`` is the error of the parameters themselves; ``lent``
+    the mean ratio of the kernel that runs to the one whose parameters these are, where measured.
     """
 
+    operator: str
     chip: Chip
     parameters: Parameters
     branches: Mapping[str, FittedSet]
@@ -44,12 +47,14 @@ class AttentionModel:
     certainty: Certainty
     base_sigma: float
     lent: float = 1.0
+    rest: Parameters | None = None
 
     def parts(self, form: Callable[[Parameters, Chip], Parts], *, windowed: Mask | bool = False,
-              ungrouped: Mask | bool = False) -> Parts:
-        """Seconds of ``form``, on the branch where ``windowed`` or else ``ungrouped`` holds."""
+              ungrouped: Mask | bool = False, few: Mask | bool = False) -> Parts:
+        """Seconds of ``form``, on the branch where ``few``, ``windowed`` or else ``ungrouped``
+        holds."""
         found = form(self.parameters, self.chip)
-        for name, mask in (("mha", ungrouped), ("window", windowed)):
+        for name, mask in (("mha", ungrouped), ("window", windowed), ("few", few)):
             if name in self.branches and np.any(mask):
                 found = where(np.asarray(mask),
                               form(self.branches[name].parameters, self.chip), found)
@@ -84,7 +89,9 @@ def attention_model(device: DeviceProfile, operator: str, layout: str,
     convert = bool(rule.get("convert")) or narrow
     if narrow and operator in _PROMPTS:
         rule = _rules()["without_fp8"]
-    further = [float(rule.get("extra", 0.0)), _rules()["sparse"]["extra"] if sparse else 0.0,
+    own = operator in rule.get("measured", ())
+    further = [0.0 if own else float(rule.get("extra", 0.0)),
+               _rules()["sparse"]["extra"] if sparse else 0.0,
                _rules()["window"]["extra"] if window > _rules()["window"]["longest"] else 0.0]
     extra = float(np.sqrt(sum(e * e for e in further)))
     alone = rule.get("kernel", {}).get(stacks[0], "") if len(stacks) == 1 else ""
@@ -127,8 +134,9 @@ def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Seq
     sigma = float(np.hypot(extra, calibration.sigma if lent is None
                            else lent_sigma(lent, fit.error.sigma, calibration.sigma)))
     return AttentionModel(
-        chip=silicon, parameters=parameters, branches=branches, convert=convert,
-        base_sigma=fit.error.sigma, lent=1.0 if lent is None else lent.factor,
+        operator=operator, rest=_rest(device, fit), chip=silicon, parameters=parameters,
+        branches=branches, convert=convert, base_sigma=fit.error.sigma,
+        lent=1.0 if lent is None else lent.factor,
         certainty=Certainty(
             basis, max(sigma, PRIOR.sigma) if prior else sigma,
             f"{fit.stack} {fit.software} {fit.variant} on {calibration.origin}"))
@@ -153,10 +161,17 @@ def _other_architecture(device: DeviceProfile, fit: FittedSet) -> bool:
     return family(device.inherited[key][1]) != family(device.architecture)
 
 
+def _rest(device: DeviceProfile, fit: FittedSet) -> Parameters | None:
+    """What the stack runs beside a latent core of a variant."""
+    found = find(device, attention_rest.OPERATOR, [fit.stack],
+                 [f"{fit.operator}:{fit.variant}"]) if fit.operator.startswith("mla") else None
+    return None if found is None else found.fit.parameters
+
+
 def _branches(device: DeviceProfile, base: Calibration) -> dict[str, FittedSet]:
     """Sets of the base's branches by the same stack on the same device."""
     found = {}
-    for name in ("mha", "window"):
+    for name in ("mha", "window", "few"):
         key = (base.fit.operator, base.fit.stack, f"{base.fit.variant}:{name}")
         if base.basis == "fitted":
             if key in device.fitted:

@@ -7,7 +7,7 @@ Arrays are [C, S]: candidates × schemes. A weight is read once a pass. Experts 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,7 +187,8 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
     form = kern.form_of(module.kind)
     if form is not None and kern.calibrated.all():
-        return _fitted(gemms, form, m, weight_bytes / elements).scaled(column(phase.passes))
+        return _fitted(module, gemms, form, m, weight_bytes / elements).scaled(
+            column(phase.passes))
     flop = np.zeros((len(pts), 1))
     moved = weight_bytes.astype(np.float64)
     for outputs, inputs, size in gemms:
@@ -195,7 +196,8 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
         moved = moved + m * (inputs[:, None] * kern.activation_bytes + BF16_BYTES
                              * outputs[:, None])
     prior = operator(
-        flop=flop, moved_bytes=moved, converted=elements, launch=kern.floor * len(module.gemms),
+        flop=flop, moved_bytes=moved, converted=elements,
+        launch=kern.floor * sum(not gemm.joined for gemm in module.gemms),
         peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
         bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
     if kern.ggml is not None:
@@ -203,7 +205,7 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
                        prior, len(kern.schemes))
     if form is None:
         return prior.scaled(column(phase.passes))
-    found = _fitted(gemms, form, m, weight_bytes / elements)
+    found = _fitted(module, gemms, form, m, weight_bytes / elements)
     return where(kern.calibrated, found, prior).scaled(column(phase.passes))
 
 
@@ -221,13 +223,16 @@ def _blocks(module: Module, gemms: list[tuple[Array, Array, Array]], kernels: Gg
     return total
 
 
-def _fitted(gemms: list[tuple[Array, Array, Array]], form: GemmForm, m: Array,
+def _fitted(module: Module, gemms: list[tuple[Array, Array, Array]], form: GemmForm, m: Array,
             per_element: Array) -> Parts:
-    """The GEMMs of a module one after the other; ``per_element`` stored bytes [C, S]."""
+    """The GEMMs of a module one after the other; ``per_element`` stored bytes [C, S]. One that is
+    joined to an earlier kernel neither launches nor narrows its input again."""
     total: Parts | None = None
-    for outputs, inputs, size in gemms:
+    for gemm, (outputs, inputs, size) in zip(module.gemms, gemms, strict=True):
         one = gemm_parts(form, m=m, n=outputs[:, None], k=inputs[:, None],
-                         weight_bytes=per_element * size[:, None], cold=True)
+                         weight_bytes=per_element * size[:, None], cold=True, fused=gemm.joined)
+        if gemm.joined:
+            one = replace(one, launch=np.zeros_like(one.launch))
         total = one if total is None else total.plus(one)
     assert total is not None
     return total

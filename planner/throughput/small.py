@@ -10,7 +10,7 @@ all-reduce for the norms of queries and keys together.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.records import record
+from planner.throughput.attention_kernels import attention_model
 from planner.throughput.collectives import all_reduce
+from planner.throughput.forms import dsa
 from planner.throughput.linear import Machine
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, communication_only, operator
@@ -85,18 +87,21 @@ def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts:
                   phase: Phase) -> Parts:
     """Seconds of one average layer, Parts [C, 1].
 
-    Routed experts activate inside their fused kernel.
+    Routed experts activate inside their fused kernel. Norms of latents and the rotary kernel of
+    layers whose attention was measured with them (forms.attention_rest) are in its time.
     """
     norms = layer_norms(spec)
+    apart = 1.0 - measured_share(spec, device, machine.stacks)
     stack = machine.stacks[0] if machine.stacks else ""
     fused = stack in _rules()["norm_in_all_reduce"]
     separate = np.where((pts.tp > 1) & fused, 0.0, norms.residual)
     rotary = stack in _rules()["head_norm_in_rotary"]
-    reducing = separate + norms.wide + norms.other + (0.0 if rotary else norms.head)
+    reducing = separate + norms.wide + norms.other * apart + (0.0 if rotary else norms.head)
     local = (norms.head_width + norms.wide_width) / pts.tp
     moved = RESIDUAL_NORM_BYTES * norms.residual_width \
-        + PLAIN_NORM_BYTES * (local + norms.other_width)
+        + PLAIN_NORM_BYTES * (local + norms.other_width * apart)
     plain, gated = _plain(spec)
+    plain += apart - 1.0
     moved = moved + gated / pts.tp * GATE_BYTES + _shared(spec) * ADD_BYTES * spec.hidden_size
     launches = plain + _rules()["reduction_factor"] * reducing
     found = elementwise(device, phase.tokens * moved, launches)
@@ -104,6 +109,18 @@ def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts:
         squares = all_reduce(machine.net, pts.tp, pts.tp, phase.tokens * SQUARES_BYTES)
         found = found.plus(communication_only(squares[:, None]))
     return found.scaled(column(phase.passes))
+
+
+def measured_share(spec: ModelSpec, device: DeviceProfile, stacks: Sequence[str]) -> float:
+    """Share of layers of latent attention whose measured core holds what surrounds it."""
+    found = 0
+    for attention in spec.attention:
+        if attention.kind == "mla" and stacks:
+            name = dsa.DECODE if attention.indexer_topk else "mla-decode"
+            model = attention_model(device, name, "bf16", stacks)
+            if model is not None and (attention.indexer_topk or model.rest is not None):
+                found += len(attention.layers)
+    return found / spec.layers
 
 
 def _shared(spec: ModelSpec) -> float:

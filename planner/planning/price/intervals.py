@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from planner.placement.layout import Layout
-from planner.placement.modules import EXPERT_KINDS
+from planner.placement.modules import EXPERT_KINDS, attention_of
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.validated import nearest
@@ -16,6 +16,7 @@ from planner.planning.space.model import CostModel
 from planner.records import record
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
+from planner.throughput.indexer import indexer_certainty
 from planner.throughput.moe_choice import layout_codes, rules
 from planner.throughput.recurrent import recurrent_certainty
 from planner.throughput.roofline import seconds
@@ -150,6 +151,10 @@ def certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool
             how = weaker(how, recurrent_certainty(model.question.device, machine.stacks,
                                                   decode=decode))
         return f"{'moe' if grouped else 'gemm'} {how.origin}", how
+    if unit.kind == "indexer":
+        attention = attention_of(model.question.spec, unit.layers[0])
+        how = indexer_certainty(attention, model.question.device, machine.stacks, decode=decode)
+        return f"attention {how.origin}", how
     if unit.kind in ("head", "router") and machine.plain is not None:
         plain = machine.plain
         return f"gemm {plain.origin}", Certainty(plain.basis, plain.sigma, plain.origin)

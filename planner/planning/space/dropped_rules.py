@@ -10,9 +10,9 @@ from planner.placement.layout import Layout
 from planner.placement.modules import Module, attention_of
 from planner.placement.shards import shard_byte_table
 from planner.planning.space.unit_model import UnitModel
-from planner.throughput.attention import indexer_parts
 from planner.throughput.by_scheme import embedding_by_scheme, head_by_scheme, router_by_scheme
 from planner.throughput.fixed import embedding_parts
+from planner.throughput.indexer import indexer_parts
 from planner.throughput.linear import dense_parts
 from planner.throughput.mixed import by_part
 from planner.throughput.points import Phase, Points
@@ -37,7 +37,7 @@ def parts_by_scheme(model: UnitModel, layouts: Sequence[Layout], pts: Points, ph
         return router_by_scheme(module, machine, device, pts, phase, size - module.vector_bytes)
     attention = attention_of(spec, module.layers[0])
     return dense_parts(module, machine, pts, phase, size).plus(by_part(
-        lambda at, p: indexer_parts(attention, device, at, p), pts, phase))
+        lambda at, p: indexer_parts(attention, device, at, p, machine.stacks), pts, phase))
 
 
 def norm_parts(model: UnitModel, pts: Points, phase: Phase, module: Module) -> Parts:

@@ -17,7 +17,7 @@ from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
-from planner.throughput.attention import decode_parts, indexer_parts, prefill_parts
+from planner.throughput.attention import decode_parts, prefill_parts
 from planner.throughput.experts import expert_parts
 from planner.throughput.fixed import (
     embedding_parts,
@@ -25,13 +25,13 @@ from planner.throughput.fixed import (
     router_parts,
     with_communication,
 )
+from planner.throughput.indexer import indexer_parts
 from planner.throughput.kernels import legal_schemes
 from planner.throughput.linear import communication, dense_parts, kernel_arrays
 from planner.throughput.mixed import by_part
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts, beside, where
-
 
 SHARED_KINDS = ("shared-gate-up", "shared-down")
 
@@ -110,7 +110,7 @@ def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: P
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])
     return dense.plus(by_part(
-        lambda at, p: indexer_parts(attention, device, at, p), pts, phase))
+        lambda at, p: indexer_parts(attention, device, at, p, machine.stacks), pts, phase))
 
 
 def released_scheme(model: CostModel, module: Module) -> str:

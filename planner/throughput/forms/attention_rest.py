@@ -52,8 +52,9 @@ def rest_parts(parameters: Parameters, chip: Chip, operator: str, shape: LatentS
     """
     p = values(parameters, parameters_of(operator), f"{OPERATOR} {operator}")
     memory = rest_bytes(shape, tokens) / (p["bandwidth_fraction"] * chip.bandwidth)
-    launch = p["floor_seconds"] + p["token_seconds"] * tokens
-    return parts(compute=np.zeros(()), memory=memory, launch=launch, busy=memory)
+    memory = memory + p["token_seconds"] * tokens
+    return parts(compute=np.zeros(()), memory=memory, launch=np.asarray(p["floor_seconds"]),
+                 busy=memory)
 
 
 def rest_bytes(s: LatentShape, tokens: Array) -> Array:

@@ -114,13 +114,13 @@ def dsa_core(parameters: Parameters, chip: Chip, operator: str, shape: SparseSha
         tokens = s.batch * s.length
         pairs = tokens * shape.topk if p["whole"] else s.batch * pairs_of(s, shape.topk)
         unit = p["unit_seconds"] * tokens * heads / UNIT_HEADS
-        compute, memory = pairs * per + unit, np.zeros(())
-        busy = compute
-        launch = p["floor_seconds"] + s.batch * (p["sequence_seconds"]
-                                                 + p["entry_seconds"] * s.past)
-    rest = rest_bytes(s, tokens) / (p["rest_fraction"] * chip.bandwidth)
-    return parts(compute=compute, memory=memory + rest, busy=busy + rest,
-                 launch=launch + p["token_seconds"] * tokens)
+        compute = pairs * per + unit
+        launch = np.asarray(p["floor_seconds"])
+        memory = s.batch * (p["sequence_seconds"] + p["entry_seconds"] * s.past)
+        busy = compute + memory
+    rest = rest_bytes(s, tokens) / (p["rest_fraction"] * chip.bandwidth) \
+        + p["token_seconds"] * tokens
+    return parts(compute=compute, memory=memory + rest, busy=busy + rest, launch=launch)
 
 
 def dsa_indexer(parameters: Parameters, chip: Chip, operator: str, shape: SparseShape) -> Parts:
@@ -141,9 +141,9 @@ def dsa_indexer(parameters: Parameters, chip: Chip, operator: str, shape: Sparse
         / (p["score_fraction"] * chip.peak("fp8"))
     memory = LOGIT_BYTES * pairs / (p["logit_fraction"] * chip.bandwidth)
     tokens = s.batch * s.length
-    apart = p["ragged_seconds"] * (tokens * s.batch * (s.past + s.length) - pairs)
-    launch = p["index_seconds"] + p["query_seconds"] * tokens
-    return parts(compute=compute, memory=memory + apart, launch=launch,
+    apart = p["query_seconds"] * tokens \
+        + p["ragged_seconds"] * (tokens * s.batch * (s.past + s.length) - pairs)
+    return parts(compute=compute, memory=memory + apart, launch=np.asarray(p["index_seconds"]),
                  busy=compute + memory + apart)
 
 
