@@ -36,7 +36,7 @@ REST = "rest:"
 
 
 @dataclass(frozen=True)
-class Kernel:
+class ModuleKernel:
     """All groups of one operator and variant on one device and stack: those that have measured
     products, with their ``products`` [n] each."""
 
@@ -71,7 +71,7 @@ class Kernel:
         return np.concatenate([g.whole(done, mine, rest or None, self.chip)
                                for g, done in zip(self.groups, self.products, strict=True)])
 
-    def every(self, step: int) -> Kernel:
+    def every(self, step: int) -> ModuleKernel:
         """Every ``step``-th of the rows that a fit may see."""
         groups, products, seen = [], [], 0
         for group, done in zip(self.groups, self.products, strict=True):
@@ -92,7 +92,7 @@ def fit_tables(rows: Rows, *,
             for found in fit_kernel(kernel)]
 
 
-def kernels(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Kernel]:
+def kernels(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[ModuleKernel]:
     """The kernels of a table with enough rows."""
     found: dict[tuple[str, str, str, str], list[ModuleRows]] = {}
     for group in module_rows(rows, profiles)[0]:
@@ -102,7 +102,7 @@ def kernels(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[Kernel]:
     return [kernel for groups in found.values() if (kernel := _kernel(groups)) is not None]
 
 
-def _kernel(groups: Sequence[ModuleRows]) -> Kernel | None:
+def _kernel(groups: Sequence[ModuleRows]) -> ModuleKernel | None:
     profile = groups[0].batch.profile
     figures = chip(profile) if profile is not None else None
     if profile is None or figures is None or "bf16" not in figures.peaks:
@@ -110,11 +110,11 @@ def _kernel(groups: Sequence[ModuleRows]) -> Kernel | None:
     timed = [(g, done[0]) for g in groups if (done := g.product_seconds()) is not None]
     if not timed:
         return None
-    kernel = Kernel(tuple(g for g, _ in timed), tuple(t for _, t in timed), profile, figures)
+    kernel = ModuleKernel(tuple(g for g, _ in timed), tuple(t for _, t in timed), profile, figures)
     return kernel if int(kernel.seen.sum()) >= LEAST_ROWS and kernel.held.any() else None
 
 
-def fit_kernel(kernel: Kernel) -> list[FittedSet]:
+def fit_kernel(kernel: ModuleKernel) -> list[FittedSet]:
     """The sets of one kernel: its core unless that has a table of its own, and the rest."""
     operator, stack, variant = kernel.key
     own = kernel.profile.fitted.get(kernel.key)
@@ -152,7 +152,7 @@ def _parameters(operator: str, core: bool) -> tuple[Parameter, ...]:
     return (*(mla.DECODE_PARAMETERS if decode else mla.PREFILL_PARAMETERS), *mla.STRUCTURE, *rest)
 
 
-def _options(kernel: Kernel) -> list[Mapping[str, float]]:
+def _options(kernel: ModuleKernel) -> list[Mapping[str, float]]:
     """What a kernel may be: heads that a sparse one pads to; its unit; factors it lacks."""
     operator, _, variant = kernel.key
     latest = blackwell(kernel.groups[0].batch)
@@ -167,21 +167,21 @@ def _options(kernel: Kernel) -> list[Mapping[str, float]]:
     return [{"fp8": float(narrow and latest), **mla.DECODE_STRUCTURES[int(latest)], **joint}]
 
 
-def _fitted(kernel: Kernel, parameters: Sequence[Parameter], fixed: Parameters,
+def _fitted(kernel: ModuleKernel, parameters: Sequence[Parameter], fixed: Parameters,
             core: Parameters | None) -> dict[str, float]:
     seen = kernel.seen
     return fit(lambda p: kernel.predict(p, core)[seen], kernel.measured[seen], parameters,
                fixed=fixed)
 
 
-def _miss(kernel: Kernel, parameters: Sequence[Parameter], fixed: Parameters,
+def _miss(kernel: ModuleKernel, parameters: Sequence[Parameter], fixed: Parameters,
           core: Parameters | None) -> float:
     """Mean |log ratio| of a fit to ``kernel``'s rows, which are all seen."""
     found = _fitted(kernel, parameters, fixed, core)
     return float(np.abs(np.log(kernel.predict(found, core) / kernel.measured)).mean())
 
 
-def _error(kernel: Kernel, found: Parameters, core: Parameters | None) -> FitError:
+def _error(kernel: ModuleKernel, found: Parameters, core: Parameters | None) -> FitError:
     """Errors of the held-out rows' time beside their products (see LEAST_SHARE)."""
     held, measured = kernel.held, kernel.measured
     done = np.concatenate(kernel.products)

@@ -141,13 +141,39 @@ def test_a_served_cache_is_cold() -> None:
     assert found >= moved / (3.35e12 * fraction)
 
 
-def test_sparse_latents_are_a_prior_and_their_prompts_the_roofline() -> None:
+@pytest.mark.parametrize("decode", [True, False])
+def test_sparse_latents_have_kernels_of_their_own_where_modules_were_measured(
+        decode: bool) -> None:
     sparse = resolve_model("deepseek-v3.2").attention[0]
-    assert layout_certainty(sparse, "kv-latent", "bf16", H100, STACKS, decode=True).basis == "prior"
-    assert layout_certainty(sparse, "kv-latent", "bf16", H100, STACKS, decode=False) == PRIOR
+    for stack in STACKS:
+        own = layout_certainty(sparse, "kv-latent", "bf16", H100, [stack], decode=decode)
+        assert own.basis == "fitted"
+        assert own.origin.startswith(stack)
+    record = layout_certainty(sparse, "kv-latent", "fp8-ds-mla", H100, ["vllm"], decode=decode)
+    assert record.basis == "fitted"
+    narrow = layout_certainty(sparse, "kv-latent", "int8-token", H100, ["vllm"], decode=decode)
+    assert narrow.basis == "prior"
+    a100 = load_device("a100-sxm")
+    assert layout_certainty(sparse, "kv-latent", "bf16", a100, STACKS,
+                            decode=decode).basis in ("transferred", "prior")
 
 
-@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "gpt-oss-120b",
+def test_sparse_latents_of_an_engine_without_tables_are_priced_by_the_roofline() -> None:
+    sparse = resolve_model("deepseek-v3.2").attention[0]
+    assert layout_certainty(sparse, "kv-latent", "bf16", H100, [], decode=False) == PRIOR
+
+
+def test_vllm_reads_latents_by_kernels_of_its_own() -> None:
+    dense = resolve_model("deepseek-v3").attention[0]
+    for name in ("h100-sxm", "h200-sxm", "b200-sxm"):
+        for decode in (True, False):
+            how = layout_certainty(dense, "kv-latent", "bf16", load_device(name), ["vllm"],
+                                   decode=decode)
+            assert how.basis == "fitted"
+            assert how.origin.startswith("vllm")
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "deepseek-v3.2", "gpt-oss-120b",
                                   "gemma-3-27b-text", "llama-4-scout"])
 @pytest.mark.parametrize("device", ["h100-sxm", "b200-sxm", "l40s"])
 def test_times_grow_with_sequences_and_length(name: str, device: str) -> None:

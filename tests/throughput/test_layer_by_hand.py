@@ -9,7 +9,8 @@ from planner.api.plan import estimate
 from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan
-from planner.throughput.attention import causal_pairs, decode_parts, prefill_parts
+from planner.throughput.attended import causal_pairs
+from planner.throughput.attention import decode_parts, prefill_parts
 from planner.throughput.calibration import STACKS
 from planner.throughput.expert_load import expected_load
 from planner.throughput.moe import moe_model, popularity_spread
