@@ -20,7 +20,7 @@ from planner.planning.space.kernel_times import (
     with_prompts,
 )
 from planner.planning.space.layouts import possible_layouts as possible_layouts
-from planner.planning.space.memory import StageBytes, most_slots, overheads, smallest
+from planner.planning.space.memory import StageTable, most_slots, overheads, smallest
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import waiting
 from planner.planning.space.tables import LayoutTables, legality
@@ -63,7 +63,7 @@ class Space:
 
     model: CostModel
     tables: LayoutTables
-    stages: list[StageBytes]
+    stages: StageTable
     pts: Points
     decode: Array
     alone: Array
@@ -107,19 +107,10 @@ class Space:
         """Sequences of a rank and micro-batch [C]."""
         return self.pts.slot.astype(np.int64)
 
-    @cached_property
+    @property
     def padded(self) -> tuple[Int, Int, Int]:
-        """(fixed [L, P], of one sequence [L, P], counts [L, P, K]) of all layouts, padded with
-        empty stages."""
-        most = max(len(s.fixed) for s in self.stages)
-        fixed, sequence = (np.zeros((len(self.stages), most), dtype=np.int64) for _ in range(2))
-        counts = np.zeros((len(self.stages), most, len(self.model.decided.kernels)),
-                          dtype=np.int64)
-        for i, stage in enumerate(self.stages):
-            fixed[i, :len(stage.fixed)] = stage.fixed
-            sequence[i, :len(stage.fixed)] = stage.sequence
-            counts[i, :len(stage.fixed)] = stage.counts
-        return fixed, sequence, counts
+        """Those of all layouts (:attr:`planner.planning.space.memory.StageTable.padded`)."""
+        return self.stages.padded
 
     @cached_property
     def released_stages(self) -> Array:
@@ -199,7 +190,7 @@ def first_slot(question: Question, layout: Layout) -> int | None:
     return each if each >= 1 and rest == 0 else None
 
 
-def fitting_pairs(model: CostModel, tables: LayoutTables, stages: list[StageBytes], *,
+def fitting_pairs(model: CostModel, tables: LayoutTables, stages: StageTable, *,
                   slots: Slots = "grid") -> list[tuple[int, int]]:
     """(layout, slot) pairs whose smallest assignment fits: of a grid whose last is the most that
     fits, of its ends, or the fewest alone. Where the batch is given, the one that it implies."""
@@ -218,7 +209,7 @@ def _wanted(most: int, slots: Slots) -> list[int]:
     return [1] if slots == "fewest" else sorted({1, most})
 
 
-def build_space(model: CostModel, tables: LayoutTables, stages: list[StageBytes],
+def build_space(model: CostModel, tables: LayoutTables, stages: StageTable,
                 pairs: Sequence[tuple[int, int]], upper: Sequence[int] | None = None) -> Space:
     """Times and legality of ``pairs``, each of which stands for the slots up to its ``upper``."""
     pts = points(tables.layouts, pairs)

@@ -101,46 +101,73 @@ class Decisions:
         return tuple(np.array(d.options, dtype=np.int64).reshape(-1, len(d.units))
                      for d in self.decisions)
 
+    @cached_property
+    def _members(self) -> tuple[tuple[Int, Int, NDArray[np.bool_]], ...]:
+        """By place in a kernel: its unit there [K, 1], the unit's choice under each option [K, O],
+        and where there are both [K, O]; nothing of what is as released."""
+        shape = len(self.kernels), self.width
+        found = []
+        for m in range(max((len(k.units) for k in self.kernels if k.decision >= 0), default=0)):
+            unit, choice = np.zeros((shape[0], 1), np.int64), np.zeros(shape, np.int64)
+            there = np.zeros(shape, dtype=bool)
+            for k, kernel in enumerate(self.kernels):
+                if kernel.decision >= 0 and m < len(kernel.units):
+                    picks = self.picks(kernel)
+                    unit[k] = kernel.units[m]
+                    choice[k, :len(picks)] = picks[:, m]
+                    there[k, :len(picks)] = True
+            found.append((unit, choice, there))
+        return tuple(found)
+
+    @cached_property
+    def _rounds(self) -> tuple[tuple[Int, Int], ...]:
+        """(decisions, one kernel of each), in rounds that name every decided kernel once: those of
+        a decision in order."""
+        by_decision: list[list[int]] = [[] for _ in self.decisions]
+        for k, kernel in enumerate(self.kernels):
+            if kernel.decision >= 0:
+                by_decision[kernel.decision].append(k)
+        return tuple(
+            (np.array([d for d, _ in some], np.int64), np.array([k for _, k in some], np.int64))
+            for some in ([(d, own[n]) for d, own in enumerate(by_decision) if n < len(own)]
+                         for n in range(max(map(len, by_decision), default=0))))
+
     def by_option(self, values: NDArray[Number]) -> NDArray[Number]:
         """Sums of unit values [..., U, S] over the units of each kernel under each option
         [..., K, O]; 0 for what is as released, and beyond the options of a decision."""
         out = np.zeros((*values.shape[:-2], len(self.kernels), self.width), dtype=values.dtype)
-        for k, kernel in enumerate(self.kernels):
-            if kernel.decision < 0:
-                continue
-            picks = self.picks(kernel)
-            for m, unit in enumerate(kernel.units):
-                out[..., k, :len(picks)] += values[..., unit, :][..., picks[:, m]]
+        for unit, choice, there in self._members:
+            out += np.where(there, values[..., unit, choice], 0)
         return out
 
     def allowed(self, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Options all of whose choices are ``legal`` [..., U, S]: bool [..., K, O]; all of what is
         as released."""
-        out = np.zeros((*legal.shape[:-2], len(self.kernels), self.width), dtype=bool)
-        for k, kernel in enumerate(self.kernels):
-            picks = self.picks(kernel)
-            out[..., k, :len(picks)] = True
-            for m, unit in enumerate(kernel.units if kernel.decision >= 0 else ()):
-                out[..., k, :len(picks)] &= legal[..., unit, :][..., picks[:, m]]
+        decided = np.zeros((len(self.kernels), self.width), dtype=bool)
+        decided[self.released, 0] = True
+        for _, _, there in self._members:
+            decided |= there
+        out = np.broadcast_to(decided, (*legal.shape[:-2], *decided.shape)).copy()
+        for unit, choice, there in self._members:
+            out &= legal[..., unit, choice] | ~there
         return out
 
     def total(self, values: NDArray[Number], weights: NDArray[Number]) -> NDArray[Number]:
         """Sum kernel values [..., K, O] × weights [..., K] into decisions [..., D, O]; what is
         infinite counts nothing."""
-        values = np.where(np.isfinite(values), values, 0).astype(values.dtype)
+        if values.dtype.kind == "f":
+            values = np.where(np.isfinite(values), values, 0.0)
         out = np.zeros((*np.broadcast_shapes(values.shape[:-2], weights.shape[:-1]),
                         len(self.decisions), self.width), dtype=values.dtype)
-        for k, kernel in enumerate(self.kernels):
-            if kernel.decision >= 0:
-                out[..., kernel.decision, :] += values[..., k, :] * weights[..., k, None]
+        for decisions, kernels in self._rounds:
+            out[..., decisions, :] += values[..., kernels, :] * weights[..., kernels, None]
         return out
 
     def all_allowed(self, legal: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """A decision may take what all of its kernels may: [..., K, O] → [..., D, O]."""
         out = np.ones((*legal.shape[:-2], len(self.decisions), self.width), dtype=bool)
-        for k, kernel in enumerate(self.kernels):
-            if kernel.decision >= 0:
-                out[..., kernel.decision, :] &= legal[..., k, :]
+        for decisions, kernels in self._rounds:
+            out[..., decisions, :] &= legal[..., kernels, :]
         return out
 
     def option(self, decision: int, choices: tuple[int, ...]) -> int | None:

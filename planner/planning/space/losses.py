@@ -63,6 +63,16 @@ class LossModel(UnitModel):
             return None
 
     @cached_property
+    def alphas(self) -> dict[tuple[str, str, tuple[int, ...]], float | None]:
+        """:func:`unit_alpha` by role, kind and layers, as far as it was asked for."""
+        return {}
+
+    @cached_property
+    def uniform_losses(self) -> dict[str, float]:
+        """:func:`uniform_loss` by scheme, as far as it was asked for."""
+        return {}
+
+    @cached_property
     def layer_loss(self) -> Array:
         """Loss of one layer [unit, choice]; NaN where the choice is not possible."""
         return loss_table(self)
@@ -109,9 +119,12 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
 
 def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
     """Mean over the unit's layers of α [nats per unit of relative output error power]."""
-    found = [_alpha(model, unit, layer) for layer in unit.layers or (-1,)]
-    known = [alpha for alpha in found if alpha is not None]
-    return math.fsum(known) / len(found) if len(known) == len(found) else None
+    key = unit.role, unit.kind, unit.layers
+    if key not in model.alphas:
+        found = [_alpha(model, unit, layer) for layer in unit.layers or (-1,)]
+        known = [alpha for alpha in found if alpha is not None]
+        model.alphas[key] = math.fsum(known) / len(found) if len(known) == len(found) else None
+    return model.alphas[key]
 
 
 def _alpha(model: LossModel, unit: DecisionUnit, layer: int) -> float | None:
@@ -184,6 +197,8 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
     Raises:
         UnsupportedError: a unit has losses, but none in it.
     """
+    if scheme in model.uniform_losses:
+        return model.uniform_losses[scheme]
     total = 0.0
     profile = model.question.profile
     for unit in _linears(model):
@@ -196,6 +211,7 @@ def uniform_loss(model: LossModel, scheme: str) -> float:
                 f"max-loss {scheme!r}: {where} has no loss in that scheme",
                 hint="name a scheme that has a loss, e.g. fp8-block")
         total += loss * unit.count
+    model.uniform_losses[scheme] = total
     return total
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,29 @@ class StageBytes:
     counts: Int
 
 
-def stage_table(model: CostModel, tables: LayoutTables) -> list[StageBytes]:
+class StageTable(list[StageBytes]):
+    """The stages of every layout."""
+
+    @cached_property
+    def padded(self) -> tuple[Int, Int, Int]:
+        """(fixed [L, P], of one sequence [L, P], counts [L, P, K]) of all layouts, padded with
+        empty stages."""
+        most = max(len(s.fixed) for s in self)
+        fixed, sequence = (np.zeros((len(self), most), dtype=np.int64) for _ in range(2))
+        counts = np.zeros((len(self), most, self[0].counts.shape[1]), dtype=np.int64)
+        for i, stage in enumerate(self):
+            fixed[i, :len(stage.fixed)] = stage.fixed
+            sequence[i, :len(stage.fixed)] = stage.sequence
+            counts[i, :len(stage.fixed)] = stage.counts
+        return fixed, sequence, counts
+
+
+def stage_table(model: CostModel, tables: LayoutTables) -> StageTable:
     """Fixed bytes and layer counts by stage for every layout."""
     counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
-    return [StageBytes(stage_bytes(model, tables, i, counts[la.pp]), tables.fixed_of_stages(i),
-                       counts[la.pp]) for i, la in enumerate(tables.layouts)]
+    return StageTable(
+        StageBytes(stage_bytes(model, tables, i, counts[la.pp]), tables.fixed_of_stages(i),
+                   counts[la.pp]) for i, la in enumerate(tables.layouts))
 
 
 def stage_counts(model: CostModel, pp: int) -> Int:
@@ -88,16 +107,20 @@ def budget(question: Question) -> int:
 
 def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
     """Activations and runtime of one rank of many (layout, slot) pairs, int64 [N]."""
+    used, place = np.unique(layouts, return_inverse=True)
+    rates = _beside(model, tables, used)[place.reshape(-1)]
+    chunk = min(PREFILL_CHUNK, model.question.workload.isl)
+    return np.asarray(np.maximum(slots, chunk) * rates[:, 0] + slots * rates[:, 1] + rates[:, 2])
+
+
+def _beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
+    """Activation bytes a token of a chunk and a sequence, and bytes of the runtime, of one rank of
+    some layouts, int64 [N, 3]."""
     question = model.question
-    chunk = min(PREFILL_CHUNK, question.workload.isl)
-    used = sorted(set(layouts.tolist()))
-    place = np.searchsorted(used, layouts)
-    rates = np.array([activation_rates(question.spec, tables.layouts[i]) for i in used],
-                     dtype=np.int64).reshape(-1, 2)
-    runtime = np.array([runtime_bytes(question.device, tables.layouts[i]) for i in used],
-                       dtype=np.int64)
-    return np.asarray(np.maximum(slots, chunk) * rates[place, 0] + slots * rates[place, 1]
-                      + runtime[place])
+    return np.array([(*activation_rates(question.spec, layout),
+                      runtime_bytes(question.device, layout))
+                     for layout in (tables.layouts[i] for i in layouts.tolist())],
+                    dtype=np.int64).reshape(-1, 3)
 
 
 @cached_record
@@ -174,13 +197,15 @@ def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Lea
     for i, one in enumerate(smallest_of):
         weights[i, :len(one.weights)], sequence[i, :len(one.sequence)] = one.weights, one.sequence
     every = np.arange(len(smallest_of))
+    chunk = min(PREFILL_CHUNK, model.question.workload.isl)
+    rates = _beside(model, tables, every)
     pp = np.array([la.pp for la in tables.layouts], dtype=np.int64)
     low, high = np.zeros(len(every), dtype=np.int64), np.full(len(every), limit, dtype=np.int64)
     high[[not one.possible for one in smallest_of]] = 0
     while (low < high).any():
         middle = (low + high + 1) // 2
-        used = (weights + sequence * (middle * pp)[:, None]).max(axis=1) \
-            + overheads(model, tables, every, middle)
+        used = (weights + sequence * (middle * pp)[:, None]).max(axis=1) + rates[:, 2] \
+            + np.maximum(middle, chunk) * rates[:, 0] + middle * rates[:, 1]
         fits = (used <= room) | (low == high)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
     return low
