@@ -147,6 +147,7 @@ class Machine:
     no scheme changes, None where only achieved fractions are known. ``spread`` is the standard
     deviation of ln p over the experts of a layer, None: the assumption of data/moe.toml. ``beside``
     [S]: schemes in which shared experts run on a second stream beside the routed ones.
+    ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine.
     """
 
     bandwidth: float
@@ -157,6 +158,7 @@ class Machine:
     plain: GemmModel | None = None
     spread: float | None = None
     beside: NDArray[np.bool_] | None = None
+    host_seconds: float = 0.0
 
 
 def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -88,7 +89,8 @@ def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts:
     """Seconds of one average layer, Parts [C, 1].
 
     Routed experts activate inside their fused kernel. Norms of latents and the rotary kernel of
-    layers whose attention was measured with them (forms.attention_rest) are in its time.
+    layers whose attention was measured with them (forms.attention_rest) are in its time. On a CPU
+    the engine's own time is among the launches.
     """
     norms = layer_norms(spec)
     apart = 1.0 - measured_share(spec, device, machine.stacks)
@@ -105,6 +107,8 @@ def small_kernels(spec: ModelSpec, machine: Machine, device: DeviceProfile, pts:
     moved = moved + gated / pts.tp * GATE_BYTES + _shared(spec) * ADD_BYTES * spec.hidden_size
     launches = plain + _rules()["reduction_factor"] * reducing
     found = elementwise(device, phase.tokens * moved, launches)
+    if machine.host_seconds:
+        found = replace(found, launch=found.launch + machine.host_seconds)
     if norms.wide:
         squares = all_reduce(machine.net, pts.tp, pts.tp, phase.tokens * SQUARES_BYTES)
         found = found.plus(communication_only(squares[:, None]))

@@ -15,7 +15,14 @@ from planner.validation.cells import MOST_DEVICES, count, positive, tokens
 from planner.validation.names import device_name
 from planner.validation.parallelism import Shape
 from planner.validation.published_layout import possible_shapes, stated_shape
-from planner.validation.published_metric import TIMES, Asked, Measured, load, measured
+from planner.validation.published_metric import (
+    TIMES,
+    Asked,
+    Measured,
+    load,
+    measured,
+    older_prompts,
+)
 from planner.validation.records import EXCLUDED, NotCoveredError
 from planner.validation.served import Deployed, device_of, spec_of
 from planner.validation.serving_rules import Benchmark, benchmark, cache_layout, formats
@@ -81,6 +88,8 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
     if what.of == "requests" and what.quantity == "output_tokens_per_second":
         regime = EXCLUDED + "counted in tokens, printed as queries"
         what = replace(what, of="total")
+    if regime == LISTED and (older := older_prompts(row["software"], what)):
+        regime = EXCLUDED + older
     return PublishedRow(
         what, asked, tuple(replace(base, shape=s) for s in shapes), shape is not None,
         engine_policy(engine, number).policy, devices, value, task, phase,

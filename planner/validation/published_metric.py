@@ -96,6 +96,13 @@ def load(text: str, what: Measured) -> Asked:
     return Asked(max(1.0, positive(number, MOST_REQUESTS)), 0.0, "")
 
 
+def older_prompts(software: str, what: Measured) -> str:
+    """Why the prompts of ``software`` ran on other kernels than those modelled; empty if not."""
+    entry, _ = _first("older", software)
+    prompts = what.quantity in ("ttft", "latency", "prefill_time", "prefill_tokens_per_second")
+    return str(entry["reason"]) if entry is not None and prompts else ""
+
+
 def _first(table: str, text: str) -> tuple[dict[str, Any] | None, re.Match[str] | None]:
     """The first entry of ``table`` that matches all of ``text``, and the match."""
     for pattern, entry in _patterns()[table]:
@@ -108,5 +115,5 @@ def _first(table: str, text: str) -> tuple[dict[str, Any] | None, re.Match[str] 
 @cache
 def _patterns() -> dict[str, list[tuple[re.Pattern[str], dict[str, Any]]]]:
     rules = tomllib.loads(_FILE.read_text(encoding="utf-8"))
-    return {name: [(re.compile(e["match"], re.I), e) for e in rules[name]]
-            for name in ("metric", "unit", "load")}
+    return {name: [(re.compile(e["match"], re.I | re.S), e) for e in rules[name]]
+            for name in ("metric", "unit", "load", "older")}

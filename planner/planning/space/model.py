@@ -24,6 +24,7 @@ from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record
 from planner.throughput.calibration import stacks_of
+from planner.throughput.cpu_host import cpu_host_seconds
 from planner.throughput.engine_policy import beside_routed
 from planner.throughput.gemm import gemm_model
 from planner.throughput.linear import Machine, kernel_arrays
@@ -91,7 +92,8 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
                               version=question.engine_version)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
-        beside=np.array([beside_routed(server, s) for s in question.schemes], dtype=bool))
+        beside=np.array([beside_routed(server, s) for s in question.schemes], dtype=bool),
+        host_seconds=cpu_host_seconds(question.spec, device, server))
     return CostModel(question, prior, planned, released, units, machine)
 
 
