@@ -43,7 +43,7 @@ and 8-23 % in time to the first (served models of PyPI aiconfigurator-core 0.12.
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
+class PricedRow:
     """A row in one layout: its ``value`` in the row's unit, ``replicas`` of ``case``, ``batch``
     sequences that a rank decodes, and whether the task's limits ``held``."""
 
@@ -82,7 +82,7 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
                    high=best.value * factor, basis=sure.basis + where)
 
 
-def _best(row: PublishedRow) -> Priced:
+def _best(row: PublishedRow) -> PricedRow:
     """The layout of the row, or of those that may have run the fastest within the limits.
 
     Raises:
@@ -100,12 +100,12 @@ def _best(row: PublishedRow) -> Priced:
     return max(done, key=lambda p: (p.held, sign * p.value))
 
 
-def _priced(row: PublishedRow, case: Deployed) -> Priced:
+def _priced(row: PublishedRow, case: Deployed) -> PricedRow:
     replicas = max(1, row.devices // case.shape.ranks)
     whole = row.asked.each * case.shape.ranks * replicas or row.asked.batch
     quantity = row.what.quantity
     if quantity in TIMES:
-        return Priced(_time(row, case, max(whole, 1.0)), case, 1,
+        return PricedRow(_time(row, case, max(whole, 1.0)), case, 1,
                       max(whole, 1.0) / case.shape.dp)
     if not whole:
         return _filled(row, case, replicas)
@@ -120,7 +120,7 @@ def _priced(row: PublishedRow, case: Deployed) -> Priced:
         rate = batch * case.osl / (_prompts(case, each) + case.osl * tpot)
     else:
         rate = _rate(serve(case, row.policy, batch, requests=None), case, batch)
-    return Priced(_counted(row, case, replicas * rate), case, replicas, each)
+    return PricedRow(_counted(row, case, replicas * rate), case, replicas, each)
 
 
 def _time(row: PublishedRow, case: Deployed, batch: float) -> float:
@@ -163,7 +163,7 @@ def _counted(row: PublishedRow, case: Deployed, rate: float) -> float:
     return rate / case.osl if row.what.quantity == "requests_per_second" else rate
 
 
-def _filled(row: PublishedRow, case: Deployed, replicas: int) -> Priced:
+def _filled(row: PublishedRow, case: Deployed, replicas: int) -> PricedRow:
     """A deployment that is never idle: the cache is full, or the task's limits are reached."""
     dp = case.shape.dp
     if row.phase:
@@ -188,4 +188,4 @@ def _filled(row: PublishedRow, case: Deployed, replicas: int) -> Priced:
             low, high = (middle, high) if held(loop(middle)) else (low, middle)
         found, load = loop(low), low
     value = _counted(row, case, replicas * _rate(found, case, load))
-    return Priced(value, case, replicas, max(load / dp, 1.0), held(found))
+    return PricedRow(value, case, replicas, max(load / dp, 1.0), held(found))

@@ -17,8 +17,8 @@ from planner.validation.parallelism import Shape
 from planner.validation.published_layout import possible_shapes, stated_shape
 from planner.validation.published_metric import (
     TIMES,
-    Asked,
-    Measured,
+    RequestLoad,
+    MetricMeaning,
     load,
     measured,
     older_prompts,
@@ -44,8 +44,8 @@ class PublishedRow:
     all devices (0: as many as fit). ``phase``: decode, prefill, or empty for both; ``overlap``: two
     micro-batches; ``static``: a batch that is read and decoded together."""
 
-    what: Measured
-    asked: Asked
+    what: MetricMeaning
+    asked: RequestLoad
     cases: tuple[Deployed, ...]
     stated: bool
     policy: Scheduling
@@ -103,7 +103,7 @@ def engine_of(software: str) -> str:
                  if re.search(pattern, software, re.IGNORECASE)), words[0])
 
 
-def _unstated(spec: ModelSpec, device: DeviceProfile, devices: int, what: Measured,
+def _unstated(spec: ModelSpec, device: DeviceProfile, devices: int, what: MetricMeaning,
               text: str) -> tuple[Shape, ...]:
     """Layouts of a row that names none: all devices together for a time, else any replicas. An
     instance a socket is stated by that word."""
@@ -147,7 +147,7 @@ def _cache(label: str) -> str:
     return "int8-token" if label.startswith("int8") else "bf16"
 
 
-def _lengths(row: Mapping[str, str], what: Measured, task: Benchmark | None) -> tuple[int, int]:
+def _lengths(row: Mapping[str, str], what: MetricMeaning, task: Benchmark | None) -> tuple[int, int]:
     """(prompt, answer) [tokens]; what the quantity does not depend on is 1."""
     text = row["parallelism"].lower()
     no_prompt = what.quantity == "decode_tokens_per_second" and what.alone
@@ -159,7 +159,7 @@ def _lengths(row: Mapping[str, str], what: Measured, task: Benchmark | None) -> 
     return isl, osl
 
 
-def _value(row: Mapping[str, str], what: Measured, devices: int, device: DeviceProfile) -> float:
+def _value(row: Mapping[str, str], what: MetricMeaning, devices: int, device: DeviceProfile) -> float:
     """Seconds, or a rate over all devices."""
     value = positive(row["value"])
     if what.of == "user":

@@ -19,7 +19,7 @@ TIMES = frozenset({"ttft", "tpot", "latency", "prefill_time"})
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MetricMeaning:
     """What a row's value is. ``quantity``: a time, or a rate over ``of`` (total, device, node,
     user, requests). ``isl``, ``osl``: lengths in the name, 0 for none; ``alone``: one sequence.
     ``seconds``: the unit of a time. ``scenario``: server, interactive or empty."""
@@ -34,7 +34,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestLoad:
     """Requests in flight: ``batch`` over all devices or ``each`` a device (0: as many as fit);
     ``limits`` names those of a task."""
 
@@ -43,7 +43,7 @@ class Asked:
     limits: str
 
 
-def measured(metric: str, unit: str) -> Measured:
+def measured(metric: str, unit: str) -> MetricMeaning:
     """The quantity behind a metric's name and unit.
 
     Raises:
@@ -63,12 +63,12 @@ def measured(metric: str, unit: str) -> Measured:
         raise NotCoveredError("malformed row")
     lengths = {k: int(v) for k, v in found.groupdict().items() if v}
     scenario = re.search(r"server|interactive", metric, re.I)
-    return Measured(quantity, of, min(lengths.get("isl", 0), MOST_TOKENS),
+    return MetricMeaning(quantity, of, min(lengths.get("isl", 0), MOST_TOKENS),
                     min(lengths.get("osl", 0), MOST_TOKENS), bool(entry.get("alone")),
                     float(name.get("seconds", 1.0)), scenario[0].lower() if scenario else "")
 
 
-def load(text: str, what: Measured) -> Asked:
+def load(text: str, what: MetricMeaning) -> RequestLoad:
     """The load that a cell of ``batch_or_concurrency`` names; ranges and other text are not one.
 
     Raises:
@@ -76,27 +76,27 @@ def load(text: str, what: Measured) -> Asked:
     """
     text = text.strip()
     if what.alone:
-        return Asked(1.0, 0.0, "")
+        return RequestLoad(1.0, 0.0, "")
     if not text:
         if what.quantity in TIMES or what.quantity.startswith(("decode", "prefill")):
             raise NotCoveredError("setting not stated")
-        return Asked(0.0, 0.0, what.scenario)
+        return RequestLoad(0.0, 0.0, what.scenario)
     entry, _ = _first("load", text)
     if entry is not None:
-        return Asked(float(entry.get("batch", 0)), 0.0, str(entry.get("limits", what.scenario)))
+        return RequestLoad(float(entry.get("batch", 0)), 0.0, str(entry.get("limits", what.scenario)))
     each = _PER_DEVICE.fullmatch(text)
     if each is not None:
-        return Asked(0.0, float(count(each[1], MOST_REQUESTS)), "")
+        return RequestLoad(0.0, float(count(each[1], MOST_REQUESTS)), "")
     named = _NAMED.fullmatch(text)
     number = named[1] if named is not None else text
     try:
         float(number)
     except ValueError:
         raise NotCoveredError("setting not stated") from None
-    return Asked(max(1.0, positive(number, MOST_REQUESTS)), 0.0, "")
+    return RequestLoad(max(1.0, positive(number, MOST_REQUESTS)), 0.0, "")
 
 
-def older_prompts(software: str, what: Measured) -> str:
+def older_prompts(software: str, what: MetricMeaning) -> str:
     """Why the prompts of ``software`` ran on other kernels than those modelled; empty if not."""
     entry, _ = _first("older", software)
     prompts = what.quantity in ("ttft", "latency", "prefill_time", "prefill_tokens_per_second")

@@ -107,7 +107,7 @@ MEMORY_FLAGS = {"--json", "--quiet", *words("""
 --max-seq-len --max-num-tokens --max-batch-size --tokens-per-block
 --ubatch-size --parallel --cache-type-k --cache-type-v --mla
 """)}
-VALIDATE_FLAGS = {"--data", "--only", "--plot", "--json", "--quiet"}
+VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
 CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
