@@ -63,7 +63,6 @@ def _number(value: float | None, sign: str = "", digits: int = 1) -> str:
     return "-" if value is None else f"{value:{sign}.{digits}f}"
 
 
-<<<<<<< HEAD
 def headline_table(outcomes: Sequence[Outcome]) -> str:
     """Every headline without and with the excluded rows, and how intervals cover."""
     lines = ["| figure | n | mean | median | p90 | in 80 % | all rows: n | mean | median |",
@@ -81,10 +80,6 @@ def headline_table(outcomes: Sequence[Outcome]) -> str:
 
 def page(report: Validation, day: str) -> str:
     """docs/evidence/validation.md of a run on ``day``."""
-=======
-def page(report: Validation) -> str:
-    """docs/evidence/validation.md."""
->>>>>>> b00a3d5 (Names of published rows are unique; the reference says --rows)
     timed = [o for o in report.outcomes if o.metric != "memory"]
     served = [o for o in timed if o.table.startswith("e2e_")]
     operators = [o for o in timed if o.table.startswith("op_")]

@@ -13,7 +13,6 @@ from planner.placement.layout import stage_of_layer
 from planner.placement.shards import module_bytes
 from planner.planning.answer.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.answer.compare import compared
-from planner.planning.answer.cpu_notes import cpu_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
@@ -310,7 +309,10 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         Assumption("runtime memory", format_bytes(priced.stages[0].runtime),
                    RUNTIME[question.device.kind].source),
     ]
-    out += cpu_notes(model)
+    if model.machine.host_seconds:
+        from planner.planning.answer.cpu_notes import cpu_notes
+
+        out += cpu_notes(model)
     if question.spec.experts:
         out.append(routing_assumption())
     if not grows_alike(question):

@@ -24,7 +24,6 @@ from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record
 from planner.throughput.calibration import stacks_of
-from planner.throughput.cpu_host import cpu_host_seconds
 from planner.throughput.engine_policy import beside_routed
 from planner.throughput.gemm import gemm_model
 from planner.throughput.linear import Machine, kernel_arrays
@@ -93,8 +92,17 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
         beside=np.array([beside_routed(server, s) for s in question.schemes], dtype=bool),
-        host_seconds=cpu_host_seconds(question.spec, device, server))
+        host_seconds=_host_seconds(question, server))
     return CostModel(question, prior, planned, released, units, machine)
+
+
+def _host_seconds(question: Question, engine: str) -> float:
+    """Seconds of an average layer that the engine itself takes of the cores that compute."""
+    if question.device.kind != "cpu":
+        return 0.0
+    from planner.throughput.cpu_host import cpu_host_seconds
+
+    return cpu_host_seconds(question.spec, question.device, engine)
 
 
 def _run(question: Question, group: str) -> list[str]:
