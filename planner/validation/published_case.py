@@ -17,8 +17,8 @@ from planner.validation.parallelism import Shape
 from planner.validation.published_layout import possible_shapes, stated_shape
 from planner.validation.published_metric import (
     TIMES,
-    RequestLoad,
     MetricMeaning,
+    RequestLoad,
     load,
     measured,
     older_prompts,
@@ -147,7 +147,8 @@ def _cache(label: str) -> str:
     return "int8-token" if label.startswith("int8") else "bf16"
 
 
-def _lengths(row: Mapping[str, str], what: MetricMeaning, task: Benchmark | None) -> tuple[int, int]:
+def _lengths(row: Mapping[str, str], what: MetricMeaning,
+             task: Benchmark | None) -> tuple[int, int]:
     """(prompt, answer) [tokens]; what the quantity does not depend on is 1."""
     text = row["parallelism"].lower()
     no_prompt = what.quantity == "decode_tokens_per_second" and what.alone
@@ -159,7 +160,8 @@ def _lengths(row: Mapping[str, str], what: MetricMeaning, task: Benchmark | None
     return isl, osl
 
 
-def _value(row: Mapping[str, str], what: MetricMeaning, devices: int, device: DeviceProfile) -> float:
+def _value(row: Mapping[str, str], what: MetricMeaning, devices: int,
+           device: DeviceProfile) -> float:
     """Seconds, or a rate over all devices."""
     value = positive(row["value"])
     if what.of == "user":

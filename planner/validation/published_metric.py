@@ -83,7 +83,8 @@ def load(text: str, what: MetricMeaning) -> RequestLoad:
         return RequestLoad(0.0, 0.0, what.scenario)
     entry, _ = _first("load", text)
     if entry is not None:
-        return RequestLoad(float(entry.get("batch", 0)), 0.0, str(entry.get("limits", what.scenario)))
+        return RequestLoad(float(entry.get("batch", 0)), 0.0,
+                           str(entry.get("limits", what.scenario)))
     each = _PER_DEVICE.fullmatch(text)
     if each is not None:
         return RequestLoad(0.0, float(count(each[1], MOST_REQUESTS)), "")
