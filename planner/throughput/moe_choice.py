@@ -1,10 +1,11 @@
 """Which measured set prices a scheme's experts for a stack: its own kernel, else the surest loan.
 
 What an engine's selector picks for a layout (:mod:`planner.throughput.engine_kernels`) is mapped to
-the kernel that tables measure (data/moe.toml). A device that has a set of that kernel takes it,
-else one of the stack's own kernels that is named to stand for it. Elsewhere every set that
-resembles it competes: the kernel of a relative of the device, the stack's other kernels, those of
-lending stacks; the least error wins, of the set, of its transfer and of the loan together.
+the kernel that tables measure (data/moe.toml). A device that has a set of that kernel takes it, or
+that of a relative of one family of architectures; else one of the stack's own kernels that is named
+to stand for it. Elsewhere every set that resembles it competes: the kernel of another relative, the
+stack's other kernels, those of lending stacks; the least error wins, of the set, of its transfer
+and of the loan together.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
-from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, find
+from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, family, find
 from planner.throughput.engine_kernels import LAYOUTS, chosen
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.moe_loans import ANY, Loan, loan
@@ -103,7 +104,7 @@ def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHA
         return own
     kernel = own.calibration.fit.variant.partition(":")[0]
     lent = loan(scheme, f"{stack}/{pick.kernel}", f"{stack}/{kernel}", device.architecture)
-    return Source(own.calibration, lent, lent.sigma, pick.name)
+    return Source(own.calibration, lent, _sigma(own.calibration, lent), pick.name)
 
 
 def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
@@ -118,12 +119,18 @@ def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
             continue
         lent = None if (lender, kernel) == (stack, wanted) else loan(
             scheme, f"{stack}/{wanted}", f"{lender}/{kernel}", device.architecture)
-        sigma = found.sigma if lent is None else math.sqrt(
-            lent.sigma**2 + max(found.sigma**2 - found.fit.error.sigma**2, 0.0))
+        sigma = _sigma(found, lent)
         if best is None or sigma < best.sigma:
             shown = pick.name if pick is not None and pick.name else wanted
             best = Source(found, lent, sigma, "" if lent is None or wanted == ANY else shown)
     return best
+
+
+def _sigma(found: Calibration, lent: Loan | None) -> float:
+    """Of a set in use: its own error, or a loan's, which holds that, and what its transfer adds."""
+    if lent is None:
+        return found.sigma
+    return math.sqrt(lent.sigma**2 + max(found.sigma**2 - found.fit.error.sigma**2, 0.0))
 
 
 def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:
@@ -136,12 +143,15 @@ def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:
 
 
 def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str) -> Source | None:
-    """The first of the stack's kernels that the device itself was measured with."""
-    for kernel in kernels:
-        fit = device.fitted.get((OPERATOR, stack, f"{kernel}:{scheme}"))
-        if fit is not None:
-            found = Calibration(fit, "fitted", device.id, fit.error.sigma)
-            return Source(found, None, found.sigma, "")
+    """The first of the stack's kernels that the device itself was measured with, else that a
+    relative was that runs the same ones."""
+    keys = [(OPERATOR, stack, f"{kernel}:{scheme}") for kernel in kernels]
+    for key in keys:
+        kin = key in device.inherited and family(device.inherited[key][1]) \
+            == family(device.architecture)
+        if key in device.fitted or (kin and not any(one in device.fitted for one in keys)):
+            found = find(device, OPERATOR, [stack], [key[2]])
+            return None if found is None else Source(found, None, found.sigma, "")
     return None
 
 

@@ -42,7 +42,7 @@ Mask = NDArray[np.bool_]
 def predict_rows(table: str, rows: Rows) -> list[Outcome]:
     """Predictions for a table like op_moe.csv."""
     kernels, unknown, bad = moe_kernels(rows)
-    return in_order(table, kernels, _kernel, bad, ((batch, "") for batch in unknown))
+    return in_order(table, kernels, _kernel, bad, ((batch, batch.words[1]) for batch in unknown))
 
 
 def _kernel(table: str, kernel: MoeKernel) -> list[Outcome]:

@@ -16,7 +16,7 @@ from planner.throughput.forms.moe import parameters_of
 from planner.throughput.silicon import Chip, chip
 from planner.validation.comm_rows import collectives
 from planner.validation.dispatch_rows import dispatches
-from planner.validation.moe_rows import moe_kernels
+from planner.validation.moe_rows import moe_kernels, newest
 
 DEVICE = resolve_device("h100-sxm")
 _CHIP = chip(DEVICE)
@@ -55,6 +55,7 @@ def test_expert_rows_give_their_parameters_back(kernel: str) -> None:
     group = moe_kernels(rows)[0][0]
     truth = {p.name: p.start * 1.15 if p.start * 1.15 < p.high else p.start * 0.9
              for p in parameters_of(group.variant)}
+    assert "l2_share" in truth
     made = timed(rows, group.predict(truth, H100), group.batch.index)
     (device, found), = moe.fit_tables(made)
     assert (device, found.stack, found.software) == ("h100-sxm", "sglang", "9.9")
@@ -90,6 +91,45 @@ def test_one_shape_keeps_back_layouts() -> None:
     assert found.error.held_out == int(group.held.sum()) > 0
     assert found.note == moe.BY_LAYOUT
     assert found.error.mean < 0.03
+
+
+def test_more_than_a_few_shapes_are_kept_back_third_by_third() -> None:
+    shapes = [(2048 + 256 * i, 768, 8, 128) for i in range(moe.FEW + 3)]
+    rows = [row for row in moe_rows(shapes, "some_kernel") if row["moe_tp"] == "1"]
+    group = moe_kernels(rows)[0][0]
+    truth = {p.name: p.start for p in parameters_of(group.variant)}
+    seconds = group.predict(truth, H100)
+    thirds = moe.thirds(group.shapes)
+    assert set(thirds.tolist()) == {0, 1, 2}
+    made = timed(rows, np.where(thirds == 1, 2 * seconds, seconds), group.batch.index)
+    (_, found), = moe.fit_tables(made)
+    assert found.note == moe.BY_THIRD
+    assert {len(found.table[name]) for name in found.parameters} == {3}
+    assert set(found.table) == set(found.parameters)
+    without = {name: found.table[name][1] for name in found.parameters}
+    blind = group.predict(without, H100)[thirds == 1] / (2 * seconds[thirds == 1])
+    assert np.median(blind) == pytest.approx(1 / 2, rel=0.1)  # it saw the other thirds alone
+
+
+def test_one_layout_keeps_back_numbers_of_tokens() -> None:
+    rows = [{**row, "num_tokens": str(tokens)} for tokens in range(1, 60)
+            for row in moe_rows(TWO[:1], "some_kernel")[:1]]
+    group = moe_kernels(rows)[0][0]
+    assert 0 < group.held.sum() < len(rows) / 2
+    truth = {p.name: p.start for p in parameters_of(group.variant)}
+    made = timed(rows, group.predict(truth, H100), group.batch.index)
+    (_, found), = moe.fit_tables(made)
+    assert found.error.held_out == int(group.held.sum())
+
+
+def test_the_newest_version_of_a_kernel_that_has_enough_rows_counts() -> None:
+    rows = [{**row, "software": software} for software in ("sglang 0.5.9", "sglang 0.5.14")
+            for row in moe_rows(TWO, "some_kernel")]
+    few = [{**row, "software": "sglang 0.6.0"} for row in moe_rows(TWO, "some_kernel")[:40]]
+    other = [{**row, "software": "sglang 0.4.0"} for row in moe_rows(TWO, "old_kernel")]
+    found = newest(moe_kernels([*rows, *few, *other])[0])
+    assert [(one.batch.software, one.variant) for one in found] == [
+        ("sglang 0.5.14", "some-kernel:bf16"), ("sglang 0.4.0", "old-kernel:bf16")]
 
 
 def comm_rows(op: str, mode: str, software: str) -> list[Row]:

@@ -18,7 +18,14 @@ from planner.throughput.expert_load import (
     log_normal_popularity,
     power_law_counts,
 )
-from planner.throughput.forms.moe import ExpertShard, moe_parts, parameters_of
+from planner.throughput.forms.moe import (
+    PLAIN,
+    ExpertShard,
+    moe_parts,
+    parameters_of,
+    stored_width,
+    tiled,
+)
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import Chip, chip
 
@@ -26,6 +33,8 @@ _FOUND = chip(resolve_device("h100-sxm"))
 assert _FOUND is not None
 H100: Chip = _FOUND
 VARIANTS = ("grouped:bf16", "fused-moe-triton:bf16")
+KERNELS = (*VARIANTS, "marlin:mxfp4-w4a16", "oai-triton:mxfp4-w4a16", "flashinfer-trtllm:bf16",
+           "flashinfer-trtllm-modular:mxfp4-w4a8", "triton:fp8-tensor")
 COUNTS = st.sampled_from([(8, 2), (64, 6), (128, 8), (256, 8), (512, 10)])
 
 
@@ -35,12 +44,13 @@ def parameters(variant: str, share: float) -> dict[str, float]:
 
 
 def run(variant: str, share: float, counts: tuple[int, int], tokens: list[float],
-        ranks: int = 1, spread: float = 1.0) -> Parts:
+        ranks: int = 1, spread: float = 1.0, width: float = 768.0, matrices: float = 3.0,
+        cold: bool = True) -> Parts:
     t = np.array(tokens)
     load = expected_load(*counts, spread, t, np.asarray(float(ranks)))
-    experts = ExpertShard(np.asarray(2048.0), np.asarray(768.0), np.asarray(counts[0] / ranks),
-                          np.asarray(2.0), "bf16")
-    return moe_parts(parameters(variant, share), H100, variant, experts, load, tokens=t)
+    experts = ExpertShard(np.asarray(2048.0), np.asarray(width), np.asarray(counts[0] / ranks),
+                          np.asarray(2.0), "bf16", np.asarray(matrices))
+    return moe_parts(parameters(variant, share), H100, variant, experts, load, tokens=t, cold=cold)
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,12 +67,61 @@ def test_no_time_is_below_what_the_chip_allows(variant: str, share: float,
     assert found.busy[0] >= load.touched[0] * size * 2.0 / H100.bandwidth * (1 - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.floats(0, 1), COUNTS, st.floats(1, 20_000), st.floats(1.0, 4.0))
-def test_more_tokens_never_take_less(share: float, counts: tuple[int, int], tokens: float,
-                                     factor: float) -> None:
-    few, many = run("grouped:bf16", share, counts, [tokens, tokens * factor]).total()
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(KERNELS), st.floats(0, 1), COUNTS, st.floats(1, 20_000),
+       st.floats(1.0, 4.0), st.booleans(), st.sampled_from([768.0, 180.0, 24.0]))
+def test_more_tokens_never_take_less(variant: str, share: float, counts: tuple[int, int],
+                                     tokens: float, factor: float, cold: bool,
+                                     width: float) -> None:
+    few, many = run(variant, share, counts, [tokens, tokens * factor], width=width,
+                    cold=cold).total()
     assert few <= many * (1 + 1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(KERNELS), st.floats(0, 1), COUNTS, st.integers(1, 4096))
+def test_weights_in_l2_and_experts_without_a_gate_take_less(variant: str, share: float,
+                                                            counts: tuple[int, int],
+                                                            tokens: int) -> None:
+    whole = float(run(variant, share, counts, [tokens]).total()[0])
+    assert float(run(variant, share, counts, [tokens], cold=False).total()[0]) <= whole
+    assert float(run(variant, share, counts, [tokens], matrices=PLAIN).total()[0]) < whole
+
+
+def test_few_experts_are_warm_and_many_are_cold() -> None:
+    def ratio(tokens: int) -> float:
+        warm = run("grouped:bf16", 0.5, (128, 8), [tokens], width=64, cold=False).memory[0]
+        return float(warm / run("grouped:bf16", 0.5, (128, 8), [tokens], width=64).memory[0])
+
+    assert ratio(1) < 0.9
+    assert ratio(1) < ratio(4) < ratio(64)
+    assert ratio(4096) > 0.99
+
+
+def test_a_triton_kernel_is_slow_where_16_does_not_divide_the_width() -> None:
+    def per_width(width: float, variant: str) -> float:
+        return float(run(variant, 0.5, (128, 8), [256], width=width).compute[0]) / width
+
+    assert per_width(24.0, "triton:bf16") > 1.5 * per_width(32.0, "triton:bf16")
+    assert per_width(24.0, "grouped:bf16") < 1.5 * per_width(32.0, "grouped:bf16")
+    assert "unaligned_slowdown" not in {p.name for p in parameters_of("triton:mxfp4-w4a16")}
+
+
+@pytest.mark.parametrize(("variant", "width", "stored"), [
+    ("flashinfer-trtllm:bf16", 96, 128), ("flashinfer-trtllm-moe:nvfp4", 128, 128),
+    ("flashinfer-trtllm-modular:mxfp4-w4a8", 64, 256), ("marlin:mxfp4-w4a16", 180, 256),
+    ("marlin-moe:mxfp4-w4a16", 192, 192), ("oai-triton:mxfp4-w4a16", 360, 384),
+    ("fused-moe-triton:mxfp4-w4a16", 180, 192), ("triton:bf16", 24, 24),
+    ("moe-torch-flow-cutlass:bf16", 44, 44),
+])
+def test_kernels_fill_a_width_up_to_their_tile(variant: str, width: int, stored: int) -> None:
+    assert float(stored_width(variant, np.asarray(float(width)))) == stored
+
+
+def test_openai_s_triton_kernels_take_their_tile_as_grouped_ones_do() -> None:
+    assert tiled("fused-moe-triton:bf16")
+    assert not tiled("oai-triton:mxfp4-w4a16")
+    assert not tiled("flashinfer-trtllm:bf16")
 
 
 def test_parameters_of_another_kernel_are_refused() -> None:

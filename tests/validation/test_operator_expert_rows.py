@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from planner.validation import op_comm, op_moe, op_moe_a2a
+from planner.validation.moe_names import kernel_id, plain_shapes
+from planner.validation.moe_rows import moe_kernels
 from planner.validation.reader import read_table
 from planner.validation.records import Outcome
 from planner.validation.run import kind_of
@@ -32,7 +34,7 @@ def outcomes(module: object, stem: str) -> list[Outcome]:
     table = read_table(DATA / f"{stem}.csv", DATA)
     kind = kind_of(table)
     assert kind is not None
-    assert kind.name == stem
+    assert stem.removesuffix("_2") == kind.name
     found: list[Outcome] = module.predict_rows(stem, table.rows)  # type: ignore[attr-defined]
     return found
 
@@ -53,7 +55,7 @@ def median(rows: Sequence[Outcome]) -> float:
     return float(np.median([abs(r.error_percent) for r in rows]))
 
 
-MISSED = {("h100-sxm", "sglang", "bf16"): (19, 13.5), ("h200-sxm", "sglang", "bf16"): (17.5, 12.5),
+MISSED = {("h100-sxm", "sglang", "bf16"): (17, 11.5), ("h200-sxm", "sglang", "bf16"): (15.5, 11.5),
           ("b200-sxm", "trtllm", "mxfp4-w4a8"): (22, 12), ("h200-sxm", "sglang", "mxfp4-w4a16"):
           (15, 12.5)}
 """Kernels beyond 15 / 11: SGLang's Triton kernel is tuned for some shapes only, and which is not in
@@ -70,6 +72,22 @@ def test_experts_of_unseen_shapes_meet_their_targets() -> None:
         assert median(rows) <= limit[1], (key, median(rows))
         inside = 100 * sum(r.inside for r in rows) / len(rows)
         assert 72 <= inside <= 90, (key, inside)
+
+
+@needs_data
+def test_every_stack_s_own_experts_meet_their_target() -> None:
+    found = outcomes(op_moe, "op_moe_2")
+    held = [row for row in found if row.regime == "held-out"]
+    assert mean(held) <= 11.0
+    assert len(held) > 26_000
+    left = Counter((row.format, row.reason) for row in found if row.predicted is None)
+    assert left == {("w4afp8", "unknown format"): 156}
+    by_stack = {(d, s): mean([r for r in held if (r.device, r.software.split()[0]) == (d, s)])
+                for d, s in {(r.device, r.software.split()[0]) for r in held}}
+    assert all(by_stack[d, "vllm"] <= 11.0 for d in ("h100-sxm", "h200-sxm", "b200-sxm",
+                                                     "b300-sxm", "rtx-pro-6000"))
+    # GDDR parts: small steps from L2, and untuned tactics of TensorRT-LLM on Ada
+    assert max(by_stack.values()) <= 17.0
 
 
 @needs_data
@@ -122,6 +140,45 @@ def test_kernels_without_a_set_are_carried_over(change: dict[str, str], regime: 
     assert row.predicted is not None
     assert row.regime in (regime, "held-out" if regime == "fitted" else regime)
     assert row.basis.startswith(regime)
+
+
+def test_another_version_of_a_kernel_is_carried_over() -> None:
+    own = {**MOE, "software": "vllm 0.24.0", "device": "h200_sxm", "moe_dtype": "fp8_block",
+           "kernel": "vllm_fp8moe_triton_tritonexperts"}
+    new, = op_moe.predict_rows("op_moe", [own])
+    old, = op_moe.predict_rows("op_moe", [{**own, "software": "vllm 0.19.0",
+                                           "kernel": "vllm_fused_moe"}])
+    assert (new.regime, old.regime) == ("held-out", "transferred")
+    assert new.predicted == old.predicted
+
+
+@pytest.mark.parametrize(("name", "stack", "kernel"), [
+    ("vllm_unquantizedfusedmoe_triton_tritonexperts", "vllm", "triton"),
+    ("vllm_fused_moe", "vllm", "triton"),
+    ("vllm_gptossmxfp4moe_triton_oaitritonmxfp4expertsmonolithic", "vllm", "oai-triton"),
+    ("vllm_compressedtensorsw4a4mxfp4moe_marlin_marlinexperts_situ_as_silu", "vllm", "marlin"),
+    ("vllm_marlin_int4_moe", "vllm", "wna16-triton"),
+    ("vllm_fp8moe_flashinfer_trtllm_trtllmfp8expertsmodular", "vllm", "flashinfer-trtllm-modular"),
+    ("vllm_unquantizedfusedmoe_flashinfer_trtllm_trtllmbf16experts", "vllm", "flashinfer-trtllm"),
+    ("vllm_modeloptfp8moe_flashinfer_cutlass_flashinferexperts", "vllm", "flashinfer-cutlass"),
+    ("sglang_marlin_moe_situ_as_silu", "sglang", "marlin-moe"),
+    ("sglang_fused_moe_triton", "sglang", "fused-moe-triton"),
+    ("moe_torch_flow_min_latency", "trtllm", "moe-torch-flow-min-latency"),
+    ("vllm_new_kernel", "vllm", "new-kernel"),
+])
+def test_kernels_have_short_names(name: str, stack: str, kernel: str) -> None:
+    assert kernel_id(name, stack) == kernel
+
+
+def test_experts_without_a_gate_are_those_of_benchmarks_that_run_them_so() -> None:
+    assert (2688, 1856, 6, 128) in plain_shapes("vllm", (0, 24, 0))
+    assert not plain_shapes("vllm", (0, 22, 0))
+    assert not plain_shapes("trtllm", (1, 3, 0))
+    plain = {**MOE, "software": "vllm 0.24.0", "kernel": "vllm_unquantizedfusedmoe_triton_x",
+             "moe_dtype": "bfloat16", "hidden": "2688", "inter": "1856", "topk": "6"}
+    two, = moe_kernels([plain])[0]
+    three, = moe_kernels([{**plain, "software": "vllm 0.22.0"}])[0]
+    assert (two.matrices.tolist(), three.matrices.tolist()) == ([2.0], [3.0])
 
 
 @pytest.mark.parametrize(("change", "reason"), [
