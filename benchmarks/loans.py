@@ -126,7 +126,7 @@ def attention_ratios(tables: Mapping[str, Rows]) -> Iterator[tuple[Group, Array]
                     continue
                 stacks = ("vllm",) if name == TRITON else lenders(one.batch)
                 for lender in stacks:
-                    ratios = _attended(one, one.batch.profile, lender)
+                    ratios = _attended(one, one.batch.profile, lender, whole=name == TRITON)
                     if ratios is not None:
                         yield (Group(one.operator, one.batch.stack, lender, one.formats,
                                      name if name == TRITON else "", one.batch.device), ratios)
@@ -161,7 +161,9 @@ def _shape(row: Mapping[str, str]) -> tuple[str, ...]:
                                         "heads", "tp", "batch", "isl", "step"))
 
 
-def _attended(rows: KernelRows, profile: DeviceProfile, lender: str) -> Array | None:
+def _attended(rows: KernelRows, profile: DeviceProfile, lender: str, *,
+              whole: bool) -> Array | None:
+    """``whole``: rows that no fit counts, as another kernel's, are what is asked about."""
     model = kernel_model(own_sets(profile), rows.operator, rows.formats, [lender])
     if model is None or model.certainty.basis != "fitted":
         return None
@@ -170,7 +172,8 @@ def _attended(rows: KernelRows, profile: DeviceProfile, lender: str) -> Array | 
         if "window" in rows.batch.columns:
             seconds = np.where(branch(rows, name), rows.predict(part.parameters, model.chip),
                                seconds)
-    return np.asarray(np.log(rows.seconds / seconds)[rows.kept])
+    kept = rows.kept if not whole else np.ones(len(seconds), dtype=np.bool_)
+    return np.asarray(np.log(rows.seconds / seconds)[kept])
 
 
 def own_sets(profile: DeviceProfile) -> DeviceProfile:
