@@ -132,7 +132,8 @@ def reason(row: dict[str, str]) -> str:
     text = row["condition"].partition("; ")[2]
     if row["path"] == "refused":
         if "int8 entry" in text:
-            return "selected at load, then the first GEMM raises: Int8 not supported on SM"
+            return "INT8 W8A8 raises at the first product: Int8 not supported on SM " \
+                "(vllm-project/vllm#54311)"
         if row["module"].startswith("attention"):
             return "no attention back end takes this cache here"
         if "pack-quantized" in text:
