@@ -215,10 +215,10 @@ def test_what_is_kept_is_served_in_the_same_checkpoint() -> None:
     asked: dict[str, Any] = {"devices": 16, "tp": 8, "dp": 2, "ep": 16, "batch": 64}
     made = plan("deepseek-v3.2", "h200-sxm", engine="sglang", **asked)
     assert linears(made) <= {"bf16", RELEASED}
-    with pytest.raises(UnsupportedError, match="int8-w8a8") as caught:
-        plan("deepseek-v3.2", "h200-sxm", engine="sglang", schemes=["bf16", "int8-w8a8"], **asked)
+    with pytest.raises(UnsupportedError, match="int8-block") as caught:
+        plan("deepseek-v3.2", "h200-sxm", engine="sglang", schemes=["bf16", "int8-block"], **asked)
     assert caught.value.hint
-    units = tuple(replace(u, scheme="int8-w8a8") if u.scheme == RELEASED and u.kind != "indexer"
+    units = tuple(replace(u, scheme="int8-block") if u.scheme == RELEASED and u.kind != "indexer"
                   else u for u in made.units)
     spec, device = load_model("deepseek-v3.2"), load_device("h200-sxm")
     assert verdicts(spec, device, units, made.layout, ["sglang"])[0].status == "unknown"
