@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, floor, log, pi, sqrt
+from math import exp, expm1, floor, log, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,16 @@ def prompts_each_step(rate: Array, ranks: Array) -> Array:
         term = term[left] * (mean / k)
         below = np.minimum(below[left] + term, 1.0)
     return total
+
+
+def ranks_reading(rate: Array, ranks: Array) -> Array:
+    """Ranks that read a prompt in a step in which one does [C]: R·(1 − e^(−n/R))/(1 − e^(−n)) of R
+    ``ranks`` to which ``rate`` = n prompts come in a step; 1 where hardly any comes, all where many
+    do."""
+    out = np.ones(len(rate))
+    for i in np.flatnonzero((ranks > 1) & (rate > 0)).tolist():
+        out[i] = ranks[i] * expm1(-rate[i] / ranks[i]) / expm1(-rate[i])
+    return out
 
 
 def _start(mean: float) -> tuple[float, float]:

@@ -88,7 +88,7 @@ def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
         fraction=LINK_FRACTION,
         reduce=curve(device, "all-reduce", stacks, scale_up_bytes_per_s),
         collect=curve(device, "gather", stacks, scale_up_bytes_per_s),
-        exchange=exchanges(device, stacks), gathers=gathers_experts(stacks, domain))
+        exchange=exchanges(device, stacks), gathers=bool(gathers_experts(stacks, domain)))
 
 
 def _path(net: Fabric, span: Array) -> tuple[Array, Array]:

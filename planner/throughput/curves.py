@@ -137,13 +137,14 @@ def exchanges(device: DeviceProfile, stacks: Sequence[str]) -> dict[tuple[str, s
     return found
 
 
-def gathers_experts(stacks: Sequence[str], domain: int) -> bool:
-    """Whether the engine of ``stacks`` gathers all tokens for its experts inside a host of
-    ``domain`` devices (all-gather, reduce-scatter) instead of an exchange."""
+def gathers_experts(stacks: Sequence[str], domain: int) -> str:
+    """Why the engine of ``stacks`` gathers all tokens for its experts inside a host of ``domain``
+    devices (all-gather, reduce-scatter) instead of an exchange: the source; empty where it does
+    not."""
     if len(stacks) != 1:
-        return False
-    return any(rule["stack"] == stacks[0] and domain <= rule["most_domain"]
-               for rule in _rules()["inside_host"])
+        return ""
+    return next((str(rule["source"]) for rule in _rules()["inside_host"]
+                 if rule["stack"] == stacks[0] and domain <= rule["most_domain"]), "")
 
 
 def _sets(device: DeviceProfile, stack: str, leg: str,

@@ -53,6 +53,7 @@ class PromptHost:
     source: str
 
 
+@cache
 def prompt_host(engine: str, version: str, *, experts: bool) -> PromptHost:
     """The host's cost of a prompt in ``engine`` at ``version``, for models with ``experts`` or
     without."""
@@ -84,11 +85,11 @@ def supplied_host_time(rule: EnginePolicy, facts: dict[str, Any]) -> bool:
     return True
 
 
-def beside_routed(engine: str, scheme: str) -> bool:
-    """Whether ``engine`` runs shared experts in ``scheme`` on a second stream beside the routed
-    ones."""
-    return any(_is(entry["engine"], engine) and scheme in entry["schemes"]
-               for entry in _rules()["second_stream"])
+def beside_routed(engine: str, scheme: str) -> str:
+    """Why ``engine`` runs shared experts in ``scheme`` on a second stream beside the routed ones:
+    the source; empty where it does not."""
+    return next((str(entry["source"]) for entry in _rules()["second_stream"]
+                 if _is(entry["engine"], engine) and scheme in entry["schemes"]), "")
 
 
 def _is(pattern: str, text: str) -> bool:

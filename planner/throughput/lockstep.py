@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, fsum
+from math import exp, expm1, fsum
 
 from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.scheduling import Scheduling
@@ -34,6 +34,6 @@ def together(policy: Scheduling, each: float, ranks: int) -> Together:
         reading = ranks * (1 - exp(-each * window))
         reading = min(max(reading, 1.0), float(ranks))
         return Together(each * ranks / reading, (reading - 1) / (ranks - 1), 1, window / 2)
-    reading = ranks * (1 - exp(-each)) / (1 - exp(-each * ranks))
+    reading = ranks * expm1(-each) / expm1(-each * ranks)
     return Together(prompts_a_step(each * ranks, ranks), max(reading - 1, 0.0) / (ranks - 1),
                      ranks, 0.0)

@@ -182,14 +182,15 @@ def _number(value: int | Int) -> Number:
 
 
 def mixed_phase(pts: Points, kv_len: Number, isl: int | Int, chunk: int,
-                prompts: Number = 1.0) -> Phase:
+                prompts: Number = 1.0, reading: Number = 1.0) -> Phase:
     """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
 
-    Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1.
+    Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1; ``reading`` attention
+    ranks read as many in the same pass, which their experts see.
     """
     one = prefill_phase(pts, isl, chunk)
     return Phase("mixed", tokens=pts.slot + prompts * one.tokens,
-                 pooled=pts.slot * pts.dp + prompts * one.pooled, passes=one.passes,
+                 pooled=pts.slot * pts.dp + prompts * reading * one.pooled, passes=one.passes,
                  sequences=pts.slot, kv_len=kv_len,
                  logit_rows=pts.slot + prompts * one.logit_rows, prompt_length=one.kv_len,
                  prompts=prompts)

@@ -13,6 +13,7 @@ from planner.placement.layout import stage_of_layer
 from planner.placement.shards import module_bytes
 from planner.planning.answer.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.answer.compare import compared
+from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
@@ -295,6 +296,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     out = [
         time_basis(model, priced),
         *loss_assumptions(model), *measured_elsewhere(model, priced),
+        *engine_notes(model, priced),
         Assumption("prefill interruption", f"{format_seconds(priced.interruption)} of TPOT",
                    "every answer that ends lets a prompt in, which is read beside the batch"),
         Assumption("queueing", f"{format_seconds(priced.queue)} of TTFT",

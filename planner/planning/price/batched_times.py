@@ -19,10 +19,10 @@ from planner.planning.question.decisions import FUSED
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.kernel_times import hops, prompt_passes, with_prompts
 from planner.planning.space.model import CostModel
-from planner.planning.space.queueing import queue
+from planner.planning.space.queueing import first_token, queue
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
-from planner.throughput.arrivals import prompts_each_step
+from planner.throughput.arrivals import prompts_each_step, ranks_reading
 from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Points, decode_phase, mixed_phase
 from planner.throughput.roofline import Parts, joint_arrays
@@ -74,9 +74,10 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
                 choice: Sequence[int]) -> StepPrices:
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
     weight, reads = prompt_passes(prompts_each_step(pts.batch / osl, pts.dp) / pts.pp, lengths.isl)
-    lengths = replace(lengths, prompts=reads)
+    reading = ranks_reading(pts.batch / osl / pts.pp, pts.dp)
+    lengths = replace(lengths, prompts=reads, reading=reading)
     step = decode_phase(pts, lengths.decode)
-    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK, reads)
+    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK, reads, reading)
     times = timed_units(model, tables, pts, lengths)
     hop, hop_mixed = hops(model, pts, step), hops(model, pts, mixed)
 
@@ -93,7 +94,8 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
     busy = (every - decode @ layers - hop) / every
     codes = layout_codes(pts.tp, pts.dp, pts.ep)
     return StepPrices(
-        tpot, whole + queue(busy, whole / pts.pp, pts.slot * pts.pp),
+        tpot, first_token(model.question,
+                          whole + queue(busy, whole / pts.pp, pts.slot * pts.pp)),
         tpot - _pipelined_seconds(model, pts, classes, decode, hop),
         step_spread=spreads(model, choice, _unit_seconds(model, times, choice, "decode"),
                             decode=True, codes=codes),

@@ -19,7 +19,7 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.kernel_times import CandidateTimes
 from planner.planning.space.memory import budget, bytes_per_layer, temporary_bytes
 from planner.planning.space.model import CostModel
-from planner.planning.space.queueing import queue
+from planner.planning.space.queueing import first_token, queue
 from planner.records import cached_record, record
 from planner.throughput.roofline import joint, main_bound, seconds
 
@@ -119,8 +119,9 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     average = fsum(both.values()) + hop_step
     busy = (average - fsum(decode.values()) - hop) / average
     wait = float(queue(np.array(busy), np.array(prompt / layout.pp), np.array(slot * layout.pp)))
+    first = float(first_token(model.question, np.array(prompt + wait)))
     return Priced(
-        layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=prompt + wait,
+        layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=first,
         interruption=interruption, queue=wait,
         utilisation=busy,
         loss=fsum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,

@@ -13,6 +13,7 @@ from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
 from planner.records import record
 from planner.throughput.collectives import Fabric
+from planner.throughput.engine_policy import PromptHost, prompt_host
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
@@ -100,6 +101,26 @@ class Question:
     def runs_as(self) -> dict[tuple[str, str], str]:
         """(dense or experts, scheme) → the scheme whose kernel the engine runs in its place."""
         return {(r.group, r.asked): r.runs_as for r in self.routes}
+
+    @property
+    def prompt_host(self) -> PromptHost:
+        """What the engine's host costs a prompt."""
+        return prompt_host(self.engine, self.engine_version,
+                           experts=self.spec.experts is not None)
+
+    @property
+    def prompt_floor_seconds(self) -> float:
+        """Least time of a prompt's way through, which the host launches kernel by kernel."""
+        return self.prompt_host.layer_seconds * self.spec.layers
+
+    @property
+    def read_limit_seconds(self) -> float | None:
+        """What the limit on TTFT leaves for a prompt's wait and its way through: 0 where the host
+        alone takes longer; None without a limit."""
+        if self.ttft_seconds is None:
+            return None
+        left = self.ttft_seconds - self.prompt_host.handling_seconds
+        return left if left >= self.prompt_floor_seconds else 0.0
 
     def replicas(self, ranks: int) -> int:
         """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""

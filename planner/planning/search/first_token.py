@@ -28,7 +28,7 @@ Int = NDArray[np.int64]
 def first_token(one: Posed) -> FirstToken | None:
     """TTFT of a candidate; None without a limit on it."""
     space, c = one.space, one.c
-    limit = space.model.question.ttft_seconds
+    limit = space.model.question.read_limit_seconds
     if limit is None:
         return None
     from planner.planning.search.late_prompts import FirstToken  # only under such a limit

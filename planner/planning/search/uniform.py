@@ -24,7 +24,7 @@ from planner.planning.space.candidates import Space, build_space, by_stage
 from planner.planning.space.kernel_times import kernel_seconds_of
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
-from planner.planning.space.queueing import waiting
+from planner.planning.space.queueing import first_token, waiting
 from planner.planning.space.tables import legality
 from planner.records import record
 
@@ -277,7 +277,8 @@ class _Seconds:
         prompt = self.prompt @ self.layers + space.hop_prefill
         both = self.both @ self.layers + space.hop_step
         share = 1.0 - (self.alone @ self.layers + space.hop) / both
-        return np.asarray(prompt * waiting(share, space.held.astype(np.float64), space.pts.pp))
+        return first_token(space.model.question, prompt * waiting(
+            share, space.held.astype(np.float64), space.pts.pp))
 
 
 def _legal(space: Space, choice: Int) -> NDArray[np.bool_]:

@@ -139,7 +139,7 @@ class Space:
         keeps the question's limit [C]; inf without one. Which plans keep it exactly is found by
         :mod:`planner.planning.search.first_token`: here the queue is the shortest that any
         assignment has."""
-        limit = self.model.question.ttft_seconds
+        limit = self.model.question.read_limit_seconds
         if limit is None:
             return np.full(len(self), np.inf)
         return np.asarray(limit / waiting(self.least_busy, self.held.astype(np.float64),

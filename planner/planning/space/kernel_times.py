@@ -17,7 +17,7 @@ from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.records import cached_record
-from planner.throughput.arrivals import prompts_each_step
+from planner.throughput.arrivals import prompts_each_step, ranks_reading
 from planner.throughput.fixed import pipeline_seconds
 from planner.throughput.points import Number, Phase, Points, decode_phase, mixed_phase
 from planner.throughput.roofline import joint_arrays
@@ -46,11 +46,13 @@ def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> Candidate
     """Times of all units on ``pts``."""
     work = model.question.workload
     weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl)
+    reading = ranks_reading(pts.batch / work.osl / pts.pp, pts.dp)
     step = decode_phase(pts, work.decode_length)
-    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK, reads)
+    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK, reads, reading)
     assert isinstance(mixed.passes, float)
+    lengths = Lengths(work.decode_length, work.isl, reads, reading)
     return CandidateTimes(
-        model, timed_units(model, tables, pts, Lengths(work.decode_length, work.isl, reads)),
+        model, timed_units(model, tables, pts, lengths),
         hops(model, pts, step), hops(model, pts, mixed), weight, mixed.passes)
 
 

@@ -91,7 +91,8 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
                               version=question.engine_version)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
-        beside=np.array([beside_routed(server, s) for s in question.schemes], dtype=bool),
+        beside=np.array([bool(beside_routed(server, s)) for s in question.schemes],
+                        dtype=bool),
         host_seconds=_host_seconds(question, server))
     return CostModel(question, prior, planned, released, units, machine)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.planning.question.question import Question
+
 Array = NDArray[np.float64]
 MOST_BUSY = 0.99
 """Share of time that prompts take up to which a wait is told apart."""
@@ -25,3 +27,10 @@ def waiting(busy: Array, sequences: Array, stages: Array) -> Array:
     """TTFT as a multiple of a prompt's way through, at least 1: :func:`queue` of a pipeline of
     ``stages``."""
     return np.asarray(1.0 + queue(busy, 1.0 / stages, sequences))
+
+
+def first_token(question: Question, read: Array) -> Array:
+    """TTFT [s] of prompts that wait and are read in ``read``: at least what the host needs to
+    launch them, and its work on the request."""
+    return np.asarray(np.maximum(read, question.prompt_floor_seconds)
+                      + question.prompt_host.handling_seconds)

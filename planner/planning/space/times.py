@@ -42,16 +42,19 @@ Key = tuple[str, int]
 @record
 class Lengths:
     """Tokens of the candidates, one number for all or one each [C]: cached at a decode step, and of
-    a prompt. ``prompts`` are those that a mixed pass reads a chunk of, at least 1."""
+    a prompt. ``prompts`` are those that a mixed pass reads a chunk of, at least 1, on each of
+    ``reading`` attention ranks."""
 
     decode: Number
     isl: int | Int
     prompts: Number = 1.0
+    reading: Number = 1.0
 
     def take(self, where: Int) -> Lengths:
         """The candidates at ``where``."""
         isl = self.isl[where] if isinstance(self.isl, np.ndarray) else self.isl
-        return Lengths(_at(self.decode, where), isl, _at(self.prompts, where))
+        return Lengths(_at(self.decode, where), isl, _at(self.prompts, where),
+                       _at(self.reading, where))
 
 
 def _at(value: Number, where: Int) -> Number:
@@ -100,12 +103,13 @@ def rows_of(layouts: Sequence[Layout], pts: Points, lengths: Lengths,
     kinds = np.array([numbers.setdefault(seen(la), len(numbers)) for la in layouts],
                      dtype=np.int64)[pts.layout]
     prompts = _codes(kinds, lengths.decode, lengths.isl)
-    first, at = _distinct(_codes(prompts, pts.slot, lengths.prompts))
+    first, at = _distinct(_codes(prompts, pts.slot, lengths.prompts, lengths.reading))
     alone, prompt_at = _distinct(prompts)
     steps, prompts_pts = pts.take(first), pts.take(alone)
     mine, theirs = lengths.take(first), lengths.take(alone)
     phase = stack(decode_phase(steps, mine.decode),
-                  mixed_phase(steps, mine.decode, mine.isl, PREFILL_CHUNK, mine.prompts),
+                  mixed_phase(steps, mine.decode, mine.isl, PREFILL_CHUNK, mine.prompts,
+                              mine.reading),
                   prefill_phase(prompts_pts, theirs.isl, PREFILL_CHUNK), prompt_at[first])
     return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
 
