@@ -51,12 +51,14 @@ def indexer_certainty(attention: Attention, device: DeviceProfile, stacks: Seque
 
 def _model(attention: Attention, device: DeviceProfile, stacks: Sequence[str], *,
            decode: bool) -> AttentionModel | None:
-    """The fitted kernel; that over an FP8 cache where there is one, as indexer keys are FP8."""
+    """The engine's own fitted kernel, else a lent one; that over an FP8 cache before that over
+    BF16, as indexer keys are FP8 beside both."""
     if attention.kind != "mla" or not attention.indexer_heads or device.rate("fp8") is None:
         return None
     name = dsa.DECODE if decode else dsa.PREFILL
-    return attention_model(device, name, "fp8", stacks) \
-        or attention_model(device, name, "bf16", stacks)
+    found = [attention_model(device, name, layout, stacks) for layout in ("fp8", "bf16")]
+    own = [model for model in found if model is not None and model.certainty.basis == "fitted"]
+    return next((model for model in (*own, *found) if model is not None), None)
 
 
 def _plain(attention: Attention, device: DeviceProfile, pts: Points, phase: Phase) -> Parts:
