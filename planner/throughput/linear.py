@@ -78,7 +78,7 @@ class KernelArrays:
         """(rows, models by scheme) of candidates whose layouts are ``codes`` [C]: one entry for
         all rows where their layouts take the same kernels."""
         groups: dict[tuple[int, ...], list[int]] = {}
-        present = np.unique(codes).tolist()
+        present = sorted(set(codes.tolist()))
         for code in present:
             groups.setdefault(tuple(map(id, self.fused[code])), []).append(code)
         if len(groups) == 1:

@@ -146,13 +146,12 @@ def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str)
     """The first of the stack's kernels that the device itself was measured with, else that a
     relative was that runs the same ones."""
     keys = [(OPERATOR, stack, f"{kernel}:{scheme}") for kernel in kernels]
-    for key in keys:
-        kin = key in device.inherited and family(device.inherited[key][1]) \
-            == family(device.architecture)
-        if key in device.fitted or (kin and not any(one in device.fitted for one in keys)):
-            found = find(device, OPERATOR, [stack], [key[2]])
-            return None if found is None else Source(found, None, found.sigma, "")
-    return None
+    mine = next((key for key in keys if key in device.fitted), None)
+    if mine is None:  # a relative's profile is read here and not before
+        mine = next((key for key in keys if key in device.inherited and family(
+            device.inherited[key][1]) == family(device.architecture)), None)
+    found = find(device, OPERATOR, [stack], [mine[2]]) if mine is not None else None
+    return None if found is None else Source(found, None, found.sigma, "")
 
 
 def _resembling(stack: str, scheme: str, pick: Picked | None) -> Iterator[tuple[str, str]]:
