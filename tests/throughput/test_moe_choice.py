@@ -7,12 +7,18 @@ from hypothesis import strategies as st
 
 from planner import estimate
 from planner.hardware.catalog import resolve_device
+from planner.models.catalog import resolve_model
+from planner.placement.layout import Layout
+from planner.placement.modules import modules
 from planner.throughput.calibration import PRIOR
+from planner.throughput.collectives import fabric
 from planner.throughput.engine_kernels import LAYOUTS
 from planner.throughput.expert_load import expected_load
-from planner.throughput.linear import ENGINE_LAYOUTS, kernel_arrays
+from planner.throughput.experts import expert_parts
+from planner.throughput.linear import ENGINE_LAYOUTS, Machine, kernel_arrays
 from planner.throughput.moe import MoeModel, moe_models
 from planner.throughput.moe_choice import Server, layout_codes, usual
+from planner.throughput.points import Points, decode_phase, points
 
 NEW = "0.33.0"
 
@@ -173,3 +179,27 @@ def test_more_tokens_never_take_less_across_the_change_of_kernels(tokens: float,
                                                                   factor: float) -> None:
     few, many = seconds(trtllm("nvfp4"), [tokens, tokens * factor])
     assert few <= many * (1 + 1e-9)
+
+
+def test_layouts_priced_together_take_what_each_takes_alone() -> None:
+    spec = resolve_model("deepseek-v3")
+    assert spec.experts is not None
+    device = resolve_device("b200-sxm")
+    schemes = ["nvfp4", "fp8-block"]
+    grouped = kernel_arrays(device, schemes, experts=True, stacks=("vllm",), engine="vllm",
+                            version=NEW)
+    machine = Machine(device.bandwidth_bytes_per_s.value, dense=grouped, grouped=grouped,
+                      net=fabric(device))
+    module = next(m for m in modules(spec) if m.kind == "experts-gate-up")
+    layouts = [Layout(8, 1, 1, 1), Layout(8, 1, 1, 8), Layout(1, 8, 1, 8), Layout(2, 4, 1, 8)]
+    pairs = [(i, slot) for i in range(4) for slot in (1, 64)]
+    together = points(layouts, pairs)
+    held = spec.experts.count * 2 * 7168 * 2048 / 8 * np.array([[0.5625, 1.0]])
+
+    def seconds(pts: Points) -> np.ndarray:
+        return expert_parts(module, spec.experts, machine, pts, decode_phase(pts, 1024.0),
+                            np.repeat(held, len(pts), axis=0)).total()
+
+    alone = np.concatenate([seconds(together.take(np.array([i]))) for i in range(len(pairs))])
+    assert seconds(together) == pytest.approx(alone, rel=1e-12)
+    assert alone[2, 0] != alone[4, 0]
