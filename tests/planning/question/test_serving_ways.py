@@ -211,18 +211,19 @@ def test_deepseek_v3_2_can_keep_its_released_form(engine: str) -> None:
 
 def test_what_is_kept_is_served_in_the_same_checkpoint() -> None:
     """The indexer stays in block FP8; SGLang reads that from one format, which takes no other
-    scheme beside it. Without the kept indexer it would take INT8 from another."""
+    scheme beside it. Without the kept indexer it would take INT8 blocks from another."""
     asked: dict[str, Any] = {"devices": 16, "tp": 8, "dp": 2, "ep": 16, "batch": 64}
     made = plan("deepseek-v3.2", "h200-sxm", engine="sglang", **asked)
     assert linears(made) <= {"bf16", RELEASED}
     with pytest.raises(UnsupportedError, match="int8-block") as caught:
         plan("deepseek-v3.2", "h200-sxm", engine="sglang", schemes=["bf16", "int8-block"], **asked)
     assert caught.value.hint
-    units = tuple(replace(u, scheme="int8-block") if u.scheme == RELEASED and u.kind != "indexer"
-                  else u for u in made.units)
     spec, device = load_model("deepseek-v3.2"), load_device("h200-sxm")
-    assert verdicts(spec, device, units, made.layout, ["sglang"])[0].status == "unknown"
-    assert verdicts(spec, device, units, made.layout, ["vllm"])[0].status == "yes"
+    for engine, scheme, expected in (("sglang", "int8-block", "unknown"),
+                                     ("vllm", "int8-w8a8", "yes")):
+        units = tuple(replace(u, scheme=scheme) if u.scheme == RELEASED and u.kind != "indexer"
+                      else u for u in made.units)
+        assert verdicts(spec, device, units, made.layout, [engine])[0].status == expected
 
 
 def test_a_kept_module_that_no_format_carries_is_the_reason() -> None:
