@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from planner.hardware.profile import DeviceProfile
+from planner.placement.modules import Module
 from planner.throughput.forms.gemm import mechanisms
 from planner.throughput.forms.gemm_tiles import GemmForm, together
 from planner.throughput.gemm import GemmModel
@@ -23,6 +25,13 @@ def fused_kinds(stacks: Sequence[str], scheme: str) -> frozenset[str]:
     """Kinds of modules whose inputs a server of ``stacks`` gets narrow from the kernel before; none
     where no engine is chosen (several stacks)."""
     return _rules().get((stacks[0], scheme), frozenset()) if len(stacks) == 1 else frozenset()
+
+
+def fused_layer(module: Module) -> bool:
+    """Whether the residual stream beside ``module`` is wide enough for servers to fuse."""
+    gemm = module.gemms[0]
+    stream = sum(rows for rows, _ in gemm.members) if gemm.shard == "row" else gemm.inputs
+    return stream > int(_document()["widest_apart"])
 
 
 def narrowed_before(model: GemmModel, device: DeviceProfile, stacks: Sequence[str], *,
@@ -58,7 +67,11 @@ def narrowed_forms(models: Sequence[GemmModel | None], device: DeviceProfile,
 
 
 @cache
+def _document() -> Mapping[str, Any]:
+    return tomllib.loads((_DATA / "fused.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def _rules() -> Mapping[tuple[str, str], frozenset[str]]:
-    data = tomllib.loads((_DATA / "fused.toml").read_text(encoding="utf-8"))
-    return {(stack, scheme): frozenset(kinds) for stack, schemes in data["fused"].items()
+    return {(stack, scheme): frozenset(kinds) for stack, schemes in _document()["fused"].items()
             for scheme, kinds in schemes.items()}

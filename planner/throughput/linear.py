@@ -22,7 +22,7 @@ from planner.throughput.curves import ExchangeWork
 from planner.throughput.engine_kernels import LAYOUTS
 from planner.throughput.forms.gemm import gemm_parts
 from planner.throughput.forms.gemm_tiles import GemmForm, together
-from planner.throughput.fused import narrowed_forms
+from planner.throughput.fused import fused_layer, narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml import (
     GgmlArrays,
@@ -69,9 +69,10 @@ class KernelArrays:
     ggml: GgmlArrays | None = None
     narrowed: Mapping[str, GemmForm] = field(default_factory=dict)
 
-    def form_of(self, kind: str) -> GemmForm | None:
-        """The form in modules of ``kind``."""
-        return self.narrowed.get(kind, self.form)
+    def form_of(self, module: Module) -> GemmForm | None:
+        """The form in ``module``."""
+        found = self.narrowed.get(module.kind)
+        return found if found is not None and fused_layer(module) else self.form
 
     def fused_on(self, codes: NDArray[np.int64],
                  ) -> list[tuple[slice | NDArray[np.int64], tuple[MoeModel | None, ...]]]:
@@ -187,7 +188,7 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
     m = phase.tokens[:, None]
     gemms = shards(module, pts)
     elements = np.sum([size for _, _, size in gemms], axis=0)[:, None]
-    form = kern.form_of(module.kind)
+    form = kern.form_of(module)
     if form is not None and kern.calibrated.all():
         return _fitted(module, gemms, form, m, weight_bytes / elements).scaled(
             column(phase.passes))

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from planner.hardware.catalog import resolve_device
+from planner.models.catalog import resolve_model
+from planner.placement.modules import modules
 from planner.throughput.calibration import STACKS
 from planner.throughput.fused import fused_kinds, narrowed_before
 from planner.throughput.gemm import gemm_model
@@ -50,10 +52,15 @@ def test_without_an_engine_nothing_is_fused() -> None:
 def test_only_the_kinds_and_schemes_that_are_fused_change() -> None:
     kernels = kernel_arrays(B200, ["bf16", "nvfp4", "fp8-block"], experts=False, stacks=TRT,
                             static_scales=True)
-    plain, qkv = kernels.form, kernels.form_of("attention-qkv")
+    layer = {m.kind: m for m in modules(resolve_model("llama-3.1-70b"))}
+    plain, qkv = kernels.form, kernels.form_of(layer["attention-qkv"])
     assert plain is not None
     assert qkv is not None
-    assert kernels.form_of("mlp-down") == plain
+    assert kernels.form_of(layer["attention-out"]) == kernels.narrowed["attention-out"]
+    assert kernels.form_of(layer["mlp-down"]) == plain
+    narrow = {m.kind: m for m in modules(resolve_model("llama-3.1-8b"))}
+    for kind in ("attention-qkv", "attention-out", "mlp-gate-up"):
+        assert kernels.form_of(narrow[kind]) == plain  # 4096 wide: apart
     np.testing.assert_array_equal(qkv.launch == plain.launch, [True, False, True])
     np.testing.assert_array_equal(qkv.narrow_seconds == plain.narrow_seconds, [True, False, True])
     model = gemm_model(B200, "nvfp4", TRT)
