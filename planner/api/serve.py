@@ -202,7 +202,7 @@ def _answer(found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | 
                                          cache_given=asked.cache_tokens is not None,
                                          stream_interval=asked.stream_interval,
                                          pooled=pooled))
-    tpot, ttft = _intervals(assignment, options, point, priced.layout.dp)
+    tpot, ttft = _intervals(assignment, options, point, priced.layout.dp, pooled=pooled)
     return ServingAnswer(
         model=question.spec.id, device=question.device.id, devices=where.devices, scheme=scheme,
         kv=", ".join(question.kv), engine=rules.engine,
@@ -212,13 +212,14 @@ def _answer(found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | 
         pools=pools, frontier=frontier, anchors=_anchors(anchor, point), assumptions=notes)
 
 
-def _intervals(plan: Assignment, options: Options, point: ServedPoint | None, dp: int,
-               ) -> tuple[Estimate | None, Estimate | None]:
+def _intervals(plan: Assignment, options: Options, point: ServedPoint | None, dp: int, *,
+               pooled: bool) -> tuple[Estimate | None, Estimate | None]:
     """(TPOT, TTFT) with their 80 % intervals: operators, the host's time, the queue."""
     if point is None:
         return None, None
     each = point.active_sequences / dp
-    sure = step_spread(plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl))
+    sure = step_spread(plan, max(each, 1.0), options.isl + options.osl / 2, float(options.isl),
+                       pooled=pooled)
     tpot = point.tpot_seconds
     sigma = sure.tpot(Served(tpot, point.ttft_seconds, each, point.prompt_share * tpot,
                              point.host_share * tpot, point.prefill_utilisation,

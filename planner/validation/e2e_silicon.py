@@ -91,6 +91,18 @@ def _number(row: Mapping[str, str], key: str) -> float:
     return positive(row[key], _MOST.get(key, MOST_VALUE))
 
 
+def engine_of(software: str) -> str:
+    """The engine of a row.
+
+    Raises:
+        NotCoveredError: it is none of those whose closed loop is modelled.
+    """
+    found = _ENGINE.get(software.partition(" ")[0])
+    if found is None:
+        raise NotCoveredError("unknown engine")
+    return found
+
+
 def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
     """Row number ``i`` as a deployment, its load and its measured times.
 
@@ -98,10 +110,8 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
         NotCoveredError: something that decides the times is not known.
     """
     software = row["software"]
-    stack, _, version = software.partition(" ")
-    engine = _ENGINE.get(stack)
-    if engine is None:
-        raise NotCoveredError("unknown engine")
+    version = software.partition(" ")[2]
+    engine = engine_of(software)
     device = device_of(row["device"])
     spec = spec_of(row["model"])
     label = row["gemm_dtype"]
@@ -170,7 +180,7 @@ class Predicted:
 
 def _times(row: ServedRow, policy: Scheduling) -> list[tuple[str, Predicted, float]]:
     workers = row.workers
-    sure = certainties(row.case, GRID)
+    sure = certainties(row.case, GRID, pooled=workers.prefill is not None)
     if workers.prefill is None:
         found = serve(row.case, policy, row.concurrency,
                       requests=row.requests, alike=row.alike)

@@ -9,7 +9,6 @@ from planner.throughput.curves import gathers_experts
 from planner.throughput.engine_policy import beside_routed
 from planner.units import format_seconds
 
-
 GATHERED = "all-gather and reduce-scatter"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.placement.modules import EXPERT_KINDS
-from planner.planning.price.intervals import BASES, COMMON_SIGMA, Z80, certainty
+from planner.planning.price.intervals import BASES, Z80, certainty, common_of
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 
@@ -42,7 +42,8 @@ def spreads(model: CostModel, choice: Sequence[int], seconds: Sequence[tuple[Arr
             by_class[label] = by_class.get(label, 0.0) + part * sure.sigma
             by_basis[sure.basis] = by_basis[sure.basis] + part
     whole = np.sum(np.stack(list(by_basis.values())), axis=0)
-    variance = np.sum([(s / whole) ** 2 for s in by_class.values()], axis=0) + COMMON_SIGMA ** 2
+    variance = np.sum([(s / whole) ** 2 for s in by_class.values()], axis=0) \
+        + common_of(model, "tpot" if decode else "ttft") ** 2
     most = np.argmax(np.stack([by_basis[b] for b in BASES]), axis=0)
     return Spreads(np.exp(Z80 * np.sqrt(variance)), most.astype(np.int8))
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
+from planner.planning.price.composition import common_sigma
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.validated import nearest
 from planner.planning.question.decisions import DecisionUnit
@@ -21,10 +22,6 @@ from planner.throughput.moe_choice import layout_codes, rules
 from planner.throughput.recurrent import recurrent_certainty
 from planner.throughput.roofline import seconds
 
-COMMON_SIGMA = 0.06
-"""What all operators of a device and stack share: the machine, and the version of the engine.
-Versions differ by 5–8 % in time per token, repeats by 1.6 % (served models of PyPI
-aiconfigurator-core 0.12.0)."""
 Z80 = 1.2815515655446004
 """80 % of a normal distribution lies within ±1.2816 standard deviations."""
 BASES = ("fitted", "transferred", "prior")
@@ -101,16 +98,26 @@ def routing_assumption() -> Assumption:
 
 def step_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of a decode step."""
-    return spread(item for cost in priced.costs
-                  for item in _items(model, cost, cost.decode, cost.segment.count,
-                                     layout=priced.layout, decode=True))
+    return spread((item for cost in priced.costs
+                   for item in _items(model, cost, cost.decode, cost.segment.count,
+                                      layout=priced.layout, decode=True)),
+                  common_of(model, "tpot"))
 
 
 def prompt_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of reading a prompt beside the decoding batch."""
-    return spread(item for cost in priced.costs
-                  for item in _items(model, cost, cost.mixed, cost.segment.count,
-                                     layout=priced.layout, decode=False))
+    return spread((item for cost in priced.costs
+                   for item in _items(model, cost, cost.mixed, cost.segment.count,
+                                      layout=priced.layout, decode=False)),
+                  common_of(model, "ttft"))
+
+
+def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:
+    """What composed times of the question's engine and kind of model are off beside operators;
+    ``pooled``: with prefill and decode workers apart."""
+    question = model.question
+    kind = "pooled" if pooled else "moe" if question.spec.experts else "dense"
+    return common_sigma(metric, question.engine, question.spec.id, kind)
 
 
 def _items(model: CostModel, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
@@ -168,8 +175,8 @@ def weaker(one: Certainty, other: Certainty) -> Certainty:
     return replace(low, sigma=max(one.sigma, other.sigma))
 
 
-def spread(items: Iterable[tuple[str, Certainty, float]]) -> Spread:
-    """Of Σ t over classes c:  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)² + σ_common²."""
+def spread(items: Iterable[tuple[str, Certainty, float]], common: float) -> Spread:
+    """Of Σ t over classes c:  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)² + ``common``²."""
     by_class: dict[str, float] = {}
     by_basis = dict.fromkeys(BASES, 0.0)
     by_origin: dict[str, float] = {}
@@ -183,7 +190,7 @@ def spread(items: Iterable[tuple[str, Certainty, float]]) -> Spread:
     if total <= 0:
         return Spread(PRIOR.basis, PRIOR.sigma, (0.0, 0.0, 1.0), ())
     # sum adds floats in another way from Python 3.12 on.
-    sigma = math.sqrt(math.fsum((s / total) ** 2 for s in by_class.values()) + COMMON_SIGMA ** 2)
+    sigma = math.sqrt(math.fsum((s / total) ** 2 for s in by_class.values()) + common ** 2)
     basis = max(BASES, key=lambda b: by_basis[b])
     return Spread(basis, sigma, tuple(by_basis[b] / total for b in BASES),
                   tuple(sorted(by_origin, key=lambda o: -by_origin[o])))

@@ -64,7 +64,7 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
         raise UnsupportedError(f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
                                f"ep{layout.ep} does not divide it", hint="choose another layout")
     question = replace(question, net=fabric(device, stacks=stacks_of(engine)),
-                       engine_version=version)
+                       engine=engine, engine_version=version)
     model = build_model(question, prior, engine, static_scales=recipe.static_scales)
     return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
 

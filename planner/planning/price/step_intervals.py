@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.price.intervals import BASES, COMMON_SIGMA, certainty, layout_code
+from planner.planning.price.intervals import BASES, certainty, common_of, layout_code
 from planner.planning.price.step import Assignment, Pass, dense_phase
 from planner.planning.space.operators import unit_parts
 from planner.throughput.calibration import PRIOR
@@ -16,9 +17,6 @@ from planner.throughput.roofline import Parts
 from planner.throughput.serving import Served
 
 Array = NDArray[np.float64]
-QUEUE_SIGMA = float(np.log(2.0) / 1.2815515655446004)
-"""Of the wait before a prompt is read: requests of one length arrive between evenly and all
-together, a factor of 2 in TTFT either way."""
 UNIT_SIGMA = float(np.log(8.0) / 2 / 1.2815515655446004)
 """Of a prompt on a CPU: runtimes multiply on AMX or on AVX-512, an eighth of its rate."""
 HOST_SIGMA = 0.30
@@ -27,44 +25,54 @@ HOST_SIGMA = 0.30
 
 @dataclass(frozen=True, slots=True)
 class StepSpread:
-    """Log-space standard deviations of step times: ``decode`` [G] at ``batch`` [G] sequences a
-    rank, ``prompt`` of reading a prompt; ``basis`` of most of a decode step's time."""
+    """Log-space standard deviations of what operators make of step times: ``decode`` [G] at
+    ``batch`` [G] sequences a rank, ``prompt`` of reading a prompt; ``basis`` of most of a decode
+    step's time. ``tokens`` and ``first`` are what composed TPOT and TTFT are off beside them."""
 
     batch: Array
     decode: Array
     prompt: float
     basis: str
+    tokens: float
+    first: float
 
     def at(self, batch: float) -> float:
         """Of a decode step at ``batch`` sequences a rank."""
+        return hypot(self._operators(batch), self.tokens)
+
+    def _operators(self, batch: float) -> float:
         return float(np.interp(batch, self.batch, self.decode))
 
     def tpot(self, served: Served) -> float:
         """Of TPOT: its parts by their share of it; they err together."""
         prompts = served.interruption / served.tpot
         host = served.host / served.tpot
-        return float((1.0 - prompts - host) * self.at(served.active) + prompts * self.prompt
-                     + host * HOST_SIGMA)
+        parts = (1.0 - prompts - host) * self._operators(served.active) + prompts * self.prompt \
+            + host * HOST_SIGMA
+        return hypot(parts, self.tokens)
 
     @property
     def ttft(self) -> float:
-        """Of TTFT in a closed loop."""
-        return float(np.hypot(self.prompt, QUEUE_SIGMA))
+        """Of TTFT."""
+        return hypot(self.prompt, self.first)
 
 
-def step_spread(plan: Assignment, most: float, kv_len: float, isl: float) -> StepSpread:
+def step_spread(plan: Assignment, most: float, kv_len: float, isl: float, *,
+                pooled: bool = False) -> StepSpread:
     """Spreads of ``plan``: decode steps of up to ``most`` sequences a rank over ``kv_len`` cached
-    tokens, and a prompt of ``isl`` tokens."""
+    tokens, and a prompt of ``isl`` tokens; ``pooled``: on a worker of its own."""
     batch = np.unique(np.geomspace(1.0, max(most, 1.0), 5))
     nothing = np.zeros(len(batch))
     decode, shares = _spread(plan, Pass(batch, nothing, kv_len, 1.0), decode=True)
     prompt, _ = _spread(plan, Pass(np.zeros(1), np.ones(1), kv_len, isl), decode=False)
     cpu = UNIT_SIGMA if plan.model.question.device.kind == "cpu" else 0.0
-    return StepSpread(batch, decode, float(np.hypot(prompt[0], cpu)), BASES[int(np.argmax(shares))])
+    return StepSpread(batch, decode, hypot(float(prompt[0]), cpu), BASES[int(np.argmax(shares))],
+                      *(common_of(plan.model, metric, pooled=pooled)
+                        for metric in ("tpot", "ttft")))
 
 
 def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[float]]:
-    """(σ [N], seconds by basis):  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)² + σ_common²."""
+    """(σ [N], seconds by basis):  σ² = Σ_c (Σ_{i∈c} t_i·σ_i / T)²."""
     pts, dense = dense_phase(plan, work)
     one = np.ones(len(pts))
     core = Phase("decode" if decode else "prefill", tokens=one, pooled=one, passes=1.0,
@@ -92,5 +100,5 @@ def _spread(plan: Assignment, work: Pass, *, decode: bool) -> tuple[Array, list[
             by_basis[sure.basis] += float(time.sum())
             total = total + time
     square = sum((err / np.maximum(total, 1e-30)) ** 2 for err in by_class.values())
-    sigma = np.sqrt(square + COMMON_SIGMA ** 2) if by_class else one * PRIOR.sigma
+    sigma = np.sqrt(square) if by_class else one * PRIOR.sigma
     return np.asarray(sigma), [by_basis[b] for b in BASES]

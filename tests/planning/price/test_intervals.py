@@ -5,33 +5,49 @@ import math
 import pytest
 
 from planner.api.plan import estimate
-from planner.planning.price.intervals import COMMON_SIGMA, Z80, spread
+from planner.planning.price.composition import common_sigma
+from planner.planning.price.intervals import Z80, spread
 from planner.throughput.calibration import PRIOR, Certainty
 
 FIT = Certainty("fitted", 0.05, "a")
+COMMON = 0.06
 CARRIED = Certainty("transferred", 0.20, "b")
 
 
 def test_one_class_errs_together() -> None:
-    found = spread([("gemm", FIT, 1.0), ("gemm", FIT, 3.0)])
-    assert found.sigma == pytest.approx(math.hypot(0.05, COMMON_SIGMA))
+    found = spread([("gemm", FIT, 1.0), ("gemm", FIT, 3.0)], COMMON)
+    assert found.sigma == pytest.approx(math.hypot(0.05, COMMON))
     assert found.factor == pytest.approx(math.exp(Z80 * found.sigma))
 
 
 def test_classes_err_independently() -> None:
-    found = spread([("gemm", FIT, 1.0), ("attention", FIT, 1.0)])
-    assert found.sigma == pytest.approx(math.hypot(0.05 / math.sqrt(2), COMMON_SIGMA))
+    found = spread([("gemm", FIT, 1.0), ("attention", FIT, 1.0)], COMMON)
+    assert found.sigma == pytest.approx(math.hypot(0.05 / math.sqrt(2), COMMON))
 
 
 def test_the_basis_is_that_of_most_of_the_time() -> None:
-    found = spread([("x", FIT, 2.0), ("y", CARRIED, 3.0), ("z", PRIOR, 2.5), ("u", FIT, 1.5)])
+    found = spread([("x", FIT, 2.0), ("y", CARRIED, 3.0), ("z", PRIOR, 2.5), ("u", FIT, 1.5)],
+                   COMMON)
     assert found.basis == "fitted"  # 3.5 of 9, no other has more
     assert found.shares == pytest.approx((3.5 / 9, 3.0 / 9, 2.5 / 9))
     assert found.origins == ("a", "b")
 
 
+def test_the_common_term_of_a_model_is_that_of_others() -> None:
+    """A model that served rows are of takes the entry without it; others that of their engine."""
+    own = common_sigma("tpot", "tensorrt-llm", "deepseek-v3", "moe")
+    other = common_sigma("tpot", "tensorrt-llm", "kimi-k2-instruct", "moe")
+    assert own != other
+    assert common_sigma("tpot", "pytorch", "deepseek-v3", "moe") \
+        == common_sigma("tpot", "any", "kimi-k2-instruct", "moe")
+    for metric in ("tpot", "ttft"):
+        for kind in ("dense", "moe", "pooled"):
+            for engine in ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "any"):
+                assert 0.02 <= common_sigma(metric, engine, "llama-3.1-8b", kind) < 2
+
+
 def test_no_time_is_a_prior() -> None:
-    assert spread([]).basis == "prior"
+    assert spread([], COMMON).basis == "prior"
 
 
 @pytest.mark.parametrize(("device", "basis"), [("h100-sxm", "fitted"), ("h20", "transferred"),
