@@ -131,7 +131,7 @@ def test_an_engine_brings_its_kernels_scheduler_and_graphs() -> None:
 
 def test_ttft_is_less_certain_than_tpot() -> None:
     found = planner.serve(**DENSE, concurrency=16)
-    assert found.ttft_seconds.high / found.ttft_seconds.low > 3
+    assert found.ttft_seconds.high / found.ttft_seconds.low > 1.5
     assert found.tpot_seconds.high / found.tpot_seconds.low < 2
 
 
