@@ -17,9 +17,8 @@ from statistics import median
 
 from planner.throughput.engine_policy import PromptHost, with_prompt_host
 from planner.validation.e2e_silicon import ServedRow, resolved
-from planner.validation.memory_case import NotCoveredError
 from planner.validation.reader import read_directory
-from planner.validation.records import EXCLUDED
+from planner.validation.records import EXCLUDED, NotCoveredError
 from planner.validation.served import serve, spec_of
 
 CONCURRENCY = 8.0

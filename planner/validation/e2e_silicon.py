@@ -40,9 +40,11 @@ from planner.validation.serving_rules import (
     chunk_tokens,
     formats,
     hold,
+    mislabelled,
     run_of,
 )
 from planner.validation.settled import settled
+from planner.validation.suspect_rows import HELD, TWIN, faster_than_twins, held_back
 
 _ENGINE = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 _MOST = {"isl": MOST_TOKENS, "osl": MOST_TOKENS, "concurrency": MOST_REQUESTS}
@@ -71,14 +73,30 @@ class ServedRow:
 def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
     """Outcomes of every row: TPOT and TTFT, with the host's time and without it."""
     out: list[Outcome] = []
+    rows = list(rows)
+    twins = faster_than_twins(rows)
     for i, row in enumerate(rows):
         blank = _blank(table, i, row)
         try:
-            out += _outcomes(blank, resolved(i, row))
+            found = resolved(i, row)
+            why = TWIN if i in twins else _contradiction(found)
+            if why and not found.regime.startswith(EXCLUDED):
+                found = replace(found, regime=EXCLUDED + why, ttft_regime=EXCLUDED + why)
+            out += _outcomes(blank, found)
         except NotCoveredError as error:
             out += [replace(blank, metric=metric, reason=error.reason)
                     for metric in ("tpot", "ttft")]
     return out
+
+
+def _contradiction(row: ServedRow) -> str:
+    """Why the row's own data contradict its labels; empty where they do not."""
+    known = mislabelled(row.case.engine, row.software.partition(" ")[2])
+    if known or row.workers.prefill is not None or row.alike:
+        return known
+    found = serve(row.case, row.policy, row.concurrency, requests=row.requests)
+    return HELD if held_back(row.concurrency, row.case.osl, tpot=row.tpot, ttft=row.ttft,
+                             found=found) else ""
 
 
 def _blank(table: str, i: int, row: Mapping[str, str]) -> Outcome:

@@ -87,6 +87,13 @@ def hold(engine: str, model: str, label: str, device: str, *, isl: int, osl: int
     return 0, 1.0
 
 
+def mislabelled(engine: str, version: str) -> str:
+    """Why rows of ``engine`` at ``version`` do not say what they were measured on; empty for
+    others."""
+    return next((str(entry["reason"]) for entry in _rules()["mislabelled"]
+                 if entry["engine"] == engine and _is(entry["version"], version)), "")
+
+
 def balance_steps(engine: str, model: str) -> int:
     """Steps that a prompt is held until every attention rank has one."""
     return int(_first("balance", engine=engine, model=model, label="")["steps"])
