@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.throughput.arrivals import prompts_a_step, prompts_each_step
+from planner.throughput.arrivals import prompts_a_step, prompts_each_step, ranks_reading
 
 
 @pytest.mark.parametrize("mean", [0.3, 40.0, 699.0, 701.0, 30_000.0])
@@ -30,3 +30,14 @@ def test_arrays_are_each_candidate(pairs: list[tuple[float, int]]) -> None:
     rate, ranks = (np.array(column, dtype=np.float64) for column in zip(*pairs, strict=True))
     assert prompts_each_step(rate, ranks).tolist() == pytest.approx(
         [prompts_a_step(r, n) for r, n in pairs], rel=1e-12)
+
+
+def test_ranks_that_read_at_once_go_from_one_to_all() -> None:
+    rate, ranks = np.array([0.0, 1e-9, 0.5, 8.0, 800.0, 3.0]), np.array([8.0] * 5 + [1.0])
+    found = ranks_reading(rate, ranks)
+    assert found[[0, 5]].tolist() == [1.0, 1.0]
+    assert found[1] == pytest.approx(1.0)
+    assert np.all(np.diff(found[:5]) >= 0)
+    assert found[4] == pytest.approx(8.0)
+    # 8 prompts on 8 ranks: each has none with e^-1
+    assert found[3] == pytest.approx(8 * (1 - np.exp(-1)) / (1 - np.exp(-8)))

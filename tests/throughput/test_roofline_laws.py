@@ -10,6 +10,7 @@ from planner.throughput.roofline import (
     BOUNDS,
     MECHANISMS,
     Parts,
+    beside,
     joint,
     joint_arrays,
     main_bound,
@@ -130,3 +131,13 @@ def test_units_of_one_format_are_the_whole_kernel(compute: float, memory: float,
     whole = member(compute, memory, launch, calibrated)
     found = joint_arrays([whole, whole.scaled(share)])
     assert float(found.total()[0, 0]) == pytest.approx((1 + share) * float(whole.total()[0, 0]))
+
+
+@given(st.lists(seconds, min_size=5, max_size=5))
+def test_beside_another_stream_only_launches_and_waits_are_hidden(times: list[float]) -> None:
+    compute, memory, launch, quantise, more = (np.asarray(t) for t in times)
+    alone = parts(compute=compute, memory=memory, launch=launch, quantise=quantise,
+                  busy=np.maximum(compute, memory) + more)
+    hidden = beside(alone)
+    assert hidden.total() <= alone.total()
+    assert hidden.total() == np.maximum(compute, memory)
