@@ -42,7 +42,7 @@ def test_a_limit_on_ttft_below_the_host_leaves_no_plan() -> None:
     found = plan("deepseek-v3", "h200-sxm", devices=8, engine="tensorrt-llm", isl=1024, osl=256,
                  schemes=["fp8-block"], ttft_seconds=1.0)
     assert 0.152 <= found.performance.ttft_seconds.value <= 1.0
-    with pytest.raises(Exception, match="ttft|TTFT"):
+    with pytest.raises(Exception, match=r"ttft|TTFT"):
         plan("deepseek-v3", "h200-sxm", devices=8, engine="tensorrt-llm", isl=1024, osl=256,
              schemes=["fp8-block"], ttft_seconds=0.15)
 
