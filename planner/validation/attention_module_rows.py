@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from planner.models.catalog import bundled_model
 from planner.throughput.attention_module import Projections
 from planner.throughput.forms import dsa, mla
-from planner.throughput.forms.attention_rest import hosted, rest_parts
+from planner.throughput.forms.attention_rest import host_seconds, hosted, rest_parts
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.mla import LatentShape
 from planner.throughput.silicon import Chip
@@ -61,6 +61,11 @@ class ModuleRows:
     def sparse(self) -> bool:
         """Whether an indexer's choice is attended."""
         return self.operator.startswith("dsa")
+
+    @property
+    def narrow(self) -> float:
+        """How much longer the host takes for products of the format (NARROW_PRODUCTS)."""
+        return NARROW_PRODUCTS.get(self.products.scheme, 0.0)
 
     @property
     def label(self) -> str:
@@ -109,7 +114,7 @@ class ModuleRows:
         plain = replace(s, heads=self.batch.columns["heads"])
         busy = products + busy + rest_parts(rest, chip, self.operator, plain,
                                             tokens=self.tokens).total()
-        return busy if self.decode else hosted(busy, rest["host_seconds"])
+        return busy if self.decode else hosted(busy, host_seconds(rest, narrow=self.narrow))
 
     def _sparse(self, products: Array, core: Parameters, chip: Chip, s: LatentShape) -> Array:
         a = self.products.attention
@@ -120,8 +125,8 @@ class ModuleRows:
             found = found + dsa.dsa_indexer(core, chip, self.operator, shape).total()
         if self.decode:
             return np.asarray(found)
-        narrow = NARROW_PRODUCTS.get(self.products.scheme, 0.0)
-        return hosted(found, dsa.host_seconds(core, indexer=self.products.indexer, narrow=narrow))
+        return hosted(found, dsa.host_seconds(core, indexer=self.products.indexer,
+                                              narrow=self.narrow))
 
 
 Found = tuple[list[ModuleRows], list[int], list[tuple[Batch, str]]]

@@ -2,7 +2,7 @@
 cache write, concatenations, and in prompts the host.
 
     rest  = floor + token·m + 4·m·h·(2·key + 2·value + 2·latent + rope)/(memory·W)
-    whole = ((products + core + rest)⁸ + host⁸)^⅛
+    whole = ((products + core + rest)⁸ + (host + narrow host)⁸)^⅛
 
 m tokens, h heads of a rank, widths in elements. ``host`` is what launching the kernels of a prompt
 takes where no graph is replayed; a served prompt's floor is the engine's (data/engine_policy.toml),
@@ -34,7 +34,8 @@ DECODE_PARAMETERS = (
     Parameter("bandwidth_fraction", 0.5, 0.02, 5.0, device=True),
 )
 PREFILL_PARAMETERS = (*DECODE_PARAMETERS,
-                      Parameter("host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0))
+                      Parameter("host_seconds", 3e-4, 1e-7, 5e-3, "s", prior=3.0),
+                      Parameter("narrow_host_seconds", 1e-4, 1e-7, 5e-3, "s", prior=3.0))
 
 
 def parameters_of(operator: str) -> tuple[Parameter, ...]:
@@ -61,6 +62,12 @@ def rest_bytes(s: LatentShape, tokens: Array) -> Array:
     """Bytes of what grows with heads (see module docstring)."""
     return np.asarray(4.0 * tokens * s.heads * (2.0 * s.key + 2.0 * s.value + 2.0 * s.latent
                                                 + s.rope))
+
+
+def host_seconds(parameters: Parameters, *, narrow: float) -> float:
+    """What launching the kernels of a prompt takes where no graph is replayed. ``narrow``: how
+    many kernels a product's format adds, 1 for block-scaled FP8, 2 for NVFP4."""
+    return parameters["host_seconds"] + narrow * parameters["narrow_host_seconds"]
 
 
 def hosted(seconds: Array, host: Array | float) -> Array:
