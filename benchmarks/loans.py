@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.calibration.attention_module import NOTE
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.throughput.attention_kernels import kernel_model
@@ -76,16 +77,21 @@ class Group(NamedTuple):
 
 def main() -> None:
     """Prints the table."""
+    from loans_of_modules import delta_ratios, sparse_ratios  # beside this script
+
     tables: dict[str, Rows] = defaultdict(list)
     for table in read_directory(Path(sys.argv[1])):
         for kind in ("op_gemm", "op_attn_context", "op_attn_generation", "op_mla",
-                     "op_attn_module"):
+                     "op_attn_module", "op_linear_attention"):
             if table.name in (kind, kind + "_2"):
                 tables[kind] += table.rows or ()
     found: dict[Group, Array] = {}
     for group, ratios in (*gemm_ratios(tables["op_gemm"]), *attention_ratios(tables),
                           *module_ratios(tables["op_attn_module"])):
         found[group] = ratios
+    for pair, ratios in (*delta_ratios(tables["op_linear_attention"]),
+                         *sparse_ratios(tables["op_attn_module"])):
+        found[Group(*pair)] = ratios
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(COLUMNS)
     out.writerows(summary(found))
@@ -165,8 +171,9 @@ def _attended(rows: KernelRows, profile: DeviceProfile, lender: str, *,
               whole: bool) -> Array | None:
     """``whole``: rows that no fit counts, as another kernel's, are what is asked about."""
     model = kernel_model(own_sets(profile), rows.operator, rows.formats, [lender])
-    if model is None or model.certainty.basis != "fitted":
-        return None
+    if model is None or model.certainty.basis != "fitted" or \
+            profile.fitted[rows.operator, lender, rows.formats].note == NOTE:
+        return None  # no set, or one of a whole module, which holds what runs beside the core
     seconds = rows.predict(model.parameters, model.chip)
     for name, part in model.branches.items():
         if "window" in rows.batch.columns:

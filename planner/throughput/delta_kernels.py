@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from planner.hardware.profile import DeviceProfile
 from planner.records import cached_record
 from planner.throughput.calibration import STACKS, Calibration, Certainty, find
 from planner.throughput.forms.delta import OPERATOR, DeltaShape, delta_parts
+from planner.throughput.loans import lent_sigma, loan
 from planner.throughput.roofline import Parts
 from planner.throughput.silicon import Chip, chip
-
-LENDING = 0.45
-"""Added where another stack's kernel stands in: FlashInfer's fused chunks are up to four times as
-fast as Triton's, steps differ by 5 % (linear-attention tables of aiconfigurator-core 0.12.0)."""
 
 
 @cached_record
@@ -54,12 +49,13 @@ def kernel_of(device: DeviceProfile, stacks: Sequence[str],
     figures = chip(device)
     if figures is None or "bf16" not in figures.peaks or not stacks:
         return None
-    lent = [s for s in STACKS if s not in stacks]
-    for group, extra in ((stacks, 0.0), (lent, LENDING)):
-        found = find(device, OPERATOR, group, [variant])
-        if found is not None:
-            how = Certainty(
-                "transferred" if extra else found.basis, float(np.hypot(found.sigma, extra)),
-                f"{found.fit.stack} {found.fit.software} gated delta {variant} on {found.origin}")
-            return figures, found, how
-    return None
+    own = find(device, OPERATOR, stacks, [variant])
+    found = own or find(device, OPERATOR, [s for s in STACKS if s not in stacks], [variant])
+    if found is None:
+        return None
+    sigma, basis = found.sigma, found.basis
+    if own is None:
+        lent = loan(OPERATOR, stacks[0], found.fit.stack, variant, device.architecture)
+        sigma, basis = lent_sigma(lent, found.fit.error.sigma, found.sigma), "transferred"
+    origin = f"{found.fit.stack} {found.fit.software} gated delta {variant} on {found.origin}"
+    return figures, found, Certainty(basis, sigma, origin)
