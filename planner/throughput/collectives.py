@@ -23,6 +23,7 @@ from planner.throughput.curves import (
     curve,
     exchanges,
     gathers_experts,
+    shared_memory_bytes_per_s,
 )
 
 Array = NDArray[np.float64]
@@ -79,9 +80,11 @@ def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
         return quantity.value if quantity is not None else 0.0
 
     domain = scale_up_devices or device.scale_up_devices
+    inside = value(scale_up_bytes_per_s, links.scale_up_bytes_per_s)
+    if device.kind == "cpu" and scale_up_bytes_per_s is None:
+        inside = min(inside, shared_memory_bytes_per_s())
     return Fabric(
-        domain=domain,
-        domain_bytes_per_s=value(scale_up_bytes_per_s, links.scale_up_bytes_per_s),
+        domain=domain, domain_bytes_per_s=inside,
         domain_floor_seconds=value(None, links.scale_up_floor_seconds),
         network_bytes_per_s=value(scale_out_bytes_per_s, links.scale_out_bytes_per_s),
         network_floor_seconds=value(None, links.scale_out_floor_seconds),

@@ -164,6 +164,11 @@ def _nearest(sets: Mapping[str, tuple[str, Parameters]],
     return sets[name]
 
 
+def shared_memory_bytes_per_s() -> float:
+    """What collectives between the sockets of a CPU reach through shared memory [B/s]."""
+    return float(_rules()["shared_memory"]["bytes_per_s"])
+
+
 @cache
 def _rules() -> Mapping[str, Any]:
     return tomllib.loads((_DATA / "collective.toml").read_text(encoding="utf-8"))

@@ -84,8 +84,9 @@ def device_name(text: str) -> DeviceName:
 
 
 def model_name(text: str) -> ModelName | None:
-    """The model that ``text`` names, or None."""
-    entry = _match("model", text)
+    """The model that ``text`` names, or None; a space between its parts is as good as a hyphen."""
+    joined = re.sub(r"(?i)\b(qwen)-(?=\d)", r"\1", re.sub(r"[\s_]+", "-", text.strip()))
+    entry = _match("model", text) or _match("model", joined)
     if entry is None:
         try:
             return ModelName(bundled_model(text), 0, ())

@@ -110,3 +110,11 @@ def test_inside_a_host_experts_gather_where_their_engine_does() -> None:
     assert not fabric(host).gathers
     assert not fabric(rack, stacks=("trtllm",)).gathers
     assert fabric(rack, scale_up_devices=8, stacks=("trtllm",)).gathers
+
+
+def test_sockets_reduce_through_shared_memory_as_measured():
+    """DeepSpeed on two sockets: 32 KB 23 µs, 64 KB 28 µs, 32 MiB 0.65 ms."""
+    net = fabric(resolve_device("xeon-platinum-8480"))
+    two = np.array([2.0])
+    for size, seconds, within in ((32e3, 23e-6, 0.2), (64e3, 28e-6, 0.3), (2.0**25, 0.65e-3, 0.05)):
+        assert all_reduce(net, two, two, np.array([size]))[0] == pytest.approx(seconds, rel=within)
