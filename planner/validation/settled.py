@@ -15,16 +15,17 @@ def settled(workers: Workers, spec: ModelSpec) -> Workers:
 
 
 def settled_shape(shape: Shape, spec: ModelSpec) -> Shape:
-    """``shape`` with TP stored as all ranks read as what the experts' ranks leave, and attention
-    that no tensor parallelism can split (TP12 of 128 heads) read as data parallel.
+    """``shape`` with TP stored as TP·EP read as TP (the experts' ranks are those of attention), and
+    attention that no tensor parallelism can split (TP12 of 128 heads) read as data parallel.
 
     A shape that is neither stays as it is.
     """
     if spec.experts is None:
         return shape
-    ranks, stated = shape.tp * shape.dp, shape.moe_tp * shape.moe_ep
-    if stated and ranks != stated and ranks % stated == 0 and shape.tp % (ranks // stated) == 0:
-        shape = replace(shape, tp=shape.tp // (ranks // stated))
+    stated = shape.moe_tp * shape.moe_ep
+    if stated > 1 and shape.tp * shape.dp == stated * shape.moe_ep \
+            and shape.tp % shape.moe_ep == 0:
+        shape = replace(shape, tp=shape.tp // shape.moe_ep)
     indivisible = any(a.heads % shape.tp for a in spec.attention)
     if indivisible and shape.dp == 1 and shape.moe_ep in (0, shape.tp):
         return replace(shape, tp=1, dp=shape.tp)

@@ -254,7 +254,8 @@ def test_wide_expert_parallelism_copies_experts() -> None:
     (Shape(12, 1, 1, 1, 12), Shape(1, 1, 12, 1, 12)),
     (Shape(12, 1, 12, 1, 12), Shape(1, 1, 12, 1, 12)),
     (Shape(1, 1, 48, 1, 48), Shape(1, 1, 48, 1, 48)),
-    (Shape(8, 1, 1, 1, 8), Shape(8, 1, 1, 1, 8)), (Shape(64, 1, 1, 8, 1), Shape(8, 1, 1, 8, 1))])
+    (Shape(8, 1, 1, 1, 8), Shape(8, 1, 1, 1, 8)), (Shape(64, 1, 1, 1, 8), Shape(8, 1, 1, 1, 8)),
+    (Shape(4, 1, 1, 1, 1), Shape(4, 1, 1, 1, 1))])
 def test_ranks_that_attention_cannot_split_are_data_parallel(given_: Shape, settled: Shape) -> None:
     assert settled_shape(given_, DEEPSEEK) == settled
     assert settled_shape(given_, LLAMA) == given_
