@@ -22,13 +22,19 @@ from planner.throughput.calibration import family
 from planner.throughput.forms import attention_decode, attention_prefill, mla
 from planner.throughput.forms.base import Parameter, Parameters
 from planner.throughput.silicon import Chip, chip
-from planner.validation.attention_rows import KernelRows, blackwell, branch, predictor
+from planner.validation.attention_rows import (
+    MOST_HEADS,
+    KernelRows,
+    blackwell,
+    branch,
+    predictor,
+)
 from planner.validation.holdout import FOLDS, fold_of
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-SPLIT_ROWS = 150
+SPLIT_ROWS = 60
 BRANCHES = {"window": 1.05, "mha": 0.95}
 """A branch of a kernel is set apart where both sides have SPLIT_ROWS rows and together their error
 is below this share of the joint one; windows almost always, for an interval of their own."""
@@ -38,8 +44,9 @@ CROSS_ROWS = 300
 
 @dataclass(frozen=True, slots=True)
 class OperatorForm:
-    """Parameters of an operator, those that describe the kernel, and the sets of parameters that
-    may stay at a neutral value; ``features`` are the columns that shape a row's time.
+    """Parameters of an operator, those that describe the kernel, and what is chosen by
+    cross-validation, one after the other: ``choices`` of parameters that stay at a value, the first
+    of each the plain one. ``features`` are the columns that shape a row's time.
 
     ``branches`` may be set apart (see BRANCHES); a kernel of short windows takes the ``long`` terms
     from the full one, so that it holds for longer windows.
@@ -47,7 +54,7 @@ class OperatorForm:
 
     parameters: tuple[Parameter, ...]
     structure: tuple[Parameter, ...]
-    options: tuple[Mapping[str, float], ...]
+    choices: tuple[tuple[Mapping[str, float], ...], ...]
     features: tuple[str, ...]
     branches: tuple[str, ...] = ()
     long: tuple[str, ...] = ()
@@ -55,18 +62,18 @@ class OperatorForm:
 
 FORMS: Mapping[str, OperatorForm] = {
     "attention-prefill": OperatorForm(
-        attention_prefill.PARAMETERS, attention_prefill.STRUCTURE, ({},),
+        attention_prefill.PARAMETERS, attention_prefill.STRUCTURE, (),
         ("batch", "isl", "heads", "kv_heads", "head_dim"), ("window",),
-        ("compute_fraction", "exp_fraction", "tail_factor", "wide_factor")),
+        ("compute_fraction", "exp_fraction", "tail_factor", "wide_factor", "odd_factor")),
     "attention-decode": OperatorForm(
-        attention_decode.PARAMETERS, (), attention_decode.STRUCTURES,
-        ("batch", "kv_len", "heads", "kv_heads", "head_dim"), ("window", "mha"),
+        attention_decode.PARAMETERS, attention_decode.STRUCTURE, attention_decode.CHOICES,
+        ("batch", "kv_len", "heads", "kv_heads", "head_dim"), ("mha", "window"),
         ("bandwidth_fraction", "cached_factor", "split_seconds", "start_seconds",
-         "cold_seconds")),
+         "cold_seconds", "token_seconds", "l2_share", "whole")),
     "mla-prefill": OperatorForm(
-        mla.PREFILL_PARAMETERS, mla.STRUCTURE, ({},), ("batch", "kv_len", "heads")),
+        mla.PREFILL_PARAMETERS, mla.STRUCTURE, (), ("batch", "kv_len", "heads")),
     "mla-decode": OperatorForm(
-        mla.DECODE_PARAMETERS, mla.STRUCTURE, mla.DECODE_STRUCTURES,
+        mla.DECODE_PARAMETERS, mla.STRUCTURE, (mla.DECODE_STRUCTURES,),
         ("batch", "kv_len", "heads")),
 }
 
@@ -81,7 +88,8 @@ def problems_of(kernels: Sequence[KernelRows]) -> list[FitProblem]:
         silicon = chip(kernel.batch.profile)
         if silicon is None or not _computes(kernel, silicon) or len(_seen(kernel)) < LEAST_ROWS:
             continue
-        found += [_problem(part, silicon, shared) for part, shared in _parts(kernel, silicon)]
+        found += [_problem(part, silicon, shared, option)
+                  for part, shared, option in _parts(kernel, silicon)]
     return found
 
 
@@ -106,7 +114,9 @@ def kernel_structure(kernel: KernelRows) -> dict[str, float]:
         return {"fp8": float(attn == "fp8" or (narrow and stack == "trtllm"))}
     if kernel.operator == "mla-decode":
         return {"fp8": float(attn == "fp8" or (narrow and (stack == "trtllm" or latest)))}
-    return {}
+    most = MOST_HEADS.get(stack, attention_decode.EVERY_HEAD)
+    alone = {"unit_heads": 1.0, "window_heads": 1.0} if kernel.variant.endswith(":mha") else {}
+    return {"most_heads": most, **alone}
 
 
 def _known(kernel: KernelRows) -> dict[str, float]:
@@ -130,10 +140,15 @@ def _seen(kernel: KernelRows) -> Index:
     return np.flatnonzero(kernel.kept & ~kernel.held)
 
 
-def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str, float]]]:
-    """The kernel, with those of its branches apart that differ from it (see BRANCHES), and what
-    stays fixed in each beside its structure."""
-    found: list[tuple[KernelRows, dict[str, float]]] = []
+Option = Mapping[str, float]
+
+
+def _parts(kernel: KernelRows,
+           silicon: Chip) -> list[tuple[KernelRows, dict[str, float], Option]]:
+    """The kernel, with those of its branches apart that differ from it (see BRANCHES), what stays
+    fixed in each beside its structure, and its choices."""
+    found: list[tuple[KernelRows, dict[str, float], Option]] = []
+    whole = best_option(kernel, silicon)
     for name in FORMS[kernel.operator].branches:
         inside = branch(kernel, name)
         rest = kernel.take(~inside, kernel.variant)
@@ -141,29 +156,30 @@ def _parts(kernel: KernelRows, silicon: Chip) -> list[tuple[KernelRows, dict[str
         rows = [len(_seen(rest)), len(_seen(part))]
         if min(rows) < SPLIT_ROWS:
             continue
-        shared = _shared(rest, silicon) if name == "window" else {}
-        errors = [best_option(rest, silicon)[1], best_option(part, silicon, shared)[1]]
-        if np.average(errors, weights=rows) < BRANCHES[name] * best_option(kernel, silicon)[1]:
-            found.append((part, shared))
-            kernel = rest
-    return [(kernel, {}), *found]
+        left = best_option(rest, silicon)
+        shared = _shared(rest, silicon, left[0]) if name == "window" else {}
+        apart = best_option(part, silicon, shared)
+        if np.average([left[1], apart[1]], weights=rows) < BRANCHES[name] * whole[1]:
+            found.append((part, shared, apart[0]))
+            kernel, whole = rest, left
+    return [(kernel, {}, whole[0]), *found]
 
 
-def _shared(rest: KernelRows, silicon: Chip) -> dict[str, float]:
+def _shared(rest: KernelRows, silicon: Chip, option: Option) -> dict[str, float]:
     """Parameters of the full kernel that short windows do not tell: they read few bytes."""
     seen = _seen(rest)
-    fixed = {**_known(rest), **best_option(rest, silicon)[0]}
     mask = np.zeros(len(rest.seconds), dtype=np.bool_)
     mask[seen] = True
     part = rest.take(mask, rest.variant)
     found = fit(lambda p: part.predict(p, silicon), part.seconds,
-                FORMS[rest.operator].parameters, fixed=fixed)
+                FORMS[rest.operator].parameters, fixed={**option, **_known(rest)})
     return {name: found[name] for name in FORMS[rest.operator].long}
 
 
-def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters) -> FitProblem:
+def _problem(kernel: KernelRows, silicon: Chip, shared: Parameters,
+             option: Option) -> FitProblem:
     form, batch = FORMS[kernel.operator], kernel.batch
-    fixed = {**_known(kernel), **best_option(kernel, silicon, shared)[0], **shared}
+    fixed = {**option, **_known(kernel), **shared}
     features = [np.log(np.maximum(batch.columns[name], 1.0)) for name in form.features]
     return FitProblem(
         device=batch.device, operator=kernel.operator, stack=batch.stack,
@@ -184,7 +200,7 @@ def _facts(kernel: KernelRows) -> dict[str, float]:
     relative = resolve_device(profile.transfer_from)
     if family(relative.architecture) == family(profile.architecture):
         return found
-    return found | attention_decode.CARRIED | {"narrow_factor": 1.0}
+    return attention_decode.CARRIED | {"narrow_factor": 1.0} | found
 
 
 def _seconds(kernel: KernelRows, silicon: Chip, parameters: Parameters, index: Index) -> Array:
@@ -195,31 +211,44 @@ def _seconds(kernel: KernelRows, silicon: Chip, parameters: Parameters, index: I
     return predictor(kernel.operator, kernel.variant, rows)(parameters, silicon)
 
 
-def _options(kernel: KernelRows) -> tuple[Mapping[str, float], ...]:
-    """What the kernel may do without. Only MLA kernels of Blackwell differ by head count; a factor
-    for it elsewhere fits the counts at hand and misses others."""
-    options = FORMS[kernel.operator].options
+def _choices(kernel: KernelRows, fixed: Parameters) -> list[tuple[Option, ...]]:
+    """What is chosen, without what is known. Only MLA kernels of Blackwell differ by head count; a
+    factor for it elsewhere fits the counts at hand and misses others."""
+    choices = FORMS[kernel.operator].choices
     if kernel.operator == "mla-decode":
-        return options[1:] if blackwell(kernel.batch) else options[:1]
-    return options
+        latest = blackwell(kernel.batch)
+        choices = tuple(some[1:] if latest else some[:1] for some in choices)
+    elif "window" in kernel.batch.columns and not (kernel.batch.columns["window"] > 0).any():
+        choices = tuple(some[:1] if any(n.startswith("window_") for n in some[0]) else some
+                        for some in choices)
+    return [some for some in choices
+            if len(some) == 1 or not set(some[0]) & set(fixed)]
 
 
 def best_option(kernel: KernelRows, silicon: Chip, shared: Parameters | None = None,
-                ) -> tuple[Mapping[str, float], float]:
-    """(parameters that the kernel does without, error of that choice) by cross-validation, with
-    those in ``shared`` as they are."""
-    options = _options(kernel)
-    error, best = min((_cross_error(kernel, silicon, {**option, **(shared or {})}), i)
-                      for i, option in enumerate(options))
-    return options[best], error
+                ) -> tuple[Option, float]:
+    """(parameters that stay at a value, error of that choice) by cross-validation, with those in
+    ``shared`` as they are. One choice after the other, the rest as chosen so far."""
+    fixed = {**_known(kernel), **(shared or {})}
+    choices = _choices(kernel, fixed)
+    chosen: dict[str, float] = {}
+    for some in choices:
+        chosen |= some[0]
+    error = _cross_error(kernel, silicon, {**chosen, **fixed})
+    for some in choices:
+        plain = {n: v for n, v in chosen.items() if n not in some[0]}
+        for other in some[1:]:
+            found = _cross_error(kernel, silicon, {**plain, **other, **fixed})
+            if found < error:
+                chosen, error = {**plain, **other}, found
+    return chosen, error
 
 
-def _cross_error(kernel: KernelRows, silicon: Chip, neutral: Parameters) -> float:
+def _cross_error(kernel: KernelRows, silicon: Chip, fixed: Parameters) -> float:
     """Mean |log ratio| on each third of the fitted groups, predicted from the rest of them."""
     seen = _seen(kernel)
     fold = np.array([fold_of(kernel.keys[i]) for i in seen])
     form, misses = FORMS[kernel.operator], []
-    fixed = {**_known(kernel), **neutral}
     for one in range(FOLDS):
         test, rest = seen[fold == one], seen[fold != one]
         if not len(test) or not len(rest):

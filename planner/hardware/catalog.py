@@ -68,8 +68,20 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
     return with_inherited(load_profile(_find(name, folders)), folders)
 
 
+LINKED = ("collective", "dispatch")
+"""Operators that links shape."""
+
+
+def memory_kind(profile: DeviceProfile) -> str:
+    """HBM, GDDR, LPDDR …: the letters that ``memory_type`` begins with."""
+    return profile.memory_type.rstrip("0123456789eExX-")
+
+
 def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> DeviceProfile:
     """``profile`` with the fitted sets that it lacks and its chain of relatives has, nearest first.
+
+    A relative with another kind of memory gives what links shape and no kernel's parameters: L2
+    over memory, launches and tiles of a GDDR part are not those of an HBM part.
 
     Raises:
         UnknownNameError: a relative does not exist.
@@ -83,8 +95,9 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
                             f"{here.transfer_from}", hint="name a device that has its own fits")
         chain.append(here.transfer_from)
         here = load_profile(_find(here.transfer_from, folders))
+        alike = memory_kind(here) == memory_kind(profile)
         for key in here.fitted:
-            if key not in profile.fitted:
+            if key not in profile.fitted and (alike or key[0] in LINKED):
                 inherited.setdefault(key, (here.id, here.architecture, here.fitted))
     return replace(profile, inherited=InheritedSets(inherited))
 

@@ -130,7 +130,7 @@ def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Ce
         if model is None:
             found.append(PRIOR)
             continue
-        sigma = model.sigma(np.asarray(core.windowed), core.heads == core.kv_heads,
+        sigma = model.sigma(np.asarray(core.windowed), model.alone(core.heads, core.kv_heads),
                             len(core.heads))
         found.append(replace(model.certainty, sigma=float(np.max(sigma))))
     return tuple(found)
@@ -156,7 +156,7 @@ def _parts(core: Core, model: AttentionModel, layouts: Sequence[str], phase: Pha
         if model.operator in (dsa.DECODE, dsa.PREFILL) \
         else (_decode_form if decode else _prefill_form)(core, phase, kv_bytes)
     found = model.parts(form, windowed=np.asarray(core.windowed), few=core.few[:, None],
-                        ungrouped=(core.heads == core.kv_heads)[:, None])
+                        ungrouped=model.alone(core.heads, core.kv_heads)[:, None])
     if model.rest is not None:
         found = found.plus(_beside(core, model, phase, kv_bytes, decode))
     if not decode:
@@ -177,7 +177,7 @@ def _decode_form(core: Core, phase: Phase, kv_bytes: Array) -> Form:
         latent = _latent(core, batch, length, kv_bytes)
         return lambda p, chip: mla_decode_parts(p, chip, latent, cold=True)
     step = DecodeShape(batch, length, core.heads[:, None], core.kv_heads[:, None], _width(a),
-                       kv_bytes, np.asarray(core.windowed))
+                       kv_bytes, np.asarray(core.windowed), np.asarray(column(phase.kv_len)))
     return lambda p, chip: attention_decode_parts(p, chip, step, cold=True)
 
 

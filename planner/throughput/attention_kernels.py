@@ -51,20 +51,26 @@ class AttentionModel:
 
     def parts(self, form: Callable[[Parameters, Chip], Parts], *, windowed: Mask | bool = False,
               ungrouped: Mask | bool = False, few: Mask | bool = False) -> Parts:
-        """Seconds of ``form``, on the branch where ``few``, ``windowed`` or else ``ungrouped``
+        """Seconds of ``form``, on the branch where ``few``, ``ungrouped`` or else ``windowed``
         holds."""
         found = form(self.parameters, self.chip)
-        for name, mask in (("mha", ungrouped), ("window", windowed), ("few", few)):
+        for name, mask in (("window", windowed), ("mha", ungrouped), ("few", few)):
             if name in self.branches and np.any(mask):
                 found = where(np.asarray(mask),
                               form(self.branches[name].parameters, self.chip), found)
         return found.scaled(self.lent)
 
+    def alone(self, heads: Array, kv_heads: Array) -> Mask:
+        """Where the kernel of ungrouped heads runs: a KV head for every query head, or in decode
+        more query heads a KV head than the stack groups."""
+        most = self.parameters.get("most_heads", np.inf)
+        return np.asarray((heads == kv_heads) | (heads > most * kv_heads))
+
     def sigma(self, windowed: Mask | bool, ungrouped: Mask | bool, count: int) -> Array:
         """Log-space standard deviation by row [count]: a branch's own error in its place."""
         extra = max(self.certainty.sigma ** 2 - self.base_sigma ** 2, 0.0)
         found = np.full(count, self.certainty.sigma)
-        for name, mask in (("mha", ungrouped), ("window", windowed)):
+        for name, mask in (("window", windowed), ("mha", ungrouped)):
             if name in self.branches:
                 own = np.sqrt(self.branches[name].error.sigma ** 2 + extra)
                 found = np.where(mask, own, found)

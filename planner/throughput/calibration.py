@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,8 +71,7 @@ def find(device: DeviceProfile, operator: str, stacks: Sequence[str],
     for key in keys:
         if key in device.inherited:
             origin, architecture, fit = device.inherited[key]
-            same = family(architecture) == family(device.architecture)
-            extra = transfer_sigma(operator, key[2], same=same)
+            extra = transfer_sigma(operator, key[2], relation(device, architecture))
             return Calibration(fit, "transferred", origin,
                                float(np.hypot(fit.error.sigma, extra)))
     return None
@@ -82,19 +82,31 @@ def family(architecture: str) -> str:
     return architecture.removesuffix(" Ultra")
 
 
-def transfer_sigma(operator: str, variant: str, *, same: bool) -> float:
-    """Log-space error that carrying parameters to another device adds.
+RELATIONS = ("same", "other", "gddr")
+"""How a device and its relative stand: one family of architectures; another, both with HBM; another,
+both with GDDR."""
 
-    ``same``: the devices share a family of architectures. From data/transfer.toml, first rule that
-    matches.
+
+def relation(device: DeviceProfile, architecture: str) -> str:
+    """Which of RELATIONS ``device`` and a relative of ``architecture`` are in."""
+    if family(architecture) == family(device.architecture):
+        return "same"
+    return "gddr" if device.memory_type.startswith("GDDR") else "other"
+
+
+def transfer_sigma(operator: str, variant: str, relation: str) -> float:
+    """Log-space error that carrying parameters to another device adds, by one of RELATIONS.
+
+    From data/transfer.toml, the first rule that matches: measured by leaving one device out.
     """
     for rule in _rules():
-        if rule["operator"] in (operator, "*") and rule["variant"] in (variant, "*"):
-            return float(rule["same" if same else "other"])
+        if rule["operator"] in (operator, "*") and rule["variant"] in (variant, "*") \
+                and relation in rule:
+            return float(rule[relation]["sigma"])
     raise AssertionError("the last rule matches everything")
 
 
 @cache
-def _rules() -> tuple[dict[str, str], ...]:
+def _rules() -> tuple[dict[str, Any], ...]:
     text = (_DATA / "transfer.toml").read_text(encoding="utf-8")
     return tuple(tomllib.loads(text)["rule"])

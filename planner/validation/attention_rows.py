@@ -6,7 +6,7 @@ What a fit must not see and a headline must not count is written here once, as r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from planner.throughput.forms.attention_decode import DecodeShape, attention_dec
 from planner.throughput.forms.attention_prefill import PrefillShape, attention_prefill_parts
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.mla import LatentShape, mla_decode_parts, mla_prefill_parts
-from planner.throughput.silicon import Chip
+from planner.throughput.silicon import Chip, chip
 from planner.validation.holdout import held_out
 from planner.validation.op_rows import NO_PROFILES, Batch, Profiles, Rows, batches
 
@@ -26,16 +26,21 @@ Mask = NDArray[np.bool_]
 FORMATS = {"bfloat16": "bf16", "bf16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8"}
 KV_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0}
 MICROSECOND = 1e-6
-PREFILL_GROUP, DECODE_GROUP = 32, 16
-"""Query heads a KV head beyond which a kernel falls back to another (up to 35 times slower); no
-served model has them after tensor parallelism."""
-EMPTY_CACHE = 2
+MOST_HEADS: Mapping[str, float] = {"trtllm": 32.0}
+"""Query heads a KV head beyond which a stack decodes with its kernel of ungrouped heads."""
+OTHER_KERNELS: Mapping[str, Mapping[str, str]] = {
+    "attention-prefill": {
+        "vllm_triton_attn": "Triton runs heads of 192",
+        "torch_flow_flashinfer": "FlashInfer runs what the engine's kernel does not"},
+    "attention-decode": {"vllm_triton_attn": "Triton runs heads of 192"},
+}
+"""Kernels of a table that an engine runs beside its own for some shapes → why they are apart."""
 OUTLIER = 2.0
 MLA_WIDTHS = {"key": 192.0, "value": 128.0, "latent": 512.0, "rope": 64.0}
 """Widths of the MLA tables: DeepSeek-V3's."""
 
-WIDE_GROUP = "many query heads a KV head"
-NO_CACHE = "a cache of one token"
+ONE_TOKEN = "a prompt of one token runs the decode kernel"
+TOO_FAST = "faster than memory delivers"
 SLOWER_THAN_MORE = "slower than a row with more work"
 
 
@@ -98,7 +103,8 @@ _PHASES = {"context": "mla-prefill", "generation": "mla-decode"}
 
 def _kernels(operator: str, rows: Rows, words: Sequence[str], numbers: Sequence[str],
              zero: Sequence[str], profiles: Profiles) -> Found:
-    found, bad = batches(rows, words, (*numbers, *zero), zero=zero, profiles=profiles)
+    listed = list(rows)
+    found, bad = batches(listed, words, (*numbers, *zero), zero=zero, profiles=profiles)
     kernels, unknown = [], []
     for batch in found:
         attn, kv = (FORMATS.get(w.lower()) for w in batch.words[:2])
@@ -107,7 +113,7 @@ def _kernels(operator: str, rows: Rows, words: Sequence[str], numbers: Sequence[
             unknown.append(batch)
             continue
         kernels.append(_kernel(name, f"{attn}/{kv}", batch, _keys(name, batch),
-                               _reasons(name, batch)))
+                               _reasons(name, batch, f"{attn}/{kv}", listed)))
     return kernels, bad, unknown
 
 
@@ -127,16 +133,33 @@ def _keys(operator: str, batch: Batch) -> tuple[str, ...]:
     return tuple(",".join(map(str, row)) for row in zip(*columns, strict=True))
 
 
-def _reasons(operator: str, batch: Batch) -> tuple[str, ...]:
+def _reasons(operator: str, batch: Batch, formats: str,
+             rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
     """The rule that leaves each row out, or ""."""
     c = batch.columns
     if operator.startswith("mla"):
         slow = slower_than_more(c["heads"], c["batch"], c["kv_len"], c["latency_us"])
         return _words((slow, SLOWER_THAN_MORE))
-    group = c["heads"] / c["kv_heads"]
-    if operator == "attention-prefill":
-        return _words((group > PREFILL_GROUP, WIDE_GROUP))
-    return _words((group > DECODE_GROUP, WIDE_GROUP), (c["kv_len"] <= EMPTY_CACHE, NO_CACHE))
+    others = OTHER_KERNELS[operator]
+    names = [rows[i].get("kernel", "") for i in batch.index.tolist()]
+    rules = [(np.array([name == other for name in names], dtype=np.bool_), word)
+             for other, word in others.items()]
+    rules.append((_too_fast(batch, formats), TOO_FAST) if operator == "attention-decode"
+                 else (c["isl"] == 1, ONE_TOKEN))
+    return _words(*rules)
+
+
+def _too_fast(batch: Batch, formats: str) -> Mask:
+    """Rows whose cache, less what L2 may hold of it, would have come faster than memory delivers:
+    their sequences share entries."""
+    figures = chip(batch.profile) if batch.profile is not None else None
+    if figures is None:
+        return np.zeros(len(batch.index), dtype=np.bool_)
+    c = batch.columns
+    tokens = c["batch"] * np.where(c["window"] > 0, np.minimum(c["kv_len"], c["window"]),
+                                   c["kv_len"])
+    cache = 2.0 * tokens * c["kv_heads"] * c["head_dim"] * KV_BYTES[formats.split("/")[1]]
+    return np.asarray(cache - figures.l2_bytes > figures.bandwidth * batch.seconds)
 
 
 def _words(*rules: tuple[Mask, str]) -> tuple[str, ...]:
@@ -176,7 +199,7 @@ def predictor(operator: str, variant: str, batch: Batch) -> Callable[[Parameters
         windowed = c["window"] > 0
         seen = np.where(windowed, np.minimum(c["kv_len"], c["window"]), c["kv_len"])
         step = DecodeShape(c["batch"], seen, c["heads"], c["kv_heads"], c["head_dim"], kv_bytes,
-                           windowed)
+                           windowed, c["kv_len"])
         return lambda p, chip: attention_decode_parts(p, chip, step, cold=False).total()
     latent = LatentShape(c["batch"], c["kv_len"], c["heads"], kv_bytes, **MLA_WIDTHS)
     if operator == "mla-prefill":
@@ -185,11 +208,13 @@ def predictor(operator: str, variant: str, batch: Batch) -> Callable[[Parameters
 
 
 def branch(kernel: KernelRows, name: str) -> Mask:
-    """Rows that a kernel of their own may serve: ``mha`` with a KV head for every query head,
-    ``window`` with a sliding window."""
-    c = kernel.batch.columns
-    return np.asarray(c["window"] > 0 if name == "window" else c["heads"] == c["kv_heads"])
-
+    """Rows that a kernel of their own may serve: ``window`` with a sliding window, ``mha`` with a
+    KV head for every query head or, in decode, more query heads a KV head than the stack groups."""
+    c, most = kernel.batch.columns, MOST_HEADS.get(kernel.batch.stack, np.inf)
+    if name == "window":
+        return np.asarray(c["window"] > 0)
+    wide = c["heads"] > most * c["kv_heads"] if kernel.operator == "attention-decode" else False
+    return np.asarray((c["heads"] == c["kv_heads"]) | wide)
 
 
 def plain_work(kernel: KernelRows) -> tuple[Array, Array]:

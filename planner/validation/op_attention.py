@@ -20,8 +20,10 @@ from planner.validation.attention_rows import (
     prefill_kernels,
 )
 from planner.validation.op_rows import (
+    NO_PROFILES,
     PRIOR_SPREAD,
     Z80,
+    Profiles,
     Rows,
     in_order,
     missing,
@@ -32,17 +34,21 @@ from planner.validation.records import Outcome
 
 Array = NDArray[np.float64]
 MICROSECOND = 1e-6
-READ: dict[str, Callable[[Rows], Found]] = {
+READ: dict[str, Callable[[Rows, Profiles], Found]] = {
     "isl": prefill_kernels, "kv_len": decode_kernels, "phase": mla_kernels}
 """A column that tells one kind of table from the others → its reader."""
 
 
-def predict_rows(table: str, rows: Rows) -> list[Outcome]:
-    """Predictions for a table of prefill attention, decode attention or MLA."""
+def predict_rows(table: str, rows: Rows, *,
+                 profiles: Profiles = NO_PROFILES) -> list[Outcome]:
+    """Predictions for a table of prefill attention, decode attention or MLA.
+
+    ``profiles``: devices by the name that the table gives them; others are looked up.
+    """
     listed = list(rows)
     columns = listed[0].keys() if listed else ()
     name = "phase" if "phase" in columns else "isl" if "isl" in columns else "kv_len"
-    kernels, bad, unknown = READ[name](listed)
+    kernels, bad, unknown = READ[name](listed, profiles)
     return in_order(table, kernels, _kernel, bad,
                     ((batch, "/".join(batch.words[:2])) for batch in unknown))
 
@@ -75,7 +81,7 @@ def _calibrated(kernel: KernelRows, model: AttentionModel) -> tuple[Array, Array
     seconds = kernel.predict(model.parameters, model.chip)
     no = np.zeros(len(seconds), dtype=np.bool_)
     masks = {name: branch(kernel, name) if name in model.branches else no
-             for name in ("mha", "window")}
+             for name in ("window", "mha")}
     for name, mask in masks.items():
         if mask.any():
             own = kernel.predict(model.branches[name].parameters, model.chip)

@@ -15,9 +15,11 @@ from planner.throughput.linear import BF16_BYTES
 from planner.throughput.roofline import operator
 from planner.validation.gemm_rows import FORMATS, gemm_batches, gemm_excluded, gemm_held
 from planner.validation.op_rows import (
+    NO_PROFILES,
     PRIOR_SPREAD,
     Z80,
     Batch,
+    Profiles,
     Rows,
     in_order,
     missing,
@@ -29,9 +31,13 @@ from planner.validation.records import Outcome
 Array = NDArray[np.float64]
 
 
-def predict_rows(table: str, rows: Rows) -> list[Outcome]:
-    """Predictions for a table with columns device, software, w_a_dtype, m, n, k, latency_us."""
-    found, bad = gemm_batches(rows)
+def predict_rows(table: str, rows: Rows, *,
+                 profiles: Profiles = NO_PROFILES) -> list[Outcome]:
+    """Predictions for a table with columns device, software, w_a_dtype, m, n, k, latency_us.
+
+    ``profiles``: devices by the name that the table gives them; others are looked up.
+    """
+    found, bad = gemm_batches(rows, profiles)
     return in_order(table, found, _batch, bad)
 
 

@@ -25,8 +25,10 @@ from planner.throughput.silicon import Chip, chip
 from planner.validation.holdout import fold
 from planner.validation.moe_rows import SHAPE, MoeKernel, moe_kernels
 from planner.validation.op_rows import (
+    NO_PROFILES,
     PRIOR_SPREAD,
     Z80,
+    Profiles,
     Rows,
     in_order,
     missing,
@@ -39,9 +41,13 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def predict_rows(table: str, rows: Rows) -> list[Outcome]:
-    """Predictions for a table like op_moe.csv."""
-    kernels, unknown, bad = moe_kernels(rows)
+def predict_rows(table: str, rows: Rows, *,
+                 profiles: Profiles = NO_PROFILES) -> list[Outcome]:
+    """Predictions for a table like op_moe.csv.
+
+    ``profiles``: devices by the name that the table gives them; others are looked up.
+    """
+    kernels, unknown, bad = moe_kernels(rows, profiles)
     return in_order(table, kernels, _kernel, bad, ((batch, batch.words[1]) for batch in unknown))
 
 

@@ -6,9 +6,11 @@ from planner.throughput.forms.quantise import BYTES
 from planner.throughput.quantise import quantise_model
 from planner.validation.gemm_rows import quantise_batches, quantise_excluded, quantise_held
 from planner.validation.op_rows import (
+    NO_PROFILES,
     PRIOR_SPREAD,
     Z80,
     Batch,
+    Profiles,
     Rows,
     in_order,
     missing,
@@ -18,9 +20,13 @@ from planner.validation.op_rows import (
 from planner.validation.records import Outcome
 
 
-def predict_rows(table: str, rows: Rows) -> list[Outcome]:
-    """Predictions for a table with columns device, software, op, quant_dtype, m, k, latency_us."""
-    found, bad = quantise_batches(rows)
+def predict_rows(table: str, rows: Rows, *,
+                 profiles: Profiles = NO_PROFILES) -> list[Outcome]:
+    """Predictions for a table with columns device, software, op, quant_dtype, m, k, latency_us.
+
+    ``profiles``: devices by the name that the table gives them; others are looked up.
+    """
+    found, bad = quantise_batches(rows, profiles)
     return in_order(table, found, _batch, bad)
 
 

@@ -12,6 +12,7 @@ from planner.throughput.attention_kernels import attention_model, kernel_model
 from planner.throughput.calibration import PRIOR, STACKS
 from planner.throughput.points import Points, decode_phase, prefill_phase
 from planner.throughput.roofline import joint, seconds
+from planner.validation.transfer import without_own
 
 H100 = load_device("h100-sxm")
 LLAMA = resolve_model("llama-3.1-70b").attention[0]
@@ -81,7 +82,7 @@ def test_windows_and_ungrouped_heads_have_sets_of_their_own() -> None:
     assert set(model.branches) == {"window", "mha"}
     no, yes = np.array([False]), np.array([True])
     assert model.sigma(no, no, 1) == model.certainty.sigma
-    assert model.sigma(yes, no, 1) > 2 * model.sigma(no, no, 1)
+    assert model.sigma(yes, no, 1) > 1.2 * model.sigma(no, no, 1)
 
 
 def test_a_longer_window_than_measured_widens_the_interval() -> None:
@@ -104,8 +105,8 @@ def test_a_window_is_no_slower_to_decode_than_the_whole_cache() -> None:
 
 
 def test_another_architecture_takes_no_branch_of_the_kernel() -> None:
-    b300, a100 = load_device("b300-sxm"), load_device("a100-sxm")
-    near = kernel_model(b300, "attention-decode", "bf16/bf16", ["vllm"])
+    gb200, a100 = load_device("gb200"), without_own(load_device("a100-sxm"), H100)
+    near = kernel_model(gb200, "attention-decode", "bf16/bf16", ["vllm"])
     far = kernel_model(a100, "attention-decode", "bf16/bf16", ["vllm"])
     assert near is not None
     assert far is not None
@@ -115,7 +116,7 @@ def test_another_architecture_takes_no_branch_of_the_kernel() -> None:
     assert not far.branches
     assert far.parameters["wide_factor"] == 1.0
     assert far.certainty.sigma > H100.fitted[
-        "attention-decode", "vllm", "bf16/bf16"].error.sigma + 0.1
+        "attention-decode", "vllm", "bf16/bf16"].error.sigma + 0.05
 
 
 def test_an_fp8_kernel_needs_an_fp8_unit() -> None:

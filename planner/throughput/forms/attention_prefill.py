@@ -1,14 +1,16 @@
 """Causal prefill attention with a calibrated kernel: grouped or multi-head, full or windowed.
 
-    per   = 4·d/(compute·P)·wide[d ≥ 256] + 1/(exp·X)                seconds of a (query, key) pair
+    per   = 4·d/(compute·P)·width(d) + 1/(exp·X)                     seconds of a (query, key) pair
     p(w)  = S·(S + 128)/2;  with a window of w:  S·V − V·(V − 128)/2,  V = w + 2 tiles,  if V < S
     pairs = p(w) + (window − 1)·p(min(w, 128))[w > 0]
     work  = b·h·pairs·per + tile·b·h·⌈S/128⌉/N
     last  = tail·128·(keys of the last tile, counted as pairs are)·per·N
-    t     = floor + B/(memory·W) + (work² + last²)^½
+    t     = floor + B/(memory·W)·(φ + (1 − φ)/cached) + (work² + last²)^½
 
-P dense peak, X exponentials a second, W bandwidth, N multiprocessors, d head width. The softmax
-exponential follows the products of its tile, so both times add. A tile of 128 queries has a fixed
+P dense peak, X exponentials a second, W bandwidth, N multiprocessors, d head width; ``width`` is
+narrow for d ≤ 64, wide for d ≥ 256, odd for what is no power of two between: kernels are written
+for few widths. φ is the share of B that L2 does not hold: the products before have just written it.
+The softmax exponential follows the products of its tile, so both times add. A tile of 128 queries has a fixed
 cost; the longest tile on one multiprocessor bounds the makespan. Tiles at the border of a window
 are masked: they cost ``window`` times a plain one; what a longer window adds is plain. B: queries,
 keys, values and results read and written and the cache written, or, where ``scatter`` is 1, the
@@ -27,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.records import record
-from planner.throughput.forms.base import Parameter, Parameters, values
+from planner.throughput.forms.base import Parameter, Parameters, misses, values
 from planner.throughput.roofline import Parts, parts
 from planner.throughput.silicon import Chip
 
@@ -39,7 +41,10 @@ WINDOW_TILES = 2.0
 MEASURED_WINDOW = 128.0
 SCATTER_EXPONENT = 0.7
 SCATTER_BYTES = 400.0
-WIDE = 256.0
+WIDE, NARROW = 256.0, 64.0
+COMMON = (128.0,)
+"""Widths between that kernels are written for."""
+L2_SHARE, L2_STEEPNESS = 0.9, 6.0
 
 PARAMETERS = (
     Parameter("floor_seconds", 13e-6, 1e-6, 1e-4, "s", device=True),
@@ -47,7 +52,10 @@ PARAMETERS = (
     Parameter("exp_fraction", 1.0, 0.1, 10.0, prior=0.5, device=True),
     Parameter("bandwidth_fraction", 0.7, 0.02, 1.5),
     Parameter("tail_factor", 1.0, 0.05, 5.0),
-    Parameter("wide_factor", 1.1, 0.5, 3.0),
+    Parameter("narrow_factor", 1.0, 0.3, 5.0, prior=0.3),
+    Parameter("odd_factor", 1.0, 0.3, 5.0, prior=0.3),
+    Parameter("wide_factor", 1.1, 0.3, 6.0),
+    Parameter("cached_factor", 1.5, 1.0, 8.0, prior=0.5),
     Parameter("tile_seconds", 3e-6, 1e-8, 2e-5, "s"),
     Parameter("window_factor", 1.0, 0.5, 4.0, prior=0.5),
 )
@@ -86,8 +94,7 @@ def attention_prefill_parts(parameters: Parameters, chip: Chip, shape: PrefillSh
     p = values(parameters, (*PARAMETERS, *STRUCTURE), OPERATOR)
     peak = chip.peak("fp8" if p["fp8"] else "bf16")
     s = shape
-    wide = np.where(s.head_dim >= WIDE, p["wide_factor"], 1.0)
-    product = 4.0 * s.head_dim / (p["compute_fraction"] * peak) * wide
+    product = 4.0 * s.head_dim / (p["compute_fraction"] * peak) * _width(p, s.head_dim)
     softmax = 1.0 / (p["exp_fraction"] * chip.exp_per_s)
     per = product + softmax
     pairs, longest = tiled_pairs(s.length, s.past, s.window)
@@ -101,9 +108,19 @@ def attention_prefill_parts(parameters: Parameters, chip: Chip, shape: PrefillSh
     work = units * pairs * per + p["tile_seconds"] * units * np.ceil(s.length / TILE) / sms
     last = p["tail_factor"] * TILE * longest * per * sms
     compute = np.hypot(work, last)
-    memory = moved_bytes(s, scatter=bool(p["scatter"])) / (p["bandwidth_fraction"] * chip.bandwidth)
+    moved = moved_bytes(s, scatter=bool(p["scatter"]))
+    missed = misses(moved, L2_SHARE * chip.l2_bytes, L2_STEEPNESS)
+    memory = moved / (p["bandwidth_fraction"] * chip.bandwidth) \
+        * (missed + (1.0 - missed) / p["cached_factor"])
     return parts(compute=compute, memory=memory, launch=np.asarray(p["floor_seconds"]),
                  busy=compute + memory)
+
+
+def _width(p: Parameters, head_dim: Array) -> Array:
+    """How much longer the products of a head width take than their FLOP."""
+    odd = np.where(np.isin(head_dim, COMMON), 1.0, p["odd_factor"])
+    narrow = np.where(head_dim <= NARROW, p["narrow_factor"], odd)
+    return np.asarray(np.where(head_dim >= WIDE, p["wide_factor"], narrow))
 
 
 def tiled_pairs(length: Array, past: Array | float, window: Array | float) -> tuple[Array, Array]:

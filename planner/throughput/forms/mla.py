@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.records import record
-from planner.throughput.forms.attention_decode import L2_SHARE, START_TOKENS, STEEPNESS
+from planner.throughput.forms.attention_decode import START_TOKENS, STEEPNESS
 from planner.throughput.forms.attention_prefill import TILE, tiled_pairs
 from planner.throughput.forms.base import Parameter, Parameters, misses, power_sum, values
 from planner.throughput.roofline import Parts, parts
@@ -38,6 +38,7 @@ from planner.throughput.silicon import Chip
 
 Array = NDArray[np.float64]
 
+L2_SHARE = 0.7
 PREFILL, DECODE = "mla-prefill", "mla-decode"
 UNIT_HEADS = 64.0
 TILE_HEADS, PAIR_HEADS, LARGEST_TILE = 16.0, 32.0, 128.0
