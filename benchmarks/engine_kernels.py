@@ -197,9 +197,11 @@ def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
         for choice, spans in by_choice.items():
             for layouts, places in spans.items():
                 since = HUMMING_SINCE if choice[0].upper().startswith("HUMMING") else ""
+                if (engine, schemes, choice[1]) == ("sglang", "nvfp4", "weight-only"):
+                    since = choice[3]  # sgl-project/sglang#19652; the first release is not recorded
                 yield [engine, since, "", ranges(places), module, schemes, case, installed, layouts,
                        *choice]
-                if since:
+                if since == HUMMING_SINCE:
                     yield [engine, "", since, ranges(places), module, schemes, case, installed,
                            layouts, *before(choice)]
 

@@ -38,7 +38,8 @@ def told(plan: Plan) -> str:
     ("vllm", "b200-sxm", "fp8-tensor", "experts", "modelopt-mixed", "fp8-tensor"),
     ("vllm", "b200-sxm", "fp8-tensor", "dense", CT, "fp8-tensor"),
     ("vllm", "a100-sxm", "int8-w8a8", "dense", CT, "int8-w8a8"),
-    ("sglang", "h100-sxm", "nvfp4", "experts", CT, "nvfp4-w4a16"),
+    ("sglang@0.5.23", "h100-sxm", "nvfp4", "experts", CT, "nvfp4-w4a16"),
+    ("sglang@0.5.8", "h100-sxm", "nvfp4", "experts", CT, "nvfp4"),
     ("tensorrt-llm", "h100-sxm", "nvfp4", "dense", CT, "nvfp4"),
 ])
 def test_the_kernel_that_runs(engine: str, device: str, scheme: str, group: str, container: str,
