@@ -173,7 +173,7 @@ def test_mlperf_fills_the_cache_offline_and_keeps_limits_on_a_server() -> None:
 
 @pytest.mark.parametrize(("change", "reason"), [
     ({"metric": "power"}, "quantity not predicted"), ({"device": "Gaudi 3"}, "unknown device"),
-    ({"model": "GPT-J 6B"}, "unknown model"), ({"value": "-1"}, "malformed row"),
+    ({"model": "Falcon 180B"}, "unknown model"), ({"value": "-1"}, "malformed row"),
     ({"w_dtype": "ternary"}, "unknown format"), ({"isl": ""}, "setting not stated")])
 def test_a_published_row_without_a_prediction_says_why(change: dict[str, str], reason: str) -> None:
     found = published(**change)
