@@ -8,8 +8,7 @@ architectures and, where the borrower's table names several, a kernel: ``bias`` 
 ln(measured / lent), ``sigma`` the standard deviation about zero, and ``residual`` about the bias,
 whose 80 % interval holds 80 % of the rows, devices weighing alike. ``*`` for both stacks holds the
 largest of a variant: what a pair that no table compares carries; ``*`` for the family holds all
-devices. vLLM's MLA, whose kernel was measured within whole modules alone, is TensorRT-LLM's form
-and the difference of the two engines' modules, which have the same products. Nothing is fitted.
+devices. Nothing is fitted.
 """
 
 from __future__ import annotations
@@ -57,9 +56,6 @@ LEAST_ROWS = 20
 COLUMNS = ("operator", "borrower", "lender", "variant", "kernel", "family", "devices", "rows",
            "bias", "sigma", "residual", "source")
 SOURCE = "benchmarks/loans.py over the operator tables of aiconfigurator-core 0.12.0"
-CORE_SHARE = 2 / 3
-"""Of a module, the least that attention itself takes where the difference is about it: launches
-that the engines' modules have beside it add the same time to short and long ones."""
 TRITON = "vllm_triton_attn"
 Rows = list[Mapping[str, str]]
 
@@ -86,8 +82,7 @@ def main() -> None:
             if table.name in (kind, kind + "_2"):
                 tables[kind] += table.rows or ()
     found: dict[Group, Array] = {}
-    for group, ratios in (*gemm_ratios(tables["op_gemm"]), *attention_ratios(tables),
-                          *module_ratios(tables["op_attn_module"])):
+    for group, ratios in (*gemm_ratios(tables["op_gemm"]), *attention_ratios(tables)):
         found[group] = ratios
     for pair, ratios in (*delta_ratios(tables["op_linear_attention"]),
                          *sparse_ratios(tables["op_attn_module"])):
@@ -138,35 +133,6 @@ def attention_ratios(tables: Mapping[str, Rows]) -> Iterator[tuple[Group, Array]
                                      name if name == TRITON else "", one.batch.device), ratios)
 
 
-def module_ratios(rows: Rows) -> Iterator[tuple[Group, Array]]:
-    """The same of vLLM's MLA under TensorRT-LLM's form, from modules of one shape in both."""
-    other = {_shape(row): float(row["latency_us"]) for row in rows
-             if row["module"] == "mla" and row["software"].startswith("trtllm")}
-    mine = [row for row in rows if row["module"] == "mla" and row["gemm_dtype"] == "bfloat16"
-            and row["software"].startswith("vllm") and _shape(row) in other
-            and (row["phase"] == "generation" or row["step"] == "0")]
-    read = [{**row, "mla_dtype": row["attn_dtype"], "kv_len":
-             str(int(row["step"]) + 1) if row["phase"] == "generation" else row["isl"]}
-            for row in mine]
-    for one in mla_kernels(read)[0]:
-        if one.batch.profile is None:
-            continue
-        model = kernel_model(own_sets(one.batch.profile), one.operator, one.formats, ["trtllm"])
-        if model is None or model.certainty.basis != "fitted":
-            continue
-        core = one.predict(model.parameters, model.chip)
-        theirs = np.array([other[_shape(mine[i])] for i in one.batch.index]) * 1e-6
-        apart = core + one.seconds - theirs
-        kept = (core > CORE_SHARE * theirs) & (apart > 0) & one.kept
-        yield (Group(one.operator, "vllm", "trtllm", one.formats, "", one.batch.device),
-               np.log(apart[kept] / core[kept]))
-
-
-def _shape(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("device", "phase", "attn_dtype", "kv_dtype", "gemm_dtype",
-                                        "heads", "tp", "batch", "isl", "step"))
-
-
 def _attended(rows: KernelRows, profile: DeviceProfile, lender: str, *,
               whole: bool) -> Array | None:
     """``whole``: rows that no fit counts, as another kernel's, are what is asked about."""
@@ -175,10 +141,11 @@ def _attended(rows: KernelRows, profile: DeviceProfile, lender: str, *,
             profile.fitted[rows.operator, lender, rows.formats].note == NOTE:
         return None  # no set, or one of a whole module, which holds what runs beside the core
     seconds = rows.predict(model.parameters, model.chip)
-    for name, part in model.branches.items():
-        if "window" in rows.batch.columns:
-            seconds = np.where(branch(rows, name), rows.predict(part.parameters, model.chip),
-                               seconds)
+    theirs = replace(rows, batch=replace(rows.batch, stack=lender))
+    for name in ("window", "mha"):
+        if name in model.branches and "window" in rows.batch.columns:
+            part = model.branches[name].parameters
+            seconds = np.where(branch(theirs, name), rows.predict(part, model.chip), seconds)
     kept = rows.kept if not whole else np.ones(len(seconds), dtype=np.bool_)
     return np.asarray(np.log(rows.seconds / seconds)[kept])
 
