@@ -37,13 +37,13 @@ from planner.planning.serving.deployment import (
 )
 from planner.planning.serving.notes import option_notes, serving_notes
 from planner.records import record
-from planner.throughput.engine_policy import engine_policy
+from planner.throughput.engine_policy import engine_policy, prompt_host, with_prompt_host
 from planner.throughput.graphs import captured
 from planner.throughput.pools import Pools
-from planner.throughput.scheduling import Scheduling
 from planner.throughput.serving import Served
 from planner.throughput.speculation import accepted_tokens
 from planner.typed import typed
+from planner.units import format_seconds
 
 MOST_CONCURRENCY = 1024
 """Requests a replica up to which a frontier is drawn where no cache limits it."""
@@ -280,12 +280,12 @@ class _Rules:
             name, version = found.name, found.version_text
         self.engine = f"{name} {version}".strip()
         rule = engine_policy(name, version)
-        policy = rule.policy
-        self.policy = Scheduling(
-            exclusive=policy.exclusive if asked.scheduler is None
+        prompt = prompt_host(name, version, experts=question.spec.experts is not None)
+        policy = with_prompt_host(rule.policy, prompt, question.spec.layers)
+        self.policy = replace(
+            policy, exclusive=policy.exclusive if asked.scheduler is None
             else asked.scheduler == "exclusive",
-            reserve=policy.reserve, host_seconds=policy.host_seconds if asked.host_us is None
-            else asked.host_us * 1e-6,
+            host_seconds=policy.host_seconds if asked.host_us is None else asked.host_us * 1e-6,
             host_seconds_per_sequence=policy.host_seconds_per_sequence
             if asked.host_us_per_sequence is None else asked.host_us_per_sequence * 1e-6,
             overlapped=policy.overlapped and asked.host_us is None,
@@ -300,6 +300,9 @@ class _Rules:
             Assumption("host time", host + ("hidden behind the device" if p.overlapped else
                                             "added to it"),
                        rule.source if asked.host_us is None else "given"),
+            Assumption("host of a prompt",
+                       f"at least {format_seconds(p.prompt_floor_seconds)} to launch it, "
+                       f"{format_seconds(p.handling_seconds)} of handling", prompt.source),
             Assumption("admission", f"{p.reserve:.0%} of the answer is reserved",
                        "the engine's rule" if name != "any" else "never evicts")]
         self.sizes = self._sizes(asked.graphs, name)

@@ -61,8 +61,11 @@ def padded(times: StepTimes, sizes: Sequence[int], most: float) -> StepTimes:
     step = np.interp(padded_batch(counts, sizes), times.batch, times.decode)
     means = np.unique(np.concatenate([times.batch[times.batch <= n], np.linspace(0, n, 17)]))
     decode = (_binomial(n, means / n) @ step) * np.minimum(means, 1.0)
-    mixed = np.interp(means, times.batch, times.mixed)
-    return replace(times, batch=means, decode=decode, mixed=np.maximum(mixed, decode))
+    mixed, everywhere = (None if values is None else np.maximum(
+        np.interp(means, times.batch, values), decode)
+        for values in (times.mixed, times.everywhere))
+    assert mixed is not None
+    return replace(times, batch=means, decode=decode, mixed=mixed, everywhere=everywhere)
 
 
 def _binomial(n: int, share: Array) -> Array:

@@ -160,3 +160,12 @@ def test_a_run_that_starts_at_once_queues_for_the_prefill_pool() -> None:
                         Pools(1, 1, 0.0))
     assert burst.tpot == steady.tpot
     assert burst.ttft > steady.ttft
+
+
+def test_padding_keeps_what_ranks_read_together() -> None:
+    every = replace(table(), everywhere=table().mixed + 0.02)
+    found = padded(every, [1, 8, 64], 48)
+    assert found.everywhere is not None
+    assert len(found.everywhere) == len(found.batch)
+    assert np.all(found.everywhere >= found.mixed)
+    assert found.with_prompt(30.0, 1.0) > found.with_prompt(30.0, 0.5) > found.with_prompt(30.0)

@@ -129,6 +129,17 @@ def test_an_engine_brings_its_kernels_scheduler_and_graphs() -> None:
     assert "kernels" not in notes["vllm@0.19"]
 
 
+@pytest.mark.parametrize("engine", ["tensorrt-llm", "vllm", "sglang"])
+def test_every_engine_serves_attention_ranks_with_its_graphs_and_host(engine: str) -> None:
+    found = planner.serve("deepseek-v3", "h200-sxm", devices=8, tp=1, dp=8, ep=8, engine=engine,
+                          isl=1024, osl=256, concurrency=64)
+    note = next(a for a in found.assumptions if a.key == "host of a prompt")
+    assert "of handling" in note.value
+    assert found.point is not None
+    assert found.point.ttft_seconds > 0.1
+    assert found.point.tpot_seconds < 0.2
+
+
 def test_ttft_is_less_certain_than_tpot() -> None:
     found = planner.serve(**DENSE, concurrency=16)
     assert found.ttft_seconds.high / found.ttft_seconds.low > 1.5
