@@ -4,15 +4,16 @@
     C = R·[2·(g − 1)·H·Ī·(1 + k0/H) + 2·H·Ī·(1 + k0/Ī)] / (ec·P)  Ī = inter/moe_tp, rounded up
     R = min over tile heights h of  Σ_e h·⌈n_e/h⌉ · (1 + s·(128/h − 1))
     M = A·g·H·Ī·w·(φ + (1 − φ)·W/W2) / (em·W)                     φ = misses(bytes, l·L2)
-    X = [kew·(p·(4H + c·I) + 4·T·H) + kall·(T·k − p)·(4H + c·I)] / W
+    X = [kew·(p·(4H + c·I) + kt·4·T·H) + kall·(T·k − p)·(4H + c·I)] / W
 
 T tokens of all ranks, k experts each; p pairs, A touched experts and R padded rows of this rank
 (:mod:`planner.throughput.expert_load`); H hidden, E/ep experts of g matrices here (3, or 2 without
 a gate; c = 10 or 6) of w bytes an element; P dense peak of the compute format, W bandwidth, W2 that
 of L2 (58 GB/s a multiprocessor). A tile below 128 rows loads as much of the weights for fewer rows
 (s); k0 is the fill of a tile's pipeline in elements of the inner dimension. X is the permutation,
-activation, quantisation and weighted sum; with kall, kernels that pass over the pairs of other
-ranks too. te is what a grouped kernel spends on each expert, touched or not. φ is the share of the
+activation, quantisation and weighted sum: of pairs; with kt of whole tokens, where a kernel narrows
+them before they are dealt out; with kall of the pairs of other ranks, which some kernels pass over
+too. te is what a grouped kernel spends on each expert, touched or not. φ is the share of the
 weights that L2 does not hold: 1 in serving, where other layers have been there since; a benchmark
 that repeats one layer finds few experts warm. v and u belong to Triton kernels: v to the tile for
 many tokens, u to widths that 16 does not divide (Triton then compiles loads of single elements).
@@ -54,6 +55,8 @@ TRITON = "triton"
 TRITON_TILES = (TILES.index(16.0), TILES.index(64.0))
 LINE = 16
 """Elements that a Triton load takes at once, where the width is a multiple."""
+PLAIN_INPUTS = ("bf16", "fp16", "int4-w4a16", "mxfp4-w4a16")
+"""Measured schemes whose activations stay as they are."""
 TRTLLM_GEN, MARLIN, OAI = "flashinfer-trtllm", "marlin", "oai-triton"
 
 _COMMON = (
@@ -65,8 +68,9 @@ _COMMON = (
     Parameter("traffic", 1.5, 0.1, 12.0, prior=1.0),
     Parameter(WARM, 0.6, 0.1, 1.3, prior=0.5),
 )
-LOCAL = Parameter("traffic_elsewhere", 0.3, 0.003, 6.0, prior=3.0)
-ALL_PAIRS = Parameter("traffic_elsewhere", 1.5, 0.003, 6.0, prior=3.0)
+TOKENS = Parameter("token_passes", 1.0, 0.05, 12.0, prior=1.0)
+LOCAL = Parameter("traffic_elsewhere", 0.3, 0.003, 40.0, prior=3.0)
+ALL_PAIRS = Parameter("traffic_elsewhere", 1.5, 0.003, 40.0, prior=3.0)
 """Triton and Marlin kernels pass over the pairs of all ranks: what SGLang's tables show at EP > 1
 is where vLLM's, which have EP 1 alone, start and stay."""
 EXPERT = Parameter("expert_seconds", 2e-8, 1e-11, 1e-6, "s", prior=3.0)
@@ -77,11 +81,12 @@ NARROW = Parameter("unaligned_slowdown", 2.0, 1.0, 20.0, prior=1.0)
 def parameters_of(variant: str) -> tuple[Parameter, ...]:
     """The parameters of a kernel; ``variant`` is ``KERNEL:SCHEME``."""
     kernel, _, scheme = variant.partition(":")
+    tokens = () if scheme in PLAIN_INPUTS else (TOKENS,)
     if not tiled(variant):
         passes = ALL_PAIRS if MARLIN in kernel or OAI in kernel else LOCAL
-        return (*_COMMON, passes, EXPERT)
+        return (*_COMMON, *tokens, passes, EXPERT)
     narrow = (NARROW,) if not packed(scheme) else ()
-    return (*_COMMON, ALL_PAIRS, MANY, *narrow)
+    return (*_COMMON, *tokens, ALL_PAIRS, MANY, *narrow)
 
 
 def tiled(variant: str) -> bool:
@@ -158,7 +163,8 @@ def moe_parts(parameters: Parameters, chip: Chip, variant: str, experts: ExpertS
         compute, memory = compute * slow, memory * slow
     inner = INNER_BYTES * (experts.matrices - 1.0) + 2.0
     pair = HIDDEN_BYTES * hidden + inner * experts.width
-    traffic = (p["traffic"] * (load.pairs * pair + 4.0 * tokens * hidden)
+    entering = p.get("token_passes", 1.0) * 4.0 * tokens * hidden
+    traffic = (p["traffic"] * (load.pairs * pair + entering)
                + p["traffic_elsewhere"] * load.elsewhere * pair) / chip.bandwidth
     launch = p["launch_seconds"] + p.get("expert_seconds", 0.0) * experts.local
     return parts(compute=compute, memory=memory + traffic, launch=launch,
