@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from planner.planning.question.question import RATES
 from planner.planning.search.batches import Pieces
-from planner.planning.search.first_token import relaxed_posed
+from planner.planning.search.first_token import bounded_posed
 from planner.planning.search.formulate import bounds
 from planner.planning.search.posed import posed
-from planner.planning.solver.problem import proved
 from planner.planning.space.candidates import Space, build_space
 
 Array = NDArray[np.float64]
@@ -70,7 +69,7 @@ def single_slots(space: Space, most: float,
             most = min(most, sent if sent is not None else most)
             continue
         one = posed(block(space, np.array([low]), np.array([high])), 0)
-        bound = max(bound, proved(relaxed_posed(one, cutoff=most), most))
+        bound = max(bound, bounded_posed(one, cutoff=most))
         if bound >= most:
             continue
         middle = (low + high) // 2

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from planner.planning.question.question import TIMED
 from planner.planning.search.asked import naming_the_question
 from planner.planning.search.posed import Posed
-from planner.planning.solver.problem import TOLERANCE, Row, Solution
-from planner.planning.solver.solve import solve
+from planner.planning.solver.problem import TOLERANCE, Problem, Row, Solution
+from planner.planning.solver.solve import bound_of, solve
 
 if TYPE_CHECKING:
     from planner.planning.search.late_prompts import FirstToken
@@ -63,12 +63,23 @@ def solve_posed(one: Posed, *, gap: float | None = None, cutoff: float = np.inf)
 def relaxed_posed(one: Posed, *, cutoff: float) -> Solution:
     """The optimum of a candidate with the shortest queue that any assignment has, in any slot that
     it stands for: what it proves holds for all of these."""
-    token = first_token(one)
-    rows = () if token is None else (Row("ttft", token.prompt, float(
-        one.space.prompt_limit[one.c]) - token.constants[0]),)
     with naming_the_question(one.space, one.c):
-        return solve(replace(one.problem, rows=(*one.problem.rows, *rows)), gap=one.gap,
-                     cutoff=cutoff)
+        return solve(_with_prompts(one), gap=one.gap, cutoff=cutoff)
+
+
+def bounded_posed(one: Posed, *, cutoff: float) -> float:
+    """A lower bound of what :func:`relaxed_posed` finds, looked for up to ``cutoff``."""
+    with naming_the_question(one.space, one.c):
+        return bound_of(_with_prompts(one), gap=one.gap, cutoff=cutoff)
+
+
+def _with_prompts(one: Posed) -> Problem:
+    """The problem with the limit on a prompt's way through beside it."""
+    token = first_token(one)
+    if token is None:
+        return one.problem
+    row = Row("ttft", token.prompt, float(one.space.prompt_limit[one.c]) - token.constants[0])
+    return replace(one.problem, rows=(*one.problem.rows, row))
 
 
 def keeps(one: Posed, counts: Int) -> bool:

@@ -43,6 +43,9 @@ def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
     ``second`` [D, S] decides first (the less the better), ``third`` where order cannot be proved,
     then the order of the choices. ``gap`` is the one to which the optimum is proved.
     """
+    if (problem.legal.sum(axis=1) == 1).all() and (problem.multiplicity == 1).all():
+        return replace(solution, bound=min(solution.bound, solution.value),
+                       gap=_gap(solution.value, min(solution.bound, solution.value)))
     most = solution.value + EQUAL * abs(solution.value)
     exact = solution.gap <= EQUAL and bool((problem.multiplicity == 1).all())
     bars = [(problem, most)]
@@ -59,7 +62,11 @@ def first_of_ties(problem: Problem, solution: Solution, second: Array | None, *,
     value = objective_of(problem, counts)
     bound = min(solution.bound, value)
     return replace(solution, counts=counts, value=value, bound=bound,
-                   gap=(value - bound) / abs(value) if value else 0.0)
+                   gap=_gap(value, bound))
+
+
+def _gap(value: float, bound: float) -> float:
+    return (value - bound) / abs(value) if value else 0.0
 
 
 def _by_second(problem: Problem, second: Array, most: float) -> Problem:
