@@ -14,6 +14,7 @@ from planner.hardware.fitted_text import InheritedSets, Key
 from planner.hardware.loader import load_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.records import record
+from planner.remembered import by_identity
 from planner.resources import data_folder
 from planner.toml_text import parse_toml, read_toml_bytes
 
@@ -87,14 +88,22 @@ def with_inherited(profile: DeviceProfile, folders: Sequence[Path] = ()) -> Devi
         UnknownNameError: a relative does not exist.
         DataError: a relative's profile is invalid, or the chain closes on itself.
     """
-    inherited: dict[Key, tuple[str, str, Mapping[Key, FittedSet]]] = {}
-    chain, here = [profile.id], profile
+    chain, here = [profile], profile
     while here.transfer_from:
-        if here.transfer_from in chain:
-            raise DataError(f"{profile.path}: transfer: {' → '.join(chain)} comes back to "
-                            f"{here.transfer_from}", hint="name a device that has its own fits")
-        chain.append(here.transfer_from)
+        if here.transfer_from in (one.id for one in chain):
+            raise DataError(f"{profile.path}: transfer: {' → '.join(one.id for one in chain)} "
+                            f"comes back to {here.transfer_from}",
+                            hint="name a device that has its own fits")
         here = load_profile(_find(here.transfer_from, folders))
+        chain.append(here)
+    return _inheriting(*chain)
+
+
+@by_identity(64)
+def _inheriting(profile: DeviceProfile, *relatives: DeviceProfile) -> DeviceProfile:
+    """``profile`` with what it lacks of ``relatives``, the first that has it."""
+    inherited: dict[Key, tuple[str, str, Mapping[Key, FittedSet]]] = {}
+    for here in relatives:
         alike = memory_kind(here) == memory_kind(profile)
         for key in here.fitted:
             if key not in profile.fitted and (alike or key[0] in LINKED):
@@ -133,7 +142,18 @@ def _profiles(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"hardware folder {str(folder)!r}: no such folder",
                         hint="--hardware-dir names a folder of device profiles")
-    return sorted(path for path in folder.glob("*.toml") if path.name != _INDEX)
+    found = _ours(folder) if folder == _packaged() else _listed(folder)
+    return list(found)
+
+
+def _listed(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(path for path in folder.glob("*.toml") if path.name != _INDEX))
+
+
+@lru_cache(maxsize=4)
+def _ours(folder: Path) -> tuple[Path, ...]:
+    """The packaged profiles, listed once: nothing is added to them while a program runs."""
+    return _listed(folder)
 
 
 def _find(name: str, folders: Sequence[Path]) -> Path:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.records import record
+from planner.remembered import by_identity
 from planner.throughput.calibration import ANY_ENGINE, PRIOR, Certainty, stacks_of
 from planner.throughput.curves import (
     Curve,
@@ -72,6 +73,15 @@ def fabric(device: DeviceProfile, *, scale_up_devices: int | None = None,
            scale_out_bytes_per_s: float | None = None,
            stacks: Sequence[str] = stacks_of(ANY_ENGINE)) -> Fabric:
     """Links of ``device``, with a scenario's overrides and what ``stacks`` were measured to do."""
+    return _fabric(device, scale_up_devices, scale_up_bytes_per_s, scale_out_bytes_per_s,
+                   tuple(stacks))
+
+
+@by_identity(64)
+def _fabric(device: DeviceProfile, scale_up_devices: int | None,
+            scale_up_bytes_per_s: float | None, scale_out_bytes_per_s: float | None,
+            stacks: tuple[str, ...]) -> Fabric:
+    """:func:`fabric`, once."""
     links = device.links
 
     def value(override: float | None, quantity: Quantity | None) -> float:

@@ -26,9 +26,9 @@ from planner.placement.layout import Layout, layout_problem
 from planner.planning.price.batched_memory import rank_bytes
 from planner.planning.price.batched_times import StepPrices, step_prices
 from planner.planning.solver.problem import TOLERANCE
-from planner.planning.space.memory import budget, stage_table
+from planner.planning.space.memory import budget, tables_and_stages
 from planner.planning.space.model import CostModel
-from planner.planning.space.tables import LayoutTables, layout_tables
+from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Lengths
 from planner.throughput.points import Points, points
 
@@ -208,7 +208,7 @@ def _fill(out: _Columns, model: CostModel, asks: Asks, layouts: list[Layout], in
     """Answers of all asks without a reason; ``reason`` is completed."""
     if not layouts:
         return
-    tables = layout_tables(model, layouts)
+    tables, stages = tables_and_stages(model, layouts)
     _mark(reason, ~_blocks(model, tables, choice)[index], CHOICE)
     where = np.flatnonzero(reason == 0)
     if not len(where):
@@ -217,7 +217,7 @@ def _fill(out: _Columns, model: CostModel, asks: Asks, layouts: list[Layout], in
     pts = _points(tables, index[where], some)
     prices = step_prices(model, tables, pts, Lengths(some.isl + some.osl / 2, some.isl), some.osl,
                          choice)
-    held = rank_bytes(model, tables, stage_table(model, tables), pts, some.context, some.isl,
+    held = rank_bytes(model, tables, stages, pts, some.context, some.isl,
                       choice)
     out.put(where, prices, held)
     _limits(reason, where, model, prices, held)

@@ -140,6 +140,15 @@ def certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool
               code: int = 0) -> tuple[str, Certainty]:
     """(operator class, certainty) of one unit under a choice, in a decode step or a prompt, on a
     layout. Operators of a class err together."""
+    key = unit.role, unit.row, choice, decode, code
+    if key not in model.certainties:
+        model.certainties[key] = _certainty(model, unit, choice, decode=decode, code=code)
+    return model.certainties[key]
+
+
+def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: bool,
+               code: int) -> tuple[str, Certainty]:
+    """:func:`certainty`, computed."""
     machine = model.machine
     if unit.role == "cache":
         question, cache = model.question, model.caches[unit.row]

@@ -12,9 +12,8 @@ from planner.planning.space.candidates import (
     fitting_pairs,
     possible_layouts,
 )
-from planner.planning.space.memory import stage_table
+from planner.planning.space.memory import tables_and_stages
 from planner.planning.space.model import CostModel
-from planner.planning.space.tables import layout_tables
 
 
 def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
@@ -22,8 +21,7 @@ def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
     layouts = possible_layouts(model.question)
     if not layouts:
         return None
-    tables = layout_tables(model, layouts)
-    stages = stage_table(model, tables)
+    tables, stages = tables_and_stages(model, layouts)
     pairs = fitting_pairs(model, tables, stages, slots=slots)
     return build_space(model, tables, stages, pairs) if pairs else None
 

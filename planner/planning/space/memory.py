@@ -12,11 +12,13 @@ from planner.memory.footprint import activation_bytes, activation_rates, runtime
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.space.model import CostModel
-from planner.planning.space.tables import LayoutTables, legality
+from planner.planning.space.tables import LayoutTables, layout_tables, legality
 from planner.records import cached_record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
+TABLES = 16
+"""Sets of layouts whose tables a model keeps."""
 
 
 @cached_record
@@ -53,6 +55,20 @@ def stage_table(model: CostModel, tables: LayoutTables) -> StageTable:
     return StageTable(
         StageBytes(stage_bytes(model, tables, i, counts[la.pp]), tables.fixed_of_stages(i),
                    counts[la.pp]) for i, la in enumerate(tables.layouts))
+
+
+def tables_and_stages(model: CostModel, layouts: Sequence[Layout],
+                      ) -> tuple[LayoutTables, StageTable]:
+    """The byte tables of ``layouts`` and their stages, kept for other questions of the model's
+    kind with the same context."""
+    known, key = model.known_tables, (*layouts, model.question.workload.context)
+    if key not in known:
+        while len(known) >= TABLES:
+            known.pop(next(iter(known)), None)
+        tables = layout_tables(model, list(layouts))
+        known[key] = tables, stage_table(model, tables)
+    found: tuple[LayoutTables, StageTable] = known[key]
+    return found
 
 
 def stage_counts(model: CostModel, pp: int) -> Int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +24,47 @@ from planner.planning.space.decisions import Decisions, decisions_of
 from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record
-from planner.throughput.calibration import stacks_of
+from planner.remembered import by_identity
+from planner.throughput.calibration import Certainty, stacks_of
 from planner.throughput.engine_policy import beside_routed
 from planner.throughput.gemm import gemm_model
 from planner.throughput.linear import Machine, kernel_arrays
+
+MODELS = 8
+"""Models that are kept, with their units and kernels: 1 to 3 MB each."""
+SHARED = {"alphas", "caches", "certainties", "decided", "indexer_fp8", "known_tables",
+          "layer_loss", "norm", "possible", "references", "sensitivity", "uniform_losses"}
+"""What no workload, layout or limit of a question changes."""
+ALL = ("alphas", "certainties", "decided", "known_tables", "uniform_losses")
+"""What of it every question needs."""
 
 
 @cached_record
 class CostModel(LossModel):
     """What does not depend on the candidate: modules, units, losses, device kernels."""
+
+    def asked(self, question: Question) -> CostModel:
+        """The model of another question of the same units, kernels and choices, with what is known
+        of them (:data:`SHARED`)."""
+        if question is self.question:
+            return self
+        other = replace(self, question=question)
+        for name in ALL:
+            getattr(self, name)
+        other.__dict__.update((name, self.__dict__[name]) for name in SHARED & self.__dict__.keys())
+        return other
+
+    @cached_property
+    def certainties(self) -> dict[tuple[str, int, int, bool, int], tuple[str, Certainty]]:
+        """Operator class and certainty by role, row, choice, whether of a decode step, and layout
+        (:func:`planner.planning.price.intervals.certainty`), as far as they were asked for."""
+        return {}
+
+    @cached_property
+    def known_tables(self) -> dict[tuple[object, ...], Any]:
+        """Tables of layouts (:func:`planner.planning.space.memory.tables_and_stages`), as far as
+        they were asked for."""
+        return {}
 
     @cached_property
     def decided(self) -> Decisions:
@@ -71,6 +104,22 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
 
     ``static_scales``: activation scales per tensor are stored, none is searched for in a step.
     """
+    return _built(question, prior, engine or question.engine, static_scales).asked(question)
+
+
+def _built_of(question: Question, prior: Prior, server: str, static_scales: bool,
+              ) -> tuple[object, ...]:
+    """What of a question a model is built of: not the workload, nor layouts and limits."""
+    return (question.spec, question.device, question.net, prior, question.profile,
+            question.schemes, question.kv, question.dropped, question.fused, question.kept,
+            question.barred, question.as_released, question.engine, question.engine_version,
+            question.container, tuple((r.group, r.asked, r.runs_as) for r in question.routes),
+            server, static_scales)
+
+
+@by_identity(MODELS, of=_built_of)
+def _built(question: Question, prior: Prior, server: str, static_scales: bool) -> CostModel:
+    """The model of the first question of its kind."""
     planned, released = split_modules(modules(question.spec), question.dropped)
     fused = question.fused
     if question.spec.tied_embeddings:
@@ -80,7 +129,7 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     units = build_units(question.spec, planned, released, prior.ends,
                         by_layer=question.profile is not None, fused=fused,
                         kept=question.kept)
-    device, server = question.device, engine or question.engine
+    device = question.device
     stacks = stacks_of(server)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,

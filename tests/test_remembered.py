@@ -1,0 +1,53 @@
+"""Results kept by identity: once for the same arguments, again for others."""
+
+from planner.remembered import by_identity
+
+
+class Thing:
+    """Compared by identity alone."""
+
+
+def test_the_same_arguments_are_computed_once() -> None:
+    calls: list[tuple[object, ...]] = []
+
+    @by_identity(4)
+    def made(*args: object) -> int:
+        calls.append(args)
+        return len(calls)
+
+    one, other = Thing(), Thing()
+    assert made(one, "a", (1, 2)) == made(one, "a", (1, 2)) == 1
+    assert made(other, "a", (1, 2)) == 2
+    assert made(one, "b", (1, 2)) == 3
+    assert made(one, "a", (1, 3)) == 4
+    assert made(one, "a", (1, 2)) == 1
+
+
+def test_a_number_is_not_another_that_equals_it() -> None:
+    @by_identity(4)
+    def made(value: object) -> str:
+        return repr(value)
+
+    assert [made(1), made(1.0), made(True)] == ["1", "1.0", "True"]
+
+
+def test_the_oldest_is_forgotten_and_no_address_is_taken_for_another() -> None:
+    kept = [0]
+
+    @by_identity(2)
+    def made(thing: Thing) -> int:
+        kept[0] += 1
+        return kept[0]
+
+    found = [made(Thing()) for _ in range(20)]
+    assert found == list(range(1, 21))
+
+
+def test_what_a_result_depends_on_may_be_named() -> None:
+    @by_identity(2, of=lambda first, second: (first,))
+    def made(first: Thing, second: Thing) -> Thing:
+        return second
+
+    one, two = Thing(), Thing()
+    assert made(one, two) is two
+    assert made(one, Thing()) is two
