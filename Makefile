@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: families soak clean distclean fuzz lock
+.PHONY: evaluate-transfer families soak clean distclean fuzz lock
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
@@ -27,6 +27,7 @@ help:
 	@echo "make tables      rebuild the error tables of the number formats"
 	@echo "make families DATA=DIR  measured models: their matrices, the learned prior, its bands"
 	@echo "make evaluate-throughput DATA=DIR  errors of predictions, docs/evidence/validation.md"
+	@echo "make evaluate-transfer DATA=DIR  errors of sets carried to another device, transfer.toml"
 	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/evidence/plans.md"
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
@@ -69,6 +70,10 @@ families: $(VENV)/.installed-dev
 evaluate-throughput: $(VENV)/.installed-dev
 	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
 	$(BIN)/python benchmarks/throughput_validation.py "$(DATA)"
+
+evaluate-transfer: $(VENV)/.installed-dev
+	@test -n "$(DATA)" || { echo "DATA=DIR names a folder of measured tables" >&2; exit 2; }
+	$(BIN)/python benchmarks/transfer.py "$(DATA)" --write
 
 evaluate-plans: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,oracle]'

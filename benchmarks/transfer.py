@@ -1,8 +1,8 @@
-"""``python benchmarks/transfer.py DIR [--write]``: errors of sets carried to another device, from the
-operator tables in DIR, each measured device without its own sets in turn.
+"""``python benchmarks/transfer.py DIR [--write]``: errors of sets carried to another device, from
+the operator tables in DIR, each measured device without its own sets in turn.
 
-With ``--write`` the errors replace planner/throughput/data/transfer.toml; rules of operators that DIR
-has no tables of stay as they are.
+With ``--write`` the errors replace planner/throughput/data/transfer.toml; rules of operators that
+DIR has no tables of stay as they are.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from planner.validation.reader import read_directory
 from planner.validation.transfer import TABLES, Carried, Error, carried, pairs, summarise
 
 DATA = Path(__file__).resolve().parents[1] / "planner" / "throughput" / "data" / "transfer.toml"
-SOURCE = ("each measured device predicted from its relatives' sets without its own, on the operator "
-          "tables of PyPI aiconfigurator-core 0.12.0 (benchmarks/transfer.py)")
+SOURCE = ("each measured device predicted from its relatives' sets without its own, on the "
+          "operator tables of PyPI aiconfigurator-core 0.12.0 (benchmarks/transfer.py)")
 BY_VARIANT = ("gemm", "quantise", "moe")
-"""Operators whose kernels are other programs by format: a rule for each as well."""
-HEAD = """# Log-space standard deviation that a transfer of fitted parameters adds to a set's own, by operator
-# and variant; the first rule that matches and has the relation counts. "same": both devices are of a
-# family of architectures; "other": of two, both with HBM; "gddr": of two, both with GDDR. Beside it
-# n rows of so many pairs of devices, mean, median and bias of the carried predictions in percent.
+"""Operators whose kernels are other programs by format."""
+DIFFERS = 1.5
+"""Ratio of a variant's sigma to its operator's from which it has a rule."""
+HEAD = """# Log-space standard deviation that a transfer of fitted parameters adds to a set's own.
+# By operator and variant; the first rule that matches and has the relation counts. "same": both
+# devices are of a family of architectures; "other": of two, both with HBM; "gddr": of two, both
+# with GDDR. Beside it n rows of so many pairs of devices, mean, median and bias of the carried
+# predictions in percent. Variants whose error is much like their operator's have no rule.
 # Written by `make evaluate-transfer DATA=DIR`; rules without n are judgement.
 """
 
@@ -62,18 +65,32 @@ def measure(folder: Path) -> list[Carried]:
 
 
 def rules_of(found: Sequence[Carried]) -> list[dict[str, Any]]:
-    """Rules by operator and variant, then by operator, with an Error by relation."""
+    """Rules with an Error by relation: of an operator, and before it of a variant where that is
+    another (see DIFFERS)."""
     rules = []
     for operator in dict.fromkeys(g.operator for g in found):
         mine = [g for g in found if g.operator == operator]
-        names = dict.fromkeys(g.variant for g in mine) if operator in BY_VARIANT else {}
-        for variant in (*names, "*"):
-            some = [g for g in mine if variant in (g.variant, "*")]
-            errors = {how: e for how in RELATIONS
-                      if (e := summarise(g for g in some if g.relation == how)) is not None}
-            if errors:
-                rules.append({"operator": operator, "variant": variant, **errors})
+        whole = _errors(mine)
+        for variant in dict.fromkeys(g.variant for g in mine) if operator in BY_VARIANT else ():
+            own = {how: e for how, e in _errors(g for g in mine if g.variant == variant).items()
+                   if _another(e, whole[how])}
+            if own:
+                rules.append({"operator": operator, "variant": variant, **own})
+        if whole:
+            rules.append({"operator": operator, "variant": "*", **whole})
     return rules
+
+
+def _errors(groups: Iterable[Carried]) -> dict[str, Error]:
+    some = list(groups)
+    return {how: e for how in RELATIONS
+            if (e := summarise(g for g in some if g.relation == how)) is not None}
+
+
+def _another(own: Error, whole: Error) -> bool:
+    """Whether a variant has a rule of its own: a larger error, or a smaller one over two pairs."""
+    return own.sigma > DIFFERS * whole.sigma \
+        or (own.pairs > 1 and own.sigma < whole.sigma / DIFFERS)
 
 
 def text_of(rules: Sequence[dict[str, Any]]) -> str:
@@ -103,8 +120,9 @@ def _rule(rule: dict[str, Any]) -> str:
         if how in rule:
             e = rule[how]
             if isinstance(e, Error):
-                lines.append(f"{how} = {{ sigma = {e.sigma:.3f}, n = {e.rows}, pairs = {e.pairs}, "
-                             f"mean = {e.mean:.1f}, median = {e.median:.1f}, bias = {e.bias:.1f} }}")
+                lines.append(
+                    f"{how} = {{ sigma = {e.sigma:.3f}, n = {e.rows}, pairs = {e.pairs}, "
+                    f"mean = {e.mean:.1f}, median = {e.median:.1f}, bias = {e.bias:.1f} }}")
             else:
                 inside = ", ".join(f"{k} = {v}" for k, v in e.items())
                 lines.append(f"{how} = {{ {inside} }}")

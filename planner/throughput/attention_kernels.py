@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.records import cached_record
-from planner.throughput.calibration import PRIOR, Calibration, Certainty, family, find
+from planner.throughput.calibration import PRIOR, Calibration, Certainty, find, relation
 from planner.throughput.forms import attention_rest
 from planner.throughput.forms.attention_decode import CARRIED
 from planner.throughput.forms.base import Parameters
@@ -131,7 +131,7 @@ def kernel_model(device: DeviceProfile, operator: str, variant: str, stacks: Seq
     if fit.parameters.get("fp8") and "fp8" not in silicon.peaks:
         return None
     parameters, branches = fit.parameters, _branches(device, calibration)
-    if calibration.basis == "transferred" and _other_architecture(device, fit):
+    if calibration.basis == "transferred" and _other_kernels(device, fit):
         parameters, branches = {**parameters, **_CARRIED.get(operator, {})}, {}
     if kernel and lent is None:
         lent = loan(operator, fit.stack, fit.stack, variant, device.architecture, kernel)
@@ -162,9 +162,11 @@ def _find(device: DeviceProfile, operator: str, variant: str,
     return found, loan(operator, stacks[0], found.fit.stack, variant, device.architecture)
 
 
-def _other_architecture(device: DeviceProfile, fit: FittedSet) -> bool:
+def _other_kernels(device: DeviceProfile, fit: FittedSet) -> bool:
+    """Whether a relative's set is of kernels that the device does not run: Ampere, Hopper and
+    Blackwell have their own; the parts with GDDR share the older ones."""
     key = (fit.operator, fit.stack, fit.variant)
-    return family(device.inherited[key][1]) != family(device.architecture)
+    return relation(device, device.inherited[key][1]) == "other"
 
 
 def _rest(device: DeviceProfile, fit: FittedSet) -> Parameters | None:

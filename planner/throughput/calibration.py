@@ -83,8 +83,8 @@ def family(architecture: str) -> str:
 
 
 RELATIONS = ("same", "other", "gddr")
-"""How a device and its relative stand: one family of architectures; another, both with HBM; another,
-both with GDDR."""
+"""How a device and its relative stand: one family of architectures; another, both with HBM;
+another, both with GDDR."""
 
 
 def relation(device: DeviceProfile, architecture: str) -> str:

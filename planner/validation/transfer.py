@@ -1,7 +1,7 @@
 """How far fitted parameters miss on another device: each is left without its own sets in turn.
 
-A device's rows are predicted from one relative's sets as :func:`planner.throughput.calibration.find`
-carries them over. Relatives are measured devices of which one names the other in ``[transfer]``;
+A device's rows are predicted from one relative's sets as
+:func:`planner.throughput.calibration.find` carries them over. Relatives are measured devices of which one names the other in ``[transfer]``;
 devices with GDDR stand for each other.
 """
 
@@ -25,11 +25,15 @@ from planner.validation.records import EXCLUDED, Outcome
 Array = NDArray[np.float64]
 Row = Mapping[str, str]
 Predict = Callable[..., list[Outcome]]
-TABLES: Mapping[str, Predict] = MappingProxyType({
-    "op_gemm": op_gemm.predict_rows, "op_quantize": op_quantize.predict_rows,
-    "op_attn_context": op_attention.predict_rows, "op_attn_generation": op_attention.predict_rows,
-    "op_mla": op_attention.predict_rows, "op_moe": op_moe.predict_rows})
-"""Kind of table → its predictions; a new operator adds its own here."""
+TABLES: Mapping[str, tuple[Mapping[str, str], Predict]] = MappingProxyType({
+    "op_gemm": ({"": "gemm"}, op_gemm.predict_rows),
+    "op_quantize": ({"": "quantise"}, op_quantize.predict_rows),
+    "op_attn_context": ({"": "attention-prefill"}, op_attention.predict_rows),
+    "op_attn_generation": ({"": "attention-decode"}, op_attention.predict_rows),
+    "op_mla": ({"context": "mla-prefill", "generation": "mla-decode"}, op_attention.predict_rows),
+    "op_moe": ({"": "moe"}, op_moe.predict_rows)})
+"""Kind of table → (phase of a row, empty without phases, → operator), its predictions; a new
+operator adds its own here."""
 LEAST_ROWS = 100
 LEAST_SIGMA = 0.03
 LEAST_QUANTILE = 0.8
@@ -85,29 +89,35 @@ def without_own(device: DeviceProfile, relative: DeviceProfile) -> DeviceProfile
 def carried(kind: str, rows: Sequence[Row], device: DeviceProfile,
             relative: DeviceProfile) -> list[Carried]:
     """The rows of ``device`` in a table of ``kind`` by the sets of ``relative``'s same stack."""
+    operators, predict = TABLES[kind]
     mine = [row for row in rows if (p := profile_of(row.get("device", ""))) is not None
             and p.id == device.id]
     bare = without_own(device, relative)
-    outcomes = TABLES[kind](kind, mine, profiles={row["device"]: bare for row in mine})
-    found: dict[tuple[str, str, str], list[float]] = {}
-    for o in outcomes:
-        key = _set_of(o, relative)
-        if key is not None and o.predicted and o.measured and not o.regime.startswith(EXCLUDED):
-            found.setdefault(key, []).append(float(np.log(o.predicted / o.measured)))
     how = relation(device, relative.architecture)
-    return [Carried(key[0], key[2], how, device.id, relative.id, np.array(ratios),
-                    relative.fitted[key].error.sigma) for key, ratios in found.items()]
+    groups = []
+    for phase, operator in operators.items():
+        some = [row for row in mine if row.get("phase", "") == phase or not phase]
+        found: dict[tuple[str, str, str], list[float]] = {}
+        for o in predict(kind, some, profiles={row["device"]: bare for row in some}):
+            key = _set_of(o, operator, relative)
+            if key is not None and o.predicted and o.measured \
+                    and not o.regime.startswith(EXCLUDED):
+                found.setdefault(key, []).append(float(np.log(o.predicted / o.measured)))
+        groups += [Carried(operator, key[2], how, device.id, relative.id, np.array(ratios),
+                           relative.fitted[key].error.sigma) for key, ratios in found.items()]
+    return groups
 
 
-def _set_of(outcome: Outcome, relative: DeviceProfile) -> tuple[str, str, str] | None:
+def _set_of(outcome: Outcome, operator: str,
+            relative: DeviceProfile) -> tuple[str, str, str] | None:
     """The set that a prediction comes from, where it is of the row's own stack on ``relative``."""
     basis, _, origin = outcome.basis.partition(": ")
     words = origin.removesuffix(f" on {relative.id}").split()
     if basis != "transferred" or origin == " ".join(words) or len(words) < 2 \
             or words[0] != outcome.software.split()[0]:
         return None
-    names = [key for key in relative.fitted if key[1:] == (words[0], words[-1])]
-    return names[0] if names else None
+    key = (operator, words[0], words[-1])
+    return key if key in relative.fitted else None
 
 
 def summarise(groups: Iterable[Carried]) -> Error | None:
@@ -124,3 +134,21 @@ def summarise(groups: Iterable[Carried]) -> Error | None:
     return Error(count, len({(g.device, g.relative) for g in some}),
                  100 * float(np.abs(off).mean()), 100 * float(np.median(np.abs(off))),
                  100 * float(off.mean()), float(np.sqrt(added)))
+
+
+def coverage(groups: Iterable[Carried], added: float) -> float:
+    """Share of carried rows inside the 80 % interval of a transfer that adds ``added``."""
+    inside = [np.abs(g.log_ratio) <= Z80 * np.hypot(g.own_sigma, added) for g in groups]
+    return float(np.concatenate(inside).mean())
+
+
+def coverage_left_out(groups: Sequence[Carried]) -> dict[tuple[str, str], float]:
+    """(device, relative) → coverage of its rows by what the transfers of the other pairs add."""
+    keys = dict.fromkeys((g.device, g.relative) for g in groups)
+    found = {}
+    for key in keys:
+        rest = summarise(g for g in groups if (g.device, g.relative) != key)
+        if rest is not None:
+            mine = [g for g in groups if (g.device, g.relative) == key]
+            found[key] = coverage(mine, rest.sigma)
+    return found

@@ -168,8 +168,8 @@ def test_mla_is_bound_and_grows(pick: int, count: int, batch: int, length: int) 
 
 
 def test_a_kernel_of_single_heads_reads_keys_again() -> None:
-    """TensorRT-LLM beyond 32 query heads a KV head: time goes by query heads, on A100 84 µs a wave of
-    48 and 237 µs of 128."""
+    """TensorRT-LLM beyond 32 query heads a KV head: time goes by query heads, on A100 84 µs a wave
+    of 48 and 237 µs of 128."""
     fit = resolve_device("a100-sxm").fitted["attention-decode", "trtllm", "bf16/bf16:mha"]
     figures = silicon("a100-sxm")
 

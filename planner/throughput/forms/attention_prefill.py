@@ -10,12 +10,12 @@
 P dense peak, X exponentials a second, W bandwidth, N multiprocessors, d head width; ``width`` is
 narrow for d ≤ 64, wide for d ≥ 256, odd for what is no power of two between: kernels are written
 for few widths. φ is the share of B that L2 does not hold: the products before have just written it.
-The softmax exponential follows the products of its tile, so both times add. A tile of 128 queries has a fixed
-cost; the longest tile on one multiprocessor bounds the makespan. Tiles at the border of a window
-are masked: they cost ``window`` times a plain one; what a longer window adds is plain. B: queries,
-keys, values and results read and written and the cache written, or, where ``scatter`` is 1, the
-slow scatter of keys and values into a paged cache alone (vLLM), B = b·S·hkv^0.7·(d·(4 + 2·kv) +
-400): few heads of a token leave its block of threads idle.
+The softmax exponential follows the products of its tile, so both times add. A tile of 128 queries
+has a fixed cost; the longest tile on one multiprocessor bounds the makespan. Tiles at the border of
+a window are masked: they cost ``window`` times a plain one; what a longer window adds is plain. B:
+queries, keys, values and results read and written and the cache written, or, where ``scatter`` is
+1, the slow scatter of keys and values into a paged cache alone (vLLM), B = b·S·hkv^0.7·(d·(4 +
+2·kv) + 400): few heads of a token leave its block of threads idle.
 
 Parameters carry their unit behind the name used here.
 Source of the mechanisms: fits of this project to the attention tables of aiconfigurator-core
