@@ -1,8 +1,8 @@
 """How far fitted parameters miss on another device: each is left without its own sets in turn.
 
 A device's rows are predicted from one relative's sets as
-:func:`planner.throughput.calibration.find` carries them over. Relatives are measured devices of which one names the other in ``[transfer]``;
-devices with GDDR stand for each other.
+:func:`planner.throughput.calibration.find` carries them over. Relatives are measured devices of
+which one names the other in ``[transfer]``; devices with GDDR stand for each other.
 """
 
 from __future__ import annotations

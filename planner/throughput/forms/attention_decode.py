@@ -13,8 +13,8 @@ over a part of the cache or, in a kernel that does not split it (``whole``), ove
 may run heads one by one. √S is what the best split of a cache over multiprocessors leaves (parts
 and their sum grow with it). Where ``window_split`` is 1, parts of the cache before a window are
 started too, up to FULL_WAVES a multiprocessor. σ = 1/(1 + (S/512)^−4) is the start of a second,
-combining kernel. Never below the products at the BF16 peak. ``cold`` is time that a cache outside L2 costs beyond its
-bytes; below L2's size a cold cache costs its share of it.
+combining kernel. Never below the products at the BF16 peak. ``cold`` is time that a cache outside
+L2 costs beyond its bytes; below L2's size a cold cache costs its share of it.
 
 Parameters carry their unit behind the name used here.
 Source: fits of this project to the attention tables of aiconfigurator-core 0.12.0. FlashAttention
