@@ -1,6 +1,7 @@
 """One layer of Llama-3.1-8B on an H100 computed by hand, and what must grow with what."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -36,26 +37,43 @@ def roofline(kind: str, flop: float, moved: float, *, unit: str = "bf16", launch
         moved / (H100.bandwidth_bytes_per_s.value * a.bandwidth_fraction.value))
 
 
+TILES = [(128, width) for width in (256, 192, 128, 64, 32)] \
+    + [(64, width) for width in (256, 128, 64, 32)]
+
+
 def gemm(tokens: float, outputs: int, inputs: int) -> float:
     """The fitted BF16 GEMM, one number at a time; weights come from memory."""
     p = H100.fitted["gemm", "trtllm", "bf16"].parameters
-    rate = peak("bf16") * p["compute_fraction"] / 132
     moved = 2.0 * outputs * inputs + 2.0 * tokens * (outputs + inputs)
     memory = moved / (3.35e12 * p["bandwidth_fraction"])
-    times = []
-    for width, penalty in ((256, 0), (192, 0.5), (128, 1), (64, 2), (32, 4)):
-        tiles = math.ceil(tokens / 128) * math.ceil(outputs / width)
-        for parts in {1, min(max(132 // tiles, 1), 8)}:
-            load = tiles * parts / 132
-            waves = p["wave_weight"] * math.ceil(load) + (1 - p["wave_weight"]) * max(load, 0.25)
-            time = waves * 2 * 128 * width * (inputs / parts + p["fill_elements"]) / rate
-            time *= 1 + p["narrow_penalty"] * penalty
-            if parts > 1:
-                time += p["split_seconds"] + 8 * parts * tokens * outputs / (1.5 * 3.35e12)
-            times.append(time)
+    times = [tiled(p, tokens, outputs, inputs, *tile) for tile in TILES
+             if tile[0] >= p["shortest_tile"] and tile[1] >= p["narrowest_tile"]]
     compute = min(times)
     compute *= 1 + p["long_slowdown"] * math.log2(1 + compute / 1e-4)
     return float(p["launch_seconds"] + (compute**3 + memory**3) ** (1 / 3))
+
+
+def tiled(p: Mapping[str, float], tokens: float, outputs: int, inputs: int, height: int,
+          width: int) -> float:
+    """The products in tiles of one size, whole or with the sum over inputs in parts."""
+    rows = min(max(math.ceil(tokens / 16) * 16, min(p["least_rows"], height)), height)
+    rate = peak("bf16") / 132
+    smaller = (1 / height + 1 / width) / (1 / 128 + 1 / 256) - 1
+    product = 2 * rows * width / (p["compute_fraction"] * rate) \
+        * (1 + p["narrow_penalty"] * smaller)
+    load = (rows + width) * 2 * p["load_intensity"] / rate
+    step = (product**3 + load**3) ** (1 / 3)
+    tiles = math.ceil(tokens / height) * math.ceil(outputs / width)
+    times = []
+    for parts in range(1, min(max(132 // tiles, 1), 8) + 1):
+        waves = tiles * parts / 132
+        waves = p["wave_weight"] * math.ceil(waves) + (1 - p["wave_weight"]) * max(waves, 0.25)
+        time = waves * step * (inputs / parts + p["fill_elements"])
+        if parts > 1:
+            time += p["split_seconds"] \
+                + parts * 8 * tokens * outputs / (p["cached_factor"] * 3.35e12)
+        times.append(time)
+    return min(times)
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +102,10 @@ def decode_attention(sequences: float, tokens: float) -> float:
     moved = 2 * 2 * sequences * tokens * 8 * 128 + 4 * sequences * 32 * 128 \
         + 2 * sequences * 8 * 128 * 4
     memory = moved / (3.35e12 * p["bandwidth_fraction"])
-    unit = p["unit_seconds"] * sequences * 8 / 132
+    waves = max(sequences * 8 / 132, p["whole"])
+    unit = waves * (p["unit_seconds"] + p["token_seconds"] * tokens * 128)
     start = p["start_seconds"] / (1 + (tokens / 512) ** -4)
-    cold = p["cold_seconds"] * min(moved / (0.7 * 50 * 2**20), 1)
+    cold = p["cold_seconds"] * min(moved / (p["l2_share"] * 50 * 2**20), 1)
     return float(p["floor_seconds"] + p["split_seconds"] * math.sqrt(tokens) + start + cold
                  + (unit**1.3 + memory**1.3) ** (1 / 1.3))
 
@@ -100,8 +119,9 @@ def prefill_attention(tokens: float) -> float:
         + p["tile_seconds"] * 32 * math.ceil(tokens / 128) / 132
     last = p["tail_factor"] * 128 * tokens * pair * 132
     moved = tokens * 128 * (6 * 32 + 4 * 8 + 2 * 8 * 2)
-    return float(p["floor_seconds"] + moved / (3.35e12 * p["bandwidth_fraction"])
-                 + math.hypot(work, last))
+    held = 1 / (1 + (moved / (0.9 * 50 * 2**20)) ** 6)  # share of it that L2 holds
+    memory = moved / (3.35e12 * p["bandwidth_fraction"]) * (1 - held + held / p["cached_factor"])
+    return float(p["floor_seconds"] + memory + math.hypot(work, last))
 
 
 @pytest.mark.parametrize("kind", ["kv-k", "kv-v"])

@@ -41,9 +41,12 @@ def test_a_window_layer_reads_its_window() -> None:
         windows = [n for n in a if ".window." in n]
         assert windows
         for name in a:
-            assert (a[name] == b[name]) == (name in windows)
-    growth = 10 * 2 * 16 * 128 * 2
-    assert short.kv_cache.bytes_per_token == growth
+            growth = b[name] / a[name]
+            if name in windows:  # the measured kernel starts a few parts outside of the window
+                assert 1 <= growth < 1.5
+            else:
+                assert growth > 2
+    assert short.kv_cache.bytes_per_token == 10 * 2 * 16 * 128 * 2
     fixed = sum(c.fixed_bytes for c in short.kv_cache.layers)
     assert fixed == 52 * 1024 * 2 * 16 * 128 * 2
 
