@@ -24,8 +24,10 @@ from planner.throughput.curves import (
     curve,
     exchanges,
     gathers_experts,
+    one_sided_experts,
     shared_memory_bytes_per_s,
 )
+from planner.throughput.forms.dispatch import copies
 
 Array = NDArray[np.float64]
 
@@ -37,7 +39,8 @@ class Fabric:
     A missing link has bandwidth 0: a group that needs it is illegal (see ``reach``). ``reduce`` and
     ``collect`` are measured all-reduces and all-gathers, ``exchange`` measured expert exchanges by
     phase and leg; without them the bandwidths count. ``gathers``: experts inside the domain take
-    all tokens by all-gather and give sums back by reduce-scatter instead of an exchange.
+    all tokens by all-gather and give sums back by reduce-scatter instead of an exchange;
+    ``one_sided``: tokens are written once to each rank that needs them, at the link's speed.
     """
 
     domain: int
@@ -50,6 +53,7 @@ class Fabric:
     collect: Curve | None = None
     exchange: Mapping[tuple[str, str], ExchangeCurve] = field(default_factory=dict)
     gathers: bool = False
+    one_sided: bool = False
 
     @property
     def certainty(self) -> Certainty:
@@ -101,7 +105,8 @@ def _fabric(device: DeviceProfile, scale_up_devices: int | None,
         fraction=LINK_FRACTION,
         reduce=curve(device, "all-reduce", stacks, scale_up_bytes_per_s),
         collect=curve(device, "gather", stacks, scale_up_bytes_per_s),
-        exchange=exchanges(device, stacks), gathers=bool(gathers_experts(stacks, domain)))
+        exchange=exchanges(device, stacks), gathers=bool(gathers_experts(stacks, domain)),
+        one_sided=bool(one_sided_experts(stacks, domain)))
 
 
 def _path(net: Fabric, span: Array) -> tuple[Array, Array]:
@@ -175,16 +180,18 @@ def expert_exchange(net: Fabric, phase: str, leg: str, work: ExchangeWork, span:
     """Dispatch or combine (``leg``) of expert tokens [C, S]; ``feature_bytes`` [S] an element.
 
     Measured exchanges of the phase; else, and across nodes where none were measured, bytes over
-    the link (:func:`dispatch`).
+    the link (:func:`dispatch`). Where ranks write to each other, a token goes once to each rank
+    that has an expert of it, and its sum comes back once.
     """
     columns = []
     wanted = np.atleast_1d(feature_bytes).tolist()
     sizes = sorted(set(wanted))
     measured = net.exchange.get(("decode" if phase == "decode" else "prefill", leg))
     for size in sizes:
-        sent = work.tokens * work.per_token * work.hidden * size
+        sent = work.hidden * size * copies(work.tokens, np.asarray(work.per_token), work.ranks,
+                                           distinct=net.one_sided)
         plain = dispatch(net, work.ranks, span, sent)
-        if measured is not None:
+        if measured is not None and not net.one_sided:
             found = measured.seconds(work, size, link=net.domain_bytes_per_s,
                                      network=net.network_bytes_per_s or np.inf)
             plain = np.where(np.isnan(found) | (work.ranks <= 1), plain, found)

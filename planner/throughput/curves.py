@@ -147,6 +147,15 @@ def gathers_experts(stacks: Sequence[str], domain: int) -> str:
                  if rule["stack"] == stacks[0] and domain <= rule["most_domain"]), "")
 
 
+def one_sided_experts(stacks: Sequence[str], domain: int) -> str:
+    """Why the engine of ``stacks`` writes tokens straight to the ranks of their experts inside a
+    ``domain`` of several hosts: the source; empty where it does not."""
+    if len(stacks) != 1:
+        return ""
+    return next((str(rule["source"]) for rule in _rules()["over_hosts"]
+                 if rule["stack"] == stacks[0] and domain >= rule["least_domain"]), "")
+
+
 def _sets(device: DeviceProfile, stack: str, leg: str,
           ending: str) -> dict[str, tuple[str, Parameters]]:
     found = {}

@@ -41,6 +41,7 @@ from planner.validation.serving_rules import (
     formats,
     hold,
     mislabelled,
+    one_sided,
     run_of,
 )
 from planner.validation.settled import settled
@@ -151,7 +152,8 @@ def resolved(i: int, row: Mapping[str, str]) -> ServedRow:
         row["model"], device.id, engine,
         tuple(int(p) for p in found[0].split(".")) if found else (),
         chosen.recipe(kv, experts=spec.experts is not None), workers.decode,
-        load.mean(isl), load.mean(osl), chunk_tokens(engine, spec.id, label))
+        load.mean(isl), load.mean(osl), chunk_tokens(engine, spec.id, label),
+        one_sided(engine, spec.id, device.id))
     facts = {"model": spec.id, "tp": workers.decode.tp, "isl": isl, "osl": osl}
     regime = "disaggregated" if workers.prefill is not None else "aggregated"
     if row.get("exclude", ""):

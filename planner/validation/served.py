@@ -47,6 +47,7 @@ class Deployed:
     isl: int
     osl: int
     chunk: int = CHUNK_TOKENS
+    one_sided: bool = False
 
 
 def layout_of(spec: ModelSpec, engine: str, shape: Shape, experts: str) -> Layout:
@@ -126,7 +127,8 @@ def assignment(case: Deployed) -> Assignment:
     try:
         found = recipe_assignment(held, device, layout, case.recipe, load_prior(),
                                   isl=case.isl, osl=case.osl, engine=case.engine,
-                                  version=".".join(map(str, case.version)))
+                                  version=".".join(map(str, case.version)),
+                                  one_sided=case.one_sided)
     except PlannerError as error:
         raise NotCoveredError("not legal") from error
     if held is spec:

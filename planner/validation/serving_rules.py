@@ -87,6 +87,12 @@ def hold(engine: str, model: str, label: str, device: str, *, isl: int, osl: int
     return 0, 1.0
 
 
+def one_sided(engine: str, model: str, device: str) -> bool:
+    """Whether a benchmark has the engine write tokens straight to the ranks of their experts."""
+    return any(_applies(entry, engine=engine, model=model, label="", device=device)
+               for entry in _rules()["one_sided"])
+
+
 def mislabelled(engine: str, version: str) -> str:
     """Why rows of ``engine`` at ``version`` do not say what they were measured on; empty for
     others."""

@@ -118,3 +118,18 @@ def test_sockets_reduce_through_shared_memory_as_measured():
     two = np.array([2.0])
     for size, seconds, within in ((32e3, 23e-6, 0.2), (64e3, 28e-6, 0.3), (2.0**25, 0.65e-3, 0.05)):
         assert all_reduce(net, two, two, np.array([size]))[0] == pytest.approx(seconds, rel=within)
+
+
+def test_ranks_of_one_domain_write_each_token_once_to_each_rank() -> None:
+    rack = fabric(resolve_device("gb200"), stacks=("trtllm",))
+    assert rack.one_sided
+    assert not fabric(resolve_device("gb200"), stacks=("vllm",)).one_sided
+    assert not fabric(resolve_device("b200-sxm"), stacks=("trtllm",)).one_sided
+    one, bytes_ = np.ones(2), np.array([2.0])
+    few, many = (expert_exchange(rack, "decode", "combine", ExchangeWork(
+        one * t, one * 32, one, 8.0, 256.0, 7168.0), one * 32, bytes_) for t in (16.0, 4096.0))
+    assert (few < many).all()
+    # 4,096 tokens to 32·(1 − (31/32)^8) = 7.2 ranks each, 31 of 32 parts over the link
+    wire = 4096 * 32 * (1 - (31 / 32) ** 8) * 7168 * 2 * 31 / 32
+    speed = rack.domain_bytes_per_s * LINK_FRACTION
+    assert many[0, 0] == pytest.approx(wire / speed + rack.domain_floor_seconds)

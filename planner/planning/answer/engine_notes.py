@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
-from planner.throughput.curves import gathers_experts
+from planner.throughput.curves import gathers_experts, one_sided_experts
 from planner.throughput.engine_policy import beside_routed
 from planner.units import format_seconds
 
@@ -43,5 +43,8 @@ def _exchange(model: CostModel, priced: Priced) -> Assumption:
     if net.gathers and layout.tp * layout.dp <= net.domain:
         return Assumption("expert tokens", GATHERED,
                           gathers_experts(model.machine.stacks, net.domain))
+    if net.one_sided:
+        return Assumption("expert tokens", "written straight to the ranks of their experts",
+                          one_sided_experts(model.machine.stacks, net.domain))
     return Assumption("expert tokens", "exchanged by rank", "the exchange that the engine's stack "
                       "was measured with, else bytes over the link")

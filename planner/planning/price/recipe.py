@@ -45,8 +45,10 @@ class SchemeSet:
 
 def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, recipe: SchemeSet,
                       prior: Prior, *, isl: int, osl: int, engine: str = ANY_ENGINE,
-                      version: str = "") -> Assignment:
-    """``recipe`` on one replica of ``layout``, with the kernels of ``engine`` of ``version``.
+                      version: str = "", one_sided: bool = False) -> Assignment:
+    """``recipe`` on one replica of ``layout``, with the kernels of ``engine`` of ``version``;
+    ``one_sided``: its experts' tokens are written straight to the ranks, where the engine would
+    gather them.
 
     Raises:
         UnsupportedError: the device cannot execute a scheme, or the layout does not divide.
@@ -63,7 +65,10 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
     if not layouts:
         raise UnsupportedError(f"{spec.id}: tp{layout.tp} dp{layout.dp} pp{layout.pp} "
                                f"ep{layout.ep} does not divide it", hint="choose another layout")
-    question = replace(question, net=fabric(device, stacks=stacks_of(engine)),
+    net = fabric(device, stacks=stacks_of(engine))
+    if one_sided:
+        net = replace(net, gathers=False, one_sided=True)
+    question = replace(question, net=net,
                        engine=engine, engine_version=version)
     model = build_model(question, prior, engine, static_scales=recipe.static_scales)
     return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
