@@ -34,7 +34,7 @@ from planner.throughput.ggml import (
 from planner.throughput.kernels import Kernel, kernel
 from planner.throughput.measured_kernels import by_kernel
 from planner.throughput.moe import MoeModel, moe_models
-from planner.throughput.moe_choice import Server
+from planner.throughput.moe_choice import ExpertServer
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator, where
 
@@ -114,7 +114,7 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     if picked:
         gemms = [None if m is None else by_kernel(m, device, name)
                  for m, name in zip(gemms, picked, strict=True)]
-    server = Server(tuple(stacks), engine, version, static_scales)
+    server = ExpertServer(tuple(stacks), engine, version, static_scales)
     fused = tuple(zip(*(moe_models(device, s, server, ENGINE_LAYOUTS) for s in schemes),
                       strict=True)) if experts else ()
     models = fused[0] if experts else gemms

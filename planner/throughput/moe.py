@@ -16,7 +16,7 @@ from planner.throughput.expert_load import ExpertLoad
 from planner.throughput.forms.base import Parameters
 from planner.throughput.forms.moe import OPERATOR, ExpertShard, moe_parts
 from planner.throughput.kernels import refusal
-from planner.throughput.moe_choice import SHARDED, Server, Source, rules, source
+from planner.throughput.moe_choice import ExpertServer, ExpertSource, rules, source
 from planner.throughput.roofline import Parts, where
 from planner.throughput.silicon import Chip, chip
 
@@ -81,7 +81,7 @@ class MoeModel:
         return found.scaled(self.factor)
 
 
-def moe_models(device: DeviceProfile, scheme: str, server: Server, layouts: Sequence[str],
+def moe_models(device: DeviceProfile, scheme: str, server: ExpertServer, layouts: Sequence[str],
                ) -> tuple[MoeModel | None, ...]:
     """The fitted expert layer of ``scheme`` for the first of the server's stacks, by layout.
 
@@ -106,14 +106,8 @@ def moe_models(device: DeviceProfile, scheme: str, server: Server, layouts: Sequ
     return tuple(found)
 
 
-def moe_model(device: DeviceProfile, scheme: str, stacks: Sequence[str]) -> MoeModel | None:
-    """:func:`moe_models` of ``stacks`` whatever the engine picks, sharded over tensor-parallel
-    ranks."""
-    return moe_models(device, scheme, Server(tuple(stacks)), [SHARDED])[0]
-
-
 def _model(device: DeviceProfile, figures: Chip, scheme: str, rule: SchemeRule,
-           found: Source) -> MoeModel:
+           found: ExpertSource) -> MoeModel:
     calibration, fit = found.calibration, found.calibration.fit
     sigma = math.sqrt(found.sigma**2 + rule.extra**2)
     basis = "fitted" if calibration.basis == "fitted" and found.lent is None \

@@ -27,7 +27,7 @@ from planner.records import record
 from planner.throughput.calibration import STACK_OF_ENGINE, Calibration, family, find
 from planner.throughput.engine_kernels import LAYOUTS, chosen
 from planner.throughput.forms.moe import OPERATOR
-from planner.throughput.moe_loans import ANY, Loan, loan
+from planner.throughput.moe_loans import ANY, ExpertLoan, loan
 
 Array = NDArray[np.float64]
 _DATA = Path(__file__).resolve().parent / "data"
@@ -47,7 +47,7 @@ def layout_codes(tp: Array | int, dp: Array | int, ep: Array | int) -> NDArray[n
 
 
 @record
-class Server:
+class ExpertServer:
     """Who runs the experts: ``stacks`` in order, the ``engine`` that the first belongs to and its
     ``version`` (both empty for any engine); ``static_scales`` as in the GEMM."""
 
@@ -69,17 +69,17 @@ class Picked:
 
 
 @record
-class Source:
+class ExpertSource:
     """A measured set: ``lent`` is None where it is the stack's own kernel; ``sigma`` log-space."""
 
     calibration: Calibration
-    lent: Loan | None
+    lent: ExpertLoan | None
     sigma: float
     wanted: str
 
 
-def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHARDED, *,
-           asked: str = "") -> Source | None:
+def source(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str = SHARDED, *,
+           asked: str = "") -> ExpertSource | None:
     """The set that prices ``scheme``, a measured one, for the first of the server's stacks.
 
     ``asked`` is the scheme that the engine is asked for, where another stands for it.
@@ -90,7 +90,7 @@ def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHA
         found = find(device, OPERATOR, server.stacks,
                      [f"{kernel}:{scheme}" for stack in server.stacks
                       for kernel in usual(stack, scheme)])
-        return None if found is None else Source(found, None, found.sigma, "")
+        return None if found is None else ExpertSource(found, None, found.sigma, "")
     stack = server.stacks[0]
     pick = picked(device, asked or scheme, server, layout)
     if pick is not None and not pick.unmeasured:
@@ -104,15 +104,15 @@ def source(device: DeviceProfile, scheme: str, server: Server, layout: str = SHA
         return own
     kernel = own.calibration.fit.variant.partition(":")[0]
     lent = loan(scheme, f"{stack}/{pick.kernel}", f"{stack}/{kernel}", device.architecture)
-    return Source(own.calibration, lent, _sigma(own.calibration, lent), pick.name)
+    return ExpertSource(own.calibration, lent, _sigma(own.calibration, lent), pick.name)
 
 
 def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
-           ) -> Source | None:
+           ) -> ExpertSource | None:
     """The set of least error among all that resemble ``pick`` (None: the stack's usual kernel of
     the scheme)."""
     wanted = pick.kernel if pick is not None else _wanted(device, scheme, stack)
-    best: Source | None = None
+    best: ExpertSource | None = None
     for lender, kernel in _resembling(stack, scheme, pick):
         found = find(device, OPERATOR, [lender], [f"{kernel}:{scheme}"])
         if found is None:
@@ -122,11 +122,11 @@ def surest(device: DeviceProfile, scheme: str, stack: str, pick: Picked | None,
         sigma = _sigma(found, lent)
         if best is None or sigma < best.sigma:
             shown = pick.name if pick is not None and pick.name else wanted
-            best = Source(found, lent, sigma, "" if lent is None or wanted == ANY else shown)
+            best = ExpertSource(found, lent, sigma, "" if lent is None or wanted == ANY else shown)
     return best
 
 
-def _sigma(found: Calibration, lent: Loan | None) -> float:
+def _sigma(found: Calibration, lent: ExpertLoan | None) -> float:
     """Of a set in use: its own error, or a loan's, which holds that, and what its transfer adds."""
     if lent is None:
         return found.sigma
@@ -142,7 +142,8 @@ def _wanted(device: DeviceProfile, scheme: str, stack: str) -> str:
     return names[0] if names else ANY
 
 
-def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str) -> Source | None:
+def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str,
+         ) -> ExpertSource | None:
     """The first of the stack's kernels that the device itself was measured with, else that a
     relative was that runs the same ones."""
     keys = [(OPERATOR, stack, f"{kernel}:{scheme}") for kernel in kernels]
@@ -151,7 +152,7 @@ def _own(device: DeviceProfile, stack: str, kernels: Sequence[str], scheme: str)
         mine = next((key for key in keys if key in device.inherited and family(
             device.inherited[key][1]) == family(device.architecture)), None)
     found = find(device, OPERATOR, [stack], [mine[2]]) if mine is not None else None
-    return None if found is None else Source(found, None, found.sigma, "")
+    return None if found is None else ExpertSource(found, None, found.sigma, "")
 
 
 def _resembling(stack: str, scheme: str, pick: Picked | None) -> Iterator[tuple[str, str]]:
@@ -176,7 +177,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def picked(device: DeviceProfile, scheme: str, server: Server, layout: str) -> Picked | None:
+def picked(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str) -> Picked | None:
     """The kernel that the engine's selector picks, None where no source says or where it does not
     multiply the scheme as it stands (then the weight-only scheme asks for itself)."""
     if STACK_OF_ENGINE.get(server.engine) != server.stacks[0]:

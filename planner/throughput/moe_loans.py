@@ -22,7 +22,7 @@ HEADER = "scheme,borrower,lender,family,devices,rows,bias,sigma,residual,"
 
 
 @record
-class Loan:
+class ExpertLoan:
     """``factor`` multiplies the lent time; ``sigma`` is the log-space standard deviation of the
     result, the lender's own error in it; ``compared`` names the devices."""
 
@@ -31,7 +31,7 @@ class Loan:
     compared: str
 
 
-def loan(scheme: str, borrower: str, lender: str, architecture: str) -> Loan:
+def loan(scheme: str, borrower: str, lender: str, architecture: str) -> ExpertLoan:
     """What ``borrower`` takes when ``lender`` prices it, both ``STACK/KERNEL``.
 
     Two kernels that were compared on the family of ``architecture`` carry the mean ratio and the
@@ -41,7 +41,7 @@ def loan(scheme: str, borrower: str, lender: str, architecture: str) -> Loan:
     own = rows.get((scheme, borrower, lender, kind))
     if own is not None:
         devices, _, bias, _, residual = own
-        return Loan(math.exp(float(bias)), float(residual), devices)
+        return ExpertLoan(math.exp(float(bias)), float(residual), devices)
     stacks = tuple(f"{name.partition('/')[0]}/{ANY}" for name in (borrower, lender))
     kin = [(ANY, borrower, lender, ANY)] \
         if borrower.startswith(lender) or lender.startswith(borrower) else []
@@ -49,8 +49,8 @@ def loan(scheme: str, borrower: str, lender: str, architecture: str) -> Loan:
                 (scheme, ANY, ANY, ANY), (ANY, ANY, ANY, ANY)):
         found = rows.get(key)
         if found is not None:
-            return Loan(1.0, float(found[3]), found[0])
-    return Loan(1.0, PRIOR.sigma, "")
+            return ExpertLoan(1.0, float(found[3]), found[0])
+    return ExpertLoan(1.0, PRIOR.sigma, "")
 
 
 @cache

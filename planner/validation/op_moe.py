@@ -19,7 +19,7 @@ from planner.throughput.calibration import find
 from planner.throughput.forms.moe import OPERATOR
 from planner.throughput.kernels import kernel as kernel_of
 from planner.throughput.moe import scheme_rule
-from planner.throughput.moe_choice import Picked, Source, surest
+from planner.throughput.moe_choice import ExpertSource, Picked, surest
 from planner.throughput.roofline import operator
 from planner.throughput.silicon import Chip, chip
 from planner.validation.holdout import fold
@@ -74,12 +74,12 @@ def _kernel(table: str, kernel: MoeKernel) -> list[Outcome]:
         basis=f"{basis}: {fit.stack} {fit.variant} on {found.calibration.origin}")
 
 
-def _calibration(kernel: MoeKernel, device: DeviceProfile) -> Source | None:
+def _calibration(kernel: MoeKernel, device: DeviceProfile) -> ExpertSource | None:
     """The set for ``kernel``: the device's own, else the surest of what resembles it."""
     stack, (name, _, scheme) = kernel.batch.stack, kernel.variant.partition(":")
     if (OPERATOR, stack, kernel.variant) in device.fitted:
         exact = find(device, OPERATOR, [stack], [kernel.variant])
-        return None if exact is None else Source(exact, None, exact.sigma, "")
+        return None if exact is None else ExpertSource(exact, None, exact.sigma, "")
     rule = scheme_rule(scheme)
     return None if rule is None else surest(device, rule.variant, stack, Picked(name))
 

@@ -14,7 +14,8 @@ from planner.throughput.attended import causal_pairs
 from planner.throughput.attention import decode_parts, prefill_parts
 from planner.throughput.calibration import STACKS
 from planner.throughput.expert_load import expected_load
-from planner.throughput.moe import moe_model, popularity_spread
+from planner.throughput.moe import moe_models, popularity_spread
+from planner.throughput.moe_choice import ExpertServer
 from planner.throughput.points import Points, decode_phase, prefill_phase
 from planner.units import format_seconds
 
@@ -231,7 +232,7 @@ def test_an_expert_layer_by_hand() -> None:
     tokens, layers = 32, 58
     plan = estimate("deepseek-v3", "h200-sxm", tp=8, ep=8, devices=8, batch=tokens,
                     context=4096)
-    model = moe_model(load_device("h200-sxm"), "fp8-block", STACKS)
+    model, = moe_models(load_device("h200-sxm"), "fp8-block", ExpertServer(STACKS), ["ep"])
     assert model is not None
     one = np.array([float(tokens)])
     load = expected_load(256, 8, popularity_spread(), one, np.array([8.0]))

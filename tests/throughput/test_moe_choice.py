@@ -17,7 +17,7 @@ from planner.throughput.expert_load import expected_load
 from planner.throughput.experts import expert_parts
 from planner.throughput.linear import ENGINE_LAYOUTS, Machine, kernel_arrays
 from planner.throughput.moe import MoeModel, moe_models
-from planner.throughput.moe_choice import Server, layout_codes, usual
+from planner.throughput.moe_choice import ExpertServer, layout_codes, usual
 from planner.throughput.points import Points, decode_phase, points
 
 NEW = "0.33.0"
@@ -26,14 +26,14 @@ NEW = "0.33.0"
 def model(device: str, scheme: str, layout: str = "tp", version: str = NEW,
           static_scales: bool = False) -> MoeModel:
     """vLLM's."""
-    server = Server(("vllm",), "vllm", version, static_scales)
+    server = ExpertServer(("vllm",), "vllm", version, static_scales)
     found = moe_models(resolve_device(device), scheme, server, [layout])[0]
     assert found is not None
     return found
 
 
 def trtllm(scheme: str, device: str = "b200-sxm") -> MoeModel:
-    server = Server(("trtllm",), "tensorrt-llm", "")
+    server = ExpertServer(("trtllm",), "tensorrt-llm", "")
     found = moe_models(resolve_device(device), scheme, server, ["tp"])[0]
     assert found is not None
     return found
