@@ -29,6 +29,7 @@ from planner.validation.served import (
     assignment,
     cache_tokens,
     certainties,
+    device_of,
     serve,
     spec_of,
     table,
@@ -75,9 +76,11 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
     factor = exp(Z80 * hypot(sure.prompt if prompts else sure.at(max(best.batch, 1.0)),
                              AGE_SIGMA))
     where = "" if found.stated else f"; {words(best.case.shape, best.replicas)} chosen"
+    if best.case.device != device_of(best.case.device).id:
+        where = f"; on {best.case.device}" + where
     spec = spec_of(best.case.model)
     regime = EXCLUDED + why if (why := beyond_peak(found, best.case)) else found.regime
-    return replace(blank, device=best.case.device, model=spec.id, regime=regime,
+    return replace(blank, device=device_of(best.case.device).id, model=spec.id, regime=regime,
                    format=best.case.recipe.dense, predicted=best.value, low=best.value / factor,
                    high=best.value * factor, basis=sure.basis + where)
 

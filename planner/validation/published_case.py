@@ -12,6 +12,7 @@ from planner.planning.price.recipe import SchemeSet
 from planner.throughput.engine_policy import engine_policy
 from planner.throughput.scheduling import Scheduling
 from planner.validation.cells import MOST_DEVICES, count, positive, tokens
+from planner.validation.cpu_share import share_name
 from planner.validation.names import device_name
 from planner.validation.parallelism import Shape
 from planner.validation.published_layout import possible_shapes, stated_shape
@@ -66,6 +67,7 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
     """
     what = measured(row["metric"], row["unit"])
     device = device_of(device_name(row["device"]).id)
+    part = share_name(device, row["device"], row["parallelism"])
     spec = spec_of(row["model"])
     engine = engine_of(row["software"])
     recipe, regime = _recipe(row, engine, spec, device)
@@ -75,7 +77,7 @@ def resolve(row: Mapping[str, str]) -> PublishedRow:
     text = row["parallelism"]
     version = _VERSION.search(row["software"])
     number = version[1] if version is not None else ""
-    base = Deployed(row["model"], device.id, engine,
+    base = Deployed(row["model"], part, engine,
                     tuple(int(p) for p in number.split(".")) if number else (), recipe,
                     Shape(1, 1, 1, 0, 0), isl, osl)
     shape = stated_shape(text, spec)

@@ -22,6 +22,7 @@ from planner.quality.prior import load_prior
 from planner.throughput.pools import PooledLoop, Pools, pooled_loop
 from planner.throughput.scheduling import Load, Scheduling, StepTimes
 from planner.throughput.serving import Served, closed_loop
+from planner.validation.cpu_share import shared_device
 from planner.validation.names import model_name
 from planner.validation.parallelism import Shape, Workers
 from planner.validation.records import NotCoveredError
@@ -74,15 +75,16 @@ def layout_of(spec: ModelSpec, engine: str, shape: Shape, experts: str) -> Layou
 
 @cache
 def device_of(name: str) -> DeviceProfile:
-    """The bundled profile ``name``, read once.
+    """The bundled profile ``name`` or the share of a CPU, read once.
 
     Raises:
         NotCoveredError: no such device.
     """
     try:
-        return resolve_device(name)
+        whole = resolve_device(name.partition("@")[0].removesuffix("-noamx"))
     except PlannerError:
         raise NotCoveredError("unknown device") from None
+    return shared_device(whole, name) if whole.kind == "cpu" else whole
 
 
 @cache

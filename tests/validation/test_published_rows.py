@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import bundled_model
 from planner.validation import e2e_published, e2e_silicon
+from planner.validation.cpu_share import share_name, shared_device
 from planner.validation.parallelism import Shape
 from planner.validation.published_case import engine_of, resolve
 from planner.validation.published_layout import possible_shapes, stated_shape, words
@@ -311,3 +312,36 @@ def test_a_row_keeps_its_values_beside_the_prediction() -> None:
     assert line["measured"] == 10000
     assert line["low"] < line["predicted"] < line["high"]
     assert replace(found, predicted=None, reason="not legal").to_row()["low"] is None
+
+
+def test_threads_are_a_share_of_the_cores() -> None:
+    xeon = resolve_device("xeon-6980p")
+    text = "Xeon Granite Rapids, 2 threads, AVX-512 VNNI (no AMX)"
+    name = share_name(xeon, text)
+    assert name == "xeon-6980p@2-noamx"
+    part = shared_device(xeon, name)
+    assert ("amx", "int8") not in part.rates
+    turbo = xeon.rates["avx512", "int8"].dense.high
+    assert turbo is not None
+    assert part.rates["avx512", "int8"].dense.value == pytest.approx(turbo * 2 / 128)
+    assert part.bandwidth_bytes_per_s.value == pytest.approx(24e9)
+    most = shared_device(xeon, share_name(xeon, "96 cores"))
+    assert most.bandwidth_bytes_per_s == replace(
+        xeon.bandwidth_bytes_per_s, value=most.bandwidth_bytes_per_s.value, low=None, high=None)
+    assert most.rates["amx", "int8"].dense.value == pytest.approx(
+        xeon.rates["amx", "int8"].dense.value * 96 / 128)
+    assert share_name(xeon, "128 cores") == share_name(xeon, "no words") == "xeon-6980p"
+    assert share_name(resolve_device("h100-sxm"), "2 threads") == "h100-sxm"
+
+
+def test_fewer_cores_are_never_faster() -> None:
+    row = {"device": "Xeon Platinum 8480+", "n_devices": "1", "model": "LLaMA-7B", "kv_dtype": "",
+           "software": "llama.cpp", "w_dtype": "q4_0", "batch_or_concurrency": "1", "unit": "ms",
+           "value": "30"}
+    for metric in ("ttft", "tpot"):
+        times = [one(**row, metric=metric, parallelism=f"{n} cores").predicted
+                 for n in (1, 4, 16, 32, 48, 56)]
+        assert None not in times
+        assert times == sorted(times, reverse=True)  # type: ignore[type-var]
+    assert one(**row, metric="tpot", parallelism="32 cores").basis.startswith(
+        "prior; on xeon-platinum-8480@32")
