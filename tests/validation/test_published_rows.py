@@ -345,3 +345,10 @@ def test_fewer_cores_are_never_faster() -> None:
         assert times == sorted(times, reverse=True)  # type: ignore[type-var]
     assert one(**row, metric="tpot", parallelism="32 cores").basis.startswith(
         "prior; on xeon-platinum-8480@32")
+
+
+@pytest.mark.parametrize("software", ["LLMRuntime (ITREX 2023-09)", "ds4 CUDA (custom)", "x",
+                                      "TensorRT Edge-LLM 0.7.0", "vLLM 99.9", "TensorRT-LLM 0.1"])
+def test_an_engine_that_is_not_modelled_is_priced_without_its_rules(software: str) -> None:
+    found = one(software=software, batch_or_concurrency="8", parallelism="TP8")
+    assert found.predicted is not None, found.reason

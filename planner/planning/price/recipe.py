@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from planner.errors import UnsupportedError
 from planner.formats.kv import kv_layout
 from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import engine_names
 from planner.models.spec import ModelSpec
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
@@ -68,8 +69,10 @@ def recipe_assignment(spec: ModelSpec, device: DeviceProfile, layout: Layout, re
     net = fabric(device, stacks=stacks_of(engine))
     if one_sided:
         net = replace(net, gathers=False, one_sided=True)
-    question = replace(question, net=net,
-                       engine=engine, engine_version=version)
+    # An engine that is not modelled picks no kernels of its own.
+    known = engine in engine_names()
+    question = replace(question, net=net, engine=engine if known else ANY_ENGINE,
+                       engine_version=version if known else "")
     model = build_model(question, prior, engine, static_scales=recipe.static_scales)
     return Assignment(model, layout_tables(model, layouts[:1]), 0, _choices(model, recipe))
 
