@@ -88,14 +88,14 @@ another, both with GDDR."""
 
 
 def relation(device: DeviceProfile, architecture: str) -> str:
-    """Which of RELATIONS ``device`` and a relative of ``architecture`` are in."""
+    """How ``device`` and a relative of ``architecture`` stand: same, other or gddr."""
     if family(architecture) == family(device.architecture):
         return "same"
     return "gddr" if device.memory_type.startswith("GDDR") else "other"
 
 
 def transfer_sigma(operator: str, variant: str, relation: str) -> float:
-    """Log-space error that carrying parameters to another device adds, by one of RELATIONS.
+    """Log-space error that carrying parameters to another device adds, by how they stand.
 
     From data/transfer.toml, the first rule that matches: measured by leaving one device out.
     """

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from planner.records import record
 from planner.throughput.scheduling import Scheduling
 
 _FILE = Path(__file__).resolve().parent / "data" / "engine_policy.toml"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnginePolicy:
     """A scheduler and where its host figures come from; ``supplied`` describes rows that gave
     them."""
@@ -41,7 +42,7 @@ def engine_policy(engine: str, version: str) -> EnginePolicy:
     raise AssertionError("the last rule matches everything")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PromptHost:
     """What the host costs a prompt: seconds a layer of a pass without a captured graph, seconds of
     a request outside the pass; ``concurrency`` up to which rows of the same engine, version and

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp, expm1, fsum
 
+from planner.records import record
 from planner.throughput.arrivals import prompts_a_step
 from planner.throughput.scheduling import Scheduling
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Together:
     """How ranks that step together read: ``passes`` with prompts a step, ``share`` of the other
     ranks that read in the same pass, ``ranks`` whose prompts come independently, and the steps that

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from planner.records import record
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StepTimes:
     """Seconds of a forward pass, tabulated over sequences a rank; between them linear.
 
@@ -47,7 +47,7 @@ class StepTimes:
         return float(self.mixed[0])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Load:
     """What one replica is asked: requests in flight, lengths, and attention ranks to spread over.
 
@@ -67,7 +67,7 @@ class Load:
     alike: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scheduling:
     """How an engine schedules.
 

@@ -50,7 +50,7 @@ def cache_layout(engine: str, model: str, label: str, device: str = "") -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class BenchmarkRun:
     """How a benchmark asks: ``lengths`` drawn evenly from this share of those stated to all of
     them; ``requests`` of the run for each slot."""
 
@@ -62,12 +62,12 @@ class Run:
         return max(1, round(tokens * (1 + self.range_ratio) / 2))
 
 
-def run_of(model: str, isl: int, osl: int) -> Run:
+def run_of(model: str, isl: int, osl: int) -> BenchmarkRun:
     """The run of rows of ``model`` at these lengths."""
     for entry in _rules()["benchmark"]:
         if _occurs(entry.get("model", ""), model) \
                 and [isl, osl] in entry.get("lengths", [[isl, osl]]):
-            return Run(entry["range_ratio"], entry["runs_per_slot"])
+            return BenchmarkRun(entry["range_ratio"], entry["runs_per_slot"])
     raise AssertionError("the last rule matches everything")
 
 
