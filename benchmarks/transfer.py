@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from planner.calibration.registry import REGISTRY
-from planner.throughput.calibration import RELATIONS
 from planner.validation.reader import read_directory
 from planner.validation.transfer import TABLES, Carried, Error, carried, pairs, summarise
 
 DATA = Path(__file__).resolve().parents[1] / "planner" / "throughput" / "data" / "transfer.toml"
 SOURCE = ("each measured device predicted from its relatives' sets without its own, on the "
           "operator tables of PyPI aiconfigurator-core 0.12.0 (benchmarks/transfer.py)")
+RELATIONS = ("same", "other", "gddr")
+"""See planner.throughput.calibration.relation."""
 BY_VARIANT = ("gemm", "quantise", "moe")
 """Operators whose kernels are other programs by format."""
 DIFFERS = 1.5

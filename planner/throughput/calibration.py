@@ -82,20 +82,16 @@ def family(architecture: str) -> str:
     return architecture.removesuffix(" Ultra")
 
 
-RELATIONS = ("same", "other", "gddr")
-"""How a device and its relative stand: one family of architectures; another, both with HBM;
-another, both with GDDR."""
-
-
 def relation(device: DeviceProfile, architecture: str) -> str:
-    """How ``device`` and a relative of ``architecture`` stand: same, other or gddr."""
+    """How ``device`` and a relative of ``architecture`` stand: ``same`` family of architectures;
+    ``other``, both with HBM; ``gddr``, another, both with GDDR."""
     if family(architecture) == family(device.architecture):
         return "same"
     return "gddr" if device.memory_type.startswith("GDDR") else "other"
 
 
 def transfer_sigma(operator: str, variant: str, relation: str) -> float:
-    """Log-space error that carrying parameters to another device adds, by how they stand.
+    """Log-space error that carrying parameters to another device adds, by :func:`relation`.
 
     From data/transfer.toml, the first rule that matches: measured by leaving one device out.
     """

@@ -134,21 +134,3 @@ def summarise(groups: Iterable[Carried]) -> Error | None:
     return Error(count, len({(g.device, g.relative) for g in some}),
                  100 * float(np.abs(off).mean()), 100 * float(np.median(np.abs(off))),
                  100 * float(off.mean()), float(np.sqrt(added)))
-
-
-def coverage(groups: Iterable[Carried], added: float) -> float:
-    """Share of carried rows inside the 80 % interval of a transfer that adds ``added``."""
-    inside = [np.abs(g.log_ratio) <= Z80 * np.hypot(g.own_sigma, added) for g in groups]
-    return float(np.concatenate(inside).mean())
-
-
-def coverage_left_out(groups: Sequence[Carried]) -> dict[tuple[str, str], float]:
-    """(device, relative) → coverage of its rows by what the transfers of the other pairs add."""
-    keys = dict.fromkeys((g.device, g.relative) for g in groups)
-    found = {}
-    for key in keys:
-        rest = summarise(g for g in groups if (g.device, g.relative) != key)
-        if rest is not None:
-            mine = [g for g in groups if (g.device, g.relative) == key]
-            found[key] = coverage(mine, rest.sigma)
-    return found

@@ -2,6 +2,7 @@
 
 import csv
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,17 @@ import pytest
 
 from planner.hardware.catalog import LINKED, device_ids, memory_kind, resolve_device
 from planner.throughput import calibration
-from planner.throughput.calibration import RELATIONS, find, relation, transfer_sigma
+from planner.throughput.calibration import find, relation, transfer_sigma
+from planner.validation.op_rows import Z80
 from planner.validation.transfer import (
     Carried,
     carried,
-    coverage,
-    coverage_left_out,
     pairs,
     summarise,
     without_own,
 )
 
+RELATIONS = ("same", "other", "gddr")
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "measured"
 RULES = tomllib.loads((Path(calibration.__file__).parent / "data" / "transfer.toml").read_text(
     encoding="utf-8"))["rule"]
@@ -29,6 +30,23 @@ H100, B200, L40S = map(resolve_device, ("h100-sxm", "b200-sxm", "l40s"))
 def made_up(device: str, relative: str, added: float, count: int = 4000) -> Carried:
     noise = np.random.default_rng(count).normal(0.0, np.hypot(0.08, added), count)
     return Carried("gemm", "bf16", "same", device, relative, noise, 0.08)
+
+
+def coverage(groups: Iterable[Carried], added: float) -> float:
+    """Share of carried rows inside the 80 % interval of a transfer that adds ``added``."""
+    inside = [np.abs(g.log_ratio) <= Z80 * np.hypot(g.own_sigma, added) for g in groups]
+    return float(np.concatenate(inside).mean())
+
+
+def coverage_left_out(groups: Sequence[Carried]) -> dict[tuple[str, str], float]:
+    """(device, relative) → coverage of its rows by what the transfers of the other pairs add."""
+    found = {}
+    for key in dict.fromkeys((g.device, g.relative) for g in groups):
+        rest = summarise(g for g in groups if (g.device, g.relative) != key)
+        if rest is not None:
+            mine = [g for g in groups if (g.device, g.relative) == key]
+            found[key] = coverage(mine, rest.sigma)
+    return found
 
 
 def test_relations_are_of_architecture_and_memory() -> None:
