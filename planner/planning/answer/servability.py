@@ -23,6 +23,7 @@ from planner.planning.engines.rules import (
 )
 from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
 from planner.records import record
+from planner.remembered import by_identity
 
 
 @record
@@ -42,8 +43,24 @@ def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
              container: str = "") -> tuple[Verdict, ...]:
     """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan;
     ``container`` is the checkpoint format that goes first."""
+    return _verdicts(spec, device, tuple(units), layout,
+                     tuple(engines if engines is not None else engine_names()), container)
+
+
+def _seen(spec: ModelSpec, device: DeviceProfile, units: tuple[UnitPlan, ...], layout: LayoutInfo,
+          engines: tuple[str, ...], container: str) -> tuple[object, ...]:
+    """What of a plan an engine serves or does not: neither bytes nor times."""
+    taken = frozenset(enumerate((u.kind, u.layers, u.scheme, u.kv_layout) for u in units))
+    return (spec, device, taken, layout.tp, layout.dp, layout.pp, layout.ep, engines, container)
+
+
+@by_identity(64, of=_seen)
+def _verdicts(spec: ModelSpec, device: DeviceProfile, units: tuple[UnitPlan, ...],
+              layout: LayoutInfo, engines: tuple[str, ...], container: str,
+              ) -> tuple[Verdict, ...]:
+    """:func:`verdicts`, once for plans that engines see alike."""
     return tuple(_verdict(parse_engine(name), spec, device, units, layout, container)
-                 for name in (engines if engines is not None else engine_names()))
+                 for name in engines)
 
 
 def servability_notes(found: Sequence[Verdict]) -> list[Assumption]:

@@ -98,17 +98,19 @@ def routing_assumption() -> Assumption:
 
 def step_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of a decode step."""
+    code = layout_code(priced.layout)
     return spread((item for cost in priced.costs
                    for item in _items(model, cost, cost.decode, cost.segment.count,
-                                      layout=priced.layout, decode=True)),
+                                      code=code, decode=True)),
                   common_of(model, "tpot"))
 
 
 def prompt_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of reading a prompt beside the decoding batch."""
+    code = layout_code(priced.layout)
     return spread((item for cost in priced.costs
                    for item in _items(model, cost, cost.mixed, cost.segment.count,
-                                      layout=priced.layout, decode=False)),
+                                      code=code, decode=False)),
                   common_of(model, "ttft"))
 
 
@@ -121,11 +123,10 @@ def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:
 
 
 def _items(model: CostModel, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,
-           layout: Layout, decode: bool) -> list[tuple[str, Certainty, float]]:
+           code: int, decode: bool) -> list[tuple[str, Certainty, float]]:
     """(operator class, certainty, seconds) of a segment and of the collective behind it."""
     unit = model.units[cost.segment.unit]
-    name, how = certainty(model, unit, cost.segment.choice, decode=decode,
-                          code=layout_code(layout))
+    name, how = certainty(model, unit, cost.segment.choice, decode=decode, code=code)
     talk = mechanisms["communication"]
     return [(name, how, (seconds(mechanisms) - talk) * count),
             ("collective", model.machine.net.certainty, talk * count)]
