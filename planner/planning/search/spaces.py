@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from planner.planning.space.candidates import (
@@ -12,8 +12,13 @@ from planner.planning.space.candidates import (
     fitting_pairs,
     possible_layouts,
 )
-from planner.planning.space.memory import tables_and_stages
+from planner.planning.space.memory import StageTable, tables_and_stages
 from planner.planning.space.model import CostModel
+from planner.planning.space.tables import LayoutTables
+from planner.remembered import by_identity
+
+SPACES = 3
+"""Spaces that are kept, up to 20 MB each: service levels of a sweep ask for the same."""
 
 
 def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
@@ -23,7 +28,22 @@ def whole_space(model: CostModel, *, slots: Slots = "grid") -> Space | None:
         return None
     tables, stages = tables_and_stages(model, layouts)
     pairs = fitting_pairs(model, tables, stages, slots=slots)
-    return build_space(model, tables, stages, pairs) if pairs else None
+    return replace(_timed(model, tables, stages, tuple(pairs)), model=model) if pairs else None
+
+
+def _timed_of(model: CostModel, tables: LayoutTables, stages: StageTable,
+              pairs: tuple[tuple[int, int], ...]) -> tuple[object, ...]:
+    """What of a question its times depend on: not its limits, nor its objective."""
+    work = model.question.workload
+    return (model.known_tables, tables, stages, frozenset(enumerate(pairs)),
+            *(getattr(work, field.name) for field in fields(work)))
+
+
+@by_identity(SPACES, of=_timed_of)
+def _timed(model: CostModel, tables: LayoutTables, stages: StageTable,
+           pairs: tuple[tuple[int, int], ...]) -> Space:
+    """The space of the first question of its kind: one with other limits takes the same times."""
+    return build_space(model, tables, stages, pairs)
 
 
 def asked(space: Space, **changes: Any) -> Space:
