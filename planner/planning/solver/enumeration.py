@@ -150,7 +150,18 @@ def _listing(bounded: _Bounded, gap: float, rounding: float) -> tuple[float, Int
     least = np.where(np.isfinite(bounded.cost), bounded.use, np.inf).min(axis=1)
     rest = float(least.sum())
     room = bounded.room + 1e-9 * abs(bounded.room)
-    above, spent, used = np.zeros(1), np.zeros(1), np.zeros(1)
+    choice = np.zeros(decisions, dtype=np.int64)
+    alone = [d for d in order if len(kept[d]) == 1]  # the first: they need no arrays
+    sums = [0.0, 0.0, 0.0]
+    for d in alone:
+        choice[d] = only = int(kept[d][0])
+        rest -= float(least[d])
+        for i, column in enumerate((bounded.reduced, bounded.cost, bounded.use)):
+            sums[i] += float(column[d, only])
+        if sums[0] > gap + rounding or sums[2] + rest > room:
+            return np.inf, choice
+    above, spent, used = (np.array([value]) for value in sums)
+    order = order[len(alone):]
     steps: list[tuple[Int, Int]] = []
     for d in order:
         some = kept[d]
@@ -163,7 +174,6 @@ def _listing(bounded: _Bounded, gap: float, rounding: float) -> tuple[float, Int
             return None
         above, spent, used = more[keep], cost[keep], use[keep]
         steps.append((keep // len(some), some[keep % len(some)]))
-    choice = np.zeros(decisions, dtype=np.int64)
     within = np.nonzero(used <= bounded.room)[0]
     if not len(within):
         return np.inf, choice
