@@ -25,14 +25,16 @@ from planner.calibration.registry import REGISTRY
 from planner.errors import PlannerError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.throughput.calibration import transfer_sigma
+from planner.throughput.calibration import relation, transfer_sigma
 from planner.throughput.gemm import gemm_model
 from planner.validation.reader import read_directory
 
 Array = NDArray[np.float64]
 Key = tuple[str, str, str]
-PAIRS = (("h200-sxm", "h100-sxm"), ("b200-sxm", "h100-sxm"))
-"""(device, relative whose parameters it is given)."""
+RELATIVE = "h100-sxm"
+PAIRS = (("h200-sxm", RELATIVE), ("b200-sxm", RELATIVE))
+"""(device, relative whose parameters it is given); all pairs: benchmarks/transfer.py."""
+MEASURED = ("h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm", "a100-sxm", "l40s", "rtx-pro-6000")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def problems(data: Path, only: Sequence[str]) -> Iterator[FitProblem]:
 
 def held_out() -> Iterator[Line]:
     """Errors of the packaged sets on the rows that their fits did not see."""
-    for device in ("h100-sxm", "h200-sxm", "b200-sxm"):
+    for device in MEASURED:
         for (operator, stack, variant), fit in sorted(resolve_device(device).fitted.items()):
             e = fit.error
             yield Line((operator, device, stack, variant, str(e.held_out)),
@@ -78,9 +80,9 @@ def carried(found: Iterable[FitProblem], few: int) -> Iterator[Line]:
         rows = problem.test
         parameters = {**base.parameters, **problem.known}
         ratio = problem.predict(parameters, rows) / problem.measured[rows]
-        same = problem.device == "h200-sxm"
+        how = relation(resolve_device(problem.device), resolve_device(RELATIVE).architecture)
         sigma = float(np.hypot(base.error.sigma, transfer_sigma(
-            problem.operator, problem.variant, same=same)))
+            problem.operator, problem.variant, how)))
         inside = float((np.abs(np.log(ratio)) <= Z80 * sigma).mean())
         try:
             small = refit(problem, base, few).error

@@ -14,12 +14,14 @@ from planner.errors import PlannerError
 from planner.models.catalog import resolve_model
 from planner.validation.errors import summarise
 from planner.validation.grouping import group, summary
-from planner.validation.headlines import BAND, LEAST_GROUP, covered, headlines
+from planner.validation.headlines import BAND, LEAST_GROUP, REPEATED, covered, headlines
 from planner.validation.records import Group, Outcome, Validation
 from planner.validation.run import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "evidence" / "validation.md"
+SERVED_PAGE = ROOT / "docs" / "evidence" / "validation-throughput.md"
+MARKS = ("<!-- served models -->\n", "<!-- end of served models -->\n")
 DATA = ROOT / "planner" / "planning" / "data" / "validated.toml"
 SERVED = ("aggregated", "disaggregated")
 FEWEST = 3
@@ -78,6 +80,44 @@ def headline_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, "", *told]) + "\n"
 
 
+def served_table(outcomes: Iterable[Outcome]) -> str:
+    """Served models by model, engine version, device and format: TPOT with the host's work and
+    without it, TTFT."""
+    lines = ["| model | engine | device | format | pools | n | mean | median | bias | in 80 % | "
+             "without host: mean | TTFT median | bias | in 80 % |", "|---|---|---|---|---|"
+             + "---:|" * 9]
+    found: dict[tuple[str, ...], dict[str, list[Outcome]]] = {}
+    for o in outcomes:
+        kind = "bare" if o.regime == REPEATED else "kept" if o.regime in SERVED else ""
+        if o.table.startswith("e2e_silicon") and o.predicted is not None and kind:
+            pools = "two" if o.mode == "disagg" else "one"
+            row = found.setdefault((o.model, o.software, o.device, o.format, pools), {})
+            row.setdefault(f"{kind} {o.metric}", []).append(o)
+    for key, row in sorted(found.items()):
+        tpot, bare, ttft = (summary_of(row.get(name, ())) for name in (
+            "kept tpot", "bare tpot", "kept ttft"))
+        cells = [*key, str(tpot[0]), tpot[1], tpot[2], tpot[3], tpot[4], bare[1], ttft[2], ttft[3],
+                 ttft[4]]
+        if tpot[0]:
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def summary_of(rows: Sequence[Outcome]) -> tuple[int, str, str, str, str]:
+    """(rows, mean, median, bias, share inside the interval) as a table shows them."""
+    errors = summarise([o.error_percent for o in rows])
+    inside = 100 * sum(o.inside for o in rows) / len(rows) if rows else None
+    return (errors.n, _number(errors.mape), _number(errors.median_ape), _number(errors.bias, "+"),
+            _number(inside, digits=0))
+
+
+def between(text: str, table: str) -> str:
+    """``text`` with what stands between its MARKS replaced by ``table``."""
+    head, _, rest = text.partition(MARKS[0])
+    _, _, tail = rest.partition(MARKS[1])
+    return head + MARKS[0] + "\n" + table + "\n" + MARKS[1] + tail
+
+
 def page(report: Validation, day: str) -> str:
     """docs/evidence/validation.md of a run on ``day``."""
     timed = [o for o in report.outcomes if o.metric != "memory"]
@@ -134,8 +174,12 @@ def main() -> None:
     report = validate(Path(sys.argv[1]))
     day = sys.argv[2] if len(sys.argv) > 2 else date.today().isoformat()
     PAGE.write_text(page(report, day), encoding="utf-8")
+    both = headline_table([o for o in report.outcomes if o.table.startswith("e2e_silicon")])
+    SERVED_PAGE.write_text(between(
+        SERVED_PAGE.read_text(encoding="utf-8"),
+        f"Run on {day}.\n\n{both}\n{served_table(report.outcomes)}"), encoding="utf-8")
     DATA.write_text(data_file(quoted(report.outcomes)), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)} and {DATA.relative_to(ROOT)}")
+    print("wrote", *(p.relative_to(ROOT) for p in (PAGE, SERVED_PAGE, DATA)))
 
 
 if __name__ == "__main__":

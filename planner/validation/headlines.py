@@ -13,9 +13,9 @@ from typing import Any
 from planner.errors import PlannerError
 from planner.models.catalog import resolve_model
 from planner.validation.errors import ErrorSummary, summarise
-from planner.validation.records import EXCLUDED, Outcome
+from planner.validation.records import EXCLUDED, WITHOUT_HOST, Outcome
 
-REPEATED = EXCLUDED + "host time left out"
+REPEATED = EXCLUDED + WITHOUT_HOST
 """Rows that are predicted a second time: no exclusion."""
 SERVED = ("aggregated", "disaggregated")
 HELD_OUT = "held-out"
