@@ -109,6 +109,8 @@ def signs(found: Iterable[FitProblem], margin: float = 0.10) -> Iterator[Line]:
             continue
         wide, slim = _times(plain, device, stack), _times(narrow, device, stack)
         pairs = np.array([(*wide[s], *slim[s]) for s in sorted(wide.keys() & slim.keys())])
+        if not len(pairs):
+            continue  # a sample whose third of the shapes is kept elsewhere
         measured, predicted = (np.log(pairs[:, i + 2] / pairs[:, i]) for i in (0, 1))
         clear = np.abs(np.expm1(measured)) > margin
         right = (np.sign(measured) == np.sign(predicted))[clear].mean()
