@@ -92,7 +92,6 @@ SGLANG = {
     ("dense", "fp8-block128"): ("fp8-block fp8-block-ue8m0", "*"),
     ("moe", "fp8 (any, generic model)"): ("fp8-tensor fp8-channel fp8-block fp8-block-ue8m0", "*"),
     ("dense", "nvfp4-w4a4"): ("nvfp4", "*"), ("moe", "nvfp4-w4a4 (modelopt)"): ("nvfp4", "*"),
-    ("moe", "int8-w8a8 channel-token (CT)"): ("int8-w8a8", CT),
     ("moe", "mxfp4 gpt-oss"): ("mxfp4-w4a16", MXFP4),
     ("moe", "fp8 / nvfp4 (DeepSeek, Qwen3-MoE)"): ("fp8-block fp8-block-ue8m0", "overridden"),
     ("attention-gqa", "auto, no sinks"): ("bf16 fp16 fp8", "heads"),
@@ -101,6 +100,10 @@ SGLANG = {
     ("attention-mla", "auto"): ("bf16 fp16 fp8", "latent-dense"),
     ("attention-gqa", "kv"): ("nvfp4", "heads heads-sinks"),
 }
+BY_FLAG = ["sglang", "", "", "8.0-9.0", "moe", "int8-w8a8", CT, "full", "*", "triton", "native", "",
+           "0.5.23", "sgl-project/sglang#3888: DeepSeek-R1 with INT8 channels on A800 by "
+           "--quantization w8a8_int8; compressed-tensors' own method refuses INT8 experts"]
+"""What the exported command line sets (planner/export/launch.py), whatever the checkpoint says."""
 Key = tuple[str, ...]
 
 
@@ -180,6 +183,7 @@ def lines(rows: list[dict[str, str]]) -> Iterator[list[str]]:
     for until, held, of, names, container, kernel, path, why, source in EARLIER:
         yield ["vllm", "", until, held, of, names, container, "full", "*", kernel, path, why,
                "0.24.0", source]
+    yield BY_FLAG
     for key, cells in gathered(rows).items():
         engine, module, schemes, case, installed = key
         by_choice: dict[Key, dict[str, list[str]]] = defaultdict(dict)

@@ -64,7 +64,7 @@ def test_most_models_are_priced() -> None:
 
 @pytest.mark.parametrize("name", priced_models())
 def test_uniform_fp8_block_is_one_in_relative_loss_and_small_in_nats(name: str) -> None:
-    plan = estimate(name, "b300-sxm", devices=16, scheme="fp8-block", context=1024)
+    plan = estimate(name, "b300-sxm", devices=16, scheme="fp8-block", kv="bf16", context=1024)
     found = sensitivities(resolve_model(name))
     assert plan.quality.relative == pytest.approx(1.0, abs=1e-12)
     assert plan.quality.unit.startswith("nats")

@@ -72,10 +72,10 @@ def test_title_and_question_are_plain_text_and_in_the_readme(name: str) -> None:
     assert f"| `{name}` |" in README.read_text(encoding="utf-8")
 
 
-def test_throughput_in_fp8_on_h100_keeps_the_experts_in_block_fp8() -> None:
+def test_throughput_in_fp8_on_h100_keeps_the_experts_in_fp8() -> None:
     plan = answered("h100-fp8-throughput")
     experts = [u for u in plan.units if u.kind.startswith("experts-")]
-    assert {u.scheme for u in experts} == {"fp8-block"}
+    assert "fp8-block" in {u.scheme for u in experts} <= {"fp8-block", "fp8-channel"}
     # Under the limits of the question: without them a larger batch is slower for each user.
     uniform = planner.plan(scenario="h100-fp8-throughput", schemes=["bf16"], kv="bf16", devices=32,
                        engine="any")
@@ -132,7 +132,7 @@ def test_thor_uses_fp4_within_the_time_of_a_token() -> None:
 def test_a100_uses_only_fp16_and_int8() -> None:
     plan = answered("a100-fp16-int8")
     assert linear_schemes(plan) <= {"fp16", "int8-w8a8", "int8-w8a16"}
-    assert {"fp16", "int8-w8a8"} <= linear_schemes(plan)
+    assert "int8-w8a8" in linear_schemes(plan)
     assert not any("fp8" in u.scheme for u in plan.units)
 
 

@@ -94,9 +94,15 @@ def test_the_checkpoint_format_whose_experts_run_in_fp8_is_taken() -> None:
     assert "kernel of" not in told(plan)
 
 
+def test_experts_in_int8_run_on_sglang_by_the_flag_that_its_command_sets() -> None:
+    plan = planner.estimate("qwen3-30b-a3b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
+                            context=4096)
+    assert {u.scheme for u in plan.units if u.kind == "experts-down"} == {"int8-w8a8"}
+
+
 def test_refusals_name_the_engine_and_where_it_was_read() -> None:
     for engine, device, scheme in (("vllm@0.33", "b200-sxm", "int8-w8a8"),
-                                   ("sglang", "h100-sxm", "int8-w8a8"),
+                                   ("sglang", "b200-sxm", "int8-w8a8"),
                                    ("vllm@0.33", "h100-sxm", "int8-w8a16")):
         with pytest.raises(UnsupportedError, match=scheme) as raised:
             planner.estimate("qwen3-30b-a3b", device, scheme=scheme, engine=engine, context=4096)

@@ -54,7 +54,7 @@ def status(engine: str, device: str, name: str, kind: str = "dense", container: 
     ("vllm@0.33", "b200-sxm", "mxfp4-w4a16", "experts", "mxfp4", "supported"),
     ("vllm@0.33", "b200-sxm", "mxfp4", "dense", "", "supported"),
     ("vllm@0.24", "b200-sxm", "mxfp4", "dense", "compressed-tensors", "unknown"),
-    ("sglang", "h100-sxm", "int8-w8a8", "experts", "", "refused"),
+    ("sglang", "h100-sxm", "int8-w8a8", "experts", "", "supported"),
     ("vllm", "l40s", "fp8-channel", "dense", "", "supported"),
     ("vllm@0.13", "rtx-pro-6000", "fp8-block", "experts", "", "refused"),
     ("vllm@0.21", "rtx-pro-6000", "fp8-block", "experts", "", "supported"),
