@@ -137,11 +137,12 @@ def certainties(core: Core, layouts: Sequence[str], *, decode: bool) -> tuple[Ce
 
 
 def _groups(models: Sequence[AttentionModel | None]) -> list[tuple[AttentionModel, list[int]]]:
-    """Layouts that one kernel reads, together: they differ in bytes alone."""
-    groups: dict[tuple[str, bool], tuple[AttentionModel, list[int]]] = {}
+    """Layouts that one kernel reads, together: they differ in bytes alone. One with a kernel of its
+    own (``lent``) stands apart."""
+    groups: dict[tuple[str, bool, float], tuple[AttentionModel, list[int]]] = {}
     for i, model in enumerate(models):
         if model is not None:
-            key = (model.certainty.origin, model.convert)
+            key = (model.certainty.origin, model.convert, model.lent)
             groups.setdefault(key, (model, []))[1].append(i)
     return list(groups.values())
 

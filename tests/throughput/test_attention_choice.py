@@ -67,6 +67,21 @@ def test_layouts_together_are_the_layouts_alone() -> None:
             np.testing.assert_allclose(together.total()[:, [i]], alone)
 
 
+def test_a_layout_with_a_kernel_of_its_own_leaves_its_neighbours_alone() -> None:
+    b200, vllm = load_device("b200-sxm"), ("vllm",)
+    lent = {name: attention_model(b200, "attention-decode", name, vllm)
+            for name in ("int8-token", "nvfp4")}
+    assert all(lent.values())
+    assert len({model.lent for model in lent.values() if model is not None}) == 2
+    pts = points([1, 16, 200])
+    phase = decode_phase(pts, 5000)
+    for names in (["int8-token", "nvfp4"], ["nvfp4", "int4-token", "int8-token", "fp8"]):
+        together = decode_parts(LLAMA, "kv-v", names, b200, pts, phase, vllm).total()
+        for i, name in enumerate(names):
+            alone = decode_parts(LLAMA, "kv-v", [name], b200, pts, phase, vllm).total()
+            np.testing.assert_allclose(together[:, [i]], alone)
+
+
 def test_keys_and_values_are_one_kernel_in_two_parts() -> None:
     pts = points([16])
     phase = decode_phase(pts, 3000)
