@@ -73,8 +73,9 @@ def _outcome(table_name: str, i: int, row: Mapping[str, str]) -> Outcome:
     except NotCoveredError as error:
         return replace(blank, reason=error.reason)
     prompts = found.what.quantity in ("ttft", "prefill_time", "prefill_tokens_per_second")
-    factor = exp(Z80 * hypot(sure.prompt if prompts else sure.at(max(best.batch, 1.0)),
-                             AGE_SIGMA))
+    # A pass over prompts is composed as a step is: no queue and no host of a loop are in it.
+    operators = hypot(sure.prompt, sure.tokens) if prompts else sure.at(max(best.batch, 1.0))
+    factor = exp(Z80 * hypot(operators, AGE_SIGMA))
     where = "" if found.stated else f"; {words(best.case.shape, best.replicas)} chosen"
     if best.case.device != device_of(best.case.device).id:
         where = f"; on {best.case.device}" + where
@@ -109,7 +110,7 @@ def _priced(row: PublishedRow, case: Deployed) -> PricedRow:
     quantity = row.what.quantity
     if quantity in TIMES:
         return PricedRow(_time(row, case, max(whole, 1.0)), case, 1,
-                      max(whole, 1.0) / case.shape.dp)
+                         max(whole, 1.0) / case.shape.dp)
     if not whole:
         return _filled(row, case, replicas)
     batch = max(whole / replicas, 1.0)

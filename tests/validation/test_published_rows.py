@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import hypot, log
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import bundled_model
+from planner.planning.price.composition import common_sigma
+from planner.planning.price.intervals import Z80
 from planner.validation import e2e_published, e2e_silicon
 from planner.validation.cpu_share import share_name, shared_device
 from planner.validation.parallelism import Shape
@@ -35,6 +38,17 @@ LLAMA, DEEPSEEK = bundled_model("llama-3.1-70b"), bundled_model("deepseek-v3")
 def one(**changes: str) -> Outcome:
     (found,) = e2e_published.predict_rows("e2e_x", [ROW | changes])
     return found
+
+
+@pytest.mark.parametrize("changes", [
+    {"metric": "prefill_time", "unit": "s", "value": "1"},
+    {"metric": "tpot", "unit": "ms", "value": "20"}])
+def test_prompts_and_steps_carry_what_composed_times_are_off(changes: dict[str, str]) -> None:
+    found = one(**changes, batch_or_concurrency="4")
+    assert found.predicted is not None
+    width = log(found.high / found.predicted) / Z80
+    common = common_sigma("tpot", "tensorrt-llm", found.model, "dense")
+    assert width > hypot(common, e2e_published.AGE_SIGMA)
 
 
 @pytest.mark.parametrize(("metric", "unit", "quantity", "of"), [
