@@ -25,6 +25,8 @@ RATES: tuple[Objective, ...] = ("throughput", "cost")
 DEFAULT_CONTEXT = 8192
 DEFAULT_OSL = 1024
 PREFILL_CHUNK = 8192
+ROUNDING = 1e-9
+"""Share of a limit on time that sums of floats may be off by."""
 
 
 @record
@@ -119,8 +121,10 @@ class Question:
         alone takes longer; None without a limit."""
         if self.ttft_seconds is None:
             return None
-        left = self.ttft_seconds - self.prompt_host.handling_seconds
-        return left if left >= self.prompt_floor_seconds else 0.0
+        left, floor = self.ttft_seconds - self.prompt_host.handling_seconds, \
+            self.prompt_floor_seconds
+        # A limit of floor and handling, as hints name it, may round to less than their sum.
+        return max(left, floor) if left >= floor - ROUNDING * self.ttft_seconds else 0.0
 
     def replicas(self, ranks: int) -> int:
         """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""

@@ -1,0 +1,34 @@
+"""A limit on TTFT leaves what the host does not take: the least one that is told can be kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from planner.hardware.catalog import resolve_device
+from planner.models.catalog import bundled_model
+from planner.planning.question.asked import Asked
+from planner.planning.question.question import Question
+from planner.planning.question.resolve import build_question
+
+
+def limited(model: str, engine: str, seconds: float | None) -> Question:
+    found = build_question(bundled_model(model), resolve_device("h100-sxm"), Asked(devices=8),
+                           None, uniform="", given=None)
+    return replace(found, engine=engine, engine_version="", ttft_seconds=seconds)
+
+
+@pytest.mark.parametrize("model", ["gpt-oss-120b", "qwen3-30b-a3b", "llama-3.1-70b", "qwen3-32b"])
+@pytest.mark.parametrize("engine", ["vllm", "tensorrt-llm", "sglang"])
+def test_a_limit_of_floor_and_handling_is_kept_by_the_floor(model: str, engine: str) -> None:
+    free = limited(model, engine, None)
+    floor, handling = free.prompt_floor_seconds, free.prompt_host.handling_seconds
+    assert free.read_limit_seconds is None
+    least = float(f"{(floor + handling) * 1e3:.6g}") * 1e-3
+    left = limited(model, engine, least).read_limit_seconds
+    assert left is not None
+    assert floor <= left == pytest.approx(floor)
+    assert limited(model, engine, least + 0.1).read_limit_seconds == pytest.approx(floor + 0.1)
+    if floor:
+        assert limited(model, engine, least * 0.999).read_limit_seconds == 0.0
