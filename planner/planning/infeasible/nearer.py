@@ -204,7 +204,10 @@ class MoreFormats:
 
     @property
     def _names(self) -> list[str]:
-        return legal_schemes(self.case.first.device, scheme_ids())[0]
+        """The device's schemes; the release's own goes first, FP32 last: nobody serves in it."""
+        first = self.case.first
+        return sorted(legal_schemes(first.device, scheme_ids())[0],
+                      key=lambda name: (name != first.spec.quantization, name == "fp32"))
 
     def nearest(self, beside: State) -> Remedy | None:
         states: list[State] = [{"schemes": None}] if self.case.searched else \

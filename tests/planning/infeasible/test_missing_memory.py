@@ -68,3 +68,10 @@ def test_memory_of_a_lone_device_says_that_it_is_alone() -> None:
     hint = memory("kimi-k2", "jetson-agx-orin-64gb").way_out
     assert "GiB a device are missing even with" in hint
     assert "has no link for more devices" in hint
+
+
+def test_the_formats_that_are_offered_begin_with_the_release_s_own() -> None:
+    """Blocks of FP8 do not divide every matrix of the model; FP32 would be a plan as well."""
+    with pytest.raises(InfeasibleError, match="no scheme among fp8-block is legal") as caught:
+        estimate("qwen3-next-80b-a3b", "h100-sxm", devices=8, tp=8, scheme="fp8-block")
+    assert caught.value.hint == "allow more formats: --scheme bf16"
