@@ -51,9 +51,12 @@ def scheme_choice(engine: Engine, device: DeviceProfile, scheme: str, group: str
 
 def cache_choice(engine: Engine, device: DeviceProfile, layout: str, case: str) -> Choice | None:
     """What ``engine`` attends over a cache in ``layout`` with; ``case`` as in
-    :func:`planner.throughput.engine_kernels.chosen`."""
-    return chosen(engine.name, engine.version, device.compute_capability, "attention", layout,
-                  case=case)
+    :func:`planner.throughput.engine_kernels.chosen`. FP32 caches were not asked for there: what
+    takes no 16-bit cache takes no wider one."""
+    asked = "bf16" if layout == "fp32" else layout
+    choice = chosen(engine.name, engine.version, device.compute_capability, "attention", asked,
+                    case=case)
+    return None if asked != layout and choice is not None and choice.path != "refused" else choice
 
 
 def route(engine: Engine | None, device: DeviceProfile, scheme: str, group: str,

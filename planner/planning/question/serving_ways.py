@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from planner.errors import InputError, UnsupportedError
+from planner.formats.kv import kv_layout_ids
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.placement.cache_entries import cache_units
 from planner.placement.modules import modules
@@ -298,8 +299,17 @@ def _cannot(question: Question, engine: Engine, refused: Mapping[str, str],
     if gone:
         words = refusal_words(question, engine, "kv", gone[0], groups)
         return UnsupportedError(f"KV layout {gone[0]!r}: {words}",
-                                hint="another layout, another engine, or --engine any")
+                                hint=_other_layout(question, engine))
     return UnsupportedError(
         f"{engine.label}: no checkpoint format carries "
         f"{', '.join(question.schemes)} with caches in {', '.join(question.kv)} together",
         hint="one scheme, one cache layout, another engine, or --engine any")
+
+
+def _other_layout(question: Question, engine: Engine) -> str:
+    """The first layout that the engine serves in every cache of the model, and the other ways."""
+    groups = {cache_group(u) for u in cache_units(question.spec)}
+    able = (f"--kv {name}, " for name in kv_layout_ids()
+            if all(cell(engine, question.device, "kv", name, group, "").status == "supported"
+                   for group in groups))
+    return next(able, "") + "another version (NAME@VERSION), another engine, or --engine any"

@@ -249,3 +249,20 @@ def test_llama_cpp_splits_kv_b_into_rows_that_k_types_do_not_fill() -> None:
                      for some in (found.units, units))
     assert (before.status, after.status) == ("yes", "no")
     assert after.reason == "llama.cpp splits kv_b; rows of 128 are not whole blocks of 256"
+
+
+def test_a_cache_that_is_not_served_names_one_that_is() -> None:
+    """The release's own FP8 cache has no source on this device; BF16 has."""
+    asked: dict[str, Any] = {"devices": 8, "tp": 8, "batch": 8, "engine": "vllm@0.21"}
+    with pytest.raises(UnsupportedError, match="KV layout 'fp8'") as caught:
+        estimate("deepseek-v3.1-nvfp4", "rtx-pro-6000", **asked)
+    assert caught.value.hint.startswith("--kv bf16, another version (NAME@VERSION)")
+    made = estimate("deepseek-v3.1-nvfp4", "rtx-pro-6000", kv="bf16", **asked)
+    assert caches(made) == {"bf16"}
+
+
+@pytest.mark.parametrize("kv", ["bf16", "fp32"])
+def test_no_wider_cache_is_offered_where_no_back_end_attends(kv: str) -> None:
+    with pytest.raises(UnsupportedError, match="no attention back end") as caught:
+        estimate("glm-5", "l40s", devices=64, tp=8, engine="vllm", kv=kv)
+    assert "--kv" not in caught.value.hint
