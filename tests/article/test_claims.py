@@ -78,8 +78,8 @@ def test_a_verdict_follows_the_stated_figure(id: str) -> None:
 
 
 def test_recommendations_are_tested_part_by_part() -> None:
-    """FP8 is the choice on Hopper, Ada and Blackwell under vLLM; the advised mixture loses less than
-    INT8 alone at nearly its speed, and no best plan keeps FP16."""
+    """FP8 is the choice on Hopper, Ada and Blackwell under vLLM; the advised mixture loses less
+    than INT8 alone at nearly its speed, and no best plan keeps FP16."""
     first = {p.text: p.verdict for p in CHECKS["r1"](CLAIMS["r1"]).parts}
     assert first["FP8 is the choice on h100-sxm"] == "confirmed"
     assert first["FP8 is the choice on l40s"] == "confirmed"
