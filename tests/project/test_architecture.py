@@ -7,7 +7,9 @@ from pathlib import Path
 from support.wheels import ROOT
 
 SUBJECTS = ("The objective", "The bytes of a cache", "The loss of a unit",
-            "The time of an operator", "Which kernel, and how sure", "A new engine rule", "A new device", "A new model family")
+            "The time of an operator", "Which kernel, and how sure", "A new engine rule",
+            "A new device", "A new model family")
+
 
 
 def page() -> str:
