@@ -132,7 +132,8 @@ def _few(device: DeviceProfile, stack: str, scheme: str) -> tuple[FewTokens, str
         if found is not None and (device.compute_capability or "").startswith(rule["capability"]):
             return (FewTokens(found.fit.variant, found.fit.parameters, float(rule["tokens"]),
                               float(rule["experts"]), float(device.devices_per_node)),
-                    f" and {rule['kernel']} up to {rule['tokens']} tokens")
+                    f" and {rule['kernel']} up to {rule['tokens']} tokens, {rule['experts']} "
+                    "experts and one host")
     return None
 
 

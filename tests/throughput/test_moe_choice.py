@@ -162,6 +162,7 @@ def seconds(found: MoeModel, tokens: list[float], count: int = 256, ranks: float
 def test_few_tokens_of_nvfp4_run_on_the_kernel_of_low_latency() -> None:
     found = trtllm("nvfp4")
     assert found.few is not None
+    assert " up to 128 tokens, 256 experts and one host on " in found.origin
     plain = MoeModel(found.scheme, found.chip, found.variant, found.parameters, found.stack,
                      found.basis, found.sigma, found.origin)
     for tokens, faster in ((64.0, True), (128.0, True), (129.0, False)):
