@@ -112,7 +112,7 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     gemms = [None if experts else gemm_model(device, s, stacks, static_scales=static_scales)
              for s in schemes]
     if picked:
-        gemms = [None if m is None else by_kernel(m, device, name)
+        gemms = [None if m is None else by_kernel(m, device, name, stacks[0])
                  for m, name in zip(gemms, picked, strict=True)]
     server = ExpertServer(tuple(stacks), engine, version, static_scales)
     fused = tuple(zip(*(moe_models(device, s, server, ENGINE_LAYOUTS) for s in schemes),

@@ -22,12 +22,13 @@ ANOTHER = "another kernel"
 """The borrower of a loan between kernels of one engine: a pair that no table compares."""
 
 
-def by_kernel(model: GemmModel, device: DeviceProfile, kernel: str) -> GemmModel:
-    """``model``, with the error of a loan where ``kernel``, which the engine picks, is not the one
-    that its set was measured on. An empty ``kernel`` is not known, and a set that was lent already
-    carries a loan's error."""
+def by_kernel(model: GemmModel, device: DeviceProfile, kernel: str, stack: str) -> GemmModel:
+    """``model``, with the error of a loan where ``kernel``, which the engine of ``stack`` picks, is
+    not the one that its set was measured on, here or on a relative. An empty ``kernel`` is not
+    known, and a set that another stack lent already carries a loan's error."""
     timed = timed_kernels(device, model.stack, model.scheme)
-    if not kernel or not timed or kernel in timed or model.basis != "fitted":
+    if not kernel or not timed or kernel in timed or model.stack != stack \
+            or model.basis == "prior":
         return model
     found = loan("gemm", ANOTHER, model.stack, model.scheme, device.architecture)
     return replace(model, basis="transferred", sigma=lent_sigma(found, model.sigma, model.sigma),

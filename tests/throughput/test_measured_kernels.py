@@ -20,14 +20,14 @@ DATA = Path(measured_kernels.__file__).parent / "data" / "measured_kernels.csv"
 def test_the_kernel_that_was_timed_keeps_its_own_error() -> None:
     model = gemm_model(B200, "nvfp4", ["vllm"])
     assert model is not None
-    assert by_kernel(model, B200, "FlashInferCuteDslNvFp4LinearKernel") == model
-    assert by_kernel(model, B200, "") == model
+    assert by_kernel(model, B200, "FlashInferCuteDslNvFp4LinearKernel", "vllm") == model
+    assert by_kernel(model, B200, "", "vllm") == model
 
 
 def test_another_kernel_carries_a_loans_error_at_the_same_time() -> None:
     model = gemm_model(B200, "nvfp4", ["vllm"])
     assert model is not None
-    other = by_kernel(model, B200, "CutlassNvFp4LinearKernel")
+    other = by_kernel(model, B200, "CutlassNvFp4LinearKernel", "vllm")
     assert other.form == model.form
     assert other.basis == "transferred"
     assert other.sigma > 2 * model.sigma
@@ -37,7 +37,24 @@ def test_another_kernel_carries_a_loans_error_at_the_same_time() -> None:
 def test_what_was_lent_already_is_left_as_it_is() -> None:
     lent = gemm_model(H100, "fp8-block", ["vllm"])
     assert lent is not None
-    assert by_kernel(lent, H100, "AnyKernel") == lent
+    assert by_kernel(lent, H100, "AnyKernel", "vllm") == lent
+    from_vllm = gemm_model(B200, "nvfp4", ["sglang"])
+    assert from_vllm is not None
+    if from_vllm.stack == "vllm":
+        assert by_kernel(from_vllm, B200, "AnyKernel", "sglang") == from_vllm
+
+
+def test_a_relative_that_takes_the_set_over_is_no_surer_than_the_device_it_is_of() -> None:
+    surer, taken = (gemm_model(resolve_device(name), "nvfp4", ["vllm"])
+                    for name in ("b300-sxm", "gb300"))
+    assert surer is not None
+    assert taken is not None
+    assert taken.basis == "transferred"
+    kernel = "FlashInferCutlassNvFp4LinearKernel"
+    there = by_kernel(surer, resolve_device("b300-sxm"), kernel, "vllm")
+    here = by_kernel(taken, resolve_device("gb300"), kernel, "vllm")
+    assert kernel in here.origin
+    assert here.sigma >= there.sigma > 2 * surer.sigma
 
 
 @pytest.mark.parametrize(("capability", "scheme"), [
