@@ -101,7 +101,7 @@ def _plan_data(name: str) -> dict[str, object]:
     except OSError as error:
         raise DataError(f"plan file {name!r} cannot be read: {error.strerror}",
                         hint="check the path and its permissions") from None
-    return parse_object(text, str(path))
+    return parse_object(text, str(path), made_by="a plan file is the output of --json")
 
 
 def load_profile(profile: str | Profile, spec: ModelSpec, model: Any,

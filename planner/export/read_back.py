@@ -85,7 +85,7 @@ def unquantised(spec: ModelSpec) -> ModelSpec:
 
 
 def _plans(text: bytes, place: str, spec: ModelSpec) -> tuple[QuantPlan, ...]:
-    data = parse_object(text, place)
+    data = parse_object(text, place, made_by="import reads an engine's configuration")
     if "quantization" in data:
         return (read_file(text, place),)
     _same_model(data, place, spec)

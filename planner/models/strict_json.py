@@ -47,8 +47,8 @@ def read_config_bytes(path: Path, *, limit: int = MAX_CONFIG_BYTES) -> bytes:
     return text
 
 
-def parse_object(text: bytes, place: str) -> dict[str, object]:
-    """The JSON object in ``text``; ``place`` names it in errors.
+def parse_object(text: bytes, place: str, *, made_by: str = "") -> dict[str, object]:
+    """The JSON object in ``text``; ``place`` names it in errors, ``made_by`` says what is read.
 
     Raises:
         DataError: not UTF-8, not JSON, not an object, a repeated key, NaN or infinity, nesting
@@ -72,7 +72,7 @@ def parse_object(text: bytes, place: str) -> dict[str, object]:
         raise DataError(f"{place}: nested deeper than {MAX_DEPTH}", hint=_TOO_LARGE) from None
     except json.JSONDecodeError as error:
         raise DataError(f"{place}: not JSON: {error.msg} at line {error.lineno}",
-                        hint="mend the file there: a plan file is the output of --json") from None
+                        hint="mend the file there" + (made_by and f": {made_by}")) from None
     except ValueError:
         raise DataError(f"{place}: a number has too many digits",
                         hint="write the number with fewer digits") from None

@@ -191,3 +191,10 @@ def test_what_a_release_stores_is_taken_off_first() -> None:
     assert {row.scheme for row in spec.rows} == {None}
     assert {row.dtype for row in spec.rows} == {"bf16", "fp32"}
     assert spec.quantization == "bf16"
+
+
+def test_what_is_no_json_is_told_what_import_reads() -> None:
+    with pytest.raises(DataError, match="not JSON") as caught:
+        read_configuration(b"table,row\n1,2\n", "rows.csv", bundled_model("llama-3.1-8b"))
+    assert "plan file" not in caught.value.hint
+    assert "import reads an engine's configuration" in caught.value.hint
