@@ -231,5 +231,6 @@ def _queued(times: StepTimes, load: Load, policy: Scheduling, full: _State) -> f
     if load.requests is not None:
         # The first wave finds an empty cache: B of the N requests do not wait.
         free = min(full.active * load.ranks / load.requests, 1.0)
-        ttft = (1 - free) * ttft + free * (full.reading + burst_wait(times, policy, full.active))
-    return max(ttft, full.reading)
+        first = full.reading + burst_wait(times, policy, full.active) + policy.handling_seconds
+        ttft = (1 - free) * ttft + free * first
+    return max(ttft, full.reading + policy.handling_seconds)

@@ -223,3 +223,12 @@ def test_the_busiest_rank_reads_at_least_its_share(rate: float, ranks: int) -> N
 def test_the_busiest_of_many_against_drawn_counts() -> None:
     drawn = np.random.default_rng(3).poisson(1.5 / 8, size=(200_000, 8)).max(axis=1).mean()
     assert prompts_a_step(1.5, 8) == pytest.approx(float(drawn), rel=0.01)
+
+
+def test_the_first_wave_of_a_full_cache_is_handled_by_the_host_as_well() -> None:
+    load = Load(64, 1024, 512, requests=640, cache_tokens=16 * 1536)
+    bare, handled = (closed_loop(step_table(), load, Scheduling(handling_seconds=seconds))
+                     for seconds in (0.0, 0.5))
+    assert bare.full
+    first = 16 / 640
+    assert handled.ttft - bare.ttft == pytest.approx(first * 0.5, rel=0.02)
