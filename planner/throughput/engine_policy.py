@@ -93,6 +93,13 @@ def beside_routed(engine: str, scheme: str) -> str:
                  if _is(entry["engine"], engine) and scheme in entry["schemes"]), "")
 
 
+def stored_scales(engine: str) -> str:
+    """Why checkpoints of ``engine`` in FP8 per tensor carry the scales of activations: the source;
+    empty where they may not."""
+    return next((str(entry["source"]) for entry in _rules()["stored_scales"]
+                 if _is(entry["engine"], engine)), "")
+
+
 def _is(pattern: str, text: str) -> bool:
     return re.fullmatch(pattern, text.strip(), re.IGNORECASE | re.DOTALL) is not None
 

@@ -6,10 +6,12 @@ from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
 from planner.throughput.curves import gathers_experts, one_sided_experts
-from planner.throughput.engine_policy import beside_routed
+from planner.throughput.engine_policy import beside_routed, stored_scales
 from planner.units import format_seconds
 
 GATHERED = "all-gather and reduce-scatter"
+SCALED = "fp8-tensor"
+"""The scheme whose activations have a scale that a checkpoint can store."""
 
 
 def engine_notes(model: CostModel, priced: Priced) -> list[Assumption]:
@@ -27,6 +29,10 @@ def engine_notes(model: CostModel, priced: Priced) -> list[Assumption]:
         for name in sorted(used):
             if source := beside_routed(question.engine, name):
                 out.append(Assumption("shared experts", f"{name} on a second stream", source))
+    source = stored_scales(question.engine)
+    if source and SCALED in {model.choices[c.segment.choice] for c in priced.costs
+                             if c.segment.choice >= 0}:
+        out.append(Assumption("activation scales", f"stored ({SCALED})", source))
     host = question.prompt_host
     if host.layer_seconds or host.handling_seconds:
         out.append(Assumption(

@@ -26,7 +26,7 @@ from planner.quality.prior import Prior
 from planner.records import cached_record
 from planner.remembered import by_identity
 from planner.throughput.calibration import Certainty, stacks_of
-from planner.throughput.engine_policy import beside_routed
+from planner.throughput.engine_policy import beside_routed, stored_scales
 from planner.throughput.gemm import gemm_model
 from planner.throughput.linear import Machine, kernel_arrays
 
@@ -102,9 +102,12 @@ def build_model(question: Question, prior: Prior, engine: str | None = None, *,
     """Modules, units and kernels for ``question``, as ``engine`` (default: the question's) was
     measured to run them.
 
-    ``static_scales``: activation scales per tensor are stored, none is searched for in a step.
+    ``static_scales``: activation scales per tensor are stored, none is searched for in a step, as
+    in every checkpoint of some engines.
     """
-    return _built(question, prior, engine or question.engine, static_scales).asked(question)
+    server = engine or question.engine
+    stored = static_scales or bool(stored_scales(server))
+    return _built(question, prior, server, stored).asked(question)
 
 
 def _built_of(question: Question, prior: Prior, server: str, static_scales: bool,

@@ -53,3 +53,13 @@ def test_shared_experts_run_beside_the_routed_ones_in_nvfp4_alone() -> None:
     assert notes(four)[key] == "nvfp4 on a second stream"
     assert key not in notes(priced("deepseek-v3.1-nvfp4", "b200-sxm", scheme=None, engine="vllm"))
     assert key not in notes(priced(engine="tensorrt-llm"))
+
+
+def test_fp8_per_tensor_on_tensorrt_llm_has_stored_scales_and_is_faster_than_bf16() -> None:
+    narrow, wide = (estimate("qwen3-32b", "b200-sxm", devices=8, tp=8, scheme=scheme,
+                             engine="tensorrt-llm", context=8192, batch=8)
+                    for scheme in ("fp8-tensor", "bf16"))
+    assert narrow.performance.tpot_seconds.value < wide.performance.tpot_seconds.value
+    told = notes(narrow)
+    assert told["activation scales"] == "stored (fp8-tensor)"
+    assert "activation scales" not in notes(wide)
