@@ -106,12 +106,14 @@ def gemm_model(device: DeviceProfile, scheme: str, stacks: Sequence[str], *,
 
 
 def _static(form: GemmForm, device: DeviceProfile, stacks: Sequence[str]) -> GemmForm:
-    """``form`` with the conversion as the only quantise kernel: no maximum is searched for."""
+    """``form`` with the conversion as the only quantise kernel: no maximum is searched for, which
+    never takes longer (of a device without a table of the conversion that may seem so)."""
     convert = quantise_model(device, "scale-matrix", stacks)
     one = convert.parts(np.zeros(()), np.zeros(()))
     many = convert.parts(np.asarray(MANY), np.asarray(1.0), cold=True)
-    return replace(form, narrow_launch=np.asarray(one.launch),
-                   narrow_seconds=np.asarray(many.memory / MANY), row_elements=np.zeros(()))
+    return replace(form, narrow_launch=np.minimum(form.narrow_launch, one.launch),
+                   narrow_seconds=np.minimum(form.narrow_seconds, many.memory / MANY),
+                   row_elements=np.zeros(()))
 
 
 def _find(device: DeviceProfile, variant: str,

@@ -113,3 +113,17 @@ def test_every_device_narrows_activations_somehow(device: str, stack: str, basis
     size = np.array([1.0, 64.0, 8192.0])
     seconds = model.parts(size, np.asarray(4096.0)).total()
     assert (np.diff(seconds) > 0).all()
+
+
+@pytest.mark.parametrize("device", ["h100-sxm", "b200-sxm", "l40s", "rtx-pro-6000"])
+def test_stored_scales_never_take_longer(device: str) -> None:
+    profile = resolve_device(device)
+    searched, stored = (gemm_model(profile, "fp8-tensor", ["trtllm"], static_scales=static)
+                        for static in (False, True))
+    assert searched is not None
+    assert stored is not None
+    for rows in (1.0, 64.0, 8192.0):
+        size = np.asarray(4096.0)
+        times = [model.parts(np.asarray(rows), size, size).total()
+                 for model in (searched, stored)]
+        assert times[1] <= times[0]
