@@ -33,7 +33,8 @@ def test_a_table_of_80_columns_and_a_file(checkpoint: Path,
     assert "\r" not in said.err  # a bar is for terminals
     assert read_profile(Path("tiny.profile.json")).model.id == "tiny"
     assert run(["tiny/config.json".replace("/config.json", "/"), "h100-sxm", "--profile",
-                "tiny.profile.json", "--context", "512", "--quiet"]) == 0
+                "tiny.profile.json", "--context", "512", "--devices", "1", "--batch", "64",
+                "--quiet"]) == 0
     assert re.search(r"loss \S+ nats \(÷/× \S+, T0 learned\)", capsys.readouterr().out)
 
 
