@@ -97,13 +97,13 @@ class KernelArrays:
 def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
                   stacks: Sequence[str] = (), static_scales: bool = False,
                   engine: str = ANY_ENGINE, version: str = "",
-                  picked: Sequence[str] = ()) -> KernelArrays:
+                  picked: Sequence[str] = (), container: str = "") -> KernelArrays:
     """Kernel figures of ``schemes`` on the first of ``stacks`` that has each.
 
     ``picked``: the engine's own names of the kernels, by scheme, where they are known.
     ``static_scales``: see :func:`planner.throughput.gemm.gemm_model`. ``engine`` may have kernels
     of its own (:func:`planner.throughput.ggml.ggml_arrays`), and picks those of experts by
-    ``version`` (:mod:`planner.throughput.moe_choice`).
+    ``version`` and the checkpoint format ``container`` (:mod:`planner.throughput.moe_choice`).
 
     Raises:
         UnsupportedError: a scheme that the device cannot run.
@@ -114,7 +114,7 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     if picked:
         gemms = [None if m is None else by_kernel(m, device, name, stacks[0])
                  for m, name in zip(gemms, picked, strict=True)]
-    server = ExpertServer(tuple(stacks), engine, version, static_scales)
+    server = ExpertServer(tuple(stacks), engine, version, static_scales, container)
     fused = tuple(zip(*(moe_models(device, s, server, ENGINE_LAYOUTS) for s in schemes),
                       strict=True)) if experts else ()
     models = fused[0] if experts else gemms

@@ -49,12 +49,14 @@ def layout_codes(tp: Array | int, dp: Array | int, ep: Array | int) -> NDArray[n
 @record
 class ExpertServer:
     """Who runs the experts: ``stacks`` in order, the ``engine`` that the first belongs to and its
-    ``version`` (both empty for any engine); ``static_scales`` as in the GEMM."""
+    ``version`` (both empty for any engine); ``static_scales`` as in the GEMM; ``container``: the
+    checkpoint format where it is known."""
 
     stacks: tuple[str, ...]
     engine: str = ""
     version: str = ""
     static_scales: bool = False
+    container: str = ""
 
 
 @record
@@ -182,9 +184,12 @@ def picked(device: DeviceProfile, scheme: str, server: ExpertServer, layout: str
     multiply the scheme as it stands (then the weight-only scheme asks for itself)."""
     if STACK_OF_ENGINE.get(server.engine) != server.stacks[0]:
         return None
-    cases: Mapping[str, str] = rules()["case_static" if server.static_scales else "case"]
-    choice = chosen(server.engine, _version(server.version), device.compute_capability, "moe",
-                    scheme, layout=layout, case=cases.get(scheme, ""))
+    usually: Mapping[str, str] = rules()["case_static" if server.static_scales else "case"]
+    cases = [server.container] if server.container else []
+    # A format that no row names says nothing: the scheme then comes in its usual one.
+    choice = next((found for case in (*cases, usually.get(scheme, "")) if (found := chosen(
+        server.engine, _version(server.version), device.compute_capability, "moe", scheme,
+        layout=layout, case=case)) is not None), None)
     if choice is None or choice.path in ("refused", "unknown") \
             or choice.path != scheme_by_id(scheme).path:
         return None

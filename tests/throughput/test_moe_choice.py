@@ -66,6 +66,24 @@ def test_static_scales_pick_another_kernel_than_dynamic_ones() -> None:
         == "flashinfer-cutlass:fp8-tensor"
 
 
+@pytest.mark.parametrize(("container", "variant"), [
+    ("", "triton:fp8-tensor"), ("fp8", "triton:fp8-tensor"), ("gguf", "triton:fp8-tensor"),
+    ("modelopt-mixed", "flashinfer-trtllm:fp8-tensor")])
+def test_the_checkpoint_format_picks_the_kernel(container: str, variant: str) -> None:
+    server = ExpertServer(("vllm",), "vllm", NEW, container=container)
+    found = moe_models(resolve_device("b200-sxm"), "fp8-tensor", server, ["tp"])[0]
+    assert found is not None
+    assert (found.variant, found.basis) == (variant, "fitted")
+
+
+def test_a_plan_is_priced_by_the_kernel_of_the_checkpoint_format_that_it_names() -> None:
+    plan = estimate("qwen3-30b-a3b", "b200-sxm", scheme="fp8-tensor", engine="vllm",
+                    context=4096, batch=64, devices=1)
+    told = {a.key: f"{a.value} {a.reason}" for a in plan.assumptions}
+    assert "modelopt-mixed" in told["servable by vllm"]
+    assert "flashinfer-trtllm:fp8-tensor" in told["time basis"]
+
+
 def test_a_kernel_without_a_table_is_named_and_stood_for_by_the_stack_s_own() -> None:
     tensor, whole = model("h200-sxm", "fp8-block"), model("h200-sxm", "fp8-block", "ep")
     assert (whole.stack, whole.variant) == ("vllm", "triton:fp8-block")

@@ -140,7 +140,7 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
                             static_scales=static_scales, engine=server, picked=_picked(question)),
         grouped=kernel_arrays(device, _run(question, EXPERTS), experts=True, stacks=stacks,
                               static_scales=static_scales, engine=server,
-                              version=question.engine_version)
+                              version=question.engine_version, container=question.container)
         if question.spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
         beside=np.array([bool(beside_routed(server, s)) for s in question.schemes],
