@@ -59,7 +59,8 @@ Made from `plan validate` by `make docs`: the measured rows in `planner/validati
 [how they were chosen](../../planner/validation/sample/README.md)). Errors are
 (predicted − measured) / measured in percent: rows predicted of the group's rows, mean, median and
 90th percentile of their size, bias (the mean with its sign), and the share of rows inside the 80 %
-interval. All tables, of which these are samples: [validation.md](validation.md).
+interval (near 80 by construction for *fitted* rows). All tables, of which these are samples:
+[validation.md](validation.md).
 """
 
 
