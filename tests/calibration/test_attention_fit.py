@@ -207,13 +207,14 @@ def test_a_spec_sheet_carries_trtllm_prefill_to_b200() -> None:
     assert float(np.concatenate(errors).mean()) <= 0.11
 
 
-def test_24_rows_of_b200_bring_decode_within_14_percent() -> None:
+def test_24_rows_of_b200_bring_decode_within_11_percent() -> None:
     h100 = resolve_device("h100-sxm")
     rows = [row for row in public("op_attn_generation", "b200_sxm")
             if row["window"] == "0" and row["kv_dtype"] == "fp8"]
     problems = attention_decode.problems(rows)
     assert {p.stack for p in problems} == {"trtllm", "vllm"}
     for problem in problems:
-        if not problem.variant.endswith(":mha"):  # and what falls back to it: 21 %
-            base = h100.fitted["attention-decode", problem.stack, problem.variant]
-            assert refit(problem, base, 24).error.mean <= 0.14, problem.name
+        base = h100.fitted["attention-decode", problem.stack, problem.variant]
+        # Ungrouped heads, and the many of a KV head that fall back to their kernel.
+        most = 0.14 if problem.variant.endswith(":mha") else 0.11
+        assert refit(problem, base, 24).error.mean <= most, problem.name

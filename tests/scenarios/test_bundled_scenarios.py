@@ -129,10 +129,9 @@ def test_thor_uses_fp4_within_the_time_of_a_token() -> None:
     assert device_of("thor-fp4").unified_memory
 
 
-def test_a100_uses_only_fp16_and_int8() -> None:
+def test_a100_uses_int8_by_int8_where_fp16_and_int8_are_to_choose_from() -> None:
     plan = answered("a100-fp16-int8")
-    assert linear_schemes(plan) <= {"fp16", "int8-w8a8", "int8-w8a16"}
-    assert "int8-w8a8" in linear_schemes(plan)
+    assert linear_schemes(plan) == {"int8-w8a8"}
     assert not any("fp8" in u.scheme for u in plan.units)
 
 
