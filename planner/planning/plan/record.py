@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
+from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.records import cached_record
 from planner.shown import as_cell, as_text
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 Objective = Literal["throughput", "latency", "memory", "quality", "cost"]
 OBJECTIVES: tuple[Objective, ...] = ("throughput", "latency", "memory", "quality", "cost")
 SCHEMA_VERSION = "1"
-OPTIONAL = frozenset({"kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative"})
+OPTIONAL = frozenset({
+    "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
+    "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
+    "recommendation"})
 
 
 @cached_record
@@ -50,16 +55,25 @@ class DeviceInfo:
 
 @cached_record
 class EngineInfo:
+    """The engine that serves the plan; ``chosen_from`` are those that were compared (none where it
+    was named)."""
+
     name: str
     version: str | None
+    chosen_from: tuple[str, ...] = ()
 
 
 @cached_record
 class WorkloadInfo:
+    """Tokens of a request and sequences decoded together; ``prefix_hit_rate`` is the share of a
+    prompt that is cached already, ``preset`` the workload's name where it has one."""
+
     context_tokens: int
     isl: int
     osl: int
     batch: int
+    preset: str | None = None
+    prefix_hit_rate: float = 0.0
 
 
 @cached_record
@@ -167,10 +181,12 @@ class MemoryInfo:
 
 @cached_record
 class CapacityInfo:
-    """Of one replica, within usable bytes."""
+    """Of one replica, within usable bytes: sequences that fill the context, and sequences of what
+    requests hold."""
 
     max_concurrency_at_context: int
     max_context_at_batch: int
+    max_concurrency_at_requests: int | None = None
 
 
 @cached_record
@@ -197,15 +213,8 @@ class PerformanceInfo:
     tpot_seconds: Estimate
     output_tokens_per_second: Estimate
     output_tokens_per_second_per_device: Estimate
-
-
-@cached_record
-class MeasuredAnchor:
-    """The nearest published change of accuracy under the format that carries most of the loss, or
-    in words that there is none; ``source`` of the rows, empty where there is none."""
-
-    text: str
-    source: str
+    usd_per_million_output_tokens: Estimate | None = None
+    joules_per_output_token: Estimate | None = None
 
 
 @cached_record
@@ -303,6 +312,7 @@ class Plan:
     assumptions: tuple[Assumption, ...]
     sources: tuple[SourceRef, ...]
     layouts: LayoutsInfo | None = None
+    recommendation: Recommendation | None = None
 
     @property
     def power_mode(self) -> str | None:

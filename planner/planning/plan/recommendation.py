@@ -1,0 +1,91 @@
+"""What a plan file says of the choice between plans: the recommendation and what stands beside it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from planner.records import cached_record
+
+Verdict = Literal["as-released", "uniform", "mix"]
+
+
+@cached_record
+class MeasuredAnchor:
+    """The nearest published change of accuracy under the format that carries most of the loss, or
+    in words that there is none; ``source`` of the rows, empty where there is none."""
+
+    text: str
+    source: str
+
+
+@cached_record
+class GainRange:
+    """A relative gain (ratio − 1) with its 80 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@cached_record
+class OtherPlan:
+    """Another plan on its own best layout and batch. ``schemes`` are those of its linears, most
+    bytes first, ``formats`` how many of them are not what is released. ``probability_better``: that
+    it beats the recommended plan, None where errors are not known. ``why_not`` in words."""
+
+    name: str
+    schemes: tuple[str, ...]
+    formats: int
+    kv: str
+    needs_new_weights: bool
+    output_tokens_per_second: float
+    tpot_seconds: float
+    loss: float
+    probability_better: float | None
+    why_not: str
+
+
+@cached_record
+class Lossier:
+    """The best plan one step of loss further down (4-bit where the device runs it)."""
+
+    name: str
+    schemes: tuple[str, ...]
+    kv: str
+    loss: float
+    output_tokens_per_second: float
+    measured_anchor: MeasuredAnchor | None = None
+
+
+@cached_record
+class MeasureNext:
+    """An operator (or the loss of a unit) whose uncertainty decides between the recommendation and
+    its best alternative: ``swing`` is how far the probability moves when it is known."""
+
+    operator: str
+    scheme: str
+    shape: str
+    swing: float
+    command: str
+
+
+@cached_record
+class Recommendation:
+    """What to serve, in view of how sure the numbers are.
+
+    ``formats`` counts distinct schemes of linears beside what stays as released. ``checkpoint``
+    names a public release of the plan, empty where none is known. ``gain`` is over as released,
+    None where that does not run here. ``probability``: that the plan beats the best simpler one by
+    more than nothing; None where there is none, or where errors are not known.
+    """
+
+    verdict: Verdict
+    formats: int
+    needs_new_weights: bool
+    checkpoint: str
+    text: str
+    gain: GainRange | None
+    probability: float | None
+    alternatives: tuple[OtherPlan, ...]
+    lossier: Lossier | None
+    measure_next: tuple[MeasureNext, ...]
