@@ -118,6 +118,8 @@ def _value(place: str, key: str, value: Any) -> Any:
         if not isinstance(value, str):
             raise DataError(f"{place}: {key}: a text is required", hint=f'{key} = "…"')
         return value
+    if key == "tpot_ms" and value == "none":
+        return value
     return _number(place, key, value, _NUMBERS[key])
 
 

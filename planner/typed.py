@@ -188,6 +188,11 @@ def _generic(node: ast.Subscript, names: Mapping[str, Any]) -> Wanted | None:
         return _alias(name, None)
     if name == "dict":
         return Wanted(["a dict"], [lambda value: isinstance(value, dict)])
+    if name == "Literal":
+        texts = ast.literal_eval(node.slice)
+        texts = texts if isinstance(texts, tuple) else (texts,)
+        return Wanted([repr(text) for text in texts],
+                      [lambda value: isinstance(value, str) and value in texts])
     if name in ("Sequence", "list", "tuple"):
         items = _union(node.slice, names)
         several = "names" if items is not None and items.words == ["a name"] else "values"

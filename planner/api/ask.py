@@ -8,25 +8,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError
 from planner.hardware.catalog import list_devices
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model, load_profile, load_scenario
-from planner.memory.engines.catalog import parse_engine
+from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked, asked_note
+from planner.planning.question.asked import Asked, Seconds, asked_note
+from planner.planning.question.defaults import default_of, with_default, without_default_limit
+from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.best_first import Found
-from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.default_limit import answers
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
-from planner.records import record
+from planner.records import cached_record
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -35,13 +37,17 @@ if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
 
+Note = tuple[str, str, str]
+
+
 class Default(str):
     """A default that can be told from the same word given: only the latter overrides a scenario."""
 
     __slots__ = ()
 
 
-THROUGHPUT, AUTO, BF16, ANY = (Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE))
+THROUGHPUT, AUTO, BF16, ANY, ENGINES = (
+    Default(v) for v in ("throughput", "auto", "bf16", ANY_ENGINE, AUTO_ENGINE))
 
 
 def given(value: str) -> str | None:
@@ -49,7 +55,7 @@ def given(value: str) -> str | None:
     return None if isinstance(value, Default) else value
 
 
-@record
+@cached_record
 class Ask:
     """The parameters of a question, as the signatures of all verbs have them.
 
@@ -71,12 +77,12 @@ class Ask:
     batch: int | None = None
     objective: str = THROUGHPUT
     ttft_seconds: float | None = None
-    tpot_seconds: float | None = None
+    tpot_seconds: Seconds | None = None
     max_loss: str | float | None = None
     schemes: Sequence[str] | None = None
     kv: str = AUTO
     memory_bytes: int | None = None
-    engine: str = ANY
+    engine: str = ENGINES
     scenario: str | Scenario | None = None
     profile: str | Profile | None = None
     untie: bool = False
@@ -115,11 +121,26 @@ class Ask:
     def named_engine(self) -> str | None:
         """The engine that the caller named, else the one of the plan that is priced; None: none."""
         plan = self.plan
-        if given(self.engine) is None and plan is not None and plan.engine.name != ANY_ENGINE:
-            return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
+        if given(self.engine) is None and plan is not None:
+            return _address(plan)
         return given(self.engine)
 
     @property
+    def asked_engine(self) -> str:
+        """The engine to ask: the named one, the scenario's, or the verb's default."""
+        loaded, named = self.loaded_scenario, self.named_engine
+        if named is not None:
+            return named
+        return str(loaded.values.get("engine", self.engine)) if loaded is not None \
+            else str(self.engine)
+
+    def on_engine_of(self, plan: Plan) -> Ask:
+        """This question to the engine that ``plan`` was made for, where none is named."""
+        if self.asked_engine != AUTO_ENGINE:
+            return self
+        return replace(self, engine=_address(plan))
+
+    @cached_property
     def loaded_scenario(self) -> Scenario | None:
         """The scenario, read where it is a name or a file."""
         return load_scenario(self.scenario) if self.scenario is not None else None
@@ -137,19 +158,15 @@ class Ask:
         return replace(self, model=self.model if self.model is not None else plan.model.id,
                        device=self.device if self.device is not None else plan.device.id)
 
-    def question(self, asked: Asked | None = None, *, uniform: str | None = None,
-                 given: Plan | None = None) -> Question:
-        """The exact question, of other values than its own where ``asked`` is given; ``uniform``
-        and ``given`` as :func:`~planner.planning.question.resolve.build_question` takes them.
+    @cached_property
+    def subject(self) -> tuple[ModelSpec, DeviceProfile, Profile | None, tuple[Note, ...]]:
+        """The model, the device, the quality profile and notes on it.
 
         Raises:
-            InputError: no model or device is named, an unknown name, a value out of range.
+            InputError: no model or device is named, an unknown name.
         """
         loaded = self.loaded_scenario
         values = dict(loaded.values) if loaded is not None else {}
-        named = self.named_engine
-        name = values.get("engine", ANY_ENGINE) if named is None else named
-        server = parse_engine(name) if name != ANY_ENGINE else None
         model = self.model if self.model is not None else values.get("model")
         device = self.device if self.device is not None else values.get("device")
         if model is None or device is None:
@@ -157,21 +174,55 @@ class Ask:
             raise InputError(f"no {missing} given",
                              hint="plan MODEL DEVICE, or a scenario with both")
         spec, profile = load_model(model), None
-        notes: tuple[tuple[str, str, str], ...] = ()
+        notes: tuple[Note, ...] = ()
         if self.profile is not None:
             profile, notes = load_profile(self.profile, spec, model)
-        question = build_question(spec, load_device(device, hardware_dir=self.hardware_dir),
-                                  asked if asked is not None else self.asked, loaded,
-                                  uniform=uniform, given=given, profile=profile, engine=server)
+        return spec, load_device(device, hardware_dir=self.hardware_dir), profile, notes
+
+    def question(self, asked: Asked | None = None, *, engine: Engine | None,
+                 uniform: str | None = None, given: Plan | None = None) -> Question:
+        """The exact question to one engine, or none, of other values than its own where ``asked``
+        is given; ``uniform`` and ``given`` as
+        :func:`~planner.planning.question.resolve.build_question` takes them.
+
+        Raises:
+            InputError: no model or device is named, an unknown name, a value out of range.
+        """
+        spec, device, profile, notes = self.subject
+        question = build_question(spec, device, asked if asked is not None else self.asked,
+                                  self.loaded_scenario, uniform=uniform, given=given,
+                                  profile=profile, engine=engine)
         return replace(question, notes=(*question.notes, *notes)) if notes else question
+
+    def ways(self, asked: Asked | None = None, *, uniform: str | None = None,
+             defaults: bool = True) -> tuple[Question, ...]:
+        """The questions whose best answer is asked for, to the engine or to all of them; of
+        ``uniform`` schemes where it is given. ``defaults``: those of limits and users hold.
+
+        Raises:
+            InputError: as :meth:`question`. UnsupportedError: device or engines cannot.
+        """
+        asked = asked if asked is not None else self.asked
+        full = asked.with_scenario(self.loaded_scenario)
+        default = default_of(full, self.subject[1]) if defaults else ""
+
+        def build(engine: Engine | None, asked: Asked = asked) -> Question:
+            return with_default(lambda a: self.question(a, engine=engine, uniform=uniform),
+                                asked, default)
+
+        def free(engine: Engine | None) -> Question:
+            return build(engine, replace(asked, schemes=None, kv=None))
+
+        kv = full.kv not in (None, AUTO)
+        named = Named(full.schemes is not None, kv, free=free) if uniform is None \
+            else Named(bool(uniform), kv, together=True)
+        return ways_to_serve(build, self.asked_engine, named)
 
     def questions(self, asked: Asked | None = None) -> tuple[Question, ...]:
         """The questions whose best answer is the plan, with a note of what was asked."""
         asked = asked if asked is not None else self.asked
-        question = self.question(asked)
-        full = asked.with_scenario(self.loaded_scenario)
-        question = replace(question, notes=(*asked_note(full), *question.notes))
-        return serving_questions(question, full)
+        note = asked_note(asked.with_scenario(self.loaded_scenario))
+        return tuple(replace(q, notes=(*note, *q.notes)) for q in self.ways(asked))
 
     def case(self, ways: Callable[[Ask, Asked], Sequence[Question]] = questions,
              asked: Asked | None = None, *, searched: bool = True) -> Unserved:
@@ -180,13 +231,15 @@ class Ask:
         from planner.planning.infeasible.case import Unserved
 
         mine = asked if asked is not None else self.asked
+        loaded = self.loaded_scenario
+        mine = without_default_limit(mine, default_of(mine.with_scenario(loaded), self.subject[1]))
         names = {f.name for f in fields(Asked)}
 
         def again(changes: Mapping[str, Any]) -> Sequence[Question]:
             ask = replace(self, **{k: v for k, v in changes.items() if k not in names})
             return ways(ask, replace(mine, **{k: v for k, v in changes.items() if k in names}))
 
-        full = mine.with_scenario(self.loaded_scenario)
+        full = mine.with_scenario(loaded)
         given, typed = ({f.name: getattr(one, f.name) for f in fields(Asked)}
                         for one in (full, mine))
         asked_again = ways(self, mine)
@@ -202,7 +255,7 @@ class Ask:
         """
         def ways(ask: Ask, asked: Asked) -> tuple[Question, ...]:
             name = ask.scheme if ask.scheme is not None else scheme
-            return engine_questions(ask.question(asked, uniform=name or ""), together=True)
+            return ask.ways(asked, uniform=name or "")
 
         return best_found(ways(self, self.asked), lambda: self.case(ways, searched=False))[0]
 
@@ -214,15 +267,20 @@ class Ask:
         """
         from planner.planning.inspect.assignment import given_assignment
 
-        question = self.with_names_of(plan).question(self.asked.filled_from(plan), given=plan)
-        question = engine_questions(question, together=True)[0]
+        ask, asked = self.with_names_of(plan), self.asked.filled_from(plan)
+        question = ways_to_serve(lambda engine: ask.question(asked, engine=engine, given=plan),
+                                 ask.asked_engine, Named(together=True))[0]
         return given_assignment(build_model(question, load_prior()), plan)
 
 
-def serving_questions(question: Question, asked: Asked) -> tuple[Question, ...]:
-    """A question by the ways its engine serves; what was asked by name must be served."""
-    return engine_questions(question, schemes_named=asked.schemes is not None,
-                            kv_named=asked.kv not in (None, AUTO))
+def engine_named(name: str) -> Engine | None:
+    """The engine of a name that is not ``auto``, None for ``any``."""
+    return None if name == ANY_ENGINE else parse_engine(name)
+
+
+def _address(plan: Plan) -> str:
+    """The plan's engine as a flag takes it."""
+    return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
 
 
 def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved],
@@ -233,7 +291,7 @@ def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved],
     Raises:
         InfeasibleError: none has an answer.
     """
-    found, others = best_answers(questions)
+    found, others, _ = answers(questions)
     if found is None:
         from planner.planning.infeasible.diagnose import refuse
 

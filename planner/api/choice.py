@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from planner.api.ask import ANY, Ask
+from planner.api.ask import Ask
 from planner.errors import DataError, InputError
 from planner.lookup import load_device, load_model
 from planner.planning.answer.assemble import assemble
@@ -14,8 +14,7 @@ from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked, asked_of
-from planner.planning.search.equal_loss import best_answers
-from planner.throughput.calibration import ANY_ENGINE
+from planner.planning.search.default_limit import answers
 
 MOST_SOLVES = 10_000
 
@@ -33,11 +32,12 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     if plan is not None:
         ask = _of_plan(ask, plan)
         asked = _filled(asked, plan)
-    case = ask.case(asked=asked)
-    questions = tuple(case.questions)
-    found, others = best_answers(questions)
+    found, others, questions = answers(ask.questions(asked))
     if found is None:
-        raise refuse(case)
+        raise refuse(ask.case(asked=asked))
+    # What the choice turns on is told of the engine that is taken.
+    engine = found.space.model.question.engine
+    questions = tuple(q for q in questions if q.engine == engine)
     if plan is None:
         made = assemble(found, searched=True, others=others)
         return explained(questions, found, made, given=None, solves=solves)
@@ -60,8 +60,7 @@ def _of_plan(ask: Ask, plan: Plan) -> Ask:
                          "where it was made", hint="leave the device out, or price it there: "
                          "plan estimate --plan")
     _check(ask, plan)
-    served = ask.engine == ANY_ENGINE and plan.engine.name != ANY_ENGINE
-    return replace(ask, engine=ANY) if served else ask
+    return ask
 
 
 def _check(ask: Ask, plan: Plan) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
-from planner.api.ask import ANY, AUTO, THROUGHPUT, Ask
+from planner.api.ask import AUTO, ENGINES, THROUGHPUT, Ask
 from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as scheme_by_id
@@ -24,6 +24,7 @@ from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.explain.switching_points import SOLVES
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.question.asked import Asked
+from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.space.candidates import possible_layouts
@@ -59,7 +60,7 @@ def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | N
             pp: int | None = ..., ep: int | None = ..., context: int | None = ...,
             isl: int | None = ..., osl: int | None = ..., batch: int | None = ...,
             objective: str = ..., ttft_seconds: float | None = ...,
-            tpot_seconds: float | None = ..., max_loss: str | float | None = ...,
+            tpot_seconds: float | Literal["none"] | None = ..., max_loss: str | float | None = ...,
             schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
             engine: str = ..., scenario: str | Scenario | None = ...,
             profile: str | Profile | None = ..., untie: bool = ...,
@@ -74,9 +75,10 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
             objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-            tpot_seconds: float | None = None, max_loss: str | float | None = None,
+            tpot_seconds: float | Literal["none"] | None = None,
+            max_loss: str | float | None = None,
             schemes: Sequence[str] | None = None, kv: str = AUTO,
-            memory_bytes: int | None = None, engine: str = ANY,
+            memory_bytes: int | None = None, engine: str = ENGINES,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             solves: int = SOLVES,
@@ -89,7 +91,8 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     With ``module`` (a kind or a unit): its times under ``schemes`` (all legal ones by default),
     ``scheme`` against bf16. Memory is not checked then: one layer is priced.
 
-    ``engine``: whose measured kernels are meant (any: the first measured stack).
+    ``engine``: whose plan is meant; of a module, whose measured kernels (``auto`` and ``any``: the
+    first measured stack).
 
     Raises:
         UnknownNameError: no such module, scheme, model or device.
@@ -120,7 +123,8 @@ def _module(ask: Ask, module: str) -> ModuleExplanation:
         raise InputError("a module is one of a MODEL on a DEVICE", hint="name both")
     return _module_times(load_model(ask.model),
                          load_device(ask.device, hardware_dir=ask.hardware_dir), module,
-                         ask.scheme, asked, ask.engine)
+                         ask.scheme, asked, ANY_ENGINE if ask.engine == AUTO_ENGINE
+                         else ask.engine)
 
 
 def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: str | None,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
-from planner.api.ask import ANY, AUTO, Ask, serving_questions
+from planner.api.ask import AUTO, ENGINES, Ask, best_found
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.question.asked import Asked
+from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.question import Question
+from planner.planning.search.default_limit import answers
 from planner.planning.search.requery import GAP
 from planner.planning.space.model import build_model
 from planner.planning.whatif.frontier import Frontier, frontier_points
@@ -28,15 +31,17 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
              dp: int | None = None, pp: int | None = None, ep: int | None = None,
              context: int | None = None, isl: int | None = None, osl: int | None = None,
              batch: int | None = None, ttft_seconds: float | None = None,
-             tpot_seconds: float | None = None, schemes: list[str] | None = None, kv: str = AUTO,
-             memory_bytes: int | None = None, engine: str = ANY,
+             tpot_seconds: float | Literal["none"] | None = None,
+             schemes: list[str] | None = None, kv: str = AUTO,
+             memory_bytes: int | None = None, engine: str = ENGINES,
              profile: str | Profile | None = None, untie: bool = False,
              drop_policies: Sequence[str] | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Frontier:
     """The plans that no other equals or beats in loss, throughput and memory.
 
     ``points`` budgets of loss and memory are tried; equal and dominated answers are left out.
-    ``map`` adds the best plan at every context and batch, under the default limit on loss.
+    ``map`` adds the best plan at every context and batch, under the default limit on loss. With
+    ``engine="auto"`` all are of the engine that the plan takes; no default limit on time holds.
 
     Raises:
         InfeasibleError: nothing fits.
@@ -49,17 +54,39 @@ def _frontier(ask: Ask, *, points: int, mapped: bool) -> Frontier:
     """The frontier of a question, with the map where it is asked for."""
     if mapped and ask.batch is not None:
         raise InputError("the map varies the batch", hint="leave out --batch or --map")
-    def ways(ask: Ask, asked: Asked) -> list[Question]:
-        return [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)
-                for q in serving_questions(ask.question(asked), asked)]
+    ask = _on_one_engine(ask)
 
-    question = ask.question()
-    questions = serving_questions(question, ask.asked)
-    case = ask.case(ways)
-    models = [build_model(q, load_prior()) for q in case.questions]
+    def ways(ask: Ask, asked: Asked) -> list[Question]:
+        return _unlimited(ask.ways(asked, defaults=False))
+
+    questions = ask.ways(defaults=False)
+    question = questions[0]
+    models = [build_model(q, load_prior()) for q in ways(ask, ask.asked)]
     found = frontier_points(models, points)
     if not found:
-        raise refuse(case)
+        raise refuse(ask.case(ways))
     return Frontier(question.spec.id, question.device.id, question.workload.context,
                     "nats" if question.profile is None else question.profile.unit, GAP, found,
-                    phase_map(questions[0]) if mapped else None)
+                    phase_map(question) if mapped else None,
+                    " ".join(filter(None, (question.engine, question.engine_version))))
+
+
+def _on_one_engine(ask: Ask) -> Ask:
+    """The question to one engine: where none is named, the one that the plan takes, else the one
+    that is fastest without a limit on loss.
+
+    Raises:
+        InfeasibleError: nothing fits.
+    """
+    if ask.asked_engine != AUTO_ENGINE:
+        return ask
+    questions = ask.ways()
+    found = answers(questions)[0] or best_found(_unlimited(questions), ask.case)[0]
+    question = found.space.model.question
+    return replace(ask, engine="@".join(filter(None, (question.engine, question.engine_version))))
+
+
+def _unlimited(questions: Sequence[Question]) -> list[Question]:
+    """The questions for throughput, without a limit on loss."""
+    return [replace(q, objective="throughput", loss_scheme=None, loss_limit=None)
+            for q in questions]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from planner.api.ask import ANY, AUTO, BF16, THROUGHPUT, Ask, best_found
+from planner.api.ask import AUTO, BF16, ENGINES, THROUGHPUT, Ask, best_found
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
@@ -30,9 +30,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          pp: int | None = None, ep: int | None = None, context: int | None = None,
          isl: int | None = None, osl: int | None = None, batch: int | None = None,
          objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-         tpot_seconds: float | None = None, max_loss: str | float | None = None,
+         tpot_seconds: float | Literal["none"] | None = None, max_loss: str | float | None = None,
          schemes: Sequence[str] | None = None, kv: str = AUTO,
-         memory_bytes: int | None = None, engine: str = ANY,
+         memory_bytes: int | None = None, engine: str = ENGINES,
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
          untie: bool = False, drop_policies: Sequence[str] | None = None,
          anchor: str | None = None,
@@ -41,6 +41,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
 
     Model and device may come from ``scenario``; arguments given here override it. ``anchor``
     (``tpot_ms=12.3``) is a measured point whose ratio is told among the assumptions.
+    ``engine="auto"`` takes the best plan that an engine serves, ``"any"`` no engine's rules.
+    Without a limit on time, throughput and cost are held to 50 ms a token where a layout reaches
+    that; ``tpot_seconds="none"`` leaves it out.
     ``drop_policies`` names rules that shall not hold (``head``, ``first-layers``, …): their modules
     are planned too.
 
@@ -58,8 +61,8 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              pp: int | None = None, ep: int | None = None, context: int | None = None,
              isl: int | None = None, osl: int | None = None, batch: int | None = None,
              objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-             tpot_seconds: float | None = None, memory_bytes: int | None = None,
-             engine: str = ANY, scenario: str | Scenario | None = None,
+             tpot_seconds: float | Literal["none"] | None = None, memory_bytes: int | None = None,
+             engine: str = ENGINES, scenario: str | Scenario | None = None,
              profile: str | Profile | None = None, anchor: str | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.

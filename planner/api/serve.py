@@ -21,6 +21,7 @@ from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
+from planner.planning.question.asked import NO_LIMIT
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.search.best_first import Found
 from planner.planning.serving.deployment import (
@@ -113,7 +114,7 @@ def _served(ask: Ask, loop: _Loop) -> ServingAnswer:
     if ask.anchor is not None:
         parse_anchor(ask.anchor)
     engine = ask.named_engine or ANY
-    found = _found(replace(ask, pp=1, engine=engine))
+    found = _found(replace(ask, pp=1, engine=engine, tpot_seconds=NO_LIMIT))
     scheme = ask.scheme or ("plan" if ask.plan else "as released")
     given = any(v is not None for v in (ask.tp, ask.dp, ask.ep, ask.plan))
     return _answer(found, loop, engine, scheme, ask.anchor, layout_given=given)

@@ -10,9 +10,9 @@ from itertools import product
 from multiprocessing.reduction import ForkingPickler
 from shlex import quote
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
-from planner.api.ask import ANY, AUTO, THROUGHPUT, Ask, given, serving_questions
+from planner.api.ask import AUTO, ENGINES, THROUGHPUT, Ask, engine_named, given
 from planner.errors import InputError, UnsupportedError
 from planner.hardware.power import fastest_mode
 from planner.hardware.profile import DeviceProfile
@@ -20,7 +20,8 @@ from planner.jobs.workers import in_processes
 from planner.lookup import load_device, load_model
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked, asked_of
+from planner.planning.question.asked import NO_LIMIT, Asked, Seconds, asked_of, milliseconds
+from planner.planning.question.defaults import default_of
 from planner.planning.question.question import Question, workload
 from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
 from planner.planning.space.model import CostModel, build_model
@@ -55,9 +56,10 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
             objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-            tpot_seconds: float | None = None, max_loss: str | float | None = None,
+            tpot_seconds: float | Literal["none"] | None = None,
+            max_loss: str | float | None = None,
             schemes: Sequence[str] | None = None, kv: str = AUTO,
-            memory_bytes: int | None = None, engine: str = ANY,
+            memory_bytes: int | None = None, engine: str = ENGINES,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
@@ -74,10 +76,15 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
 
 
 def _grid(ask: Ask, base: Plan, values: Sequence[str], progress: Progress | None) -> Grid:
-    """The grid of a question around its plan; ``values`` are those named for its axes."""
+    """The grid of a question around its plan; ``values`` are those named for its axes. The page
+    spans what the defaults of limit and users would narrow: it starts at the plan's batch."""
+    ask = ask.on_engine_of(base)
     loaded = ask.loaded_scenario
+    if default_of(ask.asked.with_scenario(loaded), ask.subject[1]):
+        ask = replace(ask, batch=base.workload.batch, tpot_seconds=NO_LIMIT)
     asked = ask.asked.with_scenario(loaded)
-    around = _Around(ask, asked, build_model(ask.question(asked), load_prior()), base)
+    question = ask.question(asked, engine=engine_named(ask.asked_engine))
+    around = _Around(ask, asked, build_model(question, load_prior()), base)
     axes = _axes(around, parse_grid(values))
     if loaded is not None and "schemes" in loaded.values and AUTO in axes[4].values:
         raise InputError(f"--grid schemes: scenario {loaded.id!r} names schemes, so auto has no "
@@ -120,7 +127,7 @@ class _Around:
         Raises:
             UnsupportedError: the device or engine cannot.
         """
-        return serving_questions(self.ask.question(changed), changed)
+        return self.ask.ways(changed, defaults=False)
 
     def at(self, context: int, schemes: str, kv: str) -> Asked:
         """What is asked at one context under a set of schemes and a cache layout."""
@@ -228,8 +235,8 @@ def _loss(name: str) -> Loss:
         return name, None
 
 
-def _ms(seconds: float | None) -> str | None:
-    return None if seconds is None else f"{seconds * 1e3:g}"
+def _ms(seconds: Seconds | None) -> str | None:
+    return None if seconds is None else milliseconds(seconds)
 
 
 def around_file(plan: Plan) -> dict[str, Any]:
@@ -258,7 +265,6 @@ def around_file(plan: Plan) -> dict[str, Any]:
     given: dict[str, Any] = {"context": work.context_tokens}
     if (same.isl, same.osl) != (work.isl, work.osl):
         given |= {"isl": work.isl, "osl": work.osl}
-    if plan.engine.name != ANY:
-        given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
+    given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
     return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective,
             **asked, **given}

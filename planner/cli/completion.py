@@ -79,11 +79,10 @@ def layouts(_ctx: Context) -> Iterator[str]:
 
 
 def engines(_ctx: Context) -> Iterator[str]:
-    """``any`` and every engine."""
+    """``auto``, ``any`` and every engine."""
     from planner.memory.engines.catalog import engine_names
 
-    yield "any"
-    yield from engine_names()
+    yield from ("auto", "any", *engine_names())
 
 
 def scenarios(_ctx: Context) -> Iterable[str]:

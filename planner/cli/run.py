@@ -41,7 +41,7 @@ def question_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     for flag in ("ttft", "tpot"):
         if f"{flag}_ms" in arguments:
             value = arguments.pop(f"{flag}_ms")
-            arguments[f"{flag}_seconds"] = value * 1e-3 if value is not None else None
+            arguments[f"{flag}_seconds"] = value * 1e-3 if isinstance(value, float) else value
     for name, names in (("schemes", scheme_names), ("drop_policies", rule_names)):
         if name in arguments:
             arguments[name] = names(arguments[name])

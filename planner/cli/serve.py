@@ -18,7 +18,8 @@ _SHARE = click.FLOAT
               help="Requests in flight over the deployment (absent: the frontier alone).")
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Serve the units of a plan file.")
-@options("devices", "tp", "dp", "ep", "context", "isl", "osl", "memory_bytes", "kv", "engine")
+@options("devices", "tp", "dp", "ep", "context", "isl", "osl", "memory_bytes", "kv",
+         "measured_engine")
 @click.option("--requests", type=INTEGER, help="Requests of a run that starts with all slots "
               "filled at once (default: steady state).")
 @click.option("--draft-tokens", type=INTEGER, default=0, help="Tokens drafted a step.")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+NO_LIMIT = "none"
 _SUFFIX = re.compile(r"^(\d+(?:\.\d+)?)\s*([kKmMgG])i?[bB]?$")
 _GROUPED = re.compile(r"^[+-]?\d{1,3}(,\d{3})+$")
 _STEP = {"k": 1, "m": 2, "g": 3}
@@ -79,6 +80,18 @@ def scheme_names(text: str | None) -> list[str] | None:
     return names
 
 
+class Limit(PositiveNumber):
+    """A number above 0, or ``none``: the default does not hold either."""
+
+    name = "limit"
+
+    def convert(self, value: Any, param: click.Parameter | None,
+                ctx: click.Context | None) -> Any:
+        if str(value).strip().lower() == NO_LIMIT:
+            return NO_LIMIT
+        return super().convert(value, param, ctx)
+
+
 INTEGER = PlainInteger()
 NUMBER = PositiveNumber()
 
@@ -116,16 +129,21 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
                               "| quality | cost."),
     "ttft_ms": click.option("--ttft-ms", type=NUMBER,
                             help="Limit on the time to the first token [ms]."),
-    "tpot_ms": click.option("--tpot-ms", type=NUMBER,
-                            help="Limit on the time per output token [ms]."),
+    "tpot_ms": click.option("--tpot-ms", type=Limit(), metavar="NUMBER",
+                            help="Limit on the time per output token [ms], or none (default: 50 "
+                            "under throughput and cost)."),
     "memory_bytes": click.option("--memory-bytes", type=INTEGER,
                                  help="Limit on bytes of one device."),
     "max_loss": click.option("--max-loss", metavar="SCHEME",
                              help="No lossier than this scheme uniformly."),
     "schemes": click.option("--schemes", metavar="A,B", help="Schemes to choose from."),
     "kv": click.option("--kv", metavar="LAYOUT", help="Cache layout, or auto."),
-    "engine": click.option("--engine", metavar="NAME[@VERSION]", default="any", show_default=True,
-                           help="Engine that must serve it."),
+    "engine": click.option("--engine", metavar="NAME[@VERSION]", default="auto",
+                           show_default=True, help="Engine that must serve it; auto: the best of "
+                           "all, any: theory, no engine's rules."),
+    "measured_engine": click.option("--engine", metavar="NAME[@VERSION]", default="any",
+                                    show_default=True, help="Engine whose kernels and scheduler "
+                                    "are meant."),
     "scenario": click.option("--scenario", metavar="NAME", help="A scenario's name or file."),
     "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),
     "profile": click.option("--profile", metavar="FILE", help="Quality profile of a checkpoint."),

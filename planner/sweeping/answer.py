@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from planner.errors import PlannerError, UnsupportedError
 from planner.hardware.profile import DeviceProfile
-from planner.memory.engines.catalog import Engine, parse_engine
+from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.infeasible.binding_limit import Binding, binding
 from planner.planning.plan.record import Estimate, layer_range
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, price
 from planner.planning.question.asked import Asked
+from planner.planning.question.defaults import default_of, with_default
+from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.best_first import Found, shown_gap
-from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.default_limit import answers
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
@@ -59,8 +60,7 @@ def refused(error: PlannerError) -> Row:
 
 
 def _answered(context: Context, one: SweepQuestion) -> Row:
-    questions = serving(context, one)
-    found, _ = best_answers(questions)
+    found, _, questions = answers(serving(context, one))
     if found is None:
         return excluded(binding(questions))
     return _cells(found, one.verb)
@@ -71,8 +71,10 @@ def excluded(found: Binding) -> Row:
     return {"status": "infeasible", "limit": "+".join(found.limits), "reason": found.text}
 
 
-def serving(context: Context, one: SweepQuestion) -> tuple[Question, ...]:
-    """The exact question, or those whose best answer is the best that the engine can serve.
+def serving(context: Context, one: SweepQuestion, *, defaults: bool = True,
+            ) -> tuple[Question, ...]:
+    """The exact questions whose best answer is the row, as `plan` and `estimate` ask them;
+    ``defaults``: those of limits and users hold.
 
     Raises:
         InputError: the question cannot be asked. UnsupportedError: it cannot be executed.
@@ -80,22 +82,21 @@ def serving(context: Context, one: SweepQuestion) -> tuple[Question, ...]:
     values = dict(one.values)
     asked = Asked(**{k: v for k, v in values.items() if k not in ELSEWHERE})
     scenario = context.scenario
-    uniform = None
-    if one.verb == "estimate":
-        uniform = values.get("scheme") or (scenario.values.get("scheme") if scenario else None) \
-            or ""
-    question = build_question(context.spec, context.device, asked, scenario, uniform=uniform,
-                              given=None, profile=context.profile, engine=_engine(values, scenario))
-    if one.verb == "estimate":
-        return engine_questions(question, together=True)
+    known = scenario.values if scenario is not None else {}
+    uniform = values.get("scheme") or known.get("scheme") or "" if one.verb == "estimate" else None
     full = asked.with_scenario(scenario)
-    return engine_questions(question, schemes_named=full.schemes is not None,
-                            kv_named=full.kv not in (None, "auto"))
+    default = default_of(full, context.device) if defaults else ""
 
+    def build(engine: Engine | None, asked: Asked = asked) -> Question:
+        return with_default(lambda a: build_question(
+            context.spec, context.device, a, scenario, uniform=uniform, given=None,
+            profile=context.profile, engine=engine), asked, default)
 
-def _engine(values: dict[str, Any], scenario: Scenario | None) -> Engine | None:
-    name = values.get("engine") or (scenario.values.get("engine") if scenario else None) or "any"
-    return None if name == "any" else parse_engine(name)
+    kv = full.kv not in (None, "auto")
+    named = Named(bool(uniform), kv, together=True) if uniform is not None else Named(
+        full.schemes is not None, kv,
+        free=lambda engine: build(engine, replace(asked, schemes=None, kv=None)))
+    return ways_to_serve(build, values.get("engine") or known.get("engine") or AUTO_ENGINE, named)
 
 
 def _cells(found: Found, verb: str) -> Row:
@@ -103,7 +104,8 @@ def _cells(found: Found, verb: str) -> Row:
     question = model.question
     priced = price(space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    out = {"status": "ok", "replicas": replicas, "devices": replicas * priced.layout.ranks,
+    out = {"status": "ok", "served_by": served_by(question), "replicas": replicas,
+           "devices": replicas * priced.layout.ranks,
            **_shape(question, priced), **_times(model, priced, replicas),
            **_memory(question, priced), **loss_cells(model, priced.loss),
            "assignment": assignment(model, found.segments)}
@@ -111,6 +113,11 @@ def _cells(found: Found, verb: str) -> Row:
         gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
         out["gap"] = shown_gap(float(gap))
     return out
+
+
+def served_by(question: Question) -> str:
+    """The engine of an answer with its version; ``any``: theory."""
+    return f"{question.engine} {question.engine_version}".rstrip()
 
 
 def _shape(question: Question, priced: Priced) -> Row:

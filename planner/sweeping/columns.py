@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from planner.planning.question.asked import NO_LIMIT
 from planner.sweeping.record import SweepQuestion
 
 Kind = Literal["whole", "number", "text", "truth"]
@@ -27,7 +28,7 @@ ASKED: tuple[tuple[str, Kind], ...] = (
 )
 """What was asked; empty where it was left open."""
 ANSWER: tuple[tuple[str, Kind], ...] = (
-    ("status", "text"), ("limit", "text"), ("reason", "text"),
+    ("status", "text"), ("limit", "text"), ("reason", "text"), ("served_by", "text"),
     ("devices", "whole"), ("replicas", "whole"), ("tp", "whole"), ("dp", "whole"),
     ("pp", "whole"), ("ep", "whole"), ("context_tokens", "whole"), ("isl", "whole"),
     ("osl", "whole"), ("batch", "whole"),
@@ -109,5 +110,5 @@ def shown(key: str, value: Any) -> Any:
     if key in ("schemes", "drop_policies"):
         return ",".join(value)
     if key in ("ttft_seconds", "tpot_seconds"):
-        return ten(value)
+        return None if value == NO_LIMIT else ten(value)
     return f"{value:.10g}" if key == "max_loss" and isinstance(value, float) else value

@@ -6,7 +6,7 @@ that :mod:`planner.sweeping.answer` makes one by one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -40,6 +40,7 @@ from planner.sweeping.answer import (
     assignment,
     excluded,
     loss_cells,
+    served_by,
     serving,
 )
 from planner.sweeping.columns import ten
@@ -71,7 +72,7 @@ class Ready:
 def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]:
     """Rows by place in ``asks``; what is missing has to be answered one by one."""
     groups: dict[tuple[Any, ...], list[Ready]] = {}
-    places: dict[tuple[Any, ...], Placed | None] = {}
+    places: dict[tuple[Any, ...], tuple[Placed, ...]] = {}
     works: dict[tuple[Any, ...], Workload | None] = {}
     for at, one in enumerate(asks):
         values = dict(one.values)
@@ -86,29 +87,59 @@ def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]
         if work not in works:
             works[work] = _work(context, work)
         placed, tokens = places[key], works[work]
-        if placed is not None and tokens is not None:
-            groups.setdefault(others, []).append(Ready(at, placed, tokens, batch))
-    out: dict[int, Row] = {}
+        if tokens is not None:
+            for way, there in enumerate(placed):
+                groups.setdefault((others, way, len(placed)), []).append(
+                    Ready(at, there, tokens, batch))
+    out: dict[int, list[tuple[Question, Row | None]]] = {}
     for members in groups.values():
-        out |= _group(members)
-    return out
+        rows = _group(members)
+        for member in members:
+            out.setdefault(member.at, []).append((member.placed.question, rows.get(member.at)))
+    return {at: row for at, rows in out.items() if (row := _best(rows)) is not None}
 
 
-def _placed(context: Context, one: SweepQuestion) -> Placed | None:
-    """The question of ``one`` on its layout; None where there are several, or none."""
+def _best(rows: Sequence[tuple[Question, Row | None]]) -> Row | None:
+    """The best of an estimate's ways to serve, the first of equals; None where they must be told
+    apart otherwise: one is not answered here, or none of several is a plan."""
+    if len(rows) == 1:
+        return rows[0][1]
+    if any(row is None for _, row in rows) or rows[0][0].objective not in ORDERS:
+        return None
+    plans = [(question, row) for question, row in rows if row and row["status"] == "ok"]
+    if not plans:
+        return None
+    order = ORDERS[rows[0][0].objective]
+    return min((row for _, row in plans), key=order)
+
+
+ORDERS: dict[str, Callable[[Row], tuple[float, ...]]] = {
+    "throughput": lambda row: (-row["output_tokens_per_second_per_device"],),
+    "cost": lambda row: (-row["output_tokens_per_second_per_device"],),
+    "latency": lambda row: (row["tpot_seconds"], row["ttft_seconds"]),
+    "memory": lambda row: (row["total_bytes"] * row["devices"],),
+}
+"""What the least of rows is the best by, of the objectives that rows tell."""
+
+
+def _placed(context: Context, one: SweepQuestion) -> tuple[Placed, ...]:
+    """The ways to serve ``one``, each on its only layout; none where a way has several."""
     free = SweepQuestion(one.verb, one.model, one.device, one.service,
                          tuple((k, v) for k, v in one.values if k not in (*WORK, "batch")))
     try:
-        questions = serving(context, free)
+        # The default limit narrows nothing where layout and batch are given: it would be dropped.
+        questions = serving(context, free, defaults=False)
     except PlannerError:
-        return None
-    if len(questions) != 1 or questions[0].batch is not None:
-        return None
-    question = questions[0]
-    layouts = possible_layouts(question)
-    if len(layouts) != 1:
-        return None
-    return Placed(question, layouts[0], question.replicas(layouts[0].ranks))
+        return ()
+    if any(question.batch is not None for question in questions):
+        return ()
+    out = []
+    for question in questions:
+        layouts = possible_layouts(question)
+        if len(layouts) > 1 or (len(questions) == 1 and not layouts):
+            return ()
+        out += [Placed(question, layout, question.replicas(layout.ranks)) for layout in layouts]
+    return tuple(out)
 
 
 def _work(context: Context, given: tuple[int | None, ...]) -> Workload | None:
@@ -163,7 +194,7 @@ class _Cells:
         ranks = asks["tp"][i] * asks["dp"][i] * asks["pp"][i]
         low, high, first, last = (bound[i] for bound in self._bounds)
         return {
-            "status": "ok", "replicas": asks["replicas"][i],
+            "status": "ok", "served_by": served_by(question), "replicas": asks["replicas"][i],
             "devices": asks["replicas"][i] * ranks, "tp": asks["tp"][i], "dp": asks["dp"][i],
             "pp": asks["pp"][i], "ep": asks["ep"][i], "context_tokens": asks["context"][i],
             "isl": asks["isl"][i], "osl": asks["osl"][i], "batch": asks["batch"][i],

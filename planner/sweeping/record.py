@@ -12,8 +12,11 @@ from planner.errors import InputError, nearest_names
 from planner.formats.kv import kv_layout
 from planner.formats.schemes import scheme
 from planner.memory.engines.catalog import parse_engine
+from planner.planning.question.asked import NO_LIMIT
+from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.policies import RULES
 from planner.planning.question.question import OBJECTIVES
+from planner.throughput.calibration import ANY_ENGINE
 
 VERBS = ("plan", "estimate")
 WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")
@@ -107,6 +110,8 @@ def checked(place: str, key: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < LARGEST:
             raise _wrong(place, key, value, "a whole number above 0")
         return value
+    if key == "tpot_seconds" and value == NO_LIMIT:
+        return value
     if key in NUMBERS:
         return _seconds(place, key, value)
     if key == "untie":
@@ -169,7 +174,7 @@ def _named(key: str, value: str) -> str:
         return kv_layout(value).id
     if key == "objective" and value not in OBJECTIVES:
         raise InputError(f"objective = {value!r}", hint=", ".join(OBJECTIVES))
-    if key == "engine" and value != "any":
+    if key == "engine" and value not in (ANY_ENGINE, AUTO_ENGINE):
         parse_engine(value)
     return value
 

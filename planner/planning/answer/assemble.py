@@ -86,7 +86,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
                           question.device.sha256),
-        engine=EngineInfo(question.engine, question.engine_version or None),
+        engine=EngineInfo(question.engine, question.engine_version or None, question.chosen_from),
         workload=WorkloadInfo(question.workload.context, question.workload.isl,
                               question.workload.osl, priced.batch),
         layout=layout,

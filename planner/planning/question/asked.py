@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from planner.errors import DataError
 from planner.planning.plan.record import Plan
+from planner.planning.question.question import RATES
 from planner.records import record
 from planner.scenarios import Scenario
 
 KEY = "asked"
+TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users default"
+"""Assumptions that tell a default: a limit on TPOT, that it could not be kept, one user."""
 REASON = "given; what is not named here was searched or took its default"
+NO_LIMIT: Literal["none"] = "none"
+"""That a limit shall not hold, be it a default."""
+Seconds = float | Literal["none"]
 _COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_first_layers",
            "keep_last_layers")
 _SECONDS = ("ttft_seconds", "tpot_seconds")
@@ -39,7 +45,7 @@ class Asked:
     batch: int | None = None
     objective: str | None = None
     ttft_seconds: float | None = None
-    tpot_seconds: float | None = None
+    tpot_seconds: Seconds | None = None
     max_loss: str | float | None = None
     schemes: tuple[str, ...] | None = None
     kv: str | None = None
@@ -58,7 +64,7 @@ class Asked:
         values = dict(scenario.values)
         for flag in ("ttft", "tpot"):
             if f"{flag}_ms" in values:
-                values[f"{flag}_seconds"] = values.pop(f"{flag}_ms") * 1e-3
+                values[f"{flag}_seconds"] = seconds_of(values.pop(f"{flag}_ms"))
         mine = {f.name: getattr(self, f.name) for f in fields(self)}
         known = {k: v for k, v in values.items() if k in mine}
         if mine["context"] or mine["isl"] or mine["osl"]:
@@ -85,7 +91,7 @@ def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
     """The note, or nothing where only the model, device and workload were given."""
     parts = [f"{_flag(name)}={value}" for name in _COUNTS
              if (value := getattr(asked, name)) is not None]
-    parts += [f"{_flag(name)}={value * 1e3:.12g}" for name in _SECONDS
+    parts += [f"{_flag(name)}={milliseconds(value)}" for name in _SECONDS
               if (value := getattr(asked, name)) is not None]
     parts += [f"{_flag(name)}={value}" for name in _TEXTS
               if (value := getattr(asked, name)) is not None]
@@ -103,7 +109,12 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
         DataError: a flag that is unknown, or a value that is not of its kind.
     """
     lines = [a.value for a in plan.assumptions if a.key == KEY]
+    keys = {a.key for a in plan.assumptions}
     out: dict[str, Any] = {}
+    if USERS_KEY in keys:
+        out["batch"] = plan.workload.batch
+    if plan.objective in RATES and not keys & {TPOT_KEY, DROPPED_KEY}:
+        out["tpot_seconds"] = NO_LIMIT  # no default held when it was made
     for part in (lines[0].split("; ") if lines else ()):
         flag, equals, text = part.partition("=")
         name = flag.replace("-", "_")
@@ -111,7 +122,8 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
             if name in _COUNTS:
                 out[name] = int(text)
             elif name in ("ttft_ms", "tpot_ms"):
-                out[name.replace("_ms", "_seconds")] = float(text) * 1e-3
+                out[name.replace("_ms", "_seconds")] = seconds_of(
+                    text if text == NO_LIMIT and name == "tpot_ms" else float(text))
             elif name in _TEXTS and text:
                 out[name] = text
             elif name in _LISTS and (text or name == "policies"):
@@ -124,6 +136,16 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
             raise DataError(f"plan file: assumptions: {KEY}: {part[:60]!r} is not a flag with its "
                             "value", hint="use a plan file as `plan … --json` wrote it") from None
     return out
+
+
+def seconds_of(milliseconds: float | str) -> Seconds:
+    """A limit in seconds, or that there is none."""
+    return NO_LIMIT if milliseconds == NO_LIMIT else float(milliseconds) * 1e-3
+
+
+def milliseconds(seconds: Seconds) -> str:
+    """A limit in milliseconds as a flag takes it."""
+    return seconds if isinstance(seconds, str) else f"{seconds * 1e3:.12g}"
 
 
 def _flag(name: str) -> str:

@@ -60,6 +60,8 @@ class Question:
     of one data type leaves out of ``schemes``.
     ``routes``: schemes that the engine runs on the kernels of others, with the reason.
     ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
+    ``chosen_from``: the engines that were asked, where none was named. ``tpot_default``: the limit
+    on TPOT is a default, which is dropped where no layout reaches it.
     """
 
     spec: ModelSpec
@@ -98,6 +100,8 @@ class Question:
     left_out: tuple[str, ...] = ()
     usable_reason: str = ""
     routes: tuple[Route, ...] = ()
+    chosen_from: tuple[str, ...] = ()
+    tpot_default: bool = False
 
     @property
     def runs_as(self) -> dict[tuple[str, str], str]:

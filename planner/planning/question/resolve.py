@@ -18,7 +18,7 @@ from planner.placement.modules import modules
 from planner.planning.engines.routes import route_words, twin_of
 from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked
+from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.policies import (
@@ -59,6 +59,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     :mod:`planner.planning.question.serving_ways`).
     """
     asked = asked.with_scenario(scenario)
+    pace = None if isinstance(asked.tpot_seconds, str) else asked.tpot_seconds
     _check_numbers(asked)
     _check_model(spec)
     _check_device(device)
@@ -93,7 +94,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         devices_given=asked.devices is not None,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
-        ttft_seconds=asked.ttft_seconds, tpot_seconds=asked.tpot_seconds,
+        ttft_seconds=asked.ttft_seconds, tpot_seconds=pace,
         memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, loss_limit=loss_limit,
         profile=profile, untie=asked.untie and profile is None,
         as_released=uniform == "",
@@ -178,7 +179,7 @@ def _check_numbers(asked: Asked) -> None:
                              hint=f"{name} is a whole number from 1 to {limit}")
     for name in ("ttft_seconds", "tpot_seconds", "memory_bytes"):
         value = getattr(asked, name)
-        if value is not None and not 0 < value < float("inf"):
+        if value is not None and value != NO_LIMIT and not 0 < value < float("inf"):
             raise InputError(f"{name} = {value!r} is out of range", hint=f"{name} is above 0")
 
 

@@ -58,7 +58,8 @@ class FrontierPoint:
 
 @dataclass(frozen=True)
 class Frontier:
-    """The points in order of loss; ``map`` where it was asked for. ``gap`` is the relative
+    """The points in order of loss; ``map`` where it was asked for, ``engine`` the one that serves
+    them, with its version. ``gap`` is the relative
     distance to which each question was answered."""
 
     model: str
@@ -68,6 +69,7 @@ class Frontier:
     gap: float
     points: tuple[FrontierPoint, ...]
     map: PhaseMap | None
+    engine: str = "any"
 
     @property
     def knee(self) -> FrontierPoint | None:

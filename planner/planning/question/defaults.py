@@ -1,0 +1,56 @@
+"""Defaults of a question that move its answer: a pace for users, and one user on an edge device.
+
+Whoever asks for throughput or cost and sets no limit on time is held to TPOT_SECONDS, unless no
+layout reaches it (:mod:`planner.planning.search.default_limit`). A board with unified memory or a
+CPU serves one user, unless something says otherwise. Each leaves a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from planner.hardware.profile import DeviceProfile
+from planner.planning.question.asked import NO_LIMIT, TPOT_KEY, USERS_KEY, Asked
+from planner.planning.question.question import RATES, Question
+from planner.units import format_seconds
+
+TPOT_SECONDS = 0.05
+Note = tuple[str, str, str]
+TPOT_NOTE: Note = (TPOT_KEY, format_seconds(TPOT_SECONDS),
+                   "20 tokens/s for each user; --tpot-ms sets another limit, --tpot-ms none none")
+USERS_NOTE: Note = (USERS_KEY, "1",
+                    "an edge device or CPU serves one user; --batch, --objective or --tpot-ms asks "
+                    "for more")
+Default = Literal["", "tpot", "users"]
+
+
+def default_of(asked: Asked, device: DeviceProfile) -> Default:
+    """The default that holds for what was ``asked``, with a scenario's values."""
+    free = asked.tpot_seconds is None and asked.objective is None and asked.batch is None
+    if free and (device.unified_memory or device.kind == "cpu"):
+        return "users"
+    timed = asked.tpot_seconds is not None or asked.ttft_seconds is not None
+    rate = asked.objective is None or asked.objective in RATES
+    return "tpot" if rate and not timed else ""
+
+
+def with_default(build: Callable[[Asked], Question], asked: Asked, default: Default) -> Question:
+    """The question of ``asked`` with a default and its note."""
+    if default == "users":
+        return noted(build(replace(asked, batch=1)), USERS_NOTE)
+    if default == "tpot":
+        question = build(replace(asked, tpot_seconds=TPOT_SECONDS))
+        return replace(noted(question, TPOT_NOTE), tpot_default=True)
+    return build(asked)
+
+
+def noted(question: Question, note: Note) -> Question:
+    """``question`` with a note more."""
+    return replace(question, notes=(*question.notes, note))
+
+
+def without_default_limit(asked: Asked, default: Default) -> Asked:
+    """What was asked, without the default limit on TPOT."""
+    return replace(asked, tpot_seconds=NO_LIMIT) if default == "tpot" else asked

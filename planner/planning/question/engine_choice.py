@@ -1,0 +1,108 @@
+"""The engines that a question is asked of: the one that is named, or all that serve the model.
+
+``auto`` asks every engine; the best answer of all their ways to serve is the plan. What the user
+named must be served, so that an engine which cannot is left out with its reason. Where none serves
+the model on the device, the plan is theory: no engine's rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from planner.errors import InputError, UnsupportedError
+from planner.memory.engines.catalog import Engine, engine_names, parse_engine
+from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import engine_questions
+from planner.records import record
+from planner.throughput.calibration import ANY_ENGINE
+
+AUTO_ENGINE = "auto"
+"""The name that stands for the best of all engines."""
+KEY = "engine"
+Build = Callable[[Engine | None], Question]
+"""The question as one engine is asked it, none for theory; raises UnsupportedError where the device
+or engine cannot."""
+
+
+@record
+class Named:
+    """What the user named, which the engine must serve. ``together``: one assignment, all of which
+    one way must carry. ``free`` asks the same without the names."""
+
+    schemes: bool = False
+    kv: bool = False
+    together: bool = False
+    free: Build | None = None
+
+
+def ways_to_serve(build: Build, engine: str, named: Named) -> tuple[Question, ...]:
+    """The questions whose best answer is the plan of ``engine``: a name, ``auto`` or ``any``.
+
+    Raises:
+        UnsupportedError: what is asked for is not served; the message gives each reason.
+    """
+    if engine == ANY_ENGINE:
+        return (build(None),)
+    if engine != AUTO_ENGINE:
+        return _ways(build, parse_engine(engine), named)
+    found, against = _of_all(build, named)
+    if found:
+        return _told(found, against)
+    theory = build(None)
+    if (named.schemes or named.kv) and (named.free is None
+                                        or _of_all(named.free, Named())[0]):
+        raise UnsupportedError(f"no engine serves what is named: {_reasons(against)}",
+                               hint="name other schemes or another cache, or --engine any: "
+                               "theory, without an engine's rules")
+    note = (KEY, "any: theory", f"no engine is known to serve it here: {_reasons(against)}")
+    return (replace(theory, notes=(note, *theory.notes)),)
+
+
+def _ways(build: Build, engine: Engine, named: Named) -> tuple[Question, ...]:
+    return engine_questions(build(engine), schemes_named=named.schemes, kv_named=named.kv,
+                            together=named.together)
+
+
+def _of_all(build: Build, named: Named) -> tuple[list[tuple[Question, ...]], dict[str, str]]:
+    """(the ways of every engine that serves it, why the others do not by label)."""
+    found: list[tuple[Question, ...]] = []
+    against: dict[str, str] = {}
+    asked_wrongly: InputError | None = None
+    for name in engine_names():
+        engine = parse_engine(name)
+        try:
+            found.append(_ways(build, engine, named))
+        except InputError as error:
+            against[engine.label] = error.message
+            asked_wrongly = error if not isinstance(error, UnsupportedError) else asked_wrongly
+    if not found and asked_wrongly is not None and len(set(against.values())) == 1:
+        raise asked_wrongly
+    return found, against
+
+
+def _told(found: Sequence[tuple[Question, ...]], against: Mapping[str, str],
+          ) -> tuple[Question, ...]:
+    """All ways, each with a note of the engines that were compared."""
+    labels = tuple(_label(ways[0]) for ways in found)
+    why = f"the best of {', '.join(labels)}; --engine names one" if len(labels) > 1 \
+        else "the only engine that serves it here"
+    why += "; choices that it does not serve are absent"
+    why += f"; not {_reasons(against)}" if against else ""
+    out = []
+    for label, ways in zip(labels, found, strict=True):
+        for way in ways:
+            notes = tuple((key, value, why if (key, value) == (KEY, label) else reason)
+                          for key, value, reason in way.notes)
+            out.append(replace(way, notes=notes, chosen_from=labels))
+    return tuple(out)
+
+
+def _reasons(against: Mapping[str, str]) -> str:
+    """``vllm 0.21: …; sglang 0.5.8: …``, each engine named once."""
+    return "; ".join(f"{label}: {text.replace(f'{label}: ', '')}"
+                     for label, text in against.items())
+
+
+def _label(question: Question) -> str:
+    return f"{question.engine} {question.engine_version}".rstrip()
