@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, price
+from planner.planning.question.policies import stands_for
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, build_space, by_stage
@@ -26,7 +27,7 @@ from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import first_token, waiting
 from planner.planning.space.tables import legality
-from planner.records import record
+from planner.records import cached_record, record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -57,10 +58,32 @@ class Uniform:
         return self.scheme if self.kv == "bf16" else f"{self.scheme}, KV {self.kv}"
 
 
+@record
+class UniformQuery:
+    """A uniform assignment to place: scheme, cache layout, and whether TPOT and TTFT limit it."""
+
+    scheme: str
+    kv: str
+    limits: bool
+
+
+@cached_record
+class Placed:
+    """A uniform assignment on its best candidate: its segments, and the objective there."""
+
+    wanted: UniformQuery
+    space: Space
+    candidate: int
+    segments: tuple[Segment, ...]
+    score: float
+
+
 def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
     """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
     schemes = model.question.schemes
     wanted = [_scheme_of(m, scheme) for m in model.planned]
+    if scheme == RELEASED:
+        wanted = [stands_for(model.question, own) for own in wanted]
     if not set(wanted) <= set(schemes):
         return None
     cache = len(schemes) + model.question.kv.index(kv)
@@ -91,7 +114,7 @@ def schemes_of(name: str) -> tuple[str, ...]:
     return (mix.base, mix.more) if mix is not None else MIXES.get(name, (name,))
 
 
-def _segments(model: CostModel, name: str, choice: Int) -> tuple[Segment, ...]:
+def uniform_segments(model: CostModel, name: str, choice: Int) -> tuple[Segment, ...]:
     """The assignment with its layers: those of a mix apart."""
     tied = tied_segments(model, choice)
     mix = engine_mixes().get(name)
@@ -119,23 +142,22 @@ def uniform_loss(model: CostModel, choice: Int) -> float:
                      for i, c in enumerate(choice) if c >= 0))
 
 
-@record
-class UniformQuery:
-    """A uniform assignment to place: scheme, cache layout, and whether TPOT and TTFT limit it."""
-
-    scheme: str
-    kv: str
-    limits: bool
-
-
 def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
     """The best candidate of each of ``wanted``, priced. All are refined between the slots of the
     space in one table."""
+    return tuple(draft.uniform if (at := draft.placed) is None else replace(
+        draft.uniform, priced=price(at.space, at.candidate, at.segments))
+        for draft in _drafts(space, wanted))
+
+
+def placed_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Placed, ...]:
+    """Those of ``wanted`` that fit within the limits, each on its best candidate."""
+    return tuple(at for draft in _drafts(space, wanted) if (at := draft.placed) is not None)
+
+
+def _drafts(space: Space, wanted: Sequence[UniformQuery]) -> list[_Draft]:
     columns: Columns = {}
-    drafts = _refined(space, [_coarse(space, one, columns) for one in wanted])
-    return tuple(replace(d.uniform, priced=price(
-                    d.space, d.candidate, _segments(space.model, d.wanted.scheme, d.choice)))
-                 if d.space is not None and d.choice is not None else d.uniform for d in drafts)
+    return _refined(space, [_coarse(space, one, columns) for one in wanted])
 
 
 def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
@@ -162,6 +184,14 @@ class _Draft:
     candidate: int
     score: float
     open: tuple[tuple[int, int], ...]
+
+    @property
+    def placed(self) -> Placed | None:
+        """None where it does not fit."""
+        if self.space is None or self.choice is None:
+            return None
+        segments = uniform_segments(self.space.model, self.wanted.scheme, self.choice)
+        return Placed(self.wanted, self.space, self.candidate, segments, self.score)
 
 
 def _coarse(space: Space, wanted: UniformQuery, columns: Columns) -> _Draft:

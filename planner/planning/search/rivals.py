@@ -1,0 +1,196 @@
+"""The plans among which a recommendation chooses, each on its own best layout and batch.
+
+As released and uniform with every cache that is served, the engine's default, the best plan of few
+formats, the exact optimum: all within the limits of the question, where a loss limit is widened to
+what cannot be told apart from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import fsum
+
+import numpy as np
+
+from planner.formats.schemes import scheme_ids
+from planner.placement.modules import PLANNED_KINDS
+from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
+from planner.planning.engines.defaults import engine_default
+from planner.planning.engines.mixes import mixes_of
+from planner.planning.question.policies import stands_for
+from planner.planning.search.best_first import Found
+from planner.planning.search.uniform import (
+    RELEASED,
+    Placed,
+    UniformQuery,
+    placed_uniforms,
+    schemes_of,
+    uniform_choice,
+    uniform_segments,
+)
+from planner.planning.solver.problem import TOLERANCE, Solution
+from planner.planning.space.assignment import Segment
+from planner.planning.space.candidates import Space
+from planner.planning.space.model import CostModel
+from planner.records import cached_record
+from planner.throughput.calibration import ANY_ENGINE
+
+GIVEN = "given"
+"""Status of a solution that was placed, not searched."""
+
+
+@cached_record
+class Rival:
+    """A plan on its own best layout and batch.
+
+    ``kind`` is released, uniform, default, formats or optimum. ``formats`` counts distinct schemes
+    of linears that are not what their module is released in; ``schemes`` are those of the linears,
+    most bytes first; ``kv`` the cache layouts, most units first.
+    """
+
+    name: str
+    kind: str
+    found: Found
+    formats: int
+    schemes: tuple[str, ...]
+    kv: str
+
+
+def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tuple[Rival, ...]:
+    """All rivals that keep the limits, the simplest first.
+
+    Args:
+        spaces: the candidates of every engine and way to serve, as they were searched.
+        best: the exact optimum over them.
+        allowed: the most that the losses of units may sum to; None: any.
+    """
+    placed = _placed(spaces, allowed)
+    out = [_rival(_name(one), "released" if one.wanted.scheme == RELEASED else "uniform",
+                  _given(one)) for one in placed.values()]
+    out += _defaults(spaces, placed)
+    out.append(_rival("optimum", "optimum", best))
+    return tuple(out)
+
+
+def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
+    """The losses of an assignment's units, summed."""
+    return fsum(float(model.layer_loss[s.unit, s.choice]) * s.count
+                for s in segments if s.choice >= 0)
+
+
+def changed_schemes(model: CostModel, segments: Iterable[Segment]) -> frozenset[str]:
+    """The schemes of modules that are not what these are released in."""
+    return frozenset(model.choices[s.choice] for s in segments
+                     if s.choice >= 0 and model.units[s.unit].role == "module"
+                     and model.choices[s.choice] != released_in(model, s.unit))
+
+
+def released_in(model: CostModel, unit: int) -> str:
+    """What the modules of a unit are released in, or what stands for it on the device."""
+    return stands_for(model.question, model.planned[model.units[unit].row].released_as)
+
+
+def _rival(name: str, kind: str, found: Found) -> Rival:
+    model = found.space.model
+    return Rival(name, kind, found, len(changed_schemes(model, found.segments)),
+                 _schemes(found), _caches(found))
+
+
+def _schemes(found: Found) -> tuple[str, ...]:
+    """Schemes of the linears, most bytes on a rank first."""
+    model, shard = found.space.model, found.space.tables.shard
+    layout = int(found.space.pts.layout[found.candidate])
+    held: dict[int, int] = {}
+    for s in found.segments:
+        unit = model.units[s.unit]
+        if s.choice >= 0 and unit.role == "module" and unit.kind in PLANNED_KINDS:
+            held[s.choice] = held.get(s.choice, 0) \
+                + int(shard[layout, unit.row, s.choice]) * s.count
+    return tuple(model.choices[c] for c in sorted(held, key=lambda c: (-held[c], c)))
+
+
+def _caches(found: Found) -> str:
+    """Cache layouts, those of most layers first; empty where there is no cache."""
+    model = found.space.model
+    layers: dict[int, int] = {}
+    for s in found.segments:
+        if s.choice >= 0 and model.units[s.unit].role == "cache":
+            layers[s.choice] = layers.get(s.choice, 0) + s.count
+    return ", ".join(model.choices[c] for c in sorted(layers, key=lambda c: (-layers[c], c)))
+
+
+def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, str], Placed]:
+    """The best of each uniform assignment over ``spaces``, by (scheme, cache); as released first."""
+    found: dict[tuple[str, str], Placed] = {}
+    for space in spaces:
+        wanted = [UniformQuery(*pair, limits=True) for pair in _pairs(space.model)
+                  if _within(space.model, pair, allowed)]
+        for one in placed_uniforms(space, wanted):
+            pair = one.wanted.scheme, one.wanted.kv
+            if pair not in found or one.score < found[pair].score * (1 - TOLERANCE):
+                found[pair] = one
+    order = [RELEASED, *scheme_ids()]
+    return dict(sorted(found.items(), key=lambda item: (
+        order.index(item[0][0]) if item[0][0] in order else len(order))))
+
+
+def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> bool:
+    """Whether every unit can take a uniform assignment, and its loss is ``allowed``."""
+    choice = uniform_choice(model, *pair)
+    if choice is None or allowed is None:
+        return choice is not None
+    loss = loss_of(model, uniform_segments(model, pair[0], choice))
+    return loss <= allowed * (1 + TOLERANCE) + 1e-12
+
+
+def _pairs(model: CostModel) -> list[tuple[str, str]]:
+    """As released, uniform and the engine's own mixtures, with every cache."""
+    question = model.question
+    stored = _stored(model)
+    names = [RELEASED, *(s for s in question.schemes if (s,) != stored),
+             *(name for name in mixes_of(question.engine)
+               if set(schemes_of(name)) <= set(question.schemes))]
+    return [(name, kv) for name in names for kv in question.kv]
+
+
+def _stored(model: CostModel) -> tuple[str, ...]:
+    """What the linears are stored in, or what stands for it, in catalogue order."""
+    stored = {stands_for(model.question, m.released_as) for m in model.planned
+              if m.kind in PLANNED_KINDS}
+    return tuple(name for name in scheme_ids() if name in stored)
+
+
+def _given(one: Placed) -> Found:
+    """A placed assignment as a search would tell it."""
+    model = one.space.model
+    value = loss_of(model, one.segments) if model.question.objective == "quality" else one.score
+    none = Solution(GIVEN, np.zeros((0, 0), dtype=np.int64), value, value, 0.0)
+    return Found(one.space, one.candidate, none, one.segments, value, 1, 0, one.space)
+
+
+def _name(one: Placed) -> str:
+    scheme, kv = one.wanted.scheme, one.wanted.kv
+    told = scheme if scheme == RELEASED or len(schemes_of(scheme)) > 1 \
+        or scheme in mixes_of(one.space.model.question.engine) else f"uniform {scheme}"
+    return told if kv == "bf16" else f"{told}, KV {kv}"
+
+
+def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], Placed]) -> list[Rival]:
+    """What each engine does when it is told nothing, where a source says so and that is placed."""
+    out: dict[str, Rival] = {}
+    for space in spaces:
+        model, question = space.model, space.model.question
+        name = f"{question.engine} default"
+        if question.engine == ANY_ENGINE or name in out:
+            continue
+        stored = tuple(s for s in scheme_ids() if s in {
+            m.released_as for m in model.planned if m.kind in PLANNED_KINDS})
+        default = engine_default(question.engine, question.device, question.spec, stored)
+        if default is None:
+            continue
+        scheme = RELEASED if default.scheme == DEFAULT_RELEASED or (default.scheme,) == stored \
+            else default.scheme
+        one = placed.get((scheme, default.kv))
+        if one is not None and one.space.model.question.engine == question.engine:
+            out[name] = _rival(name, "default", _given(one))
+    return list(out.values())
