@@ -120,7 +120,8 @@ def _caches(found: Found) -> str:
 
 
 def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, str], Placed]:
-    """The best of each uniform assignment over ``spaces``, by (scheme, cache); as released first."""
+    """The best of each uniform assignment over ``spaces``, by (scheme, cache); as released
+    first."""
     found: dict[tuple[str, str], Placed] = {}
     for space in spaces:
         wanted = [UniformQuery(*pair, limits=True) for pair in _pairs(space.model)

@@ -1,0 +1,100 @@
+"""Candidates with lower bounds that hold for every slot: cut to single slots as far as is asked.
+
+Questions that share limits share the pool: what one of them cut, the next finds cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from planner.planning.search.batches import Pieces, cut, finer, least_of, spanning
+from planner.planning.search.blocks import dense_spaces
+from planner.planning.search.formulate import bounds
+from planner.planning.solver.problem import Array
+from planner.planning.space.candidates import Space
+
+AT_ONCE = 512
+"""Slots of one space that are looked at one by one rather than in pieces."""
+MOST = 20_000
+"""Candidates after which none is cut any more: what they leave open is told."""
+
+
+class SlotPool:
+    """Candidates of several spaces under lower bounds of their objective."""
+
+    def __init__(self, spaces: Sequence[Space]) -> None:
+        free = bool(spaces) and spaces[0].model.question.batch is None
+        self.open: list[tuple[Space, Array]] = []
+        self.single: list[tuple[float, Space, int]] = []
+        self.candidates = 0
+        for space in spaces:
+            self._add(spanning(space) if free else space)
+
+    def below(self, most: float) -> list[tuple[float, Space, int]]:
+        """(bound, space, candidate) of the single slots whose bound is below ``most``, the least
+        first. Of equal bounds the first met stands first."""
+        while self.candidates < MOST and self._cut(most):
+            pass
+        self.single.sort(key=lambda one: float(f"{one[0]:.9e}"))
+        return [one for one in self.single if one[0] < most]
+
+    def least_open(self) -> float:
+        """A lower bound of all slots that were not looked at one by one."""
+        return min((float(least_of(space, lower).min()) for space, lower in self.open),
+                   default=np.inf)
+
+    def _add(self, space: Space) -> None:
+        self.candidates += len(space)
+        self._keep(space, bounds(space))
+
+    def _keep(self, space: Space, lower: Array) -> None:
+        """Candidates under their bounds ``lower`` [C], single slots apart."""
+        alone = space.upper == space.slots
+        self.single += [(float(lower[c]), space, c)
+                        for c in np.flatnonzero(alone & np.isfinite(lower)).tolist()]
+        rest = np.where(alone, np.inf, lower)
+        if np.isfinite(rest).any():
+            self.open.append((space, rest))
+
+    def _cut(self, most: float) -> bool:
+        """Cut every interval that may hold something below ``most``; whether there was one."""
+        were, self.open = self.open, []
+        cuts = False
+        for space, lower in were:
+            spans, runs = cut(space, lower, most)
+            if not spans and not runs:
+                self.open.append((space, lower))
+                continue
+            cuts = True
+            self._put_aside(space, lower, most, [*spans, *runs])
+            spans, runs = _few_one_by_one(spans, runs)
+            for run in dense_spaces(space, runs):
+                self._add(run)
+            if spans:
+                self._add(finer(space, spans))
+        return cuts
+
+    def _put_aside(self, space: Space, lower: Array, most: float,
+                   starts: Sequence[tuple[int, int]]) -> None:
+        """Keep what was not cut: intervals that are no better than ``most``, and of the others the
+        slots before the first of ``starts`` (layout, slot)."""
+        taken = least_of(space, lower) < most
+        upper = space.upper.copy()
+        for c in np.flatnonzero(taken).tolist():
+            low, high = int(space.slots[c]), int(space.upper[c])
+            upper[c] = min(start for layout, start in starts
+                           if layout == space.pts.layout[c] and low <= start <= high) - 1
+        left = np.flatnonzero((upper >= space.slots) & np.isfinite(lower))
+        if len(left):
+            rest = space.take(left)
+            self._keep(replace(rest, upper=upper[left]), lower[left])
+
+
+def _few_one_by_one(spans: Pieces, runs: Pieces) -> tuple[Pieces, Pieces]:
+    """All slots as runs where they are few."""
+    if sum(last - start + 1 for (_, start), last in spans.items()) <= AT_ONCE:
+        return {}, {**runs, **spans}
+    return spans, runs
