@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.export.assignment import ModuleAssignment
+from planner.export.served import ServingFacts, served_of
+from planner.memory.engines.catalog import Engine
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
+from planner.planning.question.question import PREFILL_CHUNK
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # Layout → the server's word for it.
@@ -23,22 +25,26 @@ _CACHES = {
 # SGLang documentation, Quantization: ModelOpt checkpoints.
 _SGLANG_MODELOPT = {"fp8-tensor": ["--quantization", "modelopt_fp8"],
                     "nvfp4": ["--quantization", "modelopt_fp4"]}
+_ATTN_DP_SIZE = (0, 5, 22)
+"""SGLang's first version with --attn-dp-size in place of --dp-size and --enable-dp-attention."""
 SERVERS = ("vllm", "sglang", "tensorrt-llm", "llama.cpp")
 OPTIONS = "trtllm_options.yaml"
 CHECKPOINT = "CHECKPOINT"
 """Stands for the folder of the quantised checkpoint."""
 
 
-def command(engine: str, target: str, plan: Plan, assignment: ModuleAssignment, *,
-            cpu: bool = False) -> tuple[list[str], list[str]]:
+def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
+            ) -> tuple[list[str], list[str]]:
     """(words of the command, what it cannot say) for one replica of the plan on ``engine``;
-    ``cpu``: its devices are CPU sockets."""
-    words, unsaid = _COMMANDS[engine](plan, assignment)
-    used = {one.scheme for one in assignment.quantised()}
+    ``target`` is the checkpoint's format, empty as released; ``cpu``: its devices are CPU sockets.
+    """
+    served = served_of(plan)
+    words, unsaid = _COMMANDS[engine.name](engine, plan, served)
+    used = set(served.schemes)
     if cpu:
-        words, more = _on_cpu(engine, words, used)
+        words, more = _on_cpu(engine.name, words, used)
         unsaid += more
-    if (engine, target) == ("sglang", "modelopt") and len(used) == 1:
+    if (engine.name, target) == ("sglang", "modelopt") and len(used) == 1:
         words += _SGLANG_MODELOPT.get(used.pop(), [])
     if plan.layout.replicas > 1:
         unsaid.append(f"the plan has {plan.layout.replicas} replicas: start as many servers")
@@ -66,75 +72,83 @@ def per_rank(plan: Plan) -> int:
     return -(-plan.workload.batch // plan.layout.dp)
 
 
-def _vllm(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
+def prefill_chunk(plan: Plan) -> int:
+    """Tokens of a step that prompts may take [tokens], as the plan's times assume them; a step
+    holds no fewer than a token of every sequence."""
+    said = next((a.value for a in plan.assumptions if a.key == "prefill chunk"), "")
+    number = said.partition(" ")[0]
+    return max(int(number) if number.isdigit() else PREFILL_CHUNK, per_rank(plan))
+
+
+def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     layout = plan.layout
-    words = ["vllm", "serve", CHECKPOINT, "--tensor-parallel-size", str(layout.tp),
-             "--data-parallel-size", str(layout.dp), "--pipeline-parallel-size", str(layout.pp),
-             "--dtype", _dtype(assignment), "--max-model-len", str(plan.workload.context_tokens),
-             "--max-num-seqs", str(per_rank(plan))]
+    words = ["vllm", "serve", CHECKPOINT,
+             *_sized(("--tensor-parallel-size", layout.tp), ("--data-parallel-size", layout.dp),
+                     ("--pipeline-parallel-size", layout.pp)),
+             "--dtype", _DTYPES[served.plain], "--max-model-len",
+             str(plan.workload.context_tokens), "--max-num-seqs", str(per_rank(plan)),
+             "--max-num-batched-tokens", str(prefill_chunk(plan))]
     unsaid = _expert_parallel(plan, "--enable-expert-parallel", words)
-    packed, words_of = _packed(assignment), _CACHES["vllm"]
+    packed, words_of = served.packed(), _CACHES["vllm"]
     unsaid += _cache_flag(words, "--kv-cache-dtype", packed, words_of)
     if len(packed) == 1 and packed[0] in words_of:
-        skipped = sorted({layer for cache in assignment.caches if cache.layout in PLAIN
-                          for layer in cache.layers})
-        both = {layer for cache in assignment.caches if cache.layout == packed[0]
-                for layer in cache.layers} & set(skipped)
-        if both:
+        skipped = sorted(served.layers_in(*PLAIN))
+        if served.layers_in(packed[0]) & set(skipped):
             unsaid.append("keys and values of a layer in several types: one type a layer")
         elif skipped:
             words += ["--kv-cache-dtype-skip-layers", *map(str, skipped)]
     return words, unsaid
 
 
-def _sglang(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
+def _sglang(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     layout = plan.layout
-    words = ["python", "-m", "sglang.launch_server", "--model-path", CHECKPOINT, "--tp-size",
-             str(layout.tp * layout.dp), "--pp-size", str(layout.pp), "--dtype",
-             _dtype(assignment), "--context-length", str(plan.workload.context_tokens),
-             "--max-running-requests", str(plan.workload.batch)]
-    if layout.dp > 1:
+    words = ["python", "-m", "sglang.launch_server", "--model-path", CHECKPOINT,
+             *_sized(("--tp-size", layout.tp * layout.dp), ("--pp-size", layout.pp)), "--dtype",
+             _DTYPES[served.plain], "--context-length", str(plan.workload.context_tokens),
+             "--max-running-requests", str(plan.workload.batch),
+             "--chunked-prefill-size", str(prefill_chunk(plan) * layout.dp)]
+    if layout.dp > 1 and engine.version >= _ATTN_DP_SIZE:
+        words += ["--attn-dp-size", str(layout.dp)]
+    elif layout.dp > 1:
         words += ["--dp-size", str(layout.dp), "--enable-dp-attention"]
-    if assignment.spec.experts is not None:
-        words += ["--ep-size", str(layout.ep)]
-    unsaid = _cache_flag(words, "--kv-cache-dtype", _packed(assignment), _CACHES["sglang"])
-    return words, unsaid + _one_type(assignment)
+    words += _sized(("--ep-size", layout.ep))
+    unsaid = _cache_flag(words, "--kv-cache-dtype", served.packed(), _CACHES["sglang"])
+    return words, unsaid + _one_type(served)
 
 
-def _trtllm(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
+def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     layout = plan.layout
-    words = ["trtllm-serve", CHECKPOINT, "--tp_size", str(layout.tp * layout.dp), "--pp_size",
-             str(layout.pp), "--max_seq_len", str(plan.workload.context_tokens),
-             "--max_batch_size", str(per_rank(plan)), "--extra_llm_api_options",
-             OPTIONS]
-    if assignment.spec.experts is not None:
-        words += ["--ep_size", str(layout.ep)]
-    packed = _packed(assignment)
+    words = ["trtllm-serve", CHECKPOINT,
+             *_sized(("--tp_size", layout.tp * layout.dp), ("--pp_size", layout.pp),
+                     ("--ep_size", layout.ep)), "--max_seq_len", str(plan.workload.context_tokens),
+             "--max_batch_size", str(per_rank(plan)), "--max_num_tokens",
+             str(prefill_chunk(plan)), "--extra_llm_api_options", OPTIONS]
+    packed = served.packed()
     unsaid = [f"a {name} cache: no such type" for name in packed
               if name not in _CACHES["tensorrt-llm"]]
     if layout.tp > 1 and layout.dp > 1:
         unsaid.append(f"tp {layout.tp} within dp {layout.dp}: enable_attention_dp copies attention "
                       "to every rank, so its cache is smaller than the plan's")
-    return words, unsaid + _one_type(assignment)
+    return words, unsaid + _one_type(served)
 
 
-def trtllm_options(plan: Plan, assignment: ModuleAssignment) -> str:
+def trtllm_options(plan: Plan) -> str:
     """The options file of ``trtllm-serve``: cache type and attention data parallelism."""
-    packed = [name for name in _packed(assignment) if name in _CACHES["tensorrt-llm"]]
+    packed = [name for name in served_of(plan).packed() if name in _CACHES["tensorrt-llm"]]
     kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
     lines = ["kv_cache_config:", f"  dtype: {kind}",
              f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}"]
     return "\n".join(lines) + "\n"
 
 
-def _llamacpp(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
+def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     slots = plan.workload.batch
     words = ["llama-server", "-m", "OUT.gguf", "--ctx-size",
              str(plan.workload.context_tokens * slots), "--parallel", str(slots),
              "--n-gpu-layers", "999", "--split-mode", "layer" if plan.layout.pp > 1 else "none"]
     unsaid = []
     for flag, kinds in (("--cache-type-k", ("kv-k", "kv-latent")), ("--cache-type-v", ("kv-v",))):
-        used = {cache.layout for cache in assignment.caches if cache.kind in kinds}
+        used = {layout for kind, _, layout in served.caches if kind in kinds}
         known = [_CACHES["llama.cpp"].get(name) for name in used]
         if len(used) == 1 and known[0] is not None:
             words += [flag, known[0]]
@@ -145,9 +159,9 @@ def _llamacpp(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list
     return words, unsaid
 
 
-def _pytorch(plan: Plan, assignment: ModuleAssignment) -> tuple[list[str], list[str]]:
+def _pytorch(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
     unsaid = [f"a {name} cache: DynamicCache keeps the model's data type"
-              for name in _packed(assignment)]
+              for name in served.packed()]
     if plan.layout.tp * plan.layout.dp * plan.layout.pp > 1:
         unsaid.append("the layout: quantise.py loads the model on what device_map finds")
     return ["python", "quantise.py", "MODEL", "OUT"], unsaid
@@ -157,17 +171,9 @@ _COMMANDS = {"vllm": _vllm, "sglang": _sglang, "tensorrt-llm": _trtllm, "llama.c
              "pytorch": _pytorch}
 
 
-def _packed(assignment: ModuleAssignment) -> list[str]:
-    return [name for name in assignment.layouts() if name not in PLAIN]
-
-
-def _dtype(assignment: ModuleAssignment) -> str:
-    """What the server computes in: the plain type of most planned layers, else of the model."""
-    counts: dict[str, int] = {}
-    for one in assignment.plain():
-        counts[one.scheme] = counts.get(one.scheme, 0) + one.planned * len(one.layers)
-    best = max(sorted(counts), key=lambda name: counts[name]) if counts else "bf16"
-    return _DTYPES[best]
+def _sized(*flags: tuple[str, int]) -> list[str]:
+    """Flags of axes above 1: every server takes 1 where none is given."""
+    return [word for flag, size in flags if size > 1 for word in (flag, str(size))]
 
 
 def _cache_flag(words: list[str], flag: str, packed: Sequence[str], known: dict[str, str],
@@ -182,8 +188,8 @@ def _cache_flag(words: list[str], flag: str, packed: Sequence[str], known: dict[
             + ", ".join(dict.fromkeys(known.values()))]
 
 
-def _one_type(assignment: ModuleAssignment) -> list[str]:
-    used = assignment.layouts()
+def _one_type(served: ServingFacts) -> list[str]:
+    used = served.layouts()
     return [f"caches in {' and '.join(used)}: one type a server"] if len(used) > 1 else []
 
 

@@ -22,12 +22,12 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
                                                                            exported)}
     parts = [_head(target, plan, assignment), _weights(exported)]
     for found in findings:
-        words, unsaid = command(found.engine.name, target, plan, assignment, cpu=cpu)
+        words, unsaid = command(found.engine, target, plan, cpu=cpu)
         name = found.engine.name
         if found.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = _script(words)
             if name == "tensorrt-llm":
-                files[OPTIONS] = trtllm_options(plan, assignment)
+                files[OPTIONS] = trtllm_options(plan)
         parts.append(_engine(found, words, unsaid))
     parts.append(_list("What the configuration cannot say", exported.notes))
     files["README.md"] = "\n\n".join(part for part in parts if part) + "\n"

@@ -10,7 +10,6 @@ from support.exports import assignment
 import planner
 from planner.errors import UnsupportedError
 from planner.export import fp8, llama_cpp, modelopt
-from planner.export.assignment import assignment_of
 from planner.export.flags import flags, sources_of
 from planner.export.launch import SERVERS, command
 from planner.export.read_back import imported_assignment, read_configuration
@@ -32,8 +31,7 @@ def sparse() -> Plan:
 @pytest.mark.parametrize("engine", SERVERS)
 @pytest.mark.parametrize("cpu", [False, True])
 def test_flags_are_known_with_their_source(engine: str, cpu: bool, sparse: Plan) -> None:
-    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
-    words, _ = command(engine, "modelopt", sparse, one, cpu=cpu)
+    words, _ = command(parse_engine(engine), "modelopt", sparse, cpu=cpu)
     used = [word for word in words if word.startswith("-") and word != "-m"] + \
         [word for word in words if word == "-m" and engine == "llama.cpp"]
     assert used
@@ -49,28 +47,25 @@ def test_flags_of_llama_quantize_are_known() -> None:
 
 
 def test_sockets_take_the_flags_of_cpus(sparse: Plan) -> None:
-    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
-    words, unsaid = command("sglang", "compressed-tensors", sparse, one, cpu=True)
+    words, unsaid = command(parse_engine("sglang"), "compressed-tensors", sparse, cpu=True)
     assert words[:2] == ["env", "SGLANG_USE_CPU_ENGINE=1"]
     assert words[words.index("--device") + 1] == "cpu"
     assert any("sub-NUMA" in text for text in unsaid)
-    words, _ = command("llama.cpp", "llama.cpp", sparse, one, cpu=True)
+    words, _ = command(parse_engine("llama.cpp"), "llama.cpp", sparse, cpu=True)
     assert words[words.index("--n-gpu-layers") + 1] == "0"
     assert "--split-mode" not in words
 
 
 def test_layouts_that_a_server_has_no_flag_for_are_told(sparse: Plan) -> None:
-    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
-    _, unsaid = command("tensorrt-llm", "modelopt", sparse, one)
+    _, unsaid = command(parse_engine("tensorrt-llm"), "modelopt", sparse)
     assert any(text.startswith("tp 2 within dp 2") for text in unsaid)
-    _, unsaid = command("sglang", "modelopt", sparse, one)
+    _, unsaid = command(parse_engine("sglang"), "modelopt", sparse)
     assert unsaid == []
 
 
 @pytest.mark.parametrize("engine", SERVERS)
 def test_what_an_engine_takes_its_command_says(engine: str, sparse: Plan) -> None:
     """The layout stands in the flags wherever the engine's rules let it pass, and only there."""
-    one = assignment_of(sparse, bundled_model("deepseek-v2-lite"))
     rules = layout_rules(parse_engine(engine), planner.load_device("h100-sxm"))
     seen = set()
     for tp, dp, pp, ep in product((1, 2, 4), (1, 2), (1, 2, 3), (1, 2, 4, 8)):
@@ -78,8 +73,8 @@ def test_what_an_engine_takes_its_command_says(engine: str, sparse: Plan) -> Non
         if tp * dp % ep:
             continue
         taken = layout_refusal(parse_engine(engine), rules, layout) is None
-        words, unsaid = command(engine, "modelopt", replace(
-            sparse, layout=replace(sparse.layout, tp=tp, dp=dp, pp=pp, ep=ep)), one)
+        words, unsaid = command(parse_engine(engine), "modelopt", replace(
+            sparse, layout=replace(sparse.layout, tp=tp, dp=dp, pp=pp, ep=ep)))
         against = [text for text in unsaid if text.startswith(("tp ", "ep ", "tensor and"))]
         seen.add(taken)
         if taken:

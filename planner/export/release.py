@@ -1,0 +1,52 @@
+"""Whether a plan keeps the weights of its model's release, and where that release is."""
+
+from __future__ import annotations
+
+from planner.models.catalog import bundled_model, catalog
+from planner.models.spec import ModelSpec
+from planner.placement.modules import modules
+from planner.planning.engines.routes import same_weights
+from planner.planning.plan.record import Plan
+from planner.throughput.kernels import WEIGHT_ONLY_OF
+
+_OUTSIDE = -1
+
+
+def public_name(plan: Plan) -> str:
+    """The repository of the plan's model, empty where it is not bundled."""
+    spec = _bundled(plan)
+    return "" if spec is None else spec.public_name
+
+
+def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
+    """Whether every weight stays as it is released; caches may be in any layout, and a weight-only
+    scheme of the very values that are released counts. ``spec`` is needed for a model that is not
+    bundled; without it the plan's recommendation decides."""
+    if plan.recommendation is not None and plan.recommendation.verdict == "as-released":
+        return True
+    found = spec or _bundled(plan)
+    if found is None:
+        return False
+    released: dict[tuple[str, int], set[str]] = {}
+    for module in modules(found):
+        for layer in module.layers or (_OUTSIDE,):
+            released.setdefault((module.kind, layer), set()).add(module.released_as)
+    return all(_keeps(unit.scheme, released.get((unit.kind, layer), set()))
+               for unit in plan.units if unit.kv_layout is None
+               for layer in unit.layers or (_OUTSIDE,))
+
+
+def _keeps(scheme: str, released: set[str]) -> bool:
+    """Whether ``scheme`` holds the values of one of ``released``; a tied head has none of its own.
+    """
+    return not released or any(
+        scheme == one or (WEIGHT_ONLY_OF.get(one) == scheme and same_weights(one))
+        for one in released)
+
+
+def _bundled(plan: Plan) -> ModelSpec | None:
+    """The bundled model of a plan; None where it is another configuration's."""
+    if plan.model.id not in catalog():
+        return None
+    spec = bundled_model(plan.model.id)
+    return spec if spec.config_sha256 == plan.model.config_sha256 else None

@@ -1,0 +1,52 @@
+"""What a serving command says of a plan: caches, data type and schemes, from its units alone."""
+
+from __future__ import annotations
+
+from planner.formats.kv import KV_LAYOUTS
+from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.engines.rules import PLAIN
+from planner.planning.plan.record import Plan
+from planner.records import record
+
+
+@record
+class ServingFacts:
+    """``caches`` are (kind, layers, layout); ``schemes`` those of decided linears that are not
+    plain, ``used`` of all; ``plain`` the plain type of most others; ``experts``: the model is a
+    mixture."""
+
+    caches: tuple[tuple[str, tuple[int, ...], str], ...]
+    schemes: tuple[str, ...]
+    used: tuple[str, ...]
+    plain: str
+    experts: bool
+
+    def layouts(self) -> tuple[str, ...]:
+        """The cache layouts in use, in the order of the catalogue."""
+        used = {layout for _, _, layout in self.caches}
+        return tuple(name for name in KV_LAYOUTS if name in used)
+
+    def packed(self) -> list[str]:
+        """Those of them that are not a plain type."""
+        return [name for name in self.layouts() if name not in PLAIN]
+
+    def layers_in(self, *layouts: str) -> set[int]:
+        """Layers with a cache in one of ``layouts``."""
+        return {layer for _, layers, name in self.caches if name in layouts for layer in layers}
+
+
+def served_of(plan: Plan) -> ServingFacts:
+    """The facts of ``plan`` that commands need."""
+    counts: dict[str, int] = {}
+    schemes: dict[str, None] = {}
+    for unit in plan.units:
+        if unit.kv_layout is None and unit.kind in PLANNED_KINDS:
+            if unit.scheme in PLAIN:
+                counts[unit.scheme] = counts.get(unit.scheme, 0) + max(1, len(unit.layers))
+            else:
+                schemes[unit.scheme] = None
+    plain = max(sorted(counts), key=lambda name: counts[name]) if counts else PLAIN[0]
+    return ServingFacts(tuple((u.kind, u.layers, u.kv_layout) for u in plan.units
+                        if u.kv_layout is not None),
+                  tuple(schemes), (*schemes, *counts), plain,
+                  any(u.kind in EXPERT_KINDS for u in plan.units))
