@@ -14,12 +14,13 @@ from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @options(*QUESTION, "max_loss", "schemes", "kv", "profile", *FREEDOM, "anchor", *SURFACE,
-         "interactive", "grid")
+         "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_interactive, planned_grid
-    from planner.cli.run import finish, question_arguments, timed
+    from planner.cli.run import check_told, finish, question_arguments, timed
 
+    check_told(given)
     check_interactive(given["interactive"], given["grid"], given["report"], flag="--report")
     with timed(given["timings"]):
         import planner
@@ -42,11 +43,12 @@ def plan_command(**given: Any) -> None:
 @click.argument("device", required=False)
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
-@options(*QUESTION, "kv", "profile", "anchor", *SURFACE)
+@options(*QUESTION, "kv", "profile", "anchor", *SURFACE, "assumptions")
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
-    from planner.cli.run import finish, question_arguments, timed
+    from planner.cli.run import check_told, finish, question_arguments, timed
 
+    check_told(given)
     with timed(given["timings"]):
         import planner
 

@@ -78,7 +78,7 @@ def import_command(file: str, model: str, out: str, device: str | None, force: b
     write_whole(path, text, suffixes=(".json",), flag="-o")
     click.echo(out)
     if not quiet:
-        from planner.report.terminal.plan import assumptions_text
+        from planner.report.terminal.assumed import assumptions_text
 
         click.echo(assumptions_text(plan), nl=False, err=True)
 

@@ -12,14 +12,15 @@ import click
 from click.core import ParameterSource
 
 from planner.cli.files import check_target, print_json
-from planner.cli.types import rule_names, scheme_names
+from planner.cli.types import Hinted, rule_names, scheme_names
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
     from planner.planning.whatif.grid import Grid
 
 
-SURFACE = frozenset({"as_json", "report", "quiet", "timings", "interactive", "grid", "svg"})
+SURFACE = frozenset({"as_json", "report", "quiet", "timings", "interactive", "grid", "svg",
+                     "assumptions"})
 """Parameters of commands that say where an answer goes."""
 
 
@@ -59,8 +60,8 @@ def is_given(parameter: str) -> bool:
 
 
 def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> None:
-    """Print the answer on stdout and the assumptions on stderr; write the report if asked, with a
-    what-if page where a grid lies ``around`` the plan."""
+    """Print the answer on stdout, and on stderr the assumptions that move it most, or all if asked;
+    write the report if asked, with a what-if page where a grid lies ``around`` the plan."""
     if given["report"]:
         from planner.cli.report import asked_command, write_report
 
@@ -75,9 +76,20 @@ def finish(plan: Plan, given: dict[str, Any], around: Grid | None = None) -> Non
 
         click.echo(plan_text(plan), nl=False)
     if not given["quiet"]:
-        from planner.report.terminal.plan import assumptions_text
+        from planner.report.terminal.assumed import assumptions_text, heaviest_text
 
-        click.echo(assumptions_text(plan), nl=False, err=True)
+        told = assumptions_text if given["assumptions"] else heaviest_text
+        click.echo(told(plan), nl=False, err=True)
+
+
+def check_told(given: Mapping[str, Any]) -> None:
+    """Refuse flags that contradict each other.
+
+    Raises:
+        Hinted: ``--assumptions`` with ``--quiet``.
+    """
+    if given["assumptions"] and given["quiet"]:
+        raise Hinted("--quiet leaves out what --assumptions prints", "give one of them")
 
 
 @contextlib.contextmanager

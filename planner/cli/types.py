@@ -161,6 +161,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
                                 help="With FILE.html: a what-if page in the report."),
     "grid": click.option("--grid", multiple=True, metavar="AXIS=A,B",
                          help="Positions of the what-if page, e.g. context=8192,32768."),
+    "assumptions": click.option("--assumptions", is_flag=True,
+                                help="Every assumption on stderr, not the heaviest five."),
     "quiet": click.option("--quiet", is_flag=True,
                           help="No assumptions, notes or progress on stderr."),
     "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),

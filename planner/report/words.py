@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
 from planner.report.phrases import Phrases
-from planner.report.terminal.plan import users
+from planner.report.terminal.headline import users
 from planner.units import GIB, format_rate
 
 if TYPE_CHECKING:

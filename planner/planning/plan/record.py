@@ -23,7 +23,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation"})
+    "recommendation", "interruption_seconds"})
 
 
 @cached_record
@@ -209,12 +209,17 @@ class Estimate:
 
 @cached_record
 class PerformanceInfo:
+    """Times and rates. ``interruption_seconds`` is the part of TPOT that prompts read in between
+    take; what TPOT has beyond that and the units' decode seconds is waiting and hops of pipeline
+    stages, or what joint kernels save."""
+
     ttft_seconds: Estimate
     tpot_seconds: Estimate
     output_tokens_per_second: Estimate
     output_tokens_per_second_per_device: Estimate
     usd_per_million_output_tokens: Estimate | None = None
     joules_per_output_token: Estimate | None = None
+    interruption_seconds: float | None = None
 
 
 @cached_record

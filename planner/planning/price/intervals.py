@@ -53,8 +53,10 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
                            metric=metric) for metric in ("ttft", "tpot"))
     values = ((priced.ttft, prompt, first), (priced.tpot, step, each), (rate, step, each),
               (rate / (replicas * priced.layout.ranks), step, each))
-    return PerformanceInfo(*(replace(estimate(value, how), validated=checked)
-                             for value, how, checked in values))
+    ttft, tpot, whole, each_device = (replace(estimate(value, how), validated=checked)
+                                      for value, how, checked in values)
+    return PerformanceInfo(ttft, tpot, whole, each_device,
+                           interruption_seconds=priced.interruption)
 
 
 def main_scheme(model: CostModel, priced: Priced) -> str:

@@ -16,7 +16,7 @@ from planner.planning.whatif.grid import Grid, Infeasible, Planned
 from planner.planning.whatif.grid_axes import AUTO, Axis
 from planner.report import words
 from planner.report.phrases import Phrases
-from planner.report.terminal.plan import users
+from planner.report.terminal.headline import users
 from planner.units import GIB
 
 ROW = ("batch", "together", "layout", "rate", "low", "high", "each", "each_range", "tpot",

@@ -15,7 +15,7 @@ from planner.planning.explain.records import (
 from planner.planning.explain.switching_points import nearest
 from planner.planning.question.question import RATES
 from planner.report.terminal.columns import width_of_output
-from planner.report.terminal.plan import headline
+from planner.report.terminal.headline import headline
 from planner.units import GIB, format_bytes, format_rate, format_seconds
 
 MOST_CHANGES = 3

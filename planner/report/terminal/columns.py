@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from planner.report.terminal.printable import columns, folded, padded
 
 WIDTH = 80
 NARROWEST = 40
@@ -41,17 +42,16 @@ def width_of_output() -> int:
     if _PLAIN.get():
         return WIDTH
     if sys.stdout.isatty():
-        columns = shutil.get_terminal_size((WIDTH, 24)).columns
+        filled = shutil.get_terminal_size((WIDTH, 24)).columns
     else:
         text = os.environ.get("COLUMNS", "")
-        columns = int(text) if text.isdigit() and int(text) else WIDTH
-    return max(NARROWEST, min(columns, WIDEST))
+        filled = int(text) if text.isdigit() and int(text) else WIDTH
+    return max(NARROWEST, min(filled, WIDEST))
 
 
 def wrapped(line: str, indent: str = "", *, first: str = "") -> list[str]:
     """``line`` in as many lines as the output needs; a word that is too long stands alone."""
-    return textwrap.wrap(line, width_of_output(), initial_indent=first, subsequent_indent=indent,
-                         break_long_words=False, break_on_hyphens=False) or [""]
+    return folded(line, width_of_output(), first=first, indent=indent) or [""]
 
 
 def table_lines(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), gap: int = 1,
@@ -70,11 +70,11 @@ def table_lines(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), 
         absent cells left out.
     """
     rows, left = _without_empty(rows, left)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]))]
     room = width if width is not None else width_of_output()
     if sum(widths) + gap * (len(widths) - 1) > room:
         return paragraphs(rows, room)
-    return [(" " * gap).join(cell.ljust(w) if i in left else cell.rjust(w)
+    return [(" " * gap).join(padded(cell, w, left=i in left)
                              for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
             for row in rows]
 
@@ -95,11 +95,8 @@ def paragraphs(rows: Sequence[Sequence[str]], width: int) -> list[str]:
                  if cell not in ("", "-")]
         text = row[0].rstrip()
         if text:
-            lines += textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False,
-                                   break_on_hyphens=False)
-        lines += textwrap.wrap(", ".join(pairs), width, initial_indent="  ",
-                               subsequent_indent="  ", break_long_words=False,
-                               break_on_hyphens=False)
+            lines += folded(text, width, indent="  ")
+        lines += folded(", ".join(pairs), width, first="  ", indent="  ")
     return lines
 
 

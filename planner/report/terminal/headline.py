@@ -1,0 +1,125 @@
+"""The first lines of a plan: what runs where, for which requests, how fast, at what loss."""
+
+from __future__ import annotations
+
+from planner.planning.plan.record import Assumption, Estimate, Plan
+from planner.throughput.calibration import ANY_ENGINE
+from planner.units import GIB, format_rate, format_seconds
+
+LOSS_LINE = 3
+"""Place of the loss among the lines of :func:`headline`."""
+THEORY = "theory: no engine's rules"
+LIMIT_DEFAULT, LIMIT_DROPPED, USERS_DEFAULT = "tpot-ms default", "tpot-ms dropped", "users default"
+"""Keys of the assumptions that hold a default which moves the answer; they stand in the first
+lines."""
+
+
+def headline(plan: Plan) -> list[str]:
+    """Three lines (devices, layout, engine; requests, users, rate; times and memory), then the
+    loss, and what a default has decided where it is no part of the three."""
+    return [_devices(plan), _requests(plan), _times(plan), _loss(plan), *_defaults(plan)]
+
+
+def users(plan: Plan) -> int:
+    """Sequences at full context that the whole deployment holds."""
+    return plan.capacity.max_concurrency_at_context * plan.layout.replicas
+
+
+def room(plan: Plan) -> int:
+    """Requests that the whole deployment holds at once; sequences at full context where a plan
+    file does not say."""
+    found = plan.capacity.max_concurrency_at_requests
+    held = plan.capacity.max_concurrency_at_context if found is None else found
+    return held * plan.layout.replicas
+
+
+def together(plan: Plan) -> int:
+    """Requests that are decoded together over all replicas."""
+    return plan.workload.batch * plan.layout.replicas
+
+
+def noted(plan: Plan, key: str) -> Assumption | None:
+    """The assumption ``key``."""
+    return next((a for a in plan.assumptions if a.key == key), None)
+
+
+def engine_name(plan: Plan) -> str:
+    """The engine with its version; empty where the plan follows no engine's rules."""
+    if plan.engine.name == ANY_ENGINE:
+        return ""
+    return " ".join(filter(None, (plan.engine.name, plan.engine.version)))
+
+
+def layout_name(plan: Plan) -> str:
+    """Degrees above one and replicas, e.g. ``tp8 ep8, 2 replicas``; empty on one device."""
+    la = plan.layout
+    shape = " ".join(f"{name}{value}" for name, value in
+                     (("tp", la.tp), ("dp", la.dp), ("pp", la.pp), ("ep", la.ep)) if value > 1)
+    return ", ".join(filter(None, (shape, f"{la.replicas} replicas" if la.replicas > 1 else "")))
+
+
+def _devices(plan: Plan) -> str:
+    shape, compared = layout_name(plan), len(plan.engine.chosen_from)
+    engine = engine_name(plan) or THEORY
+    if compared > 1:
+        engine += f" (best of {compared} engines)"
+    batch = f"batch {plan.workload.batch}{' a replica' if plan.layout.replicas > 1 else ''}"
+    place = f"{plan.model.id} on {plan.device.count} × {plan.device.id}"
+    return ", ".join((place + (f" ({shape})" if shape else ""), engine, batch))
+
+
+def _requests(plan: Plan) -> str:
+    work, rate = plan.workload, plan.performance.output_tokens_per_second
+    hits = f", prefix hit {_percent(work.prefix_hit_rate)}" if work.prefix_hit_rate else ""
+    preset = f" ({work.preset})" if work.preset else ""
+    count = together(plan)
+    return (f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "
+            f"user{'s' if count > 1 else ''}, "
+            f"{format_rate(rate.value)} tokens/s ({span(rate)})")
+
+
+def span(rate: Estimate) -> str:
+    """The interval of a rate."""
+    return f"{format_rate(rate.low)}–{format_rate(rate.high)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _times(plan: Plan) -> str:
+    perf, memory = plan.performance, plan.memory_per_device
+    tpot = perf.tpot_seconds
+    limit = noted(plan, LIMIT_DEFAULT)
+    told = f", default limit {limit.value}" if limit is not None else ""
+    return (f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}, {tpot.basis}{told}), "
+            f"TTFT {format_seconds(perf.ttft_seconds.value)}; "
+            f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB")
+
+
+def time_span(time: Estimate) -> str:
+    """The interval of a time, its unit said once where both ends have it."""
+    low, high = format_seconds(time.low), format_seconds(time.high)
+    number, _, unit = low.partition(" ")
+    return f"{number}–{high}" if high.endswith(f" {unit}") else f"{low}–{high}"
+
+
+def _loss(plan: Plan) -> str:
+    found = plan.quality
+    if found.high == 0:
+        return "loss 0"
+    band = f"÷/× {found.high / found.loss:.2g}, " if found.loss > 0 else ""
+    if found.unit.startswith("nats"):
+        value = f"{found.loss:.3g} nats"
+        beside = f" = {found.relative:.2f} × uniform fp8-block" if found.relative else ""
+    else:
+        value = f"{found.loss:.2f} × {found.unit.partition('= ')[2].partition(' on ')[0]}"
+        beside = ""
+    flips = "" if found.flips is None else f", {found.flips:.1%} of top-1 tokens change"
+    return f"loss {value}{beside} ({band}{found.tier}){flips}"
+
+
+def _defaults(plan: Plan) -> list[str]:
+    """Defaults that moved the answer and are told in a sentence of their own."""
+    notes = (noted(plan, key) for key in (LIMIT_DROPPED, USERS_DEFAULT))
+    return [f"{item.value}: {item.reason}" for item in notes if item is not None]
