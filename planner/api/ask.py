@@ -87,6 +87,7 @@ class Ask:
     profile: str | Profile | None = None
     untie: bool = False
     drop_policies: Sequence[str] | None = None
+    slots: str | None = None
     anchor: str | None = None
     hardware_dir: str | os.PathLike[str] | None = None
 

@@ -33,7 +33,8 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.infeasible.memory_relief import Memory, way_out
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import kv_refusal
-from planner.planning.question.question import PREFILL_CHUNK, workload
+from planner.planning.question.question import PREFILL_CHUNK
+from planner.planning.question.workload import workload
 from planner.throughput.kernels import legal_schemes
 from planner.typed import typed
 

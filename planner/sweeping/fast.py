@@ -29,7 +29,8 @@ from planner.planning.price.batched import (
     only_choice,
 )
 from planner.planning.price.intervals import BASES
-from planner.planning.question.question import Question, Workload, workload
+from planner.planning.question.question import Question
+from planner.planning.question.workload import Workload, workload
 from planner.planning.space.assignment import tied_segments
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import CostModel, build_model

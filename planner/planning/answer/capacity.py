@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from planner.memory.footprint import activation_bytes, largest_context
 from planner.placement.cache_entries import (
@@ -16,7 +17,7 @@ from planner.placement.cache_entries import (
 )
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
-from planner.planning.price.price import Priced
+from planner.planning.price.price import Cached, Priced
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.search.best_first import Found
 from planner.planning.space.model import CostModel
@@ -24,7 +25,7 @@ from planner.planning.space.model import CostModel
 
 def cache_info(model: CostModel, found: Found, priced: Priced) -> CacheInfo:
     """Cache entries of every layer (one copy), their growth a token, the tokens that fit."""
-    context = model.question.workload.context
+    context = model.question.workload.held
     layers: list[CacheLayer] = []
     for segment in found.segments:
         unit = model.units[segment.unit]
@@ -42,30 +43,30 @@ def cache_info(model: CostModel, found: Found, priced: Priced) -> CacheInfo:
             size = state_bytes(group, 1)
             layers += [CacheLayer(n, "state", group.state_dtype, 0, size) for n in group.layers]
     layers.sort(key=lambda item: (item.layer, item.kind))
-    return CacheInfo(sum(n.bytes_per_token for n in layers), max(priced.token_bytes),
+    return CacheInfo(sum(n.bytes_per_token for n in layers), max(c.token for c in priced.caches),
                      _capacity_tokens(model.question, priced), tuple(layers))
 
 
 def grows_alike(question: Question) -> bool:
     """Whether every token of a sequence costs the same bytes: no exceeded window, no state."""
-    context = question.workload.context
+    context = question.workload.held
     return all(a.kind in ("gqa", "mla") and not 0 < a.window < context
                for a in question.spec.attention)
 
 
 def _capacity_tokens(question: Question, priced: Priced) -> int:
-    """Cache tokens of one replica; where layers differ, tokens of sequences at the context."""
+    """Cache tokens of one replica; where layers differ, tokens of requests at their end."""
     found = []
-    for stage, sequence, token in zip(priced.stages, priced.sequence_bytes, priced.token_bytes,
-                                      strict=True):
+    for stage, cached in zip(priced.stages, priced.caches, strict=True):
         free = max(question.usable_bytes - stage.weights - stage.activation - stage.runtime, 0)
-        found.append(free // token if grows_alike(question)
-                     else free * question.workload.context // sequence)
+        found.append(free // cached.token if grows_alike(question)
+                     else free * question.workload.held // sum(cached.each))
     return min(found) * priced.layout.dp
 
 
 def capacity_info(model: CostModel, found: Found, priced: Priced) -> CapacityInfo:
-    """The most sequences at the context, and the longest context at the batch."""
+    """The most sequences at the context and as requests hold them, and the longest that every
+    sequence of the batch may be at once."""
     question = model.question
     page = max(page_tokens(a) for a in question.spec.attention)
     rooms: dict[tuple[int, ...], tuple[int, int]] = {}  # the fullest of stages that cache alike
@@ -76,7 +77,8 @@ def capacity_info(model: CostModel, found: Found, priced: Priced) -> CapacityInf
     contexts = [largest_context(_slot_bytes(model, found, priced, n), free, 1, page=page,
                                 limit=question.spec.max_context) for free, n in rooms.values()]
     return CapacityInfo(most_at_context(model, priced),
-                        min(min(contexts), question.spec.max_context))
+                        min(min(contexts), question.spec.max_context),
+                        most_at_requests(model, priced))
 
 
 def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> Callable[[int], int]:
@@ -98,10 +100,18 @@ def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> C
 
 def most_at_context(model: CostModel, priced: Priced) -> int:
     """The most sequences at the context that one replica holds."""
-    question = model.question
-    slots = [most_sequences(question, priced.layout, max(
-        question.usable_bytes - stage.weights - stage.runtime, 0), sequence)
-        for stage, sequence in zip(priced.stages, priced.sequence_bytes, strict=True)]
+    return _most(model, priced, lambda cached, n: n * sum(cached.once))
+
+
+def most_at_requests(model: CostModel, priced: Priced) -> int:
+    """The most requests that one replica holds at their end, with room for one of the context."""
+    return _most(model, priced, Cached.held)
+
+
+def _most(model: CostModel, priced: Priced, size: Callable[[Cached, int], int]) -> int:
+    slots = [most_sequences(model.question, priced.layout, max(
+        model.question.usable_bytes - stage.weights - stage.runtime, 0), partial(size, cached))
+        for stage, cached in zip(priced.stages, priced.caches, strict=True)]
     return min(slots) * priced.layout.dp
 
 
@@ -132,13 +142,17 @@ def _cached_layers(model: CostModel, found: Found, layout: Layout, stage: int) -
     return tuple(sum(stages[layer] == stage for layer in layers) for layers in held)
 
 
-def most_sequences(question: Question, layout: Layout, room: int, sequence_bytes: int) -> int:
-    """The most sequences of a rank whose caches and activations fit ``room`` bytes together."""
+def most_sequences(question: Question, layout: Layout, room: int,
+                   caches: Callable[[int], int]) -> int:
+    """The most sequences of a rank whose caches and activations fit ``room`` bytes together;
+    ``caches`` are the bytes of so many, which grow with them."""
     chunk = min(PREFILL_CHUNK, question.workload.isl)
-    low, high = 0, room // sequence_bytes + 1
+    low, high = 0, 1
+    while caches(high) <= room:
+        high *= 2
     while high - low > 1:
         middle = (low + high) // 2
-        used = middle * sequence_bytes + activation_bytes(
+        used = caches(middle) + activation_bytes(
             question.spec, layout, chunk_tokens=chunk, sequences=-(-middle // layout.pp))
         low, high = (middle, high) if used <= room else (low, middle)
     return low

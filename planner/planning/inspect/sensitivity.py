@@ -13,7 +13,8 @@ import numpy as np
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.planning.inspect.reprice import Repriced
 from planner.planning.price.price import Priced, price
-from planner.planning.question.question import Question, Workload
+from planner.planning.question.question import Question
+from planner.planning.question.workload import Workload
 from planner.planning.space.candidates import Space, retimed
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
@@ -132,7 +133,7 @@ def _scaled(question: Question, factor: float) -> Workload:
         isl, osl = work.isl * most // (work.isl + work.osl), \
             max(1, work.osl * most // (work.isl + work.osl))
     context = min(most, max(round(work.context * factor), isl + osl))
-    return Workload(context, isl, osl, "")
+    return replace(work, context=context, isl=isl, osl=osl, assumed="")
 
 
 def _bandwidth(device: DeviceProfile, factor: float) -> DeviceProfile:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import mul
 
 from planner.planning.answer.capacity import most_sequences, sequence_bytes
 from planner.planning.inspect.reprice import Repriced
@@ -58,7 +60,7 @@ def _users(it: Repriced, lengths: list[int], layout: str) -> list[tuple[int, int
         for stage, size_at in zip(priced.stages, sizes, strict=True):
             size = max(1, size_at(length))
             spare = max(question.usable_bytes - stage.weights - stage.runtime, 0)
-            slots.append(most_sequences(question, priced.layout, spare, size))
+            slots.append(most_sequences(question, priced.layout, spare, partial(mul, size)))
             largest = max(largest, size)
         out.append((min(slots) * priced.layout.dp * plan.layout.replicas, largest))
     return out

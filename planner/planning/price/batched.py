@@ -217,8 +217,8 @@ def _fill(out: _Columns, model: CostModel, asks: Asks, layouts: list[Layout], in
     pts = _points(tables, index[where], some)
     prices = step_prices(model, tables, pts, Lengths(some.isl + some.osl / 2, some.isl), some.osl,
                          choice)
-    held = rank_bytes(model, tables, stages, pts, some.context, some.isl,
-                      choice)
+    ends = some.context if model.question.workload.reserved else some.isl + some.osl
+    held = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, choice)
     out.put(where, prices, held)
     _limits(reason, where, model, prices, held)
 

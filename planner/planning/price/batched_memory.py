@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from planner.memory.footprint import activation_rates, runtime_bytes
 from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
-from planner.placement.layout import stage_of_layer
+from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.memory import StageBytes
 from planner.planning.space.model import CostModel
@@ -20,9 +20,10 @@ Int = NDArray[np.int64]
 
 
 def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageBytes], pts: Points,
-               context: Int, isl: Int, choice: Sequence[int]) -> Int:
+               context: Int, requests: Int, isl: Int, choice: Sequence[int]) -> Int:
     """Bytes of the fullest stage under ``choice`` (by unit, -1: as released), int64 [4, C]:
-    weights, caches, activations and runtime. ``context`` and ``isl`` are of each candidate [C]."""
+    weights, caches, activations and runtime. ``context``, what ``requests`` hold and ``isl`` are of
+    each candidate [C]."""
     question = model.question
     out = np.zeros((4, len(pts)), dtype=np.int64)
     slots = pts.slot.astype(np.int64)
@@ -31,14 +32,9 @@ def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageByt
         here = np.flatnonzero(pts.layout == index)
         layout = tables.layouts[index]
         weights = _weights(model, tables, stages[index], index, choice)
-        lengths, place = np.unique(context[here], return_inverse=True)
-        each = np.zeros((len(weights), len(lengths)), dtype=np.int64)
-        for j, length in enumerate(lengths.tolist()):
-            key = (layout.tp, length)
-            if key not in sizes:
-                sizes[key] = _sizes(model, layout.tp, length, choice)
-            each[:, j] = _sequence(model, stages[index], *sizes[key])
-        held = each[:, place.reshape(-1)] * (slots[here] * layout.pp)
+        one, once = (_caches(model, stages[index], layout, lengths[here], choice, sizes)
+                     for lengths in (requests, context))
+        held = np.maximum(one * (slots[here] * layout.pp), once).sum(axis=0)
         stage = (weights[:, None] + held).argmax(axis=0)
         out[0, here] = weights[stage]
         out[1, here] = held[stage, np.arange(len(here))]
@@ -74,10 +70,23 @@ def _sizes(model: CostModel, tp: int, context: int,
     return units, fixed
 
 
+def _caches(model: CostModel, stage: StageBytes, layout: Layout, lengths: Int,
+            choice: Sequence[int], sizes: dict[tuple[int, int], tuple[dict[int, int], Int]]) -> Int:
+    """Caches of one sequence of ``lengths`` tokens [C] by what grows alike in each stage, int64
+    [G, P, C]; ``sizes`` are those that are known."""
+    distinct, place = np.unique(lengths, return_inverse=True)
+    found = []
+    for length in distinct.tolist():
+        key = (layout.tp, length)
+        if key not in sizes:
+            sizes[key] = _sizes(model, layout.tp, length, choice)
+        found.append(_sequence(model, stage, *sizes[key]))
+    return np.stack(found, axis=2)[:, :, place.reshape(-1)]
+
+
 def _sequence(model: CostModel, stage: StageBytes, units: dict[int, int], fixed: Int) -> Int:
-    """Caches of one sequence in each stage, int64 [P]."""
-    total = np.zeros(len(stage.fixed), dtype=np.int64)
-    np.add.at(total, np.array(stage_of_layer(len(fixed), len(total))), fixed)
-    for i, size in units.items():
-        total += stage.counts[:, model.decided.kernel_of[i]] * size
-    return total
+    """Caches of one sequence in each stage by unit, and what is fixed, int64 [G, P]."""
+    rest = np.zeros(len(stage.fixed), dtype=np.int64)
+    np.add.at(rest, np.array(stage_of_layer(len(fixed), len(rest))), fixed)
+    return np.stack([*(stage.counts[:, model.decided.kernel_of[i]] * size
+                       for i, size in units.items()), rest])

@@ -6,6 +6,7 @@ takes the pace of its slowest stage.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import fsum
 
@@ -59,6 +60,20 @@ class RankBytes:
         return self.weights + self.cache + self.activation + self.runtime
 
 
+@record
+class Cached:
+    """Cache bytes of one pipeline stage's rank by what grows alike: ``each`` of one request,
+    ``once`` of one sequence of the context; ``token`` of one more token."""
+
+    each: tuple[int, ...]
+    once: tuple[int, ...]
+    token: int
+
+    def held(self, sequences: int) -> int:
+        """Bytes kept for so many requests: at least one of the context has room."""
+        return sum(max(sequences * a, b) for a, b in zip(self.each, self.once, strict=True))
+
+
 @cached_record
 class Priced:
     """An assignment priced: what limits are compared with, and what the solver's sums add up to.
@@ -78,8 +93,7 @@ class Priced:
     utilisation: float
     loss: float
     stages: tuple[RankBytes, ...]
-    sequence_bytes: tuple[int, ...]
-    token_bytes: tuple[int, ...]
+    caches: tuple[Cached, ...]
 
     @property
     def fullest(self) -> RankBytes:
@@ -111,7 +125,7 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
     prompts = Prompts(float(times.weight[n]), times.passes)
     hop, hop_mixed = float(times.hop[n]), float(times.hop_mixed[n])
     hop_step = hop + prompts.added(hop, hop_mixed)
-    stages, per_sequence, per_token = _memory(space, c, segments)
+    stages, caches = _memory(space, c, segments)
     decode, mixed, both = _fused(model, costs, prompts)
     tpot = _pipelined_seconds(model, layout, both, hop_step)
     prompt = fsum(mixed.values()) + hop_mixed
@@ -124,8 +138,7 @@ def price(space: Space, c: int, segments: Sequence[Segment]) -> Priced:
         layout, slot, slot * layout.dp * layout.pp, costs, tpot=tpot, ttft=first,
         interruption=interruption, queue=wait,
         utilisation=busy,
-        loss=fsum(k.loss for k in costs), stages=stages, sequence_bytes=per_sequence,
-        token_bytes=per_token)
+        loss=fsum(k.loss for k in costs), stages=stages, caches=caches)
 
 
 def _own_times(space: Space) -> CandidateTimes:
@@ -205,16 +218,17 @@ def _pipelined_seconds(model: CostModel, layout: Layout, by_layer: dict[int, flo
 
 
 def _memory(space: Space, c: int, segments: Sequence[Segment],
-            ) -> tuple[tuple[RankBytes, ...], tuple[int, ...], tuple[int, ...]]:
-    """(stages, cache bytes of one sequence by stage, of one more token by stage)."""
-    model = space.model
+            ) -> tuple[tuple[RankBytes, ...], tuple[Cached, ...]]:
+    """(bytes, caches) by stage."""
+    model, tables = space.model, space.tables
     index, slot = int(space.pts.layout[c]), int(space.pts.slot[c])
-    layout = space.tables.layouts[index]
-    size = bytes_per_layer(model, space.tables, index, slot)
+    layout = tables.layouts[index]
+    size = bytes_per_layer(model, tables, index, slot)
     schemes = len(model.question.schemes)
     stages = stage_of_layer(model.question.spec.layers, layout.pp)
     weights = [int(b) for b in space.stages[index].fixed]
-    sequence = [0] * layout.pp
+    each: list[list[int]] = [[] for _ in range(layout.pp)]
+    once: list[list[int]] = [[] for _ in range(layout.pp)]
     token = [0] * layout.pp
     for segment in segments:
         unit = model.units[segment.unit]
@@ -223,22 +237,30 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
         if not segment.layers:
             weights[0 if unit.kind == "embedding" else -1] += int(
                 size[segment.unit, segment.choice])
-        for layer in segment.layers:
-            if unit.role == "module":
+        if unit.role == "module":
+            for layer in segment.layers:
                 weights[stages[layer]] += int(size[segment.unit, segment.choice])
-            else:
-                column = segment.choice - schemes
-                sequence[stages[layer]] += int(space.tables.cache[index, unit.row, column])
-                token[stages[layer]] += int(space.tables.token[index, unit.row, column])
+            continue
+        column = segment.choice - schemes
+        one, most, more = (int(part[index, unit.row, column])
+                           for part in (tables.cache, tables.once, tables.token))
+        for stage, count in Counter(stages[layer] for layer in segment.layers).items():
+            each[stage].append(count * one)
+            once[stage].append(count * most)
+            token[stage] += count * more
+    for stage, (one, most) in enumerate(zip(space.stages[index].sequence.tolist(),
+                                            space.stages[index].once.tolist(), strict=True)):
+        each[stage].append(one)
+        once[stage].append(most)
     for group in model.question.spec.attention:
         keys = indexer_token_bytes(group, fp8=model.indexer_fp8)
         for layer in group.layers:
-            sequence[stages[layer]] += int(space.tables.fixed[index, layer])
             token[stages[layer]] += keys
     act, run = temporary_bytes(model, layout, slot)
-    memory = tuple(RankBytes(w, s * slot * layout.pp, act, run)
-                   for w, s in zip(weights, sequence, strict=True))
-    return memory, tuple(sequence), tuple(token)
+    caches = tuple(Cached(tuple(a), tuple(b), t)
+                   for a, b, t in zip(each, once, token, strict=True))
+    return tuple(RankBytes(w, one.held(slot * layout.pp), act, run)
+                 for w, one in zip(weights, caches, strict=True)), caches
 
 
 def fits(space: Space, c: int, priced: Priced) -> bool:

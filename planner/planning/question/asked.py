@@ -26,7 +26,7 @@ Seconds = float | Literal["none"]
 _COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_first_layers",
            "keep_last_layers")
 _SECONDS = ("ttft_seconds", "tpot_seconds")
-_TEXTS = ("max_loss", "kv")
+_TEXTS = ("max_loss", "kv", "slots")
 _LISTS = ("schemes", "policies", "drop_policies")
 
 
@@ -56,6 +56,7 @@ class Asked:
     policies: tuple[str, ...] | None = None
     drop_policies: tuple[str, ...] | None = None
     power_mode: str | None = None
+    slots: str | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> Asked:
         """Fill what was not given from a scenario."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.engines.routes import Route
 from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
+from planner.planning.question.workload import Workload
 from planner.records import record
 from planner.throughput.collectives import Fabric
 from planner.throughput.engine_policy import PromptHost, prompt_host
@@ -22,26 +22,9 @@ TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")
 """Objectives that are the time of a step: by device, or of a token."""
 RATES: tuple[Objective, ...] = ("throughput", "cost")
 """Objectives that people read as tokens for the time or money; what is minimised is the inverse."""
-DEFAULT_CONTEXT = 8192
-DEFAULT_OSL = 1024
 PREFILL_CHUNK = 8192
 ROUNDING = 1e-9
 """Share of a limit on time that sums of floats may be off by."""
-
-
-@record
-class Workload:
-    """Tokens of one sequence: the longest it may hold, its prompt and its answer."""
-
-    context: int
-    isl: int
-    osl: int
-    assumed: str
-
-    @property
-    def decode_length(self) -> float:
-        """KV length at which decode is priced: isl + osl/2."""
-        return self.isl + self.osl / 2
 
 
 @record
@@ -133,48 +116,6 @@ class Question:
     def replicas(self, ranks: int) -> int:
         """Replicas of ``ranks`` devices: all that the given devices hold, one in a search."""
         return max(self.sizes) // ranks if self.devices_given else 1
-
-
-def workload(model_limit: int, *, context: int | None, isl: int | None,
-             osl: int | None) -> Workload:
-    """Fill in what the user left out, by the rules of the contract; divisions round down.
-
-    Raises:
-        InputError: a number out of range, osl alone, or a sum that exceeds the context.
-    """
-    for name, value in (("context", context), ("isl", isl), ("osl", osl)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} = {value} is out of range", hint=f"{name} is at least 1")
-    if osl is not None and isl is None and context is None:
-        raise InputError(f"osl = {osl} alone does not set a workload",
-                         hint="give isl or context beside it")
-    filled = _fill(model_limit, context, isl, osl)
-    if filled.isl < 1 or filled.osl < 1 or filled.isl + filled.osl > filled.context:
-        raise InputError(
-            f"isl {filled.isl} + osl {filled.osl} do not fit context {filled.context}",
-            hint="context is the longest sequence a slot must hold: at least isl + osl")
-    if filled.context > model_limit:
-        raise InputError(f"context {filled.context} exceeds the model's {model_limit} positions",
-                         hint=f"use a context of at most {model_limit}")
-    return filled
-
-
-def _fill(limit: int, context: int | None, isl: int | None, osl: int | None) -> Workload:
-    if context is None and isl is None:
-        context = min(DEFAULT_CONTEXT, limit)
-        osl = max(1, min(DEFAULT_OSL, context // 8))
-        return Workload(context, context - osl, osl, f"context {context} (nothing given)")
-    if isl is None:
-        assert context is not None
-        answer = osl if osl is not None else max(1, min(DEFAULT_OSL, context // 8))
-        return Workload(context, context - answer, answer,
-                        "" if osl is not None else f"osl {answer} = min(1024, context/8)")
-    if osl is None:
-        osl = max(1, min(DEFAULT_OSL, isl // 8))
-        if context is not None:
-            osl = min(osl, max(context - isl, 0))
-        return Workload(context or isl + osl, isl, osl, f"osl {osl} = min(1024, isl/8)")
-    return Workload(context or isl + osl, isl, osl, "")
 
 
 def improvement(objective: str, old: float, new: float) -> float:

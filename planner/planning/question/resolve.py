@@ -30,7 +30,8 @@ from planner.planning.question.policies import (
     other_types,
     released_choice,
 )
-from planner.planning.question.question import OBJECTIVES, Question, workload
+from planner.planning.question.question import OBJECTIVES, Question
+from planner.planning.question.workload import reserves, slot_note, workload
 from planner.quality.loss_units import NATS
 from planner.quality.sensitivity.level import unsaturated
 from planner.scenarios import Host, Scenario
@@ -67,7 +68,10 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     device, notes = _powered(device, host, asked)
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
-    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
+    server = engine.name if engine is not None else ANY_ENGINE
+    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl,
+                    reserved=reserves(asked.slots, server))
+    notes += slot_note(work, asked.slots, server)
     schemes, refused = _schemes(spec, device, asked, uniform, given, engine, notes)
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
@@ -100,7 +104,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         as_released=uniform == "",
         node_devices=max(node, min(domain, 8)), price_per_hour=price,
         requests_per_s=host.requests_per_s, notes=tuple(notes),
-        engine=engine.name if engine is not None else ANY_ENGINE,
+        engine=server,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
         dropped=_dropped(spec, device, asked, given) if uniform is None else (),

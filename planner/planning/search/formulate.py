@@ -10,7 +10,7 @@ from planner.planning.search.pipeline_pace import maybe_slower, step_weights
 from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_bounds
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import uniform_loss
-from planner.planning.space.memory import budget, bytes_per_layer
+from planner.planning.space.memory import budget, bytes_per_layer, layout_bytes
 from planner.planning.space.model import CostModel
 
 Array = NDArray[np.float64]
@@ -44,32 +44,31 @@ def objective_arrays(space: Space, *, bound: bool = False) -> tuple[Array, Array
 def _memory_objective(space: Space) -> tuple[Array, Array]:
     """Bytes over all devices of the deployment, every replica counted."""
     model, question = space.model, space.model.question
-    fixed, sequence, counts = space.padded
-    layers = counts.sum(axis=1).astype(np.float64)
-    weights, tokens = (model.decided.total(one.astype(np.float64), layers)
-                       for one in layout_bytes(space))
+    fixed, counts = space.padded
+    layers = counts.sum(axis=1)
+    size, token, once = layout_bytes(model, space.tables)
+    weights = model.decided.total(size.astype(np.float64), layers.astype(np.float64))
     group = np.array([la.tp * la.dp * question.replicas(la.ranks)
                       for la in space.tables.layouts])[space.pts.layout]
-    at, held = space.pts.layout, space.held
-    beside = fixed.sum(axis=1)[at] + sequence.sum(axis=1)[at] * held \
+    at = space.pts.layout
+    beside = fixed.sum(axis=1)[at] + space.stages.caches(at, space.held).sum(axis=1) \
         + space.extra * space.pts.pp.astype(np.int64)
-    coefficients = (weights[at] + tokens[at] * held[:, None, None]) * group[:, None, None]
+    coefficients = (weights[at] + _cached(space, token, once, layers)) * group[:, None, None]
     return coefficients, (beside * group).astype(np.float64)
 
 
-def layout_bytes(space: Space) -> tuple[Int, Int]:
-    """Bytes of one layer of each kernel under each option on a rank, int64 [L, K, O] of all
-    layouts: of weights, and of one cached sequence."""
-    model, tables = space.model, space.tables
-    schemes = len(model.question.schemes)
-    size = np.zeros((len(tables.layouts), len(model.units), len(model.choices)), dtype=np.int64)
-    token = np.zeros_like(size)
-    for i, unit in enumerate(model.units):
-        if unit.role == "module":
-            size[:, i, :schemes] = tables.shard[:, unit.row]
-        elif unit.role == "cache":
-            token[:, i, schemes:] = tables.cache[:, unit.row]
-    return model.decided.by_option(size), model.decided.by_option(token)
+def _cached(space: Space, token: Int, once: Int, layers: Int) -> Array:
+    """Cache bytes of each decision under each option on a rank [C, D, O], of its sequences and at
+    least of one of the context; ``layers`` [L, K] are those of a rank."""
+    decided, at, held = space.model.decided, space.pts.layout, space.held
+    weights = layers.astype(np.float64)
+    out = decided.total(token.astype(np.float64), weights)[at] * held[:, None, None]
+    few = np.flatnonzero(held < space.tables.plenty)
+    if len(few):
+        at, held = at[few], held[few]
+        most = np.maximum(token[at] * held[:, None, None], once[at])
+        out[few] = decided.total(most.astype(np.float64), weights[at])
+    return np.asarray(out)
 
 
 def loss_limit(model: CostModel) -> float | None:
@@ -88,9 +87,8 @@ def stage_rooms(space: Space, c: int) -> list[int]:
     """Bytes of each pipeline stage of candidate ``c`` that choices may fill."""
     stage = space.stages[space.pts.layout[c]]
     left = budget(space.model.question) - int(space.extra[c])
-    held = int(space.held[c])
-    return [left - int(fixed) - int(sequence) * held
-            for fixed, sequence in zip(stage.fixed, stage.sequence, strict=True)]
+    cached = stage.caches(int(space.held[c]))
+    return [left - int(fixed) - int(own) for fixed, own in zip(stage.fixed, cached, strict=True)]
 
 
 def problem_rows(space: Space, c: int) -> list[Row]:
@@ -160,34 +158,34 @@ def _memory_row(space: Space) -> tuple[Array, Array]:
     """Bytes of the fullest pipeline stage; where layers of a unit may take different choices and
     must weigh alike, those of all stages together."""
     model, decided = space.model, space.model.decided
-    fixed, sequence, counts = space.padded
-    every = np.arange(len(counts))
-    together = model.question.untie
-    size, token = layout_bytes(space)
-    if together:
-        own, each, layers = fixed.sum(axis=1), sequence.sum(axis=1), counts.sum(axis=1)
-    else:
-        stage = _fullest(space, size, token)
-        own, each, layers = fixed[every, stage], sequence[every, stage], counts[every, stage]
-    weights, tokens = (decided.total(one.astype(np.float64), layers.astype(np.float64))
-                       for one in (size, token))
+    fixed, counts = space.padded
     at = space.pts.layout
+    together = model.question.untie
+    size, token, once = layout_bytes(model, space.tables)
+    cached = space.stages.caches(at, space.held)
+    if together:
+        own, layers = fixed.sum(axis=1)[at] + cached.sum(axis=1), counts.sum(axis=1)
+    else:
+        stage = _fullest(space, size, token, once)
+        own = fixed[at, stage[at]] + cached[np.arange(len(at)), stage[at]]
+        layers = counts[np.arange(len(counts)), stage]
+    weights = decided.total(size.astype(np.float64), layers.astype(np.float64))
     room = budget(model.question) - space.extra
-    limits = room * (space.pts.pp if together else 1) - own[at] - each[at] * space.held
-    return weights[at] + tokens[at] * space.held[:, None, None], limits.astype(np.float64)
+    limits = room * (space.pts.pp if together else 1) - own
+    return weights[at] + _cached(space, token, once, layers), limits.astype(np.float64)
 
 
-def _fullest(space: Space, size: Int, token: Int) -> Int:
+def _fullest(space: Space, size: Int, token: Int, once: Int) -> Int:
     """The stage of each layout that is fullest where every kernel takes the smallest option, with
     the most sequences that are tried."""
-    fixed, sequence, counts = space.padded
+    fixed, counts = space.padded
     held = np.ones(len(counts), dtype=np.int64)
     np.maximum.at(held, space.pts.layout, space.held)
-    used = size + token * held[:, None, None]
+    used = size + np.maximum(token * held[:, None, None], once)
     able = space.model.decided.allowed(space.model.possible)
     least = np.where(able & (used > 0), used, np.iinfo(np.int64).max).min(axis=2)
     least[least == np.iinfo(np.int64).max] = 0
-    own = fixed + sequence * held[:, None]
+    own = fixed + space.stages.caches(np.arange(len(counts)), held)
     return np.asarray((own + (counts * least[:, None, :]).sum(axis=2)).argmax(axis=1))
 
 

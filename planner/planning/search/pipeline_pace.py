@@ -26,7 +26,7 @@ def step_weights(space: Space, *, bound: bool) -> tuple[Array, Array]:
     or, where layers of a unit may take different choices and must weigh alike, that of all.
     """
     pp = np.rint(space.pts.pp).astype(np.int64)
-    counts = space.padded[2][space.pts.layout]
+    counts = space.padded[1][space.pts.layout]
     question = space.model.question
     hop = np.where(pp > 1, space.hop_step, 0.0)
     stages = np.zeros((len(space), counts.shape[1]))

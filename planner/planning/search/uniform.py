@@ -323,9 +323,9 @@ def rank_bytes(space: Space, choice: Int) -> Int:
     """Bytes of the fullest rank under ``choice`` for every candidate, int64 [C]."""
     model, tables = space.model, space.tables
     schemes = len(model.question.schemes)
-    fixed, sequence, counts = space.padded
+    fixed, counts = space.padded
     held = space.held[:, None]
-    used = fixed[space.pts.layout] + sequence[space.pts.layout] * held
+    used = fixed[space.pts.layout] + space.stages.caches(space.pts.layout, space.held)
     for k, kernel in enumerate(model.decided.kernels):
         if kernel.decision < 0:
             continue
@@ -335,8 +335,9 @@ def rank_bytes(space: Space, choice: Int) -> Int:
             if kernel.role == "module":
                 used = used + layers * tables.shard[space.pts.layout, row, pick][:, None]
             else:
-                each = tables.cache[space.pts.layout, row, pick - schemes][:, None]
-                used = used + layers * each * held
+                each, once = (part[space.pts.layout, row, pick - schemes][:, None]
+                              for part in (tables.cache, tables.once))
+                used = used + layers * np.maximum(each * held, once)
     return np.asarray(used.max(axis=1) + space.extra)
 
 

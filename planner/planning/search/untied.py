@@ -98,7 +98,7 @@ def _objective(space: Space, c: int, parts: Sequence[StagePart], total: Summed,
         la, stage = space.layout(c), space.stages[layout]
         size = decided.by_option(bytes_per_layer(space.model, space.tables, layout, slot))
         group = la.tp * la.dp * question.replicas(la.ranks)
-        beside = stage.fixed.sum() + stage.sequence.sum() * slot * la.pp
+        beside = stage.fixed.sum() + stage.caches(slot * la.pp).sum()
         return total(size.astype(np.float64)) * group, \
             float((beside + int(space.extra[c]) * la.pp) * group)
     one = space.take(np.array([c], dtype=np.int64))

@@ -108,7 +108,7 @@ class Space:
         return self.pts.slot.astype(np.int64)
 
     @property
-    def padded(self) -> tuple[Int, Int, Int]:
+    def padded(self) -> tuple[Int, Int]:
         """Those of all layouts (:attr:`planner.planning.space.memory.StageTable.padded`)."""
         return self.stages.padded
 

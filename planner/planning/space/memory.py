@@ -24,44 +24,62 @@ TABLES = 16
 @cached_record
 class StageBytes:
     """Bytes of one layout that no choice changes: ``fixed`` int64 [stage], and ``sequence`` int64
-    [stage] of one sequence (indexer keys, recurrent states). ``counts`` int64 [stage, kernel]
-    layers."""
+    [stage] of one request (indexer keys, recurrent states), ``once`` of one at the context.
+    ``counts`` int64 [stage, kernel] layers."""
 
     fixed: Int
     sequence: Int
+    once: Int
     counts: Int
+
+    def caches(self, sequences: int) -> Int:
+        """Bytes of what is fixed in the caches of so many sequences, int64 [stage]."""
+        return np.asarray(np.maximum(self.sequence * sequences, self.once))
 
 
 class StageTable(list[StageBytes]):
     """The stages of every layout."""
 
     @cached_property
-    def padded(self) -> tuple[Int, Int, Int]:
-        """(fixed [L, P], of one sequence [L, P], counts [L, P, K]) of all layouts, padded with
-        empty stages."""
+    def padded(self) -> tuple[Int, Int]:
+        """(fixed [L, P], counts [L, P, K]) of all layouts, padded with empty stages."""
         most = max(len(s.fixed) for s in self)
-        fixed, sequence = (np.zeros((len(self), most), dtype=np.int64) for _ in range(2))
         counts = np.zeros((len(self), most, self[0].counts.shape[1]), dtype=np.int64)
         for i, stage in enumerate(self):
-            fixed[i, :len(stage.fixed)] = stage.fixed
-            sequence[i, :len(stage.fixed)] = stage.sequence
             counts[i, :len(stage.fixed)] = stage.counts
-        return fixed, sequence, counts
+        return self._stacked([s.fixed for s in self]), counts
+
+    @cached_property
+    def _sequences(self) -> tuple[Int, Int]:
+        """(of one request, of one at the context) [L, P]."""
+        return self._stacked([s.sequence for s in self]), self._stacked([s.once for s in self])
+
+    def _stacked(self, rows: Sequence[Int]) -> Int:
+        out = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+        for i, row in enumerate(rows):
+            out[i, :len(row)] = row
+        return out
+
+    def caches(self, layouts: Int, sequences: Int) -> Int:
+        """:meth:`StageBytes.caches` of many (layout, sequences of a rank), int64 [N, P]."""
+        one, once = self._sequences
+        return np.asarray(np.maximum(one[layouts] * sequences[:, None], once[layouts]))
 
 
 def stage_table(model: CostModel, tables: LayoutTables) -> StageTable:
     """Fixed bytes and layer counts by stage for every layout."""
     counts = {pp: stage_counts(model, pp) for pp in {la.pp for la in tables.layouts}}
     return StageTable(
-        StageBytes(stage_bytes(model, tables, i, counts[la.pp]), tables.fixed_of_stages(i),
+        StageBytes(stage_bytes(model, tables, i, counts[la.pp]), *tables.fixed_of_stages(i),
                    counts[la.pp]) for i, la in enumerate(tables.layouts))
 
 
 def tables_and_stages(model: CostModel, layouts: Sequence[Layout],
                       ) -> tuple[LayoutTables, StageTable]:
     """The byte tables of ``layouts`` and their stages, kept for other questions of the model's
-    kind with the same context."""
-    known, key = model.known_tables, (*layouts, model.question.workload.context)
+    kind with the same lengths."""
+    work = model.question.workload
+    known, key = model.known_tables, (*layouts, work.context, work.held)
     if key not in known:
         while len(known) >= TABLES:
             known.pop(next(iter(known)), None)
@@ -102,7 +120,8 @@ def temporary_bytes(model: CostModel, layout: Layout, slot: int) -> tuple[int, i
 
 
 def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: int) -> Int:
-    """int64 [unit, choice]: bytes one layer of a unit takes on a rank (cache: of all slots)."""
+    """int64 [unit, choice]: bytes one layer of a unit takes on a rank (cache: of all slots, at
+    least of one sequence of the context)."""
     question = model.question
     schemes = len(question.schemes)
     size = np.zeros((len(model.units), len(model.choices)), dtype=np.int64)
@@ -111,7 +130,8 @@ def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: i
         if unit.role == "module":
             size[i, :schemes] = tables.shard[layout, unit.row]
         elif unit.role == "cache":
-            size[i, schemes:] = tables.cache[layout, unit.row] * held
+            size[i, schemes:] = np.maximum(tables.cache[layout, unit.row] * held,
+                                           tables.once[layout, unit.row])
     return size
 
 
@@ -141,13 +161,15 @@ def _beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
 
 @cached_record
 class Least:
-    """The smallest legal assignment of one layout: bytes by stage, and of one cached sequence.
+    """The smallest legal assignment of one layout: bytes by stage, and of its caches by what grows
+    alike, int64 [stage, cache]: ``each`` of one request, ``once`` of one at the context.
 
     ``possible`` is False where a unit has no legal choice.
     """
 
     weights: Int
-    sequence: Int
+    each: Int
+    once: Int
     possible: bool
 
     def at(self, model: CostModel, tables: LayoutTables, layout: int, slot: int) -> int:
@@ -161,7 +183,8 @@ class Least:
         bytes of :func:`overheads` included."""
         if not self.possible:
             return np.full(len(slots), np.iinfo(np.int64).max)
-        caches = self.sequence[:, None] * (slots * pp)
+        held = (slots * pp)[:, None]
+        caches = np.maximum(self.each[:, None] * held, self.once[:, None]).sum(axis=2)
         return np.asarray((self.weights[:, None] + caches).max(axis=0) + beside)
 
 
@@ -176,31 +199,43 @@ def smallest(model: CostModel, tables: LayoutTables,
     """The smallest legal choice of every unit under each of ``layouts`` (places in ``tables``)."""
     decided = model.decided
     legal = decided.all_allowed(decided.allowed(legality(model, tables, layouts)))
-    schemes = len(model.question.schemes)
     at = np.asarray(layouts, dtype=np.int64)
-    size = np.zeros((len(at), len(model.units), len(model.choices)), dtype=np.int64)
-    for i, unit in enumerate(model.units):
-        if unit.role == "module":
-            size[:, i, :schemes] = tables.shard[at, unit.row]
-        elif unit.role == "cache":
-            size[:, i, schemes:] = tables.cache[at, unit.row]
-    size = decided.by_option(size)
+    size, token, once = (part[at] for part in layout_bytes(model, tables))
     one = np.ones(len(decided.kernels), dtype=np.int64)
-    best = np.where(legal, decided.total(size, one), np.iinfo(np.int64).max).argmin(axis=2)
+    best = np.where(legal, decided.total(size + token, one),
+                    np.iinfo(np.int64).max).argmin(axis=2)
     of = np.array([k.decision for k in decided.kernels])
-    own = size[np.arange(len(at))[:, None], np.arange(len(of)), best[:, of]]
-    cache = np.array([k.role == "cache" for k in decided.kernels])
+    where = np.arange(len(at))[:, None], np.arange(len(of)), best[:, of]
+    size, token, once = (np.where(decided.released, 0, part[where])
+                         for part in (size, token, once))
     none = np.asarray(~np.logical_and.reduce(legal.any(axis=2), axis=1))
     found = []
     for i, index in enumerate(at.tolist()):
         stage = stages[index]
-        if none[i]:
-            found.append(Least(stage.fixed, stage.sequence, False))
-            continue
-        weights = np.where(~cache & ~decided.released, own[i], 0)
-        found.append(Least(stage.fixed + stage.counts @ weights, stage.sequence
-                           + stage.counts @ np.where(cache, own[i], 0), True))
+        each, whole = (np.column_stack([stage.counts * part[i], fixed]) for part, fixed in
+                       ((token, stage.sequence), (once, stage.once)))
+        if tables.plenty == 1:  # all grow alike
+            each, whole = (part.sum(axis=1, keepdims=True) for part in (each, whole))
+        found.append(Least(stage.fixed + stage.counts @ size[i], each, whole, not none[i]))
     return found
+
+
+def layout_bytes(model: CostModel, tables: LayoutTables) -> tuple[Int, Int, Int]:
+    """Bytes of one layer of each kernel under each option on a rank, int64 [L, K, O] of all
+    layouts: of weights, of one cached request, of one cached sequence of the context."""
+    schemes = len(model.question.schemes)
+    size = np.zeros((len(tables.layouts), len(model.units), len(model.choices)), dtype=np.int64)
+    token = np.zeros_like(size)
+    once = np.zeros_like(size)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[:, i, :schemes] = tables.shard[:, unit.row]
+        elif unit.role == "cache":
+            token[:, i, schemes:] = tables.cache[:, unit.row]
+            once[:, i, schemes:] = tables.once[:, unit.row]
+    by_option = model.decided.by_option
+    token = by_option(token)
+    return by_option(size), token, token if tables.plenty == 1 else by_option(once)
 
 
 def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Least],
@@ -208,10 +243,12 @@ def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Lea
     """Sequences a micro-batch up to which the smallest assignment fits, int64 [L] of all layouts;
     0 where none does, at most ``limit``."""
     room = budget(model.question)
-    stages = max(len(one.weights) for one in smallest_of)
-    weights, sequence = (np.zeros((len(smallest_of), stages), dtype=np.int64) for _ in range(2))
+    stages, kinds = (max(one.each.shape[i] for one in smallest_of) for i in range(2))
+    weights = np.zeros((len(smallest_of), stages), dtype=np.int64)
+    each, once = (np.zeros((len(smallest_of), stages, kinds), dtype=np.int64) for _ in range(2))
     for i, one in enumerate(smallest_of):
-        weights[i, :len(one.weights)], sequence[i, :len(one.sequence)] = one.weights, one.sequence
+        own = len(one.weights)
+        weights[i, :own], each[i, :own], once[i, :own] = one.weights, one.each, one.once
     every = np.arange(len(smallest_of))
     chunk = min(PREFILL_CHUNK, model.question.workload.isl)
     rates = _beside(model, tables, every)
@@ -220,8 +257,8 @@ def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Lea
     high[[not one.possible for one in smallest_of]] = 0
     while (low < high).any():
         middle = (low + high + 1) // 2
-        used = (weights + sequence * (middle * pp)[:, None]).max(axis=1) + rates[:, 2] \
-            + np.maximum(middle, chunk) * rates[:, 0] + middle * rates[:, 1]
+        held = np.maximum(each * (middle * pp)[:, None, None], once).sum(axis=2)
+        used = (weights + held).max(axis=1) + rates[:, 2] + np.maximum(middle, chunk) * rates[:, 0] + middle * rates[:, 1]
         fits = (used <= room) | (low == high)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
     return low

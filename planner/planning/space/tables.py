@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,9 @@ Int = NDArray[np.int64]
 class LayoutTables:
     """Exact bytes by layout. ``shard`` int64 [L, module, scheme] of one layer on one rank.
 
-    Caches of one rank: ``cache`` int64 [L, cache unit, layout] of one layer and sequence at the
-    question's context, ``token`` the same for one more token; ``fixed`` int64 [L, layer] of a
-    sequence's indexer keys and recurrent state.
+    Caches of one rank: ``cache`` int64 [L, cache unit, layout] of one layer and sequence at what a
+    request holds, ``once`` at the context, ``token`` for one more token; ``fixed`` and
+    ``fixed_once`` int64 [L, layer] of a sequence's indexer keys and recurrent state.
     """
 
     layouts: list[Layout]
@@ -36,15 +37,28 @@ class LayoutTables:
     blocks: NDArray[np.bool_]
     released: Int
     cache: Int
+    once: Int
     token: Int
     fixed: Int
+    fixed_once: Int
 
-    def fixed_of_stages(self, index: int) -> Int:
-        """Bytes of ``fixed`` of one sequence by pipeline stage of a layout, int64 [stage]."""
+    def fixed_of_stages(self, index: int) -> tuple[Int, Int]:
+        """Bytes of ``fixed`` and ``fixed_once`` of one sequence by pipeline stage of a layout,
+        int64 [stage]."""
         pp = self.layouts[index].pp
-        out = np.zeros(pp, dtype=np.int64)
-        np.add.at(out, list(stage_of_layer(self.fixed.shape[1], pp)), self.fixed[index])
-        return out
+        found = np.zeros((2, pp), dtype=np.int64)
+        stages = list(stage_of_layer(self.fixed.shape[1], pp))
+        for out, size in zip(found, (self.fixed, self.fixed_once), strict=True):
+            np.add.at(out, stages, size[index])
+        return found[0], found[1]
+
+    @cached_property
+    def plenty(self) -> int:
+        """The fewest sequences of a rank that hold no less, in every cache, than one of the
+        context; 1 where requests fill it."""
+        pairs = (self.cache, self.once), (self.fixed, self.fixed_once)
+        return max((int(-(-once[each > 0] // each[each > 0]).max(initial=1))
+                    for each, once in pairs), default=1)
 
 
 def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
@@ -57,14 +71,18 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
     blocks = block_legality(model.planned, question.schemes, layouts)
     released = np.array([[_released_bytes(model, m, la) for m in model.released]
                          for la in layouts], dtype=np.int64)
-    cache, token, fixed = _cache_tables(model, layouts)
-    return LayoutTables(layouts, shard, blocks, released, cache, token, fixed)
+    work = question.workload
+    cache, token, fixed = _cache_tables(model, layouts, work.held)
+    once, _, fixed_once = (cache, token, fixed) if work.held == work.context \
+        else _cache_tables(model, layouts, work.context)
+    return LayoutTables(layouts, shard, blocks, released, cache, once, token, fixed, fixed_once)
 
 
-def _cache_tables(model: CostModel, layouts: list[Layout]) -> tuple[Int, Int, Int]:
-    """``cache``, ``token`` and ``fixed`` of :class:`LayoutTables`; they depend on tp alone."""
+def _cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple[Int, Int, Int]:
+    """``cache``, ``token`` and ``fixed`` of :class:`LayoutTables` of a sequence of ``context``
+    tokens; they depend on tp alone."""
     question = model.question
-    context, spec = question.workload.context, question.spec
+    spec = question.spec
     cache = np.zeros((len(layouts), len(model.caches), len(question.kv)), dtype=np.int64)
     token = np.zeros_like(cache)
     fixed = np.zeros((len(layouts), spec.layers), dtype=np.int64)

@@ -9,7 +9,8 @@ import numpy as np
 
 from planner.errors import InputError
 from planner.planning.price.price import Priced
-from planner.planning.question.question import Question, workload
+from planner.planning.question.question import Question
+from planner.planning.question.workload import workload
 from planner.planning.search.requery import Optimum, best_in, priced
 from planner.planning.search.spaces import asked, whole_space
 from planner.planning.space.model import CostModel, build_model

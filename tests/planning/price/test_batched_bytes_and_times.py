@@ -25,7 +25,7 @@ def test_the_fullest_stage_and_the_step_of_every_candidate() -> None:
               for i, u in enumerate(model.units)]
     every = np.full(len(space), 1, dtype=np.int64)
     held = rank_bytes(model, space.tables, space.stages, space.pts, work.context * every,
-                      work.isl * every, choice)
+                      work.held * every, work.isl * every, choice)
     times = step_prices(model, space.tables, space.pts, Lengths(work.decode_length, work.isl),
                         work.osl * every, choice)
     assert {int(pp) for pp in space.pts.pp} >= {1, 2, 4}

@@ -1,0 +1,112 @@
+"""The requests that a plan serves: tokens in and out, what of them is cached, what each reserves."""
+
+from __future__ import annotations
+
+from planner.errors import InputError
+from planner.records import record
+from planner.throughput.calibration import ANY_ENGINE
+
+DEFAULT_CONTEXT = 8192
+DEFAULT_OSL = 1024
+REQUESTS, FULL = "requests", "full"
+SLOTS = (REQUESTS, FULL)
+"""What a sequence takes of the cache: what it holds, or a slot of the whole context."""
+RESERVING = frozenset(("llama.cpp",))
+"""Engines that divide their cache into slots of one length when they start."""
+Note = tuple[str, str, str]
+
+
+@record
+class Workload:
+    """Tokens of one sequence: the longest that an engine takes, its prompt and its answer.
+
+    ``reserved``: a slot of ``context`` tokens is kept for every sequence, else what it holds.
+    """
+
+    context: int
+    isl: int
+    osl: int
+    assumed: str
+    reserved: bool = False
+
+    @property
+    def decode_length(self) -> float:
+        """KV length at which decode is priced: isl + osl/2, the mean over a request's life."""
+        return self.isl + self.osl / 2
+
+    @property
+    def held(self) -> int:
+        """Tokens whose cache a sequence holds at its end, which is what a batch must have room for;
+        one of ``context`` must fit in that room too."""
+        return self.context if self.reserved else self.isl + self.osl
+
+
+def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int | None,
+             reserved: bool = False) -> Workload:
+    """Fill in what the user left out, by the rules of the contract; divisions round down.
+
+    Raises:
+        InputError: a number out of range, osl alone, or a sum that exceeds the context.
+    """
+    for name, value in (("context", context), ("isl", isl), ("osl", osl)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} = {value} is out of range", hint=f"{name} is at least 1")
+    if osl is not None and isl is None and context is None:
+        raise InputError(f"osl = {osl} alone does not set a workload",
+                         hint="give isl or context beside it")
+    context, isl, osl, assumed = _fill(model_limit, context, isl, osl)
+    if isl < 1 or osl < 1 or isl + osl > context:
+        raise InputError(
+            f"isl {isl} + osl {osl} do not fit context {context}",
+            hint="context is the longest sequence a slot must hold: at least isl + osl")
+    if context > model_limit:
+        raise InputError(f"context {context} exceeds the model's {model_limit} positions",
+                         hint=f"use a context of at most {model_limit}")
+    return Workload(context, isl, osl, assumed, reserved)
+
+
+def _fill(limit: int, context: int | None, isl: int | None, osl: int | None,
+          ) -> tuple[int, int, int, str]:
+    """(context, isl, osl, what was assumed)."""
+    if context is None and isl is None:
+        context = min(DEFAULT_CONTEXT, limit)
+        osl = max(1, min(DEFAULT_OSL, context // 8))
+        return context, context - osl, osl, f"context {context} (nothing given)"
+    if isl is None:
+        assert context is not None
+        answer = osl if osl is not None else max(1, min(DEFAULT_OSL, context // 8))
+        return (context, context - answer, answer,
+                "" if osl is not None else f"osl {answer} = min(1024, context/8)")
+    if osl is None:
+        osl = max(1, min(DEFAULT_OSL, isl // 8))
+        if context is not None:
+            osl = min(osl, max(context - isl, 0))
+        return context or isl + osl, isl, osl, f"osl {osl} = min(1024, isl/8)"
+    return context or isl + osl, isl, osl, ""
+
+
+def reserves(slots: str | None, engine: str) -> bool:
+    """Whether ``engine`` keeps a slot of the whole context for every sequence; ``slots`` says so
+    for any.
+
+    Raises:
+        InputError: no such word, or an engine that cannot do without.
+    """
+    if slots is not None and slots not in SLOTS:
+        raise InputError(f"slots = {slots!r}", hint=" or ".join(SLOTS))
+    if slots == REQUESTS and engine in RESERVING:
+        raise InputError(f"{engine} keeps a slot of the whole context for every sequence",
+                         hint=f"leave slots out, or slots {FULL}")
+    return slots == FULL or (slots is None and engine in RESERVING)
+
+
+def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...]:
+    """What a sequence takes of the cache; nothing where requests fill the context anyway."""
+    if work.isl + work.osl == work.context:
+        return ()
+    if work.reserved:
+        why = "asked for" if slots is not None else f"{engine} divides its cache into slots"
+        return (("slots", f"{work.context} tokens of cache for every sequence", why),)
+    who = "without an engine" if engine == ANY_ENGINE else engine
+    return (("slots", f"{work.held} tokens of cache for every sequence, its isl + osl",
+             f"{who}: what requests hold at their end; the longest of {work.context} fits once"),)
