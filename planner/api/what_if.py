@@ -20,16 +20,11 @@ from planner.jobs.workers import in_processes
 from planner.lookup import load_device, load_model
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
-<<<<<<< HEAD
 from planner.planning.question.asked import NO_LIMIT, Asked, Seconds, asked_of, milliseconds
 from planner.planning.question.defaults import default_of
-from planner.planning.question.question import Question, workload
-=======
-from planner.planning.question.asked import Asked, asked_of
 from planner.planning.question.question import Question
-from planner.planning.question.workload import workload
->>>>>>> ae84acc9 (Engines that page hold what requests use: a batch has room for isl + osl of each and for one sequence of the context; llama.cpp keeps slots; capacity counts both)
 from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
+from planner.planning.question.workload import workload
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.whatif.grid import Grid, Inner, Loss, Point, block
 from planner.planning.whatif.grid_axes import (
