@@ -17,8 +17,9 @@ from planner.planning.search.requery import Optimum, best_in, loss_of, priced
 from planner.planning.search.spaces import asked
 from planner.planning.space.candidates import Space, build_space, fitting_pairs, possible_layouts
 from planner.planning.space.losses import summed_loss, told_loss
-from planner.planning.space.memory import budget, least_bytes, stage_table
+from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import build_model
+from planner.planning.space.smallest import least_bytes
 from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
 from planner.scenarios import Scenario

@@ -1,4 +1,4 @@
-"""The requests that a plan serves: tokens in and out, what of them is cached, what each reserves."""
+"""The requests that a plan serves: tokens in and out, what is cached, what each reserves."""
 
 from __future__ import annotations
 

@@ -20,9 +20,10 @@ from planner.planning.space.kernel_times import (
     with_prompts,
 )
 from planner.planning.space.layouts import possible_layouts as possible_layouts
-from planner.planning.space.memory import StageTable, most_slots, overheads, smallest
+from planner.planning.space.memory import StageTable, overheads
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import waiting
+from planner.planning.space.smallest import most_slots, smallest
 from planner.planning.space.tables import LayoutTables, legality
 from planner.records import cached_record
 from planner.throughput.points import Points, points

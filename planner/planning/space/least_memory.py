@@ -6,8 +6,9 @@ import numpy as np
 
 from planner.placement.layout import Layout
 from planner.planning.space.candidates import first_slot
-from planner.planning.space.memory import overheads, smallest, stage_table
+from planner.planning.space.memory import overheads, stage_table
 from planner.planning.space.model import CostModel
+from planner.planning.space.smallest import smallest
 from planner.planning.space.tables import layout_tables
 
 

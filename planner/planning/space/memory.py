@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from planner.memory.footprint import activation_bytes, activation_rates, runtime
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.question import PREFILL_CHUNK, Question
 from planner.planning.space.model import CostModel
-from planner.planning.space.tables import LayoutTables, layout_tables, legality
+from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.records import cached_record
 
 Array = NDArray[np.float64]
@@ -144,12 +144,12 @@ def budget(question: Question) -> int:
 def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) -> Int:
     """Activations and runtime of one rank of many (layout, slot) pairs, int64 [N]."""
     used, place = np.unique(layouts, return_inverse=True)
-    rates = _beside(model, tables, used)[place.reshape(-1)]
+    rates = rates_beside(model, tables, used)[place.reshape(-1)]
     chunk = min(PREFILL_CHUNK, model.question.workload.isl)
     return np.asarray(np.maximum(slots, chunk) * rates[:, 0] + slots * rates[:, 1] + rates[:, 2])
 
 
-def _beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
+def rates_beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
     """Activation bytes a token of a chunk and a sequence, and bytes of the runtime, of one rank of
     some layouts, int64 [N, 3]."""
     question = model.question
@@ -157,67 +157,6 @@ def _beside(model: CostModel, tables: LayoutTables, layouts: Int) -> Int:
                       runtime_bytes(question.device, layout))
                      for layout in (tables.layouts[i] for i in layouts.tolist())],
                     dtype=np.int64).reshape(-1, 3)
-
-
-@cached_record
-class Least:
-    """The smallest legal assignment of one layout: bytes by stage, and of its caches by what grows
-    alike, int64 [stage, cache]: ``each`` of one request, ``once`` of one at the context.
-
-    ``possible`` is False where a unit has no legal choice.
-    """
-
-    weights: Int
-    each: Int
-    once: Int
-    possible: bool
-
-    def at(self, model: CostModel, tables: LayoutTables, layout: int, slot: int) -> int:
-        """Bytes of the fullest rank with ``slot`` sequences a micro-batch."""
-        slots = np.array([slot], dtype=np.int64)
-        beside = overheads(model, tables, np.array([layout], dtype=np.int64), slots)
-        return int(self.at_slots(tables.layouts[layout].pp, slots, beside)[0])
-
-    def at_slots(self, pp: int, slots: Int, beside: Int) -> Int:
-        """Bytes of the fullest rank with ``slots`` [N] sequences a micro-batch, ``beside`` [N]
-        bytes of :func:`overheads` included."""
-        if not self.possible:
-            return np.full(len(slots), np.iinfo(np.int64).max)
-        held = (slots * pp)[:, None]
-        caches = np.maximum(self.each[:, None] * held, self.once[:, None]).sum(axis=2)
-        return np.asarray((self.weights[:, None] + caches).max(axis=0) + beside)
-
-
-def least(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int) -> Least:
-    """The smallest legal choice of every unit under one layout."""
-    return smallest(model, tables, {layout: stage}, [layout])[0]
-
-
-def smallest(model: CostModel, tables: LayoutTables,
-             stages: Sequence[StageBytes] | Mapping[int, StageBytes],
-             layouts: Sequence[int]) -> list[Least]:
-    """The smallest legal choice of every unit under each of ``layouts`` (places in ``tables``)."""
-    decided = model.decided
-    legal = decided.all_allowed(decided.allowed(legality(model, tables, layouts)))
-    at = np.asarray(layouts, dtype=np.int64)
-    size, token, once = (part[at] for part in layout_bytes(model, tables))
-    one = np.ones(len(decided.kernels), dtype=np.int64)
-    best = np.where(legal, decided.total(size + token, one),
-                    np.iinfo(np.int64).max).argmin(axis=2)
-    of = np.array([k.decision for k in decided.kernels])
-    where = np.arange(len(at))[:, None], np.arange(len(of)), best[:, of]
-    size, token, once = (np.where(decided.released, 0, part[where])
-                         for part in (size, token, once))
-    none = np.asarray(~np.logical_and.reduce(legal.any(axis=2), axis=1))
-    found = []
-    for i, index in enumerate(at.tolist()):
-        stage = stages[index]
-        each, whole = (np.column_stack([stage.counts * part[i], fixed]) for part, fixed in
-                       ((token, stage.sequence), (once, stage.once)))
-        if tables.plenty == 1:  # all grow alike
-            each, whole = (part.sum(axis=1, keepdims=True) for part in (each, whole))
-        found.append(Least(stage.fixed + stage.counts @ size[i], each, whole, not none[i]))
-    return found
 
 
 def layout_bytes(model: CostModel, tables: LayoutTables) -> tuple[Int, Int, Int]:
@@ -236,35 +175,3 @@ def layout_bytes(model: CostModel, tables: LayoutTables) -> tuple[Int, Int, Int]
     by_option = model.decided.by_option
     token = by_option(token)
     return by_option(size), token, token if tables.plenty == 1 else by_option(once)
-
-
-def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Least],
-               limit: int) -> Int:
-    """Sequences a micro-batch up to which the smallest assignment fits, int64 [L] of all layouts;
-    0 where none does, at most ``limit``."""
-    room = budget(model.question)
-    stages, kinds = (max(one.each.shape[i] for one in smallest_of) for i in range(2))
-    weights = np.zeros((len(smallest_of), stages), dtype=np.int64)
-    each, once = (np.zeros((len(smallest_of), stages, kinds), dtype=np.int64) for _ in range(2))
-    for i, one in enumerate(smallest_of):
-        own = len(one.weights)
-        weights[i, :own], each[i, :own], once[i, :own] = one.weights, one.each, one.once
-    every = np.arange(len(smallest_of))
-    chunk = min(PREFILL_CHUNK, model.question.workload.isl)
-    rates = _beside(model, tables, every)
-    pp = np.array([la.pp for la in tables.layouts], dtype=np.int64)
-    low, high = np.zeros(len(every), dtype=np.int64), np.full(len(every), limit, dtype=np.int64)
-    high[[not one.possible for one in smallest_of]] = 0
-    while (low < high).any():
-        middle = (low + high + 1) // 2
-        held = np.maximum(each * (middle * pp)[:, None, None], once).sum(axis=2)
-        used = (weights + held).max(axis=1) + rates[:, 2] + np.maximum(middle, chunk) * rates[:, 0] + middle * rates[:, 1]
-        fits = (used <= room) | (low == high)
-        low, high = np.where(fits, middle, low), np.where(fits, high, middle - 1)
-    return low
-
-
-def least_bytes(model: CostModel, tables: LayoutTables, stage: StageBytes, layout: int, slot: int,
-                ) -> int:
-    """Bytes of the fullest rank with the smallest legal choice everywhere."""
-    return least(model, tables, stage, layout).at(model, tables, layout, slot)

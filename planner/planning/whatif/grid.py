@@ -36,8 +36,9 @@ from planner.planning.space.candidates import (
     possible_layouts,
 )
 from planner.planning.space.losses import quality
-from planner.planning.space.memory import Least, budget, least, most_slots, stage_table
+from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.smallest import Least, least, most_slots
 from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.planning.whatif.grid_axes import Axis
 from planner.quality.prior import load_prior
