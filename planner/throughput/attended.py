@@ -5,6 +5,8 @@ Lengths are numbers or arrays; the answer has their shape. Windows and sparse in
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from planner.models.spec import Attention
@@ -42,6 +44,14 @@ def prompt_pairs(attention: Attention, length: Number) -> Number:
         return causal_pairs(length, attention.window) + compressed
     limits = [n for n in (attention.window, attention.indexer_topk) if n]
     return causal_pairs(length, min(limits, default=0))
+
+
+def computed_share(attention: Attention, length: Number, cached: Number) -> Number:
+    """Share of a causal prompt's (query, entry) pairs whose query is not among its first
+    ``cached`` tokens; of a sparse core, of all pairs that its indexer scores."""
+    scored = replace(attention, indexer_topk=0) if attention.indexer_topk else attention
+    every = prompt_pairs(scored, length)
+    return 1.0 - prompt_pairs(scored, cached) / np.maximum(every, 1e-30)
 
 
 def causal_pairs(length: Number, limit: int) -> Number:

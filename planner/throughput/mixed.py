@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
+
+from planner.models.spec import Attention
+from planner.throughput.attended import computed_share
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, one_after_another
 
@@ -22,3 +27,12 @@ def by_part(run: Callable[[Points, Phase], Parts], pts: Points, phase: Phase) ->
         return run(pts, phase)
     return run(pts, phase.decode_part).scaled(column(phase.passes)).plus(
         run(pts, phase.prompt_part).scaled(column(phase.prompts)))
+
+
+def uncached(parts: Parts, attention: Attention, phase: Phase) -> Parts:
+    """``parts`` of a whole prompt's attention without those of its cached tokens: the share of the
+    pairs that are computed. Every pass launches its kernels."""
+    if phase.name == "decode" or not np.any(phase.cached):
+        return parts
+    share = column(computed_share(attention, phase.kv_len, phase.cached))
+    return replace(parts.scaled(share), launch=parts.launch)

@@ -90,7 +90,8 @@ class Phase:
     ``passes`` chunks of that size are run (prefill); ``sequences`` per rank; ``kv_len`` tokens
     attended by each (decode) or prompt length (prefill); ``logit_rows`` per rank. A ``mixed`` pass
     reads a chunk of each of ``prompts`` prompts of ``prompt_length`` tokens beside the sequences
-    that decode. A ``stack`` has rows of other phases one after the other (:func:`stack`).
+    that decode. The first ``cached`` tokens of a prompt are found in the cache: they are attended,
+    not computed. A ``stack`` has rows of other phases one after the other (:func:`stack`).
     """
 
     name: str
@@ -103,6 +104,7 @@ class Phase:
     prompt_length: Number = 0.0
     prompts: Number = 1.0
     stacked: Stacked | None = None
+    cached: Number = 0.0
 
     @property
     def decode_part(self) -> Phase:
@@ -113,9 +115,9 @@ class Phase:
     def prompt_part(self) -> Phase:
         """One prompt of a mixed pass."""
         one = np.ones(len(self.tokens))
-        tokens = one * (self.prompt_length / self.passes)
+        tokens = one * ((self.prompt_length - self.cached) / self.passes)
         return Phase("prefill", tokens=tokens, pooled=tokens, passes=self.passes, sequences=one,
-                     kv_len=self.prompt_length, logit_rows=one / self.passes)
+                     kv_len=self.prompt_length, logit_rows=one / self.passes, cached=self.cached)
 
 
 @record
@@ -159,7 +161,8 @@ def stack(step: Phase, mixed: Phase, prompt: Phase, prompt_of: Int) -> Phase:
 
     return Phase("stack", joined("tokens"), joined("pooled"), joined("passes"),
                  joined("sequences"), joined("kv_len"), joined("logit_rows"),
-                 joined("prompt_length"), stacked=Stacked(step, mixed, prompt, prompt_of))
+                 joined("prompt_length"), stacked=Stacked(step, mixed, prompt, prompt_of),
+                 cached=joined("cached"))
 
 
 def decode_phase(pts: Points, kv_len: Number) -> Phase:
@@ -168,13 +171,15 @@ def decode_phase(pts: Points, kv_len: Number) -> Phase:
                  sequences=pts.slot, kv_len=kv_len, logit_rows=pts.slot)
 
 
-def prefill_phase(pts: Points, isl: int | Int, chunk: int) -> Phase:
-    """The prompt of one request on one attention rank, in chunks of at most ``chunk`` tokens."""
-    passes, length = _number(-(-isl // chunk)), _number(isl)
+def prefill_phase(pts: Points, isl: int | Int, chunk: int, cached: int | Int = 0) -> Phase:
+    """The prompt of one request on one attention rank, in chunks of at most ``chunk`` tokens; its
+    first ``cached`` are not computed."""
+    new = isl - cached
+    passes, length = _number(-(-new // chunk)), _number(new)
     one = np.ones(len(pts))
     tokens = one * (length / passes)
     return Phase("prefill", tokens=tokens, pooled=tokens, passes=passes, sequences=one,
-                 kv_len=length, logit_rows=one / passes)
+                 kv_len=_number(isl), logit_rows=one / passes, cached=_number(cached))
 
 
 def _number(value: int | Int) -> Number:
@@ -182,15 +187,15 @@ def _number(value: int | Int) -> Number:
 
 
 def mixed_phase(pts: Points, kv_len: Number, isl: int | Int, chunk: int,
-                prompts: Number = 1.0, reading: Number = 1.0) -> Phase:
+                prompts: Number = 1.0, reading: Number = 1.0, cached: int | Int = 0) -> Phase:
     """A prompt, chunk by chunk, beside the sequences that decode: weights are read once for both.
 
     Each pass carries a chunk of ``prompts`` prompts, a mean of at least 1; ``reading`` attention
     ranks read as many in the same pass, which their experts see.
     """
-    one = prefill_phase(pts, isl, chunk)
+    one = prefill_phase(pts, isl, chunk, cached)
     return Phase("mixed", tokens=pts.slot + prompts * one.tokens,
                  pooled=pts.slot * pts.dp + prompts * reading * one.pooled, passes=one.passes,
                  sequences=pts.slot, kv_len=kv_len,
                  logit_rows=pts.slot + prompts * one.logit_rows, prompt_length=one.kv_len,
-                 prompts=prompts)
+                 prompts=prompts, cached=one.cached)

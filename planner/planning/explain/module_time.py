@@ -152,7 +152,8 @@ def module_split(model: CostModel, tables: LayoutTables, unit: DecisionUnit, *, 
     work = model.question.workload
     decode = unit_parts(model, tables, pts, decode_phase(pts, work.decode_length), unit)
     one = pts.take(np.array([0], dtype=np.int64))
-    prompt = unit_parts(model, tables, one, prefill_phase(one, work.isl, PREFILL_CHUNK), unit)
+    prompt = unit_parts(model, tables, one, prefill_phase(one, work.isl, PREFILL_CHUNK,
+                                                          work.cached), unit)
     names, columns = _choices(model, tables, unit)
     if focus is not None and focus not in names:
         raise UnsupportedError(f"{unit.id} cannot take {focus} here",

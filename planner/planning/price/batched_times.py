@@ -73,11 +73,13 @@ def layer_classes(model: CostModel) -> tuple[LayerClass, ...]:
 def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Lengths, osl: Int,
                 choice: Sequence[int]) -> StepPrices:
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
-    weight, reads = prompt_passes(prompts_each_step(pts.batch / osl, pts.dp) / pts.pp, lengths.isl)
+    weight, reads = prompt_passes(prompts_each_step(pts.batch / osl, pts.dp) / pts.pp,
+                                  lengths.isl - lengths.cached)
     reading = ranks_reading(pts.batch / osl / pts.pp, pts.dp)
     lengths = replace(lengths, prompts=reads, reading=reading)
     step = decode_phase(pts, lengths.decode)
-    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK, reads, reading)
+    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK, reads, reading,
+                        lengths.cached)
     times = timed_units(model, tables, pts, lengths)
     hop, hop_mixed = hops(model, pts, step), hops(model, pts, mixed)
 

@@ -21,6 +21,7 @@ class Workload:
     """Tokens of one sequence: the longest that an engine takes, its prompt and its answer.
 
     ``reserved``: a slot of ``context`` tokens is kept for every sequence, else what it holds.
+    ``prefix_hit_rate`` of a prompt's tokens are found in the cache; ``preset`` names the workload.
     """
 
     context: int
@@ -28,6 +29,13 @@ class Workload:
     osl: int
     assumed: str
     reserved: bool = False
+    prefix_hit_rate: float = 0.0
+    preset: str = ""
+
+    @property
+    def cached(self) -> int:
+        """Tokens of a prompt that are not computed, blocks aside; the last one always is."""
+        return min(int(self.isl * self.prefix_hit_rate), self.isl - 1)
 
     @property
     def decode_length(self) -> float:
@@ -42,12 +50,14 @@ class Workload:
 
 
 def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int | None,
-             reserved: bool = False) -> Workload:
+             reserved: bool = False, prefix_hit_rate: float | None = None,
+             preset: str | None = None) -> Workload:
     """Fill in what the user left out, by the rules of the contract; divisions round down.
 
     Raises:
         InputError: a number out of range, osl alone, or a sum that exceeds the context.
     """
+    rate = checked_rate(prefix_hit_rate)
     for name, value in (("context", context), ("isl", isl), ("osl", osl)):
         if value is not None and value < 1:
             raise InputError(f"{name} = {value} is out of range", hint=f"{name} is at least 1")
@@ -62,7 +72,21 @@ def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int
     if context > model_limit:
         raise InputError(f"context {context} exceeds the model's {model_limit} positions",
                          hint=f"use a context of at most {model_limit}")
-    return Workload(context, isl, osl, assumed, reserved)
+    return Workload(context, isl, osl, assumed, reserved, rate, preset or "")
+
+
+def checked_rate(rate: float | None) -> float:
+    """A prefix hit rate, 0 where none is given.
+
+    Raises:
+        InputError: it is no share of a prompt.
+    """
+    if rate is None:
+        return 0.0
+    if not 0 <= rate < 1:
+        raise InputError(f"prefix hit rate {rate:g} is out of range",
+                         hint="the share of a prompt found in the cache: 0 to below 1")
+    return float(rate)
 
 
 def _fill(limit: int, context: int | None, isl: int | None, osl: int | None,

@@ -45,12 +45,12 @@ class CandidateTimes:
 def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> CandidateTimes:
     """Times of all units on ``pts``."""
     work = model.question.workload
-    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl)
+    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl - work.cached)
     reading = ranks_reading(pts.batch / work.osl / pts.pp, pts.dp)
     step = decode_phase(pts, work.decode_length)
-    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK, reads, reading)
+    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK, reads, reading, work.cached)
     assert isinstance(mixed.passes, float)
-    lengths = Lengths(work.decode_length, work.isl, reads, reading)
+    lengths = Lengths(work.decode_length, work.isl, reads, reading, work.cached)
     return CandidateTimes(
         model, timed_units(model, tables, pts, lengths),
         hops(model, pts, step), hops(model, pts, mixed), weight, mixed.passes)
@@ -114,13 +114,13 @@ def prompt_weight(question: Question, pts: Points) -> Array:
     return np.asarray(prompts_each_step(pts.batch / question.workload.osl, pts.dp) / pts.pp)
 
 
-def prompt_passes(weight: Array, isl: int | Int) -> tuple[Array, Array]:
+def prompt_passes(weight: Array, new: int | Int) -> tuple[Array, Array]:
     """(mixed passes in a step ÷ passes of a prompt, prompts that each mixed pass reads) [C].
 
-    ``weight`` prompts of ``isl`` tokens arrive a step. Where their chunks are more than one a step,
-    every step is a mixed pass and reads that many.
+    ``weight`` prompts of ``new`` tokens to compute arrive a step. Where their chunks are more than
+    one a step, every step is a mixed pass and reads that many.
     """
-    passes = -(-isl // PREFILL_CHUNK)
+    passes = -(-new // PREFILL_CHUNK)
     return np.minimum(weight, 1.0 / passes), np.maximum(weight * passes, 1.0)
 
 

@@ -28,7 +28,7 @@ from planner.throughput.fixed import (
 from planner.throughput.indexer import indexer_parts
 from planner.throughput.kernels import legal_schemes
 from planner.throughput.linear import communication, dense_parts, kernel_arrays
-from planner.throughput.mixed import by_part
+from planner.throughput.mixed import by_part, uncached
 from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts, beside, where
@@ -83,8 +83,8 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
 
     def one(at: Points, part: Phase) -> Parts:
         run = decode_parts if part.name == "decode" else prefill_parts
-        return run(unit.attention, unit.kind, names, question.device, at, part,
-                   model.machine.stacks)
+        return uncached(run(unit.attention, unit.kind, names, question.device, at, part,
+                            model.machine.stacks), unit.attention, part)
 
     return by_part(one, pts, phase)
 
@@ -110,7 +110,8 @@ def released_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: P
     dense = dense_parts(module, machine, pts, phase, weight)
     attention = attention_of(spec, module.layers[0])
     return dense.plus(by_part(
-        lambda at, p: indexer_parts(attention, device, at, p, machine.stacks), pts, phase))
+        lambda at, p: uncached(indexer_parts(attention, device, at, p, machine.stacks),
+                               attention, p), pts, phase))
 
 
 def released_scheme(model: CostModel, module: Module) -> str:

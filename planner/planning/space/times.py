@@ -42,19 +42,21 @@ Key = tuple[str, int]
 @record
 class Lengths:
     """Tokens of the candidates, one number for all or one each [C]: cached at a decode step, and of
-    a prompt. ``prompts`` are those that a mixed pass reads a chunk of, at least 1, on each of
-    ``reading`` attention ranks."""
+    a prompt, whose first ``cached`` are not computed. ``prompts`` are those that a mixed pass reads
+    a chunk of, at least 1, on each of ``reading`` attention ranks."""
 
     decode: Number
     isl: int | Int
     prompts: Number = 1.0
     reading: Number = 1.0
+    cached: int | Int = 0
 
     def take(self, where: Int) -> Lengths:
         """The candidates at ``where``."""
-        isl = self.isl[where] if isinstance(self.isl, np.ndarray) else self.isl
+        isl, cached = (n[where] if isinstance(n, np.ndarray) else n
+                       for n in (self.isl, self.cached))
         return Lengths(_at(self.decode, where), isl, _at(self.prompts, where),
-                       _at(self.reading, where))
+                       _at(self.reading, where), cached)
 
 
 def _at(value: Number, where: Int) -> Number:
@@ -102,15 +104,16 @@ def rows_of(layouts: Sequence[Layout], pts: Points, lengths: Lengths,
     numbers: dict[tuple[int, ...], int] = {}
     kinds = np.array([numbers.setdefault(seen(la), len(numbers)) for la in layouts],
                      dtype=np.int64)[pts.layout]
-    prompts = _codes(kinds, lengths.decode, lengths.isl)
+    prompts = _codes(kinds, lengths.decode, lengths.isl, lengths.cached)
     first, at = _distinct(_codes(prompts, pts.slot, lengths.prompts, lengths.reading))
     alone, prompt_at = _distinct(prompts)
     steps, prompts_pts = pts.take(first), pts.take(alone)
     mine, theirs = lengths.take(first), lengths.take(alone)
     phase = stack(decode_phase(steps, mine.decode),
                   mixed_phase(steps, mine.decode, mine.isl, PREFILL_CHUNK, mine.prompts,
-                              mine.reading),
-                  prefill_phase(prompts_pts, theirs.isl, PREFILL_CHUNK), prompt_at[first])
+                              mine.reading, mine.cached),
+                  prefill_phase(prompts_pts, theirs.isl, PREFILL_CHUNK, theirs.cached),
+                  prompt_at[first])
     return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
 
 
