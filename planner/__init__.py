@@ -36,7 +36,14 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from planner.hardware.profile import DeviceProfile
-    from planner.lookup import inventory, load_device, load_model, load_scenario, read_plan
+    from planner.lookup import (
+        inventory,
+        load_device,
+        load_model,
+        load_scenario,
+        load_workload,
+        read_plan,
+    )
     from planner.models.spec import ModelSpec
     from planner.planning.plan.record import Plan
     from planner.scenarios import Scenario
@@ -56,7 +63,8 @@ _WHERE = {
     "what_if": "planner.api.what_if",
     "export_plan": "planner.api.export", "import_plan": "planner.api.export",
     "load_model": "planner.lookup", "load_device": "planner.lookup",
-    "load_scenario": "planner.lookup", "read_plan": "planner.lookup",
+    "load_scenario": "planner.lookup", "load_workload": "planner.lookup",
+    "read_plan": "planner.lookup",
     "Plan": "planner.planning.plan.record", "ModelSpec": "planner.models.spec",
     "DeviceProfile": "planner.hardware.profile", "Scenario": "planner.scenarios",
     **dict.fromkeys(("PlannerError", "InputError", "UnknownNameError", "UnsupportedError",
@@ -68,8 +76,8 @@ __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "Missi
            "ModelSpec", "Plan", "PlannerError", "Scenario", "SolverError", "UnknownNameError",
            "UnsupportedError", "__version__", "claims", "diff", "estimate", "experts", "explain",
            "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
-           "load_model", "load_scenario", "memory_use", "plan", "plot", "profile", "read_plan",
-           "sensitivity", "serve", "sweep", "train", "validate", "what_if"]
+           "load_model", "load_scenario", "load_workload", "memory_use", "plan", "plot", "profile",
+           "read_plan", "sensitivity", "serve", "sweep", "train", "validate", "what_if"]
 
 
 def __getattr__(name: str) -> Any:

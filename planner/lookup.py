@@ -16,6 +16,8 @@ from planner.models.spec import ModelSpec
 from planner.scenarios import Scenario
 from planner.scenarios import load_scenario as _load_scenario
 from planner.typed import typed
+from planner.workloads import NamedWorkload
+from planner.workloads import load_workload as _load_workload
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -62,6 +64,12 @@ def _other_kind(error: UnknownNameError, kind: str, command: str) -> UnknownName
 def load_scenario(scenario: str | Scenario) -> Scenario:
     """A scenario by name or TOML path."""
     return scenario if isinstance(scenario, Scenario) else _load_scenario(str(scenario))
+
+
+@typed
+def load_workload(workload: str | NamedWorkload) -> NamedWorkload:
+    """A workload by name or TOML path."""
+    return workload if isinstance(workload, NamedWorkload) else _load_workload(workload)
 
 
 @typed

@@ -12,6 +12,7 @@ from planner.errors import DataError, UnknownNameError, nearest_names
 from planner.records import record
 from planner.resources import data_folder
 from planner.toml_text import parse_toml, read_toml_bytes
+from planner.workloads import hit_rate, load_workload
 
 _NUMBERS = {
     "devices": int, "tp": int, "dp": int, "pp": int, "ep": int, "context": int, "isl": int,
@@ -19,7 +20,8 @@ _NUMBERS = {
     "keep_first_layers": int, "keep_last_layers": int,
 }
 _RULES = ("policies", "drop_policies")
-_TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme", "engine")
+_TEXTS = ("model", "device", "objective", "max_loss", "kv", "scheme", "engine", "slots",
+          "workload")
 _HOST_NUMBERS = {
     "devices_per_node": int, "scale_up_devices": int, "scale_up_bytes_per_s": float,
     "scale_out_bytes_per_s": float, "memory_bytes_per_device": int, "usable_fraction": float,
@@ -82,7 +84,8 @@ def load_scenario(name: str) -> Scenario:
 def parse_scenario(content: bytes, *, place: str, id: str) -> Scenario:
     """Check a scenario's text; every key must be known and of its type."""
     data = parse_toml(content, place, hint="see scenarios/README.md")
-    known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", *_RULES, "untie", "host"}
+    known = {*_NUMBERS, *_TEXTS, "title", "question", "schemes", *_RULES, "untie", "host",
+             "prefix_hit_rate"}
     _no_unknown(place, "", data, known)
     for key in ("title", "question"):
         if not isinstance(data.get(key), str):
@@ -117,7 +120,9 @@ def _value(place: str, key: str, value: Any) -> Any:
     if key in _TEXTS:
         if not isinstance(value, str):
             raise DataError(f"{place}: {key}: a text is required", hint=f'{key} = "…"')
-        return value
+        return load_workload(value) if key == "workload" else value
+    if key == "prefix_hit_rate":
+        return hit_rate(place, value)
     if key == "tpot_ms" and value == "none":
         return value
     return _number(place, key, value, _NUMBERS[key])

@@ -78,7 +78,7 @@ def parse_workload(content: bytes, *, place: str, id: str) -> NamedWorkload:
     isl, osl, context = (_count(place, key, data.get(key)) for key in _COUNTS)
     found = NamedWorkload(
         id, _text(place, data, "title"), _text(place, data, "source"), isl, osl, context,
-        prefix_hit_rate=_rate(place, data.get("prefix_hit_rate", 0.0)),
+        prefix_hit_rate=hit_rate(place, data.get("prefix_hit_rate", 0.0)),
         latency_limit=_flag(place, "latency_limit", data.get("latency_limit", True)),
         fills_context=_flag(place, "fills_context", data.get("fills_context", False)))
     _check_lengths(place, found)
@@ -106,7 +106,12 @@ def _count(place: str, key: str, value: Any) -> int | None:
     return value
 
 
-def _rate(place: str, value: Any) -> float:
+def hit_rate(place: str, value: Any) -> float:
+    """A prefix hit rate of a file.
+
+    Raises:
+        DataError: it is no share of a prompt.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise DataError(f"{place}: prefix_hit_rate = {value!r} is out of range",
                         hint="the share of a prompt found in the cache: 0 to below 1")

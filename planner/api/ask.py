@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 from planner.errors import InputError
 from planner.hardware.catalog import list_devices
 from planner.hardware.profile import DeviceProfile
-from planner.lookup import load_device, load_model, load_profile, load_scenario
+from planner.lookup import (
+    load_device,
+    load_model,
+    load_profile,
+    load_scenario,
+    load_workload,
+)
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
@@ -31,6 +37,7 @@ from planner.quality.prior import load_prior
 from planner.records import cached_record
 from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
+from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
     from planner.planning.infeasible.case import Unserved
@@ -75,6 +82,9 @@ class Ask:
     isl: int | None = None
     osl: int | None = None
     batch: int | None = None
+    workload: str | NamedWorkload | None = None
+    prefix_hit_rate: float | None = None
+    slots: str | None = None
     objective: str = THROUGHPUT
     ttft_seconds: float | None = None
     tpot_seconds: Seconds | None = None
@@ -87,7 +97,6 @@ class Ask:
     profile: str | Profile | None = None
     untie: bool = False
     drop_policies: Sequence[str] | None = None
-    slots: str | None = None
     anchor: str | None = None
     hardware_dir: str | os.PathLike[str] | None = None
 
@@ -114,9 +123,15 @@ class Ask:
         mine = {f.name for f in fields(self)}
         values = {f.name: getattr(self, f.name) for f in fields(Asked) if f.name in mine}
         return Asked(**values | {
-            "objective": given(self.objective), "kv": given(self.kv),
+            "workload": self.loaded_workload, "objective": given(self.objective),
+            "kv": given(self.kv),
             "schemes": _names("schemes", self.schemes),
             "drop_policies": _names("drop_policies", self.drop_policies)})
+
+    @cached_property
+    def loaded_workload(self) -> NamedWorkload | None:
+        """The workload, read where it is a name or a file."""
+        return load_workload(self.workload) if self.workload is not None else None
 
     @property
     def named_engine(self) -> str | None:

@@ -13,7 +13,7 @@ from planner.planning.explain.given_plan import given_found
 from planner.planning.explain.records import ChoiceExplanation
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked, asked_of
+from planner.planning.question.asked import LENGTHS, Asked, asked_of
 from planner.planning.search.default_limit import answers
 
 MOST_SOLVES = 10_000
@@ -87,8 +87,7 @@ def _filled(asked: Asked, plan: Plan) -> Asked:
     filled = {name: value if value not in (None, False) else known.get(name, value)
               for name, value in given.items()}
     asked = Asked(**filled)
-    if asked.context is None and asked.isl is None and asked.osl is None:
-        work = plan.workload
-        asked = replace(asked, context=work.context_tokens, isl=work.isl, osl=work.osl)
+    if asked.workload is None and all(getattr(asked, key) is None for key in LENGTHS):
+        asked = asked.with_workload_of(plan)
     return replace(asked, objective=asked.objective or plan.objective,
                    power_mode=plan.power_mode)

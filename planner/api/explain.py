@@ -35,6 +35,7 @@ from planner.scenarios import Scenario
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes
 from planner.typed import typed
+from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
@@ -49,7 +50,8 @@ def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
             scheme: str | None = ..., schemes: Sequence[str] | None = ..., kv: str = ...,
             tp: int | None = ..., dp: int | None = ..., ep: int | None = ...,
             context: int | None = ..., isl: int | None = ..., osl: int | None = ...,
-            batch: int | None = ..., engine: str = ...,
+            workload: str | NamedWorkload | None = ..., prefix_hit_rate: float | None = ...,
+            slots: str | None = ..., batch: int | None = ..., engine: str = ...,
             hardware_dir: str | os.PathLike[str] | None = ...) -> ModuleExplanation: ...
 
 
@@ -59,7 +61,8 @@ def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | N
             devices: int | None = ..., tp: int | None = ..., dp: int | None = ...,
             pp: int | None = ..., ep: int | None = ..., context: int | None = ...,
             isl: int | None = ..., osl: int | None = ..., batch: int | None = ...,
-            objective: str = ..., ttft_seconds: float | None = ...,
+            workload: str | NamedWorkload | None = ..., prefix_hit_rate: float | None = ...,
+            slots: str | None = ..., objective: str = ..., ttft_seconds: float | None = ...,
             tpot_seconds: float | Literal["none"] | None = ..., max_loss: str | float | None = ...,
             schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
             engine: str = ..., scenario: str | Scenario | None = ...,
@@ -74,6 +77,8 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             devices: int | None = None, tp: int | None = None, dp: int | None = None,
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
+            workload: str | NamedWorkload | None = None,
+            prefix_hit_rate: float | None = None, slots: str | None = None,
             objective: str = THROUGHPUT, ttft_seconds: float | None = None,
             tpot_seconds: float | Literal["none"] | None = None,
             max_loss: str | float | None = None,
@@ -132,7 +137,8 @@ def _module_times(spec: ModelSpec, target: DeviceProfile, module: str, scheme: s
     """The time of one module under each scheme."""
     tp, dp, ep, batch = asked.tp or 1, asked.dp or 1, asked.ep or 1, asked.batch
     asked = Asked(devices=tp * dp, tp=tp, dp=dp, pp=1, ep=ep, context=asked.context,
-                  isl=asked.isl, osl=asked.osl, kv=asked.kv,
+                  isl=asked.isl, osl=asked.osl, kv=asked.kv, workload=asked.workload,
+                  prefix_hit_rate=asked.prefix_hit_rate, slots=asked.slots,
                   schemes=_named(target, scheme, asked.schemes, engine))
     question = build_question(spec, target, asked, None, uniform=None, given=None,
                               engine=parse_engine(engine) if engine != ANY_ENGINE else None)

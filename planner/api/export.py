@@ -100,7 +100,7 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     """
     given = {name: value for name, value in question.items() if value is not None}
     asked: dict[str, Any] = dict(said.asked)
-    if {"context", "isl", "osl"} & set(given):
+    if {"context", "isl", "osl", "workload"} & set(given):
         for name in ("context", "isl", "osl"):
             asked.pop(name)
     asked |= given

@@ -23,6 +23,7 @@ from planner.planning.whatif.regimes import phase_map
 from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.typed import typed
+from planner.workloads import NamedWorkload
 
 
 @typed
@@ -30,6 +31,8 @@ def frontier(model: str | ModelSpec, device: str | DeviceProfile, *, points: int
              map: bool = False, devices: int | None = None, tp: int | None = None,
              dp: int | None = None, pp: int | None = None, ep: int | None = None,
              context: int | None = None, isl: int | None = None, osl: int | None = None,
+             workload: str | NamedWorkload | None = None,
+             prefix_hit_rate: float | None = None, slots: str | None = None,
              batch: int | None = None, ttft_seconds: float | None = None,
              tpot_seconds: float | Literal["none"] | None = None,
              schemes: list[str] | None = None, kv: str = AUTO,

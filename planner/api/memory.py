@@ -17,7 +17,14 @@ from planner.formats.spec import TensorFormat
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.memory.answer import MemoryAnswer
-from planner.memory.breakdown import Breakdown, Use, breakdown, slot_bytes, stage_caches
+from planner.memory.breakdown import (
+    Breakdown,
+    Use,
+    breakdown,
+    kept_bytes,
+    slot_bytes,
+    stage_caches,
+)
 from planner.memory.caches import KvOf
 from planner.memory.engines.catalog import parse_engine
 from planner.memory.engines.flags import check_names, settings_of_flags
@@ -34,9 +41,15 @@ from planner.planning.infeasible.memory_relief import Memory, way_out
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import kv_refusal
 from planner.planning.question.question import PREFILL_CHUNK
-from planner.planning.question.workload import workload
+from planner.planning.question.workload import (
+    reserves,
+    slot_note,
+    workload,
+    workload_notes,
+)
 from planner.throughput.kernels import legal_schemes
 from planner.typed import typed
+from planner.workloads import NamedWorkload
 
 _CPU_ENGINES = ("llama.cpp", "pytorch")
 _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
@@ -47,6 +60,7 @@ def memory_use(model: str | ModelSpec | None = None, device: str | DeviceProfile
                tp: int | None = None, dp: int | None = None, pp: int | None = None,
                ep: int | None = None, context: int | None = None, isl: int | None = None,
                osl: int | None = None, batch: int | None = None,
+               workload: str | NamedWorkload | None = None, slots: str | None = None,
                scheme: str | None = None, plan: Plan | None = None, kv: str = AUTO,
                engine: str = ANY, checkpoint: str | os.PathLike[str] | None = None,
                memory_bytes: int | None = None, with_mtp: bool = False, with_vision: bool = False,
@@ -78,13 +92,15 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
     spec = load_model(ask.model)
     target = load_device(ask.device, hardware_dir=ask.hardware_dir) \
         if ask.device is not None else None
-    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl)
+    server = ask.engine if ask.engine == ANY else parse_engine(ask.engine).name
+    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl,
+                    named=asked.workload, reserved=reserves(asked.slots, server))
     batch = 1 if asked.batch is None else asked.batch
     layout = _layout(*(1 if value is None else value
                        for value in (asked.tp, asked.dp, asked.pp, asked.ep)), batch=batch)
     format_of, scheme_text, names = _formats(spec, ask.scheme, plan)
     kv_of, kv_text = _caches(spec, ask.kv, plan)
-    use = Use(work.context, batch, min(PREFILL_CHUNK, work.isl), parts)
+    use = Use(work.context, batch, min(PREFILL_CHUNK, work.isl), parts, work.held)
     split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
     capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
     usable = memory_bytes or (usable_bytes(target) if target else 0)
@@ -93,9 +109,11 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
     answer = MemoryAnswer(
         model=spec.id, device=target.id if target else "", scheme=scheme_text, kv=kv_text,
         parts=split, capacity_bytes=capacity, usable_bytes=usable,
-        sequences=_sequences(spec, split, kv_of, usable), engine=sized,
+        sequences=_sequences(spec, split, kv_of, usable, use.context),
+        at_requests=_sequences(spec, split, kv_of, usable, use.tokens), engine=sized,
         on_disk=compare(spec, checkpoint) if checkpoint is not None else None,
-        assumptions=_assumptions(work.assumed, use, target, layout))
+        assumptions=(*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server),
+                     *_assumptions(work.assumed, use, target, layout)))
     return answer if answer.fits else replace(
         answer, way_out=_way_out(Memory(spec, target, usable), split, plan, (format_of, kv_of),
                                 ask.engine))
@@ -180,16 +198,20 @@ def _caches(spec: ModelSpec, kv: str, plan: Plan | None) -> tuple[str | KvOf, st
     return name, name
 
 
-def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int) -> int:
-    """Sequences of the context that one replica holds beside everything else; 0 without a limit."""
+def _sequences(spec: ModelSpec, split: Breakdown, kv: str | KvOf, usable: int, tokens: int) -> int:
+    """Sequences of ``tokens`` that one replica holds beside everything else, if one of the context
+    fits; 0 without a limit."""
     if not usable:
         return 0
     found = []
     for stage in split.stages:
         left = usable - stage.weights_bytes - stage.activation_bytes - stage.runtime_bytes
         held = stage_caches(spec, split.layout, split.use, kv, stage.stage)
-        need = slot_bytes(held, split.use.context)
-        found.append(max(0, left) // need if need else 0)
+        need = slot_bytes(held, tokens)
+        most = max(0, left) // need if need else 0
+        while most and kept_bytes(held, replace(split.use, held=tokens), most) > left:
+            most -= 1  # one of the context takes more than so few of them
+        found.append(most)
     return min(found) * split.layout.dp
 
 

@@ -19,6 +19,7 @@ from planner.planning.answer.assemble import assemble
 from planner.planning.plan.record import Plan
 from planner.scenarios import Scenario
 from planner.typed import typed
+from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
@@ -29,6 +30,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          devices: int | None = None, tp: int | None = None, dp: int | None = None,
          pp: int | None = None, ep: int | None = None, context: int | None = None,
          isl: int | None = None, osl: int | None = None, batch: int | None = None,
+         workload: str | NamedWorkload | None = None,
+         prefix_hit_rate: float | None = None, slots: str | None = None,
          objective: str = THROUGHPUT, ttft_seconds: float | None = None,
          tpot_seconds: float | Literal["none"] | None = None, max_loss: str | float | None = None,
          schemes: Sequence[str] | None = None, kv: str = AUTO,
@@ -60,6 +63,8 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              devices: int | None = None, tp: int | None = None, dp: int | None = None,
              pp: int | None = None, ep: int | None = None, context: int | None = None,
              isl: int | None = None, osl: int | None = None, batch: int | None = None,
+             workload: str | NamedWorkload | None = None,
+             prefix_hit_rate: float | None = None, slots: str | None = None,
              objective: str = THROUGHPUT, ttft_seconds: float | None = None,
              tpot_seconds: float | Literal["none"] | None = None, memory_bytes: int | None = None,
              engine: str = ENGINES, scenario: str | Scenario | None = None,

@@ -45,6 +45,7 @@ from planner.throughput.serving import Served
 from planner.throughput.speculation import accepted_tokens
 from planner.typed import typed
 from planner.units import format_seconds
+from planner.workloads import NamedWorkload
 
 MOST_CONCURRENCY = 1024
 """Requests a replica up to which a frontier is drawn where no cache limits it."""
@@ -60,7 +61,6 @@ class _Loop:
     draft_tokens: int
     acceptance: float | None
     draft_layers: int | None
-    prefix_hit_rate: float
     chunk_tokens: int
     stream_interval: int
     scheduler: str | None
@@ -79,10 +79,12 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
           concurrency: float | None = None, scheme: str | None = None, plan: Plan | None = None,
           kv: str = BF16, devices: int | None = None, tp: int | None = None,
           dp: int | None = None, ep: int | None = None, context: int | None = None,
-          isl: int | None = None, osl: int | None = None, memory_bytes: int | None = None,
+          isl: int | None = None, osl: int | None = None,
+          workload: str | NamedWorkload | None = None, slots: str | None = None,
+          memory_bytes: int | None = None,
           engine: str = ANY, requests: int | None = None, draft_tokens: int = 0,
           acceptance: float | None = None, draft_layers: int | None = None,
-          prefix_hit_rate: float = 0.0, chunk_tokens: int = PREFILL_CHUNK,
+          prefix_hit_rate: float | None = None, chunk_tokens: int = PREFILL_CHUNK,
           stream_interval: int = 1, scheduler: str | None = None, host_us: float | None = None,
           host_us_per_sequence: float | None = None, graphs: str = "engine",
           overlap: bool = False, prefill_workers: int | None = None,
@@ -124,9 +126,6 @@ def _check(asked: _Loop) -> None:
     if asked.concurrency is not None and not 1 <= asked.concurrency < 1 << 20:
         raise InputError(f"concurrency {asked.concurrency:g} is out of range",
                          hint="requests in flight over the deployment, at least 1")
-    if not 0 <= asked.prefix_hit_rate < 1:
-        raise InputError(f"prefix hit rate {asked.prefix_hit_rate:g} is out of range",
-                         hint="the share of a prompt found in the cache: 0 to below 1")
     if asked.draft_tokens and asked.acceptance is None:
         raise InputError(f"a draft of {asked.draft_tokens} tokens without an acceptance rate",
                          hint="give --acceptance: it depends on model, draft and text, and is not "
@@ -266,7 +265,7 @@ def _options(question: Question, asked: _Loop, sizes: tuple[int, ...], held: flo
             else question.spec.mtp_layers
     return Options(work.isl, work.osl, asked.chunk_tokens,
                    float(asked.requests) if asked.requests is not None else None,
-                   asked.draft_tokens, layers, accepted, asked.prefix_hit_rate, sizes,
+                   asked.draft_tokens, layers, accepted, work.prefix_hit_rate, sizes,
                    asked.overlap, held)
 
 

@@ -24,7 +24,7 @@ from planner.planning.question.asked import NO_LIMIT, Asked, Seconds, asked_of, 
 from planner.planning.question.defaults import default_of
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT, MAX_DEVICES
-from planner.planning.question.workload import workload
+from planner.planning.question.workload import Workload, workload
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.whatif.grid import Grid, Inner, Loss, Point, block
 from planner.planning.whatif.grid_axes import (
@@ -44,6 +44,7 @@ from planner.quality.prior import load_prior
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.typed import typed
+from planner.workloads import NamedWorkload
 
 Progress = Callable[[int, int], None]
 ALONE = 150
@@ -56,6 +57,8 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             devices: int | None = None, tp: int | None = None, dp: int | None = None,
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
+            workload: str | NamedWorkload | None = None,
+            prefix_hit_rate: float | None = None, slots: str | None = None,
             objective: str = THROUGHPUT, ttft_seconds: float | None = None,
             tpot_seconds: float | Literal["none"] | None = None,
             max_loss: str | float | None = None,
@@ -85,6 +88,8 @@ def _grid(ask: Ask, base: Plan, values: Sequence[str], progress: Progress | None
         ask = replace(ask, batch=base.workload.batch, tpot_seconds=NO_LIMIT)
     asked = ask.asked.with_scenario(loaded)
     question = ask.question(asked, engine=engine_named(ask.asked_engine))
+    if asked.workload is not None:
+        ask, asked = _spelled_out(ask, asked, question.workload)
     around = _Around(ask, asked, build_model(question, load_prior()), base)
     axes = _axes(around, parse_grid(values))
     if loaded is not None and "schemes" in loaded.values and AUTO in axes[4].values:
@@ -95,13 +100,22 @@ def _grid(ask: Ask, base: Plan, values: Sequence[str], progress: Progress | None
                 tuple(_points(around, axes, total, progress)))
 
 
+def _spelled_out(ask: Ask, asked: Asked, work: Workload) -> tuple[Ask, Asked]:
+    """The question with the numbers of its workload in place of the name: an axis varies them."""
+    own: dict[str, Any] = {
+        "context": work.context, "isl": work.isl, "osl": work.osl, "workload": None,
+        "prefix_hit_rate": work.prefix_hit_rate, "tpot_seconds": asked.tpot_seconds}
+    return replace(ask, **own), replace(asked, **own)
+
+
 def _command(ask: Ask, objective: str) -> str:
     """The command that asks the question, without what the axes vary."""
     scenario, dropped = ask.scenario, ask.drop_policies
     flags = {"objective": None if objective == THROUGHPUT else objective,
              "engine": given(ask.engine), "ttft-ms": _ms(ask.ttft_seconds),
              "tpot-ms": _ms(ask.tpot_seconds), "tp": ask.tp, "dp": ask.dp, "pp": ask.pp,
-             "ep": ask.ep, "memory-bytes": ask.memory_bytes,
+             "ep": ask.ep, "memory-bytes": ask.memory_bytes, "slots": ask.slots,
+             "prefix-hit": ask.prefix_hit_rate or None,
              "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
              "profile": ask.profile if isinstance(ask.profile, str) else None,
              "hardware-dir": ask.hardware_dir,
@@ -155,12 +169,15 @@ def _axes(around: _Around, given: dict[str, tuple[str, ...]]) -> tuple[Axis, ...
         [c for c in default_contexts(most, question.workload.context)
          if asked.osl is None or c > asked.osl], question.workload.context, most=most)
     texts = []
+    loaded = around.ask.loaded_scenario
+    named = loaded is not None and "workload" in loaded.values
     for value in contexts.values:
         own = int(value) == question.workload.context
         workload(most, context=int(value), isl=asked.isl if own else None,
                  osl=asked.osl)
         shown = {"context": int(value) if not own or asked.isl is None else asked.context,
-                 "isl": asked.isl if own else None, "osl": asked.osl}
+                 "isl": asked.isl if own else int(value) - (asked.osl or 0) if named else None,
+                 "osl": asked.osl}
         texts.append(" ".join(f"--{k} {v}" for k, v in shown.items() if v is not None))
     loss = question.loss_scheme or f"{question.loss_limit:g}"
     own_kv = None if asked.kv in (None, AUTO) else asked.kv
@@ -264,6 +281,8 @@ def around_file(plan: Plan) -> dict[str, Any]:
     work = plan.workload
     same = workload(spec.max_context, context=work.context_tokens, isl=None, osl=None)
     given: dict[str, Any] = {"context": work.context_tokens}
+    if work.prefix_hit_rate:
+        given["prefix_hit_rate"] = work.prefix_hit_rate
     if (same.isl, same.osl) != (work.isl, work.osl):
         given |= {"isl": work.isl, "osl": work.osl}
     given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))

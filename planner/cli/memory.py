@@ -54,7 +54,7 @@ def _engine_options(function: Any) -> Any:
 @click.option("--pp", type=INTEGER, help="Pipeline stages (default: 1, or the plan's).")
 @click.option("--ep", type=INTEGER,
               help="Expert parallel; divides tp·dp (default: 1, or the plan's).")
-@options("context", "isl", "osl")
+@options("context", "isl", "osl", "workload", "slots")
 @click.option("--batch", type=INTEGER,
               help="Sequences decoded together (default: 1, or the plan's).")
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")

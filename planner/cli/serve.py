@@ -18,16 +18,14 @@ _SHARE = click.FLOAT
               help="Requests in flight over the deployment (absent: the frontier alone).")
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Serve the units of a plan file.")
-@options("devices", "tp", "dp", "ep", "context", "isl", "osl", "memory_bytes", "kv",
-         "measured_engine")
+@options("devices", "tp", "dp", "ep", "context", "isl", "osl", "workload", "prefix_hit", "slots",
+         "memory_bytes", "kv", "measured_engine")
 @click.option("--requests", type=INTEGER, help="Requests of a run that starts with all slots "
               "filled at once (default: steady state).")
 @click.option("--draft-tokens", type=INTEGER, default=0, help="Tokens drafted a step.")
 @click.option("--acceptance", type=_SHARE, help="Probability that a drafted token is kept.")
 @click.option("--draft-layers", type=INTEGER,
               help="Cost of a drafted token in layers (default: the model's prediction layers).")
-@click.option("--prefix-hit-rate", type=_SHARE, default=0.0, show_default=True,
-              help="Share of a prompt found in the prefix cache.")
 @click.option("--chunk-tokens", type=INTEGER, default=8192, show_default=True,
               help="Most prompt tokens of one pass.")
 @click.option("--stream-interval", type=INTEGER, default=1, show_default=True,

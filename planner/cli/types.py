@@ -124,6 +124,13 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "context": click.option("--context", type=INTEGER, help="Longest sequence of a slot [tokens]."),
     "isl": click.option("--isl", type=INTEGER, help="Prompt tokens."),
     "osl": click.option("--osl", type=INTEGER, help="Answer tokens."),
+    "workload": click.option("--workload", metavar="NAME|FILE", help="Requests by name: agent, "
+                             "batch, chat, long, rag, reasoning; or a file."),
+    "prefix_hit": click.option("--prefix-hit", "--prefix-hit-rate", "prefix_hit_rate",
+                               type=click.FLOAT, metavar="RATE",
+                               help="Share of a prompt found in the prefix cache."),
+    "slots": click.option("--slots", metavar="NAME", help="Cache of a sequence: requests (what it "
+                          "holds) | full (the whole context)."),
     "batch": click.option("--batch", type=INTEGER, help="Sequences decoded together."),
     "objective": click.option("--objective", metavar="NAME", help="throughput | latency | memory "
                               "| quality | cost."),
@@ -168,7 +175,7 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "timings": click.option("--timings", is_flag=True, help="Print own run time on stderr."),
 }
 LAYOUT = ("devices", "tp", "dp", "pp", "ep")
-WORKLOAD = ("context", "isl", "osl", "batch")
+WORKLOAD = ("context", "isl", "osl", "batch", "workload", "prefix_hit", "slots")
 LATENCY = ("ttft_ms", "tpot_ms")
 QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
 FREEDOM = ("untie", "drop_policies")

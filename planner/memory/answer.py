@@ -22,7 +22,8 @@ PARTS = {"weights": "weights_bytes", "cache": "cache_bytes", "activations": "act
 @dataclass(frozen=True, slots=True)
 class MemoryAnswer:
     """Memory of one replica. ``usable_bytes`` and ``capacity_bytes`` are 0 without a device;
-    ``sequences`` is how many of the context fit on one replica; ``way_out`` what would help where
+    ``sequences`` is how many of the context fit on one replica, ``at_requests`` how many as they
+    hold it; ``way_out`` what would help where
     it does not fit or start."""
 
     model: str
@@ -33,6 +34,7 @@ class MemoryAnswer:
     capacity_bytes: int
     usable_bytes: int
     sequences: int
+    at_requests: int
     engine: EngineResult | None
     on_disk: OnDisk | None
     assumptions: tuple[tuple[str, str, str], ...]
@@ -75,7 +77,8 @@ class MemoryAnswer:
             "model": self.model, "device": self.device or None, "scheme": self.scheme,
             "kv_layout": self.kv,
             "layout": {"tp": layout.tp, "dp": layout.dp, "pp": layout.pp, "ep": layout.ep},
-            "workload": {"context_tokens": use.context, "batch": use.batch,
+            "workload": {"context_tokens": use.context, "request_tokens": use.tokens,
+                         "batch": use.batch,
                          "chunk_tokens": use.chunk},
             "devices": [_stage(stage) for stage in self.parts.stages],
             "not_loaded": _lines(self.parts.not_loaded),
@@ -84,6 +87,7 @@ class MemoryAnswer:
             "capacity": {"capacity_bytes": self.capacity_bytes or None,
                          "usable_bytes": self.usable_bytes or None,
                          "sequences": self.sequences if self.usable_bytes else None,
+                         "sequences_at_requests": self.at_requests if self.usable_bytes else None,
                          "fits": self.fits if self.usable_bytes or self.engine else None},
             "engine": _engine(self.engine) if self.engine is not None else None,
             "checkpoint": self.on_disk.to_dict() if self.on_disk is not None else None,

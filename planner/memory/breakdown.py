@@ -26,13 +26,20 @@ OPTIONAL_PARTS = ("mtp", "vision")
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What is asked: ``batch`` sequences of ``context`` tokens over all attention-DP ranks,
-    prompts in chunks of ``chunk`` tokens, weights of ``parts``."""
+    """What is asked: ``batch`` sequences over all attention-DP ranks, prompts in chunks of
+    ``chunk`` tokens, weights of ``parts``. Each holds the cache of ``held`` tokens at its end (0:
+    ``context``); there is room for one of ``context``."""
 
     context: int
     batch: int
     chunk: int
     parts: tuple[str, ...] = ("main", "lookup")
+    held: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens whose cache a sequence holds at its end."""
+        return self.held or self.context
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,12 @@ def slot_bytes(caches: tuple[CacheClass, ...], context: int) -> int:
     return sum(c.layer_bytes(_pages(c, context)) * len(c.layers) for c in caches)
 
 
+def kept_bytes(caches: tuple[CacheClass, ...], use: Use, sequences: int) -> int:
+    """Bytes for so many sequences of a device, and for one of the context in their place [B]."""
+    return sum(max(sequences * c.layer_bytes(_pages(c, use.tokens)),
+                   c.layer_bytes(_pages(c, use.context))) * len(c.layers) for c in caches)
+
+
 def _pages(cache: CacheClass, context: int) -> int:
     page = PAGE_TOKENS["gqa" if cache.kind == "kv" else "mla"]
     return -(-context // page) * page
@@ -141,8 +154,8 @@ def _stage(spec: ModelSpec, layout: Layout, use: Use, format_of: FormatOf, kv: s
            device: DeviceProfile | None, stage: int) -> StageMemory:
     loading = Loading(parts=use.parts)
     mine = -(-use.batch // layout.dp)
-    caches = [Line(_cache_name(c), mine * c.layer_bytes(_pages(c, use.context)) * len(c.layers),
-                   _cache_basis(c)) for c in stage_caches(spec, layout, use, kv, stage)]
+    caches = [Line(_cache_name(c), kept_bytes((c,), use, mine), _cache_basis(c))
+              for c in stage_caches(spec, layout, use, kv, stage)]
     last = stage == layout.pp - 1
     chunk = PassShape(tokens=use.chunk, sequences=1, context=use.context)
     step = PassShape(tokens=mine, sequences=mine, context=use.context)

@@ -29,6 +29,7 @@ from planner.planning.price.batched import (
     only_choice,
 )
 from planner.planning.price.intervals import BASES
+from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.workload import Workload, workload
 from planner.planning.space.assignment import tied_segments
@@ -144,12 +145,11 @@ def _placed(context: Context, one: SweepQuestion) -> tuple[Placed, ...]:
 
 
 def _work(context: Context, given: tuple[int | None, ...]) -> Workload | None:
-    scenario = context.scenario
-    if scenario is not None and not any(given) and any(n in scenario.values for n in WORK):
-        given = tuple(scenario.values.get(name) for name in WORK)
     context_tokens, isl, osl = given
+    full = Asked(context=context_tokens, isl=isl, osl=osl).with_scenario(context.scenario)
     try:
-        return workload(context.spec.max_context, context=context_tokens, isl=isl, osl=osl)
+        return workload(context.spec.max_context, context=full.context, isl=full.isl, osl=full.osl,
+                        named=full.workload)
     except InputError:
         return None
 

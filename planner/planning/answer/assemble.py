@@ -43,6 +43,7 @@ from planner.planning.price.intervals import performance, routing_assumption, ti
 from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.question.workload import Workload
 from planner.planning.search.best_first import (
     BATCH_GAP,
     PATIENCE,
@@ -87,8 +88,7 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
                           question.device.sha256),
         engine=EngineInfo(question.engine, question.engine_version or None, question.chosen_from),
-        workload=WorkloadInfo(question.workload.context, question.workload.isl,
-                              question.workload.osl, priced.batch),
+        workload=_workload(question.workload, priced.batch),
         layout=layout,
         objective=question.objective, units=units, modules=module_view(units),
         kv_cache=cache_info(model, found, priced), memory_per_device=_memory(question, priced),
@@ -260,6 +260,11 @@ def _repricing(found: Found, priced: Priced) -> tuple[Assumption, ...]:
         "repricing", f"{difference + 0.0:+.2%} TPOT ({format_seconds(added)} → "
         f"{format_seconds(priced.tpot)})",
         "the solver's sum against the price of the plan, kernel by kernel"),)
+
+
+def _workload(work: Workload, batch: int) -> WorkloadInfo:
+    return WorkloadInfo(work.context, work.isl, work.osl, batch, work.preset or None,
+                        work.prefix_hit_rate)
 
 
 def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assumption, ...]:

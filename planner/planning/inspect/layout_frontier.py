@@ -67,14 +67,14 @@ def own_frontier(it: Repriced, *, scenario: Scenario | None = None) -> tuple[Rea
 
 def _question(it: Repriced, objective: str, scenario: Scenario | None) -> Question:
     """The plan's question with its layout alone, any batch and no limits."""
-    plan, work, layout = it.plan, it.plan.workload, it.plan.layout
+    plan, layout = it.plan, it.plan.layout
     question = build_question(
         it.question.spec, it.question.device,
         Asked(devices=plan.device.count, tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
-              context=work.context_tokens, isl=work.isl, osl=work.osl, objective=objective),
+              objective=objective),
         scenario, uniform=None, given=None, engine=engine_of(plan))
-    return replace(question, batch=None, tpot_seconds=None, ttft_seconds=None, memory_bytes=None,
-                   loss_scheme=None, loss_limit=None, kept=())
+    return replace(question, workload=it.question.workload, batch=None, tpot_seconds=None,
+                   ttft_seconds=None, memory_bytes=None, loss_scheme=None, loss_limit=None, kept=())
 
 
 def _reaches(it: Repriced, question: Question) -> list[Reach]:

@@ -15,6 +15,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
 from planner.records import record
 from planner.scenarios import Scenario
+from planner.workloads import NamedWorkload
 
 KEY = "asked"
 TPOT_KEY, DROPPED_KEY, USERS_KEY = "tpot-ms default", "tpot-ms dropped", "users default"
@@ -28,6 +29,7 @@ _COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_fir
 _SECONDS = ("ttft_seconds", "tpot_seconds")
 _TEXTS = ("max_loss", "kv", "slots")
 _LISTS = ("schemes", "policies", "drop_policies")
+LENGTHS = ("context", "isl", "osl")
 
 
 @record
@@ -57,20 +59,30 @@ class Asked:
     drop_policies: tuple[str, ...] | None = None
     power_mode: str | None = None
     slots: str | None = None
+    workload: NamedWorkload | None = None
+    prefix_hit_rate: float | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> Asked:
-        """Fill what was not given from a scenario."""
-        if scenario is None:
-            return self
+        """Fill what was not given from a scenario; a workload without a limit on latency says so
+        where none is given."""
+        filled = self if scenario is None else self._filled(scenario)
+        named = filled.workload
+        if named is None or named.latency_limit or filled.tpot_seconds is not None:
+            return filled
+        return replace(filled, tpot_seconds=NO_LIMIT)
+
+    def _filled(self, scenario: Scenario) -> Asked:
         values = dict(scenario.values)
         for flag in ("ttft", "tpot"):
             if f"{flag}_ms" in values:
                 values[f"{flag}_seconds"] = seconds_of(values.pop(f"{flag}_ms"))
         mine = {f.name: getattr(self, f.name) for f in fields(self)}
         known = {k: v for k, v in values.items() if k in mine}
-        if mine["context"] or mine["isl"] or mine["osl"]:
-            for key in ("context", "isl", "osl"):
+        if mine["workload"] is not None or any(mine[key] is not None for key in LENGTHS):
+            for key in LENGTHS:
                 known.pop(key, None)
+        if mine["workload"] is not None:
+            known.pop("prefix_hit_rate", None)
         filled = {k: (v if v is not None and v is not False else known.get(k, v))
                   for k, v in mine.items()}
         return Asked(**cast("dict[str, Any]", filled))
@@ -78,14 +90,23 @@ class Asked:
     def filled_from(self, plan: Plan) -> Asked:
         """Fill layout, batch and workload from a plan file; a new workload replaces all of it."""
         given = self
-        if self.context is None and self.isl is None and self.osl is None:
-            given = replace(given, context=plan.workload.context_tokens, isl=plan.workload.isl,
-                            osl=plan.workload.osl)
+        if self.workload is None and all(getattr(self, key) is None for key in LENGTHS):
+            given = self.with_workload_of(plan)
+        if self.slots is None and (found := asked_of(plan).get("slots")) is not None:
+            given = replace(given, slots=str(found))
         own: dict[str, Any] = {
             "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
             "devices": plan.device.count, "batch": plan.workload.batch}
         left_out = {name: value for name, value in own.items() if getattr(given, name) is None}
         return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
+
+    def with_workload_of(self, plan: Plan) -> Asked:
+        """The plan's workload; a prefix hit rate that is given stays."""
+        work, rate = plan.workload, self.prefix_hit_rate
+        named = NamedWorkload(work.preset, "", "the plan file") if work.preset else None
+        return replace(self, context=work.context_tokens, isl=work.isl, osl=work.osl,
+                       workload=named,
+                       prefix_hit_rate=work.prefix_hit_rate if rate is None else rate)
 
 
 def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:

@@ -31,7 +31,7 @@ from planner.planning.question.policies import (
     released_choice,
 )
 from planner.planning.question.question import OBJECTIVES, Question
-from planner.planning.question.workload import reserves, slot_note, workload
+from planner.planning.question.workload import reserves, slot_note, workload, workload_notes
 from planner.quality.loss_units import NATS
 from planner.quality.sensitivity.level import unsaturated
 from planner.scenarios import Host, Scenario
@@ -70,8 +70,9 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         notes.append(("scenario", scenario.id, scenario.title))
     server = engine.name if engine is not None else ANY_ENGINE
     work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl,
-                    reserved=reserves(asked.slots, server))
-    notes += slot_note(work, asked.slots, server)
+                    reserved=reserves(asked.slots, server), named=asked.workload,
+                    prefix_hit_rate=asked.prefix_hit_rate)
+    notes += [*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server)]
     schemes, refused = _schemes(spec, device, asked, uniform, given, engine, notes)
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)

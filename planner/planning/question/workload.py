@@ -5,6 +5,7 @@ from __future__ import annotations
 from planner.errors import InputError
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
+from planner.workloads import NamedWorkload
 
 DEFAULT_CONTEXT = 8192
 DEFAULT_OSL = 1024
@@ -51,13 +52,17 @@ class Workload:
 
 def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int | None,
              reserved: bool = False, prefix_hit_rate: float | None = None,
-             preset: str | None = None) -> Workload:
-    """Fill in what the user left out, by the rules of the contract; divisions round down.
+             named: NamedWorkload | None = None) -> Workload:
+    """Fill in what the user left out, from a ``named`` workload and by the rules of the contract;
+    divisions round down.
 
     Raises:
         InputError: a number out of range, osl alone, or a sum that exceeds the context.
     """
     rate = checked_rate(prefix_hit_rate)
+    if named is not None:
+        context, isl, osl = _of_named(named, model_limit, context, isl, osl)
+        rate = named.prefix_hit_rate if prefix_hit_rate is None else rate
     for name, value in (("context", context), ("isl", isl), ("osl", osl)):
         if value is not None and value < 1:
             raise InputError(f"{name} = {value} is out of range", hint=f"{name} is at least 1")
@@ -72,7 +77,38 @@ def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int
     if context > model_limit:
         raise InputError(f"context {context} exceeds the model's {model_limit} positions",
                          hint=f"use a context of at most {model_limit}")
-    return Workload(context, isl, osl, assumed, reserved, rate, preset or "")
+    return Workload(context, isl, osl, assumed, reserved, rate,
+                    "" if named is None else named.id)
+
+
+def _of_named(named: NamedWorkload, limit: int, context: int | None, isl: int | None,
+              osl: int | None) -> tuple[int | None, int | None, int | None]:
+    """(context, isl, osl) of a named workload, of which some parts are given."""
+    if named.fills_context:
+        if context is None and isl is None:
+            context = min(named.context or limit, limit)
+        return context, isl, named.osl if osl is None and isl is None else osl
+    if context is None and isl is None and osl is None:
+        context = named.context
+    return context, named.isl if isl is None else isl, named.osl if osl is None else osl
+
+
+def workload_notes(work: Workload, named: NamedWorkload | None) -> tuple[Note, ...]:
+    """Where the requests come from, and what is assumed of those that the cache knows."""
+    notes: list[Note] = []
+    if named is not None:
+        parts = [f"{word} {value} given" for word, value, own in (
+            ("isl", work.isl, named.isl), ("osl", work.osl, named.osl)) if own not in (None, value)]
+        told = ": ".join(filter(None, (named.id, named.title)))
+        notes.append(("workload", "; ".join([told, *parts]), named.source))
+        if not named.latency_limit:
+            notes.append(("latency limit", "none by default", f"workload {named.id}: nobody waits "
+                          "for a token; --tpot-ms sets one"))
+    if work.cached:
+        notes.append(("prefix cache", f"{work.cached} of {work.isl} prompt tokens are not computed",
+                      f"a hit rate of {work.prefix_hit_rate:g}, whole blocks aside; all are "
+                      "attended, and every sequence holds its own copy"))
+    return tuple(notes)
 
 
 def checked_rate(rate: float | None) -> float:

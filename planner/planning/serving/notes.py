@@ -31,8 +31,8 @@ def option_notes(question: Question, options: Options, *, acceptance: float | No
                       "common engine default" if options.chunk == PREFILL_CHUNK else "given"),
            Assumption("stream interval", f"{stream_interval} tokens",
                       "default" if stream_interval == 1 else "given"),
-           Assumption("prefix cache", f"{options.hit_rate:.0%} of a prompt is found",
-                      "given" if options.hit_rate else "no hits assumed"),
+           *([] if options.hit_rate else
+             [Assumption("prefix cache", "0% of a prompt is found", "no hits assumed")]),
            Assumption("requests", "steady state" if options.requests is None else
                       f"{options.requests:.0f} in the run, all slots filled at once",
                       "given" if options.requests else "no number of requests given"),

@@ -51,13 +51,14 @@ def _headline(answer: MemoryAnswer) -> list[str]:
     lines = [f"{answer.model}, {answer.scheme}, caches {answer.kv}{where}"
              + (f" ({shape})" if shape else ""),
              f"{format_bytes(full.total_bytes)} on the fullest device for {use.batch} "
-             f"sequence{'s' if use.batch > 1 else ''} of {use.context} tokens"]
+             f"sequence{'s' if use.batch > 1 else ''} of {use.tokens} tokens"
+             + (f", or one of {use.context}" if use.tokens < use.context else "")]
     if answer.usable_bytes:
         left = answer.usable_bytes - full.total_bytes
         lines.append(
             f"of {format_bytes(answer.usable_bytes)} usable: "
             + (f"{format_bytes(left)} left" if left >= 0 else f"{format_bytes(-left)} too many")
-            + f"; {answer.sequences} such sequences fit on the replica")
+            + f"; {answer.at_requests} such sequences fit on the replica")
     return lines
 
 
