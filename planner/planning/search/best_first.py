@@ -84,20 +84,33 @@ def search(model: CostModel) -> Found | None:
     return searched(list(filter(None, [whole_space(model)])))
 
 
-def searched(spaces: Sequence[Space], *, settle: bool = True) -> Found | None:
+def searched(spaces: Sequence[Space], *, settle: bool = True,
+             incumbent: Found | None = None) -> Found | None:
     """The best plan of several spaces, one for every way to serve: of their grids first, then of
     every slot between. All share one incumbent: what cannot beat it is never solved. ``settle``:
-    which of equal plans is taken does not depend on the solver's path."""
+    which of equal plans is taken does not depend on the solver's path. ``incumbent`` is known
+    already: it is the answer where nothing is as good."""
     free = bool(spaces) and spaces[0].model.question.batch is None
     spans = [spanning(space) if free else space for space in spaces]
     lower = [bounds(space) for space in spans]
-    best = best_of(spans, lower, None)
+    best = best_of(spans, lower, incumbent)
     if best is not None:
         whole = spaces[next(i for i, span in enumerate(spans) if span is best.space)]
         best = replace(best, space=whole, grid=whole)
+    if incumbent is not None:
+        best = _beside(incumbent, best, sum(map(len, spans)))
     if free:
         best = _Between(spaces, best).searched(spans, lower)
-    return best if best is None or not settle else _settled(best)
+    return best if best is None or not settle else settled(best)
+
+
+def _beside(incumbent: Found, best: Found | None, candidates: int) -> Found:
+    """``best`` of some candidates, or the ``incumbent`` where none is as good, told of both."""
+    seen = incumbent.candidates + candidates
+    if best is None:
+        return replace(incumbent, candidates=seen)
+    return replace(best, candidates=seen, solved=incumbent.solved + best.solved,
+                   bound=min(incumbent.bound, best.bound))
 
 
 def any_feasible(spaces: Sequence[Space]) -> bool:
@@ -342,7 +355,7 @@ def solve_candidate(space: Space, c: int, *, cutoff: float = np.inf,
     return solution, one.segments(solution) if solution.found else ()
 
 
-def _settled(best: Found) -> Found:
+def settled(best: Found) -> Found:
     """``best`` with the assignment to take of those that are equal."""
     one = posed(best.space, best.candidate)
     solution = first_of_equals(one, best.solution)

@@ -14,12 +14,13 @@ from dataclasses import replace
 from planner.planning.plan.record import Assumption
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.best_first import Found, searched
+from planner.planning.search.best_first import Found
+from planner.planning.search.contenders import best_among
 from planner.planning.search.first_token import solve_posed
 from planner.planning.search.formulate import loss_limit, score_scale
 from planner.planning.search.posed import posed
 from planner.planning.search.spaces import asked
-from planner.planning.search.variants import best_of, spaces_of
+from planner.planning.search.variants import best_of
 from planner.planning.solver.problem import Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
@@ -35,13 +36,14 @@ def best_answer(questions: Sequence[Question]) -> Found | None:
 
 
 def best_answers(questions: Sequence[Question]) -> tuple[Found | None, tuple[Space, ...]]:
-    """(the answer to take, the candidates of the questions with other choices)."""
-    spaces = spaces_of(questions)
-    best = searched(spaces)
+    """(the answer to take, the candidates of the questions with other choices that its engine may
+    serve as well)."""
+    best, spaces = best_among(questions)
     if best is None:
         return None, ()
-    way = best.space.model.choices
-    others = tuple(space for space in spaces if space.model.choices != way)
+    way, engine = best.space.model.choices, best.space.model.question.engine
+    others = tuple(space for space in spaces if space.model.choices != way
+                   and space.model.question.engine == engine)
     if best.space.model.question.objective == "quality":
         best = _taken(questions, best)
     return best, others

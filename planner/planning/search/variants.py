@@ -8,7 +8,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.spaces import whole_space
 from planner.planning.space.assignment import Segment
-from planner.planning.space.candidates import Space
+from planner.planning.space.candidates import Slots, Space
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -20,9 +20,13 @@ def spaces_of(questions: Sequence[Question], *, fewest: bool = False) -> list[Sp
     """The candidates of those questions that have any, in order. Where more sequences never help,
     the fewest stand for all; ``fewest``: nothing but these."""
     return list(filter(None, [whole_space(build_model(question, load_prior()),
-                                          slots="fewest" if fewest else "ends"
-                                          if question.objective in FEWEST else "grid")
+                                          slots="fewest" if fewest else slots_of(question))
                               for question in questions]))
+
+
+def slots_of(question: Question) -> Slots:
+    """Which slots are candidates: the ends where more sequences never help."""
+    return "ends" if question.objective in FEWEST else "grid"
 
 
 def best_of(questions: Sequence[Question], *, settle: bool = True) -> Found | None:

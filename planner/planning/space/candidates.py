@@ -211,10 +211,12 @@ def _wanted(most: int, slots: Slots) -> list[int]:
 
 
 def build_space(model: CostModel, tables: LayoutTables, stages: StageTable,
-                pairs: Sequence[tuple[int, int]], upper: Sequence[int] | None = None) -> Space:
-    """Times and legality of ``pairs``, each of which stands for the slots up to its ``upper``."""
+                pairs: Sequence[tuple[int, int]], upper: Sequence[int] | None = None,
+                times: CandidateTimes | None = None) -> Space:
+    """Times and legality of ``pairs``, each of which stands for the slots up to its ``upper``;
+    ``times`` where they are known."""
     pts = points(tables.layouts, pairs)
-    times = step_times(model, tables, pts)
+    times = step_times(model, tables, pts) if times is None else times
     alone, prefill, decode = kernel_seconds(model, times)
     used, place = np.unique(pts.layout, return_inverse=True)
     legal = model.decided.allowed(legality(model, tables, used))[place.reshape(-1)]

@@ -1,0 +1,197 @@
+"""Ways to serve that may hold the best plan: those of a group are bounded together first.
+
+Ways of one engine and checkpoint format are a group. A question that may mix whatever any of them
+carries has a bound that holds for all. Groups are taken in order of it; one that is bounded above
+what was found is left out, before its ways are timed and solved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.formats.kv import kv_layout_ids
+from planner.formats.schemes import scheme_ids
+from planner.planning.question.question import Question
+from planner.planning.search.batches import cut, finer, least_of, spanning
+from planner.planning.search.best_first import Found, searched, settled
+from planner.planning.search.formulate import bounds
+from planner.planning.search.spaces import whole_space
+from planner.planning.search.variants import slots_of
+from planner.planning.solver.problem import EQUAL
+from planner.planning.space.candidates import Slots, Space, fitting_pairs, possible_layouts
+from planner.planning.space.memory import tables_and_stages
+from planner.planning.space.model import build_model
+from planner.planning.space.shared_times import Way, timed_together
+from planner.quality.prior import load_prior
+
+OWN = {"schemes", "kv", "barred", "refused", "notes", "chosen_from"}
+"""Fields in which the ways of a group may differ."""
+CUTS = 3
+"""How often the intervals of a group are cut before its ways are solved."""
+MOST_PIECES = 2000
+Array = NDArray[np.float64]
+
+
+def best_among(questions: Sequence[Question]) -> tuple[Found | None, list[Space]]:
+    """(the best plan, the first of equals, None where there is none; the candidates of the ways
+    that might have held it, in the order of the questions)."""
+    wholes = [whole for group in _groups(questions)
+              if (whole := Whole(group)).least < math.inf]
+    wholes.sort(key=lambda whole: (float(f"{whole.least:.6e}"), whole.group[0][0]))
+    best: Found | None = None
+    kept: list[tuple[int, Space]] = []
+    for whole in wholes:
+        group = whole.group
+        if best is None:
+            # One way first: most of the others cannot be as good as its best.
+            lead = whole.lead()
+            mine = whole.spaces([lead])
+            kept += mine
+            best = searched([space for _, space in mine], settle=False)
+            group = [one for one in group if one is not lead]
+        mine = whole.spaces(group if best is None else whole.among(group, best.value))
+        if not mine:
+            best = best and replace(best, candidates=best.candidates + len(whole.lower))
+            continue
+        kept += mine
+        best = _first(best, searched([space for _, space in mine], settle=False, incumbent=best),
+                      kept)
+    spaces = [space for _, space in sorted(kept, key=lambda one: one[0])]
+    return None if best is None else settled(best), spaces
+
+
+def _first(before: Found | None, after: Found | None, kept: Sequence[tuple[int, Space]],
+           ) -> Found | None:
+    """What was found by now, ``after`` where it is better; of equals the one of the first question,
+    whatever the order of the groups."""
+    if before is None or after is None or after.value < before.value * (1 - EQUAL):
+        return after
+    place = {id(space): i for i, space in kept}
+    if place[id(after.grid)] <= place[id(before.grid)]:
+        return after
+    return replace(before, candidates=after.candidates, solved=after.solved,
+                   bound=min(before.bound, after.bound))
+
+
+Group = list[tuple[int, Question]]
+"""Questions with their places."""
+
+
+def _groups(questions: Sequence[Question]) -> list[Group]:
+    found: dict[tuple[Any, ...], Group] = {}
+    names = [f.name for f in fields(Question) if f.name not in OWN]
+    for i, question in enumerate(questions):
+        key = tuple(_value(getattr(question, name)) for name in names)
+        found.setdefault(key, []).append((i, question))
+    return list(found.values())
+
+
+def _value(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, tuple, frozenset, type(None))) \
+        else id(value)
+
+
+class Whole:
+    """A group as one question that may mix all choices of its ways: what bounds all of them."""
+
+    def __init__(self, group: Group) -> None:
+        self.group, self.slots = group, slots_of(group[0][1])
+        self.model = build_model(_whole(group), load_prior())
+
+    @cached_property
+    def span(self) -> Space | None:
+        """Its candidates, each with all slots up to the next."""
+        space = whole_space(self.model, slots=self.slots)
+        return space if space is None or self.group[0][1].batch is not None else spanning(space)
+
+    @cached_property
+    def lower(self) -> Array:
+        """What the objective at the first slot of each candidate is not below."""
+        return bounds(self.span) if self.span is not None else np.empty(0)
+
+    @property
+    def least(self) -> float:
+        """What no plan is below; inf where none of its ways has one."""
+        return math.inf if self.span is None else float(np.min(least_of(self.span, self.lower)))
+
+    def lead(self) -> tuple[int, Question]:
+        """The way of the least bound, the first of equals."""
+        if len(self.group) == 1:
+            return self.group[0]
+        assert self.span is not None
+        found = [float(f"{np.min(self._least_of(way, self.span)):.6e}") for _, way in self.group]
+        return self.group[found.index(min(found))]
+
+    def among(self, group: Group, best: float) -> Group:
+        """The ways of ``group`` that may be as good as ``best``."""
+        most = best * (1 + EQUAL)
+        left = self._left(most) if group else None
+        return [] if left is None else [
+            (i, way) for i, way in group if bool((self._least_of(way, left) <= most).any())]
+
+    def _left(self, most: float) -> Space | None:
+        """The candidates that may be as good as ``most``, None where none is: intervals of slots
+        that may hold such a one are cut ``CUTS`` times before they are left open."""
+        span, lower = self.span, self.lower
+        for _ in range(CUTS):
+            if span is None or not bool((least_of(span, lower) <= most).any()):
+                return None
+            further, runs = cut(span, lower, most)
+            pieces = further | {(layout, slot): slot for (layout, first), last in runs.items()
+                                for slot in range(first, last + 1)}
+            if not pieces or len(pieces) > MOST_PIECES:
+                return span
+            single = np.flatnonzero((span.upper == span.slots) & (lower <= most))
+            pieces |= {(int(span.pts.layout[c]), int(span.slots[c])): int(span.slots[c])
+                       for c in single.tolist()}
+            span = finer(span, pieces)
+            lower = bounds(span)
+        return span
+
+    def _least_of(self, way: Question, span: Space) -> Array:
+        """What a way's own choices have at the least, at each candidate of ``span`` [C]."""
+        own = [*(s in way.schemes for s in self.model.question.schemes),
+               *(name in way.kv for name in self.model.question.kv)]
+        able = self.model.decided.allowed((self.model.possible & np.array(own))[None])
+        mine = replace(span, legal=span.legal & able)
+        return least_of(mine, bounds(mine))
+
+    def spaces(self, group: Group) -> list[tuple[int, Space]]:
+        """The candidates of those ways of ``group`` that have any, with their places."""
+        if len(group) == 1:
+            place, question = group[0]
+            space = whole_space(build_model(question, load_prior()), slots=self.slots)
+            return [] if space is None else [(place, space)]
+        ways = [(i, way) for i, question in group
+                if (way := _way(question, self.slots)) is not None]
+        return list(zip([i for i, _ in ways], timed_together(
+            self.model, [way for _, way in ways]), strict=True)) if ways else []
+
+
+def _whole(group: Group) -> Question:
+    """The question that may mix all choices of its ways; what all of them bar stays barred."""
+    ways = [question for _, question in group]
+    schemes, kv = ({name for way in ways for name in getattr(way, field)}
+                   for field in ("schemes", "kv"))
+    pairs = frozenset().union(*(way.barred for way in ways))
+    barred = frozenset(pair for pair in pairs if all(
+        pair in way.barred or pair[1] not in (*way.schemes, *way.kv) for way in ways))
+    return replace(ways[0], schemes=tuple(s for s in scheme_ids() if s in schemes),
+                   kv=tuple(name for name in kv_layout_ids() if name in kv), barred=barred)
+
+
+def _way(question: Question, slots: Slots) -> Way | None:
+    layouts = possible_layouts(question)
+    if not layouts:
+        return None
+    model = build_model(question, load_prior())
+    tables, stages = tables_and_stages(model, layouts)
+    pairs = fitting_pairs(model, tables, stages, slots=slots)
+    return Way(model, tables, stages, pairs) if pairs else None
