@@ -300,7 +300,7 @@ def _address(plan: Plan) -> str:
 
 
 def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved],
-               ) -> tuple[Found, tuple[Space, ...]]:
+               ) -> tuple[Found, Sequence[Space]]:
     """(the best answer of all ways to serve, the first of equals; the other ways' candidates);
     ``unserved`` is the question again, for the reason why there is none.
 

@@ -8,10 +8,11 @@ what was found is left out, before its ways are timed and solved.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,37 @@ MOST_PIECES = 2000
 Array = NDArray[np.float64]
 
 
-def best_among(questions: Sequence[Question]) -> tuple[Found | None, list[Space]]:
-    """(the best plan, the first of equals, None where there is none; the candidates of the ways
-    that might have held it, in the order of the questions)."""
+class Ways(Sequence[Space]):
+    """The candidates of some ways to serve that have any, in the order of the questions; each is
+    timed when one is asked for, as most answers need none."""
+
+    def __init__(self, wholes: Sequence[Whole], known: Mapping[int, Space]) -> None:
+        self._wholes, self._known = wholes, known
+
+    @cached_property
+    def _spaces(self) -> list[Space]:
+        found = dict(self._known)
+        for whole in self._wholes:
+            left = [one for one in whole.group if one[0] not in found]
+            found.update(whole.spaces(left) if left else ())
+        return [space for _, space in sorted(found.items())]
+
+    def __len__(self) -> int:
+        return len(self._spaces)
+
+    @overload
+    def __getitem__(self, at: int) -> Space: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Space]: ...
+
+    def __getitem__(self, at: int | slice) -> Space | Sequence[Space]:
+        return self._spaces[at]
+
+
+def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
+    """(the best plan, the first of equals, None where there is none; the other ways of its engine,
+    those of its own choices left out)."""
     wholes = [whole for group in _groups(questions)
               if (whole := Whole(group)).least < math.inf]
     wholes.sort(key=lambda whole: (float(f"{whole.least:.6e}"), whole.group[0][0]))
@@ -63,8 +92,14 @@ def best_among(questions: Sequence[Question]) -> tuple[Found | None, list[Space]
         kept += mine
         best = _first(best, searched([space for _, space in mine], settle=False, incumbent=best),
                       kept)
-    spaces = [space for _, space in sorted(kept, key=lambda one: one[0])]
-    return None if best is None else settled(best), spaces
+    if best is None:
+        return None, Ways((), {})
+    question, choices = best.space.model.question, best.space.model.choices
+    others = [whole.only(lambda way: way.engine == question.engine
+                         and (*way.schemes, *way.kv) != tuple(choices)) for whole in wholes]
+    places = {i for whole in others for i, _ in whole.group}
+    return settled(best), Ways([whole for whole in others if whole.group],
+                               {i: space for i, space in kept if i in places})
 
 
 def _first(before: Found | None, after: Found | None, kept: Sequence[tuple[int, Space]],
@@ -120,6 +155,12 @@ class Whole:
     def least(self) -> float:
         """What no plan is below; inf where none of its ways has one."""
         return math.inf if self.span is None else float(np.min(least_of(self.span, self.lower)))
+
+    def only(self, wanted: Callable[[Question], bool]) -> Whole:
+        """The same group with those of its ways that are ``wanted``; its bound stays."""
+        fewer = copy(self)
+        fewer.group = [(i, way) for i, way in self.group if wanted(way)]
+        return fewer
 
     def lead(self) -> tuple[int, Question]:
         """The way of the least bound, the first of equals."""

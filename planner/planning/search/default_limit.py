@@ -17,7 +17,7 @@ from planner.units import format_seconds
 
 
 def answers(questions: Sequence[Question],
-            ) -> tuple[Found | None, tuple[Space, ...], tuple[Question, ...]]:
+            ) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
     """(the answer to take, the candidates of the questions with other choices, the questions that
     it answers: without the default limit on TPOT where nothing keeps it)."""
     found, others = best_answers(questions)

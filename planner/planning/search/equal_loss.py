@@ -35,15 +35,12 @@ def best_answer(questions: Sequence[Question]) -> Found | None:
     return best_answers(questions)[0]
 
 
-def best_answers(questions: Sequence[Question]) -> tuple[Found | None, tuple[Space, ...]]:
+def best_answers(questions: Sequence[Question]) -> tuple[Found | None, Sequence[Space]]:
     """(the answer to take, the candidates of the questions with other choices that its engine may
     serve as well)."""
-    best, spaces = best_among(questions)
+    best, others = best_among(questions)
     if best is None:
         return None, ()
-    way, engine = best.space.model.choices, best.space.model.question.engine
-    others = tuple(space for space in spaces if space.model.choices != way
-                   and space.model.question.engine == engine)
     if best.space.model.question.objective == "quality":
         best = _taken(questions, best)
     return best, others
