@@ -1,0 +1,52 @@
+"""Groups of ways are left out only where none of them holds the best plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from planner.api.ask import Ask
+from planner.planning.search.best_first import searched
+from planner.planning.search.contenders import best_among
+from planner.planning.search.variants import by_layer, spaces_of
+
+ASKED: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("llama-3.1-8b", "h100-sxm", {}),
+    ("llama-3.1-8b", "l40s", {"tpot_seconds": "none"}),
+    ("qwen3-30b-a3b", "l40s", {"devices": 4, "ttft_seconds": 2.0}),
+    ("deepseek-v3", "h200-sxm", {"devices": 8, "tpot_seconds": 0.08}),
+    ("qwen3-8b", "xeon-6980p", {}),
+    ("llama-3.1-8b", "jetson-agx-orin-64gb", {"objective": "latency"}),
+    ("llama-3.1-8b", "rtx-pro-6000", {"objective": "memory", "devices": 1}),
+    ("qwen3-0.6b", "h100-sxm", {"objective": "quality", "devices": 1, "batch": 8}),
+    ("gpt-oss-20b", "h100-sxm", {"engine": "sglang"}),
+)
+
+
+@pytest.mark.parametrize(("model", "device", "asked"), ASKED, ids=lambda v: str(v))
+def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str, Any]) -> None:
+    questions = Ask(model=model, device=device, context=8192, **asked).questions()
+    found, _ = best_among(questions)
+    whole = searched(spaces_of(questions))
+    assert found is not None and whole is not None
+    assert found.value == pytest.approx(whole.value, rel=1e-9)
+    assert found.space.model.question.engine == whole.space.model.question.engine
+    assert found.space.model.question.kv == whole.space.model.question.kv
+    assert by_layer(found.space, found.segments) == by_layer(whole.space, whole.segments)
+    assert found.bound <= found.value * (1 + 1e-9)
+
+
+def test_other_ways_are_those_of_the_engine_that_is_taken() -> None:
+    questions = Ask(model="llama-3.1-8b", device="h100-sxm", context=8192).questions()
+    found, others = best_among(questions)
+    assert found is not None
+    mine = found.space.model
+    assert len(others) > 0
+    for other in others:
+        assert other.model.question.engine == mine.question.engine
+        assert other.model.choices != mine.choices
+    expected = [s for s in spaces_of([q for q in questions if q.engine == mine.question.engine])
+                if s.model.choices != mine.choices]
+    assert [s.model.choices for s in others] == [s.model.choices for s in expected]
+    assert [len(s) for s in others] == [len(s) for s in expected]
