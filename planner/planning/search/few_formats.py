@@ -17,27 +17,50 @@ import numpy as np
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found, first_of_equals
-from planner.planning.search.first_token import solve_posed, with_prompts
+from planner.planning.search.first_token import solve_posed
+from planner.planning.search.formulate import relaxation
 from planner.planning.search.posed import Posed, posed
 from planner.planning.search.slot_pool import SlotPool
 from planner.planning.search.spaces import asked
-from planner.planning.solver.format_sets import Formats, best_of_sets
-from planner.planning.solver.problem import Problem, Solution, proved
+from planner.planning.solver.format_sets import Formats, Sets, best_of_sets, set_bounds
+from planner.planning.solver.problem import (
+    Array,
+    Problem,
+    Solution,
+    lower_bounds,
+    proved,
+    reduced_costs,
+)
+from planner.planning.solver.solve import LOOSE
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel
+from planner.records import record
 
 GAP = 1e-3
 """Share of the objective below which nothing better is looked for."""
 MOST = 3
 """Formats up to which the best plan of so many is looked for."""
+LAYERS = 1e-2
+"""The share where layers are decided one by one."""
+ANY = 99
+"""More formats than there are."""
+AT_ONCE = 1024
+"""Candidates with a set of formats that are bounded together."""
 
 
 def few_formats(spaces: Sequence[Space], known: Sequence[Found], start: Found,
                 ) -> tuple[Found, ...]:
     """The best plans of 1, 2, 3 and any number of formats over ``spaces``, each only where it is
     better by more than GAP than every plan of fewer, ``known`` ones included. ``start`` is one of
-    the known, on whose candidate each search begins."""
+    the known, on whose candidate each search begins.
+
+    Where layers are decided one by one a problem takes seconds: nothing but that candidate is
+    searched then, to LAYERS of the objective. Under the objective quality there are none: of plans
+    whose losses cannot be told apart the fastest is taken, and that has no least.
+    """
+    if start.space.model.question.objective == "quality":
+        return ()
     return tuple(_Frontier(spaces, known, start).found())
 
 
@@ -53,102 +76,168 @@ def released_in(model: CostModel, unit: DecisionUnit) -> str:
     return stands_for(model.question, model.planned[unit.row].released_as)
 
 
+@record
+class _Best:
+    """The best assignment that is known of so many formats: a candidate with its solution, or none
+    better than ``value``."""
+
+    value: float
+    one: Posed | None = None
+    solution: Solution | None = None
+
+
 class _Frontier:
     """The search: the pool of candidates, and what is known by number of formats."""
 
     def __init__(self, spaces: Sequence[Space], known: Sequence[Found], start: Found) -> None:
-        self.pool = SlotPool(spaces)
-        self.known = [(_count(one), one) for one in known]
+        question = spaces[0].model.question
+        self.layered = question.untie or question.profile is not None
+        self.gap = LAYERS if self.layered else GAP
+        self.counts = [(_count(one), one.value) for one in known]
         self.solved = 0
-        changes = {"loss_scheme": None, "loss_limit": spaces[0].model.question.loss_limit}
-        self.start = asked(start.space, **changes), start.candidate
-        self.lower = 0.0
+        self.best = {most: _Best(min((value for count, value in self.counts if count <= most),
+                                     default=np.inf)) for most in (*range(1, MOST + 1), ANY)}
+        here = asked(start.space, loss_scheme=None, loss_limit=question.loss_limit)
+        for most in sorted(self.best, reverse=True):
+            self._look(most, [(0.0, here, start.candidate)])
+        self.pool = SlotPool(spaces, self._cutoff(1))
+        if not self.layered:
+            self.pool.below(self._cutoff(1))  # the most that is asked for, cut at once
 
     def found(self) -> Iterator[Found]:
-        """From one format on."""
-        free, self.lower = self._best(None)
-        own = MOST + 1 if free is None else _count(free)
-        before = self._least(0)
+        """The plans from one format on."""
+        before = min((value for count, value in self.counts if not count), default=np.inf)
+        lower = self._searched(ANY, 0.0)
         for most in range(1, MOST + 1):
-            best = free if own <= most else self._best(most)[0]
-            if best is not None and best.value < before * (1 - GAP):
-                self.known.append((most, best))
-                yield best
-            before = min(before, self._least(most))
-        if free is not None and free.value < before * (1 - GAP):
-            yield free
+            bound = self._searched(most, lower)
+            if (told := self._told(most, before, bound)) is not None:
+                yield told
+            before = min(before, self.best[most].value)
+        if (told := self._told(ANY, before, lower)) is not None:
+            yield told
 
-    def _least(self, most: int | None) -> float:
-        """The value of the best that is known of ``most`` formats."""
-        return min((one.value for count, one in self.known if most is None or count <= most),
-                   default=np.inf)
+    def _cutoff(self, most: int) -> float:
+        """What is looked for is below this."""
+        return self.best[most].value * (1 - self.gap)
 
-    def _best(self, most: int | None) -> tuple[Found | None, float]:
-        """(what is better by more than GAP than all that is known of ``most`` formats, a lower
-        bound of all such plans)."""
-        cutoff = self._least(most) * (1 - GAP)
-        if cutoff <= self.lower:
-            return None, self.lower
-        best: tuple[Posed, Solution] | None = None
+    def _searched(self, most: int, lower: float) -> float:
+        """Look at what may be better; a lower bound of all plans of ``most`` formats, where
+        ``lower`` is one of any number."""
+        for other in self.best:
+            if other < most and self.best[other].value < self.best[most].value:
+                self.best[most] = self.best[other]
         left, tried = np.inf, set[tuple[int, int]]()
-        queue = [(0.0, *self.start)]
-        while queue:
-            for bound, space, c in queue:
-                tried.add((id(space), c))
-                if bound >= cutoff:
-                    break
-                one = posed(space, c)
-                solution, lower = self._solved(one, most, cutoff)
-                left = min(left, max(bound, lower))
-                if solution is not None and solution.value < cutoff:
-                    best, cutoff = (one, solution), solution.value * (1 - GAP)
-            queue = [one for one in self.pool.below(cutoff) if (id(one[1]), one[2]) not in tried]
-        if best is None:
-            return None, min(left, cutoff)
-        return self._told(*best, min(left, cutoff), most), min(left, cutoff)
+        if self.layered:
+            return max(lower, min(self.best[most].value, self.pool.least()))
+        while self._cutoff(most) > lower:
+            queue = [one for one in self.pool.below(self._cutoff(most))
+                     if (id(one[1]), one[2]) not in tried]
+            if not queue:
+                break
+            tried |= {(id(space), c) for _, space, c in queue}
+            left = min(left, self._look(most, queue))
+        return max(lower, min(left, self.pool.least_open(), self._cutoff(most)))
 
-    def _solved(self, one: Posed, most: int | None, cutoff: float,
+    def _look(self, most: int, queue: Sequence[tuple[float, Space, int]]) -> float:
+        """Solve candidates in order of their bounds; a lower bound of what is not found in them."""
+        left = np.inf
+        for bound, space, c, sets in self._bounded(most, queue):
+            cutoff = self._cutoff(most)
+            if bound >= cutoff:
+                return min(left, bound)
+            one = posed(space, c)
+            solution, lower = self._solved(one, sets, cutoff)
+            left = min(left, max(bound, lower))
+            if solution is not None and solution.value < cutoff:
+                self.best[most] = _Best(solution.value, one, solution)
+        return left
+
+    def _bounded(self, most: int, queue: Sequence[tuple[float, Space, int]],
+                 ) -> list[tuple[float, Space, int, dict[tuple[int, ...], float] | None]]:
+        """The queue anew with the bounds of each candidate's sets of ``most`` formats, in order."""
+        if most == ANY:
+            return [(*one, None) for one in queue]
+        out = []
+        for space in {id(one[1]): one[1] for one in queue}.values():
+            own = [(bound, c) for bound, other, c in queue if other is space]
+            formats = formats_of(space.model)
+            sets = formats.sets(most)
+            table = bounds_of_sets(space.take(np.array([c for _, c in own], dtype=np.int64)),
+                                   formats, sets, self._cutoff(most))
+            for (bound, c), line in zip(own, table, strict=True):
+                least = max(bound, float(line.min()))
+                out.append((least, space, c, dict(zip(sets, line.tolist(), strict=True))))
+        return sorted(out, key=lambda one: float(f"{one[0]:.9e}"))
+
+    def _solved(self, one: Posed, sets: dict[tuple[int, ...], float] | None, cutoff: float,
                 ) -> tuple[Solution | None, float]:
         """(the best assignment of a candidate below ``cutoff``, a lower bound of all others)."""
         self.solved += 1
 
         def solve(problem: Problem, cutoff: float) -> Solution:
-            return solve_posed(replace(one, problem=problem), cutoff=cutoff)
+            return solve_posed(replace(one, problem=problem), cutoff=cutoff,
+                               gap=LOOSE if self.layered else None)
 
-        if most is None:
+        if sets is None:
             solution = solve(one.problem, cutoff)
             return solution if solution.found else None, proved(solution, cutoff)
-        return best_of_sets(one.problem, formats_of(one), most, solve, cutoff,
-                            with_prompts(one))
+        below = {name: bound for name, bound in sets.items() if bound < cutoff}
+        found, lower = best_of_sets(one.problem, _formats(one), below, solve, cutoff)
+        return found, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
 
-    def _told(self, one: Posed, solution: Solution, bound: float, most: int | None) -> Found:
-        """The plan to take of those that are equal."""
-        if most is not None:
-            formats = formats_of(one)
-            legal = one.problem.legal & formats.within(tuple(formats.used(solution.counts)))
-            one = replace(one, problem=replace(one.problem, legal=legal))
-        solution = first_of_equals(one, solution)
-        bound = min(bound, solution.value)
-        return Found(one.space, one.c, solution, one.segments(solution), bound,
-                     self.pool.candidates, self.solved, one.space)
+    def _told(self, most: int, before: float, bound: float) -> Found | None:
+        """The plan of ``most`` formats where it is better than those of fewer, ``before``: that to
+        take of its equals."""
+        best = self.best[most]
+        if best.one is None or best.solution is None or \
+                best.value >= before * (1 - self.gap):
+            return None
+        formats = _formats(best.one)
+        legal = best.one.problem.legal & formats.within(formats.used(best.solution.counts))
+        one = replace(best.one, problem=replace(best.one.problem, legal=legal))
+        solution = best.solution if self.layered else first_of_equals(one, best.solution)
+        return Found(one.space, one.c, solution, one.segments(solution),
+                     min(bound, solution.value), self.pool.candidates, self.solved, one.space)
 
 
 def _count(found: Found) -> int:
     return len(changed_schemes(found.space.model, found.segments))
 
 
-def formats_of(one: Posed) -> Formats:
-    """The format of every option of a candidate's decisions."""
-    model = one.space.model
-    scheme = np.full(one.problem.legal.shape, -1, dtype=np.int64)
+def bounds_of_sets(space: Space, formats: Formats, sets: Sets, most: float) -> Array:
+    """A lower bound of each candidate with each of ``sets`` [C, S]: by limits priced for all
+    options, and where that is below ``most`` by limits priced for the set's."""
+    objective, constant, legal, rows = relaxation(space)
+    out = set_bounds(*reduced_costs(objective, constant, legal, rows), formats, sets)
+    c, s = np.nonzero(out < most)
+    masks = np.array([formats.within(one) for one in sets])
+    for at in range(0, len(c), AT_ONCE):
+        i, j = c[at:at + AT_ONCE], s[at:at + AT_ONCE]
+        out[i, j] = np.maximum(out[i, j], lower_bounds(
+            objective[i], constant[i], legal[i] & masks[j],
+            [(use[i], limit[i]) for use, limit in rows]))
+    return out
+
+
+def formats_of(model: CostModel) -> Formats:
+    """The format of every option of the decisions of ``model``."""
+    decided = model.decided
+    scheme = np.full((len(decided.decisions), decided.width), -1, dtype=np.int64)
     changed = scheme.copy()
-    for d, decision in enumerate(model.decided.decisions):
+    for d, decision in enumerate(decided.decisions):
         if model.units[decision.units[0]].role != "module":
             continue
+        own = {released_in(model, model.units[unit]) for unit in decision.units}
         for o, option in enumerate(decision.options):
-            other = any(model.choices[choice] != released_in(model, model.units[unit])
-                        for unit, choice in zip(decision.units, option, strict=True))
-            for row in one.rows_of(d):
-                scheme[row, o] = option[0]
-                changed[row, o] = option[0] if other else -1
+            scheme[d, o] = option[0]
+            changed[d, o] = -1 if own == {model.choices[option[0]]} else option[0]
     return Formats(changed, scheme)
+
+
+def _formats(one: Posed) -> Formats:
+    """The format of every option of a candidate's problem."""
+    formats = formats_of(one.space.model)
+    place = np.zeros(len(one.problem.legal), dtype=np.int64)
+    for d in range(len(formats.changed)):
+        place[one.rows_of(d)] = d
+    return Formats(formats.changed[place], formats.scheme[place])

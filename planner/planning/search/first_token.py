@@ -64,16 +64,16 @@ def relaxed_posed(one: Posed, *, cutoff: float) -> Solution:
     """The optimum of a candidate with the shortest queue that any assignment has, in any slot that
     it stands for: what it proves holds for all of these."""
     with naming_the_question(one.space, one.c):
-        return solve(with_prompts(one), gap=one.gap, cutoff=cutoff)
+        return solve(_with_prompts(one), gap=one.gap, cutoff=cutoff)
 
 
 def bounded_posed(one: Posed, *, cutoff: float) -> float:
     """A lower bound of what :func:`relaxed_posed` finds, looked for up to ``cutoff``."""
     with naming_the_question(one.space, one.c):
-        return bound_of(with_prompts(one), gap=one.gap, cutoff=cutoff)
+        return bound_of(_with_prompts(one), gap=one.gap, cutoff=cutoff)
 
 
-def with_prompts(one: Posed) -> Problem:
+def _with_prompts(one: Posed) -> Problem:
     """The problem with the limit on a prompt's way through beside it."""
     token = first_token(one)
     if token is None:

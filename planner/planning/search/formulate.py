@@ -124,6 +124,17 @@ def stage_limits(space: Space, c: int, tpot_seconds: float) -> list[float]:
 def bounds(space: Space) -> Array:
     """A lower bound of the objective at the first slot of every candidate [C]; inf where no slot
     that it stands for can be feasible."""
+    objective, constant, legal, rows = relaxation(space)
+    out = np.full(len(space), np.inf)
+    keep = np.nonzero(~excluded(legal, rows))[0]
+    if len(keep):
+        out[keep] = lower_bounds(objective[keep], constant[keep], legal[keep],
+                                 [(c[keep], b[keep]) for c, b in rows])
+    return out
+
+
+def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tuple[Array, Array]]]:
+    """What is never more than the objective (coefficients, constant), what is legal, and limits."""
     model, question, decided = space.model, space.model.question, space.model.decided
     objective, constant = objective_arrays(space, bound=True)
     legal = decided.all_allowed(space.legal)
@@ -134,12 +145,7 @@ def bounds(space: Space) -> Array:
         rows.append((np.repeat(loss[None], len(space), axis=0), np.full(len(space), limit)))
     rows += _time_rows(space, question)
     rows.append(_memory_row(space))
-    out = np.full(len(space), np.inf)
-    keep = np.nonzero(~excluded(legal, rows))[0]
-    if len(keep):
-        out[keep] = lower_bounds(objective[keep], constant[keep], legal[keep],
-                                 [(c[keep], b[keep]) for c, b in rows])
-    return out
+    return objective, constant, legal, rows
 
 
 def _time_rows(space: Space, question: Question) -> list[tuple[Array, Array]]:

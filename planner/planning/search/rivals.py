@@ -19,6 +19,8 @@ from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found
+from planner.planning.search.few_formats import changed_schemes, few_formats
+from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
     RELEASED,
     Placed,
@@ -57,7 +59,8 @@ class Rival:
 
 
 def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tuple[Rival, ...]:
-    """All rivals that keep the limits, the simplest first.
+    """All rivals that keep the limits, the simplest first. The best plans of few formats are
+    there where they are better by more than 0.1 % than every plan of fewer.
 
     Args:
         spaces: the candidates of every engine and way to serve, as they were searched.
@@ -68,6 +71,11 @@ def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tu
     out = [_rival(_name(one), "released" if one.wanted.scheme == RELEASED else "uniform",
                   _given(one)) for one in placed.values()]
     out += _defaults(spaces, placed)
+    known = [*(one.found for one in out), best]
+    for found in few_formats([asked(space, loss_scheme=None, loss_limit=allowed)
+                              for space in spaces], known, best):
+        count = len(changed_schemes(found.space.model, found.segments))
+        out.append(_rival(f"{count} format{'s' * (count > 1)}", "formats", found))
     out.append(_rival("optimum", "optimum", best))
     return tuple(out)
 
@@ -76,18 +84,6 @@ def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
     """The losses of an assignment's units, summed."""
     return fsum(float(model.layer_loss[s.unit, s.choice]) * s.count
                 for s in segments if s.choice >= 0)
-
-
-def changed_schemes(model: CostModel, segments: Iterable[Segment]) -> frozenset[str]:
-    """The schemes of modules that are not what these are released in."""
-    return frozenset(model.choices[s.choice] for s in segments
-                     if s.choice >= 0 and model.units[s.unit].role == "module"
-                     and model.choices[s.choice] != released_in(model, s.unit))
-
-
-def released_in(model: CostModel, unit: int) -> str:
-    """What the modules of a unit are released in, or what stands for it on the device."""
-    return stands_for(model.question, model.planned[model.units[unit].row].released_as)
 
 
 def _rival(name: str, kind: str, found: Found) -> Rival:

@@ -12,8 +12,8 @@ import numpy as np
 
 from planner.planning.search.batches import Pieces, cut, finer, least_of, spanning
 from planner.planning.search.blocks import dense_spaces
-from planner.planning.search.formulate import bounds
-from planner.planning.solver.problem import Array
+from planner.planning.search.formulate import bounds, objective_arrays
+from planner.planning.solver.problem import Array, cheapest
 from planner.planning.space.candidates import Space
 
 AT_ONCE = 512
@@ -25,13 +25,13 @@ MOST = 20_000
 class SlotPool:
     """Candidates of several spaces under lower bounds of their objective."""
 
-    def __init__(self, spaces: Sequence[Space]) -> None:
+    def __init__(self, spaces: Sequence[Space], most: float) -> None:
         free = bool(spaces) and spaces[0].model.question.batch is None
         self.open: list[tuple[Space, Array]] = []
         self.single: list[tuple[float, Space, int]] = []
         self.candidates = 0
         for space in spaces:
-            self._add(spanning(space) if free else space)
+            self._begin(spanning(space) if free else space, most)
 
     def below(self, most: float) -> list[tuple[float, Space, int]]:
         """(bound, space, candidate) of the single slots whose bound is below ``most``, the least
@@ -41,10 +41,24 @@ class SlotPool:
         self.single.sort(key=lambda one: float(f"{one[0]:.9e}"))
         return [one for one in self.single if one[0] < most]
 
+    def least(self) -> float:
+        """A lower bound of all slots."""
+        return min(self.least_open(), *(bound for bound, _, _ in self.single), np.inf)
+
     def least_open(self) -> float:
         """A lower bound of all slots that were not looked at one by one."""
         return min((float(least_of(space, lower).min()) for space, lower in self.open),
                    default=np.inf)
+
+    def _begin(self, space: Space, most: float) -> None:
+        """Bounds without limits for what they say to be no better than ``most``, else with all."""
+        objective, constant = objective_arrays(space, bound=True)
+        legal = space.model.decided.all_allowed(space.legal)
+        lower = cheapest(np.where(legal, objective, np.inf)).sum(axis=1) + constant
+        near = np.flatnonzero(least_of(space, lower) < most)
+        lower[near] = bounds(space.take(near))
+        self.candidates += len(space)
+        self._keep(space, lower)
 
     def _add(self, space: Space) -> None:
         self.candidates += len(space)

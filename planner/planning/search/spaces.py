@@ -49,4 +49,4 @@ def _timed(model: CostModel, tables: LayoutTables, stages: StageTable,
 def asked(space: Space, **changes: Any) -> Space:
     """``space`` with another objective or other limits in its question; its times are the same."""
     question = replace(space.model.question, **changes)
-    return replace(space, model=replace(space.model, question=question))
+    return replace(space, model=space.model.asked(question))

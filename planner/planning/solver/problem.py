@@ -190,6 +190,19 @@ def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
     Returns:
         The best bound met; inf where a decision has no legal choice.
     """
+    return _priced(objective, constant, legal, rows)[0]
+
+
+def reduced_costs(objective: Array, constant: Array, legal: NDArray[np.bool_],
+                  rows: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """(costs with the limits priced [C, D, S], inf where illegal; what is beside them [C]) of
+    :func:`lower_bounds`: no assignment within the limits is below the sum of its own."""
+    return _priced(objective, constant, legal, rows)[1:]
+
+
+def _priced(objective: Array, constant: Array, legal: NDArray[np.bool_],
+            rows: list[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
+    """(the best bound met [C], costs with each limit at its multiplier, what is beside them)."""
     cost = np.where(legal, objective, np.inf)
     best = np.asarray(cheapest(cost).sum(axis=1) + constant)
     base = cost
@@ -203,7 +216,8 @@ def lower_bounds(objective: Array, constant: Array, legal: NDArray[np.bool_],
             settled[r], bound = _ascend(base, coefficients, limit, offset, 9)
             best = np.fmax(best, bound)
             base = base + settled[r][:, None, None] * coefficients
-    return best
+    beside = constant - sum((m * rows[k][1] for k, m in settled.items()), np.zeros(len(constant)))
+    return best, base, beside
 
 
 MIXES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)

@@ -7,8 +7,9 @@ import pytest
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
 from planner.planning.search.best_first import Found, searched
+from planner.planning.search.few_formats import changed_schemes
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.rivals import Rival, changed_schemes, loss_of, rivals
+from planner.planning.search.rivals import Rival, loss_of, rivals
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
@@ -88,4 +89,6 @@ def test_formats_are_told_by_unit() -> None:
         changed = changed_schemes(model, rival.found.segments)
         assert "fp8-block" not in changed  # released so
         assert changed <= set(rival.schemes)
+        if rival.kind == "formats":
+            assert rival.name == f"{len(changed)} format{'s' * (len(changed) > 1)}"
         assert len(changed) == rival.formats
