@@ -43,6 +43,8 @@ MOST = 3
 """Formats up to which the best plan of so many is looked for."""
 LAYERS = 1e-2
 """The share where layers are decided one by one."""
+WORST = 1.25
+"""Objective, in those of the best known plan, beyond which no plan of few formats is looked for."""
 ANY = 99
 """More formats than there are."""
 AT_ONCE = 1024
@@ -53,15 +55,32 @@ def few_formats(spaces: Sequence[Space], known: Sequence[Found], start: Found,
                 ) -> tuple[Found, ...]:
     """The best plans of 1, 2, 3 and any number of formats over ``spaces``, each only where it is
     better by more than GAP than every plan of fewer, ``known`` ones included. ``start`` is one of
-    the known, on whose candidate each search begins.
+    the known, on whose candidate each search begins; what is worse than WORST times the best known
+    is not looked for.
 
-    Where layers are decided one by one a problem takes seconds: nothing but that candidate is
-    searched then, to LAYERS of the objective. Under the objective quality there are none: of plans
+    Where layers are decided one by one a problem takes seconds: nothing but that candidate and
+    that of the best known of one format are searched then, to LAYERS of the objective; with untied
+    layers the plans whose layers are tied count too. Under the objective quality there are none: of plans
     whose losses cannot be told apart the fastest is taken, and that has no least.
     """
-    if start.space.model.question.objective == "quality":
+    if spaces[0].model.question.objective == "quality":
         return ()
-    return tuple(_Frontier(spaces, known, start).found())
+    frontier = _Frontier(spaces, known, start)
+    found = tuple(frontier.found())
+    if not spaces[0].model.question.untie:
+        return found
+    tied = [replace(one, bound=min(one.bound, frontier.lower)) for one in few_formats(
+        [asked(space, untie=False) for space in spaces], known, start)]
+    return _merged((*tied, *found))
+
+
+def _merged(found: Sequence[Found]) -> tuple[Found, ...]:
+    """The best of each number of formats, where it is better than those of fewer."""
+    out: list[Found] = []
+    for one in sorted(found, key=lambda one: (_count(one), one.value)):
+        if not out or one.value < out[-1].value * (1 - GAP):
+            out.append(one)
+    return tuple(out)
 
 
 def changed_schemes(model: CostModel, segments: Sequence[Segment]) -> frozenset[str]:
@@ -94,20 +113,28 @@ class _Frontier:
         self.layered = question.untie or question.profile is not None
         self.gap = LAYERS if self.layered else GAP
         self.counts = [(_count(one), one.value) for one in known]
-        self.solved = 0
-        self.best = {most: _Best(min((value for count, value in self.counts if count <= most),
-                                     default=np.inf)) for most in (*range(1, MOST + 1), ANY)}
-        here = asked(start.space, loss_scheme=None, loss_limit=question.loss_limit)
+        self.solved, self.lower = 0, 0.0
+        worst = WORST * min(value for _, value in self.counts)
+        self.best = {most: _Best(min([worst, *(value for count, value in self.counts
+                                               if count <= most)]))
+                     for most in (*range(1, MOST + 1), ANY)}
+        here = asked(start.space, loss_scheme=None, loss_limit=question.loss_limit,
+                     untie=question.untie)
+        begin = [(0.0, here, start.candidate)]
+        if self.layered:
+            one = min((one for one in known if _count(one) <= 1), key=lambda one: one.value,
+                      default=start)
+            begin.append((0.0, asked(one.space, loss_scheme=None,
+                                     loss_limit=question.loss_limit), one.candidate))
         for most in sorted(self.best, reverse=True):
-            self._look(most, [(0.0, here, start.candidate)])
+            self._look(most, begin)
         self.pool = SlotPool(spaces, self._cutoff(1))
-        if not self.layered:
-            self.pool.below(self._cutoff(1))  # the most that is asked for, cut at once
+        self.pool.below(self._cutoff(1))  # the most that is asked for, cut at once
 
     def found(self) -> Iterator[Found]:
         """The plans from one format on."""
         before = min((value for count, value in self.counts if not count), default=np.inf)
-        lower = self._searched(ANY, 0.0)
+        lower = self.lower = self._searched(ANY, 0.0)
         for most in range(1, MOST + 1):
             bound = self._searched(most, lower)
             if (told := self._told(most, before, bound)) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
@@ -43,8 +43,8 @@ def wide(name: str, schemes: tuple[str, ...]) -> list[Space]:
     model = spaces[0].model
     limit = loss_limit(model)
     assert limit is not None
-    return [asked(space, loss_scheme=None, loss_limit=WIDER.get(name, 4) * limit * band_factor(model))
-            for space in spaces]
+    wider = WIDER.get(name, 4) * limit * band_factor(model)
+    return [asked(space, loss_scheme=None, loss_limit=wider) for space in spaces]
 
 
 def start_of(spaces: list[Space]) -> Found:
@@ -73,8 +73,9 @@ def told(name: str, most: int) -> float:
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_no_set_of_schemes_beats_the_best_plan_of_as_many_formats(name: str) -> None:
+    names = FORMATS.get(name, SCHEMES)
     for most in range(1, MOST + 1):
-        best = [searched(wide(name, some)) for some in combinations(FORMATS.get(name, SCHEMES), most)]
+        best = [searched(wide(name, some)) for some in combinations(names, most)]
         least = min(one.value for one in best if one is not None)
         if len(changed_schemes(answers(name)[1].space.model, answers(name)[1].segments)) <= most:
             least = min(least, answers(name)[1].value)
@@ -93,8 +94,7 @@ def test_plans_keep_the_limits_and_more_formats_pay(name: str) -> None:
     counts = [len(changed_schemes(one.space.model, one.segments)) for one in found]
     assert counts == sorted(set(counts))
     values = [one.value for one in found]
-    assert all(after < before * (1 - GAP)
-               for before, after in zip(values, values[1:], strict=False))
+    assert all(after < before * (1 - GAP) for before, after in pairwise(values))
     for one in found:
         priced = price(one.space, one.candidate, one.segments)
         question = one.space.model.question
