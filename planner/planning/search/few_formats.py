@@ -60,8 +60,8 @@ def few_formats(spaces: Sequence[Space], known: Sequence[Found], start: Found,
 
     Where layers are decided one by one a problem takes seconds: nothing but that candidate and
     that of the best known of one format are searched then, to LAYERS of the objective; with untied
-    layers the plans whose layers are tied count too. Under the objective quality there are none: of plans
-    whose losses cannot be told apart the fastest is taken, and that has no least.
+    layers the plans whose layers are tied count too. Under the objective quality there are none:
+    of plans whose losses cannot be told apart the fastest is taken, and that has no least.
     """
     if spaces[0].model.question.objective == "quality":
         return ()
@@ -200,17 +200,11 @@ class _Frontier:
                 ) -> tuple[Solution | None, float]:
         """(the best assignment of a candidate below ``cutoff``, a lower bound of all others)."""
         self.solved += 1
-
-        def solve(problem: Problem, cutoff: float) -> Solution:
-            return solve_posed(replace(one, problem=problem), cutoff=cutoff,
-                               gap=LOOSE if self.layered else None)
-
+        gap = LOOSE if self.layered else None
         if sets is None:
-            solution = solve(one.problem, cutoff)
+            solution = solve_posed(one, cutoff=cutoff, gap=gap)
             return solution if solution.found else None, proved(solution, cutoff)
-        below = {name: bound for name, bound in sets.items() if bound < cutoff}
-        found, lower = best_of_sets(one.problem, _formats(one), below, solve, cutoff)
-        return found, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
+        return _of_sets(one, sets, cutoff, gap)
 
     def _told(self, most: int, before: float, bound: float) -> Found | None:
         """The plan of ``most`` formats where it is better than those of fewer, ``before``: that to
@@ -229,6 +223,29 @@ class _Frontier:
 
 def _count(found: Found) -> int:
     return len(changed_schemes(found.space.model, found.segments))
+
+
+def best_on(space: Space, c: int, most: int, cutoff: float) -> tuple[Posed, Solution] | None:
+    """The best assignment of at most ``most`` formats on candidate ``c``; None where none is below
+    ``cutoff``."""
+    formats = formats_of(space.model)
+    sets = formats.sets(most)
+    table = bounds_of_sets(space.take(np.array([c], dtype=np.int64)), formats, sets, cutoff)
+    one = posed(space, c)
+    solution, _ = _of_sets(one, dict(zip(sets, table[0].tolist(), strict=True)), cutoff, None)
+    return None if solution is None else (one, solution)
+
+
+def _of_sets(one: Posed, sets: dict[tuple[int, ...], float], cutoff: float, gap: float | None,
+             ) -> tuple[Solution | None, float]:
+    """(the best assignment of a candidate within one of ``sets`` that is below ``cutoff``, a lower
+    bound of all others); ``sets`` have their bounds."""
+    def solve(problem: Problem, cutoff: float) -> Solution:
+        return solve_posed(replace(one, problem=problem), cutoff=cutoff, gap=gap)
+
+    below = {name: bound for name, bound in sets.items() if bound < cutoff}
+    found, lower = best_of_sets(one.problem, _formats(one), below, solve, cutoff)
+    return found, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
 
 
 def bounds_of_sets(space: Space, formats: Formats, sets: Sets, most: float) -> Array:

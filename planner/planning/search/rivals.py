@@ -68,15 +68,15 @@ def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tu
         allowed: the most that the losses of units may sum to; None: any.
     """
     placed = _placed(spaces, allowed)
-    out = [_rival(_name(one), "released" if one.wanted.scheme == RELEASED else "uniform",
-                  _given(one)) for one in placed.values()]
+    out = [rival_of(uniform_name(one), "released" if one.wanted.scheme == RELEASED else "uniform",
+                  given(one)) for one in placed.values()]
     out += _defaults(spaces, placed)
     known = [*(one.found for one in out), best]
     for found in few_formats([asked(space, loss_scheme=None, loss_limit=allowed)
                               for space in spaces], known, best):
         count = len(changed_schemes(found.space.model, found.segments))
-        out.append(_rival(f"{count} format{'s' * (count > 1)}", "formats", found))
-    out.append(_rival("optimum", "optimum", best))
+        out.append(rival_of(f"{count} format{'s' * (count > 1)}", "formats", found))
+    out.append(rival_of("optimum", "optimum", best))
     return tuple(out)
 
 
@@ -86,7 +86,8 @@ def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:
                 for s in segments if s.choice >= 0)
 
 
-def _rival(name: str, kind: str, found: Found) -> Rival:
+def rival_of(name: str, kind: str, found: Found) -> Rival:
+    """A plan with what is told of it."""
     model = found.space.model
     return Rival(name, kind, found, len(changed_schemes(model, found.segments)),
                  _schemes(found), _caches(found))
@@ -141,13 +142,17 @@ def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> b
 
 
 def _pairs(model: CostModel) -> list[tuple[str, str]]:
-    """As released, uniform and the engine's own mixtures, with every cache."""
+    """As released and uniform, with every cache."""
+    return [(name, kv) for name in (RELEASED, *uniform_names(model)) for kv in model.question.kv]
+
+
+def uniform_names(model: CostModel) -> list[str]:
+    """Uniform assignments but that as released, and the engine's own mixtures."""
     question = model.question
     stored = _stored(model)
-    names = [RELEASED, *(s for s in question.schemes if (s,) != stored),
-             *(name for name in mixes_of(question.engine)
-               if set(schemes_of(name)) <= set(question.schemes))]
-    return [(name, kv) for name in names for kv in question.kv]
+    return [*(s for s in question.schemes if (s,) != stored),
+            *(name for name in mixes_of(question.engine)
+              if set(schemes_of(name)) <= set(question.schemes))]
 
 
 def _stored(model: CostModel) -> tuple[str, ...]:
@@ -157,7 +162,7 @@ def _stored(model: CostModel) -> tuple[str, ...]:
     return tuple(name for name in scheme_ids() if name in stored)
 
 
-def _given(one: Placed) -> Found:
+def given(one: Placed) -> Found:
     """A placed assignment as a search would tell it."""
     model = one.space.model
     value = loss_of(model, one.segments) if model.question.objective == "quality" else one.score
@@ -165,7 +170,8 @@ def _given(one: Placed) -> Found:
     return Found(one.space, one.candidate, none, one.segments, value, 1, 0, one.space)
 
 
-def _name(one: Placed) -> str:
+def uniform_name(one: Placed) -> str:
+    """What a placed assignment is called."""
     scheme, kv = one.wanted.scheme, one.wanted.kv
     told = scheme if scheme == RELEASED or len(schemes_of(scheme)) > 1 \
         or scheme in mixes_of(one.space.model.question.engine) else f"uniform {scheme}"
@@ -189,5 +195,5 @@ def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], Placed]) ->
             else default.scheme
         one = placed.get((scheme, default.kv))
         if one is not None and one.space.model.question.engine == question.engine:
-            out[name] = _rival(name, "default", _given(one))
+            out[name] = rival_of(name, "default", given(one))
     return list(out.values())

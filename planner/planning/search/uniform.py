@@ -36,6 +36,8 @@ ROUNDS, STEPS = 2, 16
 no proof: near the best batch a rate hardly changes."""
 Columns = dict[tuple[object, ...], tuple[Array, Array, Array]]
 """Seconds of kernels under choices on all candidates of one table of times, for all assignments."""
+CHOSEN = "chosen"
+"""An assignment that has no name."""
 RELEASED = "as released"
 """The assignment of a checkpoint that stores its linears in several schemes."""
 MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
@@ -155,6 +157,14 @@ def placed_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Place
     return tuple(at for draft in _drafts(space, wanted) if (at := draft.placed) is not None)
 
 
+def placed_choice(space: Space, choice: Int) -> Placed | None:
+    """A choice for every unit [U] (-1 as released) within the limits on its best candidate; None
+    where it does not fit."""
+    columns: Columns = {}
+    wanted = UniformQuery(CHOSEN, "", limits=True)
+    return _refined(space, [_coarse_of(space, wanted, choice, columns)])[0].placed
+
+
 def _drafts(space: Space, wanted: Sequence[UniformQuery]) -> list[_Draft]:
     columns: Columns = {}
     return _refined(space, [_coarse(space, one, columns) for one in wanted])
@@ -202,7 +212,12 @@ def _coarse(space: Space, wanted: UniformQuery, columns: Columns) -> _Draft:
         none = Uniform(wanted.scheme, wanted.kv, float("nan"), "not possible for every unit",
                        None)
         return _Draft(wanted, none, None, None, -1, np.inf, ())
-    loss = uniform_loss(model, choice)
+    return _coarse_of(space, wanted, choice, columns)
+
+
+def _coarse_of(space: Space, wanted: UniformQuery, choice: Int, columns: Columns) -> _Draft:
+    """The best candidate of the grid for a choice of every unit."""
+    loss = uniform_loss(space.model, choice)
     scores = _scores(space, choice, wanted.limits, columns)
     if not np.isfinite(scores).any():
         none = Uniform(wanted.scheme, wanted.kv, loss, _why(space, choice), None)

@@ -1,0 +1,118 @@
+"""One step of loss further down: what 4-bit weights would buy on this device.
+
+The fastest uniform 4-bit plan within the limits of time and memory, whatever it loses, and the best
+plan of few formats that loses no more. The latter is improved in turns, its assignment on one
+candidate and the best candidate for the assignment: nothing is proved of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from planner.formats.schemes import SCHEMES
+from planner.planning.search.best_first import Found
+from planner.planning.search.few_formats import MOST, best_on, changed_schemes
+from planner.planning.search.posed import options_of
+from planner.planning.search.rivals import (
+    Rival,
+    given,
+    loss_of,
+    rival_of,
+    uniform_name,
+    uniform_names,
+)
+from planner.planning.search.spaces import asked
+from planner.planning.search.uniform import (
+    Placed,
+    UniformQuery,
+    placed_choice,
+    placed_uniforms,
+    schemes_of,
+)
+from planner.planning.space.candidates import Space
+from planner.records import cached_record
+
+FOUR_BIT = ("int4", "e2m1")
+"""Elements of 4 bits."""
+TURNS = 2
+NEAR = 0.01
+"""Of uniform plans within this share of the fastest, the least lossy is taken."""
+GAIN = 0.01
+"""What a mix must be faster by than the uniform plan, to be told."""
+
+
+@cached_record
+class FourBit:
+    """The uniform plan, and the mix that is better at no more loss; None with ``reason`` where
+    there is none."""
+
+    uniform: Rival | None
+    mix: Rival | None
+    reason: str = ""
+
+
+def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
+    """What 4-bit weights would buy over ``spaces``; ``allowed`` is the limit on the summed loss, in
+    which uniform 4-bit weights would be no step further."""
+    placed: list[Placed] = []
+    names: set[str] = set()
+    for space in spaces:
+        mine = [name for name in uniform_names(space.model) if is_four_bit(name)]
+        names |= set(mine)
+        placed += placed_uniforms(space, [UniformQuery(name, kv, limits=True) for name in mine
+                                          for kv in space.model.question.kv])
+    if not placed:
+        why = "not within the limits of time and memory" if names \
+            else "no 4-bit format is served here"
+        return FourBit(None, None, why)
+    least = min(one.score for one in placed)
+    near = [one for one in placed if one.score <= least * (1 + NEAR)]
+    best = min(near, key=lambda one: loss_of(one.space.model, one.segments))
+    loss = loss_of(best.space.model, best.segments)
+    if allowed is not None and loss <= allowed:
+        return FourBit(None, None, "4-bit weights are within the limit on loss")
+    uniform = rival_of(uniform_name(best), "uniform", given(best))
+    mix = _mix(spaces, placed, given(best), loss)
+    return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
+
+
+def is_four_bit(name: str) -> bool:
+    """Whether a named assignment takes weights of 4 bits."""
+    return any(SCHEMES[scheme].weight.element in FOUR_BIT for scheme in schemes_of(name))
+
+
+def _mix(spaces: Sequence[Space], placed: Sequence[Placed], uniform: Found, loss: float,
+         ) -> Found | None:
+    """The best plan of few formats that loses at most ``loss``, by GAIN better than ``uniform``:
+    begun on the best candidate that a uniform plan has in each space."""
+    best, found = uniform.value * (1 - GAIN), None
+    for space in spaces:
+        mine = [one for one in placed if one.space.model.choices == space.model.choices
+                and one.space.model.question.kv == space.model.question.kv
+                and one.space.model.question.engine == space.model.question.engine]
+        if not mine:
+            continue
+        start = min(mine, key=lambda one: one.score)
+        here, c = start.space, start.candidate
+        for _ in range(TURNS):
+            solved = best_on(_limited(here, loss), c, MOST, best)
+            if solved is None:
+                break
+            one, solution = solved
+            choice = one.space.model.decided.unit_choices(options_of(solution.counts))
+            moved = placed_choice(space, np.array(choice, dtype=np.int64))
+            if moved is None or moved.score >= best:
+                break
+            found, best = given(moved), moved.score
+            here, c = moved.space, moved.candidate
+    if found is None or not any(is_four_bit(name) for name in changed_schemes(
+            found.space.model, found.segments)):
+        return None
+    return found
+
+
+def _limited(space: Space, loss: float) -> Space:
+    """``space`` under that limit on loss, its layers tied."""
+    return asked(space, loss_scheme=None, loss_limit=loss, untie=False)

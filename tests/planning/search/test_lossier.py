@@ -1,0 +1,64 @@
+"""What 4-bit weights would buy: within the limits of time and memory, a mix at no more loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from planner.api.ask import Ask
+from planner.planning.answer.lossier import lossier, lossier_plans
+from planner.planning.price.price import fits, price
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.lossier import GAIN, four_bit, is_four_bit
+from planner.planning.search.rivals import loss_of
+from planner.planning.search.variants import spaces_of
+from planner.planning.space.candidates import Space
+from planner.planning.space.losses import band_factor
+
+LIMIT = 0.05
+
+
+def asked(model: str, device: str, **more: object) -> tuple[list[Space], float]:
+    spaces = spaces_of(Ask(model=model, device=device, engine="vllm", context=8192,
+                           tpot_seconds=LIMIT, **more).questions())  # type: ignore[arg-type]
+    model_of = spaces[0].model
+    limit = loss_limit(model_of)
+    assert limit is not None
+    return spaces, limit * band_factor(model_of)
+
+
+@pytest.mark.parametrize(("model", "device", "more"), [
+    ("llama-3.1-8b", "l40s", {}), ("deepseek-v3", "h200-sxm", {"devices": 8})])
+def test_both_plans_keep_the_limits_and_the_mix_pays_at_no_more_loss(
+        model: str, device: str, more: dict[str, object]) -> None:
+    spaces, allowed = asked(model, device, **more)
+    found = four_bit(spaces, allowed=allowed)
+    assert found.uniform is not None
+    assert any(map(is_four_bit, found.uniform.schemes))
+    for one in filter(None, (found.uniform, found.mix)):
+        place = one.found
+        priced = price(place.space, place.candidate, place.segments)
+        assert fits(place.space, place.candidate, priced)
+        assert priced.tpot <= LIMIT * (1 + 1e-8)
+        assert loss_of(place.space.model, place.segments) > allowed
+    if found.mix is not None:
+        assert found.mix.found.value <= found.uniform.found.value * (1 - GAIN)
+        assert loss_of(found.mix.found.space.model, found.mix.found.segments) <= loss_of(
+            found.uniform.found.space.model, found.uniform.found.segments) * (1 + 1e-8)
+        assert any(map(is_four_bit, found.mix.schemes))
+    told = lossier_plans(found)
+    assert lossier(found) == told[-1]
+    assert all(one.loss > 0 and one.measured_anchor is not None for one in told)
+
+
+def test_a_limit_that_4_bit_weights_keep_is_no_step_further() -> None:
+    spaces, allowed = asked("llama-3.1-8b", "l40s")
+    found = four_bit(spaces, allowed=1000 * allowed)
+    assert found.uniform is None
+    assert found.reason == "4-bit weights are within the limit on loss"
+
+
+def test_where_no_4_bit_format_is_served_a_reason_says_so() -> None:
+    spaces, allowed = asked("llama-3.1-8b", "l40s", schemes=("bf16", "fp8-tensor"))
+    found = four_bit(spaces, allowed=allowed)
+    assert lossier(found) is None
+    assert found.reason == "no 4-bit format is served here"
