@@ -1,0 +1,183 @@
+"""Weights that need not be made: a public release of a plan, or a format the engine makes itself.
+
+Both are judged by units alone, (kind, layers, scheme) each: a release is a plan's if every linear
+is stored in the plan's scheme and nothing that the plan keeps plain is quantised. What differs in
+small is said, never passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from planner.formats.schemes import SCHEMES
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.models.spec import ModelSpec
+from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.engines.published import PublishedWeights, published
+from planner.planning.engines.rules import (
+    DATA,
+    PLAIN,
+    RuleSource,
+    cell,
+    kind_group,
+    on_device,
+    version_of,
+)
+from planner.records import record
+from planner.throughput.kernels import WEIGHT_ONLY_OF
+
+Unit = tuple[str, tuple[int, ...], str]
+"""A decision as an engine sees it: kind of module, layers, scheme."""
+_READ_AS = {"modelopt": ("modelopt", "modelopt-mixed"), "awq": ("awq", "gptq")}
+"""Checkpoint formats that the engine matrix knows under another name: an engine that reads mixed
+ModelOpt checkpoints reads uniform ones, AWQ weights run on the kernels of GPTQ ones."""
+_SMALL = ("embedding", "head", "indexer")
+"""What a release may quantise beside the plan's choice; said as a difference."""
+_AWQ_READERS = ("vllm", "sglang")
+
+
+@record
+class ReadyMade:
+    """A public release that is a plan. ``repository`` is what the engine is given,
+    ``differences`` are words on what is not quite as the plan has it."""
+
+    repository: str
+    of: str
+    publisher: str
+    container: str
+    differences: tuple[str, ...]
+    source: str
+    seen: str
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        less = f" ({'; '.join(self.differences)})" if self.differences else ""
+        return f"{self.repository} is this plan ready-made{less}"
+
+
+@record
+class MadeWhileLoading:
+    """A format that an engine makes of plain weights: ``command`` are its flags or its call."""
+
+    engine: str
+    dense: str
+    experts: str
+    command: str
+    note: str
+    source: RuleSource
+
+
+def checkpoint_of(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
+                  units: Iterable[Unit], kv: Sequence[str] = ()) -> ReadyMade | None:
+    """The first public release of ``spec`` that ``units`` describe and ``engine`` serves on
+    ``device`` (None: any); ``kv`` are the cache layouts of the plan. None where none is known.
+
+    Raises:
+        InputError, DataError: a file of the user's own (see
+            :func:`planner.planning.engines.published.published`).
+    """
+    asked = tuple(units)
+    for row in published(spec.id):
+        container = _served_as(row, device, engine, asked, spec.layers)
+        if container is not None:
+            return ReadyMade(row.repository, row.of, row.publisher, container,
+                             _differences(row, asked, kv, spec), row.source, row.seen)
+    return None
+
+
+def made_while_loading(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
+                       units: Iterable[Unit]) -> MadeWhileLoading | None:
+    """What ``engine`` is told to make of the plain release of ``spec`` so that every linear is as
+    in ``units``; None where it makes no such format, or the release is quantised."""
+    if engine is None or spec.quantization not in PLAIN:
+        return None
+    linear = [unit for unit in units if unit[0] in PLANNED_KINDS or unit[2] not in PLAIN]
+    if any(kind in AS_RELEASED_KINDS for kind, _, _ in linear):
+        return None
+    dense = {scheme for kind, _, scheme in linear if kind not in EXPERT_KINDS}
+    experts = {scheme for kind, _, scheme in linear if kind in EXPERT_KINDS}
+    for since, until, where, made in _formats(engine.name):
+        if since <= engine.version and (until is None or engine.version < until) \
+                and on_device(where, device) and dense == {made.dense} \
+                and experts in (set(), {made.experts}):
+            return made
+    return None
+
+
+def _served_as(row: PublishedWeights, device: DeviceProfile, engine: Engine | None,
+               units: Sequence[Unit], layers: int) -> str | None:
+    """The format in which a release is these units on this engine; None where it is not."""
+    for container in row.container:
+        if all(_same(row, container, device, engine, unit, layers) for unit in units):
+            return container
+    return None
+
+
+def _same(row: PublishedWeights, container: str, device: DeviceProfile, engine: Engine | None,
+          unit: Unit, layers: int) -> bool:
+    kind, where, scheme = unit
+    if kind in AS_RELEASED_KINDS:
+        return scheme in PLAIN or kind in row.also
+    if kind not in PLANNED_KINDS:
+        return True
+    return all(_runs(stored, scheme, kind, container, device, engine)
+               for stored in {row.scheme_of(kind, layer, layers) for layer in where})
+
+
+def _runs(stored: str, scheme: str, kind: str, container: str, device: DeviceProfile,
+          engine: Engine | None) -> bool:
+    """Whether weights in ``stored`` are what the plan runs as ``scheme``: the same, or the very
+    weights whose activations the engine leaves in 16 bits here."""
+    if stored in PLAIN or scheme in PLAIN:
+        return stored in PLAIN and scheme in PLAIN
+    widened = WEIGHT_ONLY_OF.get(stored) == scheme \
+        and SCHEMES[stored].weight == SCHEMES[scheme].weight
+    if stored != scheme and not widened:
+        return False
+    if engine is None:
+        return stored == scheme
+    wanted = "supported" if stored == scheme else "emulated"
+    return any(cell(engine, device, "scheme", stored, kind_group(kind), name).status == wanted
+               for name in _containers(engine, container))
+
+
+def _containers(engine: Engine, container: str) -> tuple[str, ...]:
+    if container == "awq" and engine.name not in _AWQ_READERS:
+        return ("awq",)
+    return _READ_AS.get(container, (container,))
+
+
+def _differences(row: PublishedWeights, units: Sequence[Unit], kv: Sequence[str],
+                 spec: ModelSpec) -> tuple[str, ...]:
+    """Words on what a release has otherwise than the plan."""
+    found = [row.note] if row.note else []
+    held = {kind for kind, _, scheme in units if kind in _SMALL and scheme in PLAIN}
+    extra = [kind for kind in row.also if kind in held]
+    if extra:
+        found.append(f"{' and '.join(extra)} quantised too")
+    if "fp8" in kv and row.kv != "fp8":
+        found.append("no scales of an FP8 cache in it: the engine takes 1")
+    if row.kv and kv and row.kv not in kv:
+        found.append(f"it states an {row.kv} cache: name the plan's to the engine")
+    if row.of and row.of.lower() != spec.public_name.lower():
+        found.append(f"of {row.of}")
+    return tuple(found)
+
+
+@cache
+def _formats(engine: str) -> tuple[tuple[tuple[int, ...], tuple[int, ...] | None, str,
+                                         MadeWhileLoading], ...]:
+    """(first version, version that ends it, devices, format) of ``data/loading_formats.csv``."""
+    with (DATA / "loading_formats.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["engine"] == engine]
+    for row in rows:
+        if not {row["dense"], row["experts"]} - {""} <= set(SCHEMES):
+            raise ValueError(f"loading_formats.csv: {row}")
+    return tuple((version_of(row["since"]), version_of(row["until"]) or None, row["device"],
+                  MadeWhileLoading(engine, row["dense"], row["experts"], row["command"],
+                                   row["note"], RuleSource(row["source"], row["date"])))
+                 for row in rows)

@@ -1,0 +1,145 @@
+"""Public quantised releases of models, as data: ``data/checkpoints.csv`` and files of a user's own.
+
+A row is one repository (one file of it for GGUF) with the scheme of each group of its linears. What
+a row says was read at ``source`` on the day ``seen``; what nobody stated has no row.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+from planner.errors import DataError, InputError, nearest_names
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import SCHEMES
+from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.engines.mixes import engine_mixes
+from planner.planning.engines.rules import DATA
+from planner.records import record
+
+CHECKPOINTS_VARIABLE = "PLAN_CHECKPOINTS"
+COLUMNS = ("model", "repository", "of", "attention", "dense", "experts", "plain", "also", "kv",
+           "container", "note", "source", "seen")
+NEEDED = ("model", "repository", "container", "source", "seen")
+ATTENTION_KINDS = ("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention")
+PLAIN_SCHEME = "bf16"
+"""What a group without a scheme, and the kinds of ``plain``, are stored in."""
+
+
+@record
+class PublishedWeights:
+    """One release. ``attention``, ``dense`` (other linears, shared experts) and ``experts`` are
+    schemes, or a mix of ``data/engine_mixes.csv``; empty: plain. ``plain`` are kinds of modules
+    that stay plain all the same, ``also`` kinds outside the linears that are quantised too. ``kv``
+    is the cache layout that it holds scales for, ``container`` the formats it may be in, ``of`` the
+    repository that was quantised."""
+
+    model: str
+    repository: str
+    of: str
+    attention: str
+    dense: str
+    experts: str
+    plain: tuple[str, ...]
+    also: tuple[str, ...]
+    kv: str
+    container: tuple[str, ...]
+    note: str
+    source: str
+    seen: str
+
+    @property
+    def publisher(self) -> str:
+        """Who released it: the part of the repository before the slash."""
+        return self.repository.partition("/")[0]
+
+    def scheme_of(self, kind: str, layer: int, layers: int) -> str:
+        """The scheme of the linears of ``kind`` in ``layer`` of ``layers``."""
+        if kind in self.plain:
+            return PLAIN_SCHEME
+        name = self.experts if kind in EXPERT_KINDS else \
+            self.attention if kind in ATTENTION_KINDS else self.dense
+        mix = engine_mixes().get(name)
+        if mix is None:
+            return name or PLAIN_SCHEME
+        return mix.more if kind in mix.kinds and mix.takes_more(layer, layers) else mix.base
+
+
+def published(model: str) -> tuple[PublishedWeights, ...]:
+    """The releases of a model: those of the user's files first, then the bundled ones.
+
+    Raises:
+        InputError: a file of ``PLAN_CHECKPOINTS`` does not exist. DataError: it is malformed.
+    """
+    own = [row for path in _own_files() for row in read_published(path)]
+    return tuple(row for row in (*own, *_bundled()) if row.model == model)
+
+
+def read_published(path: str | os.PathLike[str]) -> tuple[PublishedWeights, ...]:
+    """A table of releases: CSV in the columns of :data:`COLUMNS`, those of :data:`NEEDED` filled.
+
+    Raises:
+        InputError: the file cannot be read. DataError: its columns or a value are not understood.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            _check_columns(str(path), reader.fieldnames or ())
+            return tuple(_row(f"{path}, line {number}", row)
+                         for number, row in enumerate(reader, start=2))
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text", hint="save it as CSV in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}",
+                         hint=f"check the files of {CHECKPOINTS_VARIABLE}") from None
+
+
+def _own_files() -> list[str]:
+    return [p for p in os.environ.get(CHECKPOINTS_VARIABLE, "").split(os.pathsep) if p]
+
+
+@cache
+def _bundled() -> tuple[PublishedWeights, ...]:
+    return read_published(DATA / "checkpoints.csv")
+
+
+def _check_columns(path: str, names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in COLUMNS]
+    missing = [name for name in NEEDED if name not in names]
+    if unknown:
+        raise DataError(f"{path}: unknown column {unknown[0]!r}",
+                        hint=nearest_names(unknown[0], COLUMNS))
+    if missing:
+        raise DataError(f"{path}: column {missing[0]!r} is missing",
+                        hint="columns: " + ", ".join(COLUMNS))
+
+
+def _row(where: str, row: dict[str, str]) -> PublishedWeights:
+    if None in row or None in row.values():
+        raise DataError(f"{where}: not as many values as columns", hint="quote values with commas")
+    values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    for name in NEEDED:
+        if not values[name]:
+            raise DataError(f"{where}: {name} is empty", hint="a release needs its "
+                            + ", ".join(NEEDED))
+    for name in ("attention", "dense", "experts"):
+        _known(where, name, filter(None, [values[name]]), [*SCHEMES, *engine_mixes()])
+    _known(where, "kv", filter(None, [values["kv"]]), KV_LAYOUTS)
+    _known(where, "plain", values["plain"].split(), PLANNED_KINDS)
+    _known(where, "also", values["also"].split(), AS_RELEASED_KINDS)
+    return PublishedWeights(
+        values["model"], values["repository"], values["of"], values["attention"], values["dense"],
+        values["experts"], tuple(values["plain"].split()), tuple(values["also"].split()),
+        values["kv"], tuple(values["container"].split()), values["note"], values["source"],
+        values["seen"])
+
+
+def _known(where: str, column: str, names: Iterable[str], known: Iterable[str]) -> None:
+    valid = list(known)
+    for name in names:
+        if name not in valid:
+            raise DataError(f"{where}: {column} {name!r} is unknown",
+                            hint=nearest_names(name, valid))
