@@ -132,7 +132,16 @@ def _times(model: CostModel, priced: Priced, replicas: int) -> Row:
     return {**_interval("tpot", perf.tpot_seconds), **_interval("ttft", perf.ttft_seconds),
             "output_tokens_per_second": ten(perf.output_tokens_per_second.value),
             "output_tokens_per_second_per_device": ten(
-                perf.output_tokens_per_second_per_device.value)}
+                perf.output_tokens_per_second_per_device.value),
+            **cost_cells(perf.usd_per_million_output_tokens, perf.joules_per_output_token)}
+
+
+def cost_cells(usd: Estimate | None, joules: Estimate | None) -> Row:
+    """Money and energy of output tokens with their intervals; empty without a price or a power."""
+    return {f"{name}{end}": ten(None if one is None else getattr(one, end[1:] or "value"))
+            for name, one in (("usd_per_million_output_tokens", usd),
+                              ("joules_per_output_token", joules))
+            for end in ("", "_low", "_high")}
 
 
 def _interval(name: str, value: Estimate) -> Row:

@@ -29,6 +29,7 @@ from planner.planning.price.batched import (
     only_choice,
 )
 from planner.planning.price.intervals import BASES
+from planner.planning.price.token_costs import joules_estimate, usd_estimate
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.workload import Workload, workload
@@ -40,6 +41,7 @@ from planner.sweeping.answer import (
     Context,
     Row,
     assignment,
+    cost_cells,
     excluded,
     loss_cells,
     served_by,
@@ -47,6 +49,7 @@ from planner.sweeping.answer import (
 )
 from planner.sweeping.columns import ten
 from planner.sweeping.record import SweepQuestion
+from planner.throughput.energy import energy
 
 PLACE = ("devices", "tp", "dp", "pp", "ep")
 WORK = ("context", "isl", "osl")
@@ -206,10 +209,21 @@ class _Cells:
             "output_tokens_per_second": ten(found["output_tokens_per_second"][i]),
             "output_tokens_per_second_per_device": ten(
                 found["output_tokens_per_second_per_device"][i]),
+            **self._costs(i, ranks),
             **{name: found[name][i] for name in (
                 "weights_bytes", "kv_cache_bytes", "activation_bytes", "runtime_bytes",
                 "total_bytes")},
             "usable_bytes": question.usable_bytes, **self._loss, "assignment": self._text}
+
+    def _costs(self, i: int, ranks: int) -> Row:
+        """Money and energy of the estimate at ``i``, on ``ranks`` devices a replica."""
+        question, found, batch = self._model.question, self._found, self._asks["batch"][i]
+        tpot = found["tpot_seconds"][i]
+        return cost_cells(
+            usd_estimate(question.price_per_hour, ranks, tpot, batch,
+                         factor=found["tpot_factor"][i], basis=BASES[found["tpot_basis"][i]]),
+            joules_estimate(energy(question.device, activity_share=found["activity"][i],
+                                   devices=ranks, tpot_seconds=tpot, batch=batch)))
 
     def _refused(self, i: int, reason: int, member: Ready) -> Row:
         """The row of an estimate that is no plan."""

@@ -15,11 +15,15 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
 
 _DATA = Path(__file__).resolve().parent / "data"
+Array = NDArray[np.float64]
 OVERLAPPED = ("compute", "memory", "conversion")
 
 
@@ -49,6 +53,22 @@ def activity(kernels: Iterable[tuple[Mapping[str, float], float]]) -> float:
             total += seconds * count
             active += seconds * count * weights[name]
     return active / total if total > 0 else 0.0
+
+
+def activity_arrays(kernels: Iterable[tuple[Mapping[str, Array], float]]) -> Array:
+    """:func:`activity` of many candidates: mechanisms [C] each."""
+    weights = _rules()["activity"]
+    of_bound = np.array([weights[name] for name in OVERLAPPED])
+    total, active = np.zeros(1), np.zeros(1)
+    for mechanisms, count in kernels:
+        bound = np.argmax(np.stack([mechanisms[name] for name in OVERLAPPED]), axis=0)
+        for seconds, weight in ((mechanisms["busy"], of_bound[bound]),
+                                (mechanisms["launch"], weights["launch"]),
+                                (mechanisms["communication"], weights["communication"]),
+                                (mechanisms["quantise"], weights["memory"])):
+            total = total + seconds * count
+            active = active + seconds * count * weight
+    return np.divide(active, total, out=np.zeros_like(active), where=total > 0)
 
 
 def energy(device: DeviceProfile, *, activity_share: float, devices: int, tpot_seconds: float,

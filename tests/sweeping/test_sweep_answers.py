@@ -8,6 +8,7 @@ import planner
 from planner.errors import PlannerError, UnknownNameError
 from planner.lookup import load_device, load_model
 from planner.planning.solver.problem import EQUAL
+from planner.scenarios import Host, Scenario
 from planner.sweeping.answer import Context, row
 from planner.sweeping.fast import fast_rows
 from planner.sweeping.read import asks_of
@@ -40,6 +41,21 @@ def test_many_estimates_are_the_rows_made_one_by_one() -> None:
             ("infeasible", "ttft"), ("infeasible", "memory-bytes")} <= statuses
 
 
+def test_money_of_many_estimates_is_that_of_each() -> None:
+    priced = Scenario("priced", "priced", "", {}, Host(price_usd_per_hour=1.5))
+    context = Context(load_model(MODEL), load_device("l40s"), priced, None)
+    asks = asks_of(GRID[:4])
+    for n, together in fast_rows(context, asks).items():
+        alone = row(context, asks[n])
+        if together["status"] != "ok":
+            continue
+        names = [f"usd_per_million_output_tokens{end}" for end in ("", "_low", "_high")]
+        assert [together[name] for name in names] == pytest.approx([alone[name] for name in names],
+                                                                   rel=3e-9)
+        assert together[names[0]] == pytest.approx(
+            1.5 / 3600 / together["output_tokens_per_second_per_device"] * 1e6)
+
+
 def test_rows_carry_the_plan() -> None:
     asked = {"model": MODEL, "device": "h100-sxm", "devices": 1, "tp": 1, "dp": 1, "pp": 1,
              "batch": 8, "context": 4096, "tpot_seconds": 0.01}
@@ -58,6 +74,9 @@ def test_rows_carry_the_plan() -> None:
         assert got["loss"] == pytest.approx(one.quality.loss, rel=1e-9)
         assert got["output_tokens_per_second"] == pytest.approx(
             one.performance.output_tokens_per_second.value, rel=1e-9)
+        joules = one.performance.joules_per_output_token
+        assert [got[f"joules_per_output_token{end}"] for end in ("", "_low", "_high")] \
+            == pytest.approx([joules.value, joules.low, joules.high], rel=1e-9)
         schemes = {u.scheme for u in one.units if u.loss or u.kv_layout}
         assert all(scheme in got["assignment"] for scheme in schemes)
     assert frame.loc[0, "gap"] == pytest.approx(EQUAL)

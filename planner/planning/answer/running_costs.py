@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from planner.planning.plan.record import Assumption
 from planner.planning.price.price import Priced
+from planner.planning.price.token_costs import energy_of
 from planner.planning.question.question import Question
-from planner.throughput.energy import activity, energy, replicas_for, usd_per_million_tokens
+from planner.throughput.energy import replicas_for, usd_per_million_tokens
 
 
 def running_costs(question: Question, priced: Priced) -> Iterator[Assumption]:
     """Energy where the device states its power, money where a price is known, replicas where a
     rate of requests is given; estimates with their basis."""
     ranks, tpot, batch = priced.layout.ranks, priced.tpot, priced.batch
-    found = energy(question.device, activity_share=_activity(priced), devices=ranks,
-                   tpot_seconds=tpot, batch=batch)
+    found = energy_of(question, priced)
     if found is not None:
         yield Assumption(
             "energy", f"{found.joules_per_token:.3g} J per output token ({found.low:.2g}–"
@@ -32,15 +32,3 @@ def running_costs(question: Question, priced: Priced) -> Iterator[Assumption]:
         yield Assumption(
             "replicas", f"{count} of {ranks} devices for {question.requests_per_s:g} requests/s",
             f"{each:.3g} requests/s a replica at its full batch; no margin for bursts")
-
-
-def _activity(priced: Priced) -> float:
-    """Of a token's time: decode steps, and the prompts that interrupt them."""
-    share = priced.interruption / priced.tpot if priced.tpot > 0 else 0.0
-    return (1.0 - share) * activity(_kernels(priced, "decode")) \
-        + share * activity(_kernels(priced, "mixed"))
-
-
-def _kernels(priced: Priced, phase: str) -> Iterator[tuple[Mapping[str, float], float]]:
-    for cost in priced.costs:
-        yield getattr(cost, phase), float(cost.segment.count)

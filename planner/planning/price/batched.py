@@ -109,6 +109,7 @@ class Estimates:
     reason before memory holds; an estimate over a limit keeps its numbers. Bytes int64 are of the
     fullest device, rates of the whole deployment; ``loss`` is the assignment's. The 80 % interval
     of a time is ×/÷ its ``factor``, its basis the place in ``certainty.BASES`` (-1: no time).
+    ``activity`` is that of a device over a token (:mod:`planner.throughput.energy`).
     """
 
     reason: NDArray[np.int8]
@@ -127,6 +128,7 @@ class Estimates:
     ttft_factor: Array
     tpot_basis: NDArray[np.int8]
     ttft_basis: NDArray[np.int8]
+    activity: Array
 
     @property
     def fits(self) -> Mask:
@@ -159,9 +161,11 @@ def estimate_batched(model: CostModel, asks: Asks) -> Estimates:
     loss = fsum(float(model.layer_loss[i, c]) * u.count
                 for i, (u, c) in enumerate(zip(model.units, choice or (), strict=False)) if c >= 0)
     weights, cache, activation, runtime = out.bytes
+    (step, prompt), (step_basis, prompt_basis) = out.factors, out.bases
     return Estimates(reason, out.tpot, out.ttft, out.interruption, rate,
                      rate / (asks.replicas * ranks), weights, cache, activation, runtime,
-                     out.bytes.sum(axis=0), loss, *out.factors, *out.bases)
+                     out.bytes.sum(axis=0), loss, step, prompt, step_basis,
+                     prompt_basis, out.activity)
 
 
 def only_choice(model: CostModel) -> tuple[int, ...] | None:
@@ -189,7 +193,8 @@ class _Columns:
     """Answers while they are filled: seconds [N], bytes [4, N]."""
 
     def __init__(self, count: int) -> None:
-        self.tpot, self.ttft, self.interruption = (np.full(count, np.nan) for _ in range(3))
+        self.tpot, self.ttft, self.interruption, self.activity = (
+            np.full(count, np.nan) for _ in range(4))
         self.bytes = np.zeros((4, count), dtype=np.int64)
         self.factors = np.full((2, count), np.nan)
         self.bases = np.full((2, count), -1, dtype=np.int8)
@@ -197,7 +202,7 @@ class _Columns:
     def put(self, where: Int, prices: StepPrices, held: Int) -> None:
         """The answers at ``where``."""
         self.tpot[where], self.ttft[where] = prices.tpot, prices.ttft
-        self.interruption[where] = prices.interruption
+        self.interruption[where], self.activity[where] = prices.interruption, prices.activity
         self.bytes[:, where] = held
         for i, spread in enumerate((prices.step_spread, prices.prompt_spread)):
             self.factors[i, where], self.bases[i, where] = spread.factor, spread.basis

@@ -23,9 +23,10 @@ from planner.planning.space.queueing import first_token, queue
 from planner.planning.space.tables import LayoutTables
 from planner.planning.space.times import Key, Lengths, Timed, timed_units
 from planner.throughput.arrivals import prompts_each_step, ranks_reading
+from planner.throughput.energy import activity_arrays
 from planner.throughput.moe_choice import layout_codes
 from planner.throughput.points import Points, decode_phase, mixed_phase
-from planner.throughput.roofline import Parts, joint_arrays
+from planner.throughput.roofline import MECHANISMS, Parts, joint_arrays
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -34,11 +35,12 @@ Int = NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class StepPrices:
     """Seconds of every candidate [C], as in :class:`planner.planning.price.price`; the spreads are
-    those of a decode step and of a prompt."""
+    those of a decode step and of a prompt, ``activity`` as in :mod:`planner.throughput.energy`."""
 
     tpot: Array
     ttft: Array
     interruption: Array
+    activity: Array
     step_spread: Spreads
     prompt_spread: Spreads
 
@@ -95,10 +97,11 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
     whole, every = prompt @ layers + hop_mixed, both @ layers + hop_step
     busy = (every - decode @ layers - hop) / every
     codes = layout_codes(pts.tp, pts.dp, pts.ep)
+    interruption = tpot - _pipelined_seconds(model, pts, classes, decode, hop)
     return StepPrices(
         tpot, first_token(model.question,
                           whole + queue(busy, whole / pts.pp, pts.slot * pts.pp)),
-        tpot - _pipelined_seconds(model, pts, classes, decode, hop),
+        interruption, _activity(model, times, choice, interruption / tpot),
         step_spread=spreads(model, choice, _unit_seconds(model, times, choice, "decode"),
                             decode=True, codes=codes),
         prompt_spread=spreads(model, choice, _unit_seconds(model, times, choice, "mixed"),
@@ -142,6 +145,19 @@ def _unit_seconds(model: CostModel, times: Mapping[Key, Timed], choice: Sequence
             known[key] = parts.total()[:, 0][at], parts.communication[:, 0][at]
         out.append(known[key])
     return out
+
+
+def _activity(model: CostModel, times: Mapping[Key, Timed], choice: Sequence[int],
+              share: Array) -> Array:
+    """How busy a device is over a token [C]; ``share`` [C] of it are prompts in between."""
+    def of_phase(phase: str) -> Array:
+        units = [(_column(model, times, i, c, phase), times[unit.role, unit.row].at)
+                 for i, (unit, c) in enumerate(zip(model.units, choice, strict=True))]
+        return activity_arrays([({name: getattr(parts, name)[:, 0][at] for name in MECHANISMS},
+                                 float(unit.count))
+                                for unit, (parts, at) in zip(model.units, units, strict=True)])
+
+    return (1.0 - share) * of_phase("decode") + share * of_phase("mixed")
 
 
 def _pipelined_seconds(model: CostModel, pts: Points, classes: Sequence[LayerClass], seconds: Array,

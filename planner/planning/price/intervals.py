@@ -11,6 +11,7 @@ from planner.placement.modules import EXPERT_KINDS, attention_of
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
 from planner.planning.price.composition import common_sigma
 from planner.planning.price.price import Priced, SegmentCost
+from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
 from planner.planning.price.validated import nearest
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
@@ -44,8 +45,8 @@ class Spread:
 
 
 def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceInfo:
-    """Times and rates of a plan with their 80 % intervals, and the error of the nearest group of
-    served models that was compared; rates quote that of TPOT."""
+    """Times, rates and costs of a plan with their 80 % intervals, and the error of the nearest
+    group of served models that was compared; rates quote that of TPOT."""
     step, prompt = step_spread(model, priced), prompt_spread(model, priced)
     rate = priced.tokens_per_second(replicas)
     question, scheme = model.question, main_scheme(model, priced)
@@ -55,7 +56,10 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
               (rate / (replicas * priced.layout.ranks), step, each))
     ttft, tpot, whole, each_device = (replace(estimate(value, how), validated=checked)
                                       for value, how, checked in values)
-    return PerformanceInfo(ttft, tpot, whole, each_device,
+    usd = usd_estimate(question.price_per_hour, priced.layout.ranks, priced.tpot, priced.batch,
+                       factor=step.factor, basis=step.basis)
+    return PerformanceInfo(ttft, tpot, whole, each_device, usd,
+                           joules_estimate(energy_of(question, priced)),
                            interruption_seconds=priced.interruption)
 
 
