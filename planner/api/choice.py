@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from planner.api.ask import Ask
 from planner.errors import DataError, InputError
 from planner.lookup import load_device, load_model
-from planner.planning.answer.assemble import assemble
+from planner.planning.answer.assemble import recommended
 from planner.planning.explain.explain import explained
 from planner.planning.explain.given_plan import given_found
 from planner.planning.explain.records import ChoiceExplanation
@@ -15,6 +15,7 @@ from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import LENGTHS, Asked, asked_of
 from planner.planning.search.default_limit import answers
+from planner.planning.weigh.choose import choose
 
 MOST_SOLVES = 10_000
 
@@ -39,8 +40,10 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     engine = found.space.model.question.engine
     questions = tuple(q for q in questions if q.engine == engine)
     if plan is None:
-        made = assemble(found, searched=True, others=others)
-        return explained(questions, found, made, given=None, solves=solves)
+        choice = choose((found.grid, *others), found)
+        made = recommended(choice, others=others)
+        taken = None if choice.taken == choice.optimum else choice.found()
+        return explained(questions, found, made, given=taken, solves=solves)
     mine, breaks = given_found(questions, plan)
     return explained(questions, found, plan, given=mine, breaks=breaks, solves=solves)
 

@@ -15,8 +15,9 @@ from planner.api.ask import AUTO, BF16, ENGINES, THROUGHPUT, Ask, best_found
 from planner.errors import InputError
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
-from planner.planning.answer.assemble import assemble
+from planner.planning.answer.assemble import assemble, recommended
 from planner.planning.plan.record import Plan
+from planner.planning.weigh.choose import choose
 from planner.scenarios import Scenario
 from planner.typed import typed
 from planner.workloads import NamedWorkload
@@ -86,7 +87,8 @@ def _planned(ask: Ask) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
     found, others = best_found(ask.questions(), ask.case)
-    return _anchored(assemble(found, searched=True, others=others), ask.anchor)
+    choice = choose((found.grid, *others), found)
+    return _anchored(recommended(choice, others=others), ask.anchor)
 
 
 def _estimated(ask: Ask) -> Plan:
@@ -103,7 +105,7 @@ def _estimated(ask: Ask) -> Plan:
         scenario = ask.loaded_scenario
         found = ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
                             else scenario.values.get("scheme"))
-    return _anchored(assemble(found, searched=False), ask.anchor)
+    return _anchored(assemble(found), ask.anchor)
 
 
 def _check_anchor(text: str | None) -> None:

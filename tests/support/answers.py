@@ -7,7 +7,7 @@ from functools import cache
 from math import isinf
 
 from planner.errors import InfeasibleError, InputError
-from planner.planning.answer.assemble import assemble
+from planner.planning.answer.assemble import recommended
 from planner.planning.inspect.reprice import reprice
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
@@ -15,6 +15,7 @@ from planner.planning.search.equal_loss import best_answers
 from planner.planning.search.formulate import loss_limit
 from planner.planning.space.losses import told_loss
 from planner.planning.space.model import build_model
+from planner.planning.weigh.choose import choose
 from planner.quality.prior import load_prior
 from support.random_questions import Case, model_named
 
@@ -30,8 +31,8 @@ class NotAskedError(Exception):
 
 @cache
 def answered(case: Case) -> Plan | None:
-    """The plan of a case as `planner.plan` makes it, None where there is none: a refusal's reasons
-    take longer than the plans.
+    """The plan of a case as `planner.plan` makes it with ``exact``, None where there is none: a
+    refusal's reasons take longer than the plans.
 
     Raises:
         NotAskedError: the device or the engine cannot, or the layout does not exist.
@@ -47,7 +48,8 @@ def answered(case: Case) -> Plan | None:
 def planned(questions: Sequence[Question]) -> Plan | None:
     """The plan of exact questions, None where nothing keeps their limits."""
     found, others = best_answers(questions)
-    return None if found is None else assemble(found, searched=True, others=others)
+    return None if found is None else recommended(
+        choose((found.grid, *others), found, exact=True), others=others)
 
 
 def some(case: Case) -> Plan:

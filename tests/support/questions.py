@@ -4,13 +4,14 @@ from functools import cache
 from typing import Any
 
 from planner.lookup import load_device, load_model
-from planner.planning.answer.assemble import assemble
+from planner.planning.answer.assemble import recommended
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found, search
 from planner.planning.space.model import CostModel, build_model
+from planner.planning.weigh.choose import choose
 from planner.quality.prior import load_prior
 
 SMALL, DEVICE = "qwen2.5-0.5b", "h100-sxm"
@@ -41,7 +42,9 @@ def found_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Found:
 
 @cache
 def plan_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Plan:
-    return assemble(found_of(model, device, **asked), searched=True)
+    """The optimum as a plan."""
+    found = found_of(model, device, **asked)
+    return recommended(choose((found.grid,), found, exact=True))
 
 
 def unit_plan(kind: str, scheme: str, layers: tuple[int, ...] = (0,), **figures: Any) -> UnitPlan:

@@ -17,7 +17,8 @@ from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
-from planner.planning.answer.reasons import Why, explain
+from planner.planning.answer.reasons import Why, explain, kept_simple
+from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.running_costs import running_costs
@@ -55,6 +56,7 @@ from planner.planning.search.best_first import (
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.posed import posed
+from planner.planning.search.spaces import asked
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
 from planner.planning.solver.problem import OPTIMAL, STOPPED, told
 from planner.planning.solver.solve import LAYERS_GAP
@@ -64,25 +66,45 @@ from planner.planning.space.loss_basis import loss_assumptions, loss_source, rul
 from planner.planning.space.losses import loss_word, quality, told_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
+from planner.planning.weigh.choose import Choice
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
 
 
-def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> Plan:
-    """The plan of a search (``searched``) or of a given assignment (baselines still computed).
+def recommended(choice: Choice, *, others: Sequence[Space] = ()) -> Plan:
+    """The plan that was chosen, with its recommendation. ``others``: the candidates of an engine's
+    other ways to serve, beside those of the optimum."""
+    within = choice.found()
+    limits = choice.exact.space.model.question
+    # Limits are told as they were given; within the band of the one on loss other choices count.
+    found = replace(within, space=asked(within.space, loss_scheme=limits.loss_scheme,
+                                        loss_limit=limits.loss_limit))
+    why = explain(within)
+    if choice.taken != choice.optimum:
+        why = {key: kept_simple(one) for key, one in why.items()}
+    return replace(_plan(found, choice.exact, why, others, choice),
+                   recommendation=recommendation(choice))
 
-    ``others``: the candidates of an engine's other ways to serve, whose uniform plans compete."""
+
+def assemble(found: Found) -> Plan:
+    """The plan of a given assignment, priced and not chosen."""
+    return _plan(found, found, {}, (), None)
+
+
+def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: Sequence[Space],
+          choice: Choice | None) -> Plan:
+    """``found`` as a plan; ``exact`` is the search's optimum, whose proof it tells."""
+    searched = choice is not None
     space, model = found.space, found.space.model
     question = model.question
     priced = price(space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    why = explain(found) if searched else {}
     units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
     layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
                         replicas)
-    lines, versus = compared(found, priced, searched=searched, others=others)
-    solver = _solver(found, searched)
+    lines, versus = compared((exact.grid, *others), choice)
+    solver = _solver(exact, searched)
     return Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
@@ -99,14 +121,14 @@ def assemble(found: Found, *, searched: bool, others: Sequence[Space] = ()) -> P
         baselines=lines, comparison=versus, solver=solver,
         assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
                      *_open_note(solver),
-                     *(equal_note(found) if searched else ()),
-                     *(rule_notes(units, question.dropped, rule_gains(found),
+                     *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
+                     *(rule_notes(units, question.dropped, rule_gains(exact),
                                  rule_weight(model))
                        if searched else ()),
-                     *(policy_notes(question, _least(found), _free_value) if searched else ()),
+                     *(policy_notes(question, _least(exact), _free_value) if searched else ()),
                      *ggml_notes(question, units), *route_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
-        layouts=layouts_info(question, (found.grid, *others)))
+        layouts=layouts_info(question, (exact.grid, *others)))
 
 
 def _least(found: Found) -> float:

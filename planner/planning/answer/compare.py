@@ -4,54 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.placement.modules import PLANNED_KINDS
 from planner.planning.answer.baselines import baseline_pairs, baselines
+from planner.planning.answer.recommend_text import chance_text
 from planner.planning.plan.record import Baseline, Comparison
-from planner.planning.price.intervals import performance
-from planner.planning.price.price import Priced
-from planner.planning.question.question import TIMED, Question, improvement
-from planner.planning.search.best_first import Found
-from planner.planning.search.formulate import loss_limit
-from planner.planning.search.uniform import (
-    Uniform,
-    UniformQuery,
-    best_uniforms,
-    uniform_pairs,
-)
+from planner.planning.question.question import improvement
+from planner.planning.search.uniform import Uniform, UniformQuery, best_uniforms
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, indistinguishable
-from planner.planning.space.model import CostModel
+from planner.planning.weigh.choose import Choice, Option
+from planner.planning.weigh.weighed import device_seconds
 
 SAME = 0.0005
 """Relative gains below this print as zero, so they are called none."""
 NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memory",
          "quality": "loss", "cost": "cost per token"}
+UNIFORM = ("released", "uniform")
 
 
-def compared(found: Found, priced: Priced, *, searched: bool, others: Sequence[Space] = (),
+def compared(grids: Sequence[Space], choice: Choice | None,
              ) -> tuple[tuple[Baseline, ...], Comparison]:
-    """The baselines and the comparison of a plan; uniform assignments are placed together.
-
-    ``others`` are the candidates of the other ways in which the engine can serve the model (a
-    cache type, a checkpoint format): their uniform assignments are rivals too.
-    """
-    if not searched:
+    """The baselines and the comparison of a chosen plan over the candidates ``grids`` of every way
+    to serve; None: of a given one."""
+    if choice is None:
         return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
-    question = found.space.model.question
-    grids = _bf16_caches_first((found.grid, *others))
-    limited = question.tpot_seconds is not None or question.ttft_seconds is not None
+    ordered = _bf16_caches_first(grids)
     rows: dict[tuple[str, str], Uniform] = {}
-    rivals: dict[tuple[str, str], Uniform] = {}
-    for one in grids:
-        table = [UniformQuery(*pair, limits=False) for pair in baseline_pairs(one.model)
-                 if pair not in rows]
-        against = [UniformQuery(*pair, limits=limited) for pair in _rival_pairs(one.model, priced)
-                   if pair not in rivals]
-        wanted = list(dict.fromkeys(table + against))
-        placed = dict(zip(wanted, best_uniforms(one, wanted), strict=True))
-        rows |= {(w.scheme, w.kv): placed[w] for w in table}
-        rivals |= {(w.scheme, w.kv): placed[w] for w in against}
-    return baselines(grids[0].model, rows), comparison(found, priced, list(rivals.values()))
+    for one in ordered:
+        wanted = [UniformQuery(*pair, limits=False) for pair in baseline_pairs(one.model)
+                  if pair not in rows]
+        rows |= {(w.scheme, w.kv): found
+                 for w, found in zip(wanted, best_uniforms(one, wanted), strict=True)}
+    return baselines(ordered[0].model, rows), comparison(choice)
 
 
 def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
@@ -59,85 +42,64 @@ def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
     return sorted(grids, key=lambda one: "bf16" not in one.model.question.kv)
 
 
-def score(question: Question, priced: Priced) -> float:
-    """The objective of a priced assignment, to be minimised."""
-    if question.objective == "latency":
-        return priced.tpot
-    if question.objective == "memory":
-        group = priced.layout.tp * priced.layout.dp * question.replicas(priced.layout.ranks)
-        return float(sum(s.total for s in priced.stages) * group)
-    if question.objective == "quality":
-        return priced.loss
-    return _seconds_per_token(priced)
-
-
-def _rival_pairs(model: CostModel, priced: Priced) -> list[tuple[str, str]]:
-    """Uniform assignments whose loss stays within the same limit."""
-    limit = loss_limit(model)
-    allowed = max(priced.loss, limit if limit is not None else priced.loss)
-    return uniform_pairs(model, allowed)
-
-
-def comparison(found: Found, priced: Priced, placed: Sequence[Uniform]) -> Comparison:
-    """Against the best of uniform assignments whose loss stays within the same limit."""
-    question = found.space.model.question
-    rivals = [u for u in placed if u.priced is not None]
+def comparison(choice: Choice) -> Comparison:
+    """Against the best plan with one scheme, or as released, whichever cache it has, of those whose
+    loss keeps the limit inside its band."""
+    rivals = [i for i, one in enumerate(choice.options)
+              if i != choice.taken and one.rival.kind in UNIFORM
+              and not one.same_as(choice.option)]
     if not rivals:
-        return Comparison("", 0.0, "no uniform plan fits within the same limits")
-    ranked = [(score(question, u.priced), _seconds_per_token(u.priced), i)
-              for i, u in enumerate(rivals) if u.priced is not None]
-    best = rivals[min(ranked)[2]]
-    assert best.priced is not None
-    return _sentence(found, priced, best, best.priced)
+        return Comparison("", 0.0, "no other uniform plan fits within the same limits")
+    best = min(rivals, key=lambda i: (choice.options[i].weighed.value,
+                                      device_seconds(choice.options[i].priced), i))
+    return _sentence(choice, best)
 
 
-def _seconds_per_token(priced: Priced) -> float:
-    """Device-seconds of one output token: decides between equal scores."""
-    return priced.tpot * priced.layout.ranks / priced.batch
-
-
-def _linear_schemes(found: Found) -> set[str]:
-    model = found.space.model
-    return {model.choices[s.choice] for s in found.segments
-            if s.choice >= 0 and model.units[s.unit].kind in PLANNED_KINDS}
-
-
-def _sentence(found: Found, priced: Priced, best: Uniform, rival: Priced) -> Comparison:
-    model = found.space.model
-    question = model.question
-    ours, theirs = score(question, priced), score(question, rival)
-    noun = NOUNS[question.objective]
-    where = (f"{best.name} (batch {rival.batch} on {rival.layout.ranks} "
-             f"device{'s' if rival.layout.ranks > 1 else ''})")
-    schemes = _linear_schemes(found)
-    if theirs <= 0 or ours <= 0:
-        return Comparison(best.scheme, 0.0, f"none over uniform {where}: both reach {noun} "
-                          f"{min(ours, theirs):.3g}")
-    if question.objective == "quality" and indistinguishable(model, ours, theirs):
-        return _equal(priced, best, rival, where, band_factor(model))
-    gain = improvement(question.objective, theirs, ours)
+def _sentence(choice: Choice, best: int) -> Comparison:
+    ours, rival = choice.option, choice.options[best]
+    objective, model = choice.objective, ours.space.model
+    scheme = rival.rival.schemes[0] if rival.rival.schemes else ""
+    noun, where = NOUNS[objective], _where(rival)
+    values = ours.weighed.value, rival.weighed.value
+    if min(values) <= 0:
+        return Comparison(scheme, 0.0,
+                          f"none over {where}: {noun} {values[0]:.3g}, the other {values[1]:.3g}")
+    if objective == "quality" and indistinguishable(model, *values):
+        return _equal(ours, rival, scheme, where, band_factor(model))
+    gain = improvement(objective, values[1], values[0])
     if gain < SAME:
-        reason = "every unit is fastest in it within the limits" if len(schemes) == 1 \
-            else "mixing formats gains nothing measurable here"
-        return Comparison(best.scheme, 0.0, f"none over uniform {where}: {reason}")
-    verb = {"throughput": "more", "cost": "lower"}.get(question.objective, "less")
-    why = "" if len(schemes) > 1 else "; the linears are uniform, the caches are not"
-    if question.objective in TIMED:
-        time = performance(model, priced, 1).tpot_seconds
-        if gain < time.high / time.value - 1:
-            why += f"; inside the 80 % interval of the times (×/÷ {time.high / time.value:.2f})"
-    return Comparison(best.scheme, float(f"{gain:.6g}"),
-                      f"{gain:.1%} {verb} {noun} than uniform {where}{why}")
+        return Comparison(scheme, 0.0, f"none over {where}{_behind(choice, best)}")
+    verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
+    chance = chance_text(objective, float(choice.better[choice.taken, best]))
+    return Comparison(scheme, float(f"{gain:.6g}"),
+                      f"{gain:.1%} {verb} {noun} than {where}; {chance}")
 
 
-def _equal(priced: Priced, best: Uniform, rival: Priced, where: str, band: float) -> Comparison:
+def _behind(choice: Choice, best: int) -> str:
+    """What a plan that is no better was taken for."""
+    loss = improvement(choice.objective, choice.option.weighed.value,
+                       choice.options[best].weighed.value)
+    if loss < SAME:
+        return ": as good"
+    chance = chance_text(choice.objective, float(choice.better[best, choice.taken]))
+    simpler = choice.option.simple.order < choice.options[best].simple.order
+    return f", which is {loss:.1%} better ({chance})" \
+           f"{'; this plan is simpler' if simpler else ''}"
+
+
+def _where(rival: Option) -> str:
+    priced = rival.priced
+    return (f"{rival.rival.name} (batch {priced.batch} on {priced.layout.ranks} "
+            f"device{'s' if priced.layout.ranks > 1 else ''})")
+
+
+def _equal(ours: Option, rival: Option, scheme: str, where: str, band: float) -> Comparison:
     """Losses that the band does not tell apart: the uniform plan's speed is compared beside."""
-    ours, theirs = priced.loss, rival.loss
-    low, high = sorted((ours, theirs))
-    text = f"indistinguishable in loss from uniform {where}: a factor of {high / low:.2f} lies " \
+    low, high = sorted((ours.priced.loss, rival.priced.loss))
+    text = f"indistinguishable in loss from {where}: a factor of {high / low:.2f} lies " \
            f"inside the band of {band:.2g}"
-    faster = improvement("throughput", _seconds_per_token(rival), _seconds_per_token(priced))
+    faster = improvement("throughput", device_seconds(rival.priced), device_seconds(ours.priced))
     if abs(faster) >= SAME:
         text += f"; {abs(faster):.1%} {'more' if faster > 0 else 'fewer'} tokens/s per device"
-    gain = max(0.0, improvement("quality", theirs, ours))
-    return Comparison(best.scheme, float(f"{gain:.6g}"), text)
+    gain = max(0.0, improvement("quality", rival.priced.loss, ours.priced.loss))
+    return Comparison(scheme, float(f"{gain:.6g}"), text)

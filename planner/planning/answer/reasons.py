@@ -124,5 +124,13 @@ def _paced(why: Why) -> Why:
                "slower", why.next_best)
 
 
+def kept_simple(why: Why) -> Why:
+    """The reason of a choice in a plan that was taken for being simple: alone, another one may be
+    better."""
+    if not why.reason.startswith("not best: "):
+        return why
+    return Why("simple: " + why.reason.removeprefix("not best: ") + ", alone", why.next_best)
+
+
 def _share(value: float) -> str:
     return f"{value:.1%}" if value >= 0.0005 else "<0.1%"

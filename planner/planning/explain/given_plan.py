@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from planner.errors import InputError
 from planner.formats.kv import KV_LAYOUTS
 from planner.planning.infeasible.binding_limit import not_placed
@@ -16,20 +13,16 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import MAX_COUNT
 from planner.planning.search.best_first import Found
+from planner.planning.search.counted import option_counts, split
 from planner.planning.search.first_token import keeps
-from planner.planning.search.posed import Posed, posed
+from planner.planning.search.posed import posed
 from planner.planning.search.spaces import asked
 from planner.planning.solver.problem import Solution, objective_of, violation
-from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import build_space, possible_layouts
 from planner.planning.space.memory import stage_table
-from planner.planning.space.model import CostModel, build_model
+from planner.planning.space.model import build_model
 from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
-
-Int = NDArray[np.int64]
-OUTSIDE = (-1,)
-"""The place of a module outside the stack, where layers are numbers."""
 
 
 def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
@@ -56,9 +49,9 @@ def given_found(questions: Sequence[Question], plan: Plan) -> tuple[Found, str]:
     segments = plan_segments(model, plan)
     space = asked(space, sizes=question.sizes, devices_given=question.devices_given,
                   batch=question.batch, fixed=question.fixed,
-                  untie=question.untie or _split(model, segments))
+                  untie=question.untie or split(model, segments))
     one = posed(space, 0)
-    counts = _counts(one, segments)
+    counts = option_counts(one, segments)
     value = objective_of(one.problem, counts)
     row = violation(one.problem, counts)
     broken = row.name if row is not None else "" if keeps(one, counts) else "ttft"
@@ -72,36 +65,3 @@ def _way(questions: Sequence[Question], plan: Plan) -> Question:
     used = {u.kv_layout or u.scheme for u in plan.units}
     best = max(questions, key=lambda q: len(used & {*q.schemes, *q.kv}))
     return replace(best, kv=tuple(k for k in KV_LAYOUTS if k in best.kv or k in used))
-
-
-def _split(model: CostModel, segments: Sequence[Segment]) -> bool:
-    """Whether layers that a tied plan decides together take different choices."""
-    taken: dict[int, set[int]] = {}
-    for segment in segments:
-        if segment.choice >= 0:
-            taken.setdefault(segment.unit, set()).add(segment.choice)
-    return any(len(choices) > 1 for choices in taken.values())
-
-
-def _counts(one: Posed, segments: Sequence[Segment]) -> Int:
-    """The assignment as counts [D, O]."""
-    model, problem = one.space.model, one.problem
-    decided = model.decided
-    counts = np.zeros(problem.legal.shape, dtype=np.int64)
-    choice = {(s.unit, n): s.choice for s in segments for n in s.layers or OUTSIDE}
-    rows = {p.decision: (decided.kernels[p.kernel].decision, p.layers or OUTSIDE)
-            for p in one.parts} if one.parts else \
-        {k.decision: (k.decision, k.layers[:1] or OUTSIDE)
-         for k in decided.kernels if k.decision >= 0}
-    for row, (number, layers) in rows.items():
-        units = decided.decisions[number].units
-        for layer in layers:
-            option = decided.option(number, tuple(choice[unit, layer] for unit in units))
-            if option is None:
-                raise InputError(f"plan file: {model.units[units[-1]].kind} differs from what one "
-                                 "kernel computes with it", hint="give both the same scheme")
-            counts[row, option] += 1
-        if (counts[row][~problem.legal[row]] > 0).any():
-            raise InputError(f"plan file: {model.units[units[0]].id}: a choice is not legal on "
-                             "this layout", hint="see `plan estimate --plan FILE`")
-    return counts

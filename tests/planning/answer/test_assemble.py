@@ -27,7 +27,7 @@ def test_units_hold_the_bytes_and_the_loss_of_the_whole() -> None:
 
 
 def test_a_given_assignment_is_priced_and_claims_no_proof() -> None:
-    given, searched = assemble(found_of(), searched=False), plan_of()
+    given, searched = assemble(found_of()), plan_of()
     assert (given.solver.status, given.solver.proved) == ("given", False)
     assert searched.solver.proved
     assert given.performance == searched.performance

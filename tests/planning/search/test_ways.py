@@ -10,7 +10,6 @@ import pytest
 import planner
 from planner.api.ask import THROUGHPUT, Ask
 from planner.errors import InfeasibleError
-from planner.planning.answer.compare import score
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
@@ -19,6 +18,7 @@ from planner.planning.search.equal_loss import best_answers
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.uniform import UniformQuery, best_uniforms, uniform_pairs
 from planner.planning.search.variants import spaces_of
+from planner.planning.weigh.weighed import score
 
 NEVER_SECONDS = 3600
 """After which a search of a few seconds counts as one without an end, on the slowest machine."""

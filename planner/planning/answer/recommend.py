@@ -1,0 +1,156 @@
+"""The recommendation of a plan file: the plan that was chosen beside all the others."""
+
+from __future__ import annotations
+
+from planner.planning.answer.recommend_text import (
+    chance_text,
+    gain_text,
+    made_text,
+    serve_text,
+    value_text,
+    why_not,
+)
+from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation, Verdict
+from planner.planning.question.question import improvement
+from planner.planning.space.losses import told_loss
+from planner.planning.weigh.chances import gains, interval
+from planner.planning.weigh.choose import Choice, Option
+
+DIGITS = 4
+"""Significant digits of gains and probabilities, which come of a thousand draws."""
+EVEN = 0.5
+
+
+def recommendation(choice: Choice) -> Recommendation:
+    """What to serve, and what every other plan would bring."""
+    taken = choice.option
+    released = _released(choice)
+    return Recommendation(
+        verdict=verdict(taken), formats=taken.rival.formats,
+        needs_new_weights=taken.simple.new_weights, checkpoint=taken.checkpoint,
+        text=_text(choice),
+        gain=None if released is None else gain_range(choice, choice.taken, released),
+        probability=_probability(choice),
+        alternatives=tuple(_other(choice, i) for i in range(len(choice.options))
+                           if i != choice.taken),
+        lossier=None, measure_next=())
+
+
+def verdict(option: Option) -> Verdict:
+    """As released, uniform or a mix."""
+    if option.rival.formats == 0:
+        return "as-released"
+    return "uniform" if len(option.rival.schemes) == 1 else "mix"
+
+
+def gain_range(choice: Choice, ours: int, theirs: int) -> GainRange:
+    """The gain of one option over another: of their prices, with the 80 % interval of the draws."""
+    objective = choice.objective
+    low, high = interval(gains(objective, choice.drawn[ours], choice.drawn[theirs]))
+    value = improvement(objective, choice.options[theirs].weighed.value,
+                        choice.options[ours].weighed.value)
+    return GainRange(*(_digits(x) for x in (value, min(low, value), max(high, value))))
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}") + 0.0
+
+
+def _released(choice: Choice) -> int | None:
+    """As released with the cache that needs no choice, else with any; None where none runs."""
+    found = [i for i, one in enumerate(choice.options) if one.rival.kind == "released"]
+    return min(found, key=lambda i: (choice.options[i].simple.changed, i), default=None)
+
+
+def _probability(choice: Choice) -> float | None:
+    """That the taken plan beats the best simpler one; None where none is simpler."""
+    mine = choice.option.simple.order
+    simpler = [i for i, one in enumerate(choice.options) if one.simple.order < mine]
+    if not simpler:
+        return None
+    best = min(simpler, key=lambda i: (choice.options[i].weighed.value, i))
+    return _digits(float(choice.better[choice.taken, best]))
+
+
+def rate_of(option: Option) -> float:
+    """Tokens per second of the whole deployment."""
+    question = option.space.model.question
+    return option.priced.tokens_per_second(question.replicas(option.priced.layout.ranks))
+
+
+def _other(choice: Choice, i: int) -> OtherPlan:
+    one = choice.options[i]
+    return OtherPlan(
+        name=one.rival.name, schemes=one.rival.schemes, formats=one.rival.formats,
+        kv=one.rival.kv, needs_new_weights=one.simple.new_weights,
+        output_tokens_per_second=rate_of(one), tpot_seconds=one.priced.tpot,
+        loss=told_loss(one.space.model, one.priced.loss),
+        probability_better=_digits(float(choice.better[i, choice.taken])),
+        why_not=_why_not(choice, i))
+
+
+def _why_not(choice: Choice, i: int) -> str:
+    one, taken = choice.options[i], choice.option
+    if one.same_as(taken):
+        return "the same plan"
+    mine, theirs = taken.simple, one.simple
+    needs = []
+    if theirs.new_weights and not mine.new_weights:
+        needs.append("needs new weights")
+    if theirs.formats > mine.formats:
+        needs.append(f"has {theirs.formats} format{'s' * (theirs.formats > 1)}")
+    elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
+        needs.append("changes more")
+    gain = improvement(choice.objective, taken.weighed.value, one.weighed.value)
+    return why_not(choice.objective, gain=gain, chance=float(choice.better[i, choice.taken]),
+                   simpler=theirs.order < mine.order, needs=needs)
+
+
+def _text(choice: Choice) -> str:
+    """The verdict in a sentence, and the alternative that comes nearest to displacing it."""
+    taken = choice.option
+    question = taken.space.model.question
+    question_value = value_text(
+        choice.objective, rate_of(taken), taken.priced.tpot, int(taken.weighed.value),
+        f"{told_loss(taken.space.model, taken.priced.loss):.3g}")
+    lead = serve_text(verdict(taken), _release_scheme(choice), taken.rival.schemes, taken.rival.kv)
+    lead += made_text(taken.simple.new_weights, taken.checkpoint, taken.command)
+    first = f"{lead}: {question_value}."
+    if choice.exact_asked:
+        first = f"The optimum, whatever the errors (--exact). {first}"
+    nearest = nearest_rival(choice)
+    if nearest is None:
+        return first
+    other = choice.options[nearest]
+    told = gain_text(question.objective, gain_range(choice, nearest, choice.taken))
+    chance = chance_text(question.objective, float(choice.better[nearest, choice.taken]))
+    needs = ", and needs new weights" if other.simple.new_weights \
+        and not taken.simple.new_weights else ""
+    return f"{first} {_named(other)} would give {told} ({chance}){needs}."
+
+
+def _named(option: Option) -> str:
+    """A plan as the subject of a sentence."""
+    kind, name = verdict(option), option.rival.name
+    if kind == "mix":
+        count = len(option.rival.schemes)
+        return f"A mix of {count} formats"
+    return name[:1].upper() + name[1:]
+
+
+def _release_scheme(choice: Choice) -> str:
+    """The scheme that most of the release is stored in."""
+    found = _released(choice)
+    schemes = choice.options[found].rival.schemes if found is not None else ()
+    return schemes[0] if schemes else choice.option.space.model.question.spec.quantization
+
+
+def nearest_rival(choice: Choice) -> int | None:
+    """The other plan that comes nearest to displacing the taken one, None where none is as likely
+    better as not."""
+    taken = choice.taken
+    found = [i for i, one in enumerate(choice.options)
+             if i != taken and not one.same_as(choice.option)
+             and choice.better[i, taken] >= EVEN]
+    return max(found, key=lambda i: (float(choice.beaten[i, taken]),
+                                     float(choice.better[i, taken]), -i), default=None)

@@ -1,0 +1,117 @@
+"""The verdict in words: what to serve, what another plan would bring, why it is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.planning.plan.recommendation import GainRange, Verdict
+from planner.planning.question.question import RATES
+from planner.planning.weigh.rule import SURE
+from planner.units import format_bytes, format_rate, format_seconds
+
+_AN = "AEFHILMNORSX8"
+"""Letters whose names begin with a vowel, as initials are read."""
+SMALL = 0.0005
+"""Gains below this would print as 0.0 %."""
+MORE = {"throughput": ("more", "fewer"), "cost": ("cheaper", "dearer"),
+        "latency": ("less", "more"), "memory": ("less", "more"), "quality": ("less", "more")}
+BETTER = {"throughput": ("faster", "slower"), "cost": ("cheaper", "dearer"),
+          "latency": ("faster", "slower"), "memory": ("smaller", "larger"),
+          "quality": ("less lossy", "more lossy")}
+
+
+def format_word(scheme: str) -> str:
+    """A scheme or cache layout as people call it: ``FP8`` for fp8-block, ``Q4_K`` for ggml-q4_k."""
+    head, _, rest = scheme.partition("-")
+    return (rest if head == "ggml" else head).upper()
+
+
+def article(word: str) -> str:
+    """``word`` with its article."""
+    return f"{'an' if word[:1].upper() in _AN else 'a'} {word}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def serve_text(verdict: Verdict, released: str, schemes: Sequence[str], kv: str) -> str:
+    """What to serve; ``kv`` are the cache layouts, empty where there is no cache."""
+    words = list(dict.fromkeys(map(format_word, filter(None, kv.split(", ")))))
+    cache = f" with {article(listed(words))} cache" if words else ""
+    if verdict == "as-released":
+        return f"Serve the released {format_word(released)} checkpoint{cache}"
+    if verdict == "uniform":
+        return f"Serve uniform {schemes[0]}{cache}"
+    return f"Serve a mix of {listed(schemes)}{cache}"
+
+
+def made_text(new_weights: bool, checkpoint: str, command: str) -> str:
+    """Where the weights come from, in a subordinate clause; empty for those that are released."""
+    if checkpoint:
+        return f", ready-made as {checkpoint}"
+    if command:
+        return f", made while loading ({command})"
+    return ", which needs new weights" if new_weights else ""
+
+
+def value_text(objective: str, rate: float, tpot: float, held: int, loss: str) -> str:
+    """The objective as people read it."""
+    return {"latency": f"{format_seconds(tpot)} a token", "memory": format_bytes(held),
+            "quality": f"loss {loss}"}.get(objective, f"{format_rate(rate)} tokens/s")
+
+
+def gain_text(objective: str, gain: GainRange) -> str:
+    """``3 to 9 % more``; signs apart where the interval holds zero."""
+    more, less = MORE[objective]
+    noun = {"latency": " time a token", "memory": " memory", "quality": " loss"}.get(objective, "")
+    low, high = percent(gain.low), percent(gain.high)
+    if gain.high <= 0:
+        return f"{span(-gain.high, -gain.low)} {less}{noun}"
+    if gain.low < 0:
+        return f"from {low} {less} to {high} {more}{noun}"
+    return f"{span(gain.low, gain.high)} {more}{noun}"
+
+
+def span(low: float, high: float) -> str:
+    """``3 to 9 %``; one figure where both round to it."""
+    first, second = percent(low), percent(high)
+    return second if first == second else f"{first.removesuffix(' %')} to {second}"
+
+
+def percent(share: float) -> str:
+    """A share without its sign, whole from ten percent on."""
+    size = abs(100 * share)
+    return f"{size:.0f} %" if size >= 9.95 else f"{size:.1f} %"
+
+
+def chance_text(objective: str, chance: float) -> str:
+    """``7 in 10 that it is faster``."""
+    return f"{in_ten(chance)} that it is {BETTER[objective][0]}"
+
+
+def in_ten(chance: float) -> str:
+    """A chance in tenths; beyond these, that it is nearly sure."""
+    if chance >= 0.95:
+        return "nearly sure"
+    tenths = round(10 * chance)
+    return f"{tenths} in 10" if tenths else "less than 1 in 10"
+
+
+def why_not(objective: str, *, gain: float, chance: float, simpler: bool, needs: Sequence[str],
+            ) -> str:
+    """Why a plan that keeps the limits is not taken: ``gain`` is its objective's over the taken
+    plan, ``chance`` that it is better, ``needs`` what it needs beside."""
+    better, worse = BETTER[objective]
+    rate = objective in RATES
+    if gain < -SMALL:
+        size = 1 / (1 + gain) - 1 if rate else -gain
+        sure = 1 - chance
+        told = f"{percent(size)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
+        return told if simpler or not needs else f"{told}, and {' and '.join(needs)}"
+    if simpler:
+        return f"may be {worse}: another plan is {better} with {in_ten(1 - chance)}"
+    told = f"is {percent(gain)} {better} ({in_ten(chance)})" if gain > SMALL \
+        else f"is no {'less lossy' if objective == 'quality' else better}"
+    return " and ".join([*needs, told]) if needs else told

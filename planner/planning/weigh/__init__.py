@@ -1,0 +1,1 @@
+"""Which of several plans to take in view of how sure their times are."""

@@ -1,0 +1,140 @@
+"""The plan to take among rivals: each weighed, compared in common draws, and the rule applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.price.price import Priced, price
+from planner.planning.question.policies import stands_for
+from planner.planning.search.best_first import Found
+from planner.planning.search.counted import counted
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.rivals import Rival, rivals
+from planner.planning.search.spaces import asked
+from planner.planning.search.variants import by_layer
+from planner.planning.space.candidates import Space
+from planner.planning.space.losses import band_factor
+from planner.planning.weigh.chances import better, objectives
+from planner.planning.weigh.rule import MARGIN, Simplicity, chosen
+from planner.planning.weigh.weighed import Weighed, score, weighed
+from planner.records import cached_record
+
+Array = NDArray[np.float64]
+PLAIN_CACHE = "bf16"
+"""What a cache is where nothing is chosen."""
+
+
+@cached_record
+class Option:
+    """A rival with its price, what it errs by, and how simple it is. ``checkpoint`` is a public
+    release of it, ``command`` what makes an engine quantise it while loading; empty: none."""
+
+    rival: Rival
+    priced: Priced
+    weighed: Weighed
+    simple: Simplicity
+    checkpoint: str = ""
+    command: str = ""
+
+    @property
+    def space(self) -> Space:
+        return self.rival.found.space
+
+    def same_as(self, other: Option) -> bool:
+        """Whether both are one assignment on one layout and batch."""
+        mine, theirs = self.rival.found, other.rival.found
+        questions = (mine.space.model.question, theirs.space.model.question)
+        return questions[0].engine == questions[1].engine and (
+            self.priced.layout, self.priced.batch, by_layer(mine.space, mine.segments)) == (
+            other.priced.layout, other.priced.batch, by_layer(theirs.space, theirs.segments))
+
+
+@cached_record
+class Choice:
+    """All ``options``, the one that is ``taken`` and the optimum (indices), and what the draws say:
+    ``drawn`` objectives [A, draws], ``better`` the chance that plan i is better than plan j at all,
+    ``beaten`` that it is by more than MARGIN [A, A]. ``exact`` is the search's own answer with the
+    proof of the optimum, which is taken where it was asked for."""
+
+    options: tuple[Option, ...]
+    taken: int
+    optimum: int
+    drawn: Array
+    better: Array
+    beaten: Array
+    exact: Found
+    exact_asked: bool = False
+
+    @property
+    def option(self) -> Option:
+        """The plan to take."""
+        return self.options[self.taken]
+
+    @property
+    def objective(self) -> str:
+        return self.exact.space.model.question.objective
+
+    def found(self) -> Found:
+        """The plan to take as a search would tell it, its options counted. Its question has the
+        limit on loss that holds inside the band."""
+        if self.taken == self.optimum:
+            return self.exact
+        found = self.option.rival.found
+        space = asked(found.space, loss_scheme=None, loss_limit=allowed_loss(self.exact))
+        return counted(replace(found, space=space, grid=self.exact.grid,
+                               candidates=self.exact.candidates))
+
+
+def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Choice:
+    """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
+    optimum, without regard to how sure the numbers are."""
+    found = rivals(spaces, best, allowed=allowed_loss(best))
+    options = tuple(_option(rival) for rival in found)
+    objective = best.space.model.question.objective
+    drawn = objectives([one.weighed for one in options])
+    beaten = better(objective, drawn, MARGIN)
+    optimum = next(i for i, one in enumerate(options) if one.rival.kind == "optimum")
+    taken = optimum if exact else chosen(
+        [one.simple for one in options], drawn.mean(axis=1).tolist(),
+        [one.priced.loss for one in options], beaten)
+    return Choice(options, taken, optimum, drawn, better(objective, drawn), beaten, best,
+                  exact)
+
+
+def allowed_loss(best: Found) -> float | None:
+    """The most that losses may sum to: what cannot be told apart from the limit counts as kept.
+    Under the objective quality the limit itself, since the loss is what is compared."""
+    model = best.space.model
+    limit = loss_limit(model)
+    if limit is None or model.question.objective == "quality":
+        return limit
+    return limit * band_factor(model)
+
+
+def _option(rival: Rival) -> Option:
+    found = rival.found
+    model = found.space.model
+    priced = price(found.space, found.candidate, found.segments)
+    names = repr(sorted((s.unit, s.choice, s.layers) for s in found.segments))
+    return Option(rival, priced,
+                  weighed(found.space, priced, score(model.question, priced), names),
+                  Simplicity(rival.formats, rival.formats > 0, _changed(found)))
+
+
+def _changed(found: Found) -> int:
+    """Kinds of module that are not what they are released in, and caches that are not plain."""
+    model = found.space.model
+    kinds = set()
+    for segment in found.segments:
+        unit = model.units[segment.unit]
+        if segment.choice < 0:
+            continue
+        own = PLAIN_CACHE if unit.role == "cache" else stands_for(
+            model.question, model.planned[unit.row].released_as)
+        if model.choices[segment.choice] != own:
+            kinds.add(unit.kind)
+    return len(kinds)

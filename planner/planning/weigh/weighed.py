@@ -1,0 +1,133 @@
+"""Plans as the draws see them: seconds of TPOT by error class, and errors of the whole step.
+
+What composed steps are off by beside their kernels is one error of an engine and a model, which
+cancels between plans of that engine; a part of it does not between layouts and batches
+(:mod:`planner.planning.weigh.differing`).
+"""
+
+from __future__ import annotations
+
+from math import fsum, log, sqrt
+
+from planner.planning.price.intervals import Z80, common_of, layout_code
+from planner.planning.price.price import Priced, SegmentCost
+from planner.planning.question.question import RATES, TIMED, Question
+from planner.planning.space.candidates import Space
+from planner.planning.space.losses import band_factor
+from planner.planning.space.model import CostModel
+from planner.planning.weigh.differing import layout_and_batch
+from planner.planning.weigh.error_classes import ErrorClass, collective_error, unit_error
+from planner.records import cached_record, record
+from planner.throughput.roofline import seconds
+
+
+@record
+class Part:
+    """Seconds of TPOT that err by ``sigma`` (log-space) with their class."""
+
+    error: ErrorClass
+    sigma: float
+    seconds: float
+
+
+@record
+class Whole:
+    """An error of the whole: ``weight`` × the draw of its class, in log space."""
+
+    error: ErrorClass
+    weight: float
+
+
+@cached_record
+class Weighed:
+    """A plan's objective, to be minimised, and what it errs by: ``parts`` add up to its TPOT,
+    ``wholes`` multiply it. Without ``parts`` the value errs by ``wholes`` alone."""
+
+    value: float
+    parts: tuple[Part, ...]
+    wholes: tuple[Whole, ...]
+
+
+def weighed(space: Space, priced: Priced, value: float, assignment: str = "") -> Weighed:
+    """The plan ``priced`` of ``space``, whose objective is ``value``. Bytes are exact; losses err
+    by the band within which two of them cannot be told apart, each ``assignment`` by itself."""
+    question = space.model.question
+    if question.objective == "memory":
+        return Weighed(value, (), ())
+    if question.objective not in TIMED:
+        spread = log(band_factor(space.model)) / Z80 / sqrt(2)
+        return Weighed(value, (), (Whole(ErrorClass("loss", "", assignment), spread),))
+    engine = f"{question.engine} {question.engine_version}"
+    common = Whole(ErrorClass("composition", engine), common_of(space.model, "tpot"))
+    differing = tuple(Whole(ErrorClass(name, engine, where), weight) for name, where, weight
+                      in layout_and_batch(priced.layout, priced.batch, question.spec.id))
+    return Weighed(value, time_parts(space, priced), (common, *differing))
+
+
+def score(question: Question, priced: Priced) -> float:
+    """The objective of a priced assignment, to be minimised: device-seconds of a token, seconds of
+    TPOT, bytes over all devices, or loss."""
+    if question.objective == "latency":
+        return priced.tpot
+    if question.objective == "memory":
+        group = priced.layout.tp * priced.layout.dp * question.replicas(priced.layout.ranks)
+        return float(sum(s.total for s in priced.stages) * group)
+    if question.objective in RATES:
+        return device_seconds(priced)
+    return priced.loss
+
+
+def device_seconds(priced: Priced) -> float:
+    """Device-seconds of one output token."""
+    return priced.tpot * priced.layout.ranks / priced.batch
+
+
+def time_parts(space: Space, priced: Priced) -> tuple[Part, ...]:
+    """Seconds of TPOT by class and error; decode steps and the prompts in between are each scaled
+    to the plan's (a pipeline's slowest stage counts, which sums over units do not know)."""
+    model, passes = space.model, float(space.times.passes)
+    step: dict[tuple[ErrorClass, float], float] = {}
+    prompts: dict[tuple[ErrorClass, float], float] = {}
+    code = layout_code(priced.layout)
+    for cost, count in _alike(model, priced):
+        for found, decode in ((step, True), (prompts, False)):
+            for error, time in _errors(model, cost, passes, decode=decode, code=code):
+                if time > 0:
+                    found[error] = found.get(error, 0.0) + time * count
+    added = fsum(prompts.values())
+    told = priced.interruption if added > 0 else 0.0
+    scaled = [(step, (priced.tpot - told) / fsum(step.values())),
+              (prompts, told / added if added > 0 else 0.0)]
+    total: dict[tuple[ErrorClass, float], float] = {}
+    for some, scale in scaled:
+        for error, time in some.items():
+            total[error] = total.get(error, 0.0) + time * scale
+    return tuple(Part(error, sigma, time) for (error, sigma), time in total.items())
+
+
+def _alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
+    """One segment of those with the same kernel and choice, and the layers of all of them."""
+    found: dict[tuple[str, int, int], tuple[SegmentCost, int]] = {}
+    for cost in priced.costs:
+        unit = model.units[cost.segment.unit]
+        key = unit.role, unit.row, cost.segment.choice
+        found[key] = cost, cost.segment.count + (found[key][1] if key in found else 0)
+    return list(found.values())
+
+
+def _errors(model: CostModel, cost: SegmentCost, passes: float, *, decode: bool, code: int,
+            ) -> list[tuple[tuple[ErrorClass, float], float]]:
+    """((class, σ), seconds of one layer): of a step, or of what a prompt adds to it."""
+    unit = model.units[cost.segment.unit]
+    own, talk = _split(cost.decode)
+    if not decode:
+        own, talk = (mixed - passes * step for mixed, step
+                     in zip(_split(cost.mixed), (own, talk), strict=True))
+    return [(unit_error(model, unit, cost.segment.choice, decode=decode, code=code), own),
+            (collective_error(model), talk)]
+
+
+def _split(mechanisms: dict[str, float]) -> tuple[float, float]:
+    """(seconds of the kernels, of the communication behind them)."""
+    talk = mechanisms["communication"]
+    return seconds(mechanisms) - talk, talk
