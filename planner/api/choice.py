@@ -40,7 +40,7 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     engine = found.space.model.question.engine
     questions = tuple(q for q in questions if q.engine == engine)
     if plan is None:
-        choice = choose((found.grid, *others), found)
+        choice = choose((found.grid, *others), found, exact=asked.exact)
         made = recommended(choice, others=others)
         taken = None if choice.taken == choice.optimum else choice.found()
         return explained(questions, found, made, given=taken, solves=solves)

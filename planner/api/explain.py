@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BATCH = 64
 OF_A_PLAN = ("devices", "pp", "ttft_seconds", "tpot_seconds", "max_loss", "memory_bytes", "untie",
-             "objective", "drop_policies")
+             "objective", "drop_policies", "exact")
 
 
 @overload
@@ -67,7 +67,7 @@ def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | N
             schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
             engine: str = ..., scenario: str | Scenario | None = ...,
             profile: str | Profile | None = ..., untie: bool = ...,
-            drop_policies: Sequence[str] | None = ..., solves: int = ...,
+            drop_policies: Sequence[str] | None = ..., exact: bool = ..., solves: int = ...,
             hardware_dir: str | os.PathLike[str] | None = ...) -> ChoiceExplanation: ...
 
 
@@ -86,12 +86,12 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             memory_bytes: int | None = None, engine: str = ENGINES,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
             untie: bool = False, drop_policies: Sequence[str] | None = None,
-            solves: int = SOLVES,
+            exact: bool = False, solves: int = SOLVES,
             hardware_dir: str | os.PathLike[str] | None = None,
             ) -> ModuleExplanation | ChoiceExplanation:
-    """Why the best plan (or ``plan``) is what it is: every unit with what its next best choice
-    costs, the price of every limit, and what would change the answer, for which at most ``solves``
-    further questions are solved.
+    """Why the plan to serve (``exact``: the optimum; or ``plan``) is what it is: every unit with
+    what its next best choice costs, the price of every limit, and what would change the answer, for
+    which at most ``solves`` further questions are solved.
 
     With ``module`` (a kind or a unit): its times under ``schemes`` (all legal ones by default),
     ``scheme`` against bf16. Memory is not checked then: one layer is priced.

@@ -109,7 +109,7 @@ def _spelled_out(ask: Ask, asked: Asked, work: Workload) -> tuple[Ask, Asked]:
 
 
 def _command(ask: Ask, objective: str) -> str:
-    """The command that asks the question, without what the axes vary."""
+    """The command that asks the question, without what the axes vary; the page shows optima."""
     scenario, dropped = ask.scenario, ask.drop_policies
     flags = {"objective": None if objective == THROUGHPUT else objective,
              "engine": given(ask.engine), "ttft-ms": _ms(ask.ttft_seconds),
@@ -123,7 +123,8 @@ def _command(ask: Ask, objective: str) -> str:
     names = [getattr(n, "id", n) for n in (ask.model, ask.device) if n is not None]
     return " ".join(["plan", *(quote(str(name)) for name in names),
                      *(f"--{name} {quote(str(value))}" for name, value in flags.items()
-                       if value is not None), *(["--untie"] if ask.untie else [])])
+                       if value is not None), *(["--untie"] if ask.untie else []),
+                     "--exact"])
 
 
 @dataclass(frozen=True)
@@ -270,6 +271,7 @@ def around_file(plan: Plan) -> dict[str, Any]:
                          hint="plan again, with --report FILE.html --interactive")
     asked = dict(asked_of(plan))
     asked.pop("policies", None)  # what the scenario named; what it dropped is an argument
+    asked.pop("exact", None)
     lost = [name for name in ("keep_first_layers", "keep_last_layers") if asked.get(name)]
     device = load_device(plan.device.id)
     if plan.power_mode is not None and plan.power_mode != fastest_mode(device):

@@ -13,7 +13,7 @@ from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", *FREEDOM, "anchor", *SURFACE,
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", *FREEDOM, "exact", "anchor", *SURFACE,
          "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
@@ -30,7 +30,7 @@ def plan_command(**given: Any) -> None:
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            del arguments["anchor"]
+            del arguments["anchor"], arguments["exact"]
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},

@@ -31,7 +31,7 @@ class _Solves(click.ParamType[int]):
 @click.option("--solves", type=_Solves(), default=SOLVES, show_default=True,
               help="Questions to solve for what would change the answer.")
 @options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile", *FREEDOM,
-         "hardware_dir", *PRINTED)
+         "exact", "hardware_dir", *PRINTED)
 def explain_command(**given: Any) -> None:
     """Why the best plan for MODEL on DEVICE is what it is: what the next best choice of every unit
     costs, the price of every limit, and what would change the answer.

@@ -155,6 +155,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),
     "profile": click.option("--profile", metavar="FILE", help="Quality profile of a checkpoint."),
     "untie": click.option("--untie", is_flag=True, help="Decide layer by layer."),
+    "exact": click.option("--exact", is_flag=True, help="The optimum, without regard to how sure "
+                          "the numbers are."),
     "drop_policies": click.option("--drop-policies", metavar="A,B", help="Rules that shall not "
                                   "hold: embedding, head, router, norm, indexer, first-layers, "
                                   "last-layers, one-data-type."),

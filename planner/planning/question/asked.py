@@ -30,6 +30,7 @@ _SECONDS = ("ttft_seconds", "tpot_seconds")
 _TEXTS = ("max_loss", "kv", "slots")
 _LISTS = ("schemes", "policies", "drop_policies")
 LENGTHS = ("context", "isl", "osl")
+_FLAGS = ("untie", "exact")
 
 
 @record
@@ -53,6 +54,7 @@ class Asked:
     kv: str | None = None
     memory_bytes: int | None = None
     untie: bool = False
+    exact: bool = False
     keep_first_layers: int | None = None
     keep_last_layers: int | None = None
     policies: tuple[str, ...] | None = None
@@ -119,8 +121,7 @@ def asked_note(asked: Asked) -> tuple[tuple[str, str, str], ...]:
               if (value := getattr(asked, name)) is not None]
     parts += [f"{_flag(name)}=" + ",".join(value) for name in _LISTS
               if (value := getattr(asked, name)) is not None]
-    if asked.untie:
-        parts.append("untie")
+    parts += [name for name in _FLAGS if getattr(asked, name)]
     return ((KEY, "; ".join(parts), REASON),) if parts else ()
 
 
@@ -150,7 +151,7 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
                 out[name] = text
             elif name in _LISTS and (text or name == "policies"):
                 out[name] = tuple(text.split(",")) if text else ()
-            elif name == "untie" and not equals:
+            elif name in _FLAGS and not equals:
                 out[name] = True
             else:
                 raise ValueError
