@@ -96,7 +96,6 @@ class Ask:
     scenario: str | Scenario | None = None
     profile: str | Profile | None = None
     untie: bool = False
-    exact: bool = False
     drop_policies: Sequence[str] | None = None
     anchor: str | None = None
     hardware_dir: str | os.PathLike[str] | None = None

@@ -21,7 +21,7 @@ from planner.planning.solver.solve import solve
 from planner.report.terminal.choice import choice_text
 
 ASK = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
-LIMITS: dict[str, Any] = {"devices": 1, "tpot_seconds": 0.06}
+LIMITS: dict[str, Any] = {"devices": 1, "tpot_seconds": 0.06, "exact": True}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_a_relaxed_limit_is_worth_what_a_new_plan_says(found: ChoiceExplanation)
     gain = found.plan.solver.bound / wider.solver.bound - 1
     assert tpot.gain == pytest.approx(gain, rel=1e-4)
     assert tpot.gain > 0
-    free = planner.plan(*ASK, devices=1)
+    free = planner.plan(*ASK, devices=1, exact=True)
     assert tpot.without == pytest.approx(found.plan.solver.bound / free.solver.bound - 1, rel=1e-4)
     assert tpot.without >= tpot.gain
     loss = prices["max-loss"]
@@ -101,7 +101,7 @@ def test_multipliers_bound_what_formats_alone_can_gain(found: ChoiceExplanation)
     la = found.plan.layout
     pinned = {"tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep,
               "batch": found.plan.workload.batch, "devices": 1}
-    now, wider = (planner.plan(*ASK, **pinned, tpot_seconds=t).solver.bound
+    now, wider = (planner.plan(*ASK, exact=True, **pinned, tpot_seconds=t).solver.bound
                   for t in (0.060, 0.061))
     assert tpot.at_layout is not None
     assert now / wider - 1 <= tpot.at_layout + 2e-3
@@ -152,7 +152,8 @@ def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
 
 
 def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanation) -> None:
-    assert asked_of(found.plan) == {"devices": 1, "tpot_seconds": pytest.approx(0.06)}
+    assert asked_of(found.plan) == {"devices": 1, "tpot_seconds": pytest.approx(0.06),
+                                    "exact": True}
     again = planner.explain(plan=planner.read_plan(found.plan.to_dict()), solves=0)
     assert again.best
     assert (again.units, again.limits) == (found.units, found.limits)
@@ -162,7 +163,7 @@ def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanatio
 def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
     uniform = planner.estimate(*ASK, devices=1, scheme="int8-w8a8")
     told = planner.explain(plan=uniform, solves=0)
-    best = planner.plan(*ASK)
+    best = planner.plan(*ASK, exact=True)
     assert not told.best
     assert told.plan is uniform
     rate = "output_tokens_per_second_per_device"

@@ -1,11 +1,13 @@
 """--engine: what it cannot serve is absent with the reason; the plan says who serves it."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from planner.api.plan import estimate, plan
+import planner
+from planner.api.plan import estimate
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
@@ -16,6 +18,8 @@ from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
+
+plan = partial(planner.plan, exact=True)
 
 
 def linears(result: Plan) -> set[str]:
