@@ -79,7 +79,7 @@ QUESTION_FLAGS = words("""
 --memory-bytes --kv --engine --scenario --hardware-dir
 """)
 SURFACE_FLAGS = words("""
---json --report --quiet --timings
+--json --report --assumptions --quiet --timings
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
@@ -111,7 +111,7 @@ VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
 CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", *PAGE_FLAGS}) | {
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
     "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
@@ -166,7 +166,7 @@ FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
 tensor_bytes layer_errors validation_errors
 """)
-NOT_IN_THE_API = {"json", "report", "quiet", "timings", "interactive", "grid"}
+NOT_IN_THE_API = {"json", "report", "quiet", "timings", "assumptions", "interactive", "grid"}
 WHAT_IF_ONLY = {"base", "grid", "progress"}
 
 

@@ -1,4 +1,4 @@
-"""What a plan file says of the choice between plans: the recommendation and what stands beside it."""
+"""What a plan file says of the choice between plans: the recommendation and what is beside it."""
 
 from __future__ import annotations
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from planner.planning.plan.recommendation import Lossier, MeasureNext, OtherPlan
 from planner.planning.plan.record import Plan
-from planner.report.terminal.columns import table_lines, width_of_output, wrapped
+from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
 from planner.report.terminal.printable import columns, folded, padded
-from planner.units import format_rate, format_seconds
+from planner.units import format_rate
 
 MOST_OTHERS = 6
-COLUMNS = ("instead", "tokens/s", "TPOT", "loss", "new", "faster", "why not")
-"""``new``: needs new weights; ``faster``: the chance that it beats what is recommended."""
+COLUMNS = ("instead", "tok/s", "ms", "loss", "new", "odds", "why not")
+"""``ms``: TPOT; ``new``: needs new weights; ``odds``: that it beats what is recommended."""
+LONGEST_NAME = 28
 NARROWEST_REASON = 18
 
 
@@ -26,12 +27,12 @@ def verdict_lines(plan: Plan) -> list[str]:
     return wrapped(f"gain: {versus.text}" if versus.scheme else versus.text)
 
 
-def other_lines(plan: Plan) -> list[str]:
-    """Up to ``MOST_OTHERS`` other plans as a table; nothing where there is none."""
+def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:
+    """Up to ``most`` other plans as a table; nothing where there is none."""
     found = plan.recommendation
     if found is None or not found.alternatives:
         return []
-    rows = [COLUMNS, *(_cells(one) for one in shown_others(found.alternatives))]
+    rows = [COLUMNS, *(_cells(one) for one in shown_others(found.alternatives, most))]
     return _reasoned(rows)
 
 
@@ -53,37 +54,42 @@ def chance(probability: float | None) -> str:
 
 
 def _cells(one: OtherPlan) -> tuple[str, ...]:
-    return (one.name, format_rate(one.output_tokens_per_second), format_seconds(one.tpot_seconds),
+    return (one.name, format_rate(one.output_tokens_per_second), f"{1e3 * one.tpot_seconds:.3g}",
             f"{one.loss:.3g}", "yes" if one.needs_new_weights else "no",
             chance(one.probability_better), one.why_not)
 
 
 def _reasoned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """The table with its last column folded into what the others leave; paragraphs where that is
-    too narrow."""
+    """The table with its first column folded and its last folded into what the others leave;
+    paragraphs where that is too narrow."""
     widths = [max(columns(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    left = sum(widths) + len(widths)
-    space = width_of_output() - left
+    widths[0] = min(widths[0], LONGEST_NAME)
+    space = width_of_output() - sum(widths) - len(widths)
     if space < NARROWEST_REASON:
-        return table_lines(rows, left=(0, len(widths)), width=0)
+        return paragraphs(rows, width_of_output())
+    return [line for row in rows for line in _folded_row(row, widths, space)]
+
+
+def _folded_row(row: Sequence[str], widths: Sequence[int], space: int) -> list[str]:
+    names, reasons = folded(row[0], widths[0], indent="  "), folded(row[-1], space)
+    empty = [""] * (len(widths) - 1)
     lines = []
-    for row in rows:
-        fixed = " ".join(padded(cell, width, left=i == 0)
-                         for i, (cell, width) in enumerate(zip(row[:-1], widths, strict=True)))
-        first, *more = folded(row[-1], space) or [""]
-        lines += [f"{fixed} {first}".rstrip(), *(" " * left + line for line in more)]
+    for i in range(max(len(names), len(reasons), 1)):
+        cells = [names[i] if i < len(names) else "", *(row[1:-1] if i == 0 else empty)]
+        fixed = " ".join(padded(cell, width, left=n == 0)
+                         for n, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+        lines.append(f"{fixed} {reasons[i] if i < len(reasons) else ''}".rstrip())
     return lines
 
 
 def beside_lines(plan: Plan) -> list[str]:
-    """The best plan one step of loss further down, and what to measure next."""
+    """The best plan one step of loss further down, and the measurement that decides most."""
     found = plan.recommendation
     if found is None:
         return []
-    lines = [] if found.lossier is None else wrapped(_lossier(plan, found.lossier), "  ")
-    for number, item in enumerate(found.measure_next):
-        lines += wrapped(_measure(item, first=number == 0), "  ")
-    return lines
+    told = [] if found.lossier is None else [_lossier(plan, found.lossier)]
+    told += [_measure(item) for item in found.measure_next[:1]]
+    return [line for text in told for line in wrapped(text, "  ")]
 
 
 def _lossier(plan: Plan, found: Lossier) -> str:
@@ -95,7 +101,6 @@ def _lossier(plan: Plan, found: Lossier) -> str:
             f"loss {found.loss:.3g}{anchor}")
 
 
-def _measure(item: MeasureNext, *, first: bool) -> str:
+def _measure(item: MeasureNext) -> str:
     what = " ".join(filter(None, (item.operator, item.scheme, item.shape)))
-    lead = "measure next: " if first else "or "
-    return f"{lead}{what} (moves the odds by {item.swing:.0%}): {item.command}"
+    return f"measure next: {what} (moves the odds by {item.swing:.0%}): {item.command}"

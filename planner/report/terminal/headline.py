@@ -73,8 +73,9 @@ def _requests(plan: Plan) -> str:
     hits = f", prefix hit {_percent(work.prefix_hit_rate)}" if work.prefix_hit_rate else ""
     preset = f" ({work.preset})" if work.preset else ""
     count = together(plan)
+    default = " by default" if noted(plan, USERS_DEFAULT) is not None else ""
     return (f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "
-            f"user{'s' if count > 1 else ''}, "
+            f"user{'s' if count > 1 else ''}{default}, "
             f"{format_rate(rate.value)} tokens/s ({span(rate)})")
 
 
@@ -120,6 +121,6 @@ def _loss(plan: Plan) -> str:
 
 
 def _defaults(plan: Plan) -> list[str]:
-    """Defaults that moved the answer and are told in a sentence of their own."""
-    notes = (noted(plan, key) for key in (LIMIT_DROPPED, USERS_DEFAULT))
-    return [f"{item.value}: {item.reason}" for item in notes if item is not None]
+    """That a default limit was dropped, in a line of its own: value and reason hold a sentence."""
+    item = noted(plan, LIMIT_DROPPED)
+    return [] if item is None else [f"{item.reason.partition('; ')[0]}; {item.value}"]

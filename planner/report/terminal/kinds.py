@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import fsum
 
 from planner.planning.plan.record import ModulePlan, Plan, UnitPlan, layer_range
+from planner.records import record
 from planner.report.terminal.printable import columns
 
 GROUPS = (("embedding", "indexer", "router", "norm", "head"),
@@ -20,7 +20,7 @@ PROMPTS, STAGES, JOINT = ("prompts in between", "stages waiting, hops",
 UNSPLIT = "prompts in between, waiting"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KindRow:
     """Kinds that take one scheme; sums over their units, seconds of one decode step."""
 

@@ -6,16 +6,26 @@ from typing import TYPE_CHECKING
 
 from planner.planning.plan.record import Plan
 from planner.report.terminal.anchor import anchor_lines
-from planner.report.terminal.choices import beside_lines, other_lines, verdict_lines
+from planner.report.terminal.choices import (
+    MOST_OTHERS,
+    beside_lines,
+    other_lines,
+    verdict_lines,
+)
 from planner.report.terminal.columns import styled, width_of_output, wrapped
 from planner.report.terminal.headline import LOSS_LINE, headline, room
 from planner.report.terminal.module_table import module_lines
 from planner.report.terminal.printable import columns, printable
+from planner.report.terminal.serve_lines import serve_lines
 
 if TYPE_CHECKING:
     from io import StringIO
 
     from rich.console import Console
+
+
+MOST_LINES, FEWEST_OTHERS = 40, 3
+"""Lines that an answer should not exceed: other plans make room as far as FEWEST_OTHERS."""
 
 
 def console(stream: StringIO) -> Console:
@@ -28,13 +38,17 @@ def console(stream: StringIO) -> Console:
 
 
 def plan_text(plan: Plan) -> str:
-    """The whole answer: first lines, verdict, table, other plans; ends with a newline. Plain
-    strings: this is the command that must start fast, and its columns are ids and numbers."""
+    """The whole answer: first lines, verdict, table, other plans, the command that serves it; ends
+    with a newline. Plain strings: this is the command that must start fast, and its columns are
+    ids and numbers."""
     first = [_bold(printable(part)) for part in first_lines(plan)]
-    parts = [verdict_lines(plan), module_lines(plan) + footer(plan),
-             other_lines(plan) + beside_lines(plan)]
-    rest = [line for part in parts if part for line in ("", *map(printable, part))]
-    return "\n".join([*first, *rest]) + "\n"
+    for most in range(MOST_OTHERS, FEWEST_OTHERS - 1, -1):
+        parts = [verdict_lines(plan), module_lines(plan) + footer(plan),
+                 other_lines(plan, most) + beside_lines(plan), serve_lines(plan)]
+        lines = [*first, *(line for part in parts if part for line in ("", *map(printable, part)))]
+        if len(lines) <= MOST_LINES:
+            break
+    return "\n".join(lines) + "\n"
 
 
 def first_lines(plan: Plan) -> list[str]:
@@ -55,26 +69,30 @@ def _bold(line: str) -> str:
 def footer(plan: Plan) -> list[str]:
     """Under the table: how far such predictions were off, the cache, the proof."""
     cache, held = plan.kv_cache, plan.capacity.max_concurrency_at_requests
-    what = f"sequences of {plan.workload.context_tokens:,} tokens" if held is None else "requests"
-    told = f"cache {cache.bytes_per_token:,} B a token, room for {room(plan):,} {what}"
+    what = f" × {plan.workload.context_tokens:,} tokens" if held is None else " requests"
+    told = f"cache {cache.bytes_per_token:,} B a token, room for {room(plan):,}{what}"
     return [part for line in (*_checked(plan), f"{told}; {_proof(plan)}")
             for part in wrapped(line)]
 
 
 def _checked(plan: Plan) -> list[str]:
     """How far predictions were off where such models were measured; nothing where none was."""
-    told = [f"{found.median_ape:.1f} % {name} over {found.n} rows of {found.table}"
-            for name, found in (("TPOT", plan.performance.tpot_seconds.validated),
-                                ("TTFT", plan.performance.ttft_seconds.validated))
-            if found is not None]
-    return [f"median error on served models of this device and format: {', '.join(told)}"] \
-        if told else []
+    perf = plan.performance
+    checks = [(name, found) for name, found in (("TPOT", perf.tpot_seconds.validated),
+                                                ("TTFT", perf.ttft_seconds.validated))
+              if found is not None]
+    if not checks:
+        return []
+    tables = ", ".join(dict.fromkeys(found.table for _, found in checks))
+    told = ", ".join(f"{name} {found.median_ape:.0f} % off ({found.n} rows)"
+                     for name, found in checks)
+    return [f"checked: {told}: {tables}"]
 
 
 def _proof(plan: Plan) -> str:
     solver = plan.solver
     if solver.status == "given":
-        return f"priced, not chosen ({solver.candidates:,} layouts and batches considered)"
+        return "priced, not chosen"
     gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
     how = "proved optimal" if solver.proved else f"within {gap} of the bound"
     return f"{how} over {solver.candidates:,} layouts and batches"

@@ -1,0 +1,52 @@
+"""The command that serves a plan, in lines that a shell takes as one command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from shlex import quote
+
+from planner.export.serve_line import serving_command
+from planner.planning.plan.record import Plan
+from planner.report.terminal.columns import width_of_output, wrapped
+from planner.report.terminal.printable import columns, printable
+
+INDENT, DEEPER = "  ", "    "
+GOES_ON = " \\"
+
+
+def serve_lines(plan: Plan) -> list[str]:
+    """A heading, the command, and what it cannot say; where no engine serves it, why."""
+    found = serving_command(plan)
+    notes = [line for note in found.notes for line in wrapped(note, DEEPER, first=INDENT)]
+    if not found.words:
+        return wrapped("; ".join(found.notes), INDENT)
+    copies = plan.layout.replicas
+    each = f" (each of {copies} replicas)" if copies > 1 else ""
+    return [f"serve it{each}:", *command_lines(found.words, width_of_output()), *notes]
+
+
+def command_lines(words: Sequence[str], width: int) -> list[str]:
+    """A command in lines that end with a backslash, a flag with its value on one of them; a word
+    that no quoting makes safe to show stands as its escapes. Unfolded where ``width`` is 0."""
+    pieces = _pieces([quote(printable(word)) for word in words])
+    if not width:
+        return [" ".join(pieces)]
+    lines = [INDENT + pieces[0]]
+    for piece in pieces[1:]:
+        if columns(f"{lines[-1]} {piece}{GOES_ON}") <= width:
+            lines[-1] += f" {piece}"
+        else:
+            lines[-1] += GOES_ON
+            lines.append(DEEPER + piece)
+    return lines
+
+
+def _pieces(words: Sequence[str]) -> list[str]:
+    """Words before the first flag one by one, then each flag with what follows it."""
+    out: list[str] = []
+    for i, word in enumerate(words):
+        if i and words[i - 1].startswith("-") and not word.startswith("-"):
+            out[-1] += f" {word}"
+        else:
+            out.append(word)
+    return out

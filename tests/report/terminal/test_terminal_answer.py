@@ -1,0 +1,113 @@
+"""The answer on a terminal: its order, its lines, widths of 80 and 40, names that are hostile."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from support.questions import plan_of
+from support.recommended import NEXT, OTHERS, TEXT, other, recommended
+
+import planner
+from planner.planning.plan.record import Assumption, EngineInfo, Plan
+from planner.report.terminal.columns import plain_width
+from planner.report.terminal.plan import MOST_LINES, plan_text
+from planner.report.terminal.printable import columns
+
+
+@cache
+def large() -> Plan:
+    return recommended(planner.estimate("deepseek-v3", "h200-sxm", devices=8, context=32768,
+                                        isl=8192, osl=1024, engine="vllm"))
+
+
+def shown(plan: Plan, width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    return plan_text(plan).splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_is_wider_than_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for plan in (large(), plan_of(), recommended(plan_of())):
+        for line in shown(plan, width, monkeypatch):
+            assert columns(line) <= width, line
+            assert line == line.rstrip()
+
+
+def test_wide_characters_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = (other("统一用某一种非常非常长的格式名称的方案，缓存也用另一种格式",
+                    why_not="比推荐的方案慢，而且质量损失超出了允许的范围，差别大于误差带"),)
+    plan = recommended(plan_of(), text="直接部署已发布的检查点，缓存用八位浮点：每秒输出三千九百个"
+                       " token。混合两种格式会快百分之三到九，但要新的权重。", alternatives=others)
+    plan = replace(plan, model=replace(plan.model, id="深度求索"))
+    for width in (40, 80):
+        for line in shown(plan, width, monkeypatch):
+            assert columns(line) <= width, line
+    joined = "".join(line.strip() for line in shown(plan, 40, monkeypatch))
+    assert "混合两种格式会快百分之三到九" in joined
+
+
+def test_forty_lines_at_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(large(), 80, monkeypatch)
+    assert len(lines) <= MOST_LINES
+    assert sum(line.startswith(tuple(o.name for o in OTHERS)) for line in lines) >= 3
+
+
+def test_the_order_is_answer_verdict_table_others_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(large(), 80, monkeypatch)
+    assert lines[0] == "deepseek-v3 on 8 × h200-sxm (dp2 pp4 ep2), vllm 0.21, batch 152"
+    assert lines[1].startswith("requests: 8,192 in → 1,024 out; 152 users, 1,")
+    assert lines[2].startswith("TPOT 9")
+    assert lines[3].startswith("loss 0.0018 nats = 1.00 × uniform fp8-block (÷/× 2.2")
+    text = "\n".join(lines)
+    heads = [" ".join(TEXT.split()[:6]), "\nmodule ", "\nTPOT  ", "\ninstead ", "\nmore loss: ",
+             "\nmeasure next: ", "\nserve it:\n"]
+    places = [text.index(head) for head in heads]
+    assert places == sorted(places)
+    assert lines[-1].startswith("    --")
+    assert NEXT[1].command not in text
+
+
+def test_a_plan_without_a_recommendation_says_what_it_was_compared_with() -> None:
+    plan = plan_of()
+    with plain_width():
+        text = plan_text(plan)
+    assert "instead" not in text
+    assert plan.comparison.text.split(" (")[0] in " ".join(text.split())
+    priced = planner.estimate("llama-3.1-8b", "h100-sxm", devices=1)
+    assert "\na given assignment is priced, not chosen\n" in str(priced)
+
+
+def test_defaults_that_move_the_answer_are_in_the_first_lines() -> None:
+    plan = plan_of()
+
+    def first(*notes: Assumption) -> list[str]:
+        with plain_width():
+            return plan_text(replace(plan, assumptions=notes)).partition("\n\n")[0].splitlines()
+
+    assert "default limit 50 ms" in first(Assumption("tpot-ms default", "50 ms", "x"))[2]
+    dropped = first(Assumption(
+        "tpot-ms dropped", "fastest TPOT 61.2 ms", "no layout keeps the default of 50 ms within "
+        "the other limits: planned without a limit on TPOT; --tpot-ms sets one"))
+    assert " ".join(dropped).endswith("planned without a limit on TPOT; fastest TPOT 61.2 ms")
+    assert "users by default, " in first(Assumption("users default", "1", "x"))[1]
+    assert "theory: no engine's rules" in first()[0]
+    with plain_width():
+        named = plan_text(replace(plan, engine=EngineInfo("vllm", "0.21", ("vllm", "sglang"))))
+    assert ", vllm 0.21 (best of 2 engines), batch 8\n" in named
+
+
+def test_prefix_hits_and_the_workload_stand_with_the_requests() -> None:
+    plan = plan_of()
+    work = replace(plan.workload, prefix_hit_rate=0.9, preset="agent")
+    with plain_width():
+        line = plan_text(replace(plan, workload=work)).splitlines()[1]
+    assert ", prefix hit 90 % (agent); 8 users, " in line
+
+
+def test_what_a_terminal_would_obey_is_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = "\x1b[31mevil\x07\u202e\r"
+    plan = recommended(plan_of(), text=bad, alternatives=(other(bad, why_not=bad),))
+    plan = replace(plan, model=replace(plan.model, id=bad))
+    for width in (40, 80):
+        for line in shown(plan, width, monkeypatch):
+            assert line.isprintable(), line
