@@ -8,6 +8,8 @@ from planner.quality.neighbours import publisher
 from planner.report.terminal.columns import width_of_output, wrapped
 
 LEAD = "measured elsewhere: "
+AS_RELEASED = "weights as released"
+"""A first part of an anchor that stands on the line of the second."""
 
 
 def anchor_lines(plan: Plan) -> list[str]:
@@ -20,10 +22,15 @@ def anchor_lines(plan: Plan) -> list[str]:
     if found is None:
         return []
     parts = told((found.text, found.source))
+    before = ""
+    if len(parts) > 1 and parts[0] == (AS_RELEASED, ""):
+        before, parts = f"{AS_RELEASED}; ", parts[1:]
     led = next((n for n, (_, source) in enumerate(parts) if source), -1)
     lines: list[str] = []
     for number, (part, source) in enumerate(parts):
         lead = LEAD if number == led else ""
+        if before and not number:
+            lead = before + lead.replace(" elsewhere", "")
         end = ";" if number + 1 < len(parts) else ""
         lines += _sentence(lead, part, publisher(source), end, "  " * bool(number))
     return lines

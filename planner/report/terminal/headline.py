@@ -62,10 +62,10 @@ def _devices(plan: Plan) -> str:
     shape, compared = layout_name(plan), len(plan.engine.chosen_from)
     engine = engine_name(plan) or THEORY
     if compared > 1:
-        engine += f" (best of {compared} engines)"
+        engine += f" (best of {compared})"
     batch = f"batch {plan.workload.batch}{' a replica' if plan.layout.replicas > 1 else ''}"
     place = f"{plan.model.id} on {plan.device.count} × {plan.device.id}"
-    return ", ".join((place + (f" ({shape})" if shape else ""), engine, batch))
+    return ", ".join(filter(None, (place, shape, engine, batch)))
 
 
 def _requests(plan: Plan) -> str:
@@ -76,7 +76,7 @@ def _requests(plan: Plan) -> str:
     default = " by default" if noted(plan, USERS_DEFAULT) is not None else ""
     return (f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "
             f"user{'s' if count > 1 else ''}{default}, "
-            f"{format_rate(rate.value)} tokens/s ({span(rate)})")
+            f"{format_rate(rate.value)} tokens/s ({span(rate)}, {rate.basis})")
 
 
 def span(rate: Estimate) -> str:
@@ -93,16 +93,17 @@ def _times(plan: Plan) -> str:
     tpot = perf.tpot_seconds
     limit = noted(plan, LIMIT_DEFAULT)
     told = f", default limit {limit.value}" if limit is not None else ""
-    return (f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}, {tpot.basis}{told}), "
+    return (f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{told}), "
             f"TTFT {format_seconds(perf.ttft_seconds.value)}; "
             f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB")
 
 
 def time_span(time: Estimate) -> str:
-    """The interval of a time, its unit said once where both ends have it."""
-    low, high = format_seconds(time.low), format_seconds(time.high)
-    number, _, unit = low.partition(" ")
-    return f"{number}–{high}" if high.endswith(f" {unit}") else f"{low}–{high}"
+    """The interval of a time; the unit is left out where both ends have that of the value."""
+    ends = [format_seconds(t).partition(" ") for t in (time.low, time.high)]
+    unit = format_seconds(time.value).rpartition(" ")[2]
+    alike = all(end[2] == unit for end in ends)
+    return "–".join(end[0] if alike else "".join(end) for end in ends)
 
 
 def _loss(plan: Plan) -> str:

@@ -95,4 +95,4 @@ def _proof(plan: Plan) -> str:
         return "priced, not chosen"
     gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
     how = "proved optimal" if solver.proved else f"within {gap} of the bound"
-    return f"{how} over {solver.candidates:,} layouts and batches"
+    return f"{how} over {solver.candidates:,} candidates"

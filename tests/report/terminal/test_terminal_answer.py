@@ -16,8 +16,8 @@ from planner.report.terminal.printable import columns
 
 @cache
 def large() -> Plan:
-    return recommended(planner.estimate("deepseek-v3", "h200-sxm", devices=8, context=32768,
-                                        isl=8192, osl=1024, engine="vllm"))
+    return recommended(planner.estimate("deepseek-v3", "h200-sxm", devices=8, tp=8, ep=8, batch=48,
+                                        context=32768, isl=8192, osl=1024, engine="vllm"))
 
 
 def shown(plan: Plan, width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -54,9 +54,9 @@ def test_forty_lines_at_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_order_is_answer_verdict_table_others_command(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = shown(large(), 80, monkeypatch)
-    assert lines[0] == "deepseek-v3 on 8 × h200-sxm (dp2 pp4 ep2), vllm 0.21, batch 152"
-    assert lines[1].startswith("requests: 8,192 in → 1,024 out; 152 users, 1,")
-    assert lines[2].startswith("TPOT 9")
+    assert lines[0] == "deepseek-v3 on 8 × h200-sxm, tp8 ep8, vllm 0.21, batch 48"
+    assert lines[1].startswith("requests: 8,192 in → 1,024 out; 48 users, 9")
+    assert lines[2].startswith("TPOT ")
     assert lines[3].startswith("loss 0.0018 nats = 1.00 × uniform fp8-block (÷/× 2.2")
     text = "\n".join(lines)
     heads = [" ".join(TEXT.split()[:6]), "\nmodule ", "\nTPOT  ", "\ninstead ", "\nmore loss: ",
@@ -93,7 +93,7 @@ def test_defaults_that_move_the_answer_are_in_the_first_lines() -> None:
     assert "theory: no engine's rules" in first()[0]
     with plain_width():
         named = plan_text(replace(plan, engine=EngineInfo("vllm", "0.21", ("vllm", "sglang"))))
-    assert ", vllm 0.21 (best of 2 engines), batch 8\n" in named
+    assert ", vllm 0.21 (best of 2), batch 8\n" in named
 
 
 def test_prefix_hits_and_the_workload_stand_with_the_requests() -> None:
