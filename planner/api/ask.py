@@ -85,6 +85,7 @@ class Ask:
     workload: str | NamedWorkload | None = None
     prefix_hit_rate: float | None = None
     slots: str | None = None
+    exact: bool = False
     objective: str = THROUGHPUT
     ttft_seconds: float | None = None
     tpot_seconds: Seconds | None = None
