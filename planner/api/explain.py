@@ -50,8 +50,8 @@ def explain(model: str | ModelSpec, device: str | DeviceProfile, *, module: str,
             scheme: str | None = ..., schemes: Sequence[str] | None = ..., kv: str = ...,
             tp: int | None = ..., dp: int | None = ..., ep: int | None = ...,
             context: int | None = ..., isl: int | None = ..., osl: int | None = ...,
-            workload: str | NamedWorkload | None = ..., prefix_hit_rate: float | None = ...,
-            slots: str | None = ..., batch: int | None = ..., engine: str = ...,
+            batch: int | None = ..., workload: str | NamedWorkload | None = ...,
+            prefix_hit_rate: float | None = ..., slots: str | None = ..., engine: str = ...,
             hardware_dir: str | os.PathLike[str] | None = ...) -> ModuleExplanation: ...
 
 

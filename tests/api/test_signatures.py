@@ -16,13 +16,14 @@ from planner.api.memory import memory
 from planner.cli.main import cli
 from planner.memory.engines.flags import ENGINE_FLAGS
 from planner.planning.question.asked import Asked
+from planner.workloads import load_workload
 
 OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode"}
 """Values that no verb takes."""
 OWN = {
     "plan": "", "estimate": "", "explain": "module solves", "frontier": "points map",
     "what_if": "base grid progress", "memory": "checkpoint with_mtp with_vision",
-    "serve": "concurrency requests draft_tokens acceptance draft_layers prefix_hit_rate "
+    "serve": "concurrency requests draft_tokens acceptance draft_layers "
              "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "
              "prefill_workers decode_workers transfer_bytes_per_s cache_tokens",
 }
@@ -95,7 +96,8 @@ def test_the_record_holds_every_value_of_the_core() -> None:
 
 SAMPLE: dict[str, Any] = {
     "objective": "latency", "max_loss": "bf16", "kv": "fp8", "schemes": ("bf16",),
-    "drop_policies": ("head",), "untie": True, "ttft_seconds": 0.5, "tpot_seconds": 0.25}
+    "drop_policies": ("head",), "untie": True, "ttft_seconds": 0.5, "tpot_seconds": 0.25,
+    "workload": load_workload("rag"), "prefix_hit_rate": 0.5, "slots": "full"}
 
 
 @pytest.mark.parametrize("name", sorted({f.name for f in fields(Asked)} - OF_SCENARIOS))

@@ -71,7 +71,7 @@ def again(case: Case, **changed: Any) -> Plan:
 def test_that_many_sequences_fit_and_a_round_more_does_not(case: Case) -> None:
     plan = case[-1]
     step = plan.layout.dp * plan.layout.pp
-    most = plan.capacity.max_concurrency_at_context
+    most = plan.capacity.max_concurrency_at_requests
     full = again(case, batch=most // step * step)
     assert full.memory_per_device.total_bytes <= plan.memory_per_device.usable_bytes
     with pytest.raises(InfeasibleError, match="memory"):

@@ -74,7 +74,10 @@ memory validate calibrate explain profile frontier diff export import claims
 report sweep serve sensitivity completion
 """)
 
-QUESTION_FLAGS = words("""
+WORKLOAD_FLAGS = words("""
+--workload --prefix-hit --prefix-hit-rate --slots
+""")
+QUESTION_FLAGS = *WORKLOAD_FLAGS, *words("""
 --devices --tp --dp --pp --ep --context --isl --osl --batch --objective --ttft-ms --tpot-ms
 --memory-bytes --kv --engine --scenario --hardware-dir
 """)
@@ -98,7 +101,7 @@ EXPERTS_FLAGS = {"--json", "--quiet", *words("""
 --batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
 --link --host-cpu --sockets --context --hardware-dir
 """)}
-MEMORY_FLAGS = {"--json", "--quiet", *words("""
+MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
 --tp --dp --pp --ep --context --isl --osl --batch --scheme --plan --kv --engine --checkpoint
 --memory-bytes --with-mtp --with-vision --hardware-dir --gpu-memory-utilization
 --mem-fraction-static --kv-cache-free-gpu-mem-fraction --max-model-len --max-num-batched-tokens
@@ -113,18 +116,18 @@ CALIBRATE_FLAGS = set(words("""
 """))
 EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
     "--module", "--scheme", "--plan", "--solves"}
-SERVE_FLAGS = {"--json", "--quiet", "--timings", *words("""
+SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
---engine --requests --draft-tokens --acceptance --draft-layers --prefix-hit-rate --chunk-tokens
+--engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens
 --stream-interval --scheduler --host-us --host-us-per-sequence --graphs --overlap
 --prefill-workers --decode-workers --transfer-bytes-per-s --cache-tokens --anchor --hardware-dir
 """)}
 EXPORT_FLAGS = set(words("--to --model --device --engine --expand --force --hardware-dir --quiet"))
-IMPORT_FLAGS = set(words("""
+IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(words("""
 --device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
 --hardware-dir --quiet
 """))
-FRONTIER_FLAGS = {"--json", "--quiet", "--timings", "--svg", *words("""
+FRONTIER_FLAGS = {"--json", "--quiet", "--timings", "--svg", *WORKLOAD_FLAGS, *words("""
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
 --memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir
 """)}
@@ -145,7 +148,8 @@ SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "sourc
 
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
-    "osl": None, "batch": None, "objective": "throughput", "ttft_seconds": None,
+    "osl": None, "batch": None, "workload": None, "prefix_hit_rate": None, "slots": None,
+    "objective": "throughput", "ttft_seconds": None,
     "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
     "engine": "any", "scenario": None, "profile": None, "untie": False, "drop_policies": None,
     "anchor": None, "hardware_dir": None,
@@ -159,14 +163,15 @@ PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
 claims diff estimate experts explain export_plan frontier import_plan inventory layer_error
-load_device load_model load_scenario memory_use plan plot profile read_plan sensitivity serve sweep
-train validate what_if
+load_device load_model load_scenario load_workload memory_use plan plot profile read_plan
+sensitivity serve sweep train validate what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
 tensor_bytes layer_errors validation_errors
 """)
-NOT_IN_THE_API = {"json", "report", "quiet", "timings", "assumptions", "interactive", "grid"}
+NOT_IN_THE_API = {"json", "report", "quiet", "timings", "assumptions", "interactive", "grid",
+                  "prefix_hit"}
 WHAT_IF_ONLY = {"base", "grid", "progress"}
 
 

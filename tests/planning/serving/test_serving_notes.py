@@ -31,7 +31,6 @@ def test_defaults_are_called_defaults() -> None:
 
 @pytest.mark.parametrize(("options", "changes", "key", "value"), [
     (replace(PLAIN, chunk=512), {}, "prefill chunk", "512 tokens"),
-    (replace(PLAIN, hit_rate=0.25), {}, "prefix cache", "25% of a prompt is found"),
     (replace(PLAIN, requests=64.0), {}, "requests", "64 in the run, all slots filled at once"),
     (PLAIN, {"stream_interval": 20}, "stream interval", "20 tokens"),
     (PLAIN, {"cache_given": True}, "cache", "1000 tokens a rank")])
