@@ -127,7 +127,9 @@ class _Frontier:
             begin.append((0.0, asked(one.space, loss_scheme=None,
                                      loss_limit=question.loss_limit), one.candidate))
         for most in sorted(self.best, reverse=True):
-            self._look(most, begin)
+            if self.best[most].one is None:
+                self._look(most, begin)
+            self._hand_down(most)
         self.pool = SlotPool(spaces, self._cutoff(1))
         self.pool.below(self._cutoff(1))  # the most that is asked for, cut at once
 
@@ -143,6 +145,16 @@ class _Frontier:
         if (told := self._told(ANY, before, lower)) is not None:
             yield told
 
+    def _hand_down(self, most: int) -> None:
+        """What takes fewer formats than ``most`` is the best of as few as well."""
+        best = self.best[most]
+        if best.one is None or best.solution is None:
+            return
+        count = len(_formats(best.one).used(best.solution.counts))
+        for fewer in self.best:
+            if count <= fewer < most and best.value < self.best[fewer].value:
+                self.best[fewer] = best
+
     def _cutoff(self, most: int) -> float:
         """What is looked for is below this."""
         return self.best[most].value * (1 - self.gap)
@@ -156,6 +168,8 @@ class _Frontier:
         left, tried = np.inf, set[tuple[int, int]]()
         if self.layered:
             return max(lower, min(self.best[most].value, self.pool.least()))
+        if self._cutoff(most) <= self.best[ANY].value and most != ANY:
+            return min(lower, self.best[most].value)
         while self._cutoff(most) > lower:
             queue = [one for one in self.pool.below(self._cutoff(most))
                      if (id(one[1]), one[2]) not in tried]

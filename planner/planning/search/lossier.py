@@ -11,14 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from planner.formats.schemes import SCHEMES
 from planner.planning.search.best_first import Found
 from planner.planning.search.few_formats import MOST, best_on, changed_schemes
 from planner.planning.search.posed import options_of
 from planner.planning.search.rivals import (
     Rival,
     given,
+    is_four_bit,
     loss_of,
+    placed_in,
     rival_of,
     uniform_name,
     uniform_names,
@@ -26,16 +27,11 @@ from planner.planning.search.rivals import (
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
     Placed,
-    UniformQuery,
     placed_choice,
-    placed_uniforms,
-    schemes_of,
 )
 from planner.planning.space.candidates import Space
 from planner.records import cached_record
 
-FOUR_BIT = ("int4", "e2m1")
-"""Elements of 4 bits."""
 TURNS = 2
 NEAR = 0.01
 """Of uniform plans within this share of the fastest, the least lossy is taken."""
@@ -56,13 +52,8 @@ class FourBit:
 def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     """What 4-bit weights would buy over ``spaces``; ``allowed`` is the limit on the summed loss, in
     which uniform 4-bit weights would be no step further."""
-    placed: list[Placed] = []
-    names: set[str] = set()
-    for space in spaces:
-        mine = [name for name in uniform_names(space.model) if is_four_bit(name)]
-        names |= set(mine)
-        placed += placed_uniforms(space, [UniformQuery(name, kv, limits=True) for name in mine
-                                          for kv in space.model.question.kv])
+    placed = [one for one in placed_in(tuple(spaces), allowed) if is_four_bit(one.wanted.scheme)]
+    names = {name for space in spaces for name in uniform_names(space.model) if is_four_bit(name)}
     if not placed:
         why = "not within the limits of time and memory" if names \
             else "no 4-bit format is served here"
@@ -76,11 +67,6 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     uniform = rival_of(uniform_name(best), "uniform", given(best))
     mix = _mix(spaces, placed, given(best), loss)
     return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
-
-
-def is_four_bit(name: str) -> bool:
-    """Whether a named assignment takes weights of 4 bits."""
-    return any(SCHEMES[scheme].weight.element in FOUR_BIT for scheme in schemes_of(name))
 
 
 def _mix(spaces: Sequence[Space], placed: Sequence[Placed], uniform: Found, loss: float,

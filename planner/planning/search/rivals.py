@@ -12,7 +12,7 @@ from math import fsum
 
 import numpy as np
 
-from planner.formats.schemes import scheme_ids
+from planner.formats.schemes import SCHEMES, scheme_ids
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import engine_default
@@ -35,8 +35,11 @@ from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel
 from planner.records import cached_record
+from planner.remembered import by_identity
 from planner.throughput.calibration import ANY_ENGINE
 
+FOUR_BIT = ("int4", "e2m1")
+"""Elements of 4 bits."""
 GIVEN = "given"
 """Status of a solution that was placed, not searched."""
 
@@ -120,16 +123,29 @@ def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, s
     """The best of each uniform assignment over ``spaces``, by (scheme, cache); as released
     first."""
     found: dict[tuple[str, str], Placed] = {}
-    for space in spaces:
-        wanted = [UniformQuery(*pair, limits=True) for pair in _pairs(space.model)
-                  if _within(space.model, pair, allowed)]
-        for one in placed_uniforms(space, wanted):
-            pair = one.wanted.scheme, one.wanted.kv
-            if pair not in found or one.score < found[pair].score * (1 - TOLERANCE):
-                found[pair] = one
+    for one in placed_in(tuple(spaces), allowed):
+        pair = one.wanted.scheme, one.wanted.kv
+        if _within(one.space.model, pair, allowed) and (
+                pair not in found or one.score < found[pair].score * (1 - TOLERANCE)):
+            found[pair] = one
     order = [RELEASED, *scheme_ids()]
     return dict(sorted(found.items(), key=lambda item: (
         order.index(item[0][0]) if item[0][0] in order else len(order))))
+
+
+@by_identity(1)
+def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[Placed, ...]:
+    """Uniform assignments on the best candidate of each space: those whose loss is ``allowed``, and
+    all of 4 bits, which are asked for beside them."""
+    return tuple(one for space in spaces for one in placed_uniforms(space, [
+        UniformQuery(*pair, limits=True) for pair in _pairs(space.model)
+        if _within(space.model, pair, allowed) or is_four_bit(pair[0])]))
+
+
+def is_four_bit(name: str) -> bool:
+    """Whether a named assignment takes weights of 4 bits."""
+    return name != RELEASED and any(SCHEMES[scheme].weight.element in FOUR_BIT
+                                    for scheme in schemes_of(name))
 
 
 def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> bool:

@@ -31,7 +31,7 @@ from planner.records import cached_record, record
 
 Array = NDArray[np.float64]
 Int = NDArray[np.int64]
-ROUNDS, STEPS = 2, 16
+ROUNDS, STEPS = 2, 64
 """How often slots beside the best of a uniform plan are tried, and in how many steps. Rivals need
 no proof: near the best batch a rate hardly changes."""
 Columns = dict[tuple[object, ...], tuple[Array, Array, Array]]

@@ -8,8 +8,8 @@ from planner.api.ask import Ask
 from planner.planning.answer.lossier import lossier, lossier_plans
 from planner.planning.price.price import fits, price
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.lossier import GAIN, four_bit, is_four_bit
-from planner.planning.search.rivals import loss_of
+from planner.planning.search.lossier import GAIN, four_bit
+from planner.planning.search.rivals import is_four_bit, loss_of
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
