@@ -71,7 +71,7 @@ class Ways(Sequence[Space]):
 def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
     """(the best plan, the first of equals, None where there is none; the other ways of its engine,
     those of its own choices left out)."""
-    wholes = [whole for group in _groups(questions)
+    wholes = [whole for group in groups_of(questions)
               if (whole := Whole(group)).least < math.inf]
     wholes.sort(key=lambda whole: (float(f"{whole.least:.6e}"), whole.group[0][0]))
     best: Found | None = None
@@ -119,7 +119,8 @@ Group = list[tuple[int, Question]]
 """Questions with their places."""
 
 
-def _groups(questions: Sequence[Question]) -> list[Group]:
+def groups_of(questions: Sequence[Question]) -> list[Group]:
+    """The questions by what their kernels' times depend on, and all else but their choices."""
     found: dict[tuple[Any, ...], Group] = {}
     names = [f.name for f in fields(Question) if f.name not in OWN]
     for i, question in enumerate(questions):
@@ -138,7 +139,7 @@ class Whole:
 
     def __init__(self, group: Group) -> None:
         self.group, self.slots = group, slots_of(group[0][1])
-        self.model = build_model(_whole(group), load_prior())
+        self.model = build_model(whole_question(group), load_prior())
 
     @cached_property
     def span(self) -> Space | None:
@@ -216,7 +217,7 @@ class Whole:
             self.model, [way for _, way in ways]), strict=True)) if ways else []
 
 
-def _whole(group: Group) -> Question:
+def whole_question(group: Group) -> Question:
     """The question that may mix all choices of its ways; what all of them bar stays barred."""
     ways = [question for _, question in group]
     schemes, kv = ({name for way in ways for name in getattr(way, field)}

@@ -137,9 +137,9 @@ def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, s
 def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[Placed, ...]:
     """Uniform assignments on the best candidate of each space: those whose loss is ``allowed``, and
     all of 4 bits, which are asked for beside them."""
-    return tuple(one for space in spaces for one in placed_uniforms(space, [
+    return placed_uniforms([(space, [
         UniformQuery(*pair, limits=True) for pair in _pairs(space.model)
-        if _within(space.model, pair, allowed) or is_four_bit(pair[0])]))
+        if _within(space.model, pair, allowed) or is_four_bit(pair[0])]) for space in spaces])
 
 
 def is_four_bit(name: str) -> bool:

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from planner.planning.search.batches import Pieces, cut, finer, least_of, spanning
-from planner.planning.search.blocks import dense_spaces
 from planner.planning.search.formulate import bounds, objective_arrays
+from planner.planning.search.more_slots import Pairs, more_slots
 from planner.planning.solver.problem import Array, cheapest
 from planner.planning.space.candidates import Space
 
@@ -76,6 +76,7 @@ class SlotPool:
     def _cut(self, most: float) -> bool:
         """Cut every interval that may hold something below ``most``; whether there was one."""
         were, self.open = self.open, []
+        one_by_one: list[tuple[Space, Pairs]] = []
         cuts = False
         for space, lower in were:
             spans, runs = cut(space, lower, most)
@@ -85,10 +86,14 @@ class SlotPool:
             cuts = True
             self._put_aside(space, lower, most, [*spans, *runs])
             spans, runs = _few_one_by_one(spans, runs)
-            for run in dense_spaces(space, runs):
-                self._add(run)
+            if runs:
+                one_by_one.append((space, [
+                    (layout, slot) for (layout, start), last in sorted(runs.items())
+                    for slot in range(start, last + 1)]))
             if spans:
                 self._add(finer(space, spans))
+        for run in more_slots(one_by_one):
+            self._add(run)
         return cuts
 
     def _put_aside(self, space: Space, lower: Array, most: float,
@@ -109,6 +114,10 @@ class SlotPool:
 
 def _few_one_by_one(spans: Pieces, runs: Pieces) -> tuple[Pieces, Pieces]:
     """All slots as runs where they are few."""
-    if sum(last - start + 1 for (_, start), last in spans.items()) <= AT_ONCE:
+    if _count(spans) <= AT_ONCE:
         return {}, {**runs, **spans}
     return spans, runs
+
+
+def _count(pieces: Pieces) -> int:
+    return sum(last - start + 1 for (_, start), last in pieces.items())

@@ -19,9 +19,10 @@ from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, price
 from planner.planning.question.policies import stands_for
+from planner.planning.search.more_slots import more_slots
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
-from planner.planning.space.candidates import Space, build_space, by_stage
+from planner.planning.space.candidates import Space, by_stage
 from planner.planning.space.kernel_times import kernel_seconds_of
 from planner.planning.space.memory import budget
 from planner.planning.space.model import CostModel
@@ -149,12 +150,13 @@ def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform
     space in one table."""
     return tuple(draft.uniform if (at := draft.placed) is None else replace(
         draft.uniform, priced=price(at.space, at.candidate, at.segments))
-        for draft in _drafts(space, wanted))
+        for draft in _drafts([(space, wanted)]))
 
 
-def placed_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Placed, ...]:
-    """Those of ``wanted`` that fit within the limits, each on its best candidate."""
-    return tuple(at for draft in _drafts(space, wanted) if (at := draft.placed) is not None)
+def placed_uniforms(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> tuple[Placed, ...]:
+    """Of what is wanted in each space that which fits within the limits, each on its best
+    candidate."""
+    return tuple(at for draft in _drafts(wanted) if (at := draft.placed) is not None)
 
 
 def placed_choice(space: Space, choice: Int) -> Placed | None:
@@ -162,12 +164,15 @@ def placed_choice(space: Space, choice: Int) -> Placed | None:
     where it does not fit."""
     columns: Columns = {}
     wanted = UniformQuery(CHOSEN, "", limits=True)
-    return _refined(space, [_coarse_of(space, wanted, choice, columns)])[0].placed
+    return _refined([space], [[_coarse_of(space, wanted, choice, columns)]])[0][0].placed
 
 
-def _drafts(space: Space, wanted: Sequence[UniformQuery]) -> list[_Draft]:
-    columns: Columns = {}
-    return _refined(space, [_coarse(space, one, columns) for one in wanted])
+def _drafts(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> list[_Draft]:
+    drafts = []
+    for space, queries in wanted:
+        columns: Columns = {}
+        drafts.append([_coarse(space, one, columns) for one in queries])
+    return [draft for mine in _refined([space for space, _ in wanted], drafts) for draft in mine]
 
 
 def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
@@ -227,17 +232,20 @@ def _coarse_of(space: Space, wanted: UniformQuery, choice: Int, columns: Columns
                   float(scores[best]), _between(space, best))
 
 
-def _refined(space: Space, drafts: list[_Draft]) -> list[_Draft]:
-    """Each draft on slots beside its own, ROUNDS times nearer."""
-    for _ in range(0 if space.model.question.batch is not None else ROUNDS):
-        pairs = sorted({pair for draft in drafts for pair in draft.open})
-        if not pairs:
+def _refined(spaces: Sequence[Space], drafts: list[list[_Draft]]) -> list[list[_Draft]]:
+    """Each draft of each space on slots beside its own, ROUNDS times nearer."""
+    for _ in range(0 if not spaces or spaces[0].model.question.batch is not None else ROUNDS):
+        open_ = [(i, sorted({pair for draft in mine for pair in draft.open}))
+                 for i, mine in enumerate(drafts)]
+        open_ = [(i, pairs) for i, pairs in open_ if pairs]
+        if not open_:
             break
-        finer = build_space(space.model, space.tables, space.stages, pairs)
-        place = {pair: i for i, pair in enumerate(pairs)}
-        columns: Columns = {}
-        drafts = [_on(finer, place, d, columns) if d.open and d.choice is not None else d
-                  for d in drafts]
+        finer = more_slots([(spaces[i], pairs) for i, pairs in open_])
+        for (i, pairs), space in zip(open_, finer, strict=True):
+            place = {pair: c for c, pair in enumerate(pairs)}
+            columns: Columns = {}
+            drafts[i] = [_on(space, place, d, columns) if d.open and d.choice is not None else d
+                         for d in drafts[i]]
     return drafts
 
 
