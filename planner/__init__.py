@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from planner import plot
+    from planner.api.compare import compare
     from planner.api.diff import diff
     from planner.api.experts import experts
     from planner.api.explain import explain
@@ -55,7 +56,8 @@ _WHERE = {
     "plan": "planner.api.plan", "estimate": "planner.api.plan", "inventory": "planner.lookup",
     "layer_error": "planner.api.numerics", "train": "planner.api.train",
     "experts": "planner.api.experts", "explain": "planner.api.explain",
-    "claims": "planner.article.claims", "diff": "planner.api.diff",
+    "claims": "planner.article.claims", "compare": "planner.api.compare",
+    "diff": "planner.api.diff",
     "frontier": "planner.api.frontier", "memory_use": "planner.api.memory",
     "profile": "planner.api.profile",
     "sensitivity": "planner.api.sensitivity", "serve": "planner.api.serve",
@@ -74,10 +76,11 @@ _WHERE = {
 }
 __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "MissingPackageError",
            "ModelSpec", "Plan", "PlannerError", "Scenario", "SolverError", "UnknownNameError",
-           "UnsupportedError", "__version__", "claims", "diff", "estimate", "experts", "explain",
-           "export_plan", "frontier", "import_plan", "inventory", "layer_error", "load_device",
-           "load_model", "load_scenario", "load_workload", "memory_use", "plan", "plot", "profile",
-           "read_plan", "sensitivity", "serve", "sweep", "train", "validate", "what_if"]
+           "UnsupportedError", "__version__", "claims", "compare", "diff", "estimate", "experts",
+           "explain", "export_plan", "frontier", "import_plan", "inventory", "layer_error",
+           "load_device", "load_model", "load_scenario", "load_workload", "memory_use", "plan",
+           "plot", "profile", "read_plan", "sensitivity", "serve", "sweep", "train", "validate",
+           "what_if"]
 
 
 def __getattr__(name: str) -> Any:

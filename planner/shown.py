@@ -7,6 +7,10 @@ and loaded when something is shown.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TEXT = {
     "Plan": ("planner.report.terminal.plan", "plan_text"),
@@ -17,12 +21,15 @@ TEXT = {
     "ChoiceExplanation": ("planner.report.terminal.choice", "choice_text"),
     "ModuleExplanation": ("planner.report.terminal.explain", "explain_text"),
     "Difference": ("planner.report.terminal.diff", "diff_text"),
+    "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
     "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout."""
 CELLS = {"Plan": ("planner.planning.plan.html", "fragment")}
 """Class of a result: the function that writes its notebook cell."""
+AXES = {"Compared": ("planner.plot.comparison", "compare")}
+"""Class of a result: the function of planner.plot that draws it."""
 
 
 def as_text(result: object) -> str:
@@ -36,7 +43,17 @@ def as_cell(result: object) -> str:
     return _drawn(CELLS, result)
 
 
+def as_axes(result: object, ax: Axes | None = None) -> Axes:
+    """Draw the result with matplotlib, on ``ax`` where it is given."""
+    drawn: Axes = _function(AXES, result)(result, ax)
+    return drawn
+
+
 def _drawn(functions: dict[str, tuple[str, str]], result: object) -> str:
+    return str(_function(functions, result)(result))
+
+
+def _function(functions: dict[str, tuple[str, str]], result: object) -> Any:
     module, name = next(functions[c.__name__] for c in type(result).__mro__
                         if c.__name__ in functions)
-    return str(getattr(import_module(module), name)(result))
+    return getattr(import_module(module), name)

@@ -6,6 +6,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     ("Decide", {
         "plan": "the best per-layer plan for MODEL on DEVICE (the default verb)",
         "estimate": "price one scheme or a plan file, without choosing",
+        "compare": "schemes × devices × models side by side, as one table",
         "frontier": "plans that no other equals in loss, throughput and memory",
         "sweep": "many questions at once, as a table",
         "diff": "compare two plan files; gates for continuous integration",
@@ -55,6 +56,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
              "plan ./my-model/config.json ./my-device.toml --json"),
     "estimate": ("plan estimate llama-3.1-70b h100-sxm --scheme int8-w8a8 --devices 4",
                  "plan estimate --plan plan.json"),
+    "compare": ("plan compare deepseek-v3 h100-sxm,h200-sxm,b200-sxm",
+                "plan compare llama-3.1-8b,qwen3-8b l40s --price 1.9 --csv table.csv"),
     "frontier": ("plan frontier qwen2.5-0.5b l40s --devices 1 --points 12 --map",),
     "sweep": ("plan sweep questions.toml -o answers.csv --workers 2",),
     "diff": ("plan diff before.json after.json --fail-if 'tpot>+5%'",),

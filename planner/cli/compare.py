@@ -1,0 +1,101 @@
+"""``plan compare``: schemes × devices × models as one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from planner.cli.progress import working
+from planner.cli.types import LATENCY, LAYOUT, PRINTED, WORKLOAD, Hinted, options
+
+if TYPE_CHECKING:
+    from planner.planning.whatif.compared import Compared
+
+NOTHING = 1
+HTML, CSV = (".html", ".htm"), (".csv",)
+
+
+@click.command("compare")
+@click.argument("model", metavar="MODEL[,MODEL...]")
+@click.argument("device", metavar="DEVICE[,DEVICE...]")
+@click.option("--price", metavar="[DEVICE=]USD,...",
+              help="USD a device-hour: of all devices, or by device.")
+@options(*LAYOUT, *WORKLOAD, "objective", *LATENCY, "max_loss", "schemes", "kv", "memory_bytes",
+         "engine", "scenario", "hardware_dir")
+@click.option("--csv", "csv_file", metavar="FILE.csv", help="Also write every row and column.")
+@click.option("--report", metavar="FILE.html", help="Also write a page.")
+@options(*PRINTED)
+def compare_command(model: str, device: str, csv_file: str | None, **given: Any) -> int:
+    """The recommended plan, as released and every uniform scheme of MODEL on DEVICE, side by side.
+
+    Names are separated by commas. Each row is on its own best engine, layout, batch and cache.
+    """
+    from planner.cli.files import check_target, print_json, write_whole
+    from planner.cli.run import question_arguments, timed
+
+    report = given.pop("report")
+    for file, suffixes, flag in ((csv_file, CSV, "--csv"), (report, HTML, "--report")):
+        if file is not None:
+            check_target(Path(file), suffixes=suffixes, flag=flag)
+    price = prices(given.pop("price"))
+    arguments = question_arguments(given)
+    with timed(given["timings"]):
+        from planner.api import compare as api_compare
+
+        with working("pricing schemes on devices", quiet=given["quiet"]):
+            found = api_compare.compare(_names(model), _names(device), price=price, **arguments)
+        if csv_file is not None:
+            write_whole(Path(csv_file), table(found), suffixes=CSV, flag="--csv")
+        if report is not None:
+            from planner.report.page.compared_page import compared_page
+
+            write_whole(Path(report), compared_page(found), suffixes=HTML)
+        if given["as_json"]:
+            print_json(found.to_dict())
+        else:
+            from planner.report.terminal.compared import compared_text
+
+            click.echo(compared_text(found), nl=False)
+    return 0 if any(row.feasible for row in found.rows) else NOTHING
+
+
+def table(found: Compared) -> str:
+    """Every row and column as CSV; an empty cell where there is nothing to tell."""
+    rows, out = found.cells(), io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def prices(text: str | None) -> float | dict[str, float] | None:
+    """``2.5``, or ``h100-sxm=2.5,h200-sxm=3.6``."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if len(parts) == 1 and "=" not in parts[0]:
+        return _number(parts[0])
+    pairs = [part.partition("=") for part in parts]
+    if not parts or not all(mark and name for name, mark, _ in pairs):
+        raise Hinted(f"--price {text!r} is not understood",
+                     "for example --price 2.5, or --price h100-sxm=2.5,h200-sxm=3.6")
+    return {name.strip(): _number(value) for name, _, value in pairs}
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise Hinted(f"--price {text!r} is not a number", "for example --price 2.5") from None
+
+
+def _names(text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise Hinted(f"{text!r} names nothing", "for example plan compare llama-3.1-8b "
+                     "l40s,h100-sxm")
+    return names

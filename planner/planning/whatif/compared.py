@@ -1,0 +1,131 @@
+"""What ``planner.compare`` answers: plans of several schemes, devices and models as one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from planner.planning.plan.record import Estimate, MeasuredAnchor, plain
+from planner.records import cached_record
+from planner.shown import as_axes, as_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Weights = Literal["released", "ready-made", "made while loading", "new", ""]
+FIGURES = ("output_tokens_per_second", "output_tokens_per_second_per_device", "tpot_seconds",
+           "ttft_seconds", "usd_per_million_output_tokens", "joules_per_output_token")
+
+
+@cached_record
+class ComparedPlan:
+    """One row. ``kind`` is recommended, released or uniform; ``schemes`` are those of the linears.
+
+    A row without a plan has its ``reason`` and None where there is nothing to tell. ``users`` are
+    sequences decoded together over all replicas, bytes those of the fullest device, ``loss`` in
+    ``loss_unit``; rates, times and costs as in a plan file. ``within_limits`` is False where the
+    limits on time are not kept: the fastest that fits is told. ``weights``: whether they have to be
+    made, and ``checkpoint`` what to load, or the flags that make them while loading.
+    """
+
+    model: str
+    device: str
+    name: str
+    kind: str
+    engine: str
+    schemes: tuple[str, ...]
+    kv: str
+    reason: str
+    within_limits: bool = False
+    weights: Weights = ""
+    checkpoint: str = ""
+    devices: int | None = None
+    tp: int | None = None
+    dp: int | None = None
+    pp: int | None = None
+    ep: int | None = None
+    users: int | None = None
+    total_bytes_per_device: int | None = None
+    output_tokens_per_second: Estimate | None = None
+    output_tokens_per_second_per_device: Estimate | None = None
+    tpot_seconds: Estimate | None = None
+    ttft_seconds: Estimate | None = None
+    usd_per_million_output_tokens: Estimate | None = None
+    joules_per_output_token: Estimate | None = None
+    loss: float | None = None
+    loss_low: float | None = None
+    loss_high: float | None = None
+    loss_unit: str = ""
+    measured_anchor: MeasuredAnchor | None = None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether there is a plan to look at."""
+        return self.devices is not None
+
+
+@cached_record
+class ComparedPair:
+    """What was asked of one model on one device: the schemes that the model is ``released`` in,
+    tokens of a request, and words on limits and defaults (empty where nothing could be asked)."""
+
+    model: str
+    device: str
+    released: tuple[str, ...]
+    requests: str
+    limits: str
+
+
+@cached_record
+class Compared:
+    """All rows, by pair of model and device as they were named: the recommended plan, as released,
+    then the uniform schemes by falling rate, last what does not run."""
+
+    objective: str
+    pairs: tuple[ComparedPair, ...]
+    rows: tuple[ComparedPlan, ...]
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models, each once."""
+        return tuple(dict.fromkeys(pair.model for pair in self.pairs))
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices, each once."""
+        return tuple(dict.fromkeys(pair.device for pair in self.pairs))
+
+    def of(self, pair: ComparedPair) -> tuple[ComparedPlan, ...]:
+        """The rows of one model on one device."""
+        return tuple(r for r in self.rows if (r.model, r.device) == (pair.model, pair.device))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what ``--json`` prints."""
+        data = plain(self)
+        assert isinstance(data, dict)
+        return data
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a plan; units of measure are in the column names."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cells())
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Rows of plain values by column, None where empty: a figure is three columns, its value,
+        ``_low`` and ``_high``."""
+        out = []
+        for row in self.rows:
+            cells = plain(row)
+            for name in FIGURES:
+                found = getattr(row, name)
+                cells.pop(name, None)
+                for end in ("", "_low", "_high"):
+                    cells[name + end] = None if found is None \
+                        else getattr(found, end[1:] or "value")
+            anchor = cells.pop("measured_anchor", None)
+            out.append({**cells, "schemes": ", ".join(row.schemes),
+                        "anchor": anchor["text"] if anchor else None})
+        return out
+
+    plot = as_axes
+    __str__ = as_text

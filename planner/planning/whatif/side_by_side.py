@@ -1,0 +1,145 @@
+"""Schemes side by side on one device: as released, every uniform scheme, the recommended plan.
+
+Each stands on its own best layout, batch, engine and cache, whatever it loses: the loss stands
+beside it. What does not fit, is too slow or is not served keeps its row, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.formats.elements import element
+from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import scheme_ids
+from planner.planning.engines.mixes import mixes_of
+from planner.planning.engines.rules import PLAIN
+from planner.planning.question.question import Question
+from planner.planning.search.spaces import asked, whole_space
+from planner.planning.search.uniform import (
+    RELEASED,
+    Placed,
+    UniformQuery,
+    best_uniforms,
+    placed_uniforms,
+    schemes_of,
+)
+from planner.planning.space.candidates import Space, possible_layouts
+from planner.planning.space.least_memory import least_rank
+from planner.planning.space.model import CostModel, build_model
+from planner.planning.whatif.compared import ComparedPlan
+from planner.planning.whatif.compared_rows import absent_row, placed_row
+from planner.quality.prior import load_prior
+from planner.units import GIB
+
+LISTED = ("bf16", "fp8-block", "int8-w8a8", "int4-w4a16", "nvfp4")
+"""Schemes whose absence is told although nobody named them."""
+LEAST_CACHE_BITS = 8
+"""Narrower caches are taken where they are named: beside a scheme's loss, theirs would hide it."""
+
+
+def uniform_rows(questions: Sequence[Question], *, named: Sequence[str] = (),
+                 kv_named: bool = False) -> list[ComparedPlan]:
+    """As released first, then every uniform scheme by falling rate, then what does not run.
+
+    Args:
+        questions: one question as each engine and way to serve is asked it; its limits on time
+            hold, those on loss do not.
+        named: schemes that the user named, all of which have a row.
+        kv_named: the cache was named, so that none is left out.
+    """
+    models = [build_model(question, load_prior()) for question in questions]
+    spaces = [space for model in models if (space := whole_space(model)) is not None]
+    placed, slow = _placed(spaces, named, kv_named)
+    rows = {name: placed_row(one, within_limits=name not in slow) for name, one in placed.items()}
+    for name in _names(questions, named):
+        if name not in rows:
+            rows[name] = absent_row(questions[0], name, _why(models, spaces, name))
+    released = rows.pop(RELEASED)
+    if len(released.schemes) == 1:
+        rows.pop(released.schemes[0], None)
+    return [released, *sorted(rows.values(), key=_order)]
+
+
+def _order(row: ComparedPlan) -> tuple[bool, bool, float]:
+    rate = row.output_tokens_per_second_per_device
+    return not row.feasible, not row.within_limits, -rate.value if rate is not None else 0.0
+
+
+def _names(questions: Sequence[Question], named: Sequence[str]) -> list[str]:
+    """As released, and every scheme that an engine serves or that is listed anyway; of plain types
+    the usual one, as others lose and win nothing."""
+    served = {s for q in questions for s in q.schemes} - set(PLAIN)
+    known = {RELEASED, *LISTED, *named, *served}
+    mixed = [name for q in questions for name in mixes_of(q.engine)
+             if set(schemes_of(name)) <= set(q.schemes)]
+    return [RELEASED, *(s for s in scheme_ids() if s in known), *dict.fromkeys(mixed)]
+
+
+def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,
+            ) -> tuple[dict[str, Placed], set[str]]:
+    """(the best of each assignment over all engines and caches, those of them that do not keep the
+    limits on time: the fastest of each)."""
+    found: dict[str, Placed] = {}
+    for space in spaces:
+        _take_best(found, placed_uniforms(space, _queries(space.model, named, kv_named,
+                                                          limits=True)))
+    late: dict[str, Placed] = {}
+    for space in spaces:
+        question = space.model.question
+        if question.tpot_seconds is None and question.ttft_seconds is None:
+            continue
+        queries = [q for q in _queries(space.model, named, kv_named, limits=False)
+                   if q.scheme not in found]
+        _take_best(late, placed_uniforms(asked(space, objective="latency"), queries))
+    return {**found, **late}, set(late)
+
+
+def _take_best(found: dict[str, Placed], more: Sequence[Placed]) -> None:
+    for one in more:
+        name = one.wanted.scheme
+        if name not in found or one.score < found[name].score:
+            found[name] = one
+
+
+def _queries(model: CostModel, named: Sequence[str], kv_named: bool, *, limits: bool,
+             ) -> list[UniformQuery]:
+    """Every assignment of a question with every cache that counts."""
+    question = model.question
+    wide = tuple(kv for kv in question.kv if kv_named
+                 or element(KV_LAYOUTS[kv].element).bits >= LEAST_CACHE_BITS) or question.kv
+    return [UniformQuery(name, kv, limits) for name in _names([question], named)
+            if name == RELEASED or set(schemes_of(name)) <= set(question.schemes) for kv in wide]
+
+
+def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str:
+    """Why no engine runs an assignment here: the device's or an engine's reason, or memory."""
+    refused: dict[str, str] = {}
+    for model in models:
+        question = model.question
+        missing = [s for s in schemes_of(name) if s != RELEASED and s not in question.schemes]
+        if not missing:
+            continue
+        told = dict(question.refused).get(missing[0], "")
+        refused.setdefault(told or f"{question.engine} does not serve it here", question.engine)
+    able = [m for m in models if name == RELEASED
+            or set(schemes_of(name)) <= set(m.question.schemes)]
+    if not able:
+        return "; ".join(list(refused)[:1])
+    for space in spaces:
+        if any(space.model is m for m in able):
+            queries = [UniformQuery(name, kv, limits=False) for kv in space.model.question.kv]
+            reasons = [one.reason for one in best_uniforms(space, queries) if one.reason]
+            if reasons:
+                return reasons[0]
+    return _room(able[0])
+
+
+def _room(model: CostModel) -> str:
+    """What the smallest choices need, where nothing fits."""
+    layouts = possible_layouts(model.question)
+    if not layouts:
+        return "no layout of these devices divides the model"
+    least, _ = least_rank(model, layouts)
+    return f"needs at least {(least or 0) / GIB:.1f} GiB a device, " \
+           f"{model.question.usable_bytes / GIB:.1f} usable"
+
