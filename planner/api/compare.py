@@ -24,6 +24,7 @@ from planner.planning.whatif.side_by_side import uniform_rows
 from planner.scenarios import Scenario
 from planner.typed import typed
 from planner.units import format_seconds
+from planner.workloads import NamedWorkload
 
 MOST_PAIRS = 64
 """Pairs of model and device in one table; a sweep asks for more."""
@@ -36,8 +37,9 @@ def compare(model: str | ModelSpec | Sequence[str | ModelSpec],
             devices: int | None = None, tp: int | None = None, dp: int | None = None,
             pp: int | None = None, ep: int | None = None, context: int | None = None,
             isl: int | None = None, osl: int | None = None, batch: int | None = None,
-            objective: str = THROUGHPUT, ttft_seconds: float | None = None,
-            tpot_seconds: float | Literal["none"] | None = None,
+            workload: str | NamedWorkload | None = None, prefix_hit_rate: float | None = None,
+            slots: str | None = None, objective: str = THROUGHPUT,
+            ttft_seconds: float | None = None, tpot_seconds: float | Literal["none"] | None = None,
             max_loss: str | float | None = None, schemes: Sequence[str] | None = None,
             kv: str = AUTO, memory_bytes: int | None = None, engine: str = ENGINES,
             scenario: str | Scenario | None = None,
@@ -163,8 +165,10 @@ def _words(question: Question) -> ComparedPair:
             yield f"TTFT ≤ {format_seconds(question.ttft_seconds)}"
 
     work = question.workload
+    hits = f", prefix hit {work.prefix_hit_rate:.0%}" if work.prefix_hit_rate else ""
+    preset = f" ({work.preset})" if work.preset else ""
     return ComparedPair(question.spec.id, question.device.id, _released(question.spec),
-                        f"{work.isl:,} in → {work.osl:,} out",
+                        f"{work.isl:,} in → {work.osl:,} out{hits}{preset}",
                         ", ".join(words()) or "no limit on time")
 
 

@@ -17,7 +17,7 @@ NO_NEW, LATE = "*", "!"
 LEAST_LOSS = 5e-5
 """What rounding of plain types loses is told as none."""
 MOST_ANCHORS = 8
-UNPUBLISHED = "; no accuracy published"
+NOT_MEASURED = ("no accuracy published", "weights as released")
 
 
 def compared_text(found: Compared) -> str:
@@ -63,10 +63,18 @@ def _group(found: Compared, pair: ComparedPair) -> list[str]:
     if able:
         lines += table_lines([HEADS, *map(_cells, able)], left=(0, 1, len(HEADS) - 1))
         lines += _mixture(able)
+    for reason, names in absent(rows).items():
+        lines += wrapped(f"{', '.join(names)}: {reason}", "    ", first="  not ")
+    return [*lines, ""]
+
+
+def absent(rows: Sequence[ComparedPlan]) -> dict[str, list[str]]:
+    """The names of what does not run, by reason."""
+    found: dict[str, list[str]] = {}
     for row in rows:
         if not row.feasible:
-            lines += wrapped(f"{row.name}: {row.reason}", "    ", first="  not ")
-    return [*lines, ""]
+            found.setdefault(row.reason, []).append(row.name)
+    return found
 
 
 def _cells(row: ComparedPlan) -> list[str]:
@@ -121,7 +129,8 @@ def _notes(found: Compared) -> list[str]:
 def anchors_of(found: Compared) -> dict[str, None]:
     """What was measured with formats of the table, each once; what nobody measured is left out."""
     told = (row.measured_anchor for row in found.rows if row.measured_anchor is not None)
-    return dict.fromkeys(one.text.partition(UNPUBLISHED)[0] for one in told if one.source)
+    return dict.fromkeys(part for one in told if one.source for part in one.text.split("; ")
+                         if not part.startswith(NOT_MEASURED))
 
 
 def _factor(rows: Sequence[ComparedPlan]) -> float:
