@@ -27,7 +27,7 @@ def recommendation(choice: Choice) -> Recommendation:
     released = _released(choice)
     return Recommendation(
         verdict=verdict(taken), formats=taken.rival.formats,
-        needs_new_weights=taken.simple.new_weights, checkpoint=taken.checkpoint,
+        needs_new_weights=taken.simple.new_weights, checkpoint=taken.weights.checkpoint,
         text=_text(choice),
         gain=None if released is None else gain_range(choice, choice.taken, released),
         probability=_probability(choice),
@@ -114,7 +114,8 @@ def _text(choice: Choice) -> str:
         choice.objective, rate_of(taken), taken.priced.tpot, int(taken.weighed.value),
         f"{told_loss(taken.space.model, taken.priced.loss):.3g}")
     lead = serve_text(verdict(taken), _release_scheme(choice), taken.rival.schemes, taken.rival.kv)
-    lead += made_text(taken.simple.new_weights, taken.checkpoint, taken.command)
+    lead += made_text(taken.simple.new_weights, taken.weights.checkpoint,
+                      taken.weights.command)
     first = f"{lead}: {question_value}."
     if choice.exact_asked:
         first = f"The optimum, whatever the errors (--exact). {first}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from planner.planning.question.question import RATES
 from planner.planning.weigh.draws import COUNT, standard
+from planner.planning.weigh.error_classes import Errors
 from planner.planning.weigh.weighed import Weighed
 
 Array = NDArray[np.float64]
@@ -21,29 +22,33 @@ LOW, HIGH = 0.1, 0.9
 def objectives(plans: Sequence[Weighed], salt: str = "") -> Array:
     """The objectives of A plans under COUNT common draws of all errors [A, COUNT]. Another ``salt``
     draws anew."""
-    columns: dict[tuple[str, float], int] = {}
+    columns: dict[Errors, int] = {}
     for plan in plans:
         for part in plan.parts:
-            columns.setdefault((part.error.key, part.sigma), len(columns))
+            columns.setdefault(part.errors, len(columns))
     weights = np.zeros((len(plans), len(columns)))
     for i, plan in enumerate(plans):
         for part in plan.parts:
-            weights[i, columns[part.error.key, part.sigma]] += part.seconds
-    factors = np.ones((len(columns), COUNT))
-    for (key, sigma), j in columns.items():
-        factors[j] = np.exp(sigma * standard(key, salt))
+            weights[i, columns[part.errors]] += part.seconds
+    factors = np.stack([factor(errors, salt) for errors in columns]) if columns \
+        else np.ones((0, COUNT))
     sums = weights.sum(axis=1, keepdims=True)
     inner = np.where(sums > 0, weights / np.where(sums > 0, sums, 1.0), 0.0) @ factors
     inner[sums[:, 0] <= 0] = 1.0
-    return np.asarray(inner * np.stack([_whole(plan, salt) for plan in plans])
+    return np.asarray(inner * np.stack([whole_factor(plan, salt) for plan in plans])
                       * np.array([plan.value for plan in plans])[:, None])
 
 
-def _whole(plan: Weighed, salt: str) -> Array:
+def whole_factor(plan: Weighed, salt: str = "") -> Array:
     """The factor of a plan's errors of the whole [COUNT]."""
+    return factor(tuple((one.error, one.weight) for one in plan.wholes), salt)
+
+
+def factor(errors: Errors, salt: str = "") -> Array:
+    """The factor that independent errors make together [COUNT]."""
     total = np.zeros(COUNT)
-    for one in plan.wholes:
-        total += one.weight * standard(one.error.key, salt)
+    for error, sigma in errors:
+        total += sigma * standard(error.key, salt)
     return np.asarray(np.exp(total))
 
 

@@ -19,6 +19,7 @@ from planner.planning.search.variants import by_layer
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 from planner.planning.weigh.chances import better, objectives
+from planner.planning.weigh.ready import Ready, ready
 from planner.planning.weigh.rule import MARGIN, Simplicity, chosen
 from planner.planning.weigh.weighed import Weighed, score, weighed
 from planner.records import cached_record
@@ -30,15 +31,14 @@ PLAIN_CACHE = "bf16"
 
 @cached_record
 class Option:
-    """A rival with its price, what it errs by, and how simple it is. ``checkpoint`` is a public
-    release of it, ``command`` what makes an engine quantise it while loading; empty: none."""
+    """A rival with its price, what it errs by, how simple it is, and where its weights come
+    from."""
 
     rival: Rival
     priced: Priced
     weighed: Weighed
     simple: Simplicity
-    checkpoint: str = ""
-    command: str = ""
+    weights: Ready
 
     @property
     def space(self) -> Space:
@@ -120,9 +120,10 @@ def _option(rival: Rival) -> Option:
     model = found.space.model
     priced = price(found.space, found.candidate, found.segments)
     names = repr(sorted((s.unit, s.choice, s.layers) for s in found.segments))
-    return Option(rival, priced,
-                  weighed(found.space, priced, score(model.question, priced), names),
-                  Simplicity(rival.formats, rival.formats > 0, _changed(found)))
+    weights = ready(found) if rival.formats else Ready()
+    simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(found))
+    value = score(model.question, priced)
+    return Option(rival, priced, weighed(found.space, priced, value, names), simple, weights)
 
 
 def _changed(found: Found) -> int:

@@ -16,17 +16,21 @@ from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 from planner.planning.space.model import CostModel
 from planner.planning.weigh.differing import layout_and_batch
-from planner.planning.weigh.error_classes import ErrorClass, collective_error, unit_error
+from planner.planning.weigh.error_classes import (
+    ErrorClass,
+    Errors,
+    collective_errors,
+    unit_errors,
+)
 from planner.records import cached_record, record
 from planner.throughput.roofline import seconds
 
 
 @record
 class Part:
-    """Seconds of TPOT that err by ``sigma`` (log-space) with their class."""
+    """Seconds of TPOT and their independent ``errors``."""
 
-    error: ErrorClass
-    sigma: float
+    errors: Errors
     seconds: float
 
 
@@ -86,23 +90,23 @@ def time_parts(space: Space, priced: Priced) -> tuple[Part, ...]:
     """Seconds of TPOT by class and error; decode steps and the prompts in between are each scaled
     to the plan's (a pipeline's slowest stage counts, which sums over units do not know)."""
     model, passes = space.model, float(space.times.passes)
-    step: dict[tuple[ErrorClass, float], float] = {}
-    prompts: dict[tuple[ErrorClass, float], float] = {}
+    step: dict[Errors, float] = {}
+    prompts: dict[Errors, float] = {}
     code = layout_code(priced.layout)
     for cost, count in _alike(model, priced):
         for found, decode in ((step, True), (prompts, False)):
-            for error, time in _errors(model, cost, passes, decode=decode, code=code):
+            for errors, time in _seconds(model, cost, passes, decode=decode, code=code):
                 if time > 0:
-                    found[error] = found.get(error, 0.0) + time * count
+                    found[errors] = found.get(errors, 0.0) + time * count
     added = fsum(prompts.values())
     told = priced.interruption if added > 0 else 0.0
     scaled = [(step, (priced.tpot - told) / fsum(step.values())),
               (prompts, told / added if added > 0 else 0.0)]
-    total: dict[tuple[ErrorClass, float], float] = {}
+    total: dict[Errors, float] = {}
     for some, scale in scaled:
-        for error, time in some.items():
-            total[error] = total.get(error, 0.0) + time * scale
-    return tuple(Part(error, sigma, time) for (error, sigma), time in total.items())
+        for errors, time in some.items():
+            total[errors] = total.get(errors, 0.0) + time * scale
+    return tuple(Part(errors, time) for errors, time in total.items())
 
 
 def _alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
@@ -115,16 +119,16 @@ def _alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:
     return list(found.values())
 
 
-def _errors(model: CostModel, cost: SegmentCost, passes: float, *, decode: bool, code: int,
-            ) -> list[tuple[tuple[ErrorClass, float], float]]:
-    """((class, σ), seconds of one layer): of a step, or of what a prompt adds to it."""
+def _seconds(model: CostModel, cost: SegmentCost, passes: float, *, decode: bool, code: int,
+             ) -> list[tuple[Errors, float]]:
+    """(errors, seconds of one layer): of a step, or of what a prompt adds to it."""
     unit = model.units[cost.segment.unit]
     own, talk = _split(cost.decode)
     if not decode:
         own, talk = (mixed - passes * step for mixed, step
                      in zip(_split(cost.mixed), (own, talk), strict=True))
-    return [(unit_error(model, unit, cost.segment.choice, decode=decode, code=code), own),
-            (collective_error(model), talk)]
+    return [(unit_errors(model, unit, cost.segment.choice, decode=decode, code=code), own),
+            (collective_errors(model), talk)]
 
 
 def _split(mechanisms: dict[str, float]) -> tuple[float, float]:

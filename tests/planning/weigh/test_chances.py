@@ -19,7 +19,8 @@ MARGIN = 0.03
 
 def timed(value: float, *parts: tuple[ErrorClass, float, float],
           wholes: tuple[tuple[ErrorClass, float], ...] = ()) -> Weighed:
-    return Weighed(value, tuple(Part(*part) for part in parts),
+    return Weighed(value, tuple(Part(((error, sigma),), seconds)
+                                for error, sigma, seconds in parts),
                    tuple(Whole(*one) for one in wholes))
 
 
