@@ -84,7 +84,7 @@ def recommended(choice: Choice, *, others: Sequence[Space] = ()) -> Plan:
     if choice.taken != choice.optimum:
         why = {key: kept_simple(one) for key, one in why.items()}
     return replace(_plan(found, choice.exact, why, others, choice),
-                   recommendation=recommendation(choice))
+                   recommendation=recommendation(choice, (choice.exact.grid, *others)))
 
 
 def assemble(found: Found) -> Plan:

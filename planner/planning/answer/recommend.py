@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from planner.planning.answer.measured_anchor import measured_anchor
+from planner.planning.answer.next_measurements import measure_next
 from planner.planning.answer.recommend_text import (
     chance_text,
     gain_text,
@@ -10,30 +15,41 @@ from planner.planning.answer.recommend_text import (
     value_text,
     why_not,
 )
-from planner.planning.plan.recommendation import GainRange, OtherPlan, Recommendation, Verdict
+from planner.planning.plan.recommendation import (
+    GainRange,
+    Lossier,
+    OtherPlan,
+    Recommendation,
+    Verdict,
+)
+from planner.planning.price.price import price
 from planner.planning.question.question import improvement
+from planner.planning.search.lossier import four_bit
+from planner.planning.search.rivals import Rival
+from planner.planning.space.candidates import Space
 from planner.planning.space.losses import told_loss
 from planner.planning.weigh.chances import gains, interval
-from planner.planning.weigh.choose import Choice, Option
+from planner.planning.weigh.choose import Choice, Option, allowed_loss
 
 DIGITS = 4
 """Significant digits of gains and probabilities, which come of a thousand draws."""
 EVEN = 0.5
 
 
-def recommendation(choice: Choice) -> Recommendation:
-    """What to serve, and what every other plan would bring."""
+def recommendation(choice: Choice, spaces: Sequence[Space]) -> Recommendation:
+    """What to serve, and what every other plan would bring; ``spaces`` are the candidates of all
+    ways to serve."""
     taken = choice.option
-    released = _released(choice)
+    released, nearest = _released(choice), nearest_rival(choice)
     return Recommendation(
         verdict=verdict(taken), formats=taken.rival.formats,
         needs_new_weights=taken.simple.new_weights, checkpoint=taken.weights.checkpoint,
-        text=_text(choice),
+        text=_text(choice, nearest),
         gain=None if released is None else gain_range(choice, choice.taken, released),
         probability=_probability(choice),
         alternatives=tuple(_other(choice, i) for i in range(len(choice.options))
                            if i != choice.taken),
-        lossier=None, measure_next=())
+        lossier=_lossier(spaces, choice), measure_next=measure_next(choice, nearest))
 
 
 def verdict(option: Option) -> Verdict:
@@ -103,23 +119,22 @@ def _why_not(choice: Choice, i: int) -> str:
         needs.append("changes more")
     gain = improvement(choice.objective, taken.weighed.value, one.weighed.value)
     return why_not(choice.objective, gain=gain, chance=float(choice.better[i, choice.taken]),
-                   simpler=theirs.order < mine.order, needs=needs)
+                   simpler=theirs.order < mine.order, exact=choice.exact_asked, needs=needs)
 
 
-def _text(choice: Choice) -> str:
+def _text(choice: Choice, nearest: int | None) -> str:
     """The verdict in a sentence, and the alternative that comes nearest to displacing it."""
     taken = choice.option
     question = taken.space.model.question
     question_value = value_text(
         choice.objective, rate_of(taken), taken.priced.tpot, int(taken.weighed.value),
         f"{told_loss(taken.space.model, taken.priced.loss):.3g}")
-    lead = serve_text(verdict(taken), _release_scheme(choice), taken.rival.schemes, taken.rival.kv)
-    lead += made_text(taken.simple.new_weights, taken.weights.checkpoint,
-                      taken.weights.command)
+    made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
+    lead = serve_text(verdict(taken), _release_scheme(choice), taken.rival.schemes, taken.rival.kv,
+                      made)
     first = f"{lead}: {question_value}."
     if choice.exact_asked:
         first = f"The optimum, whatever the errors (--exact). {first}"
-    nearest = nearest_rival(choice)
     if nearest is None:
         return first
     other = choice.options[nearest]
@@ -128,6 +143,26 @@ def _text(choice: Choice) -> str:
     needs = ", and needs new weights" if other.simple.new_weights \
         and not taken.simple.new_weights else ""
     return f"{first} {_named(other)} would give {told} ({chance}){needs}."
+
+
+def _lossier(spaces: Sequence[Space], choice: Choice) -> Lossier | None:
+    """What 4-bit weights would buy."""
+    found = four_bit(spaces, allowed=allowed_loss(choice.exact))
+    if found.uniform is None:
+        return None
+    mix = None if found.mix is None else _step(found.mix)
+    return replace(_step(found.uniform), mix=mix)
+
+
+def _step(rival: Rival) -> Lossier:
+    found = rival.found
+    model = found.space.model
+    priced = price(found.space, found.candidate, found.segments)
+    return Lossier(
+        name=rival.name, schemes=rival.schemes, kv=rival.kv, loss=told_loss(model, priced.loss),
+        output_tokens_per_second=priced.tokens_per_second(
+            model.question.replicas(priced.layout.ranks)),
+        measured_anchor=measured_anchor(model, priced))
 
 
 def _named(option: Option) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.planning.plan.recommendation import GainRange, Verdict
-from planner.planning.question.question import RATES
 from planner.planning.weigh.rule import SURE
 from planner.units import format_bytes, format_rate, format_seconds
 
@@ -36,24 +35,25 @@ def listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def serve_text(verdict: Verdict, released: str, schemes: Sequence[str], kv: str) -> str:
-    """What to serve; ``kv`` are the cache layouts, empty where there is no cache."""
+def serve_text(verdict: Verdict, released: str, schemes: Sequence[str], kv: str, made: str) -> str:
+    """What to serve; ``kv`` are the cache layouts, empty where there is no cache; ``made`` says
+    where the weights come from (:func:`made_text`)."""
     words = list(dict.fromkeys(map(format_word, filter(None, kv.split(", ")))))
     cache = f" with {article(listed(words))} cache" if words else ""
     if verdict == "as-released":
         return f"Serve the released {format_word(released)} checkpoint{cache}"
     if verdict == "uniform":
-        return f"Serve uniform {schemes[0]}{cache}"
-    return f"Serve a mix of {listed(schemes)}{cache}"
+        return f"Serve uniform {schemes[0]}{made}{cache}"
+    return f"Serve a mix of {listed(schemes)}{made}{cache}"
 
 
 def made_text(new_weights: bool, checkpoint: str, command: str) -> str:
-    """Where the weights come from, in a subordinate clause; empty for those that are released."""
+    """Where the weights come from, in brackets; empty for those that are released."""
     if checkpoint:
-        return f", ready-made as {checkpoint}"
+        return f" ({checkpoint})"
     if command:
-        return f", made while loading ({command})"
-    return ", which needs new weights" if new_weights else ""
+        return f" (made while loading: {command})"
+    return " (new weights)" if new_weights else ""
 
 
 def value_text(objective: str, rate: float, tpot: float, held: int, loss: str) -> str:
@@ -99,19 +99,18 @@ def in_ten(chance: float) -> str:
     return f"{tenths} in 10" if tenths else "less than 1 in 10"
 
 
-def why_not(objective: str, *, gain: float, chance: float, simpler: bool, needs: Sequence[str],
-            ) -> str:
+def why_not(objective: str, *, gain: float, chance: float, simpler: bool, exact: bool,
+            needs: Sequence[str]) -> str:
     """Why a plan that keeps the limits is not taken: ``gain`` is its objective's over the taken
-    plan, ``chance`` that it is better, ``needs`` what it needs beside."""
+    plan, ``chance`` that it is better, ``needs`` what it needs beside; ``exact``: the optimum was
+    asked for."""
     better, worse = BETTER[objective]
-    rate = objective in RATES
     if gain < -SMALL:
-        size = 1 / (1 + gain) - 1 if rate else -gain
         sure = 1 - chance
-        told = f"{percent(size)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
-        return told if simpler or not needs else f"{told}, and {' and '.join(needs)}"
-    if simpler:
-        return f"may be {worse}: another plan is {better} with {in_ten(1 - chance)}"
+        told = f"{percent(gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
+        return told if simpler else ", ".join((told, *needs))
+    if simpler and not exact:  # another plan beats it, not the one that is taken
+        return f"a plan with more formats is surely {better}"
     told = f"is {percent(gain)} {better} ({in_ten(chance)})" if gain > SMALL \
         else f"is no {'less lossy' if objective == 'quality' else better}"
-    return " and ".join([*needs, told]) if needs else told
+    return listed([*needs, told])

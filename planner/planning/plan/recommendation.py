@@ -47,7 +47,8 @@ class OtherPlan:
 
 @cached_record
 class Lossier:
-    """The best plan one step of loss further down (4-bit where the device runs it)."""
+    """The best uniform plan one step of loss further down (4-bit where the device runs it), and the
+    best ``mix`` that loses no more, None where none is faster."""
 
     name: str
     schemes: tuple[str, ...]
@@ -55,6 +56,7 @@ class Lossier:
     loss: float
     output_tokens_per_second: float
     measured_anchor: MeasuredAnchor | None = None
+    mix: Lossier | None = None
 
 
 @cached_record

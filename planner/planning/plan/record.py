@@ -23,7 +23,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds"})
+    "recommendation", "interruption_seconds", "mix"})
 
 
 @cached_record

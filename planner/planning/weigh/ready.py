@@ -1,4 +1,4 @@
-"""Whether a plan's weights exist: as released, as a public release, or made by the engine itself."""
+"""Whether a plan's weights exist: as a public release, or made by the engine itself."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""What to measure before anything else: operators, or a loss, that decide the recommendation."""
+
+from __future__ import annotations
+
+from math import fsum
+
+from planner.placement.modules import EXPERT_KINDS
+from planner.planning.plan.recommendation import MeasureNext
+from planner.planning.price.intervals import layout_code
+from planner.planning.price.price import SegmentCost
+from planner.planning.weigh.choose import Choice, Option
+from planner.planning.weigh.error_classes import COLLECTIVE, ErrorClass, unit_errors
+from planner.planning.weigh.measure_next import decisive
+
+OPERATORS, LOSSES = "plan measure", "plan profile CHECKPOINT"
+"""The commands that measure operators on the machine at hand, and losses of a checkpoint."""
+DIGITS = 3
+
+
+def measure_next(choice: Choice, rival: int | None) -> tuple[MeasureNext, ...]:
+    """Up to three operators (under the objective quality the loss of a kind) whose error decides
+    whether option ``rival`` is better than the taken plan; none where there is no such rival."""
+    if rival is None:
+        return ()
+    ours, theirs = choice.option, choice.options[rival]
+    if choice.objective == "quality":
+        return _loss(choice, rival)
+    found = []
+    for one in decisive(choice.objective, ours.weighed, theirs.weighed):
+        scheme, shape = _largest((theirs, ours), one.error)
+        found.append(MeasureNext(one.error.operator, scheme, shape,
+                                 float(f"{one.swing:.{DIGITS}g}"), OPERATORS))
+    return tuple(found)
+
+
+def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, str]:
+    """(scheme, shape) of what takes most time of those that err with ``error``."""
+    if error.operator == COLLECTIVE:
+        priced = max((one.priced for one in options), key=lambda p: p.layout.ranks)
+        return "", f"{priced.layout.ranks} ranks, {priced.slot} tokens"
+    best: tuple[float, str, str] = (-1.0, error.scheme, "")
+    for option in options:
+        for cost in option.priced.costs:
+            if not _errs(option, cost, error):
+                continue
+            time = cost.decode_seconds if "prefill" not in error.operator else cost.prefill_seconds
+            if time > best[0]:
+                best = (time, _scheme(option, cost), _shape(option, cost))
+    return best[1:]
+
+
+def _errs(option: Option, cost: SegmentCost, error: ErrorClass) -> bool:
+    """Whether a segment errs with ``error``, in decode or in a prompt."""
+    model = option.space.model
+    unit, code = model.units[cost.segment.unit], layout_code(option.priced.layout)
+    return any(error == other for decode in (True, False) for other, _ in unit_errors(
+        model, unit, cost.segment.choice, decode=decode, code=code))
+
+
+def _scheme(option: Option, cost: SegmentCost) -> str:
+    model = option.space.model
+    unit = model.units[cost.segment.unit]
+    return model.choices[cost.segment.choice] if cost.segment.choice >= 0 \
+        else model.released[unit.row].dtype
+
+
+def _shape(option: Option, cost: SegmentCost) -> str:
+    """The widest product of a module with the tokens of a step, or the cache that a step reads."""
+    model, priced = option.space.model, option.priced
+    unit = model.units[cost.segment.unit]
+    if unit.role == "cache":
+        length = model.question.workload.decode_length
+        return f"{unit.kind}, {priced.slot} sequences of {length:.0f} tokens"
+    module = (model.planned if unit.role == "module" else model.released)[unit.row]
+    if not module.gemms:
+        return unit.kind
+    widest = max(module.gemms, key=lambda g: g.inputs * sum(m[0] for m in g.members))
+    tokens = priced.slot * priced.layout.dp if unit.kind in EXPERT_KINDS else priced.slot
+    outputs = sum(member[0] for member in widest.members)
+    return f"{unit.kind} {outputs} × {widest.inputs}, {tokens} tokens"
+
+
+def _loss(choice: Choice, rival: int) -> tuple[MeasureNext, ...]:
+    """The kind of unit in whose loss the two plans differ most: when the losses are known, the
+    chance is 0 or 1, so that it moves by 2·p·(1 − p) on average."""
+    ours, theirs = choice.option, choice.options[rival]
+    chance = float(choice.better[rival, choice.taken])
+    swing = 2 * chance * (1 - chance)
+    mine, other = _losses(ours), _losses(theirs)
+    kinds = sorted(mine.keys() | other.keys())
+    if not kinds or swing <= 0:
+        return ()
+    kind = max(kinds, key=lambda k: abs(mine.get(k, 0.0) - other.get(k, 0.0)))
+    model = ours.space.model
+    scheme = next((model.choices[c.segment.choice] for c in ours.priced.costs
+                   if model.units[c.segment.unit].kind == kind and c.segment.choice >= 0), "")
+    return (MeasureNext(f"loss of {kind}", scheme, "", float(f"{swing:.{DIGITS}g}"),
+                        LOSSES),)
+
+
+def _losses(option: Option) -> dict[str, float]:
+    """Loss by kind."""
+    model = option.space.model
+    kinds: dict[str, list[float]] = {}
+    for cost in option.priced.costs:
+        kinds.setdefault(model.units[cost.segment.unit].kind, []).append(cost.loss)
+    return {kind: fsum(found) for kind, found in kinds.items()}
+
