@@ -9,7 +9,7 @@ from typing import Any
 Columns = Mapping[str, Sequence[Any]]
 Value = Any
 ASKED = ("verb", "model", "device", "service", "scheme", "schemes", "kv", "engine", "objective",
-         "scenario", "profile", "untie", "max_loss", "memory_bytes", "ttft_limit_seconds",
+         "scenario", "profile", "untie", "exact", "max_loss", "memory_bytes", "ttft_limit_seconds",
          "tpot_limit_seconds", "asked_devices", "asked_tp", "asked_dp", "asked_pp", "asked_ep",
          "asked_context", "asked_isl", "asked_osl", "asked_batch")
 UNITS = {"ttft_limit_seconds": "s", "tpot_limit_seconds": "s", "memory_bytes": "B"}

@@ -23,6 +23,7 @@ from planner.planning.search.default_limit import answers
 from planner.planning.space.assignment import Segment
 from planner.planning.space.losses import quality
 from planner.planning.space.model import CostModel
+from planner.planning.weigh.choose import choose
 from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.sweeping.columns import ten
@@ -60,10 +61,16 @@ def refused(error: PlannerError) -> Row:
 
 
 def _answered(context: Context, one: SweepQuestion) -> Row:
-    found, _, questions = answers(serving(context, one))
+    found, others, questions = answers(serving(context, one))
     if found is None:
         return excluded(binding(questions))
-    return _cells(found, one.verb)
+    if one.verb != "plan":
+        return _cells(found)
+    # The row is the plan that `plan` would make; its gap is the proof of the optimum.
+    exact = bool(dict(one.values).get("exact", False))
+    taken = found if exact else choose((found.grid, *others), found).option.rival.found
+    gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
+    return {**_cells(taken), "gap": shown_gap(float(gap))}
 
 
 def excluded(found: Binding) -> Row:
@@ -99,20 +106,16 @@ def serving(context: Context, one: SweepQuestion, *, defaults: bool = True,
     return ways_to_serve(build, values.get("engine") or known.get("engine") or AUTO_ENGINE, named)
 
 
-def _cells(found: Found, verb: str) -> Row:
+def _cells(found: Found) -> Row:
     space, model = found.space, found.space.model
     question = model.question
     priced = price(space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    out = {"status": "ok", "served_by": served_by(question), "replicas": replicas,
-           "devices": replicas * priced.layout.ranks,
-           **_shape(question, priced), **_times(model, priced, replicas),
-           **_memory(question, priced), **loss_cells(model, priced.loss),
-           "assignment": assignment(model, found.segments)}
-    if verb == "plan":
-        gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
-        out["gap"] = shown_gap(float(gap))
-    return out
+    return {"status": "ok", "served_by": served_by(question), "replicas": replicas,
+            "devices": replicas * priced.layout.ranks,
+            **_shape(question, priced), **_times(model, priced, replicas),
+            **_memory(question, priced), **loss_cells(model, priced.loss),
+            "assignment": assignment(model, found.segments)}
 
 
 def served_by(question: Question) -> str:

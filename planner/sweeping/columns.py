@@ -20,6 +20,7 @@ ASKED: tuple[tuple[str, Kind], ...] = (
     ("device", "text"), ("service", "text"), ("scheme", "text"), ("schemes", "text"),
     ("kv", "text"), ("engine", "text"), ("objective", "text"), ("scenario", "text"),
     ("profile", "text"), ("untie", "truth"), ("drop_policies", "text"),
+    ("exact", "truth"),
     ("max_loss", "text"), ("memory_bytes", "whole"),
     ("ttft_limit_seconds", "number"), ("tpot_limit_seconds", "number"),
     ("asked_devices", "whole"), ("asked_tp", "whole"), ("asked_dp", "whole"),

@@ -22,7 +22,7 @@ VERBS = ("plan", "estimate")
 WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")
 NUMBERS = ("ttft_seconds", "tpot_seconds")
 COMMON = (*WHOLE, *NUMBERS, "kv", "objective", "engine", "scenario", "profile")
-KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies"),
+KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies", "exact"),
         "estimate": (*COMMON, "scheme")}
 """What a question of each kind may set beside verb, model, device and service."""
 LARGEST = 1 << 62
@@ -114,7 +114,7 @@ def checked(place: str, key: str, value: Any) -> Any:
         return value
     if key in NUMBERS:
         return _seconds(place, key, value)
-    if key == "untie":
+    if key in ("untie", "exact"):
         if not isinstance(value, bool):
             raise _wrong(place, key, value, "true or false")
         return value
