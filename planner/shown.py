@@ -26,7 +26,7 @@ TEXT = {
     "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout."""
-CELLS = {"Plan": ("planner.planning.plan.html", "fragment")}
+CELLS = {"Plan": ("planner.report.page.cell", "fragment")}
 """Class of a result: the function that writes its notebook cell."""
 AXES = {"Compared": ("planner.plot.comparison", "compare")}
 """Class of a result: the function of planner.plot that draws it."""

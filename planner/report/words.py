@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.anchor import PARTS
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import users
+from planner.report.terminal.headline import room, together, users
 from planner.units import GIB, format_rate
 
 if TYPE_CHECKING:
     from planner.planning.inspect.waterfall import Waterfall
 
 _TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+NATS = "nats"
 MOSTLY = 0.005
 """Schemes with less than this share of the weight bytes are not named in the answer."""
 
@@ -119,9 +120,7 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
         rate(t, t("figures.each"), perf.output_tokens_per_second_per_device),
         duration(t, t("figures.tpot"), perf.tpot_seconds),
         duration(t, t("figures.ttft"), perf.ttft_seconds),
-        KeyFigure(t("figures.users"), count(users(plan)), "",
-                  t("figures.batch", n=count(plan.workload.batch)),
-                  t("figures.room", n=count(plan.kv_cache.capacity_tokens))),
+        _users(t, plan),
         KeyFigure(t("figures.memory"), f"{memory.total_bytes / GIB:.1f}", "GiB",
                   t("figures.usable", gib=f"{memory.usable_bytes / GIB:.1f}"),
                   t("figures.visible", gib=f"{memory.capacity_bytes / GIB:.1f}")),
@@ -130,6 +129,13 @@ def key_figures(t: Phrases, plan: Plan) -> list[KeyFigure]:
                   t("answer.join").join((t.original(quality.unit), t.original(quality.tier)))),
         _engines(t, plan),
     ]
+
+
+def _users(t: Phrases, plan: Plan) -> KeyFigure:
+    """How many are served at once, and for how many there is room."""
+    return KeyFigure(t("figures.users"), count(together(plan)), "",
+                     t("figures.held", room=held(t, plan)),
+                     t("figures.room", n=count(plan.kv_cache.capacity_tokens)))
 
 
 SERVABLE = "servable by "
@@ -176,16 +182,25 @@ def verdict(t: Phrases, plan: Plan) -> str:
         t("answer.unserved") if servers(plan) else ""
     return t("answer.verdict", device=device(plan), rate=three(rate.value), low=three(rate.low),
              high=three(rate.high), tpot=" ".join(seconds(tpot.value)), who=who,
-             users=t.counted("user", users(plan)), context=count(plan.workload.context_tokens),
-             loss=_verdict_loss(t, plan))
+             room=held(t, plan), loss=_verdict_loss(t, plan))
+
+
+def held(t: Phrases, plan: Plan) -> str:
+    """How many requests the deployment holds, or users at full context where a plan does not say.
+    """
+    if plan.capacity.max_concurrency_at_requests is None:
+        return t("answer.at_context", users=t.counted("user", users(plan)),
+                 context=count(plan.workload.context_tokens))
+    return t.counted("request", room(plan))
 
 
 def _verdict_loss(t: Phrases, plan: Plan) -> str:
     found = plan.quality
     if found.high == 0:
         return t("answer.lossless")
+    beside = t("answer.relative", times=f"{found.relative:.2f}") if found.relative else ""
     return t("answer.lossy", loss=loss(found.loss), low=loss(found.low), high=loss(found.high),
-             unit=t.original(found.unit))
+             unit=t.original(NATS if found.unit.startswith(NATS) else found.unit), beside=beside)
 
 
 def anchor(t: Phrases, plan: Plan) -> str:

@@ -180,7 +180,7 @@ def test_the_notebook_fragment_is_escaped_and_short() -> None:
     read = Reader(text)
     assert read.open == []
     assert {tag for tag, _ in read.tags} <= {"div", "p", "strong", "br", "table", "thead", "tbody",
-                                             "tr", "th", "td", "span"}
+                                             "tr", "th", "td", "span", "pre"}
     plain = searched()._repr_html_()
     assert all(m.kind in plain and m.scheme in plain for m in searched().modules)
     assert len(plain) < 20_000

@@ -14,6 +14,7 @@ from planner.report import words
 from planner.report.drawing.reach import reach_svg
 from planner.report.drawing.roofline import numbered, roofline_svg
 from planner.report.drawing.users import users_svg
+from planner.report.page.advice import Advice, advice
 from planner.report.page.charts import Rival, rivals
 from planner.report.page.swings import Tornado, tornado
 from planner.report.phrases import Phrases, phrases
@@ -97,6 +98,7 @@ class Content:
     verdict: str
     answer: str
     versus: str
+    advice: Advice
     anchor: str
     figures: list[words.KeyFigure]
     picture: Picture
@@ -143,13 +145,14 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
     drawn, made = picture(plan), beside.computed
     counted = made.operators if made is not None else None
-    versus = t.original(plan.comparison.text)
+    versus = t.original(plan.comparison.text) if plan.recommendation is None else ""
     engine = t("reproduce.any_engine") if plan.engine.name == "any" else \
         " ".join(filter(None, (plan.engine.name, plan.engine.version)))
     return Content(
         t=t, device=words.device(plan), question=words.question(t, plan),
         verdict=words.verdict(t, plan), answer=words.answer(t, plan),
-        versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
+        versus=t("page.gain", text=versus) if versus and plan.comparison.gain else versus,
+        advice=advice(t, plan),
         anchor=words.anchor(t, plan), figures=words.key_figures(t, plan), picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
         memory=memory_shares(plan.memory_per_device), layout=words.layout(t, plan),

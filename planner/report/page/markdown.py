@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.planning.plan.record import Plan
 from planner.report import words
 from planner.report.page.content import NOTHING, Beside, Content, content
-from planner.report.page.markdown_parts import BREAKS, escape, priced_parts, table
+from planner.report.page.markdown_parts import advice_parts, code, escape, priced_parts, table
 
 
 def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
@@ -16,13 +16,20 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     """
     c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
-             escape(c.question), "", f"**{escape(c.verdict)}**", "", escape(c.answer), "",
-             escape(c.versus), "", *([escape(c.anchor), ""] if c.anchor else [])]
-    for part in (_figures(c), _modules(plan, c), _memory(c), _baselines(plan, c), *priced_parts(c),
+             escape(c.question), "", *_head(c)]
+    for part in (_figures(c), *advice_parts(c), _modules(plan, c), _memory(c), _baselines(plan, c), *priced_parts(c),
                  _times(plan, c), _roofline(c), _units(plan, c), _caches(c), _engines(c),
                  _assumptions(plan, c), _sources(plan, c), _end(plan, c)):
         lines += part
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _head(c: Content) -> list[str]:
+    """The verdict, the requests, whether it fits, the formats, the loss of such formats."""
+    said = c.advice
+    rest = (said.requests, c.verdict if said.verdict else "", c.answer, c.versus, c.anchor)
+    return [f"**{escape(said.verdict or c.verdict)}**", "",
+            *(line for text in rest if text for line in (escape(text), ""))]
 
 
 def _figures(c: Content) -> list[str]:
@@ -141,14 +148,9 @@ def _sources(plan: Plan, c: Content) -> list[str]:
 
 def _end(plan: Plan, c: Content) -> list[str]:
     t = c.t
-    asked = [escape(t("reproduce.asked")), "", *_code(c.asked)] if c.asked else []
+    asked = [escape(t("reproduce.asked")), "", *code(c.asked)] if c.asked else []
     return [f"## {t('missing.title')}", "", *(f"* {escape(line)}" for line in c.missing), "",
             f"## {t('reproduce.title')}", "", *asked,
-            escape(t("reproduce.price_file")), "", *_code(c.command),
+            escape(t("reproduce.price_file")), "", *code(c.command),
             escape(t("reproduce.versions", version=c.version, schema=plan.schema_version,
                      engine=c.engine)), "", escape(c.identity), ""]
-
-
-def _code(text: str) -> list[str]:
-    """An indented block: nothing in it can end it."""
-    return ["    " + BREAKS.sub(" ", text), ""]

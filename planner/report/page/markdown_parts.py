@@ -27,6 +27,40 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[
     return ["| " + " | ".join(row) + " |" for row in (body[0], rule, *body[1:])] + [""]
 
 
+def code(text: str) -> list[str]:
+    """An indented block, a line of it for each of ``text``: nothing in it can end it."""
+    return [*("    " + BREAKS.sub(" ", line) for line in text.split("\n")), ""]
+
+
+def advice_parts(c: Content) -> list[list[str]]:
+    """Other plans, the next step of loss, what to measure; the command that serves the plan."""
+    return [_others(c), _serve(c)]
+
+
+def _others(c: Content) -> list[str]:
+    t, said = c.t, c.advice
+    if not said.others:
+        return []
+    rows = ([r.name, r.schemes, r.rate, r.tpot, r.loss, r.weights, r.better, r.reason]
+            for r in said.others)
+    head = [t("advice.plan"), t("advice.schemes"), t("baselines.rate"), "TPOT",
+            t("baselines.loss"), t("advice.weights"), t("advice.better"), t("advice.reason")]
+    lossier = [escape(said.lossier), ""] if said.lossier else []
+    measure = [line for what, command in said.measure for line in (escape(what), "",
+                                                                  *code(command))]
+    return [f"## {t('advice.title')}", "", escape(t("advice.lead")), "",
+            *table(head, rows, (2, 3, 4, 6)), *lossier, *measure]
+
+
+def _serve(c: Content) -> list[str]:
+    t, said = c.t, c.advice
+    if not said.command and not said.notes:
+        return []
+    command = [escape(said.served_by), "", *code(said.command)] if said.command else []
+    notes = [line for note in said.notes for line in (escape(note), "")]
+    return [f"## {t('serve.title')}", "", *command, *notes]
+
+
 def priced_parts(c: Content) -> list[list[str]]:
     """The frontier, users and sensitivity, or why they were not computed."""
     if c.computed is None:

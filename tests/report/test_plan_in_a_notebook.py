@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from support.questions import plan_of
 
-from planner.planning.plan.html import fragment
+from planner.report.page.cell import fragment
 from planner.planning.plan.picture import fill
 from planner.units import GIB
 

@@ -1,17 +1,24 @@
-"""A plan in a notebook cell: the headline, and the modules as a table with their layers drawn."""
+"""A plan in a notebook cell: verdict, first lines, other plans, the command, and the modules as a
+table with their layers drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from planner.planning.plan.picture import Strip, fill, picture
 from planner.planning.plan.record import Plan, UnitPlan
-from planner.units import GIB, format_rate, format_seconds
+from planner.report.page.advice import Advice, advice
+from planner.report.phrases import phrases
+from planner.report.terminal.headline import headline
+from planner.units import GIB
 
 _COLUMNS = (("module", "left"), ("formats by layer", "left"), ("formats", "left"),
             ("GiB", "right"), ("time, %", "right"), ("loss", "right"))
+_OTHERS = (("instead", "left"), ("formats", "left"), ("tokens/s", "right"), ("TPOT", "right"),
+           ("loss", "right"), ("new weights", "left"), ("better", "right"), ("why not", "left"))
 _LINE = "border-bottom:1px solid rgba(128,128,128,.3)"
+_TABLE = '<table style="font-variant-numeric:tabular-nums;border-collapse:collapse">'
 
 
 def fragment(plan: Plan) -> str:
@@ -23,30 +30,43 @@ def fragment(plan: Plan) -> str:
     for unit in plan.units:
         groups.setdefault(unit.kind, []).append(unit)
     step = sum(unit.decode_seconds for unit in plan.units)
-    head = "".join(_cell("th", escape(name), side) for name, side in _COLUMNS)
-    body = "".join(_row(kind, units, strips.get(kind), drawn.layers, step)
-                   for kind, units in groups.items())
-    lines = "<br>".join(escape(line) for line in _headline(plan))
-    return (f'<div style="overflow-x:auto"><p><strong>{escape(plan.model.id)} on '
-            f"{plan.device.count} × {escape(plan.device.id)}</strong><br>{lines}</p>"
-            '<table style="font-variant-numeric:tabular-nums;border-collapse:collapse">'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+    rows = (_row(kind, units, strips.get(kind), drawn.layers, step)
+            for kind, units in groups.items())
+    said = advice(phrases("en"), plan)
+    lines = "<br>".join(escape(line) for line in _lines(plan))
+    verdict = escape(said.verdict or plan.comparison.text)
+    return (f'<div style="overflow-x:auto"><p><strong>{verdict}</strong><br>{lines}</p>'
+            f"{_others(said)}{_served(said)}{_table(_COLUMNS, rows)}</div>")
 
 
-def _headline(plan: Plan) -> Iterable[str]:
-    perf, work, memory = plan.performance, plan.workload, plan.memory_per_device
-    fit = plan.capacity.max_concurrency_at_context * plan.layout.replicas
-    yield (f"{format_rate(perf.output_tokens_per_second.value)} tokens/s at batch "
-           f"{work.batch:,} a replica, {format_seconds(perf.tpot_seconds.value)} a token "
-           f"({format_seconds(perf.tpot_seconds.low)}–{format_seconds(perf.tpot_seconds.high)}, "
-           f"{perf.tpot_seconds.basis})")
-    yield (f"{fit:,} users fit at {work.context_tokens:,} tokens; "
-           f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB usable a "
-           f"device; loss {plan.quality.loss:.3g}, {plan.quality.unit}")
-    yield plan.comparison.text
+def _lines(plan: Plan) -> Iterable[str]:
+    yield from headline(plan)
     anchor = plan.quality.measured_anchor
     if anchor is not None:
         yield f"measured elsewhere: {anchor.text}" if anchor.source else anchor.text
+
+
+def _others(said: Advice) -> str:
+    """Other plans, the next step of loss and what to measure; empty where there is none."""
+    if not said.others:
+        return ""
+    rows = (_cells((escape(r.name), escape(r.schemes), r.rate, r.tpot, r.loss, escape(r.weights),
+                    escape(r.better), escape(r.reason)), _OTHERS) for r in said.others)
+    after = [said.lossier, *(f"{what} {command}" for what, command in said.measure)]
+    told = "<br>".join(escape(line) for line in after if line)
+    return _table(_OTHERS, rows) + (f"<p>{told}</p>" if told else "")
+
+
+def _served(said: Advice) -> str:
+    """The command that serves the plan, and what it cannot say."""
+    command = f'<pre style="user-select:all">{escape(said.command)}</pre>' if said.command else ""
+    notes = "<br>".join(escape(note) for note in said.notes)
+    return command + (f"<p>{notes}</p>" if notes else "")
+
+
+def _table(columns: Sequence[tuple[str, str]], rows: Iterable[str]) -> str:
+    head = "".join(_cell("th", escape(name), side) for name, side in columns)
+    return f"{_TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _row(kind: str, units: list[UnitPlan], strip: Strip | None, layers: int, step: float) -> str:
@@ -56,8 +76,12 @@ def _row(kind: str, units: list[UnitPlan], strip: Strip | None, layers: int, ste
              ", ".join(_format(name) for name in dict.fromkeys(u.scheme for u in units)),
              _shown(size / GIB, 2) if size else "–", _shown(100 * took / step, 1) if step else "–",
              _shown(loss, 3))
+    return _cells(cells, _COLUMNS)
+
+
+def _cells(texts: Sequence[str], columns: Sequence[tuple[str, str]]) -> str:
     return "<tr>" + "".join(_cell("td", text, side) for text, (_, side)
-                            in zip(cells, _COLUMNS, strict=True)) + "</tr>"
+                            in zip(texts, columns, strict=True)) + "</tr>"
 
 
 def _shown(value: float, digits: int) -> str:

@@ -1,0 +1,191 @@
+"""What a report says of the choice: the verdict, the requests, other plans, the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from planner.export.serve_line import serving_command
+from planner.placement.modules import PLANNED_KINDS
+from planner.planning.plan.recommendation import OtherPlan, Recommendation
+from planner.planning.plan.record import Plan
+from planner.quality.anchor import PARTS
+from planner.report import words
+from planner.report.phrases import Phrases
+from planner.report.terminal.headline import (
+    LIMIT_DEFAULT,
+    LIMIT_DROPPED,
+    USERS_DEFAULT,
+    engine_name,
+    noted,
+    together,
+)
+from planner.report.terminal.serve_lines import command_lines
+
+PLAN_LANGUAGE = "en"
+"""The language of sentences in plan files."""
+MOST_COLUMNS = 88
+"""Columns of the command as a page shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRow:
+    """Another plan in words; ``schemes`` with the cache, ``better`` the chance that it beats what
+    is recommended."""
+
+    name: str
+    schemes: str
+    rate: str
+    tpot: str
+    loss: str
+    weights: str
+    better: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Sentences and rows; texts are empty where a plan does not say. ``requests`` are followed by
+    the defaults that move the answer, ``command`` is folded."""
+
+    verdict: str
+    requests: str
+    others: list[OtherRow]
+    lossier: str
+    measure: list[tuple[str, str]]
+    command: str
+    served_by: str
+    notes: list[str]
+
+
+def advice(t: Phrases, plan: Plan) -> Advice:
+    """What a report says beside the figures of ``plan``."""
+    said = plan.recommendation
+    line = serving_command(plan)
+    copies = plan.layout.replicas
+    engine = engine_name(plan)
+    by = t("serve.replica", engine=engine, n=copies) if copies > 1 else \
+        t("serve.lead", engine=engine)
+    return Advice(
+        verdict=verdict(t, plan, said) if said is not None else "",
+        requests=_together(t, (requests(t, plan), *defaults(t, plan))),
+        others=[_row(t, one) for one in said.alternatives] if said is not None else [],
+        lossier=_lossier(t, plan, said) if said is not None else "",
+        measure=_measures(t, said) if said is not None else [],
+        command="\n".join(row.removeprefix("  ") for row in
+                          command_lines(line.words, MOST_COLUMNS)) if line.words else "",
+        served_by=by if line.words else "", notes=[t.original(note) for note in line.notes])
+
+
+def verdict(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    """The recommendation in one or two sentences: as the plan file has it in its own language, else
+    made from its fields."""
+    if t.lang == PLAN_LANGUAGE and said.text:
+        return said.text
+    return _together(t, (_serve(t, plan, said), _gain(t, said), _best_other(t, said)))
+
+
+def _together(t: Phrases, sentences: Iterable[str]) -> str:
+    """Sentences in a row; Chinese has no space between them."""
+    return ("" if t.lang == "zh" else " ").join(filter(None, sentences))
+
+
+def _serve(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    sizes: dict[str, int] = {}
+    caches: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kv_layout is not None:
+            caches[unit.kv_layout] = caches.get(unit.kv_layout, 0) + len(unit.layers)
+        elif unit.kind in PLANNED_KINDS:
+            sizes[unit.scheme] = sizes.get(unit.scheme, 0) + unit.weight_bytes
+    names = t("answer.comma").join(sorted(sizes, key=lambda name: (-sizes[name], name)))
+    cached = t("answer.comma").join(sorted(caches, key=lambda name: (-caches[name], name)))
+    cache = t("advice.cache", kv=cached) if cached else ""
+    rate = words.three(plan.performance.output_tokens_per_second.value)
+    if said.verdict == "as-released":
+        return t("advice.released", schemes=names, cache=cache, rate=rate)
+    new = t("advice.ready", checkpoint=said.checkpoint) if said.checkpoint else \
+        t("advice.new") if said.needs_new_weights else t("advice.none")
+    if said.verdict == "uniform":
+        return t("advice.uniform", schemes=names, cache=cache, rate=rate, weights=new)
+    return t("advice.mix", schemes=names, cache=cache, rate=rate, weights=new)
+
+
+def _gain(t: Phrases, said: Recommendation) -> str:
+    """The gain over as released, where the verdict is another."""
+    if said.gain is None or said.verdict == "as-released":
+        return ""
+    return t("advice.gain", value=words.change(said.gain.value), low=words.change(said.gain.low),
+             high=words.change(said.gain.high))
+
+
+def _best_other(t: Phrases, said: Recommendation) -> str:
+    """The alternative that is likeliest to be better."""
+    likely = [o for o in said.alternatives if o.probability_better is not None]
+    if not likely:
+        return ""
+    best = max(likely, key=lambda o: (o.probability_better or 0.0, o.output_tokens_per_second))
+    return t("advice.best", name=t.original(best.name),
+             rate=words.three(best.output_tokens_per_second),
+             chance=_chance(best.probability_better),
+             weights=t("advice.new") if best.needs_new_weights else t("advice.none"))
+
+
+def _chance(probability: float | None) -> str:
+    """A probability in percent without false certainty; empty where errors are not known."""
+    if probability is None:
+        return ""
+    return "<1 %" if probability < 0.01 else ">99 %" if probability > 0.99 \
+        else f"{100 * probability:.0f} %"
+
+
+def requests(t: Phrases, plan: Plan) -> str:
+    """The tokens of a request, what of them is cached, and how many are answered together."""
+    work = plan.workload
+    hits = t("advice.hits", share=f"{100 * work.prefix_hit_rate:.3g} %") \
+        if work.prefix_hit_rate else ""
+    preset = t("advice.preset", name=work.preset) if work.preset else ""
+    by_default = t("advice.by_default") if noted(plan, USERS_DEFAULT) is not None else ""
+    return t("advice.requests", isl=words.count(work.isl), osl=words.count(work.osl), hits=hits,
+             preset=preset, users=t.counted("user", together(plan)), default=by_default)
+
+
+def defaults(t: Phrases, plan: Plan) -> list[str]:
+    """Defaults that move the answer, a sentence each."""
+    told: list[str] = []
+    if not engine_name(plan):
+        told.append(t("advice.theory"))
+    elif len(plan.engine.chosen_from) > 1:
+        told.append(t("advice.chosen", engine=engine_name(plan),
+                      names=t("answer.comma").join(plan.engine.chosen_from)))
+    limit, dropped = noted(plan, LIMIT_DEFAULT), noted(plan, LIMIT_DROPPED)
+    told += [t("advice.limit", value=limit.value)] if limit is not None else []
+    told += [t("advice.dropped", value=t.original(dropped.value))] if dropped is not None else []
+    return told
+
+
+def _row(t: Phrases, one: OtherPlan) -> OtherRow:
+    formats = t("answer.comma").join((*one.schemes, *((f"KV {one.kv}",) if one.kv else ())))
+    return OtherRow(
+        t.original(one.name), formats, words.three(one.output_tokens_per_second), words.span(one.tpot_seconds),
+        words.loss(one.loss), t("advice.yes") if one.needs_new_weights else t("advice.no"),
+        _chance(one.probability_better), t.original(one.why_not))
+
+
+def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    found = said.lossier
+    if found is None:
+        return ""
+    now = plan.performance.output_tokens_per_second.value
+    anchor = found.measured_anchor
+    told = "" if anchor is None else t("advice.anchored", text=t("answer.join").join(
+        t.original(part) for part in anchor.text.split(PARTS)))
+    return t("advice.lossier", name=t.original(found.name), loss=words.loss(found.loss),
+             rate=words.three(found.output_tokens_per_second), anchor=told,
+             change=words.change(found.output_tokens_per_second / now - 1) if now > 0 else "–")
+
+
+def _measures(t: Phrases, said: Recommendation) -> list[tuple[str, str]]:
+    """(what to measure and what it decides, the command)."""
+    return [(t("advice.measure", what=" ".join(filter(None, (m.operator, m.scheme, m.shape))),
+               swing=f"{m.swing:.0%}"), m.command) for m in said.measure_next]
