@@ -25,7 +25,13 @@ def _told(rival: Rival) -> Lossier:
     space = rival.found.space
     priced = price(space, rival.found.candidate, rival.found.segments)
     return Lossier(rival.name, rival.schemes, rival.kv, told_loss(space.model, priced.loss),
-                   _rate(rival, priced), measured_anchor(space.model, priced))
+                   _rate(rival, priced), _devices(rival, priced),
+                   measured_anchor(space.model, priced))
+
+
+def _devices(rival: Rival, priced: Priced) -> int:
+    ranks = priced.layout.ranks
+    return rival.found.space.model.question.replicas(ranks) * ranks
 
 
 def _rate(rival: Rival, priced: Priced) -> float:

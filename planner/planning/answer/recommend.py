@@ -94,6 +94,12 @@ def rate_of(option: Option) -> float:
     return option.priced.tokens_per_second(question.replicas(option.priced.layout.ranks))
 
 
+def devices_of(option: Option) -> int:
+    """Devices of the whole deployment."""
+    ranks = option.priced.layout.ranks
+    return option.space.model.question.replicas(ranks) * ranks
+
+
 def _other(choice: Choice, i: int) -> OtherPlan:
     one = choice.options[i]
     return OtherPlan(
@@ -102,7 +108,7 @@ def _other(choice: Choice, i: int) -> OtherPlan:
         output_tokens_per_second=rate_of(one), tpot_seconds=one.priced.tpot,
         loss=told_loss(one.space.model, one.priced.loss),
         probability_better=_digits(float(choice.better[i, choice.taken])),
-        why_not=_why_not(choice, i))
+        why_not=_why_not(choice, i), devices=devices_of(one))
 
 
 def _why_not(choice: Choice, i: int) -> str:

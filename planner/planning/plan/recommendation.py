@@ -29,8 +29,8 @@ class GainRange:
 
 @cached_record
 class OtherPlan:
-    """Another plan on its own best layout and batch. ``schemes`` are those of its linears, most
-    bytes first, ``formats`` how many of them are not what is released. ``probability_better``: that
+    """Another plan on its own best layout and batch, on ``devices`` in all. ``schemes`` are those of
+    its linears, most bytes first, ``formats`` how many of them are not what is released. ``probability_better``: that
     it beats the recommended plan, None where errors are not known. ``why_not`` in words."""
 
     name: str
@@ -43,6 +43,7 @@ class OtherPlan:
     loss: float
     probability_better: float | None
     why_not: str
+    devices: int
 
 
 @cached_record
@@ -55,6 +56,7 @@ class Lossier:
     kv: str
     loss: float
     output_tokens_per_second: float
+    devices: int
     measured_anchor: MeasuredAnchor | None = None
     mix: Lossier | None = None
 

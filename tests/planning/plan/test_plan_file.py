@@ -134,7 +134,8 @@ def test_an_unknown_key_is_refused_wherever_it_is(dense: Plan) -> None:
 def test_a_missing_key_is_refused_with_its_place(dense: Plan) -> None:
     optional = {"kv_layout", "validated", "flips", "measured_anchor", "relative",
                 "chosen_from", "prefix_hit_rate", "interruption_seconds",
-                "usd_per_million_output_tokens", "joules_per_output_token"}
+                "usd_per_million_output_tokens", "joules_per_output_token",
+                "max_concurrency_at_requests", "recommendation"}
     for path in keys(dense.to_dict()):
         for name in at(dense.to_dict(), path):
             if name in optional or (*path, name) == ("layouts",):

@@ -68,7 +68,7 @@ def test_the_order_is_answer_verdict_table_others_command(monkeypatch: pytest.Mo
 
 
 def test_a_plan_without_a_recommendation_says_what_it_was_compared_with() -> None:
-    plan = plan_of()
+    plan = replace(plan_of(), recommendation=None)
     with plain_width():
         text = plan_text(plan)
     assert "instead" not in text
