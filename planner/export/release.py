@@ -12,19 +12,13 @@ from planner.throughput.kernels import WEIGHT_ONLY_OF
 _OUTSIDE = -1
 
 
-def public_name(plan: Plan) -> str:
-    """The repository of the plan's model, empty where it is not bundled."""
-    spec = _bundled(plan)
-    return "" if spec is None else spec.public_name
-
-
 def is_as_released(plan: Plan, spec: ModelSpec | None = None) -> bool:
     """Whether every weight stays as it is released; caches may be in any layout, and a weight-only
     scheme of the very values that are released counts. ``spec`` is needed for a model that is not
     bundled; without it the plan's recommendation decides."""
     if plan.recommendation is not None and plan.recommendation.verdict == "as-released":
         return True
-    found = spec or _bundled(plan)
+    found = spec or bundled_release(plan)
     if found is None:
         return False
     released: dict[tuple[str, int], set[str]] = {}
@@ -44,8 +38,9 @@ def _keeps(scheme: str, released: set[str]) -> bool:
         for one in released)
 
 
-def _bundled(plan: Plan) -> ModelSpec | None:
-    """The bundled model of a plan; None where it is another configuration's."""
+def bundled_release(plan: Plan) -> ModelSpec | None:
+    """The bundled model of a plan, which its public name stands for; None where it is another
+    configuration's."""
     if plan.model.id not in catalog():
         return None
     spec = bundled_model(plan.model.id)

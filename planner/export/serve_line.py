@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from planner.errors import PlannerError
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command
-from planner.export.release import is_as_released, public_name
-from planner.export.served import served_of
+from planner.export.release import bundled_release, is_as_released
 from planner.hardware.catalog import is_device, resolve_device
+from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
-from planner.planning.engines.online import FLAG, made_while_loading
+from planner.models.spec import ModelSpec
+from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
 from planner.planning.plan.record import Plan
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
@@ -32,8 +33,8 @@ def serving_command(plan: Plan) -> ServeLine:
     chunk.
 
     The checkpoint is the model's public name where the plan is as released or made while loading,
-    the repository of a ready-made one where the plan names it, else ``CHECKPOINT``, the folder
-    that the steps of `plan export` make.
+    the repository of a public release of its schemes where one is known, else ``CHECKPOINT``, the
+    folder that the steps of `plan export` make.
     """
     name = plan.engine.name
     if name == ANY_ENGINE:
@@ -50,33 +51,61 @@ def serving_command(plan: Plan) -> ServeLine:
         engine = parse_engine(f"{name}@{plan.engine.version or ''}".rstrip("@"))
     except PlannerError as error:
         return ServeLine((), name, (str(error),))
-    place, flag, more = checkpoint(plan, engine)
-    words, unsaid = command(engine, "", plan, cpu=_on_cpu(plan))
+    device = resolve_device(plan.device.id) if is_device(plan.device.id) else None
+    found = weights_of(plan, engine, device)
+    words, unsaid = command(engine, found.container, plan,
+                            cpu=device is not None and device.kind == "cpu")
+    more = found.notes
     if OPTIONS in words:
         more = (*more, f"{OPTIONS}: `plan export` writes it (cache type, attention data "
                 "parallelism)")
-    return ServeLine((*_placed(words, place), *flag), name, (*more, *unsaid))
+    return ServeLine((*_placed(words, found.place), *found.flags), name, (*more, *unsaid))
 
 
-def checkpoint(plan: Plan, engine: Engine) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """(what stands for the checkpoint, words of a flag that makes the weights while loading,
-    notes) of a plan on ``engine``."""
-    said = plan.recommendation
-    own = public_name(plan) or MODEL
+@record
+class WeightsOfPlan:
+    """``place`` stands for the checkpoint in a command; ``flags`` make its weights while loading;
+    ``made``: they must be made first; ``container`` is the format of a ready-made release."""
+
+    place: str
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    container: str = ""
+    made: bool = False
+
+
+def weights_of(plan: Plan, engine: Engine, device: DeviceProfile | None,
+               spec: ModelSpec | None = None) -> WeightsOfPlan:
+    """Where the weights of ``plan`` come from on ``engine``: the release, a public one of its
+    schemes, the release quantised while loading, or new weights.
+
+    ``device`` and ``spec`` are the plan's own, None where they are files that are not at hand.
+    """
+    spec = spec or bundled_release(plan)
+    own = spec.public_name if spec is not None and spec.source_kind != "file" else MODEL
     note = () if own != MODEL else (f"{MODEL}: the folder of {plan.model.id}",)
-    if is_as_released(plan):
-        if engine.name == "llama.cpp":
-            return GGUF, (), (f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note)
-        return own, (), note
-    if said is not None and said.checkpoint:
-        return said.checkpoint, (), ()
-    served = served_of(plan)
-    made = made_while_loading(engine, plan.model.checkpoint_format, served.used,
-                              experts=served.experts)
-    if made is not None:
-        return own, (FLAG, made.flag), note
-    where = GGUF if engine.name == "llama.cpp" else CHECKPOINT
-    return where, (), (f"{where}: new weights, by the steps of `plan export`",)
+    gguf = engine.name == "llama.cpp"
+    if is_as_released(plan, spec):
+        if gguf:
+            return WeightsOfPlan(GGUF, (), (
+                f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note), made=True)
+        return WeightsOfPlan(own, (), note)
+    units = [(u.kind, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
+    said = "" if plan.recommendation is None else plan.recommendation.checkpoint
+    if spec is not None and device is not None:
+        made = made_while_loading(spec, device, engine, units)
+        if made is not None and not said and made.command.startswith("--"):
+            return WeightsOfPlan(own, tuple(made.command.split()),
+                                 (*note, *filter(None, (made.note,))))
+        ready = checkpoint_of(spec, device, engine, units, sorted(
+            {u.kv_layout for u in plan.units if u.kv_layout is not None}))
+        if ready is not None and said in ("", ready.repository):
+            return WeightsOfPlan(ready.repository, (), ready.differences, ready.container)
+    if said:
+        return WeightsOfPlan(said)
+    where = GGUF if gguf else CHECKPOINT
+    return WeightsOfPlan(where, (), (f"{where}: new weights, by the steps of `plan export`",),
+                         made=True)
 
 
 def _placed(words: list[str], place: str) -> list[str]:
@@ -85,8 +114,3 @@ def _placed(words: list[str], place: str) -> list[str]:
         at = words.index("-m")
         return [*words[:at], "-hf", place, *words[at + 2:]]
     return [place if word in (CHECKPOINT, GGUF) else word for word in words]
-
-
-def _on_cpu(plan: Plan) -> bool:
-    """Whether the plan's device is a CPU, as far as its name tells."""
-    return is_device(plan.device.id) and resolve_device(plan.device.id).kind == "cpu"

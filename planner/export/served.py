@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from planner.formats.kv import KV_LAYOUTS
-from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
 from planner.records import record
@@ -12,14 +12,11 @@ from planner.records import record
 @record
 class ServingFacts:
     """``caches`` are (kind, layers, layout); ``schemes`` those of decided linears that are not
-    plain, ``used`` of all; ``plain`` the plain type of most others; ``experts``: the model is a
-    mixture."""
+    plain; ``plain`` the plain type of most others."""
 
     caches: tuple[tuple[str, tuple[int, ...], str], ...]
     schemes: tuple[str, ...]
-    used: tuple[str, ...]
     plain: str
-    experts: bool
 
     def layouts(self) -> tuple[str, ...]:
         """The cache layouts in use, in the order of the catalogue."""
@@ -46,7 +43,5 @@ def served_of(plan: Plan) -> ServingFacts:
             else:
                 schemes[unit.scheme] = None
     plain = max(sorted(counts), key=lambda name: counts[name]) if counts else PLAIN[0]
-    return ServingFacts(tuple((u.kind, u.layers, u.kv_layout) for u in plan.units
-                        if u.kv_layout is not None),
-                  tuple(schemes), (*schemes, *counts), plain,
-                  any(u.kind in EXPERT_KINDS for u in plan.units))
+    caches = tuple((u.kind, u.layers, u.kv_layout) for u in plan.units if u.kv_layout is not None)
+    return ServingFacts(caches, tuple(schemes), plain)

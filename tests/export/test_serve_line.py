@@ -56,7 +56,7 @@ def test_what_an_engine_makes_while_loading_needs_no_checkpoint(version: str, sc
 
 
 def test_other_formats_need_weights_or_a_ready_made_checkpoint() -> None:
-    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a8", engine="vllm",
+    plan = planner.estimate("qwen2.5-1.5b", "h100-sxm", scheme="int8-w8a8", engine="vllm",
                             context=8192, batch=16)
     assert serving_command(plan).words[2] == "CHECKPOINT"
     assert "plan export" in serving_command(plan).notes[0]
@@ -65,8 +65,16 @@ def test_other_formats_need_weights_or_a_ready_made_checkpoint() -> None:
     assert made.notes == ()
 
 
+def test_a_known_release_of_the_schemes_is_named() -> None:
+    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a8", engine="vllm",
+                            context=8192, batch=16)
+    line = serving_command(plan)
+    assert line.words[2].count("/") == 1
+    assert any("Instruct" in note for note in line.notes)
+
+
 def test_llamacpp_takes_a_file_or_a_repository() -> None:
-    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="ggml-q8_0", engine="llama.cpp",
+    plan = planner.estimate("qwen2.5-1.5b", "h100-sxm", scheme="ggml-q8_0", engine="llama.cpp",
                             context=8192, batch=4, kv="fp16")
     assert following(serving_command(plan).words, "-m") == "OUT.gguf"
     named = serving_command(recommended(plan, "someone/model-GGUF"))
