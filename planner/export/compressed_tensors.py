@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.export.assignment import Linear, ModuleAssignment
+from planner.export.assignment import Linear, ModuleAssignment, from_schemes
 from planner.export.patterns import targets
 from planner.export.targets import (
     Exported,
@@ -17,6 +17,7 @@ from planner.export.targets import (
     cannot,
     require_matrices,
 )
+from planner.models.stacked import with_linear_experts
 
 TARGET = "compressed-tensors"
 
@@ -67,6 +68,7 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
     Raises:
         UnsupportedError: a scheme that the format has no word for.
     """
+    assignment = with_split_experts(assignment)
     require_matrices(TARGET, assignment)
     for one in assignment.quantised():
         if one.scheme not in SCHEMES:
@@ -87,6 +89,17 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
     if groups:
         files["recipe.yaml"] = as_json(recipe)
     return Exported(files, (TARGET,), tuple(_notes(assignment, said)), _STEPS if groups else ())
+
+
+def with_split_experts(assignment: ModuleAssignment) -> ModuleAssignment:
+    """``assignment`` with stacked experts under the names that llm-compressor gives them."""
+    spec = assignment.spec
+    split = with_linear_experts(spec)
+    if split is spec:
+        return assignment
+    caches = {(one.kind, layer): one.layout for one in assignment.caches for layer in one.layers}
+    decided = {key: name for key, name in assignment.decided().items() if key not in caches}
+    return from_schemes(split, decided, caches, assignment.released_kinds())
 
 
 def config_groups(assignment: ModuleAssignment, expand: bool = False) -> dict[str, Any]:

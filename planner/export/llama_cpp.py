@@ -12,17 +12,15 @@ from collections.abc import Iterator
 from planner.errors import UnsupportedError
 from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.targets import Exported, cannot
-from planner.models.gguf_names import GGUF_NAMES
+from planner.models.gguf_names import gguf_stems
 
 TARGET = "llama.cpp"
 TYPES = {"ggml-q8_0": "q8_0", "ggml-q4_0": "q4_0", "ggml-q4_k": "q4_K", "ggml-q6_k": "q6_K",
          "bf16": "bf16", "fp16": "f16", "fp32": "f32"}
 HEAD, TABLE = r"^output\.weight", r"^token_embd\.weight"
 FILE = "tensor_types.txt"
-_LAYER = "model.layers.{layer}."
 _BY_FLAG = ("head", "embedding")
 """Kinds that llama-quantize has flags of their own for."""
-_MORE = {"self_attn.kv_b_proj": "attn_(kv|k|v)_b"}
 
 
 def export(assignment: ModuleAssignment) -> Exported:
@@ -75,24 +73,24 @@ def patterns(linear: Linear) -> Iterator[str]:
     Raises:
         UnsupportedError: the tensor's GGUF name is not known.
     """
-    name = gguf_stem(linear.module)
-    plain = name if "(" in name else re.escape(name)
+    stems = stems_of(linear.module)
+    name = re.escape(stems[0]) if len(stems) == 1 else f"({'|'.join(map(re.escape, stems))})"
     layers = "|".join(map(str, linear.layers))
-    yield rf"blk\.({layers})\.{plain}\.weight"
+    yield rf"blk\.({layers})\.{name}\.weight"
 
 
-def gguf_stem(module: str) -> str:
-    """What follows blk.N. in the GGUF name of a matrix in a layer; an expression for MLA's kv_b,
-    which is two matrices there, or one in older files.
+def stems_of(module: str) -> tuple[str, ...]:
+    """What follows blk.N. in the GGUF names of a matrix in a layer: several for MLA's kv_b and for
+    stacked experts, which are cut there (or were joined in older files).
 
     Raises:
         UnsupportedError: the tensor's GGUF name is not known.
     """
-    name = {**GGUF_NAMES, **_MORE}.get(module.removeprefix(_LAYER))
-    if name is None or not module.startswith(_LAYER):
+    found = gguf_stems(module)
+    if not found:
         raise UnsupportedError(f"{TARGET}: the GGUF name of {module} is not known",
-                               hint="models of LLaMA, Qwen, Mixtral and DeepSeek form are named")
-    return name
+                               hint="see planner.models.gguf_names for the families that are named")
+    return found
 
 
 _STEPS = (

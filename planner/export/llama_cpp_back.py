@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from planner.errors import DataError, UnsupportedError
 from planner.export.assignment import is_linear
-from planner.export.llama_cpp import FILE, TYPES, gguf_stem
+from planner.export.llama_cpp import FILE, TYPES, stems_of
 from planner.export.read_back import (
     Imported,
     configuration_notes,
@@ -30,8 +30,6 @@ from planner.records import record
 
 MAX_LINES = 4096
 _SCHEMES = {name.lower(): scheme for scheme, name in TYPES.items()}
-_SPLIT = "attn_(kv|k|v)_b"
-_PARTS = ("attn_kv_b", "attn_k_b", "attn_v_b")
 _OUTSIDE = {"head": "output.weight", "embedding": "token_embd.weight"}
 
 
@@ -127,9 +125,7 @@ def _scheme(row: TensorRow, layer: int, lines: Sequence[_Line], place: str,
 def _names(row: TensorRow, layer: int) -> Sequence[str]:
     if not row.layers:
         return (_OUTSIDE[row.kind],)
-    stem = gguf_stem(row.name.removesuffix(".weight"))
-    stems = _PARTS if stem == _SPLIT else (stem,)
-    return [f"blk.{layer}.{one}.weight" for one in stems]
+    return [f"blk.{layer}.{one}.weight" for one in stems_of(row.name)]
 
 
 def _stored(row: TensorRow, scheme: str) -> TensorRow:

@@ -13,6 +13,7 @@ from planner.models.quantization.config import read_plans
 from planner.models.quantization.modelopt import read_file
 from planner.models.quantization.plan import QuantPlan, quantise
 from planner.models.spec import ModelSpec, TensorRow
+from planner.models.stacked import with_linear_experts
 from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
@@ -42,6 +43,8 @@ def read_configuration(text: bytes, place: str, spec: ModelSpec) -> Imported:
     """
     plans = _plans(text, place, spec)
     bare = unquantised(spec)
+    if any(plan.method == "compressed-tensors" for plan in plans):
+        bare = with_linear_experts(bare)
     found = quantise(bare, [replace(plan, replaces=False) for plan in plans])
     kv = _cache(found.kv_scheme, found)
     return Imported(found, plans[-1].method, kv, tuple(configuration_notes(found, plans, kv)))

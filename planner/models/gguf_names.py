@@ -174,7 +174,11 @@ def _whole(stem: str, layer: int | None) -> str:
 
 def _stem(row: TensorRow) -> tuple[str, bool]:
     """What ``row`` is called after its layer's prefix, and whether it has one."""
-    name = row.name.removesuffix(".weight").removeprefix("language_model.")
+    return _stem_of(row.name)
+
+
+def _stem_of(name: str) -> tuple[str, bool]:
+    name = name.removesuffix(".weight").removeprefix("language_model.")
     name = name.replace("model.language_model.", "model.", 1)
     inside = _IN_LAYER.fullmatch(name)
     return (inside[1], True) if inside else (name, False)
@@ -186,6 +190,18 @@ def _is_there(row: TensorRow, spec: ModelSpec) -> bool:
     if row.part == "mtp" and spec.model_type in _WITHOUT_PREDICTION:
         return False
     return _stem(row)[0] not in _PLAIN_THERE
+
+
+def gguf_stems(row_name: str) -> tuple[str, ...]:
+    """What follows ``blk.N.`` in the GGUF names of the matrices that come of a row in a layer
+    (``model.layers.{layer}.mlp.down_proj`` → ffn_down), older and joined tensors with them; none
+    where the name is not known, or stands outside the stack."""
+    stem, inside = _stem_of(row_name)
+    if not inside:
+        return ()
+    names = SPLIT_NAMES.get(stem) or ((GGUF_NAMES[stem],) if stem in GGUF_NAMES else ())
+    return (*names, *(alias for alias, parts in _ALIASES.items()
+                      if names == parts and alias not in names))
 
 
 def _of(row: TensorRow, spec: ModelSpec) -> Iterator[GgufMatrix]:

@@ -192,7 +192,8 @@ def test_hostile_configurations(text: bytes, tmp_path: Path) -> None:
 ])
 def test_heads_and_tables_go_there_and_back(changes: dict[str, str], target: str,
                                             tmp_path: Path) -> None:
-    base = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a16", devices=1, batch=4)
+    base = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="int8-w8a16", devices=1, batch=4,
+                            engine="any")
     plan = planner.estimate(plan=replace(base, units=tuple(
         replace(unit, scheme=changes.get(unit.kind, unit.scheme)) for unit in base.units)))
     assert {u.kind: u.scheme for u in plan.units if u.kind in ("head", "embedding")} == {

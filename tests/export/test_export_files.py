@@ -26,7 +26,7 @@ def test_bytes() -> None:
 def test_the_readme_says_what_to_run() -> None:
     spec, device = bundled_model("deepseek-v3.1"), planner.load_device("h200-sxm")
     plan = planner.estimate(spec, device, scheme="fp8-block", kv="fp8", devices=16, tp=4, dp=4,
-                            ep=16, batch=64)
+                            ep=16, batch=64, engine="any")
     files = export_plan(plan, spec, device, "compressed-tensors").files
     text = files["README.md"]
     for words in ("tp 4, dp 4, pp 1, ep 16", "--tensor-parallel-size 4 --data-parallel-size 4",
@@ -39,7 +39,8 @@ def test_the_readme_says_what_to_run() -> None:
 
 def test_other_targets_and_models_are_refused() -> None:
     spec, device = bundled_model("llama-3.2-1b"), planner.load_device("h100-sxm")
-    plan = planner.estimate(spec, device, scheme="bf16", devices=1, batch=1)
+    plan = planner.estimate(spec, device, scheme="bf16", devices=1, batch=1,
+                            engine="any")
     with pytest.raises(UnknownNameError, match="export target"):
         export_plan(plan, spec, device, "onnx")
     with pytest.raises(InputError, match="another configuration"):

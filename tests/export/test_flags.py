@@ -130,12 +130,13 @@ def test_block_formats_tell_what_they_cannot_say() -> None:
 def test_xeons_run_block_fp8_as_weights_alone() -> None:
     """SGLang reads the FP8 file on a Xeon and keeps activations in BF16: named so, it is served."""
     spec, device = bundled_model("llama-3.2-1b"), planner.load_device("xeon-6980p")
-    plan = planner.estimate(spec, device, scheme="fp8-w8a16", devices=1, batch=4)
+    plan = planner.estimate(spec, device, scheme="fp8-w8a16", devices=1, batch=4, engine="any")
     found = export_plan(plan, spec, device, "fp8", "sglang")
     assert [one.status for one in found.findings] == ["yes"]
     assert "SGLANG_USE_CPU_ENGINE=1" in found.files["serve-sglang.sh"]
     assert "flags as in SGLang documentation" in found.files["README.md"]
-    native = planner.estimate(spec, device, scheme="fp8-block", devices=1, batch=4)
+    native = planner.estimate(spec, device, scheme="fp8-block", devices=1, batch=4,
+                              engine="any")
     with pytest.raises(UnsupportedError, match="name fp8-w8a16"):
         export_plan(native, spec, device, "fp8", "sglang")
 

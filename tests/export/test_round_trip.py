@@ -17,6 +17,8 @@ from planner.export.read_back import imported_assignment, read_configuration, un
 from planner.models.catalog import bundled_model
 
 MODELS = ("llama-3.1-8b", "qwen3-30b-a3b", "deepseek-v3.1")
+STACKED = ("llama-4-scout", "qwen3.5-35b-a3b")
+"""Their experts are one tensor a layer, which compressed-tensors and llama.cpp split."""
 PLAIN = "bf16"
 
 
@@ -24,7 +26,7 @@ def there_and_back(one: ModuleAssignment, text: str) -> ModuleAssignment:
     return imported_assignment(read_configuration(text.encode(), "export", one.spec))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS + STACKED)
 @settings(max_examples=12)
 @given(data=st.data())
 def test_compressed_tensors(model: str, data: st.DataObject) -> None:
@@ -125,7 +127,7 @@ def test_torchao_names_each_linear_once(model: str, data: st.DataObject) -> None
             assert hits == [torchao.SCHEMES.get(linear.scheme)], name
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS + STACKED)
 @settings(max_examples=6)
 @given(data=st.data())
 def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> None:
@@ -145,7 +147,7 @@ def test_llama_cpp_names_each_matrix_once(model: str, data: st.DataObject) -> No
             assert hits == ([llama_cpp.TYPES[expected]] if expected else []), name
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS + STACKED)
 @settings(max_examples=6)
 @given(data=st.data())
 def test_llama_cpp(model: str, data: st.DataObject) -> None:
