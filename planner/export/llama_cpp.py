@@ -16,6 +16,7 @@ from planner.models.gguf_names import gguf_stems
 
 TARGET = "llama.cpp"
 TYPES = {"ggml-q8_0": "q8_0", "ggml-q4_0": "q4_0", "ggml-q4_k": "q4_K", "ggml-q6_k": "q6_K",
+         "mxfp4-w4a16": "mxfp4",
          "bf16": "bf16", "fp16": "f16", "fp32": "f32"}
 HEAD, TABLE = r"^output\.weight", r"^token_embd\.weight"
 FILE = "tensor_types.txt"

@@ -21,6 +21,7 @@ from planner.planning.engines.rules import (
     rule_names,
     split_problem,
 )
+from planner.planning.engines.writers import unwritable
 from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
 from planner.records import record
 from planner.remembered import by_identity
@@ -86,6 +87,7 @@ def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequ
     where = f"tp {layout.tp}, dp {layout.dp}, pp {layout.pp}, ep {layout.ep}"
     against = [*([] if laid_out is None else [f"{where}: {laid_out.reason}"]),
                *_types_against(engine, device, linear),
+               *_alike_against(engine, device, linear),
                *_fused_against(engine, spec, device, linear),
                *filter(None, dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme)
                                            for u in linear)),
@@ -112,9 +114,9 @@ def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: S
                first: str) -> tuple[str, tuple[str, Cell] | None]:
     """(the first checkpoint format that carries all, None), or ("", what speaks against the best).
     """
-    uses = tuple(dict.fromkeys((u.scheme, kind_group(u.kind)) for u in linear))
-    for scheme, group in uses:
-        found = cell(engine, device, "scheme", scheme, group, "")
+    uses = tuple(dict.fromkeys((u.scheme, u.kind) for u in linear))
+    for scheme, kind in uses:
+        found = cell(engine, device, "scheme", scheme, kind_group(kind), "")
         if scheme in PLAIN and found.status != "supported":
             return "", (scheme, found)
     packed = [use for use in uses if use[0] not in PLAIN]
@@ -122,20 +124,28 @@ def _container(engine: Engine, spec: ModelSpec, device: DeviceProfile, linear: S
         return "", None
     best: list[tuple[str, Cell]] | None = None
     for container in sorted(formats_of(engine, spec), key=lambda name: name != first):
-        failing = [(s, found) for s, g in packed
-                   if (found := cell(engine, device, "scheme", s, g, container)).status
+        failing = [(s, found) for s, kind in packed
+                   if (found := _in_format(engine, spec, device, s, kind, container)).status
                    != "supported"]
         if not failing and len({s for s, _ in packed}) > 1:
-            failing = [(f"several schemes in {container}", found) for _, g in packed
-                       if (found := cell(engine, device, "mixed", "*", g, container)).status
-                       != "supported"]
+            failing = [(f"several schemes in {container}", found) for _, kind in packed
+                       if (found := cell(engine, device, "mixed", "*", kind_group(kind),
+                                         container)).status != "supported"]
         if not failing:
             return container, None
         failing.sort(key=lambda item: item[1].status == "unknown")
         if best is None or len(failing) < len(best):
             best = failing
-    unknown = cell(engine, device, "scheme", packed[0][0], packed[0][1], "none")
+    unknown = cell(engine, device, "scheme", packed[0][0], kind_group(packed[0][1]), "none")
     return "", best[0] if best else (packed[0][0], unknown)
+
+
+def _in_format(engine: Engine, spec: ModelSpec, device: DeviceProfile, scheme: str, kind: str,
+               container: str) -> Cell:
+    """What the engine does with a scheme in a checkpoint format that an exporter can write."""
+    found = cell(engine, device, "scheme", scheme, kind_group(kind), container)
+    why = unwritable(spec, kind, scheme, container) if found.status == "supported" else ""
+    return Cell("refused", why, None) if why else found
 
 
 def _layout_against(engine: Engine, device: DeviceProfile, layout: LayoutInfo) -> Cell | None:
@@ -148,6 +158,12 @@ def _types_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitP
     if len(plain) > 1 and ("any",) not in rule_names(engine, device, "dtypes"):
         return [f"{' and '.join(plain)} in one server: one data type for what is not quantised"]
     return []
+
+
+def _alike_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
+    used = {u.scheme for u in linear}
+    return [f"{' and '.join(sorted(used & set(names)))} are one scheme to it"
+            for names in rule_names(engine, device, "alike") if len(used & set(names)) > 1]
 
 
 def _fused_against(engine: Engine, spec: ModelSpec, device: DeviceProfile,

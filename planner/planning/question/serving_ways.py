@@ -28,6 +28,8 @@ from planner.planning.engines.rules import (
     rule_names,
     split_problem,
 )
+from planner.planning.engines.writers import unwritable
+from planner.planning.question.checkpoint_formats import not_told_apart, unwritten, written
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.question import Question
 from planner.records import record
@@ -73,6 +75,11 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
     if engine is None:
         return (question,)
     question = _laid_out(question, engine)
+    alike = not_told_apart(question, engine)
+    if alike and (schemes_named or together):
+        raise _cannot(question, engine, alike, ())
+    question = replace(question, refused=(*question.refused, *alike.items()),
+                       schemes=tuple(s for s in question.schemes if s not in alike))
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
     kept = kept_quantised(question)
     ways = serving_ways(question, engine, kinds, kept)
@@ -113,20 +120,22 @@ def serving_ways(question: Question, engine: Engine, kinds: Sequence[str],
         if any(_status(question, engine, scheme, kind_group(kind), container) != "supported"
                for kind, scheme in kept):
             continue
-        able = {g: frozenset(s for s in question.schemes if s not in PLAIN
-                             and _status(question, engine, s, g, container) == "supported")
+        bare = {g: written(question, kinds, g, container, plain) for g in groups}
+        able = {g: written(question, kinds, g, container, (
+                    s for s in question.schemes if s not in PLAIN
+                    and _status(question, engine, s, g, container) == "supported"))
                 for g in groups}
         if all(cell(engine, question.device, "mixed", "*", g, container).status == "supported"
                for g in (*groups, *(kind_group(kind) for kind, _ in kept))):
-            found.append(Way(container, {g: able[g] | plain for g in groups}))
+            found.append(Way(container, {g: able[g] | bare[g] for g in groups}))
         else:
             ordered = [s for s in question.schemes if any(s in able[g] for g in groups)]
-            found += [Way(container, {g: plain | ({s} & able[g]) for g in groups})
+            found += [Way(container, {g: bare[g] | ({s} & able[g]) for g in groups})
                       for s in ordered if fixed <= {s}]
             if len(fixed) == 1 and plain:
-                found.append(Way(container, dict.fromkeys(groups, plain)))
-    if plain and not found and not kept:
-        found.append(Way("", dict.fromkeys(groups, plain)))
+                found.append(Way(container, bare))
+    if plain and not any(all(w.schemes.values()) for w in found) and not kept:
+        found.append(Way("", {g: written(question, kinds, g, "", plain) for g in groups}))
     found = [_routed(question, engine, w) for w in found if all(w.schemes.values())]
     return [w for i, w in enumerate(found)
             if not any(w.within(o) and (not o.within(w) or j < i)
@@ -180,7 +189,8 @@ def _restricted(question: Question, way: Way, kv: tuple[str, ...], kinds: Sequen
     carried = frozenset[str]().union(*way.schemes.values())
     schemes = tuple(s for s in question.schemes if s in carried)
     barred = {(kind, s) for kind in kinds for s in schemes
-              if s not in way.schemes[kind_group(kind)]}
+              if s not in way.schemes[kind_group(kind)]
+              or unwritable(question.spec, kind, s, way.container)}
     barred |= {pair for pair in question.barred if pair[1] in schemes}
     barred |= _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
     if len(kv) > 1:
@@ -263,6 +273,8 @@ def refusal_words(question: Question, engine: Engine, axis: str, name: str,
     if against:
         return f"{label}: {against[0].status}: {against[0].reason}"
     if any(c.status == "supported" for c in found):
+        if axis == "scheme" and (why := unwritten(question, engine, name)):
+            return f"{label}: {why}"
         if name in PLAIN:
             return f"{label}: one data type a server, and another is taken"
         return f"{label}: not for every kind of module in one checkpoint format"

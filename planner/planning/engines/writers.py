@@ -1,0 +1,93 @@
+"""Which schemes an exporter can write in a checkpoint format: ``data/checkpoint_writers.csv``.
+
+What an engine's matrix supports is served only if there is a checkpoint to give it: the release
+itself, or one that a quantiser writes from an export's files. ``stacked`` tells whether experts
+that a release keeps in one tensor a layer can be written.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+
+from planner.formats.schemes import SCHEMES
+from planner.models.gguf_names import ARCHITECTURES, gguf_stems
+from planner.models.spec import ModelSpec, TensorRow
+from planner.models.stacked import splits_experts
+from planner.planning.engines.rules import DATA, OF_RELEASES, PLAIN
+from planner.records import record
+from planner.remembered import by_identity
+from planner.throughput.kernels import WEIGHT_ONLY_OF
+
+GGUF = "gguf"
+STACKED = ("no", "split", "yes")
+
+
+@record
+class Writer:
+    """One checkpoint format: the schemes that its exporter writes, and ``stacked``: whether it
+    writes experts in one tensor (no; split: where quantisers split them; yes)."""
+
+    container: str
+    schemes: frozenset[str]
+    stacked: str
+    source: str
+
+
+def unwritable(spec: ModelSpec, kind: str, scheme: str, container: str) -> str:
+    """Why no exporter writes modules of ``kind`` in ``scheme`` in a checkpoint of the format
+    ``container``; empty where one does, or where they stay as released."""
+    return next((why for row in _matrices(spec, kind)
+                 if (why := _against(spec, row, scheme, container))), "")
+
+
+def _against(spec: ModelSpec, row: TensorRow, scheme: str, container: str) -> str:
+    released = row.scheme is not None and _holds(scheme, row.scheme)
+    if row.stacked and row.scheme is not None:
+        keeps = released and container in (*OF_RELEASES, GGUF)
+        return "" if keeps else (f"the experts of a layer are one tensor released in {row.scheme}, "
+                                 f"which nothing writes in {scheme}")
+    if released or scheme in PLAIN or not container:
+        return ""
+    writer = writers().get(container)
+    if writer is None or scheme not in writer.schemes:
+        return f"no exporter writes {scheme} in {container}"
+    if row.stacked and (writer.stacked == "no"
+                        or (writer.stacked == "split" and not splits_experts(spec))):
+        return f"the experts of a layer are one tensor, which nothing writes in {container}"
+    if container == GGUF and row.layers and (
+            spec.model_type not in ARCHITECTURES or not gguf_stems(row.name)):
+        return f"the name of {row.name} in GGUF files is not known"
+    return ""
+
+
+def _holds(scheme: str, released: str) -> bool:
+    """Whether weights ``released`` in a scheme are those of ``scheme``."""
+    return WEIGHT_ONLY_OF.get(released) == scheme \
+        or SCHEMES[released].weight == SCHEMES[scheme].weight
+
+
+@by_identity(64)
+def _by_kind(spec: ModelSpec) -> dict[str, tuple[TensorRow, ...]]:
+    found: dict[str, list[TensorRow]] = {}
+    for row in spec.rows:
+        if row.part == "main" and row.is_matrix and (row.quantisable or row.stacked
+                                                     or row.kind == "head"):
+            found.setdefault(row.kind, []).append(row)
+    return {kind: tuple(rows) for kind, rows in found.items()}
+
+
+def _matrices(spec: ModelSpec, kind: str) -> tuple[TensorRow, ...]:
+    return _by_kind(spec).get(kind, ())
+
+
+@cache
+def writers() -> dict[str, Writer]:
+    """Every format that an exporter writes, by its name in the engine matrix."""
+    with (DATA / "checkpoint_writers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if not set(row["schemes"].split()) <= set(SCHEMES) or row["stacked"] not in STACKED:
+            raise ValueError(f"checkpoint_writers.csv: {row}")
+    return {row["container"]: Writer(row["container"], frozenset(row["schemes"].split()),
+                                     row["stacked"], row["source"]) for row in rows}

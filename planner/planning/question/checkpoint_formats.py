@@ -1,0 +1,47 @@
+"""Which of a question's schemes an engine's checkpoints can hold: written at all, and told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from planner.memory.engines.catalog import Engine
+from planner.placement.modules import modules
+from planner.planning.engines.rules import cell, formats_of, kind_group, rules
+from planner.planning.engines.writers import unwritable
+from planner.planning.question.decisions import split_modules
+from planner.planning.question.question import Question
+
+
+def written(question: Question, kinds: Sequence[str], group: str, container: str,
+            schemes: Iterable[str]) -> frozenset[str]:
+    """Those of ``schemes`` in which weights of some of ``kinds`` of ``group`` can be had in
+    ``container``."""
+    mine = [kind for kind in kinds if kind_group(kind) == group]
+    return frozenset(s for s in schemes if any(
+        not unwritable(question.spec, kind, s, container) for kind in mine))
+
+
+def unwritten(question: Question, engine: Engine, scheme: str) -> str:
+    """Why no checkpoint that ``engine`` reads holds the model in ``scheme``; empty where one does.
+    """
+    kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
+    reasons = [next((why for kind in kinds
+                     if (why := unwritable(question.spec, kind, scheme, container))), "")
+               for container in formats_of(engine, question.spec)
+               if any(cell(engine, question.device, "scheme", scheme, kind_group(kind),
+                           container).status == "supported" for kind in kinds)]
+    return reasons[0] if reasons and all(reasons) else ""
+
+
+def not_told_apart(question: Question, engine: Engine) -> dict[str, str]:
+    """Schemes of ``question`` that ``engine`` runs as another of them, with the reason: of the
+    names of a row of the axis ``alike``, one stays, that of the release where it is among them."""
+    out: dict[str, str] = {}
+    for rule in rules("alike", engine.name):
+        both = [s for s in question.schemes if s in rule.names]
+        if len(both) > 1 and rule.fits(engine, question.device, "", ""):
+            kept = question.spec.quantization if question.spec.quantization in both else both[0]
+            out |= {name: f"{engine.label}: one scheme with {kept}: {rule.cell.reason}"
+                    for name in both if name != kept}
+    return out
