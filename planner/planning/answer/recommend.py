@@ -164,10 +164,11 @@ def _step(rival: Rival) -> Lossier:
     found = rival.found
     model = found.space.model
     priced = price(found.space, found.candidate, found.segments)
+    replicas = model.question.replicas(priced.layout.ranks)
     return Lossier(
         name=rival.name, schemes=rival.schemes, kv=rival.kv, loss=told_loss(model, priced.loss),
-        output_tokens_per_second=priced.tokens_per_second(
-            model.question.replicas(priced.layout.ranks)),
+        output_tokens_per_second=priced.tokens_per_second(replicas),
+        devices=replicas * priced.layout.ranks,
         measured_anchor=measured_anchor(model, priced))
 
 

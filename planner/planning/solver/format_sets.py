@@ -60,6 +60,8 @@ def set_bounds(costs: Array, beside: Array, formats: Formats, sets: Sets) -> Arr
         return np.asarray(np.where(where, costs, np.inf).min(axis=2))
 
     free = least(formats.changed < 0)
+    if not formats.names:  # nothing but what is released
+        return np.repeat((free.sum(axis=1) + beside)[:, None], len(sets), axis=1)
     by_format = np.stack([least(formats.changed == name) for name in formats.names], axis=1)
     place = {name: i for i, name in enumerate(formats.names)}
     out = np.empty((len(costs), len(sets)))

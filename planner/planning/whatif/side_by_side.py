@@ -80,9 +80,8 @@ def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,
     """(the best of each assignment over all engines and caches, those of them that do not keep the
     limits on time: the fastest of each)."""
     found: dict[str, Placed] = {}
-    for space in spaces:
-        _take_best(found, placed_uniforms(space, _queries(space.model, named, kv_named,
-                                                          limits=True)))
+    _take_best(found, placed_uniforms([
+        (space, _queries(space.model, named, kv_named, limits=True)) for space in spaces]))
     late: dict[str, Placed] = {}
     for space in spaces:
         question = space.model.question
@@ -90,7 +89,7 @@ def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,
             continue
         queries = [q for q in _queries(space.model, named, kv_named, limits=False)
                    if q.scheme not in found]
-        _take_best(late, placed_uniforms(asked(space, objective="latency"), queries))
+        _take_best(late, placed_uniforms([(asked(space, objective="latency"), queries)]))
     return {**found, **late}, set(late)
 
 
