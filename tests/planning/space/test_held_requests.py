@@ -71,7 +71,8 @@ def test_the_solver_the_price_and_the_fast_sum_count_the_same(model: str, batch:
         rooms = [row for row in problem_rows(space, c) if row.name == "memory"]
         kept = [stage.total for stage in priced.stages]
         for row, total in zip(rooms, kept, strict=True):
-            assert row.exact is not None and row.exact_limit is not None
+            assert row.exact is not None
+            assert row.exact_limit is not None
             options = np.where(space.legal[c].any(), row.exact, 0).max(axis=1)
             assert budget(space.model.question) - (row.exact_limit - int(options.sum())) == total
         for stage, cached in zip(priced.stages, priced.caches, strict=True):
