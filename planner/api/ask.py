@@ -259,6 +259,9 @@ class Ask:
         full = mine.with_scenario(loaded)
         given, typed = ({f.name: getattr(one, f.name) for f in fields(Asked)}
                         for one in (full, mine))
+        for name in ("isl", "osl"):
+            if given[name] is None and full.workload is not None:
+                given[name] = getattr(full.workload, name)
         asked_again = ways(self, mine)
         if not searched and given["kv"] is None:
             given["kv"] = asked_again[0].kv[0]

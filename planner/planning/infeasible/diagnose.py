@@ -66,7 +66,9 @@ def _memory(case: Unserved, least: LeastBytes) -> str:
     users = f" and batch {first.batch}" if first.batch is not None else ""
     name, _, rest = told.partition(": ")
     bytes_, _, have = rest.partition(" at least ")
-    return f"{name}: {first.spec.id} at context {first.workload.context}{users} needs at least " \
+    work = first.workload
+    short = f" (requests of {work.held} tokens)" if work.held < work.context else ""
+    return f"{name}: {first.spec.id} at context {work.context}{short}{users} needs at least " \
            f"{bytes_} {have}{_way(first, least.question)}"
 
 
