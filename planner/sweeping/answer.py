@@ -28,6 +28,7 @@ from planner.quality.profile import Profile
 from planner.scenarios import Scenario
 from planner.sweeping.columns import ten
 from planner.sweeping.record import SweepQuestion
+from planner.workloads import load_workload
 
 Row = dict[str, Any]
 ELSEWHERE = ("engine", "scenario", "profile", "scheme")
@@ -87,7 +88,10 @@ def serving(context: Context, one: SweepQuestion, *, defaults: bool = True,
         InputError: the question cannot be asked. UnsupportedError: it cannot be executed.
     """
     values = dict(one.values)
-    asked = Asked(**{k: v for k, v in values.items() if k not in ELSEWHERE})
+    own: dict[str, Any] = {k: v for k, v in values.items() if k not in ELSEWHERE}
+    if (name := own.get("workload")) is not None:
+        own["workload"] = load_workload(name)
+    asked = Asked(**own)
     scenario = context.scenario
     known = scenario.values if scenario is not None else {}
     uniform = values.get("scheme") or known.get("scheme") or "" if one.verb == "estimate" else None

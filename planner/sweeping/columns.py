@@ -26,6 +26,7 @@ ASKED: tuple[tuple[str, Kind], ...] = (
     ("asked_devices", "whole"), ("asked_tp", "whole"), ("asked_dp", "whole"),
     ("asked_pp", "whole"), ("asked_ep", "whole"), ("asked_context", "whole"),
     ("asked_isl", "whole"), ("asked_osl", "whole"), ("asked_batch", "whole"),
+    ("workload", "text"), ("prefix_hit_rate", "number"), ("slots", "text"),
 )
 """What was asked; empty where it was left open."""
 ANSWER: tuple[tuple[str, Kind], ...] = (

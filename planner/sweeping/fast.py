@@ -50,6 +50,7 @@ from planner.sweeping.answer import (
 from planner.sweeping.columns import ten
 from planner.sweeping.record import SweepQuestion
 from planner.throughput.energy import energy
+from planner.workloads import load_workload
 
 PLACE = ("devices", "tp", "dp", "pp", "ep")
 WORK = ("context", "isl", "osl")
@@ -84,7 +85,7 @@ def fast_rows(context: Context, asks: Sequence[SweepQuestion]) -> dict[int, Row]
         batch = values.pop("batch", None)
         if one.verb != "estimate" or batch is None:
             continue
-        work = tuple(values.pop(name, None) for name in WORK)
+        work = (*(values.pop(name, None) for name in WORK), values.get("workload"))
         others = tuple((k, v) for k, v in values.items() if k not in PLACE)
         key = (others, *(values.get(name) for name in PLACE))
         if key not in places:
@@ -147,10 +148,11 @@ def _placed(context: Context, one: SweepQuestion) -> tuple[Placed, ...]:
     return tuple(out)
 
 
-def _work(context: Context, given: tuple[int | None, ...]) -> Workload | None:
-    context_tokens, isl, osl = given
-    full = Asked(context=context_tokens, isl=isl, osl=osl).with_scenario(context.scenario)
+def _work(context: Context, given: tuple[Any, ...]) -> Workload | None:
+    context_tokens, isl, osl, name = given
     try:
+        full = Asked(context=context_tokens, isl=isl, osl=osl, workload=None if name is None
+                     else load_workload(name)).with_scenario(context.scenario)
         return workload(context.spec.max_context, context=full.context, isl=full.isl, osl=full.osl,
                         named=full.workload)
     except InputError:

@@ -23,8 +23,8 @@ from planner.toml_text import parse_toml
 MOST_QUESTIONS = 1_000_000
 MAX_BYTES = 16 << 20
 TABLES = ("title", "common", "grid", "question")
-SERVICE_KEYS = ("name", "context", "isl", "osl", "batch", "ttft_ms", "tpot_ms", "memory_bytes",
-                "max_loss", "objective")
+SERVICE_KEYS = ("name", "workload", "prefix_hit_rate", "slots", "context", "isl", "osl", "batch",
+                "ttft_ms", "tpot_ms", "memory_bytes", "max_loss", "objective")
 """What a service level may set."""
 SETS = {"schemes": ("bf16", "fp8-block"), "drop_policies": ("head", "embedding")}
 """Keys whose value is a set of names, with examples."""

@@ -16,12 +16,15 @@ from planner.planning.question.asked import NO_LIMIT
 from planner.planning.question.engine_choice import AUTO_ENGINE
 from planner.planning.question.policies import RULES
 from planner.planning.question.question import OBJECTIVES
+from planner.planning.question.workload import SLOTS
 from planner.throughput.calibration import ANY_ENGINE
+from planner.workloads import hit_rate, load_workload
 
 VERBS = ("plan", "estimate")
 WHOLE = ("devices", "tp", "dp", "pp", "ep", "context", "isl", "osl", "batch", "memory_bytes")
 NUMBERS = ("ttft_seconds", "tpot_seconds")
-COMMON = (*WHOLE, *NUMBERS, "kv", "objective", "engine", "scenario", "profile")
+COMMON = (*WHOLE, "workload", "prefix_hit_rate", "slots", *NUMBERS, "kv", "objective", "engine",
+          "scenario", "profile")
 KEYS = {"plan": (*COMMON, "max_loss", "schemes", "untie", "drop_policies", "exact"),
         "estimate": (*COMMON, "scheme")}
 """What a question of each kind may set beside verb, model, device and service."""
@@ -114,6 +117,8 @@ def checked(place: str, key: str, value: Any) -> Any:
         return value
     if key in NUMBERS:
         return _seconds(place, key, value)
+    if key == "prefix_hit_rate":
+        return hit_rate(place, value)
     if key in ("untie", "exact"):
         if not isinstance(value, bool):
             raise _wrong(place, key, value, "true or false")
@@ -176,6 +181,10 @@ def _named(key: str, value: str) -> str:
         raise InputError(f"objective = {value!r}", hint=", ".join(OBJECTIVES))
     if key == "engine" and value not in (ANY_ENGINE, AUTO_ENGINE):
         parse_engine(value)
+    if key == "slots" and value not in SLOTS:
+        raise InputError(f"slots = {value!r}", hint=" or ".join(SLOTS))
+    if key == "workload":
+        load_workload(value)
     return value
 
 

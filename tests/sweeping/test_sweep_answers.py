@@ -41,6 +41,37 @@ def test_many_estimates_are_the_rows_made_one_by_one() -> None:
             ("infeasible", "ttft"), ("infeasible", "memory-bytes")} <= statuses
 
 
+def test_requests_by_name_hits_and_slots_are_the_same_one_by_one() -> None:
+    more: list[dict[str, object]] = [
+        {"workload": "rag"}, {"workload": "rag", "context": 30000},
+        {"workload": "rag", "context": 30000, "slots": "full"},
+        {"workload": "rag", "isl": 3000, "prefix_hit_rate": 0.75},
+        {"isl": 20000, "osl": 500, "prefix_hit_rate": 0.999}, {"workload": "agent"}]
+    given = [{"model": MODEL, "device": "l40s", "batch": batch, **FIXED, **values}
+             for values in more for batch in (1, 100) if (values, batch) != (more[-1], 100)]
+    asks = asks_of(given)
+    context = Context(load_model(MODEL), load_device("l40s"), None, None)
+    fast = fast_rows(context, asks)
+    assert len(fast) >= 8
+    for n, together in fast.items():
+        alone = row(context, asks[n])
+        assert {k: v for k, v in together.items() if not isinstance(v, float)} \
+            == {k: v for k, v in alone.items() if not isinstance(v, float)}
+        for name, value in alone.items():
+            if isinstance(value, float):
+                assert together[name] == pytest.approx(value, rel=3e-9), (n, name)
+    bytes_ = [fast[n]["kv_cache_bytes"] for n in (1, 3, 5)]
+    assert bytes_[0] == bytes_[1] < bytes_[2]
+
+
+@pytest.mark.parametrize(("key", "value"), [("workload", "rog"), ("slots", "half"),
+                                            ("prefix_hit_rate", 1.5)])
+def test_requests_that_are_none_are_refused_with_a_hint(key: str, value: object) -> None:
+    with pytest.raises(PlannerError) as caught:
+        asks_of([{"model": MODEL, "device": "l40s", key: value}])
+    assert caught.value.hint
+
+
 def test_money_of_many_estimates_is_that_of_each() -> None:
     priced = Scenario("priced", "priced", "", {}, Host(price_usd_per_hour=1.5))
     context = Context(load_model(MODEL), load_device("l40s"), priced, None)
