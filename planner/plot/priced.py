@@ -88,7 +88,7 @@ def users(plan: Plan, ax: Axes | None = None, *,
             ("BF16 caches", [p.wide_users for p in found], SOFT)):
         ax.plot([p.context for p in found], values, "o-", color=colour, markersize=4, label=name)
     batch = plan.workload.batch * plan.layout.replicas
-    ax.plot(plan.workload.context_tokens, batch, "D", color=PLAIN, markersize=8,
+    ax.plot([p.context for p in found if p.own], batch, "D", color=PLAIN, markersize=8,
             label=f"the plan's batch, {batch:,}")
     ax.set_xscale("log", base=2)
     ax.set(yscale="log", xlabel="context, tokens", ylabel="users that fit, all replicas")

@@ -18,25 +18,26 @@ WIDE = "bf16"
 class UsersPoint:
     """Sequences of all replicas that fit at ``context`` tokens each: with the plan's caches, and
     with the same weights and every cache in BF16. ``sequence_bytes`` of one on its fullest
-    device."""
+    device. ``own``: the plan's sequences hold as many."""
 
     context: int
     users: int
     wide_users: int
     sequence_bytes: int
+    own: bool = False
 
 
 def users_that_fit(it: Repriced) -> tuple[UsersPoint, ...]:
     """Powers of two from 1,024 tokens (or half the plan's context) to the model's positions, and
-    the plan's own context."""
-    spec, plan = it.question.spec, it.plan
+    the plan's own context and what its sequences hold."""
+    spec, plan, held = it.question.spec, it.plan, it.question.workload.held
     context = plan.workload.context_tokens
-    lengths, n = {context, spec.max_context}, min(SHORTEST, max(1, context // 2))
+    lengths, n = {context, held, spec.max_context}, min(SHORTEST, max(1, held // 2))
     while n < spec.max_context:
         lengths.add(n)
         n *= 2
     own, wide = _users(it, sorted(lengths), ""), _users(it, sorted(lengths), WIDE)
-    return tuple(UsersPoint(at, users, others, size) for at, (users, size), (others, _)
+    return tuple(UsersPoint(at, users, others, size, at == held) for at, (users, size), (others, _)
                  in zip(sorted(lengths), own, wide, strict=True))
 
 

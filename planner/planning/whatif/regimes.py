@@ -75,7 +75,8 @@ def phase_map(question: Question, contexts: Sequence[int] | None = None,
     plans: dict[tuple[object, ...], int] = {}
     cells: list[MapCell] = []
     for context in rows:
-        work = workload(question.spec.max_context, context=context, isl=None, osl=None)
+        work = workload(question.spec.max_context, context=context, isl=None, osl=None,
+                        prefix_hit_rate=question.workload.prefix_hit_rate)
         model = build_model(replace(question, workload=work, batch=None,
                                     objective="throughput"), load_prior())
         cells += _row(model, context, batches, plans)

@@ -23,16 +23,14 @@ def users_svg(t: Phrases, plan: Plan, found: Sequence[UsersPoint]) -> str:
               WIDTH - RIGHT, True)
     y = Scale(10.0 ** floor(log10(min(counts))), 10.0 ** ceil(log10(max(counts)) + 0.02),
               HEIGHT - BOTTOM, TOP, True)
-    label = Labels(WIDTH)
+    label, own = Labels(WIDTH), next(p.context for p in found if p.own)
     return figure("users", WIDTH, HEIGHT, t("users.title"), t("users.label", n=len(found)), (
         *_grid(t, x, y, found),
         *(_line(x, y, "wide", t("users.wide"), [(p.context, p.wide_users) for p in found], label)
           if any(p.users != p.wide_users for p in found) else ()),
         *_line(x, y, "narrow", t("users.own"), [(p.context, p.users) for p in found], label),
-        diamond("mine", x(plan.workload.context_tokens), y(batch), 7.5,
-                t("users.batch", n=words.count(batch))),
-        label(x(plan.workload.context_tokens), y(batch) - 9,
-              t("users.batch", n=words.count(batch)), "own")))
+        diamond("mine", x(own), y(batch), 7.5, t("users.batch", n=words.count(batch))),
+        label(x(own), y(batch) - 9, t("users.batch", n=words.count(batch)), "own")))
 
 
 def _grid(t: Phrases, x: Scale, y: Scale, found: Sequence[UsersPoint]) -> Iterator[str]:
