@@ -101,8 +101,8 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     given = {name: value for name, value in question.items() if value is not None}
     asked: dict[str, Any] = dict(said.asked)
     if {"context", "isl", "osl", "workload"} & set(given):
-        for name in ("context", "isl", "osl"):
-            asked.pop(name)
+        for name in ("context", "isl", "osl", "prefix_hit_rate"):
+            asked.pop(name, None)
     asked |= given
     where = device if device is not None else said.device
     placed = _small(found.spec, where, said, asked)

@@ -23,7 +23,10 @@ from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units
 from planner.planning.plan.record import Plan
+from planner.planning.question.asked import slots_of
+from planner.planning.question.workload import SLOTS
 from planner.throughput.calibration import ANY_ENGINE
+from planner.workloads import hit_rate
 
 FILE = "deployment.json"
 CONFIGURATIONS = ("hf_quant_config.json", "quantization_config.json", "config.json",
@@ -43,7 +46,7 @@ class DeploymentFile:
     configuration: str
     device: str
     engine: str
-    asked: Mapping[str, int]
+    asked: Mapping[str, int | float | str]
     caches: Mapping[tuple[str, int], str]
     stored_as: Mapping[str, str]
 
@@ -63,7 +66,7 @@ def deployment_text(plan: Plan, assignment: ModuleAssignment, exported: Exported
         "device": {"id": plan.device.id, "count": plan.device.count},
         "engine": {"name": plan.engine.name, "version": plan.engine.version},
         "workload": {"context_tokens": plan.workload.context_tokens, "isl": plan.workload.isl,
-                     "osl": plan.workload.osl, "batch": plan.workload.batch},
+                     "osl": plan.workload.osl, "batch": plan.workload.batch, **_requests(plan)},
         "layout": {"tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp,
                    "ep": plan.layout.ep},
         "caches": caches, **({"stored_as": stored} if stored else {})}
@@ -81,13 +84,15 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
     named = data.choice("configuration", ("", *CONFIGURATIONS), default="")
     _check_model(_object(data, "model"), spec)
     device, engine = _object(data, "device"), _object(data, "engine")
-    asked = {"devices": device.integer("count", high=_MOST)}
+    asked: dict[str, int | float | str] = {"devices": device.integer("count", high=_MOST)}
     name = _id(device, "id")
     for part, keys in (("workload", ("context_tokens", "isl", "osl", "batch")),
                        ("layout", ("tp", "dp", "pp", "ep"))):
         fields = _object(data, part)
         for key in keys:
             asked["context" if key == "context_tokens" else key] = fields.integer(key, high=_MOST)
+        if part == "workload":
+            asked |= _read_requests(fields)
         fields.finish()
     out = DeploymentFile(named, name, _engine(engine), asked,
                          _caches(_object(data, "caches"), spec),
@@ -95,6 +100,21 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
     for fields in (device, engine, data):
         fields.finish()
     return out
+
+
+def _requests(plan: Plan) -> dict[str, Any]:
+    """What else is known of the requests; nothing where nothing is."""
+    rate, slots = plan.workload.prefix_hit_rate, slots_of(plan)
+    return {**({"prefix_hit_rate": rate} if rate else {}), **({"slots": slots} if slots else {})}
+
+
+def _read_requests(fields: Fields) -> dict[str, float | str]:
+    found: dict[str, float | str] = {}
+    if (rate := fields.take("prefix_hit_rate")) is not None:
+        found["prefix_hit_rate"] = hit_rate(fields.place, rate)
+    if slots := fields.choice("slots", ("", *SLOTS), default=""):
+        found["slots"] = slots
+    return found
 
 
 def _object(fields: Fields, name: str) -> Fields:

@@ -49,6 +49,24 @@ def test_the_folder_goes_back_whole(planned: Plan, folder: Path) -> None:
     assert any(a.key == "imported" and FILE in a.reason for a in again.assumptions)
 
 
+def test_prefix_hits_and_slots_go_there_and_back(tmp_path: Path) -> None:
+    plan = planner.estimate(MODEL, "h100-sxm", scheme="fp8-channel", devices=1, batch=4,
+                            context=16384, isl=8192, osl=512, prefix_hit_rate=0.5, slots="full",
+                            engine="vllm")
+    write_folder(tmp_path / "out", export_plan(plan, "compressed-tensors").files, force=False)
+    again = import_plan(tmp_path / "out", MODEL)
+    for part in ("workload", "memory_per_device", "performance"):
+        assert getattr(again, part) == getattr(plan, part), part
+    other = import_plan(tmp_path / "out", MODEL, isl=4096, osl=512)
+    assert other.workload.prefix_hit_rate == 0.0
+    data = json.loads((tmp_path / "out" / FILE).read_text())
+    for key, value in (("prefix_hit_rate", 1.5), ("slots", "half")):
+        changed = {**data, "workload": {**data["workload"], key: value}}
+        (tmp_path / "out" / FILE).write_text(json.dumps(changed))
+        with pytest.raises(PlannerError, match=key):
+            import_plan(tmp_path / "out", MODEL)
+
+
 def test_what_is_given_replaces_what_the_folder_says(folder: Path) -> None:
     again = import_plan(folder, MODEL, "h200-sxm", kv="bf16", batch=8, engine="vllm@0.28",
                         context=2048)

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 from planner.errors import DataError
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES
+from planner.planning.question.workload import FULL, SLOTS_ASKED, SLOTS_KEY
 from planner.records import record
 from planner.scenarios import Scenario
 from planner.workloads import NamedWorkload
@@ -94,8 +95,8 @@ class Asked:
         given = self
         if self.workload is None and all(getattr(self, key) is None for key in LENGTHS):
             given = self.with_workload_of(plan)
-        if self.slots is None and (found := asked_of(plan).get("slots")) is not None:
-            given = replace(given, slots=str(found))
+        if self.slots is None:
+            given = replace(given, slots=slots_of(plan))
         own: dict[str, Any] = {
             "tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp, "ep": plan.layout.ep,
             "devices": plan.device.count, "batch": plan.workload.batch}
@@ -103,11 +104,11 @@ class Asked:
         return replace(given, **left_out, power_mode=given.power_mode or plan.power_mode)
 
     def with_workload_of(self, plan: Plan) -> Asked:
-        """The plan's workload; a prefix hit rate that is given stays."""
+        """The plan's workload; a prefix hit rate and slots that are given stay."""
         work, rate = plan.workload, self.prefix_hit_rate
         named = NamedWorkload(work.preset, "", "the plan file") if work.preset else None
         return replace(self, context=work.context_tokens, isl=work.isl, osl=work.osl,
-                       workload=named,
+                       workload=named, slots=self.slots or slots_of(plan),
                        prefix_hit_rate=work.prefix_hit_rate if rate is None else rate)
 
 
@@ -159,6 +160,13 @@ def asked_of(plan: Plan) -> Mapping[str, Any]:
             raise DataError(f"plan file: assumptions: {KEY}: {part[:60]!r} is not a flag with its "
                             "value", hint="use a plan file as `plan … --json` wrote it") from None
     return out
+
+
+def slots_of(plan: Plan) -> str | None:
+    """The slots that were asked for; None where they are the engine's own, or make no difference.
+    """
+    asked = any(a.key == SLOTS_KEY and a.reason == SLOTS_ASKED for a in plan.assumptions)
+    return FULL if asked else None
 
 
 def seconds_of(milliseconds: float | str) -> Seconds:

@@ -12,6 +12,8 @@ DEFAULT_OSL = 1024
 REQUESTS, FULL = "requests", "full"
 SLOTS = (REQUESTS, FULL)
 """What a sequence takes of the cache: what it holds, or a slot of the whole context."""
+SLOTS_KEY, SLOTS_ASKED = "slots", "asked for"
+"""The assumption that tells what a sequence takes, and its reason where --slots does."""
 RESERVING = frozenset(("llama.cpp",))
 """Engines that divide their cache into slots of one length when they start."""
 Note = tuple[str, str, str]
@@ -165,8 +167,8 @@ def slot_note(work: Workload, slots: str | None, engine: str) -> tuple[Note, ...
     if work.isl + work.osl == work.context:
         return ()
     if work.reserved:
-        why = "asked for" if slots is not None else f"{engine} divides its cache into slots"
-        return (("slots", f"{work.context} tokens of cache for every sequence", why),)
+        why = SLOTS_ASKED if slots is not None else f"{engine} divides its cache into slots"
+        return ((SLOTS_KEY, f"{work.context} tokens of cache for every sequence", why),)
     who = "without an engine" if engine == ANY_ENGINE else engine
-    return (("slots", f"{work.held} tokens of cache for every sequence, its isl + osl",
+    return ((SLOTS_KEY, f"{work.held} tokens of cache for every sequence, its isl + osl",
              f"{who}: what requests hold at their end; the longest of {work.context} fits once"),)

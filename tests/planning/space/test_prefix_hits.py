@@ -112,7 +112,7 @@ def test_memory_holds_the_whole_prompt() -> None:
 
 
 def test_a_plan_file_alone_is_asked_again_with_its_requests() -> None:
-    first = agent(slots="full")
+    first = agent(slots="full", context=50000)
     read = planner.read_plan(first.to_dict())
     again = planner.estimate(plan=read)
     assert again.performance == first.performance
