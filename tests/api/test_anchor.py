@@ -5,6 +5,7 @@ import pytest
 import planner
 from planner.cli.main import run
 from planner.errors import InputError, UnknownNameError
+from tests.support import theory
 
 CASE = {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 1, "batch": 16, "isl": 1024,
         "osl": 256}
@@ -14,8 +15,8 @@ CASE = {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 1, "batch": 16
     ("tpot_ms=10", "tpot_seconds", 1e3), ("ttft_ms=200", "ttft_seconds", 1e3),
     ("output-tokens-per-second=1000", "output_tokens_per_second", 1.0)])
 def test_the_ratio_is_told_and_nothing_changes(anchor: str, name: str, factor: float) -> None:
-    plain = planner.estimate(**CASE, scheme="bf16")
-    found = planner.estimate(**CASE, scheme="bf16", anchor=anchor)
+    plain = theory.estimate(**CASE, scheme="bf16")
+    found = theory.estimate(**CASE, scheme="bf16", anchor=anchor)
     assert found.performance == plain.performance
     (note,) = [a for a in found.assumptions if a.key == f"anchor {name}"]
     measured = float(anchor.partition("=")[2])
@@ -26,7 +27,7 @@ def test_the_ratio_is_told_and_nothing_changes(anchor: str, name: str, factor: f
 
 
 def test_a_search_takes_an_anchor_too() -> None:
-    found = planner.plan(**CASE, anchor="tpot_ms=10")
+    found = theory.plan(**CASE, anchor="tpot_ms=10")
     assert any(a.key == "anchor tpot_seconds" for a in found.assumptions)
 
 
@@ -35,7 +36,7 @@ def test_a_search_takes_an_anchor_too() -> None:
     ("tpot=3", UnknownNameError), ("", InputError)])
 def test_malformed(anchor: str, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
-        planner.estimate(**CASE, scheme="bf16", anchor=anchor)
+        theory.estimate(**CASE, scheme="bf16", anchor=anchor)
     assert caught.value.hint
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import planner
-from planner.api.plan import estimate, plan
 from planner.errors import InputError, PlannerError
 from planner.hardware.folders import hardware_folders
 from planner.lookup import load_device, load_model, load_scenario
 from planner.scenarios import scenario_ids
+from tests.support.theory import estimate, plan
 
 
 def test_the_package_offers_the_api_lazily() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from planner.api.plan import estimate, plan
 from planner.errors import PlannerError
 from planner.hardware.catalog import list_devices
 from planner.lookup import load_model
 from planner.models.catalog import model_ids
 from planner.planning.plan.record import Plan
+from tests.support.theory import estimate, plan
 
 DEVICES = tuple(d.id for d in list_devices([]))
 PACKAGED = Path(__file__).resolve().parents[2] / "hardware_profiles" / "h100-sxm.toml"

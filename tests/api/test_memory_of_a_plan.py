@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-import planner
 from planner.api.memory import memory
 from planner.errors import InputError
+from tests.support import theory
 
 
 def test_a_cache_without_a_unit_is_refused_not_guessed() -> None:
-    plan = planner.estimate("deepseek-v3.2", "h200-sxm", devices=16, kv="fp8-ds-mla")
+    plan = theory.estimate("deepseek-v3.2", "h200-sxm", devices=16, kv="fp8-ds-mla")
     assert memory("deepseek-v3.2", "h200-sxm", plan=plan)
     units = tuple(replace(u, layers=u.layers[1:]) if u.kind == "kv-latent" else u
                   for u in plan.units)

@@ -6,6 +6,7 @@ import pytest
 
 import planner
 from planner.planning.plan.record import Plan
+from tests.support import theory
 
 SCENARIO = """title = "An Orin at {mode}"
 question = "How slow is it?"
@@ -21,7 +22,7 @@ power_mode = "{mode}"
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     path = tmp_path_factory.mktemp("scenario") / "slow.toml"
     path.write_text(SCENARIO.format(mode="15w"), encoding="utf-8")
-    return planner.plan(scenario=str(path), devices=1, batch=4)
+    return theory.plan(scenario=str(path), devices=1, batch=4)
 
 
 def notes(assumptions: object) -> list[tuple[str, str]]:
@@ -29,11 +30,11 @@ def notes(assumptions: object) -> list[tuple[str, str]]:
 
 
 def test_estimate_serve_and_explain_stay_in_it(slow: Plan) -> None:
-    again = planner.estimate(plan=planner.read_plan(slow.to_dict()))
+    again = theory.estimate(plan=planner.read_plan(slow.to_dict()))
     assert again.performance.tpot_seconds.value == pytest.approx(
         slow.performance.tpot_seconds.value, rel=1e-9)
     assert notes(again.assumptions) == [("15w", "of the plan file")]
-    free = planner.estimate("qwen2.5-0.5b", "jetson-agx-orin-64gb", scheme="int8-w8a8", devices=1,
+    free = theory.estimate("qwen2.5-0.5b", "jetson-agx-orin-64gb", scheme="int8-w8a8", devices=1,
                             batch=4, context=2048)
     assert notes(free.assumptions)[0][0] == "maxn"
     served = planner.serve(plan=slow, concurrency=4)
@@ -56,11 +57,11 @@ def slow_at_maxn(plan: Plan) -> Plan:
 def test_a_scenario_of_another_mode_wins_and_says_so(slow: Plan, tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(SCENARIO.format(mode="50w"), encoding="utf-8")
-    again = planner.estimate(plan=slow, scenario=str(path))
+    again = theory.estimate(plan=slow, scenario=str(path))
     assert notes(again.assumptions) == [("50w", "set by the scenario")]
     assert again.performance.tpot_seconds.value < slow.performance.tpot_seconds.value
 
 
 def test_a_device_without_modes_takes_none(slow: Plan) -> None:
-    moved = planner.estimate("qwen2.5-0.5b", "h100-sxm", plan=slow)
+    moved = theory.estimate("qwen2.5-0.5b", "h100-sxm", plan=slow)
     assert notes(moved.assumptions) == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import planner
+from tests.support import theory
 
 RESULTS: dict[str, Callable[[], Any]] = {
     "inventory": lambda: planner.inventory("deepseek-v3"),
@@ -21,7 +22,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "serve": lambda: planner.serve(
         "llama-3.1-8b", "h100-sxm", devices=1, concurrency=8, scheme="fp8-tensor", isl=512,
         osl=128),
-    "frontier": lambda: planner.frontier("qwen2.5-0.5b", "l40s", devices=1, points=2, map=True),
+    "frontier": lambda: theory.frontier("qwen2.5-0.5b", "l40s", devices=1, points=2, map=True),
 }
 
 

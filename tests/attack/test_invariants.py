@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from planner.api.plan import estimate
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan
+from tests.support.theory import estimate
 
 MODELS = ("qwen2.5-0.5b", "llama-3.2-1b", "smollm2-135m", "deepseek-v2-lite", "gpt-oss-20b",
           "gemma-3-4b-text", "qwen3-30b-a3b")

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.api.memory import memory
-from planner.api.plan import estimate
 from planner.errors import DataError, InputError
 from planner.memory.workspace import (
     PassShape,
@@ -25,6 +24,7 @@ from planner.models.catalog import resolve_model, spec_from_bytes
 from planner.models.inventory import Inventory, expand
 from planner.placement.layout import Layout
 from planner.units import GIB
+from tests.support.theory import estimate
 
 TINY = {
     "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,

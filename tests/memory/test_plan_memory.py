@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from planner.api.plan import estimate
 from planner.errors import InfeasibleError
 from planner.planning.plan.record import Plan
+from tests.support.theory import estimate
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "one": ("llama-3.1-8b", "h100-sxm", {"devices": 1, "batch": 4}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import planner
 from planner.hardware.catalog import resolve_device
 from planner.memory.breakdown import slot_bytes
 from planner.memory.caches import cache_classes
@@ -22,6 +21,7 @@ from planner.placement.cache_entries import (
 )
 from planner.placement.layout import Layout
 from planner.throughput.attended import decode_entries, prompt_pairs
+from tests.support import theory
 
 
 @pytest.mark.parametrize(("device", "fp8"), [
@@ -33,7 +33,7 @@ def test_fp8_entries_need_a_unit_or_a_cpu(device: str, fp8: bool) -> None:
 
 
 def test_an_indexer_on_ampere_is_cached_in_bf16() -> None:
-    plan = planner.estimate("deepseek-v3.2", "a100-sxm", scheme="fp8-w8a16", devices=16)
+    plan = theory.estimate("deepseek-v3.2", "a100-sxm", scheme="fp8-w8a16", devices=16)
     records = {(c.layout, c.bytes_per_token) for c in plan.kv_cache.layers if c.kind == "indexer"}
     assert records == {("bf16", 256)}
 

@@ -14,6 +14,7 @@ import planner
 from planner import plot
 from planner.errors import InputError
 from planner.planning.plan.record import Plan
+from tests.support import theory
 
 DEVICE = "h100-sxm"
 FIGURES = ("formats", "memory", "time", "uniform", "roofline", "frontier", "users", "sensitivity")
@@ -22,12 +23,12 @@ PRICED = ("roofline", "frontier", "users", "sensitivity")
 
 @cache
 def plan() -> Plan:
-    return planner.plan("qwen3-30b-a3b", DEVICE, context=4096, devices=1)
+    return theory.plan("qwen3-30b-a3b", DEVICE, context=4096, devices=1)
 
 
 @cache
 def small() -> Plan:
-    return planner.plan("qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024,
+    return theory.plan("qwen2.5-0.5b", DEVICE, schemes=["bf16", "fp8-block"], context=1024,
                         devices=1)
 
 
@@ -61,7 +62,7 @@ def test_figures_that_price_again_read_the_given_folder(name: str, tmp_path: Pat
     assert f'id = "{DEVICE}"' in text
     (tmp_path / "mine.toml").write_text(text.replace(f'id = "{DEVICE}"', 'id = "mine"', 1).replace(
         "aliases = [", 'aliases = ["of-mine"] #', 1), encoding="utf-8")
-    own = planner.estimate("qwen2.5-0.5b", "mine", scheme="bf16", context=1024, batch=4, devices=1,
+    own = theory.estimate("qwen2.5-0.5b", "mine", scheme="bf16", context=1024, batch=4, devices=1,
                            hardware_dir=tmp_path)
     figure = getattr(plot, name)
     assert "mine" in figure(own, hardware_dir=tmp_path).get_title(loc="left")
@@ -91,7 +92,7 @@ def test_time_is_of_a_step_or_of_a_prompt() -> None:
 
 
 def test_no_figure_touches_pyplot() -> None:
-    code = ("import sys\nimport planner\nplan = planner.estimate("
+    code = ("import sys\nimport planner\nplan = theory.estimate("
             "'qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
             f"for name in {FIGURES}:\n"
             "    getattr(planner.plot, name)(plan)._repr_svg_()\n"

@@ -14,13 +14,14 @@ from support.wheels import ROOT, clean_environment
 import planner
 from planner import plot
 from planner.errors import InputError
+from tests.support import theory
 
 HEAVY = {"numpy", "pandas", "pydantic", "matplotlib", "scipy", "highspy"}
 
 
 @cache
 def frontier() -> Any:
-    return planner.frontier("qwen2.5-0.5b", "l40s", devices=1, points=2, map=True)
+    return theory.frontier("qwen2.5-0.5b", "l40s", devices=1, points=2, map=True)
 
 
 RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
@@ -93,7 +94,7 @@ def test_the_figure_of_one_result_refuses_another() -> None:
 
 
 def test_a_map_that_was_not_asked_for_is_refused() -> None:
-    found = planner.frontier("qwen2.5-0.5b", "l40s", devices=1, points=2)
+    found = theory.frontier("qwen2.5-0.5b", "l40s", devices=1, points=2)
     with pytest.raises(InputError, match="no map"):
         plot.phase_map(found)
 

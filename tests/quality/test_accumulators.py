@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-import planner
 from planner.formats.schemes import SCHEMES
 from planner.quality import accumulator_tables
 from planner.quality.accumulators import EXACT, UNKNOWN, load_accumulators, path_of
 from planner.quality.synthetic import LINEAR_KINDS
+from tests.support import theory
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,14 @@ def test_the_path_of_a_scheme(capability: str | None, scheme: str, path: str) ->
 
 def test_a_plan_counts_them_and_says_so() -> None:
     def loss(device: str, scheme: str) -> float:
-        return planner.estimate("qwen2.5-0.5b", device, scheme=scheme, devices=1,
+        return theory.estimate("qwen2.5-0.5b", device, scheme=scheme, devices=1,
                                 context=1024, batch=1).quality.loss
 
     assert loss("h100-sxm", "fp8-block") >= loss("b200-sxm", "fp8-block") > 0
     hopper, blackwell = loss("h100-sxm", "fp8-tensor"), loss("b200-sxm", "fp8-tensor")
     assert blackwell < hopper < 1.2 * blackwell
     assert loss("h100-sxm", "int8-w8a8") == pytest.approx(loss("a100-sxm", "int8-w8a8"), rel=1e-3)
-    made = planner.estimate("qwen2.5-0.5b", "h100-sxm", scheme="fp8-tensor", devices=1,
+    made = theory.estimate("qwen2.5-0.5b", "h100-sxm", scheme="fp8-tensor", devices=1,
                             context=1024, batch=1)
     [said] = [a.value for a in made.assumptions if a.key == "accumulators"]
     assert "fp8-tensor at most" in said

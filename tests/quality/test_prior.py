@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from planner.api.plan import estimate
 from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.catalog import model_ids, resolve_model
@@ -25,6 +24,7 @@ from planner.quality.prior import (
 from planner.quality.sensitivity.predict import sensitivities
 from planner.quality.sensitivity.records import OUTSIDE, Matrix, Sensitivities
 from planner.quality.synthetic import LINEAR_KINDS as LINEARS
+from tests.support.theory import estimate
 
 PRIOR = load_prior()
 

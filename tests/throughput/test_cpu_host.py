@@ -2,10 +2,10 @@
 
 import pytest
 
-import planner
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import bundled_model
 from planner.throughput.cpu_host import calls_of_layer, cpu_host_seconds, host_source
+from tests.support import theory
 
 XEON = resolve_device("xeon-6980p")
 
@@ -34,7 +34,7 @@ def test_nobody_else_pays():
 
 
 def tpot(engine, device="xeon-6980p"):
-    return planner.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1,
+    return theory.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1,
                             context=2048, engine=engine).performance.tpot_seconds.value
 
 
@@ -45,7 +45,7 @@ def test_a_step_carries_it_once_a_layer():
 
 
 def test_the_answer_says_so():
-    plan = planner.plan("llama-3.2-1b", "xeon-6980p", devices=1, batch=1, context=2048,
+    plan = theory.plan("llama-3.2-1b", "xeon-6980p", devices=1, batch=1, context=2048,
                         engine="sglang")
     told = [a for a in plan.assumptions if a.key == "time between kernels"]
     assert len(told) == 1

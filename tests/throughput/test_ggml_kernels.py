@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import planner
 from planner.api import explain as api_explain
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES, scheme
@@ -28,6 +27,7 @@ from planner.throughput.ggml import (
 )
 from planner.throughput.kernels import kept_for_their_engine, kernel
 from planner.throughput.linear import kernel_arrays
+from tests.support import theory
 
 TYPES = tuple(name for name in SCHEMES if name.startswith("ggml-"))
 DEVICES = {d.id: d for d in list_devices([])}
@@ -147,7 +147,7 @@ def test_the_band_is_wider_than_a_prior():
 def test_other_schemes_keep_their_times_beside_ggml_types():
     """A question with a ggml type prices the others as one without."""
     def tpot(schemes):
-        plan = planner.plan("llama-3.2-1b", "h100-sxm", devices=1, batch=4, context=4096,
+        plan = theory.plan("llama-3.2-1b", "h100-sxm", devices=1, batch=4, context=4096,
                         objective="quality", schemes=schemes)
         return plan.performance.tpot_seconds.value
 
@@ -157,7 +157,7 @@ def test_other_schemes_keep_their_times_beside_ggml_types():
 def test_plain_types_of_llama_cpp_take_no_amx():
     """On CPUs its BF16 runs on the vector unit; on GPUs it is cuBLAS, as anyone's."""
     def ttft(device, engine):
-        return planner.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1,
+        return theory.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1,
                             context=4096, engine=engine).performance.ttft_seconds.value
 
     assert ttft("xeon-6980p", "llama.cpp") > 2 * ttft("xeon-6980p", "pytorch")
@@ -173,7 +173,7 @@ def test_who_gets_them():
     assert set(kept_for_their_engine("any", list(SCHEMES))) == set(TYPES)
 
     def used(**asked):
-        plan = planner.plan("llama-3.2-1b", "l40s", devices=1, context=2048, batch=1,
+        plan = theory.plan("llama-3.2-1b", "l40s", devices=1, context=2048, batch=1,
                         objective="memory", **asked)
         return {u.scheme for u in plan.units if u.kv_layout is None} & set(TYPES)
 
@@ -194,7 +194,7 @@ def test_refusals_say_what_is_missing():
 
 def test_rows_must_be_whole_blocks():
     """DeepSeek-V2-Lite's experts are 1,408 wide, five and a half super-blocks."""
-    plan = planner.plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
+    plan = theory.plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
                     batch=1, objective="memory", max_loss="ggml-q4_0")
     by_kind = {}
     for u in plan.units:

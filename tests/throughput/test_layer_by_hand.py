@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from planner.api.plan import estimate
 from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.planning.plan.record import Plan
@@ -18,6 +17,7 @@ from planner.throughput.moe import moe_models, popularity_spread
 from planner.throughput.moe_choice import ExpertServer
 from planner.throughput.points import Points, decode_phase, prefill_phase
 from planner.units import format_seconds
+from tests.support.theory import estimate
 
 H100 = load_device("h100-sxm")
 BATCH, ISL, OSL = 16, 3000, 1000

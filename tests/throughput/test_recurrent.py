@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from planner.api.plan import estimate
 from planner.lookup import load_device
 from planner.models.catalog import resolve_model
 from planner.throughput.points import Phase, Points, decode_phase, prefill_phase
 from planner.throughput.recurrent import recurrent_parts
+from tests.support.theory import estimate
 
 H100 = load_device("h100-sxm")
 LINEAR = resolve_model("qwen3-next-80b-a3b").attention[1]

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from planner.api.plan import estimate, plan
 from planner.errors import UnsupportedError
 from planner.lookup import load_model
 from planner.models.inventory import Inventory
+from tests.support.theory import estimate, plan
 
 FOUR_BIT = {
     "gpt-oss-20b": ("h100-sxm", {"attention-qkv": "bf16", "experts-down": "mxfp4-w4a16"}),

@@ -4,7 +4,6 @@ import csv
 
 import pytest
 
-from planner.api.plan import estimate, plan
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import scheme_ids
 from planner.lookup import load_device, load_model
@@ -14,6 +13,7 @@ from planner.planning.engines.defaults import OF_THE_MODEL, RELEASED, engine_def
 from planner.planning.engines.mixes import engine_mixes, mixes_of
 from planner.planning.engines.rules import DATA, sources
 from planner.planning.plan.record import Baseline, Plan
+from tests.support.theory import estimate, plan
 
 SMALL = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
 

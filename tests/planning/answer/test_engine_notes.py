@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from planner.api.plan import estimate, plan
 from planner.planning.plan.record import Plan
+from tests.support.theory import estimate, plan
 
 WIDE = {"devices": 8, "tp": 1, "dp": 8, "ep": 8, "isl": 1024, "osl": 1024, "batch": 64}
 

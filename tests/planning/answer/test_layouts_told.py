@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from support.questions import question_of
 
-from planner.api.plan import estimate, plan
 from planner.errors import InputError
 from planner.placement.layout import Layout
 from planner.planning.plan.record import LayoutsInfo, Plan
 from planner.planning.space.layouts import considered
+from tests.support.theory import estimate, plan
 
 
 def named(layout: Layout) -> str:

@@ -8,6 +8,7 @@ import planner
 from planner.planning.plan.record import MeasuredAnchor, Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
 from planner.quality.anchor import UNCHANGED
+from tests.support import theory
 
 
 def anchored(plan: Plan) -> MeasuredAnchor:
@@ -16,7 +17,7 @@ def anchored(plan: Plan) -> MeasuredAnchor:
 
 
 def priced(model: str, device: str = "h100-sxm", **asked: object) -> Plan:
-    return planner.estimate(model, device, context=1024, batch=1, **asked)
+    return theory.estimate(model, device, context=1024, batch=1, **asked)
 
 
 def test_uniform_formats_have_their_own_rows() -> None:
@@ -37,7 +38,7 @@ def test_as_released_is_no_change() -> None:
 @pytest.mark.parametrize("limit", ["int8-w8a8", "int4-w4a16-g32"])
 def test_the_format_that_loses_most_decides(limit: str) -> None:
     """Whatever fills the bytes; the others stand among the assumptions."""
-    found = planner.plan("qwen3-8b", "b200-sxm", devices=1, context=1024, batch=1, kv="bf16",
+    found = theory.plan("qwen3-8b", "b200-sxm", devices=1, context=1024, batch=1, kv="bf16",
                          schemes=["fp8-block", "nvfp4"], max_loss=limit, objective="memory")
     lost: dict[str, float] = {}
     for unit in found.units:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from planner.api.plan import plan
 from planner.planning.plan.record import Plan
+from tests.support.theory import plan
 
 RUNS: list[tuple[str, str, dict[str, Any]]] = [
     ("deepseek-v3", "h100-sxm", {"context": 131072}),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-import planner
 from planner.errors import UnsupportedError
 from planner.lookup import load_device
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.engines.routes import route, same_weights, twin_of
 from planner.planning.plan.record import Plan
+from tests.support import theory
 
 CT = "compressed-tensors"
 
@@ -61,7 +61,7 @@ def test_twins_multiply_the_stored_weights() -> None:
 
 def test_block_fp8_on_ada_costs_what_the_weight_only_kernel_takes() -> None:
     def at(engine: str, scheme: str) -> Plan:
-        return planner.estimate("llama-3.1-8b", "l40s", scheme=scheme, engine=engine, context=4096,
+        return theory.estimate("llama-3.1-8b", "l40s", scheme=scheme, engine=engine, context=4096,
                                 batch=48, tp=1, devices=1)
 
     new, old = at("vllm@0.33", "fp8-block"), at("vllm@0.24", "fp8-block")
@@ -76,18 +76,18 @@ def test_block_fp8_on_ada_costs_what_the_weight_only_kernel_takes() -> None:
 
 
 def test_a_release_without_a_unit_here_is_served_weight_only_where_the_engine_does() -> None:
-    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="nvfp4", engine="vllm",
+    plan = theory.estimate("llama-3.1-8b", "h100-sxm", scheme="nvfp4", engine="vllm",
                             context=4096, batch=8)
     assert {u.scheme for u in plan.units if u.kind == "mlp-down"} == {"nvfp4-w4a16"}
     assert "weight-only, priced as nvfp4-w4a16" in told(plan)
     for engine in ("any", "tensorrt-llm"):
         with pytest.raises(UnsupportedError, match="nvfp4"):
-            planner.estimate("llama-3.1-8b", "h100-sxm", scheme="nvfp4", engine=engine,
+            theory.estimate("llama-3.1-8b", "h100-sxm", scheme="nvfp4", engine=engine,
                              context=4096, batch=8)
 
 
 def test_the_checkpoint_format_whose_experts_run_in_fp8_is_taken() -> None:
-    plan = planner.estimate("qwen3-30b-a3b", "h100-sxm", scheme="fp8-tensor", engine="vllm",
+    plan = theory.estimate("qwen3-30b-a3b", "h100-sxm", scheme="fp8-tensor", engine="vllm",
                             context=4096, batch=64)
     assert "as" in told(plan)
     assert "modelopt-mixed" in told(plan)
@@ -95,7 +95,7 @@ def test_the_checkpoint_format_whose_experts_run_in_fp8_is_taken() -> None:
 
 
 def test_experts_in_int8_run_on_sglang_by_the_flag_that_its_command_sets() -> None:
-    plan = planner.estimate("qwen3-30b-a3b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
+    plan = theory.estimate("qwen3-30b-a3b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
                             context=4096)
     assert {u.scheme for u in plan.units if u.kind == "experts-down"} == {"int8-w8a8"}
 
@@ -105,5 +105,5 @@ def test_refusals_name_the_engine_and_where_it_was_read() -> None:
                                    ("sglang", "b200-sxm", "int8-w8a8"),
                                    ("vllm@0.33", "h100-sxm", "int8-w8a16")):
         with pytest.raises(UnsupportedError, match=scheme) as raised:
-            planner.estimate("qwen3-30b-a3b", device, scheme=scheme, engine=engine, context=4096)
+            theory.estimate("qwen3-30b-a3b", device, scheme=scheme, engine=engine, context=4096)
         assert engine.partition("@")[0] in str(raised.value)

@@ -19,6 +19,7 @@ from planner.planning.search.equal_loss import best_answer
 from planner.planning.search.posed import posed
 from planner.planning.solver.solve import solve
 from planner.report.terminal.choice import choice_text
+from tests.support import theory
 
 ASK = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
 LIMITS: dict[str, Any] = {"devices": 1, "tpot_seconds": 0.06, "exact": True}
@@ -79,11 +80,11 @@ def test_a_relaxed_limit_is_worth_what_a_new_plan_says(found: ChoiceExplanation)
     prices = {p.name: p for p in found.limits}
     tpot = prices["tpot"]
     assert tpot.step == pytest.approx(0.001)
-    wider = planner.plan(*ASK, **{**LIMITS, "tpot_seconds": 0.061})
+    wider = theory.plan(*ASK, **{**LIMITS, "tpot_seconds": 0.061})
     gain = found.plan.solver.bound / wider.solver.bound - 1
     assert tpot.gain == pytest.approx(gain, rel=1e-4)
     assert tpot.gain > 0
-    free = planner.plan(*ASK, devices=1, exact=True)
+    free = theory.plan(*ASK, devices=1, exact=True)
     assert tpot.without == pytest.approx(found.plan.solver.bound / free.solver.bound - 1, rel=1e-4)
     assert tpot.without >= tpot.gain
     loss = prices["max-loss"]
@@ -101,7 +102,7 @@ def test_multipliers_bound_what_formats_alone_can_gain(found: ChoiceExplanation)
     la = found.plan.layout
     pinned = {"tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep,
               "batch": found.plan.workload.batch, "devices": 1}
-    now, wider = (planner.plan(*ASK, exact=True, **pinned, tpot_seconds=t).solver.bound
+    now, wider = (theory.plan(*ASK, exact=True, **pinned, tpot_seconds=t).solver.bound
                   for t in (0.060, 0.061))
     assert tpot.at_layout is not None
     assert now / wider - 1 <= tpot.at_layout + 2e-3
@@ -115,7 +116,7 @@ def test_the_plan_changes_where_it_is_said_to(found: ChoiceExplanation) -> None:
     for value, same in ((tip.same, True), (tip.other, False)):
         assert value is not None
         context = int(value)
-        there = planner.plan(*ASK, **LIMITS, context=context,
+        there = theory.plan(*ASK, **LIMITS, context=context,
                              isl=max(1, context * work.isl // work.context_tokens),
                              osl=max(1, context * work.osl // work.context_tokens))
         schemes = [(u.kind, u.layers, u.scheme) for u in there.units]
@@ -161,9 +162,9 @@ def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanatio
 
 
 def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
-    uniform = planner.estimate(*ASK, devices=1, scheme="int8-w8a8")
+    uniform = theory.estimate(*ASK, devices=1, scheme="int8-w8a8")
     told = planner.explain(plan=uniform, solves=0)
-    best = planner.plan(*ASK, exact=True)
+    best = theory.plan(*ASK, exact=True)
     assert not told.best
     assert told.plan is uniform
     rate = "output_tokens_per_second_per_device"
@@ -175,7 +176,7 @@ def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
 
 
 def test_a_plan_that_breaks_its_limit_says_so() -> None:
-    rough = planner.estimate(*ASK, devices=1, scheme="int4-w4a16")
+    rough = theory.estimate(*ASK, devices=1, scheme="int4-w4a16")
     told = planner.explain(plan=rough, solves=0)
     assert told.breaks == "max-loss"
     assert not told.best

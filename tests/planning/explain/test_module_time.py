@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import planner
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.planning.explain.module_time import GRID, SAME, crossovers
+from tests.support import theory
 
 
 def test_totals_are_their_parts_and_agree_with_the_table_of_tokens() -> None:
@@ -37,7 +38,7 @@ def test_a_dynamic_scale_costs_a_kernel_that_bf16_lacks() -> None:
 
 
 def test_the_layer_of_a_module_costs_what_an_estimate_says() -> None:
-    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-block", devices=1, batch=32,
+    plan = theory.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-block", devices=1, batch=32,
                             isl=1024, osl=256)
     found = planner.explain("llama-3.1-8b", "h100-sxm", module="attention-qkv", batch=32,
                             isl=1024, osl=256, schemes=["bf16", "fp8-block"])

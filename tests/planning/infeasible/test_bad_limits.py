@@ -12,6 +12,7 @@ from planner.errors import InfeasibleError, InputError
 from planner.planning.infeasible.binding_limit import binding
 from planner.planning.infeasible.conflicting_limits import contradictions
 from planner.planning.search.variants import best_of
+from tests.support import theory
 
 MODEL, DEVICE = "llama-3.2-1b", "b200-sxm"
 BAD = ("0", "-1", "inf", "-inf", "nan")
@@ -40,7 +41,7 @@ def test_no_limit_on_the_command_line(capsys: pytest.CaptureFixture[str], verb: 
 @pytest.mark.parametrize("value", [float(text) for text in BAD])
 def test_no_limit_in_python(name: str, value: float) -> None:
     given: Any = int(value) if name == "memory_bytes" and value in (0.0, -1.0) else value
-    for verb in (planner.plan, planner.frontier):
+    for verb in (theory.plan, planner.frontier):
         if verb is planner.frontier and name == "max_loss":
             continue  # it has every limit on loss
         if (name, value) == ("max_loss", 0.0):
@@ -82,7 +83,7 @@ def test_the_set_is_named_and_irreducible(limits: dict[str, Any]) -> None:
     ids=lambda limits: "+".join(limits))
 def test_the_message_names_the_set(limits: dict[str, Any]) -> None:
     with pytest.raises(InfeasibleError, match="contradict each other") as caught:
-        planner.plan(MODEL, DEVICE, **ASKED, **limits)
+        theory.plan(MODEL, DEVICE, **ASKED, **limits)
     assert caught.value.exit_code == 1
     assert all(NAMES[name] in caught.value.message for name in limits)
     assert caught.value.hint
@@ -105,6 +106,6 @@ def test_limits_that_each_exclude_every_plan_are_sets_of_one(pair: Any) -> None:
     found = contradictions(Ask(MODEL, DEVICE, **ASKED, **limits).questions())
     assert found == tuple((NAMES[name],) for name in limits)
     with pytest.raises(InfeasibleError) as caught:
-        planner.plan(MODEL, DEVICE, **ASKED, **limits)
+        theory.plan(MODEL, DEVICE, **ASKED, **limits)
     for name in limits:
         assert name.partition("_")[0] in caught.value.hint

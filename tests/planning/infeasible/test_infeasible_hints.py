@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from planner.api.plan import estimate, plan
 from planner.errors import InfeasibleError, InputError, PlannerError
 from planner.planning.plan.record import Plan
+from tests.support.theory import estimate, plan
 
 
 def refused(model: str, device: str, **asked: Any) -> InfeasibleError:

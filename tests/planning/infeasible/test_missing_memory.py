@@ -5,8 +5,8 @@ import re
 import pytest
 
 from planner.api.memory import memory
-from planner.api.plan import estimate, plan
 from planner.errors import InfeasibleError
+from tests.support.theory import estimate, plan
 
 
 def refused(model: str, device: str, **asked: object) -> InfeasibleError:

@@ -18,13 +18,14 @@ from planner.planning.inspect.users import users_that_fit
 from planner.planning.plan.record import Plan
 from planner.planning.search.requery import GAP
 from planner.throughput import experts
+from tests.support import theory
 
 MODEL, DEVICE = "qwen3-30b-a3b", "h100-sxm"
 
 
 @cache
 def plan() -> Plan:
-    return planner.plan(MODEL, DEVICE, context=4096, devices=1)
+    return theory.plan(MODEL, DEVICE, context=4096, devices=1)
 
 
 @cache
@@ -56,13 +57,13 @@ def test_the_plan_as_it_is() -> None:
 
 def test_a_smaller_batch_is_what_the_api_prices() -> None:
     end = swing("batch").low
-    assert_same(end, planner.estimate(MODEL, DEVICE, plan=plan(), batch=int(end.premise)))
+    assert_same(end, theory.estimate(MODEL, DEVICE, plan=plan(), batch=int(end.premise)))
     assert end.premise == pytest.approx(0.8 * plan().workload.batch, abs=1)
 
 
 def test_a_shorter_context_is_what_the_api_prices() -> None:
     end, work = swing("context").low, plan().workload
-    assert_same(end, planner.estimate(MODEL, DEVICE, plan=plan(), isl=round(0.8 * work.isl),
+    assert_same(end, theory.estimate(MODEL, DEVICE, plan=plan(), isl=round(0.8 * work.isl),
                                   osl=round(0.8 * work.osl), context=int(end.premise)))
 
 
@@ -72,13 +73,13 @@ def test_a_slower_memory_is_a_profile_with_that_memory(tmp_path: Path) -> None:
     assert text in profile
     path = tmp_path / f"{DEVICE}.toml"
     path.write_text(profile.replace(text, changed), encoding="utf-8")
-    assert_same(swing("bandwidth").low, planner.estimate(MODEL, str(path), plan=plan()))
+    assert_same(swing("bandwidth").low, theory.estimate(MODEL, str(path), plan=plan()))
 
 
 def test_another_spread_is_what_the_experts_take(monkeypatch: pytest.MonkeyPatch) -> None:
     end = swing("popularity").high
     monkeypatch.setattr(experts, "popularity_spread", lambda: end.premise)
-    assert_same(end, planner.estimate(MODEL, DEVICE, plan=plan()))
+    assert_same(end, theory.estimate(MODEL, DEVICE, plan=plan()))
 
 
 def test_faster_rates_and_a_batch_that_does_not_fit() -> None:
@@ -89,7 +90,7 @@ def test_faster_rates_and_a_batch_that_does_not_fit() -> None:
 
 
 def test_a_dense_model_has_no_popularity() -> None:
-    dense = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="bf16", context=2048, batch=4,
+    dense = theory.estimate("qwen2.5-0.5b", DEVICE, scheme="bf16", context=2048, batch=4,
                              devices=1)
     found = sensitivity(reprice(dense))
     assert "popularity" not in {s.premise for s in found.swings}
@@ -99,16 +100,16 @@ def test_users_at_the_plans_context_are_the_plans() -> None:
     found = {p.context: p for p in users_that_fit(it())}
     work, own = plan().workload, found[plan().workload.context_tokens]
     assert own.users == plan().capacity.max_concurrency_at_context * plan().layout.replicas
-    longer = planner.estimate(MODEL, DEVICE, plan=plan(), context=16384, isl=work.isl, osl=work.osl,
+    longer = theory.estimate(MODEL, DEVICE, plan=plan(), context=16384, isl=work.isl, osl=work.osl,
                           batch=1)
     assert found[16384].users == longer.capacity.max_concurrency_at_context
     assert all(a.users > b.users for a, b in pairwise(found.values()))
 
 
 def test_wide_caches_hold_what_a_plan_with_them_holds() -> None:
-    wide = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
+    wide = theory.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
                         devices=1, kv="fp8")
-    same = planner.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
+    same = theory.estimate("qwen2.5-0.5b", DEVICE, scheme="fp8-block", context=2048, batch=4,
                         devices=1, kv="bf16")
     point = next(p for p in users_that_fit(reprice(wide)) if p.context == 2048)
     assert point.users == wide.capacity.max_concurrency_at_context

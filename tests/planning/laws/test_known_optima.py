@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from support.answers import different
 
-import planner
 from planner.errors import InfeasibleError
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device
 from planner.planning.plan.record import Plan
+from tests.support import theory
 
 SLIGHTLY = 1e-6
 
@@ -26,19 +26,19 @@ def tokens(plan: Plan) -> float:
      5.0)])
 def test_a_slack_limit_on_the_first_token_changes_nothing(
         model: str, device: str, asked: dict[str, Any], limit: float) -> None:
-    free = planner.plan(model, device, **asked)
+    free = theory.plan(model, device, **asked)
     ttft = free.performance.ttft_seconds.value
-    bound = planner.plan(model, device, ttft_seconds=max(limit, 1.01 * ttft), **asked)
+    bound = theory.plan(model, device, ttft_seconds=max(limit, 1.01 * ttft), **asked)
     assert different(free, bound) == []
 
 
 def test_a_batch_whose_first_token_is_early_enough_has_a_plan() -> None:
     asked: dict[str, Any] = {"devices": 1, "context": 512, "batch": 576}
-    free = planner.plan("llama-3.2-1b", "h100-sxm", **asked)
+    free = theory.plan("llama-3.2-1b", "h100-sxm", **asked)
     limit = max(0.030, 1.01 * free.performance.ttft_seconds.value)
-    found = planner.plan("llama-3.2-1b", "h100-sxm", ttft_seconds=limit, **asked)
+    found = theory.plan("llama-3.2-1b", "h100-sxm", ttft_seconds=limit, **asked)
     assert different(free, found) == []
-    again = planner.estimate(plan=found, ttft_seconds=limit)
+    again = theory.estimate(plan=found, ttft_seconds=limit)
     assert again.performance.ttft_seconds.value == found.performance.ttft_seconds.value
 
 
@@ -46,9 +46,9 @@ def test_a_batch_whose_first_token_is_early_enough_has_a_plan() -> None:
     ("llama-3.2-1b", "xeon-platinum-8480"), ("qwen2.5-0.5b", "xeon-6980p")])
 def test_another_scheme_never_worsens_a_plan_under_a_limit(model: str, device: str) -> None:
     asked: dict[str, Any] = {"devices": 1, "context": 1024, "max_loss": "bf16"}
-    free = planner.plan(model, device, schemes=["bf16"], **asked)
+    free = theory.plan(model, device, schemes=["bf16"], **asked)
     asked["ttft_seconds"] = 1.01 * free.performance.ttft_seconds.value
-    few, more = (planner.plan(model, device, schemes=names, **asked)
+    few, more = (theory.plan(model, device, schemes=names, **asked)
                  for names in (["bf16"], ["bf16", "int8-block"]))
     assert tokens(more) >= tokens(few) * (1 - SLIGHTLY)
 
@@ -56,18 +56,18 @@ def test_another_scheme_never_worsens_a_plan_under_a_limit(model: str, device: s
 @pytest.mark.parametrize("share", [1.0, 0.999, 0.98])
 def test_a_plan_keeps_its_limit_on_tpot_by_its_own_figure(share: float) -> None:
     limit = 63.3369600774675e-3 * share
-    found = planner.plan("mistral-7b-v0.1", "b200-sxm", devices=2, context=1500,
+    found = theory.plan("mistral-7b-v0.1", "b200-sxm", devices=2, context=1500,
                          tpot_seconds=limit)
     assert found.performance.tpot_seconds.value <= limit * (1 + 1e-9)
-    again = planner.estimate(plan=found, tpot_seconds=limit)
+    again = theory.estimate(plan=found, tpot_seconds=limit)
     assert again.performance.tpot_seconds.value == found.performance.tpot_seconds.value
 
 
 def test_no_batch_is_beyond_the_search() -> None:
     asked: dict[str, Any] = {"context": 256, "devices": 1}
-    found = planner.plan("smollm2-135m", "h100-sxm", **asked)
+    found = theory.plan("smollm2-135m", "h100-sxm", **asked)
     for batch in (672, 1056, 2048, 4096, found.workload.batch - 1, found.workload.batch + 1):
-        other = planner.plan("smollm2-135m", "h100-sxm", batch=batch, **asked)
+        other = theory.plan("smollm2-135m", "h100-sxm", batch=batch, **asked)
         assert tokens(other) <= tokens(found) * (1 + SLIGHTLY), batch
 
 
@@ -75,7 +75,7 @@ def test_no_batch_is_beyond_the_search() -> None:
 def test_more_bandwidth_never_slows_a_step(factor: float) -> None:
     """Four prompts a step and more: what decodes beside them takes no seconds away."""
     device = load_device("xeon-6980p")
-    steps = [planner.estimate("olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=64,
+    steps = [theory.estimate("olmoe-1b-7b", one, scheme="int8-w8a16", devices=1, tp=1, batch=64,
                               isl=1024, osl=16).performance.tpot_seconds.value
              for one in (device, with_bandwidth(device, factor))]
     assert steps[1] <= steps[0] * (1 + 1e-9)
@@ -90,8 +90,8 @@ def with_bandwidth(device: DeviceProfile, factor: float) -> DeviceProfile:
 def test_a_refusal_counts_every_way_to_serve() -> None:
     """BF16 caches do not fit one device; FP8 ones nearly do, and two devices hold either."""
     with pytest.raises(InfeasibleError) as refused:
-        planner.plan("qwen2.5-0.5b", "h100-sxm", engine="vllm", batch=1536, devices=1)
+        theory.plan("qwen2.5-0.5b", "h100-sxm", engine="vllm", batch=1536, devices=1)
     words = str(refused.value)
     assert "4 devices are the fewest" not in words
     assert "146.5" not in words
-    planner.plan("qwen2.5-0.5b", "h100-sxm", engine="vllm", batch=1536, devices=2)
+    theory.plan("qwen2.5-0.5b", "h100-sxm", engine="vllm", batch=1536, devices=2)

@@ -17,6 +17,7 @@ from planner.planning.plan.diff import METRICS, Gate, difference, parse_gate
 from planner.planning.plan.record import Plan
 from planner.quality.loss_units import indistinguishable
 from planner.report.terminal.diff import diff_text
+from tests.support import theory
 
 FIXED: dict[str, Any] = {"devices": 1, "isl": 512, "osl": 128, "batch": 8}
 
@@ -24,8 +25,8 @@ FIXED: dict[str, Any] = {"devices": 1, "isl": 512, "osl": 128, "batch": 8}
 @pytest.fixture(scope="module")
 def plans() -> tuple[Plan, Plan]:
     """The same question in BF16 and in FP8."""
-    wide = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", **FIXED)
-    return wide, planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-tensor", **FIXED)
+    wide = theory.estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", **FIXED)
+    return wide, theory.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-tensor", **FIXED)
 
 
 def test_a_plan_equals_itself(plans: tuple[Plan, Plan]) -> None:
@@ -45,7 +46,7 @@ def test_fp8_against_bf16(plans: tuple[Plan, Plan]) -> None:
 
 
 def test_losses_whose_bands_overlap_are_called_indistinguishable() -> None:
-    blocks, tensor, bits = (planner.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
+    blocks, tensor, bits = (theory.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
                             for name in ("fp8-block", "fp8-tensor", "int4-w4a16"))
     near, far = diff_text(planner.diff(blocks, tensor)), diff_text(planner.diff(blocks, bits))
     line = next(text for text in near.splitlines() if text.startswith("loss"))
@@ -57,7 +58,7 @@ def test_losses_whose_bands_overlap_are_called_indistinguishable() -> None:
 def test_losses_are_equal_up_to_the_band_and_not_to_its_square() -> None:
     """As in the search and in a plan's own comparison: a factor of 3.4 is beyond a band of 2.1,
     although the two bands overlap."""
-    less, more = (planner.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
+    less, more = (theory.estimate("llama-3.1-8b", "h100-sxm", scheme=name, **FIXED)
                   for name in ("nvfp4-w4a16", "int4-w4a16"))
     band = less.quality.high / less.quality.loss
     assert less.quality.high > more.quality.low

@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from planner.api.plan import estimate, plan
 from planner.api.serve import serve
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError, UnsupportedError
 from planner.lookup import MAX_PLAN_BYTES, read_plan
 from planner.planning.plan.record import Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
+from tests.support.theory import estimate, plan
 
 MADE: dict[str, dict[str, Any]] = {
     "dense": {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 2, "tp": 2},

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.plan import estimate
 from planner.errors import InfeasibleError, InputError
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
@@ -35,6 +34,7 @@ from planner.planning.space import operators
 from planner.planning.space.model import CostModel, build_model
 from planner.quality.prior import load_prior
 from planner.throughput import linear
+from tests.support.theory import estimate
 
 LAYOUTS = ((1, 1, 1, 1), (2, 1, 1, 1), (1, 1, 4, 1), (2, 1, 2, 2), (1, 4, 1, 4), (2, 2, 1, 1))
 CASES = [

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-import planner
 from planner.planning.answer import capacity
 from planner.planning.search.uniform import _pick
 from planner.planning.solver.problem import Problem, Row, cheapest, violation
+from tests.support import theory
 
 NUMBERS = st.one_of(st.floats(-1e9, 1e9), st.just(np.inf))
 
@@ -64,7 +64,7 @@ def test_stages_that_cache_alike_are_searched_once(monkeypatch: pytest.MonkeyPat
         return longest(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(capacity, "largest_context", counted)
-    plan = planner.plan("deepseek-v3", "h100-sxm", context=131_072, tp=1, pp=16, devices=16,
+    plan = theory.plan("deepseek-v3", "h100-sxm", context=131_072, tp=1, pp=16, devices=16,
                         batch=80)
     assert plan.layout.pp == 16
     assert len(asked) <= 4, "layers of a stage: 3 or 4, of one or two cache layouts"

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from planner.api.plan import estimate
 from planner.planning.price.composition import common_sigma
 from planner.planning.price.intervals import Z80, spread
 from planner.throughput.calibration import PRIOR, Certainty
+from tests.support.theory import estimate
 
 FIT = Certainty("fitted", 0.05, "a")
 COMMON = 0.06

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.api.plan import estimate, plan
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
@@ -18,6 +17,7 @@ from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.kernel_times import prompt_passes, with_prompts
 from planner.planning.space.queueing import queue
 from planner.quality.prior import load_prior
+from tests.support.theory import estimate, plan
 
 
 @given(st.floats(0, 4), st.integers(1, 20_000))

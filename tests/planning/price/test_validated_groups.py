@@ -12,6 +12,7 @@ from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
 from planner.planning.price.validated import _groups, nearest
 from planner.validation.records import Outcome
+from tests.support import theory
 
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "throughput_validation.py"
 
@@ -32,7 +33,7 @@ def test_groups_are_of_known_devices_and_schemes() -> None:
     ("llama-3.1-70b", "h200-sxm", "fp8-tensor", "dense"),
     ("deepseek-v3", "h200-sxm", "fp8-block", "moe")])
 def test_a_plan_quotes_its_group(model: str, device: str, scheme: str, kind: str) -> None:
-    plan = planner.estimate(model, device, scheme=scheme, devices=8, tp=8, batch=16, isl=1024,
+    plan = theory.estimate(model, device, scheme=scheme, devices=8, tp=8, batch=16, isl=1024,
                             osl=1024)
     perf = plan.performance
     tpot = nearest(device, scheme, experts=kind == "moe", metric="tpot")
@@ -47,7 +48,7 @@ def test_a_plan_quotes_its_group(model: str, device: str, scheme: str, kind: str
 
 def test_nothing_is_borrowed_from_another_device_or_format() -> None:
     assert nearest("l40s", "fp8-tensor", experts=False, metric="tpot") is None
-    plan = planner.estimate("llama-3.1-8b", "l40s", scheme="bf16", devices=1, batch=8, isl=1024,
+    plan = theory.estimate("llama-3.1-8b", "l40s", scheme="bf16", devices=1, batch=8, isl=1024,
                             osl=256)
     assert plan.performance.tpot_seconds.validated is None
     assert "validated" not in plan.to_dict()["performance"]["tpot_seconds"]

@@ -9,6 +9,7 @@ import pytest
 import planner
 from planner.lookup import load_device, load_model
 from planner.planning.question.caches import released_kv
+from tests.support import theory
 
 NVFP4 = "deepseek-v3.1-nvfp4"
 
@@ -18,19 +19,19 @@ def layouts(plan: planner.Plan) -> set[str]:
 
 
 def test_an_estimate_takes_the_cache_of_the_release() -> None:
-    plan = planner.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16)
+    plan = theory.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16)
     assert layouts(plan) == {"fp8"}
     assert any(a.key == "cache format" and a.value == "fp8" for a in plan.assumptions)
 
 
 def test_a_named_cache_goes_before_that_of_the_release() -> None:
-    plan = planner.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16, kv="bf16")
+    plan = theory.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16, kv="bf16")
     assert layouts(plan) == {"bf16"}
     assert not any(a.key == "cache format" for a in plan.assumptions)
 
 
 def test_exclude_lists_of_the_release_hold_in_an_estimate() -> None:
-    plan = planner.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16)
+    plan = theory.estimate(NVFP4, "b200-sxm", devices=8, tp=8, ep=8, batch=16)
     schemes = {u.kind: u.scheme for u in plan.units}
     assert schemes["mla-q"] == schemes["mla-kv"] == "bf16"
     assert schemes["experts-gate-up"] == schemes["attention-out"] == "nvfp4"

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import planner
 from planner.api.ask import Ask
-from planner.api.plan import estimate
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.lookup import load_model
 from planner.planning.answer import rule_gains
@@ -18,8 +16,10 @@ from planner.planning.plan.record import Plan
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answers
 from planner.scenarios import Scenario, parse_scenario
+from tests.support import theory
+from tests.support.theory import estimate
 
-plan = partial(planner.plan, exact=True)
+plan = partial(theory.plan, exact=True)
 HEAD = 'title = "t"\nquestion = "q"\nmodel = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
 RULES = ["embedding", "head", "indexer", "norm", "router"]
 ALL = '["embedding", "head", "indexer", "norm", "router"]'

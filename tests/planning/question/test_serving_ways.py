@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-import planner
-from planner.api.plan import estimate
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
@@ -18,8 +16,10 @@ from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
+from tests.support import theory
+from tests.support.theory import estimate
 
-plan = partial(planner.plan, exact=True)
+plan = partial(theory.plan, exact=True)
 
 
 def linears(result: Plan) -> set[str]:

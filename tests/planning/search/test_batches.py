@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.questions import model_of
 
-import planner
 from planner.planning.search import best_first
 from planner.planning.search.batches import RUN, cut, finer, least_of, spanning
 from planner.planning.search.best_first import search, solve_candidate
@@ -19,6 +18,7 @@ from planner.planning.search.formulate import bounds
 from planner.planning.search.spaces import whole_space
 from planner.planning.solver.problem import EQUAL
 from planner.planning.space.candidates import Space, build_space, grid
+from tests.support import theory
 
 
 def whole(**asked: object) -> Space:
@@ -108,10 +108,10 @@ def test_no_batch_of_the_best_layout_is_better(asked: dict[str, object]) -> None
 
 def test_batches_too_many_to_be_told_apart_leave_a_gap_that_is_told(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = planner.plan("smollm2-135m", "l40s", devices=1, context=512)
+    exact = theory.plan("smollm2-135m", "l40s", devices=1, context=512)
     assert exact.solver.proved
     monkeypatch.setattr(best_first, "PATIENCE", ((EQUAL, 10), (best_first.BATCH_GAP, inf)))
-    plan = planner.plan("smollm2-135m", "l40s", devices=1, context=512)
+    plan = theory.plan("smollm2-135m", "l40s", devices=1, context=512)
     assert (plan.solver.status, plan.solver.proved) == ("optimal", False)
     assert plan.solver.gap == pytest.approx(best_first.BATCH_GAP)
     assert plan.solver.candidates < exact.solver.candidates

@@ -29,7 +29,8 @@ def test_the_best_of_all_ways_is_found(model: str, device: str, asked: dict[str,
     questions = Ask(model=model, device=device, context=8192, **asked).questions()
     found, _ = best_among(questions)
     whole = searched(spaces_of(questions))
-    assert found is not None and whole is not None
+    assert found is not None
+    assert whole is not None
     assert found.value == pytest.approx(whole.value, rel=1e-9)
     assert found.space.model.question.engine == whole.space.model.question.engine
     assert found.space.model.question.kv == whole.space.model.question.kv

@@ -1,18 +1,18 @@
 """Plans whose losses cannot be told apart: the faster is taken, and the plan says so."""
 
-import planner
 from planner.api.ask import Ask
 from planner.planning.plan.record import Plan
 from planner.planning.search.equal_loss import SLACK, best_answer, device_seconds
 from planner.planning.search.variants import best_of
 from planner.planning.space.losses import band_factor
+from tests.support import theory
 
 ASK = ("qwen2.5-0.5b", "jetson-orin-nano-8gb")
 TIGHT = {"devices": 1, "memory_bytes": 1_400_000_000, "max_loss": "int4-w4a16"}
 
 
 def quality(**more: object) -> Plan:
-    return planner.plan(*ASK, objective="quality", **{**TIGHT, **more})  # type: ignore[arg-type]
+    return theory.plan(*ASK, objective="quality", **{**TIGHT, **more})  # type: ignore[arg-type]
 
 
 def test_the_faster_of_equals_is_taken_within_the_band() -> None:
@@ -24,7 +24,7 @@ def test_the_faster_of_equals_is_taken_within_the_band() -> None:
     assert least.value <= taken.value <= least.value * band * (1 + 1e-9)
     assert device_seconds(taken) < device_seconds(least) * (1 - SLACK)
     # Nothing inside the band is faster by more than the slack.
-    fastest = planner.plan(*ASK, objective="throughput", **TIGHT)  # type: ignore[arg-type]
+    fastest = theory.plan(*ASK, objective="throughput", **TIGHT)  # type: ignore[arg-type]
     assert fastest.quality.loss > least.value * band or \
         fastest.solver.bound >= device_seconds(taken) / (1 + SLACK) * (1 - 1e-6)
 
@@ -40,7 +40,7 @@ def test_the_plan_says_what_it_gave_up() -> None:
 
 
 def test_no_loss_is_not_given_away() -> None:
-    plan = planner.plan(*ASK, objective="quality", devices=1)
+    plan = theory.plan(*ASK, objective="quality", devices=1)
     assert plan.quality.loss == 0
     assert "indistinguishable" not in {a.key for a in plan.assumptions}
 
@@ -48,14 +48,14 @@ def test_no_loss_is_not_given_away() -> None:
 def test_a_limit_on_loss_inside_the_band_holds() -> None:
     free = quality()
     scheme = "fp8-w8a16"
-    limit = planner.estimate(*ASK, scheme=scheme, devices=1, batch=1).quality.loss
+    limit = theory.estimate(*ASK, scheme=scheme, devices=1, batch=1).quality.loss
     bound = quality(max_loss=scheme, memory_bytes=2_000_000_000)
     assert bound.quality.loss <= limit * (1 + 1e-9)
     assert free.quality.loss > 0
 
 
 def test_the_uniform_rival_is_compared_by_pace_too() -> None:
-    plan = planner.plan("llama-3.1-8b", "h100-sxm", devices=1, objective="quality",
+    plan = theory.plan("llama-3.1-8b", "h100-sxm", devices=1, objective="quality",
                         memory_bytes=12 << 30, max_loss="int4-w4a16")
     assert plan.comparison.text.startswith("indistinguishable in loss from uniform ")
     assert "more tokens/s per device" in plan.comparison.text

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.plan import plan
 from planner.errors import InfeasibleError
 from planner.lookup import load_device, load_model
 from planner.planning.plan.record import Plan
@@ -21,6 +20,7 @@ from planner.planning.space.memory import budget, stage_table
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.tables import layout_tables
 from planner.quality.prior import load_prior
+from tests.support.theory import plan
 
 NEAR = 1.2
 SAMPLE = 4

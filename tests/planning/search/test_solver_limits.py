@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import planner
 from planner.errors import SolverError
 from planner.planning.solver import highs, solve
 from planner.planning.solver.problem import (
@@ -16,6 +15,7 @@ from planner.planning.solver.problem import (
     proved,
     violation,
 )
+from tests.support import theory
 
 
 def knapsacks(seed: int, limits: int = 4, decisions: int = 24) -> Problem:
@@ -71,7 +71,7 @@ def test_a_solver_that_answers_nothing_is_an_error_with_the_question(
     monkeypatch.setattr(solve, "listed", lambda problem, cutoff: None)
     monkeypatch.setitem(highs.OPTIONS, "time_limit", 0.0)
     with pytest.raises(SolverError) as told:
-        planner.plan("llama-3.1-8b", "l40s", devices=1, tpot_seconds=0.05)
+        theory.plan("llama-3.1-8b", "l40s", devices=1, tpot_seconds=0.05)
     for part in ("llama-3.1-8b l40s --tp 1", "--batch", "--tpot-ms 50", "--objective throughput"):
         assert part in told.value.message
     assert "--batch" in told.value.hint
@@ -98,7 +98,7 @@ def test_a_plan_that_the_solver_left_open_says_so(monkeypatch: pytest.MonkeyPatc
         return highs.Solution(STOPPED, found.counts, found.value, found.value * 0.97, 0.03)
 
     monkeypatch.setattr("planner.planning.search.first_token.solve", stopped)
-    plan = planner.plan("llama-3.2-1b", "l40s", devices=1, batch=8)
+    plan = theory.plan("llama-3.2-1b", "l40s", devices=1, batch=8)
     assert (plan.solver.status, plan.solver.proved) == (STOPPED, False)
     assert plan.solver.gap == pytest.approx(0.1)  # 3 % rounded up to a power of ten
     (note,) = (a for a in plan.assumptions if a.key == "solver")

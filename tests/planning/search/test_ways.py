@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import planner
 from planner.api.ask import THROUGHPUT, Ask
 from planner.errors import InfeasibleError
 from planner.planning.plan.record import Plan
@@ -19,6 +18,7 @@ from planner.planning.search.formulate import loss_limit
 from planner.planning.search.uniform import UniformQuery, best_uniforms, uniform_pairs
 from planner.planning.search.variants import spaces_of
 from planner.planning.weigh.weighed import score
+from tests.support import theory
 
 NEVER_SECONDS = 3600
 """After which a search of a few seconds counts as one without an end, on the slowest machine."""
@@ -116,7 +116,7 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
 def test_another_choice_never_worsens_a_plan(model: str, device: str, fewer: dict[str, Any],
                                              more: dict[str, Any]) -> None:
     """By what is priced in full, pipelines included."""
-    less, richer = (planner.plan(model, device, devices=8, **asked) for asked in (fewer, more))
+    less, richer = (theory.plan(model, device, devices=8, **asked) for asked in (fewer, more))
     assert rate(richer) >= rate(less) * (1 - 1e-6)
     assert richer.solver.proved
     assert less.solver.proved
@@ -125,12 +125,12 @@ def test_another_choice_never_worsens_a_plan(model: str, device: str, fewer: dic
 @pytest.mark.parametrize("devices", [
     1, pytest.param(4, marks=pytest.mark.exhaustive)])
 def test_a_plan_takes_the_best_batch_beside_its_own(devices: int) -> None:
-    found = planner.plan("qwen3-30b-a3b", "h200-sxm", devices=devices)
+    found = theory.plan("qwen3-30b-a3b", "h200-sxm", devices=devices)
     layout = found.layout
     step = layout.dp * layout.pp * layout.replicas
     for batch in (found.workload.batch - step, found.workload.batch + step):
         try:
-            near = planner.plan("qwen3-30b-a3b", "h200-sxm", devices=devices, batch=batch,
+            near = theory.plan("qwen3-30b-a3b", "h200-sxm", devices=devices, batch=batch,
                                 tp=layout.tp, dp=layout.dp, pp=layout.pp, ep=layout.ep,
                                 objective=THROUGHPUT)
         except InfeasibleError:
@@ -144,7 +144,7 @@ def test_a_plan_takes_the_best_batch_beside_its_own(devices: int) -> None:
                  marks=pytest.mark.exhaustive)])
 def test_the_solver_comes_to_an_end(asked: dict[str, Any]) -> None:
     """Two questions in which HiGHS did not: in presolve, and in a problem inside a heuristic."""
-    code = f"import planner; print(planner.plan(**{asked!r}).solver.status)"
+    code = f"import planner; print(theory.plan(**{asked!r}).solver.status)"
     try:
         done = subprocess.run([sys.executable, "-c", code], timeout=NEVER_SECONDS, check=True,
                               capture_output=True, text=True)

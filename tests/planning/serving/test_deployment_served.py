@@ -4,6 +4,7 @@ import pytest
 
 import planner
 from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from tests.support import theory
 
 DENSE = {"model": "llama-3.1-8b", "device": "h100-sxm", "devices": 1, "isl": 1024, "osl": 256,
          "scheme": "fp8-block"}
@@ -13,7 +14,7 @@ MOE = {"model": "deepseek-v3", "device": "h200-sxm", "devices": 8, "tp": 8, "ep"
 
 def test_one_request_costs_what_an_estimate_says() -> None:
     found = planner.serve(**DENSE, concurrency=1)
-    plan = planner.estimate(**DENSE, batch=1)
+    plan = theory.estimate(**DENSE, batch=1)
     assert found.point is not None
     step = plan.performance.tpot_seconds.value
     assert found.point.tpot_seconds == pytest.approx(step, rel=0.06)
@@ -100,7 +101,7 @@ def test_an_anchor_is_a_ratio_and_changes_nothing() -> None:
 
 
 def test_a_plan_file_is_served_as_it_is() -> None:
-    plan = planner.estimate(**DENSE, batch=8)
+    plan = theory.estimate(**DENSE, batch=8)
     assert planner.serve(plan=plan, concurrency=8).point.tpot_seconds == pytest.approx(
         planner.serve(**DENSE, concurrency=8).point.tpot_seconds, rel=1e-3)
 

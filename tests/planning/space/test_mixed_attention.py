@@ -2,9 +2,9 @@
 
 import pytest
 
-from planner.api.plan import estimate, plan
 from planner.lookup import load_model
 from planner.planning.plan.record import Plan, UnitPlan
+from tests.support.theory import estimate, plan
 
 MIXED = ("gemma-3-1b", "gemma-3-27b-text", "gemma-4-26b-a4b", "mistral-7b-v0.1", "phi-3-mini-4k",
          "llama-4-scout", "llama-4-maverick", "mimo-v2-flash", "qwen3-next-80b-a3b",

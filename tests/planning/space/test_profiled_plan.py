@@ -7,13 +7,13 @@ import pytest
 from support.checkpoints import write_llama
 
 from planner.api.explain import explain
-from planner.api.plan import estimate, plan
 from planner.api.profile import profile
 from planner.errors import DataError, InfeasibleError, InputError, PlannerError
 from planner.planning.plan.record import Plan
 from planner.quality.profile import NATS, RELATIVE, Profile
 from planner.quality.profile_file import profile_text, read_profile
 from planner.report.terminal.choice import choice_text
+from tests.support.theory import estimate, plan
 
 H100 = "h100-sxm"
 LAYERS = 6

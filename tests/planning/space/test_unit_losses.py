@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from support.questions import model_of
 
-import planner
 from planner.errors import UnsupportedError
 from planner.planning.space.losses import (
     band_factor,
@@ -20,6 +19,7 @@ from planner.planning.space.losses import (
     unit_alpha,
     unit_loss,
 )
+from tests.support import theory
 
 
 def test_uniform_fp8_block_is_the_unit_of_relative_loss() -> None:
@@ -97,7 +97,7 @@ def test_losses_nearer_than_the_band_are_called_equal() -> None:
 
 def test_only_kinds_that_were_never_measured_widen_the_band() -> None:
     def band(*dropped: str) -> float:
-        plan = planner.plan("qwen3-30b-a3b", "h100-sxm", devices=1, batch=8, objective="memory",
+        plan = theory.plan("qwen3-30b-a3b", "h100-sxm", devices=1, batch=8, objective="memory",
                             max_loss=0.1, schemes=("bf16", "int8-w8a16"), kv="bf16",
                             drop_policies=dropped)
         assert any(u.kind in dropped and u.loss > 0 for u in plan.units) is bool(dropped)

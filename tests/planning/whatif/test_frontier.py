@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import planner
 from planner.api.frontier import Frontier
 from planner.cli.main import run
 from planner.errors import InfeasibleError, InputError
@@ -17,13 +16,14 @@ from planner.planning.search import requery as questions
 from planner.planning.solver import solve as solver
 from planner.planning.space.candidates import Space
 from planner.planning.whatif.frontier import FrontierPoint, undominated, with_knee
+from tests.support import theory
 
 BLANK = FrontierPoint(0.0, 1.0, 1, 1, 1.0, 1.0, 1, 1, (1, 1, 1, 1), (), "", "", "")
 
 
 @pytest.fixture(scope="module")
 def found() -> Frontier:
-    return planner.frontier("qwen2.5-0.5b", "jetson-orin-nano-8gb", devices=1, points=8)
+    return theory.frontier("qwen2.5-0.5b", "jetson-orin-nano-8gb", devices=1, points=8)
 
 
 def test_no_point_is_dominated(found: Frontier) -> None:
@@ -38,7 +38,7 @@ def test_no_point_is_dominated(found: Frontier) -> None:
 
 def test_a_point_is_as_good_as_the_plan_under_its_loss(found: Frontier) -> None:
     """The exact search, limited to the schemes' loss, finds nothing beyond the gap."""
-    best = planner.plan("qwen2.5-0.5b", "jetson-orin-nano-8gb", devices=1, max_loss="int8-w8a8")
+    best = theory.plan("qwen2.5-0.5b", "jetson-orin-nano-8gb", devices=1, max_loss="int8-w8a8")
     inside = [p for p in found.points if p.loss <= best.quality.loss * (1 + 1e-9)]
     rate = best.performance.output_tokens_per_second_per_device.value
     assert max(p.output_tokens_per_second_per_device for p in inside) <= rate * (1 + found.gap * 5)
@@ -62,7 +62,7 @@ def test_few_candidates_are_bounded_and_solved(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(solver, "run", optimised)
     monkeypatch.setattr(questions, "bounds", bounds_of)
-    found = planner.frontier("qwen3-30b-a3b", "l40s", points=16)
+    found = theory.frontier("qwen3-30b-a3b", "l40s", points=16)
     assert len(found.points) >= 10
     assert 10 <= len(runs) <= 76
     assert 100 <= sum(bounded) <= 6000
@@ -89,7 +89,7 @@ def test_dominance_is_its_definition(raw: list[tuple[int, int, int]]) -> None:
 
 
 def test_map_goes_from_weights_to_cache_and_refuses_what_does_not_fit() -> None:
-    found = planner.frontier("qwen2.5-0.5b", "jetson-orin-nano-8gb", devices=1, points=2, map=True)
+    found = theory.frontier("qwen2.5-0.5b", "jetson-orin-nano-8gb", devices=1, points=2, map=True)
     assert found.map is not None
     cells = {(c.context, c.batch): c for c in found.map.cells}
     assert cells[2048, 1].regime == "weights"
@@ -114,8 +114,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_input() -> None:
     for points in (1, 10**6):
         with pytest.raises(InputError, match="--points"):
-            planner.frontier("qwen2.5-0.5b", "h100-sxm", devices=1, points=points)
+            theory.frontier("qwen2.5-0.5b", "h100-sxm", devices=1, points=points)
     with pytest.raises(InputError, match="batch"):
-        planner.frontier("qwen2.5-0.5b", "h100-sxm", map=True, batch=8)
+        theory.frontier("qwen2.5-0.5b", "h100-sxm", map=True, batch=8)
     with pytest.raises(InfeasibleError):
-        planner.frontier("llama-3.1-405b", "jetson-orin-nano-8gb", devices=1)
+        theory.frontier("llama-3.1-405b", "jetson-orin-nano-8gb", devices=1)

@@ -20,6 +20,7 @@ from planner.planning.whatif.grid_axes import (
     number_axis,
     parse_grid,
 )
+from tests.support import theory
 
 
 def asked(command: str) -> dict[str, Any]:
@@ -45,9 +46,9 @@ def test_a_position_is_the_plan_of_its_command(n: int) -> None:
     command, point = positions()[n]
     if isinstance(point, Infeasible):
         with pytest.raises(InfeasibleError, match=point.limit.partition("+")[0]):
-            planner.plan(**asked(command))
+            theory.plan(**asked(command))
         return
-    alone = planner.plan(**asked(command))
+    alone = theory.plan(**asked(command))
     assert point.performance == alone.performance
     assert point.quality == alone.quality
     assert point.memory.total == alone.memory_per_device.total_bytes
@@ -109,7 +110,7 @@ def test_a_grid_too_large_to_embed_is_refused_before_it_is_planned() -> None:
 
 def test_schemes_of_a_scenario_are_not_left_by_auto() -> None:
     with pytest.raises(InputError, match="names schemes"):
-        planner.what_if(base=planner.plan(scenario="h100-fp8-throughput", batch=8),
+        planner.what_if(base=theory.plan(scenario="h100-fp8-throughput", batch=8),
                         scenario="h100-fp8-throughput", batch=8, grid=["schemes=auto"])
 
 
@@ -126,7 +127,7 @@ def test_ladders() -> None:
 
 
 def test_answer_lengths_are_kept() -> None:
-    plan = planner.plan(small.MODEL, small.DEVICE, isl=1000, osl=200)
+    plan = theory.plan(small.MODEL, small.DEVICE, isl=1000, osl=200)
     grid = planner.what_if(
         small.MODEL, small.DEVICE, base=plan, isl=1000, osl=200,
         grid=["context=2048", "batch=8", "devices=1", "kv=bf16", "schemes=auto",

@@ -1,0 +1,35 @@
+"""The verbs as tests of models and searches ask them: no engine's rules, no default limit, the
+optimum without regard to how sure its numbers are. What a test or its scenario says holds."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import planner
+from planner.lookup import load_scenario
+from planner.scenarios import Scenario
+
+DEFAULTS = {"engine": "any", "tpot_seconds": "none"}
+SCENARIO_KEYS = {"engine": "engine", "tpot_seconds": "tpot_ms"}
+
+
+def _of_theory(verb: Callable[..., Any], **more: Any) -> Callable[..., Any]:
+    @wraps(verb)
+    def asked(*names: Any, **given: Any) -> Any:
+        if given.get("plan") is not None:
+            return verb(*names, **given)
+        scenario = given.get("scenario")
+        if isinstance(scenario, str):
+            scenario = load_scenario(scenario)
+        said = scenario.values if isinstance(scenario, Scenario) else {}
+        defaults = {key: value for key, value in DEFAULTS.items()
+                    if SCENARIO_KEYS[key] not in said}
+        return verb(*names, **{**defaults, **more, **given})
+
+    return asked
+
+
+plan = _of_theory(planner.plan, exact=True)
+estimate = _of_theory(planner.estimate)
+explain = _of_theory(planner.explain)
+frontier = _of_theory(planner.frontier)
