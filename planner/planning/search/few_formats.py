@@ -3,8 +3,8 @@
 A module that stays in what it is released in needs no format. Bounds of candidates hold whatever
 the formats: candidates are opened in order of bound as far as they may be better than the best plan
 that is known of as few formats, and each is solved by sets of formats
-(:mod:`planner.planning.solver.format_sets`). Differences below GAP are not looked for;
-``Found.bound`` says what is proved.
+(:mod:`planner.planning.solver.format_sets`). Differences below GAP are not looked for, and of
+what is within GAP the plan of fewer pieces is taken; ``Found.bound`` says what is proved.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from planner.planning.search.best_first import Found, first_of_equals
 from planner.planning.search.first_token import solve_posed
 from planner.planning.search.formulate import relaxation
 from planner.planning.search.posed import Posed, posed
+from planner.planning.search.simpler import simpler
 from planner.planning.search.slot_pool import SlotPool
 from planner.planning.search.spaces import asked
 from planner.planning.solver.format_sets import Formats, Sets, best_of_sets, set_bounds
@@ -28,6 +29,7 @@ from planner.planning.solver.problem import (
     Problem,
     Solution,
     lower_bounds,
+    objective_of,
     proved,
     reduced_costs,
 )
@@ -230,9 +232,20 @@ class _Frontier:
         formats = _formats(best.one)
         legal = best.one.problem.legal & formats.within(formats.used(best.solution.counts))
         one = replace(best.one, problem=replace(best.one.problem, legal=legal))
-        solution = best.solution if self.layered else first_of_equals(one, best.solution)
+        solution = best.solution if self.layered else self._simpler(
+            one, formats, first_of_equals(one, best.solution), before)
         return Found(one.space, one.c, solution, one.segments(solution),
                      min(bound, solution.value), self.pool.candidates, self.solved, one.space)
+
+
+    def _simpler(self, one: Posed, formats: Formats, solution: Solution, before: float,
+                 ) -> Solution:
+        """Fewer pieces within GAP of it, still better than the plan of fewer formats."""
+        most = min(solution.value * (1 + GAP), before * (1 - GAP))
+        counts = simpler(one, formats, solution.counts, most)
+        value = objective_of(one.problem, counts)
+        return replace(solution, counts=counts, value=value,
+                       gap=(value - solution.bound) / abs(value))
 
 
 def _count(found: Found) -> int:

@@ -79,12 +79,12 @@ def test_no_set_of_schemes_beats_the_best_plan_of_as_many_formats(name: str) -> 
         least = min(one.value for one in best if one is not None)
         if len(changed_schemes(answers(name)[1].space.model, answers(name)[1].segments)) <= most:
             least = min(least, answers(name)[1].value)
-        assert told(name, most) <= least * (1 + GAP) * (1 + 1e-9)
+        assert told(name, most) <= least * (1 + GAP) ** 2 * (1 + 1e-9)
         assert told(name, most) >= least * (1 - 1e-7)
         for one in answers(name)[0]:
             if len(changed_schemes(one.space.model, one.segments)) == most:
                 assert one.bound <= least * (1 + 1e-9)
-                assert one.bound >= one.value * (1 - 2 * GAP)
+                assert one.bound >= one.value * (1 - 3 * GAP)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
