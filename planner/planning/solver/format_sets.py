@@ -66,7 +66,7 @@ def set_bounds(costs: Array, beside: Array, formats: Formats, sets: Sets) -> Arr
     place = {name: i for i, name in enumerate(formats.names)}
     out = np.empty((len(costs), len(sets)))
     for at, one in enumerate(sets):
-        cheapest = by_format[:, [place[name] for name in one]].min(axis=1)
+        cheapest = by_format[:, [place[name] for name in one]].min(axis=1, initial=np.inf)
         out[:, at] = np.minimum(free, cheapest).sum(axis=1)
     return out + beside[:, None]
 

@@ -112,3 +112,12 @@ def test_formats_that_another_is_as_good_as_are_not_needed(case: Case, most: int
 def test_more_formats_are_never_worse(case: Case) -> None:
     values = [listed(case, most) for most in range(FORMATS + 1)]
     assert values == sorted(values, reverse=True)
+
+
+@given(cases())
+def test_without_formats_the_only_set_is_bounded_by_what_is_free(case: Case) -> None:
+    problem, formats = case
+    none = Formats(np.full_like(formats.changed, -1), formats.scheme)
+    for one, bound in all_bounds((problem, none), 2).items():
+        assert one == ()
+        assert bound <= listed((problem, none), 0) + 1e-6
