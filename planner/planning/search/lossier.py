@@ -21,6 +21,7 @@ from planner.planning.search.rivals import (
     loss_of,
     placed_in,
     rival_of,
+    stored_schemes,
     uniform_name,
     uniform_names,
 )
@@ -52,6 +53,8 @@ class FourBit:
 def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     """What 4-bit weights would buy over ``spaces``; ``allowed`` is the limit on the summed loss, in
     which uniform 4-bit weights would be no step further."""
+    if any(is_four_bit(name) for space in spaces for name in stored_schemes(space.model)):
+        return FourBit(None, None, "the weights are released in 4 bits")
     placed = [one for one in placed_in(tuple(spaces), allowed) if is_four_bit(one.wanted.scheme)]
     names = {name for space in spaces for name in uniform_names(space.model) if is_four_bit(name)}
     if not placed:

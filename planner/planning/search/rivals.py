@@ -165,13 +165,13 @@ def _pairs(model: CostModel) -> list[tuple[str, str]]:
 def uniform_names(model: CostModel) -> list[str]:
     """Uniform assignments but that as released, and the engine's own mixtures."""
     question = model.question
-    stored = _stored(model)
+    stored = stored_schemes(model)
     return [*(s for s in question.schemes if (s,) != stored),
             *(name for name in mixes_of(question.engine)
               if set(schemes_of(name)) <= set(question.schemes))]
 
 
-def _stored(model: CostModel) -> tuple[str, ...]:
+def stored_schemes(model: CostModel) -> tuple[str, ...]:
     """What the linears are stored in, or what stands for it, in catalogue order."""
     stored = {stands_for(model.question, m.released_as) for m in model.planned
               if m.kind in PLANNED_KINDS}

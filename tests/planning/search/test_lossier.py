@@ -62,3 +62,8 @@ def test_where_no_4_bit_format_is_served_a_reason_says_so() -> None:
     found = four_bit(spaces, allowed=allowed)
     assert lossier(found) is None
     assert found.reason == "no 4-bit format is served here"
+
+
+def test_a_release_in_4_bits_has_no_step_further() -> None:
+    spaces, allowed = asked("gpt-oss-120b", "h100-sxm")
+    assert four_bit(spaces, allowed=allowed).reason == "the weights are released in 4 bits"
