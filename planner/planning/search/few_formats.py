@@ -14,29 +14,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from planner.planning.question.decisions import DecisionUnit
-from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found, first_of_equals
 from planner.planning.search.first_token import solve_posed
-from planner.planning.search.formulate import relaxation
 from planner.planning.search.posed import Posed, posed
+from planner.planning.search.sets_on import (
+    SetBounds,
+    best_within,
+    bounds_of_sets,
+    changed_schemes,
+    formats_of,
+    formats_on,
+)
 from planner.planning.search.simpler import simpler
 from planner.planning.search.slot_pool import SlotPool
 from planner.planning.search.spaces import asked
-from planner.planning.solver.format_sets import Formats, Sets, best_of_sets, set_bounds
-from planner.planning.solver.problem import (
-    Array,
-    Problem,
-    Solution,
-    lower_bounds,
-    objective_of,
-    proved,
-    reduced_costs,
-)
+from planner.planning.solver.format_sets import Formats
+from planner.planning.solver.problem import Solution, objective_of, proved
 from planner.planning.solver.solve import LOOSE
-from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
-from planner.planning.space.model import CostModel
 from planner.records import record
 
 GAP = 1e-3
@@ -49,8 +44,6 @@ WORST = 1.25
 """Objective, in those of the best known plan, beyond which no plan of few formats is looked for."""
 ANY = 99
 """More formats than there are."""
-AT_ONCE = 1024
-"""Candidates with a set of formats that are bounded together."""
 
 
 def few_formats(spaces: Sequence[Space], known: Sequence[Found], start: Found,
@@ -83,18 +76,6 @@ def _merged(found: Sequence[Found]) -> tuple[Found, ...]:
         if not out or one.value < out[-1].value * (1 - GAP):
             out.append(one)
     return tuple(out)
-
-
-def changed_schemes(model: CostModel, segments: Sequence[Segment]) -> frozenset[str]:
-    """The schemes of modules that are not what these are released in."""
-    return frozenset(model.choices[s.choice] for s in segments
-                     if s.choice >= 0 and model.units[s.unit].role == "module"
-                     and model.choices[s.choice] != released_in(model, model.units[s.unit]))
-
-
-def released_in(model: CostModel, unit: DecisionUnit) -> str:
-    """What the modules of a unit are released in, or what stands for it on the device."""
-    return stands_for(model.question, model.planned[unit.row].released_as)
 
 
 @record
@@ -152,7 +133,7 @@ class _Frontier:
         best = self.best[most]
         if best.one is None or best.solution is None:
             return
-        count = len(_formats(best.one).used(best.solution.counts))
+        count = len(formats_on(best.one).used(best.solution.counts))
         for fewer in self.best:
             if count <= fewer < most and best.value < self.best[fewer].value:
                 self.best[fewer] = best
@@ -196,7 +177,7 @@ class _Frontier:
         return left
 
     def _bounded(self, most: int, queue: Sequence[tuple[float, Space, int]],
-                 ) -> list[tuple[float, Space, int, dict[tuple[int, ...], float] | None]]:
+                 ) -> list[tuple[float, Space, int, SetBounds | None]]:
         """The queue anew with the bounds of each candidate's sets of ``most`` formats, in order."""
         if most == ANY:
             return [(*one, None) for one in queue]
@@ -212,7 +193,7 @@ class _Frontier:
                 out.append((least, space, c, dict(zip(sets, line.tolist(), strict=True))))
         return sorted(out, key=lambda one: float(f"{one[0]:.9e}"))
 
-    def _solved(self, one: Posed, sets: dict[tuple[int, ...], float] | None, cutoff: float,
+    def _solved(self, one: Posed, sets: SetBounds | None, cutoff: float,
                 ) -> tuple[Solution | None, float]:
         """(the best assignment of a candidate below ``cutoff``, a lower bound of all others)."""
         self.solved += 1
@@ -220,7 +201,7 @@ class _Frontier:
         if sets is None:
             solution = solve_posed(one, cutoff=cutoff, gap=gap)
             return solution if solution.found else None, proved(solution, cutoff)
-        return _of_sets(one, sets, cutoff, gap)
+        return best_within(one, sets, cutoff, gap)
 
     def _told(self, most: int, before: float, bound: float) -> Found | None:
         """The plan of ``most`` formats where it is better than those of fewer, ``before``: that to
@@ -229,7 +210,7 @@ class _Frontier:
         if best.one is None or best.solution is None or \
                 best.value >= before * (1 - self.gap):
             return None
-        formats = _formats(best.one)
+        formats = formats_on(best.one)
         legal = best.one.problem.legal & formats.within(formats.used(best.solution.counts))
         one = replace(best.one, problem=replace(best.one.problem, legal=legal))
         solution = best.solution if self.layered else self._simpler(
@@ -250,65 +231,3 @@ class _Frontier:
 
 def _count(found: Found) -> int:
     return len(changed_schemes(found.space.model, found.segments))
-
-
-def best_on(space: Space, c: int, most: int, cutoff: float) -> tuple[Posed, Solution] | None:
-    """The best assignment of at most ``most`` formats on candidate ``c``; None where none is below
-    ``cutoff``."""
-    formats = formats_of(space.model)
-    sets = formats.sets(most)
-    table = bounds_of_sets(space.take(np.array([c], dtype=np.int64)), formats, sets, cutoff)
-    one = posed(space, c)
-    solution, _ = _of_sets(one, dict(zip(sets, table[0].tolist(), strict=True)), cutoff, None)
-    return None if solution is None else (one, solution)
-
-
-def _of_sets(one: Posed, sets: dict[tuple[int, ...], float], cutoff: float, gap: float | None,
-             ) -> tuple[Solution | None, float]:
-    """(the best assignment of a candidate within one of ``sets`` that is below ``cutoff``, a lower
-    bound of all others); ``sets`` have their bounds."""
-    def solve(problem: Problem, cutoff: float) -> Solution:
-        return solve_posed(replace(one, problem=problem), cutoff=cutoff, gap=gap)
-
-    below = {name: bound for name, bound in sets.items() if bound < cutoff}
-    found, lower = best_of_sets(one.problem, _formats(one), below, solve, cutoff)
-    return found, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
-
-
-def bounds_of_sets(space: Space, formats: Formats, sets: Sets, most: float) -> Array:
-    """A lower bound of each candidate with each of ``sets`` [C, S]: by limits priced for all
-    options, and where that is below ``most`` by limits priced for the set's."""
-    objective, constant, legal, rows = relaxation(space)
-    out = set_bounds(*reduced_costs(objective, constant, legal, rows), formats, sets)
-    c, s = np.nonzero(out < most)
-    masks = np.array([formats.within(one) for one in sets])
-    for at in range(0, len(c), AT_ONCE):
-        i, j = c[at:at + AT_ONCE], s[at:at + AT_ONCE]
-        out[i, j] = np.maximum(out[i, j], lower_bounds(
-            objective[i], constant[i], legal[i] & masks[j],
-            [(use[i], limit[i]) for use, limit in rows]))
-    return out
-
-
-def formats_of(model: CostModel) -> Formats:
-    """The format of every option of the decisions of ``model``."""
-    decided = model.decided
-    scheme = np.full((len(decided.decisions), decided.width), -1, dtype=np.int64)
-    changed = scheme.copy()
-    for d, decision in enumerate(decided.decisions):
-        if model.units[decision.units[0]].role != "module":
-            continue
-        own = {released_in(model, model.units[unit]) for unit in decision.units}
-        for o, option in enumerate(decision.options):
-            scheme[d, o] = option[0]
-            changed[d, o] = -1 if own == {model.choices[option[0]]} else option[0]
-    return Formats(changed, scheme)
-
-
-def _formats(one: Posed) -> Formats:
-    """The format of every option of a candidate's problem."""
-    formats = formats_of(one.space.model)
-    place = np.zeros(len(one.problem.legal), dtype=np.int64)
-    for d in range(len(formats.changed)):
-        place[one.rows_of(d)] = d
-    return Formats(formats.changed[place], formats.scheme[place])

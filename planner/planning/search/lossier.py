@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from planner.planning.search.best_first import Found
-from planner.planning.search.few_formats import MOST, best_on, changed_schemes
+from planner.planning.search.few_formats import MOST
 from planner.planning.search.posed import options_of
 from planner.planning.search.rivals import (
     Rival,
@@ -25,6 +25,7 @@ from planner.planning.search.rivals import (
     uniform_name,
     uniform_names,
 )
+from planner.planning.search.sets_on import best_on, changed_schemes
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
     Placed,

@@ -19,7 +19,8 @@ from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found
-from planner.planning.search.few_formats import changed_schemes, few_formats
+from planner.planning.search.few_formats import few_formats
+from planner.planning.search.sets_on import changed_schemes
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
     RELEASED,

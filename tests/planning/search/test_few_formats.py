@@ -11,9 +11,10 @@ import pytest
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
 from planner.planning.search.best_first import Found, searched
-from planner.planning.search.few_formats import GAP, MOST, changed_schemes, few_formats
+from planner.planning.search.few_formats import GAP, MOST, few_formats
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.rivals import loss_of
+from planner.planning.search.sets_on import changed_schemes
 from planner.planning.search.spaces import asked
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space

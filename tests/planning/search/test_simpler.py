@@ -7,8 +7,8 @@ import pytest
 
 from planner.api.ask import Ask
 from planner.planning.search.best_first import searched
-from planner.planning.search.few_formats import formats_of
 from planner.planning.search.posed import posed
+from planner.planning.search.sets_on import formats_of
 from planner.planning.search.simpler import simpler
 from planner.planning.search.variants import spaces_of
 from planner.planning.solver.problem import objective_of, violation
