@@ -8,7 +8,7 @@ from planner.planning.answer.baselines import baseline_pairs, baselines
 from planner.planning.answer.recommend_text import chance_text
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
-from planner.planning.search.uniform import Uniform, UniformQuery, best_uniforms
+from planner.planning.search.uniform import UniformQuery, best_uniforms_in
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, indistinguishable
 from planner.planning.weigh.choose import Choice, Option
@@ -28,12 +28,14 @@ def compared(grids: Sequence[Space], choice: Choice | None,
     if choice is None:
         return (), Comparison("", 0.0, "a given assignment is priced, not chosen")
     ordered = _bf16_caches_first(grids)
-    rows: dict[tuple[str, str], Uniform] = {}
+    where: dict[tuple[str, str], Space] = {}
     for one in ordered:
-        wanted = [UniformQuery(*pair, limits=False) for pair in baseline_pairs(one.model)
-                  if pair not in rows]
-        rows |= {(w.scheme, w.kv): found
-                 for w, found in zip(wanted, best_uniforms(one, wanted), strict=True)}
+        where = dict.fromkeys(baseline_pairs(one.model), one) | where
+    wanted = [(one, [UniformQuery(*pair, limits=False) for pair in where if where[pair] is one])
+              for one in ordered]
+    rows = {(query.scheme, query.kv): found for query, found in zip(
+        [query for _, queries in wanted for query in queries], best_uniforms_in(wanted),
+        strict=True)}
     return baselines(ordered[0].model, rows), comparison(choice)
 
 

@@ -146,11 +146,17 @@ def uniform_loss(model: CostModel, choice: Int) -> float:
 
 
 def best_uniforms(space: Space, wanted: Sequence[UniformQuery]) -> tuple[Uniform, ...]:
-    """The best candidate of each of ``wanted``, priced. All are refined between the slots of the
-    space in one table."""
+    """The best candidate of each of ``wanted``, priced."""
+    return best_uniforms_in([(space, wanted)])
+
+
+def best_uniforms_in(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]],
+                     ) -> tuple[Uniform, ...]:
+    """The best candidate of each assignment that is wanted in each space, priced, in order. All are
+    refined between the slots of the spaces together."""
     return tuple(draft.uniform if (at := draft.placed) is None else replace(
         draft.uniform, priced=price(at.space, at.candidate, at.segments))
-        for draft in _drafts([(space, wanted)]))
+        for draft in _drafts(wanted))
 
 
 def placed_uniforms(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> tuple[Placed, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,13 +92,22 @@ def tables_and_stages(model: CostModel, layouts: Sequence[Layout],
 def stage_counts(model: CostModel, pp: int) -> Int:
     """Layers of each kernel in each pipeline stage, int64 [stage, kernel]; what is outside the
     stack runs once, in the first stage or in the last."""
-    stages = np.array(stage_of_layer(model.question.spec.layers, pp))
-    counts = np.zeros((pp, len(model.decided.kernels)), dtype=np.int64)
-    for k, kernel in enumerate(model.decided.kernels):
-        if kernel.layers:
-            counts[:, k] = np.bincount(stages[list(kernel.layers)], minlength=pp)
+    places = tuple((kernel.layers, kernel.kind == "embedding") for kernel in model.decided.kernels)
+    return _stage_counts(model.question.spec.layers, pp, places)
+
+
+@lru_cache(maxsize=64)
+def _stage_counts(layers: int, pp: int, places: tuple[tuple[tuple[int, ...], bool], ...]) -> Int:
+    """:func:`stage_counts` of kernels in some of ``layers``, or outside the stack in the first
+    stage or not: ways to serve have the same."""
+    stages = np.array(stage_of_layer(layers, pp))
+    counts = np.zeros((pp, len(places)), dtype=np.int64)
+    for k, (own, first) in enumerate(places):
+        if own:
+            counts[:, k] = np.bincount(stages[list(own)], minlength=pp)
         else:
-            counts[0 if kernel.kind == "embedding" else -1, k] = 1
+            counts[0 if first else -1, k] = 1
+    counts.setflags(write=False)
     return counts
 
 
