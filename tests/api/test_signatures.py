@@ -22,20 +22,24 @@ OF_SCENARIOS = {"keep_first_layers", "keep_last_layers", "policies", "power_mode
 """Values that no verb takes."""
 OWN = {
     "plan": "", "estimate": "", "explain": "module solves", "frontier": "points map",
-    "what_if": "base grid progress", "memory": "checkpoint with_mtp with_vision",
+    "compare": "price", "what_if": "base grid progress",
+    "memory": "checkpoint with_mtp with_vision",
     "serve": "concurrency requests draft_tokens acceptance draft_layers "
              "chunk_tokens stream_interval scheduler host_us host_us_per_sequence graphs overlap "
              "prefill_workers decode_workers transfer_bytes_per_s cache_tokens",
 }
 """Parameters of a verb that are not a question's."""
 DEFAULTS = {("estimate", "kv"): BF16, ("serve", "kv"): BF16}
-REQUIRED = {("frontier", "model"), ("frontier", "device")}
+REQUIRED = {("frontier", "model"), ("frontier", "device"), ("compare", "model"),
+            ("compare", "device")}
 """Named by the caller, as no scenario or plan can name them."""
 ANNOTATIONS = {("frontier", "model"): "str | ModelSpec", ("frontier", "device"):
-               "str | DeviceProfile", ("frontier", "schemes"): "list[str] | None"}
+               "str | DeviceProfile", ("frontier", "schemes"): "list[str] | None",
+               ("compare", "model"): "str | ModelSpec | Sequence[str | ModelSpec]",
+               ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]"}
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""
-PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg"}
+PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg", "csv_file"}
 FLAGS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds", "plan_file": "plan"}
 
 

@@ -71,7 +71,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve sensitivity completion
+report sweep serve sensitivity completion compare
 """)
 
 WORKLOAD_FLAGS = words("""

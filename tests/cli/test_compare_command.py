@@ -1,0 +1,76 @@
+"""``plan compare``: the table at two widths, JSON, CSV and a page; nothing is half written."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import planner
+from planner.cli.compare import prices
+from planner.cli.main import run
+from planner.cli.types import Hinted
+
+ASKED = ["compare", "qwen2.5-0.5b", "l40s", "--context", "2048", "--engine", "vllm", "--quiet"]
+
+
+def test_the_table_fits_eighty_columns_and_forty(capsys: pytest.CaptureFixture[str],
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    for width in (80, 40):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert run(ASKED) == 0
+        out = capsys.readouterr().out
+        assert all(len(line) <= width for line in out.splitlines()), width
+        for words in ("recommended", "as released", "fp8-tensor", "not nvfp4"):
+            assert words in out
+    assert "--price DEVICE=USD" in " ".join(out.split())
+
+
+def test_text_json_csv_and_page_tell_the_same(tmp_path: Path,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    table, page = tmp_path / "t.csv", tmp_path / "t.html"
+    assert run([*ASKED, "--price", "2", "--json", "--csv", str(table), "--report",
+                str(page)]) == 0
+    data = json.loads(capsys.readouterr().out)
+    found = planner.compare("qwen2.5-0.5b", "l40s", context=2048, engine="vllm", price=2.0)
+    assert data == json.loads(json.dumps(found.to_dict()))
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [row["name"] for row in data["rows"]]
+    assert float(rows[0]["tpot_seconds"]) == data["rows"][0]["tpot_seconds"]["value"]
+    assert rows[-1]["tpot_seconds"] == "" or rows[-1]["reason"] == ""
+    text = page.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "USD/M tokens" in text
+    assert "recommended" in text
+    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t.html"}
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (["--csv", "t.txt"], "only .csv"), (["--report", "t.md"], "only .html"),
+    (["--csv", "no/t.csv"], "does not exist"), (["--price", "x"], "not a number"),
+    (["--price", "l40s=1,b"], "not understood"), (["--price", "h20=1"], "not compared"),
+])
+def test_a_bad_flag_is_an_error_and_writes_nothing(
+        more: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run([*ASKED, *more]) == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert "hint: " in told.err
+    assert told.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_that_runs_is_no_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", "deepseek-v3", "l40s", "--devices", "1", "--quiet"]) == 1
+    assert "GiB a device" in capsys.readouterr().out
+
+
+def test_prices() -> None:
+    assert prices(None) is None
+    assert prices("2.5") == 2.5
+    assert prices("a=1, b=2.5") == {"a": 1.0, "b": 2.5}
+    with pytest.raises(Hinted):
+        prices(",")
