@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from planner.formats.elements import element
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.engines.rules import PLAIN
 from planner.planning.question.question import Question
@@ -29,6 +30,7 @@ from planner.planning.space.model import CostModel, build_model
 from planner.planning.whatif.compared import ComparedPlan
 from planner.planning.whatif.compared_rows import absent_row, placed_row
 from planner.quality.prior import load_prior
+from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB
 
 LISTED = ("bf16", "fp8-block", "int8-w8a8", "int4-w4a16", "nvfp4")
@@ -123,7 +125,13 @@ def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str
     able = [m for m in models if name == RELEASED
             or set(schemes_of(name)) <= set(m.question.schemes)]
     if not able:
-        return "; ".join(list(refused)[:1])
+        return next(iter(refused))
+    lacking = [_lacking(m, name) for m in able]
+    if all(lacking):
+        model, kinds = min(zip(able, lacking, strict=True), key=lambda pair: len(pair[1]))
+        engine = model.question.engine
+        whose = "this device" if engine == ANY_ENGINE else engine
+        return f"not for every matrix: {whose} does not take {', '.join(kinds)} in it"
     for space in spaces:
         if any(space.model is m for m in able):
             queries = [UniformQuery(name, kv, limits=False) for kv in space.model.question.kv]
@@ -131,6 +139,16 @@ def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str
             if reasons:
                 return reasons[0]
     return _room(able[0])
+
+
+def _lacking(model: CostModel, name: str) -> list[str]:
+    """The kinds of modules that cannot take a uniform scheme; none of another assignment."""
+    if name not in model.question.schemes:
+        return []
+    place = model.question.schemes.index(name)
+    return list(dict.fromkeys(unit.kind for i, unit in enumerate(model.units)
+                              if unit.role == "module" and unit.decision >= 0
+                              and unit.kind in PLANNED_KINDS and not model.possible[i, place]))
 
 
 def _room(model: CostModel) -> str:
