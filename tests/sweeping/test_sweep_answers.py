@@ -14,7 +14,7 @@ from planner.sweeping.fast import fast_rows
 from planner.sweeping.read import asks_of
 
 MODEL = "qwen2.5-0.5b"
-FIXED = {"verb": "estimate", "devices": 2, "tp": 1, "dp": 1, "pp": 1, "ep": 1}
+FIXED = {"verb": "estimate", "engine": "any", "devices": 2, "tp": 1, "dp": 1, "pp": 1, "ep": 1}
 GRID = [{"model": MODEL, "device": "l40s", "scheme": scheme, "kv": kv, "isl": isl, "osl": osl,
          "batch": batch, **FIXED, **limits}
         for scheme, kv, (isl, osl), batch, limits in itertools.product(
@@ -115,7 +115,7 @@ def test_rows_carry_the_plan() -> None:
 
 
 def test_nothing_is_lost_what_cannot_be_asked_is_a_row_with_its_reason() -> None:
-    base = {"model": MODEL, "verb": "estimate", "batch": 8, "devices": 1}
+    base = {"model": MODEL, "verb": "estimate", "batch": 8, "devices": 1, "engine": "any"}
     frame = planner.sweep([
         {**base, "device": "h100-sxm", "scheme": "nvfp4"},
         {**base, "device": "h100-sxm", "scheme": "fp8-tensor", "context": 1 << 30},
@@ -125,7 +125,7 @@ def test_nothing_is_lost_what_cannot_be_asked_is_a_row_with_its_reason() -> None
     assert frame["status"].tolist() == ["unsupported", "invalid", "invalid", "unsupported", "ok"]
     assert frame["reason"].notna().tolist() == [True] * 4 + [False]
     with pytest.raises(PlannerError) as caught:
-        planner.estimate(MODEL, "h100-sxm", scheme="nvfp4", devices=1, batch=8)
+        planner.estimate(MODEL, "h100-sxm", scheme="nvfp4", devices=1, batch=8, engine="any")
     assert frame.loc[0, "reason"] == caught.value.message
 
 
@@ -143,7 +143,7 @@ def test_a_broken_question_does_not_lose_the_others(monkeypatch: pytest.MonkeyPa
     def broken(*_: object) -> None:
         raise ZeroDivisionError("made for this test")
 
-    monkeypatch.setattr(answer, "best_answers", broken)
+    monkeypatch.setattr(answer, "answers", broken)
     frame = planner.sweep([{"model": MODEL, "device": "l40s"}])
     assert frame.loc[0, "status"] == "failed"
     assert "ZeroDivisionError: made for this test" in frame.loc[0, "reason"]
@@ -155,7 +155,8 @@ def test_an_unknown_name_ends_the_sweep_before_it_begins() -> None:
 
 
 def test_a_scenario_brings_model_device_and_limits() -> None:
-    frame = planner.sweep([{"scenario": "orin-int8", "model": MODEL, "context": 2048}])
+    frame = planner.sweep([{"scenario": "orin-int8", "model": MODEL, "context": 2048,
+                            "engine": "any"}])
     assert frame.loc[0, "device"] == "jetson-agx-orin-64gb"
     assert frame.loc[0, "batch"] == 4
     assert frame.loc[0, "status"] == "ok"
