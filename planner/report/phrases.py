@@ -18,13 +18,15 @@ LANGUAGES = ("en", "zh")
 @dataclass(frozen=True, slots=True)
 class Phrases:
     """One language. ``texts`` by ``section.name``; ``lists`` of sentences; ``rewrites`` are
-    (pattern, template) for the sentences of plan files, which are English."""
+    (pattern, template) for the sentences of plan files, which are English, ``pieces`` those for
+    parts of sentences that are put together in many ways."""
 
     lang: str
     texts: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]]
     rewrites: tuple[tuple[re.Pattern[str], str], ...]
     names: Mapping[str, str]
+    pieces: tuple[tuple[re.Pattern[str], str], ...] = ()
 
     def __call__(self, key: str, **values: object) -> str:
         """The text ``key`` with its braces filled in; KeyError where there is none."""
@@ -46,6 +48,15 @@ class Phrases:
                 return found.expand(template)
         return text
 
+    def pieced(self, text: str) -> str:
+        """A sentence of the plan file in this language: where no pattern fits the whole of it, part
+        by part."""
+        whole = self.original(text)
+        if whole == text:
+            for pattern, template in self.pieces:
+                whole = pattern.sub(template, whole)
+        return whole
+
 
 @cache
 def phrases(lang: str, folder: Path = FOLDER) -> Phrases:
@@ -57,11 +68,11 @@ def phrases(lang: str, folder: Path = FOLDER) -> Phrases:
     if lang not in LANGUAGES:
         raise UnknownNameError("language", lang, LANGUAGES)
     data = tomllib.loads((folder / f"{lang}.toml").read_text(encoding="utf-8"))
-    rewrites = tuple((re.compile(row["pattern"], re.DOTALL), row["text"])
-                     for row in data.pop("rewrite", []))
+    rewrites, pieces = (tuple((re.compile(row["pattern"], re.DOTALL), row["text"])
+                              for row in data.pop(part, [])) for part in ("rewrite", "piece"))
     names = data.pop("names", {})
     texts = {f"{section}.{name}": value for section, rows in data.items()
              for name, value in rows.items() if isinstance(value, str)}
     lists = {f"{section}.{name}": tuple(value) for section, rows in data.items()
              for name, value in rows.items() if isinstance(value, list)}
-    return Phrases(lang, texts, lists, rewrites, names)
+    return Phrases(lang, texts, lists, rewrites, names, pieces)

@@ -185,6 +185,11 @@ def verdict(t: Phrases, plan: Plan) -> str:
              room=held(t, plan), loss=_verdict_loss(t, plan))
 
 
+def comparison(t: Phrases, plan: Plan) -> str:
+    """The plan against its best rival that is uniform or as released."""
+    return t.pieced(plan.comparison.text)
+
+
 def held(t: Phrases, plan: Plan) -> str:
     """How many requests the deployment holds, or users at full context where a plan does not say.
     """

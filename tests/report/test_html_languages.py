@@ -80,7 +80,7 @@ def test_sentences_of_a_plan_are_translated() -> None:
     t = phrases("zh")
     reasons = {u.reason for u in plan().units} | {plan().comparison.text}
     assert reasons
-    assert {text for text in reasons if t.original(text) == text} == set()
+    assert {text for text in reasons if t.pieced(text) == text} == set()
     assert {a.key for a in plan().assumptions if t.name(a.key) == a.key} == set()
     assert t.original("a sentence that nobody wrote") == "a sentence that nobody wrote"
 

@@ -29,9 +29,10 @@ class GainRange:
 
 @cached_record
 class OtherPlan:
-    """Another plan on its own best layout and batch, on ``devices`` in all. ``schemes`` are those of
-    its linears, most bytes first, ``formats`` how many of them are not what is released. ``probability_better``: that
-    it beats the recommended plan, None where errors are not known. ``why_not`` in words."""
+    """Another plan on its own best layout and batch, on ``devices`` in all. ``schemes`` are those
+    of its linears, most bytes first, ``formats`` how many of them are not what is released.
+    ``probability_better``: that it beats the recommended plan, None where errors are not known.
+    ``why_not`` in words."""
 
     name: str
     schemes: tuple[str, ...]

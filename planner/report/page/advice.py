@@ -12,6 +12,13 @@ from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.report import words
 from planner.report.phrases import Phrases
+from planner.report.terminal.choices import (
+    SAME,
+    chance,
+    devices_beside,
+    gain_per_device,
+    shown_others,
+)
 from planner.report.terminal.headline import (
     LIMIT_DEFAULT,
     LIMIT_DROPPED,
@@ -24,6 +31,8 @@ from planner.report.terminal.serve_lines import command_lines
 
 PLAN_LANGUAGE = "en"
 """The language of sentences in plan files."""
+EVEN = 0.5
+MOST_OTHERS = 12
 MOST_COLUMNS = 88
 """Columns of the command as a page shows it."""
 
@@ -58,8 +67,8 @@ class Advice:
     notes: list[str]
 
 
-def advice(t: Phrases, plan: Plan) -> Advice:
-    """What a report says beside the figures of ``plan``."""
+def advice(t: Phrases, plan: Plan, most: int = MOST_OTHERS) -> Advice:
+    """What a report says beside the figures of ``plan``, with up to ``most`` other plans."""
     said = plan.recommendation
     line = serving_command(plan)
     copies = plan.layout.replicas
@@ -69,7 +78,8 @@ def advice(t: Phrases, plan: Plan) -> Advice:
     return Advice(
         verdict=verdict(t, plan, said) if said is not None else "",
         requests=_together(t, (requests(t, plan), *defaults(t, plan))),
-        others=[_row(t, one) for one in said.alternatives] if said is not None else [],
+        others=[_row(t, plan, one) for one in shown_others(said.alternatives, most)]
+        if said is not None else [],
         lossier=_lossier(t, plan, said) if said is not None else "",
         measure=_measures(t, said) if said is not None else [],
         command="\n".join(row.removeprefix("  ") for row in
@@ -101,14 +111,26 @@ def _serve(t: Phrases, plan: Plan, said: Recommendation) -> str:
     names = t("answer.comma").join(sorted(sizes, key=lambda name: (-sizes[name], name)))
     cached = t("answer.comma").join(sorted(caches, key=lambda name: (-caches[name], name)))
     cache = t("advice.cache", kv=cached) if cached else ""
-    rate = words.three(plan.performance.output_tokens_per_second.value)
+    value = _value(t, plan)
     if said.verdict == "as-released":
-        return t("advice.released", schemes=names, cache=cache, rate=rate)
+        return t("advice.released", schemes=names, cache=cache, value=value)
     new = t("advice.ready", checkpoint=said.checkpoint) if said.checkpoint else \
         t("advice.new") if said.needs_new_weights else t("advice.none")
     if said.verdict == "uniform":
-        return t("advice.uniform", schemes=names, cache=cache, rate=rate, weights=new)
-    return t("advice.mix", schemes=names, cache=cache, rate=rate, weights=new)
+        return t("advice.uniform", schemes=names, cache=cache, value=value, weights=new)
+    return t("advice.mix", schemes=names, cache=cache, value=value, weights=new)
+
+
+def _value(t: Phrases, plan: Plan) -> str:
+    """The objective's figure."""
+    perf = plan.performance
+    if plan.objective == "latency":
+        return t("advice.time", tpot=words.span(perf.tpot_seconds.value))
+    if plan.objective == "memory":
+        return t("advice.bytes", gib=words.gib(plan.memory_per_device.total_bytes))
+    if plan.objective == "quality":
+        return t("advice.loss", loss=words.loss(plan.quality.loss))
+    return t("advice.rate", rate=words.three(perf.output_tokens_per_second.value))
 
 
 def _gain(t: Phrases, said: Recommendation) -> str:
@@ -120,23 +142,16 @@ def _gain(t: Phrases, said: Recommendation) -> str:
 
 
 def _best_other(t: Phrases, said: Recommendation) -> str:
-    """The alternative that is likeliest to be better."""
-    likely = [o for o in said.alternatives if o.probability_better is not None]
+    """The alternative that is likeliest to be better, where one is as likely better as not."""
+    likely = [o for o in said.alternatives if (o.probability_better or 0.0) >= EVEN
+              and o.why_not != SAME]
     if not likely:
         return ""
     best = max(likely, key=lambda o: (o.probability_better or 0.0, o.output_tokens_per_second))
-    return t("advice.best", name=t.original(best.name),
+    return t("advice.best", name=t.pieced(best.name),
              rate=words.three(best.output_tokens_per_second),
-             chance=_chance(best.probability_better),
+             chance=chance(best.probability_better),
              weights=t("advice.new") if best.needs_new_weights else t("advice.none"))
-
-
-def _chance(probability: float | None) -> str:
-    """A probability in percent without false certainty; empty where errors are not known."""
-    if probability is None:
-        return ""
-    return "<1 %" if probability < 0.01 else ">99 %" if probability > 0.99 \
-        else f"{100 * probability:.0f} %"
 
 
 def requests(t: Phrases, plan: Plan) -> str:
@@ -164,25 +179,32 @@ def defaults(t: Phrases, plan: Plan) -> list[str]:
     return told
 
 
-def _row(t: Phrases, one: OtherPlan) -> OtherRow:
+def _on(t: Phrases, plan: Plan, devices: int) -> str:
+    """On how many devices another plan is, where that is not the plan's."""
+    told = devices_beside(plan, devices)
+    return t("advice.devices", n=words.count(told)) if told else ""
+
+
+def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
     formats = t("answer.comma").join((*one.schemes, *((f"KV {one.kv}",) if one.kv else ())))
     return OtherRow(
-        t.original(one.name), formats, words.three(one.output_tokens_per_second), words.span(one.tpot_seconds),
+        t.pieced(one.name) + _on(t, plan, one.devices), formats,
+        words.three(one.output_tokens_per_second), words.span(one.tpot_seconds),
         words.loss(one.loss), t("advice.yes") if one.needs_new_weights else t("advice.no"),
-        _chance(one.probability_better), t.original(one.why_not))
+        chance(one.probability_better).replace("-", ""), t.pieced(one.why_not))
 
 
 def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
     found = said.lossier
     if found is None:
         return ""
-    now = plan.performance.output_tokens_per_second.value
     anchor = found.measured_anchor
     told = "" if anchor is None else t("advice.anchored", text=t("answer.join").join(
         t.original(part) for part in anchor.text.split(PARTS)))
-    return t("advice.lossier", name=t.original(found.name), loss=words.loss(found.loss),
-             rate=words.three(found.output_tokens_per_second), anchor=told,
-             change=words.change(found.output_tokens_per_second / now - 1) if now > 0 else "–")
+    rate = found.output_tokens_per_second
+    return t("advice.lossier", name=t.pieced(found.name) + _on(t, plan, found.devices),
+             loss=words.loss(found.loss), rate=words.three(rate), anchor=told,
+             change=words.change(gain_per_device(plan, rate, found.devices)))
 
 
 def _measures(t: Phrases, said: Recommendation) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from planner.planning.plan.picture import Strip, fill, picture
 from planner.planning.plan.record import Plan, UnitPlan
 from planner.report.page.advice import Advice, advice
 from planner.report.phrases import phrases
+from planner.report.terminal.choices import MOST_OTHERS
 from planner.report.terminal.headline import headline
 from planner.units import GIB
 
@@ -32,7 +33,7 @@ def fragment(plan: Plan) -> str:
     step = sum(unit.decode_seconds for unit in plan.units)
     rows = (_row(kind, units, strips.get(kind), drawn.layers, step)
             for kind, units in groups.items())
-    said = advice(phrases("en"), plan)
+    said = advice(phrases("en"), plan, MOST_OTHERS)
     lines = "<br>".join(escape(line) for line in _lines(plan))
     verdict = escape(said.verdict or plan.comparison.text)
     return (f'<div style="overflow-x:auto"><p><strong>{verdict}</strong><br>{lines}</p>'

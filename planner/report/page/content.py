@@ -145,19 +145,19 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
     times = (waterfall(plan, "decode"), waterfall(plan, "prefill"))
     drawn, made = picture(plan), beside.computed
     counted = made.operators if made is not None else None
-    versus = t.original(plan.comparison.text) if plan.recommendation is None else ""
+    versus = words.comparison(t, plan)
     engine = t("reproduce.any_engine") if plan.engine.name == "any" else \
         " ".join(filter(None, (plan.engine.name, plan.engine.version)))
     return Content(
         t=t, device=words.device(plan), question=words.question(t, plan),
         verdict=words.verdict(t, plan), answer=words.answer(t, plan),
-        versus=t("page.gain", text=versus) if versus and plan.comparison.gain else versus,
+        versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
         advice=advice(t, plan),
         anchor=words.anchor(t, plan), figures=words.key_figures(t, plan), picture=drawn,
         ends=", ".join(f"{kind} {scheme}" for kind, scheme in drawn.ends),
         memory=memory_shares(plan.memory_per_device), layout=words.layout(t, plan),
         units=_units(t, plan),
-        baseline_reasons={b.name: t.original(b.reason) for b in plan.baselines},
+        baseline_reasons={b.name: t.pieced(b.reason) for b in plan.baselines},
         caches=_caches(t, plan), proof=words.proof(t, plan), missing=words.missing(t, plan),
         scenario=next((a.reason for a in plan.assumptions if a.key == "scenario"), ""),
         asked=beside.asked, command=words.reproduce(plan), version=beside.version, engine=engine,

@@ -17,9 +17,10 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
     c = content(plan, lang, beside)
     lines = [f"# {escape(c.t('page.heading', model=plan.model.id, device=c.device))}", "",
              escape(c.question), "", *_head(c)]
-    for part in (_figures(c), *advice_parts(c), _modules(plan, c), _memory(c), _baselines(plan, c), *priced_parts(c),
-                 _times(plan, c), _roofline(c), _units(plan, c), _caches(c), _engines(c),
-                 _assumptions(plan, c), _sources(plan, c), _end(plan, c)):
+    for part in (_figures(c), *advice_parts(c), _modules(plan, c), _memory(c),
+                 _baselines(plan, c), *priced_parts(c), _times(plan, c), _roofline(c),
+                 _units(plan, c), _caches(c), _engines(c), _assumptions(plan, c),
+                 _sources(plan, c), _end(plan, c)):
         lines += part
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -27,7 +28,8 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
 def _head(c: Content) -> list[str]:
     """The verdict, the requests, whether it fits, the formats, the loss of such formats."""
     said = c.advice
-    rest = (said.requests, c.verdict if said.verdict else "", c.answer, c.versus, c.anchor)
+    rest = (said.requests, c.verdict if said.verdict else "", c.answer,
+            "" if said.verdict else c.versus, c.anchor)
     return [f"**{escape(said.verdict or c.verdict)}**", "",
             *(line for text in rest if text for line in (escape(text), ""))]
 
@@ -104,7 +106,8 @@ def _baselines(plan: Plan, c: Content) -> list[str]:
     head = [t("baselines.format"), t("baselines.devices"), t("baselines.batch"),
             t("baselines.rate"), t("baselines.each"), "TPOT", t("baselines.loss"),
             t("units.reason")]
-    return [f"## {t('baselines.title')}", "", escape(t("baselines.lead")), "",
+    versus = [escape(c.versus), ""] if c.advice.verdict else []
+    return [f"## {t('baselines.title')}", "", *versus, escape(t("baselines.lead")), "",
             *table(head, rows, range(1, 7))]
 
 

@@ -55,7 +55,14 @@ def _brief(item: Assumption) -> list[str]:
     """At most ``MOST_LINES`` lines, or what value and no reason need: clauses are left out."""
     clauses = item.reason.split("; ")
     for kept in range(len(clauses), -1, -1):
+        if not _closed("; ".join(clauses[:kept])):
+            continue
         lines = _whole(item, "; ".join(clauses[:kept]))
         if len(lines) <= MOST_LINES:
             break
     return lines
+
+
+def _closed(text: str) -> bool:
+    """Whether every bracket of ``text`` is closed."""
+    return text.count("(") == text.count(")")

@@ -13,6 +13,8 @@ from planner.units import format_rate
 MOST_OTHERS = 6
 COLUMNS = ("instead", "tok/s", "ms", "loss", "new", "odds", "why not")
 """``ms``: TPOT; ``new``: needs new weights; ``odds``: that it beats what is recommended."""
+SAME = "the same plan"
+"""Why a plan under another name is not taken."""
 LONGEST_NAME = 28
 NARROWEST_REASON = 18
 
@@ -32,13 +34,14 @@ def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:
     found = plan.recommendation
     if found is None or not found.alternatives:
         return []
-    rows = [COLUMNS, *(_cells(one) for one in shown_others(found.alternatives, most))]
-    return _reasoned(rows)
+    return _reasoned([COLUMNS, *(_cells(plan, one) for one in
+                                 shown_others(found.alternatives, most))])
 
 
 def shown_others(others: Sequence[OtherPlan], most: int = MOST_OTHERS) -> list[OtherPlan]:
     """Those that say most, in their own order: what is as released, then what is likeliest to be
-    better, then what is fastest."""
+    better, then what is fastest. What is the recommended plan under another name is left out."""
+    others = [one for one in others if one.why_not != SAME]
     ranked = sorted(range(len(others)), key=lambda i: (
         others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
         -(others[i].probability_better or 0.0), -others[i].output_tokens_per_second, i))
@@ -53,10 +56,32 @@ def chance(probability: float | None) -> str:
         else f"{100 * probability:.0f} %"
 
 
-def _cells(one: OtherPlan) -> tuple[str, ...]:
-    return (one.name, format_rate(one.output_tokens_per_second), f"{1e3 * one.tpot_seconds:.3g}",
-            f"{one.loss:.3g}", "yes" if one.needs_new_weights else "no",
-            chance(one.probability_better), one.why_not)
+def devices_beside(plan: Plan, devices: int) -> int:
+    """``devices`` of another plan where ``plan`` has another number, else 0."""
+    return devices if devices != plan.device.count else 0
+
+
+def gain_per_device(plan: Plan, rate: float, devices: int) -> float:
+    """The relative gain in tokens/s a device of ``rate`` on ``devices`` over ``plan``."""
+    own = plan.performance.output_tokens_per_second_per_device.value
+    return rate / devices / own - 1 if own > 0 else 0.0
+
+
+def _on(plan: Plan, devices: int) -> str:
+    told = devices_beside(plan, devices)
+    return f" on {told} device{'s' if told > 1 else ''}" if told else ""
+
+
+def _cells(plan: Plan, one: OtherPlan) -> tuple[str, ...]:
+    return (_named(one) + _on(plan, one.devices), format_rate(one.output_tokens_per_second),
+            f"{1e3 * one.tpot_seconds:.3g}", f"{one.loss:.3g}",
+            "yes" if one.needs_new_weights else "no", chance(one.probability_better), one.why_not)
+
+
+def _named(one: OtherPlan) -> str:
+    """The plan's name, with its schemes where it names no format."""
+    count = f"{one.formats} format{'s' if one.formats > 1 else ''}"
+    return f"{one.name}: {', '.join(one.schemes)}" if one.name == count else one.name
 
 
 def _reasoned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -93,12 +118,11 @@ def beside_lines(plan: Plan) -> list[str]:
 
 
 def _lossier(plan: Plan, found: Lossier) -> str:
-    now = plan.performance.output_tokens_per_second.value
     rate = found.output_tokens_per_second
-    more = f", {rate / now - 1:+.0%}".replace("-", "−") if now > 0 else ""
+    more = f"{gain_per_device(plan, rate, found.devices):+.0%}".replace("-", "−")
     anchor = f" ({found.measured_anchor.text})" if found.measured_anchor is not None else ""
-    return (f"more loss: {found.name}: {format_rate(rate)} tokens/s{more}, "
-            f"loss {found.loss:.3g}{anchor}")
+    return (f"more loss: {found.name}{_on(plan, found.devices)}: {format_rate(rate)} tokens/s, "
+            f"{more} a device, loss {found.loss:.3g}{anchor}")
 
 
 def _measure(item: MeasureNext) -> str:

@@ -94,5 +94,5 @@ def _proof(plan: Plan) -> str:
     if solver.status == "given":
         return "priced, not chosen"
     gap = f"{solver.gap:.1%}" if solver.gap >= 1e-3 else f"{solver.gap:.2%}"
-    how = "proved optimal" if solver.proved else f"within {gap} of the bound"
-    return f"{how} over {solver.candidates:,} candidates"
+    how = "proved" if solver.proved else f"within {gap} of its bound"
+    return f"optimum {how} ({solver.candidates:,} candidates)"
