@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from planner.planning.plan.recommendation import Lossier, MeasureNext, OtherPlan
 from planner.planning.plan.record import Plan
+from planner.quality.anchor import PARTS
 from planner.report.terminal.columns import paragraphs, width_of_output, wrapped
 from planner.report.terminal.printable import columns, folded, padded
 from planner.units import format_rate
@@ -17,6 +19,12 @@ SAME = "the same plan"
 """Why a plan under another name is not taken."""
 LONGEST_NAME = 28
 NARROWEST_REASON = 18
+_SHORTER = ((r" \((?:nearly sure|less than 1 in 10|\d+ in 10)\)", ""),
+            (r"( (?:slower|dearer|larger|more lossy)), .*", r"\1"),
+            (r"^needs new weights(?: and|,) ", ""), (r"\bhas (\d+ formats?) and is ", r"\1, "),
+            (r"^is ", ""))
+"""What a reason says of the chance and of new weights has columns of its own, and what is worse
+needs no further reason."""
 
 
 def verdict_lines(plan: Plan) -> list[str]:
@@ -75,7 +83,14 @@ def _on(plan: Plan, devices: int) -> str:
 def _cells(plan: Plan, one: OtherPlan) -> tuple[str, ...]:
     return (_named(one) + _on(plan, one.devices), format_rate(one.output_tokens_per_second),
             f"{1e3 * one.tpot_seconds:.3g}", f"{one.loss:.3g}",
-            "yes" if one.needs_new_weights else "no", chance(one.probability_better), one.why_not)
+            "yes" if one.needs_new_weights else "no", chance(one.probability_better),
+            _short(one.why_not))
+
+
+def _short(reason: str) -> str:
+    for pattern, text in _SHORTER:
+        reason = re.sub(pattern, text, reason)
+    return reason
 
 
 def _named(one: OtherPlan) -> str:
@@ -120,9 +135,14 @@ def beside_lines(plan: Plan) -> list[str]:
 def _lossier(plan: Plan, found: Lossier) -> str:
     rate = found.output_tokens_per_second
     more = f"{gain_per_device(plan, rate, found.devices):+.0%}".replace("-", "−")
-    anchor = f" ({found.measured_anchor.text})" if found.measured_anchor is not None else ""
+    anchor = found.measured_anchor.text.partition(PARTS)[0] if found.measured_anchor else ""
+    _, measured, figure = anchor.rpartition(": ")
+    told = f" (measured elsewhere: {figure})" if measured else f" ({anchor})" if anchor else ""
+    mix = "" if found.mix is None else \
+        f"; a mix with it {format_rate(found.mix.output_tokens_per_second)} tokens/s, " \
+        f"loss {found.mix.loss:.3g}"
     return (f"more loss: {found.name}{_on(plan, found.devices)}: {format_rate(rate)} tokens/s, "
-            f"{more} a device, loss {found.loss:.3g}{anchor}")
+            f"{more} a device, loss {found.loss:.3g}{told}{mix}")
 
 
 def _measure(item: MeasureNext) -> str:

@@ -76,7 +76,14 @@ def _requests(plan: Plan) -> str:
     default = " by default" if noted(plan, USERS_DEFAULT) is not None else ""
     return (f"requests: {work.isl:,} in → {work.osl:,} out{hits}{preset}; {count:,} "
             f"user{'s' if count > 1 else ''}{default}, "
-            f"{format_rate(rate.value)} tokens/s ({span(rate)}, {rate.basis})")
+            f"{format_rate(rate.value)} tokens/s ({span(rate)}{_basis(plan, limited=True)})")
+
+
+def _basis(plan: Plan, *, limited: bool) -> str:
+    """The basis of rate and TPOT, which is one: beside TPOT, or beside the rate where a default
+    limit takes that room."""
+    here = (noted(plan, LIMIT_DEFAULT) is not None) == limited
+    return f", {plan.performance.tpot_seconds.basis}" if here else ""
 
 
 def span(rate: Estimate) -> str:
@@ -92,7 +99,7 @@ def _times(plan: Plan) -> str:
     perf, memory = plan.performance, plan.memory_per_device
     tpot = perf.tpot_seconds
     limit = noted(plan, LIMIT_DEFAULT)
-    told = f", default limit {limit.value}" if limit is not None else ""
+    told = f", default limit {limit.value}" if limit is not None else _basis(plan, limited=False)
     return (f"TPOT {format_seconds(tpot.value)} ({time_span(tpot)}{told}), "
             f"TTFT {format_seconds(perf.ttft_seconds.value)}; "
             f"{memory.total_bytes / GIB:.1f} of {memory.usable_bytes / GIB:.1f} GiB")

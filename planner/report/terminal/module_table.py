@@ -40,7 +40,7 @@ def _rows(plan: Plan, longest: int) -> list[tuple[str, ...]]:
               zip(others, times[len(rows):], strict=True) if time != zero]
     weights = sum(m.weight_bytes for m in plan.modules)
     tpot = f"{plan.performance.tpot_seconds.value * MILLI:.{digits}f}"
-    return [*cells, ("TPOT", "", "", f"{weights / GIB:.2f}", tpot, "-", "")]
+    return [*cells, ("TPOT", "", "", _gib(weights), tpot, "-", "")]
 
 
 def decimals(milliseconds: float) -> int:
@@ -50,9 +50,14 @@ def decimals(milliseconds: float) -> int:
 
 def _cells(row: KindRow, time: str, lost: float) -> tuple[str, ...]:
     heaviest = max(row.units, key=lambda u: u.decode_seconds)
-    size = f"{row.weight_bytes / GIB:.2f}" if row.weight_bytes else "-"
+    size = _gib(row.weight_bytes) if row.weight_bytes else "-"
     return (named(row.kinds), _short_layers(row.layers), row.scheme, size, time,
             _share(row.loss, lost), _why(heaviest.reason, heaviest.bound))
+
+
+def _gib(size: int) -> str:
+    """GiB with two decimals, from a hundred on with one."""
+    return f"{size / GIB:.1f}" if size >= 100 * GIB else f"{size / GIB:.2f}"
 
 
 def _share(loss: float, whole: float) -> str:
@@ -71,5 +76,5 @@ def _why(reason: str, bound: str) -> str:
     """The limit that decided (or "best"), and what the time is spent on."""
     tag, _, rest = reason.partition(":")
     if not rest:
-        tag = {"kept as released": "released"}.get(tag, tag)
+        tag = {"kept as released": "kept"}.get(tag, tag)
     return f"{tag}; {BOUND_WORDS.get(bound, bound)}"

@@ -17,7 +17,7 @@ GOES_ON = " \\"
 def serve_lines(plan: Plan) -> list[str]:
     """A heading, the command, and what it cannot say; where no engine serves it, why."""
     found = serving_command(plan)
-    notes = [line for note in found.notes for line in wrapped(note, DEEPER, first=INDENT)]
+    notes = wrapped("; ".join(found.notes), DEEPER, first=INDENT) if found.notes else []
     if not found.words:
         return wrapped("; ".join(found.notes), INDENT)
     copies = plan.layout.replicas

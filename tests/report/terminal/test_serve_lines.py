@@ -41,8 +41,7 @@ def test_a_plan_of_an_engine_shows_its_command() -> None:
     assert lines[0] == "serve it:"
     found = serving_command(plan)
     assert found.words
-    body = [line for line in lines[1:] if not any(note.startswith(line.strip())
-                                                  for note in found.notes)]
+    body = lines[1:next(n for n, line in enumerate(lines) if n and not line.endswith("\\")) + 1]
     assert pasted(body) == list(found.words)
 
 
