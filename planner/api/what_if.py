@@ -71,7 +71,7 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
     around ``base``, the plan of these arguments.
 
     ``grid`` names the values of an axis (``batch=auto,16,64``); the others have a ladder of their
-    own. ``progress`` is told (points planned, points in all).
+    own. ``progress`` is told (points planned, points in all), first before any is.
 
     Raises:
         InputError: a value out of range, or more points than a page can hold.
@@ -208,6 +208,8 @@ def _points(around: _Around, axes: tuple[Axis, ...], total: int, progress: Progr
     keys = list(product(contexts.values, schemes.values, kvs.values))
     work = [around.questions(around.at(int(c), s, k)) for c, s, k in keys]
     found: dict[tuple[str, str, str], list[Point]] = {}
+    if progress is not None:
+        progress(0, total)
     with _mapped(total) as run:
         for number, points in run(work, inner):
             found[keys[number]] = points

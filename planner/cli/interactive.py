@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from planner.cli.progress import bar
 from planner.cli.types import Hinted
 
 if TYPE_CHECKING:
@@ -43,29 +42,17 @@ def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *
 
 def planned_grid(plan: Plan, grid: Sequence[str], arguments: dict[str, Any], *,
                  quiet: bool) -> Grid:
-    """The grid around ``plan``; how long it took is told on stderr unless ``quiet``."""
+    """The grid around ``plan``; unless ``quiet`` a terminal shows how many positions are planned
+    and the time left, and stderr is told how long it took."""
     from planner.api.what_if import what_if
     from planner.planning.whatif.grid import Planned
 
     begun = time.perf_counter()
-    with _progress(quiet) as progress:
-        found = what_if(base=plan, grid=grid, progress=progress, **arguments)
+    with bar("positions of the what-if page", quiet=quiet) as tell:
+        found = what_if(base=plan, grid=grid, progress=lambda done, total: tell(done, total, ""),
+                        **arguments)
     if not quiet:
         plans = sum(isinstance(point, Planned) for point in found.points)
         click.echo(f"what-if page: {len(found.points):,} positions, {plans:,} with a plan, planned "
                    f"in {time.perf_counter() - begun:.1f} s", err=True)
     return found
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("what-if page", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
