@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from planner.export import oneshot
 from planner.export.assignment import Linear, ModuleAssignment, from_schemes
 from planner.export.patterns import targets
 from planner.export.targets import (
@@ -85,10 +86,11 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
     if config["kv_cache_scheme"]:
         modifier["kv_cache_scheme"] = config["kv_cache_scheme"]
     recipe = {"quant_stage": {"quant_modifiers": {"QuantizationModifier": modifier}}}
-    files = {"quantization_config.json": as_json(config)} if groups else {}
-    if groups:
-        files["recipe.yaml"] = as_json(recipe)
-    return Exported(files, (TARGET,), tuple(_notes(assignment, said)), _STEPS if groups else ())
+    if not groups:
+        return Exported({}, (TARGET,), tuple(_notes(assignment, said)), ())
+    files = {"quantization_config.json": as_json(config), oneshot.RECIPE: as_json(recipe),
+             oneshot.FILE: oneshot.script(config)}
+    return Exported(files, (TARGET,), tuple(_notes(assignment, said)), oneshot.steps(config))
 
 
 def with_split_experts(assignment: ModuleAssignment) -> ModuleAssignment:
@@ -136,11 +138,3 @@ def _notes(assignment: ModuleAssignment, said: str | None) -> list[str]:
     if any(one.kind == "mtp" for one in assignment.linears):
         out.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     return out
-
-
-_STEPS = (
-    "Make the weights: llm-compressor `oneshot(model=MODEL, recipe=\"recipe.yaml\")` "
-    "(recipe.yaml is JSON, which is YAML).",
-    "llm-compressor writes `quantization_config` into config.json itself; compare it with "
-    "quantization_config.json, or copy that in where weights were made by another tool.",
-)
