@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import html5lib
 import pytest
 
 import planner
@@ -40,6 +41,7 @@ def test_text_json_csv_and_page_tell_the_same(tmp_path: Path,
     assert float(rows[0]["tpot_seconds"]) == data["rows"][0]["tpot_seconds"]["value"]
     assert rows[-1]["tpot_seconds"] == "" or rows[-1]["reason"] == ""
     text = page.read_text(encoding="utf-8")
+    html5lib.HTMLParser(strict=True).parse(text)
     assert "<script" not in text
     assert "USD/M tokens" in text
     assert "recommended" in text
