@@ -19,7 +19,7 @@ export PYTHON
 .PHONY: evaluate-transfer families soak clean distclean fuzz lock
 
 help:
-	@echo "make demo        plan DeepSeek-V3 on H100 for a context of 131072 tokens"
+	@echo "make demo        plan DeepSeek-V3 on eight H200 for requests of 8192 tokens"
 	@echo "make test        every check and every test, in phases"
 	@echo "make lint        ruff, mypy and the import contract"
 	@echo "make docs        renew the pages made from the program, and check every link"
@@ -37,7 +37,7 @@ help:
 	@echo "make clean       remove build results and caches (distclean: .venv as well)"
 
 demo: $(VENV)/.installed-demo
-	$(BIN)/plan deepseek-v3 h100-sxm --context 131072
+	$(BIN)/plan deepseek-v3 h200-sxm --devices 8 --workload rag
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python .ci/phases.py --started $(STARTED)

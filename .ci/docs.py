@@ -23,15 +23,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = 80
-ASKED = ["deepseek-v3", "h100-sxm", "--context", "131072"]
-SHOWN_FIRST, SHOWN_LAST = 5, 2
-"""Lines of the table that the README shows from its beginning and its end."""
+ASKED = "plan deepseek-v3 h200-sxm --devices 8 --workload rag"
 SKIPPED = (".venv", ".git", "out", "dist", "build", "node_modules")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(?:console|text|python)\n.*?^```$", flags=re.MULTILINE | re.DOTALL)
-_ANSWER = re.compile(r"(```console\n\$ plan deepseek-v3 h100-sxm --context 131072\n```\n\n"
-                     r"```text\n)(.*?)(^```$)", flags=re.MULTILINE | re.DOTALL)
+_ANSWER = re.compile(rf"(```console\n\$ {re.escape(ASKED)}\n```\n\n```text\n)(.*?)(^```$)",
+                     flags=re.MULTILINE | re.DOTALL)
 CLI_HEAD = """# Command line
 
 Made from `--help` by `make docs`. A flag means the same in every command; `plan MODEL DEVICE` is
@@ -121,17 +119,11 @@ def sample_page() -> str:
 
 
 def answer() -> str:
-    """What the README shows of the plan: head, some rows of the table, and the gain."""
-    import textwrap
-
+    """What the README shows of the plan: all that the terminal does."""
     import planner
-    from planner.report.terminal.plan import footer, plan_text
+    from planner.report.terminal.plan import plan_text
 
-    plan = planner.plan(*ASKED[:2], context=int(ASKED[-1]))
-    head, table, _ = plan_text(plan).split("\n\n", 2)
-    rows = table.splitlines()
-    gain = textwrap.fill(footer(plan)[0], COLUMNS, break_on_hyphens=False)
-    return "\n".join([head, "", *rows[:SHOWN_FIRST + 1], "…", *rows[-SHOWN_LAST:], "", gain]) + "\n"
+    return plan_text(planner.plan("deepseek-v3", "h200-sxm", devices=8, workload="rag"))
 
 
 def readme(name: str) -> str:

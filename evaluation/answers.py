@@ -15,7 +15,10 @@ from pathlib import Path
 
 import planner
 from evaluation.report import insert
+from planner.api.ask import Ask, best_found
 from planner.planning.plan.record import Plan
+from planner.planning.weigh.choose import Choice, choose
+from planner.planning.weigh.regret import Regret, choice_regrets
 
 TARGETS: tuple[tuple[str, str, int | None], ...] = (
     ("deepseek-v3", "h200-sxm", 8), ("deepseek-v3", "h100-sxm", 16),
@@ -42,11 +45,11 @@ def main() -> int:
     parser.add_argument("--docs", type=Path, metavar="FILE")
     options = parser.parse_args()
     parts = {"targets": targets_table([_asked(*one) for one in TARGETS]),
-             "pairs": pairs_table()}
+             "pairs": pairs_table(), "regret": regret_table()}
     for name, text in parts.items():
         print(text + "\n")
         if options.docs is not None:
-            insert(options.docs, text, name)
+            insert(options.docs, text + "\n", name)
     return 0
 
 
@@ -81,6 +84,40 @@ def pairs_table() -> str:
         rows.append((f"{model}, {devices} × {device}", f"{printed:.1%}", verdict_words(p),
                      schemes_words(p), gain_words(p), p.comparison.text))
     return table(heads, rows)
+
+
+def regret_table() -> str:
+    """Regret of the recommendation, the optimum and as released on every target."""
+    kinds = ("recommendation", "optimum", "as released")
+    rows, every = [], []
+    for model, device, devices in TARGETS:
+        choice = _choice(model, device, devices)
+        found = choice_regrets(choice)
+        every.append(found)
+        counts = [choice.options[i].simple.formats for i in (choice.taken, choice.optimum)]
+        rows.append((f"{model}, {devices or 'any'} × {device}",
+                     *(_regret_words(found[kind]) for kind in kinds), *map(str, counts)))
+    means = []
+    for kind in kinds:
+        known = [one[kind] for one in every]
+        some = [one for one in known if one is not None]
+        mean, p90 = (sum(getattr(one, name) for one in some) / len(some)
+                     for name in ("mean", "p90"))
+        means.append(f"{mean:.1%}, {p90:.1%} ({len(some)})")
+    sums = (str(sum(int(row[at]) for row in rows)) for at in (-2, -1))
+    rows.append(("mean of the targets (on how many it runs)", *means, *sums))
+    return table(("target", *(f"{kind}: mean, 90th percentile" for kind in kinds),
+                  "formats: recommended", "optimum"), rows)
+
+
+def _choice(model: str, device: str, devices: int | None) -> Choice:
+    ask = Ask(model=model, device=device, devices=devices)
+    found, others = best_found(ask.questions(), ask.case)
+    return choose((found.grid, *others), found)
+
+
+def _regret_words(found: Regret | None) -> str:
+    return "does not run" if found is None else f"{found.mean:.1%}, {found.p90:.1%}"
 
 
 def layout_words(plan: Plan) -> str:
