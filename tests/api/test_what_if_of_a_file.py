@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 import planner
-from planner.api.what_if import around_file
+from planner.api.what_if import around_file, what_if
 from planner.errors import InputError
+from planner.planning.whatif.grid import Planned
 
 
 def test_limits_of_time_come_back_from_the_file() -> None:
@@ -29,3 +30,23 @@ def test_what_a_file_does_not_repeat_is_said() -> None:
         replace(a, value="15w") if a.key == "power mode" else a for a in made.assumptions))
     with pytest.raises(InputError, match="power-mode of a scenario"):
         around_file(slow)
+
+
+def test_a_workload_by_name_is_spelled_out() -> None:
+    """Its lengths are the axis's own position; elsewhere prompts fill the context."""
+    asked = {"devices": 1, "engine": "vllm", "workload": "batch", "prefix_hit_rate": 0.5}
+    base = planner.plan("llama-3.2-1b", "h100-sxm", **asked)
+    found = what_if("llama-3.2-1b", "h100-sxm", base=base, grid=(
+        "context=9216,16384", "batch=8", "devices=1", "max-loss=fp8-block", "schemes=auto",
+        "kv=auto"), **asked)
+    assert "--tpot-ms none --prefix-hit 0.5" in found.command
+    assert "--workload" not in found.command
+    assert found.axes[0].flags == ("--context 9216 --isl 8192 --osl 1024",
+                                   "--context 16384 --osl 1024")
+    planned = [p for p in found.points if isinstance(p, Planned) and p.batch == 8]
+    for point, (context, isl) in zip(planned, ((9216, 8192), (16384, None)), strict=True):
+        alone = planner.plan("llama-3.2-1b", "h100-sxm", devices=1, engine="vllm", osl=1024,
+                             context=context, isl=isl, batch=8, max_loss="fp8-block", exact=True,
+                             tpot_seconds="none", prefix_hit_rate=0.5)
+        assert point.performance == alone.performance
+        assert point.room == alone.capacity.max_concurrency_at_requests

@@ -78,7 +78,9 @@ def workload(model_limit: int, *, context: int | None, isl: int | None, osl: int
             hint="context is the longest sequence a slot must hold: at least isl + osl")
     if context > model_limit:
         raise InputError(f"context {context} exceeds the model's {model_limit} positions",
-                         hint=f"use a context of at most {model_limit}")
+                         hint=f"use a context of at most {model_limit}" if named is None else
+                         f"isl and osl of at most {model_limit} together replace those of "
+                         f"workload {named.id}")
     return Workload(context, isl, osl, assumed, reserved, rate,
                     "" if named is None else named.id)
 

@@ -15,7 +15,7 @@ from planner.formats.schemes import scheme
 from planner.placement.layout import Layout
 from planner.placement.shards import module_bytes
 from planner.planning.answer.assemble import scheme_of
-from planner.planning.answer.capacity import most_at_context
+from planner.planning.answer.capacity import most_at_requests
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.infeasible.binding_limit import limited
 from planner.planning.infeasible.conflicting_limits import limits_of, without
@@ -50,8 +50,7 @@ Loss = tuple[str | None, float | None]
 @dataclass(frozen=True, slots=True)
 class Planned:
     """The best plan at a point. ``formats`` are (kind, layers, scheme or cache layout, bytes of the
-    weights) by unit, ``room`` sequences at
-    the context that fit one replica."""
+    weights) by unit, ``room`` the requests that one replica holds."""
 
     layout: Layout
     replicas: int
@@ -221,7 +220,7 @@ def _planned(ground: _Ground, found: Found) -> Planned:
     return Planned(
         priced.layout, replicas, priced.batch, performance(model, priced, replicas),
         replace(quality(model, priced.loss), measured_anchor=measured_anchor(model, priced)),
-        priced.fullest, most_at_context(model, priced),
+        priced.fullest, most_at_requests(model, priced),
         tuple(_format(model, segment) for segment in found.segments))
 
 
