@@ -117,6 +117,8 @@ def _value(place: str, key: str, value: Any) -> Any:
         if not isinstance(value, bool):
             raise DataError(f"{place}: untie: true or false is required", hint="untie = true")
         return value
+    if key == "max_loss" and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
     if key in _TEXTS:
         if not isinstance(value, str):
             raise DataError(f"{place}: {key}: a text is required", hint=f'{key} = "…"')

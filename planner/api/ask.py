@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from planner.errors import InputError
 from planner.hardware.catalog import list_devices
@@ -24,7 +24,7 @@ from planner.lookup import (
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
-from planner.planning.question.asked import Asked, Seconds, asked_note
+from planner.planning.question.asked import Asked, asked_note
 from planner.planning.question.defaults import default_of, with_default, without_default_limit
 from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
 from planner.planning.question.question import Question
@@ -88,7 +88,7 @@ class Ask:
     exact: bool = False
     objective: str = THROUGHPUT
     ttft_seconds: float | None = None
-    tpot_seconds: Seconds | None = None
+    tpot_seconds: float | Literal["none"] | None = None
     max_loss: str | float | None = None
     schemes: Sequence[str] | None = None
     kv: str = AUTO

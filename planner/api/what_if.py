@@ -289,6 +289,7 @@ def around_file(plan: Plan) -> dict[str, Any]:
         given["prefix_hit_rate"] = work.prefix_hit_rate
     if (same.isl, same.osl) != (work.isl, work.osl):
         given |= {"isl": work.isl, "osl": work.osl}
-    given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
+    if not plan.engine.chosen_from:
+        given["engine"] = "@".join(filter(None, (plan.engine.name, plan.engine.version)))
     return {"model": plan.model.id, "device": plan.device.id, "objective": plan.objective,
             **asked, **given}

@@ -11,7 +11,7 @@ import click
 import pytest
 
 import planner
-from planner.api.ask import BF16, Ask
+from planner.api.ask import ANY, BF16, Ask
 from planner.api.memory import memory
 from planner.cli.main import cli
 from planner.memory.engines.flags import ENGINE_FLAGS
@@ -29,7 +29,8 @@ OWN = {
              "prefill_workers decode_workers transfer_bytes_per_s cache_tokens",
 }
 """Parameters of a verb that are not a question's."""
-DEFAULTS = {("estimate", "kv"): BF16, ("serve", "kv"): BF16}
+DEFAULTS = {("estimate", "kv"): BF16, ("serve", "kv"): BF16, ("memory", "engine"): ANY,
+            ("serve", "engine"): ANY}
 REQUIRED = {("frontier", "model"), ("frontier", "device"), ("compare", "model"),
             ("compare", "device")}
 """Named by the caller, as no scenario or plan can name them."""

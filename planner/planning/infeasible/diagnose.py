@@ -149,8 +149,10 @@ def _together(case: Unserved) -> str:
 def _elsewhere(case: Unserved, least: LeastBytes, devices: Devices) -> str:
     """How much is missing even so, and the engine or devices that have a plan."""
     question = case.first
-    named = question.engine != ANY_ENGINE
-    of = f"that {question.engine} serves on" if named else "of"
+    compared = bool(question.chosen_from)
+    named = question.engine != ANY_ENGINE and not compared
+    of = "that an engine serves on" if compared else \
+        f"that {question.engine} serves on" if named else "of"
     short = least.total - budget(question)
     missing = f"{format_bytes(short)} a device are missing even with the smallest formats {of} " \
               f"{question.device.id}" if short > 0 else "no change of the question is enough"

@@ -33,6 +33,8 @@ def nearer(case: Unserved) -> list[RemedyKind]:
     kinds: list[RemedyKind] = [FewerUsers(case)] if case.first.batch is not None else []
     if case.given.get("kv") not in (None, "auto"):
         kinds.append(OtherCache(case))
+    if case.searched and case.given.get("drop_policies") is None:
+        kinds.append(DroppedEnds(case))
     kinds.append(Shorter(case))
     if any(case.typed.get(axis) is not None for axis in AXES):
         kinds.append(FreeLayout(case))
@@ -79,6 +81,25 @@ class OtherCache:
                     and any_plan(self.case.at({**beside, **state})):
                 return Remedy(state, f"with caches in {name} there is a plan: --kv {name}")
         return None
+
+
+@dataclass(frozen=True)
+class DroppedEnds:
+    """Embedding and head planned too, which a rule keeps as released: on small devices they are
+    what is too large."""
+
+    case: Unserved
+
+    @property
+    def loosest(self) -> State:
+        return {"drop_policies": ("embedding", "head")}
+
+    def nearest(self, beside: State) -> Remedy | None:
+        if not any_plan(self.case.at({**beside, **self.loosest})):
+            return None
+        return Remedy(self.loosest, "embedding and head in fewer bits (by rule they stay as "
+                                    "released): "
+                                    "--drop-policies embedding,head")
 
 
 @dataclass(frozen=True)

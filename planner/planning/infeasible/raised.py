@@ -172,8 +172,9 @@ class MoreLoss:
         loss = told_loss(model, least[1].loss)
         number = f"{loss * (1 + 1e-6):.6g}"
         number = number if float(number) >= loss else f"{loss * (1 + 2e-5):.6g}"
+        served = {name for way in ways for name in way.schemes}
         names = [] if self.case.first.profile is not None else \
-            [name for _, name in self._admitting(model, least[1].loss)]
+            [name for _, name in self._admitting(model, least[1].loss) if name in served]
         for name in [*names, number]:
             if any_plan(self.case.at({**beside, "max_loss": name})):
                 return Remedy({"max_loss": name}, "the least lossy plan that fits has a loss of "

@@ -43,6 +43,8 @@ from planner.units import GIB
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
 
+BROKEN_NATS = 1.0
+"""A limit on loss that is no limit: a plain number from here on was meant in another unit."""
 MAX_DEVICES = 64
 MAX_COUNT = 1 << 20
 REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwise")
@@ -306,6 +308,13 @@ def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Pro
                              f"{profile.anchor}, or name a scheme: no worse than it uniformly")
         if not 0 <= number < float("inf"):
             raise InputError(f"max-loss = {text} is out of range", hint="nats, 0 or more")
+        if number >= BROKEN_NATS and plain == text.lower() \
+                and (profile is None or profile.unit == NATS):
+            raise InputError(
+                f"max-loss = {text}: a number is nats of mean KL, and of a model that loses as "
+                "many nothing is left", hint=f"for {text} × a scheme's loss, multiply the nats "
+                f"that `plan estimate {spec.id} {device.id} --scheme fp8-block` prints; "
+                f"'{text} nats' means it")
         return None, _summed(spec, number) if profile is None else number
     own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
     for name, key in (*own, ("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),

@@ -42,7 +42,8 @@ def heaviest_text(plan: Plan) -> str:
 def heaviest(plan: Plan, most: int = MOST) -> list[Assumption]:
     """The assumptions that move the answer most, heaviest first."""
     order = {key: place for place, key in enumerate(HEAVIEST)}
-    return sorted(plan.assumptions, key=lambda a: order.get(a.key, len(order)))[:most]
+    return sorted(plan.assumptions, key=lambda a: order.get(
+        "anchor" if a.key.startswith("anchor ") else a.key, len(order)))[:most]
 
 
 def _whole(item: Assumption, reason: str | None = None) -> list[str]:
