@@ -13,7 +13,7 @@ from planner.report.terminal.choices import (
     verdict_lines,
 )
 from planner.report.terminal.columns import styled, width_of_output, wrapped
-from planner.report.terminal.headline import LOSS_LINE, headline, room
+from planner.report.terminal.headline import LOSS_LINE, USERS_DEFAULT, headline, noted, room
 from planner.report.terminal.module_table import module_lines
 from planner.report.terminal.printable import columns, printable
 from planner.report.terminal.serve_lines import serve_lines
@@ -71,6 +71,8 @@ def footer(plan: Plan) -> list[str]:
     cache, held = plan.kv_cache, plan.capacity.max_concurrency_at_requests
     what = f" × {plan.workload.context_tokens:,} tokens" if held is None else " requests"
     told = f"cache {cache.bytes_per_token:,} B a token, room for {room(plan):,}{what}"
+    if noted(plan, USERS_DEFAULT) is not None:
+        told += f", longest context of one {plan.capacity.max_context_at_batch:,} tokens"
     return [part for line in (*_checked(plan), f"{told}; {_proof(plan)}")
             for part in wrapped(line)]
 

@@ -69,7 +69,7 @@ def test_ways_that_cannot_win_are_never_solved(monkeypatch: pytest.MonkeyPatch) 
     assert len(questions) >= 16
     assert len(others) >= 12
     assert 1 <= len(solved) <= 40
-    assert found.candidates > 4000
+    assert found.candidates > 2000
     assert found.value <= found.bound * (1 + 1e-6)
 
 
@@ -144,7 +144,7 @@ def test_a_plan_takes_the_best_batch_beside_its_own(devices: int) -> None:
                  marks=pytest.mark.exhaustive)])
 def test_the_solver_comes_to_an_end(asked: dict[str, Any]) -> None:
     """Two questions in which HiGHS did not: in presolve, and in a problem inside a heuristic."""
-    code = f"import planner; print(theory.plan(**{asked!r}).solver.status)"
+    code = f"import planner; print(planner.plan(**{asked!r}).solver.status)"
     try:
         done = subprocess.run([sys.executable, "-c", code], timeout=NEVER_SECONDS, check=True,
                               capture_output=True, text=True)
