@@ -325,7 +325,9 @@ def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Pro
             notes.append(("max-loss default", name,
                           f"the release's own {text}" if (name, key) in own else text))
             return name, None
-    notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"))
+    why = refusal(device, scheme_by_id("ggml-q8_0")) if device.kind == "cpu" else ""
+    notes.append(("max-loss default", "bf16", f"{device.id} multiplies no 8-bit format natively"
+                  + (f", nor ggml's types: {why}" if why else "")))
     return "bf16", None
 
 
