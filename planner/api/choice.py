@@ -15,7 +15,7 @@ from planner.planning.infeasible.diagnose import refuse
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import LENGTHS, Asked, asked_of
 from planner.planning.search.default_limit import answers
-from planner.planning.weigh.choose import choose
+from planner.planning.weigh.choose import allowed_loss, choose
 
 MOST_SOLVES = 10_000
 
@@ -45,6 +45,10 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
         taken = None if choice.taken == choice.optimum else choice.found()
         return explained(questions, found, made, given=taken, solves=solves)
     mine, breaks = given_found(questions, plan)
+    if breaks == "max-loss" and plan.recommendation is not None:
+        # A plan that was recommended keeps the limit inside the band of its loss.
+        mine, breaks = given_found([replace(q, loss_scheme=None, loss_limit=allowed_loss(found))
+                                    for q in questions], plan)
     return explained(questions, found, plan, given=mine, breaks=breaks, solves=solves)
 
 

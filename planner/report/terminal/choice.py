@@ -40,11 +40,21 @@ def basis_text(found: ChoiceExplanation) -> str:
     return "\n".join([*lines, f"  solves: {found.solves} questions solved again"]) + "\n"
 
 
+def _other(found: ChoiceExplanation) -> str:
+    """What the optimum has over a plan, which may have been taken for being simple."""
+    gain = f"{abs(found.better_by):.1%}"
+    if found.plan.recommendation is None:
+        return "another plan answers the question" + (f" {gain} better" if found.better_by > 0
+                                                      else "")
+    if found.better_by < 0:  # its loss is inside the band of the limit that the optimum keeps
+        return f"recommended; the optimum at the limit on loss itself (--exact) is {gain} worse"
+    return f"recommended for being simple; the optimum (--exact) is {gain} better on paper"
+
+
 def _not_best(found: ChoiceExplanation) -> str:
     told = [f"this plan breaks the limit {found.breaks}"] if found.breaks else []
     if found.differs:
-        told.append(f"another plan answers the question {found.better_by:.1%} better"
-                    if found.better_by > 0 else "another plan answers the question")
+        told.append(_other(found))
         told.append("it has " + _some(found.differs))
         told.append("prices and changes below are of that plan")
     return "\n".join(line for text in told for line in _wrap(text, "  "))
