@@ -45,8 +45,8 @@ def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
 
 
 def comparison(choice: Choice) -> Comparison:
-    """Against the best plan with one scheme, or as released, whichever cache it has, of those whose
-    loss keeps the limit inside its band."""
+    """Against the best other plan with one scheme, or as released, whichever cache it has, of those
+    whose loss keeps the limit inside its band. The gain of a plan that is itself one is 0."""
     rivals = [i for i, one in enumerate(choice.options)
               if i != choice.taken and one.rival.kind in UNIFORM
               and not one.same_as(choice.option)]
@@ -73,6 +73,9 @@ def _sentence(choice: Choice, best: int) -> Comparison:
         return Comparison(scheme, 0.0, f"none over {where}{_behind(choice, best)}")
     verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
     chance = chance_text(objective, float(choice.better[choice.taken, best]))
+    if len(ours.rival.schemes) == 1:  # there is no gain of mixing to tell
+        return Comparison(scheme, 0.0, f"none: itself the best uniform plan, {gain:.1%} {verb} "
+                          f"{noun} than {where}; {chance}")
     return Comparison(scheme, float(f"{gain:.6g}"),
                       f"{gain:.1%} {verb} {noun} than {where}; {chance}")
 

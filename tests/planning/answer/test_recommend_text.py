@@ -54,7 +54,8 @@ def test_why_a_plan_is_not_taken() -> None:
         return why_not(objective, gain=gain, chance=chance, simpler=simpler, exact=exact,
                        needs=needs)
 
-    assert told(0.018, 0.6, "needs new weights") == "needs new weights and is 1.8 % faster (6 in 10)"
+    assert told(0.018, 0.6, "needs new weights") \
+        == "needs new weights and is 1.8 % faster (6 in 10)"
     assert told(-0.24, 0.01, simpler=True) == "24 % slower"
     assert told(-0.24, 0.3, "needs new weights") == "24 % slower (7 in 10), needs new weights"
     assert told(0.0, 0.5, "needs new weights", "has 2 formats") \

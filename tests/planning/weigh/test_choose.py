@@ -1,0 +1,73 @@
+"""The plan to take: the rule over all rivals, told as a search would tell it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.choices import experts, llama
+
+from planner.planning.search.formulate import loss_limit
+from planner.planning.search.posed import posed
+from planner.planning.search.spaces import asked
+from planner.planning.solver.problem import violation
+from planner.planning.space.losses import band_factor
+from planner.planning.weigh.choose import Choice, allowed_loss
+from planner.planning.weigh.rule import SURE
+
+
+@pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
+def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Choice) -> None:
+    most = choice.beaten.max(axis=0)
+    assert most[choice.taken] < SURE
+    standing = [one.simple.order for i, one in enumerate(choice.options) if most[i] < SURE]
+    assert choice.option.simple.order == min(standing)
+    assert choice.option.simple.formats <= choice.options[choice.optimum].simple.formats
+
+
+@pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
+def test_it_is_told_as_a_search_would_tell_it(choice: Choice) -> None:
+    """Its options are counted, their sum is its price, and it keeps every limit, that on loss
+    inside its band."""
+    found = choice.found()
+    assert found.value == pytest.approx(choice.option.weighed.value, rel=1e-9)
+    assert found.segments == choice.option.rival.found.segments
+    one = posed(found.space, found.candidate)
+    assert violation(one.problem, found.solution.counts) is None
+    assert found.grid is choice.exact.grid
+    limit = loss_limit(choice.exact.space.model)
+    assert limit is not None
+    assert choice.option.priced.loss <= limit * band_factor(found.space.model) * (1 + 1e-9)
+
+
+def test_exact_takes_the_optimum_and_keeps_its_proof() -> None:
+    choice = llama(exact=True)
+    assert choice.taken == choice.optimum
+    assert choice.found() is choice.exact
+    assert choice.option.weighed.value == pytest.approx(choice.exact.value, rel=1e-9)
+    assert len(choice.options) == len(llama().options)
+
+
+def test_under_quality_the_limit_itself_holds() -> None:
+    """The loss is compared by its own band; the limit is not widened twice."""
+    best = llama().exact
+    wide, strict = allowed_loss(best), loss_limit(best.space.model)
+    assert wide is not None
+    assert strict is not None
+    assert wide > strict
+    space = asked(best.space, objective="quality")
+    assert allowed_loss(replace(best, space=space)) == strict
+
+
+def test_equal_plans_are_told_as_the_same() -> None:
+    choice = llama()
+    default = next(one for one in choice.options if one.rival.kind == "default")
+    same = [one for one in choice.options if one.same_as(default)]
+    assert {one.rival.kind for one in same} >= {"default", "released"}
+    assert not choice.option.same_as(default)
+
+
+def test_draws_are_of_the_prices() -> None:
+    choice = llama()
+    medians = np.median(choice.drawn, axis=1)
+    values = np.array([one.weighed.value for one in choice.options])
+    assert np.allclose(medians, values, rtol=0.12)

@@ -1,0 +1,37 @@
+"""Weights that exist: a public release, or what the engine makes while loading."""
+
+from support.choices import choice_of, llama
+
+from planner.planning.weigh.choose import Option
+from planner.planning.weigh.ready import Ready, ready
+
+
+def uniform(name: str) -> Option:
+    return next(one for one in llama().options if one.rival.name == name)
+
+
+def test_a_public_release_is_named() -> None:
+    found = ready(uniform("uniform fp8-channel").rival.found)
+    assert found.checkpoint.startswith("RedHatAI/")
+    assert not found.new_weights
+
+
+def test_what_the_engine_makes_goes_before_another_publisher() -> None:
+    found = ready(uniform("uniform fp8-tensor").rival.found)
+    assert "--quantization" in found.command
+    assert found.checkpoint == ""
+    assert not found.new_weights
+
+
+def test_a_mix_that_nobody_published_needs_new_weights() -> None:
+    choice = choice_of("qwen3-30b-a3b", "l40s", devices=4, engine="vllm")
+    mix = choice.options[choice.optimum]
+    assert len(mix.rival.schemes) > 1
+    assert mix.weights == Ready()
+    assert mix.simple.new_weights
+
+
+def test_the_release_itself_needs_none() -> None:
+    for one in llama().options:
+        if one.rival.formats == 0:
+            assert not one.simple.new_weights

@@ -1,0 +1,25 @@
+"""Choices between plans, made once for all tests that look at them."""
+
+from functools import cache
+from typing import Any
+
+from planner.api.ask import Ask, best_found
+from planner.planning.weigh.choose import Choice, choose
+
+
+@cache
+def choice_of(model: str, device: str, *, exact: bool = False, **asked: Any) -> Choice:
+    """What a question recommends."""
+    ask = Ask(model=model, device=device, **asked)
+    found, others = best_found(ask.questions(), ask.case)
+    return choose((found.grid, *others), found, exact=exact)
+
+
+def llama(**asked: Any) -> Choice:
+    """A dense model on one device, served by vLLM."""
+    return choice_of("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm", **asked)
+
+
+def experts(**asked: Any) -> Choice:
+    """A model with experts on a node, served by vLLM."""
+    return choice_of("qwen3-30b-a3b", "l40s", devices=4, engine="vllm", **asked)
