@@ -170,7 +170,7 @@ def _engines(t: Phrases, plan: Plan) -> KeyFigure:
     able = [s for s in asked if s.status == "yes"]
     note = t("figures.engines_asked", n=len(asked)) if asked else t("figures.engines_unasked")
     value = t("answer.comma").join(s.name for s in able) if able else t("figures.engines_none")
-    how = able[0].rest if len(able) == 1 else ""
+    how = t.original(able[0].rest) if len(able) == 1 else ""
     return KeyFigure(t("figures.engines"), value, "", how or t("figures.engines_as_is"), note)
 
 

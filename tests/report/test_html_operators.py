@@ -142,7 +142,7 @@ def test_bars_follow_each_other_and_add_up(phase: str) -> None:
 def test_rivals_are_the_feasible_baselines(objective: str) -> None:
     """Those that come to the same share a bar."""
     made = planner.plan("llama-3.1-8b", "h100-sxm", context=4096, devices=1, batch=8)
-    bars = rivals(replace(made, objective=objective))
+    bars = rivals(phrases("en"), replace(made, objective=objective))
     names = [name for b in bars if not b.own for name in b.name.split(" = ")]
     assert sorted(names) == sorted(b.name for b in made.baselines if b.feasible)
     assert len(bars) < len(names)

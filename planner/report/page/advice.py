@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from planner.export.serve_line import serving_command
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.plan.recommendation import OtherPlan, Recommendation
+from planner.planning.plan.recommendation import Lossier, OtherPlan, Recommendation
 from planner.planning.plan.record import Plan
 from planner.quality.anchor import PARTS
 from planner.report import words
@@ -195,19 +195,27 @@ def _row(t: Phrases, plan: Plan, one: OtherPlan) -> OtherRow:
 
 
 def _lossier(t: Phrases, plan: Plan, said: Recommendation) -> str:
+    """The uniform plan one step of loss further down, and the mix that loses no more."""
     found = said.lossier
     if found is None:
         return ""
-    anchor = found.measured_anchor
+    told = t("advice.lossier", **_step(t, plan, found))
+    return told if found.mix is None else _together(
+        t, (told, t("advice.lossier_mix", **_step(t, plan, found.mix))))
+
+
+def _step(t: Phrases, plan: Plan, found: Lossier) -> dict[str, str]:
+    anchor, rate = found.measured_anchor, found.output_tokens_per_second
     told = "" if anchor is None else t("advice.anchored", text=t("answer.join").join(
         t.original(part) for part in anchor.text.split(PARTS)))
-    rate = found.output_tokens_per_second
-    return t("advice.lossier", name=t.pieced(found.name) + _on(t, plan, found.devices),
-             loss=words.loss(found.loss), rate=words.three(rate), anchor=told,
-             change=words.change(gain_per_device(plan, rate, found.devices)))
+    return {"name": t.pieced(found.name) + _on(t, plan, found.devices),
+            "loss": words.loss(found.loss), "rate": words.three(rate), "anchor": told,
+            "change": words.change(gain_per_device(plan, rate, found.devices))}
 
 
 def _measures(t: Phrases, said: Recommendation) -> list[tuple[str, str]]:
     """(what to measure and what it decides, the command)."""
-    return [(t("advice.measure", what=" ".join(filter(None, (m.operator, m.scheme, m.shape))),
-               swing=f"{m.swing:.0%}"), m.command) for m in said.measure_next]
+    told = [(t.pieced(" ".join(filter(None, (m.operator, m.scheme, m.shape)))), m)
+            for m in said.measure_next]
+    return [(t("advice.measure", what=what, swing=f"{m.swing:.0%}"), m.command)
+            for what, m in told]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from planner.planning.plan.record import Plan
 from planner.report import words
+from planner.report.phrases import Phrases
 from planner.units import GIB
 
-LOSSIER = 1.05
-"""Loss relative to the plan's above which a uniform format is drawn pale."""
+WORSE = 1.05
+"""Loss, or time of a token, relative to the plan's above which a uniform format is drawn pale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Rival:
     own: bool
 
 
-def rivals(plan: Plan) -> tuple[Rival, ...]:
+def rivals(t: Phrases, plan: Plan) -> tuple[Rival, ...]:
     """The plan, then every feasible baseline, by the plan's objective."""
     perf = plan.performance
     rows = [("", perf.tpot_seconds.value, perf.output_tokens_per_second_per_device.value,
@@ -34,13 +35,15 @@ def rivals(plan: Plan) -> tuple[Rival, ...]:
         if b.feasible:
             figures = (b.tpot_seconds, b.output_tokens_per_second_per_device,
                        b.total_bytes_per_device, b.loss)
-            alike[figures] = f"{alike[figures]} = {b.name}" if figures in alike else b.name
+            name = t.pieced(b.name)
+            alike[figures] = f"{alike[figures]} = {name}" if figures in alike else name
     rows += [(name, *figures) for figures, name in alike.items()]
     shown = [_metric(plan.objective, *row[1:]) for row in rows]
     longest = max(value for value, _ in shown) or 1.0
     return tuple(Rival(name, text, words.loss(lost), value / longest,
-                       lost > plan.quality.loss * LOSSIER, i == 0)
-                 for i, ((name, *_, lost), (value, text))
+                       lost > plan.quality.loss * WORSE
+                       or time > perf.tpot_seconds.value * WORSE, i == 0)
+                 for i, ((name, time, *_, lost), (value, text))
                  in enumerate(zip(rows, shown, strict=True)))
 
 

@@ -167,7 +167,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
         waterfalls=times, waterfall_lines={w.phase: words.waterfall_line(t, plan, w)
                                            for w in times},
         bounds=[name for name in BOUND_FILLS if any(bar.bound == name for bar in times[0].bars)],
-        rivals=rivals(plan) if plan.baselines else (), layer_rows=_layers(drawn),
+        rivals=rivals(t, plan) if plan.baselines else (), layer_rows=_layers(drawn),
         servers=words.servers(plan), premises=_premises(t, plan, made),
         reach=reach_svg(t, plan, made.frontier) if made is not None and made.frontier else "",
         users=users_svg(t, plan, made.room) if made is not None and made.room else "",

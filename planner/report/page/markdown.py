@@ -102,7 +102,7 @@ def _baselines(plan: Plan, c: Content) -> list[str]:
                    words.three(b.output_tokens_per_second),
                    words.three(b.output_tokens_per_second_per_device), words.span(b.tpot_seconds),
                    words.loss(b.loss)] if b.feasible else [""] * 6
-        rows.append([b.name, *numbers, c.baseline_reasons[b.name]])
+        rows.append([t.pieced(b.name), *numbers, c.baseline_reasons[b.name]])
     head = [t("baselines.format"), t("baselines.devices"), t("baselines.batch"),
             t("baselines.rate"), t("baselines.each"), "TPOT", t("baselines.loss"),
             t("units.reason")]
@@ -123,7 +123,8 @@ def _engines(c: Content) -> list[str]:
     t = c.t
     if not c.servers:
         return []
-    rows = ([s.name, f"{t.texts.get(f'engines.{s.status}', s.status)} {s.rest}", s.reason]
+    rows = ([s.name, f"{t.texts.get(f'engines.{s.status}', s.status)} {t.original(s.rest)}",
+             t.original(s.reason)]
             for s in c.servers)
     head = [t("engines.engine"), t("engines.answer"), t("engines.why")]
     return [f"## {t('engines.title')}", "", *table(head, rows, ())]
