@@ -14,7 +14,7 @@ from planner.errors import DataError, InputError
 from planner.export import deployment
 from planner.export.deployment import CONFIGURATIONS, DeploymentFile
 from planner.export.llama_cpp_back import read_any
-from planner.export.read_back import Imported
+from planner.export.read_back import Imported, unquantised
 from planner.export.released_kinds import OUTSIDE, released_as
 from planner.export.run import Export
 from planner.export.run import export_plan as _export
@@ -22,7 +22,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
-from planner.placement.modules import AS_RELEASED_KINDS
+from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.plan.record import Assumption, Plan, UnitPlan
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
@@ -31,16 +31,22 @@ MAX_BYTES = 64 << 20
 
 
 @typed
-def export_plan(plan: Plan, to: str, *, model: str | ModelSpec | None = None, engine: str = "",
+def export_plan(plan: Plan, to: str = "", *, model: str | ModelSpec | None = None, engine: str = "",
                 device: str | DeviceProfile | None = None, expand: bool = False,
                 hardware_dir: str | os.PathLike[str] | None = None) -> Export:
-    """The files that say ``plan`` in the format ``to``; nothing is written.
+    """The files that serve ``plan``: its configuration in the format ``to``, commands and steps;
+    nothing is written.
+
+    ``to`` is a format, or an engine (vllm, sglang, tensorrt-llm, llama.cpp, pytorch) whose own
+    format is taken; without it, the plan's engine. Weights that the engine is given as released, or
+    makes while loading, have no configuration.
 
     ``model`` and ``device`` default to the plan's own, by id: a plan file never names a path.
     ``engine`` (default: the plan's) must serve the result. ``expand`` names every module in full.
 
     Raises:
-        UnsupportedError: the format cannot say a scheme, or the engine does not serve it.
+        UnsupportedError: the format cannot say a scheme, the engine does not serve it, or none is
+        named and the plan is for any.
         InputError: the plan is of another model or device.
     """
     spec = load_model(model) if model is not None else _bundled(plan.model.id)
@@ -73,6 +79,10 @@ def import_plan(file: str | os.PathLike[str], model: str | ModelSpec,
     beside = Path(file) / deployment.FILE
     said = deployment.read_deployment(_bytes(beside), str(beside), spec) if beside.is_file() \
         else None
+    if said is not None and said.weights:
+        whole = spec if said.weights["made"] == "release" else unquantised(spec)
+        found = Imported(whole, said.weights["made"], None, ("",))
+        return _import_deployed(beside, spec, found, said, device, kv, engine, question)
     path = _configuration(Path(file), said)
     found = read_any(_bytes(path), path.name, str(path), spec)
     if said is not None:
@@ -106,13 +116,23 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
     asked |= given
     where = device if device is not None else said.device
     placed = _small(found.spec, where, said, asked)
-    placed = _as_stored(placed, _stored(found.spec, said))
+    placed = _as_loaded(placed, said.weights) if "dense" in said.weights else \
+        _as_stored(placed, _stored(found.spec, said))
     units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
     plan = estimate(spec, where, plan=replace(placed, units=units),
                         engine=engine or said.engine, **asked)
+    said_by = path.name if path.name == deployment.FILE else f"{path.name} and {deployment.FILE}"
     notes = tuple(Assumption("imported", found.method, text) for text in
-                  (f"from {path.name} and {deployment.FILE}", *found.notes[1:]))
+                  (f"from {said_by}", *found.notes[1:]))
     return replace(plan, assumptions=(*plan.assumptions, *notes))
+
+
+def _as_loaded(plan: Plan, weights: Mapping[str, str]) -> Plan:
+    """``plan`` with every decided linear in what the engine makes of it while loading."""
+    return replace(plan, units=tuple(
+        replace(unit, scheme=weights["experts" if unit.kind in EXPERT_KINDS else "dense"])
+        if unit.kind in PLANNED_KINDS and unit.kv_layout is None else unit
+        for unit in plan.units))
 
 
 def _small(spec: ModelSpec, device: str | DeviceProfile, said: DeploymentFile,

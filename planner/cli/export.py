@@ -19,9 +19,10 @@ from planner.errors import InputError
 @click.command("export")
 @click.argument("plan_file", metavar="PLAN")
 @click.argument("folder", metavar="DIR")
-@click.option("--to", "target", metavar="FORMAT", required=True,
-              help="compressed-tensors | modelopt | fp8 | gptq | blockwise-int8 | torchao | "
-              "llama.cpp.")
+@click.option("--to", "target", metavar="ENGINE|FORMAT", default="",
+              help="vllm | sglang | tensorrt-llm | llama.cpp | pytorch (default: the plan's "
+              "engine), or compressed-tensors | modelopt | fp8 | gptq | blockwise-int8 | "
+              "torchao.")
 @click.option("--model", metavar="MODEL", help="Directory or configuration of the plan's model, "
               "where it is not bundled.")
 @click.option("--device", metavar="DEVICE", help="The plan's device, where it is a file.")
@@ -32,7 +33,7 @@ from planner.errors import InputError
 @options("hardware_dir", "quiet")
 def export_command(plan_file: str, folder: str, target: str, force: bool, quiet: bool,
                    **given: Any) -> None:
-    """Write PLAN as an engine's configuration into DIR, with the commands that serve it."""
+    """Write PLAN as its engine's configuration into DIR, with the commands that serve it."""
     from planner.api.export import export_plan
     from planner.lookup import read_plan
     from planner.report.terminal.columns import wrapped

@@ -14,6 +14,7 @@ from typing import Any
 from planner.errors import DataError
 from planner.export.assignment import ModuleAssignment
 from planner.export.llama_cpp import FILE as TENSOR_TYPES
+from planner.export.release import is_as_released
 from planner.export.targets import Exported, as_json
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
@@ -22,6 +23,7 @@ from planner.models.fields import Fields
 from planner.models.spec import ModelSpec
 from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units
+from planner.placement.modules import EXPERT_KINDS, PLANNED_KINDS
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import slots_of
 from planner.planning.question.workload import SLOTS
@@ -41,7 +43,9 @@ _MOST = 1 << 40
 class DeploymentFile:
     """What ``deployment.json`` says. ``configuration`` is the file that states the schemes, empty
     where `plan import` reads none; ``asked`` are arguments of :func:`planner.estimate`; ``caches``
-    maps (kind, layer) to a layout; ``stored_as`` a scheme as read to the plan's own."""
+    maps (kind, layer) to a layout; ``stored_as`` a scheme as read to the plan's own. ``weights``
+    says without a configuration what they are: {"made": "release"}, {"made": "plain"}, or {"made":
+    "loading"} with the schemes of dense layers and of experts."""
 
     configuration: str
     device: str
@@ -49,10 +53,26 @@ class DeploymentFile:
     asked: Mapping[str, int | float | str]
     caches: Mapping[tuple[str, int], str]
     stored_as: Mapping[str, str]
+    weights: Mapping[str, str]
 
 
-def deployment_text(plan: Plan, assignment: ModuleAssignment, exported: Exported) -> str:
-    """The file of an export."""
+def weights_said(plan: Plan, spec: ModelSpec, *, loading: bool) -> dict[str, str]:
+    """``weights`` of a plan without a configuration; ``loading``: the engine makes what is not
+    released."""
+    if is_as_released(plan, spec):
+        return {"made": "release"}
+    if not loading:
+        return {"made": "plain"}
+    schemes = {u.kind in EXPERT_KINDS: u.scheme for u in plan.units
+               if u.kind in PLANNED_KINDS and u.kv_layout is None}
+    return {"made": "loading", "dense": schemes[False],
+            **({"experts": schemes[True]} if True in schemes else {})}
+
+
+def deployment_text(plan: Plan, assignment: ModuleAssignment, exported: Exported,
+                    weights: Mapping[str, str]) -> str:
+    """The file of an export; ``weights`` are those of :func:`weights_said`, none where a
+    configuration states the schemes."""
     caches: dict[str, dict[str, list[int]]] = {}
     for cache in assignment.caches:
         caches.setdefault(cache.kind, {}).setdefault(cache.layout, []).extend(cache.layers)
@@ -69,7 +89,8 @@ def deployment_text(plan: Plan, assignment: ModuleAssignment, exported: Exported
                      "osl": plan.workload.osl, "batch": plan.workload.batch, **_requests(plan)},
         "layout": {"tp": plan.layout.tp, "dp": plan.layout.dp, "pp": plan.layout.pp,
                    "ep": plan.layout.ep},
-        "caches": caches, **({"stored_as": stored} if stored else {})}
+        "caches": caches, **({"stored_as": stored} if stored else {}),
+        **({"weights": weights} if weights else {})}
     return as_json(data)
 
 
@@ -96,7 +117,7 @@ def read_deployment(text: bytes, place: str, spec: ModelSpec) -> DeploymentFile:
         fields.finish()
     out = DeploymentFile(named, name, _engine(engine), asked,
                          _caches(_object(data, "caches"), spec),
-                         _stored_as(data.nested("stored_as")))
+                         _stored_as(data.nested("stored_as")), _weights(data.nested("weights")))
     for fields in (device, engine, data):
         fields.finish()
     return out
@@ -173,3 +194,14 @@ def _stored_as(fields: Fields | None) -> dict[str, str]:
     out = {name: fields.choice(name, scheme_ids(), default=None)
            for name in names if fields is not None}
     return {name: scheme for name, scheme in out.items() if name in scheme_ids()}
+
+
+def _weights(fields: Fields | None) -> dict[str, str]:
+    if fields is None:
+        return {}
+    out = {"made": fields.choice("made", ("release", "plain", "loading"), default=None)}
+    if out["made"] == "loading":
+        out["dense"] = fields.choice("dense", scheme_ids(), default=None)
+        out["experts"] = fields.choice("experts", scheme_ids(), default=out["dense"])
+    fields.finish()
+    return out

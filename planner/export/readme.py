@@ -7,31 +7,56 @@ from collections.abc import Sequence
 
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
+from planner.export.choose import RELEASED, TARGETS
 from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import EngineFinding
+from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, weights_of, words_at
 from planner.export.targets import Exported
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
 from planner.planning.plan.record import Plan, layer_range
 
 
 def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssignment,
-           findings: Sequence[EngineFinding], *, cpu: bool = False) -> dict[str, str]:
+           findings: Sequence[EngineFinding], device: DeviceProfile) -> dict[str, str]:
     """All files of an export by name: the configuration, ``README.md``, and a ``serve-….sh`` for
-    each server that can serve it, or of which nothing is known; ``cpu``: on CPU sockets."""
-    files = {**exported.files, deployment.FILE: deployment.deployment_text(plan, assignment,
-                                                                           exported)}
-    parts = [_head(target, plan, assignment), _weights(exported)]
+    each server that can serve it, or of which nothing is known."""
+    made = {} if exported.files else deployment.weights_said(
+        plan, assignment.spec, loading=target == RELEASED)
+    files = {**exported.files,
+             deployment.FILE: deployment.deployment_text(plan, assignment, exported, made)}
+    ready, parts = "", []
     for found in findings:
-        words, unsaid = command(found.engine, target, plan, cpu=cpu)
         name = found.engine.name
+        weights = _weights_for(target, plan, found.engine, device, assignment)
+        words, unsaid = command(found.engine, weights.container or target, plan,
+                                cpu=device.kind == "cpu")
         if found.status != "no" and name in SERVERS:
-            files[f"serve-{name}.sh"] = _script(words)
+            files[f"serve-{name}.sh"] = _script(words, weights)
             if name == "tensorrt-llm":
                 files[OPTIONS] = trtllm_options(plan)
-        parts.append(_engine(found, words, unsaid))
+        if target == RELEASED and name not in SERVERS:  # a library: the steps are all
+            parts.append(_engine(found, (), ()))
+        else:
+            parts.append(_engine(found, words_at(words, weights), (*weights.notes, *unsaid)))
+        if weights.made == "ready":
+            ready = ready or weights.place
+    parts[:0] = [_head(target, plan, assignment), _weights(target, exported, ready)]
     parts.append(_list("What the configuration cannot say", exported.notes))
     files["README.md"] = "\n\n".join(part for part in parts if part) + "\n"
     return files
+
+
+def _weights_for(target: str, plan: Plan, engine: Engine, device: DeviceProfile,
+                 assignment: ModuleAssignment) -> WeightsOfPlan:
+    """Where the weights of an export come from: a public release of its format, where there is
+    one; new ones of the format that was asked for otherwise."""
+    found = weights_of(plan, engine, device, assignment.spec)
+    if target == RELEASED or (found.made == "ready"
+                              and TARGETS.get(found.container) in (target, None)):
+        return found
+    return WeightsOfPlan("new", GGUF if engine.name == "llama.cpp" else CHECKPOINT)
 
 
 def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
@@ -52,12 +77,14 @@ def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
     return "\n".join(lines)
 
 
-def _weights(exported: Exported) -> str:
-    if not exported.files:
+def _weights(target: str, exported: Exported, ready: str) -> str:
+    if not exported.files and target != RELEASED:
         return ("## Weights\n\nNo linear layer is quantised: the configuration stays as it is, "
                 "and there is no file for it.")
-    steps = [f"{i}. {text}" for i, text in enumerate(exported.steps, 1)]
-    return "## Weights\n\n" + "\n".join(steps)
+    steps = "\n".join(f"{i}. {text}" for i, text in enumerate(exported.steps, 1)) \
+        if len(exported.steps) > 1 else "".join(exported.steps)
+    made = f"A public checkpoint has these schemes: `{ready}`. To make one:\n\n" if ready else ""
+    return f"## Weights\n\n{made}{steps}"
 
 
 def _engine(found: EngineFinding, words: Sequence[str], unsaid: Sequence[str]) -> str:
@@ -65,21 +92,23 @@ def _engine(found: EngineFinding, words: Sequence[str], unsaid: Sequence[str]) -
     if found.status == "no":
         return title + f"does not serve it\n\n{found.reason}"
     verdict = "serves it" if found.status == "yes" else "not known to serve it"
-    body = f"```sh\n{shlex.join(words)}\n```"
-    if found.reason:
-        body = f"{found.reason}\n\n{body}"
+    parts = [found.reason, f"```sh\n{shlex.join(words)}\n```" if words else ""]
+    body = "\n\n".join(part for part in parts if part)
     if unsaid:
         body += "\n\nNot in the command:\n\n" + "\n".join(f"- {text}" for text in unsaid)
     sources = sources_of(found.engine.name, words)
     if sources:
         body += "\n\nNot run here; flags as in " + "; ".join(sources) + "."
-    return f"{title}{verdict}\n\n{body}"
+    return f"{title}{verdict}\n\n{body}".rstrip()
 
 
-def _script(words: Sequence[str]) -> str:
-    text = shlex.join(words).replace(CHECKPOINT, '"${1:?folder of the checkpoint}"')
-    text = text.replace(OPTIONS, f'"$(dirname -- "$0")/{OPTIONS}"')
-    return f"#!/bin/sh\nset -eu\nexec {text}\n"
+def _script(words: Sequence[str], weights: WeightsOfPlan) -> str:
+    """The command as a script; its first word is another checkpoint, or the one to be made."""
+    given = '"${1:?checkpoint}"' if weights.made == "new" or weights.place in (GGUF, MODEL) \
+        else f'"${{1:-{weights.place}}}"'
+    parts = [given if word == weights.place else f'"$(dirname -- "$0")/{OPTIONS}"'
+             if word == OPTIONS else shlex.quote(word) for word in words_at([*words], weights)]
+    return f"#!/bin/sh\nset -eu\nexec {' '.join(parts)}\n"
 
 
 def _list(title: str, items: Sequence[str]) -> str:

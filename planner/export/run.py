@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.errors import InputError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import ModuleAssignment, assignment_of
+from planner.export.choose import RELEASED, chosen, release_steps
 from planner.export.lint import CONSUMERS, EngineFinding, lint
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import imported_assignment
 from planner.export.readme import bundle
 from planner.export.released_kinds import OUTSIDE
+from planner.export.serve_line import weights_of
 from planner.export.targets import Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -45,7 +47,9 @@ class Export:
 
 def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
                 engine: str = "", *, expand: bool = False) -> Export:
-    """``plan`` as the configuration ``target``.
+    """``plan`` as the configuration ``target``: a format, or an engine whose own format is taken
+    (empty: the plan's engine). Weights that need not be made have no configuration; then the files
+    say how the release is served.
 
     ``engine`` (default: the plan's own) must serve it; with ``any`` each consumer's verdict is
     told and none is demanded. ``expand`` names every module in full, without expressions.
@@ -54,9 +58,10 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
         UnsupportedError: the format has no word for a scheme, or the named engine does not serve.
         InputError: the plan is not of this model.
     """
-    if target not in _WRITERS:
-        raise UnknownNameError("export target", target[:80], _WRITERS)
     assignment = assignment_of(plan, spec)
+    target, engine = chosen(plan, spec, device, target, engine, tuple(_WRITERS))
+    if target == RELEASED:
+        return _released(plan, spec, device, assignment, parse_engine(engine))
     if expand and target not in _EXPANDING:
         raise InputError(f"expand with {target}: it has no expressions to expand",
                          hint="for " + " and ".join(_EXPANDING))
@@ -67,8 +72,18 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
     named = engine or plan.engine.name
     if named != ANY_ENGINE:
         _demand(findings, target)
-    files = bundle(target, exported, plan, assignment, findings, cpu=device.kind == "cpu")
+    files = bundle(target, exported, plan, assignment, findings, device)
     return Export(target, files, findings, exported.notes)
+
+
+def _released(plan: Plan, spec: ModelSpec, device: DeviceProfile, assignment: ModuleAssignment,
+              engine: Engine) -> Export:
+    """The files of a plan whose weights ``engine`` is given as they are, or makes itself."""
+    weights = weights_of(plan, engine, device, spec)
+    exported = Exported({}, (), (), release_steps(weights, engine))
+    findings = (EngineFinding(engine, "yes", ""),)
+    files = bundle(RELEASED, exported, plan, assignment, findings, device)
+    return Export(RELEASED, files, findings, ())
 
 
 def _engines(target: str, plan: Plan, engine: str) -> list[Engine]:

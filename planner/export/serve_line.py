@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from planner.errors import PlannerError
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command
 from planner.export.release import bundled_release, is_as_released
@@ -59,25 +61,26 @@ def serving_command(plan: Plan) -> ServeLine:
     if OPTIONS in words:
         more = (*more, f"{OPTIONS}: `plan export` writes it (cache type, attention data "
                 "parallelism)")
-    return ServeLine((*_placed(words, found.place), *found.flags), name, (*more, *unsaid))
+    return ServeLine(words_at(words, found), name, (*more, *unsaid))
 
 
 @record
 class WeightsOfPlan:
-    """``place`` stands for the checkpoint in a command; ``flags`` make its weights while loading;
-    ``made``: they must be made first; ``container`` is the format of a ready-made release."""
+    """``made`` tells where weights come from: ``release``, ``loading`` (the engine quantises the
+    release, by ``flags``), ``ready`` (a public release of the schemes, in the format
+    ``container``), or ``new``. ``place`` stands for the checkpoint in a command."""
 
+    made: Literal["release", "loading", "ready", "new"]
     place: str
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     container: str = ""
-    made: bool = False
 
 
 def weights_of(plan: Plan, engine: Engine, device: DeviceProfile | None,
                spec: ModelSpec | None = None) -> WeightsOfPlan:
-    """Where the weights of ``plan`` come from on ``engine``: the release, a public one of its
-    schemes, the release quantised while loading, or new weights.
+    """Where the weights of ``plan`` come from on ``engine``; a checkpoint that its recommendation
+    names goes first, then what needs none.
 
     ``device`` and ``spec`` are the plan's own, None where they are files that are not at hand.
     """
@@ -87,25 +90,31 @@ def weights_of(plan: Plan, engine: Engine, device: DeviceProfile | None,
     gguf = engine.name == "llama.cpp"
     if is_as_released(plan, spec):
         if gguf:
-            return WeightsOfPlan(GGUF, (), (
-                f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note), made=True)
-        return WeightsOfPlan(own, (), note)
+            return WeightsOfPlan("release", GGUF, (), (
+                f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note))
+        return WeightsOfPlan("release", own, (), note)
     units = [(u.kind, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
     said = "" if plan.recommendation is None else plan.recommendation.checkpoint
     if spec is not None and device is not None:
         made = made_while_loading(spec, device, engine, units)
         if made is not None and not said and made.command.startswith("--"):
-            return WeightsOfPlan(own, tuple(made.command.split()),
+            return WeightsOfPlan("loading", own, tuple(made.command.split()),
                                  (*note, *filter(None, (made.note,))))
         ready = checkpoint_of(spec, device, engine, units, sorted(
             {u.kv_layout for u in plan.units if u.kv_layout is not None}))
         if ready is not None and said in ("", ready.repository):
-            return WeightsOfPlan(ready.repository, (), ready.differences, ready.container)
+            return WeightsOfPlan("ready", ready.repository, (), ready.differences,
+                                 ready.container)
     if said:
-        return WeightsOfPlan(said)
+        return WeightsOfPlan("ready", said)
     where = GGUF if gguf else CHECKPOINT
-    return WeightsOfPlan(where, (), (f"{where}: new weights, by the steps of `plan export`",),
-                         made=True)
+    return WeightsOfPlan("new", where, (), (f"{where}: new weights, by the steps of `plan export`",
+                                            ))
+
+
+def words_at(words: list[str], weights: WeightsOfPlan) -> tuple[str, ...]:
+    """The words of a command with its checkpoint in place, and what makes it while loading."""
+    return (*_placed(words, weights.place), *weights.flags)
 
 
 def _placed(words: list[str], place: str) -> list[str]:
