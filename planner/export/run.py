@@ -65,12 +65,12 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
     if expand and target not in _EXPANDING:
         raise InputError(f"expand with {target}: it has no expressions to expand",
                          hint="for " + " and ".join(_EXPANDING))
+    engine = engine or _asked(target, plan)
     exported = _WRITERS[target](assignment, **({"expand": True} if expand else {}))
     _read_again(target, exported, assignment)
     findings = tuple(lint(target, exported, assignment, plan, spec, device, one)
-                     for one in _engines(target, plan, engine))
-    named = engine or plan.engine.name
-    if named != ANY_ENGINE:
+                     for one in _engines(target, engine))
+    if engine != ANY_ENGINE:
         _demand(findings, target)
     files = bundle(target, exported, plan, assignment, findings, device)
     return Export(target, files, findings, exported.notes)
@@ -86,12 +86,18 @@ def _released(plan: Plan, spec: ModelSpec, device: DeviceProfile, assignment: Mo
     return Export(RELEASED, files, findings, ())
 
 
-def _engines(target: str, plan: Plan, engine: str) -> list[Engine]:
-    if engine and engine != ANY_ENGINE:
+def _asked(target: str, plan: Plan) -> str:
+    """The engine that must serve an export where none is named: the plan's, unless that was chosen
+    for it and does not read the format."""
+    own = plan.engine
+    if own.name == ANY_ENGINE or (own.chosen_from and own.name not in CONSUMERS[target]):
+        return ANY_ENGINE
+    return own.name + (f"@{own.version}" if own.version else "")
+
+
+def _engines(target: str, engine: str) -> list[Engine]:
+    if engine != ANY_ENGINE:
         return [parse_engine(engine)]
-    if not engine and plan.engine.name != ANY_ENGINE:
-        version = f"@{plan.engine.version}" if plan.engine.version else ""
-        return [parse_engine(plan.engine.name + version)]
     return [parse_engine(name) for name in CONSUMERS[target]]
 
 

@@ -39,7 +39,7 @@ def test_export_then_import(tmp_path: Path, plan_file: Path, plan_data: dict[str
     assert run(["export", str(plan_file), str(out), "--to", "compressed-tensors"]) == 0
     told = capsys.readouterr()
     assert {Path(line).name for line in told.out.splitlines()} == {
-        "quantization_config.json", "recipe.yaml", "README.md", "deployment.json",
+        "quantization_config.json", "recipe.yaml", "quantise.py", "README.md", "deployment.json",
         "serve-vllm.sh", "serve-sglang.sh"} == {path.name for path in out.iterdir()}
     assert "vllm 0.21: serves it" in told.err
     assert (out / "serve-vllm.sh").stat().st_mode & 0o111

@@ -95,8 +95,19 @@ def test_theory_names_engines_that_serve_it() -> None:
 
 def test_other_engines_and_names_are_refused() -> None:
     plan = made("llama-3.1-8b", "h100-sxm", "vllm", scheme="fp8-tensor")
-    with pytest.raises(UnsupportedError, match="llama.cpp"):
+    with pytest.raises(UnsupportedError, match="no such GGUF type"):
         planner.export_plan(plan, "llama.cpp", engine="llama.cpp")
+    with pytest.raises(UnsupportedError, match="does not read modelopt"):
+        planner.export_plan(plan, "modelopt", engine="pytorch")
     with pytest.raises(UnknownNameError, match="export target"):
         planner.export_plan(plan, "onnx")
     assert planner.export_plan(plan, "sglang").findings[0].engine.name == "sglang"
+
+
+def test_a_format_that_a_chosen_engine_does_not_read_is_judged_by_its_readers() -> None:
+    plan = made("llama-3.1-8b", "h100-sxm", "tensorrt-llm", scheme="fp8-tensor")
+    with pytest.raises(UnsupportedError, match="does not read compressed-tensors"):
+        planner.export_plan(plan, "compressed-tensors")
+    auto = replace(plan, engine=replace(plan.engine, chosen_from=("vllm", "tensorrt-llm")))
+    found = planner.export_plan(auto, "compressed-tensors")
+    assert [one.engine.name for one in found.findings] == ["vllm", "sglang"]
