@@ -48,7 +48,8 @@ def test_export_then_import(tmp_path: Path, plan_file: Path, plan_data: dict[str
 
     back = tmp_path / "back.json"
     arguments = ["import", str(out / "quantization_config.json"), "llama-3.1-8b", "--device",
-                 "h100-sxm", "--devices", "1", "--batch", "8", "-o", str(back)]
+                 "h100-sxm", "--devices", "1", "--batch", "8", "--engine",
+                 plan_data["engine"]["name"], "-o", str(back)]
     assert run([*arguments, "--quiet"]) == 0
     capsys.readouterr()
     again = json.loads(back.read_text(encoding="utf-8"))
