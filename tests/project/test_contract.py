@@ -4,6 +4,7 @@ A name in these lists is what plan files, scripts and notebooks of users contain
 renaming one breaks them, so the lists are literal and are not derived from the code.
 """
 
+import dataclasses
 import inspect
 
 import click
@@ -86,7 +87,7 @@ SURFACE_FLAGS = words("""
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--untie", "--drop-policies", "--anchor"}
+              "--untie", "--drop-policies", "--anchor", "--exact"}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile", "--anchor"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
@@ -141,6 +142,9 @@ PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 --output --workers --cluster --resume --force --hardware-dir
 """)}
+COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
+--max-loss --schemes --price --json --csv --report --quiet --timings
+"""))
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
@@ -151,18 +155,18 @@ PLAN_DEFAULTS = {
     "osl": None, "batch": None, "workload": None, "prefix_hit_rate": None, "slots": None,
     "objective": "throughput", "ttft_seconds": None,
     "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
-    "engine": "any", "scenario": None, "profile": None, "untie": False, "drop_policies": None,
-    "anchor": None, "hardware_dir": None,
+    "engine": "auto", "scenario": None, "profile": None, "untie": False, "drop_policies": None,
+    "exact": False, "anchor": None, "hardware_dir": None,
 }
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
-       if k not in ("max_loss", "schemes", "untie", "drop_policies")},
+       if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},
     "scheme": None, "plan": None, "kv": "bf16",
 }
 PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
-claims diff estimate experts explain export_plan frontier import_plan inventory layer_error
+claims compare diff estimate experts explain export_plan frontier import_plan inventory layer_error
 load_device load_model load_scenario load_workload memory_use plan plot profile read_plan
 sensitivity serve sweep train validate what_if
 """)
@@ -286,6 +290,37 @@ def test_flags_of_memory_and_validate() -> None:
     assert own == set(keywords("memory_use")) | set(ENGINE_FLAGS)
 
 
+def test_flags_of_compare_are_the_arguments_of_the_api() -> None:
+    assert flags("compare") == COMPARE_FLAGS
+    named = {f.removeprefix("--").replace("-", "_") for f in COMPARE_FLAGS - {"--csv"}}
+    renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
+    assert {renamed.get(n, n) for n in named - NOT_IN_THE_API} == set(keywords("compare"))
+
+
+RECORDS = {
+    "WorkloadInfo": "context_tokens isl osl batch preset prefix_hit_rate",
+    "EngineInfo": "name version chosen_from",
+    "CapacityInfo": "max_concurrency_at_context max_context_at_batch max_concurrency_at_requests",
+    "Recommendation": "verdict formats needs_new_weights checkpoint text gain probability "
+                      "alternatives lossier measure_next",
+    "GainRange": "value low high",
+    "OtherPlan": "name schemes formats kv needs_new_weights output_tokens_per_second tpot_seconds "
+                 "loss probability_better why_not",
+    "Lossier": "name schemes kv loss output_tokens_per_second measured_anchor",
+    "MeasureNext": "operator scheme shape swing command",
+    "QualityInfo": "loss low high unit relative tier flips measured_anchor",
+}
+"""Keys of the plan file that the contract names; a record may have more."""
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_keys_of_the_answer(name: str) -> None:
+    from planner.planning.plan import recommendation, record
+
+    found = getattr(record, name, None) or getattr(recommendation, name)
+    assert set(words(RECORDS[name])) <= {f.name for f in dataclasses.fields(found)}
+
+
 def test_flags_of_claims_and_formats() -> None:
     assert flags("claims") == CLAIMS_FLAGS
     assert set(keywords("claims")) == {"only"}
@@ -304,7 +339,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
-                                *SWEEP_FLAGS,
+                                *SWEEP_FLAGS, *COMPARE_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
                                 *FRONTIER_FLAGS, *SENSITIVITY_FLAGS,
                                 *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
@@ -340,7 +375,7 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor"}) | WHAT_IF_ONLY
+    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor", "exact"}) | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

@@ -45,11 +45,11 @@ def called(monkeypatch: pytest.MonkeyPatch, function: str, arguments: list[str])
 def test_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     got = called(monkeypatch, "plan", [
         "a-model", "a-device", *as_flags({**GIVEN, **PLAN_ONLY}), "--schemes", "bf16,fp8-block",
-        "--ttft-ms", "500", "--tpot-ms", "25", "--untie",
+        "--ttft-ms", "500", "--tpot-ms", "25", "--untie", "--exact",
         "--drop-policies", "head,First_Layers"])
     assert got.positional == ("a-model", "a-device")
     assert got.keywords == {
-        **GIVEN, **PLAN_ONLY, "schemes": ["bf16", "fp8-block"], "untie": True,
+        **GIVEN, **PLAN_ONLY, "schemes": ["bf16", "fp8-block"], "untie": True, "exact": True,
         "drop_policies": ["head", "first-layers"],
         "ttft_seconds": pytest.approx(0.5), "tpot_seconds": pytest.approx(0.025)}
 
