@@ -130,7 +130,9 @@ def drawn(pick: Pick) -> Instance:
         else schemes, "max_loss": pick(("int4-w4a16", None, "int4-w4a16", "int8-w8a8"))}
     if untie:
         values |= {"untie": True, "schemes": schemes[:1], "max_loss": None}
-    values |= pick(({"context": 1024}, {"context": 4096}, {"isl": 1024, "osl": 16}))
+    values |= pick(({"context": 1024}, {"context": 4096}, {"isl": 1024, "osl": 16},
+                    {"isl": 256, "osl": 64, "context": 4096},
+                    {"isl": 1024, "osl": 16, "prefix_hit_rate": 0.75}))
     names = pick(((), (), ("tpot_seconds",), ("ttft_seconds",), ("tpot_seconds", "ttft_seconds")))
     limits = tuple((name, pick((1.0001, 1.2, 0.995, 0.97, 0.9))) for name in names)
     return Instance(Case.of(model, device, **values), kv, pick((2, 3, 5)), limits)

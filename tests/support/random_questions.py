@@ -136,7 +136,9 @@ def drawn(pick: Pick, *, wide: bool = True) -> Case:
     if not wide and device.startswith("xeon"):
         values.setdefault("batch", 128)  # terabytes for a model of two layers: a million batches
     values |= pick(({}, {"context": 512}, {"context": 2048}, {"isl": 1024, "osl": 16},
-                    {"isl": 100, "osl": 900}))
+                    {"isl": 100, "osl": 900},
+                    {"isl": 100, "osl": 50, "context": 2048, "slots": pick((None, None, "full"))},
+                    {"isl": 1500, "osl": 50, "prefix_hit_rate": 0.75}))
     return Case.of(model, device, **values)
 
 
