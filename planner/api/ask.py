@@ -85,7 +85,6 @@ class Ask:
     workload: str | NamedWorkload | None = None
     prefix_hit_rate: float | None = None
     slots: str | None = None
-    exact: bool = False
     objective: str = THROUGHPUT
     ttft_seconds: float | None = None
     tpot_seconds: float | Literal["none"] | None = None
@@ -98,6 +97,7 @@ class Ask:
     profile: str | Profile | None = None
     untie: bool = False
     drop_policies: Sequence[str] | None = None
+    exact: bool = False
     anchor: str | None = None
     hardware_dir: str | os.PathLike[str] | None = None
 

@@ -42,7 +42,7 @@ def test_estimate_serve_and_explain_stay_in_it(slow: Plan) -> None:
     assert served.point is not None
     assert fast.point is not None
     assert served.point.tpot_seconds > 1.5 * fast.point.tpot_seconds
-    explained = planner.explain(plan=slow, solves=0)
+    explained = theory.explain(plan=slow, solves=0)
     assert explained.plan.power_mode == "15w"
 
 

@@ -40,7 +40,8 @@ ANNOTATIONS = {("frontier", "model"): "str | ModelSpec", ("frontier", "device"):
                ("compare", "device"): "str | DeviceProfile | Sequence[str | DeviceProfile]"}
 FREE = {"scheme", "plan", "kv", "memory_bytes"}
 """Named beside what they belong to, so at different places in the signatures."""
-PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg", "csv_file"}
+PRINTED = {"as_json", "report", "quiet", "timings", "interactive", "svg", "csv_file",
+           "assumptions"}
 FLAGS = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds", "plan_file": "plan"}
 
 
@@ -90,7 +91,7 @@ def test_a_verb_has_them_in_the_order_of_the_record(name: str) -> None:
 def test_a_plan_takes_every_parameter_that_is_not_of_a_price() -> None:
     every = {f.name for f in fields(Ask)}
     assert set(of_question("plan")) == every - {"scheme", "plan"}
-    assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor"}
+    assert set(of_question("what_if")) == set(of_question("plan")) - {"anchor", "exact"}
     assert set(of_question("explain")) == every - {"anchor"}
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from planner.api.ask import Ask
 from planner.planning.price.price import Priced
 from planner.planning.question.question import OBJECTIVES, Question
 from support.answers import ROUNDING, least_of, planned
 from support.full_price import Place, Setting, broken, parts_of, slots_of, value_of
 from support.random_questions import Case, Pick, Value, thorough
+from tests.support import theory
 
 MODELS = ("synthetic-gqa-2", "synthetic-moe-2", "synthetic-mla-2")
 LARGER = ("synthetic-gqa-3", "synthetic-moe-4")
@@ -41,7 +41,7 @@ class Instance:
     @property
     def base(self) -> Question:
         """The question without limits but that of the loss."""
-        question = Ask(**self.case.arguments).questions()[0]
+        question = theory.ask(**self.case.arguments).questions()[0]
         able = tuple(k for k in question.kv if k in self.kv)
         return replace(question, kv=able or question.kv[:1])
 

@@ -17,12 +17,12 @@ from zlib import crc32
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from planner.api.ask import Ask
 from planner.lookup import load_device, load_model
 from planner.models.catalog import spec_from_bytes
 from planner.models.spec import ModelSpec
 from planner.planning.question.question import OBJECTIVES, Question
 from planner.scenarios import Host, Scenario
+from tests.support import theory
 
 T = TypeVar("T")
 Pick = Callable[[Sequence[Any]], Any]
@@ -104,7 +104,7 @@ class Case:
 
     def questions(self) -> tuple[Question, ...]:
         """The exact questions, one for every way to serve."""
-        return Ask(**self.arguments).questions()
+        return theory.ask(**self.arguments).questions()
 
     def pick(self, salt: str) -> Pick:
         """What picks further options: the same ones for the same case and ``salt``."""

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Any
 
 import planner
+from planner.api.ask import Ask
 from planner.lookup import load_scenario
 from planner.scenarios import Scenario
 
@@ -16,7 +17,7 @@ SCENARIO_KEYS = {"engine": "engine", "tpot_seconds": "tpot_ms"}
 def _of_theory(verb: Callable[..., Any], **more: Any) -> Callable[..., Any]:
     @wraps(verb)
     def asked(*names: Any, **given: Any) -> Any:
-        if given.get("plan") is not None:
+        if given.get("plan") is not None or given.get("module") is not None:
             return verb(*names, **given)
         scenario = given.get("scenario")
         if isinstance(scenario, str):
@@ -31,5 +32,10 @@ def _of_theory(verb: Callable[..., Any], **more: Any) -> Callable[..., Any]:
 
 plan = _of_theory(planner.plan, exact=True)
 estimate = _of_theory(planner.estimate)
-explain = _of_theory(planner.explain)
+explain = _of_theory(planner.explain, exact=True)
 frontier = _of_theory(planner.frontier)
+
+
+def ask(*names: Any, **given: Any) -> Ask:
+    """The question itself, under the same defaults."""
+    return Ask(*names, **{**DEFAULTS, **given})

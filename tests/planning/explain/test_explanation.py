@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 import planner
-from planner.api.ask import Ask
 from planner.errors import DataError, InputError
 from planner.planning.explain.limit_prices import tidy_step
 from planner.planning.explain.next_best import unit_choices
@@ -27,12 +26,12 @@ LIMITS: dict[str, Any] = {"devices": 1, "tpot_seconds": 0.06, "exact": True}
 
 @pytest.fixture(scope="module")
 def found() -> ChoiceExplanation:
-    return planner.explain(*ASK, **LIMITS, solves=16)
+    return theory.explain(*ASK, **LIMITS, solves=16)
 
 
 @pytest.fixture(scope="module")
 def answer() -> Found:
-    questions = Ask(*ASK, **LIMITS).questions()
+    questions = theory.ask(*ASK, **LIMITS).questions()
     best = best_answer(questions)
     assert best is not None
     return best
@@ -155,7 +154,7 @@ def test_long_names_do_not_widen_the_text(found: ChoiceExplanation) -> None:
 def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanation) -> None:
     assert asked_of(found.plan) == {"devices": 1, "tpot_seconds": pytest.approx(0.06),
                                     "exact": True}
-    again = planner.explain(plan=planner.read_plan(found.plan.to_dict()), solves=0)
+    again = theory.explain(plan=planner.read_plan(found.plan.to_dict()), solves=0)
     assert again.best
     assert (again.units, again.limits) == (found.units, found.limits)
     assert {t.status for t in again.tipping} == {"not tried"}
@@ -163,7 +162,7 @@ def test_a_plan_file_is_explained_with_what_it_was_asked(found: ChoiceExplanatio
 
 def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
     uniform = theory.estimate(*ASK, devices=1, scheme="int8-w8a8")
-    told = planner.explain(plan=uniform, solves=0)
+    told = theory.explain(plan=uniform, solves=0)
     best = theory.plan(*ASK, exact=True)
     assert not told.best
     assert told.plan is uniform
@@ -177,7 +176,7 @@ def test_a_plan_that_is_not_the_best_says_by_how_much() -> None:
 
 def test_a_plan_that_breaks_its_limit_says_so() -> None:
     rough = theory.estimate(*ASK, devices=1, scheme="int4-w4a16")
-    told = planner.explain(plan=rough, solves=0)
+    told = theory.explain(plan=rough, solves=0)
     assert told.breaks == "max-loss"
     assert not told.best
 
@@ -186,19 +185,19 @@ def test_files_of_something_else_are_refused(found: ChoiceExplanation) -> None:
     plan = found.plan
     other = replace(plan, model=replace(plan.model, config_sha256="0" * 64))
     with pytest.raises(DataError, match="another configuration"):
-        planner.explain(plan=other)
+        theory.explain(plan=other)
     other = replace(plan, device=replace(plan.device, profile_sha256="0" * 64))
     with pytest.raises(DataError, match="another profile"):
-        planner.explain(plan=other)
+        theory.explain(plan=other)
     other = replace(plan, quality=replace(plan.quality, tier="T1 weights"))
     with pytest.raises(InputError, match="quality profile"):
-        planner.explain(plan=other)
+        theory.explain(plan=other)
     for batch in (0, 10**15):
         other = replace(plan, workload=replace(plan.workload, batch=batch))
         with pytest.raises(InputError, match="batch"):
-            planner.explain(plan=other)
+            theory.explain(plan=other)
     with pytest.raises(InputError, match="the plan is for"):
-        planner.explain("llama-3.1-8b", plan=plan)
+        theory.explain("llama-3.1-8b", plan=plan)
 
 
 @pytest.mark.parametrize("value", ["devices", "devices=x", "rm=1", "schemes=", "untie=1", "=", ""])
@@ -219,4 +218,4 @@ def test_steps_are_round(value: float, step: float) -> None:
     {"module": "mlp-down", "objective": "latency"}, {"scheme": "bf16"}, {"solves": -1}])
 def test_arguments_that_exclude_each_other(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError):
-        planner.explain(*ASK, **arguments)
+        theory.explain(*ASK, **arguments)

@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import planner
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.planning.explain.module_time import GRID, SAME, crossovers
 from tests.support import theory
 
 
 def test_totals_are_their_parts_and_agree_with_the_table_of_tokens() -> None:
-    found = planner.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", batch=64)
+    found = theory.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", batch=64)
     (module,) = found.modules
     column = found.tokens.index(64)
     for one in module.schemes:
@@ -28,7 +27,7 @@ def test_totals_are_their_parts_and_agree_with_the_table_of_tokens() -> None:
 
 
 def test_a_dynamic_scale_costs_a_kernel_that_bf16_lacks() -> None:
-    found = planner.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", scheme="fp8-tensor",
+    found = theory.explain("llama-3.1-8b", "h100-sxm", module="mlp-down", scheme="fp8-tensor",
                             schemes=["bf16", "fp8-tensor"])
     by_name = {s.scheme: s for s in found.modules[0].schemes}
     assert by_name["bf16"].decode.quantise_seconds == 0
@@ -40,7 +39,7 @@ def test_a_dynamic_scale_costs_a_kernel_that_bf16_lacks() -> None:
 def test_the_layer_of_a_module_costs_what_an_estimate_says() -> None:
     plan = theory.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-block", devices=1, batch=32,
                             isl=1024, osl=256)
-    found = planner.explain("llama-3.1-8b", "h100-sxm", module="attention-qkv", batch=32,
+    found = theory.explain("llama-3.1-8b", "h100-sxm", module="attention-qkv", batch=32,
                             isl=1024, osl=256, schemes=["bf16", "fp8-block"])
     one = next(s for s in found.modules[0].schemes if s.scheme == "fp8-block")
     whole = sum(u.decode_seconds for u in plan.units if u.kind == "attention-qkv")
@@ -48,16 +47,16 @@ def test_the_layer_of_a_module_costs_what_an_estimate_says() -> None:
 
 
 def test_cache_units_and_released_modules() -> None:
-    cache = planner.explain("deepseek-v3", "h100-sxm", module="kv-latent", tp=8)
+    cache = theory.explain("deepseek-v3", "h100-sxm", module="kv-latent", tp=8)
     assert {s.scheme for s in cache.modules[0].schemes} >= {"bf16", "fp8"}
-    head = planner.explain("llama-3.1-8b", "h100-sxm", module="head")
+    head = theory.explain("llama-3.1-8b", "h100-sxm", module="head")
     assert "only bf16" in head.modules[0].sentence
-    indexer = planner.explain("deepseek-v3.2", "h200-sxm", module="indexer")
+    indexer = theory.explain("deepseek-v3.2", "h200-sxm", module="indexer")
     assert "only fp8-block" in indexer.modules[0].sentence
 
 
 def test_communication_is_apart_and_rises_with_tp() -> None:
-    alone, split = (planner.explain("llama-3.1-70b", "h100-sxm", module="mlp-down", tp=tp,
+    alone, split = (theory.explain("llama-3.1-70b", "h100-sxm", module="mlp-down", tp=tp,
                                     schemes=["bf16"]) for tp in (1, 8))
     assert alone.modules[0].schemes[0].decode.communication_seconds == 0
     assert split.modules[0].schemes[0].decode.communication_seconds > 0
@@ -91,5 +90,5 @@ def test_equal_schemes_never_cross() -> None:
 ])
 def test_refusals(given_: dict, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
-        planner.explain("llama-3.1-8b", "h100-sxm", **given_)
+        theory.explain("llama-3.1-8b", "h100-sxm", **given_)
     assert caught.value.hint

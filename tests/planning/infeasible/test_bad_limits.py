@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 import planner
-from planner.api.ask import Ask
 from planner.cli.main import run
 from planner.errors import InfeasibleError, InputError
 from planner.planning.infeasible.binding_limit import binding
@@ -57,7 +56,7 @@ def test_no_limit_in_python(name: str, value: float) -> None:
 def has_plan(limits: dict[str, Any], **asked: Any) -> bool:
     """By the search as it is asked, with the loosest scheme where no limit on loss is meant."""
     loose = {"max_loss": "int4-w4a16"} if "max_loss" not in limits else {}
-    return best_of(Ask(MODEL, DEVICE, **{**ASKED, **loose, **limits, **asked}).questions()) \
+    return best_of(theory.ask(MODEL, DEVICE, **{**ASKED, **loose, **limits, **asked}).questions()) \
         is not None
 
 
@@ -71,7 +70,7 @@ CONTRADICTORY: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("limits", CONTRADICTORY, ids=lambda limits: "+".join(limits))
 def test_the_set_is_named_and_irreducible(limits: dict[str, Any]) -> None:
-    questions = Ask(MODEL, DEVICE, **ASKED, **limits).questions()
+    questions = theory.ask(MODEL, DEVICE, **ASKED, **limits).questions()
     assert set(binding(questions).limits) == {NAMES[name] for name in limits}
     assert not has_plan(limits)
     for name in limits:
@@ -92,9 +91,9 @@ def test_the_message_names_the_set(limits: dict[str, Any]) -> None:
 def test_the_set_holds_over_all_ways_of_an_engine() -> None:
     """BF16 caches, the first way, break the bytes alone; FP8 caches do with the loss of BF16."""
     asked = {**ASKED, "batch": 512, "engine": "vllm", "memory_bytes": 60 << 30}
-    questions = Ask(MODEL, DEVICE, **asked, max_loss="bf16").questions()
+    questions = theory.ask(MODEL, DEVICE, **asked, max_loss="bf16").questions()
     assert len(questions) > 1
-    first = Ask(MODEL, DEVICE, **asked, max_loss="int4-w4a16", kv="bf16").questions()
+    first = theory.ask(MODEL, DEVICE, **asked, max_loss="int4-w4a16", kv="bf16").questions()
     assert binding(first).limits == ("memory-bytes",)
     assert set(binding(questions).limits) == {"memory-bytes", "max-loss"}
 
@@ -103,7 +102,7 @@ def test_the_set_holds_over_all_ways_of_an_engine() -> None:
     ({"memory_bytes": 10**8}, {"tpot_seconds": 1e-5}, {"ttft_seconds": 1e-5}), 2)), ids=str)
 def test_limits_that_each_exclude_every_plan_are_sets_of_one(pair: Any) -> None:
     limits = {**pair[0], **pair[1]}
-    found = contradictions(Ask(MODEL, DEVICE, **ASKED, **limits).questions())
+    found = contradictions(theory.ask(MODEL, DEVICE, **ASKED, **limits).questions())
     assert found == tuple((NAMES[name],) for name in limits)
     with pytest.raises(InfeasibleError) as caught:
         theory.plan(MODEL, DEVICE, **ASKED, **limits)

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from support.questions import DEVICE, SMALL, found_of, plan_of, question_of
 
-from planner.api.ask import Ask
 from planner.errors import InfeasibleError, InputError
 from planner.placement.layout import Layout
 from planner.planning.infeasible.binding_limit import no_layout, no_slot
@@ -18,11 +17,12 @@ from planner.planning.search.best_first import search
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
+from tests.support import theory
 
 
 def case_of(model: str = SMALL, device: str = DEVICE, **asked: Any) -> Unserved:
     """A question as :func:`question_of` fills it in."""
-    return Ask(model, device, **{"devices": 1, "context": 2048, "batch": 8, **asked}).case()
+    return theory.ask(model, device, **{"devices": 1, "context": 2048, "batch": 8, **asked}).case()
 
 
 def test_bad_input_is_told_from_no_plan() -> None:
@@ -118,7 +118,7 @@ def test_the_longest_context_on_a_device_without_links_is_told_to_a_token() -> N
 def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
     """The first way keeps BF16 caches, which need twice the bytes."""
     asked: dict[str, Any] = {"engine": "vllm", "devices": 1, "batch": 1536}
-    error = refuse(Ask(SMALL, "h100-sxm", **asked).case())
+    error = refuse(theory.ask(SMALL, "h100-sxm", **asked).case())
     assert isinstance(error, InfeasibleError)
     assert "at least 74.51 GiB" in error.message
     assert "caches in fp8" in error.message
@@ -126,7 +126,7 @@ def test_the_most_users_and_the_longest_context_of_all_ways() -> None:
                      error.hint)
     assert told
     for name, value in (("batch", int(told[1])), ("context", int(told[2]))):
-        assert any_plan(Ask(SMALL, "h100-sxm", **{**asked, name: value}).questions())
-        assert not any_plan(Ask(SMALL, "h100-sxm", **{**asked, name: value + 1}).questions())
-    two = Ask(SMALL, "h100-sxm", **{**asked, "devices": 2})
+        assert any_plan(theory.ask(SMALL, "h100-sxm", **{**asked, name: value}).questions())
+        assert not any_plan(theory.ask(SMALL, "h100-sxm", **{**asked, name: value + 1}).questions())
+    two = theory.ask(SMALL, "h100-sxm", **{**asked, "devices": 2})
     assert any_plan(two.questions())

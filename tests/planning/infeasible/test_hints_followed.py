@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from support.hints import NO_FLAG, alternatives, followed
 
-from planner.api.ask import Ask
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.catalog import list_devices
 from planner.planning.infeasible.diagnose import refuse
 from planner.planning.search.variants import best_of
+from tests.support import theory
 
 Question = dict[str, Any]
 H100 = {"device": "h100-sxm", "devices": 1}
@@ -96,7 +96,7 @@ def named(question: Question) -> str:
 def refusal(question: Question) -> Exception | None:
     """The error of a question that has no plan or cannot be asked."""
     try:
-        case = Ask(**question).case()
+        case = theory.ask(**question).case()
     except InputError as error:
         return error
     return refuse(case, list_devices) if best_of(case.questions) is None else None
@@ -114,7 +114,7 @@ def check(question: Question) -> int:
         if changed == question:
             assert any(words in text for words in NO_FLAG), text
             continue
-        assert best_of(Ask(**changed).questions()) is not None, text
+        assert best_of(theory.ask(**changed).questions()) is not None, text
         count += 1
     return count
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.ask import Ask
 from planner.errors import DataError, InputError, PlannerError, UnknownNameError
 from planner.lookup import load_model
 from planner.planning.answer import rule_gains
@@ -217,7 +216,7 @@ def test_rules_that_are_not_named_do_not_hold() -> None:
 def test_a_gain_of_rules_together_is_never_told_as_nothing(
         together: float, alone: float, told: set[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where no rule alone would gain anything."""
-    questions = Ask("llama-3.1-8b", "h100-sxm", devices=1).questions()
+    questions = theory.ask("llama-3.1-8b", "h100-sxm", devices=1).questions()
     found = best_answers(questions)[0]
     assert found is not None
 

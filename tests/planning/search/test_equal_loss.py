@@ -1,6 +1,5 @@
 """Plans whose losses cannot be told apart: the faster is taken, and the plan says so."""
 
-from planner.api.ask import Ask
 from planner.planning.plan.record import Plan
 from planner.planning.search.equal_loss import SLACK, best_answer, device_seconds
 from planner.planning.search.variants import best_of
@@ -16,7 +15,7 @@ def quality(**more: object) -> Plan:
 
 
 def test_the_faster_of_equals_is_taken_within_the_band() -> None:
-    questions = Ask(*ASK, objective="quality", **TIGHT).questions()  # type: ignore[arg-type]
+    questions = theory.ask(*ASK, objective="quality", **TIGHT).questions()  # type: ignore[arg-type]
     least, taken = best_of(questions), best_answer(questions)
     assert least is not None
     assert taken is not None

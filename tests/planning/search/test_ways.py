@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from planner.api.ask import THROUGHPUT, Ask
+from planner.api.ask import THROUGHPUT
 from planner.errors import InfeasibleError
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
@@ -26,7 +26,7 @@ SIXTEEN = ("deepseek-v3", "b200-sxm", "sglang")
 
 
 def ways(model: str, device: str, engine: str, **asked: Any) -> tuple[Question, ...]:
-    return Ask(model, device, engine=engine, **asked).questions()
+    return theory.ask(model, device, engine=engine, **asked).questions()
 
 
 def rate(found: Plan) -> float:
