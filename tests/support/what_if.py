@@ -2,12 +2,12 @@
 
 from functools import cache
 
-import planner
 from planner.api.what_if import what_if
 from planner.planning.plan.record import Plan
 from planner.planning.whatif.grid import Grid
 from planner.report.page.html import page
 from planner.report.page.interactive import interactive
+from tests.support import theory
 
 MODEL, DEVICE, CONTEXT = "qwen2.5-0.5b", "jetson-orin-nano-8gb", 4096
 GRID = ("context=4096,32768", "batch=auto,8,256", "devices=1,2", "max-loss=bf16,int8-w8a8",
@@ -17,13 +17,13 @@ GRID = ("context=4096,32768", "batch=auto,8,256", "devices=1,2", "max-loss=bf16,
 @cache
 def plan() -> Plan:
     """The plan that the grid lies around."""
-    return planner.plan(MODEL, DEVICE, context=CONTEXT)
+    return theory.plan(MODEL, DEVICE, context=CONTEXT)
 
 
 @cache
 def grid() -> Grid:
     """48 positions, some without a plan."""
-    return what_if(MODEL, DEVICE, base=plan(), grid=GRID, context=CONTEXT)
+    return what_if(MODEL, DEVICE, base=plan(), grid=GRID, context=CONTEXT, **theory.DEFAULTS)
 
 
 @cache

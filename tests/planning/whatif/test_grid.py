@@ -66,7 +66,8 @@ def test_the_grid_has_plans_and_refusals_and_the_plan_itself() -> None:
     base = grid.points[grid.base]
     assert isinstance(base, Planned)
     assert base.performance == small.plan().performance
-    assert grid.command == "plan qwen2.5-0.5b jetson-orin-nano-8gb"
+    assert grid.command \
+        == "plan qwen2.5-0.5b jetson-orin-nano-8gb --engine any --tpot-ms none --exact"
     assert [len(axis) for axis in grid.axes] == [2, 3, 2, 2, 1, 2]
 
 
@@ -92,6 +93,7 @@ def test_grids_that_are_none(text: list[str], error: type[InputError]) -> None:
 def test_values_that_no_grid_can_have(values: str) -> None:
     with pytest.raises(InputError) as caught:
         planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), context=small.CONTEXT,
+                        **theory.DEFAULTS,
                         grid=[values, *(g for g in small.GRID
                                         if not g.startswith(values.partition("=")[0]))])
     assert caught.value.hint
@@ -102,6 +104,7 @@ def test_a_grid_too_large_to_embed_is_refused_before_it_is_planned() -> None:
     big = "batch=" + ",".join(map(str, range(1, 1001)))
     with pytest.raises(InputError, match="points; at most 5,000 are embedded") as caught:
         planner.what_if(small.MODEL, small.DEVICE, base=small.plan(), context=small.CONTEXT,
+                        **theory.DEFAULTS,
                         grid=[big])
     assert "--grid" in caught.value.hint
     axes = [Axis("batch", ("1",) * n, ("",) * n, 0) for n in (100, 50)]
@@ -136,3 +139,21 @@ def test_answer_lengths_are_kept() -> None:
     base = grid.points[grid.base]
     assert isinstance(base, Planned)
     assert base.performance == plan.performance
+
+
+@pytest.mark.parametrize(("model", "device", "batch"), [
+    ("qwen2.5-0.5b", "jetson-orin-nano-8gb", 1), ("llama-3.2-1b", "l40s", None)])
+def test_the_page_spans_what_defaults_narrow(model: str, device: str, batch: int | None) -> None:
+    """It starts at the plan's batch, on its engine, and holds nothing to a limit of its own."""
+    made = planner.plan(model, device, context=2048, devices=1, exact=True)
+    if batch is not None:
+        assert made.workload.batch == batch
+    name = "@".join(filter(None, (made.engine.name, made.engine.version)))
+    grid = planner.what_if(model, device, base=made, context=2048, devices=1, grid=(
+        "context=2048", "batch=auto", "devices=1", "max-loss=int8-w8a8", "schemes=auto",
+        "kv=auto"))
+    assert grid.command == f"plan {model} {device} --engine {name} --tpot-ms none --exact"
+    assert str(made.workload.batch) in grid.axes[1].values
+    base = grid.points[grid.base]
+    assert isinstance(base, Planned)
+    assert base.performance == made.performance
