@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from planner.api.plan import estimate
+from planner.api import plan as verbs
 from planner.article.record import Claim, Figure, Finding, Part, Verdict, near
 from planner.formats.kv import kv_layout, latent_bytes
 from planner.lookup import inventory, load_model
@@ -19,6 +20,9 @@ from planner.placement.routing import touched, uniform_popularity
 V3, V2 = "deepseek-v3", "deepseek-v2"
 FP8 = "e4m3fn"
 ROUTED = ("experts-gate-up", "experts-down")
+priced = partial(verbs.estimate, engine="any", tpot_seconds="none")
+"""A scheme's price by the device alone, as the article speaks of formats: no engine's rules, no
+limit on time."""
 
 
 def rule(holds: bool, otherwise: Verdict = "wrong") -> Verdict:
@@ -161,8 +165,8 @@ def cache_at_128k(claim: Claim) -> Finding:
     context = int(claim.stated["context"])
     speed = {}
     for layout in sizes:
-        plan = estimate(V2, "h200-sxm", scheme="fp8-tensor", kv=layout, devices=8, tp=1,
-                                dp=8, ep=8, pp=1, isl=context - 1024, osl=1024)
+        plan = priced(V2, "h200-sxm", scheme="fp8-tensor", kv=layout, devices=8, tp=1,
+                      dp=8, ep=8, pp=1, isl=context - 1024, osl=1024)
         speed[layout] = plan.performance.output_tokens_per_second_per_device.value
     cost = 1 - speed["bf16"] / speed["fp8-ds-mla"]
     return Finding(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from planner.api.plan import estimate
-from planner.api.plan import plan as best_plan
-from planner.article.facts import V3, rule
+from planner.api import plan as verbs
+from planner.article.facts import V3, priced, rule
 from planner.article.record import Claim, Figure, Finding, Part, near
 from planner.formats.schemes import scheme
 from planner.lookup import load_device
@@ -18,6 +18,8 @@ LITE = "deepseek-v2-lite"
 WITH_FP8 = ("h100-sxm", "l40s", "b200-sxm")
 ADVISED = next(iter(MIXES))
 """The article's mixture among the baselines: FP16 attention, INT8 experts."""
+best_plan = partial(verbs.plan, engine="any", tpot_seconds="none", exact=True)
+"""The optimum, by the device alone where no engine is named."""
 LINEAR = ("attention", "mla", "mlp", "experts", "shared")
 
 
@@ -41,8 +43,8 @@ def twice(claim: Claim) -> Finding:
     peak = fp8.dense.value / wide.dense.value
     ratios = {}
     for batch in (8, 64):
-        one, two = (rate(estimate("llama-3.1-70b", h100, scheme=s, devices=4, tp=4, pp=1,
-                                          dp=1, batch=batch, isl=1024, osl=256))
+        one, two = (rate(priced("llama-3.1-70b", h100, scheme=s, devices=4, tp=4, pp=1,
+                                dp=1, batch=batch, isl=1024, osl=256))
                     for s in ("fp8-tensor", "fp16"))
         ratios[batch] = one / two
     held = all(near(r, claim.stated["ratio"], 0.05) for r in ratios.values())
@@ -59,7 +61,7 @@ def twice(claim: Claim) -> Finding:
 def trtllm(claim: Claim) -> Finding:
     fewest = {}
     for name in ("fp8-block", "bf16"):
-        plan = estimate(V3, "h200-sxm", scheme=name, context=8192, objective="memory")
+        plan = priced(V3, "h200-sxm", scheme=name, context=8192, objective="memory")
         fewest[name] = plan.device.count
     return Finding(
         tuple(Figure(f"fewest h200-sxm for {k}", v, "devices") for k, v in fewest.items()),
@@ -121,7 +123,7 @@ def mixed_int8(claim: Claim) -> Finding:
 
 
 def keep_fp32(claim: Claim) -> Finding:
-    plans = {s: estimate(LITE, "h100-sxm", scheme=s, devices=1, context=8192, batch=8)
+    plans = {s: priced(LITE, "h100-sxm", scheme=s, devices=1, context=8192, batch=8)
              for s in ("fp32", "bf16")}
     weights = plans["fp32"].memory_per_device.weights_bytes \
         / plans["bf16"].memory_per_device.weights_bytes
