@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import planner
 from planner.errors import DataError, UnknownNameError
 from planner.scenarios import load_scenario, parse_scenario, scenario_ids
+from tests.support import theory
 
 HEAD = 'title = "t"\nquestion = "q?"\n'
 
@@ -78,8 +78,8 @@ def test_a_file_by_path_and_arguments_that_override_it(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(HEAD + 'model = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
                     'context = 4096\nschemes = ["bf16"]\n', encoding="utf-8")
-    assert planner.plan(scenario=str(path)).workload.context_tokens == 4096
-    other = planner.plan(device="l40s", scenario=str(path), context=2048)
+    assert theory.plan(scenario=str(path)).workload.context_tokens == 4096
+    other = theory.plan(device="l40s", scenario=str(path), context=2048)
     assert (other.device.id, other.workload.context_tokens) == ("l40s", 2048)
 
 
@@ -94,7 +94,7 @@ def test_the_scheme_of_a_scenario_is_what_estimate_prices(tmp_path: Path) -> Non
     path = tmp_path / "mine.toml"
     path.write_text(HEAD + 'model = "llama-3.1-8b"\ndevice = "h100-sxm"\ndevices = 1\n'
                     'context = 2048\nscheme = "fp8-channel"\n', encoding="utf-8")
-    plan = planner.estimate(scenario=str(path))
+    plan = theory.estimate(scenario=str(path))
     assert "fp8-channel" in {u.scheme for u in plan.units}
-    given = planner.estimate(scenario=str(path), scheme="fp16")
+    given = theory.estimate(scenario=str(path), scheme="fp16")
     assert "fp8-channel" not in {u.scheme for u in given.units}
