@@ -28,7 +28,7 @@ from planner.planning.search.sets_on import (
 from planner.planning.search.simpler import simpler
 from planner.planning.search.slot_pool import SlotPool
 from planner.planning.search.spaces import asked
-from planner.planning.solver.format_sets import Formats
+from planner.planning.solver.format_sets import FormatTable
 from planner.planning.solver.problem import Solution, objective_of, proved
 from planner.planning.solver.solve import LOOSE
 from planner.planning.space.candidates import Space
@@ -37,7 +37,7 @@ from planner.records import record
 GAP = 1e-3
 """Share of the objective below which nothing better is looked for."""
 MOST = 3
-"""Formats up to which the best plan of so many is looked for."""
+"""FormatTable up to which the best plan of so many is looked for."""
 LAYERS = 1e-2
 """The share where layers are decided one by one."""
 WORST = 1.25
@@ -219,7 +219,7 @@ class _Frontier:
                      min(bound, solution.value), self.pool.candidates, self.solved, one.space)
 
 
-    def _simpler(self, one: Posed, formats: Formats, solution: Solution, before: float,
+    def _simpler(self, one: Posed, formats: FormatTable, solution: Solution, before: float,
                  ) -> Solution:
         """Fewer pieces within GAP of it, still better than the plan of fewer formats."""
         most = min(solution.value * (1 + GAP), before * (1 - GAP))

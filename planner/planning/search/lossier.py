@@ -28,7 +28,7 @@ from planner.planning.search.rivals import (
 from planner.planning.search.sets_on import best_on, changed_schemes
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
-    Placed,
+    PlacedUniform,
     placed_choice,
 )
 from planner.planning.space.candidates import Space
@@ -73,7 +73,7 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
 
 
-def _mix(spaces: Sequence[Space], placed: Sequence[Placed], uniform: Found, loss: float,
+def _mix(spaces: Sequence[Space], placed: Sequence[PlacedUniform], uniform: Found, loss: float,
          ) -> Found | None:
     """The best plan of few formats that loses at most ``loss``, by GAIN better than ``uniform``:
     begun on the best candidate that a uniform plan has in each space."""

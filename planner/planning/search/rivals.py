@@ -24,7 +24,7 @@ from planner.planning.search.sets_on import changed_schemes
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
     RELEASED,
-    Placed,
+    PlacedUniform,
     UniformQuery,
     placed_uniforms,
     schemes_of,
@@ -120,10 +120,10 @@ def _caches(found: Found) -> str:
     return ", ".join(model.choices[c] for c in sorted(layers, key=lambda c: (-layers[c], c)))
 
 
-def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, str], Placed]:
+def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, str], PlacedUniform]:
     """The best of each uniform assignment over ``spaces``, by (scheme, cache); as released
     first."""
-    found: dict[tuple[str, str], Placed] = {}
+    found: dict[tuple[str, str], PlacedUniform] = {}
     for one in placed_in(tuple(spaces), allowed):
         pair = one.wanted.scheme, one.wanted.kv
         if _within(one.space.model, pair, allowed) and (
@@ -135,7 +135,7 @@ def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, s
 
 
 @by_identity(1)
-def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[Placed, ...]:
+def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[PlacedUniform, ...]:
     """Uniform assignments on the best candidate of each space: those whose loss is ``allowed``, and
     all of 4 bits, which are asked for beside them."""
     return placed_uniforms([(space, [
@@ -179,7 +179,7 @@ def stored_schemes(model: CostModel) -> tuple[str, ...]:
     return tuple(name for name in scheme_ids() if name in stored)
 
 
-def given(one: Placed) -> Found:
+def given(one: PlacedUniform) -> Found:
     """A placed assignment as a search would tell it."""
     model = one.space.model
     value = loss_of(model, one.segments) if model.question.objective == "quality" else one.score
@@ -187,7 +187,7 @@ def given(one: Placed) -> Found:
     return Found(one.space, one.candidate, none, one.segments, value, 1, 0, one.space)
 
 
-def uniform_name(one: Placed) -> str:
+def uniform_name(one: PlacedUniform) -> str:
     """What a placed assignment is called."""
     scheme, kv = one.wanted.scheme, one.wanted.kv
     told = scheme if scheme == RELEASED or len(schemes_of(scheme)) > 1 \
@@ -195,7 +195,7 @@ def uniform_name(one: Placed) -> str:
     return told if kv == "bf16" else f"{told}, KV {kv}"
 
 
-def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], Placed]) -> list[Rival]:
+def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUniform]) -> list[Rival]:
     """What each engine does when it is told nothing, where a source says so and that is placed."""
     out: dict[str, Rival] = {}
     for space in spaces:

@@ -16,7 +16,7 @@ from planner.planning.question.policies import stands_for
 from planner.planning.search.first_token import solve_posed
 from planner.planning.search.formulate import relaxation
 from planner.planning.search.posed import Posed, posed
-from planner.planning.solver.format_sets import Formats, Sets, best_of_sets, set_bounds
+from planner.planning.solver.format_sets import FormatTable, Sets, best_of_sets, set_bounds
 from planner.planning.solver.problem import (
     Array,
     Problem,
@@ -87,7 +87,7 @@ def best_within(one: Posed, sets: SetBounds, cutoff: float, gap: float | None = 
     return found, min([lower, *(bound for bound in sets.values() if bound >= cutoff)])
 
 
-def bounds_of_sets(space: Space, formats: Formats, sets: Sets, most: float) -> Array:
+def bounds_of_sets(space: Space, formats: FormatTable, sets: Sets, most: float) -> Array:
     """A lower bound of each candidate with each of ``sets`` [C, S]: by limits priced for all
     options; where that is below ``most`` for few enough, by limits priced for the set's."""
     relaxed = relaxation(space)
@@ -98,7 +98,7 @@ def bounds_of_sets(space: Space, formats: Formats, sets: Sets, most: float) -> A
     return out
 
 
-def _own_bounds(relaxed: Relaxation, formats: Formats, sets: Sets, c: Int, s: Int) -> Array:
+def _own_bounds(relaxed: Relaxation, formats: FormatTable, sets: Sets, c: Int, s: Int) -> Array:
     """The bound of each pair of a candidate ``c`` and a set ``s`` [P], by limits of its own
     price."""
     objective, constant, legal, rows = relaxed
@@ -109,7 +109,7 @@ def _own_bounds(relaxed: Relaxation, formats: Formats, sets: Sets, c: Int, s: In
                         [(use[c], limit[c]) for use, limit in rows])
 
 
-def formats_of(model: CostModel) -> Formats:
+def formats_of(model: CostModel) -> FormatTable:
     """The format of every option of the decisions of ``model``."""
     decided = model.decided
     scheme = np.full((len(decided.decisions), decided.width), -1, dtype=np.int64)
@@ -121,13 +121,13 @@ def formats_of(model: CostModel) -> Formats:
         for o, option in enumerate(decision.options):
             scheme[d, o] = option[0]
             changed[d, o] = -1 if own == {model.choices[option[0]]} else option[0]
-    return Formats(changed, scheme)
+    return FormatTable(changed, scheme)
 
 
-def formats_on(one: Posed) -> Formats:
+def formats_on(one: Posed) -> FormatTable:
     """The format of every option of a candidate's problem."""
     formats = formats_of(one.space.model)
     place = np.zeros(len(one.problem.legal), dtype=np.int64)
     for d in range(len(formats.changed)):
         place[one.rows_of(d)] = d
-    return Formats(formats.changed[place], formats.scheme[place])
+    return FormatTable(formats.changed[place], formats.scheme[place])

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from planner.planning.search.first_token import keeps
 from planner.planning.search.posed import Posed
-from planner.planning.solver.format_sets import Formats
+from planner.planning.solver.format_sets import FormatTable
 from planner.planning.solver.problem import objective_of, violation
 
 Int = NDArray[np.int64]
 
 
-def simpler(one: Posed, formats: Formats, counts: Int, most: float) -> Int:
+def simpler(one: Posed, formats: FormatTable, counts: Int, most: float) -> Int:
     """``counts`` [D, O] of a tied assignment, or fewer pieces with an objective of at most
     ``most``."""
     kinds = _kinds(one)
@@ -49,7 +49,7 @@ def _kinds(one: Posed) -> list[list[int]]:
     return list(found.values())
 
 
-def _main(one: Posed, formats: Formats, counts: Int) -> int:
+def _main(one: Posed, formats: FormatTable, counts: Int) -> int:
     """The scheme of most bytes, the first of equals."""
     used = sum((row.coefficients for row in one.problem.rows if row.name == "memory"),
                np.zeros(counts.shape))
@@ -57,12 +57,12 @@ def _main(one: Posed, formats: Formats, counts: Int) -> int:
     return max(names, key=lambda s: (float((used * counts)[formats.scheme == s].sum()), -s))
 
 
-def _pieces(formats: Formats, kinds: list[list[int]], counts: Int, main: int) -> int:
+def _pieces(formats: FormatTable, kinds: list[list[int]], counts: Int, main: int) -> int:
     schemes = [{int(formats.scheme[d, counts[d].argmax()]) for d in kind} for kind in kinds]
     return sum(len(own) for own in schemes) + sum(own != {main} for own in schemes)
 
 
-def _moves(one: Posed, formats: Formats, kinds: list[list[int]], counts: Int) -> Iterator[Int]:
+def _moves(one: Posed, formats: FormatTable, kinds: list[list[int]], counts: Int) -> Iterator[Int]:
     """Whole kinds, then single decisions, in each of the schemes that the assignment may have."""
     legal, taken = one.problem.legal, (counts > 0) & (formats.scheme >= 0)
     schemes = sorted(set(formats.scheme[taken | ((formats.changed < 0) & legal)].tolist()) - {-1})

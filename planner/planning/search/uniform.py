@@ -71,7 +71,7 @@ class UniformQuery:
 
 
 @cached_record
-class Placed:
+class PlacedUniform:
     """A uniform assignment on its best candidate: its segments, and the objective there."""
 
     wanted: UniformQuery
@@ -159,13 +159,14 @@ def best_uniforms_in(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]],
         for draft in _drafts(wanted))
 
 
-def placed_uniforms(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> tuple[Placed, ...]:
+def placed_uniforms(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]],
+                    ) -> tuple[PlacedUniform, ...]:
     """Of what is wanted in each space that which fits within the limits, each on its best
     candidate."""
     return tuple(at for draft in _drafts(wanted) if (at := draft.placed) is not None)
 
 
-def placed_choice(space: Space, choice: Int) -> Placed | None:
+def placed_choice(space: Space, choice: Int) -> PlacedUniform | None:
     """A choice for every unit [U] (-1 as released) within the limits on its best candidate; None
     where it does not fit."""
     columns: Columns = {}
@@ -179,18 +180,6 @@ def _drafts(wanted: Sequence[tuple[Space, Sequence[UniformQuery]]]) -> list[_Dra
         columns: Columns = {}
         drafts.append([_coarse(space, one, columns) for one in queries])
     return [draft for mine in _refined([space for space, _ in wanted], drafts) for draft in mine]
-
-
-def uniform_pairs(model: CostModel, allowed: float) -> list[tuple[str, str]]:
-    """(scheme, cache layout) of the uniform assignments that lose no more than ``allowed``."""
-    found = []
-    for scheme in model.question.schemes:
-        for kv in model.question.kv:
-            choice = uniform_choice(model, scheme, kv)
-            if choice is not None \
-                    and uniform_loss(model, choice) <= allowed * (1 + TOLERANCE) + 1e-12:
-                found.append((scheme, kv))
-    return found
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -207,12 +196,12 @@ class _Draft:
     open: tuple[tuple[int, int], ...]
 
     @property
-    def placed(self) -> Placed | None:
+    def placed(self) -> PlacedUniform | None:
         """None where it does not fit."""
         if self.space is None or self.choice is None:
             return None
         segments = uniform_segments(self.space.model, self.wanted.scheme, self.choice)
-        return Placed(self.wanted, self.space, self.candidate, segments, self.score)
+        return PlacedUniform(self.wanted, self.space, self.candidate, segments, self.score)
 
 
 def _coarse(space: Space, wanted: UniformQuery, columns: Columns) -> _Draft:

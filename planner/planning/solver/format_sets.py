@@ -25,7 +25,7 @@ Sets = tuple[tuple[int, ...], ...]
 
 
 @cached_record
-class Formats:
+class FormatTable:
     """The format of each option [D, O]: ``changed`` is −1 where it is free, ``scheme`` where it is
     a cache's alone."""
 
@@ -53,7 +53,7 @@ class Formats:
         return tuple(combinations(self.names, min(most, len(self.names))))
 
 
-def set_bounds(costs: Array, beside: Array, formats: Formats, sets: Sets) -> Array:
+def set_bounds(costs: Array, beside: Array, formats: FormatTable, sets: Sets) -> Array:
     """A lower bound of each candidate under each of ``sets`` [C, S], from the costs of options with
     the limits priced [C, D, O] and what is ``beside`` them [C]."""
     def least(where: Bool) -> Array:
@@ -71,7 +71,7 @@ def set_bounds(costs: Array, beside: Array, formats: Formats, sets: Sets) -> Arr
     return out + beside[:, None]
 
 
-def useful_formats(problem: Problem, formats: Formats) -> tuple[int, ...]:
+def useful_formats(problem: Problem, formats: FormatTable) -> tuple[int, ...]:
     """The formats without those that another is as good as in the objective and in every limit
     wherever they stand; of equals the first stays."""
     names = formats.used(problem.legal)
@@ -89,7 +89,7 @@ def useful_formats(problem: Problem, formats: Formats) -> tuple[int, ...]:
     return tuple(names[i] for i in kept)
 
 
-def best_of_sets(problem: Problem, formats: Formats, bounds: dict[tuple[int, ...], float],
+def best_of_sets(problem: Problem, formats: FormatTable, bounds: dict[tuple[int, ...], float],
                  solver: Callable[[Problem, float], Solution], cutoff: float,
                  ) -> tuple[Solution | None, float]:
     """(the best assignment within one of the sets that ``bounds`` holds for, if it is below

@@ -15,7 +15,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.uniform import RELEASED, Placed
+from planner.planning.search.uniform import RELEASED, PlacedUniform
 from planner.planning.space.losses import quality
 from planner.planning.whatif.compared import ComparedPlan, Weights
 from planner.throughput.calibration import ANY_ENGINE
@@ -24,7 +24,7 @@ RECOMMENDED = "recommended"
 PLAIN = "bf16"
 
 
-def placed_row(one: Placed, *, within_limits: bool) -> ComparedPlan:
+def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     """The row of an assignment on its best candidate."""
     model, question = one.space.model, one.space.model.question
     priced = price(one.space, one.candidate, one.segments)

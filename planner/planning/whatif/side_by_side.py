@@ -18,7 +18,7 @@ from planner.planning.question.question import Question
 from planner.planning.search.spaces import asked, whole_space
 from planner.planning.search.uniform import (
     RELEASED,
-    Placed,
+    PlacedUniform,
     UniformQuery,
     best_uniforms,
     placed_uniforms,
@@ -78,13 +78,13 @@ def _names(questions: Sequence[Question], named: Sequence[str]) -> list[str]:
 
 
 def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,
-            ) -> tuple[dict[str, Placed], set[str]]:
+            ) -> tuple[dict[str, PlacedUniform], set[str]]:
     """(the best of each assignment over all engines and caches, those of them that do not keep the
     limits on time: the fastest of each)."""
-    found: dict[str, Placed] = {}
+    found: dict[str, PlacedUniform] = {}
     _take_best(found, placed_uniforms([
         (space, _queries(space.model, named, kv_named, limits=True)) for space in spaces]))
-    late: dict[str, Placed] = {}
+    late: dict[str, PlacedUniform] = {}
     for space in spaces:
         question = space.model.question
         if question.tpot_seconds is None and question.ttft_seconds is None:
@@ -95,7 +95,7 @@ def _placed(spaces: Sequence[Space], named: Sequence[str], kv_named: bool,
     return {**found, **late}, set(late)
 
 
-def _take_best(found: dict[str, Placed], more: Sequence[Placed]) -> None:
+def _take_best(found: dict[str, PlacedUniform], more: Sequence[PlacedUniform]) -> None:
     for one in more:
         name = one.wanted.scheme
         if name not in found or one.score < found[name].score:

@@ -15,8 +15,14 @@ from planner.planning.question.question import Question
 from planner.planning.search import best_first as searching
 from planner.planning.search.equal_loss import best_answers
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.uniform import UniformQuery, best_uniforms, uniform_pairs
+from planner.planning.search.uniform import (
+    UniformQuery,
+    best_uniforms,
+    uniform_choice,
+    uniform_loss,
+)
 from planner.planning.search.variants import spaces_of
+from planner.planning.space.candidates import Space
 from planner.planning.weigh.weighed import score
 from tests.support import theory
 
@@ -73,6 +79,15 @@ def test_ways_that_cannot_win_are_never_solved(monkeypatch: pytest.MonkeyPatch) 
     assert found.value <= found.bound * (1 + 1e-6)
 
 
+def uniform_within(space: Space, allowed: float) -> list[UniformQuery]:
+    """The uniform assignments of a space that lose no more than ``allowed``."""
+    model = space.model
+    choices = {(scheme, kv): uniform_choice(model, scheme, kv)
+               for scheme in model.question.schemes for kv in model.question.kv}
+    return [UniformQuery(*pair, limits=True) for pair, choice in choices.items()
+            if choice is not None and uniform_loss(model, choice) <= allowed * (1 + 1e-9) + 1e-12]
+
+
 @pytest.mark.parametrize("objective", ["throughput", "latency"])
 @pytest.mark.parametrize(("model", "device", "engine"), [
     ("deepseek-v2-lite", "jetson-agx-orin-64gb", "any"),
@@ -94,9 +109,8 @@ def test_no_uniform_plan_of_the_same_choices_is_better(model: str, device: str, 
     rivals = 0
     for space in spaces:
         limit = loss_limit(space.model)
-        wanted = [UniformQuery(*pair, limits=True)
-                  for pair in uniform_pairs(space.model, np.inf if limit is None else limit)]
-        for one in best_uniforms(space, wanted):
+        for one in best_uniforms(space, uniform_within(
+                space, np.inf if limit is None else limit)):
             if one.priced is not None:
                 assert full <= score(space.model.question, one.priced) * (1 + 1e-7), one.name
                 rivals += 1

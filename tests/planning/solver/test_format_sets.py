@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from planner.planning.solver.format_sets import (
-    Formats,
+    FormatTable,
     best_of_sets,
     set_bounds,
     useful_formats,
@@ -19,7 +19,7 @@ from planner.planning.solver.problem import Problem, Row, Solution, reduced_cost
 from planner.planning.solver.solve import solve
 
 FORMATS = 3
-Case = tuple[Problem, Formats]
+Case = tuple[Problem, FormatTable]
 
 
 @st.composite
@@ -42,7 +42,7 @@ def cases(draw: st.DrawFn) -> Case:
                        float(draw(st.integers(decisions, 9 * decisions)))) for r in range(rows))
     problem = Problem(np.where(legal, values(), 0.0), 1.0, legal,
                       np.ones(decisions, dtype=np.int64), limits)
-    return problem, Formats(changed, scheme)
+    return problem, FormatTable(changed, scheme)
 
 
 def listed(case: Case, most: int) -> float:
@@ -117,7 +117,7 @@ def test_more_formats_are_never_worse(case: Case) -> None:
 @given(cases())
 def test_without_formats_the_only_set_is_bounded_by_what_is_free(case: Case) -> None:
     problem, formats = case
-    none = Formats(np.full_like(formats.changed, -1), formats.scheme)
+    none = FormatTable(np.full_like(formats.changed, -1), formats.scheme)
     for one, bound in all_bounds((problem, none), 2).items():
         assert one == ()
         assert bound <= listed((problem, none), 0) + 1e-6
