@@ -12,6 +12,7 @@ from math import fsum
 
 import numpy as np
 
+from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import SCHEMES, scheme_ids
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
@@ -129,9 +130,10 @@ def _placed(spaces: Sequence[Space], allowed: float | None) -> dict[tuple[str, s
         if _within(one.space.model, pair, allowed) and (
                 pair not in found or one.score < found[pair].score * (1 - TOLERANCE)):
             found[pair] = one
-    order = [RELEASED, *scheme_ids()]
+    order, caches = [RELEASED, *scheme_ids()], kv_layout_ids()
     return dict(sorted(found.items(), key=lambda item: (
-        order.index(item[0][0]) if item[0][0] in order else len(order))))
+        order.index(item[0][0]) if item[0][0] in order else len(order), item[0][0],
+        caches.index(item[0][1]))))
 
 
 @by_identity(1)
