@@ -296,7 +296,9 @@ def proof(t: Phrases, plan: Plan) -> str:
 
 def waterfall_line(t: Phrases, plan: Plan, shown: Waterfall) -> str:
     """What the bars of a phase add up to."""
-    return t(f"waterfall.{shown.phase}", batch=count(plan.workload.batch),
+    prompts = plan.performance.interruption_seconds
+    between = "" if prompts is None else t("waterfall.between", seconds=span(prompts))
+    return t(f"waterfall.{shown.phase}", batch=count(plan.workload.batch), between=between,
              isl=count(plan.workload.isl), sum=span(shown.sum_seconds),
              end=span(shown.end_seconds))
 

@@ -23,7 +23,8 @@ def users_svg(t: Phrases, plan: Plan, found: Sequence[UsersPoint]) -> str:
               WIDTH - RIGHT, True)
     y = Scale(10.0 ** floor(log10(min(counts))), 10.0 ** ceil(log10(max(counts)) + 0.02),
               HEIGHT - BOTTOM, TOP, True)
-    label, own = Labels(WIDTH), next(p.context for p in found if p.own)
+    label = Labels(WIDTH)
+    own = next((p.context for p in found if p.own), plan.workload.context_tokens)
     return figure("users", WIDTH, HEIGHT, t("users.title"), t("users.label", n=len(found)), (
         *_grid(t, x, y, found),
         *(_line(x, y, "wide", t("users.wide"), [(p.context, p.wide_users) for p in found], label)

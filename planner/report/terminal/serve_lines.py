@@ -31,6 +31,9 @@ def command_lines(words: Sequence[str], width: int) -> list[str]:
     pieces = _pieces([quote(printable(word)) for word in words])
     if not width:
         return [" ".join(pieces)]
+    room = width - len(DEEPER) - len(GOES_ON)
+    pieces = [part for piece in pieces for part in
+              ([piece] if columns(piece) <= room else _flag_and_value(piece))]
     lines = [INDENT + pieces[0]]
     for piece in pieces[1:]:
         if columns(f"{lines[-1]} {piece}{GOES_ON}") <= width:
@@ -39,6 +42,12 @@ def command_lines(words: Sequence[str], width: int) -> list[str]:
             lines[-1] += GOES_ON
             lines.append(DEEPER + piece)
     return lines
+
+
+def _flag_and_value(piece: str) -> list[str]:
+    """The parts of a piece that is wider than a line: a flag apart from its value."""
+    flag, space, value = piece.partition(" ")
+    return [flag, value] if space and flag.startswith("-") else [piece]
 
 
 def _pieces(words: Sequence[str]) -> list[str]:

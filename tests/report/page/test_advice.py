@@ -12,7 +12,9 @@ from support.questions import plan_of
 from support.recommended import LOSSIER, NEXT, TEXT, other, recommended
 
 import planner
+from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Assumption, EngineInfo, Plan
+from planner.report.drawing.users import users_svg
 from planner.report.page.advice import advice
 from planner.report.page.cell import fragment
 from planner.report.page.html import page
@@ -145,3 +147,10 @@ def test_hostile_names_are_text_everywhere() -> None:
     for line in markdown(plan).splitlines():
         assert not line.startswith("# y")
         assert "<script>" not in line or line.startswith("    ")
+
+
+def test_a_page_from_before_the_own_length_was_told_is_drawn() -> None:
+    plan = plan_of()
+    points = [UsersPoint(1024, 8, 4, 1 << 20), UsersPoint(2048, 4, 2, 2 << 20)]
+    drawn = users_svg(phrases("en"), plan, points)
+    assert drawn == users_svg(phrases("en"), plan, [points[0], replace(points[1], own=True)])
