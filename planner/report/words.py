@@ -322,6 +322,8 @@ def reproduce(plan: Plan) -> str:
     flags = {"devices": plan.device.count, "tp": la.tp, "dp": la.dp, "pp": la.pp, "ep": la.ep,
              "context": work.context_tokens, "isl": work.isl, "osl": work.osl,
              "batch": work.batch, "engine": engine}
+    if work.prefix_hit_rate:
+        flags["prefix-hit"] = f"{work.prefix_hit_rate:g}"
     names = " ".join(quote(name) for name in (plan.model.id, plan.device.id))
     return f"plan estimate {names} --plan plan.json " + " ".join(
         f"--{flag} {quote(str(value))}" for flag, value in flags.items())
@@ -334,7 +336,8 @@ def frontier_command(plan: Plan) -> str:
     work = plan.workload
     return (f"plan frontier {quote(plan.model.id)} {quote(plan.device.id)} "
             f"--devices {plan.device.count} --context {work.context_tokens} --isl {work.isl} "
-            f"--osl {work.osl}")
+            f"--osl {work.osl}"
+            + (f" --prefix-hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else ""))
 
 
 def quantity(value: float, unit: str) -> str:

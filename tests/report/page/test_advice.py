@@ -14,6 +14,7 @@ from support.recommended import LOSSIER, NEXT, TEXT, other, recommended
 import planner
 from planner.planning.inspect.users import UsersPoint
 from planner.planning.plan.record import Assumption, EngineInfo, Plan
+from planner.report import words
 from planner.report.drawing.users import users_svg
 from planner.report.page.advice import advice
 from planner.report.page.cell import fragment
@@ -154,3 +155,11 @@ def test_a_page_from_before_the_own_length_was_told_is_drawn() -> None:
     points = [UsersPoint(1024, 8, 4, 1 << 20), UsersPoint(2048, 4, 2, 2 << 20)]
     drawn = users_svg(phrases("en"), plan, points)
     assert drawn == users_svg(phrases("en"), plan, [points[0], replace(points[1], own=True)])
+
+
+def test_the_commands_of_a_page_have_the_prefix_hits() -> None:
+    plan = plan_of()
+    assert "--prefix-hit" not in words.reproduce(plan) + words.frontier_command(plan)
+    hit = replace(plan, workload=replace(plan.workload, prefix_hit_rate=0.9))
+    assert words.reproduce(hit).endswith(" --prefix-hit 0.9")
+    assert words.frontier_command(hit).endswith(" --prefix-hit 0.9")
