@@ -37,10 +37,10 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
+from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
 from planner.planning.infeasible.memory_relief import Memory, way_out
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import kv_refusal
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.question.workload import (
     reserves,
     slot_note,
@@ -100,7 +100,8 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
                        for value in (asked.tp, asked.dp, asked.pp, asked.ep)), batch=batch)
     format_of, scheme_text, names = _formats(spec, ask.scheme, plan)
     kv_of, kv_text = _caches(spec, ask.kv, plan)
-    use = Use(work.context, batch, min(PREFILL_CHUNK, work.isl), parts, work.held)
+    chunk = COMMON if target is None else prefill_chunk(server, target).tokens
+    use = Use(work.context, batch, min(chunk, work.isl), parts, work.held)
     split = breakdown(spec, layout, use, format_of=format_of, kv=kv_of, device=target)
     capacity = memory_bytes or (int(target.capacity_bytes.value) if target else 0)
     usable = memory_bytes or (usable_bytes(target) if target else 0)

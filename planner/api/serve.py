@@ -16,13 +16,14 @@ from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.price.step import Assignment
 from planner.planning.price.step_intervals import step_spread
 from planner.planning.question.asked import NO_LIMIT
-from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
 from planner.planning.serving.deployment import (
     Deployment,
@@ -84,7 +85,7 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
           slots: str | None = None, memory_bytes: int | None = None, engine: str = ANY,
           requests: int | None = None, draft_tokens: int = 0,
           acceptance: float | None = None, draft_layers: int | None = None,
-          chunk_tokens: int = PREFILL_CHUNK, stream_interval: int = 1,
+          chunk_tokens: int = COMMON, stream_interval: int = 1,
           scheduler: str | None = None, host_us: float | None = None,
           host_us_per_sequence: float | None = None, graphs: str = "engine",
           overlap: bool = False, prefill_workers: int | None = None,

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from planner.export.served import ServingFacts, served_of
 from planner.memory.engines.catalog import Engine
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
-from planner.planning.question.question import PREFILL_CHUNK
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # Layout → the server's word for it.
@@ -77,7 +77,7 @@ def prefill_chunk(plan: Plan) -> int:
     holds no fewer than a token of every sequence."""
     said = next((a.value for a in plan.assumptions if a.key == "prefill chunk"), "")
     number = said.partition(" ")[0]
-    return max(int(number) if number.isdigit() else PREFILL_CHUNK, per_rank(plan))
+    return max(int(number) if number.isdigit() else COMMON, per_rank(plan))
 
 
 def _vllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str], list[str]]:
@@ -145,6 +145,7 @@ def _llamacpp(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[st
     slots = plan.workload.batch
     words = ["llama-server", "-m", "OUT.gguf", "--ctx-size",
              str(plan.workload.context_tokens * slots), "--parallel", str(slots),
+             "--batch-size", str(prefill_chunk(plan)), "--ubatch-size", str(prefill_chunk(plan)),
              "--n-gpu-layers", "999", "--split-mode", "layer" if plan.layout.pp > 1 else "none"]
     unsaid = []
     for flag, kinds in (("--cache-type-k", ("kv-k", "kv-latent")), ("--cache-type-v", ("kv-v",))):

@@ -14,9 +14,9 @@ from planner.hardware.catalog import device_ids
 from planner.hardware.profile import DeviceProfile, Quantity
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout, layout_problem
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.question.asked import Asked
 from planner.planning.question.decisions import FUSED
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.question.resolve import build_question
 from planner.planning.space.kernel_times import (
     hops,
@@ -103,16 +103,16 @@ def kernel_times(case: Case, device: DeviceProfile) -> dict[str, tuple[Array, Ar
     """{kernel: seconds [C, choices] of a decode step, a prompt beside it, the average step}."""
     model, layouts = model_of(case, device), [case.layout]
     pts = points(layouts, [(0, slot) for slot in case.slots])
-    weight, reads = prompt_passes(prompt_weight(model.question, pts), case.isl)
+    weight, reads = prompt_passes(prompt_weight(model.question, pts), case.isl, COMMON)
     length = case.isl + case.osl / 2
     times = timed_units(model, layout_tables(model, layouts), pts,
                         Lengths(length, case.isl, reads))
     step = decode_phase(pts, length)
-    mixed = mixed_phase(pts, length, case.isl, PREFILL_CHUNK, reads)
+    mixed = mixed_phase(pts, length, case.isl, COMMON, reads)
     found = {"hop": (hops(model, pts, step)[:, None], hops(model, pts, mixed)[:, None])}
     for name, keys in _kernels(model).items():
         found[name] = (_seconds(times, keys, "decode"), _seconds(times, keys, "mixed"))
-    passes = float(-(-case.isl // PREFILL_CHUNK))
+    passes = float(-(-case.isl // COMMON))
     return {name: (one, beside, with_prompts(one, beside, weight[:, None], passes))
             for name, (one, beside) in found.items()}
 

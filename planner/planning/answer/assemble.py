@@ -43,7 +43,7 @@ from planner.planning.plan.record import (
 from planner.planning.price.intervals import performance, routing_assumption, time_basis
 from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.policies import policy_notes, rule_notes
-from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.question.question import Question
 from planner.planning.question.workload import Workload
 from planner.planning.search.best_first import (
     BATCH_GAP,
@@ -318,6 +318,15 @@ def _derived_loss(model: CostModel, priced: Priced) -> float:
     return fsum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
 
 
+def _chunk_note(question: Question) -> Assumption:
+    """Tokens of prompts that a step takes, and who says so."""
+    chunk = question.prefill_chunk
+    why = "common engine default" if chunk.source is None else (
+        f"default of {question.engine} on {question.device.id}, set by {chunk.flag} "
+        f"({chunk.source.title}, {chunk.source.date})")
+    return Assumption("prefill chunk", f"{chunk.tokens} tokens", why)
+
+
 def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     question = model.question
     out = [
@@ -329,7 +338,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
         Assumption("queueing", f"{format_seconds(priced.queue)} of TTFT",
                    f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
                    "an M/D/1 queue"),
-        Assumption("prefill chunk", f"{PREFILL_CHUNK} tokens", "common engine default"),
+        _chunk_note(question),
         Assumption("tokens per step", "1", "no speculative decoding"),
         Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
                    f"{question.capacity_bytes / GIB:.1f} GiB",

@@ -18,7 +18,7 @@ from planner.placement.cache_entries import (
 from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
 from planner.planning.price.price import Cached, Priced
-from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
 from planner.planning.space.model import CostModel
 
@@ -92,7 +92,7 @@ def _slot_bytes(model: CostModel, found: Found, priced: Priced, stage: int) -> C
     def size(context: int) -> int:
         prompt = min(context, max(work.isl, context - work.osl))
         return sequences * cache(context) + activation_bytes(
-            question.spec, priced.layout, chunk_tokens=min(PREFILL_CHUNK, prompt),
+            question.spec, priced.layout, chunk_tokens=min(question.chunk_tokens, prompt),
             sequences=priced.slot)
 
     return size
@@ -146,7 +146,7 @@ def most_sequences(question: Question, layout: Layout, room: int,
                    caches: Callable[[int], int]) -> int:
     """The most sequences of a rank whose caches and activations fit ``room`` bytes together;
     ``caches`` are the bytes of so many, which grow with them."""
-    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    chunk = min(question.chunk_tokens, question.workload.isl)
     low, high = 0, 1
     while caches(high) <= room:
         high *= 2

@@ -12,7 +12,6 @@ from planner.errors import UnknownNameError, UnsupportedError
 from planner.planning.plan.record import Assumption, layer_range, plain
 from planner.planning.price.intervals import certainty, layout_code
 from planner.planning.question.decisions import DecisionUnit
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import released_scheme, unit_parts
 from planner.planning.space.tables import LayoutTables
@@ -152,8 +151,8 @@ def module_split(model: CostModel, tables: LayoutTables, unit: DecisionUnit, *, 
     work = model.question.workload
     decode = unit_parts(model, tables, pts, decode_phase(pts, work.decode_length), unit)
     one = pts.take(np.array([0], dtype=np.int64))
-    prompt = unit_parts(model, tables, one, prefill_phase(one, work.isl, PREFILL_CHUNK,
-                                                          work.cached), unit)
+    prompt = unit_parts(model, tables, one, prefill_phase(
+        one, work.isl, model.question.chunk_tokens, work.cached), unit)
     names, columns = _choices(model, tables, unit)
     if focus is not None and focus not in names:
         raise UnsupportedError(f"{unit.id} cannot take {focus} here",

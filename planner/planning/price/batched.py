@@ -222,8 +222,9 @@ def _fill(out: _Columns, model: CostModel, asks: Asks, layouts: list[Layout], in
     pts = _points(tables, index[where], some)
     work = model.question.workload
     cached = np.minimum((some.isl * work.prefix_hit_rate).astype(np.int64), some.isl - 1)
-    prices = step_prices(model, tables, pts, Lengths(some.isl + some.osl / 2, some.isl,
-                                                     cached=cached), some.osl, choice)
+    prices = step_prices(model, tables, pts, Lengths(
+        some.isl + some.osl / 2, some.isl, cached=cached, chunk=model.question.chunk_tokens),
+        some.osl, choice)
     ends = some.context if work.reserved else some.isl + some.osl
     held = rank_bytes(model, tables, stages, pts, some.context, ends, some.isl, choice)
     out.put(where, prices, held)

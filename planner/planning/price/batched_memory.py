@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from planner.memory.footprint import activation_rates, runtime_bytes
 from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.memory import StageBytes
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
@@ -39,7 +38,7 @@ def rank_bytes(model: CostModel, tables: LayoutTables, stages: Sequence[StageByt
         out[0, here] = weights[stage]
         out[1, here] = held[stage, np.arange(len(here))]
         token, sequence = activation_rates(question.spec, layout)
-        chunk = np.minimum(isl[here], PREFILL_CHUNK)
+        chunk = np.minimum(isl[here], question.chunk_tokens)
         out[2, here] = np.maximum(chunk, slots[here]) * token + slots[here] * sequence
         out[3, here] = runtime_bytes(question.device, layout)
     return out

@@ -16,7 +16,6 @@ from planner.placement.layout import stage_of_layer
 from planner.planning.price.batched_intervals import Spreads, spreads
 from planner.planning.price.price import AFTER, BEFORE
 from planner.planning.question.decisions import FUSED
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.kernel_times import hops, prompt_passes, with_prompts
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import first_token, queue
@@ -76,11 +75,11 @@ def step_prices(model: CostModel, tables: LayoutTables, pts: Points, lengths: Le
                 choice: Sequence[int]) -> StepPrices:
     """Prices of the assignment ``choice`` (by unit, -1: as released) on ``pts``; ``osl`` [C]."""
     weight, reads = prompt_passes(prompts_each_step(pts.batch / osl, pts.dp) / pts.pp,
-                                  lengths.isl - lengths.cached)
+                                  lengths.isl - lengths.cached, lengths.chunk)
     reading = ranks_reading(pts.batch / osl / pts.pp, pts.dp)
     lengths = replace(lengths, prompts=reads, reading=reading)
     step = decode_phase(pts, lengths.decode)
-    mixed = mixed_phase(pts, lengths.decode, lengths.isl, PREFILL_CHUNK, reads, reading,
+    mixed = mixed_phase(pts, lengths.decode, lengths.isl, lengths.chunk, reads, reading,
                         lengths.cached)
     times = timed_units(model, tables, pts, lengths)
     hop, hop_mixed = hops(model, pts, step), hops(model, pts, mixed)

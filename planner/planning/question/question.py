@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
+from planner.planning.engines.prefill_chunks import PrefillChunk, prefill_chunk
 from planner.planning.engines.routes import Route
 from planner.planning.plan.record import OBJECTIVES as OBJECTIVES
 from planner.planning.plan.record import Objective
@@ -22,7 +23,6 @@ TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")
 """Objectives that are the time of a step: by device, or of a token."""
 RATES: tuple[Objective, ...] = ("throughput", "cost")
 """Objectives that people read as tokens for the time or money; what is minimised is the inverse."""
-PREFILL_CHUNK = 8192
 ROUNDING = 1e-9
 """Share of a limit on time that sums of floats may be off by."""
 
@@ -90,6 +90,16 @@ class Question:
     def runs_as(self) -> dict[tuple[str, str], str]:
         """(dense or experts, scheme) → the scheme whose kernel the engine runs in its place."""
         return {(r.group, r.asked): r.runs_as for r in self.routes}
+
+    @property
+    def prefill_chunk(self) -> PrefillChunk:
+        """What of prompts a step of the engine takes."""
+        return prefill_chunk(self.engine, self.device)
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens of prompts that a step takes at most."""
+        return self.prefill_chunk.tokens
 
     @property
     def prompt_host(self) -> PromptHost:

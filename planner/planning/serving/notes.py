@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.plan.record import Assumption
-from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.question.question import Question
 from planner.planning.serving.deployment import Options
 from planner.throughput.calibration import ANY_ENGINE
 
@@ -28,7 +29,7 @@ def option_notes(question: Question, options: Options, *, acceptance: float | No
                  cache_given: bool, stream_interval: int, pooled: bool) -> list[Assumption]:
     """Every option of the closed loop, given or default."""
     out = [Assumption("prefill chunk", f"{options.chunk} tokens",
-                      "common engine default" if options.chunk == PREFILL_CHUNK else "given"),
+                      "common engine default" if options.chunk == COMMON else "given"),
            Assumption("stream interval", f"{stream_interval} tokens",
                       "default" if stream_interval == 1 else "given"),
            *([] if options.hit_rate else

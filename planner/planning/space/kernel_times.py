@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.question.question import Question
 from planner.planning.space.decisions import DecidedKernel
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
@@ -45,12 +45,13 @@ class CandidateTimes:
 def step_times(model: CostModel, tables: LayoutTables, pts: Points) -> CandidateTimes:
     """Times of all units on ``pts``."""
     work = model.question.workload
-    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl - work.cached)
+    chunk = model.question.chunk_tokens
+    weight, reads = prompt_passes(prompt_weight(model.question, pts), work.isl - work.cached, chunk)
     reading = ranks_reading(pts.batch / work.osl / pts.pp, pts.dp)
     step = decode_phase(pts, work.decode_length)
-    mixed = mixed_phase(pts, step.kv_len, work.isl, PREFILL_CHUNK, reads, reading, work.cached)
+    mixed = mixed_phase(pts, step.kv_len, work.isl, chunk, reads, reading, work.cached)
     assert isinstance(mixed.passes, float)
-    lengths = Lengths(work.decode_length, work.isl, reads, reading, work.cached)
+    lengths = Lengths(work.decode_length, work.isl, reads, reading, work.cached, chunk)
     return CandidateTimes(
         model, timed_units(model, tables, pts, lengths),
         hops(model, pts, step), hops(model, pts, mixed), weight, mixed.passes)
@@ -114,13 +115,13 @@ def prompt_weight(question: Question, pts: Points) -> Array:
     return np.asarray(prompts_each_step(pts.batch / question.workload.osl, pts.dp) / pts.pp)
 
 
-def prompt_passes(weight: Array, new: int | Int) -> tuple[Array, Array]:
+def prompt_passes(weight: Array, new: int | Int, chunk: int) -> tuple[Array, Array]:
     """(mixed passes in a step ÷ passes of a prompt, prompts that each mixed pass reads) [C].
 
-    ``weight`` prompts of ``new`` tokens to compute arrive a step. Where their chunks are more than
-    one a step, every step is a mixed pass and reads that many.
+    ``weight`` prompts of ``new`` tokens to compute arrive a step, in pieces of ``chunk``. Where
+    these are more than one a step, every step is a mixed pass and reads that many.
     """
-    passes = -(-new // PREFILL_CHUNK)
+    passes = -(-new // chunk)
     return np.minimum(weight, 1.0 / passes), np.maximum(weight * passes, 1.0)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.memory.footprint import activation_bytes, activation_rates, runtime_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.planning.question.question import PREFILL_CHUNK, Question
+from planner.planning.question.question import Question
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, layout_tables
 from planner.records import cached_record
@@ -123,7 +123,7 @@ def stage_bytes(model: CostModel, tables: LayoutTables, index: int, counts: Int)
 def temporary_bytes(model: CostModel, layout: Layout, slot: int) -> tuple[int, int]:
     """(activations, runtime) of one rank with ``slot`` sequences in a micro-batch."""
     question = model.question
-    chunk = min(PREFILL_CHUNK, question.workload.isl)
+    chunk = min(question.chunk_tokens, question.workload.isl)
     return (activation_bytes(question.spec, layout, chunk_tokens=chunk, sequences=slot),
             runtime_bytes(question.device, layout))
 
@@ -154,7 +154,7 @@ def overheads(model: CostModel, tables: LayoutTables, layouts: Int, slots: Int) 
     """Activations and runtime of one rank of many (layout, slot) pairs, int64 [N]."""
     used, place = np.unique(layouts, return_inverse=True)
     rates = rates_beside(model, tables, used)[place.reshape(-1)]
-    chunk = min(PREFILL_CHUNK, model.question.workload.isl)
+    chunk = min(model.question.chunk_tokens, model.question.workload.isl)
     return np.asarray(np.maximum(slots, chunk) * rates[:, 0] + slots * rates[:, 1] + rates[:, 2])
 
 

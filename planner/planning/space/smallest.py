@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.memory import StageBytes, budget, layout_bytes, overheads, rates_beside
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables, legality
@@ -89,7 +88,7 @@ def most_slots(model: CostModel, tables: LayoutTables, smallest_of: Sequence[Lea
         own = len(one.weights)
         weights[i, :own], each[i, :own], once[i, :own] = one.weights, one.each, one.once
     every = np.arange(len(smallest_of))
-    chunk = min(PREFILL_CHUNK, model.question.workload.isl)
+    chunk = min(model.question.chunk_tokens, model.question.workload.isl)
     rates = rates_beside(model, tables, every)
     pp = np.array([la.pp for la in tables.layouts], dtype=np.int64)
     low, high = np.zeros(len(every), dtype=np.int64), np.full(len(every), limit, dtype=np.int64)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.question.decisions import DecisionUnit
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
 from planner.planning.space.tables import LayoutTables
@@ -43,20 +43,21 @@ Key = tuple[str, int]
 class Lengths:
     """Tokens of the candidates, one number for all or one each [C]: cached at a decode step, and of
     a prompt, whose first ``cached`` are not computed. ``prompts`` are those that a mixed pass reads
-    a chunk of, at least 1, on each of ``reading`` attention ranks."""
+    a chunk of, at least 1, on each of ``reading`` attention ranks; ``chunk`` tokens of a step."""
 
     decode: Number
     isl: int | Int
     prompts: Number = 1.0
     reading: Number = 1.0
     cached: int | Int = 0
+    chunk: int = COMMON
 
     def take(self, where: Int) -> Lengths:
         """The candidates at ``where``."""
         isl, cached = (n[where] if isinstance(n, np.ndarray) else n
                        for n in (self.isl, self.cached))
         return Lengths(_at(self.decode, where), isl, _at(self.prompts, where),
-                       _at(self.reading, where), cached)
+                       _at(self.reading, where), cached, self.chunk)
 
 
 def _at(value: Number, where: Int) -> Number:
@@ -110,9 +111,9 @@ def rows_of(layouts: Sequence[Layout], pts: Points, lengths: Lengths,
     steps, prompts_pts = pts.take(first), pts.take(alone)
     mine, theirs = lengths.take(first), lengths.take(alone)
     phase = stack(decode_phase(steps, mine.decode),
-                  mixed_phase(steps, mine.decode, mine.isl, PREFILL_CHUNK, mine.prompts,
+                  mixed_phase(steps, mine.decode, mine.isl, mine.chunk, mine.prompts,
                               mine.reading, mine.cached),
-                  prefill_phase(prompts_pts, theirs.isl, PREFILL_CHUNK, theirs.cached),
+                  prefill_phase(prompts_pts, theirs.isl, theirs.chunk, theirs.cached),
                   prompt_at[first])
     return Rows(concatenate([steps, steps, prompts_pts]), phase, at, prompt_at)
 

@@ -65,13 +65,13 @@ def test_block_fp8_on_ada_costs_what_the_weight_only_kernel_takes() -> None:
                                 batch=48, tp=1, devices=1)
 
     new, old = at("vllm@0.33", "fp8-block"), at("vllm@0.24", "fp8-block")
-    twin, theory = at("vllm@0.33", "fp8-w8a16"), at("any", "fp8-block")
+    twin, free = at("vllm@0.33", "fp8-w8a16"), at("any", "fp8-block")
     assert seconds(new, "mlp") == pytest.approx(seconds(twin, "mlp"), rel=0.02)
     assert seconds(new, "mlp") != pytest.approx(seconds(old, "mlp"), rel=0.05)
-    assert seconds(theory, "mlp") == pytest.approx(seconds(old, "mlp"), rel=0.05)
+    assert seconds(free, "mlp") == pytest.approx(seconds(old, "mlp"), rel=0.05)
     assert "MarlinFP8ScaledMMLinearKernel by vllm 0.33 on l40s: weight-only" in told(new)
     assert "kernel of" not in told(old)
-    assert "kernel of" not in told(theory)
+    assert "kernel of" not in told(free)
     assert new.quality.loss < old.quality.loss  # activations are not rounded
 
 

@@ -159,7 +159,9 @@ def test_every_row_names_a_known_source_and_is_reached() -> None:
         mixes = list(csv.DictReader(file))
     with (DATA / "engine_layouts.csv").open(encoding="utf-8", newline="") as file:
         layouts = list(csv.DictReader(file))
-    assert {row["source"] for row in (*rows, *defaults, *mixes, *layouts)} == set(sources)
+    with (DATA / "prefill_chunks.csv").open(encoding="utf-8", newline="") as file:
+        chunks = list(csv.DictReader(file))
+    assert {row["source"] for row in (*rows, *defaults, *mixes, *layouts, *chunks)} == set(sources)
     assert all(s["title"].strip() and len(s["date"]) >= 7 for s in sources.values())
     assert {row["engine"] for row in rows} <= set(engine_names())
     assert {row["engine"] for row in rows} == {

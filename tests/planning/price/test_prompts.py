@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from planner.lookup import load_device, load_model
 from planner.placement.layout import Layout
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.price.recipe import SchemeSet, recipe_assignment
 from planner.planning.price.step import Pass, pass_seconds, total_seconds
-from planner.planning.question.question import PREFILL_CHUNK
 from planner.planning.space.kernel_times import prompt_passes, with_prompts
 from planner.planning.space.queueing import queue
 from planner.quality.prior import load_prior
@@ -22,8 +22,8 @@ from tests.support.theory import estimate, plan
 
 @given(st.floats(0, 4), st.integers(1, 20_000))
 def test_a_step_is_never_more_than_one_mixed_pass(arriving: float, isl: int) -> None:
-    weight, reads = (float(a[0]) for a in prompt_passes(np.array([arriving]), isl))
-    passes = -(-isl // PREFILL_CHUNK)
+    weight, reads = (float(a[0]) for a in prompt_passes(np.array([arriving]), isl, COMMON))
+    passes = -(-isl // COMMON)
     assert 0 <= weight * passes <= 1 + 1e-15
     assert reads >= 1
     assert weight * reads == pytest.approx(arriving)

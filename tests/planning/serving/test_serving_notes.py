@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from support.questions import question_of
 
-from planner.planning.question.question import PREFILL_CHUNK
+from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.serving.deployment import Options
 from planner.planning.serving.notes import option_notes, serving_notes
 
-PLAIN = Options(isl=900, osl=100, chunk=PREFILL_CHUNK, cache_tokens=1000.0)
+PLAIN = Options(isl=900, osl=100, chunk=COMMON, cache_tokens=1000.0)
 
 
 def told(options: Options, **changes: object) -> dict[str, tuple[str, str]]:
@@ -21,7 +21,7 @@ def told(options: Options, **changes: object) -> dict[str, tuple[str, str]]:
 
 def test_defaults_are_called_defaults() -> None:
     notes = told(PLAIN)
-    assert notes["prefill chunk"] == (f"{PREFILL_CHUNK} tokens", "common engine default")
+    assert notes["prefill chunk"] == (f"{COMMON} tokens", "common engine default")
     assert notes["stream interval"] == ("1 tokens", "default")
     assert notes["prefix cache"] == ("0% of a prompt is found", "no hits assumed")
     assert notes["requests"][0] == "steady state"
