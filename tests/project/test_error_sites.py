@@ -23,7 +23,7 @@ INTERNAL = {
     "planner/api/ask.py",
     "planner/planning/price/price.py", "planner/planning/solver/highs.py", "planner/records.py",
     "planner/validation/memory_rows.py", "planner/report/drawing/validate.py",
-    "planner/planning/engines/checkpoints.py",
+    "planner/planning/engines/checkpoints.py", "planner/planning/engines/writers.py",
     "planner/cli/main.py",
 }
 """Files whose plain exceptions are about this program, or are caught before a user sees them."""
