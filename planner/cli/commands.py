@@ -168,7 +168,8 @@ def scenarios_command(as_json: bool) -> None:
         from planner.cli.files import print_json
 
         print_json([{"id": s.id, "title": s.title, "question": s.question,
-                     **{k: list(v) if isinstance(v, tuple) else v for k, v in s.values.items()}}
+                     **{k: list(v) if isinstance(v, tuple) else v.id if k == "workload" else v
+                        for k, v in s.values.items()}}
                     for s in found])
         return
     from planner.report.terminal.catalogue import scenarios_table

@@ -6,6 +6,7 @@ import pytest
 
 import planner
 from planner.errors import DataError, InputError, PlannerError
+from planner.report.terminal.catalogue import scenarios_table
 from planner.scenarios import parse_scenario
 from planner.workloads import load_workload, parse_workload, workload_ids
 
@@ -133,3 +134,9 @@ def test_batch_has_no_default_limit_and_says_so() -> None:
     limited = planner.plan(MODEL, DEVICE, workload="batch", devices=1, engine="vllm",
                            tpot_seconds=0.02)
     assert limited.performance.tpot_seconds.value <= 0.02 * (1 + 1e-9)
+
+
+def test_a_scenario_lists_its_workload_by_name() -> None:
+    text = b'title = "t"\nquestion = "q"\nworkload = "agent"\nmodel = "m"\n'
+    shown = scenarios_table([parse_scenario(text, place="s.toml", id="s")])
+    assert "workload agent" in shown

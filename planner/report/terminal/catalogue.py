@@ -17,6 +17,7 @@ from planner.report.terminal.columns import HEADINGS, table_lines, wrapped
 from planner.report.terminal.device_page import device_dict, device_page
 from planner.report.terminal.plan import console
 from planner.units import GIB, format_bytes, format_count
+from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -111,6 +112,8 @@ def scenarios_table(found: Sequence[Scenario]) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, NamedWorkload):
+        return value.id
     return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
