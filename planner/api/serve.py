@@ -188,8 +188,12 @@ def _answer(found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | 
     rules = _Rules(question, asked, engine)
     held = asked.cache_tokens or cache_info(model, found, priced).capacity_tokens \
         / priced.layout.dp
+    work = question.workload
+    own = work.isl + rules.policy.reserve * work.osl
+    if work.held > work.isl + work.osl:  # a slot is no one else's
+        held = held // work.held * own
     options = _options(question, asked, rules.sizes, float(held))
-    each = held / (question.workload.isl + rules.policy.reserve * question.workload.osl)
+    each = held / own
     top = max(min(each, MOST_CONCURRENCY), 1.0) * priced.layout.dp * replicas
     assignment = _assignment(found)
     where = deploy(assignment, options, rules.policy, dp=priced.layout.dp,

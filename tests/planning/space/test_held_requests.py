@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.api.plan import estimate
+from planner.api.serve import serve
 from planner.errors import InfeasibleError, InputError
 from planner.hardware.catalog import resolve_device
 from planner.models.catalog import resolve_model
@@ -169,3 +170,15 @@ def test_the_batch_of_a_paged_engine_is_one_of_requests() -> None:
     with pytest.raises(InfeasibleError, match="at context 32768"):
         estimate("deepseek-v3", "h200-sxm", devices=8, tp=8, ep=8, context=32768, isl=4096,
                  osl=1024, batch=64, scheme="fp8-block", engine="vllm", slots="full")
+
+
+def test_a_loop_of_requests_keeps_as_many_as_there_are_slots() -> None:
+    asked = {"devices": 8, "tp": 8, "ep": 8, "context": 32768, "isl": 4096, "osl": 1024,
+             "concurrency": 64, "scheme": "fp8-block", "engine": "vllm"}
+    free, full = (serve("deepseek-v3", "h200-sxm", **asked, slots=slots).point
+                  for slots in (None, "full"))
+    assert free is not None
+    assert full is not None
+    assert free.active_sequences > 60
+    assert 20 < full.active_sequences <= 22
+    assert full.ttft_seconds > 10 * free.ttft_seconds
