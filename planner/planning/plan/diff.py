@@ -215,10 +215,11 @@ def _settings(old: Plan, new: Plan) -> tuple[tuple[str, str, str], ...]:
 
 def _setting(plan: Plan) -> dict[str, str]:
     la, work = plan.layout, plan.workload
+    hits = f" prefix hit {work.prefix_hit_rate:g}" if work.prefix_hit_rate else ""
     return {"device": f"{plan.device.count} × {plan.device.id}",
             "device profile": plan.device.profile_sha256[:8],
             "engine": f"{plan.engine.name} {plan.engine.version or ''}".strip(),
             "layout": f"tp {la.tp} dp {la.dp} pp {la.pp} ep {la.ep} replicas {la.replicas}",
-            "workload": f"context {work.context_tokens} isl {work.isl} osl {work.osl}",
+            "workload": f"context {work.context_tokens} isl {work.isl} osl {work.osl}{hits}",
             "batch": str(work.batch), "objective": plan.objective,
             "loss tier": plan.quality.tier}

@@ -16,7 +16,7 @@ from planner.planning.whatif.grid import Grid, Infeasible, Planned
 from planner.planning.whatif.grid_axes import AUTO, Axis
 from planner.report import words
 from planner.report.phrases import Phrases
-from planner.report.terminal.headline import users
+from planner.report.terminal.headline import room
 from planner.units import GIB
 
 ROW = ("batch", "together", "layout", "rate", "low", "high", "each", "each_range", "tpot",
@@ -89,7 +89,7 @@ def own(plan: Plan) -> dict[str, Any]:
     perf = plan.performance
     return {"context": str(plan.workload.context_tokens),
             "rate": perf.output_tokens_per_second.value,
-            "each": perf.output_tokens_per_second_per_device.value, "users": users(plan)}
+            "each": perf.output_tokens_per_second_per_device.value, "users": room(plan)}
 
 
 def matches(grid: Grid, plan: Plan) -> bool:
