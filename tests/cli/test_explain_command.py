@@ -39,7 +39,7 @@ CHOICE = ["explain", "qwen2.5-0.5b", "jetson-orin-nano-8gb", "--devices", "1", "
 
 def test_without_a_module_the_choice_is_explained(tmp_path: Path,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([*CHOICE, "--json"]) == 0
+    assert run([*CHOICE, "--exact", "--json"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert found["best"]
