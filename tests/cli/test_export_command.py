@@ -8,14 +8,15 @@ import pytest
 
 import planner
 from planner.cli.main import run
+from tests.support import theory
 
 FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
 
 
 @pytest.fixture(scope="module")
 def plan_data() -> dict[str, Any]:
-    return planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-channel", kv="fp8", devices=1,
-                        batch=8).to_dict()
+    return theory.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-channel", kv="fp8", devices=1,
+                           batch=8).to_dict()
 
 
 @pytest.fixture
