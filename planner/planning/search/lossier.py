@@ -1,7 +1,8 @@
 """One step of loss further down: what 4-bit weights would buy on this device.
 
 The fastest uniform 4-bit plan within the limits of time and memory, whatever it loses, and the best
-plan of few formats that loses no more. The latter is improved in turns, its assignment on one
+plan of few formats with 4-bit weights that loses no more: a faster one, else one that is about as
+fast and loses clearly less. The former of these is improved in turns, its assignment on one
 candidate and the best candidate for the assignment: nothing is proved of it.
 """
 
@@ -11,8 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from planner.planning.price.price import price
+from planner.planning.question.question import TIMED
 from planner.planning.search.best_first import Found
 from planner.planning.search.few_formats import MOST
+from planner.planning.search.formulate import score_scale
 from planner.planning.search.posed import options_of
 from planner.planning.search.rivals import (
     Rival,
@@ -39,12 +43,14 @@ NEAR = 0.01
 """Of uniform plans within this share of the fastest, the least lossy is taken."""
 GAIN = 0.01
 """What a mix must be faster by than the uniform plan, to be told."""
+SLOWER, MILDER = 0.03, 0.75
+"""Else by how much it may be slower, and which share of the loss it may have at the most."""
 
 
 @cached_record
 class FourBit:
-    """The uniform plan, and the mix that is better at no more loss; None with ``reason`` where
-    there is none."""
+    """The uniform plan, and the mix that is faster at no more loss, or about as fast at clearly
+    less; None with ``reason`` where there is none."""
 
     uniform: Rival | None
     mix: Rival | None
@@ -69,7 +75,7 @@ def four_bit(spaces: Sequence[Space], *, allowed: float | None) -> FourBit:
     if allowed is not None and loss <= allowed:
         return FourBit(None, None, "4-bit weights are within the limit on loss")
     uniform = rival_of(uniform_name(best), "uniform", given(best))
-    mix = _mix(spaces, placed, given(best), loss)
+    mix = _mix(spaces, placed, given(best), loss) or _milder(best, loss)
     return FourBit(uniform, None if mix is None else rival_of("mix with 4-bit", "formats", mix))
 
 
@@ -101,6 +107,28 @@ def _mix(spaces: Sequence[Space], placed: Sequence[PlacedUniform], uniform: Foun
             found.space.model, found.segments)):
         return None
     return found
+
+
+def _milder(uniform: PlacedUniform, loss: float) -> Found | None:
+    """Where no mix is faster, the least lossy one on the candidate of the uniform plan that is no
+    slower than that by more than SLOWER, if it loses MILDER of ``loss`` or less."""
+    space, c, question = uniform.space, uniform.candidate, uniform.space.model.question
+    if question.objective not in TIMED:
+        return None
+    scale = float(score_scale(space)[c])
+    most = uniform.score * (1 + SLOWER) / scale
+    limit = question.tpot_seconds
+    least = _limited(asked(space, objective="quality", tpot_seconds=most if limit is None
+                                   else min(most, limit)), loss)
+    solved = best_on(least, c, MOST, loss * MILDER)
+    if solved is None:
+        return None
+    one, solution = solved
+    segments = one.segments(solution)
+    if not any(map(is_four_bit, changed_schemes(space.model, segments))):
+        return None
+    score = price(space, c, segments).tpot * scale
+    return given(PlacedUniform(uniform.wanted, space, c, segments, score))
 
 
 def _limited(space: Space, loss: float) -> Space:

@@ -7,7 +7,7 @@ import pytest
 from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.lossier import GAIN, four_bit
+from planner.planning.search.lossier import GAIN, MILDER, SLOWER, four_bit
 from planner.planning.search.rivals import is_four_bit, loss_of
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
@@ -26,7 +26,8 @@ def asked(model: str, device: str, **more: object) -> tuple[list[Space], float]:
 
 
 @pytest.mark.parametrize(("model", "device", "more"), [
-    ("llama-3.1-8b", "l40s", {}), ("deepseek-v3", "h200-sxm", {"devices": 8})])
+    ("llama-3.1-8b", "l40s", {}), ("deepseek-v3", "h200-sxm", {"devices": 8}),
+    ("qwen3-30b-a3b", "l40s", {}), ("llama-3.1-70b", "h100-sxm", {"devices": 2})])
 def test_both_plans_keep_the_limits_and_the_mix_pays_at_no_more_loss(
         model: str, device: str, more: dict[str, object]) -> None:
     spaces, allowed = asked(model, device, **more)
@@ -40,9 +41,11 @@ def test_both_plans_keep_the_limits_and_the_mix_pays_at_no_more_loss(
         assert priced.tpot <= LIMIT * (1 + 1e-8)
         assert loss_of(place.space.model, place.segments) > allowed
     if found.mix is not None:
-        assert found.mix.found.value <= found.uniform.found.value * (1 - GAIN)
-        assert loss_of(found.mix.found.space.model, found.mix.found.segments) <= loss_of(
-            found.uniform.found.space.model, found.uniform.found.segments) * (1 + 1e-8)
+        share = loss_of(found.mix.found.space.model, found.mix.found.segments) / loss_of(
+            found.uniform.found.space.model, found.uniform.found.segments)
+        ratio = found.mix.found.value / found.uniform.found.value
+        assert (ratio <= 1 - GAIN and share <= 1 + 1e-8) or \
+            (ratio <= 1 + SLOWER + 1e-8 and share <= MILDER * (1 + 1e-8))
         assert any(map(is_four_bit, found.mix.schemes))
 
 
