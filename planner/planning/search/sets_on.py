@@ -25,6 +25,7 @@ from planner.planning.solver.problem import (
     proved,
     reduced_costs,
 )
+from planner.planning.solver.solve import LOOSE
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.model import CostModel
@@ -53,13 +54,14 @@ def released_in(model: CostModel, unit: DecisionUnit) -> str:
 
 
 def best_on(space: Space, c: int, most: int, cutoff: float) -> tuple[Posed, Solution] | None:
-    """The best assignment of at most ``most`` formats on candidate ``c``; None where none is below
-    ``cutoff``."""
+    """The best assignment of at most ``most`` formats on candidate ``c``, to 0.1 % where a profile
+    has layers apart; None where none is below ``cutoff``."""
     formats = formats_of(space.model)
     sets = formats.sets(most)
     table = bounds_of_sets(space.take(np.array([c], dtype=np.int64)), formats, sets, cutoff)
     one = posed(space, c)
-    solution, _ = best_within(one, dict(zip(sets, table[0].tolist(), strict=True)), cutoff)
+    gap = None if space.model.question.profile is None else LOOSE
+    solution, _ = best_within(one, dict(zip(sets, table[0].tolist(), strict=True)), cutoff, gap)
     return None if solution is None else (one, solution)
 
 
