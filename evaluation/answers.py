@@ -17,7 +17,7 @@ import planner
 from evaluation.report import insert
 from planner.api.ask import Ask, best_found
 from planner.planning.plan.record import Plan
-from planner.planning.weigh.choose import Choice, choose
+from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.regret import Regret, choice_regrets
 
 TARGETS: tuple[tuple[str, str, int | None], ...] = (
@@ -110,7 +110,7 @@ def regret_table() -> str:
                   "formats: recommended", "optimum"), rows)
 
 
-def _choice(model: str, device: str, devices: int | None) -> Choice:
+def _choice(model: str, device: str, devices: int | None) -> Selection:
     ask = Ask(model=model, device=device, devices=devices)
     found, others = best_found(ask.questions(), ask.case)
     return choose((found.grid, *others), found)

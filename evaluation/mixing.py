@@ -24,7 +24,7 @@ from planner.api.ask import Ask, best_found
 from planner.errors import InfeasibleError, PlannerError
 from planner.planning.question.question import improvement
 from planner.planning.weigh.chances import gains, interval
-from planner.planning.weigh.choose import Choice, choose
+from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN, SURE
 
 MODELS = ("deepseek-v3", "qwen3-235b-a22b", "qwen3-30b-a3b", "gpt-oss-120b", "llama-3.1-70b",
@@ -84,7 +84,7 @@ def _cell(model: str, device: str, most: int, limit: tuple[str, str | None],
     place = (model, f"{device}, at most {most}", limit[0], memory[0])
     room = planner.load_device(device)
     usable = int(room.capacity_bytes.value * room.usable_fraction.value * memory[1])
-    found: Choice | None = None
+    found: Selection | None = None
     why = "does not fit"
     devices = 1
     while found is None and devices <= most:
@@ -109,13 +109,13 @@ def _cell(model: str, device: str, most: int, limit: tuple[str, str | None],
                 any(sure for _, sure in told), found.options[found.taken].rival.name)
 
 
-def _best(choice: Choice, among: Sequence[int]) -> int | None:
+def _best(choice: Selection, among: Sequence[int]) -> int | None:
     """The best of some on average over the draws."""
     means = choice.drawn.mean(axis=1)
     return min(among, key=lambda i: float(means[i]), default=None)
 
 
-def _gain(choice: Choice, uniform: int, formats: int) -> tuple[str, bool]:
+def _gain(choice: Selection, uniform: int, formats: int) -> tuple[str, bool]:
     """(gain of the best plan of at most ``formats`` over ``uniform`` in words, whether it is
     larger than MARGIN with a chance of SURE)."""
     best = _best(choice, [i for i, one in enumerate(choice.options)

@@ -4,22 +4,22 @@ from functools import cache
 from typing import Any
 
 from planner.api.ask import Ask, best_found
-from planner.planning.weigh.choose import Choice, choose
+from planner.planning.weigh.choose import Selection, choose
 
 
 @cache
-def choice_of(model: str, device: str, *, exact: bool = False, **asked: Any) -> Choice:
+def choice_of(model: str, device: str, *, exact: bool = False, **asked: Any) -> Selection:
     """What a question recommends."""
     ask = Ask(model=model, device=device, **asked)
     found, others = best_found(ask.questions(), ask.case)
     return choose((found.grid, *others), found, exact=exact)
 
 
-def llama(**asked: Any) -> Choice:
+def llama(**asked: Any) -> Selection:
     """A dense model on one device, served by vLLM."""
     return choice_of("llama-3.1-8b", "h100-sxm", devices=1, engine="vllm", **asked)
 
 
-def experts(**asked: Any) -> Choice:
+def experts(**asked: Any) -> Selection:
     """A model with experts on a node, served by vLLM."""
     return choice_of("qwen3-30b-a3b", "l40s", devices=4, engine="vllm", **asked)

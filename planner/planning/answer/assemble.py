@@ -66,13 +66,13 @@ from planner.planning.space.loss_basis import loss_assumptions, loss_source, rul
 from planner.planning.space.losses import loss_word, quality, told_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
-from planner.planning.weigh.choose import Choice
+from planner.planning.weigh.choose import Selection
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_bytes, format_seconds
 
 
-def recommended(choice: Choice, *, others: Sequence[Space] = ()) -> Plan:
+def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
     """The plan that was chosen, with its recommendation. ``others``: the candidates of an engine's
     other ways to serve, beside those of the optimum."""
     within = choice.found()
@@ -93,7 +93,7 @@ def assemble(found: Found) -> Plan:
 
 
 def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: Sequence[Space],
-          choice: Choice | None) -> Plan:
+          choice: Selection | None) -> Plan:
     """``found`` as a plan; ``exact`` is the search's optimum, whose proof it tells."""
     searched = choice is not None
     space, model = found.space, found.space.model

@@ -11,7 +11,7 @@ from planner.planning.question.question import improvement
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, indistinguishable
-from planner.planning.weigh.choose import Choice, Option
+from planner.planning.weigh.choose import Option, Selection
 from planner.planning.weigh.weighed import device_seconds
 
 SAME = 0.0005
@@ -21,7 +21,7 @@ NOUNS = {"throughput": "tokens/s per device", "latency": "TPOT", "memory": "memo
 UNIFORM = ("released", "uniform")
 
 
-def compared(grids: Sequence[Space], choice: Choice | None,
+def compared(grids: Sequence[Space], choice: Selection | None,
              ) -> tuple[tuple[Baseline, ...], Comparison]:
     """The baselines and the comparison of a chosen plan over the candidates ``grids`` of every way
     to serve; None: of a given one."""
@@ -44,7 +44,7 @@ def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:
     return sorted(grids, key=lambda one: "bf16" not in one.model.question.kv)
 
 
-def comparison(choice: Choice) -> Comparison:
+def comparison(choice: Selection) -> Comparison:
     """Against the best other plan with one scheme, or as released, whichever cache it has, of those
     whose loss keeps the limit inside its band. The gain of a plan that is itself one is 0."""
     rivals = [i for i, one in enumerate(choice.options)
@@ -57,7 +57,7 @@ def comparison(choice: Choice) -> Comparison:
     return _sentence(choice, best)
 
 
-def _sentence(choice: Choice, best: int) -> Comparison:
+def _sentence(choice: Selection, best: int) -> Comparison:
     ours, rival = choice.option, choice.options[best]
     objective, model = choice.objective, ours.space.model
     scheme = rival.rival.schemes[0] if rival.rival.schemes else ""
@@ -80,7 +80,7 @@ def _sentence(choice: Choice, best: int) -> Comparison:
                       f"{gain:.1%} {verb} {noun} than {where}; {chance}")
 
 
-def _behind(choice: Choice, best: int) -> str:
+def _behind(choice: Selection, best: int) -> str:
     """What a plan that is no better was taken for."""
     loss = improvement(choice.objective, choice.option.weighed.value,
                        choice.options[best].weighed.value)

@@ -8,7 +8,7 @@ from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.recommendation import MeasureNext
 from planner.planning.price.intervals import layout_code
 from planner.planning.price.price import SegmentCost
-from planner.planning.weigh.choose import Choice, Option
+from planner.planning.weigh.choose import Option, Selection
 from planner.planning.weigh.error_classes import COLLECTIVE, ErrorClass, unit_errors
 from planner.planning.weigh.measure_next import decisive
 
@@ -17,7 +17,7 @@ OPERATORS, LOSSES = "plan measure", "plan profile CHECKPOINT"
 DIGITS = 3
 
 
-def measure_next(choice: Choice, rival: int | None) -> tuple[MeasureNext, ...]:
+def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...]:
     """Up to three operators (under the objective quality the loss of a kind) whose error decides
     whether option ``rival`` is better than the taken plan; none where there is no such rival."""
     if rival is None:
@@ -80,7 +80,7 @@ def _shape(option: Option, cost: SegmentCost) -> str:
     return f"{unit.kind} {outputs} × {widest.inputs}, {tokens} tokens"
 
 
-def _loss(choice: Choice, rival: int) -> tuple[MeasureNext, ...]:
+def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:
     """The kind of unit in whose loss the two plans differ most: when the losses are known, the
     chance is 0 or 1, so that it moves by 2·p·(1 − p) on average."""
     ours, theirs = choice.option, choice.options[rival]

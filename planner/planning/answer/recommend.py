@@ -29,14 +29,14 @@ from planner.planning.search.rivals import Rival
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import told_loss
 from planner.planning.weigh.chances import gains, interval
-from planner.planning.weigh.choose import Choice, Option, allowed_loss
+from planner.planning.weigh.choose import Option, Selection, allowed_loss
 
 DIGITS = 4
 """Significant digits of gains and probabilities, which come of a thousand draws."""
 EVEN = 0.5
 
 
-def recommendation(choice: Choice, spaces: Sequence[Space]) -> Recommendation:
+def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation:
     """What to serve, and what every other plan would bring; ``spaces`` are the candidates of all
     ways to serve."""
     taken = choice.option
@@ -59,7 +59,7 @@ def verdict(option: Option) -> Verdict:
     return "uniform" if len(option.rival.schemes) == 1 else "mix"
 
 
-def gain_range(choice: Choice, ours: int, theirs: int) -> GainRange:
+def gain_range(choice: Selection, ours: int, theirs: int) -> GainRange:
     """The gain of one option over another: of their prices, with the 80 % interval of the draws."""
     objective = choice.objective
     low, high = interval(gains(objective, choice.drawn[ours], choice.drawn[theirs]))
@@ -72,13 +72,13 @@ def _digits(value: float) -> float:
     return float(f"{value:.{DIGITS}g}") + 0.0
 
 
-def _released(choice: Choice) -> int | None:
+def _released(choice: Selection) -> int | None:
     """As released with the cache that needs no choice, else with any; None where none runs."""
     found = [i for i, one in enumerate(choice.options) if one.rival.kind == "released"]
     return min(found, key=lambda i: (choice.options[i].simple.changed, i), default=None)
 
 
-def _probability(choice: Choice) -> float | None:
+def _probability(choice: Selection) -> float | None:
     """That the taken plan beats the best simpler one; None where none is simpler."""
     mine = choice.option.simple.order
     simpler = [i for i, one in enumerate(choice.options) if one.simple.order < mine]
@@ -100,7 +100,7 @@ def devices_of(option: Option) -> int:
     return option.space.model.question.replicas(ranks) * ranks
 
 
-def _other(choice: Choice, i: int) -> OtherPlan:
+def _other(choice: Selection, i: int) -> OtherPlan:
     one = choice.options[i]
     return OtherPlan(
         name=one.rival.name, schemes=one.rival.schemes, formats=one.rival.formats,
@@ -111,7 +111,7 @@ def _other(choice: Choice, i: int) -> OtherPlan:
         why_not=_why_not(choice, i), devices=devices_of(one))
 
 
-def _why_not(choice: Choice, i: int) -> str:
+def _why_not(choice: Selection, i: int) -> str:
     one, taken = choice.options[i], choice.option
     if one.same_as(taken):
         return "the same plan"
@@ -128,7 +128,7 @@ def _why_not(choice: Choice, i: int) -> str:
                    simpler=theirs.order < mine.order, exact=choice.exact_asked, needs=needs)
 
 
-def _text(choice: Choice, nearest: int | None) -> str:
+def _text(choice: Selection, nearest: int | None) -> str:
     """The verdict in a sentence, and the alternative that comes nearest to displacing it."""
     taken = choice.option
     question = taken.space.model.question
@@ -151,7 +151,7 @@ def _text(choice: Choice, nearest: int | None) -> str:
     return f"{first} {_named(other)} would give {told} ({chance}){needs}."
 
 
-def _lossier(spaces: Sequence[Space], choice: Choice) -> Lossier | None:
+def _lossier(spaces: Sequence[Space], choice: Selection) -> Lossier | None:
     """What 4-bit weights would buy."""
     found = four_bit(spaces, allowed=allowed_loss(choice.exact))
     if found.uniform is None:
@@ -181,14 +181,14 @@ def _named(option: Option) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _release_scheme(choice: Choice) -> str:
+def _release_scheme(choice: Selection) -> str:
     """The scheme that most of the release is stored in."""
     found = _released(choice)
     schemes = choice.options[found].rival.schemes if found is not None else ()
     return schemes[0] if schemes else choice.option.space.model.question.spec.quantization
 
 
-def nearest_rival(choice: Choice) -> int | None:
+def nearest_rival(choice: Selection) -> int | None:
     """The other plan that comes nearest to displacing the taken one, None where none is as likely
     better as not."""
     taken = choice.taken

@@ -19,7 +19,7 @@ from planner.planning.search.variants import by_layer
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 from planner.planning.weigh.chances import better, objectives
-from planner.planning.weigh.ready import Ready, ready
+from planner.planning.weigh.ready import ReadyWeights, ready
 from planner.planning.weigh.rule import MARGIN, Simplicity, chosen
 from planner.planning.weigh.weighed import Weighed, score, weighed
 from planner.records import cached_record
@@ -38,7 +38,7 @@ class Option:
     priced: Priced
     weighed: Weighed
     simple: Simplicity
-    weights: Ready
+    weights: ReadyWeights
 
     @property
     def space(self) -> Space:
@@ -54,7 +54,7 @@ class Option:
 
 
 @cached_record
-class Choice:
+class Selection:
     """All ``options``, the one that is ``taken`` and the optimum (indices), and what the draws say:
     ``drawn`` objectives [A, draws], ``better`` the chance that plan i is better than plan j at all,
     ``beaten`` that it is by more than MARGIN [A, A]. ``exact`` is the search's own answer with the
@@ -89,7 +89,7 @@ class Choice:
                                candidates=self.exact.candidates))
 
 
-def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Choice:
+def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Selection:
     """The plan to take of all rivals of ``best``, the optimum over ``spaces``; ``exact``: the
     optimum, without regard to how sure the numbers are."""
     found = rivals(spaces, best, allowed=allowed_loss(best))
@@ -101,7 +101,7 @@ def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Choi
     taken = optimum if exact else chosen(
         [one.simple for one in options], drawn.mean(axis=1).tolist(),
         [one.priced.loss for one in options], beaten)
-    return Choice(options, taken, optimum, drawn, better(objective, drawn), beaten, best,
+    return Selection(options, taken, optimum, drawn, better(objective, drawn), beaten, best,
                   exact)
 
 
@@ -120,7 +120,7 @@ def _option(rival: Rival) -> Option:
     model = found.space.model
     priced = price(found.space, found.candidate, found.segments)
     names = repr(sorted((s.unit, s.choice, s.layers) for s in found.segments))
-    weights = ready(found) if rival.formats else Ready()
+    weights = ready(found) if rival.formats else ReadyWeights()
     simple = Simplicity(rival.formats, rival.formats > 0 and weights.new_weights, _changed(found))
     value = score(model.question, priced)
     return Option(rival, priced, weighed(found.space, priced, value, names), simple, weights)

@@ -11,7 +11,7 @@ from planner.throughput.calibration import ANY_ENGINE
 
 
 @record
-class Ready:
+class ReadyWeights:
     """Where the weights of a plan come from: ``checkpoint`` names a public release, ``command`` is
     what makes the engine quantise while it loads; both empty: they must be made."""
 
@@ -24,7 +24,7 @@ class Ready:
         return not self.checkpoint and not self.command
 
 
-def ready(found: Found) -> Ready:
+def ready(found: Found) -> ReadyWeights:
     """Where the weights of a plan that is not as released come from."""
     model = found.space.model
     question = model.question
@@ -38,9 +38,9 @@ def ready(found: Found) -> Ready:
     # What an engine makes of the release itself needs no other publisher.
     made = made_while_loading(question.spec, question.device, engine, units)
     if made is not None:
-        return Ready(command=made.command)
+        return ReadyWeights(command=made.command)
     known = checkpoint_of(question.spec, question.device, engine, units, kv)
-    return Ready() if known is None else Ready(checkpoint=known.repository)
+    return ReadyWeights() if known is None else ReadyWeights(checkpoint=known.repository)
 
 
 def _engine(question: Question) -> Engine | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.weigh.chances import interval, objectives
-from planner.planning.weigh.choose import Choice
+from planner.planning.weigh.choose import Selection
 from planner.planning.weigh.weighed import Weighed
 from planner.records import record
 
@@ -36,7 +36,7 @@ def regrets(plans: Sequence[Weighed], salt: str = SALT) -> tuple[Regret, ...]:
                  for loss in (row / best - 1 for row in drawn))
 
 
-def choice_regrets(choice: Choice, salt: str = SALT) -> dict[str, Regret | None]:
+def choice_regrets(choice: Selection, salt: str = SALT) -> dict[str, Regret | None]:
     """Regret of the ``recommendation``, of the ``optimum`` and of ``as released`` (with the cache
     that is best on paper; None where that does not run here) over all options of a choice."""
     found = regrets([one.weighed for one in choice.options], salt)

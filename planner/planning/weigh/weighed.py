@@ -27,7 +27,7 @@ from planner.throughput.roofline import seconds
 
 
 @record
-class Part:
+class TimePart:
     """Seconds of TPOT and their independent ``errors``."""
 
     errors: Errors
@@ -35,7 +35,7 @@ class Part:
 
 
 @record
-class Whole:
+class WholeError:
     """An error of the whole: ``weight`` × the draw of its class, in log space."""
 
     error: ErrorClass
@@ -48,8 +48,8 @@ class Weighed:
     ``wholes`` multiply it. Without ``parts`` the value errs by ``wholes`` alone."""
 
     value: float
-    parts: tuple[Part, ...]
-    wholes: tuple[Whole, ...]
+    parts: tuple[TimePart, ...]
+    wholes: tuple[WholeError, ...]
 
 
 def weighed(space: Space, priced: Priced, value: float, assignment: str = "") -> Weighed:
@@ -60,10 +60,10 @@ def weighed(space: Space, priced: Priced, value: float, assignment: str = "") ->
         return Weighed(value, (), ())
     if question.objective not in TIMED:
         spread = log(band_factor(space.model)) / Z80 / sqrt(2)
-        return Weighed(value, (), (Whole(ErrorClass("loss", "", assignment), spread),))
+        return Weighed(value, (), (WholeError(ErrorClass("loss", "", assignment), spread),))
     engine = f"{question.engine} {question.engine_version}"
-    common = Whole(ErrorClass("composition", engine), common_of(space.model, "tpot"))
-    differing = tuple(Whole(ErrorClass(name, engine, where), weight) for name, where, weight
+    common = WholeError(ErrorClass("composition", engine), common_of(space.model, "tpot"))
+    differing = tuple(WholeError(ErrorClass(name, engine, where), weight) for name, where, weight
                       in layout_and_batch(priced.layout, priced.batch, question.spec.id))
     return Weighed(value, time_parts(space, priced), (common, *differing))
 
@@ -86,7 +86,7 @@ def device_seconds(priced: Priced) -> float:
     return priced.tpot * priced.layout.ranks / priced.batch
 
 
-def time_parts(space: Space, priced: Priced) -> tuple[Part, ...]:
+def time_parts(space: Space, priced: Priced) -> tuple[TimePart, ...]:
     """Seconds of TPOT by class and error; decode steps and the prompts in between are each scaled
     to the plan's (a pipeline's slowest stage counts, which sums over units do not know)."""
     model, passes = space.model, float(space.times.passes)
@@ -106,7 +106,7 @@ def time_parts(space: Space, priced: Priced) -> tuple[Part, ...]:
     for some, scale in scaled:
         for errors, time in some.items():
             total[errors] = total.get(errors, 0.0) + time * scale
-    return tuple(Part(errors, time) for errors, time in total.items())
+    return tuple(TimePart(errors, time) for errors, time in total.items())
 
 
 def _alike(model: CostModel, priced: Priced) -> list[tuple[SegmentCost, int]]:

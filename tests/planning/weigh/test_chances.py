@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planner.planning.weigh.chances import better, gains, interval, objectives
 from planner.planning.weigh.draws import quantiles
 from planner.planning.weigh.error_classes import ErrorClass
-from planner.planning.weigh.weighed import Part, Weighed, Whole
+from planner.planning.weigh.weighed import TimePart, Weighed, WholeError
 
 OBJECTIVES = ("throughput", "latency", "memory", "quality", "cost")
 CLASSES = [ErrorClass(name, "x") for name in ("gemm", "moe", "attention decode", "collective")]
@@ -19,9 +19,9 @@ MARGIN = 0.03
 
 def timed(value: float, *parts: tuple[ErrorClass, float, float],
           wholes: tuple[tuple[ErrorClass, float], ...] = ()) -> Weighed:
-    return Weighed(value, tuple(Part(((error, sigma),), seconds)
+    return Weighed(value, tuple(TimePart(((error, sigma),), seconds)
                                 for error, sigma, seconds in parts),
-                   tuple(Whole(*one) for one in wholes))
+                   tuple(WholeError(*one) for one in wholes))
 
 
 part = st.tuples(st.sampled_from(CLASSES), st.floats(0.01, 0.6), st.floats(1e-4, 1.0))

@@ -11,12 +11,12 @@ from planner.planning.search.posed import posed
 from planner.planning.search.spaces import asked
 from planner.planning.solver.problem import violation
 from planner.planning.space.losses import band_factor
-from planner.planning.weigh.choose import Choice, allowed_loss
+from planner.planning.weigh.choose import Selection, allowed_loss
 from planner.planning.weigh.rule import SURE
 
 
 @pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
-def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Choice) -> None:
+def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Selection) -> None:
     most = choice.beaten.max(axis=0)
     assert most[choice.taken] < SURE
     standing = [one.simple.order for i, one in enumerate(choice.options) if most[i] < SURE]
@@ -25,7 +25,7 @@ def test_nothing_surely_beats_it_and_nothing_simpler_stands(choice: Choice) -> N
 
 
 @pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
-def test_it_is_told_as_a_search_would_tell_it(choice: Choice) -> None:
+def test_it_is_told_as_a_search_would_tell_it(choice: Selection) -> None:
     """Its options are counted, their sum is its price, and it keeps every limit, that on loss
     inside its band."""
     found = choice.found()

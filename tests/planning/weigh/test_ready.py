@@ -3,7 +3,7 @@
 from support.choices import choice_of, llama
 
 from planner.planning.weigh.choose import Option
-from planner.planning.weigh.ready import Ready, ready
+from planner.planning.weigh.ready import ReadyWeights, ready
 
 
 def uniform(name: str) -> Option:
@@ -27,7 +27,7 @@ def test_a_mix_that_nobody_published_needs_new_weights() -> None:
     choice = choice_of("qwen3-30b-a3b", "l40s", devices=4, engine="vllm")
     mix = choice.options[choice.optimum]
     assert len(mix.rival.schemes) > 1
-    assert mix.weights == Ready()
+    assert mix.weights == ReadyWeights()
     assert mix.simple.new_weights
 
 

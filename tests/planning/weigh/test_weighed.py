@@ -7,13 +7,13 @@ import pytest
 from support.choices import choice_of, experts, llama
 
 from planner.planning.price.intervals import step_spread
-from planner.planning.weigh.choose import Choice
+from planner.planning.weigh.choose import Selection
 from planner.planning.weigh.error_classes import COLLECTIVE
 from planner.planning.weigh.weighed import score, time_parts, weighed
 
 
 @pytest.mark.parametrize("choice", [llama(), experts()], ids=["dense", "experts"])
-def test_parts_add_up_to_the_time_of_a_token(choice: Choice) -> None:
+def test_parts_add_up_to_the_time_of_a_token(choice: Selection) -> None:
     for one in choice.options:
         parts = one.weighed.parts
         assert math.fsum(p.seconds for p in parts) == pytest.approx(one.priced.tpot, rel=1e-9)
