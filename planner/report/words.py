@@ -243,6 +243,17 @@ def answer(t: Phrases, plan: Plan) -> str:
              used=f"{memory.total_bytes / GIB:.1f}", usable=f"{memory.usable_bytes / GIB:.1f}")
 
 
+def costs(t: Phrases, plan: Plan) -> str:
+    """What output tokens cost in money and energy, as far as the plan says."""
+    money = plan.performance.usd_per_million_output_tokens
+    energy = plan.performance.joules_per_output_token
+    parts = [t(key, value=three(found.value), low=three(found.low), high=three(found.high),
+               basis=t.texts.get(f"basis.{found.basis}", found.basis))
+             for key, found in (("answer.money", money), ("answer.energy", energy))
+             if found is not None]
+    return t("answer.costs", parts=t("answer.join").join(parts)) if parts else ""
+
+
 def formats(t: Phrases, plan: Plan) -> str:
     """Shares of the weight bytes by scheme, and of the cached layers by layout."""
     sizes: dict[str, int] = {}

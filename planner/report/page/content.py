@@ -97,6 +97,7 @@ class Content:
     question: str
     verdict: str
     answer: str
+    costs: str
     versus: str
     advice: Advice
     anchor: str
@@ -151,6 +152,7 @@ def content(plan: Plan, lang: str, beside: Beside) -> Content:
     return Content(
         t=t, device=words.device(plan), question=words.question(t, plan),
         verdict=words.verdict(t, plan), answer=words.answer(t, plan),
+        costs=words.costs(t, plan),
         versus=t("page.gain", text=versus) if plan.comparison.gain else versus,
         advice=advice(t, plan),
         anchor=words.anchor(t, plan), figures=words.key_figures(t, plan), picture=drawn,

@@ -28,7 +28,7 @@ def markdown(plan: Plan, lang: str = "en", beside: Beside = NOTHING) -> str:
 def _head(c: Content) -> list[str]:
     """The verdict, the requests, whether it fits, the formats, the loss of such formats."""
     said = c.advice
-    rest = (said.requests, c.verdict if said.verdict else "", c.answer,
+    rest = (said.requests, c.verdict if said.verdict else "", c.answer, c.costs,
             "" if said.verdict else c.versus, c.anchor)
     return [f"**{escape(said.verdict or c.verdict)}**", "",
             *(line for text in rest if text for line in (escape(text), ""))]

@@ -13,7 +13,7 @@ from support.recommended import LOSSIER, NEXT, TEXT, other, recommended
 
 import planner
 from planner.planning.inspect.users import UsersPoint
-from planner.planning.plan.record import Assumption, EngineInfo, Plan
+from planner.planning.plan.record import Assumption, EngineInfo, Estimate, Plan
 from planner.report import words
 from planner.report.drawing.users import users_svg
 from planner.report.page.advice import advice
@@ -163,3 +163,16 @@ def test_the_commands_of_a_page_have_the_prefix_hits() -> None:
     hit = replace(plan, workload=replace(plan.workload, prefix_hit_rate=0.9))
     assert words.reproduce(hit).endswith(" --prefix-hit 0.9")
     assert words.frontier_command(hit).endswith(" --prefix-hit 0.9")
+
+
+def test_costs_of_a_token_are_told_with_their_bands() -> None:
+    plan = served()
+    money, energy = (Estimate(v, v / 2, v * 2, "prior") for v in (6.14, 2.44))
+    priced = replace(plan, performance=replace(
+        plan.performance, usd_per_million_output_tokens=money, joules_per_output_token=energy))
+    for text in (page(priced), markdown(priced)):
+        assert "Output tokens: 6.14 USD a million (3.07–12.3, prior); 2.44 J each (1.22–4.88, " \
+               "prior)." in text
+    bare = replace(plan, performance=replace(
+        plan.performance, usd_per_million_output_tokens=None, joules_per_output_token=None))
+    assert words.costs(phrases("en"), bare) == ""
