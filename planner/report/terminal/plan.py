@@ -68,13 +68,18 @@ def _bold(line: str) -> str:
 
 def footer(plan: Plan) -> list[str]:
     """Under the table: how far such predictions were off, the cache, the proof."""
-    cache, held = plan.kv_cache, plan.capacity.max_concurrency_at_requests
-    what = f" × {plan.workload.context_tokens:,} tokens" if held is None else " requests"
-    told = f"cache {cache.bytes_per_token:,} B a token, room for {room(plan):,}{what}"
-    if noted(plan, USERS_DEFAULT) is not None:
-        told += f", longest context of one {plan.capacity.max_context_at_batch:,} tokens"
+    told = f"cache {plan.kv_cache.bytes_per_token:,} B a token, {_room(plan)}"
     return [part for line in (*_checked(plan), f"{told}; {_proof(plan)}")
             for part in wrapped(line)]
+
+
+def _room(plan: Plan) -> str:
+    """For how many requests there is room, or how long the context of one user may be."""
+    if together(plan) == 1:
+        return f"context up to {plan.capacity.max_context_at_batch:,}"
+    if plan.capacity.max_concurrency_at_requests is not None:
+        return f"room for {room(plan):,} requests"
+    return f"room for {room(plan):,} × {plan.workload.context_tokens:,} tokens"
 
 
 def _checked(plan: Plan) -> list[str]:

@@ -111,3 +111,15 @@ def test_what_a_terminal_would_obey_is_spelt_out(monkeypatch: pytest.MonkeyPatch
     for width in (40, 80):
         for line in shown(plan, width, monkeypatch):
             assert line.isprintable(), line
+
+
+def test_one_user_is_told_the_longest_context_and_many_how_many_fit() -> None:
+    plan = plan_of()
+    alone = replace(plan, workload=replace(plan.workload, batch=1))
+    held = replace(plan, capacity=replace(plan.capacity, max_concurrency_at_requests=77))
+    old = replace(plan, capacity=replace(plan.capacity, max_concurrency_at_requests=None))
+    with plain_width():
+        texts = [plan_text(one) for one in (alone, held, old)]
+    assert f" B a token, context up to {plan.capacity.max_context_at_batch:,};" in texts[0]
+    assert " B a token, room for 77 requests;" in texts[1]
+    assert f"room for {plan.capacity.max_concurrency_at_context:,} × 2,048 tokens;" in texts[2]
