@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from planner.errors import UnknownNameError, UnsupportedError
 from planner.export.serve_line import WeightsOfPlan, weights_of
+from planner.export.targets import TARGETS
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, engine_names, parse_engine
 from planner.models.spec import ModelSpec
@@ -17,10 +18,6 @@ from planner.throughput.calibration import ANY_ENGINE
 
 RELEASED = "release"
 """The target of weights that need not be made."""
-TARGETS = {"compressed-tensors": "compressed-tensors", "modelopt": "modelopt",
-           "modelopt-mixed": "modelopt", "fp8": "fp8", "gptq": "gptq",
-           "blockwise-int8": "blockwise-int8", "torchao": "torchao", "gguf": "llama.cpp"}
-"""Checkpoint format of the engine matrix → target of an export."""
 
 
 def chosen(plan: Plan, spec: ModelSpec, device: DeviceProfile, to: str, engine: str,

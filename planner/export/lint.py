@@ -11,20 +11,17 @@ from dataclasses import dataclass
 
 from planner.export import modelopt
 from planner.export.assignment import ModuleAssignment
-from planner.export.targets import Exported
+from planner.export.targets import TARGETS, Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.servability import verdicts
 from planner.planning.engines.rules import PLAIN, cell, containers, kind_group
+from planner.planning.engines.writers import writers
 from planner.planning.plan.record import Plan
 
-CONSUMERS = {
-    "compressed-tensors": ("vllm", "sglang"), "fp8": ("vllm", "sglang", "tensorrt-llm"),
-    "gptq": ("vllm", "sglang"), "blockwise-int8": ("sglang",),
-    "modelopt": ("vllm", "sglang", "tensorrt-llm"),
-    "torchao": ("pytorch",), "llama.cpp": ("llama.cpp",),
-}
+CONSUMERS = {target: writers()[container].readers for container, target in TARGETS.items()}
+"""The engines that read a target's files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
-from planner.export.choose import RELEASED, TARGETS
+from planner.export.choose import RELEASED
 from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import EngineFinding
 from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, weights_of, words_at
-from planner.export.targets import Exported
+from planner.export.targets import TARGETS, Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.planning.plan.record import Plan, layer_range

@@ -12,6 +12,11 @@ from planner.formats.schemes import SCHEMES
 from planner.placement.modules import AS_RELEASED_KINDS
 from planner.planning.plan.record import layer_range
 
+TARGETS = {"compressed-tensors": "compressed-tensors", "modelopt": "modelopt",
+           "modelopt-mixed": "modelopt", "fp8": "fp8", "gptq": "gptq",
+           "blockwise-int8": "blockwise-int8", "torchao": "torchao", "gguf": "llama.cpp"}
+"""Checkpoint format of the engine matrix → target of an export."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:

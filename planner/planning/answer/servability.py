@@ -144,7 +144,8 @@ def _in_format(engine: Engine, spec: ModelSpec, device: DeviceProfile, scheme: s
                container: str) -> Cell:
     """What the engine does with a scheme in a checkpoint format that an exporter can write."""
     found = cell(engine, device, "scheme", scheme, kind_group(kind), container)
-    why = unwritable(spec, kind, scheme, container) if found.status == "supported" else ""
+    why = unwritable(spec, kind, scheme, container, engine.name) \
+        if found.status == "supported" else ""
     return Cell("refused", why, None) if why else found
 
 

@@ -25,18 +25,24 @@ STACKED = ("no", "split", "yes")
 
 @record
 class Writer:
-    """One checkpoint format: the schemes that its exporter writes, and ``stacked``: whether it
-    writes experts in one tensor (no; split: where quantisers split them; yes)."""
+    """One checkpoint format: the schemes that its exporter writes, ``stacked``: whether it writes
+    experts in one tensor (no; split: where quantisers split them; yes), and ``readers``: the
+    engines that its exports are judged for."""
 
     container: str
     schemes: frozenset[str]
     stacked: str
+    readers: tuple[str, ...]
     source: str
 
 
-def unwritable(spec: ModelSpec, kind: str, scheme: str, container: str) -> str:
+def unwritable(spec: ModelSpec, kind: str, scheme: str, container: str, reader: str) -> str:
     """Why no exporter writes modules of ``kind`` in ``scheme`` in a checkpoint of the format
-    ``container``; empty where one does, or where they stay as released."""
+    ``container`` for the engine ``reader``; empty where one does, or where they stay as released.
+    """
+    if scheme not in PLAIN and container in writers() \
+            and reader not in writers()[container].readers:
+        return f"no export in {container} is made for {reader}"
     return next((why for row in _matrices(spec, kind)
                  if (why := _against(spec, row, scheme, container))), "")
 
@@ -90,4 +96,5 @@ def writers() -> dict[str, Writer]:
         if not set(row["schemes"].split()) <= set(SCHEMES) or row["stacked"] not in STACKED:
             raise ValueError(f"checkpoint_writers.csv: {row}")
     return {row["container"]: Writer(row["container"], frozenset(row["schemes"].split()),
-                                     row["stacked"], row["source"]) for row in rows}
+                                     row["stacked"], tuple(row["readers"].split()),
+                                     row["source"]) for row in rows}

@@ -19,7 +19,7 @@ def written(question: Question, kinds: Sequence[str], group: str, container: str
     ``container``."""
     mine = [kind for kind in kinds if kind_group(kind) == group]
     return frozenset(s for s in schemes if any(
-        not unwritable(question.spec, kind, s, container) for kind in mine))
+        not unwritable(question.spec, kind, s, container, question.engine) for kind in mine))
 
 
 def unwritten(question: Question, engine: Engine, scheme: str) -> str:
@@ -27,7 +27,8 @@ def unwritten(question: Question, engine: Engine, scheme: str) -> str:
     """
     kinds = [m.kind for m in split_modules(modules(question.spec))[0]]
     reasons = [next((why for kind in kinds
-                     if (why := unwritable(question.spec, kind, scheme, container))), "")
+                     if (why := unwritable(question.spec, kind, scheme, container,
+                                           engine.name))), "")
                for container in formats_of(engine, question.spec)
                if any(cell(engine, question.device, "scheme", scheme, kind_group(kind),
                            container).status == "supported" for kind in kinds)]

@@ -190,7 +190,7 @@ def _restricted(question: Question, way: Way, kv: tuple[str, ...], kinds: Sequen
     schemes = tuple(s for s in question.schemes if s in carried)
     barred = {(kind, s) for kind in kinds for s in schemes
               if s not in way.schemes[kind_group(kind)]
-              or unwritable(question.spec, kind, s, way.container)}
+              or unwritable(question.spec, kind, s, way.container, question.engine)}
     barred |= {pair for pair in question.barred if pair[1] in schemes}
     barred |= _barred_caches(question, kv) | _barred_splits(question, kinds, schemes)
     if len(kv) > 1:

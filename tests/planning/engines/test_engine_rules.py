@@ -99,6 +99,7 @@ def status(engine: str, device: str, name: str, kind: str = "dense", container: 
     ("vllm@0.24", "b200-sxm", "nvfp4", "head", "modelopt-mixed", "supported"),
     ("vllm", "h100-sxm", "int8-w8a16", "embedding", "compressed-tensors", "unknown"),
     ("vllm", "h100-sxm", "ggml-q4_k", "embedding", "gguf", "supported"),
+    ("vllm@0.33", "h100-sxm", "ggml-q4_k", "embedding", "gguf", "refused"),
     ("vllm", "h100-sxm", "fp8-block", "router", "", "refused"),
     ("vllm", "h100-sxm", "bf16", "router", "", "supported"),
     ("vllm", "h100-sxm", "int8-w8a8", "norm", "", "refused"),

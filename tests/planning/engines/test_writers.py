@@ -47,7 +47,7 @@ def test_the_data_say_what_the_exporters_do(model: str) -> None:
     for kind, container, scheme in product(some, EXPORTERS, SCHEMES):
         if scheme in PLAIN:
             continue
-        found = unwritable(spec, kind, scheme, container)
+        found = unwritable(spec, kind, scheme, container, writers()[container].readers[0])
         # MIXED_PRECISION is what ModelOpt's exporter writes for several schemes alone.
         able = writers()[container].schemes
         kept = container == "gguf" and scheme == "mxfp4-w4a16"
@@ -60,16 +60,18 @@ def test_the_data_say_what_the_exporters_do(model: str) -> None:
 
 def test_the_release_needs_no_writer() -> None:
     spec = bundled_model("gpt-oss-20b")
-    for container in ("mxfp4", "gguf"):
-        assert unwritable(spec, "experts-down", "mxfp4-w4a16", container) == ""
+    for container, engine in (("mxfp4", "vllm"), ("gguf", "llama.cpp")):
+        assert unwritable(spec, "experts-down", "mxfp4-w4a16", container, engine) == ""
     for scheme, container in (("int8-w8a8", "compressed-tensors"), ("bf16", ""),
                               ("mxfp4-w4a16", "compressed-tensors")):
         assert "one tensor released in mxfp4-w4a16" in unwritable(spec, "experts-down", scheme,
-                                                                  container)
-    assert unwritable(spec, "attention-out", "int8-w8a8", "compressed-tensors") == ""
-    assert unwritable(spec, "attention-out", "bf16", "") == ""
+                                                                  container, "vllm")
+    assert unwritable(spec, "attention-out", "int8-w8a8", "compressed-tensors", "vllm") == ""
+    assert unwritable(spec, "attention-out", "bf16", "", "vllm") == ""
 
 
 def test_every_format_names_its_source() -> None:
     assert set(writers()) == set(EXPORTERS)
+    assert "made for vllm" in unwritable(bundled_model("llama-3.2-1b"), "mlp-down", "ggml-q8_0",
+                                        "gguf", "vllm")
     assert all(writer.source for writer in writers().values())
