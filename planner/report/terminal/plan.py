@@ -13,7 +13,7 @@ from planner.report.terminal.choices import (
     verdict_lines,
 )
 from planner.report.terminal.columns import styled, width_of_output, wrapped
-from planner.report.terminal.headline import LOSS_LINE, USERS_DEFAULT, headline, noted, room
+from planner.report.terminal.headline import LOSS_LINE, headline, room, together
 from planner.report.terminal.module_table import module_lines
 from planner.report.terminal.printable import columns, printable
 from planner.report.terminal.serve_lines import serve_lines
