@@ -24,57 +24,64 @@ Int = NDArray[np.int64]
 def simpler(one: Posed, formats: FormatTable, counts: Int, most: float) -> Int:
     """``counts`` [D, O] of a tied assignment, or fewer pieces with an objective of at most
     ``most``."""
-    kinds = _kinds(one)
-    main = _main(one, formats, counts)
-    best, pieces = counts, _pieces(formats, kinds, counts, main)
+    pieces = _Pieces(one, formats, counts)
+    best, least = counts, pieces.count(counts)
     improved = True
     while improved:
         improved = False
-        for moved in _moves(one, formats, kinds, best):
-            fewer = _pieces(formats, kinds, moved, main)
-            if fewer < pieces and objective_of(one.problem, moved) <= most \
+        for moved in pieces.moves(best):
+            fewer = pieces.count(moved)
+            if fewer < least and objective_of(one.problem, moved) <= most \
                     and violation(one.problem, moved) is None and keeps(one, moved):
-                best, pieces, improved = moved, fewer, True
+                best, least, improved = moved, fewer, True
                 break
     return best
 
 
-def _kinds(one: Posed) -> list[list[int]]:
-    """The decisions of modules by kind."""
-    model = one.space.model
-    found: dict[tuple[str, ...], list[int]] = {}
-    for d, decision in enumerate(model.decided.decisions):
-        if model.units[decision.units[0]].role == "module":
-            found.setdefault(tuple(model.units[u].kind for u in decision.units), []).append(d)
-    return list(found.values())
+class _Pieces:
+    """What there is to count and to move: decisions by kind, what each option is in, the scheme of
+    most bytes. A cache's options have names of their own."""
 
+    def __init__(self, one: Posed, formats: FormatTable, counts: Int) -> None:
+        model = one.space.model
+        self.legal, self.changed = one.problem.legal, formats.changed
+        self.used = [-1, *formats.used(counts)]
+        self.schemes = len(model.choices)
+        self.name = np.where(formats.scheme >= 0, formats.scheme,
+                             self.schemes + np.arange(counts.shape[1]))
+        self.kinds: dict[tuple[str, ...], list[int]] = {}
+        for d, decision in enumerate(model.decided.decisions):
+            self.kinds.setdefault(tuple(model.units[u].kind for u in decision.units), []).append(d)
+        self.main = self._main(one, formats, counts)
 
-def _main(one: Posed, formats: FormatTable, counts: Int) -> int:
-    """The scheme of most bytes, the first of equals."""
-    used = sum((row.coefficients for row in one.problem.rows if row.name == "memory"),
-               np.zeros(counts.shape))
-    names: list[int] = sorted(set(formats.scheme[counts > 0].tolist()) - {-1})
-    return max(names, key=lambda s: (float((used * counts)[formats.scheme == s].sum()), -s))
+    def _main(self, one: Posed, formats: FormatTable, counts: Int) -> int:
+        """The scheme of most bytes of weights, the first of equals; -1 where there is none."""
+        used = sum((row.coefficients for row in one.problem.rows if row.name == "memory"),
+                   np.zeros(counts.shape))
+        names: list[int] = sorted(set(formats.scheme[counts > 0].tolist()) - {-1})
+        return max(names, default=-1, key=lambda s: (
+            float((used * counts)[formats.scheme == s].sum()), -s))
 
+    def count(self, counts: Int) -> int:
+        """Schemes of kinds, and kinds of modules that are not in the main one."""
+        picks = counts.argmax(axis=1)
+        own = [{int(self.name[d, picks[d]]) for d in kind} for kind in self.kinds.values()]
+        return sum(map(len, own)) + sum(
+            some != {self.main} for some in own if max(some) < self.schemes)
 
-def _pieces(formats: FormatTable, kinds: list[list[int]], counts: Int, main: int) -> int:
-    schemes = [{int(formats.scheme[d, counts[d].argmax()]) for d in kind} for kind in kinds]
-    return sum(len(own) for own in schemes) + sum(own != {main} for own in schemes)
-
-
-def _moves(one: Posed, formats: FormatTable, kinds: list[list[int]], counts: Int) -> Iterator[Int]:
-    """Whole kinds, then single decisions, in each of the schemes that the assignment may have."""
-    legal, taken = one.problem.legal, (counts > 0) & (formats.scheme >= 0)
-    schemes = sorted(set(formats.scheme[taken | ((formats.changed < 0) & legal)].tolist()) - {-1})
-    used = set(formats.used(counts))
-    for some in (*kinds, *([d] for kind in kinds for d in kind)):
-        for scheme in schemes:
-            moved = counts.copy()
-            for d in some:
-                able = legal[d] & (formats.scheme[d] == scheme) & (
-                    (formats.changed[d] < 0) | np.isin(formats.changed[d], list(used)))
-                if able.any():
-                    moved[d] = 0
-                    moved[d, int(able.argmax())] = 1
-            if (moved != counts).any():
-                yield moved
+    def moves(self, counts: Int) -> Iterator[Int]:
+        """Whole kinds, then single decisions, in each of what any of the kind is in or released
+        in, and modules in what others are in."""
+        taken = counts > 0
+        weights = self.name[(taken | (self.changed < 0)) & self.legal]
+        for some in (*self.kinds.values(), *([d] for kind in self.kinds.values() for d in kind)):
+            for name in sorted(set(weights.tolist())):
+                moved = counts.copy()
+                for d in some:
+                    able = self.legal[d] & (self.name[d] == name) \
+                        & np.isin(self.changed[d], self.used)
+                    if able.any():
+                        moved[d] = 0
+                        moved[d, int(able.argmax())] = 1
+                if (moved != counts).any():
+                    yield moved
