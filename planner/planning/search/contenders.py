@@ -29,7 +29,7 @@ from planner.planning.solver.problem import EQUAL
 from planner.planning.space.candidates import Slots, Space, fitting_pairs, possible_layouts
 from planner.planning.space.memory import tables_and_stages
 from planner.planning.space.model import build_model
-from planner.planning.space.shared_times import Way, timed_together
+from planner.planning.space.shared_times import UntimedWay, timed_together
 from planner.quality.prior import load_prior
 
 OWN = {"schemes", "kv", "barred", "refused", "notes", "chosen_from"}
@@ -44,7 +44,7 @@ class Ways(Sequence[Space]):
     """The candidates of some ways to serve that have any, in the order of the questions; each is
     timed when one is asked for, as most answers need none."""
 
-    def __init__(self, wholes: Sequence[Whole], known: Mapping[int, Space]) -> None:
+    def __init__(self, wholes: Sequence[WaysTogether], known: Mapping[int, Space]) -> None:
         self._wholes, self._known = wholes, known
 
     @cached_property
@@ -72,7 +72,7 @@ def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
     """(the best plan, the first of equals, None where there is none; the other ways of its engine,
     those of its own choices left out)."""
     wholes = [whole for group in groups_of(questions)
-              if (whole := Whole(group)).least < math.inf]
+              if (whole := WaysTogether(group)).least < math.inf]
     wholes.sort(key=lambda whole: (float(f"{whole.least:.6e}"), whole.group[0][0]))
     best: Found | None = None
     kept: list[tuple[int, Space]] = []
@@ -134,7 +134,7 @@ def _value(value: Any) -> Any:
         else id(value)
 
 
-class Whole:
+class WaysTogether:
     """A group as one question that may mix all choices of its ways: what bounds all of them."""
 
     def __init__(self, group: Group) -> None:
@@ -157,7 +157,7 @@ class Whole:
         """What no plan is below; inf where none of its ways has one."""
         return math.inf if self.span is None else float(np.min(least_of(self.span, self.lower)))
 
-    def only(self, wanted: Callable[[Question], bool]) -> Whole:
+    def only(self, wanted: Callable[[Question], bool]) -> WaysTogether:
         """The same group with those of its ways that are ``wanted``; its bound stays."""
         fewer = copy(self)
         fewer.group = [(i, way) for i, way in self.group if wanted(way)]
@@ -229,11 +229,11 @@ def whole_question(group: Group) -> Question:
                    kv=tuple(name for name in kv_layout_ids() if name in kv), barred=barred)
 
 
-def _way(question: Question, slots: Slots) -> Way | None:
+def _way(question: Question, slots: Slots) -> UntimedWay | None:
     layouts = possible_layouts(question)
     if not layouts:
         return None
     model = build_model(question, load_prior())
     tables, stages = tables_and_stages(model, layouts)
     pairs = fitting_pairs(model, tables, stages, slots=slots)
-    return Way(model, tables, stages, pairs) if pairs else None
+    return UntimedWay(model, tables, stages, pairs) if pairs else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from planner.planning.search.contenders import groups_of, whole_question
 from planner.planning.space.candidates import Space, build_space
 from planner.planning.space.model import build_model
-from planner.planning.space.shared_times import Way, timed_together
+from planner.planning.space.shared_times import UntimedWay, timed_together
 from planner.quality.prior import load_prior
 
 Pairs = Sequence[tuple[int, int]]
@@ -21,7 +21,7 @@ def more_slots(wanted: Sequence[tuple[Space, Pairs]]) -> list[Space]:
     found: dict[int, Space] = {}
     for group in groups_of([space.model.question for space, _ in wanted]):
         places = [place for place, _ in group]
-        ways = [Way(space.model, space.tables, space.stages, pairs)
+        ways = [UntimedWay(space.model, space.tables, space.stages, pairs)
                 for space, pairs in (wanted[place] for place in places)]
         alike = all(way.tables.layouts == ways[0].tables.layouts for way in ways)
         if len(ways) == 1 or not alike or sum(len(way.pairs) for way in ways) > AT_ONCE:
