@@ -188,6 +188,8 @@ def _generic(node: ast.Subscript, names: Mapping[str, Any]) -> Wanted | None:
         return _alias(name, None)
     if name == "dict":
         return Wanted(["a dict"], [lambda value: isinstance(value, dict)])
+    if name == "Mapping":
+        return Wanted(["a mapping"], [lambda value: isinstance(value, Mapping)])
     if name == "Literal":
         texts = ast.literal_eval(node.slice)
         texts = texts if isinstance(texts, tuple) else (texts,)

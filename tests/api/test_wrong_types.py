@@ -34,7 +34,8 @@ VALID: dict[str, dict[str, Any]] = {
     "sweep": {"questions": [{**PAIR, **SMALL, "batch": 1, "verb": "estimate"}]},
     "train": dict(PAIR), "validate": {"only": "op_quantize"}, "what_if": {**PAIR, "base": PLAN},
     "memory_use": dict(PAIR), "read_plan": {"source": "/none"},
-    "sensitivity": {"model": MODEL},
+    "sensitivity": {"model": MODEL}, "load_workload": {"workload": "rag"},
+    "compare": {**PAIR, **SMALL, "schemes": ["bf16"], "engine": "vllm"},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name) for name in planner.__all__
@@ -59,7 +60,7 @@ def allowed(annotation: str, label: str) -> bool:
             "half": "float" in plain, "yes": "bool" in plain, "none": "None" in plain,
             "lambda": "Callable" in plain or "Progress" in plain,
             "class": "Callable" in plain or "Progress" in plain,
-            "mapping": "dict" in plain, "plan": "Plan" in plain}.get(label, False)
+            "mapping": "dict" in plain or "Mapping" in plain, "plan": "Plan" in plain}.get(label, False)
 
 
 def test_every_public_function_is_here() -> None:

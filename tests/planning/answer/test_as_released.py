@@ -81,8 +81,8 @@ def test_every_plan_names_the_recipes_people_follow() -> None:
         assert "no FP8" in older[name].reason
 
 
-def test_a_gain_inside_the_interval_of_the_times_is_said_to_be() -> None:
+def test_a_gain_inside_the_interval_of_the_times_has_its_chance() -> None:
     result = plan("llama-3.1-8b", "h100-sxm", devices=1)
     time = result.performance.tpot_seconds
     inside = 0.0005 < result.comparison.gain < time.high / time.value - 1
-    assert inside == ("80 % interval" in result.comparison.text)
+    assert not inside or " in 10 " in result.comparison.text
