@@ -40,12 +40,14 @@ class InputError(PlannerError):
 class UnknownNameError(InputError):
     """A name is not in its catalogue; the hint carries the nearest valid names."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str], *, note: str = "") -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], *, note: str = "",
+                 own: str = "") -> None:
+        """``own``: how the user can name what is in no catalogue."""
         self.what, self.name = what, name
         names = sorted(known)
         shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
         super().__init__(f"unknown {what} {shown!r}" + (f": {note}" if note else ""),
-                         hint=nearest_names(name[:LONGEST_NAME], names))
+                         hint=nearest_names(name[:LONGEST_NAME], names) + (f" {own}" if own else ""))
 
 
 class UnsupportedError(InputError):

@@ -20,6 +20,7 @@ from planner.toml_text import parse_toml, read_toml_bytes
 
 _INDEX = "aliases.toml"
 _INDEX_HINT = "it holds order = […] and a table [aliases]"
+OWN_FILE = "A device of your own is a TOML file, named by its path"
 _THOR_X_SUPER = re.compile(r"(nvidia-)?(drive-)?(agx-)?thor-?x-?super")
 _THOR_X_SUPER_NOTE = (
     "no such product is documented by its vendor, whose list has drive-thor-x and drive-thor-u "
@@ -169,7 +170,7 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
     if _THOR_X_SUPER.fullmatch(wanted):
         raise UnknownNameError("device", name, ["drive-thor-x"], note=_THOR_X_SUPER_NOTE)
     every = {path.stem for folder in (*folders, packaged) for path in _profiles(folder)}
-    raise UnknownNameError("device", name, every)
+    raise UnknownNameError("device", name, every, own=OWN_FILE)
 
 
 def _index(folder: Path) -> _Index:
