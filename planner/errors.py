@@ -47,7 +47,7 @@ class UnknownNameError(InputError):
         names = sorted(known)
         shown = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
         super().__init__(f"unknown {what} {shown!r}" + (f": {note}" if note else ""),
-                         hint=nearest_names(name[:LONGEST_NAME], names) + (f" {own}" if own else ""))
+                         hint=f"{nearest_names(name[:LONGEST_NAME], names)} {own}".rstrip())
 
 
 class UnsupportedError(InputError):
