@@ -8,11 +8,14 @@ activations are quantised: servers run weights alone where the device has no suc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from planner.export.assignment import ModuleAssignment
+from planner.export.patterns import targets
 from planner.export.targets import Exported, as_json, cache_notes, cannot, require_matrices
 
+_SCRIPT = Path(__file__).resolve().parent / "data" / "quantise_blocks.py.txt"
 TARGET, INTEGERS = "fp8", "blockwise-int8"
 
 
@@ -80,8 +83,10 @@ def _export(form: _Blocks, assignment: ModuleAssignment) -> Exported:
         **form.head, "activation_scheme": "dynamic", "weight_block_size": [128, 128],
         **({"scale_fmt": "ue8m0"} if "fp8-block-ue8m0" in used else {}),
         form.excluded: [*assignment.plain_head(), *names]}
-    return Exported({"quantization_config.json": as_json(config)}, (form.target,), tuple(notes),
-                    _STEPS[form.target], form.schemes)
+    modules = [text for one in assignment.quantised() for text in targets(one)]
+    files = {"quantization_config.json": as_json(config), "modules.json": as_json(modules),
+             "quantise.py": _SCRIPT.read_text(encoding="utf-8")}
+    return Exported(files, (form.target,), tuple(notes), _STEPS[form.target], form.schemes)
 
 
 def _released(assignment: ModuleAssignment, schemes: set[str]) -> set[str]:
@@ -91,11 +96,12 @@ def _released(assignment: ModuleAssignment, schemes: set[str]) -> set[str]:
             if row.part == "mtp" and row.scheme in schemes}
 
 
-_PLACE = "quantization_config.json is the value of `quantization_config` in config.json."
+_MADE = ("`python quantise.py MODEL OUT` (torch and safetensors) quantises the matrices that "
+         "modules.json lists in blocks of 128×128, with FP32 scales in `weight_scale_inv`, and "
+         "writes `quantization_config` into config.json. MODEL is in 16 bits.")
 _STEPS = {
-    TARGET: ("A checkpoint that is released in this format keeps its tensors; others are quantised "
-             "in 128×128 blocks, scales in `weight_scale_inv` (transformers `FineGrainedFP8Config` "
-             "does it).", _PLACE),
-    INTEGERS: ("Quantise the weights in 128×128 blocks to INT8, symmetric, FP32 scales in "
-               "`weight_scale_inv`.", _PLACE),
+    TARGET: ("A checkpoint that is released in this format keeps its tensors, with "
+             "quantization_config.json as the value of `quantization_config` in config.json.",
+             _MADE),
+    INTEGERS: (_MADE,),
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from planner.export.served import ServingFacts, served_of
 from planner.memory.engines.catalog import Engine
+from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan
@@ -44,6 +45,10 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
     if cpu:
         words, more = _on_cpu(engine.name, words, used)
         unsaid += more
+    elif engine.name == "sglang" and used == {"int8-w8a8"} \
+            and any(u.kind in EXPERT_KINDS for u in plan.units):
+        # Its compressed-tensors method refuses INT8 experts on GPUs; this one runs them.
+        words += ["--quantization", "w8a8_int8"]
     if (engine.name, target) == ("sglang", "modelopt") and len(used) == 1:
         words += _SGLANG_MODELOPT.get(used.pop(), [])
     if plan.layout.replicas > 1:

@@ -76,6 +76,9 @@ def export(assignment: ModuleAssignment, *, expand: bool = False) -> Exported:
 
 def _notes(assignment: ModuleAssignment) -> list[str]:
     out = ["caches: a configuration of weights does not name them"]
+    if any(one.scheme.startswith("int4") for one in assignment.quantised()):
+        out.append("INT4 weights: torchao 0.18 packs them with mslk 1.0.0 or later, which is a "
+                   "package of its own")
     if any(one.kind == "router" for one in assignment.quantised()):
         out.append("a router that the loaded model keeps as a parameter is no such module: it "
                    "would stay unquantised")

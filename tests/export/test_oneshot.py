@@ -2,11 +2,16 @@
 pipeline, which leaves calibrated scales as they were allocated."""
 
 import ast
+import json
+import re
+from collections.abc import Callable
 
 import pytest
 from support.exports import assignment
 
-from planner.export import compressed_tensors
+from planner.export import compressed_tensors, fp8
+from planner.export.assignment import ModuleAssignment
+from planner.export.targets import Exported
 from planner.models.catalog import bundled_model
 
 
@@ -28,3 +33,20 @@ def test_data_are_asked_for_where_scales_are_stored(scheme: str, kv: str, calibr
     steps = " ".join(found.steps)
     assert ("TEXTS.json" in steps) == calibrated
     assert ("no scales of the cache" in steps) == free
+
+
+@pytest.mark.parametrize(("export", "scheme"), [
+    (fp8.export, "fp8-block"), (fp8.export, "fp8-block-ue8m0"),
+    (fp8.export_integers, "int8-block")])
+def test_blocks_have_a_script_and_the_list_of_what_it_quantises(
+        export: Callable[[ModuleAssignment], Exported], scheme: str) -> None:
+    one = assignment(bundled_model("llama-3.2-1b"), {}, rest=scheme)
+    found = export(one)
+    ast.parse(found.files["quantise.py"])
+    named = json.loads(found.files["modules.json"])
+    for linear in one.linears:
+        for name in linear.names():
+            hit = any(name == text or (text.startswith("re:") and re.match(text[3:], name))
+                      for text in named)
+            assert hit == (linear.scheme == scheme), name
+    assert any("quantise.py" in step for step in found.steps)

@@ -110,3 +110,12 @@ def test_weight_only_twins_of_the_release_need_no_new_weights() -> None:
     plan = planner.estimate("qwen3-32b-fp8", "a100-sxm", scheme="fp8-w8a16", engine="vllm",
                             devices=2, context=4096, batch=4)
     assert serving_command(plan).words[2] == "Qwen/Qwen3-32B-FP8"
+
+
+def test_experts_in_integers_take_the_method_that_runs_them() -> None:
+    plan = planner.estimate("qwen3-30b-a3b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
+                            context=4096, batch=8)
+    assert following(serving_command(plan).words, "--quantization") == "w8a8_int8"
+    dense = planner.estimate("qwen2.5-1.5b", "a100-sxm", scheme="int8-w8a8", engine="sglang",
+                             context=4096, batch=8)
+    assert "--quantization" not in serving_command(dense).words
