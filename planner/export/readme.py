@@ -12,9 +12,11 @@ from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import EngineFinding
 from planner.export.serve_line import GGUF, MODEL, WeightsOfPlan, weights_of, words_at
+from planner.export.served import served_of
 from planner.export.targets import TARGETS, Exported
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
+from planner.planning.engines.rules import requantised
 from planner.planning.plan.record import Plan, layer_range
 
 
@@ -39,7 +41,10 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
         if target == RELEASED and name not in SERVERS:  # a library: the steps are all
             parts.append(_engine(found, (), ()))
         else:
-            parts.append(_engine(found, words_at(words, weights), (*weights.notes, *unsaid)))
+            changed = [f"{scheme}: {cell.note}" for scheme in served_of(plan).schemes
+                       if (cell := requantised(found.engine, device, scheme)) is not None]
+            parts.append(_engine(found, words_at(words, weights),
+                                 (*weights.notes, *unsaid, *changed)))
         if weights.made == "ready":
             ready = ready or weights.place
     parts[:0] = [_head(target, plan, assignment), _weights(target, exported, ready)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.planning.engines.routes import route_words
-from planner.planning.engines.rules import kind_group
+from planner.planning.engines.rules import kind_group, requantised
 from planner.planning.plan.record import Assumption, UnitPlan
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
@@ -18,5 +18,10 @@ def route_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumptio
     if engine is None:
         return []
     used = {(kind_group(u.kind), u.scheme) for u in units if u.kv_layout is None}
-    return [Assumption(*route_words(engine, question.device, found, found.group))
-            for found in question.routes if (found.group, found.asked) in used]
+    out = [Assumption(*route_words(engine, question.device, found, found.group))
+           for found in question.routes if (found.group, found.asked) in used]
+    for name in sorted({scheme for _, scheme in used}):
+        changed = requantised(engine, question.device, name)
+        if changed is not None:
+            out.append(Assumption(f"scales of {name}", "as stored", changed.reason))
+    return out

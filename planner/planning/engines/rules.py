@@ -3,7 +3,8 @@
 A row holds for an engine from version ``since`` (included) to ``until`` (excluded), on devices in
 ranges of compute capability, for some kinds of modules and some checkpoint formats
 (``containers``). The first row that fits decides; where none does, nothing is known, and unknown is
-never read as supported.
+never read as supported. A row of the axis ``alike`` names schemes that the engine runs as one, by
+default as the last of them.
 
 ``head``, ``embedding``, ``router``, ``norm`` and ``indexer`` are kinds of their own: servers build
 them apart from ordinary linear layers, so a row is about one of them only if it names it; ``dense``
@@ -151,6 +152,13 @@ def rule_names(engine: Engine, device: DeviceProfile, axis: str) -> tuple[tuple[
     """The names of every rule of ``axis`` that holds, in order."""
     return tuple(rule.names for rule in rules(axis, engine.name)
                  if rule.fits(engine, device, "", ""))
+
+
+def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> Cell | None:
+    """What ``engine`` makes of ``scheme`` on its own account: the row of the axis ``alike`` in
+    which another scheme is the last; None where it takes it as it is."""
+    return next((rule.cell for rule in rules("alike", engine.name) if scheme in rule.names[:-1]
+                 and rule.fits(engine, device, "", "")), None)
 
 
 def split_problem(engine: Engine, device: DeviceProfile, spec: ModelSpec, kind: str,

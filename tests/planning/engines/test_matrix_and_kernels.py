@@ -1,14 +1,17 @@
 """The engine matrix against the engines' own selectors: every capability, module, scheme and format
 that both speak of."""
 
+from typing import Any
+
 import pytest
 
 import planner
+from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.planning.engines.routes import route, scheme_choice
-from planner.planning.engines.rules import PLAIN, cell, containers
+from planner.planning.engines.rules import PLAIN, cell, containers, requantised
 from planner.planning.engines.writers import writers
 from planner.throughput.kernels import WEIGHT_ONLY_OF, refusal
 
@@ -90,3 +93,27 @@ def test_per_tensor_experts_are_weight_only_from_one_format(device: str) -> None
     assert found.runs_as == WEIGHT_ONLY_OF["fp8-tensor"]
     assert route(engine, profile, "fp8-tensor", "experts", "modelopt-mixed") is None
     assert route(engine, profile, "fp8-channel", "experts", "compressed-tensors") is None
+
+
+def test_what_an_engine_requantises_unasked_is_said() -> None:
+    """FP32 scales of blocks become powers of two where vLLM runs DeepGEMM."""
+    engine = parse_engine("vllm@0.33")
+    assert requantised(engine, planner.load_device("h100-sxm"), "fp8-block") is not None
+    assert requantised(engine, planner.load_device("h100-sxm"), "fp8-block-ue8m0") is None
+    assert requantised(engine, planner.load_device("l40s"), "fp8-block") is None
+    plan = planner.estimate("llama-3.1-8b", "h100-sxm", scheme="fp8-block", engine="vllm@0.33",
+                            context=8192, batch=4)
+    note = next(a for a in plan.assumptions if a.key == "scales of fp8-block")
+    assert "VLLM_USE_DEEP_GEMM_E8M0=0" in note.reason
+    assert "VLLM_USE_DEEP_GEMM_E8M0=0" in planner.export_plan(plan).files["README.md"]
+
+
+def test_block_formats_that_run_as_one_are_one_choice() -> None:
+    """A plan for vLLM holds one of them: that of the release, else the first."""
+    asked: dict[str, Any] = {"devices": 8, "tp": 8, "ep": 8, "batch": 32, "context": 8192,
+                             "engine": "vllm@0.33"}
+    for model, other in (("deepseek-v3", "fp8-block-ue8m0"), ("deepseek-v3.1", "fp8-block")):
+        made = planner.plan(model, "h200-sxm", exact=True, **asked)
+        assert other not in {u.scheme for u in made.units}
+    with pytest.raises(UnsupportedError, match="one scheme with fp8-block"):
+        planner.plan("deepseek-v3", "h200-sxm", schemes=["fp8-block", "fp8-block-ue8m0"], **asked)
