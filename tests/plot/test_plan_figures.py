@@ -92,7 +92,7 @@ def test_time_is_of_a_step_or_of_a_prompt() -> None:
 
 
 def test_no_figure_touches_pyplot() -> None:
-    code = ("import sys\nimport planner\nplan = theory.estimate("
+    code = ("import sys\nimport planner\nplan = planner.estimate("
             "'qwen2.5-0.5b', 'h100-sxm', context=1024, batch=1, devices=1)\n"
             f"for name in {FIGURES}:\n"
             "    getattr(planner.plot, name)(plan)._repr_svg_()\n"

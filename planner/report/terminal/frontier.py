@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from planner.planning.whatif.regimes import PhaseMap
 from planner.report.terminal.catalogue import _render, _table
+from planner.report.terminal.headline import THEORY
+from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_seconds
 
 if TYPE_CHECKING:
@@ -24,13 +26,18 @@ def frontier_text(found: Any) -> str:
                       str(p.batch), p.dense or "-", p.experts or "-", p.kv or "-",
                       "knee" if p.knee else "")
     parts: list[Any] = [
-        f"{found.model} on {found.device}, context {found.context}: {len(found.points)} plans that "
-        "no other equals in loss, throughput and memory", "", table, "", _knee(found.knee),
+        f"{found.model} on {found.device}, {_served(found.engine)}, context {found.context}: "
+        f"{len(found.points)} plans that no other equals in loss, throughput and memory", "", table,
+        "", _knee(found.knee),
         f"loss is {found.loss_unit}; GiB of the fullest device; + marks further schemes in other "
         f"layers; each plan is within {found.gap:.1%} of the best under its budgets"]
     if found.map is not None:
         parts += ["", *_map(found.map)]
     return _render(*parts)
+
+
+def _served(engine: str) -> str:
+    return THEORY if engine == ANY_ENGINE else engine
 
 
 def _knee(point: FrontierPoint | None) -> str:
