@@ -2,7 +2,8 @@
 
 Whoever asks for throughput or cost and sets no limit on time is held to TPOT_SECONDS, unless no
 layout reaches it (:mod:`planner.planning.search.default_limit`). A board with unified memory or a
-CPU serves one user, unless something says otherwise. Each leaves a note.
+CPU serves one user, unless something says otherwise: as fast as the given devices can, or on as few
+as hold it. Each leaves a note.
 """
 
 from __future__ import annotations
@@ -23,14 +24,15 @@ TPOT_NOTE: Note = (TPOT_KEY, format_seconds(TPOT_SECONDS),
 USERS_NOTE: Note = (USERS_KEY, "1",
                     "an edge device or CPU serves one user; --batch, --objective or --tpot-ms asks "
                     "for more")
-Default = Literal["", "tpot", "users"]
+Default = Literal["", "tpot", "users", "latency"]
+"""Of limits, of users on the fewest devices, of users on all that are given."""
 
 
 def default_of(asked: Asked, device: DeviceProfile) -> Default:
     """The default that holds for what was ``asked``, with a scenario's values."""
     free = asked.tpot_seconds is None and asked.objective is None and asked.batch is None
     if free and (device.unified_memory or device.kind == "cpu"):
-        return "users"
+        return "users" if asked.devices in (None, 1) else "latency"
     timed = asked.tpot_seconds is not None or asked.ttft_seconds is not None
     rate = asked.objective is None or asked.objective in RATES
     return "tpot" if rate and not timed else ""
@@ -40,6 +42,8 @@ def with_default(build: Callable[[Asked], Question], asked: Asked, default: Defa
     """The question of ``asked`` with a default and its note."""
     if default == "users":
         return noted(build(replace(asked, batch=1)), USERS_NOTE)
+    if default == "latency":
+        return noted(build(replace(asked, batch=1, objective="latency")), USERS_NOTE)
     if default == "tpot":
         question = build(replace(asked, tpot_seconds=TPOT_SECONDS))
         return replace(noted(question, TPOT_NOTE), tpot_default=True)

@@ -30,6 +30,7 @@ SERVER, EDGE, CPU = "h100-sxm", "jetson-agx-orin-64gb", "xeon-6980p"
     (SERVER, {"tpot_seconds": 0.02}, ""), (SERVER, {"ttft_seconds": 2.0}, ""),
     (SERVER, {"tpot_seconds": NO_LIMIT}, ""), (SERVER, {"memory_bytes": 1 << 34}, "tpot"),
     (EDGE, {}, "users"), (CPU, {}, "users"), (EDGE, {"ttft_seconds": 2.0}, "users"),
+    (EDGE, {"devices": 1}, "users"), (CPU, {"devices": 4}, "latency"),
     (EDGE, {"batch": 4}, "tpot"), (EDGE, {"objective": "throughput"}, "tpot"),
     (CPU, {"tpot_seconds": 0.1}, ""), (CPU, {"tpot_seconds": NO_LIMIT}, ""),
     (EDGE, {"objective": "latency"}, "")])
