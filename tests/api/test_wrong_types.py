@@ -60,7 +60,8 @@ def allowed(annotation: str, label: str) -> bool:
             "half": "float" in plain, "yes": "bool" in plain, "none": "None" in plain,
             "lambda": "Callable" in plain or "Progress" in plain,
             "class": "Callable" in plain or "Progress" in plain,
-            "mapping": "dict" in plain or "Mapping" in plain, "plan": "Plan" in plain}.get(label, False)
+            "mapping": "dict" in plain or "Mapping" in plain,
+            "plan": "Plan" in plain}.get(label, False)
 
 
 def test_every_public_function_is_here() -> None:
