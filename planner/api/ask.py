@@ -303,15 +303,15 @@ def _address(plan: Plan) -> str:
     return "@".join(filter(None, (plan.engine.name, plan.engine.version)))
 
 
-def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved],
-               ) -> tuple[Found, Sequence[Space]]:
+def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved], *,
+               exact: bool = False) -> tuple[Found, Sequence[Space]]:
     """(the best answer of all ways to serve, the first of equals; the other ways' candidates);
     ``unserved`` is the question again, for the reason why there is none.
 
     Raises:
         InfeasibleError: none has an answer.
     """
-    found, others, _ = answers(questions)
+    found, others, _ = answers(questions, exact=exact)
     if found is None:
         from planner.planning.infeasible.diagnose import refuse
 

@@ -33,7 +33,7 @@ def explain_choice(ask: Ask, *, solves: int) -> ChoiceExplanation:
     if plan is not None:
         ask = _of_plan(ask, plan)
         asked = _filled(asked, plan)
-    found, others, questions = answers(ask.questions(asked))
+    found, others, questions = answers(ask.questions(asked), exact=asked.exact)
     if found is None:
         raise refuse(ask.case(asked=asked))
     # What the choice turns on is told of the engine that is taken.

@@ -88,7 +88,7 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
 def _planned(ask: Ask) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
-    found, others = best_found(ask.questions(), ask.case)
+    found, others = best_found(ask.questions(), ask.case, exact=ask.exact)
     choice = choose((found.grid, *others), found, exact=ask.exact)
     return _anchored(recommended(choice, others=others), ask.anchor)
 

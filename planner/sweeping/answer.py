@@ -62,13 +62,13 @@ def refused(error: PlannerError) -> Row:
 
 
 def _answered(context: Context, one: SweepQuestion) -> Row:
-    found, others, questions = answers(serving(context, one))
+    exact = bool(dict(one.values).get("exact", False))
+    found, others, questions = answers(serving(context, one), exact=exact)
     if found is None:
         return excluded(binding(questions))
     if one.verb != "plan":
         return _cells(found)
     # The row is the plan that `plan` would make; its gap is the proof of the optimum.
-    exact = bool(dict(one.values).get("exact", False))
     taken = found if exact else choose((found.grid, *others), found).option.rival.found
     gap = max(found.value - found.bound, 0.0) / abs(found.value) if found.value else 0.0
     return {**_cells(taken), "gap": shown_gap(float(gap))}

@@ -53,17 +53,18 @@ from planner.planning.search.best_first import (
     search,
     shown_gap,
 )
+from planner.planning.search.default_limit import BAND_KEY, band_reason
 from planner.planning.search.equal_loss import equal_note
 from planner.planning.search.formulate import loss_limit
 from planner.planning.search.posed import posed
 from planner.planning.search.spaces import asked
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
-from planner.planning.solver.problem import OPTIMAL, STOPPED, told
+from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, told
 from planner.planning.solver.solve import LAYERS_GAP
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_assumptions, loss_source, rule_weight
-from planner.planning.space.losses import loss_word, quality, told_loss
+from planner.planning.space.losses import band_factor, loss_word, quality, told_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
 from planner.planning.weigh.choose import Selection
@@ -122,6 +123,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
         assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
                      *_open_note(solver),
                      *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
+                     *(_band_note(model, priced) if searched else ()),
                      *(rule_notes(units, question.dropped, rule_gains(exact),
                                  rule_weight(model))
                        if searched else ()),
@@ -269,6 +271,15 @@ def _open_note(solver: SolverInfo) -> tuple[Assumption, ...]:
         return ()
     return (Assumption("solver", f"stopped: the best met is within {solver.gap:.2g} of the bound",
                        f"a limit of {MOST_NODES:,} nodes or {MOST_SECONDS:.0f} s was reached"),)
+
+
+def _band_note(model: CostModel, priced: Priced) -> tuple[Assumption, ...]:
+    """That the loss is above its limit, inside the band; nothing where it is not."""
+    limit = loss_limit(model)
+    if limit is None or priced.loss <= limit * (1 + TOLERANCE):
+        return ()
+    return (Assumption(BAND_KEY, f"loss {told_loss(model, priced.loss):.3g} for a limit of "
+                       f"{told_loss(model, limit):.3g}", band_reason(band_factor(model))),)
 
 
 def _repricing(found: Found, priced: Priced) -> tuple[Assumption, ...]:

@@ -43,8 +43,9 @@ class Question:
     of one data type leaves out of ``schemes``.
     ``routes``: schemes that the engine runs on the kernels of others, with the reason.
     ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
-    ``chosen_from``: the engines that were asked, where none was named. ``tpot_default``: the limit
-    on TPOT is a default, which is dropped where no layout reaches it.
+    ``chosen_from``: the engines that were asked, where none was named. ``loss_widened``: the limit
+    on loss is that asked for times its band. ``tpot_default``: the limit on TPOT is a default,
+    which is dropped where no layout reaches it.
     """
 
     spec: ModelSpec
@@ -85,6 +86,7 @@ class Question:
     routes: tuple[Route, ...] = ()
     chosen_from: tuple[str, ...] = ()
     tpot_default: bool = False
+    loss_widened: bool = False
 
     @property
     def runs_as(self) -> dict[tuple[str, str], str]:

@@ -1,4 +1,5 @@
-"""The default limit on TPOT is dropped where no layout reaches it, and the answer says so."""
+"""What is done where nothing keeps every limit: a loss inside the band of its limit keeps it, and
+the default limit on TPOT is dropped where no layout reaches it. The answer says so."""
 
 from __future__ import annotations
 
@@ -11,20 +12,62 @@ from planner.planning.question.defaults import TPOT_NOTE
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
 from planner.planning.search.equal_loss import best_answers
+from planner.planning.search.formulate import loss_limit
 from planner.planning.search.variants import best_of
 from planner.planning.space.candidates import Space
+from planner.planning.space.losses import band_factor, told_loss
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
 from planner.units import format_seconds
 
+BAND_KEY = "max-loss band"
 
-def answers(questions: Sequence[Question],
+
+def answers(questions: Sequence[Question], *, exact: bool = False,
             ) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
     """(the answer to take, the candidates of the questions with other choices, the questions that
-    it answers: without the default limit on TPOT where nothing keeps it)."""
-    found, others = best_answers(questions)
+    it answers: those with the limit on loss widened by its band where nothing is below it, but not
+    for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it)."""
+    found, others, asked = _within_band(questions, exact)
     if found is not None or not questions[0].tpot_default:
-        return found, others, tuple(questions)
-    free = dropped(questions)
-    return (*best_answers(free), free)
+        return found, others, asked
+    return _within_band(dropped(questions), exact)
+
+
+def _within_band(questions: Sequence[Question], exact: bool,
+                 ) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
+    """The answer at the limit on loss, else inside its band: there a loss cannot be told from it.
+    """
+    found, others = best_answers(questions)
+    if found is None and not exact:
+        wide = widened(questions)
+        best, rest = best_answers(wide) if wide else (None, ())
+        if best is not None:
+            return best, rest, wide
+    return found, others, tuple(questions)
+
+
+def band_reason(band: float) -> str:
+    """Why a loss above its limit counts as kept."""
+    return f"inside the band of the limit, ×/÷ {band:.2g}, where losses cannot be told apart; " \
+           "--exact keeps the limit itself"
+
+
+def widened(questions: Sequence[Question]) -> tuple[Question, ...]:
+    """The questions with their limit on loss times the band within which two losses of the model
+    cannot be told apart; none without a limit, or where the loss is the objective."""
+    if questions[0].objective == "quality":
+        return ()
+    out = []
+    for question in questions:
+        model = build_model(question, load_prior())
+        limit, band = loss_limit(model), band_factor(model)
+        if limit is None:
+            return ()
+        note = (BAND_KEY, f"nothing is below {told_loss(model, limit):.3g}", band_reason(band))
+        out.append(replace(question, loss_scheme=None, loss_limit=limit * band, loss_widened=True,
+                           notes=(*question.notes, note)))
+    return tuple(out)
 
 
 def dropped(questions: Sequence[Question]) -> tuple[Question, ...]:

@@ -110,7 +110,8 @@ def allowed_loss(best: Found) -> float | None:
     Under the objective quality the limit itself, since the loss is what is compared."""
     model = best.space.model
     limit = loss_limit(model)
-    if limit is None or model.question.objective == "quality":
+    question = model.question
+    if limit is None or question.objective == "quality" or question.loss_widened:
         return limit
     return limit * band_factor(model)
 
