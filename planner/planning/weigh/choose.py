@@ -99,7 +99,9 @@ def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Sele
     beaten = better(objective, drawn, MARGIN)
     optimum = next(i for i, one in enumerate(options) if one.rival.kind == "optimum")
     taken = optimum if exact else chosen(
-        [one.simple for one in options], drawn.mean(axis=1).tolist(),
+        [one.simple for one in options],
+        # Equal plans differ in the last digits of their sums: the first of them is taken.
+        [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
         [one.priced.loss for one in options], beaten)
     return Selection(options, taken, optimum, drawn, better(objective, drawn), beaten, best,
                   exact)
