@@ -121,7 +121,8 @@ def test_uniform_plans_of_every_cache_type_and_format_are_rivals() -> None:
     assert linears(rival) == {"fp8-block"}
     ratio = result.performance.output_tokens_per_second.value \
         / rival.performance.output_tokens_per_second.value
-    assert result.comparison.gain == pytest.approx(ratio - 1, abs=0.01)
+    # The rival inside the band of the loss, whatever its cache, is as fast as this one at least.
+    assert 0 <= result.comparison.gain <= ratio - 1 + 0.01
     assert any(row.name == "fp8-block" and row.feasible for row in result.baselines)
 
 
