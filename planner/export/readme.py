@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from planner.export import deployment
 from planner.export.assignment import ModuleAssignment
-from planner.export.choose import RELEASED
+from planner.export.default_target import RELEASED
 from planner.export.flags import sources_of
 from planner.export.launch import CHECKPOINT, OPTIONS, SERVERS, command, trtllm_options
 from planner.export.lint import EngineFinding

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from planner.errors import InputError, UnsupportedError
 from planner.export import compressed_tensors, fp8, gptq, llama_cpp, modelopt, torchao
 from planner.export.assignment import ModuleAssignment, assignment_of
-from planner.export.choose import RELEASED, chosen, release_steps
+from planner.export.default_target import RELEASED, chosen, release_steps
 from planner.export.lint import CONSUMERS, EngineFinding, lint
 from planner.export.llama_cpp_back import read_any
 from planner.export.read_back import imported_assignment

@@ -14,7 +14,7 @@ WORSE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class ChartRival:
     """A bar of the chart of uniform formats: ``length`` relative to the longest [1]."""
 
     name: str
@@ -25,7 +25,7 @@ class Rival:
     own: bool
 
 
-def rivals(t: Phrases, plan: Plan) -> tuple[Rival, ...]:
+def rivals(t: Phrases, plan: Plan) -> tuple[ChartRival, ...]:
     """The plan, then every feasible baseline, by the plan's objective."""
     perf = plan.performance
     rows = [("", perf.tpot_seconds.value, perf.output_tokens_per_second_per_device.value,
@@ -40,7 +40,7 @@ def rivals(t: Phrases, plan: Plan) -> tuple[Rival, ...]:
     rows += [(name, *figures) for figures, name in alike.items()]
     shown = [_metric(plan.objective, *row[1:]) for row in rows]
     longest = max(value for value, _ in shown) or 1.0
-    return tuple(Rival(name, text, words.loss(lost), value / longest,
+    return tuple(ChartRival(name, text, words.loss(lost), value / longest,
                        lost > plan.quality.loss * WORSE
                        or time > perf.tpot_seconds.value * WORSE, i == 0)
                  for i, ((name, time, *_, lost), (value, text))

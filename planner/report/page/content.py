@@ -15,7 +15,7 @@ from planner.report.drawing.reach import reach_svg
 from planner.report.drawing.roofline import numbered, roofline_svg
 from planner.report.drawing.users import users_svg
 from planner.report.page.advice import Advice, advice
-from planner.report.page.charts import Rival, rivals
+from planner.report.page.charts import ChartRival, rivals
 from planner.report.page.swings import Tornado, tornado
 from planner.report.phrases import Phrases, phrases
 
@@ -124,7 +124,7 @@ class Content:
     waterfalls: tuple[Waterfall, Waterfall]
     waterfall_lines: dict[str, str]
     bounds: list[str]
-    rivals: tuple[Rival, ...]
+    rivals: tuple[ChartRival, ...]
     layer_rows: list[LayerRow]
     servers: list[words.Server]
     premises: list[PremiseRow]
