@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.planning.plan.recommendation import Lossier, MeasureNext, OtherPlan
 from planner.planning.plan.record import Plan
@@ -122,13 +123,18 @@ def _folded_row(row: Sequence[str], widths: Sequence[int], space: int) -> list[s
     return lines
 
 
-def beside_lines(plan: Plan) -> list[str]:
-    """The best plan one step of loss further down, and the measurement that decides most."""
+def beside_lines(plan: Plan, *, brief: bool = False) -> list[str]:
+    """The best plan one step of loss further down, and the measurement that decides most;
+    ``brief``: without the mix and the shape."""
     found = plan.recommendation
     if found is None:
         return []
-    told = [] if found.lossier is None else [_lossier(plan, found.lossier)]
-    told += [_measure(item) for item in found.measure_next[:1]]
+    step = found.lossier
+    if brief and step is not None:
+        step = replace(step, mix=None)
+    told = [] if step is None else [_lossier(plan, step)]
+    told += [_measure(replace(item, shape="") if brief else item)
+             for item in found.measure_next[:1]]
     return [line for text in told for line in wrapped(text, "  ")]
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 MOST_LINES, FEWEST_OTHERS = 40, 3
-"""Lines that an answer should not exceed: other plans make room as far as FEWEST_OTHERS."""
+"""Lines that an answer should not exceed: other plans make room as far as FEWEST_OTHERS, then what
+stands beside them is told in brief."""
 
 
 def console(stream: StringIO) -> Console:
@@ -42,9 +43,10 @@ def plan_text(plan: Plan) -> str:
     with a newline. Plain strings: this is the command that must start fast, and its columns are
     ids and numbers."""
     first = [_bold(printable(part)) for part in first_lines(plan)]
-    for most in range(MOST_OTHERS, FEWEST_OTHERS - 1, -1):
+    for most, brief in (*((n, False) for n in range(MOST_OTHERS, FEWEST_OTHERS - 1, -1)),
+                        (FEWEST_OTHERS, True), (FEWEST_OTHERS - 1, True)):
         parts = [verdict_lines(plan), module_lines(plan) + footer(plan),
-                 other_lines(plan, most) + beside_lines(plan), serve_lines(plan)]
+                 other_lines(plan, most) + beside_lines(plan, brief=brief), serve_lines(plan)]
         lines = [*first, *(line for part in parts if part for line in ("", *map(printable, part)))]
         if len(lines) <= MOST_LINES:
             break
