@@ -57,7 +57,7 @@ class LayoutTables:
         """The fewest sequences of a rank that hold no less, in every cache, than one of the
         context; 1 where requests fill it."""
         pairs = (self.cache, self.once), (self.fixed, self.fixed_once)
-        return max((int(-(-once[each > 0] // each[each > 0]).max(initial=1))
+        return max((int((-(-once[each > 0] // each[each > 0])).max(initial=1))
                     for each, once in pairs), default=1)
 
 

@@ -182,3 +182,16 @@ def test_a_loop_of_requests_keeps_as_many_as_there_are_slots() -> None:
     assert free.active_sequences > 60
     assert 20 < full.active_sequences <= 22
     assert full.ttft_seconds > 10 * free.ttft_seconds
+
+
+@pytest.mark.parametrize("model", ["llama-3.2-1b", "deepseek-v2-lite"])
+def test_few_sequences_are_those_that_hold_less_than_one_of_the_context(model: str) -> None:
+    question = replace(question_of(model), workload=workload(
+        1 << 20, context=4096, isl=100, osl=50))
+    space = whole_space(build_model(question, load_prior()))
+    assert space is not None
+    tables = space.tables
+    some = tables.cache > 0
+    most = tables.plenty
+    assert (tables.cache[some] * most >= tables.once[some]).all()
+    assert (tables.cache[some] * (most - 1) < tables.once[some]).any()
