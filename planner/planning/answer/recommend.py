@@ -12,6 +12,7 @@ from planner.planning.answer.recommend_text import (
     gain_text,
     made_text,
     serve_text,
+    signed,
     value_text,
     why_not,
 )
@@ -34,6 +35,8 @@ from planner.planning.weigh.choose import Option, Selection, allowed_loss
 DIGITS = 4
 """Significant digits of gains and probabilities, which come of a thousand draws."""
 EVEN = 0.5
+WORTH_TELLING = 0.01
+"""A gain below this is no reason to name another plan in the verdict."""
 
 
 def recommendation(choice: Selection, spaces: Sequence[Space]) -> Recommendation:
@@ -143,9 +146,13 @@ def _text(choice: Selection, nearest: int | None) -> str:
         first = f"The optimum, whatever the errors (--exact). {first}"
     if nearest is None:
         return first
-    other = choice.options[nearest]
-    told = gain_text(question.objective, gain_range(choice, nearest, choice.taken))
+    other, gain = choice.options[nearest], gain_range(choice, nearest, choice.taken)
+    if abs(gain.value) < WORTH_TELLING:
+        return first
+    told = gain_text(question.objective, gain)
     chance = chance_text(question.objective, float(choice.better[nearest, choice.taken]))
+    if gain.low < 0 < gain.high:
+        chance += f"; {signed(gain.low)} to {signed(gain.high)}"
     needs = ", and needs new weights" if other.simple.new_weights \
         and not taken.simple.new_weights else ""
     return f"{first} {_named(other)} would give {told} ({chance}){needs}."

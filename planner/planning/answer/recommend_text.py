@@ -63,14 +63,13 @@ def value_text(objective: str, rate: float, tpot: float, held: int, loss: str) -
 
 
 def gain_text(objective: str, gain: GainRange) -> str:
-    """``3 to 9 % more``; signs apart where the interval holds zero."""
+    """``3 to 9 % more``; the middle alone where the interval holds zero."""
     more, less = MORE[objective]
     noun = {"latency": " time a token", "memory": " memory", "quality": " loss"}.get(objective, "")
-    low, high = percent(gain.low), percent(gain.high)
     if gain.high <= 0:
         return f"{span(-gain.high, -gain.low)} {less}{noun}"
     if gain.low < 0:
-        return f"from {low} {less} to {high} {more}{noun}"
+        return f"about {percent(gain.value)} {more if gain.value >= 0 else less}{noun}"
     return f"{span(gain.low, gain.high)} {more}{noun}"
 
 
@@ -84,6 +83,11 @@ def percent(share: float) -> str:
     """A share without its sign, whole from ten percent on."""
     size = abs(100 * share)
     return f"{size:.0f} %" if size >= 9.95 else f"{size:.1f} %"
+
+
+def signed(share: float) -> str:
+    """A share with its sign."""
+    return f"{'−' if share < 0 else '+'}{percent(share)}"
 
 
 def chance_text(objective: str, chance: float) -> str:
