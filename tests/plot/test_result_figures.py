@@ -40,6 +40,8 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
         "llama-3.1-8b", "h100-sxm", devices=1, concurrency=8, scheme="fp8-tensor", isl=512,
         osl=128), "serving"),
     "sensitivity": (lambda: planner.sensitivity("smollm2-135m"), "sensitivity"),
+    "compare": (lambda: planner.compare("smollm2-135m", "l40s", schemes=["bf16", "fp8-channel"]),
+                "compare"),
     "frontier": (frontier, "frontier"), "map": (frontier, "phase_map"),
 }
 TAKEN = {
@@ -48,7 +50,7 @@ TAKEN = {
     "memory": "Plan, a MemoryAnswer or a TrainingMemory",
     "frontier": "Plan or a Frontier", "phase_map": "Frontier", "serving": "ServingAnswer",
     "residency": "ExpertUse", "tensor_bytes": "Inventory", "layer_errors": "LayerNumerics",
-    "validation_errors": "Validation",
+    "validation_errors": "Validation", "compare": "Compared",
 }
 
 

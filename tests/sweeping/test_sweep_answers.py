@@ -140,7 +140,7 @@ def test_infeasible_plans_name_the_limits() -> None:
 def test_a_broken_question_does_not_lose_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     from planner.sweeping import answer
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("made for this test")
 
     monkeypatch.setattr(answer, "answers", broken)
