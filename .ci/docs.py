@@ -24,6 +24,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = 80
 ASKED = "plan deepseek-v3 h200-sxm --devices 8 --workload rag"
+SHOWN_FIRST, SHOWN_LAST = 3, 2
+"""Lines of the table that the README shows from its beginning and its end."""
 SKIPPED = (".venv", ".git", "out", "dist", "build", "node_modules")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
@@ -119,11 +121,17 @@ def sample_page() -> str:
 
 
 def answer() -> str:
-    """What the README shows of the plan: all that the terminal does."""
+    """What the README shows of the plan: all but some rows of the table and what follows it."""
     import planner
-    from planner.report.terminal.plan import plan_text
+    from planner.report.terminal.plan import footer, plan_text
 
-    return plan_text(planner.plan("deepseek-v3", "h200-sxm", devices=8, workload="rag"))
+    plan = planner.plan("deepseek-v3", "h200-sxm", devices=8, workload="rag")
+    first, verdict, table, others, command = plan_text(plan).split("\n\n")
+    rows = table.splitlines()
+    rows = rows[:len(rows) - len(footer(plan))]
+    shown = "\n".join([*rows[:SHOWN_FIRST + 1], "…", *rows[-SHOWN_LAST:]])
+    others = others.partition("\nmore loss:")[0] + "\n…"
+    return "\n\n".join([first, verdict, shown, others, command])
 
 
 def readme(name: str) -> str:

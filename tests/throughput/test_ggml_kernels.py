@@ -157,8 +157,8 @@ def test_other_schemes_keep_their_times_beside_ggml_types():
 def test_plain_types_of_llama_cpp_take_no_amx():
     """On CPUs its BF16 runs on the vector unit; on GPUs it is cuBLAS, as anyone's."""
     def ttft(device, engine):
-        return theory.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1,
-                            context=4096, engine=engine).performance.ttft_seconds.value
+        return theory.estimate("llama-3.2-1b", device, scheme="bf16", devices=1, batch=1, isl=512,
+                               osl=64, engine=engine).performance.ttft_seconds.value
 
     assert ttft("xeon-6980p", "llama.cpp") > 2 * ttft("xeon-6980p", "pytorch")
     assert ttft("l40s", "llama.cpp") == ttft("l40s", "pytorch")

@@ -20,6 +20,8 @@ from planner.remembered import by_identity
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 
 GGUF = "gguf"
+GGUF_BLOCK = "blk."
+"""How the names of a layer's tensors begin in a file that is GGUF already."""
 STACKED = ("no", "split", "yes")
 
 
@@ -39,8 +41,10 @@ class Writer:
 def unwritable(spec: ModelSpec, kind: str, scheme: str, container: str, reader: str) -> str:
     """Why no exporter writes modules of ``kind`` in ``scheme`` in a checkpoint of the format
     ``container`` for the engine ``reader``; empty where one does, or where they stay as released.
+    What an engine that no exporter knows reads is for the matrix to say.
     """
-    if scheme not in PLAIN and container in writers() \
+    judged = {name for one in writers().values() for name in one.readers}
+    if scheme not in PLAIN and container in writers() and reader in judged \
             and reader not in writers()[container].readers:
         return f"no export in {container} is made for {reader}"
     return next((why for row in _matrices(spec, kind)
@@ -61,7 +65,7 @@ def _against(spec: ModelSpec, row: TensorRow, scheme: str, container: str) -> st
     if row.stacked and (writer.stacked == "no"
                         or (writer.stacked == "split" and not splits_experts(spec))):
         return f"the experts of a layer are one tensor, which nothing writes in {container}"
-    if container == GGUF and row.layers and (
+    if container == GGUF and row.layers and not row.name.startswith(GGUF_BLOCK) and (
             spec.model_type not in ARCHITECTURES or not gguf_stems(row.name)):
         return f"the name of {row.name} in GGUF files is not known"
     return ""
