@@ -27,7 +27,9 @@ def answers(questions: Sequence[Question], *, exact: bool = False,
             ) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
     """(the answer to take, the candidates of the questions with other choices, the questions that
     it answers: those with the limit on loss widened by its band where nothing is below it, but not
-    for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it)."""
+    for the ``exact`` optimum; without the default limit on TPOT where nothing keeps it). Of several
+    engines the one is taken that is best inside the band of the limit on loss, or that of the
+    ``exact`` optimum."""
     found, others, asked = _within_band(questions, exact)
     if found is not None or not questions[0].tpot_default:
         return found, others, asked
@@ -38,10 +40,20 @@ def _within_band(questions: Sequence[Question], exact: bool,
                  ) -> tuple[Found | None, Sequence[Space], tuple[Question, ...]]:
     """The answer at the limit on loss, else inside its band: there a loss cannot be told from it.
     """
+    wide = () if exact else widened(questions)
+    near: tuple[Found | None, Sequence[Space]] = (None, ())
+    if wide and len({q.engine for q in questions}) > 1:
+        near = best_answers(wide)
+        if near[0] is None:
+            return None, (), tuple(questions)
+        # What is taken may use the band: the engine is that of the best plan within it.
+        own = tuple(q for q in questions if q.engine == near[0].space.model.question.engine)
+        found, others = best_answers(own)
+        if found is not None:
+            return found, others, own
     found, others = best_answers(questions)
-    if found is None and not exact:
-        wide = widened(questions)
-        best, rest = best_answers(wide) if wide else (None, ())
+    if found is None and wide:
+        best, rest = near if near[0] is not None else best_answers(wide)
         if best is not None:
             return best, rest, wide
     return found, others, tuple(questions)

@@ -50,3 +50,16 @@ def test_a_refusal_never_names_the_default() -> None:
         planner.plan("llama-3.1-8b", "jetson-orin-nano-8gb", objective="throughput",
                      drop_policies=["embedding", "head"], max_loss="int4-w4a16", context=2048,
                      tpot_seconds=0.001)
+
+
+def test_no_engine_serves_a_better_plan_inside_the_band_than_the_one_that_is_taken() -> None:
+    """FP8 a tensor loses a little more than the limit, inside its band: the engine that serves it
+    has no good plan below the limit."""
+    asked = {"devices": 2, "isl": 7168, "osl": 1024}
+    taken = planner.plan("llama-3.1-70b", "h100-sxm", **asked)
+    named = planner.plan("llama-3.1-70b", "h100-sxm", engine="tensorrt-llm", **asked)
+    assert taken.recommendation is not None
+    assert named.recommendation is not None
+    assert named.recommendation.formats == taken.recommendation.formats == 1
+    assert taken.performance.output_tokens_per_second.value \
+        >= named.performance.output_tokens_per_second.value * 0.99
