@@ -1,4 +1,4 @@
-"""Quantise a model in blocks of 128x128 as quantization_config.json says: python quantise.py MODEL OUT.
+"""Quantise a model in blocks as quantization_config.json says: python quantise.py MODEL OUT.
 
 MODEL is a folder of safetensors files in 16 bits; modules.json lists what is quantised.
 """
