@@ -16,7 +16,6 @@ from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
-from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
@@ -62,7 +61,7 @@ class _Loop:
     draft_tokens: int
     acceptance: float | None
     draft_layers: int | None
-    chunk_tokens: int
+    chunk_tokens: int | None
     stream_interval: int
     scheduler: str | None
     host_us: float | None
@@ -85,7 +84,7 @@ def serve(model: str | ModelSpec | None = None, device: str | DeviceProfile | No
           slots: str | None = None, memory_bytes: int | None = None, engine: str = ANY,
           requests: int | None = None, draft_tokens: int = 0,
           acceptance: float | None = None, draft_layers: int | None = None,
-          chunk_tokens: int = COMMON, stream_interval: int = 1,
+          chunk_tokens: int | None = None, stream_interval: int = 1,
           scheduler: str | None = None, host_us: float | None = None,
           host_us_per_sequence: float | None = None, graphs: str = "engine",
           overlap: bool = False, prefill_workers: int | None = None,
@@ -141,8 +140,9 @@ def _check(asked: _Loop) -> None:
     if asked.scheduler is not None and asked.scheduler not in SCHEDULERS:
         raise InputError(f"scheduler {asked.scheduler!r}", hint="mixed or exclusive")
     for name in ("chunk_tokens", "stream_interval"):
-        if getattr(asked, name) < 1:
-            raise InputError(f"{name} = {getattr(asked, name)}", hint="at least 1")
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} = {value}", hint="at least 1")
     for name in ("host_us", "host_us_per_sequence"):
         value = getattr(asked, name)
         if value is not None and not 0 <= value < 1e9:
@@ -204,6 +204,7 @@ def _answer(found: Found, asked: _Loop, engine: str, scheme: str, anchor: str | 
                                          for c in frontier_grid(top, replicas)])
     notes = (*serving_notes(question, candidates=None if layout_given else found.candidates),
              *rules.notes, *option_notes(question, options, acceptance=asked.acceptance,
+                                         chunk_given=asked.chunk_tokens is not None,
                                          cache_given=asked.cache_tokens is not None,
                                          stream_interval=asked.stream_interval,
                                          pooled=pooled))
@@ -268,7 +269,8 @@ def _options(question: Question, asked: _Loop, sizes: tuple[int, ...], held: flo
                              hint="give --draft-layers: what a drafted token costs, in layers")
         layers = asked.draft_layers if asked.draft_layers is not None \
             else question.spec.mtp_layers
-    return Options(work.isl, work.osl, asked.chunk_tokens,
+    chunk = question.chunk_tokens if asked.chunk_tokens is None else asked.chunk_tokens
+    return Options(work.isl, work.osl, chunk,
                    float(asked.requests) if asked.requests is not None else None,
                    asked.draft_tokens, layers, accepted, work.prefix_hit_rate, sizes,
                    asked.overlap, held)

@@ -26,8 +26,8 @@ _SHARE = click.FLOAT
 @click.option("--acceptance", type=_SHARE, help="Probability that a drafted token is kept.")
 @click.option("--draft-layers", type=INTEGER,
               help="Cost of a drafted token in layers (default: the model's prediction layers).")
-@click.option("--chunk-tokens", type=INTEGER, default=8192, show_default=True,
-              help="Most prompt tokens of one pass.")
+@click.option("--chunk-tokens", type=INTEGER,
+              help="Most prompt tokens of one pass (default: the engine's on the device).")
 @click.option("--stream-interval", type=INTEGER, default=1, show_default=True,
               help="Tokens sent together.")
 @click.option("--scheduler", metavar="NAME", help="mixed | exclusive (default: the engine's).")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.plan.record import Assumption
 from planner.planning.question.question import Question
 from planner.planning.serving.deployment import Options
@@ -26,10 +25,13 @@ def serving_notes(question: Question, *, candidates: int | None) -> list[Assumpt
 
 
 def option_notes(question: Question, options: Options, *, acceptance: float | None,
-                 cache_given: bool, stream_interval: int, pooled: bool) -> list[Assumption]:
+                 chunk_given: bool, cache_given: bool, stream_interval: int, pooled: bool,
+                 ) -> list[Assumption]:
     """Every option of the closed loop, given or default."""
+    usual = "common engine default" if question.prefill_chunk.source is None \
+        else f"default of {question.engine} on {question.device.id}"
     out = [Assumption("prefill chunk", f"{options.chunk} tokens",
-                      "common engine default" if options.chunk == COMMON else "given"),
+                      "given" if chunk_given else usual),
            Assumption("stream interval", f"{stream_interval} tokens",
                       "default" if stream_interval == 1 else "given"),
            *([] if options.hit_rate else

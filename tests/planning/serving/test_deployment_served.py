@@ -155,3 +155,14 @@ def test_a_busy_prefill_worker_shares_its_experts_between_ranks() -> None:
     together = planner.serve(**wide, concurrency=1)
     assert pooled.point.ttft_seconds - pooled.pools.transfer_seconds > together.point.ttft_seconds
     assert any(a.key == "prefill workers" for a in pooled.assumptions)
+
+
+def test_a_pass_takes_as_many_prompt_tokens_as_in_the_plan() -> None:
+    """The engine's default on the device, unless another number is given."""
+    for device, engine, chunk in (("l40s", "sglang", 4096), ("l40s", "any", 8192)):
+        plan = planner.plan("qwen2.5-0.5b", device, devices=1, context=2048, engine=engine)
+        told = [{a.key: a.value for a in found.assumptions}["prefill chunk"]
+                for found in (plan, planner.serve(plan=plan, concurrency=8))]
+        assert told == [f"{chunk} tokens"] * 2
+    given = planner.serve(plan=plan, concurrency=8, chunk_tokens=8192)
+    assert {a.key: a.reason for a in given.assumptions}["prefill chunk"] == "given"

@@ -13,8 +13,8 @@ PLAIN = Options(isl=900, osl=100, chunk=COMMON, cache_tokens=1000.0)
 
 
 def told(options: Options, **changes: object) -> dict[str, tuple[str, str]]:
-    given: dict[str, object] = {"acceptance": None, "cache_given": False, "stream_interval": 1,
-                                "pooled": False, **changes}
+    given: dict[str, object] = {"acceptance": None, "chunk_given": False, "cache_given": False,
+                                "stream_interval": 1, "pooled": False, **changes}
     return {note.key: (note.value, note.reason)
             for note in option_notes(question_of(), options, **given)}  # type: ignore[arg-type]
 
@@ -30,7 +30,7 @@ def test_defaults_are_called_defaults() -> None:
 
 
 @pytest.mark.parametrize(("options", "changes", "key", "value"), [
-    (replace(PLAIN, chunk=512), {}, "prefill chunk", "512 tokens"),
+    (replace(PLAIN, chunk=512), {"chunk_given": True}, "prefill chunk", "512 tokens"),
     (replace(PLAIN, requests=64.0), {}, "requests", "64 in the run, all slots filled at once"),
     (PLAIN, {"stream_interval": 20}, "stream interval", "20 tokens"),
     (PLAIN, {"cache_given": True}, "cache", "1000 tokens a rank")])
