@@ -15,6 +15,9 @@ from planner.quality.neighbours import (
 )
 
 UNCHANGED = "as released: no change"
+RELEASED = "weights as released"
+WIDENED = "weights as released, some in 16 bits"
+"""Of weights that lose nothing."""
 PARTS = "; "
 """Between the part of the weights and that of the cache, and between sources."""
 
@@ -50,7 +53,7 @@ def anchor(subject: Subject, scheme: str | None, layout: str | None) -> tuple[st
     cached = None if alone is None else nearest_cache(subject, alone)
     if scheme is not None and weights is None and alone is not None and cached is None:
         return missing([scheme, f"KV {alone}"]), ""
-    parts = ["weights as released" if scheme is None else
+    parts = [RELEASED if scheme is None else
              missing([scheme]) if weights is None else sentence(subject, weights)]
     if alone is not None:
         parts.append(missing([f"KV {alone}"]) if cached is None else sentence(subject, cached))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.planning.plan.record import Assumption, MeasuredAnchor
 from planner.planning.price.price import Priced
 from planner.planning.space.model import CostModel
-from planner.quality.anchor import anchor, sentence
+from planner.quality.anchor import RELEASED, UNCHANGED, WIDENED, anchor, sentence
 from planner.quality.measured_models import subject_of
 from planner.quality.neighbours import PLAIN, nearest_cache, nearest_weights
 
@@ -16,8 +16,19 @@ def measured_anchor(model: CostModel, priced: Priced) -> MeasuredAnchor:
     """The nearest published measurement of the scheme, and of the cache layout, that carry most of
     the plan's loss."""
     schemes, layouts = changed_formats(model, priced)
-    return MeasuredAnchor(*anchor(subject_of(model.question.spec), next(iter(schemes), None),
-                                  next(iter(layouts), None)))
+    text, source = anchor(subject_of(model.question.spec), next(iter(schemes), None),
+                          next(iter(layouts), None))
+    if not schemes and _widened(model, priced):
+        text = WIDENED if text == UNCHANGED else text.replace(RELEASED, WIDENED)
+    return MeasuredAnchor(text, source)
+
+
+def _widened(model: CostModel, priced: Priced) -> bool:
+    """Whether some modules are in 16 bits that are released in fewer."""
+    return any(model.units[c.segment.unit].role == "module" and c.segment.choice >= 0
+               and model.choices[c.segment.choice] in PLAIN
+               and model.planned[model.units[c.segment.unit].row].released_as not in PLAIN
+               for c in priced.costs)
 
 
 def measured_elsewhere(model: CostModel, priced: Priced) -> list[Assumption]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from planner.planning.plan.record import Plan
-from planner.quality.anchor import told
+from planner.quality.anchor import RELEASED, WIDENED, told
 from planner.quality.neighbours import publisher
 from planner.report.terminal.columns import width_of_output, wrapped
 
 LEAD = "measured elsewhere: "
-AS_RELEASED = "weights as released"
-"""A first part of an anchor that stands on the line of the second."""
+FIRST = (RELEASED, WIDENED)
+"""First parts of an anchor that stand on the line of the second."""
 
 
 def anchor_lines(plan: Plan) -> list[str]:
@@ -23,8 +23,8 @@ def anchor_lines(plan: Plan) -> list[str]:
         return []
     parts = told((found.text, found.source))
     before = ""
-    if len(parts) > 1 and parts[0] == (AS_RELEASED, ""):
-        before, parts = f"{AS_RELEASED}; ", parts[1:]
+    if len(parts) > 1 and parts[0][0] in FIRST:
+        before, parts = f"{parts[0][0]}; ", parts[1:]
     led = next((n for n, (_, source) in enumerate(parts) if source), -1)
     lines: list[str] = []
     for number, (part, source) in enumerate(parts):

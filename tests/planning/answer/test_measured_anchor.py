@@ -7,8 +7,10 @@ import pytest
 import planner
 from planner.planning.plan.record import MeasuredAnchor, Plan
 from planner.planning.plan.schema import parse_plan, plan_json_schema
-from planner.quality.anchor import UNCHANGED
+from planner.quality.anchor import RELEASED, UNCHANGED, WIDENED
 from tests.support import theory
+
+DEEPSEEK_8 = {"devices": 8, "context": 8192, "tpot_seconds": "none"}
 
 
 def anchored(plan: Plan) -> MeasuredAnchor:
@@ -74,3 +76,19 @@ def test_the_schema_knows_it() -> None:
     anchor = schema["$defs"]["MeasuredAnchor"]
     assert set(anchor["required"]) == {"text", "source"} == set(anchor["properties"])
     assert "measured_anchor" in schema["$defs"]["QualityInfo"]["properties"]
+
+def test_modules_in_16_bits_are_told() -> None:
+    asked = {**DEEPSEEK_8, "engine": "tensorrt-llm", "tpot_seconds": None}
+    found = planner.plan("deepseek-v3", "h200-sxm", **asked)
+    assert {"bf16", "fp8-block"} <= {u.scheme for u in found.units if u.kind.startswith("mla")
+                                     or u.kind == "attention-out"}
+    anchor = found.quality.measured_anchor
+    assert anchor is not None
+    assert anchor.text.startswith(f"{WIDENED}; KV fp8 on")
+
+
+def test_weights_as_released_are_called_so() -> None:
+    found = planner.estimate("deepseek-v3", "h200-sxm", kv="fp8", **DEEPSEEK_8)
+    anchor = found.quality.measured_anchor
+    assert anchor is not None
+    assert anchor.text.startswith(f"{RELEASED}; KV fp8 on")
