@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from planner.planning.answer.baselines import baseline_pairs, baselines
-from planner.planning.answer.recommend_text import chance_text
+from planner.planning.answer.recommend_text import as_told, chance_text
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
@@ -71,19 +71,20 @@ def _sentence(choice: Selection, best: int) -> Comparison:
     gain = improvement(objective, values[1], values[0])
     if gain < SAME:
         return Comparison(scheme, 0.0, f"none over {where}{_behind(choice, best)}")
+    told = as_told(objective, gain)
     verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
     chance = chance_text(objective, float(choice.better[choice.taken, best]))
     if len(ours.rival.schemes) == 1:  # there is no gain of mixing to tell
-        return Comparison(scheme, 0.0, f"none: itself the best uniform plan, {gain:.1%} {verb} "
+        return Comparison(scheme, 0.0, f"none: itself the best uniform plan, {told:.1%} {verb} "
                           f"{noun} than {where}; {chance}")
     return Comparison(scheme, float(f"{gain:.6g}"),
-                      f"{gain:.1%} {verb} {noun} than {where}; {chance}")
+                      f"{told:.1%} {verb} {noun} than {where}; {chance}")
 
 
 def _behind(choice: Selection, best: int) -> str:
     """What a plan that is no better was taken for."""
-    loss = improvement(choice.objective, choice.option.weighed.value,
-                       choice.options[best].weighed.value)
+    loss = as_told(choice.objective, improvement(
+        choice.objective, choice.option.weighed.value, choice.options[best].weighed.value))
     if loss < SAME:
         return ": as good"
     chance = chance_text(choice.objective, float(choice.better[best, choice.taken]))

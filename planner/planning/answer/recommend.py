@@ -8,6 +8,7 @@ from dataclasses import replace
 from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.next_measurements import measure_next
 from planner.planning.answer.recommend_text import (
+    as_told,
     chance_text,
     gain_text,
     made_text,
@@ -152,7 +153,8 @@ def _text(choice: Selection, nearest: int | None) -> str:
     told = gain_text(question.objective, gain)
     chance = chance_text(question.objective, float(choice.better[nearest, choice.taken]))
     if gain.low < 0 < gain.high:
-        chance += f"; {signed(gain.low)} to {signed(gain.high)}"
+        low, high = (as_told(question.objective, end) for end in (gain.low, gain.high))
+        chance += f"; {signed(low)} to {signed(high)}"
     needs = ", and needs new weights" if other.simple.new_weights \
         and not taken.simple.new_weights else ""
     return f"{first} {_named(other)} would give {told} ({chance}){needs}."

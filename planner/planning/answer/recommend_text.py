@@ -62,8 +62,14 @@ def value_text(objective: str, rate: float, tpot: float, held: int, loss: str) -
             "quality": f"loss {loss}"}.get(objective, f"{format_rate(rate)} tokens/s")
 
 
+def as_told(objective: str, gain: float) -> float:
+    """A gain as its words count it: of cost, what is saved, where a gain is more tokens for it."""
+    return 1 - 1 / (1 + gain) if objective == "cost" and gain > -1 else gain
+
+
 def gain_text(objective: str, gain: GainRange) -> str:
     """``3 to 9 % more``; the middle alone where the interval holds zero."""
+    gain = GainRange(*(as_told(objective, one) for one in (gain.value, gain.low, gain.high)))
     more, less = MORE[objective]
     noun = {"latency": " time a token", "memory": " memory", "quality": " loss"}.get(objective, "")
     if gain.high <= 0:
@@ -109,6 +115,7 @@ def why_not(objective: str, *, gain: float, chance: float, simpler: bool, exact:
     plan, ``chance`` that it is better, ``needs`` what it needs beside; ``exact``: the optimum was
     asked for."""
     better, worse = BETTER[objective]
+    gain = as_told(objective, gain)
     if gain < -SMALL:
         sure = 1 - chance
         told = f"{percent(gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")

@@ -38,7 +38,7 @@ def test_what_to_serve() -> None:
     ("throughput", (-0.05, -0.09, -0.03), "3.0 to 9.0 % fewer"),
     ("latency", (0.1, 0.1, 0.1), "10 % less time a token"),
     ("memory", (0.1, 0.1, 0.1), "10 % less memory"),
-    ("cost", (0.1, 0.05, 0.15), "5.0 to 15 % cheaper")])
+    ("cost", (0.1, 0.05, 0.15), "4.8 to 13 % cheaper")])
 def test_gains_have_their_sign(objective: str, gain: tuple[float, float, float], text: str) -> None:
     assert gain_text(objective, GainRange(*gain)) == text
 
@@ -63,3 +63,5 @@ def test_why_a_plan_is_not_taken() -> None:
     assert told(0.01, 0.6, simpler=True) == "a plan with more formats is surely faster"
     assert told(0.01, 0.6, simpler=True, exact=True) == "is 1.0 % faster (6 in 10)"
     assert told(0.1, 1.0, objective="memory") == "is 10 % smaller (nearly sure)"
+    assert told(-0.5, 0.0, simpler=True, objective="cost") == "100 % dearer"
+    assert told(1.0, 1.0, objective="cost") == "is 50 % cheaper (nearly sure)"
