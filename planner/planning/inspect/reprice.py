@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from planner.errors import InputError
+from planner.errors import InputError, UnsupportedError
 from planner.hardware.catalog import resolve_device
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
@@ -22,6 +22,7 @@ from planner.planning.price.price import Priced, price
 from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
+from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.best_first import Found
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -50,9 +51,9 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
         InputError: model, device or assignment are not what the plan file says.
     """
     spec, device = _known(plan, spec, device, folders)
-    question = without_limits(build_question(
+    question = without_limits(_as_served(build_question(
         spec, device, Asked().filled_from(plan), scenario, uniform=None, given=plan,
-        engine=engine_of(plan)), plan)
+        engine=engine_of(plan))), plan)
     found = given_assignment(build_model(question, load_prior()), plan)
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value
@@ -60,6 +61,16 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
         raise InputError(f"priced from the plan file alone a token takes {priced.tpot:.4g} s, the "
                          f"plan says {told:.4g} s", hint="its scenario is not in the plan file")
     return Repriced(plan, question, found, priced)
+
+
+def _as_served(question: Question) -> Question:
+    """``question`` on the kernels that its engine runs the plan's schemes on; on their own where
+    the engine does not serve the plan."""
+    try:
+        way = engine_questions(question, together=True)[0]
+    except UnsupportedError:
+        return question
+    return replace(question, container=way.container, routes=way.routes)
 
 
 def without_limits(question: Question, plan: Plan) -> Question:

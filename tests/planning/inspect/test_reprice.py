@@ -167,3 +167,12 @@ def test_losses_of_a_quality_profile_have_no_frontier() -> None:
     nats = replace(plan(), quality=replace(plan().quality, tier="T2 probe", unit="nats"))
     with pytest.raises(InputError, match="quality profile"):
         own_frontier(reprice(nats))
+
+
+def test_a_plan_is_priced_on_the_kernels_that_its_engine_runs_it_on() -> None:
+    """vLLM runs per-tensor FP8 experts weight-only on this card, which is slower."""
+    made = planner.estimate("qwen3.5-35b-a3b", "rtx-pro-6000", scheme="fp8-tensor", devices=1,
+                            batch=64, engine="vllm")
+    assert reprice(made).question.routes
+    assert reprice(made).priced.tpot == pytest.approx(made.performance.tpot_seconds.value,
+                                                      rel=1e-9)
