@@ -37,7 +37,7 @@ def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, str]:
     """(scheme, shape) of what takes most time of those that err with ``error``."""
     if error.operator == COLLECTIVE:
         priced = max((one.priced for one in options), key=lambda p: p.layout.ranks)
-        return "", f"{priced.layout.ranks} ranks, {priced.slot} tokens"
+        return "", f"{priced.layout.ranks} ranks, {_many(priced.slot, 'token')}"
     best: tuple[float, str, str] = (-1.0, error.scheme, "")
     for option in options:
         for cost in option.priced.costs:
@@ -70,14 +70,19 @@ def _shape(option: Option, cost: SegmentCost) -> str:
     unit = model.units[cost.segment.unit]
     if unit.role == "cache":
         length = model.question.workload.decode_length
-        return f"{unit.kind}, {priced.slot} sequences of {length:.0f} tokens"
+        return f"{unit.kind}, {_many(priced.slot, 'sequence')} of {length:.0f} tokens"
     module = (model.planned if unit.role == "module" else model.released)[unit.row]
     if not module.gemms:
         return unit.kind
     widest = max(module.gemms, key=lambda g: g.inputs * sum(m[0] for m in g.members))
     tokens = priced.slot * priced.layout.dp if unit.kind in EXPERT_KINDS else priced.slot
     outputs = sum(member[0] for member in widest.members)
-    return f"{unit.kind} {outputs} × {widest.inputs}, {tokens} tokens"
+    return f"{unit.kind} {outputs} × {widest.inputs}, {_many(tokens, 'token')}"
+
+
+def _many(count: int, word: str) -> str:
+    """``1 token``, ``2 tokens``."""
+    return f"{count} {word}{'s' * (count != 1)}"
 
 
 def _loss(choice: Selection, rival: int) -> tuple[MeasureNext, ...]:

@@ -182,6 +182,8 @@ def defaults(t: Phrases, plan: Plan) -> list[str]:
 def _on(t: Phrases, plan: Plan, devices: int) -> str:
     """On how many devices another plan is, where that is not the plan's."""
     told = devices_beside(plan, devices)
+    if told == 1:
+        return t("advice.device", n=1)
     return t("advice.devices", n=words.count(told)) if told else ""
 
 

@@ -41,10 +41,8 @@ def verdict_lines(plan: Plan) -> list[str]:
 def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:
     """Up to ``most`` other plans as a table; nothing where there is none."""
     found = plan.recommendation
-    if found is None or not found.alternatives:
-        return []
-    return _reasoned([COLUMNS, *(_cells(plan, one) for one in
-                                 shown_others(found.alternatives, most))])
+    shown = [] if found is None else shown_others(found.alternatives, most)
+    return _reasoned([COLUMNS, *(_cells(plan, one) for one in shown)]) if shown else []
 
 
 def shown_others(others: Sequence[OtherPlan], most: int = MOST_OTHERS) -> list[OtherPlan]:

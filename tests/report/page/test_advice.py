@@ -131,6 +131,22 @@ def test_other_devices_are_told_and_rates_are_compared_per_device() -> None:
     assert "as released on 4 devices" in str(plan)
 
 
+def test_one_device_and_a_mix_with_4_bit_are_told_in_both_languages() -> None:
+    plan = replace(recommended(served(), lossier=replace(LOSSIER, name="mix with 4-bit",
+                                                          devices=1)),
+                   device=replace(served().device, count=4))
+    assert "mix with 4-bit on 1 device:" in advice(phrases("en"), plan).lossier
+    chinese = advice(phrases("zh"), plan).lossier
+    assert "含 4 位格式的混合（1 台设备）" in chinese
+    assert "mix" not in chinese
+
+
+def test_no_heading_stands_over_an_empty_table() -> None:
+    same = recommended(served(), alternatives=(other("x", why_not="the same plan"),))
+    assert "why not" not in str(same)
+    assert "why not" in str(recommended(served()))
+
+
 def plan_rate(plan: Plan) -> float:
     return plan.performance.output_tokens_per_second_per_device.value
 
