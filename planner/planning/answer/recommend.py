@@ -27,7 +27,7 @@ from planner.planning.plan.recommendation import (
 from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.lossier import four_bit
-from planner.planning.search.rivals import Rival
+from planner.planning.search.rivals import Rival, counted_formats
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import told_loss
 from planner.planning.weigh.chances import gains, interval
@@ -124,7 +124,7 @@ def _why_not(choice: Selection, i: int) -> str:
     if theirs.new_weights and not mine.new_weights:
         needs.append("needs new weights")
     if theirs.formats > mine.formats:
-        needs.append(f"has {theirs.formats} format{'s' * (theirs.formats > 1)}")
+        needs.append(f"has {counted_formats(len(one.rival.schemes))}")
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
         needs.append("changes more")
     gain = improvement(choice.objective, taken.weighed.value, one.weighed.value)
@@ -157,7 +157,10 @@ def _text(choice: Selection, nearest: int | None) -> str:
         chance += f"; {signed(low)} to {signed(high)}"
     needs = ", and needs new weights" if other.simple.new_weights \
         and not taken.simple.new_weights else ""
-    return f"{first} {_named(other)} would give {told} ({chance}){needs}."
+    name = _named(other)
+    if verdict(taken) == verdict(other) == "mix":
+        name = name.replace("A mix", "Another mix", 1)
+    return f"{first} {name} would give {told} ({chance}){needs}."
 
 
 def _lossier(spaces: Sequence[Space], choice: Selection) -> Lossier | None:

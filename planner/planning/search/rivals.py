@@ -79,10 +79,14 @@ def rivals(spaces: Sequence[Space], best: Found, *, allowed: float | None) -> tu
     known = [*(one.found for one in out), best]
     for found in few_formats([asked(space, loss_scheme=None, loss_limit=allowed)
                               for space in spaces], known, best):
-        count = len(changed_schemes(found.space.model, found.segments))
-        out.append(rival_of(f"{count} format{'s' * (count > 1)}", "formats", found))
+        out.append(rival_of(counted_formats(len(_schemes(found))), "formats", found))
     out.append(rival_of("optimum", "optimum", best))
     return tuple(out)
+
+
+def counted_formats(count: int) -> str:
+    """``2 formats``: all that the linears take, what they are released in as well."""
+    return f"{count} format{'s' * (count > 1)}"
 
 
 def loss_of(model: CostModel, segments: Iterable[Segment]) -> float:

@@ -94,7 +94,7 @@ def _short(reason: str) -> str:
 
 def _named(one: OtherPlan) -> str:
     """The plan's name, with its schemes where it names no format."""
-    count = f"{one.formats} format{'s' if one.formats > 1 else ''}"
+    count = f"{len(one.schemes)} format{'s' if len(one.schemes) > 1 else ''}"
     return f"{one.name}: {', '.join(one.schemes)}" if one.name == count else one.name
 
 
@@ -138,14 +138,16 @@ def beside_lines(plan: Plan, *, brief: bool = False) -> list[str]:
 
 def _lossier(plan: Plan, found: Lossier) -> str:
     rate = found.output_tokens_per_second
-    more = f"{gain_per_device(plan, rate, found.devices):+.0%}".replace("-", "−")
+    gain = gain_per_device(plan, rate, found.devices)
+    lead = "more loss" if gain > 0 else "more loss is no faster"
+    more = f"{gain:+.0%}".replace("-", "−")
     anchor = found.measured_anchor.text.partition(PARTS)[0] if found.measured_anchor else ""
     _, measured, figure = anchor.rpartition(": ")
     told = f" (measured elsewhere: {figure})" if measured else f" ({anchor})" if anchor else ""
     mix = "" if found.mix is None else \
         f"; a mix with it {format_rate(found.mix.output_tokens_per_second)} tokens/s, " \
         f"loss {found.mix.loss:.3g}"
-    return (f"more loss: {found.name}{_on(plan, found.devices)}: {format_rate(rate)} tokens/s, "
+    return (f"{lead}: {found.name}{_on(plan, found.devices)}: {format_rate(rate)} tokens/s, "
             f"{more} a device, loss {found.loss:.3g}{told}{mix}")
 
 

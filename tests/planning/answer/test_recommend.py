@@ -1,5 +1,7 @@
 """The recommendation in a plan file: verdict, gain, alternatives, the plan that is printed."""
 
+import re
+
 import pytest
 from support.choices import choice_of, experts, llama
 
@@ -61,6 +63,17 @@ def test_the_gain_is_over_what_is_released(dense: Plan) -> None:
     assert 0 < told.gain.low < told.gain.value < told.gain.high
     assert told.probability is not None
     assert told.probability > 0.9
+
+
+def test_a_mix_is_counted_alike_in_its_name_its_row_and_the_verdict() -> None:
+    found = planner.plan("glm-4.5-air", "b300-sxm", engine="sglang")
+    assert found.recommendation is not None
+    mixes = [one for one in found.recommendation.alternatives if one.name[:1].isdigit()]
+    assert mixes
+    for one in mixes:
+        assert one.name == f"{len(one.schemes)} formats"
+        assert f"{one.name}: {one.schemes[0]}" in str(found)
+    assert re.findall(r"Another mix of (\d+ formats)", found.recommendation.text) == [mixes[0].name]
 
 
 def test_a_file_keeps_it(dense: Plan) -> None:

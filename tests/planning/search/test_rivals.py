@@ -8,7 +8,7 @@ from planner.api.ask import Ask
 from planner.planning.price.price import fits, price
 from planner.planning.search.best_first import Found, searched
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.rivals import Rival, loss_of, rivals
+from planner.planning.search.rivals import Rival, counted_formats, loss_of, rivals
 from planner.planning.search.sets_on import changed_schemes
 from planner.planning.search.variants import spaces_of
 from planner.planning.space.candidates import Space
@@ -90,5 +90,5 @@ def test_formats_are_told_by_unit() -> None:
         assert "fp8-block" not in changed  # released so
         assert changed <= set(rival.schemes)
         if rival.kind == "formats":
-            assert rival.name == f"{len(changed)} format{'s' * (len(changed) > 1)}"
+            assert rival.name == counted_formats(len(rival.schemes)), "bf16 beside is one more"
         assert len(changed) == rival.formats
