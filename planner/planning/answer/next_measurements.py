@@ -12,8 +12,8 @@ from planner.planning.weigh.choose import Option, Selection
 from planner.planning.weigh.error_classes import COLLECTIVE, ErrorClass, unit_errors
 from planner.planning.weigh.measure_next import decisive
 
-OPERATORS, LOSSES = "plan measure", "plan profile CHECKPOINT"
-"""The commands that measure operators on the machine at hand, and losses of a checkpoint."""
+OPERATORS, LOSSES = "plan calibrate TABLES", "plan profile CHECKPOINT"
+"""The commands that take measured times of operators, and measure losses of a checkpoint."""
 DIGITS = 3
 
 
