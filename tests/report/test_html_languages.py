@@ -85,6 +85,16 @@ def test_sentences_of_a_plan_are_translated() -> None:
     assert t.original("a sentence that nobody wrote") == "a sentence that nobody wrote"
 
 
+def test_what_a_simple_plan_leaves_is_translated() -> None:
+    """A recommended uniform plan has reasons and a comparison of its own."""
+    t, plan = phrases("zh"), planner.plan("qwen3-30b-a3b", "l40s", devices=2, workload="chat")
+    reasons = {u.reason for u in plan.units if u.reason.startswith("simple: ")}
+    assert reasons
+    assert all(t.original(text).startswith("从简") for text in reasons)
+    assert plan.comparison.text.startswith("none: itself the best uniform plan, ")
+    assert re.search("[a-z]{2,} [a-z]{2,} [a-z]{2,}", t.pieced(plan.comparison.text)) is None
+
+
 def test_markdown_in_both_languages_says_the_answer() -> None:
     assert phrases("en")("map.title") in markdown(plan())
     assert phrases("zh")("map.title") in markdown(plan(), "zh")
