@@ -38,7 +38,8 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
             files[f"serve-{name}.sh"] = _script(words, weights)
             if name == "tensorrt-llm":
                 files[OPTIONS] = trtllm_options(plan)
-        if target == RELEASED and name not in SERVERS:  # a library: the steps are all
+        if name not in SERVERS and (target == RELEASED or not exported.files):
+            # A library: the steps are all, and no script is there without a file.
             parts.append(_engine(found, (), ()))
         else:
             changed = [f"{scheme}: {cell.note}" for scheme in served_of(plan).schemes
@@ -84,8 +85,8 @@ def _head(target: str, plan: Plan, assignment: ModuleAssignment) -> str:
 
 def _weights(target: str, exported: Exported, ready: str) -> str:
     if not exported.files and target != RELEASED:
-        return ("## Weights\n\nNo linear layer is quantised: the configuration stays as it is, "
-                "and there is no file for it.")
+        return ("## Weights\n\nNo linear layer is quantised, and there is no file for it: the "
+                "configuration stays as it is; a quantised release is widened to 16 bits first.")
     steps = "\n".join(f"{i}. {text}" for i, text in enumerate(exported.steps, 1)) \
         if len(exported.steps) > 1 else "".join(exported.steps)
     made = f"A public checkpoint has these schemes: `{ready}`. To make one:\n\n" if ready else ""

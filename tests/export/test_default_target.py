@@ -79,6 +79,15 @@ def test_scripts_are_sound_shell(engine: str, tmp_path: Path) -> None:
         assert (words or ["meta-llama/Llama-3.1-8B"])[0] in ran.stdout.splitlines()
 
 
+def test_a_library_is_given_no_script_that_is_not_there() -> None:
+    """A quantised release in BF16 on pytorch: the README named a quantise.py without one."""
+    plan = made("qwen3-32b-fp8", "h100-sxm", "pytorch", scheme="bf16", devices=1)
+    found = planner.export_plan(plan, to="pytorch").files
+    assert "quantise.py" not in found
+    assert "quantise.py" not in found["README.md"]
+    assert "widened to 16 bits first" in found["README.md"]
+
+
 def test_theory_names_engines_that_serve_it() -> None:
     plan = made("llama-3.1-8b", "h100-sxm", "any", scheme="fp8-tensor")
     with pytest.raises(UnsupportedError, match="the plan is for any") as caught:

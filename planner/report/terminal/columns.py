@@ -94,6 +94,8 @@ def paragraphs(rows: Sequence[Sequence[str]], width: int) -> list[str]:
         pairs = [f"{head} {cell}".strip() for head, cell in _pairs(heads[1:], row[1:])
                  if cell not in ("", "-")]
         text = row[0].rstrip()
+        if text.replace(",", "").replace(".", "").isdigit():  # a number alone says nothing
+            text = f"{heads[0]} {text}".strip()
         if text:
             lines += folded(text, width, indent="  ")
         lines += folded(", ".join(pairs), width, first="  ", indent="  ")
