@@ -20,9 +20,10 @@ import numpy as np
 import planner
 from evaluation.answers import table
 from evaluation.report import insert
-from planner.api.ask import Ask, best_found
-from planner.errors import InfeasibleError, PlannerError
+from planner.api.ask import Ask
+from planner.errors import PlannerError
 from planner.planning.question.question import improvement
+from planner.planning.search.default_limit import answers
 from planner.planning.weigh.chances import gains, interval
 from planner.planning.weigh.choose import Selection, choose
 from planner.planning.weigh.rule import MARGIN, SURE
@@ -91,12 +92,13 @@ def _cell(model: str, device: str, most: int, limit: tuple[str, str | None],
         ask = Ask(model=model, device=device, devices=devices, max_loss=limit[1],
                   memory_bytes=usable if memory[1] < 1 else None)
         try:
-            best, others = best_found(ask.questions(), ask.case)
-            found = choose((best.grid, *others), best)
-        except InfeasibleError:
-            devices *= 2
+            best, others, _ = answers(ask.questions())
         except PlannerError as error:
             return Cell(*place, error.message, ("",) * len(FORMATS), False, "none")
+        if best is None:
+            devices *= 2
+        else:
+            found = choose((best.grid, *others), best)
     if found is None:
         return Cell(*place, why, ("",) * len(FORMATS), False, "none")
     uniform = _best(found, [i for i, one in enumerate(found.options)
