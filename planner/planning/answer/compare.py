@@ -74,7 +74,7 @@ def _sentence(choice: Selection, best: int) -> Comparison:
     told = as_told(objective, gain)
     verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
     chance = chance_text(objective, float(choice.better[choice.taken, best]))
-    if len(ours.rival.schemes) == 1:  # there is no gain of mixing to tell
+    if ours.rival.kind in UNIFORM or len(ours.rival.schemes) == 1:  # no gain of mixing to tell
         return Comparison(scheme, 0.0, f"none: itself the best uniform plan, {told:.1%} {verb} "
                           f"{noun} than {where}; {chance}")
     return Comparison(scheme, float(f"{gain:.6g}"),

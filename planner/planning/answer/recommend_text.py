@@ -121,7 +121,7 @@ def why_not(objective: str, *, gain: float, chance: float, simpler: bool, exact:
         told = f"{percent(gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
         return told if simpler else ", ".join((told, *needs))
     if simpler and not exact:  # another plan beats it, not the one that is taken
-        return f"a plan with more formats is surely {better}"
+        return f"another plan is surely {better}"
     told = f"is {percent(gain)} {better} ({in_ten(chance)})" if gain > SMALL \
         else f"is no {'less lossy' if objective == 'quality' else better}"
     return listed([*needs, told])
