@@ -31,7 +31,13 @@ from planner.planning.question.policies import (
     released_choice,
 )
 from planner.planning.question.question import OBJECTIVES, Question
-from planner.planning.question.workload import reserves, slot_note, workload, workload_notes
+from planner.planning.question.workload import (
+    Workload,
+    reserves,
+    slot_note,
+    workload,
+    workload_notes,
+)
 from planner.quality.loss_units import NATS
 from planner.quality.sensitivity.level import unsaturated
 from planner.scenarios import Host, Scenario
@@ -71,10 +77,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
     server = engine.name if engine is not None else ANY_ENGINE
-    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl,
-                    reserved=reserves(asked.slots, server), named=asked.workload,
-                    prefix_hit_rate=asked.prefix_hit_rate)
-    notes += [*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server)]
+    work = _requests(spec, asked, server, notes)
     schemes, refused = _schemes(spec, device, asked, uniform, given, engine, notes)
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
@@ -96,7 +99,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         net=fabric(device, scale_up_devices=host.scale_up_devices,
                    scale_up_bytes_per_s=host.scale_up_bytes_per_s,
                    scale_out_bytes_per_s=host.scale_out_bytes_per_s,
-                   stacks=stacks_of(engine.name if engine is not None else ANY_ENGINE)),
+                   stacks=stacks_of(server)),
         schemes=schemes, kv=kv, refused=refused, sizes=sizes,
         devices_given=asked.devices is not None,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
@@ -112,6 +115,16 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
         dropped=_dropped(spec, device, asked, given) if uniform is None else (),
         left_out=left_out))
+
+
+def _requests(spec: ModelSpec, asked: Asked, server: str,
+              notes: list[tuple[str, str, str]]) -> Workload:
+    """What requests are, with notes of what was filled in and of what a sequence reserves."""
+    work = workload(spec.max_context, context=asked.context, isl=asked.isl, osl=asked.osl,
+                    reserved=reserves(asked.slots, server), named=asked.workload,
+                    prefix_hit_rate=asked.prefix_hit_rate)
+    notes += [*workload_notes(work, asked.workload), *slot_note(work, asked.slots, server)]
+    return work
 
 
 def _price(device: DeviceProfile, host: Host, asked: Asked,
