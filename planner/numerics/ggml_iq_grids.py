@@ -1,0 +1,127 @@
+"""The lattices behind IQ1, IQ2 and IQ3, and the points around each vector that is no point.
+
+A vector of levels is a state: its coordinates as the digits of a number, the first the lowest. What
+is no point is rounded to one of its neighbours: all points at the smallest distances from it, by
+distance and then by index. Source: iq2xs_init_impl and iq3xs_init_impl in ggml/src/ggml-quants.c;
+the points are data/ggml_iq_grids.toml.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from planner.numerics.tiles import FloatArray
+
+Index = npt.NDArray[np.int32]
+Levels = npt.NDArray[np.int8]
+_PATH = Path(__file__).resolve().parent / "data" / "ggml_iq_grids.toml"
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One lattice.
+
+    Attributes:
+        levels: how many levels a coordinate has.
+        points: levels of each point, (width, points).
+        of_state: index of the point of each state, -1 where there is none.
+        neighbours: runs of points, one run a state without a point.
+        start, count: of the run of each state.
+    """
+
+    levels: int
+    points: Levels
+    of_state: Index
+    neighbours: Index
+    start: Index
+    count: Index
+
+    @property
+    def width(self) -> int:
+        """Coordinates of a point."""
+        return self.points.shape[0]
+
+
+@cache
+def grid(name: str) -> Grid:
+    """The lattice of a type: iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s, or iq1 for both of its kind."""
+    entry = tomllib.loads(_PATH.read_text(encoding="utf-8"))[name]
+    levels, shells = int(entry["levels"]), int(entry["shells"])
+    words = entry["points"].split()
+    points = np.array([[int(digit) for digit in word] for word in words], dtype=np.int8).T.copy()
+    states = states_of(points, levels)
+    of_state = np.full(levels ** points.shape[0], -1, dtype=np.int32)
+    of_state[states] = np.arange(states.size)
+    start, count, runs = np.zeros_like(of_state), np.zeros_like(of_state), []
+    missing, filled = np.flatnonzero(of_state < 0), 0
+    for first in range(0, missing.size, _CHUNK):
+        some = missing[first : first + _CHUNK]
+        order, sizes = _nearest(some, points, levels, shells)
+        start[some] = filled + np.cumsum(sizes) - sizes
+        count[some] = sizes
+        filled += int(sizes.sum())
+        runs.append(order)
+    return Grid(levels, points, of_state, np.concatenate(runs), start, count)
+
+
+def states_of(levels_of: npt.NDArray[np.integer], levels: int) -> Index:
+    """The states of vectors (width, n) of levels below ``levels``."""
+    total = levels_of[-1].astype(np.int32)
+    for row in levels_of[-2::-1]:
+        total = total * np.int32(levels) + row
+    return total
+
+
+def _nearest(states: npt.NDArray[np.intp], points: Levels, levels: int, shells: int,
+             ) -> tuple[Index, Index]:
+    """The runs of ``states``, one after the other, and the size of each."""
+    digits = np.stack([states // levels**k % levels for k in range(points.shape[0])], axis=1)
+    near = digits.astype(np.int16) @ points.astype(np.int16)
+    squares = (points.astype(np.int16) ** 2).sum(axis=0)
+    distance = ((digits**2).sum(axis=1)[:, None] + squares - 2 * near).astype(np.int16)
+    order = np.argsort(distance, axis=1, kind="stable").astype(np.int32)
+    ranked = np.take_along_axis(distance, order, axis=1)
+    shell = np.cumsum(np.diff(ranked, axis=1, prepend=ranked[:, :1]) > 0, axis=1)
+    inside = shell < shells
+    return order[inside], inside.sum(axis=1, dtype=np.int32)
+
+
+def best_neighbour(lattice: Grid, states: Index, x: FloatArray, weights: FloatArray,
+                   scale: FloatArray, values: FloatArray) -> Index:
+    """Of the neighbours of each state the first with the least Σ w·(scale·value - x)².
+
+    Args:
+        states: (n,) states without a point.
+        x, weights: (width, n).
+        scale: (n,).
+        values: (width, points) or, one row a vector, (n, levels) what levels stand for.
+    """
+    order = np.argsort(-lattice.count[states], kind="stable")
+    counts, start = lattice.count[states][order], lattice.start[states][order]
+    x, weights, scale = x[:, order], weights[:, order], scale[order]
+    own = values.shape[0] == order.size and values.shape[1] == lattice.levels
+    table = values[order] if own else values
+    best = np.full(order.size, np.finfo(np.float32).max, dtype=np.float32)
+    found = np.full(order.size, -1, dtype=np.int32)
+    steps = int(counts[0]) if counts.size else 0
+    active = np.searchsorted(-counts, -np.arange(1, steps + 1), side="right")
+    for step, n in enumerate(active):
+        point = lattice.neighbours[start[:n] + np.int32(step)]
+        distance = np.zeros(n, dtype=np.float32)
+        for i in range(lattice.width):
+            q = table[np.arange(n), lattice.points[i][point]] if own else table[i][point]
+            change = scale[:n] * q - x[i, :n]
+            distance += weights[i, :n] * change * change
+        better = distance < best[:n]
+        np.copyto(best[:n], distance, where=better)
+        np.copyto(found[:n], point, where=better)
+    out = np.empty_like(found)
+    out[order] = found
+    return out
