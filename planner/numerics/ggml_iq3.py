@@ -9,16 +9,22 @@ from __future__ import annotations
 import numpy as np
 
 from planner.numerics.ggml_iq_grids import grid
-from planner.numerics.ggml_iq_search import Trials, even_signs, search, signs_of
-from planner.numerics.ggml_search import groups_of, nearest, ordered_sum
+from planner.numerics.ggml_iq_search import (
+    Trials,
+    even_signs,
+    four_bits,
+    search,
+    signs_of,
+    with_signs,
+)
+from planner.numerics.ggml_search import groups_of, ordered_sum
 from planner.numerics.ggml_simple import Bytes, half_bytes
 from planner.numerics.tiles import FloatArray
 
 _TINY = np.float32(1e-8)  # GROUP_MAX_EPS_IQ3_XXS
-_HALF = np.float32(0.5)
 
 
-def element_weights(blocks: FloatArray, importance: FloatArray | None) -> FloatArray:
+def _weights(blocks: FloatArray, importance: FloatArray | None) -> FloatArray:
     """(n, 256): importance · √(2·mean x² + x²), or x² without a matrix."""
     squares: FloatArray = blocks * blocks
     if importance is None:
@@ -27,18 +33,11 @@ def element_weights(blocks: FloatArray, importance: FloatArray | None) -> FloatA
     return importance * np.sqrt(sigma2[:, None] + squares)
 
 
-def four_bits(scale: FloatArray, largest: FloatArray) -> Bytes:
-    """Steps 0 to 15 of (n, groups) scales: 2·step + 1 thirty-firsts of the largest."""
-    inverse: FloatArray = np.float32(1) / (largest / np.float32(31))
-    steps = np.clip(nearest(_HALF * (inverse[:, None] * scale - np.float32(1))), 0, 15)
-    return np.where(largest[:, None] == 0, 0, steps).astype(np.uint8)
-
-
 def quantize_iq3_xxs(blocks: FloatArray, importance: FloatArray | None = None) -> Bytes:
     """(n, 256) → (n, 98): d in FP16, 64 indices of a byte, eight words of four times seven signs
     and a 4-bit scale."""
     with np.errstate(all="ignore"):
-        weights = element_weights(blocks, importance)
+        weights = _weights(blocks, importance)
         x, signs = even_signs(blocks, weights)
         groups = groups_of(x, 32)
         reach = groups.max(axis=0)
@@ -51,16 +50,8 @@ def quantize_iq3_xxs(blocks: FloatArray, importance: FloatArray | None = None) -
                                 np.float32(0)))
         steps = four_bits(scale, largest)
     points = np.where(empty[:, :, None], 0, index.T.reshape(-1, 8, 8)).astype(np.uint8)
-    words = _with_signs(np.where(np.repeat(empty, 4, axis=1), 0, signs), steps)
+    words = with_signs(np.where(np.repeat(empty, 4, axis=1), 0, signs), steps)
     return np.concatenate([d, points.reshape(-1, 64), words], axis=1)
-
-
-def _with_signs(signs: Bytes, steps: Bytes) -> Bytes:
-    """(n, 32) words of seven bits and (n, 8) of four as little-endian words of 32: (n, 32)."""
-    shifts = np.array([0, 7, 14, 21], dtype=np.uint32)
-    words = np.bitwise_or.reduce(signs.reshape(-1, 8, 4).astype(np.uint32) << shifts, axis=2)
-    words |= steps.astype(np.uint32) << np.uint32(28)
-    return words.astype("<u4").view(np.uint8)
 
 
 def quantize_iq3_s(blocks: FloatArray, importance: FloatArray | None = None) -> Bytes:
@@ -71,7 +62,7 @@ def quantize_iq3_s(blocks: FloatArray, importance: FloatArray | None = None) -> 
     groups after it move up, where decoding does not look for them.
     """
     with np.errstate(all="ignore"):
-        weights = groups_of(element_weights(blocks, importance), 32)
+        weights = groups_of(_weights(blocks, importance), 32)
         groups = groups_of(np.abs(blocks), 32)
         reach = groups.max(axis=0)
         scale, index = search(groups, weights, grid("iq3_s"), Trials(9, 0.2, "any"), reach)

@@ -18,6 +18,7 @@ from planner.numerics.ggml_search import nearest, ordered_sum
 from planner.numerics.tiles import FloatArray
 
 Mask = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 _HALF = np.float32(0.5)
 _ONE = np.float32(1)
 
@@ -100,13 +101,13 @@ def search(x: FloatArray, weights: FloatArray, lattice: Grid, trials: Trials,
     return np.where(again & (sum_q2 > 0), sum_qx / sum_q2, scale), index
 
 
-def signs_of(blocks: FloatArray) -> npt.NDArray[np.uint8]:
+def signs_of(blocks: FloatArray) -> Bytes:
     """Which elements are negative (-0 is not), eight to a byte, the first lowest: (n, width / 8)."""
     return np.packbits(blocks < 0, axis=-1, bitorder="little")
 
 
 def even_signs(blocks: FloatArray, weights: FloatArray,
-               ) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+               ) -> tuple[FloatArray, Bytes]:
     """Magnitudes (n, width) and seven sign bits for each eight, whose parity gives the eighth.
 
     Where an odd number is negative, the element of the least w·x² changes its sign.
@@ -120,3 +121,18 @@ def even_signs(blocks: FloatArray, weights: FloatArray,
     magnitude[odd, least] *= np.float32(-1)
     signs = np.packbits(negative, axis=1, bitorder="little")[:, 0] & np.uint8(127)
     return magnitude.reshape(blocks.shape), signs.reshape(len(blocks), -1)
+
+
+def four_bits(scale: FloatArray, largest: FloatArray) -> Bytes:
+    """Steps 0 to 15 of (n, groups) scales: 2·step + 1 thirty-firsts of the largest."""
+    inverse: FloatArray = np.float32(1) / (largest / np.float32(31))
+    steps = np.clip(nearest(_HALF * (inverse[:, None] * scale - np.float32(1))), 0, 15)
+    return np.where(largest[:, None] == 0, 0, steps).astype(np.uint8)
+
+
+def with_signs(signs: Bytes, steps: Bytes) -> Bytes:
+    """(n, 32) words of seven bits and (n, 8) of four as little-endian words of 32: (n, 32)."""
+    shifts = np.array([0, 7, 14, 21], dtype=np.uint32)
+    words = np.bitwise_or.reduce(signs.reshape(-1, 8, 4).astype(np.uint32) << shifts, axis=2)
+    words |= steps.astype(np.uint32) << np.uint32(28)
+    return words.astype("<u4").view(np.uint8)

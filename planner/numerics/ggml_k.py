@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.numerics.ggml_search import Integers, groups_of, nearest, ordered_sum, search_affine
+from planner.numerics.ggml_search import (
+    groups_of,
+    nearest,
+    ordered_sum,
+    search_affine,
+    search_symmetric,
+)
 from planner.numerics.ggml_simple import BlockParts, Bytes, half_bytes, halves
 from planner.numerics.tiles import FloatArray
 
@@ -106,39 +112,11 @@ def _unpaired(nibbles: Bytes) -> Bytes:
     return np.concatenate([q & np.uint8(15), q >> np.uint8(4)], axis=2).reshape(-1, 256)
 
 
-def _search_symmetric(x: FloatArray) -> tuple[FloatArray, Integers]:
-    """make_qx_quants for 6 bits, weights x²: scale and signed codes of groups of 16."""
-    first = np.abs(x).argmax(axis=0)
-    extreme = x[first, np.arange(x.shape[1])]
-    none = np.abs(extreme) < _TINY
-    weights = x * x
-
-    def trial(numerator: np.float32) -> tuple[Integers, FloatArray, FloatArray]:
-        codes = np.clip(nearest(numerator / extreme * x), -32, 31)
-        c = codes.astype(np.float32)
-        return codes, ordered_sum(weights * x * c), ordered_sum(weights * c * c)
-
-    codes, sum_lx, sum_l2 = trial(np.float32(-32))
-    scale = np.where(sum_l2 != 0, sum_lx / sum_l2, np.float32(0))
-    best = scale * sum_lx
-    for step in range(-9, 10):
-        if step == 0:
-            continue
-        new, sum_lx, sum_l2 = trial(-(np.float32(32) + np.float32(0.1) * np.float32(step)))
-        better = (sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2)
-        codes = np.where(better, new, codes)
-        scale = np.where(better, sum_lx / sum_l2, scale)
-        best = np.where(better, scale * sum_lx, best)
-    # The source leaves codes of -32 in groups of zeros; their scale is zero.
-    codes[:, none] = -32
-    return np.where(none, np.float32(0), scale), codes
-
-
 def quantize_q6_k(blocks: FloatArray) -> Bytes:
     """(n, 256) → (n, 210): low nibbles, upper bit pairs, sixteen signed scales, d in FP16."""
     x = groups_of(blocks, 16)
     with np.errstate(all="ignore"):
-        scale, codes = _search_symmetric(x)
+        scale, codes = search_symmetric(x, x * x, 32)
         scale = scale.reshape(-1, 16)
         first = np.abs(scale).argmax(axis=1)[:, None]
         largest = np.take_along_axis(scale, first, axis=1)[:, 0]
