@@ -25,22 +25,24 @@ _EIGHT = np.arange(8, dtype=np.uint8)[:, None]
 
 def quantize_q4_k(blocks: FloatArray) -> Bytes:
     """(n, 256) → (n, 144): d, dmin in FP16, eight 6-bit scales and minima, 256 nibbles."""
-    d, dmin, packed, q = _affine_blocks(blocks, 15, np.float32(-1), 20)
-    return np.concatenate([d, dmin, packed, _nibble_pairs(q)], axis=1)
+    return _affine_blocks(blocks, 15, np.float32(-1), 20)
 
 
 def quantize_q5_k(blocks: FloatArray) -> Bytes:
     """(n, 256) → (n, 176): as Q4_K, with the fifth bits (bit g of byte j: element 32·g + j) before
     the nibbles."""
-    d, dmin, packed, q = _affine_blocks(blocks, 31, np.float32(-0.5), 15)
-    upper = np.bitwise_or.reduce(q >> np.uint8(4) << _EIGHT, axis=1)
-    return np.concatenate([d, dmin, packed, upper, _nibble_pairs(q & np.uint8(15))], axis=1)
+    return _affine_blocks(blocks, 31, np.float32(-0.5), 15)
 
 
-def _affine_blocks(
-    blocks: FloatArray, top: int, first: np.float32, steps: int
-) -> tuple[Bytes, Bytes, Bytes, Bytes]:
-    """d and dmin (n, 2), packed scales and minima (n, 12), codes (n, 8, 32) of Q4_K and Q5_K."""
+def affine_parts(d: Bytes, dmin: Bytes, packed: Bytes, q: Bytes, top: int) -> Bytes:
+    """Blocks of Q4_K (``top`` 15) or Q5_K (31): d and dmin (n, 2), packed scales and minima
+    (n, 12), codes (n, 8, 32)."""
+    upper = [] if top == 15 else [np.bitwise_or.reduce(q >> np.uint8(4) << _EIGHT, axis=1)]
+    return np.concatenate([d, dmin, packed, *upper, _nibble_pairs(q & np.uint8(15))], axis=1)
+
+
+def _affine_blocks(blocks: FloatArray, top: int, first: np.float32, steps: int) -> Bytes:
+    """Blocks of Q4_K and Q5_K."""
     x = groups_of(blocks, 32)
     with np.errstate(all="ignore"):
         weights = np.sqrt(ordered_sum(x * x) / np.float32(32)) + np.abs(x)
@@ -56,7 +58,7 @@ def _affine_blocks(
         offset = (halves(dmin)[:, None] * low_steps).reshape(-1)
         final = np.clip(nearest(np.divide(x + offset, unit)), 0, top)
     q = np.where(unit == 0, codes, final).astype(np.uint8).T.reshape(-1, 8, 32)
-    return d, dmin, _pack_six(scale_steps, low_steps), q
+    return affine_parts(d, dmin, pack_six(scale_steps, low_steps), q, top)
 
 
 def _nibble_pairs(q: Bytes) -> Bytes:
@@ -71,7 +73,7 @@ def _six_bits(values: FloatArray, largest: FloatArray) -> Bytes:
     return np.minimum(steps, np.uint8(63))
 
 
-def _pack_six(scales: Bytes, minima: Bytes) -> Bytes:
+def pack_six(scales: Bytes, minima: Bytes) -> Bytes:
     """Eight scales and eight minima of six bits in twelve bytes (n, 12)."""
     four, two, six = np.uint8(4), np.uint8(15), np.uint8(6)
     last_s, last_m = scales[:, 4:], minima[:, 4:]
@@ -82,7 +84,8 @@ def _pack_six(scales: Bytes, minima: Bytes) -> Bytes:
     ], axis=1)
 
 
-def _unpack_six(packed: Bytes) -> tuple[Bytes, Bytes]:
+def unpack_six(packed: Bytes) -> tuple[Bytes, Bytes]:
+    """Inverse of :func:`pack_six`."""
     six, four, low = np.uint8(6), np.uint8(4), np.uint8(15)
     a, b, c = packed[:, :4], packed[:, 4:8], packed[:, 8:]
     scales = np.concatenate([a & np.uint8(63), c & low | a >> six << four], axis=1)
@@ -92,14 +95,14 @@ def _unpack_six(packed: Bytes) -> tuple[Bytes, Bytes]:
 
 def parts_q4_k(stored: Bytes) -> BlockParts:
     """Unsigned codes, and for groups of 32 the scale d·s and the minimum dmin·m."""
-    scales, minima = _unpack_six(stored[:, 4:16])
+    scales, minima = unpack_six(stored[:, 4:16])
     return BlockParts(_unpaired(stored[:, 16:]), halves(stored[:, :2])[:, None] * scales,
                       halves(stored[:, 2:4])[:, None] * minima)
 
 
 def parts_q5_k(stored: Bytes) -> BlockParts:
     """As those of Q4_K, with codes of five bits."""
-    scales, minima = _unpack_six(stored[:, 4:16])
+    scales, minima = unpack_six(stored[:, 4:16])
     upper = (stored[:, None, 16:48] >> _EIGHT & np.uint8(1)).reshape(-1, 256)
     return BlockParts(_unpaired(stored[:, 48:]) | upper << np.uint8(4),
                       halves(stored[:, :2])[:, None] * scales,
@@ -114,9 +117,14 @@ def _unpaired(nibbles: Bytes) -> Bytes:
 
 def quantize_q6_k(blocks: FloatArray) -> Bytes:
     """(n, 256) → (n, 210): low nibbles, upper bit pairs, sixteen signed scales, d in FP16."""
+    return q6_k_blocks(blocks, blocks * blocks)
+
+
+def q6_k_blocks(blocks: FloatArray, weights: FloatArray) -> Bytes:
+    """As :func:`quantize_q6_k` with the weight of each element."""
     x = groups_of(blocks, 16)
     with np.errstate(all="ignore"):
-        scale, codes = search_symmetric(x, x * x, 32)
+        scale, codes = search_symmetric(x, groups_of(weights, 16), 32)
         scale = scale.reshape(-1, 16)
         first = np.abs(scale).argmax(axis=1)[:, None]
         largest = np.take_along_axis(scale, first, axis=1)[:, 0]

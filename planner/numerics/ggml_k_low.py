@@ -33,7 +33,7 @@ def quantize_q2_k(blocks: FloatArray) -> Bytes:
         offset = (halves(dmin)[:, None] * (packed >> np.uint8(4))).reshape(-1)
         final = np.clip(nearest(np.divide(x + offset, unit)), 0, 3)
     q = np.where(unit == 0, codes, final).astype(np.uint8).T.reshape(-1, 256)
-    return np.concatenate([packed, _pack_pairs(q), d, dmin], axis=1)
+    return np.concatenate([packed, pack_pairs(q), d, dmin], axis=1)
 
 
 def _four_bits(values: FloatArray) -> tuple[Bytes, Bytes]:
@@ -44,14 +44,14 @@ def _four_bits(values: FloatArray) -> tuple[Bytes, Bytes]:
     return half_bytes(largest / np.float32(15)), steps
 
 
-def _pack_pairs(q: Bytes) -> Bytes:
+def pack_pairs(q: Bytes) -> Bytes:
     """(n, 256) codes of two bits → (n, 64): in each half four rows of 32 share 32 bytes."""
     packed: Bytes = np.bitwise_or.reduce(q.reshape(-1, 2, 4, 32) << _PAIRS[:, None], axis=2)
     return packed.reshape(-1, 64)
 
 
 def _unpack_pairs(packed: Bytes) -> Bytes:
-    """Inverse of :func:`_pack_pairs`."""
+    """Inverse of :func:`pack_pairs`."""
     rows: Bytes = packed.reshape(-1, 2, 1, 32) >> _PAIRS[:, None] & np.uint8(3)
     return rows.reshape(-1, 256)
 
@@ -112,15 +112,22 @@ def quantize_q3_k(blocks: FloatArray) -> Bytes:
         d = half_bytes(np.where(empty, np.float32(0), np.float32(1) / inverse)[:, 0])
         signed = np.clip(nearest(inverse * scale), -32, 31)
         steps = np.where(empty, 0, signed + 32).astype(np.uint8)  # the source skips empty blocks
-        unit: FloatArray = (halves(d)[:, None] * (steps.astype(np.int32) - 32)).astype(
-            np.float32).reshape(-1)
-        final = np.clip(nearest(np.divide(x, unit)), -4, 3)
+        q = q3_k_codes(x, codes, d, steps)
+    return np.concatenate([*q, pack_six_signed(steps), d], axis=1)
+
+
+def q3_k_codes(x: FloatArray, codes: Integers, d: Bytes, steps: Bytes) -> tuple[Bytes, Bytes]:
+    """Upper bits (n, 32) and low bit pairs (n, 64) at the stored scales, d·(step - 32); ``codes``
+    where a scale is zero."""
+    unit: FloatArray = (halves(d)[:, None] * (steps.astype(np.int32) - 32)).astype(
+        np.float32).reshape(-1)
+    final = np.clip(nearest(np.divide(x, unit)), -4, 3)
     q = (np.where(unit == 0, codes, final) + 4).astype(np.uint8).T.reshape(-1, 256)
     upper = np.bitwise_or.reduce(q.reshape(-1, 8, 32) >> np.uint8(2) << _EIGHT, axis=1)
-    return np.concatenate([upper, _pack_pairs(q & np.uint8(3)), _pack_six(steps), d], axis=1)
+    return upper, pack_pairs(q & np.uint8(3))
 
 
-def _pack_six(steps: Bytes) -> Bytes:
+def pack_six_signed(steps: Bytes) -> Bytes:
     """Sixteen scales of six bits in twelve bytes: nibbles of two, then upper pairs of four."""
     low = steps & np.uint8(15)
     upper = (steps >> np.uint8(4)).reshape(-1, 4, 4) << _PAIRS[:, None]

@@ -27,14 +27,14 @@ def _round_symmetric(blocks: FloatArray, half_range: int) -> tuple[Bytes, Bytes]
 
 def _round_affine(blocks: FloatArray, top: int) -> tuple[Bytes, Bytes, Bytes]:
     """d = (max - min) / top, m = min; codes ⌊(x - m)/d + ½⌋ up to ``top``."""
-    low = blocks.min(axis=-1)
+    low = np.take_along_axis(blocks, blocks.argmin(axis=-1)[:, None], axis=-1)[:, 0]
     scale = (blocks.max(axis=-1) - low) / np.float32(top)
     shifted = (blocks - low[..., None]) * reciprocal(scale) + _HALF
     q = np.minimum(shifted.astype(np.uint8), np.uint8(top))
     return half_bytes(scale), half_bytes(low), q
 
 
-def _nibbles(q: Bytes) -> Bytes:
+def nibbles(q: Bytes) -> Bytes:
     """Low four bits of (n, 32) in (n, 16): element i in the low, i + 16 in the high nibble."""
     low = q & np.uint8(15)
     return low[:, :16] | low[:, 16:] << np.uint8(4)
@@ -44,7 +44,7 @@ def _low_bits(nibbles: Bytes) -> Bytes:
     return np.concatenate([nibbles & np.uint8(15), nibbles >> np.uint8(4)], axis=1)
 
 
-def _fifth_bits(q: Bytes) -> Bytes:
+def fifth_bits(q: Bytes) -> Bytes:
     """Bit 4 of (n, 32) codes as 32-bit little-endian words (n, 4)."""
     return np.packbits(q >> np.uint8(4), axis=1, bitorder="little")
 
@@ -57,19 +57,19 @@ def _with_fifth(packed: Bytes, nibbles: Bytes) -> Bytes:
 def quantize_q4_1(blocks: FloatArray) -> Bytes:
     """(n, 32) → (n, 20): d and m in FP16, 32 nibbles."""
     d, m, q = _round_affine(blocks, 15)
-    return np.concatenate([d, m, _nibbles(q)], axis=1)
+    return np.concatenate([d, m, nibbles(q)], axis=1)
 
 
 def quantize_q5_0(blocks: FloatArray) -> Bytes:
     """(n, 32) → (n, 22): d in FP16, fifth bits, 32 nibbles."""
     d, q = _round_symmetric(blocks, 16)
-    return np.concatenate([d, _fifth_bits(q), _nibbles(q)], axis=1)
+    return np.concatenate([d, fifth_bits(q), nibbles(q)], axis=1)
 
 
 def quantize_q5_1(blocks: FloatArray) -> Bytes:
     """(n, 32) → (n, 24): d and m in FP16, fifth bits, 32 nibbles."""
     d, m, q = _round_affine(blocks, 31)
-    return np.concatenate([d, m, _fifth_bits(q), _nibbles(q)], axis=1)
+    return np.concatenate([d, m, fifth_bits(q), nibbles(q)], axis=1)
 
 
 def quantize_q6_0(blocks: FloatArray) -> Bytes:
@@ -78,7 +78,7 @@ def quantize_q6_0(blocks: FloatArray) -> Bytes:
     d, q = _round_symmetric(blocks, 32)
     a, b, c, e = ((q >> np.uint8(4))[:, i : i + 8] for i in (0, 16, 8, 24))
     upper = a | b << np.uint8(2) | c << np.uint8(4) | e << np.uint8(6)
-    return np.concatenate([d, upper, _nibbles(q)], axis=1)
+    return np.concatenate([d, upper, nibbles(q)], axis=1)
 
 
 def parts_q4_1(stored: Bytes) -> BlockParts:

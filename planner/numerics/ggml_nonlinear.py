@@ -29,11 +29,10 @@ def _level(x: FloatArray) -> Bytes:
     return np.where(lower & (x < _LEVELS[15]), below, above).astype(np.uint8)
 
 
-def _scales(x: FloatArray) -> FloatArray:
+def _scales(x: FloatArray, weights: FloatArray) -> FloatArray:
     """Least-squares scale of each group (size, groups), the best over sixteen first roundings."""
     first = np.abs(x).argmax(axis=0)
     extreme = x[first, np.arange(x.shape[1])]
-    weights = x * x
 
     def trial(inverse: FloatArray) -> tuple[FloatArray, FloatArray]:
         q = _LEVELS[_level(inverse * x)]
@@ -70,9 +69,14 @@ def _level_codes(nibbles: Bytes) -> Bytes:
 
 def quantize_iq4_nl(blocks: FloatArray) -> Bytes:
     """(n, 32) → (n, 18): d in FP16, 32 nibbles."""
+    return iq4_nl_blocks(blocks, blocks * blocks)
+
+
+def iq4_nl_blocks(blocks: FloatArray, weights: FloatArray) -> Bytes:
+    """As :func:`quantize_iq4_nl` with the weight of each element."""
     x = groups_of(blocks, 32)
     with np.errstate(all="ignore"):
-        scale = _scales(x)
+        scale = _scales(x, groups_of(weights, 32))
         q = _level(_inverse(scale) * x).T.reshape(-1, 1, 32)
         return np.concatenate([half_bytes(scale), _nibbles(q)], axis=1)
 
@@ -85,9 +89,14 @@ def parts_iq4_nl(stored: Bytes) -> BlockParts:
 def quantize_iq4_xs(blocks: FloatArray) -> Bytes:
     """(n, 256) → (n, 136): d in FP16, eight 6-bit signed scales (upper pairs, then nibbles), 256
     nibbles. Codes follow the float32 d, not the stored one."""
+    return iq4_xs_blocks(blocks, blocks * blocks)
+
+
+def iq4_xs_blocks(blocks: FloatArray, weights: FloatArray) -> Bytes:
+    """As :func:`quantize_iq4_xs` with the weight of each element."""
     x = groups_of(blocks, 32)
     with np.errstate(all="ignore"):
-        scale = _scales(x).reshape(-1, 8)
+        scale = _scales(x, groups_of(weights, 32)).reshape(-1, 8)
         first = np.abs(scale).argmax(axis=1)[:, None]
         d = -np.take_along_axis(scale, first, axis=1) / np.float32(32)
         steps = np.clip(nearest(_inverse(d) * scale), -32, 31)

@@ -31,6 +31,13 @@ def ordered_sum(rows: FloatArray) -> FloatArray:
     return total
 
 
+def first_least(x: FloatArray) -> FloatArray:
+    """The least of each group (size, groups): of zeros of both signs the first, as in the source.
+    """
+    least: FloatArray = x[x.argmin(axis=0), np.arange(x.shape[1])]
+    return least
+
+
 def groups_of(blocks: FloatArray, size: int) -> FloatArray:
     """(super-blocks, 256) → (size, all groups)."""
     return np.ascontiguousarray(blocks.reshape(-1, size).T)
@@ -46,7 +53,8 @@ def search_affine(
     divide; the trial with the least weighted error stays, of squares or of ``absolute`` values.
     """
     limit = np.float32(top)
-    low, high = np.minimum(x.min(axis=0), np.float32(0)), x.max(axis=0)
+    low, high = first_least(x), x.max(axis=0)
+    low = np.where(low > 0, np.float32(0), low)
     flat, first_low = high == low, low
     sum_w, sum_x = ordered_sum(weights), ordered_sum(weights * x)
     inverse: FloatArray = limit / (high - low)
