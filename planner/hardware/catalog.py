@@ -20,6 +20,8 @@ from planner.toml_text import parse_toml, read_toml_bytes
 
 _INDEX = "aliases.toml"
 _INDEX_HINT = "it holds order = […] and a table [aliases]"
+HOST = "host"
+"""The device that is this machine: detected, unless a folder has a profile of that name."""
 OWN_FILE = "A device of your own is a TOML file, named by its path"
 _THOR_X_SUPER = re.compile(r"(nvidia-)?(drive-)?(agx-)?thor-?x-?super")
 _THOR_X_SUPER_NOTE = (
@@ -43,10 +45,11 @@ def device_ids() -> tuple[str, ...]:
 
 
 def is_device(name: str) -> bool:
-    """Whether ``name`` is a packaged device's; paths and further folders are not looked at."""
+    """Whether ``name`` is a packaged device's or this machine; paths and further folders are not
+    looked at."""
     wanted = canonical_name(name)
     index = _index(_packaged())
-    return wanted in index.order or wanted in index.aliases
+    return wanted == HOST or wanted in index.order or wanted in index.aliases
 
 
 def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
@@ -54,7 +57,7 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
 
     Args:
         name: contains a slash or ends in ``.toml`` → a path; anything else is a name, read without
-            regard to case, underscores being hyphens.
+            regard to case, underscores being hyphens. ``host`` is this machine.
         folders: searched first to last for ``<id>.toml``, before the packaged profiles.
 
     Raises:
@@ -67,6 +70,11 @@ def resolve_device(name: str, folders: Sequence[Path] = ()) -> DeviceProfile:
             raise DataError(f"device profile {name!r}: no such file",
                             hint="give an existing TOML file, or the id of a device")
         return with_inherited(load_profile(path), folders)
+    if canonical_name(name) == HOST and not any((folder / f"{HOST}.toml").is_file()
+                                                for folder in folders):
+        from planner.hardware.host.detect import host_profile
+
+        return host_profile()
     return with_inherited(load_profile(_find(name, folders)), folders)
 
 
@@ -169,7 +177,7 @@ def _find(name: str, folders: Sequence[Path]) -> Path:
                 return stems[stem]
     if _THOR_X_SUPER.fullmatch(wanted):
         raise UnknownNameError("device", name, ["drive-thor-x"], note=_THOR_X_SUPER_NOTE)
-    every = {path.stem for folder in (*folders, packaged) for path in _profiles(folder)}
+    every = {HOST, *(path.stem for folder in (*folders, packaged) for path in _profiles(folder))}
     raise UnknownNameError("device", name, every, own=OWN_FILE)
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 from planner.records import record
 
-QuantityKind = Literal["datasheet", "secondary", "measured", "fitted", "derived", "recalled"]
+QuantityKind = Literal["datasheet", "secondary", "measured", "fitted", "derived", "recalled",
+                       "detected", "assumed"]
 DeviceKind = Literal["gpu", "cpu", "soc"]
 
 

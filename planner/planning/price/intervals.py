@@ -9,6 +9,7 @@ from dataclasses import replace
 from planner.placement.layout import Layout
 from planner.placement.modules import EXPERT_KINDS, attention_of
 from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo
+from planner.planning.price.assumed_figures import assumed_sigma
 from planner.planning.price.composition import common_sigma
 from planner.planning.price.price import Priced, SegmentCost
 from planner.planning.price.token_costs import energy_of, joules_estimate, usd_estimate
@@ -121,11 +122,14 @@ def prompt_spread(model: CostModel, priced: Priced) -> Spread:
 
 
 def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:
-    """What composed times of the question's engine and kind of model are off beside operators;
-    ``pooled``: with prefill and decode workers apart."""
+    """What composed times of the question's engine and kind of model are off beside operators, and
+    what figures of the device that were assumed add; ``pooled``: with prefill and decode workers
+    apart."""
     question = model.question
     kind = "pooled" if pooled else "moe" if question.spec.experts else "dense"
-    return common_sigma(metric, question.engine, question.spec.id, kind)
+    composed = common_sigma(metric, question.engine, question.spec.id, kind)
+    assumed = assumed_sigma(question.device, metric)
+    return math.hypot(composed, assumed) if assumed else composed
 
 
 def _items(model: CostModel, cost: SegmentCost, mechanisms: dict[str, float], count: int, *,

@@ -21,6 +21,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
 from planner.planning.question.decisions import split_modules
+from planner.planning.question.host_notes import host_notes
 from planner.planning.question.policies import (
     ONE_TYPE,
     dropped_in,
@@ -82,6 +83,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
+    notes += host_notes(device)
     loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
         if uniform is None and given is None else (None, None)
     domain = host.scale_up_devices or device.scale_up_devices

@@ -1,0 +1,126 @@
+"""What a system says of its CPU and memory, as a record; parsers of the texts that say it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+
+from planner.records import record
+
+KIB = 1024
+_SIZE = re.compile(r"^(\d+)\s*([KMG]?)i?B?$", re.IGNORECASE)
+_POWERS = {"": 1, "K": KIB, "M": KIB ** 2, "G": KIB ** 3}
+_GHZ = re.compile(r"@\s*([0-9.]+)\s*GHz")
+UNLIMITED = 1 << 60
+"""Memory limits of cgroups from here on are none."""
+
+
+@record
+class HostFacts:
+    """One machine as its operating system tells it. None: not told; ``reasons`` says why, by field.
+
+    ``cpus`` may be used by this process (affinity), ``cores`` of them are physical, ``quota`` CPUs
+    a container may use at once; ``threads`` is what engines are given. ``clock_hz`` is what the
+    system states, ``boost_hz`` the highest; ``where`` says where each was read. ``cache_bytes`` is
+    the last cache level in front of memory, of the cores that may be used.
+    """
+
+    system: str
+    machine: str
+    vendor: str
+    name: str
+    family: int | None
+    model: str
+    flags: frozenset[str]
+    cpus: int
+    cores: int
+    sockets: int
+    nodes: int
+    quota: float | None
+    virtual: bool
+    clock_hz: float | None
+    boost_hz: float | None
+    cache_bytes: int | None
+    memory_bytes: int | None
+    memory_limit: int | None
+    memory_available: int | None
+    gpus: tuple[str, ...] = ()
+    where: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def threads(self) -> int:
+        """Threads that engines compute with: physical cores, at most the container's quota."""
+        return max(1, min(self.cores, int(self.quota) if self.quota else self.cores))
+
+    @property
+    def capacity(self) -> int | None:
+        """Bytes that a process can have: the memory, at most the container's limit."""
+        known = [n for n in (self.memory_bytes, self.memory_limit) if n is not None]
+        return min(known, default=None)
+
+
+def processors(cpuinfo: str) -> list[dict[str, str]]:
+    """The blocks of /proc/cpuinfo as tables of its words, keys in lower case."""
+    blocks = []
+    for block in cpuinfo.split("\n\n"):
+        pairs = (line.split(":", 1) for line in block.splitlines() if ":" in line)
+        table = {key.strip().lower(): value.strip() for key, value in pairs}
+        if "processor" in table:
+            blocks.append(table)
+    return blocks
+
+
+def stated_clock(name: str) -> float | None:
+    """Hertz that a processor's name states: ``… @ 2.60GHz``."""
+    found = _GHZ.search(name)
+    return float(found[1]) * 1e9 if found else None
+
+
+def size_bytes(text: str) -> int | None:
+    """``32768K`` → bytes."""
+    found = _SIZE.match(text.strip())
+    return int(found[1]) * _POWERS[found[2].upper()] if found else None
+
+
+def meminfo_bytes(text: str, key: str) -> int | None:
+    """A line of /proc/meminfo in bytes."""
+    found = re.search(rf"^{key}:\s+(\d+)\s*kB", text, flags=re.MULTILINE)
+    return int(found[1]) * KIB if found else None
+
+
+def cpu_list(text: str) -> frozenset[int]:
+    """``0-3,8`` → the numbers; what is no number is left out."""
+    found: set[int] = set()
+    for part in text.strip().split(","):
+        low, _, high = part.partition("-")
+        if low.isdigit() and (not high or high.isdigit()):
+            found |= set(range(int(low), int(high or low) + 1))
+    return frozenset(found)
+
+
+def quota_v2(text: str) -> float | None:
+    """CPUs of ``cpu.max``: ``200000 100000`` → 2.0; None where it says max."""
+    words = text.split()
+    if len(words) != 2 or not all(w.isdigit() for w in words) or int(words[1]) == 0:
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def quota_v1(quota: str, period: str) -> float | None:
+    """CPUs of ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``; a quota of −1 is none."""
+    if not quota.strip().isdigit() or not period.strip().isdigit() or int(period) == 0:
+        return None
+    return int(quota) / int(period)
+
+
+def limit_bytes(text: str) -> int | None:
+    """A memory limit of a cgroup; ``max`` and absurdly much are none."""
+    text = text.strip()
+    return int(text) if text.isdigit() and int(text) < UNLIMITED else None
+
+
+def smallest(found: Iterable[float | None]) -> float | None:
+    """The smallest that is there."""
+    return min((one for one in found if one is not None), default=None)

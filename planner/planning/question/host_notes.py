@@ -1,0 +1,49 @@
+"""What an answer says of a device that was detected: what was seen, what assumed, what measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.hardware.profile import DeviceProfile, Quantity
+
+MACHINE, BANDWIDTH, UNMEASURED = "this machine", "memory bandwidth", "not measured"
+"""Keys of the assumptions."""
+EXACT = "plan measure -o DIR, then --hardware-dir DIR makes it exact"
+_GPU = "this machine has a GPU, "
+Note = tuple[str, str, str]
+
+
+def host_notes(device: DeviceProfile) -> Iterator[Note]:
+    """(key, value, reason) of each; none for a device of the catalogue."""
+    if device.capacity_bytes.kind != "detected":
+        return
+    unit = next(iter(device.rates))[0]
+    seen = f"{device.name.removeprefix('this machine: ')}, {unit}, " \
+           f"{device.capacity_bytes.value / 2 ** 30:.1f} GiB"
+    measured = sorted({name for name, one in _figures(device) if one.kind == "measured"})
+    drawn = device.bandwidth_bytes_per_s
+    if measured:
+        yield MACHINE, seen, f"detected; measured here: {', '.join(measured)}"
+    else:
+        yield MACHINE, seen, f"detected: {EXACT}"
+    if drawn.kind == "assumed" and drawn.low is not None and drawn.high is not None:
+        yield (BANDWIDTH, f"{drawn.value / 1e9:.0f} GB/s, {drawn.low / 1e9:.0f} to "
+               f"{drawn.high / 1e9:.0f} assumed", f"it sets the pace; {drawn.note}")
+    if measured:
+        rest = sorted({name for name, one in _figures(device) if one.kind == "assumed"})
+        if rest:
+            yield UNMEASURED, ", ".join(rest), "assumed; plan devices host shows each figure"
+    for caution in device.cautions:
+        if caution.startswith(_GPU):
+            yield "GPU", caution.removeprefix(_GPU).partition(":")[0], \
+                caution.partition(": ")[2] or "host is the CPU"
+
+
+def _figures(device: DeviceProfile) -> Iterator[tuple[str, Quantity]]:
+    """Figures that set times, with a name for people."""
+    yield BANDWIDTH, device.bandwidth_bytes_per_s
+    for name, reached in device.achieved.items():
+        yield f"{name} products" if not name.startswith(("attention", "moe", "elementwise")) \
+            else name, reached.compute_fraction
+    for name, rate in device.conversion.items():
+        yield f"conversion from {name}", rate
