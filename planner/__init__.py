@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from planner.api.explain import explain
     from planner.api.export import export_plan, import_plan
     from planner.api.frontier import frontier
+    from planner.api.measure import measure
     from planner.api.memory import memory_use
     from planner.api.numerics import layer_error
     from planner.api.plan import estimate, plan
@@ -59,6 +60,7 @@ _WHERE = {
     "claims": "planner.article.claims", "compare": "planner.api.compare",
     "diff": "planner.api.diff",
     "frontier": "planner.api.frontier", "memory_use": "planner.api.memory",
+    "measure": "planner.api.measure",
     "profile": "planner.api.profile",
     "sensitivity": "planner.api.sensitivity", "serve": "planner.api.serve",
     "sweep": "planner.api.sweep",
@@ -78,7 +80,8 @@ __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "Missi
            "ModelSpec", "Plan", "PlannerError", "Scenario", "SolverError", "UnknownNameError",
            "UnsupportedError", "__version__", "claims", "compare", "diff", "estimate", "experts",
            "explain", "export_plan", "frontier", "import_plan", "inventory", "layer_error",
-           "load_device", "load_model", "load_scenario", "load_workload", "memory_use", "plan",
+           "load_device", "load_model", "load_scenario", "load_workload", "measure", "memory_use",
+           "plan",
            "plot", "profile", "read_plan", "sensitivity", "serve", "sweep", "train", "validate",
            "what_if"]
 

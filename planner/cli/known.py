@@ -13,7 +13,7 @@ ELSEWHERE = {
     "validate": "validate", "profile": "profile", "calibrate": "calibrate", "explain": "explain",
     "serve": "serve", "claims": "claims", "frontier": "frontier", "diff": "diff",
     "export": "export", "import": "export", "report": "report", "sweep": "sweep",
-    "sensitivity": "sensitivity", "compare": "compare",
+    "sensitivity": "sensitivity", "compare": "compare", "measure": "measure",
 }
 """Command → the module of this package that has it, as ``<command>_command``."""
 

@@ -22,6 +22,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     }),
     ("Measure and check", {
         "profile": "error of every scheme on every matrix of a checkpoint",
+        "measure": "this machine's operators, as tables and as the device host",
         "calibrate": "fit operators to tables measured on your device",
         "validate": "predictions against measured tables",
         "claims": "claims of an article, recomputed",
@@ -75,6 +76,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": ("plan train llama-3.1-8b h100-sxm --devices 8 --zero 3 --seq 4096",),
     "profile": ("plan profile ./checkpoint -o mine.profile.json",
                 "plan profile ./checkpoint --tier T2 --text prose.txt"),
+    "measure": ("plan measure --quick -o measured",
+                "plan measure --only bandwidth,gemm --engine-dir llama.cpp/build"),
     "calibrate": ("plan calibrate measured/ --device h100-sxm -o h100-mine.toml",),
     "validate": ("plan validate --only op_gemm", "plan validate --data measured/ --json"),
     "claims": ("plan claims --only 3,13b,23",),

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from planner.errors import DataError, InputError
 
 Array = NDArray[np.float32]
-F32, F16, I32 = "f32", "f16", "i32"
+F32, F16 = "f32", "f16"
 TYPES = ("f32 f16 q4_0 q4_1 - - q5_0 q5_1 q8_0 q8_1 q2_k q3_k q4_k q5_k q6_k q8_k iq2_xxs iq2_xs "
          "iq3_xxs iq1_s iq4_nl iq3_s iq2_s iq4_xs i8 i16 i32 i64 f64 iq1_m bf16 - - - tq1_0 tq2_0 "
          "- - - mxfp4 nvfp4 q1_0 q2_0").split()
-"""The types of ggml by number (enum ggml_type of ggml.h; numbers never change, ``-`` was removed)."""
+"""The types of ggml by number (enum ggml_type of ggml.h): numbers stay, ``-`` was removed."""
 _POOL_BYTES = 8192
 """More than ggml_threadpool_params takes in any version (512 flags and five numbers)."""
 _SPLIT = 8
@@ -253,10 +253,13 @@ class Graph:
             self._ggml.base.ggml_backend_buffer_free(buffer)
         self._ggml.base.ggml_free(self._context)
 
-    def tensor(self, kind: str, *shape: int) -> int:
-        """A tensor of zeros, of up to four axes (the innermost first), in plain memory."""
+    def tensor(self, kind: str, *shape: int, data: bytes = b"") -> int:
+        """A tensor of up to four axes (the innermost first) in plain memory: ``data``, then zeros.
+        """
         made = self._new(kind, *shape)
         self._place(made, self._ggml.plain_buffers(), clear=True)
+        if data:
+            self._ggml.base.ggml_backend_tensor_set(made, data, 0, len(data))
         return made
 
     def weight(self, kind: str, outputs: int, inputs: int, data: bytes | None = None) -> int:

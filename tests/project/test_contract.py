@@ -72,7 +72,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve sensitivity completion compare
+report sweep serve sensitivity completion compare measure
 """)
 
 WORKLOAD_FLAGS = words("""
@@ -115,6 +115,7 @@ VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
 CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --source --date --force --hardware-dir --json --quiet
 """))
+MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
 EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
     "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
@@ -167,7 +168,7 @@ PUBLIC_NAMES = words("""
 DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec Plan PlannerError
 Scenario SolverError UnknownNameError UnsupportedError
 claims compare diff estimate experts explain export_plan frontier import_plan inventory layer_error
-load_device load_model load_scenario load_workload memory_use plan plot profile read_plan
+load_device load_model load_scenario load_workload measure memory_use plan plot profile read_plan
 sensitivity serve sweep train validate what_if
 """)
 FIGURES = words("""
@@ -263,6 +264,12 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert flags("profile") == PROFILE_FLAGS
     named = {flag.removeprefix("--").replace("-", "_") for flag in PROFILE_FLAGS} - NOT_IN_THE_API
     assert named == set(keywords("profile")) - {"progress", "told"}
+
+
+def test_flags_of_measure_are_the_arguments_of_the_api() -> None:
+    assert flags("measure") == MEASURE_FLAGS
+    named = {f.removeprefix("--").replace("-", "_") for f in MEASURE_FLAGS} - NOT_IN_THE_API
+    assert named - {"output"} == set(keywords("measure")) - {"progress", "told"}
 
 
 def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:

@@ -1,0 +1,148 @@
+"""The Python side of ``plan measure``."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.calibration.run import calibrate
+from planner.errors import InputError, PlannerError, UnknownNameError
+from planner.hardware.host.cores import gpu_id
+from planner.hardware.host.described import HOST, described
+from planner.hardware.host.detect import host_facts
+from planner.hardware.host.draft import Draft
+from planner.hardware.host.facts import HostFacts
+from planner.hardware.loader import load_profile
+from planner.measuring.find_ggml import find_ggml
+from planner.measuring.folder import PROFILE, MeasurementFolder
+from planner.measuring.measured_profile import with_measured
+from planner.measuring.request import OPERATORS
+from planner.measuring.rows import Row
+from planner.measuring.run import (
+    Machine,
+    Measured,
+    busy,
+    requests,
+    run_parts,
+    wanted_parts,
+)
+from planner.typed import typed
+
+FOLDER = "measured"
+"""Where tables go where no folder is named."""
+UNKNOWN_CACHE, UNKNOWN_MEMORY = 32 << 20, 2 << 30
+
+
+def _nobody(*_: object) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What ``plan measure`` found.
+
+    ``folder`` holds the tables and ``host.toml``; ``rows`` are the tables' rows with their table,
+    ``fits`` names of fitted operators; ``skipped`` and ``failed`` are (what, why).
+    """
+
+    folder: Path
+    rows: tuple[Row, ...]
+    fits: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    failed: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+@typed
+def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
+            only: Sequence[str] | None = None,
+            engine_dir: str | os.PathLike[str] | None = None, force: bool = False,
+            progress: Callable[[int, int, str], None] = _nobody,
+            told: Callable[[str], None] = _nobody) -> Measurement:
+    """Time this machine's operators, and write tables and the device ``host``.
+
+    Args:
+        output: a new or empty folder; its tables are read by ``plan calibrate`` and ``plan
+            validate``, its ``host.toml`` by ``--hardware-dir``.
+        quick: few shapes, about 20 seconds; else all, two to three minutes.
+        only: operators: bandwidth, gemm, attention, conversion, quantise.
+        engine_dir: the folder of a built llama.cpp (default: PLAN_LLAMA_CPP, ``llama-bench`` on the
+            PATH, the Python package ``llama_cpp``).
+        force: replace an earlier measurement in ``output``.
+        progress, told: called as the work goes on: (done, total, part), and with remarks.
+    Raises:
+        UnknownNameError: no such operator.
+        InputError: the folder cannot be written or holds other files, or ``engine_dir`` no library.
+        UnsupportedError: the system does not say what CPU this is.
+    """
+    operators = _operators(only)
+    facts, files = host_facts(), find_ggml(engine_dir)
+    plain = described(facts)
+    machine = Machine(HOST, facts.threads, facts.cache_bytes or UNKNOWN_CACHE,
+                      facts.memory_available or facts.capacity or UNKNOWN_MEMORY, files,
+                      torch_gpu(facts))
+    parts, skipped = wanted_parts(operators, machine)
+    if not parts:
+        raise InputError("nothing that was asked for can be measured here: "
+                         + "; ".join(f"{name}: {why}" for name, why in skipped),
+                         hint="install torch or llama.cpp, or leave --only out")
+    _remarks(machine, told)
+    folder = MeasurementFolder(Path(output), force=force)
+    found = Measured(skipped=list(skipped))
+    today = datetime.date.today().isoformat()
+    try:
+        run_parts(list(requests(parts, machine, quick)), found, progress,
+                  lambda: folder.write(found.rows, with_measured(plain, found.rows, HOST)
+                                       .text(today)))
+        fits = _fitted(folder, plain, found, today)
+    finally:
+        folder.close()
+    return Measurement(folder.path, tuple(found.rows), fits, tuple(found.skipped),
+                       tuple(found.failed), found.seconds)
+
+
+def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in only or () if name.strip())
+    for name in names:
+        if name not in OPERATORS:
+            raise UnknownNameError("operator", name, OPERATORS)
+    return names
+
+
+def _remarks(machine: Machine, told: Callable[[str], None]) -> None:
+    for line in (busy(machine), machine.ggml.where if machine.ggml is not None else ""):
+        if line:
+            told(line)
+
+
+def _fitted(folder: MeasurementFolder, plain: Draft, found: Measured, date: str,
+            ) -> tuple[str, ...]:
+    """Fits of the tables, written into the profile; what could not be fitted goes to ``skipped``."""
+    if not any(one["device"] == HOST for one in found.rows):
+        return ()
+    try:
+        profile = load_profile(folder.path / PROFILE)
+        made = calibrate(folder.path, profile, source="Measured on this machine", date=date)
+    except PlannerError as error:
+        found.skipped.append(("fits", error.message))
+        return ()
+    found.skipped += made.skipped
+    folder.write(found.rows, made.text)
+    return tuple(f"{fit.operator} {fit.stack} {fit.variant}" for fit in made.fits)
+
+
+def torch_gpu(facts: HostFacts) -> str:
+    """The id of the GPU that torch reaches (its own name where the catalogue has none), empty for
+    none. torch is asked only where the system names a GPU: importing it takes seconds."""
+    if not facts.gpus or importlib.util.find_spec("torch") is None:
+        return ""
+    import torch
+
+    if not torch.cuda.is_available():
+        return ""
+    name = str(torch.cuda.get_device_name(0))
+    return gpu_id(name, facts.memory_bytes) or name

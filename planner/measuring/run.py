@@ -1,0 +1,216 @@
+"""``plan measure``: the parts one after the other, each in a process of its own.
+
+What a part has told is kept, whatever becomes of it: a crash, a library that hangs, an interrupt.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from planner.measuring.find_ggml import NOWHERE, GgmlFiles
+from planner.measuring.request import FULL_SECONDS, PARTS, QUICK_SECONDS, Part, Request
+from planner.measuring.rows import Row
+
+LATEST, GRACE_SECONDS = 6.0, 60.0
+"""A part is ended after so many times its seconds, and this: it hangs."""
+Tell = Callable[[int, int, str], None]
+
+
+@dataclass
+class Measured:
+    """What was measured: ``rows`` of tables, parts that were ``skipped`` and parts (or cases) that
+    ``failed``, both as (what, why); ``seconds`` it took."""
+
+    rows: list[Row] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What parts need to know of the machine: ``threads`` of ``device``, its last cache and memory
+    in bytes, ggml's files, and the id of a GPU that torch reaches (empty: none)."""
+
+    device: str
+    threads: int
+    cache_bytes: int
+    memory_bytes: int
+    ggml: GgmlFiles | None
+    gpu: str = ""
+
+
+def wanted_parts(operators: Sequence[str], machine: Machine,
+                 ) -> tuple[list[Part], list[tuple[str, str]]]:
+    """(parts to run, parts whose library is missing with the reason)."""
+    run, left = [], []
+    for part in PARTS:
+        if operators and part.operator not in operators:
+            continue
+        why = ""
+        if part.needs == "ggml" and machine.ggml is None:
+            why = NOWHERE
+        elif part.needs == "torch" and importlib.util.find_spec("torch") is None:
+            why = "torch is not installed"
+        if why:
+            left.append((part.name, why))
+        else:
+            run.append(part)
+    return run, left
+
+
+def requests(parts: Sequence[Part], machine: Machine, quick: bool) -> Iterator[Request]:
+    """What each part is told; the time is shared by weight."""
+    total = sum(part.share for part in PARTS)
+    files = {} if machine.ggml is None else {"base": str(machine.ggml.base),
+                                             "cpu": str(machine.ggml.cpu)}
+    for part in parts:
+        seconds = (QUICK_SECONDS if quick else FULL_SECONDS) * part.share / total
+        yield Request(part.name, quick, seconds, machine.threads, machine.device,
+                      machine.cache_bytes, machine.memory_bytes,
+                      files if part.needs == "ggml" else {},
+                      machine.gpu if part.needs == "torch" else "")
+
+
+def run_parts(asked: Sequence[Request], found: Measured, tell: Tell, kept: Callable[[], None],
+              ) -> None:
+    """Run every part; ``found`` grows as rows are told, ``kept`` is called after each part, and when
+    an interrupt ends the run."""
+    start = time.monotonic()
+    try:
+        for done, request in enumerate(asked):
+            tell(done, len(asked), request.part)
+            run_part(request, found)
+            found.seconds = time.monotonic() - start
+            kept()
+    except BaseException:
+        if found.rows:
+            kept()
+        raise
+    tell(len(asked), len(asked), "")
+
+
+def run_part(request: Request, found: Measured) -> None:
+    """One process; its lines go to ``found``."""
+    end = time.monotonic() + LATEST * request.seconds + GRACE_SECONDS
+    with subprocess.Popen(
+            [sys.executable, "-m", "planner.measuring.worker", request.text()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            encoding="utf-8", errors="replace", env=_environment(request),
+            start_new_session=True) as process:
+        try:
+            done, errors = _listen(process, request, found, end)
+        finally:
+            if process.poll() is None:
+                with suppress(OSError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    if not done:
+        found.failed.append((request.part, _why(process.returncode, errors,
+                                                time.monotonic() > end)))
+
+
+def _listen(process: subprocess.Popen[str], request: Request, found: Measured, end: float,
+            ) -> tuple[bool, list[str]]:
+    """(whether the last line came, the last lines of stderr)."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    errors: list[str] = []
+
+    def read_rows() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    def read_errors() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            errors.append(line.strip())
+            del errors[:-20]
+
+    readers = [threading.Thread(target=one, daemon=True) for one in (read_rows, read_errors)]
+    for reader in readers:
+        reader.start()
+    done = False
+    while time.monotonic() < end:
+        try:
+            line = lines.get(timeout=max(0.01, min(1.0, end - time.monotonic())))
+        except queue.Empty:
+            continue
+        if line is None:
+            break
+        done = _take(line, request, found) or done
+    if process.poll() is None and not done:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    readers[1].join(1.0)
+    return done, [line for line in errors if line]
+
+
+def _take(line: str, request: Request, found: Measured) -> bool:
+    """Take in one line; whether it was the last. What is no line of ours (a library that prints) is
+    passed over."""
+    try:
+        told: Any = json.loads(line)
+    except ValueError:
+        return False
+    if not isinstance(told, dict):
+        return False
+    if "row" in told:
+        found.rows.append(told["row"])
+    elif "skipped" in told:
+        what, why = told["skipped"]
+        found.failed.append((f"{request.part}: {what}", why))
+    return bool(told.get("done"))
+
+
+def _why(code: int | None, errors: Sequence[str], late: bool) -> str:
+    if late:
+        return "took too long and was ended"
+    if code is not None and code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"ended by {name}" + (f": {errors[-1][:200]}" if errors else "")
+    return errors[-1][:300] if errors else f"ended with exit code {code}"
+
+
+def _environment(request: Request) -> dict[str, str]:
+    """Threads of the numeric libraries, and the package that this process runs."""
+    threads = "1" if request.part == "bandwidth" else str(request.threads)
+    package = str(Path(__file__).resolve().parents[2])
+    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads, "GGML_NO_BACKTRACE": "1",
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def busy(machine: Machine) -> str:
+    """That other programs compute, where they do: times are then too long."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        return ""
+    if load < 0.5 * machine.threads:
+        return ""
+    return (f"other programs are running (load {load:.1f} on {machine.threads} cores): times come "
+            "out too long; measure again when the machine is idle")
+
+
+def with_gpu(machine: Machine, gpu: str) -> Machine:
+    """The machine with a GPU that torch reaches."""
+    return replace(machine, gpu=gpu)

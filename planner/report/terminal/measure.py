@@ -1,0 +1,82 @@
+"""What ``plan measure`` found, for a terminal: bandwidth, products, attention; what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from planner.units import format_seconds
+
+Rows = Sequence[Mapping[str, Any]]
+MANY_TOKENS, MICROSECOND = 32, 1e-6
+_NAME, _FIGURE = 40, 14
+Line = tuple[str, str, str]
+
+
+def measured_text(rows: Rows, folder: str) -> str:
+    """A line for every kind of measurement; ends with a newline."""
+    lines = [f"{name:<{_NAME}}{figure:>{_FIGURE}}  {more}".rstrip()
+             for name, figure, more in (*_bandwidth(rows), *_products(rows), *_attention(rows),
+                                        *_others(rows))]
+    spread = sorted(float(one["spread"]) for one in rows)
+    if spread:
+        lines += ["", f"{len(rows)} times, each the minimum of its repeats; the median lies "
+                  f"{100 * spread[len(spread) // 2]:.0f} % above it"]
+    lines += ["", "plan with them:", f"  plan MODEL host --hardware-dir {folder}"]
+    return "\n".join(lines) + "\n"
+
+
+def _bandwidth(rows: Rows) -> Iterator[Line]:
+    for one in rows:
+        if one["table"] == "op_bandwidth":
+            count = one["threads"]
+            yield (f"memory, {one['op']} by {count} thread{'s' * (count > 1)}",
+                   f"{one['bytes'] / _seconds(one) / 1e9:.1f} GB/s", "")
+
+
+def _products(rows: Rows) -> Iterator[Line]:
+    """Of each library and format the fastest product of many tokens, and of one."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for one in rows:
+        if one["table"] == "op_gemm":
+            found.setdefault((one["software"], one["w_a_dtype"]), []).append(one)
+    for (software, kind), mine in found.items():
+        many = [one for one in mine if one["m"] >= MANY_TOKENS]
+        single = [one for one in mine if one["m"] == 1 and not one["kernel"].endswith("_cached")]
+        figure = f"{max(map(_flop, many)) / 1e9:.0f} GFLOP/s" if many else "-"
+        more = ""
+        if single:
+            best = max(single, key=_flop)
+            more = f"one token × {best['n']} × {best['k']}: {format_seconds(_seconds(best))}"
+        yield f"{kind} products, {software.split()[0]}", figure, more
+
+
+def _attention(rows: Rows) -> Iterator[Line]:
+    for one in rows:
+        if one["table"] == "op_attn_generation":
+            yield (f"attention, step over {one['kv_len']} in {one['kv_dtype']}, "
+                   f"{str(one['software']).split()[0]}", format_seconds(_seconds(one)),
+                   f"{one['heads']} heads of {one['head_dim']}")
+        elif one["table"] == "op_attn_context":
+            yield (f"attention, prompt of {one['isl']} in {one['kv_dtype']}, "
+                   f"{str(one['software']).split()[0]}", format_seconds(_seconds(one)),
+                   f"{one['heads']} heads of {one['head_dim']}")
+
+
+def _others(rows: Rows) -> Iterator[Line]:
+    for one in rows:
+        if one["table"] == "op_convert":
+            yield (f"{one['from_dtype']} to {one['to_dtype']}, {str(one['software']).split()[0]}",
+                   f"{one['elements'] / _seconds(one) / 1e9:.2f} G elem/s", "")
+        elif one["table"] == "op_quantize":
+            yield (f"to {one['quant_dtype']}, {one['m']} × {one['k']}, "
+                   f"{str(one['software']).split()[0]}",
+                   f"{one['m'] * one['k'] / _seconds(one) / 1e9:.2f} G elem/s", "")
+
+
+def _seconds(row: Mapping[str, Any]) -> float:
+    return float(row["latency_us"]) * MICROSECOND
+
+
+def _flop(row: Mapping[str, Any]) -> float:
+    return float(2.0 * row["m"] * row["n"] * row["k"] / _seconds(row))
