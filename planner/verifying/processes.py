@@ -1,0 +1,119 @@
+"""Programs of an engine: started, limited in time, and ended with all their children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from planner.errors import DataError
+from planner.records import record
+
+TAIL = 400
+"""Characters of a program's last words in an error."""
+
+
+class EngineFailedError(DataError):
+    """A program of the engine ended badly, hung, or wrote what cannot be read."""
+
+
+@record
+class Ran:
+    """What a program printed; ``seconds`` it took, ``cpu_seconds`` of processor time it got."""
+
+    stdout: str
+    stderr: str
+    seconds: float
+    cpu_seconds: float
+
+
+def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | None = None,
+        environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Ran:
+    """Run ``command`` to its end; its output is kept in ``log``, where one is given.
+
+    Raises:
+        EngineFailedError: it cannot be started, ends with an error, or takes longer than the limit;
+            the message has its last words.
+    """
+    start, used = time.monotonic(), _children_seconds()
+    try:
+        process = subprocess.Popen(
+            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True, cwd=folder,
+            env={**os.environ, **environment} if environment else None)
+    except OSError as error:
+        raise EngineFailedError(f"{what}: {command[0]} cannot be started: {error.strerror}",
+                            hint="is it a program for this machine?") from None
+    try:
+        out, err = process.communicate(timeout=limit_seconds)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise EngineFailedError(
+            f"{what}: {Path(command[0]).name} did not end within {limit_seconds:.0f} s and was "
+            "stopped", hint="raise --step-seconds, or ask for fewer tokens (--prompt-tokens, "
+            "--output-tokens, --chunks); what was measured is kept") from None
+    except BaseException:
+        _end(process)
+        raise
+    ran = Ran(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"),
+              time.monotonic() - start, _children_seconds() - used)
+    if log is not None:
+        _keep(log, command, ran)
+    if process.returncode != 0:
+        raise EngineFailedError(f"{what}: {Path(command[0]).name} {_ended(process.returncode)}"
+                            + _last_words(ran), hint=_hint(ran, log))
+    return ran
+
+
+def busy(ran: Ran, threads: int) -> float:
+    """Share of its threads' time that the program did not get; load and start-up count as lost, so
+    that a short run seems busier than it was."""
+    return max(0.0, 1.0 - ran.cpu_seconds / max(ran.seconds * threads, 1e-9))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop the program and its children; they have a session of their own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def _ended(code: int) -> str:
+    if code < 0:
+        try:
+            return f"was ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was ended by signal {-code}"
+    return f"ended with {code}"
+
+
+def _last_words(ran: Ran) -> str:
+    lines = [line.strip() for line in (ran.stderr or ran.stdout).splitlines() if line.strip()]
+    told = [line for line in lines if "error" in line.lower() or "fail" in line.lower()] or lines
+    return f": {' '.join(told[-2:])[-TAIL:]}" if told else ""
+
+
+def _hint(ran: Ran, log: Path | None) -> str:
+    if "No space left" in ran.stderr + ran.stdout:
+        return "make room and run the same command again: it goes on from there"
+    where = f"all of its output is in {log}; " if log is not None else ""
+    return where + "what was measured is kept, and the same command goes on from there"
+
+
+def _keep(log: Path, command: Sequence[str], ran: Ran) -> None:
+    """Write the log; a disk that is full must not hide what the program said."""
+    try:
+        log.write_text("$ " + " ".join(command) + "\n" + ran.stdout + "\n" + ran.stderr,
+                       encoding="utf-8")
+    except OSError:
+        return
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

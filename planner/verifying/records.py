@@ -1,0 +1,187 @@
+"""What is asked of an engine, what it measured, and how that stands beside the prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from planner.export.assignment import ModuleAssignment
+from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Plan, plain
+from planner.records import cached_record, record
+from planner.shown import as_text
+
+QUANTITIES: Mapping[str, str] = {
+    "file_bytes": "bytes", "weight_bytes": "bytes", "cache_bytes": "bytes",
+    "cache_tokens": "tokens", "compute_bytes": "bytes", "prefill_seconds": "seconds",
+    "decode_seconds": "seconds", "kl": "nats", "flips": "share",
+}
+"""What an adapter may measure, and its unit: the file on disk, weights loaded, the cache and the
+tokens that it holds, the engine's buffers; seconds of the prompt and of one decoded token; mean KL
+divergence from the checkpoint and the share of most likely tokens that differ from the
+checkpoint's."""
+PLAN, CHECKPOINT, DEFAULT, ALSO = "plan", "checkpoint", "default", "also"
+"""Roles of subjects: the plan itself, the weights that it was made from, what the engine makes
+where nobody chooses, and what else was asked for."""
+
+
+@record
+class FoundEngine:
+    """An engine on this machine: ``place`` is the folder of its programs or its Python;
+    ``machine`` what it says of the processor or device it runs on."""
+
+    name: str
+    version: str
+    place: str
+    machine: str = ""
+
+
+@record
+class Setting:
+    """What is run: a prompt of ``prompt_tokens``, then ``output_tokens`` after it, one sequence,
+    ``repeats`` times on ``threads`` threads; ``kl_chunks`` pieces of ``kl_context_tokens`` of the
+    text for the loss. A step that takes longer than ``step_seconds`` is stopped. ``cache`` is the
+    plan's cache layout."""
+
+    prompt_tokens: int
+    output_tokens: int
+    threads: int
+    repeats: int
+    kl_context_tokens: int
+    kl_chunks: int
+    step_seconds: float
+    cache: str = "bf16"
+
+
+@record
+class Task:
+    """One verification. ``assignment`` has the plan's schemes by module, ``files`` are those that
+    `plan export` writes for the engine, by name; ``also`` are further settings of the engine, by
+    its own names. All that is written goes into ``folder``."""
+
+    plan: Plan
+    spec: ModelSpec
+    assignment: ModuleAssignment
+    files: Mapping[str, str]
+    checkpoint: Path
+    text: Path
+    folder: Path
+    engine: FoundEngine
+    setting: Setting
+    also: tuple[str, ...] = ()
+
+
+@record
+class Subject:
+    """What is measured: ``id`` (``plan``, or a setting by the engine's name) in its ``role``."""
+
+    id: str
+    role: str
+
+
+@record
+class Measured:
+    """A value with its ``spread``: of times the standard deviation over ``repeats`` (the value is
+    the least), of means their standard error."""
+
+    value: float
+    spread: float = 0.0
+    repeats: int = 1
+
+
+@record
+class StepResult:
+    """What one step found: ``values`` by quantity, and what else later steps or predictions need as
+    JSON values: ``schemes`` {tensor: scheme} of what was really made, ``busy`` the share of its
+    threads' time that the process did not get."""
+
+    values: Mapping[str, Measured]
+    facts: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, for the journal."""
+        return {"values": {k: [v.value, v.spread, v.repeats] for k, v in self.values.items()},
+                "facts": dict(self.facts)}
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> StepResult:
+        """The result that :meth:`to_dict` gave."""
+        return cls({k: Measured(float(v[0]), float(v[1]), int(v[2]))
+                    for k, v in data["values"].items()}, dict(data["facts"]))
+
+
+@record
+class Predicted:
+    """A prediction with its 80 % interval and basis."""
+
+    value: float
+    low: float
+    high: float
+    basis: str
+
+
+@record
+class ComparedRow:
+    """One quantity of one subject: predicted (None: nothing predicts it) and measured (None: the
+    engine does not tell it)."""
+
+    subject: str
+    quantity: str
+    unit: str
+    predicted: float | None
+    low: float | None
+    high: float | None
+    basis: str
+    measured: float | None
+    spread: float
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the measured value is in the interval; None where one of the two is missing."""
+        if self.measured is None or self.predicted is None:
+            return None
+        assert self.low is not None
+        assert self.high is not None
+        return self.low <= self.measured <= self.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, in the order of the columns."""
+        return {**plain(self), "inside": self.inside}
+
+
+@cached_record
+class Verification:
+    """The whole comparison. ``subjects`` maps an id to its role; ``posterior`` are the rows again
+    as predicted after learning from these measurements; ``files`` are those written."""
+
+    model: str
+    device: str
+    engine: FoundEngine
+    setting: Setting
+    text: str
+    subjects: Mapping[str, str]
+    rows: tuple[ComparedRow, ...]
+    posterior: tuple[ComparedRow, ...]
+    verdict: str
+    notes: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def row(self, subject: str, quantity: str) -> ComparedRow | None:
+        """One row, None where there is none."""
+        return next((r for r in self.rows if (r.subject, r.quantity) == (subject, quantity)), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``verify.json`` as plain data."""
+        return {"schema_version": "1", "model": self.model, "device": self.device,
+                "engine": plain(self.engine), "setting": plain(self.setting), "text": self.text,
+                "subjects": dict(self.subjects), "rows": [r.to_dict() for r in self.rows],
+                "posterior": [r.to_dict() for r in self.posterior], "verdict": self.verdict,
+                "notes": list(self.notes), "files": list(self.files)}
+
+    def __repr__(self) -> str:
+        told = [r.inside for r in self.rows if r.inside is not None]
+        return (f"<Verification: {self.model} on {self.engine.name}, {sum(told)} of {len(told)} "
+                "inside>")
+
+    __str__ = as_text

@@ -1,0 +1,113 @@
+"""The loop of one verification: every step of every subject, kept as it comes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from planner.errors import InputError
+from planner.jobs.journal import Journal
+from planner.planning.plan.record import plain
+from planner.records import record
+from planner.verifying.adapter import Adapter, Step
+from planner.verifying.records import Measured, StepResult, Subject, Task
+
+JOURNAL = "verify.journal"
+CHECKPOINT_STEPS = "checkpoint"
+"""The subject of the steps that come before all others, in the journal."""
+Progress = Callable[[str], None]
+
+
+@record
+class Run:
+    """What was measured: by subject the values of all its steps, and the facts of each."""
+
+    subjects: tuple[Subject, ...]
+    values: dict[str, dict[str, Measured]]
+    facts: dict[str, dict[str, Any]]
+
+
+def measure(adapter: Adapter, task: Task, version: str,
+            progress: Progress | None = None) -> Run:
+    """Run every step that the journal of ``task.folder`` does not have yet.
+
+    Raises:
+        InputError: the checkpoint is of another model, or a setting that the engine does not have.
+        DataError: a step failed (what was measured stays in the journal), or the journal is of
+            another run.
+    """
+    adapter.check(task)
+    subjects = adapter.subjects(task)
+    journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done")
+    try:
+        before = Subject(CHECKPOINT_STEPS, CHECKPOINT_STEPS)
+        for subject, steps in ((before, adapter.before(task)),
+                               *((s, adapter.steps(task, s)) for s in subjects)):
+            for step in steps:
+                _do(journal, subject, step, progress)
+    finally:
+        journal.close()
+    adapter.after(task)
+    values: dict[str, dict[str, Measured]] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    for entry in journal.done.values():
+        found = StepResult.of(entry)
+        values.setdefault(entry["subject"], {}).update(found.values)
+        facts.setdefault(entry["subject"], {}).update(found.facts)
+    return Run(subjects, values, facts)
+
+
+def _do(journal: Journal, subject: Subject, step: Step, progress: Progress | None) -> None:
+    name = f"{subject.id}: {step.name}"
+    if name in journal.done:
+        return
+    if progress is not None:
+        progress(name)
+    found = step.run()
+    journal.append({"id": name, "subject": subject.id, **found.to_dict()})
+
+
+def _header(task: Task, version: str) -> dict[str, Any]:
+    """What makes two runs the same: plan, checkpoint, engine, setting, text."""
+    plan = hashlib.sha256(json.dumps(plain(task.plan), sort_keys=True).encode()).hexdigest()
+    return {"id": "verify", "version": version, "sha256": checkpoint_digest(task.checkpoint),
+            "plan": plan, "engine": plain(task.engine), "setting": plain(task.setting),
+            "text": hashlib.sha256(task.text.read_bytes()).hexdigest(),
+            }
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Over names, sizes and first mebibyte of the checkpoint's files: reading all of a large one
+    would take longer than running it."""
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        with file.open("rb") as opened:
+            digest.update(opened.read(1 << 20))
+    return digest.hexdigest()
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder of a verification, or take one that holds an earlier run.
+
+    Raises:
+        InputError: it is no folder, cannot be made, or holds other things.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is no folder", hint="name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).exists():
+        raise InputError(f"{str(folder)!r} holds other files", hint="name a new folder with -o")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror}",
+                         hint="name another folder with -o") from None
+
+
+def as_json(data: Any) -> str:
+    """JSON for a file; ends with a newline."""
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
