@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, cast
 
 from planner.records import record
@@ -29,7 +30,9 @@ class Where:
 
 @record
 class Step:
-    """One thing to do, by name (unique within its subject); ``quantities`` are what it measures.
+    """One thing to do, by name (unique within its subject); ``quantities`` are what it measures,
+    ``made`` what it leaves for later steps: where that is gone, and one is still to do, the step is
+    done again.
 
     ``run`` raises a :class:`planner.errors.PlannerError` with a hint where the engine fails; it
     leaves no half-written file under a name that a later step would take for whole."""
@@ -37,6 +40,7 @@ class Step:
     name: str
     quantities: tuple[str, ...]
     run: Callable[[], StepResult]
+    made: tuple[Path, ...] = ()
 
 
 class Adapter(Protocol):

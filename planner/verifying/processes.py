@@ -33,8 +33,10 @@ class Ran:
 
 
 def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | None = None,
-        environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Ran:
-    """Run ``command`` to its end; its output is kept in ``log``, where one is given.
+        environment: Mapping[str, str] | None = None, folder: Path | None = None,
+        accept: Sequence[int] = (0,)) -> Ran:
+    """Run ``command`` to its end; its output is kept in ``log``, where one is given. ``accept``
+    are the exit codes of a good end.
 
     Raises:
         EngineFailedError: it cannot be started, ends with an error, or takes longer than the limit;
@@ -64,7 +66,7 @@ def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | 
               time.monotonic() - start, _children_seconds() - used)
     if log is not None:
         _keep(log, command, ran)
-    if process.returncode != 0:
+    if process.returncode not in accept:
         raise EngineFailedError(f"{what}: {Path(command[0]).name} {_ended(process.returncode)}"
                             + _last_words(ran), hint=_hint(ran, log))
     return ran

@@ -42,7 +42,7 @@ class Setting:
     """What is run: a prompt of ``prompt_tokens``, then ``output_tokens`` after it, one sequence,
     ``repeats`` times on ``threads`` threads; ``kl_chunks`` pieces of ``kl_context_tokens`` of the
     text for the loss. A step that takes longer than ``step_seconds`` is stopped. ``cache`` is the
-    plan's cache layout."""
+    plan's cache layout, ``on_cpu`` tells that its device is a CPU."""
 
     prompt_tokens: int
     output_tokens: int
@@ -52,6 +52,7 @@ class Setting:
     kl_chunks: int
     step_seconds: float
     cache: str = "bf16"
+    on_cpu: bool = True
 
 
 @record
@@ -93,7 +94,7 @@ class Measured:
 @record
 class StepResult:
     """What one step found: ``values`` by quantity, and what else later steps or predictions need as
-    JSON values: ``schemes`` {tensor: scheme} of what was really made, ``busy`` the share of its
+    JSON values: ``types`` {tensor: type} of what was really made, ``busy…`` the share of its
     threads' time that the process did not get."""
 
     values: Mapping[str, Measured]

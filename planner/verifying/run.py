@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,17 @@ def measure(adapter: Adapter, task: Task, version: str,
     journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done")
     try:
         before = Subject(CHECKPOINT_STEPS, CHECKPOINT_STEPS)
-        for subject, steps in ((before, adapter.before(task)),
-                               *((s, adapter.steps(task, s)) for s in subjects)):
+        todo = [(s, _to_do(journal, s, adapter.steps(task, s))) for s in subjects]
+        if any(steps for _, steps in todo):
+            todo.insert(0, (before, [s for s in adapter.before(task)
+                                     if _open(journal, before, s) or _gone(s)]))
+        for subject, steps in todo:
             for step in steps:
-                _do(journal, subject, step, progress)
+                if progress is not None:
+                    progress(f"{subject.id}: {step.name}")
+                found = step.run()
+                journal.append({"id": _id(subject, step), "subject": subject.id,
+                                **found.to_dict()})
     finally:
         journal.close()
     adapter.after(task)
@@ -60,14 +67,23 @@ def measure(adapter: Adapter, task: Task, version: str,
     return Run(subjects, values, facts)
 
 
-def _do(journal: Journal, subject: Subject, step: Step, progress: Progress | None) -> None:
-    name = f"{subject.id}: {step.name}"
-    if name in journal.done:
-        return
-    if progress is not None:
-        progress(name)
-    found = step.run()
-    journal.append({"id": name, "subject": subject.id, **found.to_dict()})
+def _id(subject: Subject, step: Step) -> str:
+    return f"{subject.id}: {step.name}"
+
+
+def _open(journal: Journal, subject: Subject, step: Step) -> bool:
+    return _id(subject, step) not in journal.done
+
+
+def _gone(step: Step) -> bool:
+    return not all(path.exists() for path in step.made)
+
+
+def _to_do(journal: Journal, subject: Subject, steps: Sequence[Step]) -> list[Step]:
+    """The steps that are not done, and those whose files are gone while one of them is."""
+    left = [_open(journal, subject, step) for step in steps]
+    return [step for step, open_ in zip(steps, left, strict=True)
+            if open_ or (any(left) and _gone(step))]
 
 
 def _header(task: Task, version: str) -> dict[str, Any]:
