@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from planner.errors import UnsupportedError
 from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.targets import Exported, cannot
+from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX, weight_type
 from planner.models.gguf_names import gguf_stems
 
 TARGET = "llama.cpp"
-TYPES = {"ggml-q8_0": "q8_0", "ggml-q4_0": "q4_0", "ggml-q4_k": "q4_K", "ggml-q6_k": "q6_K",
-         "mxfp4-w4a16": "mxfp4",
-         "bf16": "bf16", "fp16": "f16", "fp32": "f32"}
+TYPES = {"mxfp4-w4a16": "mxfp4", "bf16": "bf16", "fp16": "f16", "fp32": "f32"} | {
+    PREFIX + name: name.replace("_k", "_K") for name in GGML_WEIGHTS}
+"""Scheme → the type's name in ggml."""
 HEAD, TABLE = r"^output\.weight", r"^token_embd\.weight"
 FILE = "tensor_types.txt"
+ANY_BLOCKS = "Q8_0"
 _BY_FLAG = ("head", "embedding")
 """Kinds that llama-quantize has flags of their own for."""
 
@@ -42,7 +44,7 @@ def export(assignment: ModuleAssignment) -> Exported:
         return Exported({}, ("gguf",), (), ())
     main = [one for one in assignment.linears if one.planned and one.kind not in _BY_FLAG]
     lines = [f"{pattern}={TYPES[one.scheme]}" for one in main for pattern in patterns(one)]
-    base = TYPES[max(sorted(used), key=lambda name: used[name])].upper() if used else "BF16"
+    base = _file_type(used)
     head, table = _head_and_table(assignment)
     words = ["llama-quantize", "--output-tensor-type", head, "--token-embedding-type", table]
     for line in lines:
@@ -56,6 +58,16 @@ def export(assignment: ModuleAssignment) -> Exported:
         notes.append("the prediction layers (MTP) are not in the plan")
     return Exported({FILE: "\n".join([*ends, *lines]) + "\n", "quantise.sh": script},
                     ("gguf",), tuple(notes), _STEPS)
+
+
+def _file_type(used: Mapping[str, int]) -> str:
+    """The word for the whole file: that of the type most used. It only has to be one, and one of
+    blocks, since llama-quantize reads no ``--tensor-type`` for a file in a plain type."""
+    for name in sorted(used, key=lambda name: (-used[name], name)):
+        found = weight_type(name)
+        if found is not None and found.file_type and not found.imatrix:
+            return found.file_type
+    return ANY_BLOCKS if used else "BF16"
 
 
 def _head_and_table(assignment: ModuleAssignment) -> tuple[str, str]:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from planner.errors import UnknownNameError
+from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX, SOURCE, GgmlBlockType
 from planner.formats.spec import ExecutionPath, ScaleRule, ScaleSpec, Scheme, TensorFormat
 
 _MX = "OCP Microscaling Formats (MX) Specification 1.0"
 _DEEPSEEK = "DeepSeek-V3 Technical Report (arXiv:2412.19437) section 3.3; deepseek-ai/DeepGEMM"
 _INT = "NVIDIA TensorRT-LLM numerical precision reference"
-_GGML = "ggml-org/llama.cpp ggml/src/ggml-common.h"
 _NVFP4 = "NVIDIA, Introducing NVFP4 for Efficient and Accurate Low-Precision Inference (2025)"
 _GPTQ = "GPTQ and AWQ checkpoints as compressed-tensors stores them: symmetric, 16-bit scales"
 
@@ -31,18 +31,27 @@ def _mx(element: str) -> TensorFormat:
     return _scaled(element, "e8m0", 1, 32, "ocp-floor")
 
 
-def _ggml(element: str, block: int, block_bytes: int) -> TensorFormat:
-    return TensorFormat(element, ScaleSpec("fp16", 1, block, "amax"), block_bytes)
+_SCALE_OF: Mapping[str, tuple[str, ScaleRule]] = {
+    "mxfp4": ("e8m0", "ocp-floor"), "nvfp4": ("ue4m3", "amax")}
+
+
+def _ggml(name: str, element: str, block: int, block_bytes: int) -> TensorFormat:
+    scale, rule = _SCALE_OF.get(name, ("fp16", "amax"))
+    return TensorFormat(element, ScaleSpec(scale, 1, block, rule), block_bytes, block_type=name)
 
 
 _FP8_TENSOR = _scaled("e4m3fn", "fp32", 0, 0)
 _FP8_ROW = _scaled("e4m3fn", "fp32", 1, 0)
 _INT8_ROW = _scaled("int8", "fp32", 1, 0)
 _NVFP4_BLOCK = _scaled("e2m1", "ue4m3", 1, 16, tensor_scale=True)
-_Q8_0 = _ggml("int8", 32, 34)
-# 256 INT8, an FP32 scale and sixteen 16-bit sums: what CPUs pair with the K types (CUDA: blocks of
-# 32, as Q8_0, whose error is smaller).
-_Q8_K = TensorFormat("int8", ScaleSpec("fp32", 1, 256, "amax"), 292)
+_INPUTS: Mapping[str, TensorFormat] = {
+    "q8_0": _ggml("q8_0", "int8", 32, 34),
+    # As Q8_0, with the sum of the elements for the minima of the weights.
+    "q8_1": _ggml("q8_1", "int8", 32, 36),
+    # 256 INT8, an FP32 scale and sixteen 16-bit sums: what CPUs pair with the K types (CUDA: blocks
+    # of 32, as Q8_0, whose error is smaller).
+    "q8_k": TensorFormat("int8", ScaleSpec("fp32", 1, 256, "amax"), 292, block_type="q8_k"),
+}
 
 
 def _plain(id: str, title: str, source: str) -> Scheme:
@@ -59,10 +68,12 @@ def _native(id: str, title: str, weight: TensorFormat, activation: TensorFormat,
     return Scheme(id, title, weight, activation, compute, kernel, "native", source)
 
 
-def _stored(id: str, title: str, weight: TensorFormat, activation: TensorFormat) -> Scheme:
+def _stored(one: GgmlBlockType) -> Scheme:
     """A ggml block format; its bytes are ``block_bytes``, whatever the element says. ggml's own
-    kernels multiply it with ``activation`` blocks in integers."""
-    return Scheme(id, title, weight, activation, "int8", "ggml", "storage", _GGML)
+    kernels multiply it with blocks of activations in integers."""
+    return Scheme(PREFIX + one.name, f"{one.title}, {one.inputs.upper()} A",
+                  _ggml(one.name, one.element, one.elements, one.bytes), _INPUTS[one.inputs],
+                  "int8", "ggml", "storage", SOURCE)
 
 
 _ALL = (
@@ -104,14 +115,7 @@ _ALL = (
             "mxfp8", "mxfp8", _MX),
     Scheme("mxfp6", "E2M3 W and A in blocks of 32, E8M0 scales; storage only", _mx("e2m3"),
            _mx("e2m3"), "mxfp6", "", "storage", _MX),
-    _stored("ggml-q8_0", "32 INT8 and an FP16 scale in 34 bytes, Q8_0 A", _Q8_0, _Q8_0),
-    _stored("ggml-q4_0", "32 INT4 and an FP16 scale in 18 bytes, Q8_0 A", _ggml("int4", 32, 18),
-            _Q8_0),
-    _stored("ggml-q4_k", "256 INT4 with 6-bit scales and minima in 144 bytes, Q8_K A",
-            _ggml("int4", 256, 144), _Q8_K),
-    # Six-bit integers: the nearest element that holds their values is int8.
-    _stored("ggml-q6_k", "256 six-bit integers with 8-bit scales in 210 bytes, Q8_K A",
-            _ggml("int8", 256, 210), _Q8_K),
+    *map(_stored, GGML_WEIGHTS.values()),
 )
 
 SCHEMES: Mapping[str, Scheme] = MappingProxyType({s.id: s for s in _ALL})

@@ -63,7 +63,8 @@ class TensorFormat:
     """An element format with its scales; ``scale`` is None for plain floats.
 
     ``block_bytes`` is set for interleaved storage blocks (ggml): that many bytes hold one block of
-    ``scale.block_columns`` elements, scales included. Every element counts 2^``element_exponent``
+    ``scale.block_columns`` elements, scales included, in the layout that ``block_type`` names
+    (``q4_k``). Every element counts 2^``element_exponent``
     times its code (MXINT8: -6, six bits behind the binary point).
     """
 
@@ -71,6 +72,7 @@ class TensorFormat:
     scale: ScaleSpec | None = None
     block_bytes: int | None = None
     element_exponent: int = 0
+    block_type: str = ""
 
 
 @record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.errors import DataError
+from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.records import record
 
 
@@ -55,15 +56,10 @@ STORED_TYPES = {stored.name: stored for stored in _TYPES}
 _BY_FORMAT = {stored.format: stored for stored in _TYPES if stored.format is not None} | {
     "int64": STORED_TYPES["I64"], "int32": STORED_TYPES["I32"],
 }  # fmt: skip
-# Interleaved blocks of llama.cpp: elements and bytes of a block. Source: ggml/src/ggml-common.h.
 GGML_BLOCKS: dict[str, tuple[int, int]] = {
-    "Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24), "Q8_0": (32, 34),
-    "Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144),
-    "Q5_K": (256, 176), "Q6_K": (256, 210), "Q8_K": (256, 292), "IQ2_XXS": (256, 66),
-    "IQ2_XS": (256, 74), "IQ3_XXS": (256, 98), "IQ1_S": (256, 50), "IQ4_NL": (32, 18),
-    "IQ3_S": (256, 110), "IQ2_S": (256, 82), "IQ4_XS": (256, 136), "IQ1_M": (256, 56),
-    "TQ1_0": (256, 54), "TQ2_0": (256, 66), "MXFP4": (32, 17), "NVFP4": (64, 36),
-}  # fmt: skip
+    one.name.upper(): (one.elements, one.bytes) for one in GGML_WEIGHTS.values()
+} | {"Q8_K": (256, 292)}  # fmt: skip
+"""Interleaved blocks of llama.cpp: elements and bytes of a block."""
 
 
 def stored_type(element_format: str) -> StoredType:

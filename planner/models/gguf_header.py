@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from planner.errors import DataError
+from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.dtypes import GGML_BLOCKS, stored_bytes
 from planner.models.strict_json import shown
 
@@ -32,12 +33,9 @@ _SCALARS = {
 }  # fmt: skip
 _TEXT, _ARRAY = 8, 9
 _TYPES = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0",
-    10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS",
-    17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S",
-    23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 30: "BF16",
-    34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
-}  # fmt: skip
+    0: "F32", 1: "F16", 15: "Q8_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
+    30: "BF16",
+} | {one.number: one.name.upper() for one in GGML_WEIGHTS.values()}  # fmt: skip
 
 Value = int | float | bool | str | tuple[int | float | bool, ...]
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planner.errors import DataError, UnsupportedError
+from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.models.families import builder_of
 from planner.models.fields import Fields
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
@@ -166,7 +167,8 @@ def _element(kind: str) -> str:
     """The element format nearest to a ggml type; its bytes are the type's own."""
     if kind in _PLAIN or kind in _FLOATS:
         return (_PLAIN | _FLOATS)[kind]
-    return "int4" if kind.lstrip("IT")[:2] in ("Q1", "Q2", "Q3", "Q4") else "int8"
+    found = GGML_WEIGHTS.get(kind.lower())
+    return "int8" if found is None else found.element
 
 
 def _data_row(tensor: GgufTensor) -> TensorRow:

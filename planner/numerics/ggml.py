@@ -1,41 +1,23 @@
-"""ggml storage blocks, byte for byte as llama.cpp writes them (ggml/src/ggml-quants.c).
-
-Quantisers are llama.cpp's reference ones (``quantize_row_*_ref``, no importance matrix): closed
-forms for Q8_0 and Q4_0, searches for Q4_K and Q6_K, followed step by step. Operations are single
-IEEE float32 operations in the order of the source; a build that contracts them into fused
-multiply-adds may differ in a code here and there. Decoding is exact for every build.
-"""
+"""ggml storage blocks, byte for byte as llama.cpp writes them (:mod:`ggml_registry`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnknownNameError
-from planner.formats.schemes import SCHEMES
+from planner.errors import InputError, UnsupportedError
 from planner.formats.spec import TensorFormat
-from planner.numerics import ggml_k, ggml_simple, tiles
+from planner.numerics import ggml_simple, tiles
 from planner.numerics.engines import check_engine, run
+from planner.numerics.ggml_registry import GGML_TYPES, GgmlType, ggml_type
 from planner.numerics.tiles import FloatArray, Tile
 from planner.typed import typed
 
 Bytes = npt.NDArray[np.uint8]
-
-# Blocks (n, elements) → bytes (n, block bytes), and the inverse view, by block bytes.
-_QUANTIZE: dict[int, Callable[[FloatArray], Bytes]] = {
-    34: ggml_simple.quantize_q8_0, 18: ggml_simple.quantize_q4_0,
-    144: ggml_k.quantize_q4_k, 210: ggml_k.quantize_q6_k, 292: ggml_k.quantize_q8_k,
-}  # fmt: skip
-_INSPECT: dict[int, Callable[[Bytes], ggml_simple.BlockParts]] = {
-    34: ggml_simple.parts_q8_0, 18: ggml_simple.parts_q4_0,
-    144: ggml_k.parts_q4_k, 210: ggml_k.parts_q6_k, 292: ggml_k.parts_q8_k,
-}  # fmt: skip
 _STEP = 1 << 16
-_SCHEMES = ("ggml-q8_0", "ggml-q4_0", "ggml-q4_k", "ggml-q6_k")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +25,7 @@ class View:
     """Storage taken apart: ``codes`` (rows, columns), ``scales`` and ``minima`` (rows, groups).
 
     A value is scale · code, less the minimum where there is one. Codes are two's complement
-    patterns, except those of Q4_K (``minima`` is not None), which are unsigned.
+    patterns, of four bits for Q4_0, else of eight; those of types with ``minima`` are unsigned.
     """
 
     codes: Bytes
@@ -51,67 +33,67 @@ class View:
     minima: FloatArray | None
 
 
-def ggml_format(id: str) -> TensorFormat:
-    """The tensor format of a ggml scheme, ``ggml-q4_k`` or ``Q4_K``.
-
-    Raises UnknownNameError for another name.
-    """
-    name = id.strip().lower().replace("-", "_").removeprefix("ggml_")
-    if f"ggml-{name}" not in _SCHEMES:
-        raise UnknownNameError("ggml format", id, _SCHEMES)
-    return SCHEMES[f"ggml-{name}"].weight
-
-
 @typed
-def ggml_encode(x: npt.ArrayLike, id: str, *, threads: int = 1) -> Bytes:
-    """The bytes of ``x`` (…, columns) in a ggml format: uint8 (…, bytes of a row).
+def ggml_encode(x: npt.ArrayLike, id: str, *, importance: npt.ArrayLike | None = None,
+                threads: int = 1) -> Bytes:
+    """The bytes of ``x`` (…, columns) in a ggml type: uint8 (…, bytes of a row).
 
-    Raises UnknownNameError for another format; InputError where rows are not whole blocks, where
-    input is not finite or not real, or where a scale exceeds FP16.
+    Types by name or scheme: ``q4_k``, ``ggml-q4_k``. ``importance``: of each column (columns,), 0
+    or more, as an importance matrix holds them.
+
+    Raises UnknownNameError for another type; InputError where rows are not whole blocks, where
+    input is not finite or not real, where a scale exceeds FP16, and for importance of another
+    shape; UnsupportedError where a type has no emulated quantiser.
     """
     check_engine("numpy", threads)
     source = tiles.as_array(x)
     if source.ndim == 0:
         raise InputError("cannot quantise a scalar", hint="pass an array of at least one axis")
-    return encode_blocks(source, ggml_format(id), threads)
+    return encode_rows(source, ggml_type(id), threads, importance)
 
 
 @typed
 def ggml_decode(storage: Bytes, id: str) -> FloatArray:
-    """float32 values (…, columns) of the bytes (…, bytes of a row) of a ggml format.
+    """float32 values (…, columns) of the bytes (…, bytes of a row) of a ggml type.
 
-    Raises UnknownNameError for another format; InputError for another dtype than uint8 and for
-    rows that are not whole blocks.
+    Raises UnknownNameError for another type; InputError for another dtype than uint8 and for rows
+    that are not whole blocks.
     """
-    fmt = ggml_format(id)
+    kind = ggml_type(id)
     given = np.asarray(storage)
     if given.dtype != np.uint8 or given.ndim == 0:
         raise InputError(f"blocks have dtype {given.dtype} and {given.ndim} axes",
                          hint="pass uint8 of at least one axis")
-    elements, size = _block(fmt)
-    if given.shape[-1] % size:
-        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of {size}",
+    if given.shape[-1] % kind.block_bytes:
+        raise InputError(f"rows of {given.shape[-1]} bytes do not fill whole blocks of "
+                         f"{kind.block_bytes}",
                          hint="pass whole rows of bytes as the file stores them")
-    columns = given.shape[-1] // size * elements
+    columns = given.shape[-1] // kind.block_bytes * kind.elements
     values = np.empty((*given.shape[:-1], columns), dtype=np.float32)
-    decode_blocks(given, fmt, values)
+    _decode(given, kind, values)
     return values
 
 
-def _block(fmt: TensorFormat) -> tuple[int, int]:
-    """Elements and bytes of one block."""
-    assert fmt.scale is not None
-    assert fmt.block_bytes is not None
-    return fmt.scale.block_columns, fmt.block_bytes
+@typed
+def ggml_round_trip(x: npt.ArrayLike, id: str, *, importance: npt.ArrayLike | None = None,
+                    ) -> FloatArray:
+    """``x`` (…, columns) as it comes back from storage in a ggml type; errors of
+    :func:`ggml_encode`."""
+    return ggml_decode(ggml_encode(x, id, importance=importance), id)
 
 
-def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> Bytes:
+def encode_rows(source: npt.NDArray[Any], kind: GgmlType, threads: int,
+                importance: npt.ArrayLike | None = None) -> Bytes:
     """As :func:`ggml_encode`, by record."""
-    elements, size = _block(fmt)
     rows, columns = tiles.matrix_shape(source.shape)
+    elements, size, encode = kind.elements, kind.block_bytes, kind.encode
     if columns % elements:
-        raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements}",
-                         hint="pad the rows to whole blocks")
+        raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements} "
+                         f"({kind.name})", hint="pad the rows to whole blocks")
+    if encode is None:
+        raise UnsupportedError(f"no quantiser of {kind.name} is emulated",
+                               hint="its blocks can be read: ggml_decode")
+    weights = None if importance is None else _importance(importance, columns)
     out = np.empty((rows, columns // elements * size), dtype=np.uint8)
 
     def work(tile: Tile) -> None:
@@ -121,31 +103,50 @@ def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> 
                              hint="replace NaN and infinities first, for example with "
                                   "numpy.nan_to_num")
         left, right = tile.left // elements * size, tile.right // elements * size
-        blocks = _QUANTIZE[size](part.reshape(-1, elements))
-        out[tile.top : tile.bottom, left:right] = blocks.reshape(part.shape[0], -1)
+        out[tile.top : tile.bottom, left:right] = encode(part, weights)
 
-    for _ in run(work, tiles.tiles(rows, columns, _STEP, (1, elements)), threads):
+    # With importance the quantisers look at whole rows.
+    step = _STEP if weights is None else max(_STEP, columns)
+    for _ in run(work, tiles.tiles(rows, columns, step, (1, elements)), threads):
         pass
     return out.reshape(*source.shape[:-1], out.shape[1])
 
 
+def _importance(given: npt.ArrayLike, columns: int) -> FloatArray:
+    found = tiles.as_array(given).astype(np.float32)
+    if found.shape != (columns,):
+        raise InputError(f"importance has shape {found.shape}, rows have {columns} columns",
+                         hint="pass one number a column")
+    if not (np.isfinite(found) & (found >= 0)).all():
+        raise InputError("importance is negative or not finite", hint="pass numbers of 0 or more")
+    return found
+
+
+def encode_blocks(source: npt.NDArray[Any], fmt: TensorFormat, threads: int) -> Bytes:
+    """As :func:`ggml_encode`, by the format of a scheme."""
+    return encode_rows(source, GGML_TYPES[fmt.block_type], threads)
+
+
 def inspect(storage: Bytes, fmt: TensorFormat) -> View:
     """The codes, scales and minima in ``storage`` (…, bytes of a row)."""
-    elements, size = _block(fmt)
+    kind = GGML_TYPES[fmt.block_type]
     rows, width = tiles.matrix_shape(storage.shape)
-    parts = _INSPECT[size](storage.reshape(-1, size))
-    count = width // size
+    parts = kind.parts(storage.reshape(-1, kind.block_bytes))
+    count = width // kind.block_bytes
     groups = parts.scales.shape[1] * count
     minima = None if parts.minima is None else parts.minima.reshape(rows, groups)
-    return View(parts.codes.reshape(rows, count * elements), parts.scales.reshape(rows, groups),
-                minima)
+    return View(parts.codes.reshape(rows, count * kind.elements),
+                parts.scales.reshape(rows, groups), minima)
 
 
 def decode_blocks(storage: Bytes, fmt: TensorFormat, values: FloatArray) -> None:
-    """As :func:`ggml_decode`, by record, into contiguous ``values``."""
-    elements, size = _block(fmt)
-    blocks, out = storage.reshape(-1, size), values.reshape(-1, elements)
-    step = _STEP // elements
+    """As :func:`ggml_decode`, by the format of a scheme, into contiguous ``values``."""
+    _decode(storage, GGML_TYPES[fmt.block_type], values)
+
+
+def _decode(storage: Bytes, kind: GgmlType, values: FloatArray) -> None:
+    blocks, out = storage.reshape(-1, kind.block_bytes), values.reshape(-1, kind.elements)
+    step = _STEP // kind.elements
     for start in range(0, blocks.shape[0], step):
-        parts = _INSPECT[size](blocks[start : start + step])
+        parts = kind.parts(blocks[start : start + step])
         out[start : start + step] = ggml_simple.part_values(parts)

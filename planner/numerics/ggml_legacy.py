@@ -1,7 +1,8 @@
-"""Q4_1, Q5_0, Q5_1 and Q6_0: 32 elements, one FP16 scale and, in the _1 types, one minimum.
+"""Q4_1, Q5_0, Q5_1 and Q6_0: 32 elements, one FP16 scale and, in the _1 types, one minimum; and
+Q8_1, Q8_0 with the sum of its elements, for activations beside such minima.
 
 As Q4_0 they multiply by the reciprocal of the float32 scale, add a half and cut. Source:
-quantize_row_q4_1_ref, quantize_row_q5_0_ref and quantize_row_q5_1_ref in ggml/src/ggml-quants.c;
+quantize_row_q4_1_ref, quantize_row_q5_0_ref, _q5_1_ref and _q8_1_ref in ggml/src/ggml-quants.c;
 Q6_0 is a type of ik_llama.cpp alone, the rule of Q5_0 with one more bit.
 """
 
@@ -9,7 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from planner.numerics.ggml_simple import BlockParts, Bytes, half_bytes, halves, reciprocal
+from planner.numerics.ggml_simple import (
+    BlockParts,
+    Bytes,
+    half_bytes,
+    halves,
+    quantize_q8_0,
+    reciprocal,
+)
 from planner.numerics.tiles import FloatArray
 
 _HALF = np.float32(0.5)
@@ -79,6 +87,20 @@ def quantize_q6_0(blocks: FloatArray) -> Bytes:
     a, b, c, e = ((q >> np.uint8(4))[:, i : i + 8] for i in (0, 16, 8, 24))
     upper = a | b << np.uint8(2) | c << np.uint8(4) | e << np.uint8(6)
     return np.concatenate([d, upper, nibbles(q)], axis=1)
+
+
+def quantize_q8_1(blocks: FloatArray) -> Bytes:
+    """(n, 32) → (n, 36): d in FP16, d times the sum of the codes in FP16, 32 signed bytes."""
+    stored = quantize_q8_0(blocks)
+    codes = np.ascontiguousarray(stored[:, 2:]).view(np.int8)
+    scale = np.abs(blocks).max(axis=-1) / np.float32(127)
+    total = codes.sum(axis=1, dtype=np.int32).astype(np.float32)
+    return np.concatenate([stored[:, :2], half_bytes(total * scale), stored[:, 2:]], axis=1)
+
+
+def parts_q8_1(stored: Bytes) -> BlockParts:
+    """Signed bytes and one scale; the sum is no part of the values."""
+    return BlockParts(np.ascontiguousarray(stored[:, 4:]), halves(stored[:, :2])[:, None])
 
 
 def parts_q4_1(stored: Bytes) -> BlockParts:

@@ -74,13 +74,18 @@ def reciprocal(scale: FloatArray) -> FloatArray:
     return inverse[..., None]
 
 
+def round_half_away(x: FloatArray) -> FloatArray:
+    """``roundf``: to the nearest integer, halves away from zero."""
+    whole = np.trunc(x)
+    up = np.abs(x - whole) >= np.float32(0.5)
+    rounded: FloatArray = whole + np.copysign(up.astype(np.float32), x)
+    return rounded
+
+
 def quantize_q8_0(blocks: FloatArray) -> Bytes:
     """d = amax / 127; q = round half away (x · (1/d)); d in FP16, then 32 signed bytes."""
     scale = np.abs(blocks).max(axis=-1) / np.float32(127)
-    scaled = blocks * reciprocal(scale)
-    whole = np.trunc(scaled)
-    up = np.abs(scaled - whole) >= np.float32(0.5)
-    rounded = whole + np.copysign(up.astype(np.float32), scaled)
+    rounded = round_half_away(blocks * reciprocal(scale))
     return np.concatenate([half_bytes(scale), rounded.astype(np.int8).view(np.uint8)], axis=1)
 
 

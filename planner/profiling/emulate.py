@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from planner.formats.elements import element
+from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX
 from planner.formats.schemes import SCHEMES
 from planner.formats.spec import TensorFormat
 from planner.numerics import blocks, round_trip
@@ -57,14 +58,14 @@ def formats_of(schemes: tuple[str, ...]) -> tuple[Format, ...]:
     return tuple(out)
 
 
-SEARCHED = ("ggml-q4_k", "ggml-q6_k")
-"""Their quantisers search, and take as long as those of all other schemes together: they are
-measured where they are named."""
+ON_DEMAND = tuple(PREFIX + name for name in GGML_WEIGHTS if name not in ("q8_0", "q4_0"))
+"""Types of llama.cpp alone. Most of their quantisers search, and one takes as long as all other
+schemes together: they are measured where they are named."""
 
 
 def default_schemes() -> tuple[str, ...]:
-    """Every scheme whose conversion is emulated value by value, without a search."""
-    return tuple(name for name in emulated_schemes() if name not in SEARCHED)
+    """Every scheme whose conversion is emulated value by value, but ON_DEMAND."""
+    return tuple(name for name in emulated_schemes() if name not in ON_DEMAND)
 
 
 def kept(released: str, fmt: TensorFormat) -> bool:

@@ -30,6 +30,7 @@ from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.spec import KvLayout, Scheme, TensorFormat
 from planner.numerics import error as compare
 from planner.numerics import quantize
+from planner.numerics.ggml_registry import GGML_TYPES
 from planner.quality import rule_errors, synthetic
 from planner.quality.synthetic import CACHE, LINEAR_KINDS, RULE_KINDS, Array
 
@@ -60,8 +61,9 @@ Table = dict[str, dict[str, dict[str, float]]]
 
 
 def emulated_schemes() -> tuple[str, ...]:
-    """The schemes in the table, in catalogue order."""
-    return tuple(SCHEMES)
+    """The schemes in the table, in catalogue order: all whose quantiser is emulated."""
+    return tuple(name for name, s in SCHEMES.items()
+                 if not (block := s.weight.block_type) or GGML_TYPES[block].encode is not None)
 
 
 def six(value: float) -> float:

@@ -20,7 +20,7 @@ def ggml_weight_error() -> Mapping[str, Mapping[str, float]]:
 
     Types as ``q4_k`` (lower case, without suffixes such as ``_r4``, which only interleave rows),
     kinds those of linear layers, ``head`` and ``embedding``. Without an importance matrix. Source:
-    the emulators of :mod:`planner.numerics.ggml_rounding` on synthetic tensors
+    the emulators of :mod:`planner.numerics.ggml` on synthetic tensors
     (:mod:`planner.quality.ggml_tables`).
     """
     table: dict[str, dict[str, float]] = json.loads(

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.numerics import quantize
-from planner.numerics.ggml_rounding import GGML_TYPES, ggml_round_trip
+from planner.numerics.ggml import ggml_round_trip
+from planner.numerics.ggml_registry import GGML_TYPES
 from planner.quality import synthetic
 from planner.quality.error_tables import SEED, six, to_json
 from planner.quality.rule_errors import WEIGHTS_ALONE

@@ -55,6 +55,9 @@ SCHEMES = words("""
 fp32 bf16 fp16 fp8-tensor fp8-channel fp8-block fp8-block-ue8m0 fp8-w8a16 int8-w8a8 int8-block
 int8-w8a16 int4-w4a16 int4-w4a16-g32 nvfp4 nvfp4-w4a16 mxfp4 mxfp4-w4a8 mxfp4-w4a16 mxfp8 mxfp6
 ggml-q8_0 ggml-q4_0 ggml-q4_k ggml-q6_k
+ggml-q5_1 ggml-q5_k ggml-q5_0 ggml-q4_1 ggml-iq4_nl ggml-nvfp4 ggml-mxfp4 ggml-iq4_xs ggml-q3_k
+ggml-iq3_s ggml-iq3_xxs ggml-q2_k ggml-iq2_s ggml-iq2_xs ggml-q2_0 ggml-iq2_xxs ggml-tq2_0
+ggml-iq1_m ggml-tq1_0 ggml-iq1_s ggml-q1_0
 """)
 
 CACHE_LAYOUTS = words("""

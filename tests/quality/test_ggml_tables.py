@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from planner.numerics.ggml_rounding import GGML_TYPES
+from planner.numerics.ggml_registry import GGML_TYPES
 from planner.quality.error_tables import PATH as SCHEMES_PATH
 from planner.quality.error_tables import SEED, to_json
 from planner.quality.ggml_error import ggml_weight_error

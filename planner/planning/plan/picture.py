@@ -1,7 +1,7 @@
 """The plan as a picture: which format each module takes in each layer, and what fills a device.
 
 Dark fills are multiplied in their format; pale fills are stored in it and multiplied in 16 bits;
-caches lie between.
+caches and the types of llama.cpp, which multiplies integers, lie between.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ PALETTE = {
     "nvfp4": "#4c1b9a", "nvfp4-w4a16": "#b3aeff", "mxfp4": "#aa4560", "mxfp4-w4a8": "#9c1473",
     "mxfp4-w4a16": "#bfb0da", "mxfp6": "#e1edff",
     "ggml-q8_0": "#c4b78a", "ggml-q4_0": "#fef093", "ggml-q4_k": "#c3b3b2", "ggml-q6_k": "#cdc064",
+    "ggml-q5_1": "#f5faf0", "ggml-q5_k": "#e6ff32", "ggml-q5_0": "#f5dcaa", "ggml-q4_1": "#e1eb4b",
+    "ggml-iq4_nl": "#afdc19", "ggml-nvfp4": "#f5a000", "ggml-mxfp4": "#e69664",
+    "ggml-iq4_xs": "#73af91", "ggml-q3_k": "#c887fa", "ggml-iq3_s": "#69a5d7",
+    "ggml-iq3_xxs": "#2db95f", "ggml-q2_k": "#2da0b4", "ggml-iq2_s": "#c369f5",
+    "ggml-iq2_xs": "#fa5ac3", "ggml-q2_0": "#e15aa0", "ggml-iq2_xxs": "#419150",
+    "ggml-tq2_0": "#d75f5f", "ggml-iq1_m": "#736ed7", "ggml-tq1_0": "#9b697d",
+    "ggml-iq1_s": "#7864ff", "ggml-q1_0": "#cd2df5",
     "fp8": "#5a90d2", "fp8-ds-mla": "#448a9c", "int8-token": "#cd9232", "int4-token": "#559876",
     "int4-channel": "#ae762a",
 }

@@ -30,6 +30,8 @@ from planner.planning.question.policies import (
     one_type_note,
     other_types,
     released_choice,
+    require_importance,
+    without_importance,
 )
 from planner.planning.question.question import OBJECTIVES, Question
 from planner.planning.question.workload import (
@@ -79,7 +81,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         notes.append(("scenario", scenario.id, scenario.title))
     server = engine.name if engine is not None else ANY_ENGINE
     work = _requests(spec, asked, server, notes)
-    schemes, refused = _schemes(spec, device, asked, uniform, given, engine, notes)
+    schemes, refused = _schemes(spec, device, asked, uniform, given, engine, notes, profile)
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
@@ -252,6 +254,7 @@ def _sizes(asked: Asked, domain: int, notes: list[tuple[str, str, str]]) -> tupl
 
 def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
              given: Plan | None, engine: Engine | None, notes: list[tuple[str, str, str]],
+             profile: Profile | None,
              ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
     if given is not None:
@@ -263,14 +266,17 @@ def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str 
         return _demand(device, _served_as(spec, device, engine, stored, notes)), ()
     if uniform is not None:
         names = {scheme_by_id(uniform).id}
+        require_importance(spec, names, profile)
         return _demand(device, _served_as(spec, device, engine, names, notes)), ()
     if asked.schemes is not None:
         if not asked.schemes:
             raise InputError("schemes is empty", hint="name at least one, or leave it out")
         wanted = {scheme_by_id(name).id for name in asked.schemes}
+        require_importance(spec, wanted, profile)
         return _demand(device, _served_as(spec, device, engine, wanted, notes)), ()
     legal, refused = legal_schemes(device, scheme_ids())
     apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
+    apart |= without_importance(spec, legal, profile)
     return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
 
 

@@ -11,7 +11,8 @@ from support.ggml_blocks import edges, seeded, values
 
 from planner.errors import InputError, UnknownNameError
 from planner.numerics import ggml_decode, ggml_encode
-from planner.numerics.ggml_rounding import GGML_TYPES, ggml_round_trip, ggml_type
+from planner.numerics.ggml import ggml_round_trip
+from planner.numerics.ggml_registry import GGML_TYPES, ggml_type
 from planner.numerics.ggml_simple import part_values
 
 F = np.float32
