@@ -61,9 +61,9 @@ def _levels(best: _Best, order: npt.NDArray[np.intp]) -> npt.NDArray[np.int8]:
 
 
 def _on_lattice(x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8],
-                scale: FloatArray, moved: FloatArray) -> tuple[FloatArray, Index]:
+                scale: FloatArray, up: Index) -> tuple[FloatArray, Index]:
     """Scales and points (vectors, groups): where a vector is no point, the neighbour with the least
-    error, and the scale that fits then; ``moved`` (vectors, groups, 3) are what levels stand for.
+    error, and the scale that fits then; ``up`` (vectors, groups) is 1 where levels move up.
     """
     lattice, groups = grid("iq1"), x.shape[1]
     flat = [rows.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1)
@@ -72,20 +72,19 @@ def _on_lattice(x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8]
     index = lattice.of_state[states]
     off = np.flatnonzero(index < 0)
     index[off] = best_neighbour(lattice, states[off], flat[1][:, off], flat[2][:, off],
-                                np.tile(scale, count)[off], moved.reshape(-1, 3)[off])
+                                np.tile(scale, count)[off], _MOVED, up.reshape(-1)[off])
     on = np.ones(index.shape, dtype=np.bool_)
     on[off] = False
     index = index.reshape(count, groups)
-    sum_qx, sum_q2 = _sums(x, weights, _stand_for(lattice, index, moved))
+    sum_qx, sum_q2 = _sums(x, weights, _stand_for(lattice, index, up))
     fitted = ~on.reshape(count, groups).all(axis=0) & (sum_qx > 0) & (sum_q2 > 0)
     return np.where(fitted, sum_qx / sum_q2, scale), index
 
 
-def _stand_for(lattice: Grid, index: Index, moved: FloatArray) -> FloatArray:
+def _stand_for(lattice: Grid, index: Index, up: Index) -> FloatArray:
     """(size, groups): the values of points (vectors, groups)."""
-    levels = lattice.points[:, index].transpose(1, 2, 0)
-    values = np.take_along_axis(moved, levels.astype(np.intp), axis=2)
-    return np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(-1, index.shape[1])
+    values: FloatArray = _MOVED[up, lattice.points[:, index]]
+    return np.ascontiguousarray(values.transpose(1, 0, 2)).reshape(-1, index.shape[1])
 
 
 def _sums(x: FloatArray, weights: FloatArray, q: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -114,8 +113,8 @@ def quantize_iq1_s(blocks: FloatArray, importance: FloatArray) -> Bytes:
         best = _cut_whole(x, weights, order)
         empty = (np.abs(x).max(axis=0) < _TINY_S) | (best.cuts[0] < 0)
         up = (best.move == 1) != (best.scale < 0)
-        moved = np.broadcast_to(_MOVED[up.astype(np.intp)], (4, up.size, 3))
-        scale, index = _on_lattice(x, weights, _levels(best, order), np.abs(best.scale), moved)
+        moves = np.broadcast_to(up.astype(np.int32), (4, up.size))
+        scale, index = _on_lattice(x, weights, _levels(best, order), np.abs(best.scale), moves)
         scale = np.where(empty, _ZERO, scale).reshape(-1, 8)
         largest = scale.max(axis=1)
         d = half_bytes(np.where(largest > 0, largest / np.float32(15) * np.float32(1.125), _ZERO))
@@ -155,13 +154,13 @@ def quantize_iq1_m(blocks: FloatArray, importance: FloatArray | None = None) -> 
         best = _cut_halves(x, weights, order)
         empty = (np.abs(x).max(axis=0) < _TINY_M) | (best.cuts[0] < 0)
         move = np.where(empty, 0, np.where(best.scale < 0, 3 - best.move, best.move))
-        moved = _MOVED[np.stack([move < 2, move % 2 == 0]).astype(np.intp)]
-        scale, index = _on_lattice(x, weights, _levels(best, order), np.abs(best.scale), moved)
+        up = np.stack([move < 2, move % 2 == 0]).astype(np.int32)
+        scale, index = _on_lattice(x, weights, _levels(best, order), np.abs(best.scale), up)
         index = np.where(empty, 0, index)
         scale = np.where(empty, _ZERO, scale).reshape(-1, 16)
         largest = scale.max(axis=1)
         steps = _three_bits(scale, largest)
-        d = _fitted(x, weights, _stand_for(grid("iq1"), index, moved), steps)
+        d = _fitted(x, weights, _stand_for(grid("iq1"), index, up), steps)
         d = np.where(np.isnan(d), largest / np.float32(15), d)
         stored = half_bytes(np.where(largest > 0, d * np.float32(1.1125), _ZERO))
     down = np.stack([move >= 2, move % 2 == 1], axis=1).reshape(-1, 16, 2)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ Index = npt.NDArray[np.int32]
 Levels = npt.NDArray[np.int8]
 _PATH = Path(__file__).resolve().parent / "data" / "ggml_iq_grids.toml"
 _CHUNK = 512
+WORTH_COMPILING = 1 << 12
+"""Vectors at a time from which numba, where it is installed, finds their points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,34 +97,46 @@ def _nearest(states: npt.NDArray[np.intp], points: Levels, levels: int, shells: 
 
 
 def best_neighbour(lattice: Grid, states: Index, x: FloatArray, weights: FloatArray,
-                   scale: FloatArray, values: FloatArray) -> Index:
+                   scale: FloatArray, tables: FloatArray, which: Index | None = None) -> Index:
     """Of the neighbours of each state the first with the least Σ w·(scale·value - x)².
 
     Args:
         states: (n,) states without a point.
         x, weights: (width, n).
         scale: (n,).
-        values: (width, points) or, one row a vector, (n, levels) what levels stand for.
+        tables: (tables, levels), what levels stand for.
+        which: table of each vector (n,); the first where it is left out.
     """
+    values: FloatArray = tables[:, lattice.points]
+    chosen = np.zeros(states.size, dtype=np.int32) if which is None else which
+    found = np.full(states.size, -1, dtype=np.int32)
+    if states.size >= WORTH_COMPILING and _numba():
+        from planner.numerics.fast_lattice import nearest_points
+
+        nearest_points(lattice.neighbours, lattice.start[states], lattice.count[states],
+                       np.ascontiguousarray(x.T), np.ascontiguousarray(weights.T), scale,
+                       np.ascontiguousarray(values.transpose(0, 2, 1)), chosen, found)
+        return found
     order = np.argsort(-lattice.count[states], kind="stable")
     counts, start = lattice.count[states][order], lattice.start[states][order]
-    x, weights, scale = x[:, order], weights[:, order], scale[order]
-    own = values.shape[0] == order.size and values.shape[1] == lattice.levels
-    table = values[order] if own else values
+    x, weights, scale, chosen = x[:, order], weights[:, order], scale[order], chosen[order]
     best = np.full(order.size, np.finfo(np.float32).max, dtype=np.float32)
-    found = np.full(order.size, -1, dtype=np.int32)
+    ranked = np.full(order.size, -1, dtype=np.int32)
     steps = int(counts[0]) if counts.size else 0
-    active = np.searchsorted(-counts, -np.arange(1, steps + 1), side="right")
-    for step, n in enumerate(active):
+    for step, n in enumerate(np.searchsorted(-counts, -np.arange(1, steps + 1), side="right")):
         point = lattice.neighbours[start[:n] + np.int32(step)]
         distance = np.zeros(n, dtype=np.float32)
         for i in range(lattice.width):
-            q = table[np.arange(n), lattice.points[i][point]] if own else table[i][point]
-            change = scale[:n] * q - x[i, :n]
+            change = scale[:n] * values[chosen[:n], i, point] - x[i, :n]
             distance += weights[i, :n] * change * change
         better = distance < best[:n]
         np.copyto(best[:n], distance, where=better)
-        np.copyto(found[:n], point, where=better)
-    out = np.empty_like(found)
-    out[order] = found
-    return out
+        np.copyto(ranked[:n], point, where=better)
+    found[order] = ranked
+    return found
+
+
+@cache
+def _numba() -> bool:
+    """Whether numba is installed."""
+    return find_spec("numba") is not None

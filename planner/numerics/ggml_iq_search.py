@@ -46,7 +46,8 @@ class _Vectors:
         self._x = self._flat(x)
         self._roots = self._flat(np.sqrt(weights))
         levels = np.arange(lattice.levels, dtype=np.float32)
-        self.values: FloatArray = (2 * levels + _ONE)[lattice.points]
+        self._tables: FloatArray = (2 * levels + _ONE)[None]
+        self._values: FloatArray = self._tables[0][lattice.points]
 
     def _flat(self, rows: FloatArray) -> FloatArray:
         count, groups = self.shape
@@ -61,14 +62,14 @@ class _Vectors:
         index = self.lattice.of_state[states]
         off = np.flatnonzero(index < 0)
         index[off] = best_neighbour(self.lattice, states[off], self._x[:, off],
-                                    self._roots[:, off], np.tile(scale, count)[off], self.values)
+                                    self._roots[:, off], np.tile(scale, count)[off], self._tables)
         on: Mask = np.ones(index.shape, dtype=np.bool_)
         on[off] = False
         return index.reshape(self.shape), on.reshape(self.shape)
 
     def sums(self, index: Index) -> tuple[FloatArray, FloatArray]:
         """Σ w·x·q and Σ w·q²."""
-        q: FloatArray = self.values[:, index].transpose(1, 0, 2).reshape(self.x.shape)
+        q: FloatArray = self._values[:, index].transpose(1, 0, 2).reshape(self.x.shape)
         return ordered_sum(self.weights * self.x * q), ordered_sum(self.weights * q * q)
 
 
