@@ -93,7 +93,7 @@ def weights_of(plan: Plan, engine: Engine, device: DeviceProfile | None,
             return WeightsOfPlan("release", GGUF, (), (
                 f"{GGUF}: made by `convert_hf_to_gguf.py` from {own}", *note))
         return WeightsOfPlan("release", own, (), note)
-    units = [(u.kind, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
+    units = [(u.matrix, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
     said = "" if plan.recommendation is None else plan.recommendation.checkpoint
     if spec is not None and device is not None:
         made = made_while_loading(spec, device, engine, units)

@@ -49,7 +49,8 @@ class Module:
     ``stored_bytes`` are the bytes of one layer as released, scales and vectors included (all
     experts). ``vector_bytes`` are the part that no scheme changes (biases, norms). ``scheme`` is
     what most elements of its matrices were released in, None where that is plain elements of
-    ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have none.
+    ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have none. ``part``
+    names one matrix of the kind where each is a module (:mod:`planner.placement.parts`).
     """
 
     kind: str
@@ -61,6 +62,7 @@ class Module:
     dtype: str
     scheme: str | None = None
     kv_heads: int = 0
+    part: str = ""
 
     @property
     def released_as(self) -> str:
@@ -86,12 +88,12 @@ def modules(spec: ModelSpec) -> tuple[Module, ...]:
     for row in spec.rows:
         if row.part in ("main", "lookup") and row.copy_of is None:
             kinds.setdefault(row.kind, []).append(row)
-    return tuple(_module(spec, kind, layers, rows)
+    return tuple(module_of(spec, kind, layers, rows)
                  for kind in sorted(kinds, key=kind_order)
-                 for layers, rows in _alike(kinds[kind]))
+                 for layers, rows in alike(kinds[kind]))
 
 
-def _alike(rows: Sequence[TensorRow]) -> list[tuple[tuple[int, ...], list[TensorRow]]]:
+def alike(rows: Sequence[TensorRow]) -> list[tuple[tuple[int, ...], list[TensorRow]]]:
     """(layers, rows) of one kind: layers with the same rows together; no layers: outside."""
     outside = [row for row in rows if not row.layers]
     of_layer: dict[int, list[int]] = {}
@@ -105,8 +107,9 @@ def _alike(rows: Sequence[TensorRow]) -> list[tuple[tuple[int, ...], list[Tensor
     return inside + ([((), outside)] if outside else [])
 
 
-def _module(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequence[TensorRow],
-            ) -> Module:
+def module_of(spec: ModelSpec, kind: str, layers: tuple[int, ...], rows: Sequence[TensorRow],
+              ) -> Module:
+    """The module that ``rows`` of one kind make in ``layers``."""
     matrices = [row for row in rows if row.is_matrix] or list(rows)
     sizes: dict[tuple[str, str | None], int] = {}
     for row in matrices:

@@ -119,6 +119,11 @@ def module_alpha(found: Sensitivities, kind: str, layer: int) -> float | None:
     return found.by_unit.get((WEIGH_AS.get(kind, kind), layer))
 
 
+def part_alpha(found: Sensitivities, kind: str, part: str, layer: int) -> float | None:
+    """α of one matrix of a module kind in a layer (:mod:`planner.placement.parts`)."""
+    return found.by_part.get((kind, part, layer))
+
+
 def cache_alpha(prior: Prior, found: Sensitivities, kind: str, layer: int) -> float | None:
     """α of a cache unit in a layer: that of the attention output times the kind's anchor."""
     out = found.by_unit.get(("attention-out", layer))

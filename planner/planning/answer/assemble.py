@@ -184,7 +184,7 @@ def _unit(model: CostModel, found: Found, priced: Priced, cost: SegmentCost,
         weight_bytes_per_device=held, prefill_seconds=cost.prefill_seconds,
         decode_seconds=cost.decode_seconds, bound=cost.bound, loss=cost.loss,
         reason=note.reason, next_best=note.next_best,
-        kv_layout=scheme if unit.role == "cache" else None)
+        kv_layout=scheme if unit.role == "cache" else None, part=unit.part or None)
 
 
 def scheme_of(model: CostModel, role: str, row: int, choice: int,
@@ -213,6 +213,8 @@ def _bytes(model: CostModel, found: Found, priced: Priced, segment: Segment) -> 
         return module.stored_bytes * segment.count, per_rank * held
     module = model.planned[unit.row]
     scheme = scheme_by_id(model.choices[segment.choice])
+    if module.kind == "head" and model.question.spec.tied_embeddings:
+        return 0, int(found.space.tables.shard[layout, unit.row, segment.choice]) * held
     per_rank = int(found.space.tables.shard[layout, unit.row, segment.choice])
     return module_bytes(module, scheme) * segment.count, per_rank * held
 
@@ -227,18 +229,18 @@ def _held(model: CostModel, priced: Priced, kind: str, layers: tuple[int, ...]) 
 
 
 def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
-    """Units summed by kind and scheme, in order, with their layer range."""
-    groups: dict[tuple[str, str], list[UnitPlan]] = {}
+    """Units summed by kind, part and scheme, in order, with their layer range."""
+    groups: dict[tuple[str, str | None, str], list[UnitPlan]] = {}
     for unit in units:
-        groups.setdefault((unit.kind, unit.scheme), []).append(unit)
+        groups.setdefault((unit.kind, unit.part, unit.scheme), []).append(unit)
     out = []
-    for (kind, scheme), members in groups.items():
+    for (kind, part, scheme), members in groups.items():
         layers = tuple(sorted(n for u in members for n in u.layers))
         out.append(ModulePlan(
             kind, layer_range(layers), scheme, sum(u.weight_bytes for u in members),
             sum(u.weight_bytes_per_device for u in members),
             fsum(u.prefill_seconds for u in members), fsum(u.decode_seconds for u in members),
-            fsum(u.loss for u in members)))
+            fsum(u.loss for u in members), part))
     return tuple(out)
 
 

@@ -18,19 +18,19 @@ from planner.memory.engines.catalog import engine_names
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import EngineDefault, engine_default
-from planner.planning.engines.mixes import mixes_of
+from planner.planning.engines.mixes import engine_mixes
 from planner.planning.plan.record import Baseline
 from planner.planning.question.caches import kv_refusal
 from planner.planning.question.question import Question
-from planner.planning.search.spaces import whole_space
-from planner.planning.search.uniform import (
+from planner.planning.search.named import (
     MIXES,
     RELEASED,
-    Uniform,
-    UniformQuery,
-    best_uniforms,
+    mix_problem,
     schemes_of,
+    usable_mixes,
 )
+from planner.planning.search.spaces import whole_space
+from planner.planning.search.uniform import Uniform, UniformQuery, best_uniforms
 from planner.planning.space.candidates import possible_layouts
 from planner.planning.space.least_memory import least_rank
 from planner.planning.space.losses import told_loss
@@ -60,12 +60,14 @@ def baseline_pairs(model: CostModel) -> list[Pair]:
     mixed = len(_released(model)) > 1
     pairs = [(RELEASED, kv)] if mixed else []
     pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
-    pairs += [(name, kv) for name in (*_mixes(question), *mixes_of(question.engine))
-              if set(schemes_of(name)) <= set(question.schemes)]
+    pairs += [(name, kv) for name in _mixes(question)
+              if set(MIXES[name]) <= set(question.schemes)]
+    pairs += [(name, kv) for name in usable_mixes(question)]
     for default in _defaults(model).values():
         if default is not None and default.kv in question.kv and default.kv != kv:
             scheme = _default_scheme(model, default)
-            if scheme == RELEASED or scheme in question.schemes:
+            if scheme == RELEASED or scheme in question.schemes \
+                    or scheme in usable_mixes(question):
                 pairs.append((scheme, default.kv))
     return pairs
 
@@ -91,7 +93,7 @@ def baselines(model: CostModel, placed: Mapping[Pair, Uniform]) -> tuple[Baselin
     wanted |= {scheme: (scheme, kv) for scheme in scheme_ids()
                if scheme in ALWAYS or (scheme, kv) in placed}
     wanted[RECIPE] = (RECIPE_SCHEME, kv)
-    wanted |= {name: (name, kv) for name in (*_mixes(question), *mixes_of(question.engine))}
+    wanted |= {name: (name, kv) for name in (*_mixes(question), *usable_mixes(question))}
     sure = {wanted[name][0] for name in _defaults(model) if name in wanted}
     why = {pair: why_not(question, model, pair, said=pair[0] in sure)
            for pair in wanted.values()}
@@ -107,7 +109,9 @@ def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = Fa
     """Why the device or the engine cannot run an assignment; empty if it can. ``said``: a source
     says that the engine does, by itself."""
     scheme, kv = pair
-    names = _released(model) if scheme == RELEASED else schemes_of(scheme)
+    if scheme in engine_mixes() and (why := mix_problem(question, scheme)):
+        return why
+    names = _released(model) if scheme == RELEASED else schemes_of(scheme, question.spec)
     for name in names:
         why = refusal(question.device, scheme_by_id(name))
         if not why and not said:
@@ -159,8 +163,9 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     if not pairs:
         return {}
     question = model.question
+    spec = question.spec
     names = {name for scheme, _ in pairs
-             for name in (_released(model) if scheme == RELEASED else schemes_of(scheme))}
+             for name in (_released(model) if scheme == RELEASED else schemes_of(scheme, spec))}
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
     own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
                   barred=frozenset(), kept=(), dropped=(), untie=False)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from math import exp
 
 from planner.formats.schemes import SCHEMES
-from planner.planning.engines.mixes import engine_mixes, mixes_of
+from planner.planning.engines.mixes import engine_mixes, stood_in
 from planner.planning.plan.record import Assumption, UnitPlan
 from planner.planning.price.intervals import Z80
 from planner.planning.question.question import Question
+from planner.planning.search.named import schemes_of, usable_mixes
 from planner.throughput.ggml import ggml_certainty, runs_on_ggml
 
 GPU_BLOCK = 32
@@ -34,9 +35,13 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
         out.append(Assumption(
             "ggml activations", f"{', '.join(coarse)}: blocks of 256",
             "as on CPUs; GPUs round them in blocks of 32, so that losses are at most these"))
-    for name in mixes_of(question.engine):
-        mix = engine_mixes()[name]
+    for name in usable_mixes(question):
+        mix, others = engine_mixes()[name], stood_in(question.spec, name)
+        instead = "; ".join(f"{other} for {scheme}" for scheme, other in others)
+        if not mix.note and not instead:
+            continue
         out.append(Assumption(
-            f"baseline {name}", f"{mix.base}, {mix.more} on some layers of "
-            + ", ".join(mix.kinds), f"{mix.note} ({mix.source.title}, {mix.source.date})"))
+            f"baseline {name}", ", ".join(schemes_of(name, question.spec)),
+            "; ".join(filter(None, (mix.note, instead and f"rows are no whole blocks: {instead}")))
+            + f" ({mix.source.title}, {mix.source.date})"))
     return out

@@ -20,6 +20,7 @@ from planner.planning.engines.rules import (
     kind_group,
     rule_names,
     split_problem,
+    types_apart,
 )
 from planner.planning.engines.writers import unwritable
 from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
@@ -51,7 +52,8 @@ def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
 def _seen(spec: ModelSpec, device: DeviceProfile, units: tuple[UnitPlan, ...], layout: LayoutInfo,
           engines: tuple[str, ...], container: str) -> tuple[object, ...]:
     """What of a plan an engine serves or does not: neither bytes nor times."""
-    taken = frozenset(enumerate((u.kind, u.layers, u.scheme, u.kv_layout) for u in units))
+    taken = frozenset(enumerate((u.matrix, u.layers, u.scheme, u.kv_layout)
+                                for u in units))
     return (spec, device, taken, layout.tp, layout.dp, layout.pp, layout.ep, engines, container)
 
 
@@ -89,6 +91,7 @@ def _verdict(engine: Engine, spec: ModelSpec, device: DeviceProfile, units: Sequ
                *_types_against(engine, device, linear),
                *_alike_against(engine, device, linear),
                *_fused_against(engine, spec, device, linear),
+               *_parts_against(engine, device, linear),
                *filter(None, dict.fromkeys(split_problem(engine, device, spec, u.kind, u.scheme)
                                            for u in linear)),
                *_mixed_caches(engine, device, caches)]
@@ -180,6 +183,19 @@ def _fused_against(engine: Engine, spec: ModelSpec, device: DeviceProfile,
                 return [f"{' and '.join(names)} of layer {layer} are one matrix, in "
                         f"{' and '.join(sorted(schemes))}"]
     return []
+
+
+def _parts_against(engine: Engine, device: DeviceProfile, linear: Sequence[UnitPlan]) -> list[str]:
+    """Matrices of one kind that the engine joins, in several schemes."""
+    if types_apart(engine, device):
+        return []
+    taken: dict[tuple[str, int], dict[str, str]] = {}
+    for unit in linear:
+        for layer in unit.layers if unit.part else ():
+            taken.setdefault((unit.kind, layer), {})[unit.part or ""] = unit.scheme
+    return [f"{', '.join(parts)} of {kind} in layer {layer} are one matrix, in "
+            f"{' and '.join(sorted(set(parts.values())))}"
+            for (kind, layer), parts in taken.items() if len(set(parts.values())) > 1][:1]
 
 
 def _mixed_caches(engine: Engine, device: DeviceProfile, caches: Sequence[UnitPlan]) -> list[str]:

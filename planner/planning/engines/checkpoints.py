@@ -16,6 +16,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.engines.mixes import OUTSIDE, engine_mixes
 from planner.planning.engines.published import PublishedWeights, published
 from planner.planning.engines.rules import (
     DATA,
@@ -30,7 +31,8 @@ from planner.records import record
 from planner.throughput.kernels import WEIGHT_ONLY_OF
 
 Unit = tuple[str, tuple[int, ...], str]
-"""A decision as an engine sees it: kind of module, layers, scheme."""
+"""A decision as an engine sees it: kind of module, or one matrix of it (``attention-qkv.v``),
+layers, scheme."""
 _READ_AS = {"modelopt": ("modelopt", "modelopt-mixed"), "awq": ("awq", "gptq")}
 """Checkpoint formats that the engine matrix knows under another name: an engine that reads mixed
 ModelOpt checkpoints reads uniform ones, AWQ weights run on the kernels of GPTQ ones."""
@@ -82,7 +84,7 @@ def checkpoint_of(spec: ModelSpec, device: DeviceProfile, engine: Engine | None,
     """
     asked = tuple(units)
     for row in published(spec.id):
-        container = _served_as(row, device, engine, asked, spec.layers)
+        container = _served_as(row, device, engine, asked, spec)
         if container is not None:
             return ReadyMade(row.repository, row.of, row.publisher, container,
                              _differences(row, asked, kv, spec), row.source, row.seen)
@@ -95,7 +97,8 @@ def made_while_loading(spec: ModelSpec, device: DeviceProfile, engine: Engine | 
     in ``units``; None where it makes no such format, or the release is quantised."""
     if engine is None or spec.quantization not in PLAIN:
         return None
-    linear = [unit for unit in units if unit[0] in PLANNED_KINDS or unit[2] not in PLAIN]
+    linear = [(name.partition(".")[0], where, scheme) for name, where, scheme in units]
+    linear = [unit for unit in linear if unit[0] in PLANNED_KINDS or unit[2] not in PLAIN]
     if any(kind in AS_RELEASED_KINDS for kind, _, _ in linear):
         return None
     dense = {scheme for kind, _, scheme in linear if kind not in EXPERT_KINDS}
@@ -109,23 +112,26 @@ def made_while_loading(spec: ModelSpec, device: DeviceProfile, engine: Engine | 
 
 
 def _served_as(row: PublishedWeights, device: DeviceProfile, engine: Engine | None,
-               units: Sequence[Unit], layers: int) -> str | None:
+               units: Sequence[Unit], spec: ModelSpec) -> str | None:
     """The format in which a release is these units on this engine; None where it is not."""
     for container in row.container:
-        if all(_same(row, container, device, engine, unit, layers) for unit in units):
+        if all(_same(row, container, device, engine, unit, spec) for unit in units):
             return container
     return None
 
 
 def _same(row: PublishedWeights, container: str, device: DeviceProfile, engine: Engine | None,
-          unit: Unit, layers: int) -> bool:
-    kind, where, scheme = unit
+          unit: Unit, spec: ModelSpec) -> bool:
+    matrix, where, scheme = unit
+    kind = matrix.partition(".")[0]
     if kind in AS_RELEASED_KINDS:
-        return scheme in PLAIN or kind in row.also
+        mixed = row.dense in engine_mixes() and kind in row.also
+        return scheme in PLAIN or (kind in row.also and (
+            not mixed or scheme in row.schemes_of(kind, OUTSIDE, spec)))
     if kind not in PLANNED_KINDS:
         return True
     return all(_runs(stored, scheme, kind, container, device, engine)
-               for stored in {row.scheme_of(kind, layer, layers) for layer in where})
+               for layer in where for stored in row.schemes_of(matrix, layer, spec))
 
 
 def _runs(stored: str, scheme: str, kind: str, container: str, device: DeviceProfile,

@@ -1,40 +1,64 @@
-"""Types that an engine's quantiser mixes under one name: ``data/engine_mixes.csv``.
+"""Mixes of an engine's own quantiser on a model: ``data/engine_mixes.csv``.
 
-``more`` goes to the modules of ``kinds`` in some ``layers``, ``base`` to all else; ``more-bits``
-are the first and last eighth of the layers and every third in between (llama.cpp's use_more_bits).
+A mix is a name that llama-quantize takes; which type each tensor gets are its rules
+(:mod:`planner.planning.engines.gguf_types`). Here they are schemes by module kind, part and layer.
 """
 
 from __future__ import annotations
 
 import csv
-from functools import cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 
+from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.formats.sizes import bits_per_element
+from planner.models.gguf_names import ARCHITECTURES, GgufMatrix, gguf_matrices
+from planner.models.spec import ModelSpec
+from planner.placement.modules import attention_of
+from planner.placement.parts import Classes, part_of_stem, parts_of
+from planner.planning.engines.gguf_types import (
+    WIDE,
+    GgufTensor,
+    GgufTraits,
+    Typed,
+    gguf_types,
+    quantised_types,
+)
 from planner.planning.engines.rules import DATA, RuleSource, sources
 from planner.records import record
 
-ALL, MORE_BITS = "all", "more-bits"
+OUTSIDE = -1
+"""The layer of what is outside the stack."""
+Place = tuple[str, str, int]
+"""Kind, part and layer."""
+_PLAIN = {"f16": "fp16", "bf16": "bf16", "f32": "fp32"}
+_PREDICTION = "mtp"
+_OF_70B = {"llama": True, "qwen2": False}
+"""Architectures whose models of 80 layers llama.cpp calls 70B: only where heads share keys."""
+LAYERS_OF_70B = 80
 
 
 @record
 class Mix:
-    """One named mixture; ``kinds`` are module kinds."""
+    """One named mixture; ``base`` is the ggml type that tensors take unless a rule says
+    otherwise."""
 
     engine: str
     name: str
     base: str
-    more: str
-    kinds: tuple[str, ...]
-    layers: str
     note: str
     source: RuleSource
 
-    def takes_more(self, layer: int, total: int) -> bool:
-        """Whether ``kinds`` in ``layer`` of ``total`` take ``more``."""
-        if self.layers == ALL:
-            return True
-        eighth = total // 8
-        return layer < eighth or layer >= 7 * total // 8 or (layer - eighth) % 3 == 2
+
+@record
+class MixedPlace:
+    """What a mix gives to the matrices of one place: ``scheme`` the widest of their types, and the
+    types that it stands in for, as rows are no whole blocks of them."""
+
+    scheme: str
+    instead_of: tuple[str, ...]
+    types: tuple[str, ...]
 
 
 @cache
@@ -42,15 +66,115 @@ def engine_mixes() -> dict[str, Mix]:
     """Every mixture by its name."""
     known = sources()
     with (DATA / "engine_mixes.csv").open(encoding="utf-8", newline="") as file:
-        found = {row["name"]: Mix(row["engine"], row["name"], row["base"], row["more"],
-                                  tuple(row["kinds"].split()), row["layers"], row["note"],
-                                  known[row["source"]]) for row in csv.DictReader(file)}
-    for mix in found.values():
-        if not {mix.base, mix.more} <= set(SCHEMES) or mix.layers not in (ALL, MORE_BITS):
-            raise ValueError(f"engine_mixes.csv: {mix}")
-    return found
+        return {row["name"]: Mix(row["engine"], row["name"], row["base"], row["note"],
+                                 known[row["source"]]) for row in csv.DictReader(file)}
 
 
 def mixes_of(engine: str) -> list[str]:
-    """The names of an engine's mixtures."""
+    """The names of an engine's mixtures, from most bits to fewest."""
     return [name for name, mix in engine_mixes().items() if mix.engine == engine]
+
+
+def scheme_of_type(name: str) -> str:
+    """The scheme id of a ggml type, in the catalogue or not."""
+    return _PLAIN.get(name) or f"ggml-{name.lower()}"
+
+
+@lru_cache(maxsize=256)
+def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place, MixedPlace]:
+    """What ``name`` gives to every place of the main model; {} where llama.cpp has no names for the
+    model's tensors, or no type for one of them."""
+    if spec.model_type not in ARCHITECTURES:
+        return {}
+    try:
+        # llama-quantize leaves routers as they are, and counts without them.
+        matrices = tuple(one for one in gguf_matrices(spec) if one.kind != "router")
+        tensors = [_tensor(spec, one) for one in matrices]
+        typed = quantised_types(name, engine_mixes()[name].base, tensors,
+                                traits(spec, matrices, imatrix=imatrix))
+    except UnsupportedError:
+        return {}
+    parts = parts_of(spec)
+    found: dict[Place, list[Typed]] = {}
+    for one in matrices:
+        if one.kind == _PREDICTION:
+            continue
+        layer = OUTSIDE if one.layer is None else one.layer
+        part = part_of_stem(one.name.split(".")[-2]) if (one.kind, layer) in parts else ""
+        found.setdefault((one.kind, part, layer), []).append(typed[one.name])
+    if spec.tied_embeddings and ("embedding", "", OUTSIDE) in found:
+        found["head", "", OUTSIDE] = found["embedding", "", OUTSIDE]
+    return {place: _together(types) for place, types in found.items()}
+
+
+def _together(types: list[Typed]) -> MixedPlace:
+    names = tuple(dict.fromkeys(one.type for one in types))
+    schemes = [scheme_of_type(name) for name in names]
+    widest = max(schemes, key=lambda s: bits_per_element(SCHEMES[s].weight) if s in SCHEMES
+                 else 0.0)
+    return MixedPlace(widest, tuple(dict.fromkeys(t.instead_of for t in types if t.instead_of)),
+                      names)
+
+
+def _tensor(spec: ModelSpec, one: GgufMatrix) -> GgufTensor:
+    rows = [row for row in spec.rows if row.name in one.rows]
+    if one.name.endswith(".attn_k_b.weight") and one.layer is not None:
+        layer = min(one.layer, spec.layers - 1)  # a prediction layer is as the last
+        return GgufTensor(one.name, attention_of(spec, layer).nope_dim, stacked=True)
+    columns = rows[0].shape[1] if rows else spec.hidden_size
+    stacked = any(row.experts > 1 for row in rows) or one.name.endswith(".attn_v_b.weight")
+    return GgufTensor(one.name, columns, stacked)
+
+
+def traits(spec: ModelSpec, matrices: tuple[GgufMatrix, ...], *, imatrix: bool) -> GgufTraits:
+    """What llama-quantize's rules ask of a model."""
+    layers = 1 + max((m.layer for m in matrices if m.layer is not None), default=-1)
+    shared = [a for a in spec.attention if a.kind == "gqa"]
+    # A latent is one head of keys and values; a delta net has none, and others' count is taken.
+    each = shared[0].heads // shared[0].kv_heads if shared else \
+        next((a.heads for a in spec.attention if a.kind == "mla"), 1)
+    large = _OF_70B.get(ARCHITECTURES[spec.model_type])
+    return GgufTraits(layers, each, spec.experts.count if spec.experts else 0,
+                      large is not None and layers == LAYERS_OF_70B and (each > 1 or not large),
+                      imatrix)
+
+
+@lru_cache(maxsize=64)
+def mix_classes(spec: ModelSpec, engine: str) -> Classes:
+    """What tells a place's layers apart: the types that the engine's mixes give to it."""
+    tables = [mix_places(spec, name, imatrix) for name in mixes_of(engine)
+              for imatrix in (False, True)]
+    seen: dict[Place, tuple[str, ...]] = {}
+    for place in {place for table in tables for place in table}:
+        seen[place] = tuple(table[place].scheme if place in table else "" for table in tables)
+
+    def classes(kind: str, part: str, layer: int) -> object:
+        return seen.get((kind, part, layer))
+
+    return classes
+
+
+def needs_imatrix(spec: ModelSpec, name: str) -> str:
+    """The first type for which llama-quantize asks for an importance matrix under a mix without
+    one; empty if for none. A table of tokens and a head never need one."""
+    known = gguf_types()
+    return next((t for (kind, _, _), one in mix_places(spec, name).items()
+                 if kind not in ("embedding", "head") for t in one.types
+                 if t in known and known[t].needs_imatrix(name)), "")
+
+
+def stand_in(scheme: str, columns: Iterable[int]) -> str:
+    """The ggml scheme that llama-quantize takes for ``scheme`` in rows of ``columns`` elements: the
+    first of its fallbacks whose blocks all of them are whole numbers of, or FP16."""
+    widths = set(columns)
+    known = {scheme_of_type(name): one for name, one in gguf_types().items()}
+    while scheme in known and any(width % known[scheme].block for width in widths):
+        scheme = scheme_of_type(known[scheme].fallback or WIDE)
+    return scheme
+
+
+def stood_in(spec: ModelSpec, name: str) -> tuple[tuple[str, str], ...]:
+    """(scheme, what stands in for it) of a mix, as rows are no whole blocks, once each."""
+    return tuple(dict.fromkeys(
+        (scheme_of_type(wanted), one.scheme) for one in mix_places(spec, name).values()
+        for wanted in one.instead_of))

@@ -15,8 +15,9 @@ from pathlib import Path
 from planner.errors import DataError, InputError, nearest_names
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
+from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
-from planner.planning.engines.mixes import engine_mixes
+from planner.planning.engines.mixes import engine_mixes, mix_places
 from planner.planning.engines.rules import DATA
 from planner.records import record
 
@@ -56,16 +57,23 @@ class PublishedWeights:
         """Who released it: the part of the repository before the slash."""
         return self.repository.partition("/")[0]
 
-    def scheme_of(self, kind: str, layer: int, layers: int) -> str:
-        """The scheme of the linears of ``kind`` in ``layer`` of ``layers``."""
+    def group(self, kind: str) -> str:
+        """The scheme or mix of the linears of ``kind``."""
         if kind in self.plain:
             return PLAIN_SCHEME
         name = self.experts if kind in EXPERT_KINDS else \
             self.attention if kind in ATTENTION_KINDS else self.dense
-        mix = engine_mixes().get(name)
-        if mix is None:
-            return name or PLAIN_SCHEME
-        return mix.more if kind in mix.kinds and mix.takes_more(layer, layers) else mix.base
+        return name or PLAIN_SCHEME
+
+    def schemes_of(self, matrix: str, layer: int, spec: ModelSpec) -> frozenset[str]:
+        """The schemes of the matrices of a kind, or of its part (``attention-qkv.v``), in
+        ``layer`` (−1 outside the stack); none where a mix has no type for them."""
+        kind, _, part = matrix.partition(".")
+        name = self.group(kind)
+        if name not in engine_mixes():
+            return frozenset((name,))
+        return frozenset(one.scheme for (k, p, n), one in mix_places(spec, name).items()
+                         if (k, n) == (kind, layer) and part in ("", p))
 
 
 def published(model: str) -> tuple[PublishedWeights, ...]:

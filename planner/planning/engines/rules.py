@@ -33,7 +33,7 @@ Status = Literal["supported", "emulated", "refused", "unquantised", "unknown"]
 STATUSES: tuple[Status, ...] = ("supported", "emulated", "refused", "unquantised", "unknown")
 KINDS = ("*", "dense", "experts", *AS_RELEASED_KINDS)
 """Words of the column ``kinds``; rules of caches have their own (see :func:`cache_group`)."""
-AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "split", "alike")
+AXES = ("scheme", "kv", "mixed", "caches", "fused", "dtypes", "split", "decided", "alike")
 PLAIN = ("bf16", "fp16", "fp32")
 """Schemes of the server's own data type: every checkpoint format may leave modules in it."""
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -159,6 +159,18 @@ def requantised(engine: Engine, device: DeviceProfile, scheme: str) -> Cell | No
     which another scheme is the last; None where it takes it as it is."""
     return next((rule.cell for rule in rules("alike", engine.name) if scheme in rule.names[:-1]
                  and rule.fits(engine, device, "", "")), None)
+
+
+def types_apart(engine: Engine, device: DeviceProfile) -> bool:
+    """Whether the engine gives every matrix a type of its own: gate and up, queries, keys and
+    values too."""
+    return any("matrices" in names for names in rule_names(engine, device, "split"))
+
+
+def decided_too(engine: Engine, device: DeviceProfile) -> tuple[str, ...]:
+    """Kinds that rules keep as released elsewhere and that the engine's own quantiser types as it
+    does others: planned there unless policies are named."""
+    return tuple(kind for names in rule_names(engine, device, "decided") for kind in names)
 
 
 def split_problem(engine: Engine, device: DeviceProfile, spec: ModelSpec, kind: str,

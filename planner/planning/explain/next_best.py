@@ -169,7 +169,7 @@ def _moved(here: _Here, members: Sequence[Segment], segments: Sequence[Segment],
     """The plan of ``segments`` against the plan: what the unit takes, and how many others move."""
     units = here.found.space.model.units
     now, then = (by_layer(here.found.space, s) for s in (here.found.segments, segments))
-    mine = [(units[s.unit].kind, n) for s in members for n in s.layers]
+    mine = [(units[s.unit].matrix, n) for s in members for n in s.layers]
     taken = dict.fromkeys(then[key] for key in mine)
     others = {(key[0], now[key], then[key]) for key in now
               if key not in set(mine) and now[key] != then[key]}

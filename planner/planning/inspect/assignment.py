@@ -105,14 +105,15 @@ def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:
             out.append(Segment(i, (), _outside(model, plan, i)))
             continue
         for row in plan.units:
-            layers = tuple(sorted(left & set(row.layers))) if row.kind == unit.kind else ()
+            layers = tuple(sorted(left & set(row.layers))) \
+                if row.kind == unit.kind and (row.part or "") in ("", unit.part) else ()
             if not layers:
                 continue
             choice = _choice(model, i, row.kv_layout or row.scheme, row.unit)
             out.append(Segment(i, layers, choice))
             left -= set(layers)
         if left:
-            raise InputError(f"plan file: {unit.kind} of layer {min(left)} has no unit",
+            raise InputError(f"plan file: {unit.matrix} of layer {min(left)} has no unit",
                              hint=f"the plan must cover every layer of {model.question.spec.id}")
     return tuple(out)
 
@@ -132,18 +133,19 @@ def _check_layers(model: CostModel, plan: Plan) -> None:
     """Refuse layers that the model does not have, and layers that two units of a kind decide."""
     known: dict[str, set[int]] = {}
     for unit in model.units:
-        known.setdefault(unit.kind, set()).update(unit.layers)
+        for name in {unit.kind, unit.matrix}:
+            known.setdefault(name, set()).update(unit.layers)
     seen: set[tuple[str, int]] = set()
     for row in plan.units:
         for layer in row.layers:
-            if layer not in known.get(row.kind, set()):
+            if layer not in known.get(row.matrix, set()):
                 raise InputError(f"plan file: unit {row.unit!r}: {model.question.spec.id} has no "
-                                 f"{row.kind} in layer {layer}",
+                                 f"{row.matrix} in layer {layer}",
                                  hint="use the plan with the model that it was made for")
-            if (row.kind, layer) in seen:
-                raise InputError(f"plan file: unit {row.unit!r}: {row.kind} of layer {layer} is "
+            if {(row.matrix, layer), (row.kind, layer)} & seen:
+                raise InputError(f"plan file: unit {row.unit!r}: {row.matrix} of layer {layer} is "
                                  "decided twice", hint="leave one of the two units out")
-            seen.add((row.kind, layer))
+            seen.add((row.matrix, layer))
 
 
 def _choice(model: CostModel, index: int, name: str, unit: str) -> int:

@@ -79,11 +79,11 @@ def _gathered(plan: Plan, device: DeviceProfile,
               counted: dict[tuple[str, tuple[int, ...]], Work]) -> Operators:
     groups: dict[tuple[str, str], list[UnitPlan]] = {}
     for unit in plan.units:
-        if (unit.kind, unit.layers) in counted:
+        if (unit.matrix, unit.layers) in counted:
             groups.setdefault((unit.kind, unit.scheme), []).append(unit)
     points, unplaced = [], []
     for (kind, scheme), units in groups.items():
-        works = [counted[u.kind, u.layers] for u in units]
+        works = [counted[u.matrix, u.layers] for u in units]
         peak = _peak(units[0], device)
         decode = Operator(kind, scheme, "decode", sum(w.decode_flop for w in works),
                           sum(w.decode_bytes for w in works), sum(u.decode_seconds for u in units),

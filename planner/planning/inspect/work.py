@@ -34,7 +34,7 @@ class Work:
 
 def unit_work(question: Question, plan: Plan, prior: Prior) -> dict[tuple[str, tuple[int, ...]],
                                                                      Work]:
-    """{(kind, layers): counts} of the units of ``plan``, as they lie on its layout.
+    """{(kind and part, layers): counts} of the units of ``plan``, as they lie on its layout.
 
     Raises:
         InputError: the plan's units do not belong to the question's model and device.
@@ -52,7 +52,7 @@ def unit_work(question: Question, plan: Plan, prior: Prior) -> dict[tuple[str, t
         narrow = 1.0
         if unit.role == "cache" and kv_layout(model.choices[cost.segment.choice]).compute:
             narrow = NARROW_CACHE_FRACTION  # decode kernels of narrow caches keep a part of W
-        out[unit.kind, cost.segment.layers] = Work(
+        out[unit.matrix, cost.segment.layers] = Work(
             cost.decode["compute"] * n, cost.decode["memory"] * n * narrow,
             cost.prefill["compute"] * n, cost.prefill["memory"] * n)
     return out

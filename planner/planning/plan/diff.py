@@ -199,7 +199,7 @@ def scheme_runs(before: Mapping[tuple[str, int], str], after: Mapping[tuple[str,
 
 
 def _by_layer(plan: Plan) -> dict[tuple[str, int], str]:
-    return {(u.kind, layer): u.scheme for u in plan.units for layer in (u.layers or (-1,))}
+    return {(u.matrix, layer): u.scheme for u in plan.units for layer in (u.layers or (-1,))}
 
 
 def _layers(first: int, last: int) -> str:

@@ -90,7 +90,7 @@ def picture(plan: Plan) -> Picture:
         if not unit.layers:
             ends.append((unit.kind, unit.scheme))
             continue
-        row = kinds.setdefault(unit.kind, [""] * layers)
+        row = kinds.setdefault(unit.matrix, [""] * layers)
         for layer in unit.layers:
             row[layer] = unit.scheme
     step = next(s for s in (5, 10, 20, 50, 100, 1000) if layers <= 9 * s or s == 1000)

@@ -23,7 +23,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix"})
+    "recommendation", "interruption_seconds", "mix", "part"})
 
 
 @cached_record
@@ -115,7 +115,8 @@ class NextBest:
 @cached_record
 class UnitPlan:
     """One decision. Bytes, seconds and loss are summed over its layers and experts; seconds are
-    those of one step of one replica."""
+    those of one step of one replica. ``part`` names the one matrix of the kind that is meant (q, k,
+    v, gate, up), where an engine types every tensor."""
 
     unit: str
     kind: str
@@ -133,11 +134,17 @@ class UnitPlan:
     reason: str
     next_best: NextBest | None
     kv_layout: str | None = None
+    part: str | None = None
+
+    @property
+    def matrix(self) -> str:
+        """The kind, and the part where it is one matrix of it: ``attention-qkv.v``."""
+        return f"{self.kind}.{self.part}" if self.part else self.kind
 
 
 @cached_record
 class ModulePlan:
-    """Units of one kind and scheme over a contiguous layer range, for people."""
+    """Units of one kind (one ``part`` of it) and scheme over a layer range, for people."""
 
     kind: str
     layers: str
@@ -147,6 +154,12 @@ class ModulePlan:
     prefill_seconds: float
     decode_seconds: float
     loss: float
+    part: str | None = None
+
+    @property
+    def matrix(self) -> str:
+        """The kind, and the part where it is one matrix of it."""
+        return f"{self.kind}.{self.part}" if self.part else self.kind
 
 
 @cached_record

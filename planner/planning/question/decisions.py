@@ -20,6 +20,7 @@ from planner.placement.modules import (
     attention_label,
     kind_order,
 )
+from planner.placement.parts import Classes
 from planner.quality.prior import OUTSIDE, bucket_of
 from planner.records import record
 
@@ -27,6 +28,7 @@ BUCKETS = ("first", "middle", "last")
 FUSED = {"kv-k": "attention", "kv-v": "attention", "experts-gate-up": "experts",
          "experts-down": "experts"}
 """Kinds that one kernel serves, by its name; every other kind has a kernel of its own."""
+CACHES = {kind: name for kind, name in FUSED.items() if kind.startswith("kv-")}
 PAIRED = ("kv-k", "kv-v")
 """Kinds of one decision that need not take the same choice."""
 
@@ -38,7 +40,8 @@ class DecisionUnit:
     ``row`` indexes the planned modules, the cache kinds or the as-released modules, by ``role``.
     ``decision`` is shared by units that are decided together; -1 for as-released units, which have
     no choice.
-    ``layers`` is empty for embedding and head.
+    ``layers`` is empty for embedding and head. ``part`` names the one matrix of the kind that is
+    meant, empty for all of it.
     """
 
     id: str
@@ -48,11 +51,17 @@ class DecisionUnit:
     bucket: str
     layers: tuple[int, ...]
     decision: int
+    part: str = ""
 
     @property
     def count(self) -> int:
         """Layers, at least one."""
         return max(1, len(self.layers))
+
+    @property
+    def matrix(self) -> str:
+        """The kind, and the part where it is one matrix of it: ``attention-qkv.v``."""
+        return f"{self.kind}.{self.part}" if self.part else self.kind
 
 
 def split_modules(modules: Sequence[Module], dropped: Collection[str] = (),
@@ -66,32 +75,50 @@ def split_modules(modules: Sequence[Module], dropped: Collection[str] = (),
 
 def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[Module],
                 ends: int, *, by_layer: bool = False,
-                fused: Sequence[tuple[str, ...]] = (),
-                kept: Sequence[int] = ()) -> list[DecisionUnit]:
+                fused: Sequence[tuple[str, ...]] = (), kept: Sequence[int] = (),
+                classes: Classes | None = None) -> list[DecisionUnit]:
     """All units in reading order, decisions numbered in that order; ``by_layer`` makes every layer
     a unit of its own, which a profile can tell apart; kinds of a group in ``fused`` share the
-    decision of the same layers; modules of layers that are ``kept`` are units of their own."""
-    tied = FUSED | {kind: "+".join(group) for group in fused for kind in group}
-    drafts: list[tuple[str, str, int, str, tuple[int, ...]]] = []
+    decision of the same layers; modules of layers that are ``kept`` are units of their own.
+    ``classes``: layers of a module whose class differs are units of their own, and each module is
+    decided by itself, as engines do that type every tensor."""
+    tied = {kind: "+".join(group) for group in fused for kind in group}
+    tied = (FUSED if classes is None else CACHES) | tied
+    drafts: list[tuple[str, str, int, str, tuple[int, ...], str]] = []
     for row, module in enumerate(planned):
-        drafts += [(module.kind, "module", row, b, layers)
-                   for b, layers in _split_kept(
-                       _buckets(module.layers, spec.layers, ends, by_layer), frozenset(kept))]
+        buckets = _split_kept(_buckets(module.layers, spec.layers, ends, by_layer),
+                              frozenset(kept))
+        if classes is not None:
+            buckets = _split_classes(buckets, classes, module)
+        drafts += [(module.kind, "module", row, b, layers, module.part) for b, layers in buckets]
     for row, unit in enumerate(cache_units(spec)):
-        drafts += [(unit.kind, "cache", row, b, layers)
+        drafts += [(unit.kind, "cache", row, b, layers, "")
                    for b, layers in _buckets(unit.layers, spec.layers, ends, by_layer)]
-    drafts += [(m.kind, "released", row, OUTSIDE, m.layers) for row, m in enumerate(released)]
-    drafts.sort(key=lambda d: (kind_order(d[0]), d[4] or (0,)))
+    drafts += [(m.kind, "released", row, OUTSIDE, m.layers, "") for row, m in enumerate(released)]
+    order = {part: row for row, part in reversed([*enumerate(m.part for m in planned)])}
+    drafts.sort(key=lambda d: (kind_order(d[0]), order[d[5]] if d[5] else -1, d[4] or (0,)))
     units: list[DecisionUnit] = []
-    numbers: dict[tuple[str, str, tuple[int, ...]], int] = {}
-    for kind, role, row, bucket, layers in drafts:
+    numbers: dict[tuple[str, str, str, tuple[int, ...]], int] = {}
+    for kind, role, row, bucket, layers, part in drafts:
         decision = -1
         if role != "released":
-            key = (tied.get(kind, kind), bucket, layers)
+            key = (tied.get(kind, kind), part, bucket, layers)
             decision = numbers.setdefault(key, len(numbers))
-        units.append(DecisionUnit("", kind, role, row, bucket, layers, decision))
+        units.append(DecisionUnit("", kind, role, row, bucket, layers, decision, part))
     return [replace(unit, id=name)
             for unit, name in zip(units, _names(spec, units), strict=True)]
+
+
+def _split_classes(buckets: Sequence[tuple[str, tuple[int, ...]]], classes: Classes,
+                   module: Module) -> list[tuple[str, tuple[int, ...]]]:
+    """Buckets cut into layers of one class, those of the first layer first."""
+    out = []
+    for bucket, layers in buckets:
+        found: dict[object, list[int]] = {}
+        for layer in layers:
+            found.setdefault(classes(module.kind, module.part, layer), []).append(layer)
+        out += [(bucket, tuple(own)) for own in found.values()] if layers else [(bucket, layers)]
+    return out
 
 
 def _names(spec: ModelSpec, units: Sequence[DecisionUnit]) -> list[str]:
@@ -100,8 +127,8 @@ def _names(spec: ModelSpec, units: Sequence[DecisionUnit]) -> list[str]:
     def plain(unit: DecisionUnit, label: str) -> str:
         if unit.kind == "norm" and not unit.layers:
             return "norm.final"
-        return ".".join([unit.kind, *([label] if label else []),
-                         *([] if unit.bucket == OUTSIDE else [unit.bucket])])
+        words = unit.kind, unit.part, label, "" if unit.bucket == OUTSIDE else unit.bucket
+        return ".".join(word for word in words if word)
 
     short = Counter(plain(unit, "") for unit in units)
     shared = {unit.kind for unit in units if short[plain(unit, "")] > 1}

@@ -45,7 +45,8 @@ class Question:
     ``usable_reason`` says where the usable share of the memory comes from, empty: the profile.
     ``chosen_from``: the engines that were asked, where none was named. ``loss_widened``: the limit
     on loss is that asked for times its band. ``tpot_default``: the limit on TPOT is a default,
-    which is dropped where no layout reaches it.
+    which is dropped where no layout reaches it. ``apart``: each matrix is decided by itself, as the
+    engine types every tensor.
     """
 
     spec: ModelSpec
@@ -86,6 +87,7 @@ class Question:
     routes: tuple[Route, ...] = ()
     chosen_from: tuple[str, ...] = ()
     tpot_default: bool = False
+    apart: bool = False
     loss_widened: bool = False
 
     @property

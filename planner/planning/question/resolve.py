@@ -16,7 +16,7 @@ from planner.models.spec import ModelSpec
 from planner.placement.layout import device_counts
 from planner.placement.modules import modules
 from planner.planning.engines.routes import route_words, twin_of
-from planner.planning.engines.rules import kind_group
+from planner.planning.engines.rules import decided_too, kind_group
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
@@ -117,8 +117,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         engine=server,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
-        dropped=_dropped(spec, device, asked, given) if uniform is None else (),
-        left_out=left_out))
+        dropped=_dropped(spec, device, asked, given, engine) if uniform is None else (),
+        apart=given is not None and any(u.part for u in given.units), left_out=left_out))
 
 
 def _requests(spec: ModelSpec, asked: Asked, server: str,
@@ -171,11 +171,13 @@ def _kept(spec: ModelSpec, asked: Asked) -> tuple[int, ...]:
 
 
 def _dropped(spec: ModelSpec, device: DeviceProfile, asked: Asked, given: Plan | None,
-             ) -> tuple[str, ...]:
-    """Kinds that are planned though a rule keeps them: asked for, or so in the given plan."""
+             engine: Engine | None) -> tuple[str, ...]:
+    """Kinds that are planned though a rule keeps them: asked for, so in the given plan, or typed by
+    the engine's own quantiser as other matrices are, where policies are not named."""
     if given is not None:
         return dropped_in(given, spec, device)
-    return dropped_kinds(spec, asked.policies, asked.drop_policies)
+    more = decided_too(engine, device) if engine is not None and asked.policies is None else ()
+    return dropped_kinds(spec, asked.policies, (*(asked.drop_policies or ()), *more))
 
 
 def _usable_share(device: DeviceProfile, host: Host, engine: Engine | None) -> tuple[float, str]:

@@ -27,6 +27,7 @@ from planner.planning.engines.rules import (
     newest,
     rule_names,
     split_problem,
+    types_apart,
 )
 from planner.planning.engines.writers import unwritable
 from planner.planning.question.checkpoint_formats import not_told_apart, unwritten, written
@@ -74,7 +75,7 @@ def engine_questions(question: Question, *, schemes_named: bool = False, kv_name
     engine = engine_of(question)
     if engine is None:
         return (question,)
-    question = _laid_out(question, engine)
+    question = replace(_laid_out(question, engine), apart=types_apart(engine, question.device))
     alike = not_told_apart(question, engine)
     if alike and (schemes_named or together):
         raise _cannot(question, engine, alike, ())

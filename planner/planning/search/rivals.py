@@ -17,20 +17,19 @@ from planner.formats.schemes import SCHEMES, scheme_ids
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import engine_default
-from planner.planning.engines.mixes import mixes_of
+from planner.planning.engines.mixes import engine_mixes, scheme_of_type
 from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found
 from planner.planning.search.few_formats import few_formats
+from planner.planning.search.named import MIXES, RELEASED, usable_mixes
 from planner.planning.search.sets_on import changed_schemes
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
-    RELEASED,
     PlacedUniform,
     UniformQuery,
     placed_uniforms,
-    schemes_of,
     uniform_choice,
-    uniform_segments,
+    uniform_loss,
 )
 from planner.planning.solver.problem import TOLERANCE, Solution
 from planner.planning.space.assignment import Segment
@@ -150,9 +149,11 @@ def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[PlacedU
 
 
 def is_four_bit(name: str) -> bool:
-    """Whether a named assignment takes weights of 4 bits."""
+    """Whether a named assignment takes weights of 4 bits; of a mixture its own type counts."""
+    mix = engine_mixes().get(name)
+    taken = MIXES.get(name, (name,)) if mix is None else (scheme_of_type(mix.base),)
     return name != RELEASED and any(SCHEMES[scheme].weight.element in FOUR_BIT
-                                    for scheme in schemes_of(name))
+                                    for scheme in taken if scheme in SCHEMES)
 
 
 def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> bool:
@@ -160,7 +161,7 @@ def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> b
     choice = uniform_choice(model, *pair)
     if choice is None or allowed is None:
         return choice is not None
-    loss = loss_of(model, uniform_segments(model, pair[0], choice))
+    loss = uniform_loss(model, choice)
     return loss <= allowed * (1 + TOLERANCE) + 1e-12
 
 
@@ -174,8 +175,7 @@ def uniform_names(model: CostModel) -> list[str]:
     question = model.question
     stored = stored_schemes(model)
     return [*(s for s in question.schemes if (s,) != stored),
-            *(name for name in mixes_of(question.engine)
-              if set(schemes_of(name)) <= set(question.schemes))]
+            *usable_mixes(question)]
 
 
 def stored_schemes(model: CostModel) -> tuple[str, ...]:
@@ -196,8 +196,8 @@ def given(one: PlacedUniform) -> Found:
 def uniform_name(one: PlacedUniform) -> str:
     """What a placed assignment is called."""
     scheme, kv = one.wanted.scheme, one.wanted.kv
-    told = scheme if scheme == RELEASED or len(schemes_of(scheme)) > 1 \
-        or scheme in mixes_of(one.space.model.question.engine) else f"uniform {scheme}"
+    named = scheme == RELEASED or scheme in MIXES or scheme in engine_mixes()
+    told = scheme if named else f"uniform {scheme}"
     return told if kv == "bf16" else f"{told}, KV {kv}"
 
 

@@ -1,8 +1,9 @@
 """Uniform assignments over all candidates: the baselines, and the best uniform plan.
 
 A uniform assignment takes one scheme on every attention, MLP and expert linear and one layout for
-every cache; the rest stays as released. ``RELEASED`` takes on each what it was released in. Each
-gets its own best layout and batch.
+every cache; the rest stays as released. ``RELEASED`` takes on each what it was released in, an
+engine's mixture what its own quantiser gives to each matrix. Each gets its own best layout and
+batch.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.placement.modules import AS_RELEASED_KINDS, Module
-from planner.planning.engines.mixes import engine_mixes
 from planner.planning.price.price import Priced, price
 from planner.planning.question.policies import stands_for
 from planner.planning.search.more_slots import more_slots
+from planner.planning.search.named import RELEASED, named_scheme
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, by_stage
@@ -39,11 +39,6 @@ Columns = dict[tuple[object, ...], tuple[Array, Array, Array]]
 """Seconds of kernels under choices on all candidates of one table of times, for all assignments."""
 CHOSEN = "chosen"
 """An assignment that has no name."""
-RELEASED = "as released"
-"""The assignment of a checkpoint that stores its linears in several schemes."""
-MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
-"""Named assignments: the scheme of the attention's linears, that of all others."""
-ATTENTION = frozenset(("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,59 +79,23 @@ class PlacedUniform:
 def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
     """Choice index of every unit (-1 as released), or None where a unit cannot take it."""
     schemes = model.question.schemes
-    wanted = [_scheme_of(m, scheme) for m in model.planned]
-    if scheme == RELEASED:
-        wanted = [stands_for(model.question, own) for own in wanted]
-    if not set(wanted) <= set(schemes):
-        return None
     cache = len(schemes) + model.question.kv.index(kv)
-    choice = np.array([schemes.index(wanted[u.row]) if u.role == "module"
-                       else cache if u.role == "cache" else -1 for u in model.units],
-                      dtype=np.int64)
+    choice = np.full(len(model.units), -1, dtype=np.int64)
     for i, unit in enumerate(model.units):
-        if unit.decision >= 0 and not model.possible[i, choice[i]]:
+        if unit.decision < 0:
+            continue
+        if unit.role == "cache":
+            choice[i] = cache
+        else:
+            wanted = named_scheme(model, unit, scheme)
+            if wanted is not None and scheme == RELEASED:
+                wanted = stands_for(model.question, wanted)
+            if wanted not in schemes:
+                return None
+            choice[i] = schemes.index(wanted)
+        if not model.possible[i, choice[i]]:
             return None
     return choice
-
-
-def _scheme_of(module: Module, name: str) -> str:
-    """What a named assignment gives to a module; kinds that rules keep stay as released. A mix by
-    layer is the wider of its two types everywhere, so that what fits does."""
-    if name == RELEASED or module.kind in AS_RELEASED_KINDS:
-        return module.released_as
-    mix = engine_mixes().get(name)
-    if mix is not None:
-        return mix.more if module.kind in mix.kinds else mix.base
-    attention, others = MIXES.get(name, (name, name))
-    return attention if module.kind in ATTENTION else others
-
-
-def schemes_of(name: str) -> tuple[str, ...]:
-    """The schemes that a named assignment takes."""
-    mix = engine_mixes().get(name)
-    return (mix.base, mix.more) if mix is not None else MIXES.get(name, (name,))
-
-
-def uniform_segments(model: CostModel, name: str, choice: Int) -> tuple[Segment, ...]:
-    """The assignment with its layers: those of a mix apart."""
-    tied = tied_segments(model, choice)
-    mix = engine_mixes().get(name)
-    if mix is None:
-        return tied
-    base, total = model.question.schemes.index(mix.base), model.question.spec.layers
-    out = []
-    for segment in tied:
-        unit = model.units[segment.unit]
-        if unit.role != "module" or not unit.layers:
-            out.append(segment)
-            continue
-        # Both halves of a fused kernel are cut at the same layers.
-        wide = tuple(n for n in unit.layers if mix.takes_more(n, total))
-        rest = tuple(n for n in unit.layers if n not in wide)
-        lean = base if unit.kind in mix.kinds else segment.choice
-        out += [Segment(segment.unit, layers, taken)
-                for layers, taken in ((wide, segment.choice), (rest, lean)) if layers]
-    return tuple(out)
 
 
 def uniform_loss(model: CostModel, choice: Int) -> float:
@@ -200,7 +159,7 @@ class _Draft:
         """None where it does not fit."""
         if self.space is None or self.choice is None:
             return None
-        segments = uniform_segments(self.space.model, self.wanted.scheme, self.choice)
+        segments = tied_segments(self.space.model, self.choice)
         return PlacedUniform(self.wanted, self.space, self.candidate, segments, self.score)
 
 

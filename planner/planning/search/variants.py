@@ -47,9 +47,9 @@ def differences(old: Found, new: Found) -> tuple[str, ...]:
 
 
 def by_layer(space: Space, segments: Sequence[Segment]) -> dict[tuple[str, int], str]:
-    """The choice of every decided kind and layer."""
+    """The choice of every decided kind (its parts apart) and layer."""
     model = space.model
-    return {(model.units[s.unit].kind, layer): model.choices[s.choice]
+    return {(model.units[s.unit].matrix, layer): model.choices[s.choice]
             for s in segments if s.choice >= 0 for layer in s.layers}
 
 

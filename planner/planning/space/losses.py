@@ -29,6 +29,7 @@ from planner.quality.prior import (
     cache_alpha,
     mix_band,
     module_alpha,
+    part_alpha,
     range_failure,
 )
 from planner.quality.sensitivity.level import saturated, unsaturated
@@ -63,8 +64,8 @@ class LossModel(UnitModel):
             return None
 
     @cached_property
-    def alphas(self) -> dict[tuple[str, str, tuple[int, ...]], float | None]:
-        """:func:`unit_alpha` by role, kind and layers, as far as it was asked for."""
+    def alphas(self) -> dict[tuple[str, str, str, tuple[int, ...]], float | None]:
+        """:func:`unit_alpha` by role, kind, part and layers, as far as it was asked for."""
         return {}
 
     @cached_property
@@ -119,7 +120,7 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
 
 def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
     """Mean over the unit's layers of α [nats per unit of relative output error power]."""
-    key = unit.role, unit.kind, unit.layers
+    key = unit.role, unit.kind, unit.part, unit.layers
     if key not in model.alphas:
         found = [_alpha(model, unit, layer) for layer in unit.layers or (-1,)]
         known = [alpha for alpha in found if alpha is not None]
@@ -130,6 +131,8 @@ def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
 def _alpha(model: LossModel, unit: DecisionUnit, layer: int) -> float | None:
     if unit.role == "cache":
         return cache_alpha(model.prior, model.sensitivity, unit.kind, layer)
+    if unit.part:
+        return part_alpha(model.sensitivity, unit.kind, unit.part, layer)
     return module_alpha(model.sensitivity, unit.kind, layer)
 
 
@@ -171,9 +174,19 @@ def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: st
     if found is not None and choice in found.loss:
         added = 0.0 if unit.role == "cache" or found.alpha is None else \
             found.alpha * accumulated(model, unit.row, choice)
-        return found.loss[choice] + added
+        return (found.loss[choice] + added) * part_share(model, unit)
     released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
     return 0.0 if choice == released else None
+
+
+def part_share(model: LossModel, unit: DecisionUnit) -> float:
+    """What of a profile's loss of a kind in a layer one part of it has: as α is divided by the
+    learned prior; all where the unit is the whole."""
+    if not unit.part or not unit.layers:
+        return 1.0
+    whole = module_alpha(model.sensitivity, unit.kind, unit.layers[0])
+    mine = part_alpha(model.sensitivity, unit.kind, unit.part, unit.layers[0])
+    return mine / whole if whole and mine is not None else 0.0
 
 
 def profiled_unit(profile: Profile, unit: DecisionUnit) -> ProfileUnit | None:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from planner.placement.cache_entries import stores
 from planner.placement.modules import Module, modules
+from planner.placement.parts import modules_apart
+from planner.planning.engines.mixes import mix_classes
 from planner.planning.engines.routes import EXPERTS, scheme_choice
 from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
@@ -115,23 +117,26 @@ def _built_of(question: Question, prior: Prior, server: str, static_scales: bool
     """What of a question a model is built of: not the workload, nor layouts and limits."""
     return (question.spec, question.device, question.net, prior, question.profile,
             question.schemes, question.kv, question.dropped, question.fused, question.kept,
-            question.barred, question.as_released, question.engine, question.engine_version,
-            question.container, tuple((r.group, r.asked, r.runs_as) for r in question.routes),
-            server, static_scales)
+            question.barred, question.as_released, question.apart, question.engine,
+            question.engine_version, question.container,
+            tuple((r.group, r.asked, r.runs_as) for r in question.routes), server, static_scales)
 
 
 @by_identity(MODELS, of=_built_of)
 def _built(question: Question, prior: Prior, server: str, static_scales: bool) -> CostModel:
     """The model of the first question of its kind."""
-    planned, released = split_modules(modules(question.spec), question.dropped)
+    spec = question.spec
+    planned, released = split_modules(modules_apart(spec) if question.apart else modules(spec),
+                                      question.dropped)
     fused = question.fused
-    if question.spec.tied_embeddings:
+    if spec.tied_embeddings:
         own = planned if "head" in question.dropped else released
         own.append(tied_head(own))
         fused = (*fused, ("embedding", "head"))
-    units = build_units(question.spec, planned, released, prior.ends,
+    units = build_units(spec, planned, released, prior.ends,
                         by_layer=question.profile is not None, fused=fused,
-                        kept=question.kept)
+                        kept=question.kept, classes=mix_classes(spec, question.engine)
+                        if question.apart else None)
     device = question.device
     stacks = stacks_of(server)
     machine = Machine(
@@ -141,7 +146,7 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         grouped=kernel_arrays(device, _run(question, EXPERTS), experts=True, stacks=stacks,
                               static_scales=static_scales, engine=server,
                               version=question.engine_version, container=question.container)
-        if question.spec.experts else None,
+        if spec.experts else None,
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
         beside=np.array([bool(beside_routed(server, s)) for s in question.schemes],
                         dtype=bool),

@@ -30,7 +30,7 @@ def ready(found: Found) -> ReadyWeights:
     question = model.question
     engine = _engine(question)
     units: list[Unit] = [
-        (model.units[s.unit].kind, s.layers,
+        (model.units[s.unit].matrix, s.layers,
          model.choices[s.choice] if s.choice >= 0 else _plain(found, s.unit))
         for s in found.segments if model.units[s.unit].role != "cache"]
     kv = sorted({model.choices[s.choice] for s in found.segments

@@ -15,7 +15,8 @@ from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
 from planner.planning.question.question import Question
-from planner.planning.search.uniform import RELEASED, PlacedUniform
+from planner.planning.search.named import RELEASED
+from planner.planning.search.uniform import PlacedUniform
 from planner.planning.space.losses import quality
 from planner.planning.whatif.compared import ComparedPlan, Weights
 from planner.throughput.calibration import ANY_ENGINE
@@ -31,10 +32,11 @@ def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
     replicas = question.replicas(priced.layout.ranks)
     done, lost, layout = performance(model, priced, replicas), quality(model, priced.loss), \
         priced.layout
-    chosen = [(model.units[s.unit].kind, s.layers, model.choices[s.choice])
+    chosen = [(model.units[s.unit].matrix, s.layers, model.choices[s.choice])
               for s in one.segments if s.choice >= 0 and model.units[s.unit].role == "module"]
-    units = [*chosen, *((kind, (), PLAIN) for kind in ("embedding", "head"))]
-    linear = {scheme for kind, _, scheme in chosen if kind in PLANNED_KINDS}
+    named = {name for name, _, _ in chosen}
+    units = [*chosen, *((kind, (), PLAIN) for kind in ("embedding", "head") if kind not in named)]
+    linear = {scheme for kind, _, scheme in chosen if kind.partition(".")[0] in PLANNED_KINDS}
     is_released = one.wanted.scheme == RELEASED
     weights, checkpoint = _released(question.spec) if is_released else _weights(
         question.spec, question.device, engine_of(question), units, (one.wanted.kv,))
@@ -52,11 +54,11 @@ def placed_row(one: PlacedUniform, *, within_limits: bool) -> ComparedPlan:
 def plan_row(plan: Plan, spec: ModelSpec, device: DeviceProfile) -> ComparedPlan:
     """The row of a plan."""
     done, lost, layout = plan.performance, plan.quality, plan.layout
-    units = [(u.kind, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
+    units = [(u.matrix, u.layers, u.scheme) for u in plan.units if u.kv_layout is None]
     caches = tuple(dict.fromkeys(u.scheme for u in plan.units if u.kv_layout is not None))
     engine = None if plan.engine.name == ANY_ENGINE else parse_engine(
         "@".join(filter(None, (plan.engine.name, plan.engine.version))))
-    linear = {scheme for kind, _, scheme in units if kind in PLANNED_KINDS}
+    linear = {scheme for kind, _, scheme in units if kind.partition(".")[0] in PLANNED_KINDS}
     said = plan.recommendation
     weights, checkpoint = _released(spec) \
         if said is not None and said.verdict == "as-released" \

@@ -12,17 +12,15 @@ from planner.formats.elements import element
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
 from planner.placement.modules import PLANNED_KINDS
-from planner.planning.engines.mixes import mixes_of
 from planner.planning.engines.rules import PLAIN
 from planner.planning.question.question import Question
+from planner.planning.search.named import RELEASED, schemes_of, usable_mixes
 from planner.planning.search.spaces import asked, whole_space
 from planner.planning.search.uniform import (
-    RELEASED,
     PlacedUniform,
     UniformQuery,
     best_uniforms,
     placed_uniforms,
-    schemes_of,
 )
 from planner.planning.space.candidates import Space, possible_layouts
 from planner.planning.space.least_memory import least_rank
@@ -72,8 +70,7 @@ def _names(questions: Sequence[Question], named: Sequence[str]) -> list[str]:
     the usual one, as others lose and win nothing."""
     served = {s for q in questions for s in q.schemes} - set(PLAIN)
     known = {RELEASED, *LISTED, *named, *served}
-    mixed = [name for q in questions for name in mixes_of(q.engine)
-             if set(schemes_of(name)) <= set(q.schemes)]
+    mixed = [name for q in questions for name in usable_mixes(q)]
     return [RELEASED, *(s for s in scheme_ids() if s in known), *dict.fromkeys(mixed)]
 
 
@@ -109,7 +106,8 @@ def _queries(model: CostModel, named: Sequence[str], kv_named: bool, *, limits: 
     wide = tuple(kv for kv in question.kv if kv_named
                  or element(KV_LAYOUTS[kv].element).bits >= LEAST_CACHE_BITS) or question.kv
     return [UniformQuery(name, kv, limits) for name in _names([question], named)
-            if name == RELEASED or set(schemes_of(name)) <= set(question.schemes) for kv in wide]
+            if name == RELEASED or set(schemes_of(name, question.spec)) <= set(question.schemes)
+            for kv in wide]
 
 
 def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str:
@@ -117,13 +115,14 @@ def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str
     refused: dict[str, str] = {}
     for model in models:
         question = model.question
-        missing = [s for s in schemes_of(name) if s != RELEASED and s not in question.schemes]
+        missing = [s for s in schemes_of(name, question.spec)
+                   if s != RELEASED and s not in question.schemes]
         if not missing:
             continue
         told = dict(question.refused).get(missing[0], "")
         refused.setdefault(told or f"{question.engine} does not serve it here", question.engine)
     able = [m for m in models if name == RELEASED
-            or set(schemes_of(name)) <= set(m.question.schemes)]
+            or set(schemes_of(name, m.question.spec)) <= set(m.question.schemes)]
     if not able:
         return next(iter(refused))
     lacking = [_lacking(m, name) for m in able]

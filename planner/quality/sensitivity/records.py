@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from planner.placement.parts import part_of_stem
 from planner.records import cached_record, record
 
 OUTSIDE = -1
@@ -141,5 +142,15 @@ class Sensitivities:
         found: dict[tuple[str, int], float] = {}
         for matrix, alpha in zip(self.matrices, self.alpha, strict=True):
             key = (matrix.kind, matrix.layer)
+            found[key] = found.get(key, 0.0) + alpha
+        return found
+
+    @cached_property
+    def by_part(self) -> Mapping[tuple[str, str, int], float]:
+        """α of the matrices of a part (:mod:`planner.placement.parts`) of a module kind in a
+        layer."""
+        found: dict[tuple[str, str, int], float] = {}
+        for matrix, alpha in zip(self.matrices, self.alpha, strict=True):
+            key = (matrix.kind, part_of_stem(matrix.stem), matrix.layer)
             found[key] = found.get(key, 0.0) + alpha
         return found

@@ -29,7 +29,7 @@ def fragment(plan: Plan) -> str:
     strips = {strip.kind: strip for strip in drawn.strips}
     groups: dict[str, list[UnitPlan]] = {}
     for unit in plan.units:
-        groups.setdefault(unit.kind, []).append(unit)
+        groups.setdefault(unit.matrix, []).append(unit)
     step = sum(unit.decode_seconds for unit in plan.units)
     rows = (_row(kind, units, strips.get(kind), drawn.layers, step)
             for kind, units in groups.items())

@@ -41,7 +41,7 @@ def _figures(c: Content) -> list[str]:
 
 def _modules(plan: Plan, c: Content) -> list[str]:
     t = c.t
-    rows = ([m.kind, m.layers.replace("-", "–"), m.scheme, words.gib(m.weight_bytes),
+    rows = ([m.matrix, m.layers.replace("-", "–"), m.scheme, words.gib(m.weight_bytes),
              words.loss(m.loss)] for m in plan.modules)
     head = [t("units.unit"), t("units.layers"), t("units.scheme"), t("units.gib"), t("units.loss")]
     return [f"## {t('map.title')}", "", *table(head, rows, (3, 4))]

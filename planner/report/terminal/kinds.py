@@ -36,21 +36,25 @@ class KindRow:
 def kind_rows(plan: Plan, longest: int) -> list[KindRow]:
     """A row for each kind and scheme, in the order of the plan; kinds of one group that have one
     scheme each, and the same one, share a row as far as their names take ``longest`` columns."""
-    alone = {kind for kind in {m.kind for m in plan.modules}
-             if sum(m.kind == kind for m in plan.modules) == 1}
+    alone = {name for name in {m.matrix for m in plan.modules}
+             if sum(m.matrix == name for m in plan.modules) == 1}
     rows: dict[tuple[object, ...], list[ModulePlan]] = {}
     for place, module in enumerate(plan.modules):
         group = next((i for i, kinds in enumerate(GROUPS) if module.kind in kinds), None)
-        shared = group is not None and module.kind in alone
+        shared = group is not None and module.matrix in alone
         rows.setdefault((group, module.scheme) if shared else (place,), []).append(module)
     return [_row(plan, part) for members in rows.values() for part in _short(members, longest)]
 
 
 def named(kinds: Sequence[str]) -> str:
     """Kinds in a row; a name that begins as the one before it is told by its end:
-    ``experts-gate-up, -down``."""
+    ``experts-gate-up, -down``, ``attention-qkv.q, .k``."""
     out = list(kinds[:1])
     for before, kind in pairwise(kinds):
+        whole, _, part = kind.partition(".")
+        if part and before.startswith(f"{whole}."):
+            out.append(f".{part}")
+            continue
         family, _, end = kind.rpartition("-")
         out.append(f"-{end}" if family and before.startswith(f"{family}-") else kind)
     return ", ".join(out)
@@ -60,7 +64,7 @@ def _short(members: Sequence[ModulePlan], longest: int) -> list[list[ModulePlan]
     """The members of a row, in as many rows as their names need."""
     parts: list[list[ModulePlan]] = []
     for member in members:
-        names = [m.kind for m in parts[-1]] + [member.kind] if parts else []
+        names = [m.matrix for m in parts[-1]] + [member.matrix] if parts else []
         if parts and columns(named(names)) <= longest:
             parts[-1].append(member)
         else:
@@ -69,8 +73,8 @@ def _short(members: Sequence[ModulePlan], longest: int) -> list[list[ModulePlan]
 
 
 def _row(plan: Plan, members: Sequence[ModulePlan]) -> KindRow:
-    kinds, scheme = tuple(m.kind for m in members), members[0].scheme
-    units = tuple(u for u in plan.units if u.kind in kinds and u.scheme == scheme)
+    kinds, scheme = tuple(m.matrix for m in members), members[0].scheme
+    units = tuple(u for u in plan.units if u.matrix in kinds and u.scheme == scheme)
     layers = layer_range(tuple({n for u in units for n in u.layers})) if len(members) > 1 \
         else members[0].layers
     return KindRow(kinds, scheme, layers, sum(m.weight_bytes for m in members),

@@ -40,13 +40,16 @@ def test_releases_with_experts_state_them_and_others_do_not() -> None:
 def test_scheme_of_follows_group_plain_and_mix() -> None:
     by_name = {row.repository: row for row in BUNDLED}
     nvfp4 = by_name["nvidia/DeepSeek-V3.1-NVFP4"]
-    assert nvfp4.scheme_of("mla-q", 0, 61) == "bf16"
-    assert nvfp4.scheme_of("experts-down", 9, 61) == "nvfp4"
-    assert by_name["nvidia/GLM-5-NVFP4"].scheme_of("attention-out", 5, 78) == "bf16"
+    assert nvfp4.group("mla-q") == "bf16"
+    assert nvfp4.group("experts-down") == "nvfp4"
+    assert by_name["nvidia/GLM-5-NVFP4"].group("attention-out") == "bf16"
     mix = by_name["bartowski/Meta-Llama-3.1-8B-Instruct-GGUF:Q4_K_M"]
-    assert mix.scheme_of("mlp-down", 0, 32) == "ggml-q6_k"
-    assert mix.scheme_of("mlp-down", 5, 32) == "ggml-q4_k"
-    assert mix.scheme_of("mlp-gate-up", 0, 32) == "ggml-q4_k"
+    spec = load_model("llama-3.1-8b")
+    assert mix.schemes_of("mlp-down", 0, spec) == {"ggml-q6_k"}
+    assert mix.schemes_of("mlp-down", 5, spec) == {"ggml-q4_k"}
+    assert mix.schemes_of("attention-qkv.v", 0, spec) == {"ggml-q6_k"}
+    assert mix.schemes_of("attention-qkv", 0, spec) == {"ggml-q4_k", "ggml-q6_k"}
+    assert mix.schemes_of("mlp-gate-up", 0, spec) == {"ggml-q4_k"}
     assert mix.publisher == "bartowski"
 
 
@@ -60,7 +63,7 @@ def test_a_users_file_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_columns_that_may_be_empty_may_be_absent(tmp_path: Path) -> None:
     path = table(tmp_path / "own.csv", ROW, columns=tuple(ROW))
-    assert read_published(path)[0].scheme_of("mlp-down", 0, 36) == "fp8-block"
+    assert read_published(path)[0].group("mlp-down") == "fp8-block"
 
 
 @pytest.mark.parametrize(("change", "words", "hint"), [

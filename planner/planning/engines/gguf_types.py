@@ -1,0 +1,212 @@
+"""Which type llama-quantize gives to a tensor: ``data/gguf_tensor_rules.csv``.
+
+A mix names one type; rules give some tensors another, by what they are, where they stand and what
+the model is like. The first row that fits decides. A row that is no whole number of a type's blocks
+takes the type's fallback (``data/gguf_fallbacks.csv``), or F16 where that does not fit either.
+
+Source: ggml-org/llama.cpp src/llama-quant.cpp (llama_tensor_get_type and tensor_type_fallback,
+commit 0c1e570). Types are those of ggml, as it prints them.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+
+from planner.errors import UnsupportedError
+from planner.planning.engines.rules import DATA, RuleSource, sources
+from planner.records import record
+
+OUTPUT, TABLE = "output", "token_embd"
+WIDE = "f16"
+"""What a tensor takes that fits no block."""
+ALL = "*"
+_TABLES = ("token_embd.weight", "per_layer_token_embd.weight")
+_KINDS = (("attn_qkv.weight", "attn_v"), ("attn_kv_b.weight", "attn_v"),
+          ("attn_v.weight", "attn_v"), ("attn_k.weight", "attn_k"), ("attn_q.weight", "attn_q"),
+          ("attn_output.weight", "attn_output"), ("ffn_up", "ffn_up"), ("ffn_gate", "ffn_gate"),
+          ("ffn_down", "ffn_down"))
+"""What a name contains → what rules call the tensor; the first counts. Joined projections and
+latents' go with values."""
+_LAYER = re.compile(r"blk\.(\d+)\.")
+
+
+@record
+class GgufTensor:
+    """A tensor to quantise: its whole name, the elements of a row, whether experts are stacked."""
+
+    name: str
+    columns: int
+    stacked: bool = False
+
+
+@record
+class GgufTraits:
+    """What rules ask of a model: layers (prediction layers with them), query heads of a key head,
+    experts (0 without), whether llama.cpp calls it a 70B model, whether there is an importance
+    matrix."""
+
+    layers: int
+    queries_per_key: int
+    experts: int
+    is_70b: bool = False
+    imatrix: bool = False
+
+
+@record
+class TensorRule:
+    """One row: ``type`` for ``tensors`` under ``mixes`` where every word of ``when`` holds."""
+
+    tensors: tuple[str, ...]
+    mixes: tuple[str, ...]
+    when: tuple[str, ...]
+    type: str
+    source: RuleSource
+
+
+@record
+class GgufType:
+    """A type's block, its ``fallback`` for other rows ("" for none), and when llama-quantize asks
+    for an importance matrix: never (""), ``needed``, or ``needed in MIX``."""
+
+    block: int
+    fallback: str
+    imatrix: str
+
+    def needs_imatrix(self, mix: str) -> bool:
+        """Whether a tensor of a layer is refused without one under ``mix``."""
+        return self.imatrix == "needed" or self.imatrix == f"needed in {mix}"
+
+
+@record
+class Typed:
+    """What a tensor takes: ``type``, and the type that it stands in for where rows are not whole
+    blocks ("" where they are)."""
+
+    type: str
+    instead_of: str = ""
+
+
+def quantised_types(mix: str, base: str, tensors: Sequence[GgufTensor], traits: GgufTraits,
+                    ) -> dict[str, Typed]:
+    """The type of each tensor by name under ``mix``, whose own type is ``base``.
+
+    Raises:
+        UnsupportedError: a tensor that fits neither a type nor its fallback, where none is defined.
+    """
+    ordered = sorted(tensors, key=lambda t: (layer_of(t.name), t.name))
+    tied = all(t.name != f"{OUTPUT}.weight" for t in tensors)
+    values = sum(_category(t.name, tied) == "attn_v" for t in tensors)
+    seen = {"attn_v": 0, "ffn_down": 0, "ffn_gate": 0, "ffn_up": 0}
+    found = {}
+    for tensor in ordered:
+        kind = _category(tensor.name, tied)
+        counted = seen.get(kind, 0)
+        place = _Place(tensor, counted, values if kind == "attn_v" else traits.layers, base)
+        rule = next((r for r in _rules_of(kind, mix)
+                     if all(_holds(word, place, traits) for word in r.when)), None)
+        found[tensor.name] = fitted(base if rule is None else rule.type, tensor)
+        if kind in seen:
+            seen[kind] = counted + 1
+    return found
+
+
+def fitted(wanted: str, tensor: GgufTensor) -> Typed:
+    """``wanted``, or what stands in for it in rows of the tensor's width.
+
+    Raises:
+        UnsupportedError: none is defined.
+    """
+    known = gguf_types()
+    if wanted not in known or tensor.columns % known[wanted].block == 0:
+        return Typed(wanted)
+    other = known[wanted].fallback
+    if not other:
+        raise UnsupportedError(
+            f"{tensor.name}: rows of {tensor.columns} are no whole blocks of {wanted}, and "
+            "llama-quantize has no type in its place", hint="another mix, or types by tensor")
+    fits = other not in known or tensor.columns % known[other].block == 0
+    return Typed(other if fits else WIDE, wanted)
+
+
+@record
+class _Place:
+    """A tensor as rules see it: how many of its kind came before, of how many, the mix's type."""
+
+    tensor: GgufTensor
+    counted: int
+    total: int
+    base: str
+
+
+def _holds(word: str, at: _Place, traits: GgufTraits) -> bool:
+    """Whether a word of the column ``when`` is true of a tensor."""
+    # Experts' tensors of a file may lie in any order, so that theirs are told by layer.
+    by_name = traits.experts > 1 and _category(at.tensor.name, tied=False) != "attn_v"
+    place, total = layer_of(at.tensor.name) if by_name else at.counted, at.total
+    if word in _OF_MODEL:
+        return _OF_MODEL[word](traits)
+    if word == "stacked":
+        return at.tensor.stacked
+    if word == "partial":
+        return at.tensor.columns % gguf_types()[at.base].block != 0
+    if word == "first-eighth-counted":
+        return at.counted < total // 8
+    if word == "more-bits":
+        return more_bits(place, total)
+    if word == "inner":
+        return total // 8 <= place < 7 * total // 8
+    return place < {"first-2": 2, "first-4": 4, "first-eighth": total // 8,
+                    "first-sixteenth": total // 16}[word]
+
+
+_OF_MODEL: dict[str, Callable[[GgufTraits], bool]] = {
+    "gqa4": lambda m: m.queries_per_key >= 4, "experts4": lambda m: m.experts >= 4,
+    "experts8": lambda m: m.experts == 8, "not-experts8": lambda m: m.experts != 8,
+    "70b": lambda m: m.is_70b, "imatrix": lambda m: m.imatrix,
+    "no-imatrix": lambda m: not m.imatrix}
+
+
+def more_bits(place: int, total: int) -> bool:
+    """llama.cpp's use_more_bits: the first and last eighth, and every third in between."""
+    return place < total // 8 or place >= 7 * total // 8 or (place - total // 8) % 3 == 2
+
+
+def layer_of(name: str) -> int:
+    """The layer of a tensor, −1 outside the stack."""
+    found = _LAYER.match(name)
+    return int(found[1]) if found else -1
+
+
+def _category(name: str, tied: bool) -> str:
+    """What rules call a tensor; a table that is the head as well is typed as the head."""
+    if name == f"{OUTPUT}.weight":
+        return OUTPUT
+    if name in _TABLES:
+        return OUTPUT if tied else TABLE
+    return next((kind for part, kind in _KINDS if part in name), "")
+
+
+def _rules_of(kind: str, mix: str) -> Iterable[TensorRule]:
+    return (r for r in tensor_rules() if (kind in r.tensors or r.tensors == (ALL,))
+            and (mix in r.mixes or r.mixes == (ALL,)))
+
+
+@cache
+def tensor_rules() -> tuple[TensorRule, ...]:
+    """The rules, in order."""
+    known = sources()
+    with (DATA / "gguf_tensor_rules.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(TensorRule(tuple(row["tensors"].split()), tuple(row["mixes"].split()),
+                                tuple(row["when"].split()), row["type"], known[row["source"]])
+                     for row in csv.DictReader(file))
+
+
+@cache
+def gguf_types() -> Mapping[str, GgufType]:
+    """The types that need whole blocks, by name."""
+    with (DATA / "gguf_fallbacks.csv").open(encoding="utf-8", newline="") as file:
+        return {row["type"]: GgufType(int(row["block"]), row["fallback"], row["imatrix"])
+                for row in csv.DictReader(file)}
