@@ -32,7 +32,7 @@ from planner.memory.engines.records import LARGE_DEVICE_BYTES, Case, EngineResul
 from planner.memory.engines.run import engine_size
 from planner.memory.footprint import usable_bytes
 from planner.memory.on_disk import compare
-from planner.memory.resident import FormatOf, as_released
+from planner.memory.resident import FormatOf, PartFormats, as_released
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import Layout
@@ -161,8 +161,8 @@ def _formats(spec: ModelSpec, scheme: str | None, plan: Plan | None,
         units = [u for u in plan.units if u.kv_layout is None and u.weight_format is not None]
         for unit in units:
             for layer in unit.layers:
-                table[unit.kind, layer] = scheme_by_id(unit.scheme).weight
-        return (lambda kind, layer: table.get((kind, layer)), "of the plan",
+                table[unit.matrix, layer] = scheme_by_id(unit.scheme).weight
+        return (PartFormats(table), "of the plan",
                 frozenset(unit.scheme for unit in units))
     released = frozenset(row.scheme for row in spec.rows if row.scheme and row.part == "main")
     if scheme is None:

@@ -12,7 +12,7 @@ from planner.formats.schemes import scheme
 from planner.lookup import load_device
 from planner.memory.training_setup import recipe
 from planner.planning.plan.record import Plan, UnitPlan
-from planner.planning.search.named import MIXES
+from planner.planning.question.named import MIXES
 
 LITE = "deepseek-v2-lite"
 WITH_FP8 = ("h100-sxm", "l40s", "b200-sxm")

@@ -13,6 +13,7 @@ from planner.models.spec import ModelSpec, TensorRow
 from planner.placement.cache_entries import cache_units
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
+from planner.placement.parts import part_of
 from planner.planning.engines.rules import PLAIN
 from planner.planning.plan.record import Plan, UnitPlan
 
@@ -29,7 +30,8 @@ class Linear:
 
     ``module`` is a template with ``{layer}`` and ``{expert}``; ``layers`` is empty outside the
     stack. ``every`` tells that these are all layers in which the template names a module.
-    ``planned``: the plan decided it; the rest stays as released or plain.
+    ``planned``: the plan decided it; the rest stays as released or plain. ``part`` is what the
+    matrix is called beside its kind (:func:`planner.placement.parts.part_of`).
     """
 
     module: str
@@ -41,6 +43,7 @@ class Linear:
     every: bool
     planned: bool
     stacked: bool = False
+    part: str = ""
 
     def names(self) -> Iterator[str]:
         """Every module name."""
@@ -91,11 +94,11 @@ class ModuleAssignment:
         return [] if {"head", "embedding"} & kinds else ["lm_head"]
 
     def decided(self) -> Mapping[tuple[str, int], str]:
-        """(kind, layer) → scheme of what every plan decides, caches included."""
-        pairs = [((one.kind, layer), one.scheme) for one in self.linears
-                 if one.planned and one.kind in PLANNED_KINDS for layer in one.layers]
-        return dict([*pairs, *(((c.kind, layer), c.layout)
-                               for c in self.caches for layer in c.layers)])
+        """(kind, layer) → scheme of what every plan decides, caches included; where matrices of a
+        kind take several in a layer, each by itself (``attention-qkv.v``)."""
+        found = by_matrix((one.kind, one.part, layer, one.scheme) for one in self.linears
+                          if one.planned and one.kind in PLANNED_KINDS for layer in one.layers)
+        return found | {(c.kind, layer): c.layout for c in self.caches for layer in c.layers}
 
 
 def assignment_of(plan: Plan, spec: ModelSpec) -> ModuleAssignment:
@@ -113,7 +116,8 @@ def assignment_of(plan: Plan, spec: ModelSpec) -> ModuleAssignment:
     modules = _decisions((u for u in plan.units if u.kind in PLANNED_KINDS), SCHEMES)
     caches = _decisions((u for u in plan.units if u.kv_layout is not None), KV_LAYOUTS)
     assignment = from_schemes(spec, modules, caches, changed(plan, spec))
-    known = {(row.kind, layer) for row in spec.rows if row.part == "main" for layer in row.layers}
+    known = {(name, layer) for row in spec.rows if row.part == "main" for layer in row.layers
+             for name in (row.kind, f"{row.kind}.{part_of(row)}")}
     known |= {(unit.kind, layer) for unit in cache_units(spec) for layer in unit.layers}
     for kind, layer in {**modules, **caches}:
         if (kind, layer) not in known:
@@ -192,13 +196,14 @@ def _check_kinds(plan: Plan, spec: ModelSpec) -> None:
 def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], str],
              apart: Mapping[tuple[str, int], str]) -> Iterator[Linear]:
     planned = row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable
-    name = row.name.removesuffix(".weight")
+    name, part = row.name.removesuffix(".weight"), part_of(row)
     groups: dict[tuple[str, bool], list[int]] = {}
     for layer in row.layers or (OUTSIDE,):
         other = apart.get((row.kind, layer))
         decided = planned or (other is not None and takes(row, other))
         if planned:
-            scheme = _of(modules, row.kind, layer, spec)
+            scheme = modules.get((f"{row.kind}.{part}", layer)) \
+                or _of(modules, row.kind, layer, spec)
         elif other is not None and decided:
             scheme = other
         elif row.part == "main" and row.scheme is not None:
@@ -209,7 +214,7 @@ def _linears(spec: ModelSpec, row: TensorRow, modules: Mapping[tuple[str, int], 
     alone = sum(other.name == row.name for other in spec.rows) == 1
     for (scheme, decided), layers in groups.items():
         yield Linear(name, row.kind, tuple(layers) if row.layers else (), row.experts, scheme,
-                     row.fused, alone and len(groups) == 1, decided, row.stacked)
+                     row.fused, alone and len(groups) == 1, decided, row.stacked, part)
 
 
 def _of(table: Mapping[tuple[str, int], str], kind: str, layer: int, spec: ModelSpec) -> str:
@@ -229,8 +234,23 @@ def _decisions(units: Iterable[UnitPlan], known: Mapping[str, object],
             raise DataError(f"plan file: unit {unit.unit[:80]!r}: {name[:80]!r} is not in the "
                             "catalogue", hint="see `plan formats`")
         for layer in unit.layers:
-            if (unit.kind, layer) in out:
-                raise InputError(f"plan file: {unit.kind} of layer {layer} is decided twice",
+            if {(unit.matrix, layer), (unit.kind, layer)} & out.keys():
+                raise InputError(f"plan file: {unit.matrix} of layer {layer} is decided twice",
                                  hint="leave one of the two units out")
-            out[unit.kind, layer] = name
+            out[unit.matrix, layer] = name
+    return out
+
+
+def by_matrix(decided: Iterable[tuple[str, str, int, str]]) -> dict[tuple[str, int], str]:
+    """(kind, part, layer, scheme) as (kind, layer) → scheme, and where parts of a kind differ in a
+    layer as (``kind.part``, layer) → scheme."""
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    for kind, part, layer, scheme in decided:
+        found.setdefault((kind, layer), {})[part] = scheme
+    out: dict[tuple[str, int], str] = {}
+    for (kind, layer), parts in found.items():
+        if len(set(parts.values())) == 1:
+            out[kind, layer] = next(iter(parts.values()))
+        else:
+            out |= {(f"{kind}.{part}", layer): scheme for part, scheme in parts.items()}
     return out

@@ -16,7 +16,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.servability import verdicts
-from planner.planning.engines.rules import PLAIN, cell, containers, kind_group
+from planner.planning.engines.rules import PLAIN, cell, containers, kind_group, types_apart
 from planner.planning.engines.writers import writers
 from planner.planning.plan.record import Plan
 
@@ -39,7 +39,7 @@ def lint(target: str, exported: Exported, assignment: ModuleAssignment, plan: Pl
     """The verdict on ``engine`` with the checkpoint format of ``target``."""
     if engine.name not in CONSUMERS[target]:
         return EngineFinding(engine, "no", f"it does not read {target}")
-    fused = split_fused_layers(assignment)
+    fused = [] if types_apart(engine, device) else split_fused_layers(assignment)
     if fused:
         return EngineFinding(engine, "no", f"{fused[0]}: parts of one matrix in several schemes")
     whole = verdicts(spec, device, plan.units, plan.layout, (engine.address,))[0]

@@ -59,7 +59,7 @@ def read_tensor_types(text: bytes, place: str, spec: ModelSpec) -> Imported:
     rows = tuple(part for row in unquantised(spec).rows for part in _typed(row, lines, place))
     found = replace(spec, rows=rows, kv_scheme="",
                     quantization=largest_scheme(rows, unquantised(spec).quantization))
-    return Imported(found, FILE, None, tuple(configuration_notes(found, (), None)))
+    return Imported(found, FILE, None, tuple(configuration_notes(found, (), None)), apart=True)
 
 
 def _lines(text: bytes, place: str) -> list[_Line]:

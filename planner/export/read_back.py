@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from planner.errors import DataError
-from planner.export.assignment import ModuleAssignment, from_schemes, is_linear, plain_type
+from planner.export.assignment import (
+    ModuleAssignment,
+    by_matrix,
+    from_schemes,
+    is_linear,
+    plain_type,
+)
 from planner.export.released_kinds import OUTSIDE
 from planner.models.fields import Fields
 from planner.models.quantization.config import read_plans
@@ -17,6 +23,7 @@ from planner.models.stacked import with_linear_experts
 from planner.models.strict_json import parse_object, shown
 from planner.placement.cache_entries import cache_units, stores
 from planner.placement.modules import AS_RELEASED_KINDS, PLANNED_KINDS
+from planner.placement.parts import part_of
 from planner.planning.engines.rules import cache_group
 from planner.planning.plan.record import layer_range
 
@@ -24,12 +31,14 @@ from planner.planning.plan.record import layer_range
 @dataclass(frozen=True, slots=True)
 class Imported:
     """``spec`` stores its tensors as the configuration says; ``kv`` is its cache layout, None where
-    it names none; ``notes`` are what it says that a plan cannot, and the reverse."""
+    it names none; ``notes`` are what it says that a plan cannot, and the reverse. ``apart``: every
+    matrix has a scheme of its own."""
 
     spec: ModelSpec
     method: str
     kv: str | None
     notes: tuple[str, ...]
+    apart: bool = False
 
 
 def read_configuration(text: bytes, place: str, spec: ModelSpec) -> Imported:
@@ -58,14 +67,18 @@ def imported_assignment(found: Imported, default_kv: str = "bf16") -> ModuleAssi
     """
     modules: dict[tuple[str, int], str] = {}
     spec = found.spec
-    for row in spec.rows:
-        if row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable:
-            for layer in row.layers:
-                name = row.scheme or row.dtype
-                if modules.setdefault((row.kind, layer), name) != name:
-                    raise DataError(f"{row.name}: layer {layer} has {name} and "
-                                    f"{modules[row.kind, layer]} in one {row.kind}",
-                                    hint="a plan has one scheme a module kind and layer")
+    rows = [row for row in spec.rows
+            if row.part == "main" and row.kind in PLANNED_KINDS and row.quantisable]
+    if found.apart:
+        modules = by_matrix((row.kind, part_of(row), layer, row.scheme or row.dtype)
+                            for row in rows for layer in row.layers)
+    for row in () if found.apart else rows:
+        for layer in row.layers:
+            name = row.scheme or row.dtype
+            if modules.setdefault((row.kind, layer), name) != name:
+                raise DataError(f"{row.name}: layer {layer} has {name} and "
+                                f"{modules[row.kind, layer]} in one {row.kind}",
+                                hint="a plan has one scheme a module kind and layer")
     kv = found.kv or default_kv
     caches = {(unit.kind, layer): kv for unit in cache_units(spec) for layer in unit.layers}
     tables = {(row.kind, OUTSIDE): row.scheme for row in spec.rows

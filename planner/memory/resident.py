@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
@@ -16,9 +16,27 @@ from planner.models.plain import plain_type
 from planner.models.spec import Attention, ModelSpec, TensorRow
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import PLANNED_KINDS, kv_heads_of
+from planner.placement.parts import part_of
 
 FormatOf = Callable[[str, int], TensorFormat | None]
 """(module kind, layer) → the format of its matrices; None = as released. Layer -1: no layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartFormats:
+    """A FormatOf that tells the matrices of a kind apart: by kind, or (``attention-qkv.v``) part,
+    and layer."""
+
+    table: Mapping[tuple[str, int], TensorFormat]
+
+    def __call__(self, kind: str, layer: int) -> TensorFormat | None:
+        """The format of all of a kind."""
+        return self.table.get((kind, layer))
+
+    def of(self, kind: str, part: str, layer: int) -> TensorFormat | None:
+        """The format of one matrix of it."""
+        return self.table.get((f"{kind}.{part}", layer)) or self.table.get((kind, layer))
+
 
 ENGINE_MADE = ("rope-tables", "mla-absorbed")
 """Lines of weights that are not tensors of the release."""
@@ -155,7 +173,8 @@ def _formats(row: TensorRow, layers: Sequence[int],
         return [(None, len(layers))]
     counts: dict[TensorFormat | None, int] = {}
     for layer in layers:
-        fmt = format_of(row.kind, layer)
+        fmt = format_of.of(row.kind, part_of(row), layer) if isinstance(format_of, PartFormats) \
+            else format_of(row.kind, layer)
         counts[fmt] = counts.get(fmt, 0) + 1
     return list(counts.items())
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from planner.formats.schemes import SCHEMES
 from planner.models.gguf_names import gguf_stems
 from planner.models.inventory import row_bytes
 from planner.models.spec import ModelSpec, TensorRow
@@ -46,6 +47,21 @@ def part_of_stem(stem: str) -> str:
     """``attn_q`` → q; empty for a name of another form."""
     found = _NAMED.fullmatch(stem)
     return found[1] if found else ""
+
+
+def stored_apart(spec: ModelSpec) -> bool:
+    """Whether a release stores matrices of one kind and layer in several schemes with interleaved
+    blocks, as GGUF files do."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for module in modules_apart(spec) if _has_blocks(spec) else ():
+        for layer in module.layers if module.part else ():
+            found.setdefault((module.kind, layer), set()).add(module.released_as)
+    return any(len(schemes) > 1 for schemes in found.values())
+
+
+def _has_blocks(spec: ModelSpec) -> bool:
+    used = {row.scheme for row in spec.rows if row.scheme is not None}
+    return any(SCHEMES[name].weight.block_bytes is not None for name in used if name in SCHEMES)
 
 
 @lru_cache(maxsize=64)

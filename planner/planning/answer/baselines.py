@@ -21,14 +21,14 @@ from planner.planning.engines.defaults import EngineDefault, engine_default
 from planner.planning.engines.mixes import engine_mixes
 from planner.planning.plan.record import Baseline
 from planner.planning.question.caches import kv_refusal
-from planner.planning.question.question import Question
-from planner.planning.search.named import (
+from planner.planning.question.named import (
     MIXES,
     RELEASED,
     mix_problem,
     schemes_of,
     usable_mixes,
 )
+from planner.planning.question.question import Question
 from planner.planning.search.spaces import whole_space
 from planner.planning.search.uniform import Uniform, UniformQuery, best_uniforms
 from planner.planning.space.candidates import possible_layouts

@@ -9,8 +9,8 @@ from planner.formats.schemes import SCHEMES
 from planner.planning.engines.mixes import engine_mixes, stood_in
 from planner.planning.plan.record import Assumption, UnitPlan
 from planner.planning.price.intervals import Z80
+from planner.planning.question.named import schemes_of, usable_mixes
 from planner.planning.question.question import Question
-from planner.planning.search.named import schemes_of, usable_mixes
 from planner.throughput.ggml import ggml_certainty, runs_on_ggml
 
 GPU_BLOCK = 32

@@ -15,7 +15,7 @@ from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
 from planner.models.gguf_names import ARCHITECTURES, GgufMatrix, gguf_matrices
 from planner.models.spec import ModelSpec
-from planner.placement.modules import attention_of
+from planner.placement.modules import PLANNED_KINDS, Module, attention_of
 from planner.placement.parts import Classes, part_of_stem, parts_of
 from planner.planning.engines.gguf_types import (
     WIDE,
@@ -32,6 +32,8 @@ OUTSIDE = -1
 """The layer of what is outside the stack."""
 Place = tuple[str, str, int]
 """Kind, part and layer."""
+TYPED_KINDS = (*PLANNED_KINDS, "embedding", "head")
+"""Kinds that a mix gives a type to."""
 _PLAIN = {"f16": "fp16", "bf16": "bf16", "f32": "fp32"}
 _PREDICTION = "mtp"
 _OF_70B = {"llama": True, "qwen2": False}
@@ -154,13 +156,38 @@ def mix_classes(spec: ModelSpec, engine: str) -> Classes:
     return classes
 
 
-def needs_imatrix(spec: ModelSpec, name: str) -> str:
-    """The first type for which llama-quantize asks for an importance matrix under a mix without
-    one; empty if for none. A table of tokens and a head never need one."""
-    known = gguf_types()
-    return next((t for (kind, _, _), one in mix_places(spec, name).items()
-                 if kind not in ("embedding", "head") for t in one.types
-                 if t in known and known[t].needs_imatrix(name)), "")
+def mix_schemes(spec: ModelSpec, name: str) -> tuple[str, ...]:
+    """The schemes that a mix takes on a model, in the order of its tensors; none where it cannot
+    be made."""
+    return tuple(dict.fromkeys(one.scheme for (kind, _, _), one in mix_places(spec, name).items()
+                               if kind in TYPED_KINDS))
+
+
+def unmixable(spec: ModelSpec, name: str) -> str:
+    """Why a mix cannot be made of a model, or not without an importance matrix, which
+    llama-quantize asks for unless the tensor is a table of tokens or a head; empty if it can."""
+    taken, known = mix_schemes(spec, name), gguf_types()
+    if not taken:
+        return "llama-quantize has no type for every tensor of this model"
+    for (kind, _, _), one in mix_places(spec, name).items():
+        for of in one.types if kind in PLANNED_KINDS else ():
+            if of in known and known[of].needs_imatrix(name):
+                return f"{of} needs an importance matrix (llama-quantize --imatrix)"
+    unknown = [scheme for scheme in taken if scheme not in SCHEMES]
+    return f"{', '.join(unknown)} is not in the catalogue" if unknown else ""
+
+
+def fitted_scheme(module: Module, scheme: str) -> str:
+    """``scheme``, or what stands in for it where rows of the module are no whole blocks of it."""
+    if SCHEMES[scheme].weight.block_bytes is None:
+        return scheme
+    return stand_in(scheme, [columns for gemm in module.gemms for _, columns in gemm.members])
+
+
+def stand_ins(modules: Iterable[Module], scheme: str) -> tuple[str, ...]:
+    """What stands in for ``scheme`` in any of the linears, once each."""
+    found = (fitted_scheme(m, scheme) for m in modules if m.kind in PLANNED_KINDS)
+    return tuple(dict.fromkeys(name for name in found if name != scheme))
 
 
 def stand_in(scheme: str, columns: Iterable[int]) -> str:

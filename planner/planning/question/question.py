@@ -46,7 +46,8 @@ class Question:
     ``chosen_from``: the engines that were asked, where none was named. ``loss_widened``: the limit
     on loss is that asked for times its band. ``tpot_default``: the limit on TPOT is a default,
     which is dropped where no layout reaches it. ``apart``: each matrix is decided by itself, as the
-    engine types every tensor.
+    engine types every tensor. ``named``: the assignment that is priced, a scheme with what stands
+    in for it or a mixture of the engine's (:mod:`planner.planning.question.named`).
     """
 
     spec: ModelSpec
@@ -88,6 +89,7 @@ class Question:
     chosen_from: tuple[str, ...] = ()
     tpot_default: bool = False
     apart: bool = False
+    named: str = ""
     loss_widened: bool = False
 
     @property

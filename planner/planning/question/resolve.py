@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.schemes import scheme as scheme_by_id
-from planner.formats.schemes import scheme_ids
 from planner.hardware.power import at_power_mode, fastest_mode
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.plain import plain_type
 from planner.models.spec import ModelSpec
 from planner.placement.layout import device_counts
-from planner.placement.modules import modules
-from planner.planning.engines.routes import route_words, twin_of
-from planner.planning.engines.rules import decided_too, kind_group
+from planner.placement.parts import stored_apart
+from planner.planning.engines.mixes import (
+    engine_mixes,
+)
+from planner.planning.engines.rules import decided_too
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
-from planner.planning.question.decisions import split_modules
 from planner.planning.question.host_notes import host_notes
 from planner.planning.question.policies import (
     ONE_TYPE,
@@ -30,10 +30,9 @@ from planner.planning.question.policies import (
     one_type_note,
     other_types,
     released_choice,
-    require_importance,
-    without_importance,
 )
 from planner.planning.question.question import OBJECTIVES, Question
+from planner.planning.question.scheme_choices import scheme_choices
 from planner.planning.question.workload import (
     Workload,
     reserves,
@@ -46,7 +45,7 @@ from planner.quality.sensitivity.level import unsaturated
 from planner.scenarios import Host, Scenario
 from planner.throughput.calibration import ANY_ENGINE, stacks_of
 from planner.throughput.collectives import fabric
-from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
+from planner.throughput.kernels import refusal
 from planner.units import GIB
 
 if TYPE_CHECKING:
@@ -81,7 +80,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         notes.append(("scenario", scenario.id, scenario.title))
     server = engine.name if engine is not None else ANY_ENGINE
     work = _requests(spec, asked, server, notes)
-    schemes, refused = _schemes(spec, device, asked, uniform, given, engine, notes, profile)
+    schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
+                                      notes, profile)
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
@@ -117,8 +117,10 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         engine=server,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
-        dropped=_dropped(spec, device, asked, given, engine) if uniform is None else (),
-        apart=given is not None and any(u.part for u in given.units), left_out=left_out))
+        dropped=_dropped(spec, device, asked, given, engine)
+        if uniform is None or uniform in engine_mixes() else (), named=uniform or "",
+        apart=(any(u.part for u in given.units) if given is not None else
+               uniform == "" and stored_apart(spec)), left_out=left_out))
 
 
 def _requests(spec: ModelSpec, asked: Asked, server: str,
@@ -252,62 +254,6 @@ def _sizes(asked: Asked, domain: int, notes: list[tuple[str, str, str]]) -> tupl
     notes.append(("devices", f"{', '.join(map(str, sizes))} tried",
                   "2^k and 3·2^k up to two scale-up domains; --devices gives another number"))
     return sizes
-
-
-def _schemes(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
-             given: Plan | None, engine: Engine | None, notes: list[tuple[str, str, str]],
-             profile: Profile | None,
-             ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
-    if given is not None:
-        kept = set(_RELEASED) - set(dropped_in(given, spec, device))
-        used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
-        return _demand(device, [s for s in scheme_ids() if s in used]), ()
-    if uniform == "":
-        stored = {m.released_as for m in split_modules(modules(spec))[0]}
-        return _demand(device, _served_as(spec, device, engine, stored, notes)), ()
-    if uniform is not None:
-        names = {scheme_by_id(uniform).id}
-        require_importance(spec, names, profile)
-        return _demand(device, _served_as(spec, device, engine, names, notes)), ()
-    if asked.schemes is not None:
-        if not asked.schemes:
-            raise InputError("schemes is empty", hint="name at least one, or leave it out")
-        wanted = {scheme_by_id(name).id for name in asked.schemes}
-        require_importance(spec, wanted, profile)
-        return _demand(device, _served_as(spec, device, engine, wanted, notes)), ()
-    legal, refused = legal_schemes(device, scheme_ids())
-    apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
-    apart |= without_importance(spec, legal, profile)
-    return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
-
-
-def _served_as(spec: ModelSpec, device: DeviceProfile, engine: Engine | None, names: set[str],
-               notes: list[tuple[str, str, str]]) -> list[str]:
-    """``names`` in catalogue order, those that ``engine`` serves weight-only on a device without
-    their unit as that weight-only scheme, with a note on each."""
-    groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
-    used = set()
-    for name in names:
-        found = twin_of(engine, device, name, groups)
-        used.add(name if found is None else found.runs_as)
-        if found is not None and engine is not None:
-            notes.append(route_words(engine, device, found, "weights"))
-    return [s for s in scheme_ids() if s in used]
-
-
-_RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")
-
-
-def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
-    for name in names:
-        why = refusal(device, scheme_by_id(name))
-        if why:
-            legal, _ = legal_schemes(device, scheme_ids())
-            raise UnsupportedError(f"scheme {name!r} on {device.id}: {why}",
-                                   hint="legal here: " + ", ".join(legal) if legal else
-                                   "no scheme is legal here: complete the device's profile")
-    return tuple(names)
 
 
 def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Profile | None,

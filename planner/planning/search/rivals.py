@@ -18,10 +18,10 @@ from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import engine_default
 from planner.planning.engines.mixes import engine_mixes, scheme_of_type
+from planner.planning.question.named import MIXES, RELEASED, usable_mixes
 from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found
 from planner.planning.search.few_formats import few_formats
-from planner.planning.search.named import MIXES, RELEASED, usable_mixes
 from planner.planning.search.sets_on import changed_schemes
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (

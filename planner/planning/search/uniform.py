@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.planning.price.price import Priced, price
-from planner.planning.question.policies import stands_for
+from planner.planning.question.named import named_scheme
 from planner.planning.search.more_slots import more_slots
-from planner.planning.search.named import RELEASED, named_scheme
 from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, by_stage
@@ -87,10 +86,8 @@ def uniform_choice(model: CostModel, scheme: str, kv: str) -> Int | None:
         if unit.role == "cache":
             choice[i] = cache
         else:
-            wanted = named_scheme(model, unit, scheme)
-            if wanted is not None and scheme == RELEASED:
-                wanted = stands_for(model.question, wanted)
-            if wanted not in schemes:
+            wanted = named_scheme(model.question, model.planned[unit.row], unit, scheme)
+            if wanted is None or wanted not in schemes:
                 return None
             choice[i] = schemes.index(wanted)
         if not model.possible[i, choice[i]]:

@@ -19,6 +19,7 @@ from planner.planning.engines.mixes import mix_classes
 from planner.planning.engines.routes import EXPERTS, scheme_choice
 from planner.planning.engines.rules import cache_group
 from planner.planning.question.decisions import build_units, split_modules
+from planner.planning.question.named import named_scheme
 from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
@@ -90,6 +91,10 @@ class CostModel(LossModel):
             if unit.layers and set(unit.layers) <= set(self.question.kept):
                 table[i, :schemes] &= [s == kept_scheme(self.question, released)
                                        for s in self.question.schemes]
+            if self.question.named:
+                wanted = named_scheme(self.question, self.planned[unit.row], unit,
+                                      self.question.named)
+                table[i, :schemes] &= [s == wanted for s in self.question.schemes]
             for j, scheme in enumerate(self.question.schemes):
                 fixed = self.question.as_released or unit.kind in NO_OTHER
                 if fixed and scheme != released:
@@ -117,7 +122,7 @@ def _built_of(question: Question, prior: Prior, server: str, static_scales: bool
     """What of a question a model is built of: not the workload, nor layouts and limits."""
     return (question.spec, question.device, question.net, prior, question.profile,
             question.schemes, question.kv, question.dropped, question.fused, question.kept,
-            question.barred, question.as_released, question.apart, question.engine,
+            question.barred, question.as_released, question.named, question.apart, question.engine,
             question.engine_version, question.container,
             tuple((r.group, r.asked, r.runs_as) for r in question.routes), server, static_scales)
 

@@ -14,8 +14,8 @@ from planner.planning.engines.checkpoints import Unit, checkpoint_of, made_while
 from planner.planning.plan.record import Plan
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
+from planner.planning.question.named import RELEASED
 from planner.planning.question.question import Question
-from planner.planning.search.named import RELEASED
 from planner.planning.search.uniform import PlacedUniform
 from planner.planning.space.losses import quality
 from planner.planning.whatif.compared import ComparedPlan, Weights

@@ -13,8 +13,8 @@ from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme_ids
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.rules import PLAIN
+from planner.planning.question.named import RELEASED, schemes_of, usable_mixes
 from planner.planning.question.question import Question
-from planner.planning.search.named import RELEASED, schemes_of, usable_mixes
 from planner.planning.search.spaces import asked, whole_space
 from planner.planning.search.uniform import (
     PlacedUniform,

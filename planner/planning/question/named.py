@@ -1,0 +1,68 @@
+"""Assignments that have a name: as released, one scheme everywhere, an engine's own mixtures.
+
+A scheme with interleaved blocks that a matrix's rows are no whole number of is stood in for by the
+scheme that the engine's quantiser takes instead.
+"""
+
+from __future__ import annotations
+
+from planner.models.spec import ModelSpec
+from planner.placement.modules import AS_RELEASED_KINDS, Module
+from planner.planning.engines.mixes import (
+    OUTSIDE,
+    TYPED_KINDS,
+    engine_mixes,
+    fitted_scheme,
+    mix_places,
+    mix_schemes,
+    mixes_of,
+    unmixable,
+)
+from planner.planning.question.decisions import DecisionUnit
+from planner.planning.question.policies import stands_for
+from planner.planning.question.question import Question
+
+RELEASED = "as released"
+"""The assignment of a checkpoint that stores its linears in several schemes."""
+MIXES = {"fp16 attention, int8 experts": ("fp16", "int8-w8a8")}
+"""Named assignments: the scheme of the attention's linears, that of all others."""
+ATTENTION = frozenset(("attention-qkv", "mla-q", "mla-kv", "attention-out", "linear-attention"))
+
+
+def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: str) -> str | None:
+    """What a named assignment gives to the unit of a planned module; None where its layers differ,
+    or a mixture says nothing. Kinds that rules keep stay as released, but for a mixture's."""
+    if name in engine_mixes() and unit.kind in TYPED_KINDS:
+        places = mix_places(question.spec, name)
+        found = {places[place].scheme if place in places else None
+                 for place in ((unit.kind, unit.part, n) for n in unit.layers or (OUTSIDE,))}
+        return found.pop() if len(found) == 1 else None
+    if name == RELEASED:
+        return stands_for(question, module.released_as)
+    if module.kind in AS_RELEASED_KINDS:
+        return module.released_as
+    attention, others = MIXES.get(name, (name, name))
+    return fitted_scheme(module, attention if module.kind in ATTENTION else others)
+
+
+def schemes_of(name: str, spec: ModelSpec) -> tuple[str, ...]:
+    """The schemes that a named assignment takes, beside what stands in for them."""
+    return mix_schemes(spec, name) if name in engine_mixes() else MIXES.get(name, (name,))
+
+
+def usable_mixes(question: Question) -> list[str]:
+    """The mixtures of the question's engine that its choices can make, each once: those of experts
+    are another mixture in a model without."""
+    found: dict[tuple[object, ...], str] = {}
+    for name in mixes_of(question.engine):
+        if not mix_problem(question, name):
+            places = mix_places(question.spec, name)
+            found.setdefault(tuple((at, places[at].scheme) for at in sorted(places)), name)
+    return list(found.values())
+
+
+def mix_problem(question: Question, name: str) -> str:
+    """Why a mixture is no choice; empty if it is one."""
+    why = unmixable(question.spec, name)
+    missing = [one for one in schemes_of(name, question.spec) if one not in question.schemes]
+    return why or (f"{', '.join(missing)} is no choice here" if missing else "")

@@ -1,0 +1,115 @@
+"""The schemes that a question may choose from, or takes: asked for, given, or all legal ones."""
+
+from __future__ import annotations
+
+from planner.errors import InputError, UnsupportedError
+from planner.formats.schemes import scheme as scheme_by_id
+from planner.formats.schemes import scheme_ids
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import Engine
+from planner.models.spec import ModelSpec
+from planner.placement.modules import modules
+from planner.placement.parts import modules_apart, stored_apart
+from planner.planning.engines.mixes import (
+    engine_mixes,
+    mix_schemes,
+    mixes_of,
+    stand_ins,
+    stood_in,
+    unmixable,
+)
+from planner.planning.engines.routes import route_words, twin_of
+from planner.planning.engines.rules import kind_group
+from planner.planning.plan.record import Plan
+from planner.planning.question.asked import Asked
+from planner.planning.question.decisions import split_modules
+from planner.planning.question.policies import (
+    dropped_in,
+    require_importance,
+    without_importance,
+)
+from planner.quality.profile import Profile
+from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
+
+
+def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
+                   given: Plan | None, engine: Engine | None, notes: list[tuple[str, str, str]],
+                   profile: Profile | None,
+                   ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
+    if given is not None:
+        kept = set(_RELEASED) - set(dropped_in(given, spec, device))
+        used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
+        return _demand(device, [s for s in scheme_ids() if s in used]), ()
+    if uniform == "":
+        found = modules_apart(spec) if stored_apart(spec) else modules(spec)
+        stored = {m.released_as for m in split_modules(found)[0]}
+        return _demand(device, _served_as(spec, device, engine, stored, notes)), ()
+    if uniform is not None:
+        names = _named_schemes(spec, uniform, engine, notes)
+        require_importance(spec, names, profile)
+        return _demand(device, _served_as(spec, device, engine, names, notes)), ()
+    if asked.schemes is not None:
+        if not asked.schemes:
+            raise InputError("schemes is empty", hint="name at least one, or leave it out")
+        wanted = {scheme_by_id(name).id for name in asked.schemes}
+        require_importance(spec, wanted, profile)
+        return _demand(device, _served_as(spec, device, engine, wanted, notes)), ()
+    legal, refused = legal_schemes(device, scheme_ids())
+    apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
+    apart |= without_importance(spec, legal, profile)
+    return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
+
+
+def _named_schemes(spec: ModelSpec, name: str, engine: Engine | None,
+                   notes: list[tuple[str, str, str]]) -> set[str]:
+    """What an assignment takes: a scheme with what stands in for it where rows are no whole blocks,
+    or a mixture of the engine's.
+
+    Raises:
+        UnsupportedError: a mixture of another engine, or one that cannot be made.
+    """
+    if name in engine_mixes():
+        why = unmixable(spec, name) if engine is not None and name in mixes_of(engine.name) \
+            else f"a mixture of {engine_mixes()[name].engine}'s"
+        if why:
+            raise UnsupportedError(f"scheme {name!r}: {why}",
+                                   hint=f"--engine {engine_mixes()[name].engine}, or a scheme: see "
+                                        "`plan formats`")
+        notes += [("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
+                  for scheme, other in stood_in(spec, name)]
+        return set(mix_schemes(spec, name))
+    scheme = scheme_by_id(name).id
+    others = stand_ins(modules_apart(spec), scheme)
+    notes += [("fallback", f"{other} for {scheme}", "rows that are no whole blocks, as "
+               "llama-quantize does") for other in others]
+    return {scheme, *others}
+
+
+def _served_as(spec: ModelSpec, device: DeviceProfile, engine: Engine | None, names: set[str],
+               notes: list[tuple[str, str, str]]) -> list[str]:
+    """``names`` in catalogue order, those that ``engine`` serves weight-only on a device without
+    their unit as that weight-only scheme, with a note on each."""
+    groups = tuple(dict.fromkeys(kind_group(m.kind) for m in split_modules(modules(spec))[0]))
+    used = set()
+    for name in names:
+        found = twin_of(engine, device, name, groups)
+        used.add(name if found is None else found.runs_as)
+        if found is not None and engine is not None:
+            notes.append(route_words(engine, device, found, "weights"))
+    return [s for s in scheme_ids() if s in used]
+
+
+_RELEASED = ("embedding", "indexer", "router", "norm", "head", "mtp")
+
+
+def _demand(device: DeviceProfile, names: list[str]) -> tuple[str, ...]:
+    for name in names:
+        why = refusal(device, scheme_by_id(name))
+        if why:
+            legal, _ = legal_schemes(device, scheme_ids())
+            raise UnsupportedError(f"scheme {name!r} on {device.id}: {why}",
+                                   hint="legal here: " + ", ".join(legal) if legal else
+                                   "no scheme is legal here: complete the device's profile")
+    return tuple(names)
