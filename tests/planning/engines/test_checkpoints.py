@@ -66,19 +66,29 @@ def test_experts_and_dense_linears_are_compared_apart() -> None:
         == "nvidia/Qwen3.5-397B-A17B-NVFP4"
 
 
-def test_a_mix_of_llama_cpp_is_compared_layer_by_layer() -> None:
+def test_a_mix_of_llama_cpp_is_compared_matrix_by_matrix_and_layer_by_layer() -> None:
     spec, device, engine = load_model("llama-3.1-8b"), load_device("xeon-6980p"), \
         parse_engine("llama.cpp")
     more = tuple(n for n in range(32) if n < 4 or n >= 28 or (n - 4) % 3 == 2)
     less = tuple(n for n in range(32) if n not in more)
-    rest = [u for u in units(spec, "ggml-q4_k") if u[0] != "mlp-down"]
-    down = [("mlp-down", more, "ggml-q6_k"), ("mlp-down", less, "ggml-q4_k")]
-    found = checkpoint_of(spec, device, engine, [*rest, *down])
+    rest: list[Unit] = [u for u in units(spec, "ggml-q4_k")
+                        if u[0] not in ("mlp-down", "attention-qkv", "embedding", "head")]
+    rest += [(f"attention-qkv.{part}", more + less, "ggml-q4_k") for part in "qk"]
+    wide: list[Unit] = [(name, layers, scheme) for name in ("mlp-down", "attention-qkv.v")
+                        for layers, scheme in ((more, "ggml-q6_k"), (less, "ggml-q4_k"))]
+    plain: list[Unit] = [("embedding", (), "bf16"), ("head", (), "bf16")]
+    typed: list[Unit] = [("embedding", (), "ggml-q4_k"), ("head", (), "ggml-q6_k")]
+    found = checkpoint_of(spec, device, engine, [*rest, *wide, *plain])
     assert found is not None
     assert found.repository.endswith(":Q4_K_M")
     assert "embedding and head quantised too" in found.differences
-    assert checkpoint_of(spec, device, engine, [*rest, ("mlp-down", more + less, "ggml-q4_k")]) \
-        is None
+    same = checkpoint_of(spec, device, engine, [*rest, *wide, *typed])
+    assert same is not None and not same.differences
+    other: list[Unit] = [("embedding", (), "ggml-q6_k"), ("head", (), "ggml-q6_k")]
+    assert checkpoint_of(spec, device, engine, [*rest, *wide, *other]) is None
+    flat: list[Unit] = [(name, more + less, "ggml-q4_k") for name in ("mlp-down",
+                                                                     "attention-qkv.v")]
+    assert checkpoint_of(spec, device, engine, [*rest, *flat, *plain]) is None
 
 
 def test_small_differences_are_said() -> None:
