@@ -17,7 +17,7 @@ from planner.errors import DataError, InputError, UnknownNameError
 from planner.hardware.catalog import canonical_name
 from planner.hardware.loader import check_document
 from planner.hardware.profile import DeviceProfile, FittedSet
-from planner.validation.op_rows import profile_of
+from planner.validation.op_rows import profile_of, stack_of
 from planner.validation.reader import MeasuredTable, read_directory
 
 Rows = tuple[Mapping[str, str], ...]
@@ -76,9 +76,20 @@ def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
         if kept:
             titles[key] = f"{source}; {', '.join(names)}.csv, {len(rows)} rows of {profile.id}"
         found += kept
-        skipped += left
+        skipped += [*left, *_unfitted(entry, rows, sets)]
     return Result(profile.id, tuple(found), tuple(skipped),
                   _text(profile, found, titles, date))
+
+
+NO_FORM = "no form describes its kernels: [achieved] of the profile has what it reaches"
+
+
+def _unfitted(entry: Entry, rows: Rows, sets: Sequence[FittedSet]) -> list[tuple[str, str]]:
+    """Software in a table that is no engine with kernels of its own, and had nothing fitted."""
+    fitted = {one.stack for one in sets}
+    names = {row.get("software", "").split(" ")[0].lower() for row in rows}
+    return [(f"{entry.kind} of {name}", NO_FORM) for name in sorted(names - fitted)
+            if name and not stack_of(name)]
 
 
 def _rows(data: Path, entry: Entry, profile: DeviceProfile) -> tuple[Rows, list[str], str]:
@@ -163,6 +174,9 @@ def _text(profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[st
     merged = {**profile.fitted, **{(f.operator, f.stack, f.variant): f for f in found}}
     ordered = [merged[key] for key in sorted(merged)]
     path = Path(profile.path)
+    if not path.is_file():
+        raise DataError(f"{profile.id} was detected and has no file to write the fits into",
+                        hint=f"put the {profile.id}.toml that plan measure wrote beside the tables")
     text = with_fits(path.read_text(encoding="utf-8"), ordered, sources=dict(titles), date=date)
     used = {fit.source for fit in ordered}
     text = "".join(line for line in text.splitlines(keepends=True)

@@ -36,9 +36,10 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
     from planner.report.terminal.calibration import calibration_text, fit_dict
 
     target = Path(output)
-    if target.exists() and not force:
-        raise Hinted(f"{output} exists", "give another file, or --force to replace it")
     profile, relative = _devices(Path(data), device, hardware_dir, few is not None)
+    # The profile that plan measure wrote beside its tables is brought up to date: it stays whole.
+    if target.exists() and not force and not _is_same(target, Path(profile.path)):
+        raise Hinted(f"{output} exists", "give another file, or --force to replace it")
     if target.stem != profile.id:
         raise Hinted(f"{output} would not be found as {profile.id}",
                      f"name the file {profile.id}.toml; --hardware-dir takes its folder")
@@ -73,10 +74,16 @@ def _devices(data: Path, name: str | None, folder: str | None,
                          "choose one with --device" if found
                          else "the columns of each table are in docs/guide/calibration.md")
         name = found[0]
+    if folder is None and (data / f"{name}.toml").is_file():
+        folder = str(data)
     profile = planner.load_device(name, hardware_dir=folder)
     if not carry or not profile.transfer_from:
         return profile, None
     return profile, planner.load_device(profile.transfer_from, hardware_dir=folder)
+
+
+def _is_same(target: Path, read: Path) -> bool:
+    return read.is_file() and target.samefile(read)
 
 
 def _today() -> str:

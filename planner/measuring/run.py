@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ def run_part(request: Request, found: Measured) -> None:
     """One process; its lines go to ``found``."""
     end = time.monotonic() + LATEST * request.seconds + GRACE_SECONDS
     with subprocess.Popen(
-            [sys.executable, "-m", "planner.measuring.worker", request.text()],
+            command_of(request),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             encoding="utf-8", errors="replace", env=_environment(request),
             start_new_session=True) as process:
@@ -120,6 +120,11 @@ def run_part(request: Request, found: Measured) -> None:
     if not done:
         found.failed.append((request.part, _why(process.returncode, errors,
                                                 time.monotonic() > end)))
+
+
+def command_of(request: Request) -> list[str]:
+    """The program that measures a part."""
+    return [sys.executable, "-m", "planner.measuring.worker", request.text()]
 
 
 def _listen(process: subprocess.Popen[str], request: Request, found: Measured, end: float,
@@ -209,8 +214,3 @@ def busy(machine: Machine) -> str:
         return ""
     return (f"other programs are running (load {load:.1f} on {machine.threads} cores): times come "
             "out too long; measure again when the machine is idle")
-
-
-def with_gpu(machine: Machine, gpu: str) -> Machine:
-    """The machine with a GPU that torch reaches."""
-    return replace(machine, gpu=gpu)

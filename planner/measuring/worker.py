@@ -1,8 +1,8 @@
 """``python -m planner.measuring.worker REQUEST``: time the cases of one part, a line of JSON each.
 
-A line is a row (``{"row": …}``), a case that could not be measured (``{"skipped": [what, why]}``) or
-the last one (``{"done": true}``). The process that started this one keeps what it has read, whatever
-becomes of this one.
+A line is a row (``{"row": …}``), a case that could not be measured (``{"skipped": [what, why]}``),
+or the last one (``{"done": true}``). The process that started this one keeps what it has read,
+whatever becomes of this one.
 """
 
 from __future__ import annotations

@@ -45,10 +45,11 @@ def _batch(table: str, batch: Batch) -> list[Outcome]:
     measured = batch.seconds
     scheme = FORMATS.get(batch.words[0].lower(), "")
     why = "unknown device" if batch.profile is None else "unknown format" if not scheme \
-        else "unknown engine" if not batch.stack else ""
+        else "unknown engine" if not batch.stack and batch.profile.kind != "cpu" else ""
     if why or batch.profile is None:
         return missing(table, batch, why, format=scheme, measured=measured)
-    model = gemm_model(batch.profile, scheme, [batch.stack])
+    # Achieved fractions of a CPU are of its libraries, whichever engine calls them.
+    model = gemm_model(batch.profile, scheme, [batch.stack]) if batch.stack else None
     m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
     out_of_fit = gemm_excluded(batch, scheme)
     if model is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from planner.errors import UnknownNameError
+from planner.hardware.loader import load_profile
+from planner.hardware.profile import DeviceProfile
 from planner.typed import typed
 from planner.validation.grouping import group, uncovered
 from planner.validation.reader import MeasuredTable, read_directory
@@ -17,16 +19,18 @@ from planner.validation.records import Outcome, Uncovered, Validation
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
 """Measured rows that ship with the package (see sample/README.md)."""
-Predict = Callable[[str, Iterable[Mapping[str, str]]], list[Outcome]]
+Predict = Callable[..., list[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of table: known by its columns, predicted by ``predict_rows`` of a module."""
+    """A kind of table: known by its columns, predicted by ``predict_rows`` of a module, which takes
+    ``profiles`` of the table's own devices where ``own_devices`` says so."""
 
     name: str
     columns: frozenset[str]
     module: str
+    own_devices: bool = False
 
 
 KINDS = (
@@ -44,19 +48,21 @@ KINDS = (
                                      "unit", "note"}),
          "planner.validation.e2e_published"),
     Kind("op_gemm", frozenset({"device", "software", "w_a_dtype", "m", "n", "k", "latency_us"}),
-         "planner.validation.op_gemm"),
+         "planner.validation.op_gemm", own_devices=True),
     Kind("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
                                    "latency_us"}),
-         "planner.validation.op_quantize"),
+         "planner.validation.op_quantize", own_devices=True),
     Kind("op_attn_context", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
                                        "isl", "heads", "kv_heads", "head_dim", "window",
-                                       "latency_us"}), "planner.validation.op_attention"),
+                                       "latency_us"}),
+         "planner.validation.op_attention", own_devices=True),
     Kind("op_attn_generation", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
                                           "kv_len", "heads", "kv_heads", "head_dim", "window",
-                                          "latency_us"}), "planner.validation.op_attention"),
+                                          "latency_us"}),
+         "planner.validation.op_attention", own_devices=True),
     Kind("op_mla", frozenset({"device", "software", "phase", "mla_dtype", "kv_dtype", "heads",
                               "batch", "isl", "kv_len", "latency_us"}),
-         "planner.validation.op_attention"),
+         "planner.validation.op_attention", own_devices=True),
     Kind("op_attn_module", frozenset({"device", "software", "kernel", "phase", "module", "model",
                                       "attn_dtype", "kv_dtype", "gemm_dtype", "heads", "tp",
                                       "batch", "isl", "step", "latency_us"}),
@@ -68,7 +74,7 @@ KINDS = (
     Kind("op_moe", frozenset({"device", "software", "kernel", "moe_dtype", "num_tokens", "hidden",
                               "inter", "topk", "num_experts", "moe_tp", "moe_ep", "distribution",
                               "latency_us"}),
-         "planner.validation.op_moe"),
+         "planner.validation.op_moe", own_devices=True),
     Kind("op_comm", frozenset({"device", "software", "op", "mode", "dtype", "num_gpus",
                                "message_elements", "latency_us"}),
          "planner.validation.op_comm"),
@@ -89,13 +95,16 @@ def kind_of(table: MeasuredTable) -> Kind | None:
 def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = None) -> Validation:
     """Compare predictions with every table in ``data`` (None: the sample of the package).
 
-    ``only`` names kinds of tables or file stems, with commas between them.
+    ``only`` names kinds of tables or file stems, with commas between them. Profiles beside the
+    tables go before packaged ones.
 
     Raises:
-        DataError: no such directory.
+        DataError: no such directory, or an invalid profile in it.
         UnknownNameError: no such kind, and no such file in the directory.
     """
-    tables = read_directory(Path(data) if data is not None else SAMPLE)
+    folder = Path(data) if data is not None else SAMPLE
+    tables = read_directory(folder)
+    own = own_profiles(folder)
     wanted = _wanted(only, tables)
     outcomes: list[Outcome] = []
     unknown: list[Uncovered] = []
@@ -104,14 +113,27 @@ def validate(data: str | os.PathLike[str] | None = None, *, only: str | None = N
         if wanted is not None and table.name not in wanted \
                 and (kind is None or kind.name not in wanted):
             continue
+        if table.name in own and not table.columns:
+            continue  # the profile of a device
         if table.rows is None:
             unknown.append(Uncovered(table.name, "unreadable file", table.lines))
         elif kind is None:
             unknown.append(Uncovered(table.name, "unknown file", max(1, len(table.rows))))
         else:
             module = importlib.import_module(kind.module)
-            outcomes += cast("Predict", module.predict_rows)(table.name, table.rows)
+            given = {"profiles": own} if kind.own_devices and own else {}
+            outcomes += cast("Predict", module.predict_rows)(table.name, table.rows, **given)
     return Validation(group(outcomes), (*unknown, *uncovered(outcomes)), tuple(outcomes))
+
+
+def own_profiles(folder: Path) -> dict[str, DeviceProfile]:
+    """Devices whose profiles lie beside the tables (``plan measure`` writes host.toml), by id.
+
+    Raises:
+        DataError: such a profile is invalid.
+    """
+    found = [load_profile(path) for path in sorted(folder.glob("*.toml"))]
+    return {profile.id: profile for profile in found}
 
 
 def _wanted(only: str | None, tables: list[MeasuredTable]) -> frozenset[str] | None:

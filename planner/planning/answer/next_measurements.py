@@ -12,8 +12,14 @@ from planner.planning.weigh.choose import Option, Selection
 from planner.planning.weigh.error_classes import COLLECTIVE, ErrorClass, unit_errors
 from planner.planning.weigh.measure_next import decisive
 
-OPERATORS, LOSSES = "plan calibrate TABLES", "plan profile CHECKPOINT"
-"""The commands that take measured times of operators, and measure losses of a checkpoint."""
+TABLES, LOSSES = "plan calibrate TABLES", "plan profile CHECKPOINT"
+"""The commands that take tables of operators that nothing here measures, and measure losses of a
+checkpoint."""
+MEASURED = {"gemm": "gemm", "attention": "attention", "elementwise": "bandwidth",
+            "quantise": "quantise"}
+"""First words of operators → what ``plan measure --only`` calls them."""
+HERE = "host"
+"""The device that is this machine."""
 DIGITS = 3
 
 
@@ -29,8 +35,21 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
     for one in decisive(choice.objective, ours.weighed, theirs.weighed):
         scheme, shape = _largest((theirs, ours), one.error)
         found.append(MeasureNext(one.error.operator, scheme, shape,
-                                 float(f"{one.swing:.{DIGITS}g}"), OPERATORS))
+                                 float(f"{one.swing:.{DIGITS}g}"),
+                                 command_of(one.error.operator, ours.space.model.question.device.id)
+                                 ))
     return tuple(found)
+
+
+def command_of(operator: str, device: str) -> str:
+    """The command that measures ``operator``; on another device than this machine, in a comment of
+    the shell, that it is run there. Experts and collectives are measured by no command here: the
+    one that takes their tables."""
+    only = MEASURED.get(operator.split(" ")[0])
+    if only is None:
+        return TABLES
+    command = f"plan measure --only {only}"
+    return command if device == HERE else f"{command}  # on {device}"
 
 
 def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, str]:

@@ -6,8 +6,11 @@ import pytest
 from support.choices import choice_of, experts, llama
 
 import planner
+from planner.cli.main import cli
 from planner.cli.overview import SECTIONS
+from planner.measuring.request import OPERATORS
 from planner.planning.answer.compare import comparison
+from planner.planning.answer.next_measurements import command_of
 from planner.planning.answer.recommend import gain_range, nearest_rival, verdict
 from planner.planning.plan.record import Plan
 
@@ -101,6 +104,20 @@ def test_what_would_decide_is_told_with_its_command() -> None:
         assert item.shape
     assert found.lossier is not None
     assert found.lossier.output_tokens_per_second > 0
+
+
+@pytest.mark.parametrize(("operator", "device", "command"), [
+    ("gemm", "host", "plan measure --only gemm"),
+    ("attention decode", "h100-sxm", "plan measure --only attention  # on h100-sxm"),
+    ("elementwise", "host", "plan measure --only bandwidth"),
+    ("moe", "host", "plan calibrate TABLES"), ("collective", "l40s", "plan calibrate TABLES")])
+def test_each_operator_has_a_command_that_measures_it(operator: str, device: str,
+                                                      command: str) -> None:
+    assert command_of(operator, device) == command
+    words = command.split()
+    assert words[1] in cli.commands
+    if words[1] == "measure":
+        assert words[3] in OPERATORS
 
 
 def test_an_option_gains_nothing_over_itself_and_signs_turn() -> None:
