@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from planner.api.serve import serve
     from planner.api.sweep import sweep
     from planner.api.train import train
+    from planner.api.verify import verify
     from planner.api.what_if import what_if
     from planner.article.claims import claims
     from planner.errors import (
@@ -64,7 +65,7 @@ _WHERE = {
     "profile": "planner.api.profile",
     "sensitivity": "planner.api.sensitivity", "serve": "planner.api.serve",
     "sweep": "planner.api.sweep",
-    "what_if": "planner.api.what_if",
+    "verify": "planner.api.verify", "what_if": "planner.api.what_if",
     "export_plan": "planner.api.export", "import_plan": "planner.api.export",
     "load_model": "planner.lookup", "load_device": "planner.lookup",
     "load_scenario": "planner.lookup", "load_workload": "planner.lookup",
@@ -83,7 +84,7 @@ __all__ = ["DataError", "DeviceProfile", "InfeasibleError", "InputError", "Missi
            "load_device", "load_model", "load_scenario", "load_workload", "measure", "memory_use",
            "plan",
            "plot", "profile", "read_plan", "sensitivity", "serve", "sweep", "train", "validate",
-           "what_if"]
+           "verify", "what_if"]
 
 
 def __getattr__(name: str) -> Any:

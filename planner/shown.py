@@ -23,6 +23,7 @@ TEXT = {
     "Difference": ("planner.report.terminal.diff", "diff_text"),
     "Compared": ("planner.report.terminal.compared", "compared_text"),
     "Frontier": ("planner.report.terminal.frontier", "frontier_text"),
+    "Verification": ("planner.report.terminal.verified", "verification_text"),
     "LayerNumerics": ("planner.report.terminal.numerics", "numerics_text"),
 }
 """Class of a result: the function that writes what its command prints on stdout."""

@@ -55,7 +55,8 @@ class ProfiledCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class ProfileUnit:
-    """One kind in one layer. ``error`` and ``loss`` by scheme or cache layout.
+    """One kind in one layer, -1 outside the stack. ``error`` and ``loss`` by scheme or cache
+    layout.
 
     A scheme that is absent from ``loss`` was not measured and cannot be chosen. ``flushed`` and
     ``overflow`` are shares of the unit's weights. ``parts`` splits a cache error that is decided as
@@ -171,6 +172,12 @@ class Profile:
                   if check.joint > 0 and check.flips > 0]
         return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
 
+    @property
+    def saturation(self) -> float:
+        """g by which losses above 0.3 nats stop adding up (:mod:`.sensitivity.level`); 0 where the
+        profile does not say, and they are taken as they are."""
+        return float(self.settings.get("saturation", 0.0))
+
     @cached_property
     def by_unit(self) -> dict[tuple[str, int], ProfileUnit]:
         """Units by (kind, layer)."""
@@ -182,10 +189,11 @@ class Profile:
         return f"{self.tier} {self.settings.get('sensitivity', TIERS[self.tier])}"
 
     def uniform_loss(self, scheme: str) -> float | None:
-        """Loss of ``scheme`` on every linear, caches in BF16; None where a unit lacks it."""
+        """Loss of ``scheme`` on every linear of the stack, caches in BF16; None where a unit lacks
+        it."""
         total = 0.0
         for unit in self.units:
-            if unit.kind in CACHE_KINDS:
+            if unit.kind in CACHE_KINDS or unit.layer < 0:
                 continue
             if scheme not in unit.loss:
                 return None

@@ -40,7 +40,7 @@ class _Checkpoint(_Strict):
 class _Unit(_Strict):
     unit: str
     kind: str
-    layer: Annotated[int, Field(ge=0)]
+    layer: Annotated[int, Field(ge=-1)]
     alpha: _Loss | None
     alpha_basis: str
     error_basis: str

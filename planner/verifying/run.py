@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError
+from planner.drafts import draft
+from planner.errors import DataError, InputError
 from planner.jobs.journal import Journal
 from planner.planning.plan.record import plain
 from planner.records import record
@@ -127,3 +128,21 @@ def prepare(folder: Path) -> None:
 def as_json(data: Any) -> str:
     """JSON for a file; ends with a newline."""
     return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write ``text`` whole or not at all.
+
+    Raises:
+        DataError: the disk is full, or the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}")
+    try:
+        with draft(part):
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}; what was measured is kept in "
+                        f"{path.parent / JOURNAL}",
+                        hint="make room and run the same command again: it goes on from there"
+                        ) from None

@@ -284,7 +284,8 @@ def _max_loss(spec: ModelSpec, device: DeviceProfile, asked: Asked, profile: Pro
                 "many nothing is left", hint=f"for {text} × a scheme's loss, multiply the nats "
                 f"that `plan estimate {spec.id} {device.id} --scheme fp8-block` prints; "
                 f"'{text} nats' means it")
-        return None, _summed(spec, number) if profile is None else number
+        return None, _summed(spec, number) if profile is None \
+            else unsaturated(number, profile.saturation)
     own = [(spec.quantization, "fp8")] if spec.quantization == "fp8-block-ue8m0" else []
     for name, key in (*own, ("fp8-block", "fp8"), ("fp8-channel", "fp8"), ("fp8-tensor", "fp8"),
                       ("int8-w8a8", "int8")):

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from planner.quality.sensitivity.records import Sensitivities
 
 Array = NDArray[np.float64]
+OUTSIDE_STACK = -1
+"""The layer of embedding and head in a profile."""
 RELATIVE_UNIT = "relative (1.0 = uniform {} on this model)"
 NATS_UNIT = "nats (mean KL of next-token distributions)"
 
@@ -156,17 +158,18 @@ def accumulated(model: UnitModel, row: int, scheme: str) -> float:
 
 def told_loss(model: LossModel, total: float) -> float:
     """The loss of a model whose units' losses sum to ``total``: above 0.3 nats they no longer add
-    up (:mod:`planner.quality.sensitivity.level`); a profile's are taken as they are."""
-    if model.question.profile is not None:
-        return total
-    return saturated(total, model.sensitivity.saturation)
+    up (:mod:`planner.quality.sensitivity.level`); a profile's as it says itself."""
+    return saturated(total, _saturation(model))
 
 
 def summed_loss(model: LossModel, told: float) -> float:
     """The sum over units whose :func:`told_loss` is ``told``."""
-    if model.question.profile is not None:
-        return told
-    return unsaturated(told, model.sensitivity.saturation)
+    return unsaturated(told, _saturation(model))
+
+
+def _saturation(model: LossModel) -> float:
+    profile = model.question.profile
+    return model.sensitivity.saturation if profile is None else profile.saturation
 
 
 def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: str) -> float | None:
@@ -190,8 +193,8 @@ def part_share(model: LossModel, unit: DecisionUnit) -> float:
 
 
 def profiled_unit(profile: Profile, unit: DecisionUnit) -> ProfileUnit | None:
-    """The profile's unit of a decision unit, which is one layer then."""
-    return profile.by_unit.get((unit.kind, unit.layers[0])) if unit.layers else None
+    """The profile's unit of a decision unit, which is one layer then, or outside the stack."""
+    return profile.by_unit.get((unit.kind, unit.layers[0] if unit.layers else OUTSIDE_STACK))
 
 
 def no_range(model: UnitModel, unit: DecisionUnit, scheme: str) -> str:

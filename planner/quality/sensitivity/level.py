@@ -61,7 +61,7 @@ def saturated(total_nats: float, g: float) -> float:
 
 def unsaturated(loss_nats: float, g: float) -> float:
     """The sum whose :func:`saturated` loss is ``loss_nats``; g is above −1."""
-    if loss_nats <= KNEE_NATS:
+    if loss_nats <= KNEE_NATS or g == 0:
         return loss_nats
     return KNEE_NATS * math.pow(loss_nats / KNEE_NATS, 1 / (1 + g))
 

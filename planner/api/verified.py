@@ -1,0 +1,169 @@
+"""What is predicted of each file that `plan verify` runs, at exactly the measured setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from planner.api.plan import estimate
+from planner.errors import PlannerError
+from planner.export.llama_cpp_back import read_tensor_types
+from planner.hardware.profile import DeviceProfile
+from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Estimate, Plan
+from planner.quality.profile import Profile
+from planner.records import record
+from planner.verifying.learned import (
+    LossBasis,
+    Schemes,
+    schemes_of_plan,
+    schemes_of_types,
+    schemes_of_uniform,
+    shares_of,
+)
+from planner.verifying.records import PLAN, Predicted, Subject, Task
+from planner.verifying.run import Run
+
+CELLS = 256
+"""llama.cpp allocates its cache in so many cells."""
+BUSY = 0.3
+"""Share of its threads' time that a run may lose: reading the file and starting take some."""
+COUNTED = 1.005
+"""Factor ÷/× of bytes that are counted: what surrounds the tensors in a file."""
+
+
+@record
+class Prediction:
+    """Of one subject: ``values`` by quantity; ``schemes`` of its tensors, None where they are not
+    known; ``why`` says what is not predicted."""
+
+    values: Mapping[str, Predicted]
+    schemes: Schemes | None
+    why: tuple[str, ...] = ()
+
+
+@record
+class Setup:
+    """What all predictions of a verification share. ``header_bytes`` is what a file has beside its
+    tensors."""
+
+    task: Task
+    device: DeviceProfile
+    profile: Profile | None
+    basis: LossBasis
+    loss_band: float
+    header_bytes: int
+
+
+def predict(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Prediction:
+    """The prediction of a subject; ``facts`` are those that its steps found: ``types`` {tensor:
+    ggml type} or ``scheme``, a uniform one ("" as released)."""
+    spec = setup.task.spec
+    why: list[str] = []
+    schemes = _schemes(setup, subject, facts)
+    try:
+        priced = _priced(setup, subject, facts)
+        values = _of_plan(setup, priced)
+    except PlannerError as error:
+        values = {}
+        why.append(f"{subject.id}: times and bytes are not predicted: {error.message}")
+    if schemes is None:
+        why.append(f"{subject.id}: its loss is not predicted: {setup.task.engine.name} does not "
+                   "tell its formats")
+        return Prediction(values, None, tuple(why))
+    shares, unknown = shares_of(setup.basis, schemes)
+    if unknown:
+        why.append(f"{subject.id}: its loss is not predicted: no error is known of {unknown[0]}"
+                   + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
+                   + f" of {spec.id}")
+        return Prediction(values, None, tuple(why))
+    loss = setup_loss(setup, math.fsum(shares.values()))
+    return Prediction({**values, "kl": loss}, schemes, tuple(why))
+
+
+def setup_loss(setup: Setup, total: float) -> Predicted:
+    """A loss whose cells sum to ``total`` nats, in the prior's band."""
+    from planner.quality.sensitivity.level import saturated
+
+    g, band = setup.basis.prior.saturation, setup.loss_band
+    return Predicted(saturated(total, g), saturated(total / band, g), saturated(total * band, g),
+                     setup.basis.tier)
+
+
+def _schemes(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Schemes | None:
+    if "types" in facts:
+        return schemes_of_types(facts["types"])
+    if subject.role == PLAN:
+        return schemes_of_plan(setup.task.assignment)
+    if "scheme" in facts:
+        return schemes_of_uniform(setup.task.spec, str(facts["scheme"])) if facts["scheme"] else {}
+    return None
+
+
+def _priced(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Plan:
+    """The subject priced for the device at the measured setting: a prompt, then tokens, alone."""
+    task = setup.task
+    s = task.setting
+    context = -(-(s.prompt_tokens + s.output_tokens) // CELLS) * CELLS
+    asked: dict[str, Any] = {
+        "device": setup.device, "devices": 1, "tp": 1, "dp": 1, "pp": 1, "ep": 1, "batch": 1,
+        "isl": s.prompt_tokens, "osl": s.output_tokens, "context": context,
+        "tpot_seconds": "none", "engine": task.engine.name}
+    if subject.role == PLAN:
+        return estimate(task.spec, plan=task.plan, profile=setup.profile, **asked)
+    if "types" in facts:
+        return estimate(_as_stored(task.spec, facts["types"]), kv=s.cache, **asked)
+    return estimate(task.spec, scheme=facts.get("scheme") or None, kv=s.cache, **asked)
+
+
+def _as_stored(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:
+    """The model with each matrix in the type that the file has it in."""
+    lines = "".join(f"^{name.replace('.', chr(92) + '.')}$={word}\n"
+                    for name, word in types.items() if word != "F32")
+    return read_tensor_types(lines.encode(), "the file's types", spec).spec
+
+
+def _of_plan(setup: Setup, priced: Plan) -> dict[str, Predicted]:
+    """Times of the bare prompt and the bare step: nothing arrives in between."""
+    performance, memory = priced.performance, priced.memory_per_device
+    step = performance.tpot_seconds.value - (performance.interruption_seconds or 0.0)
+    prompt = math.fsum(u.prefill_seconds for u in priced.units)
+    weights, cache = memory.weights_bytes, memory.kv_cache_bytes
+    counted = "counted"
+    return {
+        "prefill_seconds": _scaled(prompt, performance.ttft_seconds),
+        "decode_seconds": _scaled(step, performance.tpot_seconds),
+        "file_bytes": Predicted(weights + setup.header_bytes, weights / COUNTED,
+                                (weights + setup.header_bytes) * COUNTED, counted),
+        "weight_bytes": Predicted(weights, weights / COUNTED, weights * 2.0,
+                                  "counted; what is repacked lies there twice"),
+        "cache_bytes": Predicted(cache, cache / COUNTED, cache * COUNTED, counted),
+        "cache_tokens": Predicted(*(float(priced.workload.context_tokens),) * 3, counted),
+    }
+
+
+def _scaled(value: float, told: Estimate) -> Predicted:
+    """``value`` with the relative interval and basis of an estimate."""
+    return Predicted(value, value * told.low / told.value, value * told.high / told.value,
+                     told.basis)
+
+
+def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:
+    """What the plan file itself says, where it was made for another device."""
+    if plan.device.id == device.id:
+        return ()
+    step, work = plan.performance.tpot_seconds, plan.workload
+    return (f"the plan was made for {plan.device.count} × {plan.device.id}: "
+            f"{step.value * 1e3:.3g} ms a token at batch {work.batch}, {work.isl} + {work.osl} "
+            f"tokens; here it is priced for {device.id}",)
+
+
+def busy_notes(run: Run) -> tuple[str, ...]:
+    """A machine that did not give the engine its threads' time: its times say little."""
+    shares = [float(facts[name]) for facts in run.facts.values()
+              for name in ("busy_prompt", "busy_tokens") if name in facts]
+    if not shares or max(shares) < BUSY:
+        return ()
+    return (f"the machine was busy: the engine's threads got {1 - max(shares):.0%} to "
+            f"{1 - min(shares):.0%} of their time; measure again when nothing else runs",)

@@ -1,0 +1,253 @@
+"""``planner.verify``: a plan made, loaded and run by a real engine, beside its predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from planner.api.export import export_plan
+from planner.api.verified import Setup, busy_notes, own_figures, predict
+from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
+from planner.export.assignment import assignment_of
+from planner.hardware.profile import DeviceProfile
+from planner.lookup import load_device, load_model, load_profile, read_plan
+from planner.models.gguf_header import read_gguf
+from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Plan
+from planner.quality.prior import load_prior, total_band
+from planner.quality.profile import Profile
+from planner.quality.profile_file import profile_text
+from planner.quality.sensitivity.predict import sensitivities
+from planner.throughput.calibration import ANY_ENGINE
+from planner.typed import typed
+from planner.verifying.adapter import MODULES, Adapter, Where, adapter
+from planner.verifying.compare import compared_rows, verdict
+from planner.verifying.learned import LossBasis, learned_profile, loss_basis
+from planner.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
+from planner.verifying.records import PLAN, FoundEngine, Setting, Subject, Task, Verification
+from planner.verifying.run import Progress, as_json, measure, prepare, write_file
+from planner.verifying.table import FILE, table_text
+
+PROFILE = "profile.json"
+PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512
+"""What is run where nobody says: tokens of the prompt and after it (together whole cells of a
+llama.cpp cache), repeats; pieces of the text and their length."""
+STEP_SECONDS = 1800.0
+TIMED_SECONDS = 120.0
+"""A prompt or its answer, all repeats together, is made shorter until it is predicted to take no
+longer than this."""
+LEAST_TOKENS = 32
+HOST = "host"
+"""``plan MODEL host``: the machine that this runs on."""
+TEXT = "Python's own language reference (pydoc_data.topics, PSF licence)"
+
+
+@typed
+def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str = "llama.cpp",
+           model: str | ModelSpec | None = None, device: str | DeviceProfile | None = None,
+           text: str | os.PathLike[str] | None = None,
+           output: str | os.PathLike[str] = "verified", also: Sequence[str] = (),
+           engine_dir: str | os.PathLike[str] | None = None,
+           python: str | os.PathLike[str] | None = None,
+           prompt_tokens: int | None = None, output_tokens: int | None = None,
+           threads: int | None = None, repeats: int | None = None, chunks: int | None = None,
+           kl_context: int | None = None, step_seconds: float | None = None,
+           profile: str | Profile | None = None,
+           learn_from: Sequence[str | os.PathLike[str]] = (),
+           hardware_dir: str | os.PathLike[str] | None = None,
+           progress: Progress | None = None) -> Verification:
+    """Quantise ``checkpoint`` as ``plan`` says, run it on this machine with ``engine``'s own tools,
+    and compare: bytes, cache, prefill and decode seconds, KL divergence and flipped tokens against
+    the checkpoint; the engine's default, and what ``also`` names, beside it.
+
+    Predictions are those for ``device`` (default: this machine as ``host``, else the plan's) at
+    exactly the measured setting. What is measured is kept in the folder ``output`` as it comes: the
+    same call goes on where one was stopped. The folder then holds verify.json, a table that
+    `plan validate` and `plan calibrate` read, and a profile that `plan --profile` reads.
+
+    Args:
+        also: further settings of the engine by its own names (Q8_0, Q6_K …).
+        engine_dir: the folder of llama.cpp's programs. python: the Python of vLLM or PyTorch.
+        profile: the quality profile that the loss is predicted with (default: T0).
+        learn_from: folders of earlier verifications of the model; their losses count as well.
+        progress: told the name of each step before it runs.
+
+    Raises:
+        InputError: the engine is absent or too old, the checkpoint is of another model.
+        DataError: a program of the engine failed, hung, or the disk is full; what was measured
+            stays in ``output``.
+    """
+    given = read_plan(plan) if isinstance(plan, str) else plan
+    if engine not in MODULES:
+        raise UnknownNameError("engine to verify with", engine, MODULES)
+    tool = adapter(engine)
+    path = _existing(Path(checkpoint))
+    spec = _model(given, model, path)
+    where, notes = _device(given, device, hardware_dir)
+    found = tool.find(Where(*(os.fspath(p) if p is not None else None
+                              for p in (engine_dir, python))))
+    folder = Path(output)
+    prepare(folder)
+    losses = load_profile(profile, spec, spec)[0] if profile is not None else None
+    setting = Setting(
+        prompt_tokens or PROMPT, output_tokens or OUTPUT, threads or _threads(where),
+        repeats or REPEATS, kl_context or CONTEXT, chunks or CHUNKS, step_seconds or STEP_SECONDS,
+        _cache(given), where.kind == "cpu")
+    task = _task(given, spec, path, folder.resolve(), found, setting, also, _text(text, folder),
+                 where)
+    setup = Setup(task, where, losses, *_losses(spec, losses), _header_bytes(path))
+    earlier = tuple(check for one in learn_from
+                    for check in read_losses(Path(one), spec.id, setup.basis))
+    setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)
+    return _finished(tool, setup, (*notes, *more), TEXT if text is None else Path(text).name,
+                     earlier, progress)
+
+
+def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
+              earlier: Sequence[LossCheck], progress: Progress | None) -> Verification:
+    """Measure, predict, learn, and write the folder's files."""
+    import planner
+
+    task, version = setup.task, planner.__version__
+    run = measure(tool, task, version, progress)
+    told = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
+    rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in told.items()})
+    schemes = {name: p.schemes for name, p in told.items() if p.schemes is not None}
+    learned = learn(setup.basis, schemes, run.values, earlier)
+    found = Verification(
+        task.spec.id, setup.device.id, task.engine, task.setting, text,
+        {s.id: s.role for s in run.subjects}, rows,
+        () if learned is None else learned.rows(rows), verdict(run.subjects, run.values),
+        (*notes, *own_figures(task.plan, setup.device), *busy_notes(run),
+         *(line for p in told.values() for line in p.why)),
+        ("verify.json", FILE, LOSSES, *(() if learned is None else (PROFILE,))))
+    files = {"verify.json": as_json(found.to_dict()), FILE: table_text(found, run),
+             LOSSES: losses_text(task.spec.id, schemes, run.values)}
+    if learned is not None:
+        files[PROFILE] = profile_text(learned_profile(
+            task.spec, setup.basis, learned.found, version=version,
+            checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
+            source=f"{task.engine.name} {task.engine.version}, {text}"))
+    for name, body in files.items():
+        write_file(task.folder / name, body)
+    return found
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"checkpoint {str(path)!r} does not exist",
+                         hint="a GGUF file in BF16 or F16, or a folder of safetensors")
+    return path.resolve()
+
+
+def _model(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> ModelSpec:
+    """The plan's model: as named, bundled, else read from the checkpoint."""
+    if model is not None:
+        return load_model(model)
+    try:
+        return load_model(plan.model.id)
+    except UnknownNameError:
+        spec = load_model(str(checkpoint))
+    if spec.config_sha256 != plan.model.config_sha256:
+        raise InputError(f"{checkpoint}: a checkpoint of another model than the plan's "
+                         f"{plan.model.id}", hint="name the plan's model with --model")
+    return spec
+
+
+def _device(plan: Plan, device: str | DeviceProfile | None,
+            folder: str | os.PathLike[str] | None) -> tuple[DeviceProfile, tuple[str, ...]]:
+    """What predictions are for: the named device, this machine, else the plan's device."""
+    if device is not None:
+        return load_device(device, hardware_dir=folder), ()
+    try:
+        return load_device(HOST, hardware_dir=folder), ()
+    except UnknownNameError:
+        found = load_device(plan.device.id, hardware_dir=folder)
+    return found, (f"predictions are for {found.id}, the plan's device: this machine has no "
+                   "profile; --device names one",)
+
+
+def _task(plan: Plan, spec: ModelSpec, checkpoint: Path, folder: Path, engine: FoundEngine,
+          setting: Setting, also: Sequence[str], text: Path, device: DeviceProfile) -> Task:
+    """The task, with the files that `plan export` writes for the engine."""
+    files = export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files
+    return Task(plan, spec, assignment_of(plan, spec), files, checkpoint, text, folder, engine,
+                setting, tuple(also))
+
+
+def _shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[str, ...]]:
+    """Fewer tokens where all repeats are predicted to take longer than TIMED_SECONDS; what was
+    given stays. The slowest file is the checkpoint itself."""
+    s = setup.task.setting
+    try:
+        values = predict(setup, Subject(PLAN, PLAN), {}).values
+    except PlannerError:
+        return setup, ()
+    if "prefill_seconds" not in values:
+        return setup, ()
+    each = values["prefill_seconds"].value / s.prompt_tokens
+    step = values["decode_seconds"].value
+    p = _halved(s.prompt_tokens, each * s.repeats) if prompt else s.prompt_tokens
+    n = _halved(s.output_tokens, step * s.repeats) if output else s.output_tokens
+    if (p, n) == (s.prompt_tokens, s.output_tokens):
+        return setup, ()
+    changed = replace(s, prompt_tokens=p, output_tokens=n)
+    return replace(setup, task=replace(setup.task, setting=changed)), (
+        f"scaled down to {p} + {n} tokens: {s.prompt_tokens} + {s.output_tokens} would take longer "
+        f"than {TIMED_SECONDS:.0f} s here",)
+
+
+def _halved(tokens: int, seconds_each: float) -> int:
+    while tokens > LEAST_TOKENS and tokens * seconds_each > TIMED_SECONDS:
+        tokens //= 2
+    return tokens
+
+
+def _threads(device: DeviceProfile) -> int:
+    """Cores of this machine that the process may use; llama.cpp's own default."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") \
+        else os.cpu_count() or 1
+    cores = device.silicon.multiprocessors.value if device.id == HOST and device.silicon else count
+    return max(1, min(count, int(cores)))
+
+
+def _cache(plan: Plan) -> str:
+    """The plan's cache layout; one for all layers.
+
+    Raises:
+        UnsupportedError: it has several.
+    """
+    used = sorted({u.kv_layout for u in plan.units if u.kv_layout is not None}) or ["bf16"]
+    if len(used) > 1:
+        raise UnsupportedError(f"the plan's caches are in {' and '.join(used)}: llama.cpp and vLLM "
+                               "take one type", hint="plan with --kv and one layout")
+    return used[0]
+
+
+def _text(given: str | os.PathLike[str] | None, folder: Path) -> Path:
+    """The text's file; without one, a text that every Python has is written into the folder."""
+    if given is not None:
+        path = Path(given)
+        if not path.is_file():
+            raise InputError(f"text {str(given)!r} does not exist", hint="a file of plain text")
+        return path.resolve()
+    from pydoc_data import topics
+
+    path = folder / "text.txt"
+    write_file(path, "\n\n".join(topics.topics[name] for name in sorted(topics.topics)))
+    return path.resolve()
+
+
+def _losses(spec: ModelSpec, profile: Profile | None) -> tuple[LossBasis, float]:
+    """The prior of the losses, and the factor of its band."""
+    basis = loss_basis(spec, profile)
+    if profile is not None:
+        return basis, profile.band_factor
+    return basis, total_band(sensitivities(spec), load_prior())
+
+
+def _header_bytes(checkpoint: Path) -> int:
+    """What a GGUF file has beside its tensors: a quantised one has the same."""
+    return read_gguf(checkpoint).data_begin if checkpoint.is_file() else 0
