@@ -12,6 +12,7 @@ from planner.api.verified import Setup, busy_notes, own_figures, predict
 from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.export.assignment import assignment_of
 from planner.hardware.profile import DeviceProfile
+from planner.jobs.workers import own_version
 from planner.lookup import load_device, load_model, load_profile, read_plan
 from planner.models.gguf_header import read_gguf
 from planner.models.spec import ModelSpec
@@ -108,9 +109,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
 def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
               earlier: Sequence[LossCheck], progress: Progress | None) -> Verification:
     """Measure, predict, learn, and write the folder's files."""
-    import planner
-
-    task, version = setup.task, planner.__version__
+    task, version = setup.task, own_version()
     run = measure(tool, task, version, progress)
     told = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
     rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in told.items()})

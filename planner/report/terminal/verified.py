@@ -43,8 +43,8 @@ def verification_text(found: Compared) -> str:
     lines += ["", *wrapped(f"{sum(told)} of {len(told)} inside the 80 % intervals")]
     lines += wrapped(f"verdict: {data['verdict']}")
     if data["posterior"]:
-        lines += ["", *_rows("learned: losses as predicted from now on", data["posterior"],
-                             subject=True)]
+        lines += ["", *wrapped("learned: losses as the profile predicts them from now on"),
+                  *_rows("KL [nats]", data["posterior"], subject=True)]
     lines += ["", *(part for note in data["notes"] for part in wrapped(f"note: {note}", "  "))]
     return "\n".join(lines).rstrip() + "\n"
 
