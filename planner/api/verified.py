@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from planner.api.plan import estimate
 from planner.errors import PlannerError
-from planner.export.llama_cpp_back import read_tensor_types
 from planner.hardware.profile import DeviceProfile
-from planner.models.spec import ModelSpec
+from planner.models.gguf_types import with_types
+from planner.planning.inspect.alone import Alone, alone, prompt_and_step
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.profile import Profile
 from planner.records import record
@@ -106,47 +105,32 @@ def _priced(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Plan:
     task = setup.task
     s = task.setting
     context = -(-(s.prompt_tokens + s.output_tokens) // CELLS) * CELLS
-    asked: dict[str, Any] = {
-        "device": setup.device, "devices": 1, "tp": 1, "dp": 1, "pp": 1, "ep": 1, "batch": 1,
-        "isl": s.prompt_tokens, "osl": s.output_tokens, "context": context,
-        "tpot_seconds": "none", "engine": task.engine.name}
+    how = Alone(setup.device, task.engine.name, s.prompt_tokens, s.output_tokens, context, s.cache)
     if subject.role == PLAN:
-        return estimate(task.spec, plan=task.plan, profile=setup.profile, **asked)
+        return alone(task.spec, how, plan=task.plan, profile=setup.profile)
     if "types" in facts:
-        return estimate(_as_stored(task.spec, facts["types"]), kv=s.cache, **asked)
-    return estimate(task.spec, scheme=facts.get("scheme") or None, kv=s.cache, **asked)
-
-
-def _as_stored(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:
-    """The model with each matrix in the type that the file has it in."""
-    lines = "".join(f"^{name.replace('.', chr(92) + '.')}$={word}\n"
-                    for name, word in types.items() if word != "F32")
-    return read_tensor_types(lines.encode(), "the file's types", spec).spec
+        return alone(with_types(task.spec, facts["types"]), how)
+    return alone(task.spec, how, scheme=str(facts.get("scheme", "")))
 
 
 def _of_plan(setup: Setup, priced: Plan) -> dict[str, Predicted]:
-    """Times of the bare prompt and the bare step: nothing arrives in between."""
-    performance, memory = priced.performance, priced.memory_per_device
-    step = performance.tpot_seconds.value - (performance.interruption_seconds or 0.0)
-    prompt = math.fsum(u.prefill_seconds for u in priced.units)
-    weights, cache = memory.weights_bytes, memory.kv_cache_bytes
-    counted = "counted"
+    """Times and bytes of the bare prompt and the bare step."""
+    prompt, step = prompt_and_step(priced)
+    weights, cache = (priced.memory_per_device.weights_bytes,
+                      priced.memory_per_device.kv_cache_bytes)
+    file = weights + setup.header_bytes
     return {
-        "prefill_seconds": _scaled(prompt, performance.ttft_seconds),
-        "decode_seconds": _scaled(step, performance.tpot_seconds),
-        "file_bytes": Predicted(weights + setup.header_bytes, weights / COUNTED,
-                                (weights + setup.header_bytes) * COUNTED, counted),
+        "prefill_seconds": _estimated(prompt), "decode_seconds": _estimated(step),
+        "file_bytes": Predicted(file, file / COUNTED, file * COUNTED, "counted"),
         "weight_bytes": Predicted(weights, weights / COUNTED, weights * 2.0,
                                   "counted; what is repacked lies there twice"),
-        "cache_bytes": Predicted(cache, cache / COUNTED, cache * COUNTED, counted),
-        "cache_tokens": Predicted(*(float(priced.workload.context_tokens),) * 3, counted),
+        "cache_bytes": Predicted(cache, cache / COUNTED, cache * COUNTED, "counted"),
+        "cache_tokens": Predicted(*(float(priced.workload.context_tokens),) * 3, "counted"),
     }
 
 
-def _scaled(value: float, told: Estimate) -> Predicted:
-    """``value`` with the relative interval and basis of an estimate."""
-    return Predicted(value, value * told.low / told.value, value * told.high / told.value,
-                     told.basis)
+def _estimated(told: Estimate) -> Predicted:
+    return Predicted(told.value, told.low, told.high, told.basis)
 
 
 def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from planner.errors import DataError
 from planner.export.assignment import ModuleAssignment
-from planner.export.llama_cpp import TYPES
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES
 from planner.models.gguf_names import gguf_matrices
+from planner.models.gguf_types import scheme_of_type
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
 from planner.placement.modules import PLANNED_KINDS
@@ -116,9 +116,7 @@ def shares_of(basis: LossBasis, schemes: Schemes) -> tuple[dict[Cell, float], tu
 def schemes_of_types(types: Mapping[str, str]) -> Schemes:
     """Tensor → scheme, from ggml types as a GGUF file names them; a type that has no scheme keeps
     its own name."""
-    known = {word.upper(): scheme for scheme, word in TYPES.items()}
-    return {tensor: known.get(word.upper(), f"ggml-{word.lower()}")
-            for tensor, word in types.items()}
+    return {tensor: scheme_of_type(word) for tensor, word in types.items()}
 
 
 def schemes_of_plan(assignment: ModuleAssignment) -> Schemes:

@@ -16,6 +16,7 @@ from planner.planning.price.token_costs import energy_of, joules_estimate, usd_e
 from planner.planning.price.validated import nearest
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
+from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, residual
 from planner.records import record
 from planner.throughput.attention import layout_certainty
 from planner.throughput.calibration import PRIOR, Certainty
@@ -90,6 +91,9 @@ def time_basis(model: CostModel, priced: Priced) -> Assumption:
     measured = f"measured kernels: {'; '.join(step.origins)}" if step.origins \
         else "no measured kernels"
     rest = "; achieved fractions per kernel class for the rest" if step.shares[-1] > 0 else ""
+    for name, operator in (("steps", STEP), ("prompts", PROMPT)):
+        known = residual(model.question, operator)
+        rest += "" if known is None else f"; {name} {known.text}"
     return Assumption("time basis", f"{shares} of TPOT; 80 % interval ×/÷ {step.factor:.2f}",
                       measured + rest)
 
@@ -106,19 +110,25 @@ def routing_assumption() -> Assumption:
 def step_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of a decode step."""
     code = layout_code(priced.layout)
-    return spread((item for cost in priced.costs
-                   for item in _items(model, cost, cost.decode, cost.segment.count,
-                                      code=code, decode=True)),
-                  common_of(model, "tpot"))
+    return _corrected(model, STEP, spread(
+        (item for cost in priced.costs
+         for item in _items(model, cost, cost.decode, cost.segment.count, code=code, decode=True)),
+        common_of(model, "tpot")))
 
 
 def prompt_spread(model: CostModel, priced: Priced) -> Spread:
     """Certainty of reading a prompt beside the decoding batch."""
     code = layout_code(priced.layout)
-    return spread((item for cost in priced.costs
-                   for item in _items(model, cost, cost.mixed, cost.segment.count,
-                                      code=code, decode=False)),
-                  common_of(model, "ttft"))
+    return _corrected(model, PROMPT, spread(
+        (item for cost in priced.costs
+         for item in _items(model, cost, cost.mixed, cost.segment.count, code=code, decode=False)),
+        common_of(model, "ttft")))
+
+
+def _corrected(model: CostModel, operator: str, found: Spread) -> Spread:
+    """``found``, or what is left where whole steps of the model were measured on the device."""
+    known = residual(model.question, operator)
+    return found if known is None else replace(found, basis=MEASURED_HERE, sigma=known.sigma)
 
 
 def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:

@@ -19,6 +19,7 @@ from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.model import CostModel
 from planner.planning.space.operators import unit_parts
+from planner.planning.space.residuals import PROMPT, STEP, factor_of
 from planner.planning.space.tables import LayoutTables
 from planner.records import cached_record, record
 from planner.throughput.points import (
@@ -155,6 +156,7 @@ def timed_units(model: CostModel, tables: LayoutTables, pts: Points,
     for unit in model.units:
         units.setdefault((unit.role, unit.row), unit)
     groups: dict[Callable[[Layout], tuple[int, ...]], Rows] = {}
+    step, prompt = (factor_of(model.question, name) for name in (STEP, PROMPT))
     found = {}
     for key, unit in units.items():
         seen = SEEN.get(unit.kind, SEEN[""])
@@ -164,6 +166,7 @@ def timed_units(model: CostModel, tables: LayoutTables, pts: Points,
         parts = unit_parts(model, tables, rows.pts, rows.phase, unit)
         held = rows.phase.stacked
         assert held is not None
-        found[key] = Timed(parts.rows(held.steps), parts.rows(held.mixes), parts.rows(held.prompts),
-                           rows.at, rows.prompt_at)
+        found[key] = Timed(
+            parts.rows(held.steps).scaled(step), parts.rows(held.mixes).scaled(prompt),
+            parts.rows(held.prompts).scaled(prompt), rows.at, rows.prompt_at)
     return found

@@ -1,0 +1,73 @@
+"""One request alone on one device: what a bench of an engine times, priced as a plan is."""
+
+from __future__ import annotations
+
+from math import fsum
+
+from planner.errors import InfeasibleError
+from planner.hardware.profile import DeviceProfile
+from planner.memory.engines.catalog import parse_engine
+from planner.models.spec import ModelSpec
+from planner.planning.answer.assemble import assemble
+from planner.planning.inspect.assignment import given_assignment
+from planner.planning.plan.record import Estimate, Plan
+from planner.planning.question.asked import NO_LIMIT, Asked
+from planner.planning.question.resolve import build_question
+from planner.planning.question.serving_ways import engine_questions
+from planner.planning.search.default_limit import answers
+from planner.planning.space.model import build_model
+from planner.quality.prior import load_prior
+from planner.quality.profile import Profile
+from planner.records import record
+
+
+@record
+class Alone:
+    """``isl`` tokens in, ``osl`` out, one sequence whose cache has ``context`` tokens in the layout
+    ``kv``, on one device with ``engine``."""
+
+    device: DeviceProfile
+    engine: str
+    isl: int
+    osl: int
+    context: int
+    kv: str
+
+
+def alone(spec: ModelSpec, how: Alone, *, scheme: str = "", plan: Plan | None = None,
+          profile: Profile | None = None) -> Plan:
+    """``plan``'s assignment, else one ``scheme`` (empty: as ``spec`` is stored), priced alone.
+
+    Raises:
+        InputError: it is of another model. UnsupportedError: device or engine cannot.
+        InfeasibleError: it does not fit.
+    """
+    asked = Asked(devices=1, tp=1, dp=1, pp=1, ep=1, batch=1, isl=how.isl, osl=how.osl,
+                  context=how.context, tpot_seconds=NO_LIMIT,
+                  kv=None if plan is not None else how.kv)
+    question = build_question(spec, how.device, asked, None,
+                              uniform=scheme if plan is None else None, given=plan,
+                              profile=profile, engine=parse_engine(how.engine))
+    way = engine_questions(question, together=True)[0]
+    if plan is not None:
+        return assemble(given_assignment(build_model(way, load_prior()), plan))
+    found = answers((way,))[0]
+    if found is None:
+        raise InfeasibleError(f"{spec.id} does not fit on one {how.device.id} with a cache of "
+                              f"{how.context} tokens", hint="give fewer tokens")
+    return assemble(found)
+
+
+def prompt_and_step(priced: Plan) -> tuple[Estimate, Estimate]:
+    """Seconds of the bare prompt and of the bare step: nothing arrives in between, nothing waits.
+    """
+    told = priced.performance
+    step = told.tpot_seconds.value - (told.interruption_seconds or 0.0)
+    prompt = fsum(unit.prefill_seconds for unit in priced.units)
+    return _scaled(prompt, told.ttft_seconds), _scaled(step, told.tpot_seconds)
+
+
+def _scaled(value: float, told: Estimate) -> Estimate:
+    """``value`` with the relative interval and basis of an estimate."""
+    return Estimate(value, value * told.low / told.value, value * told.high / told.value,
+                    told.basis)
