@@ -12,7 +12,8 @@ class Entry:
     ``operators`` are the ids of the sets it makes. ``beside`` names further kinds whose rows the
     module takes by keyword. A module with ``problems(rows)`` can also refit a relative's sets to
     few rows; ``own_devices`` says that its functions take ``profiles`` (name in the table →
-    profile), so that it can fit a device that is not packaged.
+    profile), so that it can fit a device that is not packaged. ``whole`` ones are of whole steps:
+    they are fitted last, with what operators predict by then.
     """
 
     kind: str
@@ -21,6 +22,7 @@ class Entry:
     operators: tuple[str, ...]
     beside: tuple[str, ...] = ()
     own_devices: bool = False
+    whole: bool = False
 
 
 REGISTRY = (
@@ -61,6 +63,11 @@ REGISTRY = (
                                             "seq_len", "d_conv", "k_heads", "k_dim", "v_heads",
                                             "v_dim", "latency_us"}),
           "planner.calibration.linear_attention", ("linear-attention",), own_devices=True),
+    Entry("e2e_verify", frozenset({"device", "software", "engine", "model", "subject", "types",
+                                   "prompt_tokens", "output_tokens", "threads", "cache",
+                                   "quantity", "measured", "predicted", "low", "high", "basis"}),
+          "planner.calibration.residual", ("step-residual", "prompt-residual"), own_devices=True,
+          whole=True),
 )
 """A table is of the first kind all of whose columns it has."""
 

@@ -14,9 +14,11 @@ from planner.calibration.problem import FitProblem, refit
 from planner.calibration.profile_text import with_fits
 from planner.calibration.registry import REGISTRY, Entry, operators
 from planner.errors import DataError, InputError, UnknownNameError
-from planner.hardware.catalog import canonical_name
-from planner.hardware.loader import check_document
+from planner.hardware.catalog import HOST, canonical_name
+from planner.hardware.host.detect import host_text
+from planner.hardware.loader import check_document, parse_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.models.spec import ModelSpec
 from planner.validation.op_rows import profile_of, stack_of
 from planner.validation.reader import MeasuredTable, read_directory
 
@@ -39,14 +41,16 @@ class Result:
 
 def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
               only: Sequence[str] = (), few: int | None = None,
-              relative: DeviceProfile | None = None) -> Result:
-    """Fit the operators of ``profile`` to the tables in ``data``.
+              relative: DeviceProfile | None = None, model: ModelSpec | None = None) -> Result:
+    """Fit the operators of ``profile`` to the tables in ``data``, then, for the models that whole
+    steps were measured of, what is left of them.
 
     Args:
         source: where the tables come from, for the profile's list of sources.
         date: of the calibration, YYYY-MM-DD.
         only: operators to fit; all that have a table where empty.
         few: refit only the device parameters of ``relative``'s sets, to so many rows each.
+        model: of rows of whole steps whose model is not bundled.
 
     Raises:
         DataError: no table, no row of the device, or too few rows.
@@ -67,18 +71,53 @@ def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
     found: list[FittedSet] = []
     skipped: list[tuple[str, str]] = []
     titles: dict[str, str] = {}
-    for entry in wanted:
+    for entry in sorted(wanted, key=lambda e: e.whole):
         rows, names, digest = tables[entry.kind]
-        sets, left = _fit(entry, rows, {k: tables[k][0] for k in entry.beside}, profile, few,
-                          relative)
+        beside: dict[str, Any] = {k: tables[k][0] for k in entry.beside}
+        if entry.whole:
+            sets, left = _whole(entry, rows, _so_far(profile, found, titles, date), model)
+        else:
+            sets, left = _fit(entry, rows, beside, profile, few, relative)
         key = f"{PREFIX}{entry.kind}_{digest}"
         kept = [replace(f, source=key, date=date) for f in sets if not only or f.operator in only]
         if kept:
             titles[key] = f"{source}; {', '.join(names)}.csv, {len(rows)} rows of {profile.id}"
         found += kept
         skipped += [*left, *_unfitted(entry, rows, sets)]
+    stale = _stale(profile, found)
+    skipped += [(" ".join(key), "dropped: operators were fitted anew; `plan verify` measures it "
+                 "again") for key in stale]
     return Result(profile.id, tuple(found), tuple(skipped),
-                  _text(profile, found, titles, date))
+                  _text(profile, found, titles, date, stale))
+
+
+def _whole(entry: Entry, rows: Rows, profile: DeviceProfile,
+           model: ModelSpec | None) -> tuple[list[FittedSet], list[tuple[str, str]]]:
+    """(sets, what was skipped) of whole steps, which ``profile``'s operators predict."""
+    module: Any = importlib.import_module(entry.module)
+    pairs: list[tuple[str, FittedSet]] = module.fit_tables(
+        rows, profiles={row.get("device", ""): profile for row in rows}, model=model)
+    if pairs:
+        return [fit for _, fit in pairs], []
+    return [], [(name, "no row that can be predicted here: a model that is not bundled is named "
+                 "with --model") for name in entry.operators]
+
+
+def _so_far(profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[str, str],
+            date: str) -> DeviceProfile:
+    """``profile`` with the sets that are fitted already."""
+    if not found:
+        return profile
+    return parse_profile(_text(profile, found, titles, date).encode(), path=Path(profile.path))
+
+
+def _stale(profile: DeviceProfile, found: Sequence[FittedSet]) -> list[Key]:
+    """Sets of whole steps that were left over operators which are others now."""
+    whole = {name for entry in REGISTRY if entry.whole for name in entry.operators}
+    new = {(f.operator, f.stack, f.variant) for f in found}
+    if not any(key[0] not in whole for key in new):
+        return []
+    return [key for key in profile.fitted if key[0] in whole and key not in new]
 
 
 NO_FORM = "no form describes its kernels: [achieved] of the profile has what it reaches"
@@ -169,15 +208,15 @@ def _refits(problems: Iterable[FitProblem], known: Mapping[Key, FittedSet], few:
 
 
 def _text(profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[str, str],
-          date: str) -> str:
-    """The profile's text with ``found`` in the place of sets of the same key; checked."""
+          date: str, stale: Sequence[Key] = ()) -> str:
+    """The profile's text with ``found`` in the place of sets of the same key, without ``stale``;
+    checked. This machine, where no file describes it, is described anew."""
     merged = {**profile.fitted, **{(f.operator, f.stack, f.variant): f for f in found}}
-    ordered = [merged[key] for key in sorted(merged)]
+    ordered = [merged[key] for key in sorted(merged) if key not in stale]
     path = Path(profile.path)
-    if not path.is_file():
-        raise DataError(f"{profile.id} was detected and has no file to write the fits into",
-                        hint=f"put the {profile.id}.toml that plan measure wrote beside the tables")
-    text = with_fits(path.read_text(encoding="utf-8"), ordered, sources=dict(titles), date=date)
+    before = host_text(date) if profile.id == HOST and not path.is_file() \
+        else path.read_text(encoding="utf-8")
+    text = with_fits(before, ordered, sources=dict(titles), date=date)
     used = {fit.source for fit in ordered}
     text = "".join(line for line in text.splitlines(keepends=True)
                    if not line.startswith(PREFIX) or line.split(" ", 1)[0] in used)

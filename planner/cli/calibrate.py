@@ -23,16 +23,23 @@ if TYPE_CHECKING:
 @click.option("--only", metavar="A,B", help="Operators to fit (all that have a table).")
 @click.option("--few", type=INTEGER, metavar="N", help="Carry a relative's parameters over and "
               "refit the device's own to N rows.")
+@click.option("--model", metavar="MODEL", help="Of whole steps that plan verify measured, where "
+              "it is not bundled.")
 @click.option("--source", metavar="TEXT", default="Measured by the user", show_default=True,
               help="Where the tables come from.")
 @click.option("--date", metavar="YYYY-MM-DD", help="Of the calibration (default: today).")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @options("hardware_dir", "json", "quiet")
 def calibrate_command(data: str, output: str, device: str | None, only: str | None,
-                      few: int | None, source: str, date: str | None, force: bool,
-                      hardware_dir: str | None, as_json: bool, quiet: bool) -> None:
-    """Fit operators to the measured tables in DIR and write a profile with the parameters."""
+                      few: int | None, model: str | None, source: str, date: str | None,
+                      force: bool, hardware_dir: str | None, as_json: bool, quiet: bool) -> None:
+    """Fit operators to the measured tables in DIR and write a profile with the parameters.
+
+    DIR is that of measured operators, of `plan measure`, or of `plan verify`: of the last, what
+    whole steps of its model are off by on this machine is kept for that model and engine.
+    """
     from planner.calibration.run import calibrate
+    from planner.lookup import load_model
     from planner.report.terminal.calibration import calibration_text, fit_dict
 
     target = Path(output)
@@ -46,7 +53,8 @@ def calibrate_command(data: str, output: str, device: str | None, only: str | No
     names = [n.strip() for n in (only or "").split(",") if n.strip()]
     with working("fitting operators", quiet=quiet):
         result = calibrate(Path(data), profile, source=source, date=date or _today(), only=names,
-                           few=few, relative=relative)
+                           few=few, relative=relative,
+                           model=None if model is None else load_model(model))
     _write(target, result.text)
     if not quiet:
         for name, why in result.skipped:

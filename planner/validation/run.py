@@ -82,6 +82,10 @@ KINDS = (
                                   "ep_size", "node_num", "hidden_size", "topk", "num_experts",
                                   "num_tokens", "sms", "latency_us"}),
          "planner.validation.op_moe_a2a"),
+    Kind("e2e_verify", frozenset({"device", "software", "engine", "model", "subject", "types",
+                                  "prompt_tokens", "output_tokens", "threads", "cache",
+                                  "quantity", "measured", "predicted", "low", "high", "basis"}),
+         "planner.validation.e2e_verify"),
 )
 """Add a kind here: a table is of the first kind all of whose columns it has."""
 

@@ -66,6 +66,15 @@ def host_profile() -> DeviceProfile:
     return profile_of_draft(described(host_facts()))
 
 
+def host_text(date: str) -> str:
+    """The file that would describe this machine, as it is detected.
+
+    Raises:
+        UnsupportedError: the system does not tell enough.
+    """
+    return described(host_facts()).text(date)
+
+
 def profile_of_draft(draft: Draft) -> DeviceProfile:
     """The record of a draft. Its digest is of what the machine is: not of the day on which it was
     asked, nor of the memory that was free."""

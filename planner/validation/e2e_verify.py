@@ -1,0 +1,106 @@
+"""Rows that ``plan verify`` wrote (``e2e_verify*``): what an engine measured on the machine that it
+ran on, beside what was predicted for that machine then.
+
+The prediction is the row's own: the machine is the one that the table was made on, which need not
+be the one that reads it. ``plan calibrate`` predicts anew (:func:`predicted_seconds`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from planner.errors import PlannerError
+from planner.hardware.profile import DeviceProfile
+from planner.models.catalog import resolve_model
+from planner.models.gguf_types import with_types
+from planner.models.spec import ModelSpec
+from planner.planning.inspect.alone import Alone, alone, prompt_and_step
+from planner.validation.cells import MOST_TOKENS, positive
+from planner.validation.records import NotCoveredError, Outcome
+
+REGIME = "as predicted by plan verify"
+DECODE, PREFILL = "decode_seconds", "prefill_seconds"
+CELLS = 256
+"""llama.cpp allocates its cache in so many cells."""
+LARGEST, MOST_LAYERS = 1e15, 1 << 12
+
+
+def predict_rows(table: str, rows: Iterable[Mapping[str, str]]) -> list[Outcome]:
+    """One outcome a row."""
+    return [_outcome(table, i, row) for i, row in enumerate(rows)]
+
+
+def _outcome(table: str, i: int, row: Mapping[str, str]) -> Outcome:
+    blank = Outcome(table=table, row=i, metric=row["quantity"], device=row["device"],
+                    software=row["software"], model=row["model"], format=row["subject"],
+                    regime=REGIME, engine=row["engine"])
+    try:
+        measured = positive(row["measured"], LARGEST)
+        blank = replace(blank, measured=measured)
+        if not row["predicted"]:
+            raise NotCoveredError("quantity not predicted")
+        value, low, high = (positive(row[name], LARGEST) for name in ("predicted", "low", "high"))
+    except NotCoveredError as error:
+        return replace(blank, reason=error.reason)
+    return replace(blank, predicted=value, low=low, high=high, basis=row["basis"])
+
+
+def model_of(row: Mapping[str, str]) -> ModelSpec:
+    """The bundled model of a row.
+
+    Raises:
+        NotCoveredError: it is none.
+    """
+    try:
+        return resolve_model(row["model"])
+    except PlannerError:
+        raise NotCoveredError("unknown model") from None
+
+
+def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: ModelSpec) -> float:
+    """Seconds of the row's prompt or step on ``device``.
+
+    Raises:
+        NotCoveredError: a row without times, formats that are not known, or that cannot run.
+    """
+    if row["quantity"] not in (DECODE, PREFILL):
+        raise NotCoveredError("quantity not predicted")
+    isl, osl = (int(positive(row[name], MOST_TOKENS)) for name in ("prompt_tokens",
+                                                                   "output_tokens"))
+    context = -(-(isl + osl) // CELLS) * CELLS
+    how = Alone(device, row["engine"], isl, osl, context, row["cache"])
+    said = row["types"].strip()
+    try:
+        if said.startswith("="):
+            priced = alone(spec, how, scheme=said[1:].strip())
+        else:
+            priced = alone(with_types(spec, types_of(said)), how)
+    except PlannerError:
+        raise NotCoveredError("not executable") from None
+    prompt, step = prompt_and_step(priced)
+    return step.value if row["quantity"] == DECODE else prompt.value
+
+
+def types_of(text: str) -> dict[str, str]:
+    """{GGUF tensor: type} from ``attn_q Q5_0 0-29; token_embd Q8_0``.
+
+    Raises:
+        NotCoveredError: it is no such list.
+    """
+    out: dict[str, str] = {}
+    try:
+        for part in filter(None, (p.strip() for p in text.split(";"))):
+            stem, word, *layers = part.split()
+            if not layers:
+                out[f"{stem}.weight"] = word
+                continue
+            for span in layers[0].split(","):
+                first, _, last = span.partition("-")
+                for layer in range(int(first), min(int(last or first), MOST_LAYERS) + 1):
+                    out[f"blk.{layer}.{stem}.weight"] = word
+    except ValueError:
+        raise NotCoveredError("unknown format") from None
+    if not out:
+        raise NotCoveredError("unknown format")
+    return out
