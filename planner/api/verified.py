@@ -78,7 +78,7 @@ def predict(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Predict
                    + f" of {spec.id}")
         return Prediction(values, None, tuple(why))
     loss = setup_loss(setup, math.fsum(shares.values()))
-    return Prediction({**values, "kl": loss}, schemes, tuple(why))
+    return Prediction({**values, "kl": loss, **_flips(setup, loss)}, schemes, tuple(why))
 
 
 def setup_loss(setup: Setup, total: float) -> Predicted:
@@ -88,6 +88,15 @@ def setup_loss(setup: Setup, total: float) -> Predicted:
     g, band = setup.basis.prior.saturation, setup.loss_band
     return Predicted(saturated(total, g), saturated(total / band, g), saturated(total * band, g),
                      setup.basis.tier)
+
+
+def _flips(setup: Setup, loss: Predicted) -> dict[str, Predicted]:
+    """Flipped tokens by c·√loss, where the profile has c."""
+    slope = None if setup.profile is None else setup.profile.flips_per_root_nat
+    if slope is None:
+        return {}
+    value, low, high = (min(1.0, slope * math.sqrt(x)) for x in (loss.value, loss.low, loss.high))
+    return {"flips": Predicted(value, low, high, loss.basis)}
 
 
 def _schemes(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Schemes | None:

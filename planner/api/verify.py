@@ -9,11 +9,12 @@ from pathlib import Path
 
 from planner.api.export import export_plan
 from planner.api.verified import Setup, busy_notes, own_figures, predict
+from planner.api.verify_device import predicted_device, threads_of
 from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.export.assignment import assignment_of
 from planner.hardware.profile import DeviceProfile
 from planner.jobs.workers import own_version
-from planner.lookup import load_device, load_model, load_profile, read_plan
+from planner.lookup import load_model, load_profile, read_plan
 from planner.models.gguf_header import read_gguf
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
@@ -28,8 +29,9 @@ from planner.verifying.compare import compared_rows, verdict
 from planner.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
 from planner.verifying.records import PLAN, FoundEngine, Setting, Subject, Task, Verification
-from planner.verifying.run import Progress, as_json, measure, prepare, write_file
+from planner.verifying.run import Progress, measure, prepare
 from planner.verifying.table import FILE, table_text
+from planner.verifying.writing import as_json, work_folder, write_file
 
 PROFILE = "profile.json"
 PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512
@@ -40,8 +42,6 @@ TIMED_SECONDS = 120.0
 """A prompt or its answer, all repeats together, is made shorter until it is predicted to take no
 longer than this."""
 LEAST_TOKENS = 32
-HOST = "host"
-"""``plan MODEL host``: the machine that this runs on."""
 TEXT = "Python's own language reference (pydoc_data.topics, PSF licence)"
 
 
@@ -86,14 +86,14 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     tool = adapter(engine)
     path = _existing(Path(checkpoint))
     spec = _model(given, model, path)
-    where, notes = _device(given, device, hardware_dir)
+    where, notes = predicted_device(given, device, hardware_dir, threads)
     found = tool.find(Where(*(os.fspath(p) if p is not None else None
                               for p in (engine_dir, python))))
     folder = Path(output)
     prepare(folder)
     losses = load_profile(profile, spec, spec)[0] if profile is not None else None
     setting = Setting(
-        prompt_tokens or PROMPT, output_tokens or OUTPUT, threads or _threads(where),
+        prompt_tokens or PROMPT, output_tokens or OUTPUT, threads or threads_of(where),
         repeats or REPEATS, kl_context or CONTEXT, chunks or CHUNKS, step_seconds or STEP_SECONDS,
         _cache(given), where.kind == "cpu")
     task = _task(given, spec, path, folder.resolve(), found, setting, also, _text(text, folder),
@@ -155,19 +155,6 @@ def _model(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> Model
     return spec
 
 
-def _device(plan: Plan, device: str | DeviceProfile | None,
-            folder: str | os.PathLike[str] | None) -> tuple[DeviceProfile, tuple[str, ...]]:
-    """What predictions are for: the named device, this machine, else the plan's device."""
-    if device is not None:
-        return load_device(device, hardware_dir=folder), ()
-    try:
-        return load_device(HOST, hardware_dir=folder), ()
-    except UnknownNameError:
-        found = load_device(plan.device.id, hardware_dir=folder)
-    return found, (f"predictions are for {found.id}, the plan's device: this machine has no "
-                   "profile; --device names one",)
-
-
 def _task(plan: Plan, spec: ModelSpec, checkpoint: Path, folder: Path, engine: FoundEngine,
           setting: Setting, also: Sequence[str], text: Path, device: DeviceProfile) -> Task:
     """The task, with the files that `plan export` writes for the engine."""
@@ -204,14 +191,6 @@ def _halved(tokens: int, seconds_each: float) -> int:
     return tokens
 
 
-def _threads(device: DeviceProfile) -> int:
-    """Cores of this machine that the process may use; llama.cpp's own default."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") \
-        else os.cpu_count() or 1
-    cores = device.silicon.multiprocessors.value if device.id == HOST and device.silicon else count
-    return max(1, min(count, int(cores)))
-
-
 def _cache(plan: Plan) -> str:
     """The plan's cache layout; one for all layers.
 
@@ -234,7 +213,7 @@ def _text(given: str | os.PathLike[str] | None, folder: Path) -> Path:
         return path.resolve()
     from pydoc_data import topics
 
-    path = folder / "text.txt"
+    path = work_folder(folder) / "text.txt"
     write_file(path, "\n\n".join(topics.topics[name] for name in sorted(topics.topics)))
     return path.resolve()
 

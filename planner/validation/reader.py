@@ -14,6 +14,8 @@ MAX_TABLE_BYTES = 64 << 20
 MAX_FIELD = 1 << 16
 MAX_FILES = 1000
 _BESIDE = ("readme", "license", "notice")
+_BESIDE_TABLES = (".json", ".toml", ".gguf", ".journal")
+"""What `plan measure` and `plan verify` write beside their tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class MeasuredTable:
 
 
 def read_directory(directory: Path) -> list[MeasuredTable]:
-    """Every table in ``directory`` in order of name; text beside them (README) is passed over.
+    """Every table in ``directory`` in order of name; what stands beside them (README, JSON) is
+    passed over.
 
     Raises:
         DataError: no such directory, or more files than a set of tables has.
@@ -37,7 +40,8 @@ def read_directory(directory: Path) -> list[MeasuredTable]:
         raise DataError(f"data directory {str(directory)!r} does not exist",
                         hint="--data names a folder of CSV tables")
     paths = sorted(p for p in directory.iterdir()
-                   if not p.name.startswith(".") and p.stem.lower() not in _BESIDE)
+                   if not p.name.startswith(".") and p.stem.lower() not in _BESIDE
+                   and p.suffix.lower() not in _BESIDE_TABLES)
     if len(paths) > MAX_FILES:
         raise DataError(f"{directory}: {len(paths)} files are more than {MAX_FILES}",
                         hint="--data names a folder of CSV tables")

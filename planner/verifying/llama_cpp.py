@@ -32,6 +32,7 @@ from planner.verifying.records import (
     Subject,
     Task,
 )
+from planner.verifying.writing import work_folder, write_file
 
 PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity")
 VARIABLE = "PLAN_LLAMA_CPP"
@@ -201,8 +202,8 @@ def _quantise(task: Task, subject: Subject) -> StepResult:
     if not _unchanged(task, subject):
         most = base.stat().st_size
         if subject.role == PLAN:
-            script = task.folder / SCRIPT
-            script.write_text(task.files[SCRIPT], encoding="utf-8")
+            script = work_folder(task.folder) / SCRIPT
+            write_file(script, task.files[SCRIPT])
             path = {"PATH": os.pathsep.join((task.engine.place, os.environ.get("PATH", "")))}
             _written(task, target, lambda part: ["sh", str(script), str(base), str(part)],
                      "quantising the plan", most, path)
@@ -271,9 +272,7 @@ def _on(task: Task) -> str:
 
 
 def _log(task: Task, name: str) -> Path:
-    folder = task.folder / "logs"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{name}.txt"
+    return work_folder(task.folder) / f"{name}.txt"
 
 
 def _written(task: Task, target: Path, command: Callable[[Path], list[str]], what: str,

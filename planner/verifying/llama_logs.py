@@ -73,7 +73,7 @@ def bench_test(text: str, *, prompt: int, output: int, depth: int) -> BenchTest:
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise EngineFailedError(
             f"llama-bench: its JSON has not the test that was asked for ({error!r})",
-            hint="use a newer llama.cpp; its output is in the folder's logs") from None
+            hint="use a newer llama.cpp; its output is in the folder work") from None
 
 
 def buffers(text: str) -> Buffers:
@@ -88,7 +88,7 @@ def buffers(text: str) -> Buffers:
     caches, cells, compute = _CACHE.findall(last), _CELLS.findall(last), _COMPUTE.findall(last)
     if not weights or not caches or not cells:
         raise EngineFailedError("llama-bench: its log does not tell the buffers",
-                                hint="use a newer llama.cpp; its output is in the folder's logs")
+                                hint="use a newer llama.cpp; its output is in the folder work")
     return Buffers(_sum(weights), _sum(caches), sum(map(int, cells)), _sum(compute))
 
 

@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from planner.drafts import draft
-from planner.errors import DataError, InputError
+from planner.errors import InputError
 from planner.jobs.journal import Journal
 from planner.planning.plan.record import plain
 from planner.records import record
 from planner.verifying.adapter import Adapter, Step
 from planner.verifying.records import Measured, StepResult, Subject, Task
+from planner.verifying.writing import JOURNAL
 
-JOURNAL = "verify.journal"
 CHECKPOINT_STEPS = "checkpoint"
 """The subject of the steps that come before all others, in the journal."""
 Progress = Callable[[str], None]
@@ -123,26 +122,3 @@ def prepare(folder: Path) -> None:
     except OSError as error:
         raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror}",
                          hint="name another folder with -o") from None
-
-
-def as_json(data: Any) -> str:
-    """JSON for a file; ends with a newline."""
-    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_file(path: Path, text: str) -> None:
-    """Write ``text`` whole or not at all.
-
-    Raises:
-        DataError: the disk is full, or the file cannot be written.
-    """
-    part = path.with_name(f".{path.name}")
-    try:
-        with draft(part):
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}; what was measured is kept in "
-                        f"{path.parent / JOURNAL}",
-                        hint="make room and run the same command again: it goes on from there"
-                        ) from None

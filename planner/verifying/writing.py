@@ -1,0 +1,51 @@
+"""Files of a verification's folder: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from planner.drafts import draft
+from planner.errors import DataError
+
+JOURNAL = "verify.journal"
+WORK = "work"
+"""The folder beside the results for what steps need: text, scripts, logs of the engine."""
+
+
+def work_folder(folder: Path) -> Path:
+    """The folder for what steps need, made where it is not there.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        (folder / WORK).mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder / WORK} cannot be made: {error.strerror}",
+                        hint="make room, or name another folder with -o") from None
+    return folder / WORK
+
+
+def as_json(data: Any) -> str:
+    """JSON for a file; ends with a newline."""
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write ``text`` whole or not at all.
+
+    Raises:
+        DataError: the disk is full, or the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}")
+    try:
+        with draft(part):
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}; what was measured is kept in "
+                        f"{path.parent / JOURNAL}",
+                        hint="make room and run the same command again: it goes on from there"
+                        ) from None
