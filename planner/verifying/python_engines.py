@@ -1,0 +1,232 @@
+"""Engines that are Python packages: found in a Python of their own, asked by a program in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planner.errors import DataError, InputError, UnknownNameError
+from planner.export.assignment import ModuleAssignment, from_schemes
+from planner.models.catalog import resolve_model
+from planner.models.spec import ModelSpec
+from planner.placement.modules import PLANNED_KINDS
+from planner.quality.probe.tokens import load_tokenizer
+from planner.quality.profile_match import structure_sha256
+from planner.verifying.answers import first_position, kl_and_flips, read_answers
+from planner.verifying.hf_checkpoint import folder_of_gguf
+from planner.verifying.processes import EngineFailedError, run
+from planner.verifying.records import Measured, StepResult, Subject, Task
+
+RUNNERS = Path(__file__).resolve().parent / "runners"
+TOKENS, REFERENCE, BASE = "tokens.npy", "checkpoint.npy", "checkpoint"
+BATCHES = (1, 4)
+"""Sequences of the timed runs; the first is what is compared."""
+_ASK_SECONDS = 120.0
+_VERSIONS = ("import importlib.metadata as m, json, sys\n"
+             "found = {}\n"
+             "for name in sys.argv[1:]:\n"
+             "    try: found[name] = m.version(name)\n"
+             "    except m.PackageNotFoundError: pass\n"
+             "print(json.dumps(found))\n")
+
+
+def versions_in(python: str, packages: tuple[str, ...]) -> dict[str, str]:
+    """The installed ones of ``packages`` in a Python and their versions.
+
+    Raises:
+        EngineFailedError: it cannot be started or does not answer.
+    """
+    ran = run([python, "-c", _VERSIONS, *packages], what=f"asking {python} what it has",
+              limit_seconds=_ASK_SECONDS)
+    try:
+        found = json.loads(ran.stdout)
+    except ValueError:
+        raise EngineFailedError(f"{python} is no Python: it answered {ran.stdout[:80]!r}",
+                                hint="name the Python of the engine's environment") from None
+    return {str(name): str(version) for name, version in dict(found).items()}
+
+
+def python_of(named: str | None, variable: str) -> str:
+    """The Python that is named, else that of the environment's ``variable``, else this one.
+
+    Raises:
+        InputError: the named one is not there.
+    """
+    given = named if named is not None else os.environ.get(variable, "")
+    if not given:
+        return sys.executable
+    path = Path(given).expanduser()
+    if path.is_dir():
+        path = path / "bin" / "python"
+    if not path.is_file():
+        where = "--engine-python" if named is not None else variable
+        raise InputError(f"{where} {given!r}: no such program",
+                         hint="name the Python of the environment that the engine is in")
+    return str(path.absolute())
+
+
+def check_checkpoint(task: Task) -> None:
+    """Refuse what is no 16-bit checkpoint of the plan's model, by Hugging Face's names.
+
+    Raises:
+        InputError: which, and what to give instead.
+    """
+    if any(row.name.startswith("blk.") for row in task.spec.rows):
+        raise InputError(f"the plan names its modules as GGUF files do, {task.engine.name} as "
+                         "config.json does", hint="make the plan for the model's id or its folder; "
+                         "CHECKPOINT may be a GGUF file all the same")
+    spec = resolve_model(str(task.checkpoint))
+    if structure_sha256(spec) != structure_sha256(task.spec):
+        raise InputError(
+            f"{task.checkpoint}: a checkpoint of another model: {spec.layers} layers of width "
+            f"{spec.hidden_size}, vocabulary {spec.vocab_size}; the plan's {task.spec.id} has "
+            f"{task.spec.layers} of width {task.spec.hidden_size}, {task.spec.vocab_size}",
+            hint="give the checkpoint of the model that the plan was made for")
+    if task.checkpoint.is_dir() and spec.quantization not in ("bf16", "fp16", "fp32"):
+        raise InputError(f"{task.checkpoint}: it is quantised already ({spec.quantization})",
+                         hint="give the model's 16-bit checkpoint: losses count from there")
+
+
+def base_folder(task: Task) -> Path:
+    """The folder that the engine loads unquantised: the checkpoint, or what a GGUF file becomes."""
+    return task.checkpoint if task.checkpoint.is_dir() else task.folder / BASE
+
+
+def unpack(task: Task) -> StepResult:
+    """Write the folder of a GGUF file."""
+    folder_of_gguf(task.checkpoint, base_folder(task))
+    return StepResult({}, {})
+
+
+def keep_tokens(task: Task) -> StepResult:
+    """Write the ids of the text, (pieces, length); a ``.npy`` of ids is taken as it is.
+
+    Raises:
+        DataError: the text is too short. UnsupportedError: no tokeniser that is known here.
+    """
+    s = task.setting
+    wanted = s.kl_chunks * s.kl_context_tokens
+    if task.text.suffix == ".npy":
+        ids = np.load(task.text, allow_pickle=False).reshape(-1)
+    else:
+        text = task.text.read_text(encoding="utf-8")
+        ids = np.asarray(load_tokenizer(task.checkpoint).encode(text), np.int64)
+    if len(ids) < wanted or ids.min() < 0 or ids.max() >= task.spec.vocab_size:
+        raise DataError(f"{task.text}: {len(ids)} token ids of this model, {wanted} are needed",
+                        hint="give a longer --text, or fewer --chunks")
+    target = task.folder / TOKENS
+    part = target.with_name(".part-" + TOKENS)
+    np.save(part, ids[:wanted].astype(np.int64).reshape(s.kl_chunks, s.kl_context_tokens))
+    part.replace(target)
+    return StepResult({}, {"tokens": wanted})
+
+
+def ask(task: Task, runner: str, name: str, question: Mapping[str, Any],
+        environment: Mapping[str, str]) -> dict[str, Any]:
+    """The answer of a runner to ``question``; both are kept among the logs.
+
+    Raises:
+        EngineFailedError: the engine refused, crashed, or did not end in time.
+    """
+    folder = task.folder / "logs"
+    folder.mkdir(exist_ok=True)
+    asked, told = folder / f"{name}.question.json", folder / f"{name}.answer.json"
+    told.unlink(missing_ok=True)
+    asked.write_text(json.dumps(dict(question), indent=1), encoding="utf-8")
+    run([task.engine.place, str(RUNNERS / runner), str(asked.absolute()), str(told.absolute())],
+        what=name.replace("-", " "), limit_seconds=task.setting.step_seconds,
+        log=folder / f"{name}.txt", environment=environment, folder=folder, accept=(0, 1))
+    if not told.is_file():
+        raise EngineFailedError(f"{name}: the engine left no answer",
+                                hint=f"all of its output is in {folder / name}.txt")
+    answer: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise EngineFailedError(f"{name}: {task.engine.name} {task.engine.version}: "
+                                f"{str(answer['error'])[-400:]}",
+                                hint=f"all of its output is in {folder / name}.txt; what was "
+                                     "measured is kept")
+    return answer
+
+
+def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Measured], dict[str, Any]]:
+    """(seconds of the prompt and of a token of one sequence, and the same of the other batches).
+
+    Of each run the least step counts, over all runs; the spread is that of the runs' means.
+    """
+    values: dict[str, Measured] = {}
+    others: dict[str, Any] = {}
+    for batch in sorted({run["batch"] for run in answer["runs"]}):
+        runs = [run for run in answer["runs"] if run["batch"] == batch]
+        prompts = [float(run["prefill_seconds"]) for run in runs]
+        steps = [float(s) for run in runs for s in run["decode_seconds"]]
+        prompt = Measured(min(prompts), float(np.std(prompts)), len(prompts))
+        token = Measured(min(steps), float(np.std(steps)), len(steps))
+        if batch == BATCHES[0]:
+            values = {"prefill_seconds": prompt, "decode_seconds": token}
+        else:
+            others[f"batch_{batch}"] = {"prefill_seconds": prompt.value,
+                                        "decode_seconds": token.value,
+                                        "median_decode_seconds": float(np.median(steps))}
+    others["median_decode_seconds"] = float(np.median(
+        [s for run in answer["runs"] if run["batch"] == BATCHES[0]
+         for s in run["decode_seconds"]]))
+    return values, others
+
+
+def loss(task: Task, subject: Subject) -> dict[str, Measured]:
+    """KL divergence from the checkpoint's answers, and flipped tokens."""
+    path = answers_of(task, subject)
+    kl, flips = kl_and_flips(read_answers(task.folder / REFERENCE), read_answers(path))
+    path.unlink(missing_ok=True)
+    return {"kl": kl, "flips": flips}
+
+
+def answers_of(task: Task, subject: Subject) -> Path:
+    """Where a subject's answers lie until they were compared."""
+    return task.folder / f".{subject.id}.npy"
+
+
+def counted_from(task: Task) -> int:
+    """The first position of a piece that is counted."""
+    return first_position(task.setting.kl_context_tokens)
+
+
+def uniform(spec: ModelSpec, scheme: str, able: tuple[str, ...]) -> ModuleAssignment:
+    """Every planned matrix in ``scheme``, which is one of ``able``.
+
+    Raises:
+        UnknownNameError: it is none of them.
+    """
+    if scheme not in able:
+        raise UnknownNameError("scheme", scheme, able)
+    from planner.placement.cache_entries import cache_units
+
+    modules = {(row.kind, layer): scheme for row in spec.rows
+               if row.part == "main" and row.kind in PLANNED_KINDS for layer in row.layers}
+    caches = {(unit.kind, layer): "bf16" for unit in cache_units(spec) for layer in unit.layers}
+    return from_schemes(spec, modules, caches)
+
+
+def bytes_of(folder: Path) -> int:
+    """Bytes of the weights of a checkpoint's folder [B]."""
+    return sum(path.stat().st_size for path in folder.iterdir()
+               if path.suffix in (".safetensors", ".bin"))
+
+
+def remove(task: Task, keep: tuple[str, ...] = ()) -> None:
+    """Remove the large files that the steps alone needed."""
+    import shutil
+
+    for path in task.folder.glob("*.npy"):
+        path.unlink(missing_ok=True)
+    for path in task.folder.glob(".*.npy"):
+        path.unlink(missing_ok=True)
+    for path in task.folder.iterdir():
+        if path.is_dir() and (path / "config.json").is_file() and path.name not in keep:
+            shutil.rmtree(path, ignore_errors=True)

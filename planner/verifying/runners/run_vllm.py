@@ -1,0 +1,175 @@
+"""Load a checkpoint in vLLM, count its cache, time its steps, keep its logits.
+
+Runs in vLLM's own Python: ``python run_vllm.py QUESTION.json ANSWER.json``. The question has model
+(a folder), tokens (.npy, chunks × length), logits (.npy to write, or ""), from_position (the first
+whose logits are kept), kv_bytes, kv_dtype, max_model_len, prompt, new_tokens, batches, repeats,
+eager, seed. Steps are timed one by one: those that read prompts apart from those that only decode.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+
+
+def main(question_path, answer_path):
+    """Answer the question; a failure is an answer too, with the engine's own words."""
+    with open(question_path, encoding="utf-8") as file:
+        question = json.load(file)
+    answer = {"engine": "vllm", "complete": False}
+    try:
+        measure(question, answer)
+        answer["complete"] = True
+    except BaseException as error:  # whatever an engine raises is its answer
+        answer["error"] = f"{type(error).__name__}: {error}"
+        answer["trace"] = traceback.format_exc()[-4000:]
+    beside = answer_path + ".part"
+    with open(beside, "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+    os.replace(beside, answer_path)
+    return 0 if answer["complete"] else 1
+
+
+def measure(question, answer):
+    """Fill ``answer`` part by part, so that what was measured before a failure is kept."""
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import numpy
+    import torch
+    import vllm
+
+    answer["version"] = vllm.__version__
+    answer["torch"] = torch.__version__
+    answer["isa"] = torch.backends.cpu.get_cpu_capability()
+    tokens = numpy.load(question["tokens"])
+    watch_loading(answer)
+    start = time.perf_counter()
+    llm = engine(question, vllm, max(tokens.shape[1] + 1, question["prompt"]
+                                     + question["new_tokens"]))
+    answer["load_seconds"] = time.perf_counter() - start
+    answer["threads"] = torch.get_num_threads()
+    sizes(llm, answer)
+    if question["logits"]:
+        keep_logits(llm, vllm, numpy, torch, tokens, question)
+    answer["runs"] = [timed(llm, vllm, numpy, tokens, question, batch)
+                      for batch in question["batches"] for _ in range(question["repeats"])]
+    answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def engine(question, vllm, longest):
+    """The engine in this process, without a tokeniser: requests are token ids."""
+    more = {"kv_cache_memory_bytes": question["kv_bytes"]} if question["kv_bytes"] else {}
+    return vllm.LLM(
+        model=question["model"], dtype="bfloat16", seed=question["seed"],
+        skip_tokenizer_init=True, enforce_eager=question["eager"], enable_prefix_caching=False,
+        max_model_len=max(question["max_model_len"], longest),
+        max_num_batched_tokens=max(
+            longest, max(question["batches"], default=1) * question["prompt"], 2048),
+        max_num_seqs=max(question["batches"], default=1), kv_cache_dtype=question["kv_dtype"],
+        disable_log_stats=True, max_logprobs=1, **more)
+
+
+def watch_loading(answer):
+    """Note the memory that the process takes while weights are read and packed: kernels keep copies
+    of their own, so that parameters do not say it. Pages of the mapped file are not counted."""
+    from vllm.v1.worker.cpu_worker import CPUWorker
+
+    own = CPUWorker.load_model
+
+    def watched(self, *given, **more):
+        before = anonymous_bytes()
+        found = own(self, *given, **more)
+        answer["weight_bytes"] = anonymous_bytes() - before
+        return found
+
+    CPUWorker.load_model = watched
+
+
+def model_of(llm):
+    """The model in this process."""
+    worker = llm.llm_engine.model_executor.driver_worker
+    return getattr(worker, "worker", worker).model_runner.model
+
+
+def sizes(llm, answer):
+    """The kernels that were taken, and the cache."""
+    answer["kernels"] = kernels(model_of(llm))
+    cache = llm.llm_engine.vllm_config.cache_config
+    answer["blocks"] = cache.num_gpu_blocks
+    answer["block_tokens"] = cache.block_size
+    answer["cache_tokens"] = cache.num_gpu_blocks * cache.block_size
+
+
+def kernels(model):
+    """How many linear layers each method and kernel of the engine takes."""
+    found = {}
+    for module in model.modules():
+        method = getattr(module, "quant_method", None)
+        if method is None:
+            continue
+        scheme = getattr(module, "scheme", None)
+        kernel = getattr(scheme, "kernel", None) or getattr(scheme, "fp8_linear", None)
+        name = "/".join(type(one).__name__ for one in (method, scheme, kernel) if one is not None)
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def keep_logits(llm, vllm, numpy, torch, tokens, question):
+    """Logits after each token of a chunk but the last, float32 (chunks, positions, vocabulary)."""
+    model, first = model_of(llm), question["from_position"]
+    own, length = model.compute_logits, tokens.shape[1]
+    kept = []
+
+    def hooked(hidden, *rest, **more):
+        out = own(hidden, *rest, **more)
+        if out is not None and out.shape[0] == length - 1:
+            kept.append(out[first:].to(torch.float32).numpy().copy())
+        return out
+
+    model.compute_logits = hooked
+    try:
+        asked = vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=1,
+                                    ignore_eos=True, detokenize=False)
+        for chunk in tokens:
+            llm.generate([{"prompt_token_ids": chunk.tolist()}], asked, use_tqdm=False)
+    finally:
+        del model.compute_logits
+    if len(kept) != len(tokens):
+        raise RuntimeError(f"{len(kept)} of {len(tokens)} chunks gave logits of all positions")
+    numpy.save(question["logits"], numpy.stack(kept))
+
+
+def timed(llm, vllm, numpy, tokens, question, batch):
+    """Seconds of every step of ``batch`` requests that start together."""
+    flat = numpy.resize(tokens.reshape(-1), batch * question["prompt"])
+    prompts = flat.reshape(batch, question["prompt"])
+    asked = vllm.SamplingParams(max_tokens=question["new_tokens"], temperature=0.0,
+                                ignore_eos=True, detokenize=False)
+    engine_ = llm.llm_engine
+    for n, prompt in enumerate(prompts):
+        engine_.add_request(f"{batch}-{n}-{time.monotonic_ns()}",
+                            {"prompt_token_ids": prompt.tolist()}, asked)
+    steps = []
+    while engine_.has_unfinished_requests():
+        start = time.perf_counter()
+        engine_.step()
+        steps.append(time.perf_counter() - start)
+    prefill = max(1, len(steps) - question["new_tokens"] + 1)
+    return {"batch": batch, "prompt": question["prompt"], "new_tokens": question["new_tokens"],
+            "prefill_seconds": sum(steps[:prefill]), "prefill_steps": prefill,
+            "decode_seconds": steps[prefill:]}
+
+
+def anonymous_bytes():
+    """Bytes of this process in memory that no file stands behind [B]."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))

