@@ -65,7 +65,7 @@ def python_of(named: str | None, variable: str) -> str:
     if path.is_dir():
         path = path / "bin" / "python"
     if not path.is_file():
-        where = "--engine-python" if named is not None else variable
+        where = "--python" if named is not None else variable
         raise InputError(f"{where} {given!r}: no such program",
                          hint="name the Python of the environment that the engine is in")
     return str(path.absolute())

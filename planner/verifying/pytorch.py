@@ -67,7 +67,7 @@ class PyTorch:
         if missing:
             raise InputError(f"{' and '.join(missing)} not installed in {python}",
                              hint="install torch, transformers and torchao into an environment of "
-                             f"their own and name its Python: --engine-python, or {VARIABLE}")
+                             f"their own and name its Python: --python, or {VARIABLE}")
         if tuple(int(part) for part in re.findall(r"\d+", found["torch"])[:2]) < _OLDEST:
             raise InputError(f"torch {found['torch']} in {python} is too old",
                              hint="verify runs 2.4 and newer")

