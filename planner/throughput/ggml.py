@@ -2,7 +2,11 @@
 
     t = launches + quantise + max(products, bytes / (W·e_m))
     products = m·n·k·v                       of m tokens up to the vector kernels' limit
-             = ⌈m⌉·n·k·p + ⌈m / tile⌉·n·k·u  beyond: tiles, at least the vector kernels' time there
+             = ⌈m⌉·n·k·p + ⌈m / tile⌉·n·k·u  beyond: tiles
+
+More tokens never take less time: tiles take at least the vector kernels' time at their limit on
+GPUs; on CPUs, where tiles were measured, the vector kernels take at most the time of the fewest
+tokens that tiles take.
 
 v and p are seconds a product of a weight and an activation, u of unpacking a weight. Activations
 are quantised once a matrix, by a kernel of its own on GPUs.
@@ -26,6 +30,7 @@ from planner.formats.spec import Scheme
 from planner.hardware.profile import DeviceProfile
 from planner.records import record
 from planner.throughput.calibration import Certainty
+from planner.throughput.ggml_fitted import certainty_of, corrected
 from planner.throughput.roofline import Parts, from_every, parts
 
 Array = NDArray[np.float64]
@@ -34,6 +39,8 @@ KERNEL = "ggml"
 MOE = {"int8": "moe-int8", "w8a16": "moe-w8a16", "w4a16": "moe-w4a16", "bf16": "moe-bf16",
        "fp16": "moe-bf16", "fp32": "moe-bf16"}
 """The class of grouped kernels by that of dense ones."""
+ONCE = 1e18
+"""Rows of a tile that holds all of them: weights are unpacked once a product."""
 FP32_BYTES = 4.0
 """Activations enter, and results leave, in FP32."""
 
@@ -43,8 +50,8 @@ class GgmlKernel:
     """How one type runs on one device, in seconds.
 
     ``vector``, ``tile`` and ``unpack`` as in the module's equation; up to ``vector_rows`` tokens
-    the vector kernels run; tiles take at least ``least_rows``, in steps of ``step``, and unpack
-    every ``tile_rows``. ``quantise`` is of one activation, of ``least_quantised`` rows at least;
+    the vector kernels run; tiles take at least ``least_rows``, in steps of ``step`` (0 on CPUs),
+    and unpack every ``tile_rows``. ``quantise`` is of one activation, of ``least_quantised`` rows at least;
     ``quantise_launch`` of its kernel. ``memory`` is of a byte, ``launch`` of a product's kernel.
     """
 
@@ -80,14 +87,16 @@ def ggml_certainty() -> Certainty:
 
 def cpu_units() -> tuple[str, ...]:
     """Vector units of CPUs in the order in which ggml prefers them."""
-    return tuple(name for law in rules()["cpu"]["unit"] for name in law["names"])
+    return tuple(dict.fromkeys(name for law in rules()["cpu"]["unit"] for name in law["names"]))
 
 
 def cpu_unit(device: DeviceProfile) -> tuple[str, Mapping[str, Any]] | None:
     """(name, law) of the vector unit that ggml's kernels use on ``device``, None without a rate of
     integer products on one."""
     return next(((name, law) for law in rules()["cpu"]["unit"] for name in law["names"]
-                 if (name, "int8") in device.rates), None)
+                 if (name, "int8") in device.rates and (
+                     not law["architectures"] or device.architecture in law["architectures"])),
+                None)
 
 
 def on_cpu(device: DeviceProfile) -> bool:
@@ -107,6 +116,8 @@ def ggml_refusal(device: DeviceProfile, scheme: Scheme) -> str:
             f"kernels for ({', '.join(cpu_units())})"
     if device.compute_capability is None:
         return f"{device.id} has no CUDA kernels, and no others of ggml are modelled"
+    if scheme.id not in rules()["gpu"]["instructions"]:
+        return f"ggml has no CUDA kernels for {scheme.id}"
     return "" if device.rate("fp32") is not None else f"{device.id} publishes no fp32 rate"
 
 
@@ -118,7 +129,21 @@ def classes(scheme: Scheme) -> tuple[str, str]:
 
 
 def ggml_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> GgmlKernel:
-    """The kernels of a type on a device that :func:`ggml_refusal` has nothing against."""
+    """The kernels of a type on a device that :func:`ggml_refusal` has nothing against: as its own
+    rows say where it has fitted sets, else as counted."""
+    counted = counted_kernel(device, scheme_id, experts=experts)
+    apart = experts and on_cpu(device) and _path(device, scheme_id) in ("dot", "llamafile")
+    return corrected(device, scheme_id, counted, apart=apart)
+
+
+def _path(device: DeviceProfile, scheme_id: str) -> str:
+    chosen = cpu_unit(device)
+    assert chosen is not None
+    return str(chosen[1]["products"][scheme_id]["path"])
+
+
+def counted_kernel(device: DeviceProfile, scheme_id: str, *, experts: bool) -> GgmlKernel:
+    """The kernels of a type on a device by data/ggml.toml and the device's rates alone."""
     scheme = scheme_by_id(scheme_id)
     product, reading = classes(scheme)
     if experts:
@@ -140,18 +165,28 @@ def _on_gpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     assert matrix is not None
     count = law["instructions"][name]
     reached = device.achieved[product].compute_fraction.value
+    tiles = "scale" in count
     issued = vector.dense.value * _by_capability(device, law["issue"])["per_flop"] * reached
     multiplied = matrix.dense.value * _by_capability(device, law["mma"])["share"] * reached
+    if not tiles:
+        multiplied = _widened(device)
     plain = device.achieved["elementwise"]
     moved = FP32_BYTES + bits_per_element(scheme_by_id(name).activation) / 8
     bandwidth = device.bandwidth_bytes_per_s.value * plain.bandwidth_fraction.value
     return {
         "vector": count["vector"] / issued, "vector_rows": float(law["vector_rows"]),
-        "tile": 2.0 / multiplied + count["scale"] / issued, "least_rows": 1.0,
+        "tile": 2.0 / multiplied + count.get("scale", 0.0) / issued, "least_rows": 1.0,
         "step": float(law["tile_step"]), "unpack": count["unpack"] / issued,
-        "tile_rows": float(law["tile_rows"]), "quantise": moved / bandwidth,
+        "tile_rows": float(law["tile_rows"]) if tiles else ONCE, "quantise": moved / bandwidth,
         "least_quantised": 0.0, "quantise_launch": plain.floor_seconds.value,
     }
+
+
+def _widened(device: DeviceProfile) -> float:
+    """FLOP/s of products whose weights were widened to FP16."""
+    rate = device.rate("fp16") or device.rate("bf16")
+    assert rate is not None
+    return rate.dense.value * device.achieved["bf16"].compute_fraction.value
 
 
 def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> dict[str, float]:
@@ -161,22 +196,26 @@ def _on_cpu(device: DeviceProfile, name: str, product: str, experts: bool) -> di
     unit, figures = chosen
     cycles = device.rates[unit, "int8"].dense.value / 2.0 / figures["peak_products"]
     count = figures["products"][name]
+    cores = device.silicon.multiprocessors.value if device.silicon is not None else 1.0
+    path = "dot" if experts and count["path"] == "llamafile" else count["path"]
+    many = count["one"] if path == "dot" else count["many"]
     found = {
-        "vector": 1.0 / (count["one"] * cycles), "vector_rows": float(figures["rows"]),
-        "tile": 1.0 / (count["four" if experts else "dense"] * cycles), "least_rows": 1.0,
-        "step": 0.0, "unpack": 0.0, "tile_rows": 1.0,
-        "quantise": 1.0 / (count["quantise"] * cycles), "least_quantised": 0.0,
-        "quantise_launch": 0.0,
+        "vector": 1.0 / (count["one"] * cycles), "vector_rows": float(law["paths"][path]),
+        "tile": 1.0 / (many * cycles), "least_rows": 1.0, "step": 0.0,
+        "unpack": 1.0 / (count["unpack"] * cycles) if path == "tiled" else 0.0,
+        "tile_rows": ONCE,
+        # Of repacked blocks, as with AMX, a row is quantised by one core.
+        "quantise": 1.0 / (count["quantise"] * cycles), "quantise_launch": 0.0,
+        "least_quantised": cores if path == "repacked" else 0.0,
     }
     amx = device.rates.get(("amx", "int8"))
-    if experts or amx is None or not runs_on_ggml(scheme_by_id(name)):
+    if experts or amx is None or name not in law["amx_types"]:
         return found
     share = min(law["amx_share"], device.achieved[product].compute_fraction.value)
-    cores = device.silicon.multiprocessors.value if device.silicon is not None else 1.0
     return found | {
         "vector": 1.0 / (law["amx_products"] * cycles), "vector_rows": 1.0,
         "tile": 2.0 / (amx.dense.value * share), "least_rows": float(law["amx_least_rows"]),
-        # A row is quantised by one core.
+        "unpack": 0.0,
         "quantise": 1.0 / (law["amx_quantise"] * cycles), "least_quantised": cores,
     }
 
@@ -189,6 +228,11 @@ class GgmlArrays:
     places: NDArray[np.int64]
     by_step: bool
     of: Mapping[str, Array]
+    certainty: tuple[Certainty, ...] = ()
+
+    def sure(self) -> dict[int, Certainty]:
+        """How sure the times are, by place."""
+        return dict(zip(self.places.tolist(), self.certainty, strict=True))
 
 
 def ggml_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
@@ -202,8 +246,14 @@ def ggml_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: bool,
     if not places:
         return None
     found = [ggml_kernel(device, schemes[i], experts=experts) for i in places]
-    return GgmlArrays(np.array(places, dtype=np.int64), not on_cpu(device), {
-        f.name: np.array([getattr(one, f.name) for one in found]) for f in fields(GgmlKernel)})
+    sure = tuple(certainty_of(device, schemes[i], ggml_certainty()) for i in places)
+    return GgmlArrays(np.array(places, dtype=np.int64), not on_cpu(device), as_arrays(found), sure)
+
+
+def as_arrays(kernels: Sequence[GgmlKernel]) -> dict[str, Array]:
+    """Fields by name, arrays over ``kernels``."""
+    return {f.name: np.array([getattr(one, f.name) for one in kernels])
+            for f in fields(GgmlKernel)}
 
 
 def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Array, outputs: Array,
@@ -227,7 +277,11 @@ def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Arr
     one_by_one = products * rows * k["vector"]
     few = judged <= k["vector_rows"]
     at_limit = one_by_one * k["vector_rows"] / np.maximum(judged, 1e-300)
-    compute = np.where(few, one_by_one, np.maximum(tiles, at_limit))
+    fewest = products * (np.maximum(k["vector_rows"] + 1.0, k["least_rows"]) * k["tile"]
+                         + k["unpack"])
+    on_gpu = k["step"] > 0
+    compute = np.where(few, np.where(on_gpu, one_by_one, np.minimum(one_by_one, fewest)),
+                       np.where(on_gpu, np.maximum(tiles, at_limit), tiles))
     all_rows = rows * matrices
     moved = stored + all_rows * (inputs * k["activation_bytes"] * kinds + FP32_BYTES * outputs)
     memory = moved * k["memory"]

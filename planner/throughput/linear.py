@@ -27,7 +27,6 @@ from planner.throughput.gemm import GemmModel, gemm_model
 from planner.throughput.ggml import (
     GgmlArrays,
     ggml_arrays,
-    ggml_certainty,
     ggml_parts,
     placed,
 )
@@ -120,8 +119,8 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     models = fused[0] if experts else gemms
     some = next((m for m in gemms if m is not None), None)
     blocks = ggml_arrays(device, schemes, experts=experts, engine=engine)
-    counted = set() if blocks is None else set(blocks.places.tolist())
-    unknown = [ggml_certainty() if i in counted else PRIOR for i in range(len(models))]
+    counted = {} if blocks is None else blocks.sure()
+    unknown = [counted.get(i, PRIOR) for i in range(len(models))]
 
     def column(name: str) -> Array:
         return np.array([getattr(k, name) for k in found], dtype=np.float64)

@@ -1,0 +1,59 @@
+"""ggml's kernels as a machine's own rows say: fitted sets in the place of counted figures.
+
+A type with rows has a set of its own, in seconds: a product by vector kernels and by tiles,
+unpacking, a byte from memory, a node of the graph, quantising. The set ``any`` holds for the others:
+what the measured types take in the mean of what was counted for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from planner.hardware.profile import DeviceProfile, FittedSet
+from planner.throughput.calibration import Certainty
+
+if TYPE_CHECKING:
+    from planner.throughput.ggml import GgmlKernel
+
+OPERATOR, STACK, ANY_TYPE = "ggml", "llama.cpp", "any"
+OF_A_TYPE = ("vector", "tile", "unpack", "memory", "launch", "quantise")
+"""Fields of a kernel that its set holds, each as NAME_seconds."""
+OF_ANY = ("one", "many", "memory", "launch", "quantise")
+"""Of the set ``any``: factors of the times of vector kernels and of tiles, and seconds."""
+
+
+def own_set(device: DeviceProfile, scheme_id: str) -> FittedSet | None:
+    """The set that holds for a type on ``device``: its own, that of all types, or None."""
+    return device.fitted.get((OPERATOR, STACK, scheme_id),
+                             device.fitted.get((OPERATOR, STACK, ANY_TYPE)))
+
+
+def corrected(device: DeviceProfile, scheme_id: str, counted: GgmlKernel, *,
+              apart: bool) -> GgmlKernel:
+    """``counted`` with what was measured on ``device``; ``apart``: experts whose tokens run one by
+    one, whatever their number."""
+    found = own_set(device, scheme_id)
+    if found is None:
+        return counted
+    p = found.parameters
+    if found.variant == ANY_TYPE:
+        return replace(
+            counted, vector=counted.vector * p["one_factor"],
+            tile=counted.tile * p["one_factor" if apart else "many_factor"],
+            unpack=counted.unpack * p["many_factor"], memory=p["memory_seconds"],
+            launch=p["launch_seconds"], quantise=counted.quantise * p["quantise_factor"])
+    made = replace(counted, **{name: p[f"{name}_seconds"] for name in OF_A_TYPE})
+    return replace(made, tile=made.vector) if apart else made
+
+
+def certainty_of(device: DeviceProfile, scheme_id: str, counted: Certainty) -> Certainty:
+    """How sure a type's time is; ``counted`` where nothing was measured on ``device``."""
+    found = own_set(device, scheme_id)
+    if found is None:
+        return counted
+    origin = f"ggml kernels of {found.software} measured on {device.id}"
+    if found.variant == ANY_TYPE:
+        return Certainty("transferred", found.error.sigma,
+                         f"counted, in the ratio of the {origin}")
+    return Certainty("fitted", found.error.sigma, origin)
