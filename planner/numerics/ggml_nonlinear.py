@@ -19,12 +19,15 @@ LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 
 _LEVELS = LEVELS.astype(np.float32)
 _TINY = np.float32(1e-15)  # GROUP_MAX_EPS
 _TRIALS = range(-7, 8)
+# The first level above each integer from -128 on, 1 to 15; levels are integers.
+_ABOVE = np.clip(np.searchsorted(_LEVELS, np.arange(-128, 128), side="right"), 1, 15).astype(
+    np.uint8)
 
 
 def _level(x: FloatArray) -> Bytes:
     """The index of the nearest level, the upper one of two that are equally near."""
-    above = np.clip(np.searchsorted(_LEVELS, x, side="right"), 1, 15)
-    below = above - 1
+    above = _ABOVE[np.clip(np.floor(x), -128, 127).astype(np.int16) + 128]
+    below = above - np.uint8(1)
     lower = (x <= _LEVELS[0]) | (x - _LEVELS[below] < _LEVELS[above] - x)
     return np.where(lower & (x < _LEVELS[15]), below, above).astype(np.uint8)
 

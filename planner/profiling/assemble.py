@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from planner.formats.kv import KV_LAYOUTS
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
+from planner.profiling.fallbacks import unfit_notes
 from planner.profiling.jobs import STATISTICS_ONLY, MatrixJob
 from planner.profiling.places import Checkpoint
 from planner.quality.bands import TIER_BANDS, Band
@@ -108,7 +109,8 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
         tuple(sorted(units, key=lambda u: (u.layer, u.kind))), _tensors(jobs, records), routers,
         tuple(Skipped(j.id, f"{j.kind}.{j.layer}", records[j.id]["skipped"]) for j in jobs
               if "skipped" in records[j.id]),
-        (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured)), settings, joint)
+        (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured),
+         *unfit_notes(jobs, records)), settings, joint)
 
 
 def _model(spec: ModelSpec) -> ProfiledModel:

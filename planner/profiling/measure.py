@@ -92,7 +92,8 @@ class _Runs:
         self._unfit = sorted(s for f in all_formats if f not in self._formats for s in f.schemes)
         self._scratch = emulate.scratch(min(job.columns, 1 << 16))
         self._largest = np.float32(0)
-        self._outputs = None if inputs is None else OutputErrors(inputs, settings.schemes, job)
+        fitting = tuple(s for s in settings.schemes if s not in self._unfit)
+        self._outputs = None if inputs is None else OutputErrors(inputs, fitting, job)
 
     def tile(self, tile: Tile, part: FloatArray) -> None:
         """All formats on one tile; ``self.whole`` formats need the statistics of all tiles."""

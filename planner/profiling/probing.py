@@ -18,9 +18,11 @@ import numpy as np
 
 from planner.errors import UnsupportedError
 from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import SCHEMES
 from planner.jobs.journal import Journal
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
+from planner.profiling.emulate import fits
 from planner.profiling.joint import joint_losses
 from planner.profiling.probe_tokens import ProbeSetup, calibration_tokens, probe_tokens
 from planner.quality.probe.caches import quantised_cache, stored
@@ -101,10 +103,13 @@ class Probe:
     def _recipes(self, scheme: str) -> dict[str, Quantizer]:
         return recipes(self.model, scheme, self._question.options, self._amax)
 
-    def _by_unit(self, schemes: tuple[str, ...]) -> dict[str, list[Quantizer]]:
-        """The recipes of every unit, in the order of ``schemes``."""
-        made = [self._recipes(scheme) for scheme in schemes]
-        return {u.id: [plan[u.id] for plan in made] for u in self.model.units}
+    def _by_unit(self, schemes: tuple[str, ...]) -> dict[str, dict[str, Quantizer]]:
+        """The recipes of every unit by scheme, in the order of ``schemes``: of those whose blocks
+        fill its rows."""
+        made = {scheme: self._recipes(scheme) for scheme in schemes}
+        return {u.id: {scheme: plan[u.id] for scheme, plan in made.items()
+                       if fits(SCHEMES[scheme].weight, self.model.weight(u.id).shape[-1])}
+                for u in self.model.units}
 
     def _errors(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
         """Errors that the scan, which knows dynamic scales only, has otherwise."""
@@ -117,7 +122,7 @@ class Probe:
             whole = power(x @ weight.T)
             out[name] = {scheme: power(output_error(
                 x, weight, prepare(weight, recipe, self._engine), self._engine)) / whole
-                for scheme, recipe in zip(changed, by_unit[name], strict=True)} if whole else {}
+                for scheme, recipe in by_unit[name].items()} if whole else {}
         return out
 
     def _measured(self, schemes: tuple[str, ...], journal: Journal, told: Told,
@@ -128,18 +133,22 @@ class Probe:
         left = [name for name in names if _LOSS + name not in journal.done]
         by_unit = self._by_unit(schemes)
         for n, name in enumerate(left):
-            [(_, found)] = unit_losses(self.model, reference, [name], by_unit[name],
-                                       engine=self._engine)
+            recipes = by_unit[name]
+            found = next(unit_losses(self.model, reference, [name], tuple(recipes.values()),
+                                     engine=self._engine))[1] if recipes else ()
             journal.append({"id": _LOSS + name, "loss": {
-                s: max(loss.mean, 0.0) for s, loss in zip(schemes, found, strict=True)}})
+                s: max(loss.mean, 0.0) for s, loss in zip(recipes, found, strict=True)}})
             if n % 50 == 0:
                 told(f"loss of matrices: {len(names) - len(left) + n + 1} of {len(names)}")
         return {name: journal.done[_LOSS + name]["loss"] for name in names}
 
     def _gradient(self, schemes: tuple[str, ...]) -> dict[str, dict[str, float]]:
-        found = fisher_losses(self.model, self.tokens, self._by_unit(schemes),
-                              seed=self._question.seed, draws=DRAWS, engine=self._engine)
-        return {unit.id: dict(zip(schemes, losses, strict=True))
+        by_unit = self._by_unit(schemes)
+        found = fisher_losses(
+            self.model, self.tokens, {name: tuple(of.values()) for name, of in by_unit.items()},
+            seed=self._question.seed, draws=DRAWS, engine=self._engine)
+        # Units with fewer recipes have zeros at the end of their row.
+        return {unit.id: dict(zip(by_unit[unit.id], losses, strict=False))
                 for unit, losses in zip(self.model.units, found.full.tolist(), strict=True)}
 
     def _caches(self, journal: Journal, told: Told) -> dict[CacheKey, dict[str, float]]:

@@ -22,6 +22,7 @@ from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
 from planner.profiling.assemble import CacheMeasured, assemble, assemble_scores
 from planner.profiling.emulate import default_schemes
+from planner.profiling.fallbacks import stand_ins, with_stand_ins
 from planner.profiling.jobs import MatrixJob, jobs_of
 from planner.profiling.measure import ScanSettings
 from planner.profiling.places import Checkpoint, read_places
@@ -97,6 +98,7 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
                              "a GGUF file")
     if output is not None:
         _check_output(output)
+    request = _with_stand_ins(request, jobs, told)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="profile-")))
         stack.enter_context(draft(folder))
@@ -111,6 +113,17 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
         journal = Journal.open(place, _header(checkpoint, request))
         stack.callback(journal.close)
         return _run(spec, request, output, checkpoint, jobs, journal, progress, told, probe)
+
+
+def _with_stand_ins(request: Request, jobs: Sequence[MatrixJob],
+                    told: Callable[[str], None]) -> Request:
+    """What llama-quantize writes where a type's blocks do not fill the rows is measured too."""
+    schemes = with_stand_ins(request.schemes, jobs)
+    for name, instead in stand_ins(request.schemes, jobs).items():
+        told(f"{name} does not fill the rows of every matrix: "
+             + (f"{' and '.join(instead)} is measured too, which llama-quantize writes there"
+                if instead else "llama-quantize stops there"))
+    return replace(request, schemes=schemes)
 
 
 def _header(checkpoint: Checkpoint, request: Request) -> dict[str, object]:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import DataError, MissingPackageError, UnsupportedError
+from planner.errors import DataError
 from planner.models.dtypes import GGML_BLOCKS, STORED_TYPES
-from planner.numerics import decode
+from planner.numerics import decode, ggml_decode
 from planner.numerics.engines import Engine
 from planner.numerics.tiles import FloatArray, Tile
-from planner.profiling import ggml_types
 from planner.profiling.jobs import MatrixJob
 from planner.profiling.places import Place
 
@@ -101,11 +100,7 @@ class MatrixSource:
         block, size = GGML_BLOCKS[self._job.dtype]
         inside = Tile(tile.top, tile.bottom, tile.left // block * size, tile.right // block * size)
         raw = self._matrix(inside, self._job.columns // block * size, "u1")
-        try:
-            return ggml_types.decode(raw, self._job.dtype)
-        except (MissingPackageError, UnsupportedError) as error:
-            raise ReadError(f"{error.message}; {error.hint}".removesuffix("; "),
-                            hint=error.hint) from None
+        return ggml_decode(raw, self._job.dtype)
 
     def _factors(self) -> FloatArray:
         """All scales as a float32 matrix (block rows, block columns), the second level in them."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import numpy.typing as npt
 
 from planner.errors import InputError
 from planner.formats.elements import element
+from planner.formats.ggml_types import PREFIX
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.spec import KvLayout, Scheme, TensorFormat
@@ -42,6 +44,14 @@ REFERENCES = (
     "int4-w4a16", "int4-w4a16-g32", "nvfp4", "mxfp4", "ggml-q8_0", "ggml-q4_0", "ggml-q4_k",
     "ggml-q6_k",
 )  # fmt: skip
+FILE_REFERENCES = (
+    "ggml-q5_1", "ggml-q5_k", "ggml-q5_0", "ggml-q4_1", "ggml-iq4_nl", "ggml-nvfp4", "ggml-mxfp4",
+    "ggml-iq4_xs", "ggml-q3_k", "ggml-q2_k", "ggml-q2_0", "ggml-tq2_0", "ggml-tq1_0", "ggml-q1_0",
+)  # fmt: skip
+"""Types of tensors in GGUF files: from these, errors are known of the type itself, of plain types
+and of the four of llama.cpp's types that are references themselves."""
+RANGES = ("overflow", "flushed")
+"""Shares that are left out where they are 0, which is nearly everywhere."""
 PATH = Path(__file__).resolve().parent / "data" / "relative_error.json"
 
 METHOD = (
@@ -49,9 +59,10 @@ METHOD = (
     "(planner/quality/synthetic.py). weight_error and activation_error quantise one side only. "
     "overflow and flushed are shares of weights plus activations; flushed counts non-zero values "
     "that a float format of 8 or more bits turns to zero (in integers and narrower floats zero is "
-    "an ordinary level, its error is in e). Cache layouts: attention output, one part quantised. "
-    "ggml types: the bytes of llama.cpp's reference quantiser without an importance matrix (equal "
-    "to ggml 0.20.2 on every block tried); activations in Q8_0 blocks of 32, beside K types in "
+    "an ordinary level, its error is in e); a scheme without either is left out. Cache layouts: "
+    "attention output, one part quantised. "
+    "ggml types: the bytes of llama.cpp's quantiser without an importance matrix (equal to "
+    "llama.cpp 0c1e570 on every block tried); activations in blocks of 32, beside types of 256 in "
     "Q8_K blocks of 256 as CPUs do (CUDA has blocks of 32 there too, with less error). "
     "Kinds that rules keep as released: planner/quality/rule_errors.py."
 )
@@ -64,6 +75,14 @@ def emulated_schemes() -> tuple[str, ...]:
     """The schemes in the table, in catalogue order: all whose quantiser is emulated."""
     return tuple(name for name, s in SCHEMES.items()
                  if not (block := s.weight.block_type) or GGML_TYPES[block].encode is not None)
+
+
+def schemes_from(reference: str) -> tuple[str, ...]:
+    """The schemes whose error from weights released as ``reference`` is in the table."""
+    if reference in REFERENCES:
+        return emulated_schemes()
+    known = {"fp32", "bf16", "fp16", reference, *(r for r in REFERENCES if r.startswith(PREFIX))}
+    return tuple(name for name in emulated_schemes() if name in known)
 
 
 def six(value: float) -> float:
@@ -81,14 +100,16 @@ def six(value: float) -> float:
 def build_tables(seed: int) -> dict[str, Any]:
     """All tables for ``seed``: error[reference][kind][scheme] and its parts, cache_error[kind]."""
     names = ("error", "weight_error", "activation_error", "overflow", "flushed")
-    tables: dict[str, Table] = {n: {r: {} for r in REFERENCES} for n in names}
+    every = (*REFERENCES, *FILE_REFERENCES)
+    tables: dict[str, Table] = {n: {r: {} for r in every} for n in names}
     for kind in (*LINEAR_KINDS, *RULE_KINDS):
         layer = _Layer(kind, seed)
-        for reference in REFERENCES:
-            rows = {s: layer.row(reference, scheme(s)) for s in emulated_schemes()
+        for reference in every:
+            rows = {s: layer.row(reference, scheme(s)) for s in schemes_from(reference)
                     if rule_errors.applies(kind, scheme(s))}
             for name in names:
-                tables[name][reference][kind] = {s: six(rows[s][name]) for s in rows}
+                tables[name][reference][kind] = {
+                    s: six(row[name]) for s, row in rows.items() if row[name] or name not in RANGES}
     return {
         "seed": seed,
         "version": VERSION,
@@ -105,6 +126,17 @@ def _tokens(kind: str) -> int:
     return rule_errors.TOKENS.get(kind, synthetic.TOKENS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Inputs as the schemes that round like ``owner`` multiply them, what that changes, and the
+    (overflowed, flushed) elements."""
+
+    owner: str
+    after: FloatArray
+    change: Array
+    failures: tuple[int, int]
+
+
 class _Layer:
     """One kind's tensors; quantised weights and inputs are kept for the schemes that share them."""
 
@@ -113,60 +145,67 @@ class _Layer:
         self.x = quantize(synthetic.activations(kind, seed, tokens=_tokens(kind)),
                           "bf16").dequantize()
         master = quantize(synthetic.weights(kind, seed), "bf16").dequantize()
-        self._reference = {r: quantize(master, r).dequantize() for r in REFERENCES}
+        self._reference = {r: quantize(master, r).dequantize()
+                           for r in (*REFERENCES, *FILE_REFERENCES)}
         self._exact = {r: _product(self.x, w) for r, w in self._reference.items()}
         self._weights = cache(self._quantised_weights)
         self._result = cache(lambda r: rule_errors.result_of(kind, self.x, self._reference[r],
                                                              seed))
         self._inputs = cache(self._quantised_inputs)
+        self._input_error = cache(self._error_of_inputs)
 
     def _quantised_weights(self, reference: str, fmt: TensorFormat) -> FloatArray:
         w = self._reference[reference]
         return w if stores_exactly(reference, fmt) else quantize(w, fmt).dequantize()
 
-    def _quantised_inputs(self, fmt: TensorFormat, id: str) -> FloatArray:
-        return quantize(self.x, id, role="activation").dequantize()
+    def _quantised_inputs(self, id: str) -> _Inputs:
+        after = quantize(self.x, id, role="activation").dequantize()
+        return _Inputs(id, after, _difference(after, self.x),
+                       _range_failures(self.x, after, scheme(id).activation))
+
+    def _error_of_inputs(self, reference: str, id: str) -> float:
+        """Power of what rounded inputs change alone in a product."""
+        change = _product(self._inputs(id).change, self._reference[reference])
+        return float(np.sum(change**2))
 
     def row(self, reference: str, s: Scheme) -> dict[str, float]:
         """Errors and range failures of one scheme."""
         w = self._reference[reference]
         w_hat = self._weights(reference, s.weight)
-        x_hat = self._inputs(s.activation, _activation_owner(s))
-        sides = [(w, w_hat, s.weight), (self.x, x_hat, s.activation)]
-        if self.kind in rule_errors.WEIGHTS_ALONE:
-            sides = sides[:1]
-        ranges = [_range_failures(a, b, fmt) for a, b, fmt in sides]
-        count = sum(a.size for a, _, _ in sides)
+        inputs = self._inputs(_activation_owner(s))
+        ranges, count = [_range_failures(w, w_hat, s.weight)], w.size
+        if self.kind not in rule_errors.WEIGHTS_ALONE:
+            ranges.append(inputs.failures)
+            count += self.x.size
         errors = self._linear_errors if self.kind in LINEAR_KINDS else self._rule_errors
         return {
-            **errors(reference, x_hat, w_hat),
+            **errors(reference, inputs, w_hat),
             "overflow": sum(r[0] for r in ranges) / count,
             "flushed": sum(r[1] for r in ranges) / count,
         }
 
-    def _linear_errors(self, reference: str, x_hat: FloatArray,
+    def _linear_errors(self, reference: str, inputs: _Inputs,
                        w_hat: FloatArray) -> dict[str, float]:
         """Of a product; differences come first, so that nothing cancels."""
         w, exact = self._reference[reference], self._exact[reference]
         power = float(np.sum(exact * exact))
         from_weights = _product(self.x, _difference(w_hat, w))
-        change = _difference(x_hat, self.x)
-        both = _product(change, w_hat) + from_weights
+        both = _product(inputs.change, w_hat) + from_weights
         return {
             "error": float(np.sum(both**2)) / power,
             "weight_error": float(np.sum(from_weights**2)) / power,
-            "activation_error": float(np.sum(_product(change, w) ** 2)) / power,
+            "activation_error": self._input_error(reference, inputs.owner) / power,
         }
 
-    def _rule_errors(self, reference: str, x_hat: FloatArray,
+    def _rule_errors(self, reference: str, inputs: _Inputs,
                      w_hat: FloatArray) -> dict[str, float]:
         """Of what a kind hands on (:mod:`planner.quality.rule_errors`)."""
         w = self._reference[reference]
         result = self._result(reference)
         exact = result(self.x, w)
         power = float(np.sum(exact * exact))
-        sides = {"error": (x_hat, w_hat), "weight_error": (self.x, w_hat),
-                 "activation_error": (x_hat, w)}
+        sides = {"error": (inputs.after, w_hat), "weight_error": (self.x, w_hat),
+                 "activation_error": (inputs.after, w)}
         return {name: float(np.sum((result(*pair) - exact) ** 2)) / power
                 for name, pair in sides.items()}
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from planner.errors import DataError, MissingPackageError, UnsupportedError
-from planner.models.dtypes import STORED_TYPES
+from planner.errors import DataError, UnsupportedError
+from planner.models.dtypes import GGML_BLOCKS, STORED_TYPES
 from planner.models.gguf_header import GgufFile, read_gguf
 from planner.models.headers import read_checkpoint, read_extents
 from planner.models.strict_json import parse_object, read_config_bytes
-from planner.numerics import decode
+from planner.numerics import decode, ggml_decode
 from planner.quality.probe.decoder import Decoder, DecoderShape
 from planner.quality.probe.encoder import Encoder
 from planner.quality.probe.model import Floats, ProbeModel, Tokens, as_is, exact
@@ -46,6 +46,7 @@ _HF_OPTIONAL = {
     "v_bias": _HF + "self_attn.v_proj.bias", "q_norm": _HF + "self_attn.q_norm.weight",
     "k_norm": _HF + "self_attn.k_norm.weight",
 }  # fmt: skip
+_PLAIN_TYPES = {"F32": ("<f4", "fp32"), "F16": ("<u2", "fp16"), "BF16": ("<u2", "bf16")}
 _DECODERS = ("llama", "qwen2", "qwen3", "mistral")
 
 
@@ -55,7 +56,6 @@ def load_probe_model(checkpoint: Path) -> ProbeModel:
     Raises:
         DataError: an invalid or incomplete checkpoint.
         UnsupportedError: a family or a type that does not run here.
-        MissingPackageError: a GGUF file without the gguf package.
     """
     if checkpoint.suffix == ".gguf":
         return _gguf(checkpoint)
@@ -115,21 +115,19 @@ def _gguf(path: Path) -> Decoder:
 
 
 def _gguf_weights(path: Path, held: GgufFile) -> dict[str, Floats]:
-    try:
-        from gguf import GGMLQuantizationType
-        from gguf.quants import dequantize
-    except ImportError:
-        raise MissingPackageError("gguf", extra="probe") from None
     weights: dict[str, Floats] = {}
     with path.open("rb") as file:
         for tensor in held.tensors:
             file.seek(held.data_begin + tensor.offset)
             raw = np.frombuffer(file.read(tensor.bytes), np.uint8)
-            try:
-                values = dequantize(raw, GGMLQuantizationType[tensor.type])
-            except NotImplementedError:
+            if tensor.type in GGML_BLOCKS:
+                values = ggml_decode(raw, tensor.type)
+            elif tensor.type in _PLAIN_TYPES:
+                words, element = _PLAIN_TYPES[tensor.type]
+                values = raw.view(words) if element == "fp32" else decode(raw.view(words), element)
+            else:
                 raise UnsupportedError(f"{path}: no decoder for ggml type {tensor.type}",
-                                       hint=_PROBED) from None
+                                       hint=_PROBED)
             weights[tensor.name] = values.astype(np.float32).reshape(tensor.shape)
     return weights
 
