@@ -148,15 +148,22 @@ class _Layer:
         self._reference = {r: quantize(master, r).dequantize()
                            for r in (*REFERENCES, *FILE_REFERENCES)}
         self._exact = {r: _product(self.x, w) for r, w in self._reference.items()}
-        self._weights = cache(self._quantised_weights)
+        self._weights: dict[TensorFormat, FloatArray] = {}
+        self._of = ""
         self._result = cache(lambda r: rule_errors.result_of(kind, self.x, self._reference[r],
                                                              seed))
         self._inputs = cache(self._quantised_inputs)
         self._input_error = cache(self._error_of_inputs)
 
     def _quantised_weights(self, reference: str, fmt: TensorFormat) -> FloatArray:
-        w = self._reference[reference]
-        return w if stores_exactly(reference, fmt) else quantize(w, fmt).dequantize()
+        """Kept for other schemes of the same reference, which are asked for one after the other."""
+        if reference != self._of:
+            self._of, self._weights = reference, {}
+        if fmt not in self._weights:
+            w = self._reference[reference]
+            self._weights[fmt] = w if stores_exactly(reference, fmt) \
+                else quantize(w, fmt).dequantize()
+        return self._weights[fmt]
 
     def _quantised_inputs(self, id: str) -> _Inputs:
         after = quantize(self.x, id, role="activation").dequantize()
@@ -171,7 +178,7 @@ class _Layer:
     def row(self, reference: str, s: Scheme) -> dict[str, float]:
         """Errors and range failures of one scheme."""
         w = self._reference[reference]
-        w_hat = self._weights(reference, s.weight)
+        w_hat = self._quantised_weights(reference, s.weight)
         inputs = self._inputs(_activation_owner(s))
         ranges, count = [_range_failures(w, w_hat, s.weight)], w.size
         if self.kind not in rule_errors.WEIGHTS_ALONE:

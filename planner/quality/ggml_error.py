@@ -1,6 +1,7 @@
-"""What rounding weights to each ggml type does to a layer's output (data/ggml_weight_error.json).
+"""What rounding weights to each ggml type does to a layer's output.
 
-Types beyond the schemes that plans choose from: evidence for losses measured under such types.
+Types that are schemes are in data/relative_error.json, others in data/ggml_weight_error.json:
+evidence for losses measured under such types.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-_PATH = Path(__file__).resolve().parent / "data" / "ggml_weight_error.json"
+from planner.formats.ggml_types import PREFIX
+
+_DATA = Path(__file__).resolve().parent / "data"
+_RULED = ("router", "indexer", "norm")
+"""Kinds of which no ggml type was measured, or what they hand on is no product of their weights."""
 
 
 @cache
@@ -20,9 +26,19 @@ def ggml_weight_error() -> Mapping[str, Mapping[str, float]]:
 
     Types as ``q4_k`` (lower case, without suffixes such as ``_r4``, which only interleave rows),
     kinds those of linear layers, ``head`` and ``embedding``. Without an importance matrix. Source:
-    the emulators of :mod:`planner.numerics.ggml` on synthetic tensors
-    (:mod:`planner.quality.ggml_tables`).
+    the emulated quantisers on synthetic tensors (:mod:`planner.quality.error_tables`,
+    :mod:`planner.quality.ggml_tables`).
     """
-    table: dict[str, dict[str, float]] = json.loads(
-        _PATH.read_text(encoding="utf-8"))["weight_error"]
-    return MappingProxyType({name: MappingProxyType(row) for name, row in table.items()})
+    others = _weight_error("ggml_weight_error.json")
+    found: dict[str, dict[str, float]] = {}
+    for kind, row in _weight_error("relative_error.json")["bf16"].items():
+        if kind not in _RULED:
+            for scheme, error in row.items():
+                if scheme.startswith(PREFIX):
+                    found.setdefault(scheme.removeprefix(PREFIX), {})[kind] = error
+    return MappingProxyType({name: MappingProxyType(row) for name, row in (found | others).items()})
+
+
+def _weight_error(name: str) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads((_DATA / name).read_text(encoding="utf-8"))["weight_error"]
+    return table

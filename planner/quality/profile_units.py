@@ -225,8 +225,9 @@ def cache_units(prior: Prior, found: Sensitivities, kinds: Mapping[str, Sequence
 
 def input_constants(prior: Prior, reference: str, kinds: Iterable[str]) -> dict[str, Losses]:
     """Error of the inputs alone by kind and scheme: the emulated table, whatever the weights."""
-    table = prior.activation_error.get(reference) or prior.activation_error["bf16"]
-    return {kind: table[kind] for kind in kinds if kind in table}
+    all_schemes = prior.activation_error["bf16"]
+    table = prior.activation_error.get(reference) or all_schemes
+    return {kind: {**all_schemes.get(kind, {}), **table[kind]} for kind in kinds if kind in table}
 
 
 def _six(value: float) -> float:
