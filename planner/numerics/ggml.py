@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from planner.errors import InputError, UnsupportedError
+from planner.errors import InputError
 from planner.formats.spec import TensorFormat
 from planner.numerics import ggml_simple, tiles
 from planner.numerics.engines import check_engine, run
@@ -43,7 +43,7 @@ def ggml_encode(x: npt.ArrayLike, id: str, *, importance: npt.ArrayLike | None =
 
     Raises UnknownNameError for another type; InputError where rows are not whole blocks, where
     input is not finite or not real, where a scale exceeds FP16, and for importance of another
-    shape; UnsupportedError where a type has no emulated quantiser.
+    shape; UnsupportedError where a type needs importance, or none is emulated with it.
     """
     check_engine("numpy", threads)
     source = tiles.as_array(x)
@@ -90,9 +90,6 @@ def encode_rows(source: npt.NDArray[Any], kind: GgmlType, threads: int,
     if columns % elements:
         raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements} "
                          f"({kind.name})", hint="pad the rows to whole blocks")
-    if encode is None:
-        raise UnsupportedError(f"no quantiser of {kind.name} is emulated",
-                               hint="its blocks can be read: ggml_decode")
     weights = None if importance is None else _importance(importance, columns)
     out = np.empty((rows, columns // elements * size), dtype=np.uint8)
 

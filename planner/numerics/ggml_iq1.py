@@ -65,7 +65,7 @@ def _on_lattice(x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8]
     """Scales and points (vectors, groups): where a vector is no point, the neighbour with the least
     error, and the scale that fits then; ``up`` (vectors, groups) is 1 where levels move up.
     """
-    lattice, groups = grid("iq1"), x.shape[1]
+    lattice, groups = grid("iq1_s"), x.shape[1]
     flat = [rows.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1)
             for rows in (levels, x, weights)]
     states, count = states_of(flat[0], 3), x.shape[0] // 8
@@ -160,7 +160,7 @@ def quantize_iq1_m(blocks: FloatArray, importance: FloatArray | None = None) -> 
         scale = np.where(empty, _ZERO, scale).reshape(-1, 16)
         largest = scale.max(axis=1)
         steps = _three_bits(scale, largest)
-        d = _fitted(x, weights, _stand_for(grid("iq1"), index, up), steps)
+        d = _fitted(x, weights, _stand_for(grid("iq1_s"), index, up), steps)
         d = np.where(np.isnan(d), largest / np.float32(15), d)
         stored = half_bytes(np.where(largest > 0, d * np.float32(1.1125), _ZERO))
     down = np.stack([move >= 2, move % 2 == 1], axis=1).reshape(-1, 16, 2)

@@ -3,25 +3,25 @@
 A vector of levels is a state: its coordinates as the digits of a number, the first the lowest. What
 is no point is rounded to one of its neighbours: all points at the smallest distances from it, by
 distance and then by index. Source: iq2xs_init_impl and iq3xs_init_impl in ggml/src/ggml-quants.c;
-the points are data/ggml_iq_grids.toml.
+the points are those of :mod:`planner.numerics.ggml_grids`.
 """
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from planner.numerics import ggml_grids
 from planner.numerics.tiles import FloatArray
 
 Index = npt.NDArray[np.int32]
 Levels = npt.NDArray[np.int8]
-_PATH = Path(__file__).resolve().parent / "data" / "ggml_iq_grids.toml"
+_SHELLS = {"iq1_s": 3, "iq2_xxs": 2, "iq2_xs": 2, "iq2_s": 1, "iq3_xxs": 2, "iq3_s": 3}
+"""How many distances of points are searched around what is no point (``nwant`` in the source)."""
 _CHUNK = 512
 WORTH_COMPILING = 1 << 12
 """Vectors at a time from which numba, where it is installed, finds their points."""
@@ -54,11 +54,11 @@ class Grid:
 
 @cache
 def grid(name: str) -> Grid:
-    """The lattice of a type: iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s, or iq1 for both of its kind."""
-    entry = tomllib.loads(_PATH.read_text(encoding="utf-8"))[name]
-    levels, shells = int(entry["levels"]), int(entry["shells"])
-    words = entry["points"].split()
-    points = np.array([[int(digit) for digit in word] for word in words], dtype=np.int8).T.copy()
+    """The lattice of a name in :data:`planner.numerics.ggml_grids.GRIDS`."""
+    values, shells = ggml_grids.grid(name), _SHELLS[name]
+    known = np.unique(values)
+    levels = known.size
+    points = np.searchsorted(known, values).astype(np.int8).T.copy()
     states = states_of(points, levels)
     of_state = np.full(levels ** points.shape[0], -1, dtype=np.int32)
     of_state[states] = np.arange(states.size)

@@ -18,12 +18,17 @@ from planner.formats.ggml_types import GGML_WEIGHTS, PREFIX
 from planner.numerics import (
     ggml_fp4,
     ggml_grid_parts,
+    ggml_iq1,
+    ggml_iq2,
+    ggml_iq3,
     ggml_k,
     ggml_k_low,
     ggml_legacy,
     ggml_nonlinear,
     ggml_simple,
     ggml_ternary,
+    ggml_weighted,
+    ggml_weighted_k,
 )
 from planner.numerics.ggml_simple import BlockParts, Bytes
 from planner.numerics.tiles import FloatArray
@@ -37,79 +42,113 @@ Parts = Callable[[Bytes], BlockParts]
 
 @dataclass(frozen=True, slots=True)
 class GgmlType:
-    """Blocks of ``elements`` in ``block_bytes``; ``encode`` is None where only reading is known."""
+    """Blocks of ``elements`` in ``block_bytes``; ``weighted_only``: ``encode`` needs importance."""
 
     name: str
     elements: int
     block_bytes: int
     parts: Parts
-    encode: Encoder | None
+    encode: Encoder
+    weighted_only: bool = False
 
 
-def _alike(quantise: Callable[[FloatArray], Bytes], elements: int) -> Encoder:
-    """Of a type that ggml writes alike with and without an importance matrix."""
-    def encode(rows: FloatArray, _: FloatArray | None) -> Bytes:
+Quantise = Callable[[FloatArray], Bytes]
+"""Blocks (n, elements) → (n, block bytes)."""
+Weigh = Callable[[FloatArray, FloatArray], Bytes]
+"""Rows (r, columns) and the importance of each column → (r, bytes of a row)."""
+_OnBlocks = Callable[[FloatArray, FloatArray], Bytes]
+
+
+def _weighing(quantise: _OnBlocks) -> Weigh:
+    """From a quantiser of blocks of 256 with the importance of each element."""
+    def weigh(rows: FloatArray, importance: FloatArray) -> Bytes:
+        return quantise(*ggml_weighted.blocks_of(rows, importance, 256)).reshape(len(rows), -1)
+
+    return weigh
+
+
+def _encoder(name: str, elements: int, quantise: Quantise | None, weigh: Weigh | None,
+             alike: bool = True) -> Encoder:
+    """``quantise`` is None of a type that is written with an importance matrix only, ``weigh`` of
+    one that is written without in any case (``alike``), or not emulated with one."""
+    def encode(rows: FloatArray, importance: FloatArray | None) -> Bytes:
+        if importance is not None and weigh is not None:
+            return weigh(rows, importance)
+        if quantise is None:
+            raise UnsupportedError(f"{name} is written with an importance matrix only",
+                                   hint="pass the importance of each column; llama-imatrix "
+                                        "measures it")
+        if importance is not None and not alike:
+            raise UnsupportedError(f"no weighted quantiser of {name} is emulated",
+                                   hint="leave the importance out")
         return quantise(rows.reshape(-1, elements)).reshape(len(rows), -1)
 
     return encode
 
 
-def _plain(quantise: Callable[[FloatArray], Bytes], elements: int, name: str) -> Encoder:
-    """Of a type whose quantiser without an importance matrix alone is emulated."""
-    write = _alike(quantise, elements)
-
-    def encode(rows: FloatArray, importance: FloatArray | None) -> Bytes:
-        if importance is not None:
-            raise UnsupportedError(f"no weighted quantiser of {name} is emulated",
-                                   hint="leave the importance out")
-        return write(rows, None)
-
-    return encode
-
-
-_Row = tuple[Parts, Callable[[FloatArray], Bytes] | None, bool]
-"""Parts, the quantiser of blocks, and whether an importance matrix changes what is written."""
+_Row = tuple[Parts, Quantise | None, Weigh | None]
+"""Parts, the quantiser without an importance matrix and that with one; of two that are None the
+first is of a type that needs one, the second of a type that takes none."""
 _WEIGHTS: Mapping[str, _Row] = {
-    "q8_0": (ggml_simple.parts_q8_0, ggml_simple.quantize_q8_0, False),
-    "q4_0": (ggml_simple.parts_q4_0, ggml_simple.quantize_q4_0, True),
-    "q4_1": (ggml_legacy.parts_q4_1, ggml_legacy.quantize_q4_1, True),
-    "q5_0": (ggml_legacy.parts_q5_0, ggml_legacy.quantize_q5_0, True),
-    "q5_1": (ggml_legacy.parts_q5_1, ggml_legacy.quantize_q5_1, True),
-    "q2_k": (ggml_k_low.parts_q2_k, ggml_k_low.quantize_q2_k, True),
-    "q3_k": (ggml_k_low.parts_q3_k, ggml_k_low.quantize_q3_k, True),
-    "q4_k": (ggml_k.parts_q4_k, ggml_k.quantize_q4_k, True),
-    "q5_k": (ggml_k.parts_q5_k, ggml_k.quantize_q5_k, True),
-    "q6_k": (ggml_k.parts_q6_k, ggml_k.quantize_q6_k, True),
-    "iq4_nl": (ggml_nonlinear.parts_iq4_nl, ggml_nonlinear.quantize_iq4_nl, True),
-    "iq4_xs": (ggml_nonlinear.parts_iq4_xs, ggml_nonlinear.quantize_iq4_xs, True),
-    "iq3_s": (ggml_grid_parts.parts_iq3_s, None, True),
-    "iq3_xxs": (ggml_grid_parts.parts_iq3_xxs, None, True),
-    "iq2_s": (ggml_grid_parts.parts_iq2_s, None, True),
-    "iq2_xs": (ggml_grid_parts.parts_iq2_xs, None, True),
-    "iq2_xxs": (ggml_grid_parts.parts_iq2_xxs, None, True),
-    "iq1_m": (ggml_grid_parts.parts_iq1_m, None, True),
-    "iq1_s": (ggml_grid_parts.parts_iq1_s, None, True),
-    "mxfp4": (ggml_fp4.parts_mxfp4, ggml_fp4.quantize_mxfp4, False),
-    "nvfp4": (ggml_fp4.parts_nvfp4, ggml_fp4.quantize_nvfp4, False),
-    "tq2_0": (ggml_ternary.parts_tq2_0, ggml_ternary.quantize_tq2_0, False),
-    "tq1_0": (ggml_ternary.parts_tq1_0, ggml_ternary.quantize_tq1_0, False),
-    "q2_0": (ggml_ternary.parts_q2_0, ggml_ternary.quantize_q2_0, False),
-    "q1_0": (ggml_ternary.parts_q1_0, ggml_ternary.quantize_q1_0, False),
+    "q8_0": (ggml_simple.parts_q8_0, ggml_simple.quantize_q8_0, None),
+    "q4_0": (ggml_simple.parts_q4_0, ggml_simple.quantize_q4_0,
+             ggml_weighted.weighted_q4_0),
+    "q4_1": (ggml_legacy.parts_q4_1, ggml_legacy.quantize_q4_1,
+             ggml_weighted.weighted_q4_1),
+    "q5_0": (ggml_legacy.parts_q5_0, ggml_legacy.quantize_q5_0,
+             ggml_weighted.weighted_q5_0),
+    "q5_1": (ggml_legacy.parts_q5_1, ggml_legacy.quantize_q5_1,
+             ggml_weighted.weighted_q5_1),
+    "q2_k": (ggml_k_low.parts_q2_k, ggml_k_low.quantize_q2_k,
+             ggml_weighted_k.weighted_q2_k),
+    "q3_k": (ggml_k_low.parts_q3_k, ggml_k_low.quantize_q3_k,
+             ggml_weighted_k.weighted_q3_k),
+    "q4_k": (ggml_k.parts_q4_k, ggml_k.quantize_q4_k,
+             ggml_weighted_k.weighted_q4_k),
+    "q5_k": (ggml_k.parts_q5_k, ggml_k.quantize_q5_k,
+             ggml_weighted_k.weighted_q5_k),
+    "q6_k": (ggml_k.parts_q6_k, ggml_k.quantize_q6_k,
+             ggml_weighted_k.weighted_q6_k),
+    "iq4_nl": (ggml_nonlinear.parts_iq4_nl, ggml_nonlinear.quantize_iq4_nl,
+             ggml_weighted.weighted_iq4_nl),
+    "iq4_xs": (ggml_nonlinear.parts_iq4_xs, ggml_nonlinear.quantize_iq4_xs,
+             ggml_weighted.weighted_iq4_xs),
+    "iq3_s": (ggml_grid_parts.parts_iq3_s, ggml_iq3.quantize_iq3_s,
+             _weighing(ggml_iq3.quantize_iq3_s)),
+    "iq3_xxs": (ggml_grid_parts.parts_iq3_xxs, ggml_iq3.quantize_iq3_xxs,
+             _weighing(ggml_iq3.quantize_iq3_xxs)),
+    "iq2_s": (ggml_grid_parts.parts_iq2_s, ggml_iq2.quantize_iq2_s,
+             _weighing(ggml_iq2.quantize_iq2_s)),
+    "iq2_xs": (ggml_grid_parts.parts_iq2_xs, None,
+             _weighing(ggml_iq2.quantize_iq2_xs)),
+    "iq2_xxs": (ggml_grid_parts.parts_iq2_xxs, None,
+             _weighing(ggml_iq2.quantize_iq2_xxs)),
+    "iq1_m": (ggml_grid_parts.parts_iq1_m, ggml_iq1.quantize_iq1_m,
+             _weighing(ggml_iq1.quantize_iq1_m)),
+    "iq1_s": (ggml_grid_parts.parts_iq1_s, None,
+             _weighing(ggml_iq1.quantize_iq1_s)),
+    "mxfp4": (ggml_fp4.parts_mxfp4, ggml_fp4.quantize_mxfp4, None),
+    "nvfp4": (ggml_fp4.parts_nvfp4, ggml_fp4.quantize_nvfp4, None),
+    "tq2_0": (ggml_ternary.parts_tq2_0, ggml_ternary.quantize_tq2_0, None),
+    "tq1_0": (ggml_ternary.parts_tq1_0, ggml_ternary.quantize_tq1_0, None),
+    "q2_0": (ggml_ternary.parts_q2_0, ggml_ternary.quantize_q2_0, None),
+    "q1_0": (ggml_ternary.parts_q1_0, ggml_ternary.quantize_q1_0, None),
 }
 
 
 def _weight(name: str) -> GgmlType:
-    block, (parts, quantise, weighted) = GGML_WEIGHTS[name], _WEIGHTS[name]
-    encode = None if quantise is None else _plain(quantise, block.elements, name) if weighted \
-        else _alike(quantise, block.elements)
-    return GgmlType(name, block.elements, block.bytes, parts, encode)
+    block, (parts, quantise, weigh) = GGML_WEIGHTS[name], _WEIGHTS[name]
+    encode = _encoder(name, block.elements, quantise, weigh)
+    return GgmlType(name, block.elements, block.bytes, parts, encode, quantise is None)
 
 
 _OTHERS = (
     GgmlType("q6_0", 32, 26, ggml_legacy.parts_q6_0,
-             _plain(ggml_legacy.quantize_q6_0, 32, "q6_0")),
-    GgmlType("q8_1", 32, 36, ggml_legacy.parts_q8_1, _alike(ggml_legacy.quantize_q8_1, 32)),
-    GgmlType("q8_k", 256, 292, ggml_k.parts_q8_k, _alike(ggml_k.quantize_q8_k, 256)),
+             _encoder("q6_0", 32, ggml_legacy.quantize_q6_0, None, alike=False)),
+    GgmlType("q8_1", 32, 36, ggml_legacy.parts_q8_1,
+             _encoder("q8_1", 32, ggml_legacy.quantize_q8_1, None)),
+    GgmlType("q8_k", 256, 292, ggml_k.parts_q8_k,
+             _encoder("q8_k", 256, ggml_k.quantize_q8_k, None)),
 )
 ACTIVATIONS = ("q8_1", "q8_k")
 """Types that no file holds weights in."""

@@ -72,9 +72,9 @@ Table = dict[str, dict[str, dict[str, float]]]
 
 
 def emulated_schemes() -> tuple[str, ...]:
-    """The schemes in the table, in catalogue order: all whose quantiser is emulated."""
+    """The schemes in the table, in catalogue order: all that need no importance matrix."""
     return tuple(name for name, s in SCHEMES.items()
-                 if not (block := s.weight.block_type) or GGML_TYPES[block].encode is not None)
+                 if not (block := s.weight.block_type) or not GGML_TYPES[block].weighted_only)
 
 
 def schemes_from(reference: str) -> tuple[str, ...]:
