@@ -43,14 +43,15 @@ class ImportanceMatrix:
     entries: Mapping[str, Importance]
     chunks: int
 
-    def of(self, row: TensorRow, layer: int, expert: int) -> Importance | None:
-        """Importance (columns,) of one matrix of ``row``; None where the file has no entry."""
-        found = self.entries.get(self.name_of(row.name, layer))
-        if found is None:
+    def of(self, row: str, layer: int, expert: int, columns: int) -> Importance | None:
+        """Importance (columns,) of one matrix of the row named ``row``, -1 the expert of one that
+        is alone; None where the file has no entry for it."""
+        found = self.entries.get(self.name_of(row, layer))
+        if found is None or found.size % columns or max(expert, 0) * columns >= found.size:
             return None
-        if found.size != row.shape[1] * max(row.experts, 1):
-            return None  # cut into one a head: check_imatrix has looked at the others
-        return found.reshape(-1, row.shape[1])[max(expert, 0)]
+        if expert < 0 and found.size != columns:
+            return None  # cut into one a head: check_imatrix has looked at all others
+        return found.reshape(-1, columns)[max(expert, 0)]
 
     def name_of(self, row: str, layer: int) -> str:
         """The entry that a row of the model has in ``layer``, empty where there is none."""

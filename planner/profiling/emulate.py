@@ -19,6 +19,7 @@ from planner.formats.spec import TensorFormat
 from planner.numerics import blocks, round_trip
 from planner.numerics.block_job import BlockJob
 from planner.numerics.engines import Engine
+from planner.numerics.ggml import ggml_round_trip
 from planner.numerics.policies import resolve_policy
 from planner.numerics.scaling import block_sides
 from planner.numerics.tiles import FloatArray
@@ -83,17 +84,19 @@ def fits(fmt: TensorFormat, columns: int) -> bool:
 
 
 def pieces(part: FloatArray, rows_amax: FloatArray, largest: np.float32, fmt: TensorFormat,
-           engine: Engine, out: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
+           engine: Engine, out: FloatArray, importance: FloatArray | None = None,
+           ) -> Iterator[tuple[slice, FloatArray]]:
     """(rows, their values after ``fmt``) of a tile, slab by slab; ``out`` is the scratch memory.
 
     Args:
         part: the tile, float32 (rows, columns).
         rows_amax: largest magnitude of each of its rows over the whole matrix.
         largest: largest magnitude of the whole matrix.
+        importance: of the columns of the tile, where an importance matrix is used.
     """
     if fmt.scale is None or fmt.block_bytes is not None:
         for rows in slabs(part.shape[0], part.shape[1], 1):
-            yield rows, _unscaled(part[rows], fmt)
+            yield rows, _unscaled(part[rows], fmt, importance)
         return
     job = _job(part, fmt, engine)
     whole = fmt.scale.block_columns == 0
@@ -133,8 +136,10 @@ def scratch(columns: int) -> FloatArray:
     return np.empty(max(SLAB_ELEMENTS, columns), np.float32)
 
 
-def _unscaled(part: FloatArray, fmt: TensorFormat) -> FloatArray:
+def _unscaled(part: FloatArray, fmt: TensorFormat, importance: FloatArray | None) -> FloatArray:
     """Plain floats by their cast, ggml blocks by their quantiser; only numpy has both."""
+    if fmt.block_type and importance is not None:
+        return ggml_round_trip(part, fmt.block_type, importance=importance)
     with np.errstate(over="ignore"):
         return round_trip(part, fmt)
 

@@ -14,7 +14,7 @@ from planner.profiling.emulate import Format
 from planner.profiling.jobs import STATISTICS_ONLY, MatrixJob, six
 from planner.profiling.output_error import OutputErrors
 from planner.profiling.source import MatrixSource, ReadError, tiles_of
-from planner.profiling.sums import ErrorSums, Statistics
+from planner.profiling.sums import Doubles, ErrorSums, Statistics
 
 KEPT_ELEMENTS = 1 << 24
 """A matrix of at most so many elements is decoded once and kept for the second pass (64 MiB)."""
@@ -30,19 +30,22 @@ class ScanSettings:
 
 
 def measure(job: MatrixJob, settings: ScanSettings,
-            inputs: FloatArray | None = None) -> dict[str, Any]:
+            inputs: FloatArray | None = None,
+            importance: FloatArray | None = None) -> dict[str, Any]:
     """The record of one matrix: plain data with six significant digits.
 
     A tensor that cannot be measured gives a record with ``skipped``, the reason. ``inputs``
     (tokens, columns) float32 are real inputs of the layer; with them, errors of the output are
-    measured too.
+    measured too. ``importance`` (columns,) are mean squares of the inputs from an importance matrix:
+    errors of weights then count as they act on such inputs, Σ mⱼ·(ŵᵢⱼ - wᵢⱼ)² / Σ mⱼ·wᵢⱼ², and
+    ggml's types are written with it.
     """
     record: dict[str, Any] = {"id": job.id}
     if job.refused:
         return record | {"skipped": job.refused}
     try:
         with MatrixSource(job, settings.engine) as source:
-            return record | _measured(job, source, settings, inputs)
+            return record | _measured(job, source, settings, inputs, importance)
     except ReadError as error:
         return record | {"skipped": error.message}
     except OSError as error:
@@ -50,10 +53,10 @@ def measure(job: MatrixJob, settings: ScanSettings,
 
 
 def _measured(job: MatrixJob, source: MatrixSource, settings: ScanSettings,
-              inputs: FloatArray | None) -> dict[str, Any]:
+              inputs: FloatArray | None, importance: FloatArray | None) -> dict[str, Any]:
     stats = Statistics.empty(job.rows, job.columns)
     emulated = job.kind not in STATISTICS_ONLY
-    runs = _Runs(job, settings, stats, inputs) if emulated else None
+    runs = _Runs(job, settings, stats, inputs, importance) if emulated else None
     once = runs is not None and not runs.whole
     keep = runs is not None and not once and job.elements <= KEPT_ELEMENTS
     values: dict[Tile, FloatArray] = {}
@@ -74,14 +77,15 @@ def _measured(job: MatrixJob, source: MatrixSource, settings: ScanSettings,
         return record
     for tile in tiles_of(job) if not once else ():
         runs.tile(tile, values[tile] if keep else source.tile(tile))
-    return record | runs.results(power)
+    return record | runs.results(stats.power)
 
 
 class _Runs:
     """All formats over one matrix, tile by tile."""
 
     def __init__(self, job: MatrixJob, settings: ScanSettings, stats: Statistics,
-                 inputs: FloatArray | None) -> None:
+                 inputs: FloatArray | None, importance: FloatArray | None) -> None:
+        self._importance = importance
         self._job, self._engine, self._amax = job, settings.engine, stats.row_amax
         all_formats = emulate.formats_of(settings.schemes)
         self._formats = [f for f in all_formats if emulate.fits(f.fmt, job.columns)]
@@ -110,25 +114,34 @@ class _Runs:
         sums = self._sums[f.id]
         change = None if self._outputs is None else self._outputs.change(part.shape)
         amax = self._amax[tile.top : tile.bottom]
+        columns = None if self._importance is None else self._importance[tile.left : tile.right]
         for rows, after in emulate.pieces(part, amax, self._largest, f.fmt, self._engine,
-                                          self._scratch):
+                                          self._scratch, columns):
             sums.add(part[rows], after, tile.left, self._engine)
             if change is not None:
                 np.subtract(after, part[rows], out=change[rows])
         if change is not None and self._outputs is not None:
             self._outputs.add(f, change)
 
-    def results(self, power: float) -> dict[str, Any]:
+    def results(self, powers: Doubles) -> dict[str, Any]:
+        """The errors; ``powers``: of the matrix's columns."""
+        share = np.ones_like(powers) if self._importance is None else \
+            self._importance.astype(np.float64)
+        power = float(np.sum(share * powers))
+        if power == 0:  # inputs are zero where weights are not
+            return {"skipped": "has no importance: its inputs were zero"}
         error, flushed, overflowed = {}, {}, {}
         for f in self._formats:
             sums = self._sums[f.id]
             for scheme in f.schemes:
-                error[scheme] = six(sums.total / power)
+                error[scheme] = six(float(np.sum(share * sums.power)) / power)
                 if f.counts_zeros and sums.flushed:
                     flushed[scheme] = six(sums.flushed / self._job.elements)
                 if sums.overflowed:
                     overflowed[scheme] = six(sums.overflowed / self._job.elements)
         out: dict[str, Any] = {"weight_error": error, "flushed": flushed, "overflow": overflowed}
+        if self._importance is not None:
+            out["input_power"] = six(power)
         if self._unfit:
             out["unfit"] = self._unfit
         if self._outputs is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from planner.errors import DataError
 from planner.jobs.journal import Journal
 from planner.jobs.workers import LostWorkerError, Where, in_processes
+from planner.models.imatrix import ImportanceMatrix, load_imatrix
 from planner.numerics.tiles import FloatArray
 from planner.profiling.jobs import MatrixJob
 from planner.profiling.measure import ScanSettings, measure
@@ -21,10 +23,11 @@ Landed = Callable[[MatrixJob], None]
 
 
 def scan(jobs: Sequence[MatrixJob], settings: ScanSettings, journal: Journal, *, where: Where,
-         inputs: Path | None, landed: Landed) -> None:
+         inputs: Path | None, landed: Landed, imatrix: Path | None = None) -> None:
     """Measure every job that is not in ``journal``; ``landed`` is told of each.
 
-    ``inputs`` is a folder of ``<unit or tensor>.npy`` files, real inputs of the layers.
+    ``inputs`` is a folder of ``<unit or tensor>.npy`` files, real inputs of the layers; ``imatrix``
+    a file of llama-imatrix.
 
     Raises:
         DataError: the journal cannot be written, or a worker was killed (on a cluster: every
@@ -33,7 +36,7 @@ def scan(jobs: Sequence[MatrixJob], settings: ScanSettings, journal: Journal, *,
     left = [job for job in jobs if job.id not in journal.done]
     by_id = {job.id: job for job in left}
     try:
-        for record in _records(left, settings, where, inputs):
+        for record in _records(left, settings, where, inputs, imatrix):
             journal.append(record)
             landed(by_id[record["id"]])
     except LostWorkerError as error:
@@ -45,45 +48,51 @@ def scan(jobs: Sequence[MatrixJob], settings: ScanSettings, journal: Journal, *,
 
 
 def _records(jobs: Sequence[MatrixJob], settings: ScanSettings, where: Where, inputs: Path | None,
-             ) -> Iterator[dict[str, Any]]:
+             imatrix: Path | None) -> Iterator[dict[str, Any]]:
     if not jobs:
         return iter(())
     if where.cluster is not None:
-        return _on_cluster(jobs, settings, where.cluster, where.workers, inputs)
+        return _on_cluster(jobs, settings, where.cluster, where.workers, inputs,
+                           imatrix)
     if where.workers == 1:
-        return (measure(job, settings, inputs_of(job, inputs)) for job in jobs)
+        return (measure(job, settings, inputs_of(job, inputs), importance_of(job, imatrix))
+                for job in jobs)
     return in_processes(_work, jobs, workers=where.workers or 1, start=_start,
-                        arguments=(settings, inputs))
+                        arguments=(settings, inputs, imatrix))
 
 
 def _on_cluster(jobs: Sequence[MatrixJob], settings: ScanSettings, address: str,
-                workers: int | None, inputs: Path | None) -> Iterator[dict[str, Any]]:
+                workers: int | None, inputs: Path | None, imatrix: Path | None,
+                ) -> Iterator[dict[str, Any]]:
     from planner.jobs.cluster import connected, on_cluster
 
-    parcels = (ScanTask(job, settings, inputs_of(job, inputs)) for job in jobs)
+    parcels = (ScanTask(job, settings, inputs_of(job, inputs), importance_of(job, imatrix))
+               for job in jobs)
     with connected(address, workers=workers) as client:
         yield from on_cluster(client, _work_there, parcels)
 
 
 @dataclass(frozen=True, slots=True)
 class ScanTask:
-    """One job for a worker of a cluster; its inputs go along, since their folder may be on this
-    machine alone."""
+    """One job for a worker of a cluster; its inputs and their importance go along, since those
+    files may be on this machine alone."""
 
     job: MatrixJob
     settings: ScanSettings
     inputs: FloatArray | None
+    importance: FloatArray | None
 
 
 _MINE: dict[str, Any] = {}
 
 
-def _start(settings: ScanSettings, inputs: Path | None) -> None:
-    _MINE["settings"], _MINE["inputs"] = settings, inputs
+def _start(settings: ScanSettings, inputs: Path | None, imatrix: Path | None) -> None:
+    _MINE["settings"], _MINE["inputs"], _MINE["imatrix"] = settings, inputs, imatrix
 
 
 def _work(job: MatrixJob) -> dict[str, Any]:
-    return measure(job, _MINE["settings"], inputs_of(job, _MINE["inputs"]))
+    return measure(job, _MINE["settings"], inputs_of(job, _MINE["inputs"]),
+                   importance_of(job, _MINE["imatrix"]))
 
 
 def _work_there(parcel: ScanTask) -> dict[str, Any]:
@@ -98,7 +107,7 @@ def _work_there(parcel: ScanTask) -> dict[str, Any]:
     if not Path(place).is_file():
         raise DataError(f"{place}: not on the worker's machine {gethostname()}",
                         hint="workers need the checkpoint under the same path")
-    return measure(parcel.job, parcel.settings, parcel.inputs)
+    return measure(parcel.job, parcel.settings, parcel.inputs, parcel.importance)
 
 
 def inputs_of(job: MatrixJob, folder: Path | None) -> FloatArray | None:
@@ -111,3 +120,15 @@ def inputs_of(job: MatrixJob, folder: Path | None) -> FloatArray | None:
             values: FloatArray = np.load(path)
             return values
     return None
+
+
+@cache
+def _matrix(path: Path) -> ImportanceMatrix:
+    return load_imatrix(path)
+
+
+def importance_of(job: MatrixJob, imatrix: Path | None) -> FloatArray | None:
+    """The mean squares of a matrix's inputs; None where the file has no entry for it."""
+    if imatrix is None:
+        return None
+    return _matrix(imatrix).of(job.template, job.layer, job.expert, job.columns)

@@ -75,11 +75,6 @@ class ErrorSums:
         d = y.astype(np.float64) - x
         _add_rows(np.multiply(d, d, out=d), power)
 
-    @property
-    def total(self) -> float:
-        """‖y − x‖² so far."""
-        return float(np.sum(self.power))
-
 
 def _add_rows(square: Doubles, power: Doubles) -> None:
     """Rows into ``power``, one after the other."""
