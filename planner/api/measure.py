@@ -121,7 +121,7 @@ def _remarks(machine: Machine, told: Callable[[str], None]) -> None:
 
 def _fitted(folder: MeasurementFolder, plain: Draft, found: Measured, date: str,
             ) -> tuple[str, ...]:
-    """Fits of the tables, written into the profile; what could not be fitted goes to ``skipped``."""
+    """Fits of the tables, written into the profile; what was not fitted goes to ``skipped``."""
     if not any(one["device"] == HOST for one in found.rows):
         return ()
     try:

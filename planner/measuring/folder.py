@@ -1,5 +1,5 @@
-"""The folder that a measurement is written to: checked before anything is measured, written in steps
-that each leave whole files."""
+"""The folder that a measurement is written to: checked before anything is measured, written in
+steps that each leave whole files."""
 
 from __future__ import annotations
 

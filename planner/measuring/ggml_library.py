@@ -1,4 +1,4 @@
-"""ggml's own kernels by ctypes: the libraries of an installed llama.cpp, its products and attention.
+"""ggml's own kernels by ctypes: products and attention of an installed llama.cpp's libraries.
 
 Graphs are computed as llama.cpp computes them: weights in the buffer type that its loader takes
 (repacked where the CPU has kernels for it), activations in FP32, one thread pool. Only the public
@@ -21,9 +21,12 @@ from planner.errors import DataError, InputError
 
 Array = NDArray[np.float32]
 F32, F16 = "f32", "f16"
-TYPES = ("f32 f16 q4_0 q4_1 - - q5_0 q5_1 q8_0 q8_1 q2_k q3_k q4_k q5_k q6_k q8_k iq2_xxs iq2_xs "
-         "iq3_xxs iq1_s iq4_nl iq3_s iq2_s iq4_xs i8 i16 i32 i64 f64 iq1_m bf16 - - - tq1_0 tq2_0 "
-         "- - - mxfp4 nvfp4 q1_0 q2_0").split()
+_TYPES = """
+f32 f16 q4_0 q4_1 - - q5_0 q5_1 q8_0 q8_1 q2_k q3_k q4_k q5_k q6_k q8_k iq2_xxs iq2_xs
+iq3_xxs iq1_s iq4_nl iq3_s iq2_s iq4_xs i8 i16 i32 i64 f64 iq1_m bf16 - - - tq1_0 tq2_0 - -
+- mxfp4 nvfp4 q1_0 q2_0
+"""
+TYPES = tuple(_TYPES.split())
 """The types of ggml by number (enum ggml_type of ggml.h): numbers stay, ``-`` was removed."""
 _POOL_BYTES = 8192
 """More than ggml_threadpool_params takes in any version (512 flags and five numbers)."""
@@ -274,22 +277,23 @@ class Graph:
         self._ggml.base.ggml_backend_tensor_set(made, data, 0, len(data))
         return made
 
-    def product(self, weight: int, activations: int) -> None:
-        """Add activations × weight to the graph."""
-        self._node(self._ggml.base.ggml_mul_mat(self._context, weight, activations))
+    def product(self, weight: int, activations: int) -> int:
+        """Add activations × weight to the graph; the node holds FP32 [tokens, outputs]."""
+        return self._node(self._ggml.base.ggml_mul_mat(self._context, weight, activations))
 
-    def attention(self, query: int, keys: int, values: int, mask: int, scale: float) -> None:
-        """Add fused attention to the graph."""
-        self._node(self._ggml.base.ggml_flash_attn_ext(self._context, query, keys, values, mask,
-                                                       scale, 0.0, 0.0))
+    def attention(self, query: int, keys: int, values: int, mask: int, scale: float) -> int:
+        """Add fused attention to the graph; the node holds FP32 [queries, heads, width]."""
+        return self._node(self._ggml.base.ggml_flash_attn_ext(
+            self._context, query, keys, values, mask, scale, 0.0, 0.0))
 
     def run(self) -> None:
         """Compute every node once."""
         self._ggml.compute(self._graph)
 
-    def _node(self, made: int) -> None:
+    def _node(self, made: int) -> int:
         self._place(made, self._ggml.plain_buffers(), clear=False)
         self._ggml.base.ggml_build_forward_expand(self._graph, made)
+        return made
 
     def _new(self, kind: str, *shape: int) -> int:
         number, base = self._ggml.number[kind], self._ggml.base

@@ -1,5 +1,4 @@
-"""Narrowing activations to the types that ggml multiplies with, one row after the other, one thread.
-"""
+"""Narrowing activations to the types that ggml multiplies with, row by row, by one thread."""
 
 from __future__ import annotations
 

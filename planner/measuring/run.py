@@ -87,8 +87,8 @@ def requests(parts: Sequence[Part], machine: Machine, quick: bool) -> Iterator[R
 
 def run_parts(asked: Sequence[Request], found: Measured, tell: Tell, kept: Callable[[], None],
               ) -> None:
-    """Run every part; ``found`` grows as rows are told, ``kept`` is called after each part, and when
-    an interrupt ends the run."""
+    """Run every part; ``found`` grows as rows are told, ``kept`` is called after each part, and
+    when an interrupt ends the run."""
     start = time.monotonic()
     try:
         for done, request in enumerate(asked):

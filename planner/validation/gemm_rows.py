@@ -14,8 +14,9 @@ Mask = NDArray[np.bool_]
 Index = NDArray[np.int64]
 
 FORMATS: Mapping[str, str] = {
-    "bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "fp8": "fp8-tensor", "fp8_block": "fp8-block",
-    "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int8_wo": "int8-w8a16", "int4_wo": "int4-w4a16",
+    "bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "fp8": "fp8-tensor",
+    "fp8_block": "fp8-block", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int8_wo": "int8-w8a16",
+    "int4_wo": "int4-w4a16",
     "w4a16_mxfp4": "mxfp4-w4a16", "w4a8_mxfp4_mxfp8": "mxfp4-w4a8", "mxfp8": "mxfp8",
     "w8a8": "int8-w8a8", "int8": "int8-w8a8", "sq": "int8-w8a8",
 }

@@ -1,10 +1,11 @@
-"""This machine as a device: what is read, what is derived and assumed of it, what goes before it."""
+"""This machine as a device: what is read, derived and assumed of it, and what goes before it."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,9 @@ def test_a_virtual_server(tmp_path: Path) -> None:
     assert facts.memory_bytes == 24684096 * 1024
     assert facts.virtual
     core = core_of(facts)
-    assert core is not None and core.known and core.name == "Zen 4"
+    assert core is not None
+    assert core.known
+    assert core.name == "Zen 4"
     found = profile(facts)
     assert [unit for unit, _ in found.rates][:2] == ["avx512-vnni", "avx512"]
     low, clock, high, _ = clock_band(facts, core)
@@ -70,10 +73,12 @@ def test_affinity_leaves_cores_out(tmp_path: Path) -> None:
 def test_arm_cores_by_their_part_number(tmp_path: Path) -> None:
     facts = linux_facts("aarch64", frozenset(range(4)), graviton(tmp_path))
     core = core_of(facts)
-    assert core is not None and core.name == "Neoverse V2 and V3"
+    assert core is not None
+    assert core.name == "Neoverse V2 and V3"
     assert facts.reasons["clock"]
     found = profile(facts)
-    assert ("neon", "int8") in found.rates and ("sve", "int8") in found.rates
+    assert ("neon", "int8") in found.rates
+    assert ("sve", "int8") in found.rates
     assert any("clock" in caution for caution in found.cautions)
 
 
@@ -108,7 +113,8 @@ def test_a_core_of_no_table_gets_a_wide_band(tmp_path: Path) -> None:
 
     def width(found: DeviceProfile) -> float:
         rate = found.rates["avx512", "fp32"].dense
-        assert rate.low is not None and rate.high is not None
+        assert rate.low is not None
+        assert rate.high is not None
         return rate.high / rate.low
 
     assert width(other) > 1.5 * width(one)
@@ -177,9 +183,10 @@ def test_a_gpu_is_suggested_and_host_is_the_cpu(tmp_path: Path) -> None:
 class FakeSysctl:
     """sysctl of an M3 Max."""
 
-    TEXTS = {"machdep.cpu.brand_string": "Apple M3 Max"}
-    NUMBERS = {"hw.logicalcpu": 16, "hw.physicalcpu": 16, "hw.perflevel0.physicalcpu": 12,
-               "hw.memsize": 64 << 30, "hw.perflevel0.l2cachesize": 16 << 20,
+    TEXTS: ClassVar = {"machdep.cpu.brand_string": "Apple M3 Max"}
+    NUMBERS: ClassVar = {"hw.logicalcpu": 16, "hw.physicalcpu": 16,
+               "hw.perflevel0.physicalcpu": 12, "hw.memsize": 64 << 30,
+               "hw.perflevel0.l2cachesize": 16 << 20,
                "hw.optional.AdvSIMD": 1, "hw.optional.arm.FEAT_DotProd": 1,
                "hw.optional.arm.FEAT_BF16": 1}
 
@@ -224,7 +231,9 @@ def test_quotas_of_both_versions_agree(quota: int, period: int) -> None:
 
 
 def test_texts_that_say_nothing_are_none() -> None:
-    assert quota_v2("max 100000") is None and quota_v1("-1", "100000") is None
-    assert quota_v2("") is None and quota_v1("", "") is None
+    assert quota_v2("max 100000") is None
+    assert quota_v1("-1", "100000") is None
+    assert quota_v2("") is None
+    assert quota_v1("", "") is None
     assert (size_bytes("32768K"), size_bytes("1M"), size_bytes("?")) == (32 << 20, 1 << 20, None)
     assert cpu_list("0-2,5,x") == {0, 1, 2, 5}

@@ -38,14 +38,18 @@ def told(plan: Plan, key: str) -> str:
 
 def test_the_answer_says_what_was_detected_and_assumed(answer: Plan) -> None:
     machine = told(answer, "this machine")
-    assert "Zen 4" in machine and "2 cores" in machine and "23.5 GiB" in machine
-    assert "plan measure -o DIR" in machine and "--hardware-dir DIR" in machine
+    assert "Zen 4" in machine
+    assert "2 cores" in machine
+    assert "23.5 GiB" in machine
+    assert "plan measure -o DIR" in machine
+    assert "--hardware-dir DIR" in machine
     assert "44 GB/s, 24 to 79 assumed" in told(answer, "memory bandwidth")
 
 
 def test_what_was_assumed_widens_the_interval(answer: Plan, server: DeviceProfile) -> None:
     drawn = server.bandwidth_bytes_per_s
-    assert drawn.low is not None and drawn.high is not None
+    assert drawn.low is not None
+    assert drawn.high is not None
     assert assumed_sigma(server, "tpot") == pytest.approx(
         math.log(drawn.high / drawn.low) / 2 / Z80)
     sure = replace(server, bandwidth_bytes_per_s=replace(drawn, kind="measured"))

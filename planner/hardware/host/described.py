@@ -141,11 +141,11 @@ def _achieved(made: Draft, facts: HostFacts, core: Core) -> None:
     classes |= dict.fromkeys(("moe-bf16", "moe-int8", "moe-w8a16", "moe-w4a16"), matrix)
     for name, compute in classes.items():
         times = 3 if name.startswith("moe-") else 1
-        for field, unit, shares, why in (
+        floor = (times * barrier[0], times * barrier[1], times * barrier[2])
+        for field, unit, (low, value, high), why in (
                 ("compute_fraction", "1", compute, "products of vector code, of the peak above"),
                 ("bandwidth_fraction", "1", reading, "of what a plain read draws"),
-                ("floor_seconds", "s", tuple(times * b for b in barrier), "a barrier of all cores")):
-            low, value, high = shares
+                ("floor_seconds", "s", floor, "a barrier of all cores")):
             made.set(f"achieved.{name}.{field}", Figure(
                 value, unit, ASSUMED, "assumed", low, high, why))
 

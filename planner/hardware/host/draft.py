@@ -32,7 +32,7 @@ class Draft:
     """A profile of this machine, to be changed until it is written.
 
     ``figures`` stand at their dotted keys (``memory.bandwidth``, ``rates.avx2.fp32.dense``),
-    ``texts`` are words of the head, ``cautions`` and ``unsupported`` as in the file; ``sources`` are
+    ``texts`` are words of the head, ``cautions`` and ``unsupported`` as in the file, ``sources``
     titles by key. ``passing`` are cautions that are no property of the machine (memory that is free
     now): the digest leaves them out.
     """

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from planner.hardware.profile import DeviceProfile, Quantity
 
 MACHINE, BANDWIDTH, UNMEASURED = "this machine", "memory bandwidth", "not measured"
+NO_UNIT = "not multiplied here"
 """Keys of the assumptions."""
 EXACT = "plan measure -o DIR, then --hardware-dir DIR makes it exact"
 _GPU = "this machine has a GPU, "
 Note = tuple[str, str, str]
 
 
+def is_machine(device: DeviceProfile) -> bool:
+    """Whether the device is a machine that was looked at, not one of the catalogue."""
+    return device.capacity_bytes.kind == "detected"
+
+
 def host_notes(device: DeviceProfile) -> Iterator[Note]:
     """(key, value, reason) of each; none for a device of the catalogue."""
-    if device.capacity_bytes.kind != "detected":
+    if not is_machine(device):
         return
     unit = next(iter(device.rates))[0]
     seen = f"{device.name.removeprefix('this machine: ')}, {unit}, " \
@@ -33,6 +39,9 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
         rest = sorted({name for name, one in _figures(device) if one.kind == "assumed"})
         if rest:
             yield UNMEASURED, ", ".join(rest), "assumed; plan devices host shows each figure"
+    if device.unsupported:
+        reasons = dict.fromkeys(device.unsupported.values())
+        yield NO_UNIT, ", ".join(device.unsupported), "; ".join(reasons)
     for caution in device.cautions:
         if caution.startswith(_GPU):
             yield "GPU", caution.removeprefix(_GPU).partition(":")[0], \

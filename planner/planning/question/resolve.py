@@ -21,7 +21,7 @@ from planner.planning.engines.rules import decided_too
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
-from planner.planning.question.host_notes import host_notes
+from planner.planning.question.host_notes import host_notes, is_machine
 from planner.planning.question.policies import (
     ONE_TYPE,
     dropped_in,
@@ -97,7 +97,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         left_out = other_types(schemes, plain_type(spec))
         schemes = tuple(s for s in schemes if s not in left_out)
         notes += one_type_note(schemes, left_out)
-    sizes = _sizes(asked, max(domain, node), notes)
+    sizes = (1,) if is_machine(device) and asked.devices is None \
+        else _sizes(asked, max(domain, node), notes)
     return released_choice(Question(
         spec=spec, device=device, workload=work, objective=_objective(asked.objective),
         net=fabric(device, scale_up_devices=host.scale_up_devices,
