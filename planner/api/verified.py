@@ -9,6 +9,7 @@ from typing import Any
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.models.gguf_types import with_types
+from planner.planning.engines.mixes import mixes_of
 from planner.planning.inspect.alone import Alone, alone, prompt_and_step
 from planner.planning.plan.record import Estimate, Plan
 from planner.quality.profile import Profile
@@ -117,6 +118,8 @@ def _priced(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Plan:
     how = Alone(setup.device, task.engine.name, s.prompt_tokens, s.output_tokens, context, s.cache)
     if subject.role == PLAN:
         return alone(task.spec, how, plan=task.plan, profile=setup.profile)
+    if subject.id in mixes_of(task.engine.name):
+        return alone(task.spec, how, scheme=subject.id)
     if "types" in facts:
         return alone(with_types(task.spec, facts["types"]), how)
     return alone(task.spec, how, scheme=str(facts.get("scheme", "")))

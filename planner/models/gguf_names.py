@@ -102,7 +102,10 @@ _WITHOUT_PREDICTION = frozenset({"deepseek_v4", "deepseek_ref"})
 # Published files have a prediction layer even where the configuration at hand names none.
 _ALWAYS_PREDICTS = frozenset({"glm4_moe"})
 _PREDICTION = ("nextn.eh_proj", "nextn.embed_tokens", "nextn.shared_head_head")
-_IN_LAYER = re.compile(r"(?:model\.|mtp\.)?(?:layers|h)\.(?:\{layer\}|\d+)\.(.+)")
+_IN_LAYER = re.compile(r"(?:model\.|mtp\.)?(?:layers|h|blk)\.(?:\{layer\}|\d+)\.(.+)")
+
+
+_OWN_NAMES = frozenset(GGUF_NAMES.values()) | {n for names in SPLIT_NAMES.values() for n in names}
 
 
 @record
@@ -184,6 +187,15 @@ def _stem_of(name: str) -> tuple[str, bool]:
     return (inside[1], True) if inside else (name, False)
 
 
+def _names(stem: str) -> tuple[str, ...]:
+    """The GGUF names of a stem; rows that were read from a GGUF file have them already."""
+    if stem in SPLIT_NAMES:
+        return SPLIT_NAMES[stem]
+    if stem in GGUF_NAMES:
+        return (GGUF_NAMES[stem],)
+    return (stem,) if stem in _OWN_NAMES else ()
+
+
 def _is_there(row: TensorRow, spec: ModelSpec) -> bool:
     if not row.is_matrix or row.kind == "norm" or row.part in ("vision", "lookup"):
         return False
@@ -199,14 +211,14 @@ def gguf_stems(row_name: str) -> tuple[str, ...]:
     stem, inside = _stem_of(row_name)
     if not inside:
         return ()
-    names = SPLIT_NAMES.get(stem) or ((GGUF_NAMES[stem],) if stem in GGUF_NAMES else ())
+    names = _names(stem)
     return (*names, *(alias for alias, parts in _ALIASES.items()
                       if names == parts and alias not in names))
 
 
 def _of(row: TensorRow, spec: ModelSpec) -> Iterator[GgufMatrix]:
     stem, inside = _stem(row)
-    names = SPLIT_NAMES.get(stem) or ((GGUF_NAMES[stem],) if stem in GGUF_NAMES else ())
+    names = _names(stem)
     if not names:
         raise UnsupportedError(f"{spec.id}: {row.name} has no name in GGUF files that is known",
                                hint="name the module as the checkpoint does")

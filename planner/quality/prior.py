@@ -87,7 +87,8 @@ def load_prior() -> Prior:
 
 
 def reference_of(quantization: str, prior: Prior) -> str:
-    """The error table for weights released in ``quantization``: that of the same weight format.
+    """The error table for weights released in ``quantization``: that of the same weight format; of
+    a ggml type without one that of BF16 (:func:`stands_in` tells it).
 
     Raises:
         UnsupportedError: no table was computed for that reference.
@@ -99,9 +100,18 @@ def reference_of(quantization: str, prior: Prior) -> str:
     for known in prior.error:
         if stored is not None and SCHEMES[known].weight == stored:
             return known
+    if stands_in(quantization, prior):
+        return "bf16"
     raise UnsupportedError(
         f"no emulated error for weights released as {quantization!r}",
         hint="known references: " + ", ".join(sorted(prior.error)))
+
+
+def stands_in(quantization: str, prior: Prior) -> bool:
+    """Whether BF16's errors stand for those of weights that are stored in a ggml type: values on a
+    grid lose no more by another one than values on none."""
+    return quantization.startswith("ggml-") and quantization not in prior.error \
+        and quantization in SCHEMES
 
 
 def bucket_of(layer: int, layers: int, ends: int) -> str:

@@ -15,6 +15,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.catalog import resolve_model
 from planner.models.gguf_types import with_types
 from planner.models.spec import ModelSpec
+from planner.planning.engines.mixes import mixes_of
 from planner.planning.inspect.alone import Alone, alone, prompt_and_step
 from planner.validation.cells import MOST_TOKENS, positive
 from planner.validation.records import NotCoveredError, Outcome
@@ -72,7 +73,9 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
     how = Alone(device, row["engine"], isl, osl, context, row["cache"])
     said = row["types"].strip()
     try:
-        if said.startswith("="):
+        if row["subject"] in mixes_of(row["engine"]):
+            priced = alone(spec, how, scheme=row["subject"])
+        elif said.startswith("="):
             priced = alone(spec, how, scheme=said[1:].strip())
         else:
             priced = alone(with_types(spec, types_of(said)), how)

@@ -6,17 +6,20 @@ Nothing of it is linked: its own programs are started, and their output is read.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import prod
 from pathlib import Path
 
 from planner.drafts import draft
 from planner.errors import DataError, InputError, UnknownNameError
-from planner.models.gguf_header import read_gguf
-from planner.models.gguf_model import spec_from_gguf
-from planner.quality.profile_match import structure_sha256
+from planner.models.gguf_header import GgufTensor, read_gguf
+from planner.models.gguf_names import gguf_matrices
+from planner.models.spec import ModelSpec
 from planner.records import record
 from planner.units import format_bytes
 from planner.verifying import llama_logs
@@ -43,6 +46,7 @@ SCRIPT = "quantise.sh"
 ANSWERS = "checkpoint.kld"
 ASK_SECONDS = 30.0
 _PLAIN = {"F32", "F16", "BF16"}
+_LAYER = re.compile(r"blk\.(\d+)\.")
 _CACHE_TYPES = {"bf16": "bf16", "fp16": "f16", "fp32": "f32", "int8-token": "q8_0",
                 "int4-token": "q4_0"}
 
@@ -139,18 +143,37 @@ def _program(task: Task, name: str) -> str:
 
 
 def _check_model(path: Path, task: Task) -> None:
-    """Refuse another model, and weights that are quantised already."""
-    spec = spec_from_gguf(path, model_id=path.stem, public_name=path.stem)
-    if structure_sha256(spec) != structure_sha256(task.spec):
-        raise InputError(
-            f"{path}: a checkpoint of another model: {spec.layers} layers of width "
-            f"{spec.hidden_size}, vocabulary {spec.vocab_size}; the plan's {task.spec.id} has "
-            f"{task.spec.layers} of width {task.spec.hidden_size}, {task.spec.vocab_size}",
-            hint="give the GGUF file in BF16 or F16 of the model that the plan was made for")
-    stored = {t.type for t in read_gguf(path).tensors} - _PLAIN
+    """Refuse another model, by its tensors' names and sizes, and weights that are quantised."""
+    tensors = {t.name: t for t in read_gguf(path).tensors}
+    why = _difference(tensors, task.spec)
+    if why:
+        raise InputError(f"{path}: a checkpoint of another model than {task.spec.id}: {why}",
+                         hint="give the GGUF file in BF16 or F16 of the model that the plan was "
+                         "made for, in one part (llama-gguf-split --merge)")
+    stored = {t.type for t in tensors.values()} - _PLAIN
     if stored:
         raise InputError(f"{path}: it is quantised already ({', '.join(sorted(stored))})",
                          hint="give the file in BF16, F16 or F32: losses count from there")
+
+
+def _difference(tensors: Mapping[str, GgufTensor], spec: ModelSpec) -> str:
+    """How the matrices of a file are not those of ``spec``; empty where they are."""
+    rows = {row.name: row for row in spec.rows}
+    wanted = [m for m in gguf_matrices(spec) if m.kind != "mtp"]
+    parts = Counter(row for m in wanted for row in m.rows if m.layer in (None, 0))
+    for matrix in wanted:
+        found = tensors.get(matrix.name)
+        if found is None:
+            return f"it has no {matrix.name}"
+        if any(parts[row] > 1 for row in matrix.rows) or not matrix.rows:
+            continue
+        elements = sum(rows[row].elements * rows[row].experts for row in matrix.rows)
+        if prod(found.shape) != elements:
+            return f"{matrix.name} has {prod(found.shape):,} elements, not {elements:,}"
+    last = max((int(m[1]) for m in map(_LAYER.match, tensors) if m), default=-1)
+    if last >= spec.layers + spec.mtp_layers:
+        return f"it has {last + 1} layers, not {spec.layers}"
+    return ""
 
 
 def _converter(task: Task) -> Path:

@@ -53,8 +53,10 @@ def alone(spec: ModelSpec, how: Alone, *, scheme: str = "", plan: Plan | None = 
         return assemble(given_assignment(build_model(way, load_prior()), plan))
     found = answers((way,))[0]
     if found is None:
-        raise InfeasibleError(f"{spec.id} does not fit on one {how.device.id} with a cache of "
-                              f"{how.context} tokens", hint="give fewer tokens")
+        raise InfeasibleError(
+            f"{spec.id} as {scheme or 'it is stored'} does not run on one {how.device.id} with "
+            f"{how.engine}: it does not fit, or a format has no kernel there",
+            hint="`plan estimate` says why")
     return assemble(found)
 
 

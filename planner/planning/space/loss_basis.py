@@ -16,7 +16,7 @@ from planner.planning.space.losses import (
     total_band,
 )
 from planner.quality.accumulators import EXACT, UNKNOWN, path_of
-from planner.quality.prior import DERIVED_KINDS, RULE_KINDS
+from planner.quality.prior import DERIVED_KINDS, RULE_KINDS, stands_in
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile
@@ -99,6 +99,11 @@ def _learned(model: LossModel) -> list[Assumption]:
                       f"{found.level_band:.2g}", found.level_basis),
            Assumption("loss of activations", f"as of weights, ×/÷ {anchors.activation_band:g}",
                       "errors of one output weigh alike; measured on two small models")]
+    stored = sorted({m.released_as for m in model.planned
+                     if stands_in(m.released_as, anchors)})
+    if stored:
+        out.append(Assumption("errors of stored types", f"as from BF16: {', '.join(stored)}",
+                              "no table of errors was emulated from these grids"))
     if any(u.role == "cache" for u in model.units):
         out.append(Assumption("loss of caches", f"as the attention output's, ×/÷ "
                               f"{anchors.cache_band:g}", "anchored on caches of SmolLM2-135M"))
