@@ -29,9 +29,9 @@ from planner.verifying.compare import compared_rows, verdict
 from planner.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
 from planner.verifying.records import PLAN, FoundEngine, Setting, Subject, Task, Verification
-from planner.verifying.run import Progress, measure, prepare
+from planner.verifying.run import Progress, measure
 from planner.verifying.table import FILE, table_text
-from planner.verifying.writing import as_json, work_folder, write_file
+from planner.verifying.writing import WORK, as_json, prepare, refuse_other, write_file
 
 PROFILE = "profile.json"
 PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512
@@ -90,14 +90,13 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     found = tool.find(Where(*(os.fspath(p) if p is not None else None
                               for p in (engine_dir, python))))
     folder = Path(output)
-    prepare(folder)
+    refuse_other(folder)
     losses = load_profile(profile, spec, spec)[0] if profile is not None else None
     setting = Setting(
         prompt_tokens or PROMPT, output_tokens or OUTPUT, threads or threads_of(where),
         repeats or REPEATS, kl_context or CONTEXT, chunks or CHUNKS, step_seconds or STEP_SECONDS,
         _cache(given), where.kind == "cpu")
-    task = _task(given, spec, path, folder.resolve(), found, setting, also, _text(text, folder),
-                 where)
+    task = _task(given, spec, path, folder.resolve(), found, setting, also, text, where)
     setup = Setup(task, where, losses, *_losses(spec, losses), _header_bytes(path))
     earlier = tuple(check for one in learn_from
                     for check in read_losses(Path(one), spec.id, setup.basis))
@@ -110,6 +109,11 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
               earlier: Sequence[LossCheck], progress: Progress | None) -> Verification:
     """Measure, predict, learn, and write the folder's files."""
     task, version = setup.task, own_version()
+    tool.check(task)
+    tool.subjects(task)
+    prepare(task.folder)
+    if not task.text.exists():
+        write_file(task.text, _reference_text())
     run = measure(tool, task, version, progress)
     told = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
     rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in told.items()})
@@ -156,11 +160,12 @@ def _model(plan: Plan, model: str | ModelSpec | None, checkpoint: Path) -> Model
 
 
 def _task(plan: Plan, spec: ModelSpec, checkpoint: Path, folder: Path, engine: FoundEngine,
-          setting: Setting, also: Sequence[str], text: Path, device: DeviceProfile) -> Task:
+          setting: Setting, also: Sequence[str], text: str | os.PathLike[str] | None,
+          device: DeviceProfile) -> Task:
     """The task, with the files that `plan export` writes for the engine."""
     files = export_plan(plan, engine.name, model=spec, device=device, engine=ANY_ENGINE).files
-    return Task(plan, spec, assignment_of(plan, spec), files, checkpoint, text, folder, engine,
-                setting, tuple(also))
+    return Task(plan, spec, assignment_of(plan, spec), files, checkpoint,
+                _text(text, folder), folder, engine, setting, tuple(also))
 
 
 def _shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[str, ...]]:
@@ -205,17 +210,18 @@ def _cache(plan: Plan) -> str:
 
 
 def _text(given: str | os.PathLike[str] | None, folder: Path) -> Path:
-    """The text's file; without one, a text that every Python has is written into the folder."""
-    if given is not None:
-        path = Path(given)
-        if not path.is_file():
-            raise InputError(f"text {str(given)!r} does not exist", hint="a file of plain text")
-        return path.resolve()
+    """The text's file; without one, where a text that every Python has will be written."""
+    if given is None:
+        return folder / WORK / "text.txt"
+    if not Path(given).is_file():
+        raise InputError(f"text {str(given)!r} does not exist", hint="a file of plain text")
+    return Path(given).resolve()
+
+
+def _reference_text() -> str:
     from pydoc_data import topics
 
-    path = work_folder(folder) / "text.txt"
-    write_file(path, "\n\n".join(topics.topics[name] for name in sorted(topics.topics)))
-    return path.resolve()
+    return "\n\n".join(topics.topics[name] for name in sorted(topics.topics))
 
 
 def _losses(spec: ModelSpec, profile: Profile | None) -> tuple[LossBasis, float]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from planner.errors import InputError
 from planner.jobs.journal import Journal
 from planner.planning.plan.record import plain
 from planner.records import record
@@ -35,11 +34,10 @@ def measure(adapter: Adapter, task: Task, version: str,
     """Run every step that the journal of ``task.folder`` does not have yet.
 
     Raises:
-        InputError: the checkpoint is of another model, or a setting that the engine does not have.
+        InputError: a setting that the engine does not have.
         DataError: a step failed (what was measured stays in the journal), or the journal is of
             another run.
     """
-    adapter.check(task)
     subjects = adapter.subjects(task)
     journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done")
     try:
@@ -105,20 +103,3 @@ def checkpoint_digest(path: Path) -> str:
         with file.open("rb") as opened:
             digest.update(opened.read(1 << 20))
     return digest.hexdigest()
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder of a verification, or take one that holds an earlier run.
-
-    Raises:
-        InputError: it is no folder, cannot be made, or holds other things.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is no folder", hint="name a folder with -o")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).exists():
-        raise InputError(f"{str(folder)!r} holds other files", hint="name a new folder with -o")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror}",
-                         hint="name another folder with -o") from None

@@ -7,11 +7,38 @@ from pathlib import Path
 from typing import Any
 
 from planner.drafts import draft
-from planner.errors import DataError
+from planner.errors import DataError, InputError
 
 JOURNAL = "verify.journal"
 WORK = "work"
 """The folder beside the results for what steps need: text, scripts, logs of the engine."""
+
+
+def refuse_other(folder: Path) -> None:
+    """Refuse a folder that an earlier run did not make.
+
+    Raises:
+        InputError: it is no folder, or holds other things.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is no folder", hint="name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).exists():
+        raise InputError(f"{str(folder)!r} holds other files", hint="name a new folder with -o")
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder of a verification and that for its steps, with an empty journal, so that a
+    run that fails at once goes on there.
+
+    Raises:
+        InputError: they cannot be made.
+    """
+    try:
+        (folder / WORK).mkdir(parents=True, exist_ok=True)
+        (folder / JOURNAL).touch()
+    except OSError as error:
+        raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror}",
+                         hint="name another folder with -o") from None
 
 
 def work_folder(folder: Path) -> Path:

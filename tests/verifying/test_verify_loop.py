@@ -171,22 +171,22 @@ def test_the_environment_names_the_engine(plan, base, quantised, tmp_path, monke
     assert found.engine.place == str(engine)
 
 
-def test_another_model_and_quantised_weights_are_refused(plan, quantised, tmp_path):
+@pytest.mark.parametrize(("layers", "why"), [(1, "it has no blk.1."), (3, "3 layers, not 2")])
+def test_a_checkpoint_of_another_model_is_refused(layers, why, plan, base, quantised, tmp_path):
     engine = fake_llama(tmp_path / "bin", quantised)
-    other = tmp_path / "small.gguf"
-    for layers, why in ((1, "it has no blk.1."), (3, "it has 3 layers, not 2")):
-        other.write_bytes(small_gguf(layers=layers))
-        with pytest.raises(InputError, match="another") as caught:
-            verified(plan, other, tmp_path / "out", engine, model=str(quantised))
-        assert why in str(caught.value) or "another configuration" in str(caught.value)
+    other = tmp_path / "other.gguf"
+    other.write_bytes(small_gguf(layers=layers))
+    with pytest.raises(InputError, match="a checkpoint of another model than small") as caught:
+        verified(plan, other, tmp_path / "out", engine, model=str(base))
+    assert why in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_quantised_are_refused(plan, base, quantised, tmp_path):
+    engine = fake_llama(tmp_path / "bin", quantised)
     with pytest.raises(InputError, match=r"quantised already \(Q8_0\)"):
-        verified(plan, quantised, tmp_path / "out", engine, model=_spec(plan, tmp_path))
-
-
-def _spec(plan, folder):
-    path = folder / "again.gguf"
-    path.write_bytes(small_gguf())
-    return planner.load_model(str(path))
+        verified(plan, quantised, tmp_path / "out", engine, model=str(base))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_is_told_before_anything_is_written(plan, base, quantised, tmp_path,
