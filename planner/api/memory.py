@@ -51,7 +51,7 @@ from planner.throughput.kernels import legal_schemes
 from planner.typed import typed
 from planner.workloads import NamedWorkload
 
-_CPU_ENGINES = ("llama.cpp", "pytorch")
+_CPU_ENGINES = ("llama.cpp", "pytorch", "vllm")
 _GGUF_FORMATS = frozenset({"fp32", "bf16", "fp16", "mxfp4-w4a16"})
 
 

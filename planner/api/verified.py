@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from planner.api.verified_pool import pool
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.models.gguf_types import with_types
@@ -64,7 +65,7 @@ def predict(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Predict
     schemes = _schemes(setup, subject, facts)
     try:
         priced = _priced(setup, subject, facts)
-        values = _of_plan(setup, priced)
+        values = {**_of_plan(setup, priced), **pool(setup.task, setup.device, facts)}
     except PlannerError as error:
         values = {}
         why.append(f"{subject.id}: times and bytes are not predicted: {error.message}")

@@ -127,7 +127,7 @@ def _folder(task: Task, subject: Subject) -> Path:
 
 
 def _size(task: Task) -> StepResult:
-    return StepResult({"file_bytes": Measured(float(bytes_of(base_folder(task))))}, {})
+    return StepResult({"file_bytes": Measured(float(bytes_of(base_folder(task))))}, {"scheme": ""})
 
 
 def _reference(task: Task) -> StepResult:
@@ -156,7 +156,7 @@ def _quantise(task: Task, subject: Subject) -> StepResult:
             raise EngineFailedError(f"quantising {subject.id}: no checkpoint was written",
                                     hint="its output is among the logs")
         beside.rename(target)
-    return StepResult({"file_bytes": Measured(float(bytes_of(target)))}, {})
+    return StepResult({"file_bytes": Measured(float(bytes_of(target)))}, {"scheme": subject.id})
 
 
 def _run(task: Task, subject: Subject) -> StepResult:

@@ -129,7 +129,7 @@ def _folder(task: Task, subject: Subject) -> Path:
 
 
 def _size(task: Task) -> StepResult:
-    return StepResult({"file_bytes": Measured(float(bytes_of(base_folder(task))))}, {})
+    return StepResult({"file_bytes": Measured(float(bytes_of(base_folder(task))))}, {"scheme": ""})
 
 
 def _reference(task: Task) -> StepResult:
@@ -141,9 +141,8 @@ def _quantise(task: Task, subject: Subject) -> StepResult:
     assignment, text = _wanted(task, subject)
     total = write_quantised(assignment, json.loads(text), base_folder(task),
                             _folder(task, subject))
-    schemes = {name: one.scheme for one in assignment.quantised() for name in one.names()}
     return StepResult({"file_bytes": Measured(float(bytes_of(_folder(task, subject))))},
-                      {"types": schemes, "tensor_bytes": total})
+                      {"scheme": subject.id, "tensor_bytes": total})
 
 
 def _wanted(task: Task, subject: Subject) -> tuple[ModuleAssignment, str]:
@@ -158,11 +157,11 @@ def _run(task: Task, subject: Subject) -> StepResult:
     found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
     values, others = timed(found)
     values |= {"weight_bytes": Measured(float(found["weight_bytes"])),
-               "cache_bytes": Measured(float(CACHE_BYTES)),
+               "cache_bytes": Measured(float(found["cache_bytes"])),
                "cache_tokens": Measured(float(found["cache_tokens"]))}
     facts: dict[str, Any] = {key: found[key] for key in (
         "kernels", "block_tokens", "threads", "isa", "load_seconds", "peak_bytes")}
-    return StepResult(values, {**facts, **others})
+    return StepResult(values, {**facts, **others, "pool_bytes": CACHE_BYTES})
 
 
 def _loss(task: Task, subject: Subject) -> StepResult:

@@ -30,7 +30,7 @@ from planner.memory.resident import (
 from planner.memory.workspace import PassShape, peak_lines
 from planner.models.plain import plain_type
 
-NOT_FROM_SHAPES = ("non-torch", "cuda-graphs")
+NOT_FROM_SHAPES = ("non-torch", "cuda-graphs", "process")
 
 
 def size(case: Case, engine: Engine, settings: Settings, given: Given) -> EngineResult:
@@ -43,7 +43,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
     check(case, settings)
     util = settings.utilisation or engine.number("utilisation")
     usable = int(case.total_bytes * util)
-    block = settings.block_tokens or engine.whole("block_tokens")
+    block = settings.block_tokens or engine.whole(
+        "block_tokens" if case.cuda else "cpu_block_tokens")
     context = settings.context or case.spec.max_context
     run = forward_pass(case, engine, settings, context)
     ranks = tuple(_rank(case, engine, settings, given, run, stage, usable)
@@ -67,7 +68,7 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         total_bytes=case.total_bytes, ranks=ranks, limiting=limiting,
         kv_bytes=rank.budget_bytes, block_tokens=block, block_bytes=block_bytes, blocks=blocks,
         tokens=tokens, replica_tokens=tokens * case.layout.dp, max_concurrency=concurrency,
-        starts=not why, reason=why, unexplained=_unexplained(rank), notes=_notes(rank, engine))
+        starts=not why, reason=why, unexplained=_unexplained(rank), notes=_notes(case, rank, engine))
 
 
 def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
@@ -103,9 +104,9 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
     layout = case.layout
     load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")))
     weights = weight_lines(case, load, given, stage)
-    overheads = [*_activation(case, given, run, stage), _nontorch(engine, layout.tp, given)]
+    overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
-    if engine.whole("graphs_deducted"):
+    if engine.whole("graphs_deducted") and case.cuda:
         overheads.append(_graphs(engine, len(held), given, run))
     naive = 0 if engine.whole("mla_cache") else engine.whole("mla_head_width")
     caches = cache_classes(case.spec, layout, cache_layout(case, settings), layers=held,
@@ -120,10 +121,12 @@ def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Li
     return peak_lines(case.spec, case.layout, run, samples=stage == case.layout.pp - 1)
 
 
-def _nontorch(engine: Engine, tp: int, given: Given) -> Line:
+def _nontorch(case: Case, engine: Engine, given: Given) -> Line:
     if given.nontorch is not None:
         return Line("non-torch", given.nontorch, LOGGED)
-    extra = engine.whole("nontorch_parallel_bytes") if tp > 1 else 0
+    if not case.cuda:
+        return constant_line("process", engine.constants["cpu_process_bytes"])
+    extra = engine.whole("nontorch_parallel_bytes") if case.layout.tp > 1 else 0
     return constant_line("non-torch", engine.constants["nontorch_bytes"], extra)
 
 
@@ -171,12 +174,14 @@ def _unexplained(rank: Rank) -> tuple[Line, ...]:
     return tuple(line for line in rank.overheads if line.name in NOT_FROM_SHAPES)
 
 
-def _notes(rank: Rank, engine: Engine) -> tuple[str, ...]:
-    notes = []
+def _notes(case: Case, rank: Rank, engine: Engine) -> tuple[str, ...]:
+    notes = [] if case.cuda else [
+        "on a CPU --gpu-memory-utilization is of the machine's memory less what the process holds; "
+        "--kv-cache-memory-bytes, or VLLM_CPU_KVCACHE_SPACE in GiB, sets the pool"]
     if not uniform(rank.caches):
         notes.append("layers keep caches of different sizes: tokens are concurrency × "
                      "max-model-len; what the engine prints depends on its version")
-    if not engine.whole("graphs_deducted"):
+    if not engine.whole("graphs_deducted") and case.cuda:
         notes.append("CUDA graphs are captured after the pool is sized and come on top")
     if not token_bytes(rank.caches):
         notes.append("no cache grows with the context")

@@ -1,7 +1,7 @@
 """Load a checkpoint with transformers, time its passes, keep its logits.
 
-Runs in the Python that has PyTorch and transformers (and torchao, where its folder is quantised): ``python run_torch.py QUESTION.json ANSWER.json``. The
-question has model (a folder), tokens (.npy, chunks × length), logits (.npy to write, or ""),
+Runs in the Python that has PyTorch and transformers (and torchao, where its folder is quantised):
+``python run_torch.py QUESTION.json ANSWER.json``. The question has model (a folder), tokens (.npy, chunks × length), logits (.npy to write, or ""),
 from_position (the first whose logits are kept), prompt, new_tokens, batches, repeats, threads,
 device and seed. Passes run eagerly, with the model's own cache.
 """

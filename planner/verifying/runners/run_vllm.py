@@ -100,6 +100,10 @@ def sizes(llm, answer):
     answer["blocks"] = cache.num_gpu_blocks
     answer["block_tokens"] = cache.block_size
     answer["cache_tokens"] = cache.num_gpu_blocks * cache.block_size
+    runner = llm.llm_engine.model_executor.driver_worker
+    caches = getattr(runner, "worker", runner).model_runner.kv_caches
+    answer["cache_bytes"] = sum(one.numel() * one.element_size() for one in caches
+                                if hasattr(one, "numel"))
 
 
 def kernels(model):
