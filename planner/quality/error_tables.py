@@ -1,6 +1,7 @@
 """Relative output error of every scheme and cache layout, emulated on synthetic tensors.
 
-``python -m planner.quality.error_tables`` rewrites data/relative_error.json. For a linear layer
+``python -m planner.quality.error_tables`` rewrites data/relative_error.json; with ``--missing`` it
+computes schemes and references alone that are not in it yet. For a linear layer
 with reference weights W (as released) and inputs X (BF16):
 
     e = ‖X̂·Ŵᵀ - X·Wᵀ‖² / ‖X·Wᵀ‖²
@@ -15,7 +16,8 @@ what the order of sums may change from machine to machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -97,18 +99,22 @@ def six(value: float) -> float:
     return float(f"{value:.5e}")
 
 
-def build_tables(seed: int) -> dict[str, Any]:
-    """All tables for ``seed``: error[reference][kind][scheme] and its parts, cache_error[kind]."""
+def build_tables(seed: int, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All tables for ``seed``: error[reference][kind][scheme] and its parts, cache_error[kind].
+
+    ``known``: tables of an earlier run, whose figures stand; what they lack is computed.
+    """
     names = ("error", "weight_error", "activation_error", "overflow", "flushed")
     every = (*REFERENCES, *FILE_REFERENCES)
     tables: dict[str, Table] = {n: {r: {} for r in every} for n in names}
     for kind in (*LINEAR_KINDS, *RULE_KINDS):
         layer = _Layer(kind, seed)
         for reference in every:
+            there = {n: known[n].get(reference, {}).get(kind, {}) for n in names} if known else {}
             rows = {s: layer.row(reference, scheme(s)) for s in schemes_from(reference)
-                    if rule_errors.applies(kind, scheme(s))}
+                    if rule_errors.applies(kind, scheme(s)) and s not in there.get("error", {})}
             for name in names:
-                tables[name][reference][kind] = {
+                tables[name][reference][kind] = there.get(name, {}) | {
                     s: six(row[name]) for s, row in rows.items() if row[name] or name not in RANGES}
     return {
         "seed": seed,
@@ -328,11 +334,11 @@ def _lines(value: Any, depth: int) -> str:
     return "{\n" + ",\n".join(inner) + "\n" + " " * depth + "}"
 
 
-def main() -> None:
-    """Write the shipped table."""
-    PATH.parent.mkdir(parents=True, exist_ok=True)
-    PATH.write_text(to_json(build_tables(SEED)), encoding="utf-8")
+def main(arguments: Sequence[str]) -> None:
+    """Write the shipped table: all of it, or with ``--missing`` what it lacks."""
+    known = json.loads(PATH.read_text(encoding="utf-8")) if "--missing" in arguments else None
+    PATH.write_text(to_json(build_tables(SEED, known)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

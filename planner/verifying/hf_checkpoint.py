@@ -20,7 +20,7 @@ from planner.drafts import draft
 from planner.errors import DataError, InputError, UnsupportedError
 from planner.models.dtypes import GGML_BLOCKS
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
-from planner.profiling import ggml_types
+from planner.numerics import decode, ggml_decode
 from planner.verifying.safetensors_file import Entry, Part, bf16_codes, write_safetensors
 
 Floats = npt.NDArray[np.float32]
@@ -189,15 +189,13 @@ def _values(held: GgufFile, tensor: GgufTensor, path: Path) -> Floats:
     if tensor.type == "F32":
         return raw.view("<f4").astype(np.float32).reshape(tensor.shape)
     if tensor.type in ("F16", "BF16"):
-        from planner.numerics import decode
-
         return decode(raw.view("<u2"), tensor.type.lower().replace("f16", "fp16").replace(
             "bfp16", "bf16")).reshape(tensor.shape)
     if tensor.type not in GGML_BLOCKS:
         raise UnsupportedError(f"{path}: {tensor.name} is stored as {tensor.type}",
                                hint="give the model's safetensors folder")
     rows = int(np.prod(tensor.shape[:-1], dtype=np.int64))
-    return ggml_types.decode(raw.reshape(rows, -1), tensor.type).reshape(tensor.shape)
+    return ggml_decode(raw.reshape(rows, -1), tensor.type).reshape(tensor.shape)
 
 
 def _whole(held: GgufFile, kind: str, key: str, path: Path) -> int:

@@ -297,4 +297,5 @@ def test_block_sizes_are_those_of_the_gguf_package():
     for kind, size in gguf.GGML_QUANT_SIZES.items():
         if kind.name in GGML_BLOCKS:
             assert GGML_BLOCKS[kind.name] == size, kind
-    assert set(GGML_BLOCKS) <= {kind.name for kind in gguf.GGML_QUANT_SIZES}
+    known = {kind.name for kind in gguf.GGML_QUANT_SIZES}
+    assert set(GGML_BLOCKS) - known <= {"Q1_0", "Q2_0"}  # newer than some of its versions

@@ -185,8 +185,8 @@ def test_wrong_requests(checkpoint: Path, tmp_path: Path) -> None:
         profile(checkpoint, tier="T9")
     with pytest.raises(InputError, match="workers"):
         profile(checkpoint, workers=0)
-    with pytest.raises(UnknownNameError, match="ggml-q5_k"):
-        profile(checkpoint, schemes=["ggml-q5_k"])
+    with pytest.raises(UnknownNameError, match="ggml-q7_k"):
+        profile(checkpoint, schemes=["ggml-q7_k"])
     with pytest.raises(InputError, match="does not exist"):
         profile(checkpoint, output=tmp_path / "no" / "p")
     with pytest.raises(InputError, match="reads no text"):

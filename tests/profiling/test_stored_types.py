@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from support.checkpoints import as_bf16, write_safetensors
 
+from planner.models.dtypes import GGML_BLOCKS
 from planner.models.spec import ModelSpec, StoredAs, TensorRow
-from planner.numerics import encode, pack4, quantize
+from planner.numerics import encode, ggml_decode, pack4, quantize
 from planner.numerics.engines import Engine
-from planner.profiling import ggml_types, source
+from planner.profiling import source
 from planner.profiling.jobs import MatrixJob, jobs_of
-from planner.profiling.places import Checkpoint, read_places
+from planner.profiling.places import Checkpoint, Place, read_places
 from planner.profiling.source import MatrixSource, tiles_of
 
 RNG = np.random.default_rng(4)
@@ -126,22 +127,18 @@ def test_packed_integers_are_refused_with_the_reason(tmp_path: Path) -> None:
     assert "I32 words of int4-w4a16 are not decoded" in job.refused
 
 
-@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q6_K", "Q5_K"])
-def test_ggml_blocks_as_the_gguf_package_reads_them(kind: str) -> None:
-    gguf = pytest.importorskip("gguf", reason="needs the [gguf] extra")
-    from gguf.quants import dequantize
-
-    from planner.models.dtypes import GGML_BLOCKS
-
-    size = GGML_BLOCKS[kind][1]
-    raw = RNG.integers(0, 256, (5, 3 * size), dtype=np.uint8)
-    for at in range(0, 3 * size, size):  # scales that are ordinary FP16 numbers
-        end = at + size - 2 if kind == "Q6_K" else at
-        raw[:, end : end + 2] = np.array([0.01], np.float16).view(np.uint8)
-        if kind not in ("Q6_K", "Q8_0", "Q4_0", "Q5_0"):
-            raw[:, at + 2 : at + 4] = np.array([-0.2], np.float16).view(np.uint8)
-    expected = dequantize(raw, gguf.GGMLQuantizationType[kind])
-    assert np.allclose(ggml_types.decode(raw, kind), expected, rtol=1e-6, atol=1e-7)
+@pytest.mark.parametrize("kind", ["Q8_0", "Q5_1", "Q6_K", "IQ3_S", "TQ1_0", "MXFP4"])
+def test_ggml_blocks_are_read_tile_by_tile(kind: str, tmp_path: Path,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any block type of a GGUF file, as numerics reads the whole matrix."""
+    monkeypatch.setattr(source, "TILE_COLUMNS", 256)
+    elements, size = GGML_BLOCKS[kind]
+    raw = RNG.integers(0, 60, (130, 512 // elements * size), dtype=np.uint8)
+    place = tmp_path / "blocks"
+    place.write_bytes(bytes(7) + raw.tobytes())
+    job = MatrixJob("w", "w", "mlp-down", 0, 0, 130, 512, "ggml", kind, f"ggml-{kind.lower()}",
+                    Place(str(place), 7, kind, (130, 512)))
+    assert np.array_equal(read(job), ggml_decode(raw, kind))
 
 
 def test_fp8_and_bf16_read_alike_with_numba(tmp_path: Path) -> None:
