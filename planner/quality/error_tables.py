@@ -28,13 +28,12 @@ import numpy.typing as npt
 
 from planner.errors import InputError
 from planner.formats.elements import element
-from planner.formats.ggml_types import PREFIX
+from planner.formats.ggml_types import PREFIX, needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.spec import KvLayout, Scheme, TensorFormat
 from planner.numerics import error as compare
 from planner.numerics import quantize
-from planner.numerics.ggml_registry import GGML_TYPES
 from planner.quality import rule_errors, synthetic
 from planner.quality.synthetic import CACHE, LINEAR_KINDS, RULE_KINDS, Array
 
@@ -48,10 +47,13 @@ REFERENCES = (
 )  # fmt: skip
 FILE_REFERENCES = (
     "ggml-q5_1", "ggml-q5_k", "ggml-q5_0", "ggml-q4_1", "ggml-iq4_nl", "ggml-nvfp4", "ggml-mxfp4",
-    "ggml-iq4_xs", "ggml-q3_k", "ggml-q2_k", "ggml-q2_0", "ggml-tq2_0", "ggml-tq1_0", "ggml-q1_0",
+    "ggml-iq4_xs", "ggml-q3_k", "ggml-iq3_s", "ggml-q2_k", "ggml-q2_0", "ggml-tq2_0",
+    "ggml-tq1_0", "ggml-q1_0",
 )  # fmt: skip
 """Types of tensors in GGUF files: from these, errors are known of the type itself, of plain types
 and of the four of llama.cpp's types that are references themselves."""
+SLOW = ("ggml-iq3_s",)
+"""Searched on a grid: known from BF16 and from themselves."""
 RANGES = ("overflow", "flushed")
 """Shares that are left out where they are 0, which is nearly everywhere."""
 PATH = Path(__file__).resolve().parent / "data" / "relative_error.json"
@@ -74,15 +76,17 @@ Table = dict[str, dict[str, dict[str, float]]]
 
 
 def emulated_schemes() -> tuple[str, ...]:
-    """The schemes in the table, in catalogue order: all that need no importance matrix."""
-    return tuple(name for name, s in SCHEMES.items()
-                 if not (block := s.weight.block_type) or not GGML_TYPES[block].weighted_only)
+    """The schemes in the table, in catalogue order: all but types that llama-quantize writes with
+    an importance matrix only, whose error is that of a matrix (``plan profile --imatrix``)."""
+    return tuple(name for name in SCHEMES if not needs_imatrix(name))
 
 
 def schemes_from(reference: str) -> tuple[str, ...]:
     """The schemes whose error from weights released as ``reference`` is in the table."""
-    if reference in REFERENCES:
+    if reference == "bf16":
         return emulated_schemes()
+    if reference in REFERENCES:
+        return tuple(name for name in emulated_schemes() if name not in SLOW)
     known = {"fp32", "bf16", "fp16", reference, *(r for r in REFERENCES if r.startswith(PREFIX))}
     return tuple(name for name in emulated_schemes() if name in known)
 
@@ -151,12 +155,11 @@ class _Layer:
         self.x = quantize(synthetic.activations(kind, seed, tokens=_tokens(kind)),
                           "bf16").dequantize()
         master = quantize(synthetic.weights(kind, seed), "bf16").dequantize()
-        self._reference = {r: quantize(master, r).dequantize()
-                           for r in (*REFERENCES, *FILE_REFERENCES)}
-        self._exact = {r: _product(self.x, w) for r, w in self._reference.items()}
+        self._reference = cache(lambda r: quantize(master, r).dequantize())
+        self._exact = cache(lambda r: _product(self.x, self._reference(r)))
         self._weights: dict[TensorFormat, FloatArray] = {}
         self._of = ""
-        self._result = cache(lambda r: rule_errors.result_of(kind, self.x, self._reference[r],
+        self._result = cache(lambda r: rule_errors.result_of(kind, self.x, self._reference(r),
                                                              seed))
         self._inputs = cache(self._quantised_inputs)
         self._input_error = cache(self._error_of_inputs)
@@ -166,7 +169,7 @@ class _Layer:
         if reference != self._of:
             self._of, self._weights = reference, {}
         if fmt not in self._weights:
-            w = self._reference[reference]
+            w = self._reference(reference)
             self._weights[fmt] = w if stores_exactly(reference, fmt) \
                 else quantize(w, fmt).dequantize()
         return self._weights[fmt]
@@ -178,12 +181,12 @@ class _Layer:
 
     def _error_of_inputs(self, reference: str, id: str) -> float:
         """Power of what rounded inputs change alone in a product."""
-        change = _product(self._inputs(id).change, self._reference[reference])
+        change = _product(self._inputs(id).change, self._reference(reference))
         return float(np.sum(change**2))
 
     def row(self, reference: str, s: Scheme) -> dict[str, float]:
         """Errors and range failures of one scheme."""
-        w = self._reference[reference]
+        w = self._reference(reference)
         w_hat = self._quantised_weights(reference, s.weight)
         inputs = self._inputs(_activation_owner(s))
         ranges, count = [_range_failures(w, w_hat, s.weight)], w.size
@@ -200,7 +203,7 @@ class _Layer:
     def _linear_errors(self, reference: str, inputs: _Inputs,
                        w_hat: FloatArray) -> dict[str, float]:
         """Of a product; differences come first, so that nothing cancels."""
-        w, exact = self._reference[reference], self._exact[reference]
+        w, exact = self._reference(reference), self._exact(reference)
         power = float(np.sum(exact * exact))
         from_weights = _product(self.x, _difference(w_hat, w))
         both = _product(inputs.change, w_hat) + from_weights
@@ -213,7 +216,7 @@ class _Layer:
     def _rule_errors(self, reference: str, inputs: _Inputs,
                      w_hat: FloatArray) -> dict[str, float]:
         """Of what a kind hands on (:mod:`planner.quality.rule_errors`)."""
-        w = self._reference[reference]
+        w = self._reference(reference)
         result = self._result(reference)
         exact = result(self.x, w)
         power = float(np.sum(exact * exact))

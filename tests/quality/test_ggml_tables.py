@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from planner.numerics.ggml_registry import ACTIVATIONS, GGML_TYPES
+from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.quality.error_tables import PATH as SCHEMES_PATH
 from planner.quality.error_tables import SEED, to_json
 from planner.quality.ggml_error import ggml_weight_error
@@ -36,8 +36,7 @@ def test_the_reader_joins_both_tables(table):
     read = ggml_weight_error()
     schemes = json.loads(SCHEMES_PATH.read_text(encoding="utf-8"))["weight_error"]["bf16"]
     assert {name: dict(read[name]) for name in TYPES} == table["weight_error"]
-    written = {name for name, kind in GGML_TYPES.items() if kind.encode is not None}
-    assert set(read) == written - set(ACTIVATIONS)
+    assert set(read) == {name for name in GGML_WEIGHTS if not GGML_WEIGHTS[name].imatrix} | {*TYPES}
     for name, row in read.items():
         assert set(row) == set(KINDS)
         assert all(0 < e < 1 for e in row.values())
