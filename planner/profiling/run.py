@@ -117,8 +117,13 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
 
 def _with_stand_ins(request: Request, jobs: Sequence[MatrixJob],
                     told: Callable[[str], None]) -> Request:
-    """What llama-quantize writes where a type's blocks do not fill the rows is measured too."""
-    schemes = with_stand_ins(request.schemes, jobs)
+    """What llama-quantize writes where a type's blocks do not fill the rows is measured too, and
+    the scheme whose loss T2 measures."""
+    probe = request.probe
+    asked = set(request.schemes)
+    if probe is not None and probe.tier == "T2":
+        asked.add(probe.scheme)
+    schemes = with_stand_ins(tuple(asked), jobs)
     for name, instead in stand_ins(request.schemes, jobs).items():
         told(f"{name} does not fill the rows of every matrix: "
              + (f"{' and '.join(instead)} is measured too, which llama-quantize writes there"
