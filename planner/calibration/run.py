@@ -84,7 +84,7 @@ def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
             titles[key] = f"{source}; {', '.join(names)}.csv, {len(rows)} rows of {profile.id}"
         found += kept
         skipped += [*left, *_unfitted(entry, rows, sets)]
-    stale = _stale(profile, found)
+    stale = stale_sets(profile, found)
     skipped += [(" ".join(key), "dropped: operators were fitted anew; `plan verify` measures it "
                  "again") for key in stale]
     return Result(profile.id, tuple(found), tuple(skipped),
@@ -111,7 +111,7 @@ def _so_far(profile: DeviceProfile, found: Sequence[FittedSet], titles: Mapping[
     return parse_profile(_text(profile, found, titles, date).encode(), path=Path(profile.path))
 
 
-def _stale(profile: DeviceProfile, found: Sequence[FittedSet]) -> list[Key]:
+def stale_sets(profile: DeviceProfile, found: Sequence[FittedSet]) -> list[Key]:
     """Sets of whole steps that were left over operators which are others now."""
     whole = {name for entry in REGISTRY if entry.whole for name in entry.operators}
     new = {(f.operator, f.stack, f.variant) for f in found}

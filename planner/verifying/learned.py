@@ -146,8 +146,8 @@ def learned_profile(spec: ModelSpec, basis: LossBasis, found: Posterior, *, vers
     """The profile with the posterior's losses. ``checks`` are (name, shares, KL, flipped share) of
     the measured files, ``source`` says what measured them.
 
-    Its one band is that of the least known scheme uniformly: files of what was measured are known
-    better, as the notes say.
+    Its one band is that of the scheme that is known least, uniformly: files of what was measured
+    are known better, as the notes say.
     """
     prior = load_prior()
     units = [ProfileUnit(
@@ -162,20 +162,21 @@ def learned_profile(spec: ModelSpec, basis: LossBasis, found: Posterior, *, vers
     measured = {cell[1] for _, shares, _, _ in checks for cell in shares}
     bands = {s: found.band(uniform_shares(basis, s)) for s in schemes if s not in PLAIN}
     seen = max((b for s, b in bands.items() if s in measured), default=max(bands.values()))
+    widest = six_digits(max(bands.values()))
     settings = {"sensitivity": MEASURED, "saturation": basis.prior.saturation,
                 "bands": {s: six_digits(b) for s, b in bands.items()}}
     notes = (f"losses of {found.files} files {MEASURED} ({source}) moved {basis.tier} by "
              f"×{found.factor('', ''):.2f} in level; formats in them are known within ×/÷ "
-             f"{seen:.2f}, others within ×/÷ {max(bands.values()):.2f}", NOT_MODELLED)
+             f"{seen:.2f}, others within ×/÷ {widest:.2f}", NOT_MODELLED)
     joint = tuple(JointCheck(name, math.fsum(x * found.factor(*c) for c, x in shares.items()), kl,
                              flips) for name, shares, kl, flips in checks)
     return Profile(
         PROFILE_VERSION, version, ProfiledModel(
             spec.id, spec.model_type, spec.layers, spec.hidden_size, spec.quantization,
             spec.config_sha256, structure_sha256(spec)),
-        ProfiledCheckpoint("", "none", 0, 0, 0), "T3", NATS, ANCHOR, six_digits(seen),
-        f"posterior of {found.files} files {MEASURED}; formats that none of them has: "
-        f"×/÷ {max(bands.values()):.2f}", 0, schemes, tuple(KV_LAYOUTS),
+        ProfiledCheckpoint("", "none", 0, 0, 0), "T3", NATS, ANCHOR, widest,
+        f"posterior of {found.files} files {MEASURED}; of formats in them ×/÷ {seen:.2f}", 0,
+        schemes, tuple(KV_LAYOUTS),
         tuple(sorted(units, key=lambda u: (u.layer, u.kind))), (), (), (), notes, settings, joint)
 
 

@@ -97,7 +97,8 @@ class Posterior:
 
 
 def _parts(kind: str, scheme: str) -> tuple[Cell, ...]:
-    return ("", ""), (kind, ""), ("", scheme), (kind, scheme)
+    """What acts on a cell, each once: also where kind or scheme is empty."""
+    return tuple(dict.fromkeys((("", ""), (kind, ""), ("", scheme), (kind, scheme))))
 
 
 def _width(name: Cell, prior: LossPrior) -> float:

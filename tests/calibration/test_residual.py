@@ -1,0 +1,134 @@
+"""Whole steps that were measured on a device correct the model that they were measured on."""
+
+import csv
+import io
+from dataclasses import replace
+from math import exp, log
+
+import pytest
+
+import planner
+from planner.calibration.run import calibrate, stale_sets
+from planner.planning.inspect.alone import Alone, alone, prompt_and_step
+from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, model_key
+from planner.validation.e2e_verify import types_of
+from planner.verifying.table import COLUMNS, layered
+
+DEVICE = planner.load_device("xeon-platinum-8480")
+SPEC = planner.load_model("smollm2-135m")
+SCHEMES = ("ggml-q8_0", "ggml-q4_0", "bf16")
+OFF = {"ggml-q8_0": 1.5, "ggml-q4_0": 1.6, "bf16": 1.55}
+
+
+def priced(device, scheme, spec=SPEC, engine="llama.cpp"):
+    return alone(spec, Alone(device, engine, 192, 64, 256, "bf16"), scheme=scheme)
+
+
+def table(rows) -> str:
+    out = io.StringIO()
+    lines = csv.DictWriter(out, COLUMNS, lineterminator="\n", restval="")
+    lines.writeheader()
+    lines.writerows(rows)
+    return out.getvalue()
+
+
+def measured_rows(model=SPEC.id):
+    for scheme in SCHEMES:
+        prompt, step = prompt_and_step(priced(DEVICE, scheme))
+        for quantity, told, off in (("decode_seconds", step, OFF[scheme]),
+                                    ("prefill_seconds", prompt, 2.0)):
+            yield {"device": DEVICE.id, "software": "llama.cpp 0.5", "engine": "llama.cpp",
+                   "model": model, "subject": scheme, "types": f"= {scheme}",
+                   "prompt_tokens": 192, "output_tokens": 64, "threads": 1, "cache": "bf16",
+                   "quantity": quantity, "unit": "seconds", "measured": off * told.value,
+                   "predicted": told.value, "low": told.low, "high": told.high,
+                   "basis": told.basis, "busy": "0.02"}
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verified")
+    (folder / "e2e_verify.csv").write_text(table(measured_rows()), encoding="utf-8")
+    found = calibrate(folder, DEVICE, source="a test", date="2026-11-27")
+    path = tmp_path_factory.mktemp("hardware") / f"{DEVICE.id}.toml"
+    path.write_text(found.text, encoding="utf-8")
+    return found, planner.load_device(str(path))
+
+
+def test_the_factor_is_the_mean_of_what_files_are_off_by(corrected):
+    found, _ = corrected
+    by = {fit.operator: fit for fit in found.fits}
+    assert set(by) == {STEP, PROMPT}
+    mean = exp(sum(map(log, OFF.values())) / 3)
+    assert by[STEP].parameters["factor"] == pytest.approx(mean, rel=1e-6)
+    assert by[PROMPT].parameters["factor"] == pytest.approx(2.0, rel=1e-6)
+    assert by[STEP].variant == model_key(SPEC)
+    assert "smollm2-135m" in by[STEP].note
+
+
+def test_the_second_prediction_is_inside_ten_percent(corrected):
+    _, device = corrected
+    for scheme in SCHEMES:
+        first = prompt_and_step(priced(DEVICE, scheme))[1].value
+        plan = priced(device, scheme)
+        second = prompt_and_step(plan)[1]
+        assert second.value / (OFF[scheme] * first) == pytest.approx(1, abs=0.1)
+        assert second.low <= OFF[scheme] * first <= second.high
+        assert second.basis == MEASURED_HERE
+        basis = next(a for a in plan.assumptions if a.key == "time basis")
+        assert "measured here on 3 files" in basis.reason
+
+
+def test_the_table_adds_up_as_before(corrected):
+    plan = priced(corrected[1], "ggml-q8_0")
+    inside = sum(u.decode_seconds for u in plan.units) + plan.performance.interruption_seconds
+    assert inside == pytest.approx(plan.performance.tpot_seconds.value)
+
+
+def test_other_models_and_engines_stay_as_they_are(corrected):
+    _, device = corrected
+    other = planner.load_model("qwen3-0.6b")
+    assert prompt_and_step(priced(device, "ggml-q8_0", other)) \
+        == prompt_and_step(priced(DEVICE, "ggml-q8_0", other))
+    assert prompt_and_step(priced(device, "bf16", engine="pytorch")) \
+        == prompt_and_step(priced(DEVICE, "bf16", engine="pytorch"))
+
+
+def test_calibrating_again_does_not_compound(corrected, tmp_path):
+    found, device = corrected
+    (tmp_path / "e2e_verify.csv").write_text(table(measured_rows()), encoding="utf-8")
+    again = calibrate(tmp_path, device, source="a test", date="2026-11-27")
+    assert [f.parameters for f in again.fits] == [f.parameters for f in found.fits]
+
+
+def test_one_file_is_known_less_well(tmp_path):
+    rows = [r for r in measured_rows() if r["subject"] == "bf16"]
+    (tmp_path / "e2e_verify.csv").write_text(table(rows), encoding="utf-8")
+    found = calibrate(tmp_path, DEVICE, source="a test", date="2026-11-27")
+    assert {f.error.sigma for f in found.fits} == {0.12}
+
+
+def test_a_model_that_is_not_bundled_is_named(tmp_path):
+    (tmp_path / "e2e_verify.csv").write_text(table(measured_rows("mine")), encoding="utf-8")
+    found = calibrate(tmp_path, DEVICE, source="a test", date="2026-11-27")
+    assert not found.fits
+    assert "--model" in found.skipped[0][1]
+
+
+def test_new_operators_drop_what_was_left_over_the_old(corrected):
+    found, device = corrected
+    key = ("gemm", "vllm", "bf16")
+    new = replace(found.fits[0], operator="gemm", stack="vllm", variant="bf16")
+    assert set(stale_sets(device, [new])) == {(f.operator, f.stack, f.variant)
+                                              for f in found.fits}
+    assert key not in stale_sets(device, [new])
+    assert stale_sets(device, found.fits) == []
+    assert stale_sets(device, [new, *found.fits]) == []
+
+
+def test_types_by_tensor_are_read_as_written():
+    types = {f"blk.{n}.ffn_down.weight": "Q6_K" if n in (0, 1, 5) else "Q4_0" for n in range(8)}
+    types |= {"token_embd.weight": "Q8_0", "blk.0.attn_norm.weight": "F32"}
+    text = layered({"types": types})
+    assert text == "ffn_down Q6_K 0-1,5; ffn_down Q4_0 2-4,6-7; token_embd Q8_0"
+    assert types_of(text) == {k: v for k, v in types.items() if v != "F32"}
