@@ -1,6 +1,6 @@
 """Plans and their exports judged by vLLM's own code: commands parsed, every module compared.
 
-    python benchmarks/engine_judges.py --vllm ENGINE/bin/python [--only llama] [--write PAGE]
+    python -m benchmarks.engine_judges --vllm ENGINE/bin/python [--only llama] [--write PAGE]
 
 ``make engines`` makes the environment. For each case a plan is solved and exported here; its
 command and configuration go to ``engine_judges_vllm.py``, which runs in vLLM's environment on a
@@ -29,6 +29,7 @@ from planner.export.assignment import assignment_of
 from planner.export.compressed_tensors import with_split_experts
 from planner.export.serve_line import serving_command
 from planner.models import catalog
+from planner.placement.modules import PLANNED_KINDS
 from planner.planning.plan.record import Plan, UnitPlan
 
 VLLM = "vllm@0.32"
@@ -82,6 +83,7 @@ CASES = (
     Case("deepseek-v3.1", "b200-sxm", {"devices": 8}, ("nvfp4", "fp8-tensor", "bf16"), "modelopt"),
     Case("qwen3-30b-a3b", "b200-sxm", {"devices": 1}, ("nvfp4", "bf16", "fp8-tensor"), "modelopt"),
     Case("gemma-3-1b", "h100-sxm", {"devices": 1}, ("fp8-channel", "bf16", "int4-w4a16"), CT),
+    Case("qwen3-8b", "b200-sxm", {"devices": 1}, ("nvfp4-w4a16", "fp8-tensor"), "modelopt"),
     Case("llama-3.1-8b", "h100-sxm", {"devices": 1}, ("fp8-block", "bf16"), "fp8"),
     Case("qwen3-8b", "a100-sxm", {"devices": 1}, ("int4-w4a16", "int8-w8a16", "bf16"), "gptq"),
 )
@@ -98,10 +100,6 @@ def prepared(case: Case, folder: Path) -> tuple[dict[str, Any], dict[str, tuple[
     config = json.loads((CONFIGS / f"{case.model}.json").read_text(encoding="utf-8"))
     if "quantization_config.json" in written.files:
         config["quantization_config"] = json.loads(written.files["quantization_config.json"])
-    elif "hf_quant_config.json" in written.files:
-        config.pop("quantization_config", None)
-        (folder / "hf_quant_config.json").write_text(written.files["hf_quant_config.json"],
-                                                     encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     words = [str(folder) if at == 2 else word
              for at, word in enumerate(serving_command(plan).words)]
@@ -132,8 +130,6 @@ def _expected(assignment: Any) -> Iterator[tuple[str, tuple[str, int]]]:
 def turned(plan: Plan, schemes: tuple[str, ...]) -> Iterator[UnitPlan]:
     """The plan's units with ``schemes`` by turns, layer by layer; what a fused matrix joins and
     both halves of the experts take the same."""
-    from planner.placement.modules import PLANNED_KINDS
-
     for unit in plan.units:
         if unit.kind not in PLANNED_KINDS or unit.kv_layout is not None:
             yield unit

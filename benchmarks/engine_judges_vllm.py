@@ -17,7 +17,6 @@ import importlib.abc
 import importlib.machinery
 import json
 import os
-import re
 import sys
 import tempfile
 import traceback
@@ -32,8 +31,6 @@ PREDICATES = {"cutlass_scaled_mm_supports_fp8": 89, "cutlass_scaled_mm_supports_
 """What the extension answers by least compute capability, with CUDA 12.8 and later (vLLM
 csrc/quantization/w8a8/cutlass/scaled_mm_entry.cu and csrc/quantization/fp4)."""
 NAMESPACES = ("_C", "_moe_C", "_C_cache_ops")
-WEIGHT_ONLY = re.compile("marlin|humming", re.IGNORECASE)
-"""Kernels that widen weights and leave activations in 16 bits."""
 
 
 class _Compiled(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -192,11 +189,14 @@ def described(module: Any) -> dict[str, Any]:
 def asked_of(method: Any, scheme: Any) -> dict[str, Any]:
     """The number formats that the method's and scheme's own fields name."""
     out: dict[str, Any] = {}
+    spec = getattr(method, "spec", None)
+    if spec is not None:  # ModelOpt's linear layers
+        out |= {"weight_quant_key": str(spec.weight), "activation_quant_key": str(spec.activation)}
     owners = [owner for owner in (scheme, method, getattr(method, "quant_config", None))
               if owner is not None]
     for name in ("strategy", "num_bits", "group_size", "weight_block_size", "use_a16",
                  "is_static_input_scheme", "weight_quant_key", "activation_quant_key",
-                 "quant_algo", "weight_bits", "block_quant"):
+                 "quant_algo", "weight_bits", "block_quant", "per_out_ch_quant"):
         for owner in owners:
             if hasattr(owner, name) and name not in out:
                 out[name] = str(getattr(owner, name))

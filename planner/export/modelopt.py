@@ -1,4 +1,5 @@
-"""NVIDIA ModelOpt: ``hf_quant_config.json`` for TensorRT-LLM, vLLM and SGLang.
+"""NVIDIA ModelOpt: ``hf_quant_config.json`` for TensorRT-LLM, vLLM and SGLang, and the same for
+config.json.
 
 Sources: ModelOpt 0.47 modelopt/torch/export/convert_hf_config.py; vLLM modelopt.py, where
 MIXED_PRECISION dispatches FP8, NVFP4 and W4A16_NVFP4 and leaves anything else unquantised.
@@ -29,6 +30,9 @@ UNIFORM = {**MIXED, "fp8-channel": "FP8_PER_CHANNEL_PER_TOKEN", "mxfp8": "MXFP8"
            "int4-w4a16": _AWQ}
 _GROUPS = {"NVFP4": 16, "W4A16_NVFP4": 16, "MXFP8": 32, _AWQ: 128}
 _CACHES = {"fp8": "FP8", "nvfp4": "NVFP4"}
+_CACHE_SCHEMES = {"fp8": {"dynamic": False, "num_bits": 8, "type": "float"},
+                  "nvfp4": {"dynamic": False, "num_bits": 4, "type": "float"}}
+INSIDE = "quantization_config.json"
 
 
 def export(assignment: ModuleAssignment) -> Exported:
@@ -50,7 +54,8 @@ def export(assignment: ModuleAssignment) -> Exported:
     said = cache_of(assignment)
     body = _uniform(assignment, used[0]) if used and not listed else _mixed(assignment)
     quantization = {**body, "kv_cache_quant_algo": _CACHES[said] if said else None}
-    data = {"producer": {"name": "modelopt", "version": VERSION}, "quantization": quantization}
+    producer = {"name": "modelopt", "version": VERSION}
+    data = {"producer": producer, "quantization": quantization}
     notes = cache_notes(assignment, said)
     if any(UNIFORM[scheme] == _AWQ for scheme in used):
         notes.append("W4A16_AWQ scales the inputs of each layer as well: rounding may be less than "
@@ -59,8 +64,17 @@ def export(assignment: ModuleAssignment) -> Exported:
         notes.append("the prediction layers (MTP) are not in the plan: they stay unquantised")
     if not used:
         return Exported({}, _containers(used), tuple(notes), ())
-    return Exported({FILE: as_json(data)}, ("modelopt-mixed",) if listed else _containers(used),
-                    tuple(notes), _STEPS)
+    files = {FILE: as_json(data), INSIDE: as_json(_inside(body, said, producer))}
+    return Exported(files, ("modelopt-mixed",) if listed else _containers(used), tuple(notes),
+                    _STEPS)
+
+
+def _inside(body: dict[str, Any], cache: str | None, producer: dict[str, str]) -> dict[str, Any]:
+    """The same for config.json, where vLLM takes every algorithm: from ``hf_quant_config.json``
+    alone it refuses all but FP8 and NVFP4 (0.32, model_arch_config_convertor.py)."""
+    rest = {key: value for key, value in body.items() if key != "exclude_modules"}
+    return {"quant_method": "modelopt", **rest, "ignore": body["exclude_modules"],
+            "kv_cache_scheme": _CACHE_SCHEMES[cache] if cache else None, "producer": producer}
 
 
 def rules_broken(files: Mapping[str, str]) -> list[str]:
@@ -118,6 +132,7 @@ def _units(one: Linear) -> list[str]:
 _STEPS = (
     "Make the weights with ModelOpt (`mtq.quantize`, then `export_hf_checkpoint`), each layer "
     "with the algorithm that hf_quant_config.json names.",
-    "hf_quant_config.json belongs beside config.json; compare it with the one that ModelOpt "
-    "writes.",
+    "hf_quant_config.json belongs beside config.json, and quantization_config.json into it, as "
+    "the value of `quantization_config`: vLLM reads a mixture from there alone. Compare both with "
+    "what ModelOpt writes.",
 )

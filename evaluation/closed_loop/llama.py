@@ -1,0 +1,139 @@
+"""One model on llama.cpp: its answer for this machine, plans at four sizes, the engine's own types.
+
+Everything is asked of the planner as a user asks it: ``plan``, ``profile``, ``verify`` and
+``calibrate``. Every verification keeps a journal, so that a loop that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import planner
+from planner.calibration.run import calibrate
+from planner.planning.plan.record import Plan
+
+ENGINE, DEVICE = "llama.cpp", "host"
+TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_XS")
+LIMITS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
+"""Types whose file a plan may be as large as."""
+REQUEST = {"isl": 448, "osl": 64, "batch": 1}
+ANSWER = "answer"
+PRIOR, PROFILED = ROUNDS = ("T0", "T2")
+"""What a plan's losses are known from: other models, or a probe of the checkpoint."""
+LEARNED = "learned"
+SCHEMES = ("ggml-q8_0", "ggml-q6_k", "ggml-q5_k", "ggml-q5_0", "ggml-q5_1", "ggml-q4_k",
+           "ggml-q4_0", "ggml-q4_1", "ggml-iq4_xs", "ggml-iq4_nl")
+"""Formats that a profile of the checkpoint measures: those between the limits."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One model's loop: where its parts are, and how much of the text the loss is measured on."""
+
+    model: str
+    base: Path
+    programs: Path
+    folder: Path
+    chunks: int
+    repeats: int
+    rounds: tuple[str, ...]
+    tell: Callable[[str], None]
+
+    def verified(self, name: str, plan: Plan, **more: Any) -> dict[str, Any]:
+        """Run ``plan`` in its folder, or predict again what was run there."""
+        self.tell(f"{self.model}: {name}")
+        found = planner.verify(
+            plan, self.base, engine=ENGINE, engine_dir=self.programs, chunks=self.chunks,
+            output=self.folder / name, repeats=self.repeats, prompt_tokens=REQUEST["isl"],
+            output_tokens=REQUEST["osl"],
+            progress=lambda step: self.tell(f"{self.model}: {name}: {step}"), **more)
+        return found.to_dict()
+
+
+def run(loop: Loop) -> dict[str, Any]:
+    """All verifications of the model: the answer and the types, then the plans of every round; each
+    as predicted before anything was learned here, and after.
+
+    Raises:
+        PlannerError: an engine's program failed; what was measured stays in the folder.
+    """
+    loop.folder.mkdir(parents=True, exist_ok=True)
+    answer = planner.plan(loop.model, DEVICE, engine=ENGINE, **REQUEST)
+    first = loop.verified(ANSWER, answer, also=TYPES)
+    limits = dict(memory_limits(loop, answer, first))
+    losses = {name: None if name == PRIOR else profiled(loop) for name in loop.rounds}
+    learned = learn(loop, losses.get(PROFILED))
+    after = {"profile": str(learned / "profile.json"), "hardware_dir": learned}
+    out: dict[str, Any] = {
+        "model": loop.model, "verdict": str(answer), "limits": limits,
+        "runs": [{"name": ANSWER, "round": PRIOR, "limit": "", "before": first,
+                  "after": loop.verified(ANSWER, answer, also=TYPES, **after)}]}
+    for round_, profile in losses.items():
+        for limit, memory_bytes in limits.items():
+            more = {"profile": profile} if profile is not None else {}
+            chosen = planner.plan(loop.model, DEVICE, engine=ENGINE, objective="quality",
+                                  memory_bytes=memory_bytes, **REQUEST, **more)
+            name = f"{round_}-{limit}"
+            out["runs"].append({
+                "name": name, "round": round_, "limit": limit,
+                "before": loop.verified(name, chosen, **more),
+                "after": loop.verified(name, chosen, **after), "formats": formats(chosen)})
+            write(loop.folder / "loop.json", out)
+    return out
+
+
+def memory_limits(loop: Loop, answer: Plan, first: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Type → bytes of memory that leave a plan as much for its weights as that type's file has for
+    its own: the file less what names and tokens take, with the cache and buffers of the answer."""
+    memory = answer.memory_per_device
+    stored = planner.estimate(loop.model, DEVICE, engine=ENGINE, scheme="bf16",
+                              **REQUEST).memory_per_device.weights_bytes
+    beside = loop.base.stat().st_size - stored
+    for limit in LIMITS:
+        size = next(row["measured"] for row in first["rows"]
+                    if (row["subject"], row["quantity"]) == (limit, "file_bytes"))
+        yield limit, int(size - beside + memory.total_bytes - memory.weights_bytes)
+
+
+def profiled(loop: Loop) -> str:
+    """The checkpoint's own profile (`plan profile --tier T2`), measured once."""
+    path = loop.folder / "t2.profile.json"
+    if not path.exists():
+        loop.tell(f"{loop.model}: plan profile --tier T2")
+        planner.profile(loop.base, tier="T2", output=path, schemes=SCHEMES, workers=2)
+    return str(path)
+
+
+def learn(loop: Loop, profile: str | None) -> Path:
+    """A folder with what the run of the engine's own types taught: ``profile.json`` for losses and
+    ``host.toml`` for times (`plan calibrate`)."""
+    folder = loop.folder / LEARNED
+    folder.mkdir(exist_ok=True)
+    answer = planner.plan(loop.model, DEVICE, engine=ENGINE, **REQUEST)
+    loop.verified(ANSWER, answer, also=TYPES, **({} if profile is None else {"profile": profile}))
+    shutil.copy(loop.folder / ANSWER / "profile.json", folder / "profile.json")
+    result = calibrate(loop.folder / ANSWER, planner.load_device(DEVICE), date="2026-11-27",
+                       source="plan verify on this machine", model=planner.load_model(loop.model))
+    (folder / "host.toml").write_text(result.text, encoding="utf-8")
+    return folder
+
+
+def formats(plan: Plan) -> dict[str, int]:
+    """Scheme → modules of a plan."""
+    out: dict[str, int] = {}
+    for unit in plan.units:
+        if unit.kv_layout is None and unit.kind != "norm":
+            out[unit.scheme] = out.get(unit.scheme, 0) + max(1, len(unit.layers))
+    return out
+
+
+def write(path: Path, data: dict[str, Any]) -> None:
+    """``data`` as JSON, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    part.replace(path)
