@@ -36,7 +36,8 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
             "ggml activations", f"{', '.join(coarse)}: blocks of 256",
             "as on CPUs; GPUs round them in blocks of 32, so that losses are at most these"))
     for name in usable_mixes(question):
-        mix, others = engine_mixes()[name], stood_in(question.spec, name)
+        mix, others = engine_mixes()[name], stood_in(question.spec, name,
+                                                                    question.imatrix)
         instead = "; ".join(f"{other} for {scheme}" for scheme, other in others)
         if not mix.note and not instead:
             continue

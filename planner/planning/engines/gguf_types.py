@@ -2,24 +2,28 @@
 
 A mix names one type; rules give some tensors another, by what they are, where they stand and what
 the model is like. The first row that fits decides. A row that is no whole number of a type's blocks
-takes the type's fallback (``data/gguf_fallbacks.csv``), or F16 where that does not fit either.
+takes the type's fallback (:mod:`planner.formats.ggml_types`), or F16 where that does not fit
+either.
 
 Source: ggml-org/llama.cpp src/llama-quant.cpp (llama_tensor_get_type and tensor_type_fallback,
-commit 0c1e570). Types are those of ggml, as it prints them.
+commit 0c1e570). Types are those of ggml, in small letters.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from planner.errors import UnsupportedError
+from planner.formats.ggml_types import GGML_WEIGHTS
 from planner.planning.engines.rules import DATA, RuleSource, sources
 from planner.records import record
 
 OUTPUT, TABLE = "output", "token_embd"
+SMALLEST = 32
+"""Elements of the smallest blocks, below which there is no other type."""
 WIDE = "f16"
 """What a tensor takes that fits no block."""
 ALL = "*"
@@ -67,20 +71,6 @@ class TensorRule:
 
 
 @record
-class GgufType:
-    """A type's block, its ``fallback`` for other rows ("" for none), and when llama-quantize asks
-    for an importance matrix: never (""), ``needed``, or ``needed in MIX``."""
-
-    block: int
-    fallback: str
-    imatrix: str
-
-    def needs_imatrix(self, mix: str) -> bool:
-        """Whether a tensor of a layer is refused without one under ``mix``."""
-        return self.imatrix == "needed" or self.imatrix == f"needed in {mix}"
-
-
-@record
 class Typed:
     """What a tensor takes: ``type``, and the type that it stands in for where rows are not whole
     blocks ("" where they are)."""
@@ -119,16 +109,30 @@ def fitted(wanted: str, tensor: GgufTensor) -> Typed:
     Raises:
         UnsupportedError: none is defined.
     """
-    known = gguf_types()
-    if wanted not in known or tensor.columns % known[wanted].block == 0:
+    block = GGML_WEIGHTS.get(wanted)
+    if block is None or tensor.columns % block.elements == 0:
         return Typed(wanted)
-    other = known[wanted].fallback
+    other = fallback_of(wanted)
     if not other:
         raise UnsupportedError(
             f"{tensor.name}: rows of {tensor.columns} are no whole blocks of {wanted}, and "
             "llama-quantize has no type in its place", hint="another mix, or types by tensor")
-    fits = other not in known or tensor.columns % known[other].block == 0
+    fits = other not in GGML_WEIGHTS or tensor.columns % GGML_WEIGHTS[other].elements == 0
     return Typed(other if fits else WIDE, wanted)
+
+
+def fallback_of(name: str) -> str:
+    """What llama-quantize writes where rows are no whole blocks of a type: F16 for types of the
+    smallest blocks, empty where it stops."""
+    block = GGML_WEIGHTS[name]
+    return block.fallback or (WIDE if block.elements <= SMALLEST else "")
+
+
+def asks_for_imatrix(name: str, mix: str) -> bool:
+    """Whether llama-quantize refuses a tensor of a layer in a type under ``mix`` without an
+    importance matrix."""
+    return (name in GGML_WEIGHTS and bool(GGML_WEIGHTS[name].imatrix)) \
+        or (name, mix) == ("q2_k", "Q2_K_S")
 
 
 @record
@@ -151,7 +155,7 @@ def _holds(word: str, at: _Place, traits: GgufTraits) -> bool:
     if word == "stacked":
         return at.tensor.stacked
     if word == "partial":
-        return at.tensor.columns % gguf_types()[at.base].block != 0
+        return at.tensor.columns % GGML_WEIGHTS[at.base].elements != 0
     if word == "first-eighth-counted":
         return at.counted < total // 8
     if word == "more-bits":
@@ -202,11 +206,3 @@ def tensor_rules() -> tuple[TensorRule, ...]:
         return tuple(TensorRule(tuple(row["tensors"].split()), tuple(row["mixes"].split()),
                                 tuple(row["when"].split()), row["type"], known[row["source"]])
                      for row in csv.DictReader(file))
-
-
-@cache
-def gguf_types() -> Mapping[str, GgufType]:
-    """The types that need whole blocks, by name."""
-    with (DATA / "gguf_fallbacks.csv").open(encoding="utf-8", newline="") as file:
-        return {row["type"]: GgufType(int(row["block"]), row["fallback"], row["imatrix"])
-                for row in csv.DictReader(file)}

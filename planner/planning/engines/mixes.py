@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 
 from planner.errors import UnsupportedError
+from planner.formats.ggml_types import PREFIX, weight_type
 from planner.formats.schemes import SCHEMES
 from planner.formats.sizes import bits_per_element
 from planner.models.gguf_names import ARCHITECTURES, GgufMatrix, gguf_matrices
@@ -22,7 +23,8 @@ from planner.planning.engines.gguf_types import (
     GgufTensor,
     GgufTraits,
     Typed,
-    gguf_types,
+    asks_for_imatrix,
+    fallback_of,
     quantised_types,
 )
 from planner.planning.engines.rules import DATA, RuleSource, sources
@@ -79,7 +81,7 @@ def mixes_of(engine: str) -> list[str]:
 
 def scheme_of_type(name: str) -> str:
     """The scheme id of a ggml type, in the catalogue or not."""
-    return _PLAIN.get(name) or f"ggml-{name.lower()}"
+    return _PLAIN.get(name) or f"{PREFIX}{name}"
 
 
 @lru_cache(maxsize=256)
@@ -156,22 +158,23 @@ def mix_classes(spec: ModelSpec, engine: str) -> Classes:
     return classes
 
 
-def mix_schemes(spec: ModelSpec, name: str) -> tuple[str, ...]:
+def mix_schemes(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[str, ...]:
     """The schemes that a mix takes on a model, in the order of its tensors; none where it cannot
     be made."""
-    return tuple(dict.fromkeys(one.scheme for (kind, _, _), one in mix_places(spec, name).items()
-                               if kind in TYPED_KINDS))
+    return tuple(dict.fromkeys(
+        one.scheme for (kind, _, _), one in mix_places(spec, name, imatrix).items()
+        if kind in TYPED_KINDS))
 
 
-def unmixable(spec: ModelSpec, name: str) -> str:
+def unmixable(spec: ModelSpec, name: str, imatrix: bool = False) -> str:
     """Why a mix cannot be made of a model, or not without an importance matrix, which
     llama-quantize asks for unless the tensor is a table of tokens or a head; empty if it can."""
-    taken, known = mix_schemes(spec, name), gguf_types()
+    taken = mix_schemes(spec, name, imatrix)
     if not taken:
         return "llama-quantize has no type for every tensor of this model"
-    for (kind, _, _), one in mix_places(spec, name).items():
-        for of in one.types if kind in PLANNED_KINDS else ():
-            if of in known and known[of].needs_imatrix(name):
+    for (kind, _, _), one in mix_places(spec, name, imatrix).items():
+        for of in one.types if kind in PLANNED_KINDS and not imatrix else ():
+            if asks_for_imatrix(of, name):
                 return f"{of} needs an importance matrix (llama-quantize --imatrix)"
     unknown = [scheme for scheme in taken if scheme not in SCHEMES]
     return f"{', '.join(unknown)} is not in the catalogue" if unknown else ""
@@ -194,14 +197,14 @@ def stand_in(scheme: str, columns: Iterable[int]) -> str:
     """The ggml scheme that llama-quantize takes for ``scheme`` in rows of ``columns`` elements: the
     first of its fallbacks whose blocks all of them are whole numbers of, or FP16."""
     widths = set(columns)
-    known = {scheme_of_type(name): one for name, one in gguf_types().items()}
-    while scheme in known and any(width % known[scheme].block for width in widths):
-        scheme = scheme_of_type(known[scheme].fallback or WIDE)
+    while (block := weight_type(scheme)) is not None \
+            and any(width % block.elements for width in widths):
+        scheme = scheme_of_type(fallback_of(block.name) or WIDE)
     return scheme
 
 
-def stood_in(spec: ModelSpec, name: str) -> tuple[tuple[str, str], ...]:
+def stood_in(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[tuple[str, str], ...]:
     """(scheme, what stands in for it) of a mix, as rows are no whole blocks, once each."""
     return tuple(dict.fromkeys(
-        (scheme_of_type(wanted), one.scheme) for one in mix_places(spec, name).values()
+        (scheme_of_type(wanted), one.scheme) for one in mix_places(spec, name, imatrix).values()
         for wanted in one.instead_of))

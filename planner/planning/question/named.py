@@ -33,7 +33,7 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
     """What a named assignment gives to the unit of a planned module; None where its layers differ,
     or a mixture says nothing. Kinds that rules keep stay as released, but for a mixture's."""
     if name in engine_mixes() and unit.kind in TYPED_KINDS:
-        places = mix_places(question.spec, name)
+        places = mix_places(question.spec, name, question.imatrix)
         found = {places[place].scheme if place in places else None
                  for place in ((unit.kind, unit.part, n) for n in unit.layers or (OUTSIDE,))}
         return found.pop() if len(found) == 1 else None
@@ -56,13 +56,13 @@ def usable_mixes(question: Question) -> list[str]:
     found: dict[tuple[object, ...], str] = {}
     for name in mixes_of(question.engine):
         if not mix_problem(question, name):
-            places = mix_places(question.spec, name)
+            places = mix_places(question.spec, name, question.imatrix)
             found.setdefault(tuple((at, places[at].scheme) for at in sorted(places)), name)
     return list(found.values())
 
 
 def mix_problem(question: Question, name: str) -> str:
     """Why a mixture is no choice; empty if it is one."""
-    why = unmixable(question.spec, name)
+    why = unmixable(question.spec, name, question.imatrix)
     missing = [one for one in schemes_of(name, question.spec) if one not in question.schemes]
     return why or (f"{', '.join(missing)} is no choice here" if missing else "")

@@ -98,6 +98,11 @@ class Question:
         return {(r.group, r.asked): r.runs_as for r in self.routes}
 
     @property
+    def imatrix(self) -> bool:
+        """Whether losses were measured with an importance matrix, as the weights then are made."""
+        return self.profile is not None and bool(self.profile.settings.get("imatrix"))
+
+    @property
     def prefill_chunk(self) -> PrefillChunk:
         """What of prompts a step of the engine takes."""
         return prefill_chunk(self.engine, self.device)

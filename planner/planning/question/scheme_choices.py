@@ -38,6 +38,7 @@ def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform
                    profile: Profile | None,
                    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
+    imatrix = profile is not None and bool(profile.settings.get("imatrix"))
     if given is not None:
         kept = set(_RELEASED) - set(dropped_in(given, spec, device))
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
@@ -47,7 +48,7 @@ def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform
         stored = {m.released_as for m in split_modules(found)[0]}
         return _demand(device, _served_as(spec, device, engine, stored, notes)), ()
     if uniform is not None:
-        names = _named_schemes(spec, uniform, engine, notes)
+        names = _named_schemes(spec, uniform, engine, notes, imatrix)
         require_importance(spec, names, profile)
         return _demand(device, _served_as(spec, device, engine, names, notes)), ()
     if asked.schemes is not None:
@@ -63,7 +64,7 @@ def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform
 
 
 def _named_schemes(spec: ModelSpec, name: str, engine: Engine | None,
-                   notes: list[tuple[str, str, str]]) -> set[str]:
+                   notes: list[tuple[str, str, str]], imatrix: bool) -> set[str]:
     """What an assignment takes: a scheme with what stands in for it where rows are no whole blocks,
     or a mixture of the engine's.
 
@@ -71,15 +72,16 @@ def _named_schemes(spec: ModelSpec, name: str, engine: Engine | None,
         UnsupportedError: a mixture of another engine, or one that cannot be made.
     """
     if name in engine_mixes():
-        why = unmixable(spec, name) if engine is not None and name in mixes_of(engine.name) \
+        served = engine is not None and name in mixes_of(engine.name)
+        why = unmixable(spec, name, imatrix) if served \
             else f"a mixture of {engine_mixes()[name].engine}'s"
         if why:
             raise UnsupportedError(f"scheme {name!r}: {why}",
                                    hint=f"--engine {engine_mixes()[name].engine}, or a scheme: see "
                                         "`plan formats`")
         notes += [("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
-                  for scheme, other in stood_in(spec, name)]
-        return set(mix_schemes(spec, name))
+                  for scheme, other in stood_in(spec, name, imatrix)]
+        return set(mix_schemes(spec, name, imatrix))
     scheme = scheme_by_id(name).id
     others = stand_ins(modules_apart(spec), scheme)
     notes += [("fallback", f"{other} for {scheme}", "rows that are no whole blocks, as "

@@ -83,7 +83,8 @@ def test_a_mix_of_llama_cpp_is_compared_matrix_by_matrix_and_layer_by_layer() ->
     assert found.repository.endswith(":Q4_K_M")
     assert "embedding and head quantised too" in found.differences
     same = checkpoint_of(spec, device, engine, [*rest, *wide, *typed])
-    assert same is not None and not same.differences
+    assert same is not None
+    assert not same.differences
     other: list[Unit] = [("embedding", (), "ggml-q6_k"), ("head", (), "ggml-q6_k")]
     assert checkpoint_of(spec, device, engine, [*rest, *wide, *other]) is None
     flat: list[Unit] = [(name, more + less, "ggml-q4_k") for name in ("mlp-down",
