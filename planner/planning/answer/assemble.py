@@ -44,6 +44,7 @@ from planner.planning.price.intervals import performance, routing_assumption, ti
 from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import Question
+from planner.planning.question.serving_ways import decided_kinds
 from planner.planning.question.workload import Workload
 from planner.planning.search.best_first import (
     BATCH_GAP,
@@ -125,7 +126,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                      *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
                      *(_band_note(model, priced) if searched else ()),
                      *(rule_notes(units, question.dropped, rule_gains(exact),
-                                 rule_weight(model))
+                                 rule_weight(model), decided_kinds(question), question.engine)
                        if searched else ()),
                      *(policy_notes(question, _least(exact), _free_value) if searched else ()),
                      *ggml_notes(question, units), *route_notes(question, units),

@@ -125,9 +125,10 @@ def _same(row: PublishedWeights, container: str, device: DeviceProfile, engine: 
     matrix, where, scheme = unit
     kind = matrix.partition(".")[0]
     if kind in AS_RELEASED_KINDS:
-        mixed = row.dense in engine_mixes() and kind in row.also
-        return scheme in PLAIN or (kind in row.also and (
-            not mixed or scheme in row.schemes_of(kind, OUTSIDE, spec)))
+        if row.dense in engine_mixes() and kind in row.also:
+            # A file of a mixture gives them its own types, which its engine decides as others.
+            return scheme in row.schemes_of(kind, OUTSIDE, spec)
+        return scheme in PLAIN or kind in row.also
     if kind not in PLANNED_KINDS:
         return True
     return all(_runs(stored, scheme, kind, container, device, engine)

@@ -182,11 +182,11 @@ def _better(value: float, free: float | None) -> float:
 
 
 def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
-               gains: Mapping[str, float] | None,
-               weight: Mapping[str, float] | None = None) -> list[Assumption]:
+               gains: Mapping[str, float] | None, weight: Mapping[str, float] | None = None,
+               decided: Collection[str] = (), engine: str = "") -> list[Assumption]:
     """The rules that hold: what they take, what each costs (``gains``; None: nothing is known of
     it), and what they save: ``weight``, the share of the model's summed sensitivity that each kind
-    has; then those that were dropped."""
+    has; then those that were dropped, of which ``engine`` types those ``decided`` anyway."""
     out = []
     kept = [u for u in units if u.kind in AS_RELEASED_KINDS and u.kind not in dropped]
     if kept:
@@ -201,7 +201,9 @@ def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
         schemes = dict.fromkeys(u.scheme for u in units if u.kind == kind)
         words = "no kernel computes it in another format: as released" if kind in NO_OTHER \
             else "planned: " + ", ".join(schemes)
-        out.append(Assumption("policy dropped", f"{kind}: {words}", "asked for"))
+        why = f"{engine} types it as it does others; policies of a scenario keep it" \
+            if kind in decided else "asked for"
+        out.append(Assumption("policy dropped", f"{kind}: {words}", why))
     return out
 
 

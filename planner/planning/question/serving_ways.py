@@ -22,6 +22,7 @@ from planner.planning.engines.rules import (
     PLAIN,
     cache_group,
     cell,
+    decided_too,
     formats_of,
     kind_group,
     newest,
@@ -60,6 +61,12 @@ def engine_of(question: Question) -> Engine | None:
     if question.engine == ANY_ENGINE:
         return None
     return parse_engine(f"{question.engine}@{question.engine_version}".rstrip("@"))
+
+
+def decided_kinds(question: Question) -> tuple[str, ...]:
+    """Kinds that the engine's own quantiser types as it does others."""
+    engine = engine_of(question)
+    return () if engine is None else decided_too(engine, question.device)
 
 
 def engine_questions(question: Question, *, schemes_named: bool = False, kv_named: bool = False,

@@ -14,6 +14,7 @@ import numpy as np
 
 from planner.formats.kv import kv_layout_ids
 from planner.formats.schemes import SCHEMES, scheme_ids
+from planner.formats.sizes import bits_per_element
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.defaults import RELEASED as DEFAULT_RELEASED
 from planner.planning.engines.defaults import engine_default
@@ -41,6 +42,9 @@ from planner.throughput.calibration import ANY_ENGINE
 
 FOUR_BIT = ("int4", "e2m1")
 """Elements of 4 bits."""
+LEAST_BITS = 4.0
+"""Bits per element of a weight of 4 bits, scales with it: types of fewer have no element of their
+own."""
 GIVEN = "given"
 """Status of a solution that was placed, not searched."""
 
@@ -152,8 +156,9 @@ def is_four_bit(name: str) -> bool:
     """Whether a named assignment takes weights of 4 bits; of a mixture its own type counts."""
     mix = engine_mixes().get(name)
     taken = MIXES.get(name, (name,)) if mix is None else (scheme_of_type(mix.base),)
-    return name != RELEASED and any(SCHEMES[scheme].weight.element in FOUR_BIT
-                                    for scheme in taken if scheme in SCHEMES)
+    weights = [SCHEMES[scheme].weight for scheme in taken if scheme in SCHEMES]
+    return name != RELEASED and any(w.element in FOUR_BIT and bits_per_element(w) >= LEAST_BITS
+                                    for w in weights)
 
 
 def _within(model: CostModel, pair: tuple[str, str], allowed: float | None) -> bool:

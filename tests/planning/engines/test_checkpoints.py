@@ -76,20 +76,17 @@ def test_a_mix_of_llama_cpp_is_compared_matrix_by_matrix_and_layer_by_layer() ->
     rest += [(f"attention-qkv.{part}", more + less, "ggml-q4_k") for part in "qk"]
     wide: list[Unit] = [(name, layers, scheme) for name in ("mlp-down", "attention-qkv.v")
                         for layers, scheme in ((more, "ggml-q6_k"), (less, "ggml-q4_k"))]
-    plain: list[Unit] = [("embedding", (), "bf16"), ("head", (), "bf16")]
     typed: list[Unit] = [("embedding", (), "ggml-q4_k"), ("head", (), "ggml-q6_k")]
-    found = checkpoint_of(spec, device, engine, [*rest, *wide, *plain])
+    found = checkpoint_of(spec, device, engine, [*rest, *wide, *typed])
     assert found is not None
     assert found.repository.endswith(":Q4_K_M")
-    assert "embedding and head quantised too" in found.differences
-    same = checkpoint_of(spec, device, engine, [*rest, *wide, *typed])
-    assert same is not None
-    assert not same.differences
-    other: list[Unit] = [("embedding", (), "ggml-q6_k"), ("head", (), "ggml-q6_k")]
-    assert checkpoint_of(spec, device, engine, [*rest, *wide, *other]) is None
+    assert not [text for text in found.differences if "embedding" in text]
+    for ends in ("ggml-q6_k", "bf16"):  # what the file has otherwise is no small difference
+        other: list[Unit] = [("embedding", (), ends), ("head", (), ends)]
+        assert checkpoint_of(spec, device, engine, [*rest, *wide, *other]) is None
     flat: list[Unit] = [(name, more + less, "ggml-q4_k") for name in ("mlp-down",
                                                                      "attention-qkv.v")]
-    assert checkpoint_of(spec, device, engine, [*rest, *flat, *plain]) is None
+    assert checkpoint_of(spec, device, engine, [*rest, *flat, *typed]) is None
 
 
 def test_small_differences_are_said() -> None:
