@@ -151,6 +151,13 @@ def _default(model: CostModel, engine: str) -> EngineDefault | None:
     return engine_default(engine, question.device, question.spec, _released(model))
 
 
+def default_mixture(model: CostModel) -> str:
+    """The mixture that the question's engine runs when it is told nothing; empty where that is
+    none."""
+    default = _default(model, model.question.engine)
+    return default.scheme if default is not None and default.scheme in engine_mixes() else ""
+
+
 def _default_scheme(model: CostModel, default: EngineDefault) -> str:
     if default.scheme != DEFAULT_RELEASED:
         return default.scheme

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from planner.planning.answer.baselines import baseline_pairs, baselines
+from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
 from planner.planning.answer.recommend_text import as_told, chance_text
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
 from planner.planning.space.candidates import Space
-from planner.planning.space.losses import band_factor, indistinguishable
+from planner.planning.space.losses import band_factor, indistinguishable, told_loss
 from planner.planning.weigh.choose import Option, Selection
 from planner.planning.weigh.weighed import device_seconds
 
@@ -36,7 +37,32 @@ def compared(grids: Sequence[Space], choice: Selection | None,
     rows = {(query.scheme, query.kv): found for query, found in zip(
         [query for _, queries in wanted for query in queries], best_uniforms_in(wanted),
         strict=True)}
-    return baselines(ordered[0].model, rows), comparison(choice)
+    lines, found = baselines(ordered[0].model, rows), comparison(choice)
+    return lines, replace(found, text=found.text + against_default(choice, lines))
+
+
+def against_default(choice: Selection, lines: Sequence[Baseline]) -> str:
+    """The plan beside what the engine's users run when they choose nothing, where that is a mixture
+    of its own quantiser: whether it beats it, whatever the limits; empty elsewhere."""
+    model, priced = choice.option.space.model, choice.option.priced
+    engine, mixture = model.question.engine, default_mixture(model)
+    default = next((one for one in lines if one.name == f"{engine} default" and one.feasible), None)
+    if default is None or not mixture:
+        return ""
+    devices = priced.layout.ranks
+    rate = priced.tokens_per_second(1) / devices
+    gains = (rate / default.output_tokens_per_second_per_device - 1,
+             1 - priced.fullest.total / default.total_bytes_per_device)
+    losses = told_loss(model, priced.loss), default.loss
+    better = [gain > SAME for gain in gains] + [losses[0] < losses[1] * (1 - SAME)]
+    worse = [gain < -SAME for gain in gains] + [losses[0] > losses[1] * (1 + SAME)]
+    words = (f"{abs(gains[0]):.1%} {'more' if gains[0] >= 0 else 'fewer'} tokens/s, "
+             f"{abs(gains[1]):.1%} {'less' if gains[1] >= 0 else 'more'} memory, "
+             f"loss {losses[0]:.3g} for {losses[1]:.3g}")
+    verdict = "does not beat it" if any(worse) and not any(better) else \
+        "beats it" if any(better) and not any(worse) else \
+        "neither beats the other" if any(better) else "is as good"
+    return f"; beside {engine}'s default ({mixture}): {words}: {verdict}"
 
 
 def _bf16_caches_first(grids: Sequence[Space]) -> list[Space]:

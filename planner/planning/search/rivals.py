@@ -152,6 +152,16 @@ def placed_in(spaces: tuple[Space, ...], allowed: float | None) -> tuple[PlacedU
         if _within(space.model, pair, allowed) or is_four_bit(pair[0])]) for space in spaces])
 
 
+def is_mixture(rival: Rival) -> bool:
+    """Whether a rival is a mixture of the engine's own, with any cache, or its default that is."""
+    question = rival.found.space.model.question
+    if rival.kind == "default":
+        default = engine_default(question.engine, question.device, question.spec,
+                                 (question.spec.quantization,))
+        return default is not None and default.scheme in engine_mixes()
+    return rival.name.partition(", KV ")[0] in engine_mixes()
+
+
 def is_four_bit(name: str) -> bool:
     """Whether a named assignment takes weights of 4 bits; of a mixture its own type counts."""
     mix = engine_mixes().get(name)

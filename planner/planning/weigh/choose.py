@@ -13,9 +13,10 @@ from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found
 from planner.planning.search.counted import counted
 from planner.planning.search.formulate import loss_limit
-from planner.planning.search.rivals import Rival, rivals
+from planner.planning.search.rivals import Rival, is_mixture, rivals
 from planner.planning.search.spaces import asked
 from planner.planning.search.variants import by_layer
+from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor
 from planner.planning.weigh.chances import better, objectives
@@ -102,9 +103,26 @@ def choose(spaces: Sequence[Space], best: Found, *, exact: bool = False) -> Sele
         [one.simple for one in options],
         # Equal plans differ in the last digits of their sums: the first of them is taken.
         [float(f"{mean:.9e}") for mean in drawn.mean(axis=1).tolist()],
-        [one.priced.loss for one in options], beaten)
+        [one.priced.loss for one in options], beaten, by_mixtures(options, objective))
     return Selection(options, taken, optimum, drawn, better(objective, drawn), beaten, best,
                   exact)
+
+
+def by_mixtures(options: Sequence[Option], objective: str) -> frozenset[int]:
+    """The options that one of the engine's own mixtures is as good as in loss, objective and bytes,
+    and better than in one; where loss is the objective, all that lose more than a mixture."""
+    mixed = [one for one in options if is_mixture(one.rival)]
+    return frozenset(i for i, one in enumerate(options)
+                     if any(_dominates(mix, one, objective) for mix in mixed))
+
+
+def _dominates(mix: Option, other: Option, objective: str) -> bool:
+    mine, theirs = ((o.priced.loss, o.weighed.value, o.priced.fullest.total)
+                    for o in (mix, other))
+    if objective == "quality":
+        return mine[0] < theirs[0] * (1 - TOLERANCE)
+    return all(a <= b * (1 + TOLERANCE) for a, b in zip(mine, theirs, strict=True)) \
+        and any(a < b * (1 - TOLERANCE) for a, b in zip(mine, theirs, strict=True))
 
 
 def allowed_loss(best: Found) -> float | None:

@@ -10,7 +10,7 @@ that beat each other in a ring at a chance of 80 %; then the one least likely be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class Simplicity:
 
 
 def chosen(simple: Sequence[Simplicity], expected: Sequence[float], losses: Sequence[float],
-           beaten: Array) -> int:
+           beaten: Array, dominated: Collection[int] = ()) -> int:
     """The plan to take of A.
 
     Args:
@@ -50,9 +50,12 @@ def chosen(simple: Sequence[Simplicity], expected: Sequence[float], losses: Sequ
         expected: its objective on average over the draws, to be minimised [A].
         losses: its loss [A].
         beaten: the chance that plan i is better than plan j by more than MARGIN [A, A].
+        dominated: plans that are not taken while another stands, as what an engine makes under one
+            word is as good in everything.
     """
     most = np.asarray(beaten).max(axis=0, initial=0.0)
     stand = np.flatnonzero(most < SURE).tolist()
+    stand = [i for i in stand if i not in dominated] or stand
     if not stand:
         return min(range(len(simple)), key=lambda i: (float(most[i]), simple[i].order,
                                                       expected[i]))
