@@ -23,8 +23,8 @@ from planner.measuring.measured_profile import with_measured
 from planner.measuring.request import OPERATORS
 from planner.measuring.rows import Row
 from planner.measuring.run import (
-    Machine,
-    Measured,
+    MeasuredParts,
+    TimedMachine,
     busy,
     requests,
     run_parts,
@@ -82,7 +82,7 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
     operators = _operators(only)
     facts, files = host_facts(), find_ggml(engine_dir)
     plain = described(facts)
-    machine = Machine(HOST, facts.threads, facts.cache_bytes or UNKNOWN_CACHE,
+    machine = TimedMachine(HOST, facts.threads, facts.cache_bytes or UNKNOWN_CACHE,
                       facts.memory_available or facts.capacity or UNKNOWN_MEMORY, files,
                       torch_gpu(facts))
     parts, skipped = wanted_parts(operators, machine)
@@ -92,7 +92,7 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
                          hint="install torch or llama.cpp, or leave --only out")
     _remarks(machine, told)
     folder = MeasurementFolder(Path(output), force=force)
-    found = Measured(skipped=list(skipped))
+    found = MeasuredParts(skipped=list(skipped))
     today = datetime.date.today().isoformat()
     try:
         run_parts(list(requests(parts, machine, quick)), found, progress,
@@ -113,13 +113,13 @@ def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _remarks(machine: Machine, told: Callable[[str], None]) -> None:
+def _remarks(machine: TimedMachine, told: Callable[[str], None]) -> None:
     for line in (busy(machine), machine.ggml.where if machine.ggml is not None else ""):
         if line:
             told(line)
 
 
-def _fitted(folder: MeasurementFolder, plain: Draft, found: Measured, date: str,
+def _fitted(folder: MeasurementFolder, plain: Draft, found: MeasuredParts, date: str,
             ) -> tuple[str, ...]:
     """Fits of the tables, written into the profile; what was not fitted goes to ``skipped``."""
     if not any(one["device"] == HOST for one in found.rows):

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.timing import timed
 from planner.measuring.worker import Case
@@ -26,7 +26,7 @@ def buffer_bytes(cache_bytes: int, memory_bytes: int) -> int:
     return max(1 << 20, min(wanted, memory_bytes // MOST_SHARE))
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Reads and copies."""
     size = buffer_bytes(request.cache_bytes, request.memory_bytes) // 4
     source: Array = np.ones(size, dtype=np.float32)
@@ -46,7 +46,7 @@ def _copy(source: Array, target: Array) -> None:
     np.copyto(target, source)
 
 
-def _case(request: Request, op: str, work: Callable[[Array, Array], None], source: Array,
+def _case(request: PartRequest, op: str, work: Callable[[Array, Array], None], source: Array,
           target: Array, threads: int, seconds: float) -> Row:
     pieces = list(zip(np.array_split(source, threads), np.array_split(target, threads),
                       strict=True))

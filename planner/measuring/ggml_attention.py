@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from planner.measuring.ggml_library import F16, F32, GgmlLibrary
 from planner.measuring.ggml_open import opened
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.shapes import caches, heads, prompts
 from planner.measuring.timing import timed
@@ -20,7 +20,7 @@ KERNEL, PADDING = "flash_attn_ext", 64
 """Rows of the mask are padded to this by llama.cpp."""
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Cache types × lengths × groups of heads."""
     library, software = opened(request)
     for kind in (F16,) if request.quick else (F16, "q8_0"):
@@ -40,7 +40,7 @@ def causal_mask(queries: int, length: int, padded: int) -> NDArray[np.float16]:
     return np.where(np.arange(padded)[None] <= seen, 0.0, -np.inf).astype(np.float16)
 
 
-def _case(request: Request, library: GgmlLibrary, software: str, kind: str,
+def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str,
           group: tuple[int, int, int], queries: int, length: int, seconds: float) -> Row:
     count, shared, width = group
     padded = -(-length // PADDING) * PADDING

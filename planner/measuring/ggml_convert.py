@@ -10,7 +10,7 @@ import numpy as np
 
 from planner.measuring.ggml_library import GgmlLibrary
 from planner.measuring.ggml_open import opened
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.timing import timed
 from planner.measuring.worker import Case
@@ -19,14 +19,14 @@ ELEMENTS = 1 << 18
 PAIRS = (("fp16", "fp32"), ("fp32", "fp16"), ("bf16", "fp32"), ("fp32", "bf16"))
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Each direction, in a cache."""
     library, software = opened(request)
     for source, target in PAIRS:
         yield f"{source} to {target}", partial(_case, request, library, software, source, target)
 
 
-def _case(request: Request, library: GgmlLibrary, software: str, source: str, target: str,
+def _case(request: PartRequest, library: GgmlLibrary, software: str, source: str, target: str,
           seconds: float) -> Row:
     function = getattr(library.cpu, f"ggml_cpu_{source}_to_{target}")
     function.restype, function.argtypes = None, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)

@@ -7,7 +7,7 @@ from functools import partial
 
 from planner.measuring.ggml_library import F32, GgmlLibrary
 from planner.measuring.ggml_open import opened
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.shapes import matrices, tokens
 from planner.measuring.timing import timed
@@ -28,7 +28,7 @@ def weight_types(library: GgmlLibrary, quick: bool) -> list[str]:
     return [*(t for t in QUICK if t in library.number), *rest]
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Types × shapes × tokens."""
     library, software = opened(request)
     for kind in weight_types(library, request.quick):
@@ -44,7 +44,7 @@ def copies_of(weight_bytes: int, cache_bytes: int) -> int:
     return max(LEAST_COPIES, min(MOST_COPIES, 2 * cache_bytes // max(weight_bytes, 1) + 1))
 
 
-def _case(request: Request, library: GgmlLibrary, software: str, kind: str, n: int, k: int,
+def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str, n: int, k: int,
           seconds: float) -> list[Row]:
     found = []
     wanted = tokens(request.quick)

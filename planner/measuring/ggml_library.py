@@ -74,7 +74,6 @@ _CPU_SIGNATURES: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "ggml_backend_cpu_set_n_threads": (None, (c_void_p, c_int)),
     "ggml_backend_cpu_set_threadpool": (None, (c_void_p, c_void_p)),
     "ggml_threadpool_new": (c_void_p, (c_void_p,)),
-    "ggml_threadpool_free": (None, (c_void_p,)),
     "ggml_get_type_traits_cpu": (c_void_p, (c_int,)),
 }
 FEATURES = ("avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "f16c", "fma",
@@ -130,7 +129,7 @@ class GgmlLibrary:
         self.number = {name: n for n, name in self.types.items()}
         self._backend = self.cpu.ggml_backend_cpu_init()
         self.cpu.ggml_backend_cpu_set_n_threads(self._backend, threads)
-        self._pool = self._threadpool()
+        self._start_threads()
         self._device = self.base.ggml_backend_reg_dev_get(self.cpu.ggml_backend_cpu_reg(), 0)
 
     @property
@@ -166,10 +165,6 @@ class GgmlLibrary:
         self.base.ggml_quantize_chunk(self.number[kind], values.ctypes.data, out, 0, rows, columns,
                                       ones.ctypes.data)
         return out.raw
-
-    def activation_type(self, kind: str) -> str:
-        """The type to which activations are narrowed for weights of ``kind``."""
-        return self.types[self._traits(kind).vec_dot_type]
 
     def narrower(self, kind: str) -> Callable[[int, int, int], None]:
         """``from_float`` of a type: (address of FP32, address of blocks, elements)."""
@@ -228,13 +223,12 @@ class GgmlLibrary:
             found[number] = name
         return found
 
-    def _threadpool(self) -> int:
+    def _start_threads(self) -> None:
         """One pool for all graphs: without, each would start threads of its own."""
         params = ctypes.create_string_buffer(_POOL_BYTES)
         self.base.ggml_threadpool_params_init(params, self.threads)
-        pool = int(self.cpu.ggml_threadpool_new(params))
-        self.cpu.ggml_backend_cpu_set_threadpool(self._backend, pool)
-        return pool
+        self.cpu.ggml_backend_cpu_set_threadpool(self._backend,
+                                                 self.cpu.ggml_threadpool_new(params))
 
 
 class Graph:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from planner.measuring.ggml_library import GgmlLibrary, load
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 
 
-def opened(request: Request) -> tuple[GgmlLibrary, str]:
+def opened(request: PartRequest) -> tuple[GgmlLibrary, str]:
     """(the library, its name as software in tables)."""
     found = load(Path(request.libraries["base"]), Path(request.libraries["cpu"]), request.threads)
     return found, f"llama.cpp {found.version}"

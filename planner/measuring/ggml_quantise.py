@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.measuring.ggml_library import GgmlLibrary
 from planner.measuring.ggml_open import opened
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.timing import timed
 from planner.measuring.worker import Case
@@ -20,7 +20,7 @@ ROWS = 64
 OP = "quantize_row"
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Types × widths."""
     library, software = opened(request)
     for kind in TYPES:
@@ -30,7 +30,7 @@ def cases(request: Request) -> Iterator[Case]:
             yield f"{kind} {width}", partial(_case, request, library, software, kind, width)
 
 
-def _case(request: Request, library: GgmlLibrary, software: str, kind: str, width: int,
+def _case(request: PartRequest, library: GgmlLibrary, software: str, kind: str, width: int,
           seconds: float) -> Row:
     narrow = library.narrower(kind)
     given = np.random.default_rng(0).standard_normal((ROWS, width)).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from planner.hardware.host.draft import ASSUMED, Draft, Figure
+from planner.hardware.host.draft import ASSUMED, Draft, DraftFigure
 from planner.measuring.rows import Row
 
 MEASURED = "measured"
@@ -61,12 +61,12 @@ def _bandwidth(made: Draft, rows: Sequence[Row]) -> None:
     read = rates["read", most]
     others = ", ".join(f"{op} by {threads} {value / 1e9:.1f} GB/s"
                        for (op, threads), value in rates.items() if (op, threads) != ("read", most))
-    made.set("memory.bandwidth", Figure(
+    made.set("memory.bandwidth", DraftFigure(
         read, "B/s", MEASURED, "measured", read / (1 + reads[0]["spread"]), read,
         f"reads by {most} threads, best of {reads[0]['repeats']}; {others}"))
     for place, one in list(made.figures.items()):
         if place.endswith(".bandwidth_fraction"):
-            made.set(place, Figure(0.95, "1", ASSUMED, "assumed", 0.80, 1.0,
+            made.set(place, DraftFigure(0.95, "1", ASSUMED, "assumed", 0.80, 1.0,
                                    "of the read bandwidth that was measured"
                                    if one.kind == "assumed" else one.note))
 
@@ -102,7 +102,7 @@ def _fraction(made: Draft, name: str, classes: Sequence[str], best: Row) -> None
     for one in classes:
         place = f"achieved.{one}.compute_fraction"
         if place in made.figures:
-            made.set(place, Figure(
+            made.set(place, DraftFigure(
                 share, "1", MEASURED, "measured", share / (1 + best["spread"]), share,
                 f"{best['w_a_dtype']} {best['m']} × {best['n']} × {best['k']} by "
                 f"{best['software']}: {_flop_per_s(best) / 1e9:.0f} GFLOP/s"))
@@ -117,7 +117,7 @@ def _raised(made: Draft, name: str, reached: float, row: Row) -> float | None:
     place = max(places, key=lambda p: made.figures[p].value)
     told = made.figures[place]
     if reached > told.value:
-        made.set(place, Figure(
+        made.set(place, DraftFigure(
             reached, told.unit, MEASURED, "measured", reached, max(reached, told.high or reached),
             f"a product ({row['software']}, {row['w_a_dtype']}) reached it; {told.note}"))
     return made.figures[place].value
@@ -142,7 +142,7 @@ def _reading(made: Draft, name: str, classes: Sequence[str], rows: Sequence[Row]
     for one in classes:
         place = f"achieved.{one}.bandwidth_fraction"
         if place in made.figures and not one.startswith("w"):
-            made.set(place, Figure(share, "1", MEASURED, "measured", None, None,
+            made.set(place, DraftFigure(share, "1", MEASURED, "measured", None, None,
                                    f"{best['w_a_dtype']} of one token by {best['software']}: "
                                    f"{_drawn(best) / 1e9:.1f} GB/s"))
 
@@ -168,9 +168,10 @@ def _best(made: Draft, place: str, rows: Sequence[Row], of: Callable[[Row], floa
           scale: float, unit: str) -> None:
     best = max(rows, key=of)
     share = min(1.0, max(LEAST_SHARE, of(best) / whole))
-    made.set(place, Figure(share, "1", MEASURED, "measured", share / (1 + best["spread"]), share,
-                           f"{best['software']}, {best['heads']} heads of {best['head_dim']}: "
-                           f"{of(best) / scale:.1f} {unit}"))
+    made.set(place, DraftFigure(
+        share, "1", MEASURED, "measured", share / (1 + best["spread"]), share,
+        f"{best['software']}, {best['heads']} heads of {best['head_dim']}: "
+        f"{of(best) / scale:.1f} {unit}"))
 
 
 def _conversion(made: Draft, rows: Sequence[Row]) -> None:
@@ -178,7 +179,7 @@ def _conversion(made: Draft, rows: Sequence[Row]) -> None:
         place = f"conversion.{one.get('from_dtype')}"
         if one["table"] == "op_convert" and one["to_dtype"] == "bf16" and place in made.figures:
             rate = one["elements"] / _seconds(one)
-            made.set(place, Figure(rate, "elements/s", MEASURED, "measured",
+            made.set(place, DraftFigure(rate, "elements/s", MEASURED, "measured",
                                    rate / (1 + one["spread"]), rate,
                                    f"{one['software']} by {one['threads']} threads"))
 

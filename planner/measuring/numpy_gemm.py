@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.shapes import LARGE
 from planner.measuring.timing import timed
@@ -16,14 +16,14 @@ from planner.measuring.worker import Case
 TOKENS = (1, 512)
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """One token, and a prompt, by a large matrix."""
     for dtype in ("float32",) if request.quick else ("float32", "float64"):
         for m in TOKENS:
             yield f"{dtype} {m} × {LARGE[0]} × {LARGE[1]}", partial(_case, request, dtype, m)
 
 
-def _case(request: Request, dtype: str, m: int, seconds: float) -> Row:
+def _case(request: PartRequest, dtype: str, m: int, seconds: float) -> Row:
     n, k = LARGE
     random = np.random.default_rng(0)
     weight = random.standard_normal((k, n)).astype(dtype)

@@ -11,7 +11,7 @@ OPERATORS = ("bandwidth", "gemm", "attention", "conversion", "quantise")
 
 
 @dataclass(frozen=True)
-class Part:
+class MeasuringPart:
     """One process: ``name``, the ``operator`` that it times, the library it ``needs``, and its
     share of the time."""
 
@@ -22,24 +22,25 @@ class Part:
     share: float
 
 
-PARTS = (
-    Part("bandwidth", "bandwidth", "numpy", "planner.measuring.bandwidth", 1.0),
-    Part("products of numpy", "gemm", "numpy", "planner.measuring.numpy_gemm", 0.7),
-    Part("products of ggml", "gemm", "ggml", "planner.measuring.ggml_gemm", 5.0),
-    Part("attention of ggml", "attention", "ggml", "planner.measuring.ggml_attention", 1.0),
-    Part("conversion by ggml", "conversion", "ggml", "planner.measuring.ggml_convert", 0.3),
-    Part("quantising by ggml", "quantise", "ggml", "planner.measuring.ggml_quantise", 0.3),
-    Part("products of torch", "gemm", "torch", "planner.measuring.torch_gemm", 2.0),
-    Part("attention of torch", "attention", "torch", "planner.measuring.torch_attention", 1.0),
-    Part("conversion by torch", "conversion", "torch", "planner.measuring.torch_convert", 0.5),
-    Part("quantising by torch", "quantise", "torch", "planner.measuring.torch_quantise", 0.5),
-)
+PARTS = tuple(MeasuringPart(name, operator, needs, f"planner.measuring.{module}", share)
+              for name, operator, needs, module, share in (
+    ("bandwidth", "bandwidth", "numpy", "bandwidth", 1.0),
+    ("products of numpy", "gemm", "numpy", "numpy_gemm", 0.7),
+    ("products of ggml", "gemm", "ggml", "ggml_gemm", 5.0),
+    ("attention of ggml", "attention", "ggml", "ggml_attention", 1.0),
+    ("conversion by ggml", "conversion", "ggml", "ggml_convert", 0.3),
+    ("quantising by ggml", "quantise", "ggml", "ggml_quantise", 0.3),
+    ("products of torch", "gemm", "torch", "torch_gemm", 2.0),
+    ("attention of torch", "attention", "torch", "torch_attention", 1.0),
+    ("conversion by torch", "conversion", "torch", "torch_convert", 0.5),
+    ("quantising by torch", "quantise", "torch", "torch_quantise", 0.5),
+))
 """In the order in which they run; each module has ``cases(request)``."""
 QUICK_SECONDS, FULL_SECONDS = 18.0, 140.0
 
 
 @dataclass(frozen=True)
-class Request:
+class PartRequest:
     """What one part is asked: ``seconds`` for its cases, ``threads`` of the device ``device``.
 
     ``cache_bytes`` is the last cache level, ``memory_bytes`` what may be used; ``libraries`` are
@@ -62,11 +63,11 @@ class Request:
         return json.dumps(asdict(self))
 
 
-def request_of(text: str) -> Request:
-    """What :meth:`Request.text` wrote."""
-    return Request(**json.loads(text))
+def request_of(text: str) -> PartRequest:
+    """What :meth:`PartRequest.text` wrote."""
+    return PartRequest(**json.loads(text))
 
 
-def part_named(name: str) -> Part:
+def part_named(name: str) -> MeasuringPart:
     """The part of that name."""
     return next(part for part in PARTS if part.name == name)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.measuring.find_ggml import NOWHERE, GgmlFiles
-from planner.measuring.request import FULL_SECONDS, PARTS, QUICK_SECONDS, Part, Request
+from planner.measuring.request import FULL_SECONDS, PARTS, QUICK_SECONDS, MeasuringPart, PartRequest
 from planner.measuring.rows import Row
 
 LATEST, GRACE_SECONDS = 6.0, 60.0
@@ -30,7 +30,7 @@ Tell = Callable[[int, int, str], None]
 
 
 @dataclass
-class Measured:
+class MeasuredParts:
     """What was measured: ``rows`` of tables, parts that were ``skipped`` and parts (or cases) that
     ``failed``, both as (what, why); ``seconds`` it took."""
 
@@ -41,7 +41,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Machine:
+class TimedMachine:
     """What parts need to know of the machine: ``threads`` of ``device``, its last cache and memory
     in bytes, ggml's files, and the id of a GPU that torch reaches (empty: none)."""
 
@@ -53,8 +53,8 @@ class Machine:
     gpu: str = ""
 
 
-def wanted_parts(operators: Sequence[str], machine: Machine,
-                 ) -> tuple[list[Part], list[tuple[str, str]]]:
+def wanted_parts(operators: Sequence[str], machine: TimedMachine,
+                 ) -> tuple[list[MeasuringPart], list[tuple[str, str]]]:
     """(parts to run, parts whose library is missing with the reason)."""
     run, left = [], []
     for part in PARTS:
@@ -72,21 +72,22 @@ def wanted_parts(operators: Sequence[str], machine: Machine,
     return run, left
 
 
-def requests(parts: Sequence[Part], machine: Machine, quick: bool) -> Iterator[Request]:
+def requests(parts: Sequence[MeasuringPart], machine: TimedMachine,
+             quick: bool) -> Iterator[PartRequest]:
     """What each part is told; the time is shared by weight."""
     total = sum(part.share for part in PARTS)
     files = {} if machine.ggml is None else {"base": str(machine.ggml.base),
                                              "cpu": str(machine.ggml.cpu)}
     for part in parts:
         seconds = (QUICK_SECONDS if quick else FULL_SECONDS) * part.share / total
-        yield Request(part.name, quick, seconds, machine.threads, machine.device,
+        yield PartRequest(part.name, quick, seconds, machine.threads, machine.device,
                       machine.cache_bytes, machine.memory_bytes,
                       files if part.needs == "ggml" else {},
                       machine.gpu if part.needs == "torch" else "")
 
 
-def run_parts(asked: Sequence[Request], found: Measured, tell: Tell, kept: Callable[[], None],
-              ) -> None:
+def run_parts(asked: Sequence[PartRequest], found: MeasuredParts, tell: Tell,
+              kept: Callable[[], None]) -> None:
     """Run every part; ``found`` grows as rows are told, ``kept`` is called after each part, and
     when an interrupt ends the run."""
     start = time.monotonic()
@@ -103,7 +104,7 @@ def run_parts(asked: Sequence[Request], found: Measured, tell: Tell, kept: Calla
     tell(len(asked), len(asked), "")
 
 
-def run_part(request: Request, found: Measured) -> None:
+def run_part(request: PartRequest, found: MeasuredParts) -> None:
     """One process; its lines go to ``found``."""
     end = time.monotonic() + LATEST * request.seconds + GRACE_SECONDS
     with subprocess.Popen(
@@ -122,12 +123,12 @@ def run_part(request: Request, found: Measured) -> None:
                                                 time.monotonic() > end)))
 
 
-def command_of(request: Request) -> list[str]:
+def command_of(request: PartRequest) -> list[str]:
     """The program that measures a part."""
     return [sys.executable, "-m", "planner.measuring.worker", request.text()]
 
 
-def _listen(process: subprocess.Popen[str], request: Request, found: Measured, end: float,
+def _listen(process: subprocess.Popen[str], request: PartRequest, found: MeasuredParts, end: float,
             ) -> tuple[bool, list[str]]:
     """(whether the last line came, the last lines of stderr)."""
     lines: queue.Queue[str | None] = queue.Queue()
@@ -165,7 +166,7 @@ def _listen(process: subprocess.Popen[str], request: Request, found: Measured, e
     return done, [line for line in errors if line]
 
 
-def _take(line: str, request: Request, found: Measured) -> bool:
+def _take(line: str, request: PartRequest, found: MeasuredParts) -> bool:
     """Take in one line; whether it was the last. What is no line of ours (a library that prints) is
     passed over."""
     try:
@@ -194,7 +195,7 @@ def _why(code: int | None, errors: Sequence[str], late: bool) -> str:
     return errors[-1][:300] if errors else f"ended with exit code {code}"
 
 
-def _environment(request: Request) -> dict[str, str]:
+def _environment(request: PartRequest) -> dict[str, str]:
     """Threads of the numeric libraries, and the package that this process runs."""
     threads = "1" if request.part == "bandwidth" else str(request.threads)
     package = str(Path(__file__).resolve().parents[2])
@@ -204,7 +205,7 @@ def _environment(request: Request) -> dict[str, str]:
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
-def busy(machine: Machine) -> str:
+def busy(machine: TimedMachine) -> str:
     """That other programs compute, where they do: times are then too long."""
     try:
         load = os.getloadavg()[0]

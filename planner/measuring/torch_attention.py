@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.shapes import caches, heads, prompts
 from planner.measuring.torch_backend import TorchBackend, opened
@@ -15,12 +15,12 @@ DTYPE, KERNEL = "bfloat16", "scaled_dot_product_attention"
 GPU_BATCHES, GPU_LENGTHS = (1, 8, 32), (1024, 4096, 16384)
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Lengths × groups of heads."""
     return listed(request, opened(request))
 
 
-def listed(request: Request, backend: TorchBackend) -> Iterator[Case]:
+def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
     """:func:`cases` on ``backend``."""
     gpu = backend.device == "cuda"
     for group in heads(request.quick):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.timing import LEAST, MOST, Timing, reduced, timed
 
 REPLAYS = 8
@@ -73,7 +73,7 @@ class TorchBackend:
         return float(start.elapsed_time(end)) * 1e-3
 
 
-def opened(request: Request) -> TorchBackend:
+def opened(request: PartRequest) -> TorchBackend:
     """torch as the request wants it: on the GPU that it names, else on ``threads`` cores."""
     import torch
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.torch_backend import TorchBackend, opened
 from planner.measuring.worker import Case
@@ -18,12 +18,12 @@ NAMES = {"float8_e4m3fn": "fp8", "int8": "int8", "bfloat16": "bf16", "float32": 
 ELEMENTS, COPIED_BYTES = 1 << 22, 1 << 30
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Each direction; a copy on a GPU."""
     return listed(request, opened(request))
 
 
-def listed(request: Request, backend: TorchBackend) -> Iterator[Case]:
+def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
     """:func:`cases` on ``backend``."""
     for source, target in PAIRS[:3] if request.quick else PAIRS:
         yield f"{source} to {target}", partial(_case, backend, source, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.shapes import matrices, tokens
 from planner.measuring.torch_backend import TorchBackend, opened
@@ -19,12 +19,12 @@ GPU_SHAPES = ((4096, 4096), (6144, 4096), (28672, 4096), (4096, 14336), (8192, 8
 GPU_TOKENS = (1, 8, 32, 128, 512, 2048, 8192)
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Formats × shapes × tokens."""
     return listed(request, opened(request))
 
 
-def listed(request: Request, backend: TorchBackend) -> Iterator[Case]:
+def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
     """:func:`cases` on ``backend``."""
     gpu = backend.device == "cuda"
     shapes = GPU_SHAPES[:2] if gpu and request.quick else GPU_SHAPES if gpu \

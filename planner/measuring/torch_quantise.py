@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row, row
 from planner.measuring.torch_backend import TorchBackend, opened
 from planner.measuring.worker import Case
@@ -16,12 +16,12 @@ BLOCK, INT8_MOST, FP8_MOST = 128, 127.0, 448.0
 TOKENS, WIDTHS = (1, 64, 512), (2048, 4096, 14336)
 
 
-def cases(request: Request) -> Iterator[Case]:
+def cases(request: PartRequest) -> Iterator[Case]:
     """Formats × tokens × widths."""
     return listed(request, opened(request))
 
 
-def listed(request: Request, backend: TorchBackend) -> Iterator[Case]:
+def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
     """:func:`cases` on ``backend``."""
     for name, block in (("int8", 0), ("fp8", 0), ("fp8_block", BLOCK)):
         for m in TOKENS[:2] if request.quick else TOKENS:

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from planner.errors import PlannerError
-from planner.measuring.request import Request, part_named, request_of
+from planner.measuring.request import PartRequest, part_named, request_of
 from planner.measuring.rows import Row
 
 Case = tuple[str, Callable[[float], Row | list[Row]]]
 """(what it is, its row or rows; told the seconds that it may take)."""
 
 
-def measure_part(request: Request, cases: Iterator[Case] | list[Case], out: IO[str]) -> None:
+def measure_part(request: PartRequest, cases: Iterator[Case] | list[Case], out: IO[str]) -> None:
     """Write a line for every case of ``cases``."""
     listed = list(cases)
     seconds = request.seconds / max(len(listed), 1)

@@ -12,9 +12,9 @@ import planner
 from planner.api import measure as api
 from planner.cli.main import run
 from planner.hardware.host.linux import linux_facts
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import row
-from planner.measuring.run import Measured
+from planner.measuring.run import MeasuredParts
 from planner.measuring.timing import Timing
 
 
@@ -28,7 +28,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setattr("planner.measuring.run.run_part", told)
 
 
-def told(request: Request, found: Measured) -> None:
+def told(request: PartRequest, found: MeasuredParts) -> None:
     """What a quiet machine would tell."""
     if request.part == "bandwidth":
         found.rows += [row("op_bandwidth", "host", "numpy 2", Timing(1e-2, 0.02, 9), n, op=op,
@@ -89,7 +89,7 @@ def test_json_holds_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_part_that_fails_is_told_and_the_exit_code_says_so(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
-    def one(request: Request, found: Measured) -> None:
+    def one(request: PartRequest, found: MeasuredParts) -> None:
         if request.part == "bandwidth":
             told(request, found)
         else:

@@ -16,22 +16,29 @@ from planner.measuring.request import (
     FULL_SECONDS,
     OPERATORS,
     PARTS,
-    Request,
+    PartRequest,
     part_named,
     request_of,
 )
-from planner.measuring.run import Machine, Measured, requests, run_part, run_parts, wanted_parts
+from planner.measuring.run import (
+    MeasuredParts,
+    TimedMachine,
+    requests,
+    run_part,
+    run_parts,
+    wanted_parts,
+)
 from planner.measuring.worker import measure_part
 
-REQUEST = Request("bandwidth", True, 0.1, 1, "host", 1 << 20, 1 << 30, {})
-BARE = Machine("host", 2, 32 << 20, 8 << 30, None)
+REQUEST = PartRequest("bandwidth", True, 0.1, 1, "host", 1 << 20, 1 << 30, {})
+BARE = TimedMachine("host", 2, 32 << 20, 8 << 30, None)
 ROW = '{"row": {"table": "op_bandwidth"}}'
 
 
-def told_by(monkeypatch: pytest.MonkeyPatch, code: str) -> Measured:
+def told_by(monkeypatch: pytest.MonkeyPatch, code: str) -> MeasuredParts:
     """What a part tells whose process runs ``code``."""
     monkeypatch.setattr(module, "command_of", lambda _: [sys.executable, "-c", code])
-    found = Measured()
+    found = MeasuredParts()
     run_part(REQUEST, found)
     return found
 
@@ -67,9 +74,9 @@ def test_a_case_that_fails_is_told_and_the_others_go_on(monkeypatch: pytest.Monk
 
 
 def test_an_interrupt_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, kept = Measured(), []
+    found, kept = MeasuredParts(), []
 
-    def one(request: Request, measured: Measured) -> None:
+    def one(request: PartRequest, measured: MeasuredParts) -> None:
         measured.rows.append({"table": "op_bandwidth"})
         if len(measured.rows) == 2:
             raise KeyboardInterrupt
@@ -94,7 +101,7 @@ def test_what_is_not_installed_is_left_out_with_the_reason(monkeypatch: pytest.M
 
 def test_the_time_is_shared_and_requests_survive_the_way() -> None:
     files = GgmlFiles(Path("a/libggml-base.so"), Path("a/libggml-cpu.so"), "here")
-    machine = Machine("host", 4, 1 << 20, 1 << 30, files, gpu="h100-sxm")
+    machine = TimedMachine("host", 4, 1 << 20, 1 << 30, files, gpu="h100-sxm")
     asked = list(requests(PARTS, machine, quick=False))
     assert sum(one.seconds for one in asked) == pytest.approx(FULL_SECONDS)
     for one in asked:

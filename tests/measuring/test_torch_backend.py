@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from planner.measuring import torch_attention, torch_convert, torch_gemm, torch_quantise
-from planner.measuring.request import Request
+from planner.measuring.request import PartRequest
 from planner.measuring.rows import Row
 from planner.measuring.torch_backend import REPLAYS, SPAN, TorchBackend
 from planner.validation.gemm_rows import FORMATS
 
 MILLISECONDS = 3.2
-GPU = Request("products of torch", True, 1.0, 1, "host", 1 << 25, 1 << 33, {}, gpu="h100-sxm")
-CPU = Request("products of torch", True, 1.0, 2, "host", 1 << 25, 1 << 33, {})
+GPU = PartRequest("products of torch", True, 1.0, 1, "host", 1 << 25, 1 << 33, {}, gpu="h100-sxm")
+CPU = PartRequest("products of torch", True, 1.0, 2, "host", 1 << 25, 1 << 33, {})
 
 
 class FakeTensor:
@@ -113,7 +113,7 @@ def fake_torch() -> Any:
         **{name: name for name in names})
 
 
-def measured(part: Any, request: Request, device: str) -> list[Row]:
+def measured(part: Any, request: PartRequest, device: str) -> list[Row]:
     """The rows of every case of a part."""
     backend = TorchBackend(fake_torch(), device, request.gpu or "host", request.threads)
     rows: list[Row] = []

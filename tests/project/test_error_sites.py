@@ -25,6 +25,7 @@ INTERNAL = {
     "planner/validation/memory_rows.py", "planner/report/drawing/validate.py",
     "planner/planning/engines/checkpoints.py", "planner/planning/engines/writers.py",
     "planner/cli/main.py",
+    "planner/measuring/timing.py", "planner/measuring/rows.py",
 }
 """Files whose plain exceptions are about this program, or are caught before a user sees them."""
 ELSEWHERE = {"--tensor-type"}

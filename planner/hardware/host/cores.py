@@ -21,7 +21,7 @@ GIB = 1 << 30
 
 
 @record
-class Core:
+class CpuCore:
     """What one core does: FLOP (or OP) a cycle by (unit, format), GHz under load [low, high], bytes
     a second of one core and of a socket. ``known``: named by the system, not guessed from its
     instructions."""
@@ -36,7 +36,7 @@ class Core:
     date: str
 
 
-def core_of(facts: HostFacts) -> Core | None:
+def core_of(facts: HostFacts) -> CpuCore | None:
     """The core of a machine; None where nothing is known of its instructions."""
     table = _table("cores.toml")
     for row in table["core"]:
@@ -65,7 +65,7 @@ def _in(models: str, model: str) -> bool:
     return False
 
 
-def _core(row: Mapping[str, Any], facts: HostFacts, table: Mapping[str, Any]) -> Core:
+def _core(row: Mapping[str, Any], facts: HostFacts, table: Mapping[str, Any]) -> CpuCore:
     needs = table["needs"]
     cycle = {}
     for unit, formats in row["cycle"].items():
@@ -76,7 +76,7 @@ def _core(row: Mapping[str, Any], facts: HostFacts, table: Mapping[str, Any]) ->
             if wanted is None or wanted in facts.flags:
                 cycle[unit, name] = (float(band[0]), float(band[1]), float(band[2]))
     where = "server" if SERVERS.search(facts.name) else "client"
-    return Core(row["name"], "vendor" in row, cycle, (row["boost"][0], row["boost"][1]),
+    return CpuCore(row["name"], "vendor" in row, cycle, (row["boost"][0], row["boost"][1]),
                 row["core_gb_s"] * 1e9, row["socket_gb_s"][where] * 1e9,
                 f"{table['kind']}: {table['source']}", table["date"])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from planner.errors import UnsupportedError
-from planner.hardware.host.cores import Core, core_of, gpu_id
-from planner.hardware.host.draft import ASSUMED, CORES, DETECTED, Draft, Figure
+from planner.hardware.host.cores import CpuCore, core_of, gpu_id
+from planner.hardware.host.draft import ASSUMED, CORES, DETECTED, Draft, DraftFigure
 from planner.hardware.host.facts import HostFacts
 
 HOST = "host"
@@ -56,7 +56,7 @@ def described(facts: HostFacts) -> Draft:
     return made
 
 
-def _name(facts: HostFacts, core: Core) -> str:
+def _name(facts: HostFacts, core: CpuCore) -> str:
     count = f"{facts.threads} core{'s' * (facts.threads > 1)}"
     name = facts.name.split("@")[0].strip() or facts.machine
     return f"this machine: {name} ({core.name}), {count}"
@@ -66,25 +66,25 @@ def _read_where(facts: HostFacts) -> str:
     return "/proc and /sys" if facts.system == "Linux" else "sysctl"
 
 
-def _memory(made: Draft, facts: HostFacts, core: Core, capacity: int) -> None:
+def _memory(made: Draft, facts: HostFacts, core: CpuCore, capacity: int) -> None:
     limited = facts.memory_limit is not None and facts.memory_limit == capacity
     told = facts.memory_bytes or capacity
-    made.set("memory.label", Figure(told, "B", DETECTED, "detected"))
-    made.set("memory.capacity", Figure(
+    made.set("memory.label", DraftFigure(told, "B", DETECTED, "detected"))
+    made.set("memory.capacity", DraftFigure(
         capacity, "B", DETECTED, "detected",
         note="the container's limit" if limited else "memory that the system has"))
-    made.set("memory.usable_fraction", Figure(
+    made.set("memory.usable_fraction", DraftFigure(
         USABLE, "1", ASSUMED, "assumed", note="operating system and engine take the rest"))
     drawn, most = facts.threads * core.core_bytes_per_s, facts.sockets * core.socket_bytes_per_s
     value, band = min(drawn, most), _BAND_KNOWN if core.known else _BAND_UNKNOWN
-    made.set("memory.bandwidth", Figure(
+    made.set("memory.bandwidth", DraftFigure(
         value, "B/s", CORES, "assumed", value / band, value * band,
         f"{facts.threads} × {core.core_bytes_per_s / 1e9:.0f} GB/s that a core of {core.name} "
         f"draws, at most {most / 1e9:.0f} GB/s of {facts.sockets} socket"
         f"{'s' * (facts.sockets > 1)}; channels are not told: plan measure measures it"))
 
 
-def clock_band(facts: HostFacts, core: Core) -> tuple[float, float, float, str]:
+def clock_band(facts: HostFacts, core: CpuCore) -> tuple[float, float, float, str]:
     """(low, value, high) of the clock under load [Hz], and how it was found."""
     stated, boost = facts.clock_hz, facts.boost_hz
     where = facts.where.get("clock", "")
@@ -100,11 +100,11 @@ def clock_band(facts: HostFacts, core: Core) -> tuple[float, float, float, str]:
         f"no clock is told, {core.name} runs at {low / 1e9:.1f} to {high / 1e9:.1f} GHz")
 
 
-def _rates(made: Draft, facts: HostFacts, core: Core) -> None:
+def _rates(made: Draft, facts: HostFacts, core: CpuCore) -> None:
     low, value, high, how = clock_band(facts, core)
     n = facts.threads
     for (unit, name), (least, each, most) in core.cycle.items():
-        made.set(f"rates.{unit}.{name}.dense", Figure(
+        made.set(f"rates.{unit}.{name}.dense", DraftFigure(
             n * value * each, "OP/s" if name.startswith("int") else "FLOP/s", CORES, "derived",
             n * low * least, n * high * most,
             f"{n} cores × {value / 1e9:.2f} GHz × {each:g} a cycle; {how}"))
@@ -113,7 +113,7 @@ def _rates(made: Draft, facts: HostFacts, core: Core) -> None:
         if any(other == name for _, other in core.cycle):
             continue
         like = made.figures[f"rates.{plain}.fp32.dense"]
-        made.set(f"rates.{plain}.{name}.dense", Figure(
+        made.set(f"rates.{plain}.{name}.dense", DraftFigure(
             like.value, like.unit, CORES, "derived", like.low, like.high,
             f"no {name.upper()} products: widened to FP32, at that rate"))
     made.unsupported = dict(_UNSUPPORTED)
@@ -124,13 +124,13 @@ def _rates(made: Draft, facts: HostFacts, core: Core) -> None:
 
 def _conversion(made: Draft, unit: str, cores: int, clock: float) -> None:
     for name, instructions in _CONVERTED.items():
-        made.set(f"conversion.{name}", Figure(
+        made.set(f"conversion.{name}", DraftFigure(
             cores * clock * _WIDTH[unit] / instructions, "elements/s", ASSUMED, "assumed",
             note=f"{cores} cores × {clock / 1e9:.2f} GHz × {_WIDTH[unit]:g} BF16 results per "
                  f"{instructions} {unit} instructions, one a cycle"))
 
 
-def _achieved(made: Draft, facts: HostFacts, core: Core) -> None:
+def _achieved(made: Draft, facts: HostFacts, core: CpuCore) -> None:
     """Fractions that were not measured: of the peak at the clock above, of the bandwidth above."""
     matrix: Shares = (0.15, 0.20, 0.29) if ("amx", "bf16") in core.cycle else (0.25, 0.45, 0.80)
     reading: Shares = (0.70, 0.90, 1.0)
@@ -146,21 +146,21 @@ def _achieved(made: Draft, facts: HostFacts, core: Core) -> None:
                 ("compute_fraction", "1", compute, "products of vector code, of the peak above"),
                 ("bandwidth_fraction", "1", reading, "of what a plain read draws"),
                 ("floor_seconds", "s", floor, "a barrier of all cores")):
-            made.set(f"achieved.{name}.{field}", Figure(
+            made.set(f"achieved.{name}.{field}", DraftFigure(
                 value, unit, ASSUMED, "assumed", low, high, why))
 
 
 def _silicon(made: Draft, facts: HostFacts) -> None:
     if facts.cache_bytes is None:
         return
-    made.set("silicon.multiprocessors", Figure(
+    made.set("silicon.multiprocessors", DraftFigure(
         facts.threads, "count", DETECTED, "detected",
         note="physical cores that this process may use"))
-    made.set("silicon.l2", Figure(facts.cache_bytes, "B", DETECTED, "detected",
+    made.set("silicon.l2", DraftFigure(facts.cache_bytes, "B", DETECTED, "detected",
                                   note="the last cache level"))
 
 
-def _cautions(facts: HostFacts, core: Core) -> list[str]:
+def _cautions(facts: HostFacts, core: CpuCore) -> list[str]:
     told = [f"nothing here was measured: {MEASURE}, then --hardware-dir DIR"]
     if not core.known:
         told.append(f"this CPU is in no table of cores: rates are those of {core.name}, between "

@@ -15,7 +15,7 @@ _DIGITS = 6
 
 
 @record
-class Figure:
+class DraftFigure:
     """A number of a profile before it has a date: unit, key of its source, kind, range and note."""
 
     value: float
@@ -39,7 +39,7 @@ class Draft:
 
     texts: dict[str, str] = field(default_factory=dict)
     memory_type: str = "RAM"
-    figures: dict[str, Figure] = field(default_factory=dict)
+    figures: dict[str, DraftFigure] = field(default_factory=dict)
     cautions: list[str] = field(default_factory=list)
     passing: list[str] = field(default_factory=list)
     unsupported: dict[str, str] = field(default_factory=dict)
@@ -62,12 +62,12 @@ class Draft:
         parts += ["\n".join([f"[{name}]", *lines]) for name, lines in tables.items()]
         return "\n\n".join(parts) + "\n"
 
-    def set(self, place: str, figure: Figure) -> None:
+    def set(self, place: str, figure: DraftFigure) -> None:
         """Put a figure in place of the one that stands there, or behind the others."""
         self.figures[place] = figure
 
 
-def _inline(figure: Figure, date: str) -> str:
+def _inline(figure: DraftFigure, date: str) -> str:
     pairs: Mapping[str, str | None] = {
         "value": _number(figure.value, figure.unit), "low": _maybe(figure.low, figure.unit),
         "high": _maybe(figure.high, figure.unit), "unit": quoted(figure.unit),
