@@ -45,10 +45,10 @@ def _batch(table: str, batch: Batch) -> list[Outcome]:
     measured = batch.seconds
     scheme = FORMATS.get(batch.words[0].lower(), "")
     why = "unknown device" if batch.profile is None else "unknown format" if not scheme \
-        else "unknown engine" if not batch.stack and batch.profile.kind != "cpu" else ""
+        else "" if batch.stack or batch.profile.kind == "cpu" or _plain(batch) else "unknown engine"
     if why or batch.profile is None:
         return missing(table, batch, why, format=scheme, measured=measured)
-    # Achieved fractions of a CPU are of its libraries, whichever engine calls them.
+    # Achieved fractions are of libraries, whichever engine calls them.
     model = gemm_model(batch.profile, scheme, [batch.stack]) if batch.stack else None
     m, n, k = (batch.columns[name] for name in ("m", "n", "k"))
     out_of_fit = gemm_excluded(batch, scheme)
@@ -65,6 +65,11 @@ def _batch(table: str, batch: Batch) -> list[Outcome]:
     return predicted(table, batch, format=scheme, measured=measured, seconds=seconds,
                      regimes=regimes(len(m), "prior", None, out_of_fit), spread=PRIOR_SPREAD,
                      basis="prior: achieved fractions of the kernel class")
+
+
+def _plain(batch: Batch) -> bool:
+    """Whether the rows are of torch's own products, as ``plan measure`` times them."""
+    return batch.software.lower().startswith("torch ")
 
 
 def _prior(device: DeviceProfile, scheme: str, m: Array, n: Array, k: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import fsum
 
+from planner.hardware.profile import DeviceProfile
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.recommendation import MeasureNext
 from planner.planning.price.intervals import layout_code
@@ -36,20 +37,20 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
         scheme, shape = _largest((theirs, ours), one.error)
         found.append(MeasureNext(one.error.operator, scheme, shape,
                                  float(f"{one.swing:.{DIGITS}g}"),
-                                 command_of(one.error.operator, ours.space.model.question.device.id)
-                                 ))
+                                 command_of(one.error.operator, ours.space.model.question.device)))
     return tuple(found)
 
 
-def command_of(operator: str, device: str) -> str:
+def command_of(operator: str, device: DeviceProfile) -> str:
     """The command that measures ``operator``; on another device than this machine, in a comment of
-    the shell, that it is run there. Experts and collectives are measured by no command here: the
-    one that takes their tables."""
+    the shell, that it is run there. Experts and collectives are measured by no command here, and of
+    an engine's kernels on a GPU only tables of its own say anything: the command that takes them.
+    """
     only = MEASURED.get(operator.split(" ")[0])
-    if only is None:
+    if only is None or device.kind != "cpu":
         return TABLES
     command = f"plan measure --only {only}"
-    return command if device == HERE else f"{command}  # on {device}"
+    return command if device.id == HERE else f"{command}  # on {device.id}"
 
 
 def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, str]:
