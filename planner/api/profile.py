@@ -39,6 +39,7 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
             scores: str | os.PathLike[str] | None = None, tokens: int = TOKENS,
             text: str | os.PathLike[str] | None = None, probe: str = PROBE,
             static_scales: bool = False, smoothquant: float | None = None,
+            imatrix: str | os.PathLike[str] | None = None,
             progress: Callable[[int, int, MatrixJob | None], None] = _nothing,
             told: Callable[[str], None] = _nothing) -> Profile:
     """Measure a checkpoint and return (and write) its quality profile.
@@ -66,6 +67,8 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         static_scales: T1 to T3: fixed scales of inputs for fp8-tensor and int8-w8a8, from a
             calibration text, instead of dynamic ones.
         smoothquant: T1 to T3: SmoothQuant strength from 0 to 1 for int8-w8a8.
+        imatrix: T0: an importance matrix of llama.cpp (llama-imatrix): errors of weights act on
+            inputs of its mean squares, and ggml's types are written with it.
         progress, told: called as the work goes on.
     Raises:
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
@@ -80,16 +83,21 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     spec = resolve_model(_as_path(place))
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
-                     static_scales=static_scales or None, smoothquant=smoothquant)
+                     static_scales=static_scales or None, smoothquant=smoothquant,
+                     imatrix=imatrix)
         return run.profile_scores(spec, Path(scores), target, own_version())
     folder = None if inputs is None else Path(inputs)
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
+    if imatrix is not None and (name != "T0" or folder is not None):
+        raise InputError(f"imatrix and {'inputs' if folder is not None else f'tier {name}'} "
+                         "exclude each other: both say what comes in", hint="leave one out")
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
-        own_version(), run.schemes_to_measure(schemes), place_of_work, seed, folder,
+        own_version(), run.schemes_to_measure(schemes, weighted=imatrix is not None), place_of_work, seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
-        None if folder is None else read_caches(folder, spec), question)
+        None if folder is None else read_caches(folder, spec), question,
+        None if imatrix is None else Path(imatrix))
     return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
               help="T1, T2, T3: fixed input scales for fp8-tensor and int8-w8a8.")
 @click.option("--smoothquant", type=float, metavar="STRENGTH",
               help="T1, T2, T3: SmoothQuant from 0 to 1 for int8-w8a8.")
+@click.option("--imatrix", metavar="FILE", help="T0: importance matrix of llama-imatrix; weighs "
+              "errors, and ggml's types are written with it.")
 @options(*PRINTED)
 def profile_command(checkpoint: str, tier: str | None, output: str | None, schemes: str | None,
                     as_json: bool, quiet: bool, timings: bool, **given: Any) -> None:

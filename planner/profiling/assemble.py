@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.formats.kv import KV_LAYOUTS
+from planner.models.imatrix import ImportanceMatrix, check_imatrix
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import cache_units as caches_of
 from planner.profiling.fallbacks import unfit_notes
@@ -73,8 +74,10 @@ class CacheMeasured:
 def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob], records: Records,
              *, version: str, prior: Prior, schemes: tuple[str, ...], seed: int,
              routers: tuple[RouterStatistics, ...], shares: Mapping[tuple[int, int], float],
-             probed: Probed | None, caches: CacheMeasured) -> Profile:
-    """The profile of what was measured; ``probed`` None: sensitivities of T0."""
+             probed: Probed | None, caches: CacheMeasured,
+             importance: Mapping[str, Any] | None = None) -> Profile:
+    """The profile of what was measured; ``probed`` None: sensitivities of T0; ``importance`` says
+    which importance matrix the errors are weighed by."""
     reference = reference_for(spec, prior)
     changed = {} if probed is None else probed.errors
     named = [(job.id, _matrix(job, records[job.id], changed.get(job.id, {}))) for job in jobs
@@ -92,6 +95,8 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
     joint = () if probed is None else tuple(
         JointCheck(s, sum(u.loss.get(s, 0.0) for u in units), found["joint"], found["flips"])
         for s, found in probed.joint.items())
+    if importance is not None:
+        settings["imatrix"] = importance
     band = TIER_BANDS[tier] if probed is not None else Band(total_band(found, prior), found.text)
     if probed is not None and probed.caches:
         basis = "measured under every layout" if tier == "T3" else \
@@ -110,7 +115,25 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
         tuple(Skipped(j.id, f"{j.kind}.{j.layer}", records[j.id]["skipped"]) for j in jobs
               if "skipped" in records[j.id]),
         (NOT_MODELLED, POLICY, *_reference_notes(spec, reference, measured),
-         *unfit_notes(jobs, records)), settings, joint)
+         *unfit_notes(jobs, records), *_importance_notes(importance)), settings, joint)
+
+
+def importance_used(matrix: ImportanceMatrix, spec: ModelSpec) -> dict[str, Any]:
+    """What a profile says of the importance matrix it was made with."""
+    return {"file": matrix.path, "sha256": matrix.sha256, "entries": len(matrix.entries),
+            "chunks": matrix.chunks, "without": check_imatrix(matrix, spec)}
+
+
+def _importance_notes(used: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if used is None:
+        return ()
+    notes = [f"errors of weights act on inputs of the mean squares in {Path(used['file']).name} "
+             f"({used['entries']} entries), and ggml's types are written with that importance "
+             "matrix"]
+    if used["without"]:
+        notes.append(f"{used['without']} matrices have no entry in it: their errors count all inputs "
+                     "alike, and llama-quantize writes them without importance")
+    return tuple(notes)
 
 
 def _model(spec: ModelSpec) -> ProfiledModel:
@@ -122,7 +145,8 @@ def _matrix(job: MatrixJob, record: Mapping[str, Any],
             changed: Mapping[str, float]) -> ProfiledMatrix:
     """``changed``: errors of the output that the probe's options replace."""
     output = record.get("output_error", {})
-    power = record["output_power"] if output else record["rms"] ** 2 * job.elements
+    power = record["output_power"] if output else \
+        record.get("input_power", record["rms"] ** 2 * job.elements)
     return ProfiledMatrix(job.group, job.kind, job.layer, job.expert, job.elements, power,
                   record["weight_error"], {**output, **changed}, record["flushed"],
                   record["overflow"])

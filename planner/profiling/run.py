@@ -12,15 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.drafts import draft
-from planner.errors import DataError, InputError
+from planner.errors import DataError, InputError, UnsupportedError
+from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import scheme as find_scheme
 from planner.formats.schemes import scheme_ids
 from planner.jobs.journal import Journal
 from planner.jobs.workers import Where
+from planner.models.imatrix import check_imatrix, load_imatrix
 from planner.models.spec import ModelSpec
 from planner.numerics.engines import Engine
-from planner.profiling.assemble import CacheMeasured, assemble, assemble_scores
+from planner.profiling.assemble import (
+    CacheMeasured,
+    assemble,
+    assemble_scores,
+    importance_used,
+)
 from planner.profiling.emulate import default_schemes
 from planner.profiling.fallbacks import stand_ins, with_stand_ins
 from planner.profiling.jobs import MatrixJob, jobs_of
@@ -45,7 +52,7 @@ Progress = Callable[[int, int, MatrixJob | None], None]
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to measure; ``inputs`` a folder of real inputs, ``shares`` of tokens by (layer,
-    expert)."""
+    expert), ``imatrix`` a file of llama-imatrix."""
 
     version: str
     schemes: tuple[str, ...]
@@ -55,6 +62,7 @@ class Request:
     shares: Mapping[tuple[int, int], float] | None = None
     caches: CacheMeasured | None = None
     probe: ProbeSetup | None = None
+    imatrix: Path | None = None
 
 
 def engine_here(jobs: Sequence[MatrixJob]) -> Engine:
@@ -68,13 +76,23 @@ def engine_here(jobs: Sequence[MatrixJob]) -> Engine:
     return "numba"
 
 
-def schemes_to_measure(names: Sequence[str] | None) -> tuple[str, ...]:
-    """The schemes to emulate, in catalogue order; fp8-block, the unit of loss, is always in."""
+def schemes_to_measure(names: Sequence[str] | None, *, weighted: bool = False,
+                       ) -> tuple[str, ...]:
+    """The schemes to emulate, in catalogue order; fp8-block, the unit of loss, is always in.
+
+    Raises:
+        UnsupportedError: a scheme that is written with an importance matrix only, where none is
+            used (``weighted``).
+    """
     if names is None:
         return default_schemes()
     if not names:
         raise InputError("schemes is empty", hint="name at least one, or leave it out")
     wanted = {find_scheme(name).id for name in names} | {ANCHOR}
+    needing = sorted(name for name in wanted if needs_imatrix(name))
+    if needing and not weighted:
+        raise UnsupportedError(f"scheme {needing[0]!r}: llama-quantize writes it with an importance "
+                               "matrix only", hint="give the model's: --imatrix FILE")
     return tuple(name for name in scheme_ids() if name in wanted)
 
 
@@ -91,6 +109,8 @@ def profile_checkpoint(path: Path, spec: ModelSpec, request: Request, output: Pa
             that was killed; what was measured stays in the journal.
     """
     checkpoint = read_places(path if request.where.cluster is None else path.absolute())
+    if request.imatrix is not None:
+        check_imatrix(load_imatrix(request.imatrix), spec)
     jobs = jobs_of(spec, checkpoint)
     if not jobs:
         raise DataError(f"{path}: no weight matrix to measure",
@@ -139,6 +159,7 @@ def _header(checkpoint: Checkpoint, request: Request) -> dict[str, object]:
         "schemes": list(request.schemes), "seed": request.seed,
         "inputs": None if request.inputs is None else _folder_digest(request.inputs),
         "tier": "T0" if probe is None else probe.label,
+        **({} if request.imatrix is None else {"imatrix": load_imatrix(request.imatrix).sha256}),
     }
 
 
@@ -156,7 +177,7 @@ def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Che
         progress(count, len(jobs), job)
 
     scan(jobs, settings, journal, where=request.where, inputs=request.inputs,
-         landed=landed)
+         landed=landed, imatrix=request.imatrix)
     routers = router_statistics(spec, jobs, seed=request.seed, inputs=request.inputs,
                                 engine=settings.engine)
     profile = assemble(
@@ -164,7 +185,9 @@ def _run(spec: ModelSpec, request: Request, output: Path | None, checkpoint: Che
         schemes=request.schemes, seed=request.seed, routers=routers,
         shares=request.shares or {},
         probed=None if probe is None else probe.run(request.schemes, journal, told),
-        caches=request.caches or CacheMeasured({}, {}))
+        caches=request.caches or CacheMeasured({}, {}),
+        importance=None if request.imatrix is None else
+        importance_used(load_imatrix(request.imatrix), spec))
     if output is not None:
         write_profile(output, profile)
     journal.remove()
