@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from planner.errors import UnknownNameError
+
 _DATA = Path(__file__).resolve().parent / "data" / "ggml_grids.toml"
 GRIDS = ("iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "iq1_s")
 
@@ -26,7 +28,12 @@ def _document() -> Mapping[str, Any]:
 @cache
 def packed_points(name: str) -> npt.NDArray[np.uint16]:
     """The points of a grid in GRIDS in order, the index of each element's level in ``bits`` bits,
-    that of the first element lowest: (points,)."""
+    that of the first element lowest: (points,).
+
+    Raises UnknownNameError for another grid.
+    """
+    if name not in GRIDS:
+        raise UnknownNameError("grid", name, GRIDS)
     table = _document()[name]
     digits = -(-table["bits"] * table["dimensions"] // 4)
     text = "".join(table["points"].split())
@@ -39,10 +46,10 @@ def packed_points(name: str) -> npt.NDArray[np.uint16]:
 @cache
 def grid(name: str) -> npt.NDArray[np.int8]:
     """The levels of the points of a grid in GRIDS: int8 (points, dimensions)."""
-    table = _document()[name]
+    points, table = packed_points(name), _document()[name]
     bits, dimensions = table["bits"], table["dimensions"]
     shifts = np.arange(dimensions, dtype=np.uint16) * np.uint16(bits)
-    indices = packed_points(name)[:, None] >> shifts & np.uint16((1 << bits) - 1)
+    indices = points[:, None] >> shifts & np.uint16((1 << bits) - 1)
     levels = np.array(table["levels"], dtype=np.int8)
     values: npt.NDArray[np.int8] = levels[indices]
     values.setflags(write=False)
