@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from planner.errors import InputError
 from planner.formats.elements import element
-from planner.formats.ggml_types import PREFIX, needs_imatrix
+from planner.formats.ggml_types import needs_imatrix
 from planner.formats.kv import KV_LAYOUTS
 from planner.formats.schemes import SCHEMES, scheme
 from planner.formats.spec import KvLayout, Scheme, TensorFormat
@@ -50,8 +50,8 @@ FILE_REFERENCES = (
     "ggml-iq4_xs", "ggml-q3_k", "ggml-iq3_s", "ggml-q2_k", "ggml-q2_0", "ggml-tq2_0",
     "ggml-tq1_0", "ggml-q1_0",
 )  # fmt: skip
-"""Types of tensors in GGUF files: from these, errors are known of the type itself, of plain types
-and of the four of llama.cpp's types that are references themselves."""
+"""Types of tensors in GGUF files: from these, errors of FROM_FILES and the type itself are known."""
+FROM_FILES = ("fp32", "bf16", "fp16", "ggml-q8_0", "ggml-q6_k", "ggml-q4_k", "ggml-q4_0")
 SLOW = ("ggml-iq3_s",)
 """Searched on a grid: known from BF16 and from themselves."""
 RANGES = ("overflow", "flushed")
@@ -87,8 +87,7 @@ def schemes_from(reference: str) -> tuple[str, ...]:
         return emulated_schemes()
     if reference in REFERENCES:
         return tuple(name for name in emulated_schemes() if name not in SLOW)
-    known = {"fp32", "bf16", "fp16", reference, *(r for r in REFERENCES if r.startswith(PREFIX))}
-    return tuple(name for name in emulated_schemes() if name in known)
+    return tuple(name for name in emulated_schemes() if name in (*FROM_FILES, reference))
 
 
 def six(value: float) -> float:
