@@ -50,7 +50,7 @@ FILE_REFERENCES = (
     "ggml-iq4_xs", "ggml-q3_k", "ggml-iq3_s", "ggml-q2_k", "ggml-q2_0", "ggml-tq2_0",
     "ggml-tq1_0", "ggml-q1_0",
 )  # fmt: skip
-"""Types of tensors in GGUF files: from these, errors of FROM_FILES and the type itself are known."""
+"""Types of tensors in GGUF files: from each, errors of FROM_FILES and of itself are known."""
 FROM_FILES = ("fp32", "bf16", "fp16", "ggml-q8_0", "ggml-q6_k", "ggml-q4_k", "ggml-q4_0")
 SLOW = ("ggml-iq3_s",)
 """Searched on a grid: known from BF16 and from themselves."""
