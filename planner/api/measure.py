@@ -14,7 +14,6 @@ from planner.errors import InputError, PlannerError, UnknownNameError
 from planner.hardware.host.cores import gpu_id
 from planner.hardware.host.described import HOST, described
 from planner.hardware.host.detect import host_facts
-from planner.hardware.host.draft import Draft
 from planner.hardware.host.facts import HostFacts
 from planner.hardware.loader import load_profile
 from planner.measuring.find_ggml import find_ggml
@@ -90,15 +89,18 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
         raise InputError("nothing that was asked for can be measured here: "
                          + "; ".join(f"{name}: {why}" for name, why in skipped),
                          hint="install torch or llama.cpp, or leave --only out")
-    _remarks(machine, told)
+    noise = busy(machine)
+    for line in (noise, files.where if files is not None else ""):
+        if line:
+            told(line)
     folder = MeasurementFolder(Path(output), force=force)
     found = MeasuredParts(skipped=list(skipped))
     today = datetime.date.today().isoformat()
     try:
         run_parts(list(requests(parts, machine, quick)), found, progress,
-                  lambda: folder.write(found.rows, with_measured(plain, found.rows, HOST)
+                  lambda: folder.write(found.rows, with_measured(plain, found.rows, HOST, noise)
                                        .text(today)))
-        fits = _fitted(folder, plain, found, today)
+        fits = _fitted(folder, found, today)
     finally:
         folder.close()
     return Measurement(folder.path, tuple(found.rows), fits, tuple(found.skipped),
@@ -113,14 +115,7 @@ def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _remarks(machine: TimedMachine, told: Callable[[str], None]) -> None:
-    for line in (busy(machine), machine.ggml.where if machine.ggml is not None else ""):
-        if line:
-            told(line)
-
-
-def _fitted(folder: MeasurementFolder, plain: Draft, found: MeasuredParts, date: str,
-            ) -> tuple[str, ...]:
+def _fitted(folder: MeasurementFolder, found: MeasuredParts, date: str) -> tuple[str, ...]:
     """Fits of the tables, written into the profile; what was not fitted goes to ``skipped``."""
     if not any(one["device"] == HOST for one in found.rows):
         return ()

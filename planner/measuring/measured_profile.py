@@ -27,10 +27,11 @@ CLASSES = {"fp32": ("fp32",), "fp16": ("fp16",), "int8": ("int8", "moe-int8"),
 KV_BYTES = {"bfloat16": 2.0, "f16": 2.0, "q8_0": 34 / 32}
 
 
-def with_measured(draft: Draft, rows: Sequence[Row], device: str) -> Draft:
+def with_measured(draft: Draft, rows: Sequence[Row], device: str, busy: str = "") -> Draft:
     """``draft`` with the figures that ``rows`` of ``device`` give: bandwidth, peaks that were
     exceeded, fractions of kernel classes, conversion. Where torch and ggml both multiply a format,
-    torch's fraction stands: ggml's products have fits of their own."""
+    torch's fraction stands: ggml's products have fits of their own. ``busy`` says that other
+    programs ran, and goes into the profile."""
     mine = [one for one in rows if one["device"] == device]
     made = replace(draft, figures=dict(draft.figures), sources=dict(draft.sources),
                    cautions=list(draft.cautions), texts=dict(draft.texts))
@@ -42,6 +43,8 @@ def with_measured(draft: Draft, rows: Sequence[Row], device: str) -> Draft:
     _products(made, mine)
     _attention(made, mine)
     _conversion(made, mine)
+    if busy:
+        made.cautions.append(busy)
     noisy = sorted({str(one["table"]) for one in mine if one["spread"] > 0.25})
     if noisy:
         made.cautions.append("the machine was busy while it was measured: the median lies more "

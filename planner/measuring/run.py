@@ -23,6 +23,7 @@ from typing import Any
 from planner.measuring.find_ggml import NOWHERE, GgmlFiles
 from planner.measuring.request import FULL_SECONDS, PARTS, QUICK_SECONDS, MeasuringPart, PartRequest
 from planner.measuring.rows import Row
+from planner.planning.question.host_notes import BUSY
 
 LATEST, GRACE_SECONDS = 6.0, 60.0
 """A part is ended after so many times its seconds, and this: it hangs."""
@@ -213,5 +214,5 @@ def busy(machine: TimedMachine) -> str:
         return ""
     if load < 0.5 * machine.threads:
         return ""
-    return (f"other programs are running (load {load:.1f} on {machine.threads} cores): times come "
-            "out too long; measure again when the machine is idle")
+    return (f"{BUSY} (load {load:.1f} on {machine.threads} cores): times come out too long; measure "
+            "again when the machine is idle")

@@ -56,7 +56,7 @@ def test_tables_and_a_device_that_plans_take(tmp_path: Path,
     assert device.bandwidth_bytes_per_s.value == pytest.approx(20e9)
     plan = planner.plan("smollm2-135m", "host", hardware_dir=out, engine="llama.cpp", context=2048)
     note = next(a for a in plan.assumptions if a.key == "this machine")
-    assert "measured here: fp32 products, memory bandwidth" in note.reason
+    assert "measured here; fp32 products, memory bandwidth" in note.reason
 
 
 @pytest.mark.usefixtures("machine")

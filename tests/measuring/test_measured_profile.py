@@ -15,6 +15,7 @@ from planner.hardware.host.linux import linux_facts
 from planner.measuring.measured_profile import with_measured
 from planner.measuring.rows import Row, row
 from planner.measuring.timing import Timing
+from planner.planning.question.host_notes import BUSY, host_notes
 
 
 @pytest.fixture
@@ -98,4 +99,9 @@ def test_rows_of_another_device_change_nothing(plain: Draft) -> None:
 def test_a_busy_machine_is_told(plain: Draft) -> None:
     found = with_measured(plain, [read(30.0) | {"spread": 0.8}], "host")
     assert any("busy while it was measured" in caution for caution in found.cautions)
+    loaded = with_measured(plain, [read(30.0)], "host", busy=f"{BUSY} (load 9 on 2 cores): again")
+    assert loaded.cautions[-1].startswith(BUSY)
+    device = profile_of_draft(loaded)
+    told = {key: reason for key, _, reason in host_notes(device)}
+    assert told["measured while busy"] == "again"
     assert tomllib.loads(found.text("2026-11-27"))["cautions"] == found.cautions

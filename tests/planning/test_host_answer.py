@@ -70,7 +70,7 @@ def test_measured_figures_are_named(server: DeviceProfile) -> None:
     drawn = replace(server.bandwidth_bytes_per_s, kind="measured")
     notes = {key: (value, reason) for key, value, reason in
              host_notes(replace(server, bandwidth_bytes_per_s=drawn))}
-    assert notes["this machine"][1] == "detected; measured here: memory bandwidth"
+    assert notes["this machine"][1] == "measured here; memory bandwidth"
     assert "bf16 products" in notes["not measured"][0]
 
 

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from planner.hardware.profile import DeviceProfile, Quantity
 
 MACHINE, BANDWIDTH, UNMEASURED = "this machine", "memory bandwidth", "not measured"
+BUSY_KEY = "measured while busy"
 NO_UNIT = "not multiplied here"
 """Keys of the assumptions."""
 EXACT = "plan measure -o DIR, then --hardware-dir DIR makes it exact"
+BUSY = "other programs were running"
+"""How the caution begins that a machine was not idle when it was measured."""
 _GPU = "this machine has a GPU, "
 Note = tuple[str, str, str]
 
@@ -29,7 +32,7 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
     measured = sorted({name for name, one in _figures(device) if one.kind == "measured"})
     drawn = device.bandwidth_bytes_per_s
     if measured:
-        yield MACHINE, seen, f"detected; measured here: {', '.join(measured)}"
+        yield MACHINE, seen, f"measured here; {', '.join(measured)}"
     else:
         yield MACHINE, seen, f"detected: {EXACT}"
     if drawn.kind == "assumed" and drawn.low is not None and drawn.high is not None:
@@ -43,6 +46,8 @@ def host_notes(device: DeviceProfile) -> Iterator[Note]:
         reasons = dict.fromkeys(device.unsupported.values())
         yield NO_UNIT, ", ".join(device.unsupported), "; ".join(reasons)
     for caution in device.cautions:
+        if caution.startswith(BUSY):
+            yield BUSY_KEY, caution.partition(":")[0], caution.partition(": ")[2]
         if caution.startswith(_GPU):
             yield "GPU", caution.removeprefix(_GPU).partition(":")[0], \
                 caution.partition(": ")[2] or "host is the CPU"
