@@ -214,5 +214,5 @@ def busy(machine: TimedMachine) -> str:
         return ""
     if load < 0.5 * machine.threads:
         return ""
-    return (f"{BUSY} (load {load:.1f} on {machine.threads} cores): times come out too long; measure "
-            "again when the machine is idle")
+    return (f"{BUSY} (load {load:.1f} on {machine.threads} cores): times come out too long; "
+            "measure again when the machine is idle")
