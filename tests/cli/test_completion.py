@@ -56,7 +56,7 @@ def told(line: str, folder: Path, shell: str = "bash", **more: str) -> tuple[lis
     ("plan llama-3.1-8b l40s --kv fp8-", "fp8-ds-mla"),
     ("plan llama-3.1-8b l40s --engine vl", "vllm"),
     ("plan devices jetson-agx-t", "jetson-agx-thor-t5000"),
-    ("plan formats --device xeon-6", "xeon-6980p"),
+    ("plan formats --device xeon-6", "xeon-6980p"), ("plan devices hos", "host"),
     ("plan explain llama-3.1-8b l40s --module mlp-d", "mlp-down"),
     ("plan sensitivity llama-3.1-8b --exclude GLM-4,kimi-k", "GLM-4,Kimi-K2"),
     ("plan sensitivity llama-3.1-8b --names g", "gguf"),

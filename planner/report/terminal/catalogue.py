@@ -87,7 +87,8 @@ def devices_table(found: Sequence[DeviceProfile]) -> str:
                       f"{device.bandwidth_bytes_per_s.value / 1e9:,.0f}", *rates, device.status)
     return _render(table, "GiB: what an engine sees. Rates are dense, in TFLOP/s (int8: TOP/s); "
                    "`-` is a format the matrix units do not multiply, or no published rate. "
-                   "`plan devices NAME` shows every figure with its source.")
+                   "`plan devices NAME` shows every figure with its source; `host` is this "
+                   "machine.")
 
 
 def _rate(device: DeviceProfile, names: tuple[str, ...]) -> str:
