@@ -28,6 +28,7 @@ from planner.planning.question.named import (
     schemes_of,
     usable_mixes,
 )
+from planner.planning.question.policies import released_choice
 from planner.planning.question.question import Question
 from planner.planning.search.spaces import whole_space
 from planner.planning.search.uniform import Uniform, UniformQuery, best_uniforms
@@ -55,19 +56,20 @@ def baseline_pairs(model: CostModel) -> list[Pair]:
     question = model.question
     kv = usual_kv(question)
     named = {question.spec.quantization, *BASELINES}
-    if engine_runs(question.engine):
+    mixtures = usable_mixes(question)
+    if engine_runs(question.engine) and not mixtures:  # which hold its types, ends and all
         named |= {name for name in question.schemes if runs_on_ggml(scheme_by_id(name))}
     mixed = len(_released(model)) > 1
     pairs = [(RELEASED, kv)] if mixed else []
     pairs += [(scheme, kv) for scheme in question.schemes if scheme in named]
     pairs += [(name, kv) for name in _mixes(question)
               if set(MIXES[name]) <= set(question.schemes)]
-    pairs += [(name, kv) for name in usable_mixes(question)]
+    pairs += [(name, kv) for name in mixtures]
     for default in _defaults(model).values():
         if default is not None and default.kv in question.kv and default.kv != kv:
             scheme = _default_scheme(model, default)
             if scheme == RELEASED or scheme in question.schemes \
-                    or scheme in usable_mixes(question):
+                    or scheme in mixtures:
                 pairs.append((scheme, default.kv))
     return pairs
 
@@ -176,6 +178,8 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
     own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
                   barred=frozenset(), kept=(), dropped=(), untie=False)
+    if any(scheme in engine_mixes() for scheme, _ in pairs):  # these type head and embedding
+        own = released_choice(replace(own, dropped=question.dropped))
     model = build_model(own, load_prior())
     space = whole_space(model)
     wanted = [UniformQuery(scheme, kv, limits=False) for scheme, kv in pairs]

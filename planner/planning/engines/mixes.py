@@ -158,6 +158,14 @@ def mix_classes(spec: ModelSpec, engine: str) -> Classes:
     return classes
 
 
+@lru_cache(maxsize=256)
+def mix_key(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[tuple[Place, str], ...]:
+    """What tells a mix of a model from others: the scheme of every place, in order."""
+    places = mix_places(spec, name, imatrix)
+    return tuple((at, places[at].scheme) for at in sorted(places))
+
+
+@lru_cache(maxsize=256)
 def mix_schemes(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[str, ...]:
     """The schemes that a mix takes on a model, in the order of its tensors; none where it cannot
     be made."""
@@ -166,6 +174,7 @@ def mix_schemes(spec: ModelSpec, name: str, imatrix: bool = False) -> tuple[str,
         if kind in TYPED_KINDS))
 
 
+@lru_cache(maxsize=256)
 def unmixable(spec: ModelSpec, name: str, imatrix: bool = False) -> str:
     """Why a mix cannot be made of a model, or not without an importance matrix, which
     llama-quantize asks for unless the tensor is a table of tokens or a head; empty if it can."""

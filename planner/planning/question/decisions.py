@@ -106,7 +106,8 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
             decision = numbers.setdefault(key, len(numbers))
         units.append(DecisionUnit("", kind, role, row, bucket, layers, decision, part))
     return [replace(unit, id=name)
-            for unit, name in zip(units, _names(spec, units), strict=True)]
+            for unit, name in zip(units, _names(spec, units, apart=classes is not None),
+                                  strict=True)]
 
 
 def _split_classes(buckets: Sequence[tuple[str, tuple[int, ...]]], classes: Classes,
@@ -121,9 +122,10 @@ def _split_classes(buckets: Sequence[tuple[str, tuple[int, ...]]], classes: Clas
     return out
 
 
-def _names(spec: ModelSpec, units: Sequence[DecisionUnit]) -> list[str]:
+def _names(spec: ModelSpec, units: Sequence[DecisionUnit], *, apart: bool) -> list[str]:
     """``kind.bucket``; in kinds where several units would share it, what the attention of their
-    layers is called follows the kind, and a number where that does not tell them apart."""
+    layers is called follows the kind, and a number where that does not tell them apart. ``apart``:
+    units of one bucket may differ in nothing but their class, which the number alone tells."""
     def plain(unit: DecisionUnit, label: str) -> str:
         if unit.kind == "norm" and not unit.layers:
             return "norm.final"
@@ -131,7 +133,11 @@ def _names(spec: ModelSpec, units: Sequence[DecisionUnit]) -> list[str]:
         return ".".join(word for word in words if word)
 
     short = Counter(plain(unit, "") for unit in units)
-    shared = {unit.kind for unit in units if short[plain(unit, "")] > 1}
+    labels: dict[str, set[str]] = {}
+    for unit in units:
+        labels.setdefault(plain(unit, ""), set()).add(_label(spec, unit))
+    shared = {unit.kind for unit in units
+              if short[plain(unit, "")] > 1 and not (apart and len(labels[plain(unit, "")]) == 1)}
     names = [plain(unit, _label(spec, unit) if unit.kind in shared else "") for unit in units]
     seen: Counter[str] = Counter()
     many = Counter(names)

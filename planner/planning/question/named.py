@@ -13,6 +13,7 @@ from planner.planning.engines.mixes import (
     TYPED_KINDS,
     engine_mixes,
     fitted_scheme,
+    mix_key,
     mix_places,
     mix_schemes,
     mixes_of,
@@ -56,8 +57,7 @@ def usable_mixes(question: Question) -> list[str]:
     found: dict[tuple[object, ...], str] = {}
     for name in mixes_of(question.engine):
         if not mix_problem(question, name):
-            places = mix_places(question.spec, name, question.imatrix)
-            found.setdefault(tuple((at, places[at].scheme) for at in sorted(places)), name)
+            found.setdefault(mix_key(question.spec, name, question.imatrix), name)
     return list(found.values())
 
 

@@ -119,7 +119,8 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
         kept=_kept(spec, asked) if uniform is None and given is None else (),
         dropped=_dropped(spec, device, asked, given, engine)
-        if uniform is None or uniform in engine_mixes() else (), named=uniform or "",
+        if uniform is None or uniform in engine_mixes() else (),
+        named=uniform if uniform and (uniform in engine_mixes() or len(schemes) > 1) else "",
         apart=(any(u.part for u in given.units) if given is not None else
                uniform == "" and stored_apart(spec)), left_out=left_out))
 

@@ -39,7 +39,6 @@ def ready(model: str, device: str, engine: str, scheme: str, experts: str = "",
     ("llama-3.1-8b", "h100-sxm", "tensorrt-llm", "fp8-tensor",
      "nvidia/Llama-3.1-8B-Instruct-FP8"),
     ("qwen3-30b-a3b", "h100-sxm", "vllm", "fp8-block", "Qwen/Qwen3-30B-A3B-FP8"),
-    ("qwen3-8b", "xeon-6980p", "llama.cpp", "ggml-q8_0", "Qwen/Qwen3-8B-GGUF:Q8_0"),
     # The very weights, whose activations the engine leaves in 16 bits.
     ("llama-3.1-8b", "h100-sxm", "vllm", "nvfp4-w4a16", "nvidia/Llama-3.1-8B-Instruct-NVFP4"),
     # No such release, or none that this engine reads here.
