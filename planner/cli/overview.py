@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     ("Measure and check", {
         "profile": "error of every scheme on every matrix of a checkpoint",
         "measure": "this machine's operators, as tables and as the device host",
+        "verify": "run a plan with a real engine here, beside its predictions",
         "calibrate": "fit operators to tables measured on your device",
         "validate": "predictions against measured tables",
         "claims": "claims of an article, recomputed",
@@ -78,6 +79,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
                 "plan profile ./checkpoint --tier T2 --text prose.txt"),
     "measure": ("plan measure --quick -o measured",
                 "plan measure --only bandwidth,gemm --engine-dir llama.cpp/build"),
+    "verify": ("plan verify plan.json base.gguf --engine llama.cpp --engine-dir llama.cpp/build",
+               "plan verify plan.json ./model --engine vllm --python ./vllm/bin/python"),
     "calibrate": ("plan calibrate measured/ --device h100-sxm -o h100-mine.toml",),
     "validate": ("plan validate --only op_gemm", "plan validate --data measured/ --json"),
     "claims": ("plan claims --only 3,13b,23",),

@@ -75,7 +75,7 @@ train experts numerics
 """)
 LATER_COMMANDS = words("""
 memory validate calibrate explain profile frontier diff export import claims
-report sweep serve sensitivity completion compare measure
+report sweep serve sensitivity completion compare measure verify
 """)
 
 WORKLOAD_FLAGS = words("""
@@ -116,7 +116,7 @@ MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
 """)}
 VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
 CALIBRATE_FLAGS = set(words("""
---output --device --only --few --source --date --force --hardware-dir --json --quiet
+--output --device --only --few --model --source --date --force --hardware-dir --json --quiet
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
 EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
@@ -149,6 +149,11 @@ SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
 --max-loss --schemes --price --json --csv --report --quiet --timings
 """))
+VERIFY_FLAGS = {"--json", "--quiet", *words("""
+--engine --output --engine-dir --python --also --text --model --device --prompt-tokens
+--output-tokens --threads --repeats --chunks --kl-context --step-seconds --learn-from --profile
+--hardware-dir
+""")}
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
@@ -172,7 +177,7 @@ DataError DeviceProfile InfeasibleError InputError MissingPackageError ModelSpec
 Scenario SolverError UnknownNameError UnsupportedError
 claims compare diff estimate experts explain export_plan frontier import_plan inventory layer_error
 load_device load_model load_scenario load_workload measure memory_use plan plot profile read_plan
-sensitivity serve sweep train validate what_if
+sensitivity serve sweep train validate verify what_if
 """)
 FIGURES = words("""
 formats memory time uniform roofline frontier users sensitivity phase_map serving residency
@@ -269,10 +274,12 @@ def test_flags_of_profile_are_the_arguments_of_the_api() -> None:
     assert named == set(keywords("profile")) - {"progress", "told"}
 
 
-def test_flags_of_measure_are_the_arguments_of_the_api() -> None:
-    assert flags("measure") == MEASURE_FLAGS
-    named = {f.removeprefix("--").replace("-", "_") for f in MEASURE_FLAGS} - NOT_IN_THE_API
-    assert named - {"output"} == set(keywords("measure")) - {"progress", "told"}
+@pytest.mark.parametrize(("command", "expected"), [("measure", MEASURE_FLAGS),
+                                                   ("verify", VERIFY_FLAGS)])
+def test_flags_of_engines_are_the_arguments_of_the_api(command: str, expected: set[str]) -> None:
+    assert flags(command) == expected
+    named = {f.removeprefix("--").replace("-", "_") for f in expected} - NOT_IN_THE_API
+    assert named | {"output"} == set(keywords(command)) - {"progress", "told"} | {"output"}
 
 
 def test_flags_of_sensitivity_are_the_arguments_of_the_api() -> None:
@@ -349,7 +356,7 @@ def test_a_flag_means_the_same_everywhere() -> None:
                                 *TRAIN_FLAGS, *EXPERTS_FLAGS, *NUMERICS_FLAGS,
                                 *MEMORY_FLAGS, *VALIDATE_FLAGS, *CALIBRATE_FLAGS,
                                 *PROFILE_FLAGS, *EXPLAIN_FLAGS, *SERVE_FLAGS, *REPORT_FLAGS,
-                                *SWEEP_FLAGS, *COMPARE_FLAGS, *MEASURE_FLAGS,
+                                *SWEEP_FLAGS, *COMPARE_FLAGS, *MEASURE_FLAGS, *VERIFY_FLAGS,
                                 *CLAIMS_FLAGS, *FORMATS_FLAGS, *DIFF_FLAGS,
                                 *FRONTIER_FLAGS, *SENSITIVITY_FLAGS,
                                 *EXPORT_FLAGS, *IMPORT_FLAGS} == set(), name
