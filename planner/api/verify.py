@@ -205,7 +205,7 @@ def _cache(plan: Plan) -> str:
     used = sorted({u.kv_layout for u in plan.units if u.kv_layout is not None}) or ["bf16"]
     if len(used) > 1:
         raise UnsupportedError(f"the plan's caches are in {' and '.join(used)}: llama.cpp and vLLM "
-                               "take one type", hint="plan with --kv and one layout")
+                               "take one type", hint="name one layout for the plan with --kv")
     return used[0]
 
 

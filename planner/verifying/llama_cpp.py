@@ -183,8 +183,8 @@ def _converter(task: Task) -> Path:
         if (folder / CONVERT).is_file():
             return folder / CONVERT
     raise InputError(f"{task.checkpoint} is a folder, and {CONVERT} is not beside llama.cpp's "
-                     "programs", hint=f"convert it: {CONVERT} {task.checkpoint} --outtype bf16 "
-                     "--outfile BASE.gguf, and give BASE.gguf")
+                     "programs", hint=f"convert it with llama.cpp's {CONVERT}, in BF16, and give "
+                     "the GGUF file")
 
 
 def _base(task: Task) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from planner.hardware.profile import FittedSet
 from planner.models.spec import ModelSpec
 from planner.planning.question.question import Question
-from planner.quality.profile_match import structure_sha256
 from planner.records import record
 
 STEP, PROMPT = "step-residual", "prompt-residual"
@@ -32,6 +31,8 @@ class Residual:
 def model_key(spec: ModelSpec) -> str:
     """What a residual belongs to: kinds, layers and shapes of the model, whatever it is stored in.
     """
+    from planner.quality.profile_match import structure_sha256
+
     return structure_sha256(spec)[:16]
 
 
