@@ -23,8 +23,8 @@ from planner.verifying.learned import (
     schemes_of_uniform,
     shares_of,
 )
-from planner.verifying.records import PLAN, Predicted, Subject, Task
-from planner.verifying.run import Run
+from planner.verifying.records import PLAN, Forecast, Task, Trial
+from planner.verifying.run import Findings
 
 CELLS = 256
 """llama.cpp allocates its cache in so many cells."""
@@ -39,7 +39,7 @@ class Prediction:
     """Of one subject: ``values`` by quantity; ``schemes`` of its tensors, None where they are not
     known; ``why`` says what is not predicted."""
 
-    values: Mapping[str, Predicted]
+    values: Mapping[str, Forecast]
     schemes: Schemes | None
     why: tuple[str, ...] = ()
 
@@ -57,7 +57,7 @@ class Setup:
     header_bytes: int
 
 
-def predict(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Prediction:
+def predict(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Prediction:
     """The prediction of a subject; ``facts`` are those that its steps found: ``types`` {tensor:
     ggml type} or ``scheme``, a uniform one ("" as released)."""
     spec = setup.task.spec
@@ -83,25 +83,25 @@ def predict(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Predict
     return Prediction({**values, "kl": loss, **_flips(setup, loss)}, schemes, tuple(why))
 
 
-def setup_loss(setup: Setup, total: float) -> Predicted:
+def setup_loss(setup: Setup, total: float) -> Forecast:
     """A loss whose cells sum to ``total`` nats, in the prior's band."""
     from planner.quality.sensitivity.level import saturated
 
     g, band = setup.basis.prior.saturation, setup.loss_band
-    return Predicted(saturated(total, g), saturated(total / band, g), saturated(total * band, g),
+    return Forecast(saturated(total, g), saturated(total / band, g), saturated(total * band, g),
                      setup.basis.tier)
 
 
-def _flips(setup: Setup, loss: Predicted) -> dict[str, Predicted]:
+def _flips(setup: Setup, loss: Forecast) -> dict[str, Forecast]:
     """Flipped tokens by c·√loss, where the profile has c."""
     slope = None if setup.profile is None else setup.profile.flips_per_root_nat
     if slope is None:
         return {}
     value, low, high = (min(1.0, slope * math.sqrt(x)) for x in (loss.value, loss.low, loss.high))
-    return {"flips": Predicted(value, low, high, loss.basis)}
+    return {"flips": Forecast(value, low, high, loss.basis)}
 
 
-def _schemes(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Schemes | None:
+def _schemes(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Schemes | None:
     if "types" in facts:
         return schemes_of_types(facts["types"])
     if subject.role == PLAN:
@@ -111,7 +111,7 @@ def _schemes(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Scheme
     return None
 
 
-def _priced(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Plan:
+def _priced(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Plan:
     """The subject priced for the device at the measured setting: a prompt, then tokens, alone."""
     task = setup.task
     s = task.setting
@@ -126,7 +126,7 @@ def _priced(setup: Setup, subject: Subject, facts: Mapping[str, Any]) -> Plan:
     return alone(task.spec, how, scheme=str(facts.get("scheme", "")))
 
 
-def _of_plan(setup: Setup, priced: Plan) -> dict[str, Predicted]:
+def _of_plan(setup: Setup, priced: Plan) -> dict[str, Forecast]:
     """Times and bytes of the bare prompt and the bare step."""
     prompt, step = prompt_and_step(priced)
     weights, cache = (priced.memory_per_device.weights_bytes,
@@ -134,16 +134,16 @@ def _of_plan(setup: Setup, priced: Plan) -> dict[str, Predicted]:
     file = weights + setup.header_bytes
     return {
         "prefill_seconds": _estimated(prompt), "decode_seconds": _estimated(step),
-        "file_bytes": Predicted(file, file / COUNTED, file * COUNTED, "counted"),
-        "weight_bytes": Predicted(weights, weights / COUNTED, weights * 2.0,
+        "file_bytes": Forecast(file, file / COUNTED, file * COUNTED, "counted"),
+        "weight_bytes": Forecast(weights, weights / COUNTED, weights * 2.0,
                                   "counted; what is repacked lies there twice"),
-        "cache_bytes": Predicted(cache, cache / COUNTED, cache * COUNTED, "counted"),
-        "cache_tokens": Predicted(*(float(priced.workload.context_tokens),) * 3, "counted"),
+        "cache_bytes": Forecast(cache, cache / COUNTED, cache * COUNTED, "counted"),
+        "cache_tokens": Forecast(*(float(priced.workload.context_tokens),) * 3, "counted"),
     }
 
 
-def _estimated(told: Estimate) -> Predicted:
-    return Predicted(told.value, told.low, told.high, told.basis)
+def _estimated(told: Estimate) -> Forecast:
+    return Forecast(told.value, told.low, told.high, told.basis)
 
 
 def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:
             f"tokens; here it is priced for {device.id}",)
 
 
-def busy_notes(run: Run) -> tuple[str, ...]:
+def busy_notes(run: Findings) -> tuple[str, ...]:
     """A machine that did not give the engine its threads' time: its times say little."""
     shares = [float(facts[name]) for facts in run.facts.values()
               for name in ("busy_prompt", "busy_tokens") if name in facts]

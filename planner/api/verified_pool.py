@@ -7,13 +7,13 @@ from typing import Any
 
 from planner.api.memory import memory_use
 from planner.hardware.profile import DeviceProfile
-from planner.verifying.records import Predicted, Task
+from planner.verifying.records import Forecast, Task
 
 POOL_BYTES = "pool_bytes"
 """The fact that says how many bytes an engine's caches were given."""
 
 
-def pool(task: Task, device: DeviceProfile, facts: Mapping[str, Any]) -> dict[str, Predicted]:
+def pool(task: Task, device: DeviceProfile, facts: Mapping[str, Any]) -> dict[str, Forecast]:
     """Tokens and bytes of the engine's cache as `plan memory` counts them, exact; {} where the
     engine was given no pool."""
     if POOL_BYTES not in facts:
@@ -26,5 +26,5 @@ def pool(task: Task, device: DeviceProfile, facts: Mapping[str, Any]) -> dict[st
     assert found is not None
     held, taken = float(found.tokens), float(found.blocks * found.block_bytes)
     basis = f"counted: {found.blocks} blocks of {found.block_tokens} tokens"
-    return {"cache_tokens": Predicted(held, held, held, basis),
-            "cache_bytes": Predicted(taken, taken, taken, basis)}
+    return {"cache_tokens": Forecast(held, held, held, basis),
+            "cache_bytes": Forecast(taken, taken, taken, basis)}

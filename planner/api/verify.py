@@ -24,11 +24,11 @@ from planner.quality.profile_file import profile_text
 from planner.quality.sensitivity.predict import sensitivities
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
-from planner.verifying.adapter import MODULES, Adapter, Where, adapter
+from planner.verifying.adapter import MODULES, Adapter, Address, adapter
 from planner.verifying.compare import compared_rows, verdict
 from planner.verifying.learned import LossBasis, learned_profile, loss_basis
 from planner.verifying.learning import LOSSES, LossCheck, learn, losses_text, read_losses
-from planner.verifying.records import PLAN, FoundEngine, Setting, Subject, Task, Verification
+from planner.verifying.records import PLAN, FoundEngine, Setting, Task, Trial, Verification
 from planner.verifying.run import Progress, measure
 from planner.verifying.table import FILE, table_text
 from planner.verifying.writing import WORK, as_json, prepare, refuse_other, write_file
@@ -87,7 +87,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     path = _existing(Path(checkpoint))
     spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
-    found = tool.find(Where(*(os.fspath(p) if p is not None else None
+    found = tool.find(Address(*(os.fspath(p) if p is not None else None
                               for p in (engine_dir, python))))
     folder = Path(output)
     refuse_other(folder)
@@ -173,7 +173,7 @@ def _shortened(setup: Setup, prompt: bool, output: bool) -> tuple[Setup, tuple[s
     given stays. The slowest file is the checkpoint itself."""
     s = setup.task.setting
     try:
-        values = predict(setup, Subject(PLAN, PLAN), {}).values
+        values = predict(setup, Trial(PLAN, PLAN), {}).values
     except PlannerError:
         return setup, ()
     if "prefill_seconds" not in values:

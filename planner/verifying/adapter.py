@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from planner.records import record
-from planner.verifying.records import FoundEngine, StepResult, Subject, Task
+from planner.verifying.records import FoundEngine, StepResult, Task, Trial
 
 MODULES = {"llama.cpp": "planner.verifying.llama_cpp", "vllm": "planner.verifying.vllm",
            "pytorch": "planner.verifying.pytorch"}
@@ -21,7 +21,7 @@ MODULES = {"llama.cpp": "planner.verifying.llama_cpp", "vllm": "planner.verifyin
 
 
 @record
-class Where:
+class Address:
     """Where the user says that an engine is: a folder of programs, a Python of its own."""
 
     folder: str | None = None
@@ -48,7 +48,7 @@ class Adapter(Protocol):
 
     name: str
 
-    def find(self, where: Where) -> FoundEngine:
+    def find(self, where: Address) -> FoundEngine:
         """The engine on this machine, asked for its version.
 
         Raises:
@@ -62,7 +62,7 @@ class Adapter(Protocol):
             InputError: which, and what to give instead.
         """
 
-    def subjects(self, task: Task) -> tuple[Subject, ...]:
+    def subjects(self, task: Task) -> tuple[Trial, ...]:
         """What is run: the plan first, then the engine's default, then what else is asked for.
 
         Raises:
@@ -72,7 +72,7 @@ class Adapter(Protocol):
     def before(self, task: Task) -> tuple[Step, ...]:
         """Steps that come once, before all subjects (what the checkpoint answers)."""
 
-    def steps(self, task: Task, subject: Subject) -> tuple[Step, ...]:
+    def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Steps of a subject in order; files and settings of earlier ones are in the folder."""
 
     def after(self, task: Task) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from planner.errors import DataError
-from planner.verifying.records import Measured
+from planner.verifying.records import Reading
 
 Logits = npt.NDArray[Any]
 _ROWS = 64
@@ -23,7 +23,7 @@ def first_position(context: int) -> int:
     return context // 2
 
 
-def kl_and_flips(reference: Logits, other: Logits) -> tuple[Measured, Measured]:
+def kl_and_flips(reference: Logits, other: Logits) -> tuple[Reading, Reading]:
     """Mean KL divergence D(reference ‖ other) [nats] and share of positions whose most likely token
     differs, each with its standard error over positions.
 
@@ -69,6 +69,6 @@ def _log_softmax(rows: Logits) -> npt.NDArray[np.float64]:
     return shifted
 
 
-def _mean(values: npt.NDArray[np.float64]) -> Measured:
+def _mean(values: npt.NDArray[np.float64]) -> Reading:
     spread = values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else 0.0
-    return Measured(float(values.mean()), float(spread), int(values.size))
+    return Reading(float(values.mean()), float(spread), int(values.size))

@@ -10,13 +10,13 @@ from planner.verifying.records import (
     PLAN,
     QUANTITIES,
     ComparedRow,
-    Measured,
-    Predicted,
-    Subject,
+    Forecast,
+    Reading,
+    Trial,
 )
 
-Values = Mapping[str, Mapping[str, Measured]]
-Predictions = Mapping[str, Mapping[str, Predicted]]
+Values = Mapping[str, Mapping[str, Reading]]
+Predictions = Mapping[str, Mapping[str, Forecast]]
 COSTS = (("file_bytes", "bytes"), ("decode_seconds", "decode time"), ("kl", "loss"))
 SURE = 1.2815515655446004
 """Standard errors of a difference that hold 80 %."""
@@ -24,7 +24,7 @@ SAME_TIME, SAME_BYTES = 0.03, 0.002
 """Relative differences that count as none: repeats of a time, headers of a file."""
 
 
-def compared_rows(subjects: Sequence[Subject], values: Values,
+def compared_rows(subjects: Sequence[Trial], values: Values,
                   predictions: Predictions) -> tuple[ComparedRow, ...]:
     """One row a subject and quantity that was measured or predicted, in the order of both."""
     rows = []
@@ -45,7 +45,7 @@ def compared_rows(subjects: Sequence[Subject], values: Values,
     return tuple(rows)
 
 
-def verdict(subjects: Sequence[Subject], values: Values) -> str:
+def verdict(subjects: Sequence[Trial], values: Values) -> str:
     """Whether the engine's default, or another file, is at least as good as the plan in bytes, time
     and loss together; else what the plan gains and loses against the default."""
     mine = values.get(PLAN, {})
@@ -68,13 +68,13 @@ def verdict(subjects: Sequence[Subject], values: Values) -> str:
     return text
 
 
-def _dominates(one: Mapping[str, Measured], mine: Mapping[str, Measured]) -> bool:
+def _dominates(one: Mapping[str, Reading], mine: Mapping[str, Reading]) -> bool:
     """At least as good in all three, and better in one, by more than the spread can make."""
     signs = [_sign(name, one[name], mine[name]) for name, _ in COSTS]
     return all(s <= 0 for s in signs) and any(s < 0 for s in signs)
 
 
-def _sign(name: str, one: Measured, other: Measured) -> int:
+def _sign(name: str, one: Reading, other: Reading) -> int:
     """-1: ``one`` is lower, 1: higher, 0: they cannot be told apart."""
     gap = one.value - other.value
     if name == "kl":
@@ -85,7 +85,7 @@ def _sign(name: str, one: Measured, other: Measured) -> int:
     return 0 if abs(gap) <= room else (1 if gap > 0 else -1)
 
 
-def _against(one: Mapping[str, Measured], other: Mapping[str, Measured]) -> str:
+def _against(one: Mapping[str, Reading], other: Mapping[str, Reading]) -> str:
     """``has 12 % less bytes, as much decode time and 2.1 × the loss``."""
     words = []
     for name, word in COSTS:

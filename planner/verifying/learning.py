@@ -14,7 +14,7 @@ from planner.models.strict_json import parse_object
 from planner.quality.sensitivity.posterior import MeasuredLoss, Posterior, Shares, posterior
 from planner.records import record
 from planner.verifying.learned import MEASURED, LossBasis, Schemes, shares_of
-from planner.verifying.records import ComparedRow, Measured
+from planner.verifying.records import ComparedRow, Reading
 
 LOSSES = "losses.json"
 MAX_BYTES = 64 << 20
@@ -27,7 +27,7 @@ class LossCheck:
 
     name: str
     shares: Shares
-    kl: Measured
+    kl: Reading
     flips: float
 
 
@@ -52,7 +52,7 @@ class Learned:
 
 
 def learn(basis: LossBasis, schemes: Mapping[str, Schemes],
-          values: Mapping[str, Mapping[str, Measured]],
+          values: Mapping[str, Mapping[str, Reading]],
           earlier: Sequence[LossCheck] = ()) -> Learned | None:
     """The posterior of the measured losses of this verification, by subject, and of ``earlier``
     ones; None where there is none."""
@@ -71,7 +71,7 @@ def learn(basis: LossBasis, schemes: Mapping[str, Schemes],
 
 
 def losses_text(model: str, schemes: Mapping[str, Schemes],
-                values: Mapping[str, Mapping[str, Measured]]) -> str:
+                values: Mapping[str, Mapping[str, Reading]]) -> str:
     """``losses.json``: schemes by tensor and measured losses, for later verifications of the model.
     """
     data: dict[str, Any] = {"schema_version": "1", "model": model, "files": {}}
@@ -103,7 +103,7 @@ def read_losses(folder: Path, model: str, basis: LossBasis) -> tuple[LossCheck, 
     try:
         for name, one in dict(data["files"]).items():  # type: ignore[call-overload]
             shares, unknown = shares_of(basis, {str(k): str(v) for k, v in one["schemes"].items()})
-            kl = Measured(float(one["kl"]), float(one["error"]))
+            kl = Reading(float(one["kl"]), float(one["error"]))
             math.sqrt(kl.value), math.sqrt(kl.spread)  # neither is below 0
             if shares and not unknown:
                 out.append(LossCheck(f"{name} ({path.parent.name})", shares, kl,

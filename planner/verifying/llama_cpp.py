@@ -23,17 +23,17 @@ from planner.models.spec import ModelSpec
 from planner.records import record
 from planner.units import format_bytes
 from planner.verifying import llama_logs
-from planner.verifying.adapter import Step, Where
+from planner.verifying.adapter import Address, Step
 from planner.verifying.processes import EngineFailedError, Ran, busy, run
 from planner.verifying.records import (
     ALSO,
     DEFAULT,
     PLAN,
     FoundEngine,
-    Measured,
+    Reading,
     StepResult,
-    Subject,
     Task,
+    Trial,
 )
 from planner.verifying.writing import work_folder, write_file
 
@@ -57,7 +57,7 @@ class LlamaCpp:
 
     name: str = "llama.cpp"
 
-    def find(self, where: Where) -> FoundEngine:
+    def find(self, where: Address) -> FoundEngine:
         """The folder with all of PROGRAMS: the one named, else of the environment, else PATH."""
         folder = _folder(where.folder)
         ran = run([str(folder / "llama-bench"), "--version"], what="asking its version",
@@ -78,7 +78,7 @@ class LlamaCpp:
             return
         _check_model(path, task)
 
-    def subjects(self, task: Task) -> tuple[Subject, ...]:
+    def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, Q4_K_M, and what ``--also`` names."""
         ran = run([_program(task, "llama-quantize"), "--help"], what="asking for its types",
                   limit_seconds=ASK_SECONDS, accept=(0, 1))
@@ -88,8 +88,8 @@ class LlamaCpp:
             if name not in known:
                 raise UnknownNameError("type of llama-quantize", name, known)
         others = dict.fromkeys(n for n in names if n != DEFAULT_TYPE)
-        return (Subject(PLAN, PLAN), Subject(DEFAULT_TYPE, DEFAULT),
-                *(Subject(name, ALSO) for name in others))
+        return (Trial(PLAN, PLAN), Trial(DEFAULT_TYPE, DEFAULT),
+                *(Trial(name, ALSO) for name in others))
 
     def before(self, task: Task) -> tuple[Step, ...]:
         """A folder is converted; the checkpoint's own answers are kept for comparison."""
@@ -98,7 +98,7 @@ class LlamaCpp:
         return (*convert, Step("its answers", (), partial(_answers, task),
                                (task.folder / ANSWERS,)))
 
-    def steps(self, task: Task, subject: Subject) -> tuple[Step, ...]:
+    def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Quantise, run, compare."""
         return (Step("quantise", ("file_bytes",), partial(_quantise, task, subject),
                      () if _unchanged(task, subject) else (_made(task, subject),)),
@@ -191,12 +191,12 @@ def _base(task: Task) -> Path:
     return task.checkpoint if task.checkpoint.is_file() else task.folder / "checkpoint.gguf"
 
 
-def _made(task: Task, subject: Subject) -> Path:
+def _made(task: Task, subject: Trial) -> Path:
     """The file of a subject; a plan that changes nothing is the checkpoint."""
     return _base(task) if _unchanged(task, subject) else task.folder / f"{subject.id}.gguf"
 
 
-def _unchanged(task: Task, subject: Subject) -> bool:
+def _unchanged(task: Task, subject: Trial) -> bool:
     return subject.role == PLAN and SCRIPT not in task.files
 
 
@@ -219,7 +219,7 @@ def _answers(task: Task) -> StepResult:
     return StepResult({}, {})
 
 
-def _quantise(task: Task, subject: Subject) -> StepResult:
+def _quantise(task: Task, subject: Trial) -> StepResult:
     """By the exported script; a setting of the engine by its name alone."""
     target, base = _made(task, subject), _base(task)
     if not _unchanged(task, subject):
@@ -235,20 +235,20 @@ def _quantise(task: Task, subject: Subject) -> StepResult:
                 _program(task, "llama-quantize"), str(base), str(part), subject.id,
                 str(task.setting.threads)], f"quantising {subject.id}", most)
     types = {t.name: t.type for t in read_gguf(target).tensors}
-    return StepResult({"file_bytes": Measured(float(target.stat().st_size))}, {"types": types})
+    return StepResult({"file_bytes": Reading(float(target.stat().st_size))}, {"types": types})
 
 
-def _prompt(task: Task, subject: Subject) -> StepResult:
+def _prompt(task: Task, subject: Trial) -> StepResult:
     """Seconds of the whole prompt."""
     s = task.setting
     ran = _bench(task, subject, "prompt", "-p", str(s.prompt_tokens), "-n", "0")
     test = llama_logs.bench_test(ran.stdout, prompt=s.prompt_tokens, output=0, depth=0)
     each, n = test.token_seconds, s.prompt_tokens
-    return StepResult({"prefill_seconds": Measured(each.value * n, each.spread * n, each.repeats)},
+    return StepResult({"prefill_seconds": Reading(each.value * n, each.spread * n, each.repeats)},
                       {"machine": test.machine, "busy_prompt": busy(ran, s.threads)})
 
 
-def _tokens(task: Task, subject: Subject) -> StepResult:
+def _tokens(task: Task, subject: Trial) -> StepResult:
     """Seconds of a token after the prompt, and what the context took."""
     s = task.setting
     ran = _bench(task, subject, "tokens", "-p", "0", "-n", str(s.output_tokens),
@@ -259,11 +259,11 @@ def _tokens(task: Task, subject: Subject) -> StepResult:
     sizes = {"weight_bytes": held.weights, "cache_bytes": held.cache, "cache_tokens": held.cells,
              "compute_bytes": held.compute}
     return StepResult({"decode_seconds": test.token_seconds,
-                       **{name: Measured(float(size)) for name, size in sizes.items()}},
+                       **{name: Reading(float(size)) for name, size in sizes.items()}},
                       {"machine": test.machine, "busy_tokens": busy(ran, s.threads)})
 
 
-def _bench(task: Task, subject: Subject, what: str, *test: str) -> Ran:
+def _bench(task: Task, subject: Trial, what: str, *test: str) -> Ran:
     s = task.setting
     cache = _CACHE_TYPES[s.cache]
     return run([_program(task, "llama-bench"), "-m", str(_made(task, subject)), "-v",
@@ -273,7 +273,7 @@ def _bench(task: Task, subject: Subject, what: str, *test: str) -> Ran:
                log=_log(task, f"{subject.id}-{what}"))
 
 
-def _loss(task: Task, subject: Subject) -> StepResult:
+def _loss(task: Task, subject: Trial) -> StepResult:
     ran = run([_program(task, "llama-perplexity"), "-m", str(_made(task, subject)), *_text(task),
                "--kl-divergence-base", str(task.folder / ANSWERS), "--kl-divergence"],
               what=f"the loss of {subject.id}", limit_seconds=task.setting.step_seconds,

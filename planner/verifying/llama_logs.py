@@ -13,7 +13,7 @@ from typing import Any
 
 from planner.records import record
 from planner.verifying.processes import EngineFailedError
-from planner.verifying.records import Measured
+from planner.verifying.records import Reading
 
 MIB = 1 << 20
 _MODEL = re.compile(r"load_tensors:\s+(\S+) model buffer size =\s*([\d.]+) MiB")
@@ -30,7 +30,7 @@ _LISTED = re.compile(r"^\s*\d+\s+or\s+(\S+)", re.MULTILINE)
 class BenchTest:
     """One test of llama-bench: seconds of a token, read or made; ``machine`` as it says itself."""
 
-    token_seconds: Measured
+    token_seconds: Reading
     machine: str
 
 
@@ -69,7 +69,7 @@ def bench_test(text: str, *, prompt: int, output: int, depth: int) -> BenchTest:
         times = [float(t) * 1e-9 / (prompt or output) for t in row["samples_ns"]]
         least = min(times)
         math.log(least)  # a time of 0 or less is none
-        return BenchTest(Measured(least, statistics.pstdev(times), len(times)),
+        return BenchTest(Reading(least, statistics.pstdev(times), len(times)),
                          str(row.get("cpu_info", "")))
     except (ValueError, KeyError, TypeError, StopIteration) as error:
         raise EngineFailedError(
@@ -97,7 +97,7 @@ def _sum(found: list[tuple[str, str]]) -> int:
     return round(sum(float(size) for _, size in found) * MIB)
 
 
-def kl_and_flips(text: str) -> tuple[Measured, Measured]:
+def kl_and_flips(text: str) -> tuple[Reading, Reading]:
     """(mean KL divergence [nats], share of tokens whose most likely one differs), with their
     standard errors.
 
@@ -113,5 +113,5 @@ def kl_and_flips(text: str) -> tuple[Measured, Measured]:
     if not all(abs(n) < float("inf") for n in numbers):
         raise EngineFailedError(f"llama-perplexity: a KL divergence of {kl[1]}",
                                 hint="the file gives no finite logits: is the checkpoint sound?")
-    return (Measured(max(numbers[0], 0.0), numbers[1]),
-            Measured(1.0 - numbers[2] / 100.0, numbers[3] / 100.0))
+    return (Reading(max(numbers[0], 0.0), numbers[1]),
+            Reading(1.0 - numbers[2] / 100.0, numbers[3] / 100.0))

@@ -21,7 +21,7 @@ from planner.quality.profile_match import structure_sha256
 from planner.verifying.answers import first_position, kl_and_flips, read_answers
 from planner.verifying.hf_checkpoint import folder_of_gguf
 from planner.verifying.processes import EngineFailedError, run
-from planner.verifying.records import Measured, StepResult, Subject, Task
+from planner.verifying.records import Reading, StepResult, Task, Trial
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
 TOKENS, REFERENCE, BASE = "tokens.npy", "checkpoint.npy", "checkpoint"
@@ -154,19 +154,19 @@ def ask(task: Task, runner: str, name: str, question: Mapping[str, Any],
     return answer
 
 
-def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Measured], dict[str, Any]]:
+def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]]:
     """(seconds of the prompt and of a token of one sequence, and the same of the other batches).
 
     Of each run the least step counts, over all runs; the spread is that of the runs' means.
     """
-    values: dict[str, Measured] = {}
+    values: dict[str, Reading] = {}
     others: dict[str, Any] = {}
     for batch in sorted({run["batch"] for run in answer["runs"]}):
         runs = [run for run in answer["runs"] if run["batch"] == batch]
         prompts = [float(run["prefill_seconds"]) for run in runs]
         steps = [float(s) for run in runs for s in run["decode_seconds"]]
-        prompt = Measured(min(prompts), float(np.std(prompts)), len(prompts))
-        token = Measured(min(steps), float(np.std(steps)), len(steps))
+        prompt = Reading(min(prompts), float(np.std(prompts)), len(prompts))
+        token = Reading(min(steps), float(np.std(steps)), len(steps))
         if batch == BATCHES[0]:
             values = {"prefill_seconds": prompt, "decode_seconds": token}
         else:
@@ -179,7 +179,7 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Measured], dict[str, Any
     return values, others
 
 
-def loss(task: Task, subject: Subject) -> dict[str, Measured]:
+def loss(task: Task, subject: Trial) -> dict[str, Reading]:
     """KL divergence from the checkpoint's answers, and flipped tokens."""
     path = answers_of(task, subject)
     kl, flips = kl_and_flips(read_answers(task.folder / REFERENCE), read_answers(path))
@@ -187,7 +187,7 @@ def loss(task: Task, subject: Subject) -> dict[str, Measured]:
     return {"kl": kl, "flips": flips}
 
 
-def answers_of(task: Task, subject: Subject) -> Path:
+def answers_of(task: Task, subject: Trial) -> Path:
     """Where a subject's answers lie until they were compared."""
     return task.folder / f".{subject.id}.npy"
 

@@ -12,7 +12,7 @@ from planner.drafts import draft
 from planner.errors import InputError
 from planner.export import torchao
 from planner.records import record
-from planner.verifying.adapter import Step, Where
+from planner.verifying.adapter import Address, Step
 from planner.verifying.processes import EngineFailedError, run
 from planner.verifying.python_engines import (
     BASE,
@@ -39,10 +39,10 @@ from planner.verifying.records import (
     DEFAULT,
     PLAN,
     FoundEngine,
-    Measured,
+    Reading,
     StepResult,
-    Subject,
     Task,
+    Trial,
 )
 
 VARIABLE = "PLAN_PYTORCH_PYTHON"
@@ -58,7 +58,7 @@ class PyTorch:
 
     name: str = "pytorch"
 
-    def find(self, where: Where) -> FoundEngine:
+    def find(self, where: Address) -> FoundEngine:
         """The Python that has torch and transformers: the one named, else of the environment, else
         this one."""
         python = python_of(where.python, VARIABLE)
@@ -84,15 +84,15 @@ class PyTorch:
             raise InputError(f"torchao is not installed in {task.engine.place}",
                              hint="install it beside torch: the plan quantises")
 
-    def subjects(self, task: Task) -> tuple[Subject, ...]:
+    def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, the checkpoint as it is, and uniform schemes by --also."""
         names = [name.lower() for name in task.also]
         for name in names:
             if name != AS_RELEASED:
                 uniform(task.spec, name, tuple(torchao.SCHEMES))
         others = dict.fromkeys(n for n in names if n != AS_RELEASED)
-        return (Subject(PLAN, PLAN), Subject(AS_RELEASED, DEFAULT),
-                *(Subject(name, ALSO) for name in others))
+        return (Trial(PLAN, PLAN), Trial(AS_RELEASED, DEFAULT),
+                *(Trial(name, ALSO) for name in others))
 
     def before(self, task: Task) -> tuple[Step, ...]:
         """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers."""
@@ -102,7 +102,7 @@ class PyTorch:
                 *folder, Step("its answers", (), partial(_reference, task),
                               (task.folder / REFERENCE,)))
 
-    def steps(self, task: Task, subject: Subject) -> tuple[Step, ...]:
+    def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Quantise, run, compare."""
         timing = Step("run", ("weight_bytes", "cache_bytes", "prefill_seconds", "decode_seconds"),
                       partial(_run, task, subject))
@@ -120,14 +120,14 @@ class PyTorch:
 ADAPTER = PyTorch()
 
 
-def _folder(task: Task, subject: Subject) -> Path:
+def _folder(task: Task, subject: Trial) -> Path:
     plain = subject.id == AS_RELEASED or (
         subject.role == PLAN and CONFIGURATION not in task.files)
     return base_folder(task) if plain else task.folder / subject.id
 
 
 def _size(task: Task) -> StepResult:
-    return StepResult({"file_bytes": Measured(float(bytes_of(base_folder(task))))}, {"scheme": ""})
+    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task))))}, {"scheme": ""})
 
 
 def _reference(task: Task) -> StepResult:
@@ -135,7 +135,7 @@ def _reference(task: Task) -> StepResult:
     return StepResult({}, {"kernels": found["kernels"]})
 
 
-def _quantise(task: Task, subject: Subject) -> StepResult:
+def _quantise(task: Task, subject: Trial) -> StepResult:
     """By the exported script; a uniform scheme by the script that its own export would have."""
     files = task.files if subject.role == PLAN else torchao.export(
         uniform(task.spec, subject.id, tuple(torchao.SCHEMES))).files
@@ -156,19 +156,19 @@ def _quantise(task: Task, subject: Subject) -> StepResult:
             raise EngineFailedError(f"quantising {subject.id}: no checkpoint was written",
                                     hint="its output is among the logs")
         beside.rename(target)
-    return StepResult({"file_bytes": Measured(float(bytes_of(target)))}, {"scheme": subject.id})
+    return StepResult({"file_bytes": Reading(float(bytes_of(target)))}, {"scheme": subject.id})
 
 
-def _run(task: Task, subject: Subject) -> StepResult:
+def _run(task: Task, subject: Trial) -> StepResult:
     found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
     values, others = timed(found)
-    values |= {name: Measured(float(found[name])) for name in ("weight_bytes", "cache_bytes")}
+    values |= {name: Reading(float(found[name])) for name in ("weight_bytes", "cache_bytes")}
     facts: dict[str, Any] = {key: found[key] for key in (
         "kernels", "threads", "isa", "load_seconds", "peak_bytes")}
     return StepResult(values, {**facts, **others})
 
 
-def _loss(task: Task, subject: Subject) -> StepResult:
+def _loss(task: Task, subject: Trial) -> StepResult:
     _ask(task, f"{subject.id}-loss", _folder(task, subject), logits=answers_of(task, subject),
          batches=())
     return StepResult(loss(task, subject), {})

@@ -74,7 +74,7 @@ class Task:
 
 
 @record
-class Subject:
+class Trial:
     """What is measured: ``id`` (``plan``, or a setting by the engine's name) in its ``role``."""
 
     id: str
@@ -82,7 +82,7 @@ class Subject:
 
 
 @record
-class Measured:
+class Reading:
     """A value with its ``spread``: of times the standard deviation over ``repeats`` (the value is
     the least), of means their standard error."""
 
@@ -97,7 +97,7 @@ class StepResult:
     JSON values: ``types`` {tensor: type} of what was really made, ``busy…`` the share of its
     threads' time that the process did not get."""
 
-    values: Mapping[str, Measured]
+    values: Mapping[str, Reading]
     facts: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,12 +108,12 @@ class StepResult:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> StepResult:
         """The result that :meth:`to_dict` gave."""
-        return cls({k: Measured(float(v[0]), float(v[1]), int(v[2]))
+        return cls({k: Reading(float(v[0]), float(v[1]), int(v[2]))
                     for k, v in data["values"].items()}, dict(data["facts"]))
 
 
 @record
-class Predicted:
+class Forecast:
     """A prediction with its 80 % interval and basis."""
 
     value: float

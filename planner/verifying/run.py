@@ -12,7 +12,7 @@ from planner.jobs.journal import Journal
 from planner.planning.plan.record import plain
 from planner.records import record
 from planner.verifying.adapter import Adapter, Step
-from planner.verifying.records import Measured, StepResult, Subject, Task
+from planner.verifying.records import Reading, StepResult, Task, Trial
 from planner.verifying.writing import JOURNAL
 
 CHECKPOINT_STEPS = "checkpoint"
@@ -21,16 +21,16 @@ Progress = Callable[[str], None]
 
 
 @record
-class Run:
+class Findings:
     """What was measured: by subject the values of all its steps, and the facts of each."""
 
-    subjects: tuple[Subject, ...]
-    values: dict[str, dict[str, Measured]]
+    subjects: tuple[Trial, ...]
+    values: dict[str, dict[str, Reading]]
     facts: dict[str, dict[str, Any]]
 
 
 def measure(adapter: Adapter, task: Task, version: str,
-            progress: Progress | None = None) -> Run:
+            progress: Progress | None = None) -> Findings:
     """Run every step that the journal of ``task.folder`` does not have yet.
 
     Raises:
@@ -41,7 +41,7 @@ def measure(adapter: Adapter, task: Task, version: str,
     subjects = adapter.subjects(task)
     journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done")
     try:
-        before = Subject(CHECKPOINT_STEPS, CHECKPOINT_STEPS)
+        before = Trial(CHECKPOINT_STEPS, CHECKPOINT_STEPS)
         todo = [(s, _to_do(journal, s, adapter.steps(task, s))) for s in subjects]
         if any(steps for _, steps in todo):
             todo.insert(0, (before, [s for s in adapter.before(task)
@@ -56,20 +56,20 @@ def measure(adapter: Adapter, task: Task, version: str,
     finally:
         journal.close()
     adapter.after(task)
-    values: dict[str, dict[str, Measured]] = {}
+    values: dict[str, dict[str, Reading]] = {}
     facts: dict[str, dict[str, Any]] = {}
     for entry in journal.done.values():
         found = StepResult.of(entry)
         values.setdefault(entry["subject"], {}).update(found.values)
         facts.setdefault(entry["subject"], {}).update(found.facts)
-    return Run(subjects, values, facts)
+    return Findings(subjects, values, facts)
 
 
-def _id(subject: Subject, step: Step) -> str:
+def _id(subject: Trial, step: Step) -> str:
     return f"{subject.id}: {step.name}"
 
 
-def _open(journal: Journal, subject: Subject, step: Step) -> bool:
+def _open(journal: Journal, subject: Trial, step: Step) -> bool:
     return _id(subject, step) not in journal.done
 
 
@@ -77,7 +77,7 @@ def _gone(step: Step) -> bool:
     return not all(path.exists() for path in step.made)
 
 
-def _to_do(journal: Journal, subject: Subject, steps: Sequence[Step]) -> list[Step]:
+def _to_do(journal: Journal, subject: Trial, steps: Sequence[Step]) -> list[Step]:
     """The steps that are not done, and those whose files are gone while one of them is."""
     left = [_open(journal, subject, step) for step in steps]
     return [step for step, open_ in zip(steps, left, strict=True)

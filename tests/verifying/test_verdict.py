@@ -1,14 +1,14 @@
 """Who dominates whom, and in which words."""
 
 from planner.verifying.compare import compared_rows, verdict
-from planner.verifying.records import Measured, Predicted, Subject
+from planner.verifying.records import Forecast, Reading, Trial
 
-PLAN, DEFAULT = Subject("plan", "plan"), Subject("Q4_K_M", "default")
+PLAN, DEFAULT = Trial("plan", "plan"), Trial("Q4_K_M", "default")
 
 
 def values(size, seconds, kl, error=1e-4):
-    return {"file_bytes": Measured(size), "decode_seconds": Measured(seconds),
-            "kl": Measured(kl, error)}
+    return {"file_bytes": Reading(size), "decode_seconds": Reading(seconds),
+            "kl": Reading(kl, error)}
 
 
 def said(plan, default):
@@ -45,9 +45,9 @@ def test_no_verdict_without_the_plans_own_figures():
 
 
 def test_rows_have_what_was_measured_or_predicted():
-    rows = compared_rows((PLAN,), {"plan": {"kl": Measured(0.1, 0.01)}},
-                         {"plan": {"kl": Predicted(0.2, 0.15, 0.3, "T0"),
-                                   "file_bytes": Predicted(10, 9, 11, "counted")}})
+    rows = compared_rows((PLAN,), {"plan": {"kl": Reading(0.1, 0.01)}},
+                         {"plan": {"kl": Forecast(0.2, 0.15, 0.3, "T0"),
+                                   "file_bytes": Forecast(10, 9, 11, "counted")}})
     by = {r.quantity: r for r in rows}
     assert by["kl"].inside is False
     assert by["file_bytes"].measured is None

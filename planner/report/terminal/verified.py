@@ -18,14 +18,14 @@ INSIDE = {True: "yes", False: "NO", None: "-"}
 HEADS = ("", "predicted", "interval", "measured", "±", "inside")
 
 
-class Compared(Protocol):
+class ShownVerification(Protocol):
     """What a verification tells of itself."""
 
     def to_dict(self) -> dict[str, Any]:
         """Its JSON values."""
 
 
-def verification_text(found: Compared) -> str:
+def verification_text(found: ShownVerification) -> str:
     """The page: what ran, the rows of each file, the verdict, what was learned, notes; ends with a
     newline."""
     data = found.to_dict()
