@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs exhaustive tables evaluate evaluate-plans evaluate-throughput bench
-.PHONY: evaluate-transfer families soak clean distclean fuzz lock
+.PHONY: evaluate-transfer families soak clean distclean fuzz lock engines
 
 help:
 	@echo "make demo        plan DeepSeek-V3 on eight H200 for requests of 8192 tokens"
@@ -31,6 +31,7 @@ help:
 	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/evidence/plans.md"
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
+	@echo "make engines     real engines: install, judge plans, run them, compare (FRESH=1: all again)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
 	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
 	@echo "make lock        renew the locked versions that continuous integration installs"
@@ -86,6 +87,10 @@ evaluate: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,probe]'
 	$(BIN)/python -m evaluation
 
+# Engines and weights go into .engines; what is installed or measured is kept for the next run.
+engines: $(VENV)/.installed-dev
+	$(BIN)/python -m evaluation.closed_loop $(if $(FRESH),--fresh)
+
 fuzz: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,fuzz]'
 	$(BIN)/python tests/attack/fuzz.py --seconds $(or $(SECONDS),120)
@@ -107,7 +112,7 @@ clean:
 	find planner tests benchmarks evaluation .ci -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) .engines
 
 # Packages are installed again only when pyproject.toml is newer than the stamp; the environment is
 # made again when its interpreter does not run.

@@ -9,10 +9,10 @@ from benchmarks.engine_judges_reading import WEIGHT_ONLY, Judged
 
 HEAD = """# Plans judged by an engine's own code
 
-What vLLM {version} itself makes of the planner's commands and exports: each command goes through the
-parser of `vllm serve` and `create_engine_config`, the model is built on the meta device from the
-export's configuration, and every module is asked for its method, number formats, kernel and the types
-of its parameters. Written by
+What vLLM {version} itself makes of the planner's commands and exports: each command goes through
+the parser of `vllm serve` and `create_engine_config`, the model is built on the meta device from
+the export's configuration, and every module is asked for its method, number formats, kernel and the
+types of its parameters. Written by
 
 ```console
 $ make engines
@@ -20,9 +20,9 @@ $ make engines
 
 (`benchmarks/engine_judges.py`; vLLM's part runs in an environment of its own, on a stand-in of the
 device that answers what a driver would: compute capability and memory.) Modules are compared under
-vLLM's own names: q, k and v are one `qkv_proj`, gate and up one `gate_up_proj`, q_a and kv_a of MLA
-one matrix, the experts of a layer one module. *matrices* are those of the checkpoint, *modules* those
-that vLLM built, on one rank; the layout is judged by the parser alone.
+vLLM's own names: q, k and v are one `qkv_proj`, gate and up one `gate_up_proj`, q_a and kv_a of
+MLA one matrix, the experts of a layer one module. *matrices* are those of the checkpoint, *modules*
+those that vLLM built, on one rank; the layout is judged by the parser alone.
 
 What this does not show: that the weights load and run (no kernel is called), what a CUDA build with
 FlashInfer and DeepGEMM would choose (kernels below are those of an installation without), and what

@@ -43,14 +43,15 @@ class Loop:
     repeats: int
     rounds: tuple[str, ...]
     tell: Callable[[str], None]
+    threads: int | None = None
 
     def verified(self, name: str, plan: Plan, **more: Any) -> dict[str, Any]:
         """Run ``plan`` in its folder, or predict again what was run there."""
         self.tell(f"{self.model}: {name}")
         found = planner.verify(
             plan, self.base, engine=ENGINE, engine_dir=self.programs, chunks=self.chunks,
-            output=self.folder / name, repeats=self.repeats, prompt_tokens=REQUEST["isl"],
-            output_tokens=REQUEST["osl"],
+            output=self.folder / name, repeats=self.repeats, threads=self.threads,
+            prompt_tokens=REQUEST["isl"], output_tokens=REQUEST["osl"],
             progress=lambda step: self.tell(f"{self.model}: {name}: {step}"), **more)
         return found.to_dict()
 

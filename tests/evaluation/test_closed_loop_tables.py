@@ -1,0 +1,115 @@
+"""Coverage, errors, domination and the page of the closed loop, on recorded rows."""
+
+from typing import Any
+
+import pytest
+
+from evaluation.closed_loop.page import page
+from evaluation.closed_loop.tables import (
+    Figure,
+    beaten_by,
+    coverage,
+    figures,
+    names,
+    ratio_error,
+)
+
+
+def row(subject: str, quantity: str, predicted: float | None, measured: float | None,
+        spread: float = 0.0) -> dict[str, Any]:
+    """A row of verify.json; its interval is half to twice the prediction."""
+    low, high = (None, None) if predicted is None else (predicted / 2, predicted * 2)
+    return {"subject": subject, "quantity": quantity, "unit": "", "predicted": predicted,
+            "low": low, "high": high, "basis": "derived", "measured": measured, "spread": spread}
+
+
+def rows(subject: str, size: float, kl: float, decode: float, spread: float = 0.0,
+         ) -> list[dict[str, Any]]:
+    return [row(subject, "file_bytes", size, size), row(subject, "kl", kl, kl, spread),
+            row(subject, "decode_seconds", decode, decode)]
+
+
+def loop(plan: list[dict[str, Any]], after: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """A loop of one plan at one limit, beside Q4_K_M and Q6_K."""
+    engine = {"name": "llama.cpp", "version": "1"}
+    types = [*rows("plan", 270e6, 0.0, 0.03), *rows("Q4_K_M", 100e6, 0.06, 0.020),
+             *rows("Q6_K", 140e6, 0.01, 0.022)]
+    again = [*plan, *rows("Q4_K_M", 100e6, 0.5, 0.1)]
+    return {"model": "m", "verdict": "the answer", "limits": {"Q4_K_M": 1}, "runs": [
+        {"name": "answer", "round": "T0", "limit": "", "before": {"rows": types, "engine": engine},
+         "after": {"rows": types, "engine": engine}},
+        {"name": "T0-Q4_K_M", "round": "T0", "limit": "Q4_K_M", "formats": {"ggml-q4_k": 30},
+         "before": {"rows": again, "engine": engine},
+         "after": {"rows": again if after is None else after, "engine": engine}}]}
+
+
+def test_the_default_counts_once_and_the_plan_is_named_by_its_limit() -> None:
+    found = list(figures(loop(rows("plan", 99e6, 0.05, 0.02)), "before"))
+    assert names(found) == ["the answer", "Q6_K", "Q4_K_M", "plan ≤ Q4_K_M"]
+    assert [f.measured for f in found if (f.name, f.quantity) == ("Q4_K_M", "kl")] == [0.06]
+
+
+@pytest.mark.parametrize(("plan", "expected"), [
+    (rows("plan", 101e6, 0.07, 0.021), True),  # larger, lossier, slower
+    (rows("plan", 99e6, 0.07, 0.021), False),  # smaller
+    (rows("plan", 101e6, 0.05, 0.021), False),  # less lossy
+    (rows("plan", 101e6, 0.07, 0.015), False),  # quicker
+    (rows("plan", 100e6, 0.06, 0.0201), False),  # alike within the noise of times
+    (rows("plan", 100e6, 0.07, 0.02, spread=0.01), False),  # alike within the noise of losses
+    (rows("plan", 100e6, 0.07, 0.02, spread=0.001), True),
+])
+def test_a_plan_is_beaten_in_all_three_or_not_at_all(plan: list[dict[str, Any]],
+                                                     expected: bool) -> None:
+    found = list(figures(loop(plan), "before"))
+    assert beaten_by(found, "plan ≤ Q4_K_M", "Q4_K_M") is expected
+
+
+def test_what_was_not_measured_beats_nothing() -> None:
+    found = list(figures(loop([row("plan", "file_bytes", 1.0, 1.0)]), "before"))
+    assert beaten_by(found, "plan ≤ Q4_K_M", "Q4_K_M") is None
+
+
+def figure(predicted: float | None, measured: float | None) -> Figure:
+    return next(figures({"model": "m", "runs": [
+        {"name": "answer", "round": "T0", "limit": "", "before": {
+            "engine": {"name": "e"}, "rows": [row("x", "kl", predicted, measured)]}}]}, "before"))
+
+
+def test_coverage_counts_rows_with_both_sides() -> None:
+    held = [figure(1.0, 1.9), figure(1.0, 2.1), figure(1.0, 0.4), figure(None, 1.0),
+            figure(1.0, None)]
+    assert coverage(held) == (1, 3)
+
+
+def test_errors_are_factors_either_way() -> None:
+    assert ratio_error([figure(1.0, 2.0), figure(2.0, 1.0), figure(1.0, 1.5)]) == pytest.approx(2)
+    assert ratio_error([figure(1.0, 0.0), figure(None, 1.0)]) is None
+
+
+def test_the_page_tells_beaten_plans_gains_of_learning_and_what_is_missing() -> None:
+    plan = rows("plan", 101e6, 0.07, 0.08)
+    plan[2] = row("plan", "decode_seconds", 0.02, 0.08)
+    learned = [*plan[:2], row("plan", "decode_seconds", 0.075, 0.08)]
+    text = page([loop(plan, learned)], None, {"installing vllm": "no network"}, "a machine")
+    assert "**Machine**: a machine" in text
+    assert "* **installing vllm**: no network" in text
+    assert "Beaten in bytes, loss and time together: plan ≤ Q4_K_M by Q4_K_M." in text
+    assert "20 [10, 40] / **80**" in text
+    assert "| decode_seconds | 1 | × 4.00 | × 1.07 |" in text
+    assert "11 of 12 figures before" in text
+    assert "12 of 12 after" in text
+    assert "* T0, ≤ Q4_K_M: ggml-q4_k 30" in text
+    kept = page([loop(rows("plan", 90e6, 0.05, 0.02))], None, {}, "a machine")
+    assert "No plan is beaten" in kept
+    assert "Missing" not in kept
+
+
+def test_the_page_of_vllm_says_which_figures_lie_inside() -> None:
+    found = {"model": "m", "engine": {"version": "0.32.0"}, "rows": [
+        {**row("plan", "cache_tokens", 1024.0, 1024.0), "inside": True},
+        {**row("plan", "kl", 0.01, 0.1), "inside": False},
+        {**row("plan", "flips", None, 0.1), "inside": None}]}
+    text = page([], found, {}, "a machine")
+    assert "| plan | cache_tokens |  | 1,024 | 512 to 2,048 | 1,024 | yes |" in text
+    assert "| 0.1 | no |" in text
+    assert "| – | – to – | 0.1 | – |" in text
