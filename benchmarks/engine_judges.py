@@ -151,7 +151,7 @@ def main() -> int:
     given = parser.parse_args()
     cases = [case for case in CASES if given.only in case.id]
     with tempfile.TemporaryDirectory() as temporary:
-        root = given.keep or Path(temporary)
+        root = (given.keep or Path(temporary)).absolute()
         results, version = judge(cases, given.vllm, root)
     text = page(results, version)
     print(text)
@@ -179,7 +179,7 @@ def judge(cases: list[Case], python: Path, root: Path) -> tuple[list[Judged], st
         out = root / f"{capability}.said.json"
         (root / f"{capability}.json").write_text(json.dumps(ready), encoding="utf-8")
         done = subprocess.run(
-            [python, HELPER.resolve(), capability, root / f"{capability}.json", out], cwd=root,
+            [python.absolute(), HELPER.resolve(), capability, root / f"{capability}.json", out], cwd=root,
             capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
         if done.returncode:
             raise SystemExit(f"error: {HELPER.name} failed: {done.stderr[-2000:]}")

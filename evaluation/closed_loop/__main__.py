@@ -18,7 +18,7 @@ from evaluation.closed_loop.page import page
 from planner.errors import PlannerError
 from planner.hardware.host.detect import host_facts
 
-ROOT, PAGES = Path(".engines"), Path("docs/evidence")
+ROOT, PAGES = Path(".engines").absolute(), Path("docs/evidence")
 CHUNKS, REPEATS = 16, 5
 VLLM_MODEL = "smollm2-135m"
 JUDGES_SECONDS = 3600
@@ -55,14 +55,18 @@ def main() -> int:
 
 
 def judge(missing: dict[str, str], tell: Callable[[str], None]) -> None:
-    """vLLM's own code on commands and exports, with a page of its own."""
-    tell("vLLM's own code judges commands and exports")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.engine_judges", "--vllm", ROOT / "vllm/bin/python",
-         "--write", PAGES / "engines-judged.md"], capture_output=True, text=True, check=False,
-        timeout=JUDGES_SECONDS)
-    if done.returncode:
-        missing["judges"] = (done.stderr.strip() or "modules differ; see engines-judged.md")[-400:]
+    """Engines' own code on commands and exports, with a page of its own: vLLM's, then that of
+    llm-compressor, transformers and torchao."""
+    for module, flag, name in (("engine_judges", "--vllm", "vllm"),
+                               ("quantiser_judges", "--torch", "torch")):
+        tell(f"{name} judges exports ({module})")
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{module}", flag, ROOT / name / "bin/python",
+             "--write", PAGES / "engines-judged.md"], capture_output=True, text=True, check=False,
+            timeout=JUDGES_SECONDS)
+        if done.returncode:
+            words = done.stderr.strip() or "something differs; see engines-judged.md"
+            missing[module] = words[-400:]
 
 
 def measured(given: argparse.Namespace, missing: dict[str, str], tell: Callable[[str], None],
@@ -71,7 +75,7 @@ def measured(given: argparse.Namespace, missing: dict[str, str], tell: Callable[
     was measured of it kept."""
     loops: list[dict[str, Any]] = []
     for model in WEIGHTS:
-        folder = (ROOT / "loop" / model.model).resolve()
+        folder = (ROOT / "loop" / model.model)
         try:
             loops.append(llama.run(llama.Loop(
                 model.model, model.base(ROOT), ROOT / "llama.cpp" / "bin", folder, given.chunks,
@@ -83,7 +87,7 @@ def measured(given: argparse.Namespace, missing: dict[str, str], tell: Callable[
     base = next(w for w in WEIGHTS if w.model == VLLM_MODEL).base(ROOT)
     try:
         return loops, vllm.run(VLLM_MODEL, base, ROOT / "vllm/bin/python",
-                               (ROOT / "loop" / "vllm").resolve(), given.chunks, tell)
+                               (ROOT / "loop" / "vllm"), given.chunks, tell)
     except (PlannerError, OSError) as error:
         missing[f"{VLLM_MODEL} on vLLM"] = str(error)
         return loops, None

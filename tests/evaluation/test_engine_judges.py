@@ -1,11 +1,13 @@
 """What vLLM said of modules, read and held against plans: on recorded answers of vLLM 0.32."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.engine_judges_page import page
 from benchmarks.engine_judges_reading import SCHEMES, Judged, against, compared, means
+from benchmarks.quantiser_judges import prepared, row
 
 FP8 = "QuantKey(f8e4m3fn,scale(f32,static,{}),symmetric)"
 TOKEN = "QuantKey(f8e4m3fn,scale(f32,dynamic,per_token),symmetric)"
@@ -113,3 +115,29 @@ def test_the_page_counts_and_names_what_differs() -> None:
     assert "| m, h100-sxm | bf16 | e4m3 · channel · e4m3" in text
     assert "* n, l40s: Unknown algo" in text
     assert "What differs" not in page([good], "0.32.0")
+
+
+def test_each_script_is_given_to_its_library_with_one_mlp_plain(tmp_path: Path) -> None:
+    ready, expected = prepared(tmp_path / "work", "nvfp4")
+    assert [(case["id"], case["calibrated"]) for case in ready["cases"]] == [
+        ("compressed-tensors nvfp4", True), ("compressed-tensors nvfp4-w4a16", False),
+        ("torchao nvfp4", False), ("torchao nvfp4-w4a16", False)]
+    plain = {name for name, quantised in expected["torchao nvfp4"].items() if not quantised}
+    assert plain == {"lm_head", *(f"model.layers.1.mlp.{name}_proj"
+                                  for name in ("gate", "up", "down"))}
+    assert all(Path(case["script"]).is_file() for case in ready["cases"])
+
+
+def test_a_matrix_stored_otherwise_than_planned_is_counted() -> None:
+    modules = {"a": "weight:F8_E4M3 weight_scale:BF16", "b": "weight:BF16"}
+    said = {"id": "x", "error": "", "modules": modules, "away": 0.1}
+    assert row(said, {"a": True, "b": False}) == (
+        "| x | 0 of 2 | 0.100 | weight:F8_E4M3 weight_scale:BF16 |", True)
+    assert row(said, {"a": True, "b": True})[1] is False
+    assert row(said, {"a": False, "b": False, "c": False})[0].startswith("| x | 2 of 3 |")
+
+
+def test_what_needs_a_gpu_is_told_apart_from_what_fails() -> None:
+    assert row({"id": "torchao nvfp4", "error": "AssertionError"}, {}) == (
+        "| torchao nvfp4 | – | – | not here: it needs CUDA at 10.0 |", True)
+    assert row({"id": "fp8 fp8-block", "error": "KeyError: a"}, {})[1] is False
