@@ -1,11 +1,12 @@
-"""Times of ggml's CPU kernels, for planner/throughput/data/ggml.toml: products a cycle of every type.
+"""Times of ggml's CPU kernels, for planner/throughput/data/ggml.toml: products a cycle by type.
 
-    python benchmarks/ggml_kernels.py --library DIR [--threads 1] [--types q4_k,q8_0] [--csv FILE]
+    python benchmarks/ggml_kernels.py --library DIR [--types q4_k,q8_0] [--shape 512x2048]
+    python benchmarks/ggml_kernels.py --library DIR --shape 1536x768,2048x2048 --csv op_gemm.csv
 
-DIR holds libggml-base.so and libggml-cpu.so (llama.cpp's build: bin/). Weights stand where llama.cpp
-puts them: in the repacked layout where the device supports the product there. Each time is the least
-of many runs of graphs of one and of several nodes, their difference by nodes: it is that of a node
-inside a pass. Cycles are those of a chain of multiplications (three cycles each) timed beside it.
+DIR holds libggml-base.so and libggml-cpu.so (llama.cpp's build: bin/). Weights stand where
+llama.cpp puts them: in the repacked layout where the device supports the product there. Each time
+is the least of many runs of graphs of one and of several nodes, their difference by nodes: that of
+a node inside a pass. Cycles are those of a chain of multiplications, three each, timed beside it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ TYPES = {
     "tq1_0": 34, "tq2_0": 35, "mxfp4": 39, "nvfp4": 40, "q1_0": 41, "q2_0": 42,
 }
 F32, F16, I32 = 0, 1, 26
+CACHED, COLD_ROWS = "mul_mat_cached", 8
+"""The kernel of rows whose weights a cache holds; tokens up to which weights from memory are timed.
+"""
 MOST_NODES = 9
 SAMPLE_ROWS = 16
 """Rows that are really quantised; the others repeat them."""
@@ -62,6 +66,7 @@ class Ggml:
         for name in pointers:
             getattr(self.base, name).restype = c.c_void_p
         self.base.ggml_row_size.restype = c.c_size_t
+        self.base.ggml_blck_size.restype = c.c_int64
         self.base.ggml_backend_dev_supports_op.restype = c.c_bool
         for name in ("ggml_backend_cpu_init", "_Z35ggml_backend_cpu_repack_buffer_typev"):
             getattr(self.cpu, name).restype = c.c_void_p
@@ -104,6 +109,10 @@ class Ggml:
     def run(self, graph: c.c_void_p) -> None:
         """One pass."""
         self.base.ggml_backend_graph_compute(self.backend, graph)
+
+    def matrix_bytes(self, kind: int, outputs: int, inputs: int) -> int:
+        """Stored bytes of a matrix."""
+        return outputs * int(self.base.ggml_row_size(c.c_int(kind), c.c_int64(inputs)))
 
     def weights(self, kind: int, inputs: int, outputs: int) -> bytes:
         """Normal weights of a type: SAMPLE_ROWS quantised rows, repeated."""
@@ -219,30 +228,49 @@ def main() -> int:
     asked.add_argument("--threads", type=int, default=1)
     asked.add_argument("--types", default=",".join(TYPES))
     asked.add_argument("--rows", default="1,2,4,8,16,64,512")
-    asked.add_argument("--shape", default="512x2048", help="outputs x inputs")
-    asked.add_argument("--csv", type=Path)
+    asked.add_argument("--shape", default="512x2048", help="outputs x inputs, one or several")
+    asked.add_argument("--cold", type=int, default=0, help="MB of weights to walk through as well")
+    asked.add_argument("--csv", type=Path, help="write rows that plan calibrate reads")
+    asked.add_argument("--device", default="host")
+    asked.add_argument("--software", default="llama.cpp 0.25.3")
+    asked.add_argument("--seconds", type=float, default=0.15, help="of each time")
     given = asked.parse_args()
     lib = Ggml(given.library)
     lib.threads(given.threads)
-    n, k = map(int, given.shape.split("x"))
     cycles = clock()
-    print(f"{cycles / 1e9:.2f} GHz, {given.threads} threads, {n} x {k}")
     rows = [int(m) for m in given.rows.split(",")]
-    print("type      layout    " + "".join(f"{f'm={m}':>8}" for m in rows) + "  products a cycle")
     found = []
-    for kind in given.types.split(","):
-        times = list(product(lib, kind, n, k, rows))
-        found += times
-        rates = [t.m * n * k / t.node_seconds / cycles for t in times]
-        print(f"{kind:9} {'repacked' if times[0].repacked else 'plain':9} "
-              + "".join(f"{rate:8.2f}" for rate in rates), flush=True)
+    for shape in given.shape.split(","):
+        n, k = map(int, shape.split("x"))
+        print(f"{cycles / 1e9:.2f} GHz, {given.threads} threads, {n} x {k}: products a cycle")
+        print("type      layout    " + "".join(f"{f'm={m}':>8}" for m in rows))
+        for kind in given.types.split(","):
+            if k % lib.base.ggml_blck_size(c.c_int(TYPES[kind])):
+                continue
+            times = list(product(lib, kind, n, k, rows, seconds=given.seconds))
+            found += [(CACHED, t) for t in times]
+            rates = [t.m * n * k / t.node_seconds / cycles for t in times]
+            print(f"{kind:9} {'repacked' if times[0].repacked else 'plain':9} "
+                  + "".join(f"{rate:8.2f}" for rate in rates), flush=True)
+            if given.cold:
+                copies = 1 + given.cold * 1_000_000 // lib.matrix_bytes(TYPES[kind], n, k)
+                found += [("mul_mat", t) for t in product(
+                    lib, kind, n, k, [m for m in rows if m <= COLD_ROWS], copies=copies,
+                    seconds=given.seconds)]
     if given.csv:
-        with given.csv.open("w", newline="", encoding="utf-8") as file:
-            out = csv.writer(file)
-            out.writerow(("type", "repacked", "threads", "m", "n", "k", "latency_us", "ghz"))
-            out.writerows((t.kind, int(t.repacked), given.threads, t.m, t.n, t.k,
-                           f"{t.node_seconds * 1e6:.4g}", f"{cycles / 1e9:.3f}") for t in found)
+        _write(given.csv, found, given)
     return 0
+
+
+def _write(path: Path, found: list[tuple[str, Product]], given: argparse.Namespace) -> None:
+    """Rows in the columns of op_gemm.csv."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(("src", "device", "software", "kernel", "w_a_dtype", "m", "n", "k",
+                      "latency_us", "threads"))
+        out.writerows(("benchmarks/ggml_kernels.py", given.device, given.software, kernel, t.kind,
+                       t.m, t.n, t.k, f"{t.node_seconds * 1e6:.5g}", given.threads)
+                      for kernel, t in found)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.calibration.attention import problems_of, solved
+from planner.calibration.ggml_attention import prompts
 from planner.calibration.problem import FitProblem
 from planner.hardware.profile import FittedSet
 from planner.validation.attention_rows import prefill_kernels
@@ -17,4 +18,4 @@ def problems(rows: Rows, *, profiles: Profiles = NO_PROFILES) -> list[FitProblem
 def fit_tables(rows: Rows, *,
                profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and kernel of ``rows``."""
-    return solved(problems(rows, profiles=profiles))
+    return solved(problems(rows, profiles=profiles)) + prompts(rows, profiles)

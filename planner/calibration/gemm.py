@@ -1,4 +1,4 @@
-"""Fit the GEMM form to tables like op_gemm.csv."""
+"""Fit the GEMM form to tables like op_gemm.csv; rows of llama.cpp by :mod:`.ggml`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.calibration import quantise
+from planner.calibration import ggml, quantise
 from planner.calibration.problem import FitProblem, solve
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
@@ -65,8 +65,15 @@ def problems(rows: Rows, *, op_quantize: Rows = (),
 def fit_tables(rows: Rows, *, op_quantize: Rows = (),
                profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every device, stack and scheme of ``rows``."""
-    return [(p.device, solve(p))
-            for p in problems(rows, op_quantize=op_quantize, profiles=profiles)]
+    found = [(p.device, solve(p))
+             for p in problems(rows, op_quantize=op_quantize, profiles=profiles)]
+    return found + ggml.fit_tables(rows, op_quantize=op_quantize, profiles=profiles)
+
+
+def left_out(rows: Rows, *, op_quantize: Rows = (),
+             profiles: Profiles = NO_PROFILES) -> list[tuple[str, str]]:
+    """(what, why) of rows that make no set of their own."""
+    return ggml.left_out(rows, profiles=profiles, op_quantize=op_quantize)
 
 
 def _launches(kernels: Sequence[FitProblem]) -> dict[tuple[str, str], float]:

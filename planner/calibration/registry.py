@@ -10,7 +10,8 @@ class Entry:
     """A kind of table, known by its columns, and the module whose ``fit_tables(rows)`` fits it.
 
     ``operators`` are the ids of the sets it makes. ``beside`` names further kinds whose rows the
-    module takes by keyword. A module with ``problems(rows)`` can also refit a relative's sets to
+    module takes by keyword; ``left_out(rows)`` of a module, where it has one, says what of its rows
+    makes no set. A module with ``problems(rows)`` can also refit a relative's sets to
     few rows; ``own_devices`` says that its functions take ``profiles`` (name in the table →
     profile), so that it can fit a device that is not packaged. ``whole`` ones are of whole steps:
     they are fitted last, with what operators predict by then.
@@ -27,7 +28,7 @@ class Entry:
 
 REGISTRY = (
     Entry("op_gemm", frozenset({"device", "software", "w_a_dtype", "m", "n", "k", "latency_us"}),
-          "planner.calibration.gemm", ("gemm",), beside=("op_quantize",), own_devices=True),
+          "planner.calibration.gemm", ("gemm", "ggml"), beside=("op_quantize",), own_devices=True),
     Entry("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
                                     "latency_us"}),
           "planner.calibration.quantise", ("quantise",), own_devices=True),
@@ -45,11 +46,13 @@ REGISTRY = (
     Entry("op_attn_context", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
                                         "isl", "heads", "kv_heads", "head_dim", "window",
                                         "latency_us"}),
-          "planner.calibration.attention_prefill", ("attention-prefill",), own_devices=True),
+          "planner.calibration.attention_prefill", ("attention-prefill", "ggml-attention"),
+          own_devices=True),
     Entry("op_attn_generation", frozenset({"device", "software", "attn_dtype", "kv_dtype", "batch",
                                            "kv_len", "heads", "kv_heads", "head_dim", "window",
                                            "latency_us"}),
-          "planner.calibration.attention_decode", ("attention-decode",), own_devices=True),
+          "planner.calibration.attention_decode", ("attention-decode", "ggml-attention"),
+          own_devices=True),
     Entry("op_mla", frozenset({"device", "software", "phase", "mla_dtype", "kv_dtype", "heads",
                                "batch", "isl", "kv_len", "latency_us"}),
           "planner.calibration.mla", ("mla-prefill", "mla-decode"), own_devices=True),

@@ -184,7 +184,8 @@ def _fit(entry: Entry, rows: Rows, beside: Mapping[str, Rows], profile: DevicePr
         return [], [(name, "fits packaged devices only") for name in entry.operators]
     if few is None:
         pairs: list[tuple[str, FittedSet]] = module.fit_tables(rows, **given)
-        return [fit for device, fit in pairs if device == profile.id], []
+        left = module.left_out(rows, **given) if hasattr(module, "left_out") else []
+        return [fit for device, fit in pairs if device == profile.id], left
     assert relative is not None
     if not hasattr(module, "problems"):
         return [], [(name, "has no fit to few rows") for name in entry.operators]

@@ -51,8 +51,9 @@ class GgmlKernel:
 
     ``vector``, ``tile`` and ``unpack`` as in the module's equation; up to ``vector_rows`` tokens
     the vector kernels run; tiles take at least ``least_rows``, in steps of ``step`` (0 on CPUs),
-    and unpack every ``tile_rows``. ``quantise`` is of one activation, of ``least_quantised`` rows at least;
-    ``quantise_launch`` of its kernel. ``memory`` is of a byte, ``launch`` of a product's kernel.
+    and unpack every ``tile_rows``. ``quantise`` is of one activation, of ``least_quantised`` rows
+    at least; ``quantise_launch`` of its kernel. ``memory`` is of a byte, ``launch`` of a product's
+    kernel.
     """
 
     vector: float

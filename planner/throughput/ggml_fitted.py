@@ -1,8 +1,8 @@
 """ggml's kernels as a machine's own rows say: fitted sets in the place of counted figures.
 
 A type with rows has a set of its own, in seconds: a product by vector kernels and by tiles,
-unpacking, a byte from memory, a node of the graph, quantising. The set ``any`` holds for the others:
-what the measured types take in the mean of what was counted for them.
+unpacking, a byte from memory, a node of the graph, quantising. The set ``any`` holds for the
+others: what the measured types take in the mean of what was counted for them.
 """
 
 from __future__ import annotations

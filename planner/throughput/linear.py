@@ -24,12 +24,8 @@ from planner.throughput.forms.gemm import gemm_parts
 from planner.throughput.forms.gemm_tiles import GemmForm, together
 from planner.throughput.fused import fused_layer, narrowed_forms
 from planner.throughput.gemm import GemmModel, gemm_model
-from planner.throughput.ggml import (
-    GgmlArrays,
-    ggml_arrays,
-    ggml_parts,
-    placed,
-)
+from planner.throughput.ggml import GgmlArrays, ggml_arrays, ggml_parts, placed
+from planner.throughput.ggml_attention import GgmlAttention
 from planner.throughput.kernels import Kernel, kernel
 from planner.throughput.measured_kernels import by_kernel
 from planner.throughput.moe import MoeModel, moe_models
@@ -148,6 +144,7 @@ class Machine:
     deviation of ln p over the experts of a layer, None: the assumption of data/moe.toml. ``beside``
     [S]: schemes in which shared experts run on a second stream beside the routed ones.
     ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine.
+    ``cpu_attention``: the engine's own attention on a CPU, None where it is priced as anyone's.
     """
 
     bandwidth: float
@@ -159,6 +156,7 @@ class Machine:
     spread: float | None = None
     beside: NDArray[np.bool_] | None = None
     host_seconds: float = 0.0
+    cpu_attention: GgmlAttention | None = None
 
 
 def shards(module: Module, pts: Points) -> list[tuple[Array, Array, Array]]:

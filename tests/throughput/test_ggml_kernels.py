@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from planner.api import explain as api_explain
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES, scheme
+from planner.formats.sizes import bits_per_element
 from planner.hardware.catalog import list_devices, resolve_device
 from planner.memory.engines.catalog import engine_names
 from planner.throughput.calibration import PRIOR
@@ -47,7 +48,7 @@ def one(device, name, m, n=4096, k=4096, kinds=1, experts=False):
         float(parts.total()[0, 0])
 
 
-SCHEME_BITS = {"ggml-q8_0": 8.5, "ggml-q4_0": 4.5, "ggml-q4_k": 4.5, "ggml-q6_k": 6.5625}
+SCHEME_BITS = {name: bits_per_element(scheme(name).weight) for name in TYPES}
 
 
 def test_one_token_on_a_gpu_by_hand():
@@ -123,7 +124,8 @@ def test_laws(name, kind, experts, few, many, wide, deep):
         assert min(compute, memory, launch) > 0
         assert quantise >= 0
         assert total >= memory + launch
-        assert memory > 256 * wide * 256 * deep * 0.5 / device.bandwidth_bytes_per_s.value
+        assert memory > 256 * wide * 256 * deep * SCHEME_BITS[kind] / 8 \
+            / device.bandwidth_bytes_per_s.value
         for n, k in ((wide + 1, deep), (wide, deep + 1)):
             assert one(device, kind, m, 256 * n, 256 * k, experts=experts)[4] >= total
     for a, b in ((1, few), (9, many), (many, many + 1)):
@@ -161,7 +163,8 @@ def test_plain_types_of_llama_cpp_take_no_amx():
                                osl=64, engine=engine).performance.ttft_seconds.value
 
     assert ttft("xeon-6980p", "llama.cpp") > 2 * ttft("xeon-6980p", "pytorch")
-    assert ttft("l40s", "llama.cpp") == ttft("l40s", "pytorch")
+    # Queries, keys and values, gate and up are launches of their own there.
+    assert ttft("l40s", "pytorch") < ttft("l40s", "llama.cpp") < 1.05 * ttft("l40s", "pytorch")
 
 
 def test_who_gets_them():

@@ -173,9 +173,11 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
     machine = model.machine
     if unit.role == "cache":
         question, cache = model.question, model.caches[unit.row]
-        how = layout_certainty(cache.attention, cache.kind,
-                               question.kv[choice - len(question.schemes)], question.device,
-                               machine.stacks, decode=decode)
+        layout = question.kv[choice - len(question.schemes)]
+        own = machine.cpu_attention
+        how = own.certainty(cache.attention, layout, decode=decode) if own is not None else None
+        how = how or layout_certainty(cache.attention, cache.kind, layout, question.device,
+                                      machine.stacks, decode=decode)
         return f"attention {how.origin}", how
     if unit.kind in ("embedding", "norm"):
         return "elementwise", PRIOR

@@ -31,6 +31,7 @@ from planner.remembered import by_identity
 from planner.throughput.calibration import Certainty, stacks_of
 from planner.throughput.engine_policy import beside_routed, stored_scales
 from planner.throughput.gemm import gemm_model
+from planner.throughput.ggml_attention import ggml_attention
 from planner.throughput.linear import Machine, kernel_arrays
 
 MODELS = 8
@@ -155,7 +156,8 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
         beside=np.array([bool(beside_routed(server, s)) for s in question.schemes],
                         dtype=bool),
-        host_seconds=_host_seconds(question, server))
+        host_seconds=_host_seconds(question, server),
+        cpu_attention=ggml_attention(device, server))
     return CostModel(question, prior, planned, released, units, machine)
 
 

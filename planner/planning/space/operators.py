@@ -25,6 +25,7 @@ from planner.throughput.fixed import (
     router_parts,
     with_communication,
 )
+from planner.throughput.ggml_attention import with_ggml
 from planner.throughput.indexer import indexer_parts
 from planner.throughput.kernels import legal_schemes
 from planner.throughput.linear import communication, dense_parts, kernel_arrays
@@ -83,8 +84,11 @@ def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:
 
     def one(at: Points, part: Phase) -> Parts:
         run = decode_parts if part.name == "decode" else prefill_parts
-        return uncached(run(unit.attention, unit.kind, names, question.device, at, part,
-                            model.machine.stacks), unit.attention, part)
+        found = with_ggml(
+            model.machine.cpu_attention, unit.attention, unit.kind, names, question.device, at,
+            part, lambda: run(unit.attention, unit.kind, names, question.device, at, part,
+                              model.machine.stacks))
+        return uncached(found, unit.attention, part)
 
     return by_part(one, pts, phase)
 
