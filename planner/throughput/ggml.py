@@ -5,8 +5,8 @@
              = ⌈m⌉·n·k·p + ⌈m / tile⌉·n·k·u  beyond: tiles
 
 More tokens never take less time: tiles take at least the vector kernels' time at their limit on
-GPUs; on CPUs, where tiles were measured, the vector kernels take at most the time of the fewest
-tokens that tiles take.
+GPUs; on CPUs, where tiles were measured, more than one token takes at least the time of one, and
+the vector kernels at most that of the fewest tokens that tiles take.
 
 v and p are seconds a product of a weight and an activation, u of unpacking a weight. Activations
 are quantised once a matrix, by a kernel of its own on GPUs.
@@ -280,9 +280,11 @@ def ggml_parts(kernels: GgmlArrays, *, rows: Array, judged: Array, matrices: Arr
     at_limit = one_by_one * k["vector_rows"] / np.maximum(judged, 1e-300)
     fewest = products * (np.maximum(k["vector_rows"] + 1.0, k["least_rows"]) * k["tile"]
                          + k["unpack"])
+    alone = products * k["vector"]
     on_gpu = k["step"] > 0
-    compute = np.where(few, np.where(on_gpu, one_by_one, np.minimum(one_by_one, fewest)),
-                       np.where(on_gpu, np.maximum(tiles, at_limit), tiles))
+    compute = np.where(
+        few, np.where(on_gpu, one_by_one, np.minimum(one_by_one, np.maximum(fewest, alone))),
+        np.maximum(tiles, np.where(on_gpu, at_limit, alone)))
     all_rows = rows * matrices
     moved = stored + all_rows * (inputs * k["activation_bytes"] * kinds + FP32_BYTES * outputs)
     memory = moved * k["memory"]
