@@ -10,14 +10,18 @@ from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked
+from planner.throughput.calibration import ANY_ENGINE
+from planner.throughput.ggml_attention import ggml_attention
 
 DOMINATED_KV = ("fp16", "fp32")
+"""As large as BF16 or larger, and no quicker: tried where an engine has kernels of its own for
+them."""
 PLAIN_KV = "bf16"
 
 
 def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
            notes: list[tuple[str, str, str]], *, searched: bool,
-           given: Plan | None) -> tuple[str, ...]:
+           given: Plan | None, engine: str = ANY_ENGINE) -> tuple[str, ...]:
     """The layouts to try: those of the plan ``given``; the one that is asked for; where a plan is
     ``searched``, all legal ones; else the release's own (see :func:`released_kv`).
 
@@ -40,7 +44,9 @@ def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                    f"it does not store {missing[0]} ({spec.id} has {kinds})"
                    if missing else kv_refusal(device, layout))
         return (layout.id,)
-    return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV)
+    own = ggml_attention(device, engine)
+    quicker = own.tiled - {"fp32"} if own is not None else frozenset()
+    return tuple(k for k in _legal_kv(device, units) if k not in DOMINATED_KV or k in quicker)
 
 
 def released_kv(spec: ModelSpec, device: DeviceProfile,

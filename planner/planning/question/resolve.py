@@ -82,7 +82,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     work = _requests(spec, asked, server, notes)
     schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
                                       notes, profile)
-    kv = caches(spec, device, asked, notes, searched=uniform is None, given=given)
+    kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
     notes += host_notes(device)
