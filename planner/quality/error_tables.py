@@ -51,7 +51,11 @@ FILE_REFERENCES = (
     "ggml-tq1_0", "ggml-q1_0",
 )  # fmt: skip
 """Types of tensors in GGUF files: from each, errors of FROM_FILES and of itself are known."""
-FROM_FILES = ("fp32", "bf16", "fp16", "ggml-q8_0", "ggml-q6_k", "ggml-q4_k", "ggml-q4_0")
+FROM_FILES = (
+    "fp32", "bf16", "fp16", "fp8-tensor", "fp8-channel", "fp8-block", "int8-w8a8", "ggml-q8_0",
+    "ggml-q6_k", "ggml-q4_k", "ggml-q4_0",
+)  # fmt: skip
+"""Plain types, those that limits on loss are named after, and types of llama.cpp."""
 SLOW = ("ggml-iq3_s",)
 """Searched on a grid: known from BF16 and from themselves."""
 RANGES = ("overflow", "flushed")
