@@ -161,7 +161,7 @@ def test_llama_cpp(model: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(("text", "words"), [
     (b"", "names no tensor"), (b"q4_k", "no PATTERN=TYPE"), (b"=q4_k", "no PATTERN=TYPE"),
-    (b"attn_q=q5_K", "'q5_K' has no scheme"), (b"(a*)*=q8_0", "repeats too much"),
+    (b"attn_q=q7_K", "'q7_K' has no scheme"), (b"(a*)*=q8_0", "repeats too much"),
     (b"[=q8_0", "not an expression"), (b"\xff=q8_0", "not UTF-8"), (b"a=q8_0\n" * 5000, "lines"),
     (b"attn_q=q8_0", "no line names blk.0.attn_k.weight"), (b"x" * 600 + b"=q8_0", "no PATTERN"),
 ])
