@@ -83,7 +83,8 @@ def calibrate(data: Path, profile: DeviceProfile, *, source: str, date: str,
         if kept:
             titles[key] = f"{source}; {', '.join(names)}.csv, {len(rows)} rows of {profile.id}"
         found += kept
-        skipped += [*left, *_unfitted(entry, rows, sets)]
+        skipped += left
+    skipped += _unfitted(wanted, tables, found)
     stale = stale_sets(profile, found)
     skipped += [(" ".join(key), "dropped: operators were fitted anew; `plan verify` measures it "
                  "again") for key in stale]
@@ -123,12 +124,14 @@ def stale_sets(profile: DeviceProfile, found: Sequence[FittedSet]) -> list[Key]:
 NO_FORM = "no form describes its kernels: [achieved] of the profile has what it reaches"
 
 
-def _unfitted(entry: Entry, rows: Rows, sets: Sequence[FittedSet]) -> list[tuple[str, str]]:
-    """Software in a table that is no engine with kernels of its own, and had nothing fitted."""
-    fitted = {one.stack for one in sets}
-    names = {row.get("software", "").split(" ")[0].lower() for row in rows}
-    return [(f"{entry.kind} of {name}", NO_FORM) for name in sorted(names - fitted)
-            if name and not stack_of(name)]
+def _unfitted(wanted: Sequence[Entry], tables: Mapping[str, tuple[Rows, list[str], str]],
+              found: Sequence[FittedSet]) -> list[tuple[str, str]]:
+    """Software in the tables that is no engine with forms of its own, and had nothing fitted."""
+    fitted = {one.stack for one in found}
+    named = {(entry.kind, row.get("software", "").split(" ")[0].lower())
+             for entry in wanted for row in tables[entry.kind][0]}
+    return [(f"{kind} of {name}", NO_FORM) for kind, name in sorted(named)
+            if name and name not in fitted and not stack_of(name)]
 
 
 def _rows(data: Path, entry: Entry, profile: DeviceProfile) -> tuple[Rows, list[str], str]:
