@@ -14,6 +14,7 @@ from planner.throughput.kernels import kernel
 from planner.throughput.linear import BF16_BYTES
 from planner.throughput.roofline import operator
 from planner.validation.gemm_rows import FORMATS, gemm_batches, gemm_excluded, gemm_held
+from planner.validation.ggml_rows import ggml_batches, ggml_outcomes, is_ggml
 from planner.validation.op_rows import (
     NO_PROFILES,
     PRIOR_SPREAD,
@@ -37,11 +38,15 @@ def predict_rows(table: str, rows: Rows, *,
 
     ``profiles``: devices by the name that the table gives them; others are looked up.
     """
-    found, bad = gemm_batches(rows, profiles)
-    return in_order(table, found, _batch, bad)
+    listed = list(rows)
+    found, bad = gemm_batches(listed, profiles)
+    groups = [*(batch for batch in found if not is_ggml(batch)), *ggml_batches(listed, profiles)]
+    return in_order(table, groups, _batch, bad)
 
 
 def _batch(table: str, batch: Batch) -> list[Outcome]:
+    if is_ggml(batch):
+        return ggml_outcomes(table, batch)
     measured = batch.seconds
     scheme = FORMATS.get(batch.words[0].lower(), "")
     why = "unknown device" if batch.profile is None else "unknown format" if not scheme \

@@ -12,6 +12,7 @@ import planner
 from planner.api import measure as api
 from planner.cli.main import run
 from planner.hardware.host.linux import linux_facts
+from planner.measuring.folder import tables
 from planner.measuring.request import PartRequest
 from planner.measuring.rows import row
 from planner.measuring.run import MeasuredParts
@@ -74,6 +75,29 @@ def test_tables_are_validated_and_fitted_with_the_profile_beside_them(
     other.write_text("x", encoding="utf-8")
     assert run(["calibrate", str(out), "-o", str(other)]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("machine")
+def test_products_of_llama_cpp_are_held_against_its_kernels(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(["measure", "-o", str(out), "--quiet"]) == 0
+    times = {(kernel, m): 1e-4 * m * (2 if kernel == "mul_mat" else 1)
+             for kernel in ("mul_mat", "mul_mat_cached") for m in (1, 4)}
+    rows = [row("op_gemm", "host", "llama.cpp 0.25", Timing(t, 0.0, 9), 2, kernel=kernel,
+                w_a_dtype=kind, m=m, n=2048, k=2048)
+            for (kernel, m), t in times.items() for kind in ("q4_k", "bf16", "q9_9")]
+    (out / "op_gemm.csv").write_text(tables(rows)["op_gemm.csv"], encoding="utf-8")
+    found = {(o.row, o.format): o for o in planner.validate(out, only="op_gemm").outcomes}
+    assert [o.row for o in found.values()] == list(range(len(rows)))
+    for (place, kind), outcome in found.items():
+        assert (outcome.predicted is None) == (kind == "ggml-q9_9")
+        if kind == "ggml-q9_9":
+            assert outcome.reason == "unknown format"
+        elif rows[place]["kernel"] == "mul_mat":  # what memory adds
+            cached = found[place + 6, kind]
+            assert outcome.predicted is not None
+            assert cached.predicted is not None
+            assert outcome.predicted >= cached.predicted
 
 
 @pytest.mark.usefixtures("machine")
