@@ -31,7 +31,14 @@ from planner.verifying.learning import LOSSES, LossCheck, learn, losses_text, re
 from planner.verifying.records import PLAN, FoundEngine, Setting, Task, Trial, Verification
 from planner.verifying.run import Progress, measure
 from planner.verifying.table import FILE, table_text
-from planner.verifying.writing import WORK, as_json, prepare, refuse_other, write_file
+from planner.verifying.writing import (
+    WORK,
+    as_json,
+    prepare,
+    refuse_other,
+    work_folder,
+    write_file,
+)
 
 PROFILE = "profile.json"
 PROMPT, OUTPUT, REPEATS, CHUNKS, CONTEXT = 448, 64, 5, 16, 512
@@ -113,7 +120,7 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
     tool.subjects(task)
     prepare(task.folder)
     if not task.text.exists():
-        write_file(task.text, _reference_text())
+        write_file(work_folder(task.folder) / task.text.name, _reference_text())
     run = measure(tool, task, version, progress)
     told = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
     rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in told.items()})

@@ -34,10 +34,11 @@ def measure(adapter: Adapter, task: Task, version: str,
     """Run every step that the journal of ``task.folder`` does not have yet.
 
     Raises:
-        InputError: a setting that the engine does not have.
+        InputError: the checkpoint is of another model, or a setting that the engine does not have.
         DataError: a step failed (what was measured stays in the journal), or the journal is of
             another run.
     """
+    adapter.check(task)
     subjects = adapter.subjects(task)
     journal = Journal.open(task.folder / JOURNAL, _header(task, version), noun="steps done")
     try:

@@ -27,14 +27,14 @@ def refuse_other(folder: Path) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder of a verification and that for its steps, with an empty journal, so that a
-    run that fails at once goes on there.
+    """Make the folder of a verification with an empty journal, so that a run that fails at once
+    goes on there.
 
     Raises:
-        InputError: they cannot be made.
+        InputError: it cannot be made.
     """
     try:
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / JOURNAL).touch()
     except OSError as error:
         raise InputError(f"folder {str(folder)!r} cannot be made: {error.strerror}",
