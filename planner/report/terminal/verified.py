@@ -38,13 +38,13 @@ def verification_text(found: ShownVerification) -> str:
         f"{s['kl_chunks']} × {s['kl_context_tokens']} tokens of {data['text']}", "  ")
     for name, role in data["subjects"].items():
         rows = [r for r in data["rows"] if r["subject"] == name]
-        lines += ["", *_rows(_title(name, role, engine["name"]), rows)]
+        lines += ["", *wrapped(_title(name, role, engine["name"])), *_rows(rows)]
     told = [r["inside"] for r in data["rows"] if r["inside"] is not None]
     lines += ["", *wrapped(f"{sum(told)} of {len(told)} inside the 80 % intervals")]
     lines += wrapped(f"verdict: {data['verdict']}")
     if data["posterior"]:
-        lines += ["", *wrapped("learned: losses as the profile predicts them from now on"),
-                  *_rows("KL [nats]", data["posterior"], subject=True)]
+        lines += ["", *wrapped("learned: KL [nats] as the profile predicts it from now on"),
+                  *_rows(data["posterior"], subject=True)]
     lines += ["", *(part for note in data["notes"] for part in wrapped(f"note: {note}", "  "))]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -54,9 +54,9 @@ def _title(name: str, role: str, engine: str) -> str:
             "checkpoint": f"{name}, the checkpoint"}.get(role, name)
 
 
-def _rows(title: str, rows: Sequence[Values], *, subject: bool = False) -> list[str]:
-    """The rows under ``title``, which heads the first column."""
-    cells = [(title, *HEADS[1:])]
+def _rows(rows: Sequence[Values], *, subject: bool = False) -> list[str]:
+    """The rows by quantity, or by ``subject`` where all are of one."""
+    cells = [HEADS]
     for row in rows:
         q = row["quantity"]
         cells.append((f"  {row['subject'] if subject else NAMES.get(q, q)}",
