@@ -77,11 +77,10 @@ def _dominates(one: Mapping[str, Reading], mine: Mapping[str, Reading]) -> bool:
 def _sign(name: str, one: Reading, other: Reading) -> int:
     """-1: ``one`` is lower, 1: higher, 0: they cannot be told apart."""
     gap = one.value - other.value
-    if name == "kl":
-        room = SURE * math.hypot(one.spread, other.spread)
-    else:
+    room = SURE * math.hypot(one.spread, other.spread)
+    if name != "kl":
         share = SAME_TIME if name.endswith("seconds") else SAME_BYTES
-        room = share * max(one.value, other.value)
+        room = max(room, share * max(one.value, other.value))
     return 0 if abs(gap) <= room else (1 if gap > 0 else -1)
 
 

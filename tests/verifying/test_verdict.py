@@ -53,3 +53,10 @@ def test_rows_have_what_was_measured_or_predicted():
     assert by["file_bytes"].measured is None
     assert by["file_bytes"].inside is None
     assert by["kl"].to_dict()["unit"] == "nats"
+
+
+def test_times_that_scatter_are_not_told_apart():
+    slow, fast = values(100e6, 0.064, 0.01), values(100e6, 0.060, 0.01)
+    assert "is dominated" in said(slow, fast)
+    scattered = {**slow, "decode_seconds": type(slow["kl"])(0.064, 0.007, 5)}
+    assert "not dominated" in said(scattered, fast)
