@@ -69,7 +69,7 @@ def default(engine: str, device: str, model: str, released: str) -> tuple[str, s
     ("sglang", "h100-sxm", "deepseek-v3.2", "fp8-block-ue8m0", (RELEASED, "bf16")),
     ("sglang", "b200-sxm", "deepseek-v3.2", "fp8-block-ue8m0", None),
     ("tensorrt-llm", "b200-sxm", "deepseek-v3.1-nvfp4", "nvfp4", None),
-    ("llama.cpp", "xeon-6980p", "llama-3.1-8b", "bf16", ("fp16", "fp16")),
+    ("llama.cpp", "xeon-6980p", "llama-3.1-8b", "bf16", ("Q4_K_M", "fp16")),
     ("pytorch", "h100-sxm", "deepseek-v3", "fp8-block", None)])
 def test_what_engines_do_unasked(engine: str, device: str, model: str, released: str,
                                  expected: tuple[str, str] | None) -> None:
@@ -85,43 +85,46 @@ def test_every_default_names_known_things_and_its_source() -> None:
         assert row["engine"] in engine_names()
         assert row["source"] in sources()
         assert row["note"]
-        assert row["scheme"] == RELEASED or row["scheme"] in scheme_ids()
+        assert row["scheme"] in (RELEASED, *scheme_ids(), *engine_mixes())
         assert row["kv"] == OF_THE_MODEL or row["kv"] in kv_layout_ids()
         assert row["released"] == "*" or set(row["released"].split()) <= set(scheme_ids())
 
 
-def test_llama_cpps_own_types_are_baselines_with_times() -> None:
-    """Q4_K_M lies between its two types in bytes, loss and, with one user, time."""
+def test_llama_cpps_own_mixtures_are_baselines_with_times() -> None:
+    """Q4_K_M lies between Q4_0 and Q6_K in bytes, loss and, with one user, time."""
     found = plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
-                 objective="latency")
+                 objective="latency", kv="bf16")
     lines = rows(found)
-    lean, mixed, wide = (lines[name] for name in ("ggml-q4_k", "Q4_K_M", "ggml-q6_k"))
+    lean, mixed, wide = (lines[name] for name in ("Q4_0", "Q4_K_M", "Q6_K"))
     assert lean.tpot_seconds < mixed.tpot_seconds < wide.tpot_seconds
     assert lean.total_bytes_per_device < mixed.total_bytes_per_device < wide.total_bytes_per_device
     assert lean.loss > mixed.loss > wide.loss
-    assert lines["ggml-q8_0"].feasible
+    assert lines["Q8_0"].feasible
     said = {a.key: a for a in found.assumptions}
     assert "common/arg.cpp" in said["baseline Q4_K_M"].reason
     assert "Q4_K_M" not in rows(plan(*SMALL))
 
 
-def test_which_layers_of_a_mix_take_more_bits() -> None:
-    """Of 32: the first and last four, and every third in between."""
-    mix = engine_mixes()["Q4_K_M"]
-    more = [n for n in range(32) if mix.takes_more(n, 32)]
-    assert more == [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]
-    assert mixes_of("llama.cpp") == ["Q4_K_M"]
+def test_a_mixture_of_llama_cpp_is_its_file_to_the_byte() -> None:
+    """Q4_K_M of Llama-3.1-8B: half the layers' values and down projections in Q6_K, and the
+    head."""
     assert mixes_of("vllm") == []
-    down = 4096 * 14336
-    found = rows(plan("llama-3.1-8b", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
+    spec = load_model("llama-3.1-8b")
+    found = rows(plan(spec, "l40s", devices=1, batch=1, context=4096, engine="llama.cpp",
                       objective="memory", kv="bf16"))
-    wider = down * (6.5625 - 4.5) / 8 * len(more)
-    mixed, lean = (found[name].total_bytes_per_device for name in ("Q4_K_M", "ggml-q4_k"))
-    assert mixed - lean == wider
+    elements = {row.name: row.elements * row.copies for row in spec.rows if row.is_matrix}
+    wide = sum(size for name, size in elements.items() if "v_proj" in name or "down" in name) // 2
+    wide += elements["lm_head.weight"]
+    size = (wide * 210 + (sum(elements.values()) - wide) * 144) // 256
+    all_q8 = sum(elements.values()) // 32 * 34
+    mixed, lean = (found[name].total_bytes_per_device for name in ("Q8_0", "Q4_K_M"))
+    assert mixed - lean == all_q8 - size
 
 
-def test_a_mix_of_blocks_that_rows_do_not_fill_says_so() -> None:
-    found = rows(plan("deepseek-v2-lite", "l40s", devices=1, batch=1, context=4096,
-                      engine="llama.cpp"))
-    assert not found["Q4_K_M"].feasible
-    assert found["Q4_K_M"].reason
+def test_rows_that_blocks_do_not_fill_take_other_types_in_a_mixture() -> None:
+    """The experts of DeepSeek-V2-Lite are 1,408 wide."""
+    found = plan("deepseek-v2-lite", "l40s", devices=1, batch=1, context=4096, engine="llama.cpp")
+    said = {a.key: a.reason for a in found.assumptions}
+    assert "ggml-q5_0 for ggml-q4_k" in said["baseline Q4_K_M"]
+    assert rows(found)["Q6_K"].feasible
+    assert "ggml-q8_0 for ggml-q6_k" in said["baseline Q6_K"]
