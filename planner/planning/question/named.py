@@ -64,5 +64,6 @@ def usable_mixes(question: Question) -> list[str]:
 def mix_problem(question: Question, name: str) -> str:
     """Why a mixture is no choice; empty if it is one."""
     why = unmixable(question.spec, name, question.imatrix)
-    missing = [one for one in schemes_of(name, question.spec) if one not in question.schemes]
+    taken = mix_schemes(question.spec, name, question.imatrix)
+    missing = [one for one in taken if one not in question.schemes]
     return why or (f"{', '.join(missing)} is no choice here" if missing else "")
