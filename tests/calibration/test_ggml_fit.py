@@ -1,4 +1,4 @@
-"""ggml's kernels from a machine's own rows: what was put in comes back, the rest is carried over."""
+"""ggml's kernels from a machine's own rows: what was put in comes back, others are carried over."""
 
 import re
 from dataclasses import replace
@@ -47,7 +47,7 @@ def host(tmp_path_factory):
 
 
 def made_up(host, types=FASTER, shapes=SHAPES, noise=0.02, threads=4, tokens=(1, 2, 4, 8, 32, 128)):
-    """Rows of a machine that takes FASTER times as long as counted, from memory and from a cache."""
+    """Rows of a machine that takes FASTER times as long as counted, from memory and a cache."""
     rng = np.random.default_rng(1)
     rows = []
     for name, (one, many) in types.items():
@@ -100,7 +100,7 @@ def test_errors_are_of_shapes_that_the_fit_did_not_see(host) -> None:
 
 
 def test_types_without_rows_take_the_ratio_of_the_others(host) -> None:
-    """One token by 0.8 to 1.5 times as long: their mean, and a wider band than a type of its own."""
+    """One token by 0.8 to 1.5 times as long: their mean, and a wider band than a type's own."""
     found = fitted(host, made_up(host))
     blocks = [FASTER[n] for n in FASTER if n != "bf16"]
     for at, name in enumerate(("one_factor", "many_factor")):

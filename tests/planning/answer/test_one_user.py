@@ -25,9 +25,9 @@ def test_a_board_or_cpu_serves_one_user(model: str, device: str) -> None:
 
 
 def test_types_of_ggml_are_among_what_a_cpu_may_take() -> None:
-    """On a socket llama.cpp's own types are the fastest within the loss of uniform INT8."""
-    found = planner.plan("qwen3-8b", "xeon-6980p", exact=True)
-    assert found.engine.name == "llama.cpp"
+    """On a socket llama.cpp's own types are the fastest within the loss of uniform INT8. (Of several
+    engines vLLM's wins: attention of llama.cpp runs on vector units, without AMX.)"""
+    found = planner.plan("qwen3-8b", "xeon-6980p", exact=True, engine="llama.cpp")
     schemes = {u.scheme for u in found.units if u.kind.startswith("mlp")}
     assert all(name.startswith("ggml-") for name in schemes)
 
