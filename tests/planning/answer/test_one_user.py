@@ -25,8 +25,8 @@ def test_a_board_or_cpu_serves_one_user(model: str, device: str) -> None:
 
 
 def test_types_of_ggml_are_among_what_a_cpu_may_take() -> None:
-    """On a socket llama.cpp's own types are the fastest within the loss of uniform INT8. (Of several
-    engines vLLM's wins: attention of llama.cpp runs on vector units, without AMX.)"""
+    """On a socket llama.cpp's own types are its fastest within the loss of uniform INT8. (Of all
+    engines vLLM wins: attention of llama.cpp runs on vector units, without AMX.)"""
     found = planner.plan("qwen3-8b", "xeon-6980p", exact=True, engine="llama.cpp")
     schemes = {u.scheme for u in found.units if u.kind.startswith("mlp")}
     assert all(name.startswith("ggml-") for name in schemes)
