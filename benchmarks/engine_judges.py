@@ -179,8 +179,8 @@ def judge(cases: list[Case], python: Path, root: Path) -> tuple[list[Judged], st
         out = root / f"{capability}.said.json"
         (root / f"{capability}.json").write_text(json.dumps(ready), encoding="utf-8")
         done = subprocess.run(
-            [python.absolute(), HELPER.resolve(), capability, root / f"{capability}.json", out], cwd=root,
-            capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+            [python.absolute(), HELPER.resolve(), capability, root / f"{capability}.json", out],
+            cwd=root, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
         if done.returncode:
             raise SystemExit(f"error: {HELPER.name} failed: {done.stderr[-2000:]}")
         said = json.loads(out.read_text(encoding="utf-8"))

@@ -22,7 +22,8 @@ $ make engines
 device that answers what a driver would: compute capability and memory.) Modules are compared under
 vLLM's own names: q, k and v are one `qkv_proj`, gate and up one `gate_up_proj`, q_a and kv_a of
 MLA one matrix, the experts of a layer one module. *matrices* are those of the checkpoint, *modules*
-those that vLLM built, on one rank; the layout is judged by the parser alone.
+those that vLLM built, on one rank; the layout is judged by the parser alone. Plans are made with
+`--engine vllm@0.32`; mixtures take their schemes by turns, layer by layer.
 
 What this does not show: that the weights load and run (no kernel is called), what a CUDA build with
 FlashInfer and DeepGEMM would choose (kernels below are those of an installation without), and what

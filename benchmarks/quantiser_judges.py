@@ -105,8 +105,8 @@ def main() -> int:
         ready, expected = prepared(root, given.only)
         (root / "cases.json").write_text(json.dumps(ready), encoding="utf-8")
         done = subprocess.run(
-            [given.torch.absolute(), HELPER.resolve(), root / "cases.json", root / "said.json"], cwd=root,
-            capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
+            [given.torch.absolute(), HELPER.resolve(), root / "cases.json", root / "said.json"],
+            cwd=root, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
         if done.returncode:
             raise SystemExit(f"error: {HELPER.name} failed: {done.stderr[-2000:]}")
         said = json.loads((root / "said.json").read_text(encoding="utf-8"))
