@@ -74,6 +74,7 @@ def run(loop: Loop) -> dict[str, Any]:
         "model": loop.model, "verdict": str(answer), "limits": limits,
         "runs": [{"name": ANSWER, "round": PRIOR, "limit": "", "before": first,
                   "after": loop.verified(ANSWER, answer, also=TYPES, **after)}]}
+    write(loop.folder / "loop.json", out)
     for round_, profile in losses.items():
         for limit, memory_bytes in limits.items():
             more = {"profile": profile} if profile is not None else {}
