@@ -6,6 +6,7 @@ Everything is asked of the planner as a user asks it: ``plan``, ``profile``, ``v
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_XS")
 LIMITS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 """Types whose file a plan may be as large as."""
 REQUEST = {"isl": 448, "osl": 64, "batch": 1}
+NO_LIMIT = 100.0
+"""Nats: the loss is what is minimised, so that the default limit must not stand against the size."""
 ANSWER = "answer"
 PRIOR, PROFILED = ROUNDS = ("T0", "T2")
 """What a plan's losses are known from: other models, or a probe of the checkpoint."""
@@ -79,7 +82,8 @@ def run(loop: Loop) -> dict[str, Any]:
         for limit, memory_bytes in limits.items():
             more = {"profile": profile} if profile is not None else {}
             chosen = planner.plan(loop.model, DEVICE, engine=ENGINE, objective="quality",
-                                  memory_bytes=memory_bytes, **REQUEST, **more)
+                                  memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST,
+                                  **more)
             name = f"{round_}-{limit}"
             out["runs"].append({
                 "name": name, "round": round_, "limit": limit,
@@ -119,7 +123,8 @@ def learn(loop: Loop, profile: str | None) -> Path:
     answer = planner.plan(loop.model, DEVICE, engine=ENGINE, **REQUEST)
     loop.verified(ANSWER, answer, also=TYPES, **({} if profile is None else {"profile": profile}))
     shutil.copy(loop.folder / ANSWER / "profile.json", folder / "profile.json")
-    result = calibrate(loop.folder / ANSWER, planner.load_device(DEVICE), date="2026-11-27",
+    result = calibrate(loop.folder / ANSWER, planner.load_device(DEVICE),
+                       date=datetime.date.today().isoformat(),
                        source="plan verify on this machine", model=planner.load_model(loop.model))
     (folder / "host.toml").write_text(result.text, encoding="utf-8")
     return folder
