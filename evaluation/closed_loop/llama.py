@@ -23,8 +23,8 @@ TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_XS")
 LIMITS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 """Types whose file a plan may be as large as."""
 REQUEST = {"isl": 448, "osl": 64, "batch": 1}
-NO_LIMIT = 100.0
-"""Nats: the loss is what is minimised, so that the default limit must not stand against the size."""
+NO_LIMIT = "100 nats"
+"""The loss is what is minimised: the default limit on it must not stand against a size."""
 ANSWER = "answer"
 PRIOR, PROFILED = ROUNDS = ("T0", "T2")
 """What a plan's losses are known from: other models, or a probe of the checkpoint."""
