@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from planner.errors import InputError
@@ -40,6 +41,7 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.workloads import NamedWorkload
 
 if TYPE_CHECKING:
+    from planner.models.imatrix import ImportanceMatrix
     from planner.planning.infeasible.case import Unserved
     from planner.quality.profile import Profile
 
@@ -95,6 +97,7 @@ class Ask:
     engine: str = ENGINES
     scenario: str | Scenario | None = None
     profile: str | Profile | None = None
+    imatrix: str | os.PathLike[str] | None = None
     untie: bool = False
     drop_policies: Sequence[str] | None = None
     exact: bool = False
@@ -162,6 +165,15 @@ class Ask:
         """The scenario, read where it is a name or a file."""
         return load_scenario(self.scenario) if self.scenario is not None else None
 
+    @cached_property
+    def loaded_imatrix(self) -> ImportanceMatrix | None:
+        """The importance matrix, read from its file."""
+        if self.imatrix is None:
+            return None
+        from planner.models.imatrix import load_imatrix
+
+        return load_imatrix(Path(self.imatrix))
+
     def with_names_of(self, plan: Plan) -> Ask:
         """This question with the plan's model and device where none is given. Another device is one
         to price the plan on.
@@ -208,7 +220,7 @@ class Ask:
         spec, device, profile, notes = self.subject
         question = build_question(spec, device, asked if asked is not None else self.asked,
                                   self.loaded_scenario, uniform=uniform, given=given,
-                                  profile=profile, engine=engine)
+                                  profile=profile, engine=engine, imatrix=self.loaded_imatrix)
         return replace(question, notes=(*question.notes, *notes)) if notes else question
 
     def ways(self, asked: Asked | None = None, *, uniform: str | None = None,

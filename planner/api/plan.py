@@ -38,6 +38,7 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          schemes: Sequence[str] | None = None, kv: str = AUTO,
          memory_bytes: int | None = None, engine: str = ENGINES,
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
+         imatrix: str | os.PathLike[str] | None = None,
          untie: bool = False, drop_policies: Sequence[str] | None = None, exact: bool = False,
          anchor: str | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
@@ -51,7 +52,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     Without a limit on time, throughput and cost are held to 50 ms a token where a layout reaches
     that; ``tpot_seconds="none"`` leaves it out.
     ``drop_policies`` names rules that shall not hold (``head``, ``first-layers``, …): their modules
-    are planned too.
+    are planned too. ``imatrix`` is an importance matrix of llama.cpp (llama-imatrix): ggml's types
+    are priced as written with it, and those that need one may be chosen.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -71,12 +73,13 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              objective: str = THROUGHPUT, ttft_seconds: float | None = None,
              tpot_seconds: float | Literal["none"] | None = None, memory_bytes: int | None = None,
              engine: str = ENGINES, scenario: str | Scenario | None = None,
-             profile: str | Profile | None = None, anchor: str | None = None,
+             profile: str | Profile | None = None,
+             imatrix: str | os.PathLike[str] | None = None, anchor: str | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
-    workload and engine). ``anchor`` as in :func:`plan`.
+    workload and engine). ``anchor`` and ``imatrix`` as in :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.

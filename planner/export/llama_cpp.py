@@ -26,8 +26,9 @@ _BY_FLAG = ("head", "embedding")
 """Kinds that llama-quantize has flags of their own for."""
 
 
-def export(assignment: ModuleAssignment) -> Exported:
-    """``tensor_types.txt`` and the ``quantise.sh`` that passes it to llama-quantize.
+def export(assignment: ModuleAssignment, *, imatrix: str = "") -> Exported:
+    """``tensor_types.txt`` and the ``quantise.sh`` that passes it to llama-quantize; ``imatrix`` is
+    the importance matrix that the plan rests on, which a third argument replaces.
 
     Raises:
         UnsupportedError: a scheme that is no GGUF type, or a tensor whose GGUF name is not known.
@@ -52,12 +53,19 @@ def export(assignment: ModuleAssignment) -> Exported:
     text = " ".join(shlex.quote(word) for word in words)
     ends = [f"{TABLE}={table}"] if assignment.spec.tied_embeddings else [
         f"{HEAD}={head}", f"{TABLE}={table}"]
+    if imatrix:
+        text = text.replace(words[0], f'{words[0]} --imatrix "${{3:-{_quoted(imatrix)}}}"', 1)
     script = f'#!/bin/sh\nset -eu\nexec {text} "${{1:?IN.gguf}}" "${{2:?OUT.gguf}}" {base}\n'
     notes = ["routers, norms and other small tensors: llama-quantize keeps them as they are"]
     if any(one.kind == "mtp" for one in assignment.linears):
         notes.append("the prediction layers (MTP) are not in the plan")
     return Exported({FILE: "\n".join([*ends, *lines]) + "\n", "quantise.sh": script},
-                    ("gguf",), tuple(notes), _STEPS)
+                    ("gguf",), tuple(notes), (*_STEPS, *([_MATRIX] if imatrix else ())))
+
+
+def _quoted(path: str) -> str:
+    """A path inside double quotes of a shell's ${3:-…}."""
+    return re.sub(r'([\\"$`}])', r"\\\1", path)
 
 
 def _file_type(used: Mapping[str, int]) -> str:
@@ -106,6 +114,9 @@ def stems_of(module: str) -> tuple[str, ...]:
     return found
 
 
+_MATRIX = (
+    "The importance matrix of the plan is passed on; a third argument names it elsewhere: "
+    "`./quantise.sh IN.gguf OUT.gguf IMATRIX.gguf`.")
 _STEPS = (
     "Convert the checkpoint: `convert_hf_to_gguf.py MODEL --outtype bf16 --outfile IN.gguf`.",
     "`./quantise.sh IN.gguf OUT.gguf`: every matrix gets its own type (tensor_types.txt), the last "

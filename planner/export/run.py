@@ -21,6 +21,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
+from planner.planning.question.importance import KEY as IMPORTANCE
 from planner.throughput.calibration import ANY_ENGINE
 
 _WRITERS: Mapping[str, Callable[..., Exported]] = {
@@ -66,7 +67,7 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
         raise InputError(f"expand with {target}: it has no expressions to expand",
                          hint="for " + " and ".join(_EXPANDING))
     engine = engine or _asked(target, plan)
-    exported = _WRITERS[target](assignment, **({"expand": True} if expand else {}))
+    exported = _WRITERS[target](assignment, **_more(target, plan, expand))
     _read_again(target, exported, assignment)
     findings = tuple(lint(target, exported, assignment, plan, spec, device, one)
                      for one in _engines(target, engine))
@@ -74,6 +75,13 @@ def export_plan(plan: Plan, spec: ModelSpec, device: DeviceProfile, target: str,
         _demand(findings, target)
     files = bundle(target, exported, plan, assignment, findings, device)
     return Export(target, files, findings, exported.notes)
+
+
+def _more(target: str, plan: Plan, expand: bool) -> dict[str, object]:
+    """What a writer is told beside the schemes: to name every module, and the importance matrix."""
+    matrix = next((a.value for a in plan.assumptions if a.key == IMPORTANCE), "")
+    told: dict[str, object] = {"expand": True} if expand else {}
+    return told | ({"imatrix": matrix} if matrix and target == llama_cpp.TARGET else {})
 
 
 def _released(plan: Plan, spec: ModelSpec, device: DeviceProfile, assignment: ModuleAssignment,

@@ -82,7 +82,7 @@ def load_imatrix(path: Path) -> ImportanceMatrix:
         if not (np.isfinite(values) & (values >= 0)).all():
             raise DataError(f"{path}: importance of {shown(name)} is negative or not finite",
                             hint=f"llama-quantize refuses it as well: {_MAKE}")
-    return ImportanceMatrix(str(path), digest, entries, chunks)
+    return ImportanceMatrix(str(path.absolute()), digest, entries, chunks)
 
 
 def _gguf(path: Path, file: BinaryIO) -> tuple[dict[str, Importance], int]:

@@ -48,7 +48,8 @@ class Prior:
     ``overflow``, ``flushed`` and ``activation_error`` (inputs alone) have the shape of ``error``.
     ``anchor[cache kind]`` is its α over that of the attention output. ``rule_band`` is the factor
     ÷/× of what DERIVED_KINDS lose, ``cache_band`` of caches, ``format_band`` of one format against
-    another.
+    another. ``imatrix_error`` ``with`` and ``without`` an importance matrix, by kind and scheme, is
+    of weights alone.
     """
 
     error: Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -66,6 +67,7 @@ class Prior:
     date: str = ""
     activation_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(
         default_factory=dict)
+    imatrix_error: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
 @cache
@@ -74,6 +76,8 @@ def load_prior() -> Prior:
     priors: dict[str, Any] = tomllib.loads((_DATA / "priors.toml").read_text(encoding="utf-8"))
     tables: dict[str, Any] = json.loads(
         (_DATA / "relative_error.json").read_text(encoding="utf-8"))
+    weighed: dict[str, Any] = json.loads((_DATA / "imatrix_error.json").read_text(
+        encoding="utf-8"))
     return Prior(
         error=tables["error"], overflow=tables["overflow"], flushed=tables["flushed"],
         cache_error=tables["cache_error"],
@@ -83,7 +87,31 @@ def load_prior() -> Prior:
         activation_band=priors["activations"]["band_factor"],
         format_band=priors["formats"]["band_factor"],
         flushed_limit=priors["range"]["flushed_share_limit"],
-        seed=tables["seed"], date=priors["date"], activation_error=tables["activation_error"])
+        seed=tables["seed"], date=priors["date"], activation_error=tables["activation_error"],
+        imatrix_error={side: weighed[side] for side in ("with", "without")})
+
+
+_SUPER_BLOCK = "ggml-q4_k"
+"""A scheme whose inputs are rounded as beside every type that needs an importance matrix."""
+
+
+def module_error(prior: Prior, reference: str, kind: str, scheme: str, *, weighed: bool = False,
+                 ) -> float | None:
+    """Relative output error power of ``kind`` in ``scheme``; None where it was not emulated.
+
+    ``weighed``: a ggml type is written with an importance matrix of the model. Its inputs lose what
+    they lose, its weights with / without times as much, as measured on synthetic tensors
+    (:mod:`planner.quality.imatrix_tables`); what a file already stores so loses nothing.
+    """
+    error = prior.error[reference].get(kind, {}).get(scheme)
+    better = prior.imatrix_error.get("with", {}).get(kind, {}).get(scheme) if weighed else None
+    if better is None:
+        return error
+    table = prior.activation_error.get(reference) or prior.activation_error["bf16"]
+    inputs = table[kind].get(scheme, table[kind].get(_SUPER_BLOCK, 0.0))
+    if error is None:
+        return inputs + better
+    return inputs + max(0.0, error - inputs) * (better / prior.imatrix_error["without"][kind][scheme])
 
 
 def reference_of(quantization: str, prior: Prior) -> str:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
-from planner.formats.ggml_types import needs_imatrix
 from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
@@ -205,24 +204,3 @@ def rule_notes(units: Sequence[UnitPlan], dropped: Collection[str],
             if kind in decided else "asked for"
         out.append(Assumption("policy dropped", f"{kind}: {words}", why))
     return out
-
-
-def without_importance(spec: ModelSpec, names: Iterable[str], profile: Profile | None,
-                       ) -> dict[str, str]:
-    """{scheme: reason} of the ggml types among ``names`` that llama-quantize writes with an
-    importance matrix only: a plan takes those that its profile has measured with one, or that the
-    model is released in."""
-    measured = set(profile.schemes) if profile is not None else set()
-    own = {row.scheme for row in spec.rows}
-    return {name: "llama-quantize writes it with an importance matrix only, and no profile that "
-                  "was made with one is given"
-            for name in names if needs_imatrix(name) and name not in measured | own}
-
-
-def require_importance(spec: ModelSpec, names: Iterable[str], profile: Profile | None) -> None:
-    """Raise UnsupportedError where a scheme that was named is one of
-    :func:`without_importance`."""
-    for name, why in without_importance(spec, sorted(names), profile).items():
-        raise UnsupportedError(f"scheme {name!r}: {why}",
-                               hint="`plan profile CHECKPOINT --imatrix FILE` measures it, "
-                                    "`--profile` plans with what was measured")

@@ -47,7 +47,8 @@ class Question:
     on loss is that asked for times its band. ``tpot_default``: the limit on TPOT is a default,
     which is dropped where no layout reaches it. ``apart``: each matrix is decided by itself, as the
     engine types every tensor. ``named``: the assignment that is priced, a scheme with what stands
-    in for it or a mixture of the engine's (:mod:`planner.planning.question.named`).
+    in for it or a mixture of the engine's (:mod:`planner.planning.question.named`). ``weighed``:
+    ggml's types are written with an importance matrix.
     """
 
     spec: ModelSpec
@@ -70,6 +71,7 @@ class Question:
     loss_scheme: str | None = None
     loss_limit: float | None = None
     profile: Profile | None = None
+    weighed: bool = False
     untie: bool = False
     as_released: bool = False
     node_devices: int = 8

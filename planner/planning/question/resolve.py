@@ -22,6 +22,7 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.asked import NO_LIMIT, Asked
 from planner.planning.question.caches import caches
 from planner.planning.question.host_notes import host_notes, is_machine
+from planner.planning.question.importance import importance_note
 from planner.planning.question.policies import (
     ONE_TYPE,
     dropped_in,
@@ -49,6 +50,7 @@ from planner.throughput.kernels import refusal
 from planner.units import GIB
 
 if TYPE_CHECKING:
+    from planner.models.imatrix import ImportanceMatrix
     from planner.quality.profile import Profile
 
 BROKEN_NATS = 1.0
@@ -61,13 +63,15 @@ REQUIRED_CLASSES = ("bf16", "attention-prefill", "attention-decode", "elementwis
 def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
                    scenario: Scenario | None, *, uniform: str | None,
                    given: Plan | None, profile: Profile | None = None,
-                   engine: Engine | None = None) -> Question:
+                   engine: Engine | None = None,
+                   imatrix: ImportanceMatrix | None = None) -> Question:
     """Check every value and fill every default; each default leaves a note.
 
     ``uniform`` is a scheme to price ("" = as released) or None; ``given`` a plan to price;
     ``profile`` a quality profile that belongs to ``spec``; ``engine`` the server, whose measured
     kernels and share of memory count (what it cannot serve:
-    :mod:`planner.planning.question.serving_ways`).
+    :mod:`planner.planning.question.serving_ways`); ``imatrix`` the importance matrix that ggml's
+    types are written with.
     """
     asked = asked.with_scenario(scenario)
     pace = None if isinstance(asked.tpot_seconds, str) else asked.tpot_seconds
@@ -78,10 +82,12 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     device, notes = _powered(device, host, asked)
     if scenario is not None:
         notes.append(("scenario", scenario.id, scenario.title))
+    weighed = importance_note(spec, given, profile, imatrix)
+    notes += weighed
     server = engine.name if engine is not None else ANY_ENGINE
     work = _requests(spec, asked, server, notes)
     schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
-                                      notes, profile)
+                                      notes, bool(weighed))
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
     notes += _capacity_notes(device, host, capacity)
@@ -111,7 +117,7 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
         ttft_seconds=asked.ttft_seconds, tpot_seconds=pace,
         memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, loss_limit=loss_limit,
-        profile=profile, untie=asked.untie and profile is None,
+        profile=profile, weighed=bool(weighed), untie=asked.untie and profile is None,
         as_released=uniform == "",
         node_devices=max(node, min(domain, 8)), price_per_hour=price,
         requests_per_s=host.requests_per_s, notes=tuple(notes),

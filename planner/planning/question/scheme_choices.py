@@ -23,11 +23,8 @@ from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked
 from planner.planning.question.decisions import split_modules
-from planner.planning.question.policies import (
-    dropped_in,
-    require_importance,
-    without_importance,
-)
+from planner.planning.question.importance import require_importance, without_importance
+from planner.planning.question.policies import dropped_in
 from planner.quality.profile import Profile
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
@@ -35,10 +32,10 @@ from planner.throughput.kernels import kept_for_their_engine, legal_schemes, ref
 
 def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform: str | None,
                    given: Plan | None, engine: Engine | None, notes: list[tuple[str, str, str]],
-                   profile: Profile | None,
+                   weighed: bool,
                    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """(schemes to choose from in catalogue order, ((refused scheme, reason), …))."""
-    imatrix = profile is not None and bool(profile.settings.get("imatrix"))
+    """(schemes to choose from in catalogue order, ((refused scheme, reason), …)); ``weighed``: ggml's
+    types are written with an importance matrix."""
     if given is not None:
         kept = set(_RELEASED) - set(dropped_in(given, spec, device))
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}
@@ -48,18 +45,18 @@ def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform
         stored = {m.released_as for m in split_modules(found)[0]}
         return _demand(device, _served_as(spec, device, engine, stored, notes)), ()
     if uniform is not None:
-        names = _named_schemes(spec, uniform, engine, notes, imatrix)
-        require_importance(spec, names, profile)
+        names = _named_schemes(spec, uniform, engine, notes, weighed)
+        require_importance(spec, names, weighed)
         return _demand(device, _served_as(spec, device, engine, names, notes)), ()
     if asked.schemes is not None:
         if not asked.schemes:
             raise InputError("schemes is empty", hint="name at least one, or leave it out")
         wanted = {scheme_by_id(name).id for name in asked.schemes}
-        require_importance(spec, wanted, profile)
+        require_importance(spec, wanted, weighed)
         return _demand(device, _served_as(spec, device, engine, wanted, notes)), ()
     legal, refused = legal_schemes(device, scheme_ids())
     apart = kept_for_their_engine(engine.name if engine is not None else ANY_ENGINE, legal)
-    apart |= without_importance(spec, legal, profile)
+    apart |= without_importance(spec, legal, weighed)
     return tuple(s for s in legal if s not in apart), tuple((refused | apart).items())
 
 

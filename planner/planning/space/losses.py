@@ -29,6 +29,7 @@ from planner.quality.prior import (
     cache_alpha,
     mix_band,
     module_alpha,
+    module_error,
     part_alpha,
     range_failure,
 )
@@ -113,7 +114,8 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
         return _profiled(model, profile, unit, choice)
     alpha = unit_alpha(model, unit)
     error = model.prior.cache_error.get(unit.kind, {}).get(choice) if unit.role == "cache" \
-        else model.prior.error[model.references[unit.row]].get(unit.kind, {}).get(choice)
+        else module_error(model.prior, model.references[unit.row], unit.kind, choice,
+                          weighed=model.question.weighed)
     if alpha is None or error is None:
         return None
     added = 0.0 if unit.role == "cache" else accumulated(model, unit.row, choice)

@@ -1,0 +1,72 @@
+"""Importance matrices in a question: what they open, and what a plan says of the one it rests on.
+
+llama-quantize writes some types with an importance matrix only, and the others better with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from planner.errors import InputError, UnsupportedError
+from planner.formats.ggml_types import needs_imatrix
+from planner.models.imatrix import check_imatrix
+from planner.models.spec import ModelSpec
+from planner.planning.plan.record import Plan
+
+if TYPE_CHECKING:
+    from planner.models.imatrix import ImportanceMatrix
+    from planner.quality.profile import Profile
+
+KEY = "importance matrix"
+"""The assumption that names the file, for what is exported and for what reads the plan."""
+Note = tuple[str, str, str]
+
+
+def importance_note(spec: ModelSpec, given: Plan | None, profile: Profile | None,
+                    matrix: ImportanceMatrix | None) -> tuple[Note, ...]:
+    """What the question says of the matrix that its ggml types are written with; () without one.
+
+    It is the one that was named, else that of the profile, else that of the plan being priced.
+
+    Raises:
+        DataError: it is of another model.
+        InputError: the profile was made with another, or without one.
+    """
+    used = profile.settings.get("imatrix") if profile is not None else None
+    if matrix is not None:
+        missing = check_imatrix(matrix, spec)
+        if profile is not None and (used is None or used["sha256"] != matrix.sha256):
+            raise InputError(f"imatrix {matrix.path!r} and this profile exclude each other: the "
+                             "profile was made " + ("without one" if used is None else
+                                                    f"with {used['file']}"),
+                             hint="plan profile CHECKPOINT --imatrix FILE, or leave one out")
+        return ((KEY, matrix.path, _told(len(matrix.entries), missing, matrix.sha256)),)
+    if used is not None:
+        return ((KEY, str(used["file"]),
+                 _told(used["entries"], used["without"], str(used["sha256"]))),)
+    old = () if given is None else given.assumptions
+    return tuple((a.key, a.value, a.reason) for a in old if a.key == KEY)
+
+
+def _told(entries: int, missing: int, sha256: str) -> str:
+    more = f", {missing} matrices without one" if missing else ""
+    return f"{entries} entries{more}; sha256 {sha256[:16]}; llama-quantize is given it"
+
+
+def without_importance(spec: ModelSpec, names: Iterable[str], weighed: bool) -> dict[str, str]:
+    """{scheme: reason} of the ggml types among ``names`` that llama-quantize writes with an
+    importance matrix only, where none is there (``weighed``) and the model is released in none of
+    them."""
+    own = {row.scheme for row in spec.rows}
+    return {name: "llama-quantize writes it with an importance matrix only, and none is given"
+            for name in names if not weighed and needs_imatrix(name) and name not in own}
+
+
+def require_importance(spec: ModelSpec, names: Iterable[str], weighed: bool) -> None:
+    """Raise UnsupportedError where a scheme that was named is one of
+    :func:`without_importance`."""
+    for name, why in without_importance(spec, sorted(names), weighed).items():
+        raise UnsupportedError(f"scheme {name!r}: {why}",
+                               hint="--imatrix FILE, or the --profile that `plan profile CHECKPOINT "
+                                    "--imatrix FILE` writes; llama-imatrix makes one")
