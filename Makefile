@@ -59,6 +59,7 @@ tables: $(VENV)/.installed-dev
 	$(BIN)/python -m planner.quality.error_tables
 	$(BIN)/python -m planner.quality.accumulator_tables
 	$(BIN)/python -m planner.quality.ggml_tables
+	$(BIN)/python -m planner.quality.imatrix_tables
 	$(BIN)/python -m planner.hardware.accept
 
 families: $(VENV)/.installed-dev

@@ -94,7 +94,8 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
-        own_version(), run.schemes_to_measure(schemes, weighted=imatrix is not None), place_of_work, seed, folder,
+        own_version(), run.schemes_to_measure(schemes, weighted=imatrix is not None),
+        place_of_work, seed, folder,
         None if routing is None else read_routing(Path(routing), spec),
         None if folder is None else read_caches(folder, spec), question,
         None if imatrix is None else Path(imatrix))

@@ -13,8 +13,8 @@ from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor", *SURFACE,
-         "assumptions", "interactive", "grid")
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor",
+         *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_interactive, planned_grid

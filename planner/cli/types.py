@@ -153,8 +153,8 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
                                     "are meant."),
     "scenario": click.option("--scenario", metavar="NAME", help="A scenario's name or file."),
     "hardware_dir": click.option("--hardware-dir", metavar="DIR", help="Further device profiles."),
-    "imatrix": click.option("--imatrix", metavar="FILE", help="Importance matrix (llama-imatrix) that "
-                            "llama.cpp's types are written with."),
+    "imatrix": click.option("--imatrix", metavar="FILE", help="Importance matrix (llama-imatrix) "
+                            "that llama.cpp's types are written with."),
     "profile": click.option("--profile", metavar="FILE", help="Quality profile of a checkpoint."),
     "untie": click.option("--untie", is_flag=True, help="Decide layer by layer."),
     "exact": click.option("--exact", is_flag=True, help="The optimum, without regard to how sure "

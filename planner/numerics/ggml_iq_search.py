@@ -103,7 +103,7 @@ def search(x: FloatArray, weights: FloatArray, lattice: Grid, trials: Trials,
 
 
 def signs_of(blocks: FloatArray) -> Bytes:
-    """Which elements are negative (-0 is not), eight to a byte, the first lowest: (n, width / 8)."""
+    """Which elements are negative (-0 is not), eight a byte, the first lowest: (n, width / 8)."""
     return np.packbits(blocks < 0, axis=-1, bitorder="little")
 
 

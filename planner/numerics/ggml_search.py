@@ -1,7 +1,8 @@
 """What llama.cpp's quantisers of super-blocks share: rounding, ordered sums, searches of scales.
 
-Source: nearest_int, make_qx_quants, make_qp_quants, make_qkx2_quants and make_qkx3_quants in ggml/src/ggml-quants.c. Arrays run over groups in their
-last axis and over the elements of a group in their first.
+Source: nearest_int, make_qx_quants, make_qp_quants, make_qkx2_quants and make_qkx3_quants in
+ggml/src/ggml-quants.c. Arrays run over groups in their last axis and over the elements of a group
+in their first.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ def search_affine(
     x: FloatArray, weights: FloatArray, top: int, first: np.float32, steps: int,
     absolute: bool = False, width: float = 0.1,
 ) -> tuple[FloatArray, FloatArray, Integers]:
-    """make_qkx2_quants, make_qkx3_quants: scale, minimum (to subtract) and codes 0 to ``top`` of each group.
+    """make_qkx2_quants, make_qkx3_quants: scale, minimum (to subtract), codes 0 to ``top``.
 
-    ``x`` and ``weights`` (size, groups). Steps of ``width`` from ``first`` widen the range that codes
-    divide; the trial with the least weighted error stays, of squares or of ``absolute`` values.
+    ``x`` and ``weights`` (size, groups). Steps of ``width`` from ``first`` widen the range that
+    codes divide; the trial with the least weighted error stays, of squares or of ``absolute``
+    values.
     """
     limit = np.float32(top)
     low, high = first_least(x), x.max(axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from planner.numerics.ggml_legacy import fifth_bits, nibbles
 from planner.numerics.ggml_nonlinear import iq4_nl_blocks, iq4_xs_blocks
-from planner.numerics.ggml_search import groups_of, ordered_sum, search_affine, search_symmetric
+from planner.numerics.ggml_search import groups_of, search_affine, search_symmetric
 from planner.numerics.ggml_simple import Bytes, half_bytes
 from planner.numerics.tiles import FloatArray
 

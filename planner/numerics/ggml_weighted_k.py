@@ -1,9 +1,9 @@
 """Q2_K to Q6_K with an importance matrix.
 
-Source: quantize_row_q2_K_impl to quantize_row_q6_K_impl in ggml/src/ggml-quants.c. An element weighs
-its column's importance times √(σ² + x²) with σ² twice the mean x² of its super-block (Q2_K: once);
-in Q6_K its importance alone. Scales and minima of groups are fitted too, each weighing what its
-elements do.
+Source: quantize_row_q2_K_impl to quantize_row_q6_K_impl in ggml/src/ggml-quants.c. An element
+weighs its column's importance times √(σ² + x²) with σ² twice the mean x² of its super-block
+(Q2_K: once); in Q6_K its importance alone. Scales and minima of groups are fitted too, each
+weighing what its elements do.
 """
 
 from __future__ import annotations

@@ -131,8 +131,8 @@ def _importance_notes(used: Mapping[str, Any] | None) -> tuple[str, ...]:
              f"({used['entries']} entries), and ggml's types are written with that importance "
              "matrix"]
     if used["without"]:
-        notes.append(f"{used['without']} matrices have no entry in it: their errors count all inputs "
-                     "alike, and llama-quantize writes them without importance")
+        notes.append(f"{used['without']} matrices have no entry in it: their errors count all "
+                     "inputs alike, and llama-quantize writes them without importance")
     return tuple(notes)
 
 

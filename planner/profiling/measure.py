@@ -36,9 +36,9 @@ def measure(job: MatrixJob, settings: ScanSettings,
 
     A tensor that cannot be measured gives a record with ``skipped``, the reason. ``inputs``
     (tokens, columns) float32 are real inputs of the layer; with them, errors of the output are
-    measured too. ``importance`` (columns,) are mean squares of the inputs from an importance matrix:
-    errors of weights then count as they act on such inputs, Σ mⱼ·(ŵᵢⱼ - wᵢⱼ)² / Σ mⱼ·wᵢⱼ², and
-    ggml's types are written with it.
+    measured too. ``importance`` (columns,) are mean squares of the inputs from an importance
+    matrix: errors of weights then count as they act on such inputs, Σ mⱼ·(ŵᵢⱼ - wᵢⱼ)² / Σ
+    mⱼ·wᵢⱼ², and ggml's types are written with it.
     """
     record: dict[str, Any] = {"id": job.id}
     if job.refused:

@@ -91,8 +91,8 @@ def schemes_to_measure(names: Sequence[str] | None, *, weighted: bool = False,
     wanted = {find_scheme(name).id for name in names} | {ANCHOR}
     needing = sorted(name for name in wanted if needs_imatrix(name))
     if needing and not weighted:
-        raise UnsupportedError(f"scheme {needing[0]!r}: llama-quantize writes it with an importance "
-                               "matrix only", hint="give the model's: --imatrix FILE")
+        raise UnsupportedError(f"scheme {needing[0]!r}: llama-quantize writes it with an "
+                               "importance matrix only", hint="give the model's: --imatrix FILE")
     return tuple(name for name in scheme_ids() if name in wanted)
 
 

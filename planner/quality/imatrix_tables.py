@@ -8,6 +8,7 @@ others. Head and embedding are left out: llama-imatrix measures neither by defau
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +31,36 @@ METHOD = (
     "Relative output error power of weights alone, BF16 as released, in ggml types as llama.cpp "
     "writes them with an importance matrix, on seeded synthetic tensors (planner/quality/"
     "synthetic.py). The matrix is the mean square of each input over 64 tokens; errors are those "
-    "on 64 others. without: the same without a matrix, where the type is written so."
+    "on 64 others. Kinds of the same statistics share a row. "
+    "without: the same without a matrix, where the type is written so."
 )
 
 
 def build_tables(seed: int, kinds: tuple[str, ...] = tuple(LINEAR_KINDS),
                  types: tuple[str, ...] = tuple(GGML_WEIGHTS)) -> dict[str, Any]:
     """with[kind][scheme] and without[kind][scheme]."""
-    layers = {kind: _Measured(kind, seed) for kind in kinds}
+    layers = {kind: _Measured(kind, seed) for kind in dict.fromkeys(map(twin, kinds))}
     names = [name for name in types if name not in ALIKE]
     return {
         "seed": seed, "version": VERSION, "method": METHOD,
-        "with": {kind: {PREFIX + name: six(layer.error(name, weighted=True)) for name in names}
-                 for kind, layer in layers.items()},
-        "without": {kind: {PREFIX + name: six(layer.error(name, weighted=False)) for name in names
-                           if not GGML_TYPES[name].weighted_only}
-                    for kind, layer in layers.items()},
+        "with": _spread(kinds, {
+            kind: {PREFIX + name: six(layer.error(name, weighted=True)) for name in names}
+            for kind, layer in layers.items()}),
+        "without": _spread(kinds, {
+            kind: {PREFIX + name: six(layer.error(name, weighted=False)) for name in names
+                   if not GGML_TYPES[name].weighted_only} for kind, layer in layers.items()}),
     }
+
+
+def twin(kind: str) -> str:
+    """The first kind whose synthetic tensors have the same statistics: one is measured for all."""
+    mine = replace(LINEAR_KINDS[kind], measured=True)
+    return next(k for k, one in LINEAR_KINDS.items() if replace(one, measured=True) == mine)
+
+
+def _spread(kinds: tuple[str, ...], rows: dict[str, dict[str, float]],
+            ) -> dict[str, dict[str, float]]:
+    return {kind: rows[twin(kind)] for kind in kinds}
 
 
 class _Measured:

@@ -111,7 +111,8 @@ def module_error(prior: Prior, reference: str, kind: str, scheme: str, *, weighe
     inputs = table[kind].get(scheme, table[kind].get(_SUPER_BLOCK, 0.0))
     if error is None:
         return inputs + better
-    return inputs + max(0.0, error - inputs) * (better / prior.imatrix_error["without"][kind][scheme])
+    before = prior.imatrix_error["without"][kind][scheme]
+    return inputs + max(0.0, error - inputs) * (better / before)
 
 
 def reference_of(quantization: str, prior: Prior) -> str:

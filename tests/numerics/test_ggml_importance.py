@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ggml_blocks import edges, importance, seeded, values
 
@@ -144,13 +144,14 @@ def test_the_weighted_error_is_no_larger_with_importance(name):
 
 
 @given(st.sampled_from(sorted(WEIGHTED)), st.integers(-6, 6), st.integers(0, 17))
+@settings(max_examples=30)
 def test_only_the_ratio_of_importance_counts(name, power, row):
     x, weights = seeded(row + 1)[row:, :256], importance(256)
     np.testing.assert_array_equal(ggml_encode(x, name, importance=weights),
                                   ggml_encode(x, name, importance=weights * F(4.0**power)))
 
 
-@pytest.mark.parametrize("name", ("q8_0", "mxfp4", "nvfp4", "tq2_0"))
+@pytest.mark.parametrize("name", ["q8_0", "mxfp4", "nvfp4", "tq2_0"])
 def test_types_that_take_no_importance_are_written_alike(name):
     x = seeded(3)
     np.testing.assert_array_equal(ggml_encode(x, name, importance=importance(1024)),
@@ -163,7 +164,7 @@ def test_types_that_need_importance_say_so(name):
         ggml_encode(seeded(1), name)
 
 
-@pytest.mark.parametrize("bad", ([1.0] * 3, [-1.0] * 1024, [np.nan] * 1024))
+@pytest.mark.parametrize("bad", [[1.0] * 3, [-1.0] * 1024, [np.nan] * 1024])
 def test_importance_of_another_shape_or_sign_is_refused(bad):
     with pytest.raises(InputError, match="importance"):
         ggml_encode(seeded(1), "q4_k", importance=np.array(bad, F))
@@ -177,7 +178,8 @@ def test_neighbours_are_all_points_at_the_smallest_distances(name):
         digits = np.array([state // lattice.levels**k % lattice.levels
                            for k in range(lattice.width)])
         distance = ((lattice.points.T - digits) ** 2).sum(axis=1)
-        ours = lattice.neighbours[lattice.start[state] : lattice.start[state] + lattice.count[state]]
+        start = lattice.start[state]
+        ours = lattice.neighbours[start : start + lattice.count[state]]
         shells = np.unique(distance[ours])
         assert set(ours) == set(np.flatnonzero(distance <= shells.max()))
         assert (np.diff(distance[ours]) >= 0).all()

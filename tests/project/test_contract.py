@@ -90,8 +90,9 @@ SURFACE_FLAGS = words("""
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--untie", "--drop-policies", "--anchor", "--exact"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile", "--anchor"}
+              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact"}
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile", "--imatrix",
+                  "--anchor"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
@@ -141,7 +142,7 @@ CLAIMS_FLAGS = {"--json", "--only", "--markdown"}
 FORMATS_FLAGS = {"--json", "--device", "--hardware-dir"}
 PROFILE_FLAGS = {"--json", "--quiet", "--timings", *words("""
 --tier --output --schemes --workers --cluster --seed --inputs --routing --scores --tokens --text
---probe --static-scales --smoothquant
+--probe --static-scales --smoothquant --imatrix
 """)}
 SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 --output --workers --cluster --resume --force --hardware-dir
@@ -162,7 +163,7 @@ PLAN_DEFAULTS = {
     "osl": None, "batch": None, "workload": None, "prefix_hit_rate": None, "slots": None,
     "objective": "throughput", "ttft_seconds": None,
     "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
-    "engine": "auto", "scenario": None, "profile": None, "untie": False, "drop_policies": None,
+    "engine": "auto", "scenario": None, "profile": None, "imatrix": None, "untie": False, "drop_policies": None,
     "exact": False, "anchor": None, "hardware_dir": None,
 }
 ESTIMATE_DEFAULTS = {

@@ -12,7 +12,8 @@ GIVEN = {
     "devices": 8, "tp": 4, "dp": 2, "pp": 1, "ep": 8, "context": 4096, "isl": 3000, "osl": 1000,
     "batch": 16, "objective": "latency", "memory_bytes": 70_000_000_000, "kv": "fp8",
     "engine": "vllm", "scenario": "some-scenario", "hardware_dir": "some-folder",
-    "profile": "some-file", "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
+    "profile": "some-file", "imatrix": "a-matrix",
+    "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
     "prefix_hit_rate": 0.5,
 }
 PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}

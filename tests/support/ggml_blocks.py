@@ -50,6 +50,7 @@ def edges() -> np.ndarray:
 def importance(columns: int) -> np.ndarray:
     """(columns,), the same everywhere: from 2^-20 to 2^19, every ninth column of none."""
     raw = np.random.PCG64(5).random_raw(columns)
-    found = (raw >> np.uint64(40)).astype(F) * F(2.0**-24) * F(2.0) ** (np.arange(columns) % 40 - 20)
+    found = (raw >> np.uint64(40)).astype(F) * F(2.0**-24)
+    found *= F(2.0) ** (np.arange(columns) % 40 - 20)
     found[::9] = 0
     return found.astype(F)

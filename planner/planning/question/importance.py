@@ -68,5 +68,5 @@ def require_importance(spec: ModelSpec, names: Iterable[str], weighed: bool) -> 
     :func:`without_importance`."""
     for name, why in without_importance(spec, sorted(names), weighed).items():
         raise UnsupportedError(f"scheme {name!r}: {why}",
-                               hint="--imatrix FILE, or the --profile that `plan profile CHECKPOINT "
-                                    "--imatrix FILE` writes; llama-imatrix makes one")
+                               hint="--imatrix FILE, or the --profile that `plan profile "
+                                    "CHECKPOINT --imatrix FILE` writes; llama-imatrix makes one")

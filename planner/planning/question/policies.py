@@ -9,11 +9,11 @@ type, as it does in every server, where neither schemes nor an engine are named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.errors import InputError, UnknownNameError
 from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
@@ -26,7 +26,7 @@ from planner.throughput.kernels import WEIGHT_ONLY_OF, legal_schemes
 from planner.units import format_bytes
 
 if TYPE_CHECKING:
-    from planner.quality.profile import Profile
+    pass
 
 BINDS = 1e-6
 """Relative gain above which a rule binds."""

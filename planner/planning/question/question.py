@@ -47,7 +47,7 @@ class Question:
     on loss is that asked for times its band. ``tpot_default``: the limit on TPOT is a default,
     which is dropped where no layout reaches it. ``apart``: each matrix is decided by itself, as the
     engine types every tensor. ``named``: the assignment that is priced, a scheme with what stands
-    in for it or a mixture of the engine's (:mod:`planner.planning.question.named`). ``weighed``:
+    in for it or a mixture of the engine's (:mod:`planner.planning.question.named`). ``imatrix``:
     ggml's types are written with an importance matrix.
     """
 
@@ -71,7 +71,7 @@ class Question:
     loss_scheme: str | None = None
     loss_limit: float | None = None
     profile: Profile | None = None
-    weighed: bool = False
+    imatrix: bool = False
     untie: bool = False
     as_released: bool = False
     node_devices: int = 8
@@ -98,11 +98,6 @@ class Question:
     def runs_as(self) -> dict[tuple[str, str], str]:
         """(dense or experts, scheme) → the scheme whose kernel the engine runs in its place."""
         return {(r.group, r.asked): r.runs_as for r in self.routes}
-
-    @property
-    def imatrix(self) -> bool:
-        """Whether losses were measured with an importance matrix, as the weights then are made."""
-        return self.profile is not None and bool(self.profile.settings.get("imatrix"))
 
     @property
     def prefill_chunk(self) -> PrefillChunk:

@@ -25,7 +25,6 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.decisions import split_modules
 from planner.planning.question.importance import require_importance, without_importance
 from planner.planning.question.policies import dropped_in
-from planner.quality.profile import Profile
 from planner.throughput.calibration import ANY_ENGINE
 from planner.throughput.kernels import kept_for_their_engine, legal_schemes, refusal
 
@@ -34,8 +33,8 @@ def scheme_choices(spec: ModelSpec, device: DeviceProfile, asked: Asked, uniform
                    given: Plan | None, engine: Engine | None, notes: list[tuple[str, str, str]],
                    weighed: bool,
                    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """(schemes to choose from in catalogue order, ((refused scheme, reason), …)); ``weighed``: ggml's
-    types are written with an importance matrix."""
+    """(schemes to choose from in catalogue order, ((refused scheme, reason), …)); ``weighed``:
+    ggml's types are written with an importance matrix."""
     if given is not None:
         kept = set(_RELEASED) - set(dropped_in(given, spec, device))
         used = {u.scheme for u in given.units if u.kind not in kept and u.kv_layout is None}

@@ -115,7 +115,7 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
     alpha = unit_alpha(model, unit)
     error = model.prior.cache_error.get(unit.kind, {}).get(choice) if unit.role == "cache" \
         else module_error(model.prior, model.references[unit.row], unit.kind, choice,
-                          weighed=model.question.weighed)
+                          weighed=model.question.imatrix)
     if alpha is None or error is None:
         return None
     added = 0.0 if unit.role == "cache" else accumulated(model, unit.row, choice)
