@@ -66,7 +66,8 @@ def explain(model: str | ModelSpec | None = ..., device: str | DeviceProfile | N
             tpot_seconds: float | Literal["none"] | None = ..., max_loss: str | float | None = ...,
             schemes: Sequence[str] | None = ..., kv: str = ..., memory_bytes: int | None = ...,
             engine: str = ..., scenario: str | Scenario | None = ...,
-            profile: str | Profile | None = ..., untie: bool = ...,
+            profile: str | Profile | None = ...,
+            imatrix: str | os.PathLike[str] | None = ..., untie: bool = ...,
             drop_policies: Sequence[str] | None = ..., exact: bool = ..., solves: int = ...,
             hardware_dir: str | os.PathLike[str] | None = ...) -> ChoiceExplanation: ...
 
@@ -85,6 +86,7 @@ def explain(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             schemes: Sequence[str] | None = None, kv: str = AUTO,
             memory_bytes: int | None = None, engine: str = ENGINES,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
+            imatrix: str | os.PathLike[str] | None = None,
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             exact: bool = False, solves: int = SOLVES,
             hardware_dir: str | os.PathLike[str] | None = None,

@@ -65,6 +65,7 @@ def what_if(model: str | ModelSpec | None = None, device: str | DeviceProfile | 
             schemes: Sequence[str] | None = None, kv: str = AUTO,
             memory_bytes: int | None = None, engine: str = ENGINES,
             scenario: str | Scenario | None = None, profile: str | Profile | None = None,
+            imatrix: str | os.PathLike[str] | None = None,
             untie: bool = False, drop_policies: Sequence[str] | None = None,
             hardware_dir: str | os.PathLike[str] | None = None) -> Grid:
     """Plan every combination of context, batch, devices, limit on loss, schemes and cache layout
@@ -118,6 +119,7 @@ def _command(ask: Ask, objective: str) -> str:
              "prefix-hit": ask.prefix_hit_rate or None,
              "scenario": scenario.id if isinstance(scenario, Scenario) else scenario,
              "profile": ask.profile if isinstance(ask.profile, str) else None,
+             "imatrix": None if ask.imatrix is None else os.fspath(ask.imatrix),
              "hardware-dir": ask.hardware_dir,
              "drop-policies": ",".join(dropped) if dropped else None}
     names = [getattr(n, "id", n) for n in (ask.model, ask.device) if n is not None]

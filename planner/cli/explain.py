@@ -30,7 +30,8 @@ class _Solves(click.ParamType[int]):
 @click.option("--plan", "plan_file", metavar="FILE", help="Explain the plan in this file.")
 @click.option("--solves", type=_Solves(), default=SOLVES, show_default=True,
               help="Questions to solve for what would change the answer.")
-@options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile", *FREEDOM,
+@options(*QUESTION, "max_loss", "schemes", "kv", "engine", "scenario", "profile",
+         "imatrix", *FREEDOM,
          "exact", "hardware_dir", *PRINTED)
 def explain_command(**given: Any) -> None:
     """Why the best plan for MODEL on DEVICE is what it is: what the next best choice of every unit

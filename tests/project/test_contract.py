@@ -163,7 +163,8 @@ PLAN_DEFAULTS = {
     "osl": None, "batch": None, "workload": None, "prefix_hit_rate": None, "slots": None,
     "objective": "throughput", "ttft_seconds": None,
     "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
-    "engine": "auto", "scenario": None, "profile": None, "imatrix": None, "untie": False, "drop_policies": None,
+    "engine": "auto", "scenario": None, "profile": None, "imatrix": None, "untie": False,
+    "drop_policies": None,
     "exact": False, "anchor": None, "hardware_dir": None,
 }
 ESTIMATE_DEFAULTS = {
