@@ -51,7 +51,8 @@ class ImportanceMatrix:
             return None
         if expert < 0 and found.size != columns:
             return None  # cut into one a head: check_imatrix has looked at all others
-        return found.reshape(-1, columns)[max(expert, 0)]
+        own: Importance = found.reshape(-1, columns)[max(expert, 0)]
+        return own
 
     def name_of(self, row: str, layer: int) -> str:
         """The entry that a row of the model has in ``layer``, empty where there is none."""

@@ -48,7 +48,8 @@ def _weights(blocks: FloatArray, importance: FloatArray | None) -> FloatArray:
     if importance is None:
         return squares
     sigma2 = np.float32(2) * ordered_sum(np.ascontiguousarray(squares.T)) / np.float32(256)
-    return importance * np.sqrt(sigma2[:, None] + squares)
+    weights: FloatArray = importance * np.sqrt(sigma2[:, None] + squares)
+    return weights
 
 
 def _levels(best: _Best, order: npt.NDArray[np.intp]) -> npt.NDArray[np.int8]:
@@ -57,7 +58,8 @@ def _levels(best: _Best, order: npt.NDArray[np.intp]) -> npt.NDArray[np.int8]:
     ranked = ((places >= best.cuts[0]).astype(np.int8) + (places >= best.cuts[1])).astype(np.int8)
     levels = np.empty_like(ranked)
     np.put_along_axis(levels, order, ranked, axis=0)
-    return np.where(best.scale < 0, np.int8(2) - levels, levels)
+    turned: npt.NDArray[np.int8] = np.where(best.scale < 0, np.int8(2) - levels, levels)
+    return turned
 
 
 def _on_lattice(x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8],
@@ -66,12 +68,13 @@ def _on_lattice(x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8]
     error, and the scale that fits then; ``up`` (vectors, groups) is 1 where levels move up.
     """
     lattice, groups = grid("iq1_s"), x.shape[1]
-    flat = [rows.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1)
-            for rows in (levels, x, weights)]
-    states, count = states_of(flat[0], 3), x.shape[0] // 8
+    vectors, importance = (rows.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1)
+                           for rows in (x, weights))
+    count = x.shape[0] // 8
+    states = states_of(levels.reshape(-1, 8, groups).transpose(1, 0, 2).reshape(8, -1), 3)
     index = lattice.of_state[states]
     off = np.flatnonzero(index < 0)
-    index[off] = best_neighbour(lattice, states[off], flat[1][:, off], flat[2][:, off],
+    index[off] = best_neighbour(lattice, states[off], vectors[:, off], importance[:, off],
                                 np.tile(scale, count)[off], _MOVED, up.reshape(-1)[off])
     on = np.ones(index.shape, dtype=np.bool_)
     on[off] = False
@@ -186,7 +189,8 @@ def _scale_words(steps: Bytes, stored: Bytes) -> Bytes:
     words = np.bitwise_or.reduce(steps.astype(np.uint16).reshape(-1, 4, 4) << shifts, axis=2)
     half = stored.view("<u2")[:, 0].astype(np.uint16)[:, None]
     words |= (half >> np.array([0, 4, 8, 12], dtype=np.uint16) & np.uint16(15)) << np.uint16(12)
-    return words.astype("<u2").view(np.uint8)
+    stored_words: Bytes = words.astype("<u2").view(np.uint8)
+    return stored_words
 
 
 def _cut_halves(x: FloatArray, weights: FloatArray, order: npt.NDArray[np.intp]) -> _Best:

@@ -30,7 +30,8 @@ def _weights(blocks: FloatArray, importance: FloatArray) -> FloatArray:
     """(n, 256): importance · √(mean x² + x²)."""
     squares: FloatArray = blocks * blocks
     sigma2 = ordered_sum(np.ascontiguousarray(squares.T)) / np.float32(256)
-    return importance * np.sqrt(sigma2[:, None] + squares)
+    weights: FloatArray = importance * np.sqrt(sigma2[:, None] + squares)
+    return weights
 
 
 def quantize_iq2_xxs(blocks: FloatArray, importance: FloatArray) -> Bytes:

@@ -30,7 +30,8 @@ def _weights(blocks: FloatArray, importance: FloatArray | None) -> FloatArray:
     if importance is None:
         return squares
     sigma2 = np.float32(2) * ordered_sum(np.ascontiguousarray(squares.T)) / np.float32(256)
-    return importance * np.sqrt(sigma2[:, None] + squares)
+    weights: FloatArray = importance * np.sqrt(sigma2[:, None] + squares)
+    return weights
 
 
 def quantize_iq3_xxs(blocks: FloatArray, importance: FloatArray | None = None) -> Bytes:

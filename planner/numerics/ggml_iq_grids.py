@@ -49,7 +49,7 @@ class Grid:
     @property
     def width(self) -> int:
         """Coordinates of a point."""
-        return self.points.shape[0]
+        return int(self.points.shape[0])
 
 
 @cache
@@ -76,7 +76,7 @@ def grid(name: str) -> Grid:
 
 def states_of(levels_of: npt.NDArray[np.integer], levels: int) -> Index:
     """The states of vectors (width, n) of levels below ``levels``."""
-    total = levels_of[-1].astype(np.int32)
+    total: Index = levels_of[-1].astype(np.int32)
     for row in levels_of[-2::-1]:
         total = total * np.int32(levels) + row
     return total

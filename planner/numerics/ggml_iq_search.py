@@ -128,7 +128,8 @@ def four_bits(scale: FloatArray, largest: FloatArray) -> Bytes:
     """Steps 0 to 15 of (n, groups) scales: 2·step + 1 thirty-firsts of the largest."""
     inverse: FloatArray = np.float32(1) / (largest / np.float32(31))
     steps = np.clip(nearest(_HALF * (inverse[:, None] * scale - np.float32(1))), 0, 15)
-    return np.where(largest[:, None] == 0, 0, steps).astype(np.uint8)
+    codes: Bytes = np.where(largest[:, None] == 0, 0, steps).astype(np.uint8)
+    return codes
 
 
 def with_signs(signs: Bytes, steps: Bytes) -> Bytes:
@@ -136,4 +137,5 @@ def with_signs(signs: Bytes, steps: Bytes) -> Bytes:
     shifts = np.array([0, 7, 14, 21], dtype=np.uint32)
     words = np.bitwise_or.reduce(signs.reshape(-1, 8, 4).astype(np.uint32) << shifts, axis=2)
     words |= steps.astype(np.uint32) << np.uint32(28)
-    return words.astype("<u4").view(np.uint8)
+    stored_words: Bytes = words.astype("<u4").view(np.uint8)
+    return stored_words

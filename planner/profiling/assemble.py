@@ -88,7 +88,7 @@ def assemble(spec: ModelSpec, checkpoint: Checkpoint, jobs: Sequence[MatrixJob],
     found = sensitivities(spec)
     if probed is None:
         units = module_units(errors, learned_alphas(found, errors), found.text)
-        tier, settings = "T0", {"sensitivity": found.tier}
+        tier, settings = "T0", dict[str, Any](sensitivity=found.tier)
     else:
         units = probed_units(errors, named, probed.losses, probed.scheme, BASES[probed.tier])
         tier, settings = probed.tier, dict(probed.settings)
