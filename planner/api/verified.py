@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from planner.api.verified_pool import pool
+from planner.api.verified_pool import address, pool
 from planner.errors import PlannerError
 from planner.hardware.profile import DeviceProfile
 from planner.models.gguf_types import with_types
@@ -65,7 +65,8 @@ def predict(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Predictio
     schemes = _schemes(setup, subject, facts)
     try:
         priced = _priced(setup, subject, facts)
-        values = {**_of_plan(setup, priced), **pool(setup.task, setup.device, facts)}
+        values = _of_plan(setup, priced)
+        values |= pool(setup.task, setup.device, facts, priced.memory_per_device.weights_bytes)
     except PlannerError as error:
         values = {}
         why.append(f"{subject.id}: times and bytes are not predicted: {error.message}")
@@ -116,7 +117,7 @@ def _priced(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Plan:
     task = setup.task
     s = task.setting
     context = -(-(s.prompt_tokens + s.output_tokens) // CELLS) * CELLS
-    how = Alone(setup.device, task.engine.name, s.prompt_tokens, s.output_tokens, context, s.cache)
+    how = Alone(setup.device, address(task), s.prompt_tokens, s.output_tokens, context, s.cache)
     if subject.role == PLAN:
         return alone(task.spec, how, plan=task.plan, profile=setup.profile)
     if subject.id in mixes_of(task.engine.name):

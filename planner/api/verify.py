@@ -104,7 +104,8 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
         repeats or REPEATS, kl_context or CONTEXT, chunks or CHUNKS, step_seconds or STEP_SECONDS,
         _cache(given), where.kind == "cpu")
     task = _task(given, spec, path, folder.resolve(), found, setting, also, text, where)
-    setup = Setup(task, where, losses, *_losses(spec, losses), _header_bytes(path))
+    header = _header_bytes(path) if found.name == "llama.cpp" else 0
+    setup = Setup(task, where, losses, *_losses(spec, losses), header)
     earlier = tuple(check for one in learn_from
                     for check in read_losses(Path(one), spec.id, setup.basis))
     setup, more = _shortened(setup, prompt_tokens is None, output_tokens is None)

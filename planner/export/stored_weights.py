@@ -1,9 +1,9 @@
 """Weights of a scheme as a compressed-tensors checkpoint holds them, bit for bit.
 
 The arithmetic is llm-compressor's with weights in BF16 and its min-max observer: a scale is the
-largest magnitude over half the range of codes, divided and kept in BF16, and so is the quotient of a
-weight and its scale before it is rounded to a code, ties to even. Sources: compressed-tensors 0.20,
-quantization/utils/helpers.py (calculate_qparams), lifecycle/forward_helpers.py (_quantize),
+largest magnitude over half the range of codes, divided and kept in BF16, and so is the quotient of
+a weight and its scale before it is rounded to a code, ties to even. Sources: compressed-tensors
+0.20, quantization/utils/helpers.py (calculate_qparams), lifecycle/forward_helpers.py (_quantize),
 compressors/pack_quantized/helpers.py (pack_to_int32); llm-compressor 0.14, observers/min_max.py.
 """
 
@@ -88,10 +88,11 @@ def stored_weight(scheme: str, values: Floats) -> dict[str, npt.NDArray[Any]]:
     high, wide = rule.block[0] or max(rows, 1), rule.block[1] or max(columns, 1)
     amax = np.maximum.reduceat(np.abs(values), np.arange(0, columns, wide), axis=1)
     amax = np.maximum.reduceat(amax, np.arange(0, rows, high), axis=0)
-    scale = _bf16(amax / np.float32(_HALF_RANGE[rule.element]))
+    scale = _bf16((amax / np.float32(_HALF_RANGE[rule.element])).astype(np.float32))
     scale[scale == 0] = _EPS
     spread = np.repeat(np.repeat(scale, high, axis=0)[:rows], wide, axis=1)[:, :columns]
-    scaled = np.clip(_bf16(values / spread), *map(np.float32, _CODES[rule.element]))
+    lowest, highest = _CODES[rule.element]
+    scaled: Floats = np.clip(_bf16(values / spread), np.float32(lowest), np.float32(highest))
     stored = encode(scale, "bf16").reshape(_scale_shape(rule, rows, columns))
     if rule.element == "e4m3fn":
         return {"weight": encode(scaled, "e4m3fn"), "weight_scale": stored}
@@ -132,4 +133,5 @@ def _packed(codes: npt.NDArray[np.int8], bits: int) -> npt.NDArray[np.int32]:
     filled[:, :columns] = codes.astype(np.int32) + (1 << (bits - 1))
     shifts = np.arange(each, dtype=np.uint32) * np.uint32(bits)
     words = (filled.reshape(rows, -1, each) << shifts).sum(axis=2, dtype=np.uint32)
-    return words.view(np.int32)
+    found: npt.NDArray[np.int32] = words.view(np.int32)
+    return found

@@ -21,7 +21,7 @@ from planner.quality.profile_match import structure_sha256
 from planner.verifying.answers import first_position, kl_and_flips, read_answers
 from planner.verifying.hf_checkpoint import folder_of_gguf
 from planner.verifying.processes import EngineFailedError, run
-from planner.verifying.records import Reading, StepResult, Task, Trial
+from planner.verifying.records import PLAN, Reading, StepResult, Trial, Task
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
 TOKENS, REFERENCE, BASE = "tokens.npy", "checkpoint.npy", "checkpoint"
@@ -161,10 +161,10 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]
     """
     values: dict[str, Reading] = {}
     others: dict[str, Any] = {}
-    for batch in sorted({run["batch"] for run in answer["runs"]}):
-        runs = [run for run in answer["runs"] if run["batch"] == batch]
-        prompts = [float(run["prefill_seconds"]) for run in runs]
-        steps = [float(s) for run in runs for s in run["decode_seconds"]]
+    for batch in sorted({one["batch"] for one in answer["runs"]}):
+        runs = [one for one in answer["runs"] if one["batch"] == batch]
+        prompts = [float(one["prefill_seconds"]) for one in runs]
+        steps = [float(s) for one in runs for s in one["decode_seconds"]]
         prompt = Reading(min(prompts), float(np.std(prompts)), len(prompts))
         token = Reading(min(steps), float(np.std(steps)), len(steps))
         if batch == BATCHES[0]:
@@ -174,8 +174,8 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]
                                         "decode_seconds": token.value,
                                         "median_decode_seconds": float(np.median(steps))}
     others["median_decode_seconds"] = float(np.median(
-        [s for run in answer["runs"] if run["batch"] == BATCHES[0]
-         for s in run["decode_seconds"]]))
+        [s for one in answer["runs"] if one["batch"] == BATCHES[0]
+         for s in one["decode_seconds"]]))
     return values, others
 
 
@@ -211,6 +211,11 @@ def uniform(spec: ModelSpec, scheme: str, able: tuple[str, ...]) -> ModuleAssign
                if row.part == "main" and row.kind in PLANNED_KINDS for layer in row.layers}
     caches = {(unit.kind, layer): "bf16" for unit in cache_units(spec) for layer in unit.layers}
     return from_schemes(spec, modules, caches)
+
+
+def scheme_of(subject: Trial) -> dict[str, Any]:
+    """The fact that names a uniform scheme; a plan has its own."""
+    return {} if subject.role == PLAN else {"scheme": subject.id}
 
 
 def bytes_of(folder: Path) -> int:

@@ -29,6 +29,7 @@ from planner.verifying.python_engines import (
     loss,
     python_of,
     remove,
+    scheme_of,
     timed,
     uniform,
     unpack,
@@ -107,7 +108,7 @@ class PyTorch:
         timing = Step("run", ("weight_bytes", "cache_bytes", "prefill_seconds", "decode_seconds"),
                       partial(_run, task, subject))
         if _folder(task, subject) == base_folder(task):
-            return (Step("size", ("file_bytes",), partial(_size, task)), timing)
+            return (Step("size", ("file_bytes", "kl", "flips"), partial(_size, task)), timing)
         return (Step("quantise", ("file_bytes",), partial(_quantise, task, subject),
                      (_folder(task, subject),)), timing,
                 Step("loss", ("kl", "flips"), partial(_loss, task, subject)))
@@ -127,7 +128,10 @@ def _folder(task: Task, subject: Trial) -> Path:
 
 
 def _size(task: Task) -> StepResult:
-    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task))))}, {"scheme": ""})
+    """The checkpoint itself: its answers are those that others are compared with."""
+    nothing = Reading(0.0)
+    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task)))), "kl": nothing,
+                       "flips": nothing}, {"scheme": ""})
 
 
 def _reference(task: Task) -> StepResult:
@@ -156,7 +160,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
             raise EngineFailedError(f"quantising {subject.id}: no checkpoint was written",
                                     hint="its output is among the logs")
         beside.rename(target)
-    return StepResult({"file_bytes": Reading(float(bytes_of(target)))}, {"scheme": subject.id})
+    return StepResult({"file_bytes": Reading(float(bytes_of(target)))}, scheme_of(subject))
 
 
 def _run(task: Task, subject: Trial) -> StepResult:

@@ -30,6 +30,7 @@ from planner.verifying.python_engines import (
     loss,
     python_of,
     remove,
+    scheme_of,
     timed,
     uniform,
     unpack,
@@ -108,7 +109,7 @@ class Vllm:
         run = Step("run", ("weight_bytes", "cache_bytes", "cache_tokens", "prefill_seconds",
                            "decode_seconds"), partial(_run, task, subject))
         if _folder(task, subject) == base_folder(task):
-            size = Step("size", ("file_bytes",), partial(_size, task))
+            size = Step("size", ("file_bytes", "kl", "flips"), partial(_size, task))
             return (size, run)
         return (Step("quantise", ("file_bytes",), partial(_quantise, task, subject),
                      (_folder(task, subject),)), run,
@@ -129,7 +130,10 @@ def _folder(task: Task, subject: Trial) -> Path:
 
 
 def _size(task: Task) -> StepResult:
-    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task))))}, {"scheme": ""})
+    """The checkpoint itself: its answers are those that others are compared with."""
+    nothing = Reading(0.0)
+    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task)))), "kl": nothing,
+                       "flips": nothing}, {"scheme": ""})
 
 
 def _reference(task: Task) -> StepResult:
@@ -142,7 +146,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
     total = write_quantised(assignment, json.loads(text), base_folder(task),
                             _folder(task, subject))
     return StepResult({"file_bytes": Reading(float(bytes_of(_folder(task, subject))))},
-                      {"scheme": subject.id, "tensor_bytes": total})
+                      {**scheme_of(subject), "tensor_bytes": total})
 
 
 def _wanted(task: Task, subject: Trial) -> tuple[ModuleAssignment, str]:

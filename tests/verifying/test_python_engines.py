@@ -115,7 +115,7 @@ def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
     assert values["cache_tokens"].value == 46592
     assert values["kl"].value > 0
     assert 0 < values["flips"].value <= 1
-    assert "kl" not in found.values["bf16"]
+    assert found.values["bf16"]["kl"].value == 0
     assert found.facts["bf16"]["scheme"] == ""
     assert found.facts["fp8-channel"]["scheme"] == "fp8-channel"
     assert found.facts["plan"]["batch_4"]["prefill_seconds"] == 2.0
@@ -124,7 +124,8 @@ def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
     left = sorted(p.name for p in asked.folder.iterdir())
     assert left == ["logs", "plan", "verify.journal"]
     question = json.loads((asked.folder / "logs/plan-run.question.json").read_text("utf-8"))
-    assert (question["kv_dtype"], question["max_model_len"], question["eager"]) == ("auto", 20, True)
+    assert (question["kv_dtype"], question["max_model_len"], question["eager"]) == (
+        "auto", 20, True)
 
 
 def test_pytorch_quantises_by_the_exported_script(tmp_path: Path) -> None:

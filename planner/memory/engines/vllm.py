@@ -68,7 +68,8 @@ def size(case: Case, engine: Engine, settings: Settings, given: Given) -> Engine
         total_bytes=case.total_bytes, ranks=ranks, limiting=limiting,
         kv_bytes=rank.budget_bytes, block_tokens=block, block_bytes=block_bytes, blocks=blocks,
         tokens=tokens, replica_tokens=tokens * case.layout.dp, max_concurrency=concurrency,
-        starts=not why, reason=why, unexplained=_unexplained(rank), notes=_notes(case, rank, engine))
+        starts=not why, reason=why, unexplained=_unexplained(rank),
+        notes=_notes(case, rank, engine))
 
 
 def forward_pass(case: Case, engine: Engine, settings: Settings, context: int) -> PassShape:
@@ -104,6 +105,8 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
     layout = case.layout
     load = loading_of(case, engine.whole("vocab_pad"), mla=bool(engine.whole("mla_cache")))
     weights = weight_lines(case, load, given, stage)
+    if not case.cuda and given.weights is None:
+        weights += _packed_head(case)
     overheads = [*_activation(case, given, run, stage), _nontorch(case, engine, given)]
     held = stage_ranges(case.spec.layers, layout.pp, tail_first=True)[stage]
     if engine.whole("graphs_deducted") and case.cuda:
@@ -113,6 +116,16 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
                            naive_width=naive, prediction=case.predicts(stage))
     return Rank(stage, tuple(weights), tuple(overheads),
                 usable - total(weights) - total(overheads), caches)
+
+
+def _packed_head(case: Case) -> list[Line]:
+    """A tied head on a CPU: its product is given a packed copy, and lookups keep the table."""
+    tables = [row for row in case.spec.rows if row.kind == "embedding" and row.part == "main"]
+    if not case.spec.tied_embeddings or case.layout.pp > 1 or not tables:
+        return []
+    held = sum(row.elements for row in tables) * case.activation_width // case.layout.tp
+    return [Line("packed-head", held, "vllm/model_executor/layers/utils.py 0.32: "
+                 "dispatch_cpu_unquantized_gemm")]
 
 
 def _activation(case: Case, given: Given, run: PassShape, stage: int) -> list[Line]:

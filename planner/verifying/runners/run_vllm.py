@@ -6,19 +6,23 @@ whose logits are kept), kv_bytes, kv_dtype, max_model_len, prompt, new_tokens, b
 eager, seed. Steps are timed one by one: those that read prompts apart from those that only decode.
 """
 
+import contextlib
+import ctypes
+import gc
 import json
 import os
 import resource
 import sys
 import time
 import traceback
+from typing import Any
 
 
-def main(question_path, answer_path):
+def main(question_path: str, answer_path: str) -> int:
     """Answer the question; a failure is an answer too, with the engine's own words."""
     with open(question_path, encoding="utf-8") as file:
         question = json.load(file)
-    answer = {"engine": "vllm", "complete": False}
+    answer: dict[str, Any] = {"engine": "vllm", "complete": False}
     try:
         measure(question, answer)
         answer["complete"] = True
@@ -32,7 +36,7 @@ def main(question_path, answer_path):
     return 0 if answer["complete"] else 1
 
 
-def measure(question, answer):
+def measure(question: Any, answer: Any) -> None:
     """Fill ``answer`` part by part, so that what was measured before a failure is kept."""
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -58,7 +62,7 @@ def measure(question, answer):
     answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def engine(question, vllm, longest):
+def engine(question: Any, vllm: Any, longest: Any) -> Any:
     """The engine in this process, without a tokeniser: requests are token ids."""
     more = {"kv_cache_memory_bytes": question["kv_bytes"]} if question["kv_bytes"] else {}
     return vllm.LLM(
@@ -71,14 +75,14 @@ def engine(question, vllm, longest):
         disable_log_stats=True, max_logprobs=1, **more)
 
 
-def watch_loading(answer):
+def watch_loading(answer: Any) -> None:
     """Note the memory that the process takes while weights are read and packed: kernels keep copies
     of their own, so that parameters do not say it. Pages of the mapped file are not counted."""
     from vllm.v1.worker.cpu_worker import CPUWorker
 
     own = CPUWorker.load_model
 
-    def watched(self, *given, **more):
+    def watched(self: Any, *given: Any, **more: Any) -> Any:
         before = anonymous_bytes()
         found = own(self, *given, **more)
         answer["weight_bytes"] = anonymous_bytes() - before
@@ -87,13 +91,13 @@ def watch_loading(answer):
     CPUWorker.load_model = watched
 
 
-def model_of(llm):
+def model_of(llm: Any) -> Any:
     """The model in this process."""
     worker = llm.llm_engine.model_executor.driver_worker
     return getattr(worker, "worker", worker).model_runner.model
 
 
-def sizes(llm, answer):
+def sizes(llm: Any, answer: Any) -> None:
     """The kernels that were taken, and the cache."""
     answer["kernels"] = kernels(model_of(llm))
     cache = llm.llm_engine.vllm_config.cache_config
@@ -106,9 +110,9 @@ def sizes(llm, answer):
                                 if hasattr(one, "numel"))
 
 
-def kernels(model):
+def kernels(model: Any) -> dict[str, int]:
     """How many linear layers each method and kernel of the engine takes."""
-    found = {}
+    found: dict[str, int] = {}
     for module in model.modules():
         method = getattr(module, "quant_method", None)
         if method is None:
@@ -120,13 +124,13 @@ def kernels(model):
     return found
 
 
-def keep_logits(llm, vllm, numpy, torch, tokens, question):
+def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, question: Any) -> None:
     """Logits after each token of a chunk but the last, float32 (chunks, positions, vocabulary)."""
     model, first = model_of(llm), question["from_position"]
     own, length = model.compute_logits, tokens.shape[1]
-    kept = []
+    kept: list[Any] = []
 
-    def hooked(hidden, *rest, **more):
+    def hooked(hidden: Any, *rest: Any, **more: Any) -> Any:
         out = own(hidden, *rest, **more)
         if out is not None and out.shape[0] == length - 1:
             kept.append(out[first:].to(torch.float32).numpy().copy())
@@ -145,7 +149,8 @@ def keep_logits(llm, vllm, numpy, torch, tokens, question):
     numpy.save(question["logits"], numpy.stack(kept))
 
 
-def timed(llm, vllm, numpy, tokens, question, batch):
+def timed(llm: Any, vllm: Any, numpy: Any, tokens: Any,
+          question: Any, batch: Any) -> dict[str, Any]:
     """Seconds of every step of ``batch`` requests that start together."""
     flat = numpy.resize(tokens.reshape(-1), batch * question["prompt"])
     prompts = flat.reshape(batch, question["prompt"])
@@ -155,7 +160,7 @@ def timed(llm, vllm, numpy, tokens, question, batch):
     for n, prompt in enumerate(prompts):
         engine_.add_request(f"{batch}-{n}-{time.monotonic_ns()}",
                             {"prompt_token_ids": prompt.tolist()}, asked)
-    steps = []
+    steps: list[float] = []
     while engine_.has_unfinished_requests():
         start = time.perf_counter()
         engine_.step()
@@ -166,8 +171,11 @@ def timed(llm, vllm, numpy, tokens, question, batch):
             "decode_seconds": steps[prefill:]}
 
 
-def anonymous_bytes():
-    """Bytes of this process in memory that no file stands behind [B]."""
+def anonymous_bytes() -> int:
+    """Bytes of this process in memory that no file stands behind, without what was freed [B]."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/status", encoding="ascii") as file:
         for line in file:
             if line.startswith("RssAnon"):
