@@ -21,7 +21,7 @@ from planner.quality.profile_match import structure_sha256
 from planner.verifying.answers import first_position, kl_and_flips, read_answers
 from planner.verifying.hf_checkpoint import folder_of_gguf
 from planner.verifying.processes import EngineFailedError, run
-from planner.verifying.records import PLAN, Reading, StepResult, Trial, Task
+from planner.verifying.records import PLAN, Reading, StepResult, Task, Trial
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
 TOKENS, REFERENCE, BASE = "tokens.npy", "checkpoint.npy", "checkpoint"

@@ -94,8 +94,10 @@ def task(tmp_path: Path, engine: str, also: tuple[str, ...] = (), **changes: Any
 
 
 def ran(asked: Task) -> Findings:
+    tool = adapter(asked.engine.name)
+    tool.check(asked)
     prepare(asked.folder)
-    return measure(adapter(asked.engine.name), asked, "1")
+    return measure(tool, asked, "1")
 
 
 @pytest.fixture(autouse=True)
