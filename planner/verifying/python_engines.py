@@ -22,6 +22,7 @@ from planner.verifying.answers import first_position, kl_and_flips, read_answers
 from planner.verifying.hf_checkpoint import folder_of_gguf
 from planner.verifying.processes import EngineFailedError, run
 from planner.verifying.records import PLAN, Reading, StepResult, Task, Trial
+from planner.verifying.writing import work_folder
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
 TOKENS, REFERENCE, BASE = "tokens.npy", "checkpoint.npy", "checkpoint"
@@ -129,13 +130,12 @@ def keep_tokens(task: Task) -> StepResult:
 
 def ask(task: Task, runner: str, name: str, question: Mapping[str, Any],
         environment: Mapping[str, str]) -> dict[str, Any]:
-    """The answer of a runner to ``question``; both are kept among the logs.
+    """The answer of a runner to ``question``; both are kept in the work folder.
 
     Raises:
         EngineFailedError: the engine refused, crashed, or did not end in time.
     """
-    folder = task.folder / "logs"
-    folder.mkdir(exist_ok=True)
+    folder = work_folder(task.folder)
     asked, told = folder / f"{name}.question.json", folder / f"{name}.answer.json"
     told.unlink(missing_ok=True)
     asked.write_text(json.dumps(dict(question), indent=1), encoding="utf-8")

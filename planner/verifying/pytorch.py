@@ -45,6 +45,7 @@ from planner.verifying.records import (
     Task,
     Trial,
 )
+from planner.verifying.writing import work_folder
 
 VARIABLE = "PLAN_PYTORCH_PYTHON"
 CONFIGURATION, SCRIPT = "fqn_to_config.json", "quantise.py"
@@ -144,7 +145,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
     files = task.files if subject.role == PLAN else torchao.export(
         uniform(task.spec, subject.id, tuple(torchao.SCHEMES))).files
     target = _folder(task, subject)
-    scripts = task.folder / "logs" / f"{subject.id}-export"
+    scripts = work_folder(task.folder) / f"{subject.id}-export"
     scripts.mkdir(parents=True, exist_ok=True)
     for name in (CONFIGURATION, SCRIPT):
         (scripts / name).write_text(files[name], encoding="utf-8")
@@ -153,12 +154,12 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
     with draft(beside):
         run([task.engine.place, str(scripts / SCRIPT), str(base_folder(task)), str(beside)],
             what=f"quantising {subject.id}", limit_seconds=task.setting.step_seconds,
-            log=task.folder / "logs" / f"{subject.id}-made.txt",
+            log=work_folder(task.folder) / f"{subject.id}-made.txt",
             environment={"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
             if task.setting.on_cpu else {"HF_HUB_OFFLINE": "1"})
         if not (beside / "config.json").is_file():
             raise EngineFailedError(f"quantising {subject.id}: no checkpoint was written",
-                                    hint="its output is among the logs")
+                                    hint="its output is in the work folder")
         beside.rename(target)
     return StepResult({"file_bytes": Reading(float(bytes_of(target)))}, scheme_of(subject))
 

@@ -124,8 +124,8 @@ def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
     names = {e.tensor.name for e in read_extents(asked.folder / "plan/model.safetensors")[0]}
     assert "model.layers.0.self_attn.q_proj.weight_scale" in names
     left = sorted(p.name for p in asked.folder.iterdir())
-    assert left == ["logs", "plan", "verify.journal"]
-    question = json.loads((asked.folder / "logs/plan-run.question.json").read_text("utf-8"))
+    assert left == ["plan", "verify.journal", "work"]
+    question = json.loads((asked.folder / "work/plan-run.question.json").read_text("utf-8"))
     assert (question["kv_dtype"], question["max_model_len"], question["eager"]) == (
         "auto", 20, True)
 
