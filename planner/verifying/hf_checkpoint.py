@@ -21,7 +21,12 @@ from planner.errors import DataError, InputError, UnsupportedError
 from planner.models.dtypes import GGML_BLOCKS
 from planner.models.gguf_header import GgufFile, GgufTensor, read_gguf
 from planner.numerics import decode, ggml_decode
-from planner.verifying.safetensors_file import Entry, Part, bf16_codes, write_safetensors
+from planner.verifying.safetensors_file import (
+    HeaderEntry,
+    TensorGroup,
+    bf16_codes,
+    write_safetensors,
+)
 
 Floats = npt.NDArray[np.float32]
 WEIGHTS = "model.safetensors"
@@ -150,12 +155,12 @@ def hf_name(name: str, kind: str) -> str:
     return f"model.layers.{block}.{found}.{end}"
 
 
-def _parts(held: GgufFile, path: Path) -> Iterator[Part]:
+def _parts(held: GgufFile, path: Path) -> Iterator[TensorGroup]:
     kind = str(held.metadata["general.architecture"])
     for tensor in held.tensors:
         name = hf_name(tensor.name, kind)
         if name:
-            yield Part((Entry(name, "BF16", tensor.shape),), _maker(held, tensor, kind, path))
+            yield TensorGroup((HeaderEntry(name, "BF16", tensor.shape),), _maker(held, tensor, kind, path))
 
 
 def _maker(held: GgufFile, tensor: GgufTensor, kind: str, path: Path,

@@ -20,7 +20,12 @@ from planner.export.assignment import Linear, ModuleAssignment
 from planner.export.stored_weights import stored_shapes, stored_weight
 from planner.models.headers import INDEX_NAME, read_checkpoint, read_extents
 from planner.models.strict_json import parse_object, read_config_bytes
-from planner.verifying.safetensors_file import Entry, Part, index_text, write_safetensors
+from planner.verifying.safetensors_file import (
+    HeaderEntry,
+    TensorGroup,
+    index_text,
+    write_safetensors,
+)
 
 Array = npt.NDArray[Any]
 _CONFIG = "config.json"
@@ -73,10 +78,10 @@ def _names(one: Linear) -> list[str]:
     return list(one.names())
 
 
-def _files(source: Path, schemes: Mapping[str, str], place: Path) -> dict[str, list[Part]]:
+def _files(source: Path, schemes: Mapping[str, str], place: Path) -> dict[str, list[TensorGroup]]:
     """The files to write: their tensors, and how each is made."""
     left = dict(schemes)
-    out: dict[str, list[Part]] = {}
+    out: dict[str, list[TensorGroup]] = {}
     for name in sorted({tensor.file for tensor in read_checkpoint(source)}):
         parts = out.setdefault(name, [])
         for extent in read_extents(source / name)[0]:
@@ -85,7 +90,7 @@ def _files(source: Path, schemes: Mapping[str, str], place: Path) -> dict[str, l
             scheme = left.pop(module, None) if module != tensor.name else None
             read = _reader(source / name, extent.begin, extent.end)
             if scheme is None:
-                parts.append(Part((Entry(tensor.name, tensor.dtype, tensor.shape),), read))
+                parts.append(TensorGroup((HeaderEntry(tensor.name, tensor.dtype, tensor.shape),), read))
             else:
                 parts.append(_quantised(module, scheme, tensor.dtype, tensor.shape, read, place))
     if left:
@@ -95,13 +100,13 @@ def _files(source: Path, schemes: Mapping[str, str], place: Path) -> dict[str, l
 
 
 def _quantised(module: str, scheme: str, dtype: str, shape: tuple[int, ...],
-               read: Callable[[], list[Array]], place: Path) -> Part:
+               read: Callable[[], list[Array]], place: Path) -> TensorGroup:
     if dtype != "BF16" or len(shape) != 2:
         raise UnsupportedError(
             f"{place}: {module}.weight is {dtype} of {len(shape)} axes; BF16 matrices are "
             "quantised here", hint="run the export's quantise.py, or widen the checkpoint to BF16")
     shapes = stored_shapes(scheme, *shape)
-    entries = tuple(Entry(f"{module}.{name}", *kind) for name, kind in shapes.items())
+    entries = tuple(HeaderEntry(f"{module}.{name}", *kind) for name, kind in shapes.items())
 
     def make() -> list[Array]:
         from planner.numerics import decode
@@ -110,7 +115,7 @@ def _quantised(module: str, scheme: str, dtype: str, shape: tuple[int, ...],
         found = stored_weight(scheme, values)
         return [found[name] for name in shapes]
 
-    return Part(entries, make)
+    return TensorGroup(entries, make)
 
 
 def _reader(path: Path, begin: int, end: int) -> Callable[[], list[Array]]:
@@ -122,7 +127,7 @@ def _reader(path: Path, begin: int, end: int) -> Callable[[], list[Array]]:
     return read
 
 
-def _write(folder: Path, source: Path, files: Mapping[str, list[Part]],
+def _write(folder: Path, source: Path, files: Mapping[str, list[TensorGroup]],
            config: Mapping[str, Any]) -> int:
     total = sum(write_safetensors(folder / name, parts) for name, parts in files.items())
     if (source / INDEX_NAME).exists():

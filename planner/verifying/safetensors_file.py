@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HeaderEntry:
     """A tensor to be written: its name, checkpoint type and shape."""
 
     name: str
@@ -37,14 +37,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TensorGroup:
     """Tensors that come of one: ``make`` gives the data of each entry, in their order."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[HeaderEntry, ...]
     make: Callable[[], Sequence[Array]]
 
 
-def write_safetensors(path: Path, parts: Iterable[Part]) -> int:
+def write_safetensors(path: Path, parts: Iterable[TensorGroup]) -> int:
     """Write the tensors of ``parts`` into ``path``; one part is in memory at a time.
 
     Returns the bytes of the data section [B].
@@ -65,7 +65,7 @@ def write_safetensors(path: Path, parts: Iterable[Part]) -> int:
     return sum(entry.bytes for entry in entries)
 
 
-def header_bytes(entries: Sequence[Entry]) -> bytes:
+def header_bytes(entries: Sequence[HeaderEntry]) -> bytes:
     """The length and the JSON of a file with ``entries`` in their order, padded to 8 bytes.
 
     Raises:
@@ -85,7 +85,7 @@ def header_bytes(entries: Sequence[Entry]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def index_text(files: Mapping[str, Sequence[Entry]]) -> str:
+def index_text(files: Mapping[str, Sequence[HeaderEntry]]) -> str:
     """The index of a checkpoint in several files: file name → its tensors."""
     total = sum(entry.bytes for entries in files.values() for entry in entries)
     names = {entry.name: file for file, entries in files.items() for entry in entries}
@@ -101,7 +101,7 @@ def bf16_codes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     return np.asarray(codes, np.uint16)
 
 
-def _write(file: BinaryIO, part: Part, path: Path) -> None:
+def _write(file: BinaryIO, part: TensorGroup, path: Path) -> None:
     arrays = part.make()
     if len(arrays) != len(part.entries):
         raise DataError(f"{path}: {len(arrays)} arrays for {len(part.entries)} tensors",

@@ -23,7 +23,7 @@ from planner.verifying import safetensors_file
 from planner.verifying.hf_checkpoint import folder_of_gguf
 from planner.verifying.python_engines import uniform
 from planner.verifying.quantised_checkpoint import write_quantised
-from planner.verifying.safetensors_file import Entry, Part, write_safetensors
+from planner.verifying.safetensors_file import HeaderEntry, TensorGroup, write_safetensors
 
 _NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
           "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
@@ -195,9 +195,9 @@ def test_another_model_and_a_quantised_one_are_refused(tmp_path: Path) -> None:
 def test_what_is_written_is_what_the_header_says(tmp_path_factory: pytest.TempPathFactory,
                                                  kinds: list[tuple[str, list[int]]]) -> None:
     path = tmp_path_factory.mktemp("files") / "a.safetensors"
-    entries = [Entry(f"t{n}", dtype, tuple(shape)) for n, (dtype, shape) in enumerate(kinds)]
+    entries = [HeaderEntry(f"t{n}", dtype, tuple(shape)) for n, (dtype, shape) in enumerate(kinds)]
     data = [np.arange(e.bytes, dtype=np.uint8) for e in entries]
-    total = write_safetensors(path, [Part((e,), lambda d=d: [d])
+    total = write_safetensors(path, [TensorGroup((e,), lambda d=d: [d])
                                      for e, d in zip(entries, data, strict=True)])
     raw = path.read_bytes()
     extents = {e.tensor.name: e for e in read_extents(path)[0]}
@@ -210,10 +210,10 @@ def test_what_is_written_is_what_the_header_says(tmp_path_factory: pytest.TempPa
 
 
 def test_a_part_that_is_not_as_long_as_it_says_is_refused(tmp_path: Path) -> None:
-    short = Part((Entry("a", "I8", (4,)),), lambda: [np.zeros(3, np.int8)])
+    short = TensorGroup((HeaderEntry("a", "I8", (4,)),), lambda: [np.zeros(3, np.int8)])
     with pytest.raises(DataError, match="has 3 bytes, not 4"):
         write_safetensors(tmp_path / "a.safetensors", [short])
-    twice = Part((Entry("a", "I8", (1,)),), lambda: [as_bf16(np.zeros(1, np.float32))])
+    twice = TensorGroup((HeaderEntry("a", "I8", (1,)),), lambda: [as_bf16(np.zeros(1, np.float32))])
     with pytest.raises(DataError, match="two tensors"):
         write_safetensors(tmp_path / "b.safetensors", [twice, twice])
 
