@@ -160,7 +160,8 @@ def _parts(held: GgufFile, path: Path) -> Iterator[TensorGroup]:
     for tensor in held.tensors:
         name = hf_name(tensor.name, kind)
         if name:
-            yield TensorGroup((HeaderEntry(name, "BF16", tensor.shape),), _maker(held, tensor, kind, path))
+            yield TensorGroup((HeaderEntry(name, "BF16", tensor.shape),),
+                              _maker(held, tensor, kind, path))
 
 
 def _maker(held: GgufFile, tensor: GgufTensor, kind: str, path: Path,

@@ -90,7 +90,8 @@ def _files(source: Path, schemes: Mapping[str, str], place: Path) -> dict[str, l
             scheme = left.pop(module, None) if module != tensor.name else None
             read = _reader(source / name, extent.begin, extent.end)
             if scheme is None:
-                parts.append(TensorGroup((HeaderEntry(tensor.name, tensor.dtype, tensor.shape),), read))
+                parts.append(TensorGroup(
+                    (HeaderEntry(tensor.name, tensor.dtype, tensor.shape),), read))
             else:
                 parts.append(_quantised(module, scheme, tensor.dtype, tensor.shape, read, place))
     if left:
