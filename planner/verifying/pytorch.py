@@ -81,7 +81,7 @@ class PyTorch:
         check_checkpoint(task)
         if task.setting.cache != "bf16":
             raise InputError(f"a cache in {task.setting.cache}: transformers keeps the model's "
-                             "type", hint="plan with --kv bf16")
+                             "type", hint="make the plan with --kv bf16")
         if CONFIGURATION in task.files and "torchao" not in task.engine.machine:
             raise InputError(f"torchao is not installed in {task.engine.place}",
                              hint="install it beside torch: the plan quantises")

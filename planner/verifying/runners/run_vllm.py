@@ -145,7 +145,7 @@ def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, questi
     finally:
         del model.compute_logits
     if len(kept) != len(tokens):
-        raise RuntimeError(f"{len(kept)} of {len(tokens)} chunks gave logits of all positions")
+        sys.exit(f"{len(kept)} of {len(tokens)} chunks gave logits of all positions")
     numpy.save(question["logits"], numpy.stack(kept))
 
 
