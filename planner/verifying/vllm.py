@@ -84,7 +84,8 @@ class Vllm:
         check_checkpoint(task)
         if task.setting.cache not in _CACHES:
             raise InputError(f"a cache in {task.setting.cache}: verify runs vLLM with "
-                             + " and ".join(_CACHES), hint="make the plan with --kv bf16 or --kv fp8")
+                             + " and ".join(_CACHES),
+                             hint="make the plan with --kv bf16 or --kv fp8")
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, the checkpoint as it is, and uniform schemes by --also."""
