@@ -91,8 +91,8 @@ SURFACE_FLAGS = words("""
 PAGE_FLAGS = {"--interactive", "--grid"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
               "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, "--scheme", "--plan", "--profile", "--imatrix",
-                  "--anchor"}
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
+                  "--imatrix"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
@@ -161,12 +161,10 @@ SENSITIVITY_COLUMNS = ("layer", "kind", "tensor", "alpha", "low", "high", "sourc
 PLAN_DEFAULTS = {
     "devices": None, "tp": None, "dp": None, "pp": None, "ep": None, "context": None, "isl": None,
     "osl": None, "batch": None, "workload": None, "prefix_hit_rate": None, "slots": None,
-    "objective": "throughput", "ttft_seconds": None,
-    "tpot_seconds": None, "max_loss": None, "schemes": None, "kv": "auto", "memory_bytes": None,
-    "engine": "auto", "scenario": None, "profile": None, "imatrix": None, "untie": False,
-    "drop_policies": None,
-    "exact": False, "anchor": None, "hardware_dir": None,
-}
+    "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
+    "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
+    "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
+    "anchor": None, "hardware_dir": None}
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from planner.errors import InputError, UnsupportedError
 from planner.formats.ggml_types import needs_imatrix
-from planner.models.imatrix import check_imatrix
 from planner.models.spec import ModelSpec
 from planner.planning.plan.record import Plan
 
@@ -35,6 +34,8 @@ def importance_note(spec: ModelSpec, given: Plan | None, profile: Profile | None
     """
     used = profile.settings.get("imatrix") if profile is not None else None
     if matrix is not None:
+        from planner.models.imatrix import check_imatrix
+
         missing = check_imatrix(matrix, spec)
         if profile is not None and (used is None or used["sha256"] != matrix.sha256):
             raise InputError(f"imatrix {matrix.path!r} and this profile exclude each other: the "
