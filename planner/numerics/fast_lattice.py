@@ -5,10 +5,12 @@ same bits. Import lazily: it needs the ``[fast]`` extra.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from planner.numerics.engines import kernel
-from planner.numerics.ggml_iq_grids import Index
 from planner.numerics.tiles import FloatArray
+
+Index = npt.NDArray[np.int32]
 
 
 @kernel

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from planner.numerics.ggml_iq_grids import Grid, Index, best_neighbour, grid, states_of
+from planner.numerics.ggml_iq_grids import Index, Lattice, best_neighbour, grid, states_of
 from planner.numerics.ggml_search import groups_of, nearest, ordered_sum
 from planner.numerics.ggml_simple import Bytes, half_bytes
 from planner.numerics.tiles import FloatArray
@@ -84,7 +84,7 @@ def _on_lattice(x: FloatArray, weights: FloatArray, levels: npt.NDArray[np.int8]
     return np.where(fitted, sum_qx / sum_q2, scale), index
 
 
-def _stand_for(lattice: Grid, index: Index, up: Index) -> FloatArray:
+def _stand_for(lattice: Lattice, index: Index, up: Index) -> FloatArray:
     """(size, groups): the values of points (vectors, groups)."""
     values: FloatArray = _MOVED[up, lattice.points[:, index]]
     return np.ascontiguousarray(values.transpose(1, 0, 2)).reshape(-1, index.shape[1])

@@ -28,7 +28,7 @@ WORTH_COMPILING = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Lattice:
     """One lattice.
 
     Attributes:
@@ -53,7 +53,7 @@ class Grid:
 
 
 @cache
-def grid(name: str) -> Grid:
+def grid(name: str) -> Lattice:
     """The lattice of a name in :data:`planner.numerics.ggml_grids.GRIDS`."""
     values, shells = ggml_grids.grid(name), _SHELLS[name]
     known = np.unique(values)
@@ -71,7 +71,7 @@ def grid(name: str) -> Grid:
         count[some] = sizes
         filled += int(sizes.sum())
         runs.append(order)
-    return Grid(levels, points, of_state, np.concatenate(runs), start, count)
+    return Lattice(levels, points, of_state, np.concatenate(runs), start, count)
 
 
 def states_of(levels_of: npt.NDArray[np.integer], levels: int) -> Index:
@@ -96,7 +96,7 @@ def _nearest(states: npt.NDArray[np.intp], points: Levels, levels: int, shells: 
     return order[inside], inside.sum(axis=1, dtype=np.int32)
 
 
-def best_neighbour(lattice: Grid, states: Index, x: FloatArray, weights: FloatArray,
+def best_neighbour(lattice: Lattice, states: Index, x: FloatArray, weights: FloatArray,
                    scale: FloatArray, tables: FloatArray, which: Index | None = None) -> Index:
     """Of the neighbours of each state the first with the least Σ w·(scale·value - x)².
 

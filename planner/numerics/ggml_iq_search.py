@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from planner.numerics.ggml_iq_grids import Grid, Index, best_neighbour, states_of
+from planner.numerics.ggml_iq_grids import Index, Lattice, best_neighbour, states_of
 from planner.numerics.ggml_search import nearest, ordered_sum
 from planner.numerics.tiles import FloatArray
 
@@ -39,7 +39,7 @@ class Trials:
 class _Vectors:
     """Magnitudes and weights of all groups, vector by vector."""
 
-    def __init__(self, x: FloatArray, weights: FloatArray, lattice: Grid) -> None:
+    def __init__(self, x: FloatArray, weights: FloatArray, lattice: Lattice) -> None:
         self.x, self.weights, self.lattice = x, weights, lattice
         size, groups = x.shape
         self.shape = (size // lattice.width, groups)
@@ -73,7 +73,7 @@ class _Vectors:
         return ordered_sum(self.weights * self.x * q), ordered_sum(self.weights * q * q)
 
 
-def search(x: FloatArray, weights: FloatArray, lattice: Grid, trials: Trials,
+def search(x: FloatArray, weights: FloatArray, lattice: Lattice, trials: Trials,
            reach: FloatArray, first: FloatArray | None = None) -> tuple[FloatArray, Index]:
     """Scales (groups,) and points (vectors, groups) of magnitudes ``x`` (size, groups).
 

@@ -149,7 +149,7 @@ def _check_model(path: Path, task: Task) -> None:
     if why:
         raise InputError(f"{path}: a checkpoint of another model than {task.spec.id}: {why}",
                          hint="give the GGUF file in BF16 or F16 of the model that the plan was "
-                         "made for, in one part (llama-gguf-split --merge)")
+                         "made for, in one part (llama-gguf-split joins them)")
     stored = {t.type for t in tensors.values()} - _PLAIN
     if stored:
         raise InputError(f"{path}: it is quantised already ({', '.join(sorted(stored))})",

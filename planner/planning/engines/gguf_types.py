@@ -38,7 +38,7 @@ _LAYER = re.compile(r"blk\.(\d+)\.")
 
 
 @record
-class GgufTensor:
+class TypedTensor:
     """A tensor to quantise: its whole name, the elements of a row, whether experts are stacked."""
 
     name: str
@@ -79,7 +79,7 @@ class Typed:
     instead_of: str = ""
 
 
-def quantised_types(mix: str, base: str, tensors: Sequence[GgufTensor], traits: GgufTraits,
+def quantised_types(mix: str, base: str, tensors: Sequence[TypedTensor], traits: GgufTraits,
                     ) -> dict[str, Typed]:
     """The type of each tensor by name under ``mix``, whose own type is ``base``.
 
@@ -103,7 +103,7 @@ def quantised_types(mix: str, base: str, tensors: Sequence[GgufTensor], traits: 
     return found
 
 
-def fitted(wanted: str, tensor: GgufTensor) -> Typed:
+def fitted(wanted: str, tensor: TypedTensor) -> Typed:
     """``wanted``, or what stands in for it in rows of the tensor's width.
 
     Raises:
@@ -139,7 +139,7 @@ def asks_for_imatrix(name: str, mix: str) -> bool:
 class _Place:
     """A tensor as rules see it: how many of its kind came before, of how many, the mix's type."""
 
-    tensor: GgufTensor
+    tensor: TypedTensor
     counted: int
     total: int
     base: str

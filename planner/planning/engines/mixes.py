@@ -20,9 +20,9 @@ from planner.placement.modules import PLANNED_KINDS, Module, attention_of
 from planner.placement.parts import Classes, part_of_stem, parts_of
 from planner.planning.engines.gguf_types import (
     WIDE,
-    GgufTensor,
     GgufTraits,
     Typed,
+    TypedTensor,
     asks_for_imatrix,
     fallback_of,
     quantised_types,
@@ -120,14 +120,14 @@ def _together(types: list[Typed]) -> MixedPlace:
                       names)
 
 
-def _tensor(spec: ModelSpec, one: GgufMatrix) -> GgufTensor:
+def _tensor(spec: ModelSpec, one: GgufMatrix) -> TypedTensor:
     rows = [row for row in spec.rows if row.name in one.rows]
     if one.name.endswith(".attn_k_b.weight") and one.layer is not None:
         layer = min(one.layer, spec.layers - 1)  # a prediction layer is as the last
-        return GgufTensor(one.name, attention_of(spec, layer).nope_dim, stacked=True)
+        return TypedTensor(one.name, attention_of(spec, layer).nope_dim, stacked=True)
     columns = rows[0].shape[1] if rows else spec.hidden_size
     stacked = any(row.experts > 1 for row in rows) or one.name.endswith(".attn_v_b.weight")
-    return GgufTensor(one.name, columns, stacked)
+    return TypedTensor(one.name, columns, stacked)
 
 
 def traits(spec: ModelSpec, matrices: tuple[GgufMatrix, ...], *, imatrix: bool) -> GgufTraits:

@@ -9,8 +9,8 @@ import pytest
 
 from planner.errors import UnsupportedError
 from planner.planning.engines.gguf_types import (
-    GgufTensor,
     GgufTraits,
+    TypedTensor,
     asks_for_imatrix,
     fitted,
     more_bits,
@@ -38,7 +38,7 @@ def whole(stem: str, layer: int) -> str:
 @pytest.mark.parametrize("name", list(RECORDED["snapshots"]))
 def test_every_tensor_of_a_snapshot_has_its_type(name: str) -> None:
     model = RECORDED["snapshots"][name]
-    tensors = [GgufTensor(whole(stem, layer), columns, bool(stacked))
+    tensors = [TypedTensor(whole(stem, layer), columns, bool(stacked))
                for stem, (columns, stacked, layers) in model["tensors"].items()
                for layer in ranged(layers)]
     traits = GgufTraits(model["layers"], model["heads"] // model["kv_heads"], model["experts"],
@@ -54,10 +54,10 @@ def test_every_tensor_of_a_snapshot_has_its_type(name: str) -> None:
 
 
 def random_tensors(arch: str, layers: int, heads: int, kv_heads: int, hidden: int, width: int,
-                   experts: int, *, tied: bool) -> list[GgufTensor]:
+                   experts: int, *, tied: bool) -> list[TypedTensor]:
     """The tensors of the models that were written: heads of 32, experts stacked, phi's joined."""
-    found = [GgufTensor("token_embd.weight", hidden)]
-    found += [] if tied else [GgufTensor("output.weight", hidden)]
+    found = [TypedTensor("token_embd.weight", hidden)]
+    found += [] if tied else [TypedTensor("output.weight", hidden)]
     for layer in range(layers):
         joined = arch == "phi3"
         rows = {"attn_qkv": hidden} if joined else dict.fromkeys(("attn_q", "attn_k", "attn_v"),
@@ -67,7 +67,7 @@ def random_tensors(arch: str, layers: int, heads: int, kv_heads: int, hidden: in
         rows |= {} if joined else {f"ffn_gate{end}": hidden}
         if experts == 3:
             rows |= {"ffn_gate_shexp": hidden, "ffn_up_shexp": hidden, "ffn_down_shexp": width}
-        found += [GgufTensor(f"blk.{layer}.{stem}.weight", columns, "_exps" in stem)
+        found += [TypedTensor(f"blk.{layer}.{stem}.weight", columns, "_exps" in stem)
                   for stem, columns in rows.items()]
     return found
 
@@ -91,12 +91,12 @@ def test_what_llama_quantize_wrote(case: list[Any]) -> None:
 
 
 def test_a_type_that_does_not_fit_says_what_it_stands_in_for() -> None:
-    assert fitted("q4_k", GgufTensor("x", 576)).type == "q5_0"
-    assert fitted("q4_k", GgufTensor("x", 576)).instead_of == "q4_k"
-    assert not fitted("q4_k", GgufTensor("x", 512)).instead_of
-    assert fitted("q6_k", GgufTensor("x", 80)).type == "f16"
+    assert fitted("q4_k", TypedTensor("x", 576)).type == "q5_0"
+    assert fitted("q4_k", TypedTensor("x", 576)).instead_of == "q4_k"
+    assert not fitted("q4_k", TypedTensor("x", 512)).instead_of
+    assert fitted("q6_k", TypedTensor("x", 80)).type == "f16"
     with pytest.raises(UnsupportedError, match="q1_0"):
-        fitted("q1_0", GgufTensor("x", 96))
+        fitted("q1_0", TypedTensor("x", 96))
 
 
 def test_more_bits_are_both_ends_and_every_third_layer() -> None:
