@@ -19,7 +19,7 @@ from planner.errors import PlannerError
 from planner.hardware.host.detect import host_facts
 
 ROOT, PAGES = Path(".engines").absolute(), Path("docs/evidence")
-CHUNKS, REPEATS = 16, 5
+CHUNKS, REPEATS = 8, 5
 VLLM_MODEL = "smollm2-135m"
 JUDGES_SECONDS = 3600
 _UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m evaluation.closed_loop", description=__doc__)
     parser.add_argument("--fresh", action="store_true", help="install and measure again")
     parser.add_argument("--rounds", default=",".join(llama.ROUNDS),
-                        help="what losses are known from: T0, T2")
+                        help="what losses are known from: " + ", ".join(llama.ALL_ROUNDS))
     parser.add_argument("--chunks", type=int, default=CHUNKS, help="pieces of the text for losses")
     parser.add_argument("--install-only", action="store_true")
     given = parser.parse_args()
@@ -74,12 +74,13 @@ def measured(given: argparse.Namespace, missing: dict[str, str], tell: Callable[
     """(the loops on llama.cpp, the verification on vLLM); what fails is in ``missing``, with what
     was measured of it kept."""
     loops: list[dict[str, Any]] = []
+    operators = llama.operators(ROOT / "loop" / "operators", ROOT / "llama.cpp" / "bin", tell)
     for model in WEIGHTS:
         folder = (ROOT / "loop" / model.model)
         try:
             loops.append(llama.run(llama.Loop(
                 model.model, model.base(ROOT), ROOT / "llama.cpp" / "bin", folder, given.chunks,
-                REPEATS, tuple(given.rounds.split(",")), tell)))
+                REPEATS, tuple(given.rounds.split(",")), operators, tell)))
         except (PlannerError, OSError) as error:
             missing[f"{model.model} on llama.cpp"] = str(error)
             if (folder / "loop.json").exists():

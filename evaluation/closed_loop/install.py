@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -130,9 +129,10 @@ def llama_cpp(root: Path) -> None:
     place, build = root / "sources", root / "llama.cpp"
     for old in (place, build):
         shutil.rmtree(old, ignore_errors=True)
-    run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
-         "--no-build-isolation" if _has("scikit_build_core") else "--disable-pip-version-check",
-         "-d", place, *pins("llama.cpp")], "fetching llama.cpp's sources")
+    # What the package itself is built with comes as wheels, or pip would build CMake too.
+    run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet",
+         "--no-deps", "--no-binary", "llama-cpp-python", "-d", place, *pins("llama.cpp")],
+        "fetching llama.cpp's sources")
     with tarfile.open(next(place.glob("*.tar.gz"))) as archive:
         archive.extractall(place, filter="data")
     source = next(place.glob("*/vendor/llama.cpp"))
@@ -141,10 +141,6 @@ def llama_cpp(root: Path) -> None:
         "configuring llama.cpp")
     run([tools["cmake"], "--build", build, "--target", *PROGRAMS, "-j", str(os.cpu_count() or 1)],
         "building llama.cpp")
-
-
-def _has(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
 
 
 def weights(root: Path) -> None:

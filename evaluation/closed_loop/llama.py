@@ -26,9 +26,12 @@ REQUEST = {"isl": 448, "osl": 64, "batch": 1}
 NO_LIMIT = "100 nats"
 """The loss is what is minimised: the default limit on it must not stand against a size."""
 ANSWER = "answer"
-PRIOR, PROFILED = ROUNDS = ("T0", "T2")
-"""What a plan's losses are known from: other models, or a probe of the checkpoint."""
-LEARNED = "learned"
+ALONE = ("none",)
+PRIOR, PROFILED, LEARNED = ALL_ROUNDS = ("T0", "T2", "learned")
+"""What a plan's losses are known from: other models, a probe of the checkpoint, or the losses of the
+engine's own types, as they were measured here."""
+ROUNDS = (PRIOR, LEARNED)
+OPERATORS = ("bandwidth", "gemm", "attention", "quantise")
 SCHEMES = ("ggml-q8_0", "ggml-q6_k", "ggml-q5_k", "ggml-q5_0", "ggml-q5_1", "ggml-q4_k",
            "ggml-q4_0", "ggml-q4_1", "ggml-iq4_xs", "ggml-iq4_nl")
 """Formats that a profile of the checkpoint measures: those between the limits."""
@@ -45,6 +48,7 @@ class Loop:
     chunks: int
     repeats: int
     rounds: tuple[str, ...]
+    operators: Path
     tell: Callable[[str], None]
     threads: int | None = None
 
@@ -70,25 +74,28 @@ def run(loop: Loop) -> dict[str, Any]:
     answer = planner.plan(loop.model, DEVICE, engine=ENGINE, **REQUEST)
     first = loop.verified(ANSWER, answer, also=TYPES)
     limits = dict(memory_limits(loop, answer, first))
-    losses = {name: None if name == PRIOR else profiled(loop) for name in loop.rounds}
-    learned = learn(loop, losses.get(PROFILED))
+    probed = profiled(loop) if PROFILED in loop.rounds else None
+    learned = learn(loop, probed)
     after = {"profile": str(learned / "profile.json"), "hardware_dir": learned}
+    known: dict[str, dict[str, Any]] = {
+        PRIOR: {}, PROFILED: {"profile": probed}, LEARNED: after}
     out: dict[str, Any] = {
         "model": loop.model, "verdict": str(answer), "limits": limits,
         "runs": [{"name": ANSWER, "round": PRIOR, "limit": "", "before": first,
                   "after": loop.verified(ANSWER, answer, also=TYPES, **after)}]}
     write(loop.folder / "loop.json", out)
-    for round_, profile in losses.items():
+    for round_ in loop.rounds:
         for limit, memory_bytes in limits.items():
-            more = {"profile": profile} if profile is not None else {}
             chosen = planner.plan(loop.model, DEVICE, engine=ENGINE, objective="quality",
                                   memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST,
-                                  **more)
+                                  **known[round_])
             name = f"{round_}-{limit}"
+            before = known[PROFILED] if round_ == PROFILED else {}
             out["runs"].append({
                 "name": name, "round": round_, "limit": limit,
-                "before": loop.verified(name, chosen, **more),
-                "after": loop.verified(name, chosen, **after), "formats": formats(chosen)})
+                "before": loop.verified(name, chosen, also=ALONE, **before),
+                "after": loop.verified(name, chosen, also=ALONE, **after),
+                "formats": formats(chosen)})
             write(loop.folder / "loop.json", out)
     return out
 
@@ -115,15 +122,24 @@ def profiled(loop: Loop) -> str:
     return str(path)
 
 
+def operators(folder: Path, programs: Path, tell: Callable[[str], None]) -> Path:
+    """This machine's operators (`plan measure`), measured once."""
+    if not (folder / "host.toml").exists():
+        tell("plan measure")
+        planner.measure(folder, only=OPERATORS, engine_dir=programs, force=True)
+    return folder
+
+
 def learn(loop: Loop, profile: str | None) -> Path:
-    """A folder with what the run of the engine's own types taught: ``profile.json`` for losses and
-    ``host.toml`` for times (`plan calibrate`)."""
+    """A folder with what this machine and the run of the engine's own types taught:
+    ``profile.json`` for losses and ``host.toml`` for times (`plan measure`, `plan calibrate`)."""
     folder = loop.folder / LEARNED
-    folder.mkdir(exist_ok=True)
+    shutil.copytree(loop.operators, folder, dirs_exist_ok=True)
     answer = planner.plan(loop.model, DEVICE, engine=ENGINE, **REQUEST)
     loop.verified(ANSWER, answer, also=TYPES, **({} if profile is None else {"profile": profile}))
     shutil.copy(loop.folder / ANSWER / "profile.json", folder / "profile.json")
-    result = calibrate(loop.folder / ANSWER, planner.load_device(DEVICE),
+    shutil.copy(loop.folder / ANSWER / "e2e_verify.csv", folder / "e2e_verify.csv")
+    result = calibrate(folder, planner.load_device(DEVICE, hardware_dir=str(loop.operators)),
                        date=datetime.date.today().isoformat(),
                        source="plan verify on this machine", model=planner.load_model(loop.model))
     (folder / "host.toml").write_text(result.text, encoding="utf-8")

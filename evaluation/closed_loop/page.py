@@ -70,8 +70,10 @@ def summary(before: Sequence[Figure], after: Sequence[Figure]) -> str:
 def errors(before: Sequence[Figure], after: Sequence[Figure]) -> str:
     """Median factor between predicted and measured, before and after learning."""
     out = ["## Errors before and after learning", "",
-           "After: losses with the profile that the run of the engine's own types left, times with "
-           "what `plan calibrate` made of it; the plans at the four limits had no part in either.",
+           "Before: a prior, for a machine that was only looked at. After: losses with the profile "
+           "that the run of the engine's own types left; times with this machine's operators "
+           "(`plan measure`) and what `plan calibrate` made of that run. The plans at the four "
+           "limits had no part in either, but where a plan is one of those types throughout.",
            "", "| quantity | figures | median factor before | after |", "|---|---:|---:|---:|"]
     for quantity in COUNTED:
         # The engine's own types were learned from: only plans at the limits count.

@@ -76,7 +76,8 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     `plan validate` and `plan calibrate` read, and a profile that `plan --profile` reads.
 
     Args:
-        also: further settings of the engine by its own names (Q8_0, Q6_K …).
+        also: further settings of the engine by its own names (Q8_0, Q6_K …); ``none`` leaves out
+            llama.cpp's default as well.
         engine_dir: the folder of llama.cpp's programs. python: the Python of vLLM or PyTorch.
         profile: the quality profile that the loss is predicted with (default: T0).
         learn_from: folders of earlier verifications of the model; their losses count as well.

@@ -41,6 +41,7 @@ PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity")
 VARIABLE = "PLAN_LLAMA_CPP"
 DEFAULT_TYPE = "Q4_K_M"
 """What `llama-server -hf` and its documentation take where no type is named."""
+ALONE = "none"
 CONVERT = "convert_hf_to_gguf.py"
 SCRIPT = "quantise.sh"
 ANSWERS = "checkpoint.kld"
@@ -79,7 +80,9 @@ class LlamaCpp:
         _check_model(path, task)
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
-        """The plan, Q4_K_M, and what ``--also`` names."""
+        """The plan, Q4_K_M, and what ``--also`` names; the plan alone where that is ``none``."""
+        if tuple(name.lower() for name in task.also) == (ALONE,):
+            return (Trial(PLAN, PLAN),)
         ran = run([_program(task, "llama-quantize"), "--help"], what="asking for its types",
                   limit_seconds=ASK_SECONDS, accept=(0, 1))
         known = llama_logs.types_listed(ran.stdout + ran.stderr)
