@@ -28,8 +28,8 @@ NO_LIMIT = "100 nats"
 ANSWER = "answer"
 ALONE = ("none",)
 PRIOR, PROFILED, LEARNED = ALL_ROUNDS = ("T0", "T2", "learned")
-"""What a plan's losses are known from: other models, a probe of the checkpoint, or what the engine's
-own types lost here."""
+"""What a plan's losses are known from: other models, a probe of the checkpoint, or what the
+engine's own types lost here."""
 ROUNDS = (PRIOR, LEARNED)
 OPERATORS = ("bandwidth", "gemm", "attention", "quantise")
 SCHEMES = ("ggml-q8_0", "ggml-q6_k", "ggml-q5_k", "ggml-q5_0", "ggml-q5_1", "ggml-q4_k",
