@@ -113,7 +113,7 @@ def why_not(question: Question, model: CostModel, pair: Pair, *, said: bool = Fa
     scheme, kv = pair
     if scheme in engine_mixes() and (why := mix_problem(question, scheme)):
         return why
-    names = _released(model) if scheme == RELEASED else schemes_of(scheme, question.spec)
+    names = _released(model) if scheme == RELEASED else schemes_of(scheme, question)
     for name in names:
         why = refusal(question.device, scheme_by_id(name))
         if not why and not said:
@@ -172,9 +172,8 @@ def _outside_space(model: CostModel, pairs: Sequence[Pair]) -> dict[Pair, Unifor
     if not pairs:
         return {}
     question = model.question
-    spec = question.spec
     names = {name for scheme, _ in pairs
-             for name in (_released(model) if scheme == RELEASED else schemes_of(scheme, spec))}
+             for name in (_released(model) if scheme == RELEASED else schemes_of(scheme, question))}
     layouts = tuple(k for k in KV_LAYOUTS if k in {kv for _, kv in pairs})
     own = replace(question, schemes=tuple(s for s in scheme_ids() if s in names), kv=layouts,
                   barred=frozenset(), kept=(), dropped=(), untie=False)

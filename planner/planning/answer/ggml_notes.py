@@ -42,7 +42,7 @@ def ggml_notes(question: Question, units: Sequence[UnitPlan]) -> list[Assumption
         if not mix.note and not instead:
             continue
         out.append(Assumption(
-            f"baseline {name}", ", ".join(schemes_of(name, question.spec)),
+            f"baseline {name}", ", ".join(schemes_of(name, question)),
             "; ".join(filter(None, (mix.note, instead and f"rows are no whole blocks: {instead}")))
             + f" ({mix.source.title}, {mix.source.date})"))
     return out

@@ -6,7 +6,6 @@ scheme that the engine's quantiser takes instead.
 
 from __future__ import annotations
 
-from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, Module
 from planner.planning.engines.mixes import (
     OUTSIDE,
@@ -46,9 +45,11 @@ def named_scheme(question: Question, module: Module, unit: DecisionUnit, name: s
     return fitted_scheme(module, attention if module.kind in ATTENTION else others)
 
 
-def schemes_of(name: str, spec: ModelSpec) -> tuple[str, ...]:
-    """The schemes that a named assignment takes, beside what stands in for them."""
-    return mix_schemes(spec, name) if name in engine_mixes() else MIXES.get(name, (name,))
+def schemes_of(name: str, question: Question) -> tuple[str, ...]:
+    """The schemes that a named assignment takes, beside what stands in for them; a mixture takes
+    others with an importance matrix."""
+    return mix_schemes(question.spec, name, question.imatrix) if name in engine_mixes() \
+        else MIXES.get(name, (name,))
 
 
 def usable_mixes(question: Question) -> list[str]:

@@ -106,7 +106,7 @@ def _queries(model: CostModel, named: Sequence[str], kv_named: bool, *, limits: 
     wide = tuple(kv for kv in question.kv if kv_named
                  or element(KV_LAYOUTS[kv].element).bits >= LEAST_CACHE_BITS) or question.kv
     return [UniformQuery(name, kv, limits) for name in _names([question], named)
-            if name == RELEASED or set(schemes_of(name, question.spec)) <= set(question.schemes)
+            if name == RELEASED or set(schemes_of(name, question)) <= set(question.schemes)
             for kv in wide]
 
 
@@ -115,14 +115,14 @@ def _why(models: Sequence[CostModel], spaces: Sequence[Space], name: str) -> str
     refused: dict[str, str] = {}
     for model in models:
         question = model.question
-        missing = [s for s in schemes_of(name, question.spec)
+        missing = [s for s in schemes_of(name, question)
                    if s != RELEASED and s not in question.schemes]
         if not missing:
             continue
         told = dict(question.refused).get(missing[0], "")
         refused.setdefault(told or f"{question.engine} does not serve it here", question.engine)
     able = [m for m in models if name == RELEASED
-            or set(schemes_of(name, m.question.spec)) <= set(m.question.schemes)]
+            or set(schemes_of(name, m.question)) <= set(m.question.schemes)]
     if not able:
         return next(iter(refused))
     lacking = [_lacking(m, name) for m in able]

@@ -10,7 +10,7 @@ import planner
 from planner.models.catalog import bundled_model
 from planner.planning.engines.mixes import engine_mixes, fitted_scheme, mix_places, stand_in
 from planner.planning.question.asked import Asked
-from planner.planning.question.named import mix_problem, usable_mixes
+from planner.planning.question.named import mix_problem, schemes_of, usable_mixes
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
@@ -110,3 +110,10 @@ def test_the_plan_is_told_beside_the_engines_default() -> None:
     assert rows["llama.cpp default"].feasible
     assert "beside llama.cpp's default (Q4_K_M)" in plan.comparison.text
     assert rows["Q4_K_M"].loss == rows["llama.cpp default"].loss
+
+
+def test_a_mixture_takes_other_types_with_an_importance_matrix() -> None:
+    question = question_of("llama-3.1-8b")
+    assert set(schemes_of("Q4_0", question)) == {"ggml-q4_0", "ggml-q6_k"}
+    weighed = replace(question, imatrix=True)
+    assert set(schemes_of("Q4_0", weighed)) == {"ggml-q4_0", "ggml-q4_1", "ggml-q6_k"}
