@@ -60,10 +60,14 @@ def judge(missing: dict[str, str], tell: Callable[[str], None]) -> None:
     for module, flag, name in (("engine_judges", "--vllm", "vllm"),
                                ("quantiser_judges", "--torch", "torch")):
         tell(f"{name} judges exports ({module})")
-        done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{module}", flag, ROOT / name / "bin/python",
-             "--write", PAGES / "engines-judged.md"], capture_output=True, text=True, check=False,
-            timeout=JUDGES_SECONDS)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", f"benchmarks.{module}", flag, ROOT / name / "bin/python",
+                 "--write", PAGES / "engines-judged.md"], capture_output=True, text=True,
+                check=False, timeout=JUDGES_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            missing[module] = str(error)
+            continue
         if done.returncode:
             words = done.stderr.strip() or "something differs; see engines-judged.md"
             missing[module] = words[-400:]
@@ -74,8 +78,13 @@ def measured(given: argparse.Namespace, missing: dict[str, str], tell: Callable[
     """(the loops on llama.cpp, the verification on vLLM); what fails is in ``missing``, with what
     was measured of it kept."""
     loops: list[dict[str, Any]] = []
-    operators = llama.operators(ROOT / "loop" / "operators", ROOT / "llama.cpp" / "bin", tell)
-    for model in WEIGHTS:
+    operators = ROOT / "loop" / "operators"
+    try:
+        llama.operators(operators, ROOT / "llama.cpp" / "bin", tell)
+        models = WEIGHTS
+    except (PlannerError, OSError) as error:
+        missing["this machine's operators, and llama.cpp"], models = str(error), ()
+    for model in models:
         folder = (ROOT / "loop" / model.model)
         try:
             loops.append(llama.run(llama.Loop(

@@ -39,6 +39,11 @@ class StepError(Exception):
     """A step failed; the text says why and what to do."""
 
 
+FAILURES = (StepError, OSError, ValueError, ImportError, AttributeError, StopIteration,
+            tarfile.TarError, zipfile.BadZipFile)
+"""What a package that is not what was expected raises as well."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """A model of a package: its file (or the module that puts it together) and its digest."""
@@ -66,8 +71,8 @@ def pins(name: str) -> list[str]:
     return (PINS / f"{name}.in").read_text(encoding="utf-8").split()
 
 
-def run(command: list[str | Path], what: str, folder: Path | None = None) -> None:
-    """Run a program to its end.
+def run(command: list[str | Path], what: str, folder: Path | None = None) -> str:
+    """Run a program to its end; what it printed.
 
     Raises:
         StepError: it is absent, fails or hangs; with its last words.
@@ -80,6 +85,7 @@ def run(command: list[str | Path], what: str, folder: Path | None = None) -> Non
     if done.returncode:
         words = (done.stderr.strip() or done.stdout.strip())[-600:]
         raise StepError(f"{what} ended with {done.returncode}: {words}")
+    return done.stdout
 
 
 def environment(root: Path, name: str) -> Path:
@@ -100,10 +106,9 @@ def vllm(root: Path) -> None:
     read from its own metadata, and the package itself comes without."""
     python, (package, *rest) = environment(root, "vllm"), pins("vllm")
     run([python, *PIP, "--no-deps", package], f"installing {package}")
-    text = subprocess.run(
-        [python, "-c", "import importlib.metadata as m; "
-         f"print('\\n'.join(m.requires({package.partition('==')[0]!r})))"],
-        capture_output=True, text=True, check=True).stdout
+    text = run([python, "-c", "import importlib.metadata as m; "
+                f"print('\\n'.join(m.requires({package.partition('==')[0]!r})))"],
+               f"reading what {package} needs")
     needs = [line for line in text.splitlines() if wanted(line)]
     run([python, *PIP, *rest, *needs], f"installing what {package} needs")
     run([python, "-c", "import vllm, vllm._C"], "importing vLLM", root)
@@ -188,8 +193,8 @@ def install(root: Path, tell: Callable[[str], None]) -> dict[str, str]:
         stamp.unlink(missing_ok=True)
         try:
             step(root)
-        except (StepError, OSError, ValueError) as error:
-            failed[name] = str(error)
+        except FAILURES as error:
+            failed[name] = str(error) or type(error).__name__
             tell(f"error: {name}: {error}")
             continue
         stamp.write_text(text, encoding="utf-8")

@@ -69,6 +69,18 @@ def test_what_was_not_measured_beats_nothing() -> None:
     assert beaten_by(found, "plan ≤ Q4_K_M", "Q4_K_M") is None
 
 
+def test_what_was_not_measured_is_not_told_as_unbeaten() -> None:
+    text = page([loop([row("plan", "file_bytes", 1.0, 1.0)])], None, {}, "a machine")
+    assert "2 of 4 pairs were not measured in all three." in text
+
+
+def test_an_answer_that_is_beaten_is_told() -> None:
+    found = loop(rows("plan", 90e6, 0.05, 0.02))
+    found["runs"][0]["before"] = {"engine": {"name": "llama.cpp"}, "rows": [
+        *rows("plan", 150e6, 0.07, 0.03), *rows("Q6_K", 140e6, 0.01, 0.022)]}
+    assert "the answer by Q6_K" in page([found], None, {}, "a machine")
+
+
 def figure(predicted: float | None, measured: float | None) -> Figure:
     return next(figures({"model": "m", "runs": [
         {"name": "answer", "round": "T0", "limit": "", "before": {
@@ -101,6 +113,7 @@ def test_the_page_tells_beaten_plans_gains_of_learning_and_what_is_missing() -> 
     assert "* T0, ≤ Q4_K_M: ggml-q4_k 30" in text
     kept = page([loop(rows("plan", 90e6, 0.05, 0.02))], None, {}, "a machine")
     assert "No plan is beaten" in kept
+    assert "were not measured" not in kept
     assert "Missing" not in kept
 
 
