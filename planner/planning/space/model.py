@@ -122,9 +122,9 @@ def _built_of(question: Question, prior: Prior, server: str, static_scales: bool
               ) -> tuple[object, ...]:
     """What of a question a model is built of: not the workload, nor layouts and limits."""
     return (question.spec, question.device, question.net, prior, question.profile,
-            question.schemes, question.kv, question.dropped, question.fused, question.kept,
-            question.barred, question.as_released, question.named, question.apart, question.engine,
-            question.engine_version, question.container,
+            question.imatrix, question.schemes, question.kv, question.dropped, question.fused,
+            question.kept, question.barred, question.as_released, question.named, question.apart,
+            question.engine, question.engine_version, question.container,
             tuple((r.group, r.asked, r.runs_as) for r in question.routes), server, static_scales)
 
 

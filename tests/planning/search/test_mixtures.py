@@ -117,3 +117,13 @@ def test_a_mixture_takes_other_types_with_an_importance_matrix() -> None:
     assert set(schemes_of("Q4_0", question)) == {"ggml-q4_0", "ggml-q6_k"}
     weighed = replace(question, imatrix=True)
     assert set(schemes_of("Q4_0", weighed)) == {"ggml-q4_0", "ggml-q4_1", "ggml-q6_k"}
+
+
+def test_losses_with_an_importance_matrix_are_not_those_without() -> None:
+    """One after the other in a process: what is kept of a question is of it alone."""
+    question = question_of("smollm2-135m")
+    weighed = replace(question, imatrix=True)
+    plain, other = (build_model(q, load_prior()) for q in (question, weighed))
+    place = (next(i for i, unit in enumerate(plain.units) if unit.kind == "mlp-down"),
+             question.schemes.index("ggml-q4_0"))
+    assert other.layer_loss[place] < plain.layer_loss[place]
