@@ -186,12 +186,12 @@ def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: st
 
 def part_share(model: LossModel, unit: DecisionUnit) -> float:
     """What of a profile's loss of a kind in a layer one part of it has: as α is divided by the
-    learned prior; all where the unit is the whole."""
+    learned prior; all where the unit is the whole, or where nothing says how it is divided."""
     if not unit.part or not unit.layers:
         return 1.0
     whole = module_alpha(model.sensitivity, unit.kind, unit.layers[0])
     mine = part_alpha(model.sensitivity, unit.kind, unit.part, unit.layers[0])
-    return mine / whole if whole and mine is not None else 0.0
+    return mine / whole if whole and mine is not None else 1.0
 
 
 def profiled_unit(profile: Profile, unit: DecisionUnit) -> ProfileUnit | None:
