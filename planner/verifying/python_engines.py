@@ -101,8 +101,18 @@ def base_folder(task: Task) -> Path:
 
 def unpack(task: Task) -> StepResult:
     """Write the folder of a GGUF file."""
+    fresh(task, base_folder(task))
     folder_of_gguf(task.checkpoint, base_folder(task))
     return StepResult({}, {})
+
+
+def fresh(task: Task, folder: Path) -> None:
+    """Remove what a run that was ended between writing ``folder`` and noting it left there; what is
+    not in the verification's own folder stays."""
+    import shutil
+
+    if folder.parent == task.folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def keep_tokens(task: Task) -> StepResult:

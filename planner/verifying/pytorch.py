@@ -25,6 +25,7 @@ from planner.verifying.python_engines import (
     bytes_of,
     check_checkpoint,
     counted_from,
+    fresh,
     keep_tokens,
     loss,
     python_of,
@@ -145,6 +146,7 @@ def _quantise(task: Task, subject: Trial) -> StepResult:
     files = task.files if subject.role == PLAN else torchao.export(
         uniform(task.spec, subject.id, tuple(torchao.SCHEMES))).files
     target = _folder(task, subject)
+    fresh(task, target)
     scripts = work_folder(task.folder) / f"{subject.id}-export"
     scripts.mkdir(parents=True, exist_ok=True)
     for name in (CONFIGURATION, SCRIPT):

@@ -26,6 +26,7 @@ from planner.verifying.python_engines import (
     bytes_of,
     check_checkpoint,
     counted_from,
+    fresh,
     keep_tokens,
     loss,
     python_of,
@@ -82,6 +83,9 @@ class Vllm:
     def check(self, task: Task) -> None:
         """The checkpoint is a 16-bit folder, or a GGUF file, of the plan's model."""
         check_checkpoint(task)
+        if not task.setting.on_cpu:
+            raise InputError("verify runs vLLM on its CPU back end, and the device that is "
+                             "predicted is no CPU", hint="--device host, or another CPU")
         if task.setting.cache not in _CACHES:
             raise InputError(f"a cache in {task.setting.cache}: verify runs vLLM with "
                              + " and ".join(_CACHES),
@@ -144,6 +148,7 @@ def _reference(task: Task) -> StepResult:
 
 def _quantise(task: Task, subject: Trial) -> StepResult:
     assignment, text = _wanted(task, subject)
+    fresh(task, _folder(task, subject))
     total = write_quantised(assignment, json.loads(text), base_folder(task),
                             _folder(task, subject))
     return StepResult({"file_bytes": Reading(float(bytes_of(_folder(task, subject))))},
@@ -188,7 +193,6 @@ def _ask(task: Task, name: str, folder: Path, *, logits: Path | None,
         "repeats": s.repeats, "eager": True, "seed": 0}
     environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
                    "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    if s.on_cpu:
-        cores = sorted(os.sched_getaffinity(0))[: s.threads]
-        environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+    cores = sorted(os.sched_getaffinity(0))[: s.threads]
+    environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
     return ask(task, _RUNNER, name, question, environment)

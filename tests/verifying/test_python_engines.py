@@ -204,3 +204,20 @@ def test_token_ids_are_pieces_of_the_text(tmp_path: Path) -> None:
     ids = np.load(asked.folder / TOKENS)
     assert ids.shape == (2, 16)
     assert (ids.reshape(-1) == np.arange(32)).all()
+
+
+@pytest.mark.parametrize("engine", ["vllm", "pytorch"])
+def test_a_checkpoint_that_was_written_and_not_noted_is_written_again(tmp_path: Path,
+                                                                      engine: str) -> None:
+    asked = task(tmp_path, engine)
+    left = tmp_path / "out" / "plan"
+    left.mkdir(parents=True)
+    (left / "of an earlier run").write_text("", encoding="utf-8")
+    assert ran(asked).values["plan"]["file_bytes"].value > 0
+    assert not (left / "of an earlier run").exists()
+
+
+def test_vllm_is_run_on_cpus_only(tmp_path: Path) -> None:
+    asked = task(tmp_path, "vllm")
+    with pytest.raises(InputError, match="no CPU"):
+        ran(replace(asked, setting=replace(SETTING, on_cpu=False)))

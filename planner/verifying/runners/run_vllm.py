@@ -180,7 +180,7 @@ def anonymous_bytes() -> int:
         for line in file:
             if line.startswith("RssAnon"):
                 return int(line.split()[1]) * 1024
-    return 0
+    sys.exit("/proc/self/status does not tell RssAnon")
 
 
 if __name__ == "__main__":
