@@ -13,6 +13,7 @@ from planner.models.gguf_types import with_types
 from planner.planning.engines.mixes import mixes_of
 from planner.planning.inspect.alone import Alone, alone, prompt_and_step
 from planner.planning.plan.record import Estimate, Plan
+from planner.planning.question.importance import KEY
 from planner.quality.profile import Profile
 from planner.records import record
 from planner.verifying.learned import (
@@ -155,6 +156,14 @@ def own_figures(plan: Plan, device: DeviceProfile) -> tuple[str, ...]:
     return (f"the plan was made for {plan.device.count} × {plan.device.id}: "
             f"{step.value * 1e3:.3g} ms a token at batch {work.batch}, {work.isl} + {work.osl} "
             f"tokens; here it is priced for {device.id}",)
+
+
+def weighed_notes(setup: Setup) -> tuple[str, ...]:
+    """A plan whose script passes an importance matrix on, where the losses know nothing of it."""
+    if setup.profile is not None or all(a.key != KEY for a in setup.task.plan.assumptions):
+        return ()
+    return ("the plan's file is made with an importance matrix, and its loss is predicted as "
+            "without one: --profile takes one that was made with it (plan profile --imatrix)",)
 
 
 def busy_notes(run: Findings) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from planner.api.export import export_plan
-from planner.api.verified import Setup, busy_notes, own_figures, predict
+from planner.api.verified import Setup, busy_notes, own_figures, predict, weighed_notes
 from planner.api.verify_device import predicted_device, threads_of
 from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.export.assignment import assignment_of
@@ -88,6 +88,8 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
         DataError: a program of the engine failed, hung, or the disk is full; what was measured
             stays in ``output``.
     """
+    _check_counts(prompt_tokens=prompt_tokens, output_tokens=output_tokens, threads=threads,
+                  repeats=repeats, chunks=chunks, kl_context=kl_context, step_seconds=step_seconds)
     given = read_plan(plan) if isinstance(plan, str) else plan
     if engine not in MODULES:
         raise UnknownNameError("engine to verify with", engine, MODULES)
@@ -132,7 +134,7 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
         task.spec.id, setup.device.id, task.engine, task.setting, text,
         {s.id: s.role for s in run.subjects}, rows,
         () if learned is None else learned.rows(rows), verdict(run.subjects, run.values),
-        (*notes, *own_figures(task.plan, setup.device), *busy_notes(run),
+        (*notes, *own_figures(task.plan, setup.device), *weighed_notes(setup), *busy_notes(run),
          *(line for p in told.values() for line in p.why)),
         ("verify.json", FILE, LOSSES, *(() if learned is None else (PROFILE,))))
     files = {"verify.json": as_json(found.to_dict()), FILE: table_text(found, run),
@@ -145,6 +147,13 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
     for name, body in files.items():
         write_file(task.folder / name, body)
     return found
+
+
+def _check_counts(**given: float | None) -> None:
+    """Refuse what is not above 0."""
+    for name, value in given.items():
+        if value is not None and value <= 0:
+            raise InputError(f"{name} {value} is not above 0", hint="leave it out for the default")
 
 
 def _existing(path: Path) -> Path:

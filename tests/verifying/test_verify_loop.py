@@ -218,3 +218,11 @@ def test_another_run_in_the_same_folder_is_refused(plan, base, quantised, tmp_pa
     verified(plan, base, tmp_path / "out", engine)
     with pytest.raises(DataError, match="unfinished run of another setting"):
         verified(plan, base, tmp_path / "out", engine, prompt_tokens=64)
+
+
+@pytest.mark.parametrize("more", [{"repeats": 0}, {"prompt_tokens": -1}, {"step_seconds": 0.0}])
+def test_nothing_is_run_for_a_count_that_is_none(more, plan, base, quantised, tmp_path):
+    engine = fake_llama(tmp_path / "bin", quantised)
+    with pytest.raises(InputError, match=f"{next(iter(more))} .* is not above 0"):
+        verified(plan, base, tmp_path / "out", engine, **more)
+    assert not (tmp_path / "out").exists()
