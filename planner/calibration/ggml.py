@@ -73,11 +73,7 @@ def fit_tables(rows: Rows, *, op_quantize: Rows = (),
                profiles: Profiles = NO_PROFILES) -> list[tuple[str, FittedSet]]:
     """(device, fitted set) for every type of ``rows`` with enough of them, and for all others."""
     found: list[tuple[str, FittedSet]] = []
-    groups: dict[tuple[str, str], list[TypeRows]] = {}
-    for one in type_rows(rows, profiles)[0]:
-        groups.setdefault((one.device.id, one.software), []).append(one)
-    latest: dict[str, list[TypeRows]] = {device: types for (device, _), types in groups.items()}
-    for device, types in latest.items():
+    for device, types in _latest(type_rows(rows, profiles)[0]).items():
         quantise = _quantising(op_quantize, types[0].device, _threads(types[0].batch))
         own = [fitted for one in types if (fitted := _own(one, quantise)) is not None]
         found += [(device, fitted) for fitted in own]
@@ -87,23 +83,33 @@ def fit_tables(rows: Rows, *, op_quantize: Rows = (),
     return found
 
 
+def _latest(kept: Sequence[TypeRows]) -> dict[str, list[TypeRows]]:
+    """Device → types of the version of llama.cpp that comes last in the table."""
+    groups: dict[tuple[str, str], list[TypeRows]] = {}
+    for one in kept:
+        groups.setdefault((one.device.id, one.software), []).append(one)
+    return {device: types for (device, _), types in groups.items()}
+
+
 def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES,
              **_: Rows) -> list[tuple[str, str]]:
     """(what, why) of rows of llama.cpp that make no set of their own."""
     kept, refused = type_rows(rows, profiles)
+    latest = _latest(kept)
+    versions = {(one.device.id, one.software): latest[one.device.id][0].software for one in kept}
+    refused += [(f"{OPERATOR} {STACK} {software} on {device}", f"rows of {last} come after it")
+                for (device, software), last in versions.items() if software != last]
     few = [(f"{OPERATOR} {STACK} {one.scheme} on {one.device.id}",
             f"{len(one.cold)} rows of {len(np.unique(_shape_of(one)))} shapes are too few for a "
-            "set of its own: priced by the ratio of all types") for one in kept if not _enough(one)]
+            "set of its own: priced by the ratio of all types")
+           for types in latest.values() for one in types if not _enough(one)]
     return refused + few
 
 
 def type_rows(rows: Rows, profiles: Profiles) -> tuple[list[TypeRows], list[tuple[str, str]]]:
     """Rows of llama.cpp by device, software and type, and (what, why) of those left out."""
-    mine = [row for row in rows if row.get("software", "").lower().startswith(STACK)]
-    most = max((int(row.get("threads") or 0) for row in mine), default=0)
-    mine = [row for row in mine if int(row.get("threads") or 0) == most]
     kept, refused = [], []
-    for batch, cold in _joined(mine, profiles):
+    for batch, cold in _joined(of_most_threads(rows)[0], profiles):
         name = batch.words[0].lower()
         scheme = PLAIN.get(name, name if name.startswith("ggml-") else f"ggml-{name}")
         what = f"{OPERATOR} {STACK} {name} on {batch.device}"
@@ -113,6 +119,16 @@ def type_rows(rows: Rows, profiles: Profiles) -> tuple[list[TypeRows], list[tupl
         assert batch.profile is not None
         kept.append(TypeRows(batch.profile, batch.software.partition(" ")[2], scheme, batch, cold))
     return kept, refused
+
+
+def of_most_threads(rows: Rows) -> tuple[list[Mapping[str, str]], int]:
+    """(rows of llama.cpp of the most threads that there are, how many: 0 where none says). Rows
+    that say no number of threads are malformed."""
+    mine = [(row, row.get("threads") or "0") for row in rows
+            if row.get("software", "").lower().startswith(STACK)]
+    told = [(row, int(text)) for row, text in mine if text.isdecimal()]
+    most = max((threads for _, threads in told), default=0)
+    return [row for row, threads in told if threads == most], most
 
 
 def _joined(rows: Sequence[Mapping[str, str]],

@@ -1,8 +1,9 @@
 """Fit what an element of a (query, entry) pair takes in ggml's fused attention on a CPU.
 
 Rows are those of op_attn_generation and op_attn_context whose software is llama.cpp's, of the most
-threads: one figure a cache type and phase, the geometric mean over groups of heads of what remains
-of a row after the entries' bytes. Errors are those of each group under the others' mean.
+threads: one figure a cache type and phase, the geometric mean of whole times over the elements that
+they multiply, launch and bytes with them. Errors are those of each group of heads under the others'
+mean.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.calibration.fit import assess
+from planner.calibration.ggml import of_most_threads
 from planner.hardware.profile import FittedSet
 from planner.throughput.attended import causal_pairs
 from planner.throughput.ggml import cpu_unit, on_cpu, rules
@@ -38,9 +40,7 @@ def prompts(rows: Rows, profiles: Profiles) -> list[tuple[str, FittedSet]]:
 
 def _sets(rows: Rows, profiles: Profiles, phase: str,
           length: str) -> list[tuple[str, FittedSet]]:
-    mine = [row for row in rows if row.get("software", "").lower().startswith(STACK)]
-    most = max((int(row.get("threads") or 0) for row in mine), default=0)
-    mine = [row for row in mine if int(row.get("threads") or 0) == most]
+    mine, most = of_most_threads(rows)
     found = []
     for batch in batches(mine, ("kv_dtype",), ("batch", length, *GROUP, "latency_us"),
                          profiles=profiles)[0]:

@@ -73,13 +73,22 @@ def _set(operator: str, engine: str, spec: ModelSpec,
     logs = np.array([ratio for ratio, _ in pairs])
     factor = math.exp(float(logs.mean()))
     row = pairs[0][1]
-    busy = [float(r["busy"]) for _, r in pairs if r.get("busy", "")]
+    busy = [share for _, r in pairs if (share := _share(r.get("busy", ""))) is not None]
     note = f"{spec.id}: {', '.join(dict.fromkeys(r['subject'] for _, r in pairs))}"
     if busy and max(busy) > BUSY:
         note += f"; the machine was busy, the engine got {1 - max(busy):.0%} of its threads' time"
     return FittedSet(operator, engine, row["software"].partition(" ")[2] or row["software"],
                      model_key(spec), {"factor": factor}, {}, _error(logs), "measured", "", "",
                      note)
+
+
+def _share(text: str) -> float | None:
+    """A number from 0 to 1; None for what is none."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found <= 1 else None
 
 
 def _error(logs: np.ndarray[tuple[int], np.dtype[np.float64]]) -> FitError:

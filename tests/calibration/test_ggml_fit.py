@@ -128,6 +128,21 @@ def test_rows_of_fewer_threads_and_of_other_software_take_no_part(host) -> None:
         == fitted(host, rows)["ggml-q4_k"].parameters
 
 
+def test_the_last_version_counts_and_the_others_are_named(host) -> None:
+    rows = made_up(host)
+    older = [{**r, "software": "llama.cpp b0", "latency_us": repr(4 * float(r["latency_us"]))}
+             for r in rows]
+    assert fitted(host, [*older, *rows])["ggml-q4_k"] == fitted(host, rows)["ggml-q4_k"]
+    assert ("ggml llama.cpp b0 on four-cores", "rows of b1 come after it") in ggml.left_out(
+        [*older, *rows], profiles={host.id: host})
+
+
+def test_rows_that_say_no_number_of_threads_are_left_out(host) -> None:
+    rows = made_up(host)
+    bad = [{**r, "threads": "many", "latency_us": "1e6"} for r in rows]
+    assert fitted(host, [*bad, *rows]) == fitted(host, rows)
+
+
 def test_narrowing_is_shared_out_over_the_threads(host) -> None:
     table = [{"device": host.id, "software": "llama.cpp b1", "op": "quantize_row",
               "quant_dtype": "q8_0", "m": "64", "k": "2048", "threads": "1",
