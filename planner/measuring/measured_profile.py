@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from planner.hardware.host.draft import ASSUMED, Draft, DraftFigure
+from planner.hardware.profile import QuantityKind
 from planner.measuring.rows import Row
 
 MEASURED = "measured"
@@ -106,9 +107,18 @@ def _fraction(made: Draft, name: str, classes: Sequence[str], best: Row) -> None
         place = f"achieved.{one}.compute_fraction"
         if place in made.figures:
             made.set(place, DraftFigure(
-                share, "1", MEASURED, "measured", share / (1 + best["spread"]), share,
+                share, "1", MEASURED, _kind(one, name), share / (1 + best["spread"]), share,
                 f"{best['w_a_dtype']} {best['m']} × {best['n']} × {best['k']} by "
-                f"{best['software']}: {_flop_per_s(best) / 1e9:.0f} GFLOP/s"))
+                f"{best['software']}: {_flop_per_s(best) / 1e9:.0f} GFLOP/s{_taken(one, name)}"))
+
+
+def _kind(one: str, name: str) -> QuantityKind:
+    """Measured of the format's own products, derived of classes that multiply in it as well."""
+    return "measured" if one == name else "derived"
+
+
+def _taken(one: str, name: str) -> str:
+    return "" if one == name else f"; taken for {one}, which was not measured"
 
 
 def _raised(made: Draft, name: str, reached: float, row: Row) -> float | None:
@@ -145,9 +155,9 @@ def _reading(made: Draft, name: str, classes: Sequence[str], rows: Sequence[Row]
     for one in classes:
         place = f"achieved.{one}.bandwidth_fraction"
         if place in made.figures and not one.startswith("w"):
-            made.set(place, DraftFigure(share, "1", MEASURED, "measured", None, None,
+            made.set(place, DraftFigure(share, "1", MEASURED, _kind(one, name), None, None,
                                    f"{best['w_a_dtype']} of one token by {best['software']}: "
-                                   f"{_drawn(best) / 1e9:.1f} GB/s"))
+                                   f"{_drawn(best) / 1e9:.1f} GB/s{_taken(one, name)}"))
 
 
 def _attention(made: Draft, rows: Sequence[Row]) -> None:
