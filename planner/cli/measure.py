@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from planner.cli.progress import bar
-from planner.cli.types import options
+from planner.cli.types import Hinted, options
 
 INCOMPLETE = 2
 """The exit code where a part failed; what the others measured is kept."""
@@ -31,7 +31,7 @@ def measure_command(output: str, quick: bool, only: str | None, engine_dir: str 
 
     with bar("measuring", quiet=quiet) as tell:
         found = planner.measure(
-            output, quick=quick, only=None if only is None else only.split(","),
+            output, quick=quick, only=_operators(only),
             engine_dir=engine_dir, force=force, progress=tell,
             told=lambda line: None if quiet else click.echo(f"note: {line}", err=True))
     if not quiet:
@@ -51,3 +51,13 @@ def measure_command(output: str, quick: bool, only: str | None, engine_dir: str 
         click.echo(measured_text(found.rows, str(found.folder)), nl=False)
     if found.failed:
         raise click.exceptions.Exit(INCOMPLETE)
+
+
+def _operators(text: str | None) -> list[str] | None:
+    """The names of ``--only``; None where it is not given."""
+    if text is None:
+        return None
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if not names:
+        raise Hinted("--only is empty", "for example --only bandwidth,gemm")
+    return names
