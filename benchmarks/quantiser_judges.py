@@ -81,10 +81,11 @@ def prepared(root: Path, only: str) -> tuple[dict[str, Any], dict[str, dict[str,
 
 def row(said: dict[str, Any], expected: dict[str, bool]) -> tuple[str, bool]:
     """A line of the table, and whether all is as planned."""
-    if said["error"] and said["id"] in NEEDS:
-        return f"| {said['id']} | – | – | not here: it needs {NEEDS[said['id']]} |", True
-    if said["error"]:
-        return f"| {said['id']} | – | – | {said['error'].splitlines()[0][:200]} |", False
+    first = said["error"].splitlines()[0][:200] if said["error"] else ""
+    if first and said["id"] in NEEDS:
+        return f"| {said['id']} | – | – | not here: it needs {NEEDS[said['id']]} ({first}) |", True
+    if first:
+        return f"| {said['id']} | – | – | {first} |", False
     plain = {"weight:BF16"}
     differ = [name for name, quantised in expected.items()
               if (said["modules"].get(name, "absent") not in plain) != quantised]

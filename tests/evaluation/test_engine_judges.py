@@ -139,5 +139,5 @@ def test_a_matrix_stored_otherwise_than_planned_is_counted() -> None:
 
 def test_what_needs_a_gpu_is_told_apart_from_what_fails() -> None:
     assert row({"id": "torchao nvfp4", "error": "AssertionError"}, {}) == (
-        "| torchao nvfp4 | – | – | not here: it needs CUDA at 10.0 |", True)
+        "| torchao nvfp4 | – | – | not here: it needs CUDA at 10.0 (AssertionError) |", True)
     assert row({"id": "fp8 fp8-block", "error": "KeyError: a"}, {})[1] is False
