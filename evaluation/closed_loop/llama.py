@@ -123,10 +123,10 @@ def profiled(loop: Loop) -> str:
 
 
 def operators(folder: Path, programs: Path, tell: Callable[[str], None]) -> Path:
-    """This machine's operators (`plan measure`), measured once."""
+    """This machine's operators (`plan measure --quick`), measured once."""
     if not (folder / "host.toml").exists():
         tell("plan measure")
-        planner.measure(folder, only=OPERATORS, engine_dir=programs, force=True)
+        planner.measure(folder, quick=True, only=OPERATORS, engine_dir=programs, force=True)
     return folder
 
 

@@ -46,11 +46,16 @@ def other_lines(plan: Plan, most: int = MOST_OTHERS) -> list[str]:
 
 
 def shown_others(others: Sequence[OtherPlan], most: int = MOST_OTHERS) -> list[OtherPlan]:
-    """Those that say most, in their own order: what is as released, then what is likeliest to be
-    better, then what is fastest. What is the recommended plan under another name is left out."""
-    others = [one for one in others if one.why_not != SAME]
+    """Those that say most, in their own order: what is as released, what the engine makes where
+    nobody chooses (in a whole table), then what is likeliest to be better, then what is fastest.
+    What is the recommended plan under another name is left out, and of two of one name the slower.
+    """
+    fastest = {_named(one): one for one in sorted(
+        others, key=lambda one: one.output_tokens_per_second)}
+    others = [one for one in others if one.why_not != SAME and fastest[_named(one)] is one]
     ranked = sorted(range(len(others)), key=lambda i: (
         others[i].formats > 0 or any(others[j].formats == 0 for j in range(i)),
+        most < MOST_OTHERS or not others[i].name.endswith(" default"),
         -(others[i].probability_better or 0.0), -others[i].output_tokens_per_second, i))
     return [others[i] for i in sorted(ranked[:most])]
 
@@ -80,7 +85,7 @@ def _on(plan: Plan, devices: int) -> str:
 
 
 def _cells(plan: Plan, one: OtherPlan) -> tuple[str, ...]:
-    return (_named(one) + _on(plan, one.devices), format_rate(one.output_tokens_per_second),
+    return (_named(one) + _made_as(plan, one) + _on(plan, one.devices), format_rate(one.output_tokens_per_second),
             f"{1e3 * one.tpot_seconds:.3g}", f"{one.loss:.3g}",
             "yes" if one.needs_new_weights else "no", chance(one.probability_better),
             _short(one.why_not))
@@ -96,6 +101,17 @@ def _named(one: OtherPlan) -> str:
     """The plan's name, with its schemes where it names no format."""
     count = f"{len(one.schemes)} format{'s' if len(one.schemes) > 1 else ''}"
     return f"{one.name}: {', '.join(one.schemes)}" if one.name == count else one.name
+
+
+def _made_as(plan: Plan, one: OtherPlan) -> str:
+    """The mixture that an engine makes by default, by its own name."""
+    if plan.recommendation is None or not one.name.endswith(" default"):
+        return ""
+    same = (one.schemes, one.kv, one.loss)
+    names = [other.name.partition(",")[0] for other in plan.recommendation.alternatives
+             if other is not one and (other.schemes, other.kv, other.loss) == same
+             and len(other.schemes) > 1]
+    return f" ({names[0]})" if names else ""
 
 
 def _reasoned(rows: Sequence[tuple[str, ...]]) -> list[str]:
