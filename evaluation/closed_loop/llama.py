@@ -35,6 +35,9 @@ OPERATORS = ("bandwidth", "gemm", "attention", "quantise")
 SCHEMES = ("ggml-q8_0", "ggml-q6_k", "ggml-q5_k", "ggml-q5_0", "ggml-q5_1", "ggml-q4_k",
            "ggml-q4_0", "ggml-q4_1", "ggml-iq4_xs", "ggml-iq4_nl")
 """Formats that a profile of the checkpoint measures: those between the limits."""
+CHOICES = ("bf16", *SCHEMES)
+"""What plans from a profile choose from: every layer decides by itself there, among all of
+llama.cpp's types for minutes."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run(loop: Loop) -> dict[str, Any]:
         for limit, memory_bytes in limits.items():
             chosen = planner.plan(loop.model, DEVICE, engine=ENGINE, objective="quality",
                                   memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST,
-                                  **known[round_])
+                                  schemes=None if round_ == PRIOR else CHOICES, **known[round_])
             name = f"{round_}-{limit}"
             before = known[PROFILED] if round_ == PROFILED else {}
             out["runs"].append({

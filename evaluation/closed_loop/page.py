@@ -31,10 +31,9 @@ two free cores. **Machine**: {machine}.
 Both models are published in four bits. Each weight is moved off its grid by an independent uniform
 draw of half a step to either side (`evaluation/closed_loop/off_grid.py`), and the result in BF16 is
 the checkpoint that everything below is compared with: formats that fit the published grid have no
-advantage, and the models are a little worse than their releases (perplexity on eight pieces of the
-text below 16.1 for 12.0, and 15.7 for 14.4). *loss* is the mean KL divergence from that checkpoint
-[nats] on Python's language reference, *flips* the share of tokens whose likeliest successor is
-another. Predictions stand before the slash, their 80 % intervals in brackets, measured values after
+advantage, and the models are a little worse than their releases. *loss* is the mean KL divergence
+from that checkpoint [nats] on Python's language reference, *flips* the share of tokens whose
+likeliest successor is another. Predictions stand before the slash, their 80 % intervals in brackets, measured values after
 it; **bold** lies outside.
 """
 _UNITS = {"file_bytes": "MB", "decode_seconds": "ms a token", "prefill_seconds": "ms of the prompt",

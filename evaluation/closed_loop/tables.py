@@ -13,6 +13,8 @@ COUNTED = ("decode_seconds", "prefill_seconds", "kl", "flips", "weight_bytes", "
 """Quantities whose errors are told before and after learning."""
 ANSWER, PLAN = "answer", "plan"
 NOISE_SIGMAS = 2.0
+NAMES_BYTES = 65_536
+"""By how much two files of the same weights may differ: what a file says of itself."""
 TIME_NOISE = 0.03
 """Two times that differ by less are not told apart, whatever their spread says."""
 
@@ -80,6 +82,8 @@ def measured(rows: Sequence[Figure], name: str, quantity: str) -> tuple[float, f
 def beaten_by(rows: Sequence[Figure], plan: str, other: str) -> bool | None:
     """Whether ``other`` is at least as good as ``plan`` in bytes, loss and time per token, and
     better in one of them beyond the noise; None where one of the two was not measured."""
+    if _alike(rows, plan, other):
+        return False
     worse, better = False, False
     for quantity in ("file_bytes", "kl", "decode_seconds"):
         ours, theirs = measured(rows, plan, quantity), measured(rows, other, quantity)
@@ -89,6 +93,15 @@ def beaten_by(rows: Sequence[Figure], plan: str, other: str) -> bool | None:
         worse = worse or theirs[0] > ours[0] + noise
         better = better or theirs[0] < ours[0] - noise
     return better and not worse
+
+
+def _alike(rows: Sequence[Figure], plan: str, other: str) -> bool:
+    """Whether both are the same weights in the same types: as many bytes but for names, and one
+    loss to the last digit. Their times differ by noise alone."""
+    sizes = [measured(rows, name, "file_bytes") for name in (plan, other)]
+    losses = [measured(rows, name, "kl") for name in (plan, other)]
+    return None not in (*sizes, *losses) and losses[0] == losses[1] \
+        and abs(sizes[0][0] - sizes[1][0]) <= NAMES_BYTES  # type: ignore[index]
 
 
 def _noise(quantity: str, ours: tuple[float, float], theirs: tuple[float, float]) -> float:

@@ -126,3 +126,13 @@ def test_the_page_of_vllm_says_which_figures_lie_inside() -> None:
     assert "| plan | cache_tokens |  | 1,024 | 512 to 2,048 | 1,024 | yes |" in text
     assert "| 0.1 | no |" in text
     assert "| – | – to – | 0.1 | – |" in text
+
+
+def test_a_file_of_the_same_weights_beats_no_plan_by_its_time() -> None:
+    rows = [Figure("m", "e", "T0", name, quantity, None, None, None, value, 0.0)
+            for name, seconds, loss in (("plan", 0.016, 0.0054), ("Q8_0", 0.012, 0.0054),
+                                        ("Q9", 0.012, 0.0053))
+            for quantity, value in (("file_bytes", 1.4e8), ("kl", loss),
+                                    ("decode_seconds", seconds))]
+    assert beaten_by(rows, "plan", "Q8_0") is False
+    assert beaten_by(rows, "plan", "Q9") is True
