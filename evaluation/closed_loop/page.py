@@ -33,8 +33,8 @@ draw of half a step to either side (`evaluation/closed_loop/off_grid.py`), and t
 the checkpoint that everything below is compared with: formats that fit the published grid have no
 advantage, and the models are a little worse than their releases. *loss* is the mean KL divergence
 from that checkpoint [nats] on Python's language reference, *flips* the share of tokens whose
-likeliest successor is another. Predictions stand before the slash, their 80 % intervals in brackets, measured values after
-it; **bold** lies outside.
+likeliest successor is another. Predictions stand before the slash, their 80 % intervals in
+brackets, measured values after it; **bold** lies outside.
 """
 _UNITS = {"file_bytes": "MB", "decode_seconds": "ms a token", "prefill_seconds": "ms of the prompt",
           "kl": "loss", "flips": "flips"}

@@ -86,7 +86,8 @@ def _on(plan: Plan, devices: int) -> str:
 
 def _cells(plan: Plan, one: OtherPlan) -> tuple[str, ...]:
     return (_named(one) + _made_as(plan, one) + _on(plan, one.devices),
-            format_rate(one.output_tokens_per_second), f"{1e3 * one.tpot_seconds:.3g}", f"{one.loss:.3g}",
+            format_rate(one.output_tokens_per_second),
+            f"{1e3 * one.tpot_seconds:.3g}", f"{one.loss:.3g}",
             "yes" if one.needs_new_weights else "no", chance(one.probability_better),
             _short(one.why_not))
 
