@@ -9,6 +9,7 @@ from planner.verifying.records import (
     DEFAULT,
     PLAN,
     QUANTITIES,
+    SURE,
     ComparedRow,
     Forecast,
     Reading,
@@ -18,8 +19,6 @@ from planner.verifying.records import (
 Values = Mapping[str, Mapping[str, Reading]]
 Predictions = Mapping[str, Mapping[str, Forecast]]
 COSTS = (("file_bytes", "bytes"), ("decode_seconds", "decode time"), ("kl", "loss"))
-SURE = 1.2815515655446004
-"""Standard errors of a difference that hold 80 %."""
 SAME_TIME, SAME_BYTES = 0.03, 0.002
 """Relative differences that count as none: repeats of a time, headers of a file."""
 

@@ -10,16 +10,17 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
 
 from planner.drafts import draft
-from planner.errors import DataError, InputError, UnknownNameError
+from planner.errors import DataError, InputError, UnknownNameError, UnsupportedError
 from planner.models.gguf_header import GgufTensor, read_gguf
 from planner.models.gguf_names import gguf_matrices
 from planner.models.spec import ModelSpec
+from planner.planning.engines.mixes import weighed_type
 from planner.records import record
 from planner.units import format_bytes
 from planner.verifying import llama_logs
@@ -61,8 +62,7 @@ class LlamaCpp:
     def find(self, where: Address) -> FoundEngine:
         """The folder with all of PROGRAMS: the one named, else of the environment, else PATH."""
         folder = _folder(where.folder)
-        ran = run([str(folder / "llama-bench"), "--version"], what="asking its version",
-                  limit_seconds=ASK_SECONDS)
+        ran = _asked(folder / "llama-bench", "--version")
         version = llama_logs.version_of(ran.stdout + ran.stderr)
         if not version:
             raise InputError(f"{folder / 'llama-bench'} does not tell its version: it is too old, "
@@ -83,13 +83,17 @@ class LlamaCpp:
         """The plan, Q4_K_M, and what ``--also`` names; the plan alone where that is ``none``."""
         if tuple(name.lower() for name in task.also) == (ALONE,):
             return (Trial(PLAN, PLAN),)
-        ran = run([_program(task, "llama-quantize"), "--help"], what="asking for its types",
-                  limit_seconds=ASK_SECONDS, accept=(0, 1))
+        ran = _asked(Path(_program(task, "llama-quantize")), "--help", accept=(0, 1))
         known = llama_logs.types_listed(ran.stdout + ran.stderr)
         names = [name.upper() for name in task.also]
         for name in names:
             if name not in known:
                 raise UnknownNameError("type of llama-quantize", name, known)
+            needs = weighed_type(task.spec, name)
+            if needs:
+                raise UnsupportedError(f"--also {name}: llama-quantize writes {needs} with an "
+                                       "importance matrix only", hint="leave it out: files are "
+                                       "made without one here")
         others = dict.fromkeys(n for n in names if n != DEFAULT_TYPE)
         return (Trial(PLAN, PLAN), Trial(DEFAULT_TYPE, DEFAULT),
                 *(Trial(name, ALSO) for name in others))
@@ -139,6 +143,21 @@ def _folder(named: str | None) -> Path:
                      hint="build or install llama.cpp and name the folder of its programs with "
                      f"--engine-dir or {VARIABLE}; the package llama-cpp-python carries the "
                      "library and its sources, not these programs")
+
+
+def _asked(program: Path, flag: str, accept: Sequence[int] = (0,)) -> Ran:
+    """What a program says of itself.
+
+    Raises:
+        EngineFailedError: it does not run here.
+    """
+    try:
+        return run([str(program), flag], what=f"asking {program.name} {flag}",
+                   limit_seconds=ASK_SECONDS, accept=accept)
+    except EngineFailedError as error:
+        raise EngineFailedError(error.message, hint=f"`{program} {flag}` has to run here: build "
+                                "llama.cpp anew, or name another folder with --engine-dir") \
+            from None
 
 
 def _program(task: Task, name: str) -> str:
@@ -219,7 +238,20 @@ def _answers(task: Task) -> StepResult:
     _written(task, task.folder / ANSWERS, lambda part: [
         _program(task, "llama-perplexity"), "-m", str(_base(task)), *_text(task),
         "--kl-divergence-base", str(part)], "the checkpoint's answers", size)
+    _check_text(task)
     return StepResult({}, {})
+
+
+def _check_text(task: Task) -> None:
+    """Refuse a text that llama-perplexity found too short: it ends well all the same, and what
+    it left has no answers."""
+    log = _log(task, f"{Path(ANSWERS).stem}-made")
+    tokens = llama_logs.too_short(log.read_text(encoding="utf-8") if log.is_file() else "")
+    if tokens is not None:
+        (task.folder / ANSWERS).unlink(missing_ok=True)
+        raise InputError(f"the text has {tokens} tokens, and the loss needs "
+                         f"{2 * task.setting.kl_context_tokens}", hint="give a longer one with "
+                         "--text, or a smaller --kl-context")
 
 
 def _quantise(task: Task, subject: Trial) -> StepResult:

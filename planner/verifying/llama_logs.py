@@ -22,6 +22,7 @@ _CELLS = re.compile(r"llama_kv_cache\w*: size =.*?\(\s*(\d+) cells")
 _COMPUTE = re.compile(r":\s+(\S+) compute buffer size =\s*([\d.]+) MiB")
 _KL = re.compile(r"Mean\s+KLD:\s*(-?[\d.]+|-?nan|-?inf) ±\s*(-?[\d.]+|-?nan|-?inf)")
 _TOP = re.compile(r"Same top p:\s*([\d.]+) ±\s*([\d.]+|-?nan) %")
+_SHORT = re.compile(r"the data file you provided tokenizes to only (\d+) tokens")
 _VERSION = re.compile(r"^version: (.+)$", re.MULTILINE)
 _LISTED = re.compile(r"^\s*\d+\s+or\s+(\S+)", re.MULTILINE)
 
@@ -53,6 +54,12 @@ def version_of(text: str) -> str:
 def types_listed(text: str) -> frozenset[str]:
     """Names of the mixes and types that llama-quantize's help lists."""
     return frozenset(name.upper() for name in _LISTED.findall(text))
+
+
+def too_short(text: str) -> int | None:
+    """Tokens of a text that llama-perplexity finds too short; None where it does not."""
+    found = _SHORT.search(text)
+    return int(found[1]) if found else None
 
 
 def bench_test(text: str, *, prompt: int, output: int, depth: int) -> BenchTest:

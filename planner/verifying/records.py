@@ -122,6 +122,10 @@ class Forecast:
     basis: str
 
 
+SURE = 1.2815515655446004
+"""Standard errors that hold 80 %."""
+
+
 @record
 class ComparedRow:
     """One quantity of one subject: predicted (None: nothing predicts it) and measured (None: the
@@ -139,12 +143,14 @@ class ComparedRow:
 
     @property
     def inside(self) -> bool | None:
-        """Whether the measured value is in the interval; None where one of the two is missing."""
+        """Whether the measured value is in the interval; None where one of the two is missing. What
+        is predicted exactly is met within the measurement's own error."""
         if self.measured is None or self.predicted is None:
             return None
         assert self.low is not None
         assert self.high is not None
-        return self.low <= self.measured <= self.high
+        room = SURE * self.spread if self.low == self.high else 0.0
+        return self.low - room <= self.measured <= self.high + room
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, in the order of the columns."""

@@ -9,6 +9,7 @@ from planner.verifying.llama_logs import (
     bench_test,
     buffers,
     kl_and_flips,
+    too_short,
     types_listed,
     version_of,
 )
@@ -19,6 +20,12 @@ HERE = Path(__file__).resolve().parent / "recorded"
 
 def recorded(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
+
+
+def test_a_text_that_is_too_short_is_seen():
+    said = "0.00.595.307 E perplexity: the data file you provided tokenizes to only 12 tokens\n"
+    assert too_short(said) == 12
+    assert too_short("perplexity: calculating perplexity over 2 chunks\n") is None
 
 
 def test_version_is_read_from_its_line():

@@ -15,6 +15,18 @@ def said(plan, default):
     return verdict((PLAN, DEFAULT), {"plan": plan, "Q4_K_M": default})
 
 
+def test_an_exact_prediction_is_met_within_the_error_of_the_measurement():
+    def inside(measured, low, high):
+        rows = compared_rows((PLAN,), {"plan": {"kl": measured}},
+                             {"plan": {"kl": Forecast(low, low, high, "counted")}})
+        return rows[0].inside
+
+    assert inside(Reading(1e-6, 1e-6), 0.0, 0.0)
+    assert not inside(Reading(1e-5, 1e-6), 0.0, 0.0)
+    assert not inside(Reading(1e-6), 0.0, 0.0)
+    assert not inside(Reading(2.1, 1.0), 1.0, 2.0)
+
+
 def test_a_default_that_is_better_in_all_dominates():
     text = said(values(120e6, 0.02, 0.25), values(105e6, 0.0199, 0.0637))
     assert text.startswith("the plan is dominated by Q4_K_M")

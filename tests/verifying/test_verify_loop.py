@@ -10,8 +10,10 @@ from support.fake_llama import calls, fake_llama
 from support.small_gguf import small_gguf
 
 import planner
-from planner.errors import DataError, InputError
+from planner.errors import DataError, InputError, UnsupportedError
+from planner.planning.engines.mixes import weighed_type
 from planner.quality.profile_file import read_profile
+from planner.verifying import llama_cpp
 
 DEVICE = "xeon-platinum-8480"
 ALSO = ("Q8_0",)
@@ -146,6 +148,28 @@ def test_garbage_is_refused(bench, plan, base, quantised, tmp_path):
         verified(plan, base, tmp_path / "out", engine)
 
 
+def test_a_type_that_wants_an_importance_matrix_is_refused_before_anything_runs(
+        plan, base, quantised, tmp_path, monkeypatch):
+    assert weighed_type(planner.load_model("smollm2-135m"), "IQ2_XXS") == "iq2_xxs"
+    assert weighed_type(planner.load_model("smollm2-135m"), "Q4_K_M") == ""
+    monkeypatch.setattr(llama_cpp, "weighed_type",  # rows of the small model hold no such block
+                        lambda spec, name: "iq2_xxs" if name == "IQ2_XXS" else "")
+    engine = fake_llama(tmp_path / "bin", quantised)
+    with pytest.raises(UnsupportedError, match="iq2_xxs with an importance matrix only"):
+        verified(plan, base, tmp_path / "out", engine, also=["IQ2_XXS"])
+    assert calls(engine, "llama-perplexity") == 0
+
+
+def test_a_text_that_is_too_short_is_told_at_once(plan, base, quantised, tmp_path):
+    short = 'echo "the data file you provided tokenizes to only 9 tokens" >&2; while [ $# -gt 0 ]' \
+        '; do case "$1" in --kl-divergence-base) echo > "$2";; esac; shift; done'
+    engine = fake_llama(tmp_path / "bin", quantised, perplexity=short)
+    with pytest.raises(InputError, match="the text has 9 tokens") as caught:
+        verified(plan, base, tmp_path / "out", engine)
+    assert "--text" in caught.value.hint
+    assert calls(engine, "llama-quantize") == 0
+
+
 def test_an_engine_that_is_absent_or_too_old_is_told(plan, base, quantised, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"has no llama-quantize and no llama-bench"):
         verified(plan, base, tmp_path / "out", tmp_path)
@@ -156,8 +180,9 @@ def test_an_engine_that_is_absent_or_too_old_is_told(plan, base, quantised, tmp_
     assert "PLAN_LLAMA_CPP" in caught.value.hint
     monkeypatch.undo()
     old = fake_llama(tmp_path / "bin", quantised, bench="echo 'unknown argument' >&2; exit 1")
-    with pytest.raises(DataError, match="ended with 1"):
+    with pytest.raises(DataError, match="ended with 1") as caught:
         verified(plan, base, tmp_path / "out", old)
+    assert "--engine-dir" in caught.value.hint
     silent = fake_llama(tmp_path / "bin", quantised, bench="true")
     with pytest.raises(InputError, match="does not tell its version"):
         verified(plan, base, tmp_path / "out", silent)

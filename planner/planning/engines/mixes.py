@@ -181,12 +181,21 @@ def unmixable(spec: ModelSpec, name: str, imatrix: bool = False) -> str:
     taken = mix_schemes(spec, name, imatrix)
     if not taken:
         return "llama-quantize has no type for every tensor of this model"
-    for (kind, _, _), one in mix_places(spec, name, imatrix).items():
-        for of in one.types if kind in PLANNED_KINDS and not imatrix else ():
-            if asks_for_imatrix(of, name):
-                return f"{of} needs an importance matrix (llama-quantize --imatrix)"
+    weighed = "" if imatrix else weighed_type(spec, name)
+    if weighed:
+        return f"{weighed} needs an importance matrix (llama-quantize --imatrix)"
     unknown = [scheme for scheme in taken if scheme not in SCHEMES]
     return f"{', '.join(unknown)} is not in the catalogue" if unknown else ""
+
+
+def weighed_type(spec: ModelSpec, name: str) -> str:
+    """The type for which llama-quantize refuses a mix without an importance matrix; empty where it
+    writes it, and for a name that is no mix."""
+    if name not in engine_mixes():
+        return ""
+    return next((of for (kind, _, _), one in mix_places(spec, name).items()
+                 for of in (one.types if kind in PLANNED_KINDS else ())
+                 if asks_for_imatrix(of, name)), "")
 
 
 def fitted_scheme(module: Module, scheme: str) -> str:
