@@ -90,9 +90,10 @@ def nearest_names(name: str, known: Iterable[str], *, count: int = 3) -> str:
     from difflib import get_close_matches
 
     names = sorted(known)
-    close = get_close_matches(name.lower(), names, n=count, cutoff=0.5)
+    spelt = {n.lower(): n for n in names}
+    close = [spelt[n] for n in get_close_matches(name.lower(), spelt, n=count, cutoff=0.5)]
     if not close:
-        contained = [n for n in names if name.lower() in n or n in name.lower()]
+        contained = [n for n in names if name.lower() in n.lower() or n.lower() in name.lower()]
         close = contained[:count]
     if close:
         return "did you mean " + ", ".join(close) + "?"

@@ -98,7 +98,11 @@ def test_a_suffix_has_two_readings(given: str, readings: tuple[str, str],
 @pytest.mark.parametrize(("arguments", "near"), [
     (["deepseek-v33", "h100-sxm"], "deepseek-v3"), (["llama-3.1-8b", "h100-sx"], "h100-sxm"),
     ([*OK, "--schemes", "fp8-blok"], "fp8-block"), ([*OK, "--contxt", "5"], "--context"),
-    ([*OK, "--kv", "int8-tokn"], "int8-token"), ([*OK, "--objective", "latncy"], "latency"),
+    (["estimate", "llama-3.2-1b", "l40s", "--engine", "llama.cpp", "--scheme", "q4_k_m"],
+     "Q4_K_M"),
+    (["estimate", "llama-3.2-1b", "l40s", "--engine", "llama.cpp", "--scheme", "IQ2_XXS"],
+     "--imatrix"), ([*OK, "--kv", "int8-tokn"], "int8-token"),
+    ([*OK, "--objective", "latncy"], "latency"),
     ([*OK, "--scenario", "orin-int"], "orin-int8")])
 def test_the_hint_has_the_nearest_names(arguments: list[str], near: str,
                                         capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.errors import InputError, UnsupportedError
+from planner.errors import InputError, UnknownNameError, UnsupportedError
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
@@ -17,6 +17,7 @@ from planner.planning.engines.mixes import (
     stand_ins,
     stood_in,
     unmixable,
+    weighed_type,
 )
 from planner.planning.engines.routes import route_words, twin_of
 from planner.planning.engines.rules import kind_group
@@ -72,12 +73,15 @@ def _named_schemes(spec: ModelSpec, name: str, engine: Engine | None,
         why = unmixable(spec, name, imatrix) if served \
             else f"a mixture of {engine_mixes()[name].engine}'s"
         if why:
+            other = f"--engine {engine_mixes()[name].engine}" if not served else \
+                "--imatrix FILE" if weighed_type(spec, name) and not imatrix else "another mixture"
             raise UnsupportedError(f"scheme {name!r}: {why}",
-                                   hint=f"--engine {engine_mixes()[name].engine}, or a scheme: see "
-                                        "`plan formats`")
+                                   hint=f"{other}, or a scheme: see `plan formats`")
         notes += [("mixture", name, f"rows are no whole blocks of {scheme}: {other} stands in")
                   for scheme, other in stood_in(spec, name, imatrix)]
         return set(mix_schemes(spec, name, imatrix))
+    if name.upper() in engine_mixes():
+        raise UnknownNameError("scheme", name, engine_mixes())
     scheme = scheme_by_id(name).id
     others = stand_ins(modules_apart(spec), scheme)
     notes += [("fallback", f"{other} for {scheme}", "rows that are no whole blocks, as "
