@@ -45,7 +45,8 @@ class Measurement:
     """What ``plan measure`` found.
 
     ``folder`` holds the tables and ``host.toml``; ``rows`` are the tables' rows with their table,
-    ``fits`` names of fitted operators; ``skipped`` and ``failed`` are (what, why).
+    ``fits`` names of fitted operators; ``skipped``, ``unfitted`` (measured, and described by no
+    fit) and ``failed`` are (what, why).
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Measurement:
     skipped: tuple[tuple[str, str], ...]
     failed: tuple[tuple[str, str], ...]
     seconds: float
+    unfitted: tuple[tuple[str, str], ...] = ()
 
 
 @typed
@@ -100,11 +102,11 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
         run_parts(list(requests(parts, machine, quick)), found, progress,
                   lambda: folder.write(found.rows, with_measured(plain, found.rows, HOST, noise)
                                        .text(today)))
-        fits = _fitted(folder, found, today)
+        fits, unfitted = _fitted(folder, found, today)
     finally:
         folder.close()
     return Measurement(folder.path, tuple(found.rows), fits, tuple(found.skipped),
-                       tuple(found.failed), found.seconds)
+                       tuple(found.failed), found.seconds, unfitted)
 
 
 def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
@@ -115,19 +117,19 @@ def _operators(only: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _fitted(folder: MeasurementFolder, found: MeasuredParts, date: str) -> tuple[str, ...]:
-    """Fits of the tables, written into the profile; what was not fitted goes to ``skipped``."""
+def _fitted(folder: MeasurementFolder, found: MeasuredParts,
+            date: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Fits of the tables, written into the profile, and what was not fitted."""
     if not any(one["device"] == HOST for one in found.rows):
-        return ()
+        return (), ()
     try:
         profile = load_profile(folder.path / PROFILE)
         made = calibrate(folder.path, profile, source="Measured on this machine", date=date)
     except PlannerError as error:
-        found.skipped.append(("fits", error.message))
-        return ()
-    found.skipped += made.skipped
+        return (), (("tables", error.message),)
     folder.write(found.rows, made.text)
-    return tuple(f"{fit.operator} {fit.stack} {fit.variant}" for fit in made.fits)
+    return (tuple(f"{fit.operator} {fit.stack} {fit.variant}" for fit in made.fits),
+            tuple(made.skipped))
 
 
 def torch_gpu(facts: HostFacts) -> str:

@@ -37,6 +37,8 @@ def measure_command(output: str, quick: bool, only: str | None, engine_dir: str 
     if not quiet:
         for name, why in found.skipped:
             click.echo(f"not measured: {name}: {why}", err=True)
+        for name, why in found.unfitted:
+            click.echo(f"not fitted: {name}: {why}", err=True)
         click.echo(f"wrote {found.folder}", err=True)
     for name, why in found.failed:
         click.echo(f"failed: {name}: {why}", err=True)
@@ -46,6 +48,7 @@ def measure_command(output: str, quick: bool, only: str | None, engine_dir: str 
         print_json({"folder": str(found.folder), "seconds": round(found.seconds, 1),
                     "rows": list(found.rows), "fits": list(found.fits),
                     "skipped": [{"name": n, "reason": w} for n, w in found.skipped],
+                    "unfitted": [{"name": n, "reason": w} for n, w in found.unfitted],
                     "failed": [{"name": n, "reason": w} for n, w in found.failed]})
     else:
         click.echo(measured_text(found.rows, str(found.folder)), nl=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 from planner.units import format_seconds
@@ -20,9 +21,10 @@ def measured_text(rows: Rows, folder: str) -> str:
                                         *_others(rows))]
     spread = sorted(float(one["spread"]) for one in rows)
     if spread:
-        lines += ["", f"{len(rows)} times, each the minimum of its repeats; the median lies "
+        lines += ["", f"{len(rows)} figure{'s' * (len(rows) > 1)}, each the minimum of its "
+                  "repeats; the median lies "
                   f"{100 * spread[len(spread) // 2]:.0f} % above it"]
-    lines += ["", "plan with them:", f"  plan MODEL host --hardware-dir {folder}"]
+    lines += ["", "plan with them:", f"  plan MODEL host --hardware-dir {quote(folder)}"]
     return "\n".join(lines) + "\n"
 
 
