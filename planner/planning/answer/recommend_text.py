@@ -91,6 +91,11 @@ def percent(share: float) -> str:
     return f"{size:.0f} %" if size >= 9.95 else f"{size:.1f} %"
 
 
+def _far(objective: str, gain: float) -> str:
+    """How much worse; losses differ by orders of magnitude, where percents are hard to read."""
+    return f"{1 - gain:.0f} ×" if objective == "quality" and gain <= -9 else percent(gain)
+
+
 def signed(share: float) -> str:
     """A share with its sign."""
     return f"{'−' if share < 0 else '+'}{percent(share)}"
@@ -118,7 +123,7 @@ def why_not(objective: str, *, gain: float, chance: float, simpler: bool, exact:
     gain = as_told(objective, gain)
     if gain < -SMALL:
         sure = 1 - chance
-        told = f"{percent(gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
+        told = f"{_far(objective, gain)} {worse}" + ("" if sure >= SURE else f" ({in_ten(sure)})")
         return told if simpler else ", ".join((told, *needs))
     if simpler and not exact:  # another plan beats it, not the one that is taken
         return f"another plan is surely {better}"

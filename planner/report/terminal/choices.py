@@ -16,6 +16,7 @@ from planner.units import format_rate
 MOST_OTHERS = 6
 COLUMNS = ("instead", "tok/s", "ms", "loss", "new", "odds", "why not")
 """``ms``: TPOT; ``new``: needs new weights; ``odds``: that it beats what is recommended."""
+RELEASED = "as released"
 SAME = "the same plan"
 """Why a plan under another name is not taken."""
 LONGEST_NAME = 28
@@ -85,11 +86,20 @@ def _on(plan: Plan, devices: int) -> str:
 
 
 def _cells(plan: Plan, one: OtherPlan) -> tuple[str, ...]:
-    return (_named(one) + _made_as(plan, one) + _on(plan, one.devices),
+    return (_cached(plan, one) + _made_as(plan, one) + _on(plan, one.devices),
             format_rate(one.output_tokens_per_second),
             f"{1e3 * one.tpot_seconds:.3g}", f"{one.loss:.3g}",
             "yes" if one.needs_new_weights else "no", chance(one.probability_better),
             _short(one.why_not))
+
+
+def _cached(plan: Plan, one: OtherPlan) -> str:
+    """The plan's name; with its cache where it is the recommended weights under another one."""
+    told = plan.recommendation
+    if one.name != RELEASED or told is None or told.verdict != "as-released":
+        return _named(one)
+    mine = {unit.kv_layout for unit in plan.units if unit.kv_layout is not None}
+    return one.name if set(one.kv.split(", ")) == mine else f"{one.name}, KV {one.kv}"
 
 
 def _short(reason: str) -> str:

@@ -7,6 +7,7 @@ from planner.throughput.calibration import ANY_ENGINE
 from planner.units import GIB, format_rate, format_seconds
 
 LOSS_LINE = 3
+HUNDREDTH = 0.01
 """Place of the loss among the lines of :func:`headline`."""
 THEORY = "theory: no engine's rules"
 LIMIT_DEFAULT, LIMIT_DROPPED, USERS_DEFAULT = "tpot-ms default", "tpot-ms dropped", "users default"
@@ -120,7 +121,9 @@ def _loss(plan: Plan) -> str:
     band = f"÷/× {found.high / found.loss:.2g}, " if found.loss > 0 else ""
     if found.unit.startswith("nats"):
         value = f"{found.loss:.3g} nats"
-        beside = f" = {found.relative:.2f} × uniform fp8-block" if found.relative else ""
+        relative = found.relative or 0.0
+        share = f"{relative:.2f}" if relative >= HUNDREDTH else f"<{HUNDREDTH}"
+        beside = f" = {share} × uniform fp8-block" if relative else ""
     else:
         value = f"{found.loss:.2f} × {found.unit.partition('= ')[2].partition(' on ')[0]}"
         beside = ""

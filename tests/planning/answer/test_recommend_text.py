@@ -65,3 +65,12 @@ def test_why_a_plan_is_not_taken() -> None:
     assert told(0.1, 1.0, objective="memory") == "is 10 % smaller (nearly sure)"
     assert told(-0.5, 0.0, simpler=True, objective="cost") == "100 % dearer"
     assert told(1.0, 1.0, objective="cost") == "is 50 % cheaper (nearly sure)"
+
+
+def test_a_loss_that_is_far_larger_is_told_as_a_multiple() -> None:
+    def told(objective: str, gain: float) -> str:
+        return why_not(objective, gain=gain, chance=0.0, simpler=True, exact=False, needs=())
+
+    assert told("quality", -24.25) == "25 × more lossy"
+    assert told("quality", -0.25) == "25 % more lossy"
+    assert told("latency", -24.0) == "2400 % slower"

@@ -9,6 +9,7 @@ from support.recommended import NEXT, OTHERS, TEXT, other, recommended
 
 import planner
 from planner.planning.plan.record import Assumption, EngineInfo, Plan
+from planner.report.terminal.choices import other_lines
 from planner.report.terminal.columns import plain_width
 from planner.report.terminal.plan import MOST_LINES, plan_text
 from planner.report.terminal.printable import columns
@@ -123,3 +124,14 @@ def test_one_user_is_told_the_longest_context_and_many_how_many_fit() -> None:
     assert f" B a token, context up to {plan.capacity.max_context_at_batch:,};" in texts[0]
     assert " B a token, room for 77 requests;" in texts[1]
     assert f"room for {plan.capacity.max_concurrency_at_context:,} × 2,048 tokens;" in texts[2]
+
+
+def test_the_release_under_another_cache_names_it() -> None:
+    def rows(kv: str, verdict: str) -> str:
+        others = (other("as released", 0, kv=kv), other("uniform int8-w8a8"))
+        return "\n".join(other_lines(recommended(plan_of(), alternatives=others, verdict=verdict)))
+
+    mine = ", ".join({unit.kv_layout for unit in plan_of().units if unit.kv_layout is not None})
+    assert "as released, KV fp8-tensor " in rows("fp8-tensor", "as-released")
+    assert "as released, KV" not in rows(mine, "as-released")
+    assert "as released, KV" not in rows("fp8-tensor", "uniform")
