@@ -71,6 +71,8 @@ def test_tables_are_validated_and_fitted_with_the_profile_beside_them(
     assert all(o.predicted is not None for o in fp32)
     assert run(["calibrate", str(out), "-o", str(out / "host.toml")]) == 0
     assert "wrote" in capsys.readouterr().err
+    assert run(["calibrate", str(out), "-o", str(tmp_path / "profiles" / "host.toml")]) == 0
+    assert (tmp_path / "profiles" / "host.toml").read_text(encoding="utf-8").startswith("id = ")
     other = tmp_path / "host.toml"
     other.write_text("x", encoding="utf-8")
     assert run(["calibrate", str(out), "-o", str(other)]) == 2
