@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 
 from planner.errors import UnsupportedError
 from planner.formats.ggml_types import GGML_WEIGHTS
@@ -57,6 +57,10 @@ class GgufTraits:
     experts: int
     is_70b: bool = False
     imatrix: bool = False
+
+
+_NAMES = 1 << 14
+"""Names of tensors that are kept: those of a large model, which every mix is asked of."""
 
 
 @record
@@ -178,12 +182,14 @@ def more_bits(place: int, total: int) -> bool:
     return place < total // 8 or place >= 7 * total // 8 or (place - total // 8) % 3 == 2
 
 
+@lru_cache(maxsize=_NAMES)
 def layer_of(name: str) -> int:
     """The layer of a tensor, −1 outside the stack."""
     found = _LAYER.match(name)
     return int(found[1]) if found else -1
 
 
+@lru_cache(maxsize=_NAMES)
 def _category(name: str, tied: bool) -> str:
     """What rules call a tensor; a table that is the head as well is typed as the head."""
     if name == f"{OUTPUT}.weight":
@@ -193,9 +199,10 @@ def _category(name: str, tied: bool) -> str:
     return next((kind for part, kind in _KINDS if part in name), "")
 
 
-def _rules_of(kind: str, mix: str) -> Iterable[TensorRule]:
-    return (r for r in tensor_rules() if (kind in r.tensors or r.tensors == (ALL,))
-            and (mix in r.mixes or r.mixes == (ALL,)))
+@cache
+def _rules_of(kind: str, mix: str) -> tuple[TensorRule, ...]:
+    return tuple(r for r in tensor_rules() if (kind in r.tensors or r.tensors == (ALL,))
+                 and (mix in r.mixes or r.mixes == (ALL,)))
 
 
 @cache

@@ -91,9 +91,7 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
     if spec.model_type not in ARCHITECTURES:
         return {}
     try:
-        # llama-quantize leaves routers as they are, and counts without them.
-        matrices = tuple(one for one in gguf_matrices(spec) if one.kind != "router")
-        tensors = [_tensor(spec, one) for one in matrices]
+        matrices, tensors = _typed_tensors(spec)
         typed = quantised_types(name, engine_mixes()[name].base, tensors,
                                 traits(spec, matrices, imatrix=imatrix))
     except UnsupportedError:
@@ -108,10 +106,19 @@ def mix_places(spec: ModelSpec, name: str, imatrix: bool = False) -> dict[Place,
         found.setdefault((one.kind, part, layer), []).append(typed[one.name])
     if spec.tied_embeddings and ("embedding", "", OUTSIDE) in found:
         found["head", "", OUTSIDE] = found["embedding", "", OUTSIDE]
-    return {place: _together(types) for place, types in found.items()}
+    return {place: _together(tuple(types)) for place, types in found.items()}
 
 
-def _together(types: list[Typed]) -> MixedPlace:
+@lru_cache(maxsize=4)
+def _typed_tensors(spec: ModelSpec) -> tuple[tuple[GgufMatrix, ...], tuple[TypedTensor, ...]]:
+    """The matrices that llama-quantize types: it leaves routers as they are, and counts without
+    them."""
+    matrices = tuple(one for one in gguf_matrices(spec) if one.kind != "router")
+    return matrices, tuple(_tensor(spec, one) for one in matrices)
+
+
+@lru_cache(maxsize=1024)
+def _together(types: tuple[Typed, ...]) -> MixedPlace:
     names = tuple(dict.fromkeys(one.type for one in types))
     schemes = [scheme_of_type(name) for name in names]
     widest = max(schemes, key=lambda s: bits_per_element(SCHEMES[s].weight) if s in SCHEMES
