@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from planner.errors import DataError
+from planner.errors import LONGEST_NAME, DataError
 from planner.models.strict_json import shown
 
 MAX_LAYERS = 1000
 MAX_EXPERTS = 65536
 MAX_WIDTH = 2**24
 MAX_CONTEXT = 2**31
+MOST_LISTED, FEW_LISTED = 20, 8
 
 # Keys that change neither the tensors nor the cache.
 HARMLESS = frozenset({
@@ -34,6 +35,19 @@ GENERIC = HARMLESS | {
     "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class", "top_k", "top_p", "torchscript",
     "typical_p", "use_bfloat16",
 }  # fmt: skip
+
+
+def _listed(known: list[str], value: object) -> str:
+    """The names that are understood; of more than MOST_LISTED those near ``value``, else the first
+    few."""
+    if len(known) <= MOST_LISTED:
+        return ", ".join(known)
+    from difflib import get_close_matches
+
+    near = get_close_matches(value[:LONGEST_NAME].lower(), known, n=FEW_LISTED, cutoff=0.5) \
+        if isinstance(value, str) else []
+    some = near or known[:FEW_LISTED]
+    return f"{', '.join(some)} and {len(known) - len(some)} more"
 
 
 class Fields:
@@ -115,7 +129,7 @@ class Fields:
         known = sorted(options)
         if not isinstance(value, str) or value not in known:
             stated = "is missing" if value is None else f"is {shown(value)}"
-            raise self.error(name, f"{stated}; understood: {', '.join(known)}")
+            raise self.error(name, f"{stated}; understood: {_listed(known, value)}")
         return value
 
     def integers(self, name: str, *, low: int, high: int) -> tuple[int, ...]:

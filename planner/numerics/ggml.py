@@ -12,7 +12,12 @@ from planner.errors import InputError
 from planner.formats.spec import TensorFormat
 from planner.numerics import ggml_simple, tiles
 from planner.numerics.engines import check_engine, run
-from planner.numerics.ggml_registry import GGML_TYPES, GgmlType, ggml_type
+from planner.numerics.ggml_registry import (
+    GGML_TYPES,
+    GgmlType,
+    ggml_type,
+    without_importance,
+)
 from planner.numerics.tiles import FloatArray, Tile
 from planner.typed import typed
 
@@ -91,6 +96,8 @@ def encode_rows(source: npt.NDArray[Any], kind: GgmlType, threads: int,
         raise InputError(f"rows of {columns} elements do not fill whole blocks of {elements} "
                          f"({kind.name})", hint="pad the rows to whole blocks")
     weights = None if importance is None else _importance(importance, columns)
+    if weights is None and kind.weighted_only:  # of rows without elements as well
+        raise without_importance(kind.name)
     out = np.empty((rows, columns // elements * size), dtype=np.uint8)
 
     def work(tile: Tile) -> None:

@@ -28,7 +28,7 @@ def _words(stored: Bytes, dtype: str) -> Integers:
 
 def _signed(points: npt.NDArray[np.int8], negative: npt.NDArray[np.bool_]) -> Bytes:
     """Levels (n, …) with the sign of each as signed bytes (n, 256)."""
-    flat, down = points.reshape(len(points), -1), negative.reshape(len(negative), -1)
+    flat, down = points.reshape(-1, 256), negative.reshape(-1, 256)
     return np.where(down, -flat, flat).view(np.uint8)
 
 
@@ -46,7 +46,7 @@ def _even(indices: Integers) -> npt.NDArray[np.bool_]:
 def _nibbles(packed: Bytes) -> Bytes:
     """(n, k) → (n, 2k): low, then high nibble of each byte."""
     return np.stack([packed & np.uint8(15), packed >> np.uint8(4)], axis=2).reshape(
-        len(packed), -1)
+        -1, 2 * packed.shape[1])
 
 
 def _scales(stored: Bytes, steps: Bytes | Integers, last: np.float32) -> FloatArray:
@@ -102,7 +102,7 @@ def _eighths(indices: Integers, negative: npt.NDArray[np.bool_]) -> Bytes:
     """8 · level ± 1 of points (n, 32): (n, 256)."""
     shift = np.where(negative, np.int8(-1), np.int8(1))[..., None]
     codes: npt.NDArray[np.int8] = grid("iq1_s")[indices] * np.int8(8) + shift
-    return codes.reshape(len(indices), -1).view(np.uint8)
+    return codes.reshape(-1, 256).view(np.uint8)
 
 
 _EIGHTH = np.float32(0.125)

@@ -59,14 +59,15 @@ def _inverse(scale: FloatArray) -> FloatArray:
 
 def _nibbles(q: Bytes) -> Bytes:
     """(n, groups, 32) indices → (n, groups · 16): i in the low, i + 16 in the high nibble."""
-    return (q[..., :16] | q[..., 16:] << np.uint8(4)).reshape(q.shape[0], -1)
+    return (q[..., :16] | q[..., 16:] << np.uint8(4)).reshape(-1, 16 * q.shape[1])
 
 
 def _level_codes(nibbles: Bytes) -> Bytes:
     """Levels as signed bytes, groups of 32 from 16 bytes each."""
-    q = nibbles.reshape(nibbles.shape[0], -1, 1, 16)
+    count, size = nibbles.shape
+    q = nibbles.reshape(count, size // 16, 1, 16)
     indices = np.concatenate([q & np.uint8(15), q >> np.uint8(4)], axis=2)
-    codes: Bytes = LEVELS.view(np.uint8)[indices.reshape(nibbles.shape[0], -1)]
+    codes: Bytes = LEVELS.view(np.uint8)[indices.reshape(count, 2 * size)]
     return codes
 
 

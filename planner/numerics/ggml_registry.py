@@ -67,6 +67,12 @@ def _weighing(quantise: _OnBlocks) -> Weigh:
     return weigh
 
 
+def without_importance(name: str) -> UnsupportedError:
+    """The error of a type that is written with an importance matrix only."""
+    return UnsupportedError(f"{name} is written with an importance matrix only",
+                            hint="pass the importance of each column; llama-imatrix measures it")
+
+
 def _encoder(name: str, elements: int, quantise: Quantise | None, weigh: Weigh | None,
              alike: bool = True) -> Encoder:
     """``quantise`` is None of a type that is written with an importance matrix only, ``weigh`` of
@@ -75,9 +81,7 @@ def _encoder(name: str, elements: int, quantise: Quantise | None, weigh: Weigh |
         if importance is not None and weigh is not None:
             return weigh(rows, importance)
         if quantise is None:
-            raise UnsupportedError(f"{name} is written with an importance matrix only",
-                                   hint="pass the importance of each column; llama-imatrix "
-                                        "measures it")
+            raise without_importance(name)
         if importance is not None and not alike:
             raise UnsupportedError(f"no weighted quantiser of {name} is emulated",
                                    hint="leave the importance out")

@@ -37,10 +37,11 @@ def part_values(parts: BlockParts) -> FloatArray:
     """float32 values (n, elements): scale · code, less the minimum."""
     codes = parts.codes if parts.minima is not None else _signed(parts.codes, parts.nibbles)
     count, groups = parts.scales.shape
-    values: FloatArray = codes.reshape(count, groups, -1) * parts.scales[:, :, None]
+    grouped = codes.reshape(count, groups, codes.shape[1] // groups)
+    values: FloatArray = grouped * parts.scales[:, :, None]
     if parts.minima is not None:
         values -= parts.minima[:, :, None]
-    return values.reshape(count, -1)
+    return values.reshape(codes.shape)
 
 
 def _signed(codes: Bytes, nibbles: bool) -> npt.NDArray[np.int8]:

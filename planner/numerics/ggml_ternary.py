@@ -62,7 +62,7 @@ def parts_tq1_0(stored: Bytes) -> BlockParts:
     for first, last, count in _RUNS:
         shifted = stored[:, None, first:last] * _POWERS[:count, None]  # modulo 256
         trits = shifted.astype(np.uint16) * np.uint16(3) >> np.uint16(8)
-        codes.append(trits.astype(np.uint8).reshape(len(stored), -1))
+        codes.append(trits.astype(np.uint8).reshape(-1, count * (last - first)))
     return BlockParts(np.concatenate(codes, axis=1) - np.uint8(1),
                       halves(stored[:, 52:])[:, None])
 

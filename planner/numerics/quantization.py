@@ -128,7 +128,8 @@ def quantize(
     Blocks of zeros give zeros; edge blocks may be smaller than the scheme's (ggml: an error).
     Raises InputError for non-finite input to a scaled format, for input that is not real and for
     shapes without a column axis; UnsupportedError for a rule or engine that the format does not
-    have.
+    have, and for a ggml type that is written with an importance matrix only
+    (:func:`~planner.numerics.ggml_encode` takes one).
     """
     source = _source(x)
     found, floor = _target(scheme, role)

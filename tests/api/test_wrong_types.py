@@ -3,6 +3,7 @@ right type: an error that says what it takes, never another exception and never 
 
 import contextlib
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ VALID: dict[str, dict[str, Any]] = {
     "memory_use": dict(PAIR), "read_plan": {"source": "/none"},
     "sensitivity": {"model": MODEL}, "load_workload": {"workload": "rag"},
     "compare": {**PAIR, **SMALL, "schemes": ["bf16"], "engine": "vllm"},
+    "verify": {"plan": PLAN, "checkpoint": "/none"}, "measure": {"output": os.devnull},
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(planner, name) for name in planner.__all__

@@ -169,7 +169,9 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"caches": {"kv-k": {"fp8": [10**9]}}}, "range"),
     ({"caches": {"kv-sideways": {"fp8": [0]}}}, "not in"),
     ({"caches": {"kv-k": {"no-such-layout": [0]}}}, "no cache layout"),
-    ({"stored_as": {"fp8-block": "no-such-scheme"}}, "understood"),
+    ({"stored_as": {"fp8-block": "no-such-scheme"}}, r"understood: .* and \d+ more"),
+    ({"stored_as": {"fp8-block": "FP8-Blok"}}, "understood: fp8-block,"),
+    ({"stored_as": {"fp8-block": [1]}}, r"understood: .* and \d+ more"),
 ]
 
 

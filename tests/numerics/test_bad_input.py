@@ -6,14 +6,17 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from planner.errors import InputError
+from planner.errors import InputError, UnsupportedError
 from planner.formats.blocks import BLOCK_FORMATS, block_format
 from planner.formats.schemes import SCHEMES
-from planner.numerics import decode, encode, ggml_encode, quantize, round_trip
+from planner.numerics import decode, encode, ggml_decode, ggml_encode, quantize, round_trip
+from planner.numerics.ggml_registry import GGML_TYPES
 
 F = np.float32
 SCALED = [i for i, s in SCHEMES.items() if s.weight.scale is not None]
 GGML = [i for i in SCALED if i.startswith("ggml")]
+WEIGHTED = [i for i in GGML if GGML_TYPES[SCHEMES[i].weight.block_type].weighted_only]
+"""Types that are written with an importance matrix only, which quantize does not take."""
 FORMATS = ("e4m3fn", "e5m2", "e2m1", "bf16", "fp16", "fp32", "int8")
 ASYMMETRIC = [i for i in BLOCK_FORMATS if "asymmetric" in i]
 
@@ -23,7 +26,47 @@ def random(shape, seed=0):
 
 
 def formats():
-    return [*SCALED, *(BLOCK_FORMATS[i] for i in ASYMMETRIC)]
+    """Every scaled format that quantize writes."""
+    return [*(i for i in SCALED if i not in WEIGHTED), *(BLOCK_FORMATS[i] for i in ASYMMETRIC)]
+
+
+def alike(x):
+    """An importance of 1 of each column."""
+    return np.ones(np.shape(x)[-1], F)
+
+
+@pytest.mark.parametrize("id", WEIGHTED)
+@pytest.mark.parametrize("x", [random((2, 256)), np.zeros((2, 256), F), np.zeros((0, 256), F)],
+                         ids=["random", "zeros", "empty"])
+def test_types_that_need_importance_are_refused_whatever_the_input(id, x):
+    for call in (quantize, round_trip, ggml_encode):
+        with pytest.raises(UnsupportedError, match="importance matrix only"):
+            call(x, id)
+
+
+def test_some_types_need_importance():
+    assert WEIGHTED == ["ggml-iq2_xs", "ggml-iq2_xxs", "ggml-iq1_s"]
+
+
+@pytest.mark.parametrize("id", WEIGHTED)
+def test_awkward_input_with_importance(id):
+    """What the tests below ask of the other formats."""
+    for bad in (np.nan, np.inf, -np.inf):
+        x = random((130, 256))
+        x[129, 255] = bad
+        with pytest.raises(InputError, match="NaN or infinities"):
+            ggml_encode(x, id, importance=alike(x))
+    for shape in ((0,), (0, 256), (3, 0), (2, 0, 256), (0, 0)):
+        stored = ggml_encode(np.zeros(shape, F), id, importance=np.ones(shape[-1], F))
+        assert ggml_decode(stored, id).shape == shape
+    x = random((5, 3, 512))
+    x[..., 256:] = 0
+    expected = ggml_encode(x, id, importance=alike(x))
+    values = ggml_decode(expected, id)
+    assert values[..., :256].any()
+    assert not values[..., 256:].any()
+    for name, other in variants(x).items():
+        assert (ggml_encode(other, id, importance=alike(x)) == expected).all(), name
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
