@@ -37,7 +37,8 @@ class BenchTest:
 
 @record
 class Buffers:
-    """Bytes that one context took, as printed: of all devices together, and cells of its cache."""
+    """Bytes that one context took, as printed: of all devices together, and cells of its cache (of
+    the larger one, where layers with a window have another)."""
 
     weights: int
     cache: int
@@ -97,7 +98,7 @@ def buffers(text: str) -> Buffers:
     if not weights or not caches or not cells:
         raise EngineFailedError("llama-bench: its log does not tell the buffers",
                                 hint="use a newer llama.cpp; its output is in the folder work")
-    return Buffers(_sum(weights), _sum(caches), sum(map(int, cells)), _sum(compute))
+    return Buffers(_sum(weights), _sum(caches), max(map(int, cells)), _sum(compute))
 
 
 def _sum(found: list[tuple[str, str]]) -> int:

@@ -97,3 +97,13 @@ def test_types_of_the_quantiser():
     found = types_listed(recorded("types.txt"))
     assert {"Q4_K_M", "IQ4_XS", "Q8_0", "BF16", "TQ2_0"} <= found
     assert "COPY" not in found
+
+
+def test_layers_with_a_window_have_a_cache_of_their_own_beside_the_context():
+    """As llama.cpp tells of Gemma 3: bytes add up, tokens do not."""
+    once = recorded("load.txt")
+    line = next(one for one in once.splitlines() if "cells" in one)
+    size = next(one for one in once.splitlines() if "KV buffer size" in one)
+    both = once.replace(line, f"{line}\n{size}\n{line.replace('256 cells', '128 cells')}")
+    assert buffers(both).cells == 256
+    assert buffers(both).cache == 2 * buffers(once).cache
