@@ -115,12 +115,12 @@ def _import_deployed(path: Path, spec: ModelSpec, found: Imported, said: Deploym
             asked.pop(name, None)
     asked |= given
     where = device if device is not None else said.device
-    placed = _small(found.spec, where, said, asked)
+    runs_in = engine or said.engine
+    placed = _small(found.spec, where, said, runs_in, asked)
     placed = _as_loaded(placed, said.weights) if "dense" in said.weights else \
         _as_stored(placed, _stored(found.spec, said))
     units = tuple(part for unit in placed.units for part in _cached(unit, said, kv))
-    plan = estimate(spec, where, plan=replace(placed, units=units),
-                        engine=engine or said.engine, **asked)
+    plan = estimate(spec, where, plan=replace(placed, units=units), engine=runs_in, **asked)
     said_by = path.name if path.name == deployment.FILE else f"{path.name} and {deployment.FILE}"
     notes = tuple(Assumption("imported", found.method, text) for text in
                   (f"from {said_by}", *found.notes[1:]))
@@ -136,13 +136,14 @@ def _as_loaded(plan: Plan, weights: Mapping[str, str]) -> Plan:
 
 
 def _small(spec: ModelSpec, device: str | DeviceProfile, said: DeploymentFile,
-           asked: Mapping[str, Any]) -> Plan:
+           engine: str, asked: Mapping[str, Any]) -> Plan:
     """The schemes of a model as stored, on the layout that was asked for with hardly a batch and
-    a context: it fits wherever the plan does, whatever its caches."""
+    a context: it fits wherever the plan does, whatever its caches. Another engine than the plan's
+    may decide other parts of modules."""
     layout = {name: asked[name] for name in ("devices", "tp", "dp", "pp", "ep")}
     more = {name: asked[name] for name in ("hardware_dir",) if name in asked}
-    return estimate(_stored(spec, said), device, kv="bf16", context=16,
-                        batch=layout["dp"] * layout["pp"], **layout, **more)
+    return estimate(_stored(spec, said), device, kv="bf16", context=16, engine=engine,
+                    batch=layout["dp"] * layout["pp"], **layout, **more)
 
 
 def _stored(spec: ModelSpec, said: DeploymentFile) -> ModelSpec:
