@@ -14,6 +14,7 @@ from evaluation.closed_loop.tables import (
     figures,
     names,
     ratio_error,
+    unseen,
 )
 
 HEAD = """# Plans run by real engines
@@ -50,7 +51,7 @@ def page(loops: Sequence[Mapping[str, Any]], vllm: Mapping[str, Any] | None,
         parts.append("\n".join(["## Missing from this run", "", *(
             f"* **{name}**: {why}" for name, why in missing.items())]))
     if before:
-        parts += [summary(before, after), errors(before, after)]
+        parts += [summary(before, after), errors(loops)]
     for loop in loops:
         parts += [model_part(loop)]
     if vllm is not None:
@@ -67,23 +68,38 @@ def summary(before: Sequence[Figure], after: Sequence[Figure]) -> str:
             "from which was learned, count on both sides).")
 
 
-def errors(before: Sequence[Figure], after: Sequence[Figure]) -> str:
+def errors(loops: Sequence[Mapping[str, Any]]) -> str:
     """Median factor between predicted and measured, before and after learning."""
     out = ["## Errors before and after learning", "",
            "Before: a prior, for a machine that was only looked at. After: losses with the profile "
            "that the run of the engine's own types left; times with this machine's operators "
-           "(`plan measure`) and what `plan calibrate` made of that run. The plans at the four "
-           "limits had no part in either, but where a plan is one of those types throughout.",
-           "", "| quantity | figures | median factor before | after |", "|---|---:|---:|---:|"]
-    for quantity in COUNTED:
-        # The engine's own types were learned from: only plans at the limits count.
-        sides = [[row for row in rows if row.quantity == quantity and row.name.startswith("plan")]
-                 for rows in (before, after)]
-        factors = [ratio_error(side) for side in sides]
-        if factors[0] is not None:
-            out.append(f"| {quantity} | {len(sides[0])} | × {factors[0]:.2f} | "
-                       f"{'–' if factors[1] is None else f'× {factors[1]:.2f}'} |")
+           "(`plan measure --quick`) and what `plan calibrate` made of that run. *New* are plans "
+           "that had no part in either; the others are files of one of those types throughout.",
+           "", "| plans | quantity | figures | median factor before | after |",
+           "|---|---|---:|---:|---:|"]
+    sides = [[list(figures(loop, when)) for loop in loops] for when in ("before", "after")]
+    for new in (True, False):
+        for quantity in COUNTED:
+            rows = [[r for every in side for r in _plans(every, new=new) if r.quantity == quantity]
+                    for side in sides]
+            factors = [ratio_error(side) for side in rows]
+            if factors[0] is not None:
+                out.append(f"| {'new' if new else 'of a type'} | {quantity} | {len(rows[0])} | "
+                           f"× {factors[0]:.2f} | "
+                           f"{'–' if factors[1] is None else f'× {factors[1]:.2f}'} |")
     return "\n".join(out)
+
+
+def _plans(rows: Sequence[Figure], *, new: bool) -> list[Figure]:
+    """The rows of plans at the limits, of those that are ``new`` or of the others, round by
+    round."""
+    types = [row for row in rows if not row.name.startswith("plan")]
+    out: list[Figure] = []
+    for round_ in dict.fromkeys(row.round for row in rows if row.name.startswith("plan")):
+        plans = [row for row in rows if row.round == round_ and row.name.startswith("plan")]
+        fresh = {row.name for row in unseen([*types, *plans])}
+        out += [row for row in plans if (row.name in fresh) is new]
+    return out
 
 
 def model_part(loop: Mapping[str, Any]) -> str:
@@ -96,6 +112,10 @@ def model_part(loop: Mapping[str, Any]) -> str:
         out += ["", f"### Losses from {round_}", "", *table(held), "", domination(held)]
     if not any(row.name.startswith("plan") for row in rows):
         out += ["", *table(types)]
+    after = [row for row in figures(loop, "after") if row.name.startswith("plan")]
+    for round_ in dict.fromkeys(row.round for row in after):
+        out += ["", f"### Losses from {round_}, predicted again after learning", "",
+                *table([row for row in after if row.round == round_])]
     mixes = [f"* {run['round']}, ≤ {run['limit']}: " + ", ".join(
         f"{scheme} {count}" for scheme, count in run["formats"].items())
         for run in loop["runs"] if "formats" in run]

@@ -11,7 +11,7 @@ from typing import Any
 QUANTITIES = ("file_bytes", "decode_seconds", "prefill_seconds", "kl", "flips")
 COUNTED = ("decode_seconds", "prefill_seconds", "kl", "flips", "weight_bytes", "cache_tokens")
 """Quantities whose errors are told before and after learning."""
-ANSWER, PLAN = "answer", "plan"
+ANSWER, PLAN, THE_ANSWER = "answer", "plan", "the answer"
 NOISE_SIGMAS = 2.0
 NAMES_BYTES = 65_536
 """By how much two files of the same weights may differ: what a file says of itself."""
@@ -53,7 +53,7 @@ def figures(loop: Mapping[str, Any], when: str) -> Iterator[Figure]:
             if row["subject"] != PLAN and not first:
                 continue
             name = row["subject"] if row["subject"] != PLAN else (
-                "the answer" if first else f"plan ≤ {run['limit']}")
+                THE_ANSWER if first else f"plan ≤ {run['limit']}")
             yield Figure(loop["model"], found["engine"]["name"], run["round"], name,
                          row["quantity"], row["predicted"], row["low"], row["high"],
                          row["measured"], row["spread"] or 0.0)
@@ -93,6 +93,15 @@ def beaten_by(rows: Sequence[Figure], plan: str, other: str) -> bool | None:
         worse = worse or theirs[0] > ours[0] + noise
         better = better or theirs[0] < ours[0] - noise
     return better and not worse
+
+
+def unseen(rows: Sequence[Figure]) -> list[Figure]:
+    """The rows of plans that are none of the engine's own types under another name: of what is
+    learned from those types they are no part. ``rows`` are of one model and round."""
+    types = [n for n in names(rows) if not n.startswith(PLAN) and n != THE_ANSWER]
+    plans = [n for n in names(rows) if n.startswith(PLAN)]
+    new = {plan for plan in plans if not any(_alike(rows, plan, other) for other in types)}
+    return [row for row in rows if row.name in new]
 
 
 def _alike(rows: Sequence[Figure], plan: str, other: str) -> bool:
