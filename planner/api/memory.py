@@ -13,6 +13,7 @@ from planner.errors import InputError, UnsupportedError
 from planner.formats.kv import KV_LAYOUTS, kv_layout
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
+from planner.formats.sizes import bits_per_element
 from planner.formats.spec import TensorFormat
 from planner.hardware.profile import DeviceProfile
 from planner.lookup import load_device, load_model
@@ -124,6 +125,10 @@ memory = memory_use
 """Its name inside the package."""
 
 
+LEAST_BITS = 4.0
+"""Weights of fewer bits are no way out: what they lose nobody serves."""
+
+
 def _way_out(asked: Memory, split: Breakdown, plan: Plan | None,
              chosen: tuple[FormatOf, str | KvOf], engine: str) -> str:
     """What would help: a plan keeps its formats, an engine its caches; else the device's are
@@ -134,7 +139,8 @@ def _way_out(asked: Memory, split: Breakdown, plan: Plan | None,
         return way_out(asked, split, {"plan": chosen[0]}, {"plan": chosen[1]})
     device, spec = asked.device, asked.spec
     schemes = scheme_ids() if device is None else legal_schemes(device, scheme_ids())[0]
-    formats = {name: _formats(spec, name, None)[0] for name in schemes}
+    formats = {name: _formats(spec, name, None)[0] for name in schemes
+               if bits_per_element(scheme_by_id(name).weight) >= LEAST_BITS}
     caches: dict[str, str | KvOf] = {"as asked": chosen[1]} if engine != "any" else {
         name: name for name, layout in KV_LAYOUTS.items()
         if (device is None or not kv_refusal(device, layout))
