@@ -24,7 +24,7 @@ from planner.report.phrases import LANGUAGES, phrases
 @cache
 def llama() -> Plan:
     return planner.estimate("llama-3.1-8b", "h100-sxm", scheme="bf16", context=4096, batch=16,
-                        devices=1)
+                        devices=1, engine="vllm")
 
 
 @cache
