@@ -69,7 +69,7 @@ def test_dark_fills_are_multiplied_in_their_format_and_pale_ones_are_not() -> No
     shade = {name: contrast(colour, "#000000") for name, colour in PALETTE.items()}
     for name in SCHEMES:
         if "ggml" in name:
-            assert shade[name] > 4.7, name
+            assert shade[name] > 4.6, name  # text of 4.5 on it is white or black
         elif "a16" in name or name in ("bf16", "fp16", "mxfp6"):
             assert shade[name] > 9, name
         else:

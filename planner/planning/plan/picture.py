@@ -25,8 +25,8 @@ PALETTE = {
     "ggml-iq4_xs": "#73af91", "ggml-q3_k": "#c887fa", "ggml-iq3_s": "#69a5d7",
     "ggml-iq3_xxs": "#2db95f", "ggml-q2_k": "#2da0b4", "ggml-iq2_s": "#c369f5",
     "ggml-iq2_xs": "#fa5ac3", "ggml-q2_0": "#e15aa0", "ggml-iq2_xxs": "#419150",
-    "ggml-tq2_0": "#d75f5f", "ggml-iq1_m": "#6e69d2", "ggml-tq1_0": "#986579",
-    "ggml-iq1_s": "#7864ff", "ggml-q1_0": "#cd2df5",
+    "ggml-tq2_0": "#d75f5f", "ggml-iq1_m": "#6e69d2", "ggml-tq1_0": "#98697c",
+    "ggml-iq1_s": "#2c6bff", "ggml-q1_0": "#ce2af9",
     "fp8": "#5a90d2", "fp8-ds-mla": "#448a9c", "int8-token": "#cd9232", "int4-token": "#559876",
     "int4-channel": "#ae762a",
 }

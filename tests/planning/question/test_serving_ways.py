@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from planner.errors import InputError, UnknownNameError, UnsupportedError
+from planner.formats.schemes import SCHEMES
 from planner.lookup import load_device, load_model
 from planner.memory.engines.catalog import parse_engine
 from planner.planning.answer.servability import verdicts
@@ -247,7 +248,10 @@ def test_llama_cpp_splits_kv_b_into_rows_that_k_types_do_not_fill() -> None:
     """attn_k_b has rows of 128 inputs: half a super-block, four blocks of 32."""
     found = plan("deepseek-v2-lite", "l40s", engine="llama.cpp", devices=1, context=2048,
                  batch=1, objective="memory", max_loss="ggml-q4_0")
-    assert {u.scheme for u in found.units if u.kind == "mla-kv"} == {"ggml-q4_0"}
+    taken = {u.scheme for u in found.units if u.kind == "mla-kv"}
+    assert taken
+    assert all((scale := SCHEMES[name].weight.scale) is not None and scale.block_columns == 32
+               for name in taken)
     units = [replace(u, scheme="ggml-q4_k") if u.kind == "mla-kv" else u for u in found.units]
     spec, device = load_model("deepseek-v2-lite"), load_device("l40s")
     before, after = (verdicts(spec, device, some, found.layout, ["llama.cpp"])[0]

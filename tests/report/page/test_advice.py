@@ -41,7 +41,7 @@ def text_of(form: str) -> str:
 @pytest.mark.parametrize("form", ["html", "markdown", "cell"])
 def test_reports_begin_with_the_verdict(form: str) -> None:
     text = text_of(form)
-    wanted = [TEXT, "8 users", "uniform fp8-channel, KV fp8",
+    wanted = [TEXT, "8 users", "as released, KV bf16",
               LOSSIER.name, NEXT[0].command, NEXT[1].command, "vllm serve meta-llama/",
               "kv-k"]
     places = [text.index(part) for part in wanted]
