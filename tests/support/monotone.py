@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from planner.formats.ggml_types import needs_imatrix
 from planner.formats.schemes import scheme_ids
 from planner.hardware.catalog import device_ids
 from planner.hardware.profile import DeviceProfile, Quantity
@@ -89,9 +90,11 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def model_of(case: Case, device: DeviceProfile) -> CostModel:
-    """Every scheme and cache layout that ``device`` runs, as the case's engine was measured."""
+    """Every scheme and cache layout that ``device`` runs without a matrix of importance, as the
+    case's engine was measured."""
     asked = Asked(devices=1, isl=case.isl, osl=case.osl, context=case.isl + case.osl,
-                  schemes=tuple(legal_schemes(device, scheme_ids())[0]))
+                  schemes=tuple(name for name in legal_schemes(device, scheme_ids())[0]
+                                if not needs_imatrix(name)))
     question = build_question(load_model(case.model), device, asked, None, uniform=None,
                               given=None)
     question = replace(question, engine=case.engine,
