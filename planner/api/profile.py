@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import InputError, UnknownNameError
 from planner.jobs.cluster import where
@@ -16,6 +16,7 @@ from planner.quality.profile import TIERS, Profile
 from planner.typed import typed
 
 if TYPE_CHECKING:
+    from planner.models.spec import ModelSpec
     from planner.profiling.jobs import MatrixJob
     from planner.profiling.probe_tokens import ProbeSetup
     from planner.quality.probe.options import InputOptions
@@ -54,13 +55,12 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         workers: processes (default: the cores of this machine).
         cluster: address of a Dask cluster whose workers see the checkpoint under the same path, or
             ``local`` for one that is started here with ``workers`` processes.
-        seed: of synthetic inputs and of random tokens.
         inputs: folder of real inputs: ``<kind>.<layer>.npy`` or ``<tensor>.npy`` (tokens, inputs),
             ``attention.<layer>.npz``.
         routing: CSV of layer,expert,tokens.
         scores: what another program measured: CSV, JSON of ModelOpt, ExLlama or AutoRound, or a
             table of the GGUF Tool Suite (by Thireus and its contributors).
-        tokens: how many the model runs on (T1, T2, T3).
+        tokens: how many the model runs on (T1, T2, T3). seed: of inputs and tokens drawn.
         text: prose, or .npy of token ids (chunks, length), for T2 and T3 (default: the standard
             library's topics).
         probe: the scheme whose loss T2 measures.
@@ -74,32 +74,39 @@ def profile(checkpoint: str | os.PathLike[str], *, tier: str | None = None,
         DataError: an invalid checkpoint or file. InputError: an unknown tier, scheme or number.
     """
     from planner.profiling import run
-    from planner.profiling.given import read_caches, read_routing
-
     name = _tier(tier or ("T0" if scores is None else "T3"))
     place_of_work = where(workers, cluster)
-    target = None if output is None else Path(output)
-    place = os.fspath(checkpoint)
-    spec = resolve_model(_as_path(place))
+    target, folder = (None if path is None else Path(path) for path in (output, inputs))
+    spec = resolve_model(_as_path(os.fspath(checkpoint)))
     if scores is not None:
         _only_scores(name, inputs=inputs, routing=routing, schemes=schemes, text=text,
                      static_scales=static_scales or None, smoothquant=smoothquant,
                      imatrix=imatrix)
         return run.profile_scores(spec, Path(scores), target, own_version())
-    folder = None if inputs is None else Path(inputs)
     _check_tier(name, folder, text, static_scales or smoothquant is not None)
-    if imatrix is not None and (name != "T0" or folder is not None):
-        raise InputError(f"imatrix and {'inputs' if folder is not None else f'tier {name}'} "
-                         "exclude each other: both say what comes in", hint="leave one out")
+    _check_imatrix(imatrix, name, folder)
     question = None if name == "T0" else replace(
         _probe(name, tokens, seed, text, probe), options=_options(static_scales, smoothquant))
     request = run.Request(
         own_version(), run.schemes_to_measure(schemes, weighted=imatrix is not None),
-        place_of_work, seed, folder,
-        None if routing is None else read_routing(Path(routing), spec),
-        None if folder is None else read_caches(folder, spec), question,
+        place_of_work, seed, folder, *_given(spec, routing, folder), question,
         None if imatrix is None else Path(imatrix))
-    return run.profile_checkpoint(Path(place), spec, request, target, progress, told)
+    return run.profile_checkpoint(Path(checkpoint), spec, request, target, progress, told)
+
+
+def _given(spec: ModelSpec, routing: str | os.PathLike[str] | None, folder: Path | None,
+           ) -> tuple[Any, Any]:
+    """(routing, inputs of caches) from files, None where there are none."""
+    from planner.profiling.given import read_caches, read_routing
+
+    return (None if routing is None else read_routing(Path(routing), spec),
+            None if folder is None else read_caches(folder, spec))
+
+
+def _check_imatrix(given: object, tier: str, folder: Path | None) -> None:
+    if given is not None and (tier != "T0" or folder is not None):
+        raise InputError(f"imatrix and {'inputs' if folder is not None else f'tier {tier}'} "
+                         "exclude each other: both say what comes in", hint="leave one out")
 
 
 def _only_scores(tier: str, **others: object) -> None:

@@ -91,9 +91,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
     _check_counts(prompt_tokens=prompt_tokens, output_tokens=output_tokens, threads=threads,
                   repeats=repeats, chunks=chunks, kl_context=kl_context, step_seconds=step_seconds)
     given = read_plan(plan) if isinstance(plan, str) else plan
-    if engine not in MODULES:
-        raise UnknownNameError("engine to verify with", engine, MODULES)
-    tool = adapter(engine)
+    tool = _tool(engine)
     path = _existing(Path(checkpoint))
     spec = _model(given, model, path)
     where, notes = predicted_device(given, device, hardware_dir, threads)
@@ -154,6 +152,12 @@ def _check_counts(**given: float | None) -> None:
     for name, value in given.items():
         if value is not None and value <= 0:
             raise InputError(f"{name} {value} is not above 0", hint="leave it out for the default")
+
+
+def _tool(engine: str) -> Adapter:
+    if engine not in MODULES:
+        raise UnknownNameError("engine to verify with", engine, MODULES)
+    return adapter(engine)
 
 
 def _existing(path: Path) -> Path:

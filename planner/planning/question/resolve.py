@@ -75,34 +75,27 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
     """
     asked = asked.with_scenario(scenario)
     pace = None if isinstance(asked.tpot_seconds, str) else asked.tpot_seconds
-    _check_numbers(asked)
-    _check_model(spec)
-    _check_device(device)
+    _check(spec, device, asked)
     host = scenario.host if scenario is not None else Host()
     device, notes = _powered(device, host, asked)
-    if scenario is not None:
-        notes.append(("scenario", scenario.id, scenario.title))
-    weighed = importance_note(spec, given, profile, imatrix)
-    notes += weighed
+    notes += [] if scenario is None else [("scenario", scenario.id, scenario.title)]
+    notes += (weighed := importance_note(spec, given, profile, imatrix))
     server = engine.name if engine is not None else ANY_ENGINE
     work = _requests(spec, asked, server, notes)
     schemes, refused = scheme_choices(spec, device, asked, uniform, given, engine,
                                       notes, bool(weighed))
     kv = caches(spec, device, asked, notes, searched=uniform is None, given=given, engine=server)
     capacity = int(host.memory_bytes_per_device or device.capacity_bytes.value)
-    notes += _capacity_notes(device, host, capacity)
-    notes += host_notes(device)
+    notes += [*_capacity_notes(device, host, capacity), *host_notes(device)]
     loss_scheme, loss_limit = _max_loss(spec, device, asked, profile, notes) \
         if uniform is None and given is None else (None, None)
     domain = host.scale_up_devices or device.scale_up_devices
     node = host.devices_per_node or device.devices_per_node
     fraction, why = _usable_share(device, host, engine)
     price = _price(device, host, asked, notes)
-    left_out: tuple[str, ...] = ()
-    if uniform is None and given is None and engine is None and _one_type_holds(asked):
-        left_out = other_types(schemes, plain_type(spec))
-        schemes = tuple(s for s in schemes if s not in left_out)
-        notes += one_type_note(schemes, left_out)
+    searched = uniform is None and given is None
+    left_out = _left_out(spec, asked, schemes, notes) if searched and engine is None else ()
+    schemes = tuple(s for s in schemes if s not in left_out)
     sizes = (1,) if is_machine(device) and asked.devices is None \
         else _sizes(asked, max(domain, node), notes)
     return released_choice(Question(
@@ -115,20 +108,41 @@ def build_question(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         devices_given=asked.devices is not None,
         fixed={k: getattr(asked, k) for k in ("tp", "dp", "pp", "ep")}, batch=asked.batch,
         capacity_bytes=capacity, usable_bytes=int(capacity * fraction),
-        ttft_seconds=asked.ttft_seconds, tpot_seconds=pace,
-        memory_bytes=asked.memory_bytes, loss_scheme=loss_scheme, loss_limit=loss_limit,
+        ttft_seconds=asked.ttft_seconds, tpot_seconds=pace, memory_bytes=asked.memory_bytes,
+        loss_scheme=loss_scheme, loss_limit=loss_limit,
         profile=profile, imatrix=bool(weighed), untie=asked.untie and profile is None,
         as_released=uniform == "",
         node_devices=max(node, min(domain, 8)), price_per_hour=price,
-        requests_per_s=host.requests_per_s, notes=tuple(notes),
-        engine=server,
+        requests_per_s=host.requests_per_s, notes=tuple(notes), engine=server,
         engine_version=engine.version_text if engine is not None else "", usable_reason=why,
-        kept=_kept(spec, asked) if uniform is None and given is None else (),
+        kept=_kept(spec, asked) if searched else (),
         dropped=_dropped(spec, device, asked, given, engine)
         if uniform is None or uniform in engine_mixes() else (),
         named=uniform if uniform and (uniform in engine_mixes() or len(schemes) > 1) else "",
-        apart=(any(u.part for u in given.units) if given is not None else
-               uniform == "" and stored_apart(spec)), left_out=left_out))
+        apart=_apart(spec, given, uniform), left_out=left_out))
+
+
+def _check(spec: ModelSpec, device: DeviceProfile, asked: Asked) -> None:
+    _check_numbers(asked)
+    _check_model(spec)
+    _check_device(device)
+
+
+def _left_out(spec: ModelSpec, asked: Asked, schemes: tuple[str, ...],
+              notes: list[tuple[str, str, str]]) -> tuple[str, ...]:
+    """Plain types that are no choice of their own beside the one that the model has."""
+    if not _one_type_holds(asked):
+        return ()
+    found = other_types(schemes, plain_type(spec))
+    notes += one_type_note(tuple(s for s in schemes if s not in found), found)
+    return found
+
+
+def _apart(spec: ModelSpec, given: Plan | None, uniform: str | None) -> bool:
+    """Whether matrices of a layer that others read as one are decided, or stored, apart."""
+    if given is not None:
+        return any(u.part for u in given.units)
+    return uniform == "" and stored_apart(spec)
 
 
 def _requests(spec: ModelSpec, asked: Asked, server: str,
