@@ -61,7 +61,7 @@ from planner.planning.search.posed import posed
 from planner.planning.search.spaces import asked
 from planner.planning.solver.highs import MOST_NODES, MOST_SECONDS
 from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, told
-from planner.planning.solver.solve import LAYERS_GAP
+from planner.planning.solver.solve import LAYERS_GAP, LAYERS_NODES
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.loss_basis import loss_assumptions, loss_source, rule_weight
@@ -122,7 +122,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                         measured_anchor=measured_anchor(model, priced)),
         baselines=lines, comparison=versus, solver=solver,
         assumptions=(*assumptions(model, priced, searched), *_repricing(found, priced),
-                     *_open_note(solver),
+                     *_open_note(solver, found.space.model.question.profile is not None),
                      *(equal_note(exact) if choice and choice.taken == choice.optimum else ()),
                      *(_band_note(model, priced) if searched else ()),
                      *(rule_notes(units, question.dropped, rule_gains(exact),
@@ -264,7 +264,7 @@ def _solver(found: Found, searched: bool) -> SolverInfo:
     return SolverInfo(OPTIMAL if optimal else STOPPED, gap, bound, found.candidates, gap <= PROVED)
 
 
-def _open_note(solver: SolverInfo) -> tuple[Assumption, ...]:
+def _open_note(solver: SolverInfo, layered: bool) -> tuple[Assumption, ...]:
     """What may be missed: a limit of the solver was reached, or batches are too many and alike."""
     if solver.status == OPTIMAL and solver.gap > LAYERS_GAP:
         return (Assumption("batches", f"the best is found to {solver.gap:.1%}",
@@ -273,7 +273,8 @@ def _open_note(solver: SolverInfo) -> tuple[Assumption, ...]:
     if solver.status != STOPPED:
         return ()
     return (Assumption("solver", f"stopped: the best met is within {solver.gap:.2g} of the bound",
-                       f"a limit of {MOST_NODES:,} nodes or {MOST_SECONDS:.0f} s was reached"),)
+                       f"a limit of {LAYERS_NODES if layered else MOST_NODES:,} nodes or "
+                       f"{MOST_SECONDS:.0f} s was reached"),)
 
 
 def _band_note(model: CostModel, priced: Priced) -> tuple[Assumption, ...]:

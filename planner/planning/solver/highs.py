@@ -54,6 +54,11 @@ OPTIONS: dict[str, object] = {
 }
 EFFORT = 0.3
 """Where stages share one loss and count their layers, the relaxation is far from any assignment."""
+BESIDE: dict[str, object] = {
+    "mip_heuristic_effort": 0.2, "mip_heuristic_run_rins": True, "mip_heuristic_run_rens": True,
+    "dual_feasibility_tolerance": 1e-7}
+"""Hundreds of layers that each decide, to a wide gap: without problems inside the problem a good
+assignment is met after minutes, and with the dual tolerance above these do not end."""
 LIMITS = ("kSolutionLimit", "kTimeLimit", "kIterationLimit", "kInterrupt", "kHighsInterrupt")
 EXCLUDED = ("kInfeasible", "kUnboundedOrInfeasible", "kObjectiveBound")
 
@@ -61,14 +66,15 @@ EXCLUDED = ("kInfeasible", "kUnboundedOrInfeasible", "kObjectiveBound")
 @cached_record
 class Repairs:
     """What keeps slips out: a share of each limit taken off [rows], assignments cut off; the
-    relative gap to prove, the objective from which nothing is looked for, and the most nodes of the
-    search tree."""
+    relative gap to prove, the objective from which nothing is looked for, the most nodes of the
+    search tree, and whether good assignments are looked for beside it (see BESIDE)."""
 
     tighten: Array
     cuts: list[Int]
     gap: float = GAP
     cutoff: float = np.inf
     nodes: int = MOST_NODES
+    beside: bool = False
 
 
 @contextlib.contextmanager
@@ -103,6 +109,8 @@ def run(problem: Problem, repairs: Repairs) -> Solution:
     options = OPTIONS | {"mip_rel_gap": repairs.gap, "mip_max_nodes": repairs.nodes}
     if is_minimax(problem) and (problem.multiplicity > 1).any():
         options["mip_heuristic_effort"] = EFFORT
+    if repairs.beside:
+        options |= BESIDE
     scale = scale_of(problem)
     if np.isfinite(repairs.cutoff):
         options["objective_bound"] = (repairs.cutoff - problem.constant) / scale + 1e-9

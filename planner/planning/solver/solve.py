@@ -9,7 +9,7 @@ import numpy as np
 
 from planner.planning.solver.duals import relaxed
 from planner.planning.solver.enumeration import beyond, listed
-from planner.planning.solver.highs import GAP, Repairs, run
+from planner.planning.solver.highs import GAP, MOST_NODES, Repairs, run
 from planner.planning.solver.narrowing import SLACK, narrowed
 from planner.planning.solver.polish import polished
 from planner.planning.solver.problem import (
@@ -31,6 +31,9 @@ from planner.planning.solver.problem import (
 # Hundreds of layers that all differ: proving the last digits takes minutes, and losses of single
 # layers are known to tens of percent. The gap that is left is in the plan.
 LAYERS_GAP = 1e-4
+LAYERS_NODES = 300
+"""Nodes of the search tree of such layers: where three limits meet, halving a gap of a thousandth
+takes minutes. The gap that is left is in the plan."""
 STAGES_GAP = 5e-7
 """Of pipelines whose stages share a loss and count their layers, which are searched by pace
 (:mod:`planner.planning.solver.bottleneck`). The gap that is left is in the plan."""
@@ -60,12 +63,11 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
     Raises:
         SolverError: HiGHS ended without an answer.
     """
-    exact = gap < LOOSE and bool((problem.multiplicity == 1).all())
-    counted = not exact and is_minimax(problem)
-    if _narrows(problem, gap):
-        return _narrowly(problem, gap, cutoff)
-    solution = listed(problem, cutoff) if exact else None
-    if solution is None and counted:
+    single = bool((problem.multiplicity == 1).all())
+    if single:
+        return (_narrowly if gap <= EQUAL else _layered)(problem, gap, cutoff)
+    counted, solution = is_minimax(problem), None
+    if counted:
         from planner.planning.solver.bottleneck import stagewise  # few questions come here
 
         solution = stagewise(problem, _one_stage, gap=gap, cutoff=cutoff)
@@ -75,7 +77,9 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
 
 
 def _by_highs(problem: Problem, gap: float, cutoff: float, *, counted: bool) -> Solution:
-    repairs = Repairs(np.zeros(len(problem.rows)), [], gap, cutoff)
+    layered = gap > EQUAL and not counted and bool((problem.multiplicity == 1).all())
+    repairs = Repairs(np.zeros(len(problem.rows)), [], gap, cutoff,
+                      LAYERS_NODES if layered else MOST_NODES, layered)
     solution, bound = _of_counted_stages(problem, repairs) if counted \
         else _repaired(problem, repairs)
     if not solution.found:
@@ -93,8 +97,7 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
     beaten = Solution(BEATEN, np.zeros(problem.legal.shape, np.int64), np.inf, np.inf, 0.0)
     fewer = narrowed(problem, cutoff)
     if fewer is None:
-        none = not np.isfinite(cutoff) or beyond(problem)
-        return replace(beaten, status=INFEASIBLE) if none else beaten
+        return _none(problem, cutoff)
     found = _only(fewer, cutoff) or listed(fewer, cutoff)
     start = None if found is not None else relaxed(fewer)
     if start is None:  # the relaxation has no optimum: HiGHS says why
@@ -113,6 +116,22 @@ def _narrowly(problem: Problem, gap: float, cutoff: float) -> Solution:
         low = min(found.bound, value)
         return Solution(STOPPED, counts, value, low, (value - low) / abs(value) if value else 0.0)
     return Solution(OPTIMAL, counts, value, value, 0.0)
+
+
+def _layered(problem: Problem, gap: float, cutoff: float) -> Solution:
+    """The optimum to a wider ``gap`` where every decision takes one choice: narrowed, listed below
+    LOOSE, else searched by HiGHS within LAYERS_NODES."""
+    fewer = narrowed(problem, cutoff)
+    if fewer is None:
+        return _none(problem, cutoff)
+    found = _only(fewer, cutoff) or (listed(fewer, cutoff) if gap < LOOSE else None)
+    return found or _by_highs(fewer, gap, cutoff, counted=False)
+
+
+def _none(problem: Problem, cutoff: float) -> Solution:
+    """What a problem without an assignment within its limits and the ``cutoff`` is."""
+    status = INFEASIBLE if not np.isfinite(cutoff) or beyond(problem) else BEATEN
+    return Solution(status, np.zeros(problem.legal.shape, np.int64), np.inf, np.inf, 0.0)
 
 
 def _only(problem: Problem, cutoff: float) -> Solution | None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.planning.solver.duals import relaxed
 from planner.planning.solver.highs import stdout_kept
 from planner.planning.solver.problem import Problem, Row, lower_bounds, objective_of, violation
-from planner.planning.solver.solve import solve
+from planner.planning.solver.solve import LAYERS_GAP, solve
 
 
 def assignments(problem: Problem) -> Iterator[np.ndarray]:
@@ -71,6 +72,40 @@ def problems(draw: st.DrawFn, *, counted: bool) -> Problem:
 @given(problems(counted=False))
 def test_one_choice_each_equals_enumeration(problem: Problem) -> None:
     check(problem)
+
+
+@settings(max_examples=40)
+@given(problems(counted=False), st.sampled_from([LAYERS_GAP, 1e-2]))
+def test_a_wider_gap_is_kept(problem: Problem, gap: float) -> None:
+    expected = best(problem)
+    solution = solve(problem, gap=gap)
+    assert solution.found == np.isfinite(expected)
+    if solution.found:
+        assert violation(problem, solution.counts) is None
+        assert solution.value == pytest.approx(objective_of(problem, solution.counts), rel=1e-9)
+        assert solution.bound - 1e-9 <= expected <= solution.value + 1e-9
+        assert solution.value - expected <= gap * abs(solution.value) + 1e-9
+
+
+def test_hundreds_of_layers_end_within_their_nodes_with_the_gap_that_is_left() -> None:
+    """Three limits that meet: the last digits would take minutes."""
+    rng = np.random.default_rng(5)
+    parts, choices = 240, 8
+    size = np.sort(rng.integers(1, 10**6, (parts, choices)), axis=1)
+    size[0] *= 40  # an embedding among matrices
+    loss = np.sort(rng.random((parts, choices)), axis=1)[:, ::-1] * rng.lognormal(0, 1, (parts, 1))
+    seconds = np.sort(rng.random((parts, choices)), axis=1)
+    limit = int(size.mean(axis=1).sum())
+    problem = Problem(loss, 0.0, np.ones(size.shape, dtype=bool), np.ones(parts, dtype=np.int64),
+                      (bytes_row(size, limit), Row("tpot", seconds, seconds.mean(axis=1).sum())))
+    solution = solve(problem, gap=LAYERS_GAP)
+    assert solution.found
+    assert violation(problem, solution.counts) is None
+    assert 0 <= solution.gap < 2e-3
+    free = relaxed(problem)
+    assert free is not None
+    assert free.value - 1e-9 <= solution.bound <= solution.value
+    assert solution.gap == pytest.approx(1 - solution.bound / solution.value, abs=1e-12)
 
 
 @settings(max_examples=40)
