@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from planner.api.verified_pool import address, pool
@@ -25,7 +25,7 @@ from planner.verifying.learned import (
     shares_of,
 )
 from planner.verifying.records import PLAN, Forecast, Task, Trial
-from planner.verifying.run import Findings
+from planner.verifying.run import Findings, checkpoint_digest
 
 CELLS = 256
 """llama.cpp allocates its cache in so many cells."""
@@ -164,6 +164,14 @@ def weighed_notes(setup: Setup) -> tuple[str, ...]:
         return ()
     return ("the plan's file is made with an importance matrix, and its loss is predicted as "
             "without one: --profile takes one that was made with it (plan profile --imatrix)",)
+
+
+def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
+    """What each file is made of: the checkpoint, and the plan's with the importance matrix that its
+    script passes on."""
+    base = checkpoint_digest(task.checkpoint)
+    matrix = "".join(f" {a.value}" for a in task.plan.assumptions if a.key == KEY)
+    return {s.id: base + (matrix if s.role == PLAN else "") for s in subjects}
 
 
 def busy_notes(run: Findings) -> tuple[str, ...]:

@@ -8,7 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from planner.api.export import export_plan
-from planner.api.verified import Setup, busy_notes, own_figures, predict, weighed_notes
+from planner.api.verified import (
+    Setup,
+    busy_notes,
+    files_made_of,
+    own_figures,
+    predict,
+    weighed_notes,
+)
 from planner.api.verify_device import predicted_device, threads_of
 from planner.errors import InputError, PlannerError, UnknownNameError, UnsupportedError
 from planner.export.assignment import assignment_of
@@ -127,21 +134,25 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
     told = {s.id: predict(setup, s, run.facts.get(s.id, {})) for s in run.subjects}
     rows = compared_rows(run.subjects, run.values, {k: p.values for k, p in told.items()})
     schemes = {name: p.schemes for name, p in told.items() if p.schemes is not None}
-    learned = learn(setup.basis, schemes, run.values, earlier)
+    made_of = files_made_of(task, run.subjects)
+    learned = learn(setup.basis, schemes, run.values, earlier, made_of=made_of)
     found = Verification(
         task.spec.id, setup.device.id, task.engine, task.setting, text,
         {s.id: s.role for s in run.subjects}, rows,
         () if learned is None else learned.rows(rows), verdict(run.subjects, run.values),
         (*notes, *own_figures(task.plan, setup.device), *weighed_notes(setup), *busy_notes(run),
-         *(line for p in told.values() for line in p.why)),
-        ("verify.json", FILE, LOSSES, *(() if learned is None else (PROFILE,))))
+         *(line for p in told.values() for line in p.why),
+         *(() if learned is None else learned.notes())),
+        ("verify.json", FILE, LOSSES,
+         *(() if learned is None or learned.found is None else (PROFILE,))))
     files = {"verify.json": as_json(found.to_dict()), FILE: table_text(found, run),
-             LOSSES: losses_text(task.spec.id, schemes, run.values)}
-    if learned is not None:
+             LOSSES: losses_text(task.spec.id, schemes, run.values, made_of=made_of)}
+    if learned is not None and learned.found is not None:
         files[PROFILE] = profile_text(learned_profile(
             task.spec, setup.basis, learned.found, version=version,
             checks=[(c.name, c.shares, c.kl.value, c.flips) for c in learned.checks],
-            source=f"{task.engine.name} {task.engine.version}, {text}"))
+            source=f"{task.engine.name} {task.engine.version}, {text}",
+            counted=[c.digest for c in learned.checks]))
     for name, body in files.items():
         write_file(task.folder / name, body)
     return found

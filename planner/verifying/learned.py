@@ -42,6 +42,8 @@ from planner.records import record
 Key = tuple[str, int]
 OUTSIDE = -1
 MEASURED = "measured here"
+FILES = "files"
+"""A profile's setting: digests of the files that it was learned from."""
 Schemes = Mapping[str, str]
 """Tensor of the GGUF file → scheme."""
 
@@ -49,7 +51,8 @@ Schemes = Mapping[str, str]
 @record
 class LossBasis:
     """The prior of a model's losses: nats by (kind, layer) and scheme, unsaturated; ``parts`` the
-    share of each tensor in its unit's sensitivity; what it rests on."""
+    share of each tensor in its unit's sensitivity; what it rests on. ``counted`` are the digests of
+    files whose losses it was learned from."""
 
     loss: Mapping[Key, Mapping[str, float]]
     alpha: Mapping[Key, float]
@@ -58,6 +61,7 @@ class LossBasis:
     prior: LossPrior
     tier: str
     text: str
+    counted: tuple[str, ...] = ()
 
 
 def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
@@ -87,7 +91,8 @@ def loss_basis(spec: ModelSpec, profile: Profile | None) -> LossBasis:
             alpha[key] = unit.alpha if unit.alpha is not None else alpha.get(key, 0.0)
     band = profile.band_factor
     bands = LossPrior(band, min(band, found.mix_band), prior.format_band, profile.saturation)
-    return LossBasis(loss, alpha, error, parts, bands, profile.label, profile.band_basis)
+    return LossBasis(loss, alpha, error, parts, bands, profile.label, profile.band_basis,
+                     tuple(map(str, profile.settings.get(FILES, ()))))
 
 
 def shares_of(basis: LossBasis, schemes: Schemes) -> tuple[dict[Cell, float], tuple[str, ...]]:
@@ -142,9 +147,10 @@ def schemes_of_uniform(spec: ModelSpec, scheme: str) -> Schemes:
 
 
 def learned_profile(spec: ModelSpec, basis: LossBasis, found: Posterior, *, version: str,
-                    checks: Sequence[tuple[str, Shares, float, float]], source: str) -> Profile:
+                    checks: Sequence[tuple[str, Shares, float, float]], source: str,
+                    counted: Sequence[str] = ()) -> Profile:
     """The profile with the posterior's losses. ``checks`` are (name, shares, KL, flipped share) of
-    the measured files, ``source`` says what measured them.
+    the measured files, ``source`` says what measured them, ``counted`` are their digests.
 
     Its one band is that of the scheme that is known least, uniformly: files of what was measured
     are known better, as the notes say.
@@ -164,7 +170,8 @@ def learned_profile(spec: ModelSpec, basis: LossBasis, found: Posterior, *, vers
     seen = max((b for s, b in bands.items() if s in measured), default=max(bands.values()))
     widest = six_digits(max(bands.values()))
     settings = {"sensitivity": MEASURED, "saturation": basis.prior.saturation,
-                "bands": {s: six_digits(b) for s, b in bands.items()}}
+                "bands": {s: six_digits(b) for s, b in bands.items()},
+                FILES: sorted({*basis.counted, *counted})}
     notes = (f"losses of {found.files} files {MEASURED} ({source}) moved {basis.tier} by "
              f"×{found.factor('', ''):.2f} in level; formats in them are known within ×/÷ "
              f"{seen:.2f}, others within ×/÷ {widest:.2f}", NOT_MODELLED)

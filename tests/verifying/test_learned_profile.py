@@ -111,6 +111,41 @@ def test_earlier_losses_count_as_well(basis, learned, tmp_path):
     assert again.found.mean == pytest.approx(found.found.mean)
 
 
+def test_files_that_the_profile_has_are_not_counted_again(learned):
+    _, schemes, values = learned
+    made_of = {"one": "a checkpoint", "two": "a checkpoint"}
+    first = learn(loss_basis(SPEC, None), schemes, values, made_of=made_of)
+    profile = parse_profile(json.loads(profile_text(learned_profile(
+        SPEC, loss_basis(SPEC, None), first.found, version="1", source="a test",
+        checks=[(c.name, c.shares, c.kl.value, c.flips) for c in first.checks],
+        counted=[c.digest for c in first.checks]))), "x")
+    again = loss_basis(SPEC, profile)
+    same = learn(again, schemes, values, made_of=made_of)
+    assert same.found is None
+    assert not same.rows(())
+    assert "not counted again: one, two" in same.notes()[0]
+    assert "no profile is written" in same.notes()[0]
+    more = {**schemes, "new": schemes_of_uniform(SPEC, "ggml-q6_k")}
+    told = learn(again, more, {**values, "new": {"kl": Reading(0.012, 1e-4)}},
+                 made_of={**made_of, "new": "a checkpoint"})
+    assert [c.name for c in told.checks] == ["new"]
+    assert told.found.files == 1
+    assert "no profile" not in told.notes()[0]
+    other = learn(again, schemes, values, made_of={"one": "another", "two": "another"})
+    assert [c.name for c in other.checks] == ["one", "two"]
+    assert other.notes() == ()
+
+
+def test_a_file_that_two_verifications_have_counts_once(basis, learned, tmp_path):
+    found, schemes, values = learned
+    made_of = {"one": "a checkpoint", "two": "a checkpoint"}
+    (tmp_path / "losses.json").write_text(losses_text(SPEC.id, schemes, values, made_of=made_of))
+    both = learn(basis, schemes, values, read_losses(tmp_path, SPEC.id, basis), made_of=made_of)
+    assert [c.name for c in both.checks] == ["one", "two"]
+    assert both.found.mean == pytest.approx(found.found.mean)
+    assert len(both.known) == 2
+
+
 @pytest.mark.parametrize(("text", "why"), [
     ("{}", "losses of"), ('{"model": "smollm2-135m"}', "damaged"),
     ('{"model": "smollm2-135m", "files": {"a": {"kl": -1, "error": 0, "flips": 0, '

@@ -89,6 +89,10 @@ def test_measured_losses_move_the_second_prediction_to_them(plan, base, quantise
     assert after == pytest.approx(first.posterior[0].predicted, rel=1e-4)
     assert again.row("plan", "kl").inside
     assert again.row("plan", "flips").inside
+    # Both files are in the profile: they are no new evidence, and narrow nothing.
+    assert any("not counted again: plan, Q4_K_M" in note for note in again.notes)
+    assert again.posterior == ()
+    assert "profile.json" not in again.files
 
 
 def test_what_was_done_is_not_done_again(plan, base, quantised, tmp_path):
