@@ -90,7 +90,9 @@ def learn(basis: LossBasis, schemes: Mapping[str, Schemes],
                                file_digest(made_of.get(name, ""), tensors)))
     if not found and not earlier:
         return None
-    seen, checks, known = set(basis.counted), [], []
+    seen = set(basis.counted)
+    checks: list[LossCheck] = []
+    known: list[LossCheck] = []
     for check in (*found, *earlier):
         (known if check.digest in seen else checks).append(check)
         seen.add(check.digest)
