@@ -1,14 +1,17 @@
 """Fit what an element of a (query, entry) pair takes in ggml's fused attention on a CPU.
 
 Rows are those of op_attn_generation and op_attn_context whose software is llama.cpp's, of the most
-threads: one figure a cache type and phase, the geometric mean of whole times over the elements that
-they multiply, launch and bytes with them. Errors are those of each group of heads under the others'
-mean.
+threads: one figure a cache type and phase, seconds an element s of
+
+    t = launch + elements · s
+
+by least squares of ln t, bytes in s; the launch is the device's own, which predictions add. Errors
+are those of each group of heads under a fit to the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +29,10 @@ Array = NDArray[np.float64]
 LAYOUTS = {"f16": "fp16", "bf16": "bf16", "f32": "fp32"}
 GROUP = ("heads", "kv_heads", "head_dim")
 LEAST_ROWS = 3
+LEAST_NET = 0.1
+"""Share of a time that is left to its elements at first, where the launch is longer than the rest.
+"""
+STEPS, CLOSE = 60, 1e-12
 
 
 def steps(rows: Rows, profiles: Profiles) -> list[tuple[str, FittedSet]]:
@@ -53,20 +60,28 @@ def _sets(rows: Rows, profiles: Profiles, phase: str,
 
 def _set(batch: Batch, variant: str, length: str, threads: int) -> FittedSet:
     work = _elements(batch.columns, variant, length)
-    each = batch.seconds / work
+    launch = _launch_seconds(batch, variant)
     groups = np.stack([batch.columns[name] for name in GROUP])
     place = np.unique(groups, axis=1, return_inverse=True)[1].ravel()
     if len(set(place.tolist())) < 2:
         place = np.arange(len(place))
-    judged = np.empty(len(each))
+    judged = np.empty(len(work))
     for one in np.unique(place):
-        judged[place == one] = _mean(each[place != one]) * work[place == one]
-    error = assess(judged, batch.seconds, rows=len(each))
+        rest = _element_seconds(batch.seconds[place != one], work[place != one], launch)
+        judged[place == one] = launch + rest * work[place == one]
+    error = assess(judged, batch.seconds, rows=len(work))
     return FittedSet(
         operator=OPERATOR, stack=STACK, software=batch.software.partition(" ")[2],
-        variant=variant, parameters={"element_seconds": _mean(each)}, table={}, error=error,
-        kind="fitted", source="", date="",
+        variant=variant, table={}, error=error, kind="fitted", source="", date="",
+        parameters={"element_seconds": _element_seconds(batch.seconds, work, launch)},
         note=f"{max(threads, 1)} threads; errors of each group of heads from the others")
+
+
+def _launch_seconds(batch: Batch, variant: str) -> float:
+    """What predictions add to the elements of a row, keys and values together."""
+    assert batch.profile is not None
+    reached = "attention-decode" if variant.startswith(STEP) else "attention-prefill"
+    return batch.profile.achieved[reached].floor_seconds.value
 
 
 def _elements(columns: Mapping[str, Array], variant: str, length: str) -> Array:
@@ -80,5 +95,16 @@ def _elements(columns: Mapping[str, Array], variant: str, length: str) -> Array:
     return np.asarray(columns["batch"] * pairs * columns["heads"] * 2.0 * columns["head_dim"])
 
 
-def _mean(values: Array | Sequence[float]) -> float:
-    return float(np.exp(np.mean(np.log(values))))
+def _element_seconds(seconds: Array, work: Array, launch: float) -> float:
+    """The module's s, by Gauss-Newton steps in ln s: rows that are mostly launch count for little.
+    """
+    net = np.maximum(seconds - launch, LEAST_NET * seconds)
+    found = float(np.mean(np.log(net / work)))
+    for _ in range(STEPS):
+        told = launch + work * np.exp(found)
+        slope = 1.0 - launch / told
+        step = float(slope @ np.log(seconds / told) / (slope @ slope))
+        found += min(max(step, -1.0), 1.0)
+        if abs(step) < CLOSE:
+            break
+    return float(np.exp(found))

@@ -181,7 +181,9 @@ def test_a_profile_brings_its_fits_back(host, tmp_path) -> None:
 
 
 def attention_rows(host, step, tile):
-    """(decode, prompt) rows of ``step`` and ``tile`` seconds an element of a pair."""
+    """(decode, prompt) rows of ``step`` and ``tile`` seconds an element of a pair, and a launch."""
+    launch = {phase: host.achieved[f"attention-{phase}"].floor_seconds.value
+              for phase in ("decode", "prefill")}
     common = {"device": host.id, "software": "llama.cpp b1", "attn_dtype": "f32",
               "kv_dtype": "f16", "batch": "1", "window": "0", "threads": "4"}
     steps, prompts = [], []
@@ -190,10 +192,12 @@ def attention_rows(host, step, tile):
         for length in (256, 1024, 4096):
             pairs = heads * 2 * width
             steps.append(own | {"kv_len": str(length),
-                                "latency_us": repr(pairs * length * step * 1e6)})
+                                "latency_us": repr(
+                                  (launch["decode"] + pairs * length * step) * 1e6)})
             edge = length * (length + 1) / 2 + 32 * length
             prompts.append(own | {"isl": str(length),
-                                  "latency_us": repr(pairs * edge * tile * 1e6)})
+                                  "latency_us": repr(
+                                    (launch["prefill"] + pairs * edge * tile) * 1e6)})
     return steps, prompts
 
 
@@ -212,3 +216,26 @@ def test_attention_by_its_own_rows(host) -> None:
     assert costs.costs["fp16"].tile == pytest.approx(5e-11)
     assert costs.costs["fp16"].sure_step.basis == "fitted"
     assert costs.costs["bf16"].sure_step.basis == "prior"
+    for fitted in (step, prompt):
+        assert fitted.error.mean < 1e-9
+
+
+def test_a_launch_of_attention_counts_once(host) -> None:
+    """A step over a short cache comes back whole, whether the launch is short or most of it."""
+    from planner.models.catalog import bundled_model
+    from planner.throughput.ggml_attention import core_parts
+    from planner.throughput.points import Points, decode_phase
+
+    one = np.ones(1)
+    points = Points(layout=np.zeros(1, dtype=np.int64), tp=one, dp=one, pp=one, ep=one, slot=one)
+    llama = bundled_model("llama-3.2-1b").attention[0]  # 32 heads of 64
+    floor = host.achieved["attention-decode"].floor_seconds.value
+    for seconds in (1e-10, floor / (2 * 64 * 32 * 256)):
+        steps, _ = attention_rows(host, seconds, 5e-11)
+        [(_, fitted)] = fit_steps(steps, profiles={host.id: host})
+        device = replace(host, fitted={("ggml-attention", "llama.cpp", fitted.variant): fitted})
+        costs = ggml_attention(device, "llama.cpp")
+        found = sum(float(core_parts(costs, llama, kind, ["fp16"], device, points,
+                                     decode_phase(points, 256)).total()[0, 0])
+                    for kind in ("kv-k", "kv-v"))
+        assert found == pytest.approx(floor + 32 * 2 * 64 * 256 * seconds, rel=1e-6)
