@@ -80,7 +80,7 @@ def predict(setup: Setup, subject: Trial, facts: Mapping[str, Any]) -> Predictio
         why.append(f"{subject.id}: its loss is not predicted: no error is known of {unknown[0]}"
                    + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
                    + f" of {spec.id}")
-        return Prediction(values, None, tuple(why))
+        return Prediction(values, schemes, tuple(why))
     loss = setup_loss(setup, math.fsum(shares.values()))
     return Prediction({**values, "kl": loss, **_flips(setup, loss)}, schemes, tuple(why))
 

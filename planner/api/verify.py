@@ -145,7 +145,7 @@ def _finished(tool: Adapter, setup: Setup, notes: tuple[str, ...], text: str,
          *(() if learned is None else learned.notes())),
         ("verify.json", FILE, LOSSES,
          *(() if learned is None or learned.found is None else (PROFILE,))))
-    files = {"verify.json": as_json(found.to_dict()), FILE: table_text(found, run),
+    files = {"verify.json": as_json(found.to_dict()), FILE: table_text(found, run, schemes),
              LOSSES: losses_text(task.spec.id, schemes, run.values, made_of=made_of)}
     if learned is not None and learned.found is not None:
         files[PROFILE] = profile_text(learned_profile(

@@ -45,9 +45,7 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES,
         if operator is None or device is None:
             continue
         try:
-            spec = model if model is not None and model.id == row["model"] else model_of(row)
-            told = predicted_seconds(row, without_residuals(device), spec)
-            ratio = math.log(positive(row["measured"]) / told)
+            spec, ratio = _ratio(row, device, model)
         except NotCoveredError:
             continue
         specs[row["model"]] = spec
@@ -57,6 +55,33 @@ def fit_tables(rows: Rows, *, profiles: Profiles = NO_PROFILES,
         device = profiles[pairs[0][1]["device"]]
         found.append((device.id, _set(operator, engine, specs[name], pairs)))
     return found
+
+
+def left_out(rows: Rows, *, profiles: Profiles = NO_PROFILES,
+             model: ModelSpec | None = None) -> list[tuple[str, str]]:
+    """(what, why) of whole steps and prompts that count for no factor."""
+    found: dict[str, str] = {}
+    for row in rows:
+        device = profiles.get(row["device"])
+        if OPERATORS.get(row["quantity"]) is None or device is None:
+            continue
+        try:
+            _ratio(row, device, model)
+        except NotCoveredError as error:
+            found[f"{row['subject']} of {row['model']} on {row['engine']}"] = error.reason
+    return list(found.items())
+
+
+def _ratio(row: Mapping[str, str], device: DeviceProfile,
+           model: ModelSpec | None) -> tuple[ModelSpec, float]:
+    """(the row's model, ln of measured over predicted).
+
+    Raises:
+        NotCoveredError: it cannot be predicted.
+    """
+    spec = model if model is not None and model.id == row["model"] else model_of(row)
+    told = predicted_seconds(row, without_residuals(device), spec)
+    return spec, math.log(positive(row["measured"]) / told)
 
 
 def without_residuals(device: DeviceProfile) -> DeviceProfile:

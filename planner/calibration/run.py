@@ -96,10 +96,10 @@ def _whole(entry: Entry, rows: Rows, profile: DeviceProfile,
            model: ModelSpec | None) -> tuple[list[FittedSet], list[tuple[str, str]]]:
     """(sets, what was skipped) of whole steps, which ``profile``'s operators predict."""
     module: Any = importlib.import_module(entry.module)
-    pairs: list[tuple[str, FittedSet]] = module.fit_tables(
-        rows, profiles={row.get("device", ""): profile for row in rows}, model=model)
+    given = {"profiles": {row.get("device", ""): profile for row in rows}, "model": model}
+    pairs: list[tuple[str, FittedSet]] = module.fit_tables(rows, **given)
     if pairs:
-        return [fit for _, fit in pairs], []
+        return [fit for _, fit in pairs], module.left_out(rows, **given)
     return [], [(name, "no row that can be predicted here: a model that is not bundled is named "
                  "with --model") for name in entry.operators]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from planner.errors import UnsupportedError
+from planner.formats.elements import element
 from planner.formats.schemes import SCHEMES
 from planner.models.gguf_names import gguf_matrices
 from planner.models.quantization.plan import largest_scheme
@@ -13,7 +14,7 @@ from planner.models.spec import ModelSpec, StoredAs, TensorRow
 
 PLAIN_TYPES = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 _OTHER_NAMES = {"MXFP4": "mxfp4-w4a16"}
-OUTSIDE = -1
+OUTSIDE, BYTE = -1, 8
 
 
 def scheme_of_type(word: str) -> str:
@@ -25,8 +26,8 @@ def scheme_of_type(word: str) -> str:
 
 
 def with_types(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:
-    """``spec`` with each matrix in the type that ``types`` {GGUF tensor: type} has it in; a matrix
-    that is not there stays as it is.
+    """``spec`` with each matrix in the type that ``types`` {GGUF tensor: type} has it in, or in the
+    scheme of that id; a matrix that is not there stays as it is.
 
     Raises:
         UnsupportedError: a type without a scheme in the catalogue, an architecture or a tensor that
@@ -37,7 +38,7 @@ def with_types(spec: ModelSpec, types: Mapping[str, str]) -> ModelSpec:
         word = types.get(matrix.name)
         if word is None:
             continue
-        scheme = scheme_of_type(word)
+        scheme = word if word in SCHEMES else scheme_of_type(word)
         if scheme not in SCHEMES:
             raise UnsupportedError(f"{matrix.name} is stored in {word}, which has no scheme in the "
                                    "catalogue", hint="`plan formats` lists the schemes")
@@ -62,6 +63,17 @@ def _parts(row: TensorRow, stored: Mapping[tuple[str, int], str]) -> Iterator[Te
         elif scheme in PLAIN_TYPES.values():
             yield replace(part, dtype=scheme, scheme=None)
         else:
-            shape = (row.experts, *row.shape) if row.experts > 1 else row.shape
             yield replace(part, scheme=scheme, dtype=SCHEMES[scheme].weight.element,
-                          stored=StoredAs(row.name, scheme.removeprefix("ggml-").upper(), shape))
+                          stored=_stored(row, scheme))
+
+
+def _stored(row: TensorRow, scheme: str) -> StoredAs | None:
+    """How a file has the row in ``scheme``: blocks of ggml, elements of a byte (None), or several
+    codes in one."""
+    if scheme.startswith("ggml-"):
+        shape = (row.experts, *row.shape) if row.experts > 1 else row.shape
+        return StoredAs(row.name, scheme.removeprefix("ggml-").upper(), shape)
+    bits = element(SCHEMES[scheme].weight.element).bits
+    if bits >= BYTE:
+        return None
+    return StoredAs(row.name, "U8", (*row.shape[:-1], -(-row.shape[-1] * bits // BYTE)))

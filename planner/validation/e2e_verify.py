@@ -7,6 +7,7 @@ be the one that reads it. ``plan calibrate`` predicts anew (:func:`predicted_sec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ REGIME = "as predicted by plan verify"
 DECODE, PREFILL = "decode_seconds", "prefill_seconds"
 CELLS = 256
 """llama.cpp allocates its cache in so many cells."""
+_RELEASE = re.compile(r"\b\d+\.\d+")
 LARGEST, MOST_LAYERS = 1e15, 1 << 12
 
 
@@ -70,7 +72,7 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
     isl, osl = (int(positive(row[name], MOST_TOKENS)) for name in ("prompt_tokens",
                                                                    "output_tokens"))
     context = -(-(isl + osl) // CELLS) * CELLS
-    how = Alone(device, row["engine"], isl, osl, context, row["cache"])
+    how = Alone(device, engine_of(row), isl, osl, context, row["cache"])
     said = row["types"].strip()
     try:
         if row["subject"] in mixes_of(row["engine"]):
@@ -85,8 +87,15 @@ def predicted_seconds(row: Mapping[str, str], device: DeviceProfile, spec: Model
     return step.value if row["quantity"] == DECODE else prompt.value
 
 
+def engine_of(row: Mapping[str, str]) -> str:
+    """The row's engine as rules read it: vLLM, whose versions differ in what they run, at its own.
+    """
+    found = _RELEASE.search(row["software"])
+    return f"{row['engine']}@{found[0]}" if row["engine"] == "vllm" and found else row["engine"]
+
+
 def types_of(text: str) -> dict[str, str]:
-    """{GGUF tensor: type} from ``attn_q Q5_0 0-29; token_embd Q8_0``.
+    """{GGUF tensor: type or scheme} from ``attn_q Q5_0 0-29; token_embd Q8_0``.
 
     Raises:
         NotCoveredError: it is no such list.

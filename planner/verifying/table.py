@@ -9,6 +9,7 @@ import datetime
 import io
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from planner.planning.plan.record import layer_range
@@ -20,13 +21,17 @@ COLUMNS = ("device", "software", "engine", "model", "subject", "formats", "types
            "output_tokens", "threads", "cache", "quantity", "unit", "measured", "spread", "repeats",
            "predicted", "low", "high", "basis", "busy", "date")
 """``formats`` counts weights by ggml type or scheme ("180 Q5_0 + 90 Q4_K"), ``types`` has them by
-tensor (:func:`layered`); ``busy`` is the share of its threads' time that the run did not get."""
+tensor, by GGUF names whatever the engine (:func:`layered`); ``busy`` is the share of its threads'
+time that the run did not get."""
+NO_SCHEMES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 _BUSY = {"prefill_seconds": "busy_prompt", "decode_seconds": "busy_tokens"}
 _IN_LAYER = re.compile(r"blk\.(\d+)\.(.+)\.weight")
 
 
-def table_text(found: Verification, run: Findings) -> str:
-    """The table of a verification."""
+def table_text(found: Verification, run: Findings,
+               schemes: Mapping[str, Mapping[str, str]] = NO_SCHEMES) -> str:
+    """The table of a verification. ``schemes`` {tensor: scheme} of a subject stand for the types of
+    what an engine loads without telling them: a plan on vLLM or PyTorch."""
     out = io.StringIO()
     lines = csv.writer(out, lineterminator="\n")
     lines.writerow(COLUMNS)
@@ -35,6 +40,8 @@ def table_text(found: Verification, run: Findings) -> str:
         if row.measured is None:
             continue
         facts = run.facts.get(row.subject, {})
+        if "types" not in facts and "scheme" not in facts:
+            facts = {**facts, "types": schemes.get(row.subject, {})}
         busy = facts.get(_BUSY.get(row.quantity, ""))
         lines.writerow([
             found.device, f"{found.engine.name} {found.engine.version}", found.engine.name,

@@ -9,10 +9,15 @@ import pytest
 
 import planner
 from planner.calibration.run import calibrate, stale_sets
+from planner.export.assignment import assignment_of
 from planner.planning.inspect.alone import Alone, alone, prompt_and_step
 from planner.planning.space.residuals import MEASURED_HERE, PROMPT, STEP, model_key
-from planner.validation.e2e_verify import types_of
-from planner.verifying.table import COLUMNS, layered
+from planner.validation.e2e_verify import predicted_seconds, types_of
+from planner.validation.records import NotCoveredError
+from planner.verifying.learned import schemes_of_plan
+from planner.verifying.records import ComparedRow, FoundEngine, Reading, Setting, Verification
+from planner.verifying.run import Findings
+from planner.verifying.table import COLUMNS, layered, table_text
 
 DEVICE = planner.load_device("xeon-platinum-8480")
 SPEC = planner.load_model("smollm2-135m")
@@ -77,6 +82,69 @@ def test_the_second_prediction_is_inside_ten_percent(corrected):
         assert second.basis == MEASURED_HERE
         basis = next(a for a in plan.assumptions if a.key == "time basis")
         assert "measured here on 3 files" in basis.reason
+
+
+def mixed_plan(scheme="int8-w8a8", engine="vllm"):
+    """A plan whose mlp-down stays wide but for its first layers, and how files name it."""
+    made = planner.estimate(SPEC, DEVICE, scheme=scheme, engine=engine, batch=1, isl=192, osl=64)
+    plan = replace(made, units=tuple(
+        replace(u, scheme="bf16") if u.kind == "mlp-down" and 0 not in u.layers else u
+        for u in made.units))
+    return plan, schemes_of_plan(assignment_of(plan, SPEC))
+
+
+@pytest.mark.parametrize(("engine", "scheme"), [
+    ("vllm", "int8-w8a8"), ("pytorch", "int8-w8a8"), ("vllm", "int4-w4a16")])
+def test_times_of_a_mixed_plan_are_learned(engine, scheme, tmp_path):
+    """What vLLM and PyTorch load tells no types: the plan's own schemes stand in the table."""
+    plan, schemes = mixed_plan(scheme, engine)
+    how = Alone(DEVICE, engine, 192, 64, 256, "bf16")
+    prompt, step = prompt_and_step(alone(SPEC, how, plan=plan))
+    assert step.value != prompt_and_step(alone(SPEC, how, scheme=scheme))[1].value
+    types = layered({"types": schemes})
+    assert f"ffn_down {scheme} 0-1; ffn_down bf16 2-29" in types
+    row = next(measured_rows()) | {"engine": engine, "software": f"{engine} 0.21.1",
+                                   "subject": "plan", "types": types}
+    (tmp_path / "e2e_verify.csv").write_text(table(
+        [row | {"quantity": "decode_seconds", "measured": 1.7 * step.value},
+         row | {"quantity": "prefill_seconds", "measured": 1.4 * prompt.value}]))
+    found = calibrate(tmp_path, DEVICE, source="a test", date="2026-11-27")
+    assert {fit.operator: fit.parameters["factor"] for fit in found.fits} \
+        == {STEP: pytest.approx(1.7), PROMPT: pytest.approx(1.4)}
+    assert not found.skipped
+
+
+def test_the_table_of_a_plan_has_its_schemes():
+    _, schemes = mixed_plan()
+    rows = [ComparedRow(name, "decode_seconds", "seconds", 1.0, 0.9, 1.1, "prior", 1.2, 0.0)
+            for name in ("plan", "bf16")]
+    found = Verification(
+        SPEC.id, "host", FoundEngine("vllm", "0.32.0", "python"),
+        Setting(192, 64, 1, 3, 512, 16, 60.0), "a text", {}, tuple(rows), (), "", (), ())
+    read = {name: {"decode_seconds": Reading(1.2)} for name in ("plan", "bf16")}
+    text = table_text(found, Findings((), read, {"plan": {"kernels": []}, "bf16": {"scheme": ""}}),
+                      {"plan": schemes, "bf16": {}})
+    plan, base = csv.DictReader(io.StringIO(text))
+    assert types_of(plan["types"]) == schemes
+    assert plan["formats"] == "182 int8-w8a8 + 28 bf16"
+    assert (base["types"], base["formats"]) == ("= ", "")
+
+
+def test_rows_that_say_no_formats_are_told(tmp_path):
+    rows = list(measured_rows())
+    lost = rows[0] | {"subject": "plan", "types": ""}
+    (tmp_path / "e2e_verify.csv").write_text(table([*rows, lost]), encoding="utf-8")
+    found = calibrate(tmp_path, DEVICE, source="a test", date="2026-11-27")
+    assert found.fits
+    assert found.skipped == (("plan of smollm2-135m on llama.cpp", "unknown format"),)
+
+
+def test_a_version_runs_what_it_runs():
+    """FP8 on x86 came with a later vLLM: its rows are those of that version."""
+    row = next(measured_rows()) | {"engine": "vllm", "types": "= fp8-channel"}
+    with pytest.raises(NotCoveredError, match="not executable"):
+        predicted_seconds(row | {"software": "vllm 0.21.0"}, DEVICE, SPEC)
+    assert predicted_seconds(row | {"software": "vllm 0.32.1"}, DEVICE, SPEC) > 0
 
 
 def test_the_table_adds_up_as_before(corrected):
