@@ -12,6 +12,7 @@ from planner.planning.price.price import SegmentCost
 from planner.planning.weigh.choose import Option, Selection
 from planner.planning.weigh.error_classes import COLLECTIVE, ErrorClass, unit_errors
 from planner.planning.weigh.measure_next import decisive
+from planner.throughput.ggml import engine_runs
 
 TABLES, LOSSES = "plan calibrate TABLES", "plan profile CHECKPOINT"
 """The commands that take tables of operators that nothing here measures, and measure losses of a
@@ -19,6 +20,8 @@ checkpoint."""
 MEASURED = {"gemm": "gemm", "attention": "attention", "elementwise": "bandwidth",
             "quantise": "quantise"}
 """First words of operators → what ``plan measure --only`` calls them."""
+OF_GGML = ("gemm", "attention", "quantise")
+"""Those that llama.cpp's own libraries are timed for: DIR is where they lie."""
 HERE = "host"
 """The device that is this machine."""
 DIGITS = 3
@@ -33,24 +36,28 @@ def measure_next(choice: Selection, rival: int | None) -> tuple[MeasureNext, ...
     if choice.objective == "quality":
         return _loss(choice, rival)
     found = []
+    question = ours.space.model.question
     for one in decisive(choice.objective, ours.weighed, theirs.weighed):
         scheme, shape = _largest((theirs, ours), one.error)
-        found.append(MeasureNext(one.error.operator, scheme, shape,
-                                 float(f"{one.swing:.{DIGITS}g}"),
-                                 command_of(one.error.operator, ours.space.model.question.device)))
+        found.append(MeasureNext(
+            one.error.operator, scheme, shape, float(f"{one.swing:.{DIGITS}g}"),
+            command_of(one.error.operator, question.device, question.engine)))
     return tuple(found)
 
 
-def command_of(operator: str, device: DeviceProfile) -> str:
-    """The command that measures ``operator``; on another device than this machine, in a comment of
-    the shell, that it is run there. Experts and collectives are measured by no command here, and of
-    an engine's kernels on a GPU only tables of its own say anything: the command that takes them.
+def command_of(operator: str, device: DeviceProfile, engine: str) -> str:
+    """The command that measures ``operator`` of ``engine``, into a folder of its own; on another
+    device than this machine, in a comment of the shell, that it is run there. Experts and
+    collectives are measured by no command here, and of an engine's kernels on a GPU only tables of
+    its own say anything: the command that takes them.
     """
     only = MEASURED.get(operator.split(" ")[0])
     if only is None or device.kind != "cpu":
         return TABLES
     command = f"plan measure --only {only}"
-    return command if device.id == HERE else f"{command}  # on {device.id}"
+    if engine_runs(engine) and only in OF_GGML:
+        command += " --engine-dir DIR"
+    return f"{command} -o measured-{only}" if device.id == HERE else f"{command}  # on {device.id}"
 
 
 def _largest(options: tuple[Option, ...], error: ErrorClass) -> tuple[str, str]:

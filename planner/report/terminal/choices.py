@@ -157,10 +157,10 @@ def beside_lines(plan: Plan, *, brief: bool = False) -> list[str]:
     step = found.lossier
     if brief and step is not None:
         step = replace(step, mix=None)
-    told = [] if step is None else [_lossier(plan, step)]
-    told += [_measure(replace(item, shape="") if brief else item)
-             for item in found.measure_next[:1]]
-    return [line for text in told for line in wrapped(text, "  ")]
+    lines = [] if step is None else wrapped(_lossier(plan, step), "  ")
+    for item in found.measure_next[:1]:
+        lines += _measure(replace(item, shape="") if brief else item)
+    return lines
 
 
 def _lossier(plan: Plan, found: Lossier) -> str:
@@ -178,6 +178,11 @@ def _lossier(plan: Plan, found: Lossier) -> str:
             f"{more} a device, loss {found.loss:.3g}{told}{mix}")
 
 
-def _measure(item: MeasureNext) -> str:
+def _measure(item: MeasureNext) -> list[str]:
+    """What to measure, and the command in one piece where it fits, to be copied."""
     what = " ".join(filter(None, (item.operator, item.scheme, item.shape)))
-    return f"measure next: {what} (moves the odds by {item.swing:.0%}): {item.command}"
+    lead = f"measure next: {what} (moves the odds by {item.swing:.0%}):"
+    lines, room = wrapped(lead, "  "), width_of_output()
+    if len(item.command) + 2 > room or columns(lines[-1]) + 1 + len(item.command) <= room:
+        return wrapped(f"{lead} {item.command}", "  ")
+    return [*lines, f"  {item.command}"]

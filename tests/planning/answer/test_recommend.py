@@ -1,11 +1,15 @@
 """The recommendation in a plan file: verdict, gain, alternatives, the plan that is printed."""
 
 import re
+import shlex
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.choices import choice_of, experts, llama
 
 import planner
+from planner.api.measure import Measurement
 from planner.cli.main import cli
 from planner.cli.overview import SECTIONS
 from planner.measuring.request import OPERATORS
@@ -106,19 +110,35 @@ def test_what_would_decide_is_told_with_its_command() -> None:
     assert found.lossier.output_tokens_per_second > 0
 
 
-@pytest.mark.parametrize(("operator", "device", "command"), [
-    ("gemm", "host", "plan measure --only gemm"),
-    ("attention decode", "xeon-6980p", "plan measure --only attention  # on xeon-6980p"),
-    ("elementwise", "host", "plan measure --only bandwidth"),
-    ("moe", "host", "plan calibrate TABLES"), ("gemm", "l40s", "plan calibrate TABLES"),
-    ("collective", "xeon-6980p", "plan calibrate TABLES")])
-def test_each_operator_has_a_command_that_measures_it(operator: str, device: str,
-                                                      command: str) -> None:
-    assert command_of(operator, planner.load_device(device)) == command
-    words = command.split()
+@pytest.mark.parametrize(("operator", "device", "engine", "command"), [
+    ("gemm", "host", "llama.cpp", "plan measure --only gemm --engine-dir DIR -o measured-gemm"),
+    ("gemm", "host", "vllm", "plan measure --only gemm -o measured-gemm"),
+    ("attention decode", "xeon-platinum-8480", "llama.cpp",
+     "plan measure --only attention --engine-dir DIR  # on xeon-platinum-8480"),
+    ("elementwise", "host", "llama.cpp", "plan measure --only bandwidth -o measured-bandwidth"),
+    ("moe", "host", "llama.cpp", "plan calibrate TABLES"),
+    ("gemm", "l40s", "llama.cpp", "plan calibrate TABLES"),
+    ("collective", "xeon-6980p", "any", "plan calibrate TABLES")])
+def test_each_operator_has_a_command_that_measures_it(
+        operator: str, device: str, engine: str, command: str, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command_of(operator, planner.load_device(device), engine) == command
+    assert len(command) <= 78
+    words = shlex.split(command, comments=True)
     assert words[1] in cli.commands
-    if words[1] == "measure":
-        assert words[3] in OPERATORS
+    if words[1] == "measure":  # the command itself is run, with the folder in the place of DIR
+        asked: dict[str, object] = {}
+
+        def measure(output: str, **given: object) -> Measurement:
+            asked.update(given, output=output)
+            return Measurement(tmp_path, (), (), (), (), 0.0)
+
+        monkeypatch.setattr(planner, "measure", measure)
+        invoked = CliRunner().invoke(cli, words[1:])
+        assert invoked.exit_code == 0, invoked.output
+        assert set(asked["only"]) <= set(OPERATORS)
+        assert (asked["engine_dir"] == "DIR") == ("DIR" in words)
+        assert asked["output"] == (f"measured-{words[3]}" if device == "host" else "measured")
 
 
 def test_an_option_gains_nothing_over_itself_and_signs_turn() -> None:
