@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
 from planner.planning.answer.recommend_text import as_told, chance_text
+from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
@@ -100,7 +101,7 @@ def _sentence(choice: Selection, best: int) -> Comparison:
     told = as_told(objective, gain)
     verb = {"throughput": "more", "cost": "lower"}.get(objective, "less")
     chance = chance_text(objective, float(choice.better[choice.taken, best]))
-    if ours.rival.kind in UNIFORM or len(ours.rival.schemes) == 1:  # no gain of mixing to tell
+    if ours.rival.kind in UNIFORM or len(told_schemes(ours.rival)) == 1:  # no gain of mixing
         return Comparison(scheme, 0.0, f"none: itself the best uniform plan, {told:.1%} {verb} "
                           f"{noun} than {where}; {chance}")
     return Comparison(scheme, float(f"{gain:.6g}"),

@@ -17,6 +17,7 @@ from planner.planning.answer.recommend_text import (
     value_text,
     why_not,
 )
+from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.recommendation import (
     GainRange,
     Lossier,
@@ -60,7 +61,7 @@ def verdict(option: Option) -> Verdict:
     """As released, uniform or a mix."""
     if option.rival.formats == 0:
         return "as-released"
-    return "uniform" if len(option.rival.schemes) == 1 else "mix"
+    return "uniform" if len(told_schemes(option.rival)) == 1 else "mix"
 
 
 def gain_range(choice: Selection, ours: int, theirs: int) -> GainRange:
@@ -106,8 +107,10 @@ def devices_of(option: Option) -> int:
 
 def _other(choice: Selection, i: int) -> OtherPlan:
     one = choice.options[i]
+    schemes = told_schemes(one.rival)
     return OtherPlan(
-        name=one.rival.name, schemes=one.rival.schemes, formats=one.rival.formats,
+        name=counted_formats(len(schemes)) if one.rival.kind == "formats" else one.rival.name,
+        schemes=schemes, formats=one.rival.formats,
         kv=one.rival.kv, needs_new_weights=one.simple.new_weights,
         output_tokens_per_second=rate_of(one), tpot_seconds=one.priced.tpot,
         loss=told_loss(one.space.model, one.priced.loss),
@@ -124,7 +127,7 @@ def _why_not(choice: Selection, i: int) -> str:
     if theirs.new_weights and not mine.new_weights:
         needs.append("needs new weights")
     if theirs.formats > mine.formats:
-        needs.append(f"has {counted_formats(len(one.rival.schemes))}")
+        needs.append(f"has {counted_formats(len(told_schemes(one.rival)))}")
     elif theirs.order[:2] == mine.order[:2] and theirs.changed > mine.changed:
         needs.append("changes more")
     gain = improvement(choice.objective, taken.weighed.value, one.weighed.value)
@@ -140,8 +143,8 @@ def _text(choice: Selection, nearest: int | None) -> str:
         choice.objective, rate_of(taken), taken.priced.tpot, int(taken.weighed.value),
         f"{told_loss(taken.space.model, taken.priced.loss):.3g}")
     made = made_text(taken.simple.new_weights, taken.weights.checkpoint, taken.weights.command)
-    lead = serve_text(verdict(taken), _release_scheme(choice), taken.rival.schemes, taken.rival.kv,
-                      made)
+    lead = serve_text(verdict(taken), _release_scheme(choice), told_schemes(taken.rival),
+                      taken.rival.kv, made)
     first = f"{lead}: {question_value}."
     if choice.exact_asked:
         first = f"The optimum, whatever the errors (--exact). {first}"
@@ -178,7 +181,8 @@ def _step(rival: Rival) -> Lossier:
     priced = price(found.space, found.candidate, found.segments)
     replicas = model.question.replicas(priced.layout.ranks)
     return Lossier(
-        name=rival.name, schemes=rival.schemes, kv=rival.kv, loss=told_loss(model, priced.loss),
+        name=rival.name, schemes=told_schemes(rival), kv=rival.kv,
+        loss=told_loss(model, priced.loss),
         output_tokens_per_second=priced.tokens_per_second(replicas),
         devices=replicas * priced.layout.ranks,
         measured_anchor=measured_anchor(model, priced))
@@ -188,7 +192,7 @@ def _named(option: Option) -> str:
     """A plan as the subject of a sentence."""
     kind, name = verdict(option), option.rival.name
     if kind == "mix":
-        count = len(option.rival.schemes)
+        count = len(told_schemes(option.rival))
         return f"A mix of {count} formats"
     return name[:1].upper() + name[1:]
 

@@ -30,7 +30,8 @@ class GainRange:
 @cached_record
 class OtherPlan:
     """Another plan on its own best layout and batch, on ``devices`` in all. ``schemes`` are those
-    of its linears, most bytes first, ``formats`` how many of them are not what is released.
+    of its linears, most bytes first, then of an embedding or a head that is not as released;
+    ``formats`` how many of all are not what is released.
     ``probability_better``: that it beats the recommended plan, None where errors are not known.
     ``why_not`` in words."""
 
@@ -78,7 +79,7 @@ class MeasureNext:
 class Recommendation:
     """What to serve, in view of how sure the numbers are.
 
-    ``formats`` counts distinct schemes of linears beside what stays as released. ``checkpoint``
+    ``formats`` counts distinct schemes beside what stays as released. ``checkpoint``
     names a public release of the plan, empty where none is known. ``gain`` is over as released,
     None where that does not run here. ``probability``: that the plan beats the best simpler one by
     more than nothing; None where there is none, or where errors are not known.

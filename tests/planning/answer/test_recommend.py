@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,15 @@ from planner.cli.overview import SECTIONS
 from planner.measuring.request import OPERATORS
 from planner.planning.answer.compare import comparison
 from planner.planning.answer.next_measurements import command_of
-from planner.planning.answer.recommend import gain_range, nearest_rival, verdict
+from planner.planning.answer.recommend import (
+    gain_range,
+    nearest_rival,
+    recommendation,
+    verdict,
+)
+from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.record import Plan
+from planner.planning.search.rivals import rival_of
 
 DENSE = ("llama-3.1-8b", "h100-sxm")
 
@@ -139,6 +147,44 @@ def test_each_operator_has_a_command_that_measures_it(
         assert set(asked["only"]) <= set(OPERATORS)
         assert (asked["engine_dir"] == "DIR") == ("DIR" in words)
         assert asked["output"] == (f"measured-{words[3]}" if device == "host" else "measured")
+
+
+def test_embedding_and_head_count_where_they_are_decided() -> None:
+    """llama.cpp's Q5_0 has its embedding and head in Q8_0: two formats, and no uniform plan."""
+    choice = choice_of("smollm2-135m", "xeon-6980p", engine="llama.cpp")
+    options = {one.rival.name: one for one in choice.options}
+    mixture = options["Q5_0, KV fp16"]
+    assert mixture.rival.schemes == ("ggml-q5_0",)
+    assert told_schemes(mixture.rival) == ("ggml-q5_0", "ggml-q8_0")
+    assert verdict(mixture) == "mix"
+    assert verdict(options["Q8_0, KV fp16"]) == "uniform"
+    told = recommendation(choice, ())
+    for other in told.alternatives:
+        assert other.formats <= len(other.schemes)
+        assert other.name.partition(" format")[0] == str(len(other.schemes)) \
+            or "format" not in other.name
+    for one in choice.options:
+        model = one.space.model
+        ends = {model.choices[s.choice] for s in one.rival.found.segments if s.choice >= 0
+                and model.units[s.unit].kind in ("embedding", "head")}
+        assert ends - {"bf16"} <= set(told_schemes(one.rival))
+
+
+def test_a_head_alone_makes_a_mix() -> None:
+    """Linears as released beside a quantised head: one new format, and two to tell."""
+    choice = choice_of("smollm2-135m", "xeon-6980p", engine="llama.cpp")
+    base = next(one for one in choice.options if one.rival.kind == "released").rival
+    model = base.found.space.model
+    q8 = model.choices.index("ggml-q8_0")
+    segments = tuple(replace(s, choice=q8) if model.units[s.unit].kind in ("embedding", "head")
+                     else s for s in base.found.segments)
+    made = rival_of("1 format", "formats", replace(base.found, segments=segments))
+    assert (made.formats, made.schemes) == (1, ("bf16",))
+    option = replace(choice.option, rival=made)
+    assert verdict(option) == "mix"
+    assert told_schemes(made) == ("bf16", "ggml-q8_0")
+    text = recommendation(replace(choice, options=(option, *choice.options[1:]), taken=0), ()).text
+    assert text.startswith("Serve a mix of bf16 and ggml-q8_0")
 
 
 def test_an_option_gains_nothing_over_itself_and_signs_turn() -> None:
