@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from planner.hardware.profile import DeviceProfile
@@ -44,13 +45,27 @@ def engine_default(engine: str, device: DeviceProfile, spec: ModelSpec,
                    released: Sequence[str]) -> EngineDefault | None:
     """What ``engine`` does with a checkpoint whose linears are ``released`` in these schemes; None
     where no source says."""
+    found = _default(engine, device, spec, released)
+    if found is None or found.kv != OF_THE_MODEL:
+        return found
+    return replace(found, kv=_model_type(spec))
+
+
+def own_cache(engine: str, device: DeviceProfile, spec: ModelSpec,
+              released: Sequence[str]) -> EngineDefault | None:
+    """The default of an engine that keeps its cache in a plain type of its own, whatever the
+    checkpoint is in; None where it follows the checkpoint, or no source says."""
+    found = _default(engine, device, spec, released)
+    return found if found is not None and found.kv in PLAIN_CACHES else None
+
+
+def _default(engine: str, device: DeviceProfile, spec: ModelSpec,
+             released: Sequence[str]) -> EngineDefault | None:
+    """The first row that fits, as it stands."""
     groups = {cache_group(unit) for unit in cache_units(spec)}
-    for row in _rows():
-        if row.engine == engine and on_device(row.device, device) \
-                and _covers(row.released, released) and _covers(row.cache, sorted(groups)):
-            kv = _model_type(spec) if row.default.kv == OF_THE_MODEL else row.default.kv
-            return EngineDefault(row.default.scheme, kv, row.default.note, row.default.source)
-    return None
+    return next((row.default for row in _rows()
+                 if row.engine == engine and on_device(row.device, device)
+                 and _covers(row.released, released) and _covers(row.cache, sorted(groups))), None)
 
 
 def _covers(names: tuple[str, ...], wanted: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ from planner.formats.spec import KvLayout
 from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.placement.cache_entries import CacheUnit, cache_units, stores
+from planner.planning.engines.defaults import own_cache
 from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked
 from planner.throughput.calibration import ANY_ENGINE
@@ -23,7 +24,8 @@ def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
            notes: list[tuple[str, str, str]], *, searched: bool,
            given: Plan | None, engine: str = ANY_ENGINE) -> tuple[str, ...]:
     """The layouts to try: those of the plan ``given``; the one that is asked for; where a plan is
-    ``searched``, all legal ones; else the release's own (see :func:`released_kv`).
+    ``searched``, all legal ones; else the release's own (see :func:`released_kv`), or that which
+    ``engine`` keeps where nobody says.
 
     Raises:
         UnsupportedError: device or model cannot hold the layout that is asked for.
@@ -35,7 +37,7 @@ def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
         for layout in layouts:
             _demand_kv(device, units, layout, kv_refusal(device, layout))
         return tuple(layout.id for layout in layouts)
-    name = asked.kv or ("auto" if searched else released_kv(spec, device, notes))
+    name = asked.kv or ("auto" if searched else released_kv(spec, device, notes, engine))
     if name != "auto":
         layout = kv_layout(name)
         missing = [u.kind for u in units if not stores(u, layout.id)]
@@ -50,20 +52,33 @@ def caches(spec: ModelSpec, device: DeviceProfile, asked: Asked,
 
 
 def released_kv(spec: ModelSpec, device: DeviceProfile,
-                notes: list[tuple[str, str, str]]) -> str:
-    """The layout that the release is calibrated for, BF16 where it names none or ``device`` cannot
-    read it; a note says so where it names one."""
+                notes: list[tuple[str, str, str]], engine: str = ANY_ENGINE) -> str:
+    """The layout that the release is calibrated for; where it names none or ``device`` cannot read
+    it, that of an ``engine`` with a default of its own, else BF16. A note says so where it is not
+    simply BF16."""
     own = spec.kv_scheme
     if not own or own == PLAIN_KV:
-        return PLAIN_KV
+        return _engine_kv(spec, device, notes, engine)
     why = kv_refusal(device, kv_layout(own))
     if why or not all(stores(u, own) for u in cache_units(spec)):
-        notes.append(("cache format", PLAIN_KV, f"the release asks for {own}: "
+        kv = _engine_kv(spec, device, [], engine)
+        notes.append(("cache format", kv, f"the release asks for {own}: "
                       + (why or "it does not store every cache of the model")))
-        return PLAIN_KV
+        return kv
     notes.append(("cache format", own, "the release's own (kv_cache_quant_algo or "
                   "kv_cache_scheme); --kv names another"))
     return own
+
+
+def _engine_kv(spec: ModelSpec, device: DeviceProfile, notes: list[tuple[str, str, str]],
+               engine: str) -> str:
+    """The cache that ``engine`` keeps by a default of its own, BF16 where it has none."""
+    found = own_cache(engine, device, spec, (spec.quantization,))
+    if found is None or found.kv == PLAIN_KV or kv_refusal(device, kv_layout(found.kv)) \
+            or not all(stores(u, found.kv) for u in cache_units(spec)):
+        return PLAIN_KV
+    notes.append(("cache format", found.kv, f"{engine}'s own ({found.note}); --kv names another"))
+    return found.kv
 
 
 def kv_refusal(device: DeviceProfile, layout: KvLayout) -> str:

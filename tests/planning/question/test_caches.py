@@ -61,3 +61,27 @@ def test_a_cache_that_does_not_store_the_model_is_told() -> None:
     spec = replace(load_model("llama-3.1-8b"), kv_scheme="fp8-ds-mla")
     assert released_kv(spec, load_device("h100-sxm"), notes) == "bf16"
     assert "does not store" in notes[0][2]
+
+
+@pytest.mark.parametrize("scheme", ["Q4_K_M", "ggml-q8_0", ""])
+@pytest.mark.parametrize("model", ["smollm2-135m", "deepseek-v2-lite"])
+def test_an_engine_with_a_cache_of_its_own_keeps_it(model: str, scheme: str) -> None:
+    """llama.cpp keeps its cache in F16 unless it is told otherwise, whatever the checkpoint is."""
+    plan = planner.estimate(model, "xeon-6980p", scheme=scheme, engine="llama.cpp", isl=256, osl=64)
+    assert {u.kv_layout for u in plan.units} - {None} == {"fp16"}
+    told = next(a for a in plan.assumptions if a.key == "cache format")
+    assert told.value == "fp16"
+    assert "llama.cpp" in told.reason
+    assert "-ctk" in told.reason
+    asked = planner.estimate(model, "xeon-6980p", scheme=scheme, engine="llama.cpp", kv="bf16",
+                             isl=256, osl=64)
+    assert {u.kv_layout for u in asked.units} - {None} == {"bf16"}
+    assert not any(a.key == "cache format" for a in asked.assumptions)
+    assert asked.performance.ttft_seconds.value > plan.performance.ttft_seconds.value
+
+
+@pytest.mark.parametrize("engine", ["vllm", "pytorch", "any"])
+def test_an_engine_that_follows_the_model_keeps_bf16(engine: str) -> None:
+    plan = planner.estimate("smollm2-135m", "xeon-6980p", engine=engine, isl=256, osl=64)
+    assert {u.kv_layout for u in plan.units} - {None} == {"bf16"}
+    assert not any(a.key == "cache format" for a in plan.assumptions)
