@@ -1,4 +1,4 @@
-"""Fused attention of ggml over a cache in F16 (and Q8_0): prompts and decode steps."""
+"""Fused attention of ggml over a cache in F16, BF16 and Q8_0: prompts and decode steps."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from planner.measuring.shapes import caches, heads, prompts
 from planner.measuring.timing import timed
 from planner.measuring.worker import Case
 
+LONGEST_PROMPT = {F16: 1024, "bf16": 512, "q8_0": 128}
+"""Cache types, those that most caches have first, and the longest prompt of each: without tiles one
+takes seconds."""
 KERNEL, PADDING = "flash_attn_ext", 64
 """Rows of the mask are padded to this by llama.cpp."""
 
@@ -23,12 +26,14 @@ KERNEL, PADDING = "flash_attn_ext", 64
 def cases(request: PartRequest) -> Iterator[Case]:
     """Cache types × lengths × groups of heads."""
     library, software = opened(request)
-    for kind in (F16,) if request.quick else (F16, "q8_0"):
+    for kind in (F16,) if request.quick else LONGEST_PROMPT:
         for group in heads(request.quick):
             for length in caches(request.quick):
                 yield (f"step over {length} tokens in {kind}",
                        partial(_case, request, library, software, kind, group, 1, length))
             for length in prompts(request.quick):
+                if length > LONGEST_PROMPT[kind]:
+                    break
                 yield (f"prompt of {length} tokens in {kind}",
                        partial(_case, request, library, software, kind, group, length, length))
 

@@ -25,6 +25,8 @@ from planner.measuring.request import FULL_SECONDS, PARTS, QUICK_SECONDS, Measur
 from planner.measuring.rows import Row
 from planner.planning.question.host_notes import BUSY
 
+LATE = "left out: what came before took the part's time; --only gives an operator more"
+ONLY = 2.0
 LATEST, GRACE_SECONDS = 6.0, 60.0
 """A part is ended after so many times its seconds, and this: it hangs."""
 Tell = Callable[[int, int, str], None]
@@ -61,26 +63,33 @@ def wanted_parts(operators: Sequence[str], machine: TimedMachine,
     for part in PARTS:
         if operators and part.operator not in operators:
             continue
-        why = ""
-        if part.needs == "ggml" and machine.ggml is None:
-            why = NOWHERE
-        elif part.needs == "torch" and importlib.util.find_spec("torch") is None:
-            why = "torch is not installed"
-        if why:
+        if why := _missing(part, machine):
             left.append((part.name, why))
         else:
             run.append(part)
     return run, left
 
 
+def _missing(part: MeasuringPart, machine: TimedMachine) -> str:
+    """Why a part cannot run here; empty if it can."""
+    if part.needs == "ggml" and machine.ggml is None:
+        return NOWHERE
+    if part.needs == "torch" and importlib.util.find_spec("torch") is None:
+        return "torch is not installed"
+    return ""
+
+
 def requests(parts: Sequence[MeasuringPart], machine: TimedMachine,
              quick: bool) -> Iterator[PartRequest]:
-    """What each part is told; the time is shared by weight."""
-    total = sum(part.share for part in PARTS)
+    """What each part is told; the time is shared by weight among all that run. Where few were asked
+    for they get up to ONLY times what they would get beside all others that can run here."""
+    total = sum(part.share for part in parts)
+    beside = sum(part.share for part in PARTS if not _missing(part, machine))
+    whole = QUICK_SECONDS if quick else FULL_SECONDS
     files = {} if machine.ggml is None else {"base": str(machine.ggml.base),
                                              "cpu": str(machine.ggml.cpu)}
     for part in parts:
-        seconds = (QUICK_SECONDS if quick else FULL_SECONDS) * part.share / total
+        seconds = whole * part.share * min(1 / total, ONLY / beside)
         yield PartRequest(part.name, quick, seconds, machine.threads, machine.device,
                       machine.cache_bytes, machine.memory_bytes,
                       files if part.needs == "ggml" else {},
@@ -181,7 +190,16 @@ def _take(line: str, request: PartRequest, found: MeasuredParts) -> bool:
     elif "skipped" in told:
         what, why = told["skipped"]
         found.failed.append((f"{request.part}: {what}", why))
+    elif "late" in told:
+        found.skipped.append((f"{request.part}: {_several(told['late'])}", LATE))
     return bool(told.get("done"))
+
+
+def _several(cases: Sequence[str]) -> str:
+    """Cases in few words: how many, the first and the last."""
+    if len(cases) == 1:
+        return cases[0]
+    return f"{len(cases)} cases, {cases[0]} to {cases[-1]}"
 
 
 def _why(code: int | None, errors: Sequence[str], late: bool) -> str:

@@ -13,13 +13,18 @@ def matrices(quick: bool) -> tuple[Shape, ...]:
     return ((2048, 2048),) if quick else ((1536, 576), (576, 1536), (2048, 2048), (4096, 4096))
 
 
+SMALL_AND_LARGE: tuple[Shape, ...] = ((576, 1536), (2048, 2048))
+FEW_TOKENS = (1, 8, 128)
+"""Of types that few files have: as much as a fit of their own needs."""
+
+
 def tokens(quick: bool) -> tuple[int, ...]:
     """Rows of activations: one, a few, a prompt."""
     return (1, 64) if quick else (1, 2, 4, 8, 32, 128)
 
 
 def prompts(quick: bool) -> tuple[int, ...]:
-    """Lengths of prompts."""
+    """Lengths of prompts, the shortest first."""
     return (512,) if quick else (128, 512, 1024)
 
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from planner.calibration.ggml import LEAST_ROWS
 from planner.errors import DataError, InputError
 from planner.measuring import run as module
 from planner.measuring.find_ggml import NOWHERE, GgmlFiles, find_ggml
+from planner.measuring.ggml_gemm import (
+    CACHED_TOKENS,
+    COMMON,
+    NOT_STORED,
+    shapes_of,
+    weight_types,
+)
+from planner.measuring.ggml_library import TYPES
 from planner.measuring.request import (
     FULL_SECONDS,
     OPERATORS,
@@ -28,7 +40,7 @@ from planner.measuring.run import (
     run_parts,
     wanted_parts,
 )
-from planner.measuring.worker import measure_part
+from planner.measuring.worker import OVERRUN, measure_part
 
 REQUEST = PartRequest("bandwidth", True, 0.1, 1, "host", 1 << 20, 1 << 30, {})
 BARE = TimedMachine("host", 2, 32 << 20, 8 << 30, None)
@@ -104,12 +116,56 @@ def test_the_time_is_shared_and_requests_survive_the_way() -> None:
     machine = TimedMachine("host", 4, 1 << 20, 1 << 30, files, gpu="h100-sxm")
     asked = list(requests(PARTS, machine, quick=False))
     assert sum(one.seconds for one in asked) == pytest.approx(FULL_SECONDS)
+    assert FULL_SECONDS * OVERRUN < 180  # three minutes with what a slow machine takes more
     for one in asked:
         assert request_of(one.text()) == one
         part = part_named(one.part)
         assert bool(one.libraries) == (part.needs == "ggml")
         assert one.gpu == ("h100-sxm" if part.needs == "torch" else "")
         assert part.operator in OPERATORS
+
+
+def test_what_is_not_installed_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
+    files = GgmlFiles(Path("a/libggml-base.so"), Path("a/libggml-cpu.so"), "here")
+    machine = TimedMachine("host", 4, 1 << 20, 1 << 30, files)
+    parts, _ = wanted_parts((), machine)
+    asked = {one.part: one.seconds for one in requests(parts, machine, quick=False)}
+    assert sum(asked.values()) == pytest.approx(FULL_SECONDS)
+    parts, _ = wanted_parts(("gemm",), machine)
+    alone = {one.part: one.seconds for one in requests(parts, machine, quick=False)}
+    assert sum(alone.values()) == pytest.approx(FULL_SECONDS)
+    [bandwidth] = requests(wanted_parts(("bandwidth",), machine)[0], machine, quick=False)
+    assert bandwidth.seconds == pytest.approx(2 * asked["bandwidth"])
+
+
+def test_cases_that_there_is_no_time_for_are_told_in_a_line(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are left out, which is no failure: what was measured is whole."""
+    out, now = io.StringIO(), iter(range(100))
+    cases = [(name, lambda _: {"table": "op_bandwidth"}) for name in "abcd"]
+    measure_part(replace(REQUEST, seconds=1.0), cases, out, clock=lambda: float(next(now)))
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert lines == [{"row": {"table": "op_bandwidth"}}, {"late": ["b", "c", "d"]}, {"done": True}]
+    text = out.getvalue().replace("\n", "\\n").replace('"', '\\"')
+    found = told_by(monkeypatch, f'print("{text}")')
+    assert found.failed == []
+    assert len(found.rows) == 1
+    assert found.skipped[0][0] == "bandwidth: 3 cases, b to d"
+    assert "left out" in found.skipped[0][1]
+
+
+def test_types_of_few_files_are_timed_with_less() -> None:
+    library: Any = SimpleNamespace(number={name: 0 for name in TYPES if name != "-"})
+    types = weight_types(library, quick=False)
+    assert types[: len(COMMON)] == list(COMMON)
+    assert set(types) == set(library.number) - set(NOT_STORED)
+    shapes, tokens = shapes_of("iq2_xs", quick=False)
+    cached = sum(m <= CACHED_TOKENS for m in tokens)
+    assert len(shapes) * (len(tokens) + cached) >= LEAST_ROWS  # a set of its own
+    assert len(shapes) > 1
+    assert all(k % 256 == 0 for _, k in shapes)
+    assert len(shapes_of("q4_k", quick=False)[0]) > len(shapes)
 
 
 def test_a_worker_tells_rows_failures_and_the_end() -> None:
