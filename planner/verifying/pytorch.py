@@ -26,31 +26,20 @@ from planner.verifying.python_engines import (
     check_checkpoint,
     counted_from,
     fresh,
-    keep_tokens,
     loss,
     python_of,
     remove,
     scheme_of,
     timed,
     uniform,
-    unpack,
     versions_in,
 )
-from planner.verifying.records import (
-    ALSO,
-    DEFAULT,
-    PLAN,
-    FoundEngine,
-    Reading,
-    StepResult,
-    Task,
-    Trial,
-)
+from planner.verifying.python_trials import folder_of, size_of_base, steps_before, trials
+from planner.verifying.records import PLAN, FoundEngine, Reading, StepResult, Task, Trial
 from planner.verifying.writing import work_folder
 
 VARIABLE = "PLAN_PYTORCH_PYTHON"
 CONFIGURATION, SCRIPT = "fqn_to_config.json", "quantise.py"
-AS_RELEASED = "bf16"
 _OLDEST = (2, 4)
 _RUNNER = "run_torch.py"
 
@@ -89,28 +78,19 @@ class PyTorch:
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, the checkpoint as it is, and uniform schemes by --also."""
-        names = [name.lower() for name in task.also]
-        for name in names:
-            if name != AS_RELEASED:
-                uniform(task.spec, name, tuple(torchao.SCHEMES))
-        others = dict.fromkeys(n for n in names if n != AS_RELEASED)
-        return (Trial(PLAN, PLAN), Trial(AS_RELEASED, DEFAULT),
-                *(Trial(name, ALSO) for name in others))
+        return trials(task, torchao.SCHEMES)
 
     def before(self, task: Task) -> tuple[Step, ...]:
         """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers."""
-        folder = () if task.checkpoint.is_dir() else (
-            Step("folder", (), partial(unpack, task), (base_folder(task),)),)
-        return (Step("token ids", (), partial(keep_tokens, task), (task.folder / TOKENS,)),
-                *folder, Step("its answers", (), partial(_reference, task),
-                              (task.folder / REFERENCE,)))
+        return steps_before(task, _reference)
 
     def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Quantise, run, compare."""
         timing = Step("run", ("weight_bytes", "cache_bytes", "prefill_seconds", "decode_seconds"),
                       partial(_run, task, subject))
         if _folder(task, subject) == base_folder(task):
-            return (Step("size", ("file_bytes", "kl", "flips"), partial(_size, task)), timing)
+            return (Step("size", ("file_bytes", "kl", "flips"), partial(size_of_base, task)),
+                    timing)
         return (Step("quantise", ("file_bytes",), partial(_quantise, task, subject),
                      (_folder(task, subject),)), timing,
                 Step("loss", ("kl", "flips"), partial(_loss, task, subject)))
@@ -124,16 +104,7 @@ ADAPTER = PyTorch()
 
 
 def _folder(task: Task, subject: Trial) -> Path:
-    plain = subject.id == AS_RELEASED or (
-        subject.role == PLAN and CONFIGURATION not in task.files)
-    return base_folder(task) if plain else task.folder / subject.id
-
-
-def _size(task: Task) -> StepResult:
-    """The checkpoint itself: its answers are those that others are compared with."""
-    nothing = Reading(0.0)
-    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task)))), "kl": nothing,
-                       "flips": nothing}, {"scheme": ""})
+    return folder_of(task, subject, CONFIGURATION)
 
 
 def _reference(task: Task) -> StepResult:
