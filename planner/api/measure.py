@@ -70,7 +70,7 @@ def measure(output: str | os.PathLike[str] = FOLDER, *, quick: bool = False,
         output: a new or empty folder; its tables are read by ``plan calibrate`` and ``plan
             validate``, its ``host.toml`` by ``--hardware-dir``.
         quick: few shapes, about 20 seconds; else all, two to three minutes.
-        only: operators: bandwidth, gemm, attention, conversion, quantise.
+        only: operators: bandwidth, gemm, attention, conversion, quantise, calls.
         engine_dir: the folder of a built llama.cpp (default: PLAN_LLAMA_CPP, ``llama-bench`` on the
             PATH, the Python package ``llama_cpp``).
         force: replace an earlier measurement in ``output``.

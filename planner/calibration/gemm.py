@@ -1,4 +1,5 @@
-"""Fit the GEMM form to tables like op_gemm.csv; rows of llama.cpp by :mod:`.ggml`."""
+"""Fit the GEMM form to tables like op_gemm.csv; rows of llama.cpp by :mod:`.ggml`,
+of torch's emulated FP8 products by :mod:`.torch_cpu`."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.calibration import ggml, quantise
+from planner.calibration import ggml, quantise, torch_cpu
 from planner.calibration.problem import FitProblem, solve
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.sizes import bits_per_element
@@ -67,6 +68,7 @@ def fit_tables(rows: Rows, *, op_quantize: Rows = (),
     """(device, fitted set) for every device, stack and scheme of ``rows``."""
     found = [(p.device, solve(p))
              for p in problems(rows, op_quantize=op_quantize, profiles=profiles)]
+    found += torch_cpu.emulated_products(rows, profiles=profiles)
     return found + ggml.fit_tables(rows, op_quantize=op_quantize, profiles=profiles)
 
 

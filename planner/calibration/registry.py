@@ -28,10 +28,12 @@ class Entry:
 
 REGISTRY = (
     Entry("op_gemm", frozenset({"device", "software", "w_a_dtype", "m", "n", "k", "latency_us"}),
-          "planner.calibration.gemm", ("gemm", "ggml"), beside=("op_quantize",), own_devices=True),
+          "planner.calibration.gemm", ("gemm", "ggml", "torch-scaled-mm"), beside=("op_quantize",), own_devices=True),
     Entry("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
                                     "latency_us"}),
           "planner.calibration.quantise", ("quantise",), own_devices=True),
+    Entry("op_call", frozenset({"device", "software", "op", "calls", "latency_us"}),
+          "planner.calibration.torch_cpu", ("torch-calls",), own_devices=True),
     Entry("op_moe", frozenset({"device", "software", "kernel", "moe_dtype", "num_tokens", "hidden",
                                "inter", "topk", "num_experts", "moe_tp", "moe_ep", "distribution",
                                "latency_us"}),

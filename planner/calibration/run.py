@@ -19,6 +19,7 @@ from planner.hardware.host.detect import host_text
 from planner.hardware.loader import check_document, parse_profile
 from planner.hardware.profile import DeviceProfile, FittedSet
 from planner.models.spec import ModelSpec
+from planner.throughput.torch_cpu import STACK as TORCH
 from planner.validation.op_rows import profile_of, stack_of
 from planner.validation.reader import MeasuredTable, read_directory
 
@@ -127,11 +128,14 @@ NO_FORM = "no form describes its kernels: [achieved] of the profile has what it 
 def _unfitted(wanted: Sequence[Entry], tables: Mapping[str, tuple[Rows, list[str], str]],
               found: Sequence[FittedSet]) -> list[tuple[str, str]]:
     """Software in the tables that is no engine with forms of its own, and had nothing fitted."""
-    fitted = {one.stack for one in found}
+    fitted = {one.stack for one in found} - {TORCH}
+    covered = {entry.kind for entry in wanted if any(one.stack == TORCH and one.operator
+                                                     in entry.operators for one in found)}
     named = {(entry.kind, row.get("software", "").split(" ")[0].lower())
              for entry in wanted for row in tables[entry.kind][0]}
     return [(f"{kind} of {name}", NO_FORM) for kind, name in sorted(named)
-            if name and name not in fitted and not stack_of(name)]
+            if name and name not in fitted and not stack_of(name)
+            and not (name == TORCH and kind in covered and kind != "op_gemm")]
 
 
 def _rows(data: Path, entry: Entry, profile: DeviceProfile) -> tuple[Rows, list[str], str]:

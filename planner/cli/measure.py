@@ -17,7 +17,7 @@ INCOMPLETE = 2
 @click.option("--quick", is_flag=True, help="Few shapes: about 20 seconds instead of 2 to 3 "
               "minutes.")
 @click.option("--only", metavar="A,B",
-              help="Operators: bandwidth, gemm, attention, conversion, quantise (all).")
+              help="Operators: bandwidth, gemm, attention, conversion, quantise, calls (all).")
 @click.option("--engine-dir", metavar="DIR",
               help="The folder of a built llama.cpp (default: PLAN_LLAMA_CPP, the PATH, the Python "
               "package llama_cpp).")

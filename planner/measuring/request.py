@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-OPERATORS = ("bandwidth", "gemm", "attention", "conversion", "quantise")
+OPERATORS = ("bandwidth", "gemm", "attention", "conversion", "quantise", "calls")
 """What ``--only`` takes."""
 
 
@@ -34,6 +34,7 @@ PARTS = tuple(MeasuringPart(name, operator, needs, f"planner.measuring.{module}"
     ("attention of torch", "attention", "torch", "torch_attention", 1.0),
     ("conversion by torch", "conversion", "torch", "torch_convert", 0.5),
     ("quantising by torch", "quantise", "torch", "torch_quantise", 0.5),
+    ("calls of torch", "calls", "torch", "torch_calls", 0.3),
 ))
 """In the order in which they run; each module has ``cases(request)``."""
 QUICK_SECONDS, FULL_SECONDS = 18.0, 125.0

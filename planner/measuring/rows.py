@@ -16,10 +16,12 @@ TABLES: Mapping[str, tuple[str, ...]] = {
                         "head_dim", "window"),
     "op_attn_generation": ("kernel", "attn_dtype", "kv_dtype", "batch", "kv_len", "heads",
                            "kv_heads", "head_dim", "window"),
+    "op_call": ("op", "calls"),
     "op_bandwidth": ("op", "bytes"),
     "op_convert": ("kernel", "from_dtype", "to_dtype", "elements"),
 }
-"""Table → its own columns. The first four are read by ``plan calibrate`` and ``plan validate``."""
+"""Table → its own columns. The first four are read by ``plan calibrate`` and ``plan validate``,
+``op_call`` by ``plan calibrate``."""
 SOURCES = "op_sources"
 SOURCE_COLUMNS = ("src", "device", "op", "software", "source", "rows")
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Products of torch: BF16, FP16, FP32 and INT8 on a CPU; BF16, FP8 and INT8 on a GPU."""
+"""Products of torch: BF16, FP16, FP32, INT8 and FP8 on a CPU; BF16, FP8 and INT8 on a GPU."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ FP8 = "float8_e4m3fn"
 ON_CPU, ON_GPU = ("bfloat16", "float32", "int8", "float16"), ("bfloat16", "fp8", "int8")
 LEAST_INT8 = 17
 """torch._int_mm on a GPU takes more than 16 rows."""
+EMULATED_SHAPES = 3
+"""Of products in FP8 on a CPU, which widen their weights in every call: a second each if large."""
 GPU_SHAPES = ((4096, 4096), (6144, 4096), (28672, 4096), (4096, 14336), (8192, 8192))
 GPU_TOKENS = (1, 8, 32, 128, 512, 2048, 8192)
 
@@ -35,6 +37,9 @@ def listed(request: PartRequest, backend: TorchBackend) -> Iterator[Case]:
                 if gpu and dtype == "int8" and m < LEAST_INT8:
                     continue
                 yield f"{dtype} {m} × {n} × {k}", partial(_case, backend, dtype, m, n, k)
+    if not gpu:
+        for n, k in shapes[:EMULATED_SHAPES]:
+            yield f"fp8 1 × {n} × {k}", partial(_case, backend, "fp8", 1, n, k)
 
 
 def _case(backend: TorchBackend, dtype: str, m: int, n: int, k: int, seconds: float) -> Row:

@@ -32,6 +32,7 @@ from planner.throughput.moe import MoeModel, moe_models
 from planner.throughput.moe_choice import ExpertServer
 from planner.throughput.points import Phase, Points, column
 from planner.throughput.roofline import Parts, operator, where
+from planner.throughput.torch_cpu import emulated, emulated_kernels, one_by_one
 
 Array = NDArray[np.float64]
 BF16_BYTES = 2.0
@@ -46,7 +47,8 @@ class KernelArrays:
     ``form`` prices the schemes that are ``calibrated`` (others have a neighbour's numbers in it),
     the achieved fractions the rest; ``certainty`` says so by scheme. Grouped kernels have ``fused``
     models instead of a form, [layout][scheme] in the order of ENGINE_LAYOUTS; their certainty is
-    that of :meth:`sure`. ``ggml`` has the types that its kernels multiply. ``narrowed`` are the
+    that of :meth:`sure`. ``emulated`` schemes widen their weights before the product, in every call
+    (:mod:`planner.throughput.torch_cpu`). ``ggml`` has the types that its kernels multiply. ``narrowed`` are the
     forms of schemes whose activations the kernel before narrows in modules of some kinds.
     """
 
@@ -60,6 +62,7 @@ class KernelArrays:
     form: GemmForm | None
     calibrated: NDArray[np.bool_]
     certainty: tuple[Certainty, ...]
+    emulated: NDArray[np.bool_]
     fused: tuple[tuple[MoeModel | None, ...], ...] = ()
     ggml: GgmlArrays | None = None
     narrowed: Mapping[str, GemmForm] = field(default_factory=dict)
@@ -103,7 +106,9 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     Raises:
         UnsupportedError: a scheme that the device cannot run.
     """
-    found: list[Kernel] = [kernel(device, s, experts=experts) for s in schemes]
+    costs = [None if experts else emulated(engine, device, s) for s in schemes]
+    found: list[Kernel] = emulated_kernels([kernel(device, s, experts=experts) for s in schemes],
+                                           costs, device)
     gemms = [None if experts else gemm_model(device, s, stacks, static_scales=static_scales)
              for s in schemes]
     if picked:
@@ -116,7 +121,8 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
     some = next((m for m in gemms if m is not None), None)
     blocks = ggml_arrays(device, schemes, experts=experts, engine=engine)
     counted = {} if blocks is None else blocks.sure()
-    unknown = [counted.get(i, PRIOR) for i in range(len(models))]
+    unknown = [counted.get(i, PRIOR) if cost is None else cost.certainty
+               for i, cost in enumerate(costs)]
 
     def column(name: str) -> Array:
         return np.array([getattr(k, name) for k in found], dtype=np.float64)
@@ -131,7 +137,7 @@ def kernel_arrays(device: DeviceProfile, schemes: Sequence[str], *, experts: boo
         calibrated=np.array([m is not None for m in models]),
         certainty=tuple(how if m is None else Certainty(m.basis, m.sigma, m.origin)
                         for m, how in zip(models, unknown, strict=True)),
-        fused=fused, ggml=blocks,
+        emulated=np.array([cost is not None for cost in costs]), fused=fused, ggml=blocks,
         narrowed=narrowed_forms(gemms, device, stacks, static_scales=static_scales))
 
 
@@ -143,7 +149,8 @@ class Machine:
     no scheme changes, None where only achieved fractions are known. ``spread`` is the standard
     deviation of ln p over the experts of a layer, None: the assumption of data/moe.toml. ``beside``
     [S]: schemes in which shared experts run on a second stream beside the routed ones.
-    ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine.
+    ``host_seconds``: between the kernels of a layer, where cores that compute also run the engine;
+    ``host_certainty``: of the small kernels and of it.
     ``cpu_attention``: the engine's own attention on a CPU, None where it is priced as anyone's.
     """
 
@@ -156,6 +163,7 @@ class Machine:
     spread: float | None = None
     beside: NDArray[np.bool_] | None = None
     host_seconds: float = 0.0
+    host_certainty: Certainty = PRIOR
     cpu_attention: GgmlAttention | None = None
 
 
@@ -200,6 +208,7 @@ def dense_parts(module: Module, machine: Machine, pts: Points, phase: Phase,
         launch=kern.floor * sum(not gemm.joined for gemm in module.gemms),
         peak=kern.peak, compute_fraction=kern.compute_fraction, bandwidth=machine.bandwidth,
         bandwidth_fraction=kern.bandwidth_fraction, conversion_rate=kern.conversion)
+    prior = one_by_one(prior, kern.emulated)
     if kern.ggml is not None:
         prior = placed(kern.ggml, _blocks(module, gemms, kern.ggml, m, weight_bytes / elements),
                        prior, len(kern.schemes))

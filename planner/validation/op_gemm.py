@@ -13,6 +13,7 @@ from planner.throughput.gemm import gemm_model
 from planner.throughput.kernels import kernel
 from planner.throughput.linear import BF16_BYTES
 from planner.throughput.roofline import operator
+from planner.throughput.torch_cpu import TorchCost, emulated, emulated_kernels
 from planner.validation.gemm_rows import FORMATS, gemm_batches, gemm_excluded, gemm_held
 from planner.validation.ggml_rows import ggml_batches, ggml_outcomes, is_ggml
 from planner.validation.op_rows import (
@@ -30,6 +31,8 @@ from planner.validation.op_rows import (
 from planner.validation.records import Outcome
 
 Array = NDArray[np.float64]
+EMULATING = "vllm"
+"""An engine whose FP8 products on CPUs are torch's own."""
 
 
 def predict_rows(table: str, rows: Rows, *,
@@ -64,12 +67,15 @@ def _batch(table: str, batch: Batch) -> list[Outcome]:
                          regimes=regimes(len(m), model.basis, held, out_of_fit),
                          spread=Z80 * model.sigma, basis=f"{model.basis}: {model.origin}")
     try:
-        seconds = _prior(batch.profile, scheme, m, n, k)
+        cost = emulated(EMULATING, batch.profile, scheme) if _plain(batch) else None
+        seconds = _prior(batch.profile, scheme, cost, m, n, k)
     except UnsupportedError:
         return missing(table, batch, "not executable", format=scheme, measured=measured)
     return predicted(table, batch, format=scheme, measured=measured, seconds=seconds,
-                     regimes=regimes(len(m), "prior", None, out_of_fit), spread=PRIOR_SPREAD,
-                     basis="prior: achieved fractions of the kernel class")
+                     regimes=regimes(len(m), "prior", None, out_of_fit),
+                     spread=PRIOR_SPREAD if cost is None else Z80 * cost.certainty.sigma,
+                     basis="prior: achieved fractions of the kernel class" if cost is None
+                     else f"{cost.certainty.basis}: {cost.certainty.origin}")
 
 
 def _plain(batch: Batch) -> bool:
@@ -77,9 +83,10 @@ def _plain(batch: Batch) -> bool:
     return batch.software.lower().startswith("torch ")
 
 
-def _prior(device: DeviceProfile, scheme: str, m: Array, n: Array, k: Array) -> Array:
-    """Seconds by the plain roofline of the scheme's kernel class."""
-    run = kernel(device, scheme)
+def _prior(device: DeviceProfile, scheme: str, cost: TorchCost | None, m: Array, n: Array,
+           k: Array) -> Array:
+    """Seconds by the plain roofline of the scheme's kernel class, or of an emulated product."""
+    run = emulated_kernels([kernel(device, scheme)], [cost], device)[0]
     moved = n * k * bits_per_element(scheme_by_id(scheme).weight) / 8 \
         + m * k * run.activation_bytes + BF16_BYTES * m * n
     return operator(

@@ -1,17 +1,28 @@
-"""What a plan on a CPU says of the time between its kernels."""
+"""What a plan on a CPU says of the time between its kernels, and of products that are emulated."""
 
 from __future__ import annotations
 
 from planner.planning.plan.record import Assumption
 from planner.planning.space.model import CostModel
 from planner.throughput.cpu_host import host_source
+from planner.throughput.torch_cpu import emulated, rules
 
 
 def cpu_notes(model: CostModel) -> list[Assumption]:
     """Nothing on accelerators, and where the engine's own time is not in the data."""
-    seconds = model.machine.host_seconds
-    if not seconds:
-        return []
-    engine = model.question.engine
-    return [Assumption("time between kernels", f"{seconds * 1e6:.0f} µs a layer",
-                       f"{engine} on the cores that compute: {host_source(engine)}")]
+    question, seconds = model.question, model.machine.host_seconds
+    found = []
+    if seconds:
+        found.append(Assumption(
+            "time between kernels", f"{seconds * 1e6:.0f} µs a layer",
+            f"{question.engine} on the cores that compute: "
+            + host_source(question.device, question.spec, question.engine,
+                          eager=question.eager)))
+    for name in question.schemes:
+        cost = emulated(question.engine, question.device, name)
+        if cost is not None:
+            rule = rules()["scaled_mm"]
+            found.append(Assumption(
+                f"kernel of {name}", f"{rule['kernel']}: {cost.text.partition(' (')[0]}",
+                f"weights are widened in every product, whatever the tokens ({rule['source']})"))
+    return found

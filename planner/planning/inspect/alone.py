@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import fsum
 
 from planner.errors import InfeasibleError
@@ -36,7 +37,8 @@ class Alone:
 
 def alone(spec: ModelSpec, how: Alone, *, scheme: str = "", plan: Plan | None = None,
           profile: Profile | None = None) -> Plan:
-    """``plan``'s assignment, else one ``scheme`` (empty: as ``spec`` is stored), priced alone.
+    """``plan``'s assignment, else one ``scheme`` (empty: as ``spec`` is stored), priced alone in an
+    engine that runs eagerly: nothing is compiled for a bench.
 
     Raises:
         InputError: it is of another model. UnsupportedError: device or engine cannot.
@@ -48,7 +50,7 @@ def alone(spec: ModelSpec, how: Alone, *, scheme: str = "", plan: Plan | None = 
     question = build_question(spec, how.device, asked, None,
                               uniform=scheme if plan is None else None, given=plan,
                               profile=profile, engine=parse_engine(how.engine))
-    way = engine_questions(question, together=True)[0]
+    way = engine_questions(replace(question, eager=True), together=True)[0]
     if plan is not None:
         return assemble(given_assignment(build_model(way, load_prior()), plan))
     found = answers((way,))[0]

@@ -179,7 +179,9 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         how = how or layout_certainty(cache.attention, cache.kind, layout, question.device,
                                       machine.stacks, decode=decode)
         return f"attention {how.origin}", how
-    if unit.kind in ("embedding", "norm"):
+    if unit.kind == "norm":
+        return "elementwise", machine.host_certainty
+    if unit.kind == "embedding":
         return "elementwise", PRIOR
     if unit.role == "module":
         grouped = unit.kind in EXPERT_KINDS

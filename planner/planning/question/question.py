@@ -48,7 +48,8 @@ class Question:
     which is dropped where no layout reaches it. ``apart``: each matrix is decided by itself, as the
     engine types every tensor. ``named``: the assignment that is priced, a scheme with what stands
     in for it or a mixture of the engine's (:mod:`planner.planning.question.named`). ``imatrix``:
-    ggml's types are written with an importance matrix.
+    ggml's types are written with an importance matrix. ``eager``: the engine launches operator by
+    operator, where by default it compiles (which CPUs alone feel: their cores walk the code).
     """
 
     spec: ModelSpec
@@ -93,6 +94,7 @@ class Question:
     apart: bool = False
     named: str = ""
     loss_widened: bool = False
+    eager: bool = False
 
     @property
     def runs_as(self) -> dict[tuple[str, str], str]:

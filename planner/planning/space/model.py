@@ -28,7 +28,7 @@ from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record
 from planner.remembered import by_identity
-from planner.throughput.calibration import Certainty, stacks_of
+from planner.throughput.calibration import PRIOR, Certainty, stacks_of
 from planner.throughput.engine_policy import beside_routed, stored_scales
 from planner.throughput.gemm import gemm_model
 from planner.throughput.ggml_attention import ggml_attention
@@ -124,7 +124,7 @@ def _built_of(question: Question, prior: Prior, server: str, static_scales: bool
     return (question.spec, question.device, question.net, prior, question.profile,
             question.imatrix, question.schemes, question.kv, question.dropped, question.fused,
             question.kept, question.barred, question.as_released, question.named, question.apart,
-            question.engine, question.engine_version, question.container,
+            question.engine, question.engine_version, question.container, question.eager,
             tuple((r.group, r.asked, r.runs_as) for r in question.routes), server, static_scales)
 
 
@@ -145,6 +145,7 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
                         if question.apart else None)
     device = question.device
     stacks = stacks_of(server)
+    host, sure = _host(question, server)
     machine = Machine(
         bandwidth=device.bandwidth_bytes_per_s.value,
         dense=kernel_arrays(device, _run(question, "dense"), experts=False, stacks=stacks,
@@ -156,18 +157,20 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
         net=question.net, stacks=stacks, plain=gemm_model(device, "bf16", stacks),
         beside=np.array([bool(beside_routed(server, s)) for s in question.schemes],
                         dtype=bool),
-        host_seconds=_host_seconds(question, server),
+        host_seconds=host, host_certainty=sure,
         cpu_attention=ggml_attention(device, server))
     return CostModel(question, prior, planned, released, units, machine)
 
 
-def _host_seconds(question: Question, engine: str) -> float:
-    """Seconds of an average layer that the engine itself takes of the cores that compute."""
+def _host(question: Question, engine: str) -> tuple[float, Certainty]:
+    """Seconds of an average layer that the engine itself takes of the cores that compute, and how
+    sure they are."""
     if question.device.kind != "cpu":
-        return 0.0
-    from planner.throughput.cpu_host import cpu_host_seconds
+        return 0.0, PRIOR
+    from planner.throughput.cpu_host import cpu_host_seconds, host_certainty
 
-    return cpu_host_seconds(question.spec, question.device, engine)
+    return (cpu_host_seconds(question.spec, question.device, engine, eager=question.eager),
+            host_certainty(question.device, engine))
 
 
 def _run(question: Question, group: str) -> list[str]:

@@ -74,6 +74,10 @@ def _others(rows: Rows) -> Iterator[Line]:
             yield (f"to {one['quant_dtype']}, {one['m']} × {one['k']}, "
                    f"{str(one['software']).split()[0]}",
                    f"{one['m'] * one['k'] / _seconds(one) / 1e9:.2f} G elem/s", "")
+        elif one["table"] == "op_call":
+            yield (f"calls from Python, {str(one['software']).split()[0]}",
+                   f"{_seconds(one) / one['calls'] * 1e6:.2f} µs each",
+                   f"{one['calls']} of a layer")
 
 
 def _seconds(row: Mapping[str, Any]) -> float:

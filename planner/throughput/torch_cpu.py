@@ -1,0 +1,107 @@
+"""PyTorch on a CPU: what a call from Python takes, and FP8 products, which it emulates there.
+
+torch._scaled_mm without a CPU kernel for FP8 widens and scales both matrices to FP32 in every call,
+then multiplies in FP32: a weight costs the same for one token and for a prompt. Counts, costs and
+sources are data/cpu_host.toml; a machine's own figures are the fitted sets ``torch-calls`` and
+``torch-scaled-mm`` (:mod:`planner.calibration.torch_cpu`).
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.hardware.profile import DeviceProfile
+from planner.records import record
+from planner.throughput.calibration import Certainty
+from planner.throughput.kernels import Kernel
+from planner.throughput.roofline import Parts, where
+
+Array = NDArray[np.float64]
+_FILE = Path(__file__).resolve().parent / "data" / "cpu_host.toml"
+STACK = "torch"
+CALLS, SCALED_MM = "torch-calls", "torch-scaled-mm"
+"""Operators of the fitted sets; variants ``eager`` and ``fp8``."""
+CALL_SECONDS, WEIGHT_SECONDS = "call_seconds", "weight_seconds"
+Z80 = 1.2815515655446004
+
+
+@record
+class TorchCost:
+    """Seconds of a call, or of a weight on all cores, how sure, and in words."""
+
+    seconds: float
+    certainty: Certainty
+    text: str
+
+
+def call_cost(device: DeviceProfile) -> TorchCost:
+    """A call from Python of an operator on a small tensor, modules around it counted in [s]."""
+    return _cost(device, (CALLS, STACK, "eager"), CALL_SECONDS, "call_us", 1e-6, "µs a call")
+
+
+def emulated(engine: str, device: DeviceProfile, scheme: str) -> TorchCost | None:
+    """A weight of a product in ``scheme`` where ``engine`` multiplies by an emulated
+    torch._scaled_mm on ``device`` [s, all cores together]; None elsewhere."""
+    rule = rules()["scaled_mm"]
+    if device.kind != "cpu" or engine not in rule["engines"] or scheme not in rule["schemes"] \
+            or device.rate("fp8") is not None or device.rate("fp32") is None:
+        return None
+    cores = device.silicon.multiprocessors.value if device.silicon is not None else 1.0
+    return _cost(device, (SCALED_MM, STACK, "fp8"), WEIGHT_SECONDS, "weight_ns", 1e-9 / cores,
+                 f"ns a weight on {cores:g} cores")
+
+
+def emulated_kernels(kernels: Sequence[Kernel], costs: Sequence[TorchCost | None],
+                     device: DeviceProfile) -> list[Kernel]:
+    """``kernels`` with FP32 products, and the weights' own time, where there is a cost."""
+    rate, reached = device.rate("fp32"), device.achieved.get("fp32")
+    found = []
+    for one, cost in zip(kernels, costs, strict=True):
+        if cost is not None and rate is not None and reached is not None:
+            one = replace(one, unit=rate.unit, peak_flop_per_s=rate.dense.value,
+                          compute_fraction=reached.compute_fraction.value,
+                          conversion_elements_per_s=1.0 / cost.seconds)
+        found.append(one)
+    return found
+
+
+def one_by_one(parts: Parts, places: NDArray[np.bool_]) -> Parts:
+    """``parts`` [C, S] where widening and product of the schemes at ``places`` [S] follow each
+    other: what takes the time of neither is added."""
+    if not places.any():
+        return parts
+    busy = parts.conversion + np.maximum(parts.compute, parts.memory)
+    alone = replace(parts, busy=busy, overlap=np.zeros(np.shape(parts.overlap), dtype=np.bool_))
+    return where(places, alone, parts)
+
+
+def _cost(device: DeviceProfile, key: tuple[str, str, str], name: str, prior: str, scale: float,
+          unit: str) -> TorchCost:
+    """The measured figure of ``device``, else the assumption of the data."""
+    found = device.fitted.get(key)
+    if found is not None:
+        value = found.parameters[name]
+        return TorchCost(value, Certainty("fitted", found.error.sigma,
+                                          f"torch {found.software} measured on {device.id}"),
+                         f"measured: {value / scale:.3g} {unit} with torch {found.software}")
+    entry: Mapping[str, Any] = rules()[prior]
+    sigma = math.log(entry["high"] / entry["low"]) / (2 * Z80)
+    return TorchCost(
+        entry["value"] * scale, Certainty("prior", sigma, str(entry["what"])),
+        f"{entry['kind']}: {entry['value']:g} {unit}, {entry['low']:g} to {entry['high']:g} "
+        f"({entry['source']})")
+
+
+@cache
+def rules() -> Mapping[str, Any]:
+    """data/cpu_host.toml."""
+    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
