@@ -28,7 +28,8 @@ class Entry:
 
 REGISTRY = (
     Entry("op_gemm", frozenset({"device", "software", "w_a_dtype", "m", "n", "k", "latency_us"}),
-          "planner.calibration.gemm", ("gemm", "ggml", "torch-scaled-mm"), beside=("op_quantize",), own_devices=True),
+          "planner.calibration.gemm", ("gemm", "ggml", "torch-scaled-mm"),
+          beside=("op_quantize",), own_devices=True),
     Entry("op_quantize", frozenset({"device", "software", "op", "quant_dtype", "m", "k",
                                     "latency_us"}),
           "planner.calibration.quantise", ("quantise",), own_devices=True),

@@ -1,4 +1,4 @@
-"""PyTorch on a machine's CPU: what a call from Python takes, and a weight of an emulated FP8 product.
+"""PyTorch on a machine's CPU: what a call from Python takes, a weight of an emulated FP8 product.
 
 Rows are those of op_call, and of op_gemm with the kernel ``_scaled_mm``, of the most threads that
 the table has. Both are one figure: the geometric mean over layers, or over products of the fewest

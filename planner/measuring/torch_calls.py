@@ -22,9 +22,9 @@ HIDDEN, HEADS, CACHE_TOKENS = 64, 2, 16
 SWEPT_FLOATS = 1 << 21
 NORM_CALLS, OTHER_CALLS = 11, 19
 CALLS = 2 * NORM_CALLS + OTHER_CALLS
-"""Operators of a layer: two norms; four products, split, three views, two writes of the cache of two
-calls each, attention, reshape, chunk, activation and its product, the sum that closes it and its
-view."""
+"""Operators of a layer: two norms; four products, split, three views, two writes of the cache of
+two calls each, attention, reshape, chunk, activation and its product, the sum that closes it and
+its view."""
 MOST_RUNS = 2000
 
 
@@ -92,7 +92,7 @@ def layer(torch: Any) -> Callable[[], Any]:
 
 def norm(torch: Any) -> Any:
     """An RMS norm in FP32 that takes the residual along, of NORM_CALLS operators."""
-    class EagerNorm(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class EagerNorm(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.ones(HIDDEN, dtype=torch.bfloat16),

@@ -48,8 +48,9 @@ class KernelArrays:
     the achieved fractions the rest; ``certainty`` says so by scheme. Grouped kernels have ``fused``
     models instead of a form, [layout][scheme] in the order of ENGINE_LAYOUTS; their certainty is
     that of :meth:`sure`. ``emulated`` schemes widen their weights before the product, in every call
-    (:mod:`planner.throughput.torch_cpu`). ``ggml`` has the types that its kernels multiply. ``narrowed`` are the
-    forms of schemes whose activations the kernel before narrows in modules of some kinds.
+    (:mod:`planner.throughput.torch_cpu`). ``ggml`` has the types that its kernels multiply.
+    ``narrowed`` are the forms of schemes whose activations the kernel before narrows in modules of
+    some kinds.
     """
 
     schemes: tuple[str, ...]

@@ -155,7 +155,8 @@ def test_attention_and_copies_on_a_gpu() -> None:
 
 def test_a_cpu_is_timed_by_the_clock() -> None:
     rows = measured(torch_gemm, CPU, "cpu")
-    assert {r["w_a_dtype"] for r in rows} == {"bfloat16", "float32", "int8"}
+    assert {r["w_a_dtype"] for r in rows} == {"bfloat16", "float32", "int8", "fp8"}
+    assert {r["m"] for r in rows if r["w_a_dtype"] == "fp8"} == {1}  # widens all weights each time
     assert {(r["device"], r["threads"]) for r in rows} == {("host", 2)}
 
 
