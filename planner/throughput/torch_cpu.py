@@ -53,7 +53,7 @@ def emulated(engine: str, device: DeviceProfile, scheme: str) -> TorchCost | Non
     torch._scaled_mm on ``device`` [s, all cores together]; None elsewhere."""
     rule = rules()["scaled_mm"]
     if device.kind != "cpu" or engine not in rule["engines"] or scheme not in rule["schemes"] \
-            or device.rate("fp8") is not None or device.rate("fp32") is None:
+            or device.rate("fp8") is not None:
         return None
     cores = device.silicon.multiprocessors.value if device.silicon is not None else 1.0
     return _cost(device, (SCALED_MM, STACK, "fp8"), WEIGHT_SECONDS, "weight_ns", 1e-9 / cores,
@@ -62,15 +62,16 @@ def emulated(engine: str, device: DeviceProfile, scheme: str) -> TorchCost | Non
 
 def emulated_kernels(kernels: Sequence[Kernel], costs: Sequence[TorchCost | None],
                      device: DeviceProfile) -> list[Kernel]:
-    """``kernels`` with FP32 products, and the weights' own time, where there is a cost."""
+    """``kernels`` with the weights' own time, and products in FP32 where the device states its
+    rate, where there is a cost."""
     rate, reached = device.rate("fp32"), device.achieved.get("fp32")
     found = []
     for one, cost in zip(kernels, costs, strict=True):
+        made = one if cost is None else replace(one, conversion_elements_per_s=1.0 / cost.seconds)
         if cost is not None and rate is not None and reached is not None:
-            one = replace(one, unit=rate.unit, peak_flop_per_s=rate.dense.value,
-                          compute_fraction=reached.compute_fraction.value,
-                          conversion_elements_per_s=1.0 / cost.seconds)
-        found.append(one)
+            made = replace(made, unit=rate.unit, peak_flop_per_s=rate.dense.value,
+                           compute_fraction=reached.compute_fraction.value)
+        found.append(made)
     return found
 
 
