@@ -113,6 +113,8 @@ def against(facts: Mapping[str, Any], scheme: str) -> str:
     if found != SCHEMES[scheme]:
         return " · ".join(filter(None, found)) + f" ({facts['scheme'] or facts['method']})"
     types = {kind for name, (kind, _) in facts["parameters"].items() if _WEIGHTS.match(name)}
+    if not types:
+        return "no parameter that holds weights"
     if not _ONLINE.search(facts["method"]) and not types <= STORED[found[0]]:
         return f"stored in {', '.join(sorted(types))}"
     return ""

@@ -73,6 +73,12 @@ def test_weights_stored_in_another_type_are_a_difference() -> None:
     assert against(found, "int8-w8a8") == "stored in bfloat16"
 
 
+def test_a_module_without_weights_is_a_difference() -> None:
+    found = facts(CT, "CompressedTensorsW8A8Int8", stored="int8", strategy="channel")
+    found["parameters"] = {"input_scale": ["float32", [1]]}
+    assert against(found, "int8-w8a8") == "no parameter that holds weights"
+
+
 def verdict(**more: Any) -> dict[str, Any]:
     parsed = {"tp": 2, "pp": 1, "dp": 1, "ep": False, "cache": "fp8", "context": 8192,
               "sequences": 64, "tokens": 2048, "method": "compressed-tensors"}
