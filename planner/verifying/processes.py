@@ -54,18 +54,18 @@ def run(command: Sequence[str], *, what: str, limit_seconds: float, log: Path | 
     try:
         out, err = process.communicate(timeout=limit_seconds)
     except subprocess.TimeoutExpired:
-        _end(process)
+        ran = _ran(*_end(process), start, used)
+        _keep(log, command, ran)
         raise EngineFailedError(
             f"{what}: {Path(command[0]).name} did not end within {limit_seconds:.0f} s and was "
-            "stopped", hint="raise --step-seconds, or ask for fewer tokens (--prompt-tokens, "
-            "--output-tokens, --chunks); what was measured is kept") from None
+            "stopped" + _last_words(ran), hint="raise --step-seconds, or ask for fewer tokens "
+            "(--prompt-tokens, --output-tokens, --chunks); " + _where(log)
+            + "what was measured is kept") from None
     except BaseException:
         _end(process)
         raise
-    ran = Ran(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"),
-              time.monotonic() - start, _children_seconds() - used)
-    if log is not None:
-        _keep(log, command, ran)
+    ran = _ran(out, err, start, used)
+    _keep(log, command, ran)
     if process.returncode not in accept:
         raise EngineFailedError(f"{what}: {Path(command[0]).name} {_ended(process.returncode)}"
                             + _last_words(ran), hint=_hint(ran, log))
@@ -78,11 +78,16 @@ def busy(ran: Ran, threads: int) -> float:
     return max(0.0, 1.0 - ran.cpu_seconds / max(ran.seconds * threads, 1e-9))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Stop the program and its children; they have a session of their own."""
+def _ran(out: bytes, err: bytes, start: float, used: float) -> Ran:
+    return Ran(out.decode("utf-8", "replace"), err.decode("utf-8", "replace"),
+               time.monotonic() - start, _children_seconds() - used)
+
+
+def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Stop the program and its children, which have a session of their own; what was printed."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    return process.communicate()
 
 
 def _ended(code: int) -> str:
@@ -103,12 +108,17 @@ def _last_words(ran: Ran) -> str:
 def _hint(ran: Ran, log: Path | None) -> str:
     if "No space left" in ran.stderr + ran.stdout:
         return "make room and run the same command again: it goes on from there"
-    where = f"all of its output is in {log}; " if log is not None else ""
-    return where + "what was measured is kept, and the same command goes on from there"
+    return _where(log) + "what was measured is kept, and the same command goes on from there"
 
 
-def _keep(log: Path, command: Sequence[str], ran: Ran) -> None:
+def _where(log: Path | None) -> str:
+    return f"all of its output is in {log}; " if log is not None and log.is_file() else ""
+
+
+def _keep(log: Path | None, command: Sequence[str], ran: Ran) -> None:
     """Write the log; a disk that is full must not hide what the program said."""
+    if log is None:
+        return
     try:
         log.write_text("$ " + " ".join(command) + "\n" + ran.stdout + "\n" + ran.stderr,
                        encoding="utf-8")

@@ -135,11 +135,14 @@ def test_a_crash_after_the_times_keeps_them(plan, base, quantised, tmp_path):
 
 def test_a_program_that_hangs_is_stopped_with_its_children(plan, base, quantised, tmp_path):
     hangs = f'echo $$ > "{tmp_path}/pid"; case "$*" in *--version*) echo "version: 1";; ' \
-        '*) sleep 1000 & wait;; esac'
+        '*) echo loading >&2; sleep 1000 & wait;; esac'
     engine = fake_llama(tmp_path / "bin", quantised, bench=hangs)
     with pytest.raises(DataError, match="did not end within 0 s") as caught:
         verified(plan, base, tmp_path / "out", engine, step_seconds=0.3)
     assert "--step-seconds" in caught.value.hint
+    kept = tmp_path / "out/work/plan-prompt.txt"
+    assert f"all of its output is in {kept}" in caught.value.hint
+    assert "loading" in kept.read_text(encoding="utf-8")
     pid = int((tmp_path / "pid").read_text())
     assert not Path(f"/proc/{pid}").exists()
 
