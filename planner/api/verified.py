@@ -33,6 +33,7 @@ BUSY = 0.3
 """Share of its threads' time that a run may lose: reading the file and starting take some."""
 COUNTED = 1.005
 """Factor ÷/× of bytes that are counted: what surrounds the tensors in a file."""
+LESS = "less was measured than asked for, as the engine's steps take long"
 
 
 @record
@@ -172,6 +173,15 @@ def files_made_of(task: Task, subjects: Sequence[Trial]) -> dict[str, str]:
     base = checkpoint_digest(task.checkpoint)
     matrix = "".join(f" {a.value}" for a in task.plan.assumptions if a.key == KEY)
     return {s.id: base + (matrix if s.role == PLAN else "") for s in subjects}
+
+
+def fewer_notes(run: Findings) -> tuple[str, ...]:
+    """What was measured less often than asked for, by subject."""
+    kinds = ("fewer_runs", "fewer_pieces")
+    told = {subject: [str(facts[kind]) for kind in kinds if kind in facts]
+            for subject, facts in run.facts.items()}
+    return tuple(f"{subject}: {LESS}: " + "; ".join(words)
+                 for subject, words in told.items() if words)
 
 
 def busy_notes(run: Findings) -> tuple[str, ...]:

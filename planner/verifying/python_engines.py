@@ -21,7 +21,7 @@ from planner.quality.profile_match import structure_sha256
 from planner.verifying.answers import first_position, kl_and_flips, read_answers
 from planner.verifying.hf_checkpoint import folder_of_gguf
 from planner.verifying.processes import EngineFailedError, run
-from planner.verifying.records import PLAN, Reading, StepResult, Task, Trial
+from planner.verifying.records import PLAN, Reading, Setting, StepResult, Task, Trial
 from planner.verifying.writing import work_folder
 
 RUNNERS = Path(__file__).resolve().parent / "runners"
@@ -189,10 +189,32 @@ def timed(answer: Mapping[str, Any]) -> tuple[dict[str, Reading], dict[str, Any]
     return values, others
 
 
+def fewer_runs(answer: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
+    """The fact that tells how much less was timed than was asked for; none where all was."""
+    out = []
+    for batch in sorted({one["batch"] for one in answer["runs"]}):
+        runs = [one for one in answer["runs"] if one["batch"] == batch]
+        steps, asked = min(len(one["decode_seconds"]) for one in runs), setting.output_tokens - 1
+        if len(runs) < setting.repeats or steps < asked:
+            out.append(f"{batch} sequence{'s' * (batch > 1)}: {len(runs)} of {setting.repeats} "
+                       f"repeats, {steps} of {asked} decode steps")
+    return {"fewer_runs": "; ".join(out)} if out else {}
+
+
+def fewer_pieces(answer: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
+    """The fact that tells how much less of the text was read than was asked for."""
+    done = int(answer.get("chunks", setting.kl_chunks))
+    return {} if done >= setting.kl_chunks else {
+        "fewer_pieces": f"loss: {done} of {setting.kl_chunks} pieces of the text"}
+
+
 def loss(task: Task, subject: Trial) -> dict[str, Reading]:
-    """KL divergence from the checkpoint's answers, and flipped tokens."""
+    """KL divergence from the checkpoint's answers, and flipped tokens; where an engine was slow, on
+    the pieces of the text that both have."""
     path = answers_of(task, subject)
-    kl, flips = kl_and_flips(read_answers(task.folder / REFERENCE), read_answers(path))
+    one, two = read_answers(task.folder / REFERENCE), read_answers(path)
+    both = min(len(one), len(two))
+    kl, flips = kl_and_flips(one[:both], two[:both])
     path.unlink(missing_ok=True)
     return {"kl": kl, "flips": flips}
 

@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 from support.checkpoints import write_llama
 
+from planner.api.verified import LESS, fewer_notes
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.export import compressed_tensors, torchao
 from planner.lookup import load_model
 from planner.models.headers import read_extents
 from planner.verifying.adapter import Address, adapter
 from planner.verifying.processes import EngineFailedError
-from planner.verifying.python_engines import TOKENS, timed, uniform
+from planner.verifying.python_engines import (
+    TOKENS,
+    fewer_pieces,
+    fewer_runs,
+    timed,
+    uniform,
+)
 from planner.verifying.records import FoundEngine, Setting, Task
 from planner.verifying.run import Findings, measure
 from planner.verifying.writing import prepare
@@ -195,6 +202,30 @@ def test_the_least_step_of_all_runs_counts() -> None:
     assert values["decode_seconds"].value == 0.2
     assert values["decode_seconds"].repeats == 4
     assert others["median_decode_seconds"] == pytest.approx(0.275)
+
+
+def test_what_was_timed_less_than_asked_for_is_told() -> None:
+    whole = [{"batch": batch, "decode_seconds": [0.1] * 3} for batch in (1, 4) for _ in range(2)]
+    assert fewer_runs({"runs": whole}, SETTING) == {}
+    slow = [*whole[:2], {"batch": 4, "decode_seconds": [2.4, 2.5]}]
+    assert fewer_runs({"runs": slow}, SETTING) == {
+        "fewer_runs": "4 sequences: 1 of 2 repeats, 2 of 3 decode steps"}
+    assert fewer_pieces({"chunks": 2}, SETTING) == fewer_pieces({}, SETTING) == {}
+    assert fewer_pieces({"chunks": 1}, SETTING) == {
+        "fewer_pieces": "loss: 1 of 2 pieces of the text"}
+
+
+def test_a_loss_is_of_the_pieces_that_a_slow_engine_answered(tmp_path: Path) -> None:
+    asked = task(tmp_path, "vllm", ("fp8-channel",))
+    python = tmp_path / "python/python"
+    text = python.read_text(encoding="utf-8")
+    python.write_text(text.replace("(len(tokens), ", "(1 if 'fp8' in asked['model'] else 2, ")
+                      .replace("answer[\"runs\"] =", "answer['chunks'] = 1 + ('fp8' not in "
+                               "asked['model'])\nanswer[\"runs\"] ="), encoding="utf-8")
+    found = ran(asked)
+    assert found.values["plan"]["kl"].repeats == 2 * found.values["fp8-channel"]["kl"].repeats > 0
+    assert fewer_notes(found) == (
+        f"fp8-channel: {LESS}: loss: 1 of 2 pieces of the text",)
 
 
 def test_token_ids_are_pieces_of_the_text(tmp_path: Path) -> None:

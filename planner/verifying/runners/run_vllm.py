@@ -3,7 +3,9 @@
 Runs in vLLM's own Python: ``python run_vllm.py QUESTION.json ANSWER.json``. The question has model
 (a folder), tokens (.npy, chunks × length), logits (.npy to write, or ""), from_position (the first
 whose logits are kept), kv_bytes, kv_dtype, max_model_len, prompt, new_tokens, batches, repeats,
-eager, seed. Steps are timed one by one: those that read prompts apart from those that only decode.
+budget_seconds, eager, seed. Steps are timed one by one: those that read prompts apart from those
+that only decode. An engine whose steps are slow is not waited for: where the budget is spent, the
+answer has the runs, steps and chunks that were measured until then, and no others.
 """
 
 import contextlib
@@ -16,6 +18,9 @@ import sys
 import time
 import traceback
 from typing import Any
+
+LEAST_STEPS = 4
+"""Decode steps that a run has whatever they take."""
 
 
 def main(question_path: str, answer_path: str) -> int:
@@ -56,9 +61,10 @@ def measure(question: Any, answer: Any) -> None:
     answer["threads"] = torch.get_num_threads()
     sizes(llm, answer)
     if question["logits"]:
-        keep_logits(llm, vllm, numpy, torch, tokens, question)
-    answer["runs"] = [timed(llm, vllm, numpy, tokens, question, batch)
-                      for batch in question["batches"] for _ in range(question["repeats"])]
+        answer["chunks"] = keep_logits(llm, vllm, numpy, torch, tokens, question)
+    answer["runs"] = []
+    for batch in question["batches"]:
+        repeated(llm, vllm, numpy, tokens, question, batch, answer["runs"])
     answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -124,11 +130,13 @@ def kernels(model: Any) -> dict[str, int]:
     return found
 
 
-def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, question: Any) -> None:
-    """Logits after each token of a chunk but the last, float32 (chunks, positions, vocabulary)."""
+def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, question: Any) -> int:
+    """Logits after each token of a chunk but the last, float32 (chunks, positions, vocabulary), of
+    the chunks that the budget is enough for, at least one; how many those are."""
     model, first = model_of(llm), question["from_position"]
     own, length = model.compute_logits, tokens.shape[1]
     kept: list[Any] = []
+    done, end = 0, time.perf_counter() + question["budget_seconds"]
 
     def hooked(hidden: Any, *rest: Any, **more: Any) -> Any:
         out = own(hidden, *rest, **more)
@@ -141,31 +149,56 @@ def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, questi
         asked = vllm.SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=1,
                                     ignore_eos=True, detokenize=False)
         for chunk in tokens:
+            if done and time.perf_counter() > end:
+                break
             llm.generate([{"prompt_token_ids": chunk.tolist()}], asked, use_tqdm=False)
+            done += 1
     finally:
         del model.compute_logits
-    if len(kept) != len(tokens):
-        sys.exit(f"{len(kept)} of {len(tokens)} chunks gave logits of all positions")
+    if len(kept) != done:
+        sys.exit(f"{len(kept)} of {done} chunks gave logits of all positions")
     numpy.save(question["logits"], numpy.stack(kept))
+    return done
+
+
+def repeated(llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, batch: Any,
+             runs: list[Any]) -> None:
+    """Append the runs of a batch: the first, and others while its share of the budget is enough for
+    another as long as the longest until then."""
+    end = time.perf_counter() + question["budget_seconds"] / len(question["batches"])
+    longest = 0.0
+    for _ in range(question["repeats"]):
+        start = time.perf_counter()
+        if longest and start + longest > end:
+            return
+        runs.append(timed(llm, vllm, numpy, tokens, question, batch, end))
+        longest = max(longest, time.perf_counter() - start)
 
 
 def timed(llm: Any, vllm: Any, numpy: Any, tokens: Any,
-          question: Any, batch: Any) -> dict[str, Any]:
-    """Seconds of every step of ``batch`` requests that start together."""
+          question: Any, batch: Any, end: float) -> dict[str, Any]:
+    """Seconds of every step of ``batch`` requests that start together; of LEAST_STEPS decode steps
+    at least, and no more after ``end``."""
     flat = numpy.resize(tokens.reshape(-1), batch * question["prompt"])
     prompts = flat.reshape(batch, question["prompt"])
     asked = vllm.SamplingParams(max_tokens=question["new_tokens"], temperature=0.0,
                                 ignore_eos=True, detokenize=False)
-    engine_ = llm.llm_engine
+    engine_, names = llm.llm_engine, []
     for n, prompt in enumerate(prompts):
-        engine_.add_request(f"{batch}-{n}-{time.monotonic_ns()}",
-                            {"prompt_token_ids": prompt.tolist()}, asked)
+        names.append(f"{batch}-{n}-{time.monotonic_ns()}")
+        engine_.add_request(names[-1], {"prompt_token_ids": prompt.tolist()}, asked)
     steps: list[float] = []
+    begun: set[str] = set()
+    prefill = 0
     while engine_.has_unfinished_requests():
         start = time.perf_counter()
-        engine_.step()
+        told = engine_.step()
         steps.append(time.perf_counter() - start)
-    prefill = max(1, len(steps) - question["new_tokens"] + 1)
+        if len(begun) < batch:  # the step that gives the last request its first token is the last
+            begun.update(one.request_id for one in told)
+            prefill = len(steps)
+        elif len(steps) - prefill >= LEAST_STEPS and time.perf_counter() > end:
+            engine_.abort_request(names)
     return {"batch": batch, "prompt": question["prompt"], "new_tokens": question["new_tokens"],
             "prefill_seconds": sum(steps[:prefill]), "prefill_steps": prefill,
             "decode_seconds": steps[prefill:]}
