@@ -31,7 +31,7 @@ help:
 	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/evidence/plans.md"
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
-	@echo "make engines     real engines: install, judge plans, run them, compare (FRESH=1: all again)"
+	@echo "make engines     real engines: install, run plans, compare, judge (FRESH=1: all again, MINUTES=60)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
 	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
 	@echo "make lock        renew the locked versions that continuous integration installs"
@@ -90,7 +90,7 @@ evaluate: $(VENV)/.installed-dev
 
 # Engines and weights go into .engines; what is installed or measured is kept for the next run.
 engines: $(VENV)/.installed-dev
-	$(BIN)/python -m evaluation.closed_loop $(if $(FRESH),--fresh)
+	$(BIN)/python -m evaluation.closed_loop $(if $(FRESH),--fresh) $(if $(MINUTES),--minutes $(MINUTES))
 
 fuzz: $(VENV)/.installed-dev
 	$(PIP) -e '.[dev,fast,fuzz]'

@@ -1,27 +1,29 @@
-"""``python -m evaluation.closed_loop``: install engines, judge, run the loop, write the pages."""
+"""``python -m evaluation.closed_loop``: install engines, run the loop, judge, write the pages."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evaluation.closed_loop import llama, vllm
-from evaluation.closed_loop.install import WEIGHTS, install
+from evaluation.closed_loop.install import WEIGHTS, Weights, install
 from evaluation.closed_loop.page import page
-from planner.errors import PlannerError
+from evaluation.closed_loop.parts import Clock, Parts
+from planner.errors import DataError
 from planner.hardware.host.detect import host_facts
 
 ROOT, PAGES = Path(".engines").absolute(), Path("docs/evidence")
-CHUNKS, REPEATS = 8, 5
-VLLM_MODEL = "smollm2-135m"
-JUDGES_SECONDS = 3600
+CHUNKS, REPEATS, MINUTES = 8, 5, 60.0
+JUDGES = {"vLLM judges exports": ("engine_judges", "--vllm", "vllm"),
+          "llm-compressor, transformers and torchao judge exports": (
+              "quantiser_judges", "--torch", "torch")}
+JUDGE_SECONDS = 1200
 _UNITS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 """Flags of a processor that kernels are chosen by."""
 
@@ -33,74 +35,99 @@ def main() -> int:
     parser.add_argument("--rounds", default=",".join(llama.ROUNDS),
                         help="what losses are known from: " + ", ".join(llama.ALL_ROUNDS))
     parser.add_argument("--chunks", type=int, default=CHUNKS, help="pieces of the text for losses")
+    parser.add_argument("--minutes", type=float, default=MINUTES,
+                        help="no part begins later; what is left out is told")
     parser.add_argument("--install-only", action="store_true")
     given = parser.parse_args()
     if given.fresh:
         shutil.rmtree(ROOT, ignore_errors=True)
-    start = time.monotonic()
-
-    def tell(text: str) -> None:
-        print(f"{time.monotonic() - start:6.0f} s  {text}", file=sys.stderr, flush=True)
-
-    missing = {f"installing {name}": why for name, why in install(ROOT, tell).items()}
+    clock = Clock(given.minutes)
+    missing = {f"installing {name}": why for name, why in install(ROOT, clock.tell).items()}
     if not given.install_only:
-        judge(missing, tell)
-        loops, on_vllm = measured(given, missing, tell)
-        text = page(loops, on_vllm, missing, machine())
-        (PAGES / "closed-loop.md").write_text(text, encoding="utf-8")
-        tell(f"wrote {PAGES / 'closed-loop.md'}")
+        missing |= Run(given, clock, dict(missing)).all()
+        clock.tell(f"wrote {PAGES / 'closed-loop.md'}")
     for name, why in missing.items():
         print(f"missing: {name}: {why}", file=sys.stderr)
     return int(bool(missing))
 
 
-def judge(missing: dict[str, str], tell: Callable[[str], None]) -> None:
-    """Engines' own code on commands and exports, with a page of its own: vLLM's, then that of
-    llm-compressor, transformers and torchao."""
-    for module, flag, name in (("engine_judges", "--vllm", "vllm"),
-                               ("quantiser_judges", "--torch", "torch")):
-        tell(f"{name} judges exports ({module})")
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", f"benchmarks.{module}", flag, ROOT / name / "bin/python",
-                 "--write", PAGES / "engines-judged.md"], capture_output=True, text=True,
-                check=False, timeout=JUDGES_SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            missing[module] = str(error)
-            continue
-        if done.returncode:
-            words = done.stderr.strip() or "something differs; see engines-judged.md"
-            missing[module] = words[-400:]
+class Run:
+    """One run of the loop, what matters most first; the page is written after each part."""
+
+    def __init__(self, given: argparse.Namespace, clock: Clock, missing: dict[str, str]) -> None:
+        self.given, self.clock, self.earlier = given, clock, missing
+        self.rounds = tuple(given.rounds.split(","))
+        self.loops: dict[str, llama.Begun] = {}
+        self.on_vllm: list[dict[str, Any]] = []
+        self.machine = machine()
+
+    def work(self) -> dict[str, Callable[[], object]]:
+        """Part → what does it, in order."""
+        out: dict[str, Callable[[], object]] = {"this machine's operators": partial(
+            llama.operators, ROOT / "loop" / "operators", ROOT / "llama.cpp" / "bin")}
+        for model in WEIGHTS:
+            out[f"{model.model} on llama.cpp"] = partial(self.begin, model)
+            out |= self.plans(model, self.rounds[:1])
+        out |= {f"{model.model} on vLLM": partial(self.vllm, model) for model in WEIGHTS}
+        for model in WEIGHTS:
+            out |= self.plans(model, self.rounds[1:])
+        return out | {name: partial(judge, *one) for name, one in JUDGES.items()}
+
+    def plans(self, model: Weights, rounds: tuple[str, ...]) -> dict[str, Callable[[], object]]:
+        """The parts of a model's plans at its limits."""
+        return {f"plans of {model.model} on llama.cpp, losses from {one}": partial(
+            self.planned, model.model, one) for one in rounds}
+
+    def all(self) -> dict[str, str]:
+        """Do everything; what is missing, and why."""
+        (ROOT / "loop").mkdir(parents=True, exist_ok=True)
+        work = self.work()
+        parts = Parts(list(work), self.clock, lambda: self.write(parts.missing),
+                      ROOT / "loop" / "errors.txt")
+        for name, one in work.items():
+            parts.do(name, one)
+        return parts.missing
+
+    def begin(self, model: Weights) -> None:
+        """The model's answer and the engine's types."""
+        self.loops[model.model] = llama.begin(llama.Loop(
+            model.model, model.base(ROOT), ROOT / "llama.cpp" / "bin", ROOT / "loop" / model.model,
+            self.given.chunks, REPEATS, self.rounds, ROOT / "loop" / "operators", self.clock))
+
+    def planned(self, model: str, round_: str) -> None:
+        """The model's plans of a round."""
+        if model not in self.loops:
+            raise DataError("its own types were not run", hint="see what is missing above")
+        llama.plans(self.loops[model], round_)
+
+    def vllm(self, model: Weights) -> None:
+        """The model on vLLM."""
+        self.on_vllm.append(vllm.run(model.model, model.base(ROOT), ROOT / "vllm/bin/python",
+                                     ROOT / "loop" / f"{model.model}-vllm", self.clock))
+
+    def write(self, missing: dict[str, str]) -> None:
+        """The page with what there is."""
+        text = page([one.out for one in self.loops.values()], self.on_vllm,
+                    {**self.earlier, **missing}, self.machine)
+        (PAGES / "closed-loop.md").write_text(text, encoding="utf-8")
 
 
-def measured(given: argparse.Namespace, missing: dict[str, str], tell: Callable[[str], None],
-             ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """(the loops on llama.cpp, the verification on vLLM); what fails is in ``missing``, with what
-    was measured of it kept."""
-    loops: list[dict[str, Any]] = []
-    operators = ROOT / "loop" / "operators"
+def judge(module: str, flag: str, name: str) -> None:
+    """Engines' own code on commands and exports, with a page of its own.
+
+    Raises:
+        DataError: something differs, or the judge failed. OSError: it could not be started.
+    """
     try:
-        llama.operators(operators, ROOT / "llama.cpp" / "bin", tell)
-        models = WEIGHTS
-    except (PlannerError, OSError) as error:
-        missing["this machine's operators, and llama.cpp"], models = str(error), ()
-    for model in models:
-        folder = (ROOT / "loop" / model.model)
-        try:
-            loops.append(llama.run(llama.Loop(
-                model.model, model.base(ROOT), ROOT / "llama.cpp" / "bin", folder, given.chunks,
-                REPEATS, tuple(given.rounds.split(",")), operators, tell)))
-        except (PlannerError, OSError) as error:
-            missing[f"{model.model} on llama.cpp"] = str(error)
-            if (folder / "loop.json").exists():
-                loops.append(json.loads((folder / "loop.json").read_text(encoding="utf-8")))
-    base = next(w for w in WEIGHTS if w.model == VLLM_MODEL).base(ROOT)
-    try:
-        return loops, vllm.run(VLLM_MODEL, base, ROOT / "vllm/bin/python",
-                               (ROOT / "loop" / "vllm"), given.chunks, tell)
-    except (PlannerError, OSError) as error:
-        missing[f"{VLLM_MODEL} on vLLM"] = str(error)
-        return loops, None
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{module}", flag, ROOT / name / "bin/python",
+             "--write", PAGES / "engines-judged.md"], capture_output=True, text=True,
+            check=False, timeout=JUDGE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise DataError(str(error), hint="run it alone") from None
+    if done.returncode:
+        words = done.stderr.strip()[-400:] or "something differs; see engines-judged.md"
+        raise DataError(words, hint="see engines-judged.md")
 
 
 def machine() -> str:

@@ -16,6 +16,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,21 +182,32 @@ STEPS: dict[str, Callable[[Path], None]] = {
     "weights": weights, "llama.cpp": llama_cpp, "vllm": vllm, "torch": torch_tools}
 
 
+AT_ONCE = 2
+"""Steps: one compiles while another fetches and unpacks."""
+
+
 def install(root: Path, tell: Callable[[str], None]) -> dict[str, str]:
     """Do every step that was not done with the present pins; step → why it failed, of those."""
     root.mkdir(parents=True, exist_ok=True)
-    failed = {}
-    for name, step in STEPS.items():
-        stamp, text = root / f"{name}.done", "\n".join(pins(name))
-        if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
-            continue
-        tell(f"installing {name}: {', '.join(pins(name)[:2])}")
-        stamp.unlink(missing_ok=True)
-        try:
-            step(root)
-        except FAILURES as error:
-            failed[name] = str(error) or type(error).__name__
-            tell(f"error: {name}: {error}")
-            continue
-        stamp.write_text(text, encoding="utf-8")
-    return failed
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        steps = {name: pool.submit(_installed, root, name, step, tell)
+                 for name, step in STEPS.items()}
+        return {name: why for name, one in steps.items() if (why := one.result())}
+
+
+def _installed(root: Path, name: str, step: Callable[[Path], None],
+               tell: Callable[[str], None]) -> str:
+    """Do a step where it is not done; why it failed, or nothing."""
+    stamp, text = root / f"{name}.done", "\n".join(pins(name))
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
+        return ""
+    tell(f"installing {name}: {', '.join(pins(name)[:2])}")
+    stamp.unlink(missing_ok=True)
+    try:
+        step(root)
+    except FAILURES as error:
+        tell(f"error: {name}: {error}")
+        return str(error) or type(error).__name__
+    stamp.write_text(text, encoding="utf-8")
+    tell(f"installed {name}")
+    return ""

@@ -9,14 +9,18 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import planner
+from evaluation.closed_loop.parts import Clock
+from planner.api.export import export_plan
 from planner.calibration.run import calibrate
 from planner.planning.plan.record import Plan
+from planner.throughput.calibration import ANY_ENGINE
+from planner.verifying.llama_cpp import SCRIPT
 
 ENGINE, DEVICE = "llama.cpp", "host"
 TYPES = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "IQ4_XS")
@@ -40,6 +44,10 @@ CHOICES = ("bf16", *SCHEMES)
 llama.cpp's types for minutes."""
 
 
+STEP_SECONDS = 600
+"""No step takes a tenth of it on a free machine."""
+
+
 @dataclass(frozen=True)
 class Loop:
     """One model's loop: where its parts are, and how much of the text the loss is measured on."""
@@ -52,26 +60,39 @@ class Loop:
     repeats: int
     rounds: tuple[str, ...]
     operators: Path
-    tell: Callable[[str], None]
+    clock: Clock
     threads: int | None = None
 
     def verified(self, name: str, plan: Plan, **more: Any) -> dict[str, Any]:
         """Run ``plan`` in its folder, or predict again what was run there."""
-        self.tell(f"{self.model}: {name}")
+        self.clock.check(f"{self.model}: {name}")
+        self.clock.tell(f"{self.model}: {name}")
         found = planner.verify(
             plan, self.base, engine=ENGINE, engine_dir=self.programs, chunks=self.chunks,
             output=self.folder / name, repeats=self.repeats, threads=self.threads,
-            prompt_tokens=REQUEST["isl"], output_tokens=REQUEST["osl"],
-            progress=lambda step: self.tell(f"{self.model}: {name}: {step}"), **more)
+            prompt_tokens=REQUEST["isl"], output_tokens=REQUEST["osl"], step_seconds=STEP_SECONDS,
+            progress=lambda step: self.clock.tell(f"{self.model}: {name}: {step}"), **more)
         return found.to_dict()
 
 
-def run(loop: Loop) -> dict[str, Any]:
-    """All verifications of the model: the answer and the types, then the plans of every round; each
-    as predicted before anything was learned here, and after.
+@dataclass
+class Begun:
+    """A model whose answer and whose engine's types were run: what is known by round, and what the
+    page is written from; ``made`` are the runs by the commands that made their files."""
+
+    loop: Loop
+    out: dict[str, Any]
+    known: dict[str, dict[str, Any]]
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def begin(loop: Loop) -> Begun:
+    """Run the model's answer and the engine's own types, as predicted before anything was learned
+    here, and after.
 
     Raises:
         PlannerError: an engine's program failed; what was measured stays in the folder.
+        TimeIsUpError: there was no time for all of it.
     """
     loop.folder.mkdir(parents=True, exist_ok=True)
     answer = planner.plan(loop.model, DEVICE, engine=ENGINE, **REQUEST)
@@ -80,27 +101,42 @@ def run(loop: Loop) -> dict[str, Any]:
     probed = profiled(loop) if PROFILED in loop.rounds else None
     learned = learn(loop, probed)
     after = {"profile": str(learned / "profile.json"), "hardware_dir": learned}
-    known: dict[str, dict[str, Any]] = {
-        PRIOR: {}, PROFILED: {"profile": probed}, LEARNED: after}
     out: dict[str, Any] = {
         "model": loop.model, "verdict": str(answer), "limits": limits,
         "runs": [{"name": ANSWER, "round": PRIOR, "limit": "", "before": first,
                   "after": loop.verified(ANSWER, answer, also=TYPES, **after)}]}
     write(loop.folder / "loop.json", out)
-    for round_ in loop.rounds:
-        for limit, memory_bytes in limits.items():
-            chosen = planner.plan(loop.model, DEVICE, engine=ENGINE, objective="quality",
-                                  memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST,
-                                  schemes=None if round_ == PRIOR else CHOICES, **known[round_])
-            name = f"{round_}-{limit}"
-            before = known[PROFILED] if round_ == PROFILED else {}
-            out["runs"].append({
-                "name": name, "round": round_, "limit": limit,
-                "before": loop.verified(name, chosen, also=ALONE, **before),
-                "after": loop.verified(name, chosen, also=ALONE, **after),
-                "formats": formats(chosen)})
-            write(loop.folder / "loop.json", out)
-    return out
+    return Begun(loop, out, {PRIOR: {}, PROFILED: {"profile": probed}, LEARNED: after})
+
+
+def plans(begun: Begun, round_: str) -> None:
+    """Run the plans of a round at every limit; each is kept as it comes. One whose file an earlier
+    round made already is not run again.
+
+    Raises:
+        PlannerError: an engine's program failed. TimeIsUpError: there was no time for all of them.
+    """
+    loop, out = begun.loop, begun.out
+    for limit, memory_bytes in out["limits"].items():
+        name = f"{round_}-{limit}"
+        loop.clock.check(f"{loop.model}: {name}")
+        loop.clock.tell(f"{loop.model}: {name}: plan")
+        chosen = planner.plan(loop.model, DEVICE, engine=ENGINE, objective="quality",
+                              memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST,
+                              schemes=None if round_ == PRIOR else CHOICES,
+                              **begun.known[round_])
+        script = export_plan(chosen, ENGINE, engine=ANY_ENGINE).files.get(SCRIPT, "")
+        same = begun.made.get(script)
+        run = {"name": name, "round": round_, "limit": limit, "formats": formats(chosen)}
+        if same is not None:
+            run |= {"before": same["before"], "after": same["after"], "same_as": same["name"]}
+        else:
+            before = begun.known[PROFILED] if round_ == PROFILED else {}
+            run |= {"before": loop.verified(name, chosen, also=ALONE, **before),
+                    "after": loop.verified(name, chosen, also=ALONE, **begun.known[LEARNED])}
+            begun.made[script] = run
+        out["runs"].append(run)
+        write(loop.folder / "loop.json", out)
 
 
 def memory_limits(loop: Loop, answer: Plan, first: dict[str, Any]) -> Iterator[tuple[str, int]]:
@@ -120,15 +156,14 @@ def profiled(loop: Loop) -> str:
     """The checkpoint's own profile (`plan profile --tier T2`), measured once."""
     path = loop.folder / "t2.profile.json"
     if not path.exists():
-        loop.tell(f"{loop.model}: plan profile --tier T2")
+        loop.clock.tell(f"{loop.model}: plan profile --tier T2")
         planner.profile(loop.base, tier="T2", output=path, schemes=SCHEMES, workers=2)
     return str(path)
 
 
-def operators(folder: Path, programs: Path, tell: Callable[[str], None]) -> Path:
+def operators(folder: Path, programs: Path) -> Path:
     """This machine's operators (`plan measure --quick`), measured once."""
     if not (folder / "host.toml").exists():
-        tell("plan measure")
         planner.measure(folder, quick=True, only=OPERATORS, engine_dir=programs, force=True)
     return folder
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.closed_loop.tables import (
+    ANSWER,
     COUNTED,
     QUANTITIES,
     Figure,
@@ -16,6 +17,7 @@ from evaluation.closed_loop.tables import (
     ratio_error,
     unseen,
 )
+from planner.api.verified import LESS
 
 HEAD = """# Plans run by real engines
 
@@ -37,11 +39,14 @@ from that checkpoint [nats] on Python's language reference, *flips* the share of
 likeliest successor is another. Predictions stand before the slash, their 80 % intervals in
 brackets, measured values after it; **bold** lies outside.
 """
-_UNITS = {"file_bytes": "MB", "decode_seconds": "ms a token", "prefill_seconds": "ms of the prompt",
-          "kl": "loss", "flips": "flips"}
+ON_VLLM = ("file_bytes", "weight_bytes", "cache_tokens", "decode_seconds", "tokens_second",
+           "prefill_seconds", "kl", "flips")
+_UNITS = {"file_bytes": "MB", "weight_bytes": "MB loaded", "cache_tokens": "tokens of cache",
+          "tokens_second": "tokens/s", "decode_seconds": "ms a token",
+          "prefill_seconds": "ms of the prompt", "kl": "loss", "flips": "flips"}
 
 
-def page(loops: Sequence[Mapping[str, Any]], vllm: Mapping[str, Any] | None,
+def page(loops: Sequence[Mapping[str, Any]], vllm: Sequence[Mapping[str, Any]],
          missing: Mapping[str, str], machine: str) -> str:
     """The whole page."""
     before = [row for loop in loops for row in figures(loop, "before")]
@@ -54,8 +59,7 @@ def page(loops: Sequence[Mapping[str, Any]], vllm: Mapping[str, Any] | None,
         parts += [summary(before, after), errors(loops)]
     for loop in loops:
         parts += [model_part(loop)]
-    if vllm is not None:
-        parts.append(vllm_part(vllm))
+    parts += [vllm_part(found) for found in vllm]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -118,17 +122,18 @@ def model_part(loop: Mapping[str, Any]) -> str:
                 *table([row for row in after if row.round == round_])]
     mixes = [f"* {run['round']}, ≤ {run['limit']}: " + ", ".join(
         f"{scheme} {count}" for scheme, count in run["formats"].items())
+        + (f" (the file of {run['same_as']}, run once)" if "same_as" in run else "")
         for run in loop["runs"] if "formats" in run]
     return "\n".join([*out, "", "Modules by format:", "", *mixes] if mixes else out)
 
 
-def table(rows: Sequence[Figure]) -> list[str]:
+def table(rows: Sequence[Figure], quantities: Sequence[str] = QUANTITIES) -> list[str]:
     """One line for each thing that was run, the largest file first."""
-    heads = [_UNITS[quantity] for quantity in QUANTITIES]
+    heads = [_UNITS[quantity] for quantity in quantities]
     out = ["| what | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
     for name in names(rows):
         cells = [cell(next((r for r in rows if (r.name, r.quantity) == (name, quantity)), None))
-                 for quantity in QUANTITIES]
+                 for quantity in quantities]
         out.append(f"| {name} | " + " | ".join(cells) + " |")
     return out
 
@@ -148,8 +153,10 @@ def cell(row: Figure | None) -> str:
 
 def number(value: float, quantity: str) -> str:
     """A value in the unit of its column."""
-    if quantity == "file_bytes":
+    if quantity in ("file_bytes", "weight_bytes"):
         return f"{value / 1e6:.1f}"
+    if quantity == "cache_tokens":
+        return f"{value:,.0f}"
     if quantity.endswith("_seconds"):
         return f"{value * 1e3:.3g}"
     return f"{value:.1%}" if quantity == "flips" else f"{value:.3g}"
@@ -172,14 +179,29 @@ def domination(rows: Sequence[Figure]) -> str:
 
 
 def vllm_part(found: Mapping[str, Any]) -> str:
-    """The rows of the verification on vLLM."""
+    """What was run on vLLM: each checkpoint's sizes, cache, times and losses."""
+    rows = list(figures({"model": found["model"], "runs": [
+        {"name": ANSWER, "round": "", "limit": "", "before": found}]}, "before"))
+    setting = found["setting"]
     out = [f"## {found['model']} on vLLM {found['engine']['version']}, CPU back end", "",
-           "| what | quantity | unit | predicted | 80 % interval | measured | inside |",
-           "|---|---|---|---:|---|---:|---|"]
-    for row in found["rows"]:
-        told = [("–" if row[key] is None else f"{row[key]:,.4g}")
-                for key in ("predicted", "low", "high", "measured")]
-        inside = {True: "yes", False: "no", None: "–"}[row["inside"]]
-        out.append(f"| {row['subject']} | {row['quantity']} | {row['unit']} | {told[0]} | "
-                   f"{told[1]} to {told[2]} | {told[3]} | {inside} |")
+           f"{setting['threads']} threads, one sequence: {setting['prompt_tokens']} tokens of "
+           f"prompt, {setting['output_tokens']} after it, {setting['repeats']} times; losses on "
+           f"{setting['kl_chunks']} pieces of {setting['kl_context_tokens']} tokens, against this "
+           "engine's own BF16.", "", *table([*rows, *map(per_second, rows)], ON_VLLM)]
+    if found.get("plan_is"):
+        out += ["", f"*The answer* is {found['plan_is']} throughout: one run for both."]
+    fewer = [note for note in found["notes"] if LESS in note]
+    if fewer:
+        out += ["", "Less was measured than was asked for, as some formats have no kernel that "
+                "multiplies in them on this processor and take long:", "",
+                *("* " + note.replace(f"{LESS}: ", "") for note in fewer)]
     return "\n".join(out)
+
+
+def per_second(row: Figure) -> Figure:
+    """The row of decoded tokens per second of one of seconds per token; others as they are."""
+    if row.quantity != "decode_seconds":
+        return row
+    turned = [None if not value else 1 / value
+              for value in (row.predicted, row.high, row.low, row.measured)]
+    return Figure(row.model, row.engine, row.round, row.name, "tokens_second", *turned, 0.0)

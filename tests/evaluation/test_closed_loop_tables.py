@@ -13,6 +13,7 @@ from evaluation.closed_loop.tables import (
     names,
     ratio_error,
 )
+from planner.api.verified import LESS
 
 
 def row(subject: str, quantity: str, predicted: float | None, measured: float | None,
@@ -70,7 +71,7 @@ def test_what_was_not_measured_beats_nothing() -> None:
 
 
 def test_what_was_not_measured_is_not_told_as_unbeaten() -> None:
-    text = page([loop([row("plan", "file_bytes", 1.0, 1.0)])], None, {}, "a machine")
+    text = page([loop([row("plan", "file_bytes", 1.0, 1.0)])], [], {}, "a machine")
     assert "2 of 4 pairs were not measured in all three." in text
 
 
@@ -78,7 +79,7 @@ def test_an_answer_that_is_beaten_is_told() -> None:
     found = loop(rows("plan", 90e6, 0.05, 0.02))
     found["runs"][0]["before"] = {"engine": {"name": "llama.cpp"}, "rows": [
         *rows("plan", 150e6, 0.07, 0.03), *rows("Q6_K", 140e6, 0.01, 0.022)]}
-    assert "the answer by Q6_K" in page([found], None, {}, "a machine")
+    assert "the answer by Q6_K" in page([found], [], {}, "a machine")
 
 
 def figure(predicted: float | None, measured: float | None) -> Figure:
@@ -102,7 +103,7 @@ def test_the_page_tells_beaten_plans_gains_of_learning_and_what_is_missing() -> 
     plan = rows("plan", 101e6, 0.07, 0.08)
     plan[2] = row("plan", "decode_seconds", 0.02, 0.08)
     learned = [*plan[:2], row("plan", "decode_seconds", 0.075, 0.08)]
-    text = page([loop(plan, learned)], None, {"installing vllm": "no network"}, "a machine")
+    text = page([loop(plan, learned)], [], {"installing vllm": "no network"}, "a machine")
     assert "**Machine**: a machine" in text
     assert "* **installing vllm**: no network" in text
     assert "Beaten in bytes, loss and time together: plan ≤ Q4_K_M by Q4_K_M." in text
@@ -111,21 +112,49 @@ def test_the_page_tells_beaten_plans_gains_of_learning_and_what_is_missing() -> 
     assert "11 of 12 figures before" in text
     assert "12 of 12 after" in text
     assert "* T0, ≤ Q4_K_M: ggml-q4_k 30" in text
-    kept = page([loop(rows("plan", 90e6, 0.05, 0.02))], None, {}, "a machine")
+    kept = page([loop(rows("plan", 90e6, 0.05, 0.02))], [], {}, "a machine")
     assert "No plan is beaten" in kept
     assert "were not measured" not in kept
     assert "Missing" not in kept
 
 
-def test_the_page_of_vllm_says_which_figures_lie_inside() -> None:
-    found = {"model": "m", "engine": {"version": "0.32.0"}, "rows": [
-        {**row("plan", "cache_tokens", 1024.0, 1024.0), "inside": True},
-        {**row("plan", "kl", 0.01, 0.1), "inside": False},
-        {**row("plan", "flips", None, 0.1), "inside": None}]}
-    text = page([], found, {}, "a machine")
-    assert "| plan | cache_tokens |  | 1,024 | 512 to 2,048 | 1,024 | yes |" in text
-    assert "| 0.1 | no |" in text
-    assert "| – | – to – | 0.1 | – |" in text
+def on_vllm(**more: Any) -> dict[str, Any]:
+    """verify.json of a run on vLLM, shortened."""
+    setting = {"threads": 2, "prompt_tokens": 448, "output_tokens": 64, "repeats": 5,
+               "kl_chunks": 4, "kl_context_tokens": 512}
+    return {"model": "m", "engine": {"name": "vllm", "version": "0.32.0"}, "setting": setting,
+            "notes": ["a prior"], "rows": [
+                row("plan", "cache_tokens", 46592.0, 46592.0),
+                row("plan", "decode_seconds", 0.02, 0.05), row("plan", "kl", 0.01, 0.1),
+                row("bf16", "weight_bytes", 390e6, 389754880.0), row("bf16", "flips", None, 0.1),
+                row("fp8-channel", "decode_seconds", 0.02, 2.4)], **more}
+
+
+def test_the_page_of_vllm_has_speeds_caches_and_losses_and_which_lie_outside() -> None:
+    text = page([], [on_vllm()], {}, "a machine")
+    assert "| the answer | – | – | 46,592 [23,296, 93,184] / 46,592 | 20 [10, 40] / **50** | " \
+        "50 [25, 100] / **20** | – | 0.01 [0.005, 0.02] / **0.1** | – |" in text
+    assert "390.0 [195.0, 780.0] / 389.8" in text
+    assert "| – / 10.0% |" in text
+    assert "2 threads, one sequence: 448 tokens of prompt, 64 after it, 5 times" in text
+    assert "Less was measured" not in text
+    assert "throughout" not in text
+
+
+def test_the_page_of_vllm_tells_what_was_measured_less() -> None:
+    note = f"fp8-channel: {LESS}: 1 sequence: 1 of 5 repeats, 9 of 63 decode steps"
+    text = page([], [on_vllm(notes=["a prior", note], plan_is="int8-w8a8")], {}, "a machine")
+    assert "* fp8-channel: 1 sequence: 1 of 5 repeats, 9 of 63 decode steps" in text
+    assert "*The answer* is int8-w8a8 throughout" in text
+    assert "a prior" not in text
+
+
+def test_a_plan_whose_file_was_made_already_says_whose_it_is() -> None:
+    found = loop(rows("plan", 99e6, 0.05, 0.02))
+    found["runs"].append({**found["runs"][1], "name": "learned-Q4_K_M", "round": "learned",
+                          "same_as": "T0-Q4_K_M"})
+    text = page([found], [], {}, "a machine")
+    assert "* learned, ≤ Q4_K_M: ggml-q4_k 30 (the file of T0-Q4_K_M, run once)" in text
 
 
 def test_a_file_of_the_same_weights_beats_no_plan_by_its_time() -> None:
