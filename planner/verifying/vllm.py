@@ -53,7 +53,7 @@ from planner.verifying.records import (
 
 VARIABLE = "PLAN_VLLM_PYTHON"
 CONFIGURATION = "quantization_config.json"
-AS_RELEASED = "bf16"
+AS_RELEASED, ALONE = "bf16", "none"
 CACHE_BYTES = 1 << 30
 """The pool that runs are given: what the machine has free at the moment would move it."""
 BUDGET_SECONDS = 120.0
@@ -97,8 +97,11 @@ class Vllm:
                              hint="make the plan with --kv bf16 or --kv fp8")
 
     def subjects(self, task: Task) -> tuple[Trial, ...]:
-        """The plan, the checkpoint as it is, and uniform schemes by --also."""
+        """The plan, the checkpoint as it is, and uniform schemes by --also; the plan alone where
+        that is ``none``."""
         names = [name.lower() for name in task.also]
+        if names == [ALONE]:
+            return (Trial(PLAN, PLAN),)
         for name in names:
             if name != AS_RELEASED:
                 uniform(task.spec, name, tuple(RULES))
@@ -202,4 +205,6 @@ def _ask(task: Task, name: str, folder: Path, *, logits: Path | None,
                    "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     cores = sorted(os.sched_getaffinity(0))[: s.threads]
     environment["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+    # In one process vLLM takes what it inherits, and NumPy's callers are often held to one thread.
+    environment["OMP_NUM_THREADS"] = str(len(cores))
     return ask(task, _RUNNER, name, question, environment)

@@ -43,7 +43,7 @@ ANSWER = {
 VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0+cpu", "transformers": "5.17.0",
             "torchao": "0.18.0"}
 FAKE = '''#!{python}
-import json, pathlib, sys
+import json, os, pathlib, sys
 here = pathlib.Path(__file__).parent
 words = sys.argv[1:]
 if words[0] == "-c":
@@ -55,6 +55,7 @@ if words[0].endswith("quantise.py"):
 import numpy
 asked = json.loads(pathlib.Path(words[1]).read_text())
 answer = json.loads((here / "answer.json").read_text())
+(here / "threads").write_text(os.environ.get("OMP_NUM_THREADS", ""))
 if (here / "silent").exists():
     print("Killed by the kernel: error"); sys.exit(1)
 if asked["logits"] and "error" not in answer:
@@ -135,6 +136,14 @@ def test_vllm_is_asked_for_sizes_times_and_losses(tmp_path: Path) -> None:
     question = json.loads((asked.folder / "work/plan-run.question.json").read_text("utf-8"))
     assert (question["kv_dtype"], question["max_model_len"], question["eager"]) == (
         "auto", 20, True)
+
+
+def test_vllm_has_its_own_threads_whatever_is_inherited(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = ran(task(tmp_path, "vllm", ("none",)))
+    assert (tmp_path / "python/threads").read_text("utf-8") == "1"
+    assert [s.id for s in found.subjects] == ["plan"]
 
 
 def test_pytorch_quantises_by_the_exported_script(tmp_path: Path) -> None:

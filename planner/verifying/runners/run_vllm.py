@@ -59,7 +59,7 @@ def measure(question: Any, answer: Any) -> None:
                                      + question["new_tokens"]))
     answer["load_seconds"] = time.perf_counter() - start
     answer["threads"] = torch.get_num_threads()
-    sizes(llm, answer)
+    sizes(llm, question, answer)
     if question["logits"]:
         answer["chunks"] = keep_logits(llm, vllm, numpy, torch, tokens, question)
     answer["runs"] = []
@@ -103,17 +103,38 @@ def model_of(llm: Any) -> Any:
     return getattr(worker, "worker", worker).model_runner.model
 
 
-def sizes(llm: Any, answer: Any) -> None:
+def sizes(llm: Any, question: Any, answer: Any) -> None:
     """The kernels that were taken, and the cache."""
     answer["kernels"] = kernels(model_of(llm))
-    cache = llm.llm_engine.vllm_config.cache_config
-    answer["blocks"] = cache.num_gpu_blocks
-    answer["block_tokens"] = cache.block_size
-    answer["cache_tokens"] = cache.num_gpu_blocks * cache.block_size
-    runner = llm.llm_engine.model_executor.driver_worker
-    caches = getattr(runner, "worker", runner).model_runner.kv_caches
-    answer["cache_bytes"] = sum(one.numel() * one.element_size() for one in caches
-                                if hasattr(one, "numel"))
+    config = llm.llm_engine.vllm_config
+    worker = llm.llm_engine.model_executor.driver_worker
+    runner = getattr(worker, "worker", worker).model_runner
+    answer["blocks"] = config.cache_config.num_gpu_blocks
+    answer["block_tokens"] = config.cache_config.block_size
+    answer["cache_tokens"] = cache_tokens(config, runner, question["max_model_len"])
+    answer["cache_bytes"] = cache_bytes(runner.kv_caches)
+
+
+def cache_tokens(config: Any, runner: Any, context: int) -> int:
+    """Tokens of the cache as the engine counts them: how many requests of ``context`` tokens it
+    holds, times their tokens. Layers with a window keep blocks of their own."""
+    try:
+        from vllm.v1.core.kv_cache_utils import get_kv_cache_capacity
+    except ImportError:  # before 0.3x, which counts blocks alone
+        blocks = config.cache_config.num_gpu_blocks // len(runner.kv_cache_config.kv_cache_groups)
+        return int(blocks * config.cache_config.block_size)
+    longest, config.model_config.max_model_len = config.model_config.max_model_len, context
+    try:
+        return int(get_kv_cache_capacity(config, runner.kv_cache_config)[0])
+    finally:
+        config.model_config.max_model_len = longest
+
+
+def cache_bytes(caches: Any) -> int:
+    """Bytes of the caches of all layers; groups of layers share theirs."""
+    held = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in caches
+            if hasattr(one, "untyped_storage")}
+    return sum(held.values())
 
 
 def kernels(model: Any) -> dict[str, int]:
