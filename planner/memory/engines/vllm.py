@@ -119,12 +119,13 @@ def _rank(case: Case, engine: Engine, settings: Settings, given: Given, run: Pas
 
 
 def _packed_head(case: Case) -> list[Line]:
-    """A tied head on a CPU: its product is given a packed copy, and lookups keep the table."""
+    """A tied head on a CPU: embedding and head are two modules of one table, each is given a packed
+    copy for its product, and lookups keep the table."""
     tables = [row for row in case.spec.rows if row.kind == "embedding" and row.part == "main"]
     if not case.spec.tied_embeddings or case.layout.pp > 1 or not tables:
         return []
     held = sum(row.elements for row in tables) * case.activation_width // case.layout.tp
-    return [Line("packed-head", held, "vllm/model_executor/layers/utils.py 0.32: "
+    return [Line("packed-head", 2 * held, "vllm/model_executor/layers/utils.py 0.32: "
                  "dispatch_cpu_unquantized_gemm")]
 
 
