@@ -13,13 +13,14 @@ import numpy as np
 
 from planner.errors import DataError, InputError, UnknownNameError
 from planner.export.assignment import ModuleAssignment, from_schemes
-from planner.models.catalog import resolve_model
+from planner.models.catalog import resolve_model, spec_from_bytes
+from planner.models.gguf_header import read_gguf
 from planner.models.spec import ModelSpec
 from planner.placement.modules import PLANNED_KINDS
 from planner.quality.probe.tokens import load_tokenizer
 from planner.quality.profile_match import structure_sha256
 from planner.verifying.answers import first_position, kl_and_flips, read_answers
-from planner.verifying.hf_checkpoint import folder_of_gguf
+from planner.verifying.hf_checkpoint import config_of_gguf, folder_of_gguf
 from planner.verifying.processes import EngineFailedError, run
 from planner.verifying.records import PLAN, Reading, Setting, StepResult, Task, Trial
 from planner.verifying.writing import work_folder
@@ -82,7 +83,7 @@ def check_checkpoint(task: Task) -> None:
         raise InputError(f"the plan names its modules as GGUF files do, {task.engine.name} as "
                          "config.json does", hint="make the plan for the model's id or its folder; "
                          "CHECKPOINT may be a GGUF file all the same")
-    spec = resolve_model(str(task.checkpoint))
+    spec = _spec_of(task.checkpoint)
     if structure_sha256(spec) != structure_sha256(task.spec):
         raise InputError(
             f"{task.checkpoint}: a checkpoint of another model: {spec.layers} layers of width "
@@ -92,6 +93,15 @@ def check_checkpoint(task: Task) -> None:
     if task.checkpoint.is_dir() and spec.quantization not in ("bf16", "fp16", "fp32"):
         raise InputError(f"{task.checkpoint}: it is quantised already ({spec.quantization})",
                          hint="give the model's 16-bit checkpoint: losses count from there")
+
+
+def _spec_of(path: Path) -> ModelSpec:
+    """The model of a checkpoint; of a GGUF file, that of the folder which it becomes."""
+    if path.is_dir():
+        return resolve_model(str(path))
+    config = json.dumps(config_of_gguf(read_gguf(path), path)).encode()
+    return spec_from_bytes(config, str(path), model_id=path.stem, public_name=path.stem,
+                           source=str(path), source_kind="file")
 
 
 def base_folder(task: Task) -> Path:
