@@ -58,7 +58,7 @@ class Run:
         self.given, self.clock, self.earlier = given, clock, missing
         self.rounds = tuple(given.rounds.split(","))
         self.loops: dict[str, llama.Begun] = {}
-        self.on_vllm: list[dict[str, Any]] = []
+        self.on_vllm: dict[str, dict[str, Any]] = {}
         self.machine = machine()
 
     def work(self) -> dict[str, Callable[[], object]]:
@@ -71,7 +71,9 @@ class Run:
         out |= {f"{model.model} on vLLM": partial(self.vllm, model) for model in WEIGHTS}
         for model in WEIGHTS:
             out |= self.plans(model, self.rounds[1:])
-        return out | {name: partial(judge, *one) for name, one in JUDGES.items()}
+        out |= {name: partial(judge, *one) for name, one in JUDGES.items()}
+        return out | {f"plans of {model.model} on vLLM": partial(self.vllm_plans, model)
+                      for model in WEIGHTS}
 
     def plans(self, model: Weights, rounds: tuple[str, ...]) -> dict[str, Callable[[], object]]:
         """The parts of a model's plans at its limits."""
@@ -101,13 +103,25 @@ class Run:
         llama.plans(self.loops[model], round_)
 
     def vllm(self, model: Weights) -> None:
-        """The model on vLLM."""
-        self.on_vllm.append(vllm.run(model.model, model.base(ROOT), ROOT / "vllm/bin/python",
-                                     ROOT / "loop" / f"{model.model}-vllm", self.clock))
+        """The model's answer and uniform schemes on vLLM."""
+        self.on_vllm[model.model] = vllm.run(self.place(model))
+
+    def vllm_plans(self, model: Weights) -> None:
+        """The model's plans at limits on vLLM."""
+        if model.model not in self.on_vllm:
+            raise DataError("its answer was not run", hint="see what is missing above")
+        vllm.plans(self.place(model), self.on_vllm[model.model])
+
+    def place(self, model: Weights) -> vllm.Place:
+        """Where the model's part on vLLM is."""
+        return vllm.Place(model.model, model.base(ROOT), ROOT / "vllm/bin/python",
+                          ROOT / "llama.cpp" / "bin", ROOT / "loop" / "vllm" / model.model,
+                          self.clock)
 
     def write(self, missing: dict[str, str]) -> None:
         """The page with what there is."""
-        text = page([one.out for one in self.loops.values()], self.on_vllm,
+        text = page([one.out for one in self.loops.values()],
+                    list(self.on_vllm.values()),
                     {**self.earlier, **missing}, self.machine)
         (PAGES / "closed-loop.md").write_text(text, encoding="utf-8")
 

@@ -25,7 +25,8 @@ from packaging.requirements import Requirement
 from evaluation.closed_loop.off_grid import write_base
 
 PINS = Path(__file__).resolve().parents[2] / ".ci" / "engines"
-PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity", "llama-imatrix")
+PROGRAMS = ("llama-quantize", "llama-bench", "llama-perplexity", "llama-imatrix",
+            "llama-tokenize")
 CMAKE = ("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_SHARED_LIBS=ON", "-DLLAMA_CURL=OFF",
          "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_BUILD_TESTS=OFF",
          "-DLLAMA_BUILD_EXAMPLES=OFF")

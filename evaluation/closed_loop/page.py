@@ -120,11 +120,16 @@ def model_part(loop: Mapping[str, Any]) -> str:
     for round_ in dict.fromkeys(row.round for row in after):
         out += ["", f"### Losses from {round_}, predicted again after learning", "",
                 *table([row for row in after if row.round == round_])]
-    mixes = [f"* {run['round']}, ≤ {run['limit']}: " + ", ".join(
-        f"{scheme} {count}" for scheme, count in run["formats"].items())
-        + (f" (the file of {run['same_as']}, run once)" if "same_as" in run else "")
-        for run in loop["runs"] if "formats" in run]
+    mixes = [_mix(run) for run in loop["runs"] if "formats" in run]
     return "\n".join([*out, "", "Modules by format:", "", *mixes] if mixes else out)
+
+
+def _mix(run: Mapping[str, Any]) -> str:
+    """Modules by format of the plan of a limit, and whose file it is where that was made before."""
+    where = f"{run['round']}, " if "round" in run else ""
+    told = ", ".join(f"{scheme} {count}" for scheme, count in run["formats"].items())
+    same = f" (the file of {run['same_as']}, run once)" if "same_as" in run else ""
+    return f"* {where}≤ {run['limit']}: {told}{same}"
 
 
 def table(rows: Sequence[Figure], quantities: Sequence[str] = QUANTITIES) -> list[str]:
@@ -180,8 +185,11 @@ def domination(rows: Sequence[Figure]) -> str:
 
 def vllm_part(found: Mapping[str, Any]) -> str:
     """What was run on vLLM: each checkpoint's sizes, cache, times and losses."""
+    plans = found.get("plans", [])
     rows = list(figures({"model": found["model"], "runs": [
-        {"name": ANSWER, "round": "", "limit": "", "before": found}]}, "before"))
+        {"name": ANSWER, "round": "", "limit": "", "before": found},
+        *({"name": "", "round": "", "limit": one["limit"], "before": one["found"]}
+          for one in plans if "found" in one)]}, "before"))
     setting = found["setting"]
     out = [f"## {found['model']} on vLLM {found['engine']['version']}, CPU back end", "",
            f"{setting['threads']} threads, one sequence: {setting['prompt_tokens']} tokens of "
@@ -190,6 +198,8 @@ def vllm_part(found: Mapping[str, Any]) -> str:
            "engine's own BF16.", "", *table([*rows, *map(per_second, rows)], ON_VLLM)]
     if found.get("plan_is"):
         out += ["", f"*The answer* is {found['plan_is']} throughout: one run for both."]
+    if plans:
+        out += ["", "Modules by format:", "", *map(_mix, plans)]
     fewer = [note for note in found["notes"] if LESS in note]
     if fewer:
         out += ["", "Less was measured than was asked for, as some formats have no kernel that "

@@ -85,7 +85,7 @@ def verify(plan: str | Plan, checkpoint: str | os.PathLike[str], *, engine: str 
 
     Args:
         also: further settings of the engine by its own names (Q8_0, Q6_K …); ``none`` leaves out
-            llama.cpp's default as well.
+            what llama.cpp and vLLM run beside the plan by themselves.
         engine_dir: the folder of llama.cpp's programs. python: the Python of vLLM or PyTorch.
         profile: the quality profile that the loss is predicted with (default: T0).
         learn_from: folders of earlier verifications of the model; their losses count as well.

@@ -20,7 +20,7 @@ from planner.cli.types import INTEGER, NUMBER, Hinted, options
               "PLAN_LLAMA_CPP, else PATH).")
 @click.option("--python", metavar="PATH", help="The Python of vLLM or PyTorch.")
 @click.option("--also", metavar="A,B", help="Further settings of the engine, e.g. Q8_0,Q6_K; "
-              "none: with llama.cpp, the plan alone.")
+              "none: with llama.cpp and vLLM, the plan alone.")
 @click.option("--text", metavar="FILE", help="Text for the loss (default: a text that every "
               "Python has).")
 @click.option("--model", metavar="MODEL", help="Directory or configuration of the plan's model, "
