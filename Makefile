@@ -31,7 +31,7 @@ help:
 	@echo "make evaluate-plans  plans that engines serve, parsed by their readers, docs/evidence/plans.md"
 	@echo "make bench       start-up times"
 	@echo "make evaluate    the loss model against measured losses of two real models (up to an hour)"
-	@echo "make engines     real engines: install, run plans, compare, judge (FRESH=1: all again, MINUTES=60)"
+	@echo "make engines     real engines: install, run plans, compare, judge (FRESH=1: all again, MINUTES=55)"
 	@echo "make soak        a checkpoint larger than memory, and 200 kills of sweeps and profiles"
 	@echo "make fuzz        damaged input for every entrance, guided by coverage (SECONDS=120 each)"
 	@echo "make lock        renew the locked versions that continuous integration installs"

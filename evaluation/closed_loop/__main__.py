@@ -19,7 +19,7 @@ from planner.errors import DataError
 from planner.hardware.host.detect import host_facts
 
 ROOT, PAGES = Path(".engines").absolute(), Path("docs/evidence")
-CHUNKS, REPEATS, MINUTES = 8, 5, 60.0
+CHUNKS, REPEATS, MINUTES = 8, 5, 55.0
 JUDGES = {"vLLM judges exports": ("engine_judges", "--vllm", "vllm"),
           "llm-compressor, transformers and torchao judge exports": (
               "quantiser_judges", "--torch", "torch")}
@@ -69,11 +69,11 @@ class Run:
             out[f"{model.model} on llama.cpp"] = partial(self.begin, model)
             out |= self.plans(model, self.rounds[:1])
         out |= {f"{model.model} on vLLM": partial(self.vllm, model) for model in WEIGHTS}
+        out |= {name: partial(judge, *one) for name, one in JUDGES.items()}
         for model in WEIGHTS:
             out |= self.plans(model, self.rounds[1:])
-        out |= {name: partial(judge, *one) for name, one in JUDGES.items()}
-        return out | {f"plans of {model.model} on vLLM": partial(self.vllm_plans, model)
-                      for model in WEIGHTS}
+            out[f"plans of {model.model} on vLLM"] = partial(self.vllm_plans, model)
+        return out
 
     def plans(self, model: Weights, rounds: tuple[str, ...]) -> dict[str, Callable[[], object]]:
         """The parts of a model's plans at its limits."""
