@@ -89,7 +89,7 @@ def plans(place: Place, found: dict[str, Any]) -> None:
     Raises:
         PlannerError: vLLM failed. TimeIsUpError: there was no time for all of them.
     """
-    known = {found["made"]: ANSWER}
+    known = {found["made"]: f"the {ANSWER}"}
     for name, memory_bytes in limits(place.model).items():
         plan = planner.plan(place.model, "host", engine=ENGINE, objective="quality",
                             memory_bytes=memory_bytes, max_loss=NO_LIMIT, **REQUEST)

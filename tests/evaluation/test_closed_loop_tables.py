@@ -149,6 +149,17 @@ def test_the_page_of_vllm_tells_what_was_measured_less() -> None:
     assert "a prior" not in text
 
 
+def test_plans_at_limits_stand_beside_the_answer_on_vllm() -> None:
+    plans = [{"limit": "163 MB", "formats": {"int8-w8a8": 120}, "same_as": "the answer"},
+             {"limit": "190 MB", "formats": {"int8-w8a8": 90, "bf16": 30},
+              "found": on_vllm(rows=[row("plan", "kl", 0.02, 0.03), row("bf16", "kl", 0.0, 0.0)])}]
+    text = page([], [on_vllm(plans=plans)], {}, "a machine")
+    assert "| plan ≤ 190 MB | – | – | – | – | – | – | 0.02 [0.01, 0.04] / 0.03 | – |" in text
+    assert "plan ≤ 163 MB |" not in text
+    assert "* ≤ 163 MB: int8-w8a8 120 (the file of the answer, run once)" in text
+    assert "* ≤ 190 MB: int8-w8a8 90, bf16 30" in text
+
+
 def test_a_plan_whose_file_was_made_already_says_whose_it_is() -> None:
     found = loop(rows("plan", 99e6, 0.05, 0.02))
     found["runs"].append({**found["runs"][1], "name": "learned-Q4_K_M", "round": "learned",
