@@ -35,15 +35,16 @@ class Clock:
         """Say what is done now, with the time."""
         print(f"{self.seconds():6.0f} s  {text}", file=sys.stderr, flush=True)
 
-    def check(self, what: str) -> None:
+    def check(self, what: str = "") -> None:
         """Let ``what`` begin.
 
         Raises:
             TimeIsUpError: it is too late.
         """
         if self.seconds() > 60 * self.minutes:
-            raise TimeIsUpError(f"{what} was left out: the {self.minutes:g} minutes were over; the "
-                                "same command goes on from there")
+            told = f"{what}: " if what else ""
+            raise TimeIsUpError(f"{told}left out, as {self.minutes:g} minutes were over; the same "
+                                "command goes on from there")
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Parts:
     def do(self, name: str, work: Callable[[], Found]) -> Found | None:
         """Do a part, if there is time; None where it failed, and ``missing`` says why."""
         try:
-            self.clock.check(name)
+            self.clock.check()
             self.clock.tell(name)
             found = work()
         except (TimeIsUpError, PlannerError, OSError) as error:
