@@ -26,7 +26,7 @@ COLUMNS = 80
 ASKED = "plan deepseek-v3 h200-sxm --devices 8 --workload rag"
 SHOWN_FIRST, SHOWN_LAST = 3, 2
 """Lines of the table that the README shows from its beginning and its end."""
-SKIPPED = (".venv", ".git", "out", "dist", "build", "node_modules")
+SKIPPED = (".venv", ".engines", ".git", "out", "dist", "build", "node_modules")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(?:console|text|python)\n.*?^```$", flags=re.MULTILINE | re.DOTALL)
