@@ -59,7 +59,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, seconds: float, budget: float, prefill
                 "budget_seconds": budget}
     out: list[Any] = []
     for batch in question["batches"]:  # type: ignore[attr-defined]
-        run_vllm.repeated(llm, vllm, np, TOKENS, question, batch, out)
+        run_vllm.timed_repeats(llm, vllm, np, TOKENS, question, batch, out)
     return out
 
 

@@ -64,7 +64,7 @@ def measure(question: Any, answer: Any) -> None:
         answer["chunks"] = keep_logits(llm, vllm, numpy, torch, tokens, question)
     answer["runs"] = []
     for batch in question["batches"]:
-        repeated(llm, vllm, numpy, tokens, question, batch, answer["runs"])
+        timed_repeats(llm, vllm, numpy, tokens, question, batch, answer["runs"])
     answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -182,7 +182,7 @@ def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, questi
     return done
 
 
-def repeated(llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, batch: Any,
+def timed_repeats(llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, batch: Any,
              runs: list[Any]) -> None:
     """Append the runs of a batch: the first, and others while its share of the budget is enough for
     another as long as the longest until then."""
