@@ -136,7 +136,7 @@ def test_the_page_of_vllm_has_speeds_caches_and_losses_and_which_lie_outside() -
         "50 [25, 100] / **20** | – | 0.01 [0.005, 0.02] / **0.1** | – |" in text
     assert "390.0 [195.0, 780.0] / 389.8" in text
     assert "| – / 10.0% |" in text
-    assert "2 threads, one sequence: 448 tokens of prompt, 64 after it, 5 times" in text
+    assert "2 threads, one sequence: 448 tokens of prompt, 64 after it, the least of 5 runs" in text
     assert "Less was measured" not in text
     assert "throughout" not in text
 

@@ -183,7 +183,7 @@ def keep_logits(llm: Any, vllm: Any, numpy: Any, torch: Any, tokens: Any, questi
 
 
 def timed_repeats(llm: Any, vllm: Any, numpy: Any, tokens: Any, question: Any, batch: Any,
-             runs: list[Any]) -> None:
+                  runs: list[Any]) -> None:
     """Append the runs of a batch: the first, and others while its share of the budget is enough for
     another as long as the longest until then."""
     end = time.perf_counter() + question["budget_seconds"] / len(question["batches"])
