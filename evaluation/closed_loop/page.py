@@ -193,9 +193,10 @@ def vllm_part(found: Mapping[str, Any]) -> str:
     setting = found["setting"]
     out = [f"## {found['model']} on vLLM {found['engine']['version']}, CPU back end", "",
            f"{setting['threads']} threads, one sequence: {setting['prompt_tokens']} tokens of "
-           f"prompt, {setting['output_tokens']} after it, the least of {setting['repeats']} runs; losses on "
-           f"{setting['kl_chunks']} pieces of {setting['kl_context_tokens']} tokens, against this "
-           "engine's own BF16.", "", *table([*rows, *map(per_second, rows)], ON_VLLM)]
+           f"prompt, {setting['output_tokens']} after it, the least of "
+           f"{setting['repeats']} runs; losses on {setting['kl_chunks']} pieces of "
+           f"{setting['kl_context_tokens']} tokens, against this engine's own BF16.", "",
+           *table([*rows, *map(per_second, rows)], ON_VLLM)]
     if found.get("plan_is"):
         out += ["", f"*The answer* is {found['plan_is']} throughout: one run for both."]
     if plans:
