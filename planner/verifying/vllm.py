@@ -29,20 +29,22 @@ from planner.verifying.python_engines import (
     fewer_pieces,
     fewer_runs,
     fresh,
-    keep_tokens,
     loss,
     python_of,
     remove,
     scheme_of,
     timed,
     uniform,
-    unpack,
     versions_in,
+)
+from planner.verifying.python_trials import (
+    folder_of,
+    size_of_base,
+    steps_before,
+    trials,
 )
 from planner.verifying.quantised_checkpoint import write_quantised
 from planner.verifying.records import (
-    ALSO,
-    DEFAULT,
     PLAN,
     FoundEngine,
     Reading,
@@ -53,7 +55,6 @@ from planner.verifying.records import (
 
 VARIABLE = "PLAN_VLLM_PYTHON"
 CONFIGURATION = "quantization_config.json"
-AS_RELEASED, ALONE = "bf16", "none"
 CACHE_BYTES = 1 << 30
 """The pool that runs are given: what the machine has free at the moment would move it."""
 BUDGET_SECONDS = 120.0
@@ -99,30 +100,18 @@ class Vllm:
     def subjects(self, task: Task) -> tuple[Trial, ...]:
         """The plan, the checkpoint as it is, and uniform schemes by --also; the plan alone where
         that is ``none``."""
-        names = [name.lower() for name in task.also]
-        if names == [ALONE]:
-            return (Trial(PLAN, PLAN),)
-        for name in names:
-            if name != AS_RELEASED:
-                uniform(task.spec, name, tuple(RULES))
-        others = dict.fromkeys(n for n in names if n != AS_RELEASED)
-        return (Trial(PLAN, PLAN), Trial(AS_RELEASED, DEFAULT),
-                *(Trial(name, ALSO) for name in others))
+        return trials(task, tuple(RULES))
 
     def before(self, task: Task) -> tuple[Step, ...]:
         """Ids of the text, the folder of a GGUF file, and the checkpoint's own answers."""
-        folder = () if task.checkpoint.is_dir() else (
-            Step("folder", (), partial(unpack, task), (base_folder(task),)),)
-        return (Step("token ids", (), partial(keep_tokens, task), (task.folder / TOKENS,)),
-                *folder, Step("its answers", (), partial(_reference, task),
-                              (task.folder / REFERENCE,)))
+        return steps_before(task, _reference)
 
     def steps(self, task: Task, subject: Trial) -> tuple[Step, ...]:
         """Write the checkpoint, time it, compare its answers."""
         run = Step("run", ("weight_bytes", "cache_bytes", "cache_tokens", "prefill_seconds",
                            "decode_seconds"), partial(_run, task, subject))
         if _folder(task, subject) == base_folder(task):
-            size = Step("size", ("file_bytes", "kl", "flips"), partial(_size, task))
+            size = Step("size", ("file_bytes", "kl", "flips"), partial(size_of_base, task))
             return (size, run)
         return (Step("quantise", ("file_bytes",), partial(_quantise, task, subject),
                      (_folder(task, subject),)), run,
@@ -137,16 +126,7 @@ ADAPTER = Vllm()
 
 
 def _folder(task: Task, subject: Trial) -> Path:
-    plain = subject.id == AS_RELEASED or (
-        subject.role == PLAN and CONFIGURATION not in task.files)
-    return base_folder(task) if plain else task.folder / subject.id
-
-
-def _size(task: Task) -> StepResult:
-    """The checkpoint itself: its answers are those that others are compared with."""
-    nothing = Reading(0.0)
-    return StepResult({"file_bytes": Reading(float(bytes_of(base_folder(task)))), "kl": nothing,
-                       "flips": nothing}, {"scheme": ""})
+    return folder_of(task, subject, CONFIGURATION)
 
 
 def _reference(task: Task) -> StepResult:
