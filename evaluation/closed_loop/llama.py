@@ -78,12 +78,14 @@ class Loop:
 @dataclass
 class Begun:
     """A model whose answer and whose engine's types were run: what is known by round, and what the
-    page is written from; ``made`` are the runs by the commands that made their files."""
+    page is written from; ``made`` are the runs by the commands that made their files, ``ran`` the
+    plans that were run by name."""
 
     loop: Loop
     out: dict[str, Any]
     known: dict[str, dict[str, Any]]
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ran: dict[str, Plan] = field(default_factory=dict)
 
 
 def begin(loop: Loop) -> Begun:
@@ -117,6 +119,7 @@ def plans(begun: Begun, round_: str) -> None:
         PlannerError: an engine's program failed. TimeIsUpError: there was no time for all of them.
     """
     loop, out = begun.loop, begun.out
+    after = taught(begun) if round_ == LEARNED else begun.known[LEARNED]
     for limit, memory_bytes in out["limits"].items():
         name = f"{round_}-{limit}"
         loop.clock.check(f"{loop.model}: {name}")
@@ -133,10 +136,23 @@ def plans(begun: Begun, round_: str) -> None:
         else:
             before = begun.known[PROFILED] if round_ == PROFILED else {}
             run |= {"before": loop.verified(name, chosen, also=ALONE, **before),
-                    "after": loop.verified(name, chosen, also=ALONE, **begun.known[LEARNED])}
-            begun.made[script] = run
+                    "after": loop.verified(name, chosen, also=ALONE, **after)}
+            begun.made[script], begun.ran[name] = run, chosen
         out["runs"].append(run)
         write(loop.folder / "loop.json", out)
+
+
+def taught(begun: Begun) -> dict[str, Any]:
+    """What is known once the plans of the rounds before were run too: their losses beside those of
+    the engine's types."""
+    if not begun.ran:
+        return begun.known[LEARNED]
+    loop, (*others, last) = begun.loop, begun.ran
+    loop.verified(last, begun.ran[last], also=ALONE,
+                  learn_from=[loop.folder / name for name in (ANSWER, *others)])
+    profile = loop.folder / LEARNED / "plans.profile.json"
+    shutil.copy(loop.folder / last / "profile.json", profile)
+    return {**begun.known[LEARNED], "profile": str(profile)}
 
 
 def memory_limits(loop: Loop, answer: Plan, first: dict[str, Any]) -> Iterator[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from evaluation.closed_loop.tables import (
@@ -49,14 +50,15 @@ _UNITS = {"file_bytes": "MB", "weight_bytes": "MB loaded", "cache_tokens": "toke
 def page(loops: Sequence[Mapping[str, Any]], vllm: Sequence[Mapping[str, Any]],
          missing: Mapping[str, str], machine: str) -> str:
     """The whole page."""
-    before = [row for loop in loops for row in figures(loop, "before")]
-    after = [row for loop in loops for row in figures(loop, "after")]
+    single = [once(loop) for loop in loops]
+    before = [row for loop in single for row in figures(loop, "before")]
+    after = [row for loop in single for row in figures(loop, "after")]
     parts = [HEAD.format(machine=machine)]
     if missing:
         parts.append("\n".join(["## Missing from this run", "", *(
             f"* **{name}**: {why}" for name, why in missing.items())]))
     if before:
-        parts += [summary(before, after), errors(loops)]
+        parts += [summary(before, after), errors(single)]
     for loop in loops:
         parts += [model_part(loop)]
     parts += [vllm_part(found) for found in vllm]
@@ -76,22 +78,29 @@ def errors(loops: Sequence[Mapping[str, Any]]) -> str:
     """Median factor between predicted and measured, before and after learning."""
     out = ["## Errors before and after learning", "",
            "Before: a prior, for a machine that was only looked at. After: losses with the profile "
-           "that the run of the engine's own types left; times with this machine's operators "
-           "(`plan measure --quick`) and what `plan calibrate` made of that run. *New* are plans "
-           "that had no part in either; the others are files of one of those types throughout.",
+           "that the run of the engine's own types left, for plans of the round `learned` with "
+           "what the plans of the round before left as well; times with this machine's operators "
+           "(`plan measure --quick`) and what `plan calibrate` made of the run of the types. *New* "
+           "are plans that had no part in what they are predicted with; the others are files of "
+           "one of those types throughout. A file that two rounds chose counts once.",
            "", "| plans | quantity | figures | median factor before | after |",
            "|---|---|---:|---:|---:|"]
     sides = [[list(figures(loop, when)) for loop in loops] for when in ("before", "after")]
-    for new in (True, False):
-        for quantity in COUNTED:
-            rows = [[r for every in side for r in _plans(every, new=new) if r.quantity == quantity]
-                    for side in sides]
-            factors = [ratio_error(side) for side in rows]
-            if factors[0] is not None:
-                out.append(f"| {'new' if new else 'of a type'} | {quantity} | {len(rows[0])} | "
-                           f"× {factors[0]:.2f} | "
-                           f"{'–' if factors[1] is None else f'× {factors[1]:.2f}'} |")
+    rounds = list(dict.fromkeys(r.round for side in sides[0] for r in side))
+    kinds = [*((f"new, losses from {one}", one, True) for one in rounds), ("of a type", "", False)]
+    for (told, round_, new), quantity in product(kinds, COUNTED):
+        rows = [[r for every in side for r in _plans(every, new=new)
+                 if r.quantity == quantity and round_ in ("", r.round)] for side in sides]
+        factors = [ratio_error(side) for side in rows]
+        if factors[0] is not None:
+            out.append(f"| {told} | {quantity} | {len(rows[0])} | × {factors[0]:.2f} | "
+                       f"{'–' if factors[1] is None else f'× {factors[1]:.2f}'} |")
     return "\n".join(out)
+
+
+def once(loop: Mapping[str, Any]) -> dict[str, Any]:
+    """The loop without the plans whose file an earlier round made: they were run once."""
+    return {**loop, "runs": [run for run in loop["runs"] if "same_as" not in run]}
 
 
 def _plans(rows: Sequence[Figure], *, new: bool) -> list[Figure]:

@@ -45,9 +45,14 @@ class FakeLoop:
     def __init__(self, folder: Path, minutes: float = 60.0) -> None:
         self.model, self.folder, self.clock = "m", folder, Clock(minutes)
         self.ran: list[str] = []
+        self.given: list[dict[str, object]] = []
 
     def verified(self, name: str, plan: object, **more: object) -> dict[str, str]:
         self.ran.append(name)
+        self.given.append(more)
+        profile = self.folder / name / "profile.json"
+        profile.parent.mkdir(exist_ok=True)
+        profile.write_text(f"from {name}", encoding="utf-8")
         return {"of": name}
 
 
@@ -63,12 +68,19 @@ def _plans_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_plans_by_size")
 def test_a_file_is_run_once_whatever_round_chose_it(tmp_path: Path) -> None:
     loop = FakeLoop(tmp_path)
+    (tmp_path / "learned").mkdir()
     begun = llama.Begun(loop, {"limits": {"Q8_0": 500, "Q6_K": 410}, "runs": []},  # type: ignore[arg-type]
                         {"T0": {}, "learned": {}})
     llama.plans(begun, "T0")
     begun.out["limits"] = {"Q8_0": 550, "Q6_K": 320}
     llama.plans(begun, "learned")
-    assert loop.ran == ["T0-Q8_0", "T0-Q8_0", "T0-Q6_K", "T0-Q6_K", "learned-Q6_K", "learned-Q6_K"]
+    assert loop.ran == ["T0-Q8_0", "T0-Q8_0", "T0-Q6_K", "T0-Q6_K", "T0-Q6_K", "learned-Q6_K",
+                        "learned-Q6_K"]
+    taught = tmp_path / "learned" / "plans.profile.json"
+    assert loop.given[4]["learn_from"] == [tmp_path / "answer", tmp_path / "T0-Q8_0"]
+    assert "profile" not in loop.given[5]
+    assert loop.given[6]["profile"] == str(taught)
+    assert taught.read_text(encoding="utf-8") == "from T0-Q6_K"
     again = begun.out["runs"][2]
     assert (again["name"], again["same_as"], again["before"]) == (
         "learned-Q8_0", "T0-Q8_0", {"of": "T0-Q8_0"})
@@ -78,6 +90,6 @@ def test_a_file_is_run_once_whatever_round_chose_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_plans_by_size")
 def test_plans_that_there_was_no_time_for_are_named(tmp_path: Path) -> None:
     begun = llama.Begun(FakeLoop(tmp_path, 0.0), {"limits": {"Q8_0": 500}, "runs": []},  # type: ignore[arg-type]
-                        {"T0": {}})
+                        {"T0": {}, "learned": {}})
     with pytest.raises(TimeIsUpError, match="m: T0-Q8_0: left out"):
         llama.plans(begun, "T0")
