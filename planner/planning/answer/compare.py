@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from planner.planning.answer.baselines import baseline_pairs, baselines, default_mixture
 from planner.planning.answer.recommend_text import as_told, chance_text
-from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.record import Baseline, Comparison
 from planner.planning.question.question import improvement
+from planner.planning.search.rivals import told_schemes
 from planner.planning.search.uniform import UniformQuery, best_uniforms_in
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import band_factor, indistinguishable, told_loss

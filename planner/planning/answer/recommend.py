@@ -17,7 +17,6 @@ from planner.planning.answer.recommend_text import (
     value_text,
     why_not,
 )
-from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.recommendation import (
     GainRange,
     Lossier,
@@ -28,7 +27,7 @@ from planner.planning.plan.recommendation import (
 from planner.planning.price.price import price
 from planner.planning.question.question import improvement
 from planner.planning.search.lossier import four_bit
-from planner.planning.search.rivals import Rival, counted_formats
+from planner.planning.search.rivals import Rival, counted_formats, told_schemes
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import told_loss
 from planner.planning.weigh.chances import gains, interval

@@ -23,7 +23,7 @@ from planner.planning.question.named import MIXES, RELEASED, usable_mixes
 from planner.planning.question.policies import stands_for
 from planner.planning.search.best_first import Found
 from planner.planning.search.few_formats import few_formats
-from planner.planning.search.sets_on import changed_schemes
+from planner.planning.search.sets_on import changed_schemes, released_in
 from planner.planning.search.spaces import asked
 from planner.planning.search.uniform import (
     PlacedUniform,
@@ -235,3 +235,14 @@ def _defaults(spaces: Sequence[Space], placed: dict[tuple[str, str], PlacedUnifo
         if one is not None and one.space.model.question.engine == question.engine:
             out[name] = rival_of(name, "default", given(one))
     return list(out.values())
+
+
+def told_schemes(rival: Rival) -> tuple[str, ...]:
+    """Schemes of the linears, most bytes first, then those of an embedding or a head that is not
+    left in what it is released in: llama.cpp decides both."""
+    model = rival.found.space.model
+    units = [(model.units[s.unit], model.choices[s.choice]) for s in rival.found.segments
+             if s.choice >= 0 and model.units[s.unit].role == "module"]
+    others = [scheme for unit, scheme in units
+              if unit.kind not in PLANNED_KINDS and scheme != released_in(model, unit)]
+    return tuple(dict.fromkeys((*rival.schemes, *others)))

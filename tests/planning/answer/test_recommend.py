@@ -22,9 +22,8 @@ from planner.planning.answer.recommend import (
     recommendation,
     verdict,
 )
-from planner.planning.answer.told_schemes import told_schemes
 from planner.planning.plan.record import Plan
-from planner.planning.search.rivals import rival_of
+from planner.planning.search.rivals import rival_of, told_schemes
 
 DENSE = ("llama-3.1-8b", "h100-sxm")
 
