@@ -50,7 +50,8 @@ def solve(problem: Problem, *, gap: float = GAP, cutoff: float = np.inf) -> Solu
     """Prove the optimum of ``problem``, to a relative ``gap``: by
     :mod:`planner.planning.solver.enumeration` where one limit binds, decisions are few and ``gap``
     is below LOOSE, else by HiGHS; what no answer can take is left out first
-    (:mod:`planner.planning.solver.narrowing`).
+    (:mod:`planner.planning.solver.narrowing`). Where every decision takes one choice and ``gap`` is
+    above EQUAL, HiGHS ends at LAYERS_NODES: the status is ``stopped`` and the gap what is left.
 
     Budgets are checked again in integers. Where the solver's tolerance let an assignment slip over
     a limit, that very assignment is cut off and the problem solved again; where layers are counted,

@@ -6,10 +6,14 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from planner.lookup import load_device, load_model
-from planner.planning.answer.assemble import _solver
+from planner.planning.answer.assemble import _open_note, _solver
+from planner.planning.plan.record import SolverInfo
 from planner.planning.question.asked import Asked
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import search
+from planner.planning.solver.highs import MOST_NODES
+from planner.planning.solver.problem import OPTIMAL, STOPPED
+from planner.planning.solver.solve import LAYERS_NODES
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
 
@@ -25,3 +29,13 @@ def test_a_gap_from_numpy_is_written() -> None:
         solver = _solver(left, True)
         assert solver.proved is proved
         assert json.loads(json.dumps(asdict(solver)))["proved"] is proved
+
+
+def test_a_search_that_ended_at_its_limit_says_which() -> None:
+    """Layers that decide by themselves end at far fewer nodes than other questions."""
+    stopped = SolverInfo(STOPPED, 1e-3, 0.999, 2, False)
+    (layered,), (other,) = _open_note(stopped, True), _open_note(stopped, False)
+    assert layered.value == "stopped: the best met is within 0.001 of the bound"
+    assert layered.reason == f"a limit of {LAYERS_NODES:,} nodes or 600 s was reached"
+    assert other.reason == f"a limit of {MOST_NODES:,} nodes or 600 s was reached"
+    assert _open_note(SolverInfo(OPTIMAL, 1e-9, 1.0, 2, True), True) == ()
