@@ -7,21 +7,19 @@ from dataclasses import replace
 from math import fsum
 
 from planner.formats.schemes import scheme as scheme_by_id
-from planner.memory.footprint import RUNTIME
 from planner.models.inventory import Inventory
 from planner.placement.layout import stage_of_layer
 from planner.placement.shards import module_bytes
-from planner.planning.answer.capacity import cache_info, capacity_info, grows_alike
+from planner.planning.answer.assumptions import assumptions
+from planner.planning.answer.capacity import cache_info, capacity_info
 from planner.planning.answer.compare import compared
-from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
-from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
+from planner.planning.answer.measured_anchor import measured_anchor
 from planner.planning.answer.reasons import Why, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
-from planner.planning.answer.running_costs import running_costs
 from planner.planning.answer.servability import servability_notes, verdicts
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
@@ -40,7 +38,7 @@ from planner.planning.plan.record import (
     WorkloadInfo,
     layer_range,
 )
-from planner.planning.price.intervals import performance, routing_assumption, time_basis
+from planner.planning.price.intervals import performance
 from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import Question
@@ -64,14 +62,14 @@ from planner.planning.solver.problem import OPTIMAL, STOPPED, TOLERANCE, told
 from planner.planning.solver.solve import LAYERS_GAP, LAYERS_NODES
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
-from planner.planning.space.loss_basis import loss_assumptions, loss_source, rule_weight
-from planner.planning.space.losses import band_factor, loss_word, quality, told_loss
+from planner.planning.space.loss_basis import loss_source, rule_weight
+from planner.planning.space.losses import band_factor, quality, told_loss
 from planner.planning.space.model import CostModel, build_model
 from planner.planning.space.operators import released_scheme
 from planner.planning.weigh.choose import Selection
 from planner.quality.prior import DERIVED_KINDS, load_prior
 from planner.throughput.calibration import ANY_ENGINE
-from planner.units import GIB, format_bytes, format_seconds
+from planner.units import format_seconds
 
 
 def recommended(choice: Selection, *, others: Sequence[Space] = ()) -> Plan:
@@ -304,90 +302,11 @@ def _workload(work: Workload, batch: int) -> WorkloadInfo:
                         work.prefix_hit_rate)
 
 
-def assumptions(model: CostModel, priced: Priced, searched: bool) -> tuple[Assumption, ...]:
-    """What was taken for granted, each with its reason; user input first."""
-    question = model.question
-    work = question.workload
-    out = [Assumption(*note) for note in question.notes]
-    if work.assumed:
-        out.append(Assumption("workload", work.assumed, "not given"))
-    limit = loss_limit(model)
-    if searched and limit is not None:
-        out.append(Assumption("max-loss", _limit_text(model, limit),
-                              f"loss limit, {loss_word(model)}"))
-    out += _model_assumptions(model, priced)
-    out += running_costs(question, priced)
-    return tuple(out)
-
-
-def _limit_text(model: CostModel, limit: float) -> str:
-    """The limit on loss as it was given, with what it comes to; ``limit`` is of the sum."""
-    told = told_loss(model, limit)
-    return f"{model.question.loss_scheme or f'{told:.6g}'} ({told:.3g})"
-
-
 def _derived_loss(model: CostModel, priced: Priced) -> float:
     """Loss of the planned modules whose sensitivity was never measured: routers, indexers, norms;
     that of head and embedding was."""
     kinds = [kind for kind in model.question.dropped if kind in DERIVED_KINDS]
     return fsum(c.loss for c in priced.costs if model.units[c.segment.unit].kind in kinds)
-
-
-def _chunk_note(question: Question) -> Assumption:
-    """Tokens of prompts that a step takes, and who says so."""
-    chunk = question.prefill_chunk
-    why = "common engine default" if chunk.source is None else (
-        f"default of {question.engine} on {question.device.id}, set by {chunk.flag} "
-        f"({chunk.source.title}, {chunk.source.date})")
-    return Assumption("prefill chunk", f"{chunk.tokens} tokens", why)
-
-
-def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
-    question = model.question
-    out = [
-        time_basis(model, priced),
-        *loss_assumptions(model), *measured_elsewhere(model, priced),
-        *engine_notes(model, priced),
-        Assumption("prefill interruption", f"{format_seconds(priced.interruption)} of TPOT",
-                   "every answer that ends lets a prompt in, which is read beside the batch"),
-        Assumption("queueing", f"{format_seconds(priced.queue)} of TTFT",
-                   f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
-                   "an M/D/1 queue"),
-        _chunk_note(question),
-        Assumption("tokens per step", "1", "no speculative decoding"),
-        Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
-                   f"{question.capacity_bytes / GIB:.1f} GiB",
-                   question.usable_reason or question.device.usable_fraction.note
-                   or question.device.usable_fraction.source),
-        Assumption("runtime memory", format_bytes(priced.stages[0].runtime),
-                   RUNTIME[question.device.kind].source),
-    ]
-    if model.machine.host_seconds:
-        from planner.planning.answer.cpu_notes import cpu_notes
-
-        out += cpu_notes(model)
-    if question.spec.experts:
-        out.append(routing_assumption())
-    if not grows_alike(question):
-        out.append(Assumption("capacity tokens", "tokens of sequences at the context",
-                              "layers with a window or a state do not grow with every token"))
-    if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
-        out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
-                              "sequences are anywhere in their chunk; half of it on average"))
-    if question.spec.mtp_layers:
-        out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
-    if question.profile is not None:
-        out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
-    elif not question.untie:
-        out.append(Assumption("tied layers", "one decision per kind and depth bucket",
-                              "a prior never ranks single layers; --untie decides per layer"))
-    else:
-        out.append(Assumption("untied layers", "layers decided one by one",
-                              "asked for; a prior cannot rank layers inside a bucket"))
-    if question.spec.experts and question.fixed.get("ep") is None:
-        out.append(Assumption("expert parallel", "divisors of tp·dp that divide the experts",
-                              "searched, as far as the engine takes them"))
-    return out
 
 
 def _sources(model: CostModel) -> tuple[SourceRef, ...]:
