@@ -16,6 +16,7 @@ from planner.planning.answer.compare import compared
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
+from planner.planning.answer.offload import offload_info, offload_notes
 from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
 from planner.planning.answer.reasons import Why, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
@@ -23,6 +24,7 @@ from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.answer.servability import servability_notes, verdicts
+from planner.planning.plan.checkpoint_units import checkpoint_units
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
     ActiveParameters,
@@ -107,6 +109,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                         replicas)
     lines, versus = compared((exact.grid, *others), choice)
     solver = _solver(exact, searched)
+    away = offload_info(space, priced)
     return Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
@@ -129,9 +132,9 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                                  rule_weight(model), decided_kinds(question), question.engine)
                        if searched else ()),
                      *(policy_notes(question, _least(exact), _free_value) if searched else ()),
-                     *ggml_notes(question, units), *route_notes(question, units),
+                     *offload_notes(model, away), *ggml_notes(question, units), *route_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
-        layouts=layouts_info(question, (exact.grid, *others)))
+        layouts=layouts_info(question, (exact.grid, *others)), offload=away)
 
 
 def _least(found: Found) -> float:
@@ -149,6 +152,7 @@ def _free_value(question: Question) -> float | None:
 def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,
               ) -> list[Assumption]:
     """Which engines can serve the plan; the chosen one alone where one was named."""
+    units = checkpoint_units(units)
     names = None if question.engine == ANY_ENGINE \
         else [f"{question.engine}@{question.engine_version}".rstrip("@")]
     return servability_notes(verdicts(question.spec, question.device, units, layout, names,
@@ -185,7 +189,8 @@ def _unit(model: CostModel, found: Found, priced: Priced, cost: SegmentCost,
         weight_bytes_per_device=held, prefill_seconds=cost.prefill_seconds,
         decode_seconds=cost.decode_seconds, bound=cost.bound, loss=cost.loss,
         reason=note.reason, next_best=note.next_best,
-        kv_layout=scheme if unit.role == "cache" else None, part=unit.part or None)
+        kv_layout=scheme if unit.role == "cache" else None, part=unit.part or None,
+        place=unit.place or None)
 
 
 def scheme_of(model: CostModel, role: str, row: int, choice: int,
@@ -231,17 +236,17 @@ def _held(model: CostModel, priced: Priced, kind: str, layers: tuple[int, ...]) 
 
 def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
     """Units summed by kind, part and scheme, in order, with their layer range."""
-    groups: dict[tuple[str, str | None, str], list[UnitPlan]] = {}
+    groups: dict[tuple[str, str | None, str, str | None], list[UnitPlan]] = {}
     for unit in units:
-        groups.setdefault((unit.kind, unit.part, unit.scheme), []).append(unit)
+        groups.setdefault((unit.kind, unit.part, unit.scheme, unit.place), []).append(unit)
     out = []
-    for (kind, part, scheme), members in groups.items():
+    for (kind, part, scheme, place), members in groups.items():
         layers = tuple(sorted(n for u in members for n in u.layers))
         out.append(ModulePlan(
             kind, layer_range(layers), scheme, sum(u.weight_bytes for u in members),
             sum(u.weight_bytes_per_device for u in members),
             fsum(u.prefill_seconds for u in members), fsum(u.decode_seconds for u in members),
-            fsum(u.loss for u in members), part))
+            fsum(u.loss for u in members), part, place))
     return tuple(out)
 
 

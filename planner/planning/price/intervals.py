@@ -185,6 +185,8 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         return "elementwise", PRIOR
     if unit.role == "module":
         grouped = unit.kind in EXPERT_KINDS
+        if unit.place and (there := _of_host(model, choice, grouped=grouped, decode=decode)):
+            return there
         kernels = machine.grouped if grouped else machine.dense
         assert kernels is not None
         how = kernels.sure(choice, code)
@@ -200,6 +202,21 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         plain = machine.plain
         return f"gemm {plain.origin}", Certainty(plain.basis, plain.sigma, plain.origin)
     return "elementwise", PRIOR
+
+
+def _of_host(model: CostModel, choice: int, *, grouped: bool, decode: bool,
+             ) -> tuple[str, Certainty] | None:
+    """(operator class, certainty) of what the CPU of the host computes; None where the device
+    does."""
+    offload, side = model.question.offload, model.host
+    if offload is None or side is None or side.machine is None:
+        return None
+    if not decode and offload.way.fetched_from:
+        return None
+    kernels = side.machine.grouped if grouped else side.machine.dense
+    assert kernels is not None
+    how = kernels.sure(choice)
+    return f"host {how.origin}", how
 
 
 def weaker(one: Certainty, other: Certainty) -> Certainty:

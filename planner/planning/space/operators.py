@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.placement.cache_entries import stores
 from planner.placement.modules import (
@@ -15,6 +16,7 @@ from planner.placement.modules import (
 )
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
+from planner.planning.space.hosted import experts_here, hosted_parts
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.attention import decode_parts, prefill_parts
@@ -34,6 +36,7 @@ from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts, beside, where
 
+Array = NDArray[np.float64]
 SHARED_KINDS = ("shared-gate-up", "shared-down")
 
 
@@ -50,14 +53,25 @@ def unit_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
 def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
                  row: int) -> Parts:
     """One layer of planned module ``row`` with its collective, Parts [C, S]."""
-    module = model.planned[row]
+    if model.planned[row].place:
+        weight = np.repeat(tables.host[row].astype(np.float64)[None], len(pts), axis=0)
+        return hosted_parts(model, pts, phase, row, weight, lambda bytes_of_rank: _on_device(
+            model, tables, pts, phase, row, bytes_of_rank))
     weight = tables.shard[pts.layout, row, :].astype(np.float64)
+    return _on_device(model, tables, pts, phase, row, weight)
+
+
+def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, row: int,
+               weight: Array) -> Parts:
+    """One layer of planned module ``row`` on the device, with ``weight`` bytes of a rank [C, S]."""
+    module = model.planned[row]
     spec = model.question.spec
     if module.kind in AS_RELEASED_KINDS:
         return parts_by_scheme(model, tables.layouts, pts, phase, module)
     if module.kind in EXPERT_KINDS:
         assert spec.experts is not None
-        parts = expert_parts(module, spec.experts, model.machine, pts, phase, weight)
+        experts, load = experts_here(model, module, phase)
+        parts = expert_parts(module, experts, model.machine, pts, phase, weight, load)
         widths = model.machine.grouped
         assert widths is not None
     else:
