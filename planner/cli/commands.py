@@ -17,7 +17,7 @@ from planner.cli.types import BESIDE, FREEDOM, QUESTION, SURFACE, Hinted, option
          *BESIDE, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
-    from planner.cli.interactive import check_interactive, planned_grid
+    from planner.cli.interactive import check_interactive, drop_host, planned_grid
     from planner.cli.run import check_told, finish, question_arguments, timed
 
     check_told(given)
@@ -31,6 +31,7 @@ def plan_command(**given: Any) -> None:
         around = None
         if given["interactive"]:
             del arguments["anchor"], arguments["exact"]
+            drop_host(arguments)
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},

@@ -145,5 +145,5 @@ def test_hints_for_memory_work() -> None:
                 host_memory_bytes=1 << 30, memory_bytes=8 << 30)
     needed = int(str(caught.value.hint).split()[1].rstrip(","))
     plan = planned("qwen3-30b-a3b", "rtx-4090", host="epyc-9575f", engine="llama.cpp",
-                   host_memory_bytes=needed, memory_bytes=8 << 30, max_loss=100.0 if False else None)
+                   host_memory_bytes=needed, memory_bytes=8 << 30)
     assert plan.offload is not None

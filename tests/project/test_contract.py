@@ -89,9 +89,10 @@ SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
-PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
+BESIDE_FLAGS = words("--host --host-sockets --host-memory-bytes")
+PLAN_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
               "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
                   "--imatrix"}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
@@ -120,7 +121,7 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --model --source --date --force --hardware-dir --json --quiet
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS, *BESIDE_FLAGS}) | {
     "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
@@ -164,7 +165,9 @@ PLAN_DEFAULTS = {
     "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
     "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
     "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
-    "anchor": None, "hardware_dir": None}
+    "anchor": None, "host": None, "host_sockets": None, "host_memory_bytes": None,
+    "hardware_dir": None}
+BESIDE = ("host", "host_sockets", "host_memory_bytes")
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},
@@ -389,7 +392,7 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor", "exact"}) | WHAT_IF_ONLY
+    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor", "exact", *BESIDE}) | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

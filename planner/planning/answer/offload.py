@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil, fsum
 
 from planner.placement.modules import EXPERT_KINDS
@@ -29,7 +29,9 @@ def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
     offload = model.question.offload
     if offload is None:
         return None
-    away = [cost for cost in priced.costs if model.units[cost.segment.unit].place]
+    here, away = (tuple(cost for cost in priced.costs
+                        if bool(model.units[cost.segment.unit].place) == there)
+                  for there in (False, True))
     if not away:
         return None
     experts = model.question.spec.experts
@@ -37,9 +39,8 @@ def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
     there = _experts_there(model, offload)
     weights = sum(cost_bytes(space, cost) for cost in priced.costs)
     held = host_bytes_of(space, priced)
-    schemes = [_schemes(model, costs) for costs in (
-        (c for c in priced.costs if c not in away
-         and model.units[c.segment.unit].kind in offload.kinds), away)]
+    own = [c for c in here if model.units[c.segment.unit].kind in offload.kinds]
+    schemes = [_schemes(model, costs) for costs in (own, away)]
     way = offload.way
     return OffloadInfo(
         host=offload.host.id, sockets=offload.sockets, memory_bytes=offload.memory_bytes,
@@ -129,7 +130,7 @@ def _schemes(model: CostModel, costs: Iterable[SegmentCost]) -> tuple[str, ...]:
     return tuple(sorted(spent, key=lambda name: (-spent[name], name)))
 
 
-def _seconds(priced: Priced, away: list[SegmentCost], *, fetched: bool) -> OffloadSeconds:
+def _seconds(priced: Priced, away: Sequence[SegmentCost], *, fetched: bool) -> OffloadSeconds:
     link = fsum(c.decode["communication"] * c.segment.count for c in away)
     there = fsum(c.decode_seconds for c in away) - link
     step = priced.tpot - priced.interruption
@@ -137,7 +138,7 @@ def _seconds(priced: Priced, away: list[SegmentCost], *, fetched: bool) -> Offlo
     return OffloadSeconds(step - link - host, host, link)
 
 
-def _basis(model: CostModel, away: list[SegmentCost]) -> str:
+def _basis(model: CostModel, away: Sequence[SegmentCost]) -> str:
     """How sure the host's times are, of the segment that takes most of them."""
     heaviest = max(away, key=lambda cost: cost.decode_seconds)
     how = certainty(model, model.units[heaviest.segment.unit], heaviest.segment.choice)[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from planner.errors import UnsupportedError
 from planner.planning.plan.record import Plan, UnitPlan
 
 
@@ -14,6 +15,18 @@ def checkpoint_units(units: Sequence[UnitPlan]) -> tuple[UnitPlan, ...]:
     here = {(unit.matrix, layer) for unit in units if not unit.place for layer in unit.layers}
     return tuple(unit for unit in units
                  if not unit.place or any((unit.matrix, n) not in here for n in unit.layers))
+
+
+def all_on_device(plan: Plan, what: str) -> None:
+    """Refuse a plan with weights in the memory of a host for ``what``, which counts the device alone.
+
+    Raises:
+        UnsupportedError: it has some.
+    """
+    if plan.offload is not None:
+        raise UnsupportedError(f"{what}: the plan keeps weights in the memory of "
+                               f"{plan.offload.host}, which is not counted here",
+                               hint="`plan estimate --plan` prices such a plan")
 
 
 def in_checkpoint(plan: Plan) -> Plan:

@@ -117,7 +117,8 @@ def with_offload(question: Question, engine: Engine | None, asked: HostAsked) ->
     offload = Offload(cpu, sockets, memory, host_link(device), way, kinds)
     note = (KEY, f"{sockets} × {cpu.id}, {memory / GIB:.0f} GiB for weights",
             f"{way.reason}; link {offload.link.bytes_per_s / 1e9:.3g} GB/s: {offload.link.source}")
-    return replace(question, offload=offload, sizes=(1,), notes=(*question.notes, note))
+    notes = (n for n in question.notes if n[0] != "devices")
+    return replace(question, offload=offload, sizes=(1,), notes=(*notes, note))
 
 
 def offloaded_kinds(spec: ModelSpec, way: OffloadWay) -> tuple[str, ...]:
@@ -150,15 +151,20 @@ def offloaded_ways(ways: Sequence[Question], *, named: bool = False) -> tuple[Qu
             for offload in fitting:
                 key = id(way.offload), offload.layers, offload.resident, offload.schemes
                 out.append(replace(question, offload=made.setdefault(key, offload)))
-    if not out and short:
-        base = next(way.offload for way in ways if way.offload is not None)
-        raise InfeasibleError(
-            f"host memory: the smallest formats need {format_bytes(min(short))}, "
-            f"{format_bytes(base.memory_bytes)} of {base.sockets} × {base.host.id} usable",
-            hint=f"--host-memory-bytes {min(short)}"
-            + (", --host-sockets 2" if base.sockets < base.host.devices_per_node else "")
-            + ", a device with more memory, or narrower --schemes")
-    return tuple(out)
+    base = next((way.offload for way in ways if way.offload is not None), None)
+    if out or base is None:
+        return tuple(out)
+    if not short:
+        raise UnsupportedError(
+            f"{ways[0].engine} keeps {', '.join(base.way.schemes)} in the memory of {base.host.id}; "
+            f"none of these is a choice here", hint="name one of them in --schemes, or another "
+            "engine")
+    raise InfeasibleError(
+        f"host memory: the smallest formats need {format_bytes(min(short))}, "
+        f"{format_bytes(base.memory_bytes)} of {base.sockets} × {base.host.id} usable",
+        hint=f"--host-memory-bytes {min(short)}"
+        + (", --host-sockets 2" if base.sockets < base.host.devices_per_node else "")
+        + ", a device with more memory, or narrower --schemes")
 
 
 def given_offload(question: Question, plan: Plan) -> Question:

@@ -109,11 +109,10 @@ def problem_rows(space: Space, c: int) -> list[Row]:
     for layers, room in zip(counts, stage_rooms(space, c), strict=True):
         exact = decided.total(size, layers)
         rows.append(Row("memory", exact.astype(np.float64), float(room), exact, room))
-    room = host_room(question)
-    if room is not None:
+    if (there := host_room(question)) is not None:
         exact = decided.total(decided.by_option(host_bytes(model, space.tables)),
                               counts.sum(axis=0))
-        rows.append(Row("host memory", exact.astype(np.float64), float(room), exact, room))
+        rows.append(Row("host memory", exact.astype(np.float64), float(there), exact, there))
     limit_loss = loss_limit(model)
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))

@@ -129,9 +129,9 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
     for stage, room in enumerate(stage_rooms(space, c)):
         exact = part_sum(parts, size, stage=stage)
         rows.append(Row("memory", exact.astype(np.float64), float(room), exact, room))
-    if (room := host_room(question)) is not None:
+    if (there := host_room(question)) is not None:
         exact = part_sum(parts, decided.by_option(host_bytes(model, space.tables)))
-        rows.append(Row("host memory", exact.astype(np.float64), float(room), exact, room))
+        rows.append(Row("host memory", exact.astype(np.float64), float(there), exact, there))
     bound = loss_limit(model)
     if bound is not None:
         rows.append(Row("max-loss", total(decided.loss), bound))

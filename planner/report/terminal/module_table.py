@@ -23,7 +23,8 @@ def module_lines(plan: Plan) -> list[str]:
     Kinds share rows as far as the table stays within the output."""
     lines: list[str] = []
     for longest in LONGEST_NAMES:
-        table = table_lines(*_placed(plan, longest))
+        rows, left = _placed(plan, longest)
+        table = table_lines(rows, left=left)
         if not lines or len(table) < len(lines):
             lines = table
     return lines

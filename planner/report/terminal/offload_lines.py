@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planner.planning.plan.record import OffloadInfo, Plan
+from planner.planning.plan.record import OffloadInfo, Plan, layer_range
 from planner.units import GIB, format_seconds
 
 DEVICE = "device"
@@ -38,5 +38,5 @@ def _what(found: OffloadInfo) -> str:
                 f"{found.experts_on_device // layers} on the device serve "
                 f"{found.hit_rate:.0%} of the picks")
     kinds = "experts" if found.experts_in_host else "layers" if len(found.kinds) > 2 else "MLP"
-    return f"{kinds} of layers {found.layers[0]}-{found.layers[-1]} ({found.hit_rate:.0%} of " \
-           "them on the device)"
+    return f"{kinds} of layers {layer_range(found.layers)} ({found.hit_rate:.0%} of them on the " \
+           "device)"

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.brute_force import every
 from support.full_price import Place, Setting
-from support.random_questions import examples, model_named, thorough
+from support.random_questions import examples, model_named
 
 from planner.api.ask import Ask
 from planner.errors import InfeasibleError
@@ -90,8 +90,7 @@ def test_what_lives_where_is_the_best_of_all_that_keeps_the_limits(one: Beside) 
         questions = limited(one)
     except InfeasibleError:
         return
-    tried = questions if thorough() or len(questions) < 8 else questions
-    best = min((every(q).value for q in tried), default=inf)
+    best = min((every(q).value for q in questions), default=inf)
     found, _ = best_answers(questions)
     if found is None:
         assert best == inf, one
