@@ -77,7 +77,7 @@ def offload_notes(model: CostModel, info: OffloadInfo | None) -> tuple[Assumptio
         "host step", f"{info.host_bytes / GIB:.0f} GiB there, {info.mode}",
         "device and host take turns: that KTransformers overlaps shared and resident experts with "
         f"those on the CPU is not counted{alone}; memory that other processes of the host take "
-        "is not known: --host-memory-bytes"),)
+        "is not known: --host-memory-bytes; costs and energy are the device's alone"),)
 
 
 def offload_flags(model: CostModel, offload: Offload, schemes: tuple[str, ...],

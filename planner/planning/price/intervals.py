@@ -53,7 +53,8 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     rate = priced.tokens_per_second(replicas)
     question, scheme = model.question, main_scheme(model, priced)
     first, each = (nearest(question.device.id, scheme, experts=bool(question.spec.experts),
-                           metric=metric) for metric in ("ttft", "tpot"))
+                           metric=metric) if question.offload is None else None
+                   for metric in ("ttft", "tpot"))
     values = ((priced.ttft, prompt, first), (priced.tpot, step, each), (rate, step, each),
               (rate / (replicas * priced.layout.ranks), step, each))
     ttft, tpot, whole, each_device = (replace(estimate(value, how), validated=checked)
@@ -139,6 +140,8 @@ def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:
     kind = "pooled" if pooled else "moe" if question.spec.experts else "dense"
     composed = common_sigma(metric, question.engine, question.spec.id, kind)
     assumed = assumed_sigma(question.device, metric)
+    if question.offload is not None:
+        assumed = math.hypot(assumed, assumed_sigma(question.offload.host, metric))
     return math.hypot(composed, assumed) if assumed else composed
 
 
