@@ -10,16 +10,16 @@ from planner.report.terminal.columns import plain_width
 
 HEAD = """# Experts in host memory: published speeds beside predictions
 
-Made by `python -m evaluation.offload` from `evaluation/offload/published.csv`, where each row has its
-source, its machine and what had to be assumed of it. Nothing was fitted to these rows: they were
-predicted with what the profiles and `data/ggml.toml` said before. A host is a CPU of the catalogue
+Made by `python -m evaluation.offload` from `evaluation/offload/published.csv`, where each row has
+its source, its machine and what had to be assumed of it. Nothing was fitted to these rows: they
+were predicted with what the profiles and `data/ggml.toml` said before. A host is a CPU of the catalogue
 with the row's own cores, clock and memory channels; speeds are tokens/s of one user, prompts read
 apart from decoding. The 80 % interval stands in brackets, **bold** where the published speed lies
 outside; *host* is the host's share of a decode step.
 
-KTransformers before kt-kernel ran llama.cpp's types in llamafile's kernels, with the dense layers in
-four bits on the device: its rows are predicted by llama.cpp's kernels, on all sockets together and
-without copying weights to the device for prompts.
+KTransformers before kt-kernel ran llama.cpp's types in llamafile's kernels, with the dense layers
+in four bits on the device: its rows are predicted by llama.cpp's kernels, on all sockets together
+and without copying weights to the device for prompts.
 """
 READING = """## Reading it
 
@@ -27,8 +27,8 @@ READING = """## Reading it
   systems reach less of their channels than the profiles assume where few cores or several sockets
   share them, and launch the device's kernels layer by layer, which is not counted.
 * Users' reports are of machines that nobody tuned; a question why something is slow is a lower end.
-* llama.cpp's prompts are bound by the link that weights are copied over. The profile's figure is the
-  link's own rate; pages that are not pinned reach about half of it.
+* llama.cpp's prompts are bound by the link that weights are copied over. The profile's figure is
+  the link's own rate; pages that are not pinned reach about half of it.
 """
 NAMES = {DECODE: "Decoding", PREFILL: "Prompts"}
 

@@ -98,7 +98,7 @@ def question_of(row: Published) -> Question:
               isl=row.prompt_tokens, osl=row.output_tokens, tpot_seconds="none")
     for question in ask.ways(uniform=row.scheme):
         offload = question.offload
-        if offload is not None and "bf16" in question.kv and _as_published(question, offload, row):
+        if offload is not None and _as_published(question, offload, row):
             way = replace(offload.way, together=row.together, fetched_from=row.fetched_from)
             return replace(question, offload=replace(offload, way=way))
     raise ValueError(f"{row.id}: no such placement")

@@ -356,8 +356,10 @@ def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved], 
     found, others, _ = answers(questions, exact=exact)
     if found is None:
         from planner.planning.infeasible.diagnose import refuse
+        from planner.planning.infeasible.host_memory import host_short
 
-        raise refuse(unserved(), list_devices)
+        case = unserved()
+        raise host_short(case) or refuse(case, list_devices)
     return found, others
 
 

@@ -55,8 +55,8 @@ def export_plan(plan: Plan, to: str = "", *, model: str | ModelSpec | None = Non
     if device is None and ("/" in plan.device.id or "\\" in plan.device.id):
         raise InputError(f"plan file: device {plan.device.id[:80]!r} is a path",
                          hint="name the device with --device")
-    return _export(in_checkpoint(plan), spec, load_device(where, hardware_dir=hardware_dir), to, engine,
-                   expand=expand)
+    return _export(in_checkpoint(plan), spec, load_device(where, hardware_dir=hardware_dir), to,
+                   engine, expand=expand)
 
 
 @typed

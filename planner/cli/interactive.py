@@ -46,7 +46,8 @@ def drop_host(arguments: dict[str, Any]) -> None:
     Raises:
         Hinted: one was given.
     """
-    if any([arguments.pop(name) is not None for name in BESIDE]):
+    given = [name for name in BESIDE if arguments.pop(name) is not None]
+    if given:
         raise Hinted("--interactive varies no weights in host memory", "leave --interactive out")
 
 

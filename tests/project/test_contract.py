@@ -27,7 +27,8 @@ def words(text: str) -> list[str]:
 
 DEVICES = words("""
 h100-sxm h100-pcie h100-nvl h200-sxm h800-sxm h20 b200-sxm gb200 b300-sxm gb300 rtx-pro-6000
-rubin-r200 a100-sxm l40s xeon-platinum-8480 xeon-platinum-8490h xeon-platinum-8592 xeon-6980p
+rubin-r200 a100-sxm l40s rtx-4090 xeon-platinum-8480 xeon-platinum-8490h xeon-platinum-8592
+xeon-6980p epyc-9575f
 jetson-agx-orin-64gb jetson-agx-orin-32gb jetson-orin-nx-16gb jetson-orin-nano-8gb drive-orin-x
 jetson-agx-thor-t5000 jetson-t4000 drive-thor-x drive-thor-u
 """)
@@ -90,10 +91,11 @@ SURFACE_FLAGS = words("""
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 BESIDE_FLAGS = words("--host --host-sockets --host-memory-bytes")
-PLAN_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
-                  "--imatrix"}
+PLAN_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss",
+              "--schemes", "--profile", "--imatrix",
+              "--untie", "--drop-policies", "--anchor", "--exact"}
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS,
+                  *words("--scheme --plan --profile --anchor --imatrix")}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
@@ -121,7 +123,8 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --model --source --date --force --hardware-dir --json --quiet
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS, *BESIDE_FLAGS}) | {
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS,
+                               *BESIDE_FLAGS}) | {
     "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
@@ -204,7 +207,7 @@ def keywords(function: str) -> dict[str, object]:
 
 
 def test_devices() -> None:
-    assert len(DEVICES) == 27
+    assert len(DEVICES) == 29
     assert sorted(device_ids()) == sorted(DEVICES)
 
 
@@ -392,7 +395,8 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor", "exact", *BESIDE}) | WHAT_IF_ONLY
+    own = set(PLAN_DEFAULTS) - {"anchor", "exact", *BESIDE}
+    assert set(keywords("what_if")) == own | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

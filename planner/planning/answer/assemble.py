@@ -16,8 +16,8 @@ from planner.planning.answer.compare import compared
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
-from planner.planning.answer.offload import offload_info, offload_notes
 from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
+from planner.planning.answer.offload import offload_info, offload_notes
 from planner.planning.answer.reasons import Why, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
@@ -132,7 +132,8 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                                  rule_weight(model), decided_kinds(question), question.engine)
                        if searched else ()),
                      *(policy_notes(question, _least(exact), _free_value) if searched else ()),
-                     *offload_notes(model, away), *ggml_notes(question, units), *route_notes(question, units),
+                     *offload_notes(model, away), *ggml_notes(question, units),
+                     *route_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
         layouts=layouts_info(question, (exact.grid, *others)), offload=away)
 

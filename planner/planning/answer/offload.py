@@ -75,9 +75,10 @@ def offload_notes(model: CostModel, info: OffloadInfo | None) -> tuple[Assumptio
         f"; {info.engine} computes on one socket, the other holds weights"
     return (Assumption(
         "host step", f"{info.host_bytes / GIB:.0f} GiB there, {info.mode}",
-        "device and host take turns: that KTransformers overlaps shared and resident experts with "
-        f"those on the CPU is not counted{alone}; memory that other processes of the host take "
-        "is not known: --host-memory-bytes; costs and energy are the device's alone"),)
+        "device and host take turns, but for experts of one layer on both, which run side by "
+        f"side; shared experts are not hidden behind the host's{alone}; memory "
+        "that other processes of the host take is not known: --host-memory-bytes; costs "
+        "and energy are the device's alone"),)
 
 
 def offload_flags(model: CostModel, offload: Offload, schemes: tuple[str, ...],

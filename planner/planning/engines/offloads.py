@@ -36,7 +36,8 @@ class OffloadWay:
     ``groups`` are words of KINDS_OF, of which the first that a model has is meant. By ``layers``
     the first layers' modules live there, by ``experts`` the least popular experts of every layer.
     ``mode`` says what becomes of them in a pass; from ``fetched_from`` tokens on (0: never) they
-    are copied to the device in any case. ``together``: several sockets share every product, else
+    are copied to the device in any case. ``prompt_tokens`` of prompts are read in a step, 0: as the
+    engine does without a host. ``together``: several sockets share every product, else
     one computes. Activations cross the link with ``activation_bytes`` an element. ``schemes`` are
     those served in host memory, empty: whatever the engine serves.
     """
@@ -46,6 +47,7 @@ class OffloadWay:
     places: Place
     mode: Mode
     fetched_from: int
+    prompt_tokens: int
     together: bool
     activation_bytes: float
     schemes: tuple[str, ...]
@@ -111,6 +113,7 @@ def _rule(row: dict[str, str], origins: dict[str, RuleSource]) -> _Rule:
         version_of(row["since"]) or (), version_of(row["until"]) or None, row["device"],
         tuple(row["units"].split()),
         OffloadWay(row["engine"], groups, cast("Place", row["places"]), cast("Mode", row["mode"]),
-                   int(row["fetched_from"]), row["together"] == "yes",
+                   int(row["fetched_from"]), int(row["prompt_tokens"]),
+                   row["together"] == "yes",
                    float(row["activation_bytes"]), schemes, (row["note"],),
                    (origins[row["source"]],)))

@@ -20,13 +20,13 @@ from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
 from planner.planning.question.asked import Asked
-from planner.planning.question.question import Question
 from planner.planning.question.offload import (
     HostAsked,
     given_offload,
     with_offload,
     without_host_schemes,
 )
+from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
 from planner.planning.search.best_first import Found

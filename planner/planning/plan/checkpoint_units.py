@@ -18,7 +18,7 @@ def checkpoint_units(units: Sequence[UnitPlan]) -> tuple[UnitPlan, ...]:
 
 
 def all_on_device(plan: Plan, what: str) -> None:
-    """Refuse a plan with weights in the memory of a host for ``what``, which counts the device alone.
+    """Refuse a plan with weights in host memory for ``what``, which counts the device alone.
 
     Raises:
         UnsupportedError: it has some.

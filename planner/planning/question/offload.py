@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from planner.errors import InfeasibleError, InputError, UnsupportedError
+from planner.errors import InputError, UnsupportedError
 from planner.formats.schemes import scheme as scheme_by_id
 from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
@@ -26,7 +26,7 @@ from planner.planning.question.decisions import split_modules
 from planner.records import cached_record, record
 from planner.throughput.kernels import refusal
 from planner.throughput.residency import Link, host_link
-from planner.units import GIB, format_bytes
+from planner.units import GIB
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -136,35 +136,25 @@ def offloaded_ways(ways: Sequence[Question], *, named: bool = False) -> tuple[Qu
     as they are. ``named``: the schemes were named, and no others are added for the host.
 
     Raises:
-        InfeasibleError: whatever lives there, the memory of the host is too small.
+        UnsupportedError: the engine keeps other schemes there than may be chosen.
     """
     out: list[Question] = []
     made: dict[tuple[int, tuple[int, ...], int, tuple[str, ...]], Offload] = {}
-    short: list[int] = []
     for way in ways:
         if way.offload is None:
             out.append(way)
             continue
         for question in _host_schemes(way, named):
-            fitting, missing = _fitting(question)
-            short += missing
-            for offload in fitting:
+            for offload in _fitting(question):
                 key = id(way.offload), offload.layers, offload.resident, offload.schemes
                 out.append(replace(question, offload=made.setdefault(key, offload)))
     base = next((way.offload for way in ways if way.offload is not None), None)
     if out or base is None:
         return tuple(out)
-    if not short:
-        raise UnsupportedError(
-            f"{ways[0].engine} keeps {', '.join(base.way.schemes)} in the memory of {base.host.id}; "
-            f"none of these is a choice here", hint="name one of them in --schemes, or another "
-            "engine")
-    raise InfeasibleError(
-        f"host memory: the smallest formats need {format_bytes(min(short))}, "
-        f"{format_bytes(base.memory_bytes)} of {base.sockets} × {base.host.id} usable",
-        hint=f"--host-memory-bytes {min(short)}"
-        + (", --host-sockets 2" if base.sockets < base.host.devices_per_node else "")
-        + ", a device with more memory, or narrower --schemes")
+    raise UnsupportedError(
+            f"{ways[0].engine} keeps {', '.join(base.way.schemes)} in the memory of "
+            f"{base.host.id}; none of these is a choice here",
+            hint="name one of them in --schemes, or another engine")
 
 
 def given_offload(question: Question, plan: Plan) -> Question:
@@ -215,30 +205,28 @@ def _with_schemes(question: Question, names: Sequence[str]) -> Question:
         barred=question.barred | {(kind, name) for kind in kinds for name in more})
 
 
-def _fitting(question: Question) -> tuple[list[Offload], list[int]]:
-    """(what may live in host memory so that the smallest formats fit both memories; bytes that the
-    host lacks room for where the device has it). All of it in host memory stays a candidate if the
-    host has room: why the rest does not fit, the search says."""
+def _fitting(question: Question) -> list[Offload]:
+    """What may live in host memory so that the smallest formats fit both memories; where none may,
+    all that the device has room for: the search says what is missing. All of it in host memory
+    stays a candidate."""
     first = question.offload
     assert first is not None
     sizes = _least(question)
     room = question.usable_bytes if question.memory_bytes is None \
         else min(question.usable_bytes, question.memory_bytes)
     found: list[Offload] = []
-    short: list[int] = []
+    short: list[Offload] = []
     for i, one in enumerate(_candidates(question.spec, first)):
         kept, moved = sizes(one)
         if kept > room and i:
             break  # less in host memory takes more on the device
-        if moved <= first.memory_bytes:
-            found.append(one)
-        else:
-            short.append(moved)
+        (found if moved <= first.memory_bytes else short).append(one)
+    found = found or short
     if first.by_experts and len(found) > MOST_RESIDENT:
         last = len(found) - 1
         found = [found[i] for i in sorted({round(n * last / (MOST_RESIDENT - 1))
                                            for n in range(MOST_RESIDENT)})]
-    return found, short
+    return found
 
 
 def offload_layers(spec: ModelSpec, offload: Offload) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from planner.hardware.profile import DeviceProfile
@@ -107,7 +107,9 @@ class Question:
     @property
     def prefill_chunk(self) -> PrefillChunk:
         """What of prompts a step of the engine takes."""
-        return prefill_chunk(self.engine, self.device)
+        found = prefill_chunk(self.engine, self.device)
+        own = 0 if self.offload is None else self.offload.way.prompt_tokens
+        return found if not own else replace(found, tokens=own)
 
     @property
     def chunk_tokens(self) -> int:

@@ -4,8 +4,9 @@
     fetched    t = t_device + l + touched bytes / W_link
 
 T tokens of H features cross the link with a bytes each, there and back, behind the last product of
-a block; l is the link's latency. A token's layers follow one another, so that neither side hides
-the other's time. A scheme of its own belongs to each side.
+a block; l is the link's latency. A token's layers follow one another, so that device and host take
+turns; where the experts of one layer are on both, those of the device run beside the host's. A
+scheme of its own belongs to each side.
 """
 
 from __future__ import annotations
@@ -67,6 +68,14 @@ def experts_here(model: CostModel, module: Module, phase: Phase,
     spread = popularity_spread() if model.machine.spread is None else model.machine.spread
     return replace(experts, count=module.experts), \
         part_load(experts.count, experts.per_token, spread, phase.pooled, own)
+
+
+def beside_host(parts: Parts, there: Array) -> Parts:
+    """Resident experts that run while the host computes the others for ``there`` seconds at the
+    least [C, 1]: what takes longer is left of them."""
+    own = parts.total()
+    left = np.maximum(own - there, 0.0)
+    return parts.scaled(np.where(own > 0, left / np.where(own > 0, own, 1.0), 0.0))
 
 
 def _computed(model: CostModel, offload: Offload, module: Module, pts: Points, phase: Phase,

@@ -16,7 +16,7 @@ from planner.placement.modules import (
 )
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
-from planner.planning.space.hosted import experts_here, hosted_parts
+from planner.planning.space.hosted import beside_host, experts_here, hosted_parts
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.attention import decode_parts, prefill_parts
@@ -72,6 +72,8 @@ def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
         assert spec.experts is not None
         experts, load = experts_here(model, module, phase)
         parts = expert_parts(module, experts, model.machine, pts, phase, weight, load)
+        if load is not None and not module.place:
+            parts = beside_host(parts, _least_of_host(model, tables, pts, phase, module))
         widths = model.machine.grouped
         assert widths is not None
     else:
@@ -88,6 +90,18 @@ def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
     return with_communication(parts, talk)
+
+
+def _least_of_host(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
+                   module: Module) -> Array:
+    """The least seconds of the experts in host memory beside those of ``module`` [C, 1]; 0 where
+    there are none."""
+    assert model.host is not None
+    for row, other in enumerate(model.planned):
+        if other.place and (other.kind, other.layers) == (module.kind, module.layers):
+            there = module_parts(model, tables, pts, phase, row).total()[:, model.host.legal]
+            return there.min(axis=1, initial=np.inf)[:, None]
+    return np.zeros((len(pts), 1))
 
 
 def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:

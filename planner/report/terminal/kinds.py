@@ -43,7 +43,8 @@ def kind_rows(plan: Plan, longest: int) -> list[KindRow]:
     for place, module in enumerate(plan.modules):
         group = next((i for i, kinds in enumerate(GROUPS) if module.kind in kinds), None)
         shared = group is not None and (module.matrix, module.place) in alone
-        rows.setdefault((group, module.scheme, module.place) if shared else (place,), []).append(module)
+        key = (group, module.scheme, module.place) if shared else (place,)
+        rows.setdefault(key, []).append(module)
     return [_row(plan, part) for members in rows.values() for part in _short(members, longest)]
 
 
@@ -81,7 +82,8 @@ def _row(plan: Plan, members: Sequence[ModulePlan]) -> KindRow:
     layers = layer_range(tuple({n for u in units for n in u.layers})) if len(members) > 1 \
         else members[0].layers
     return KindRow(kinds, scheme, layers, sum(m.weight_bytes for m in members),
-                   fsum(m.decode_seconds for m in members), fsum(m.loss for m in members), units, place or "")
+                   fsum(m.decode_seconds for m in members), fsum(m.loss for m in members), units,
+                   place or "")
 
 
 def other_seconds(plan: Plan) -> list[tuple[str, float]]:

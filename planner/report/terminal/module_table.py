@@ -31,14 +31,16 @@ def module_lines(plan: Plan) -> list[str]:
 
 
 def _placed(plan: Plan, longest: int) -> tuple[list[tuple[str, ...]], tuple[int, ...]]:
-    """(the rows, their columns of text), with where weights live if some are in host memory."""
+    """(the rows, their columns of text), with where weights live if some are in host memory; the
+    limit that decided makes room for it."""
     rows = _rows(plan, longest)
     if plan.offload is None:
         return rows, TEXT_COLUMNS
     own = [place_of(plan, row.place) for row in kind_rows(plan, longest)]
     places = ["at", *own, *([""] * (len(rows) - 1 - len(own)))]
-    return [(*row[:AT], place, *row[AT:]) for row, place in zip(rows, places, strict=True)], \
-        (*TEXT_COLUMNS[:-1], AT, TEXT_COLUMNS[-1] + 1)
+    cells = [(*row[:AT], place, *row[AT:-1], row[-1].rpartition("; ")[2])
+             for row, place in zip(rows, places, strict=True)]
+    return cells, (*TEXT_COLUMNS[:-1], AT, TEXT_COLUMNS[-1] + 1)
 
 
 def _rows(plan: Plan, longest: int) -> list[tuple[str, ...]]:

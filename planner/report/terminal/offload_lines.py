@@ -5,7 +5,7 @@ from __future__ import annotations
 from planner.planning.plan.record import OffloadInfo, Plan, layer_range
 from planner.units import GIB, format_seconds
 
-DEVICE = "device"
+DEVICE = "gpu"
 
 
 def offload_lines(plan: Plan) -> list[str]:
