@@ -12,10 +12,10 @@ HEAD = """# Experts in host memory: published speeds beside predictions
 
 Made by `python -m evaluation.offload` from `evaluation/offload/published.csv`, where each row has
 its source, its machine and what had to be assumed of it. Nothing was fitted to these rows: they
-were predicted with what the profiles and `data/ggml.toml` said before. A host is a CPU of the catalogue
-with the row's own cores, clock and memory channels; speeds are tokens/s of one user, prompts read
-apart from decoding. The 80 % interval stands in brackets, **bold** where the published speed lies
-outside; *host* is the host's share of a decode step.
+were predicted with what the profiles and `data/ggml.toml` said before. A host is a CPU of the
+catalogue with the row's own cores, clock and memory channels; speeds are tokens/s of one user,
+prompts read apart from decoding. The 80 % interval stands in brackets, **bold** where the
+published speed lies outside; *host* is the host's share of a decode step.
 
 KTransformers before kt-kernel ran llama.cpp's types in llamafile's kernels, with the dense layers
 in four bits on the device: its rows are predicted by llama.cpp's kernels, on all sockets together

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from planner.planning.question.question import Question
 
 KEY = "host"
-MOST_RESIDENT = 48
+MOST_RESIDENT = 16
 """Numbers of resident experts that are tried at most: beyond it, evenly spread ones."""
 
 
@@ -145,16 +145,21 @@ def offloaded_ways(ways: Sequence[Question], *, named: bool = False) -> tuple[Qu
             out.append(way)
             continue
         for question in _host_schemes(way, named):
-            for offload in _fitting(question):
+            fitting = _fitting(question)
+            some = _spread(fitting) if way.offload.by_experts else fitting
+            if len(some) < len(fitting):
+                question = replace(question, notes=(*question.notes, (
+                    "resident experts", f"{len(some)} of {len(fitting)} numbers are tried",
+                    "evenly spread, the fewest and the most among them")))
+            for offload in some:
                 key = id(way.offload), offload.layers, offload.resident, offload.schemes
                 out.append(replace(question, offload=made.setdefault(key, offload)))
     base = next((way.offload for way in ways if way.offload is not None), None)
     if out or base is None:
         return tuple(out)
     raise UnsupportedError(
-            f"{ways[0].engine} keeps {', '.join(base.way.schemes)} in the memory of "
-            f"{base.host.id}; none of these is a choice here",
-            hint="name one of them in --schemes, or another engine")
+        f"{ways[0].engine} keeps {', '.join(base.way.schemes)} in the memory of {base.host.id}; "
+        f"none of these is a choice here", hint="name one of them in --schemes, or another engine")
 
 
 def given_offload(question: Question, plan: Plan) -> Question:
@@ -191,6 +196,9 @@ def _host_schemes(question: Question, named: bool) -> list[Question]:
             and not refusal(question.device, scheme_by_id(s))]
     if named or question.as_released or question.named:
         able = [s for s in able if s in question.schemes]
+    if question.as_released:
+        stored = {m.released_as for m in modules(question.spec) if m.kind in offload.kinds}
+        able = [s for s in able if s in stored]
     return [_with_schemes(replace(question, offload=replace(offload, schemes=(name,))), (name,))
             for name in able]
 
@@ -221,12 +229,16 @@ def _fitting(question: Question) -> list[Offload]:
         if kept > room and i:
             break  # less in host memory takes more on the device
         (found if moved <= first.memory_bytes else short).append(one)
-    found = found or short
-    if first.by_experts and len(found) > MOST_RESIDENT:
-        last = len(found) - 1
-        found = [found[i] for i in sorted({round(n * last / (MOST_RESIDENT - 1))
-                                           for n in range(MOST_RESIDENT)})]
-    return found
+    return found or short
+
+
+def _spread(found: list[Offload]) -> list[Offload]:
+    """At most MOST_RESIDENT of ``found``, evenly spread, both ends among them."""
+    last = len(found) - 1
+    if last < MOST_RESIDENT:
+        return found
+    places = {round(n * last / (MOST_RESIDENT - 1)) for n in range(MOST_RESIDENT)}
+    return [found[i] for i in sorted(places)]
 
 
 def offload_layers(spec: ModelSpec, offload: Offload) -> tuple[int, ...]:
