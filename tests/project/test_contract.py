@@ -27,10 +27,9 @@ def words(text: str) -> list[str]:
 
 DEVICES = words("""
 h100-sxm h100-pcie h100-nvl h200-sxm h800-sxm h20 b200-sxm gb200 b300-sxm gb300 rtx-pro-6000
-rubin-r200 a100-sxm l40s rtx-4090 xeon-platinum-8480 xeon-platinum-8490h xeon-platinum-8592
-xeon-6980p epyc-9575f
+rubin-r200 a100-sxm l40s xeon-platinum-8480 xeon-platinum-8490h xeon-platinum-8592 xeon-6980p
 jetson-agx-orin-64gb jetson-agx-orin-32gb jetson-orin-nx-16gb jetson-orin-nano-8gb drive-orin-x
-jetson-agx-thor-t5000 jetson-t4000 drive-thor-x drive-thor-u
+jetson-agx-thor-t5000 jetson-t4000 drive-thor-x drive-thor-u rtx-4090 epyc-9575f
 """)
 
 DEVICE_ALIASES = {
@@ -91,20 +90,18 @@ SURFACE_FLAGS = words("""
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 BESIDE_FLAGS = words("--host --host-sockets --host-memory-bytes")
-PLAN_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss",
-              "--schemes", "--profile", "--imatrix",
-              "--untie", "--drop-policies", "--anchor", "--exact"}
-ESTIMATE_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS,
-                  *words("--scheme --plan --profile --anchor --imatrix")}
+PLAN_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, *words(
+    "--max-loss --schemes --profile --imatrix --untie --drop-policies --anchor --exact")}
+ESTIMATE_FLAGS = {*QUESTION_FLAGS, *BESIDE_FLAGS, *SURFACE_FLAGS, *words(
+    "--scheme --plan --profile --anchor --imatrix")}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
 """)}
-NUMERICS_FLAGS = set(words("""
---module --schemes --units --tokens --outputs --seed --svg --list-units --json
-"""))
+NUMERICS_FLAGS = set(words(
+    "--module --schemes --units --tokens --outputs --seed --svg --list-units --json"))
 EXPERTS_FLAGS = {"--json", "--quiet", *words("""
 --batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
 --link --host-cpu --sockets --context --hardware-dir
@@ -124,8 +121,7 @@ CALIBRATE_FLAGS = set(words("""
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
 EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS,
-                               *BESIDE_FLAGS}) | {
-    "--module", "--scheme", "--plan", "--solves"}
+                               *BESIDE_FLAGS}) | set(words("--module --scheme --plan --solves"))
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
 --engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens
@@ -135,8 +131,7 @@ SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 EXPORT_FLAGS = set(words("--to --model --device --engine --expand --force --hardware-dir --quiet"))
 IMPORT_FLAGS = set(WORKLOAD_FLAGS) | set(words("""
 --device --devices --tp --dp --pp --ep --context --isl --osl --batch --kv --engine --force
---hardware-dir --quiet
-"""))
+--hardware-dir --quiet"""))
 FRONTIER_FLAGS = {"--json", "--quiet", "--timings", "--svg", *WORKLOAD_FLAGS, *words("""
 --points --map --devices --tp --dp --pp --ep --context --isl --osl --batch --ttft-ms --tpot-ms
 --memory-bytes --schemes --kv --engine --profile --untie --drop-policies --hardware-dir
@@ -168,9 +163,7 @@ PLAN_DEFAULTS = {
     "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
     "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
     "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
-    "anchor": None, "host": None, "host_sockets": None, "host_memory_bytes": None,
-    "hardware_dir": None}
-BESIDE = ("host", "host_sockets", "host_memory_bytes")
+    **dict.fromkeys(words("anchor host host_sockets host_memory_bytes hardware_dir"))}
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},
@@ -395,8 +388,8 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    own = set(PLAN_DEFAULTS) - {"anchor", "exact", *BESIDE}
-    assert set(keywords("what_if")) == own | WHAT_IF_ONLY
+    gone = set(words("anchor exact host host_sockets host_memory_bytes"))
+    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - gone) | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

@@ -17,14 +17,13 @@ from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor, measured_elsewhere
-from planner.planning.answer.offload import offload_info, offload_notes
+from planner.planning.answer.offload import told_offload
 from planner.planning.answer.reasons import Why, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
 from planner.planning.answer.rule_gains import rule_gains
 from planner.planning.answer.running_costs import running_costs
 from planner.planning.answer.servability import servability_notes, verdicts
-from planner.planning.plan.checkpoint_units import checkpoint_units
 from planner.planning.plan.record import (
     SCHEMA_VERSION,
     ActiveParameters,
@@ -109,8 +108,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                         replicas)
     lines, versus = compared((exact.grid, *others), choice)
     solver = _solver(exact, searched)
-    away = offload_info(space, priced)
-    return Plan(
+    return told_offload(space, priced, Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
                           question.device.sha256),
@@ -132,10 +130,9 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                                  rule_weight(model), decided_kinds(question), question.engine)
                        if searched else ()),
                      *(policy_notes(question, _least(exact), _free_value) if searched else ()),
-                     *offload_notes(model, away), *ggml_notes(question, units),
-                     *route_notes(question, units),
+                     *ggml_notes(question, units), *route_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
-        layouts=layouts_info(question, (exact.grid, *others)), offload=away)
+        layouts=layouts_info(question, (exact.grid, *others))))
 
 
 def _least(found: Found) -> float:
@@ -153,7 +150,6 @@ def _free_value(question: Question) -> float | None:
 def _servable(question: Question, units: Sequence[UnitPlan], layout: LayoutInfo,
               ) -> list[Assumption]:
     """Which engines can serve the plan; the chosen one alone where one was named."""
-    units = checkpoint_units(units)
     names = None if question.engine == ANY_ENGINE \
         else [f"{question.engine}@{question.engine_version}".rstrip("@")]
     return servability_notes(verdicts(question.spec, question.device, units, layout, names,
@@ -189,9 +185,8 @@ def _unit(model: CostModel, found: Found, priced: Priced, cost: SegmentCost,
         scheme=scheme, weight_format=weight, activation_format=activation, weight_bytes=whole,
         weight_bytes_per_device=held, prefill_seconds=cost.prefill_seconds,
         decode_seconds=cost.decode_seconds, bound=cost.bound, loss=cost.loss,
-        reason=note.reason, next_best=note.next_best,
-        kv_layout=scheme if unit.role == "cache" else None, part=unit.part or None,
-        place=unit.place or None)
+        reason=note.reason, next_best=note.next_best, place=unit.place or None,
+        kv_layout=scheme if unit.role == "cache" else None, part=unit.part or None)
 
 
 def scheme_of(model: CostModel, role: str, row: int, choice: int,

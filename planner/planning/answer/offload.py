@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import ceil, fsum
 
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.plan.offload import OffloadInfo, OffloadSeconds
-from planner.planning.plan.record import Assumption
+from planner.planning.plan.record import Assumption, Plan
 from planner.planning.price.intervals import certainty
 from planner.planning.price.price import Priced, SegmentCost, host_bytes_of
 from planner.planning.question.offload import Offload, offload_layers
@@ -21,6 +22,15 @@ WEIGHTS, STATISTICS = "KT_WEIGHTS", "EXPERT_STATISTICS.pt"
 KT_METHODS = {"bf16": "BF16", "fp8-block": "FP8", "fp8-channel": "FP8_PERCHANNEL",
               "int4-w4a16-g32": "RAWINT4", "int8-w8a8": "AMXINT8"}
 """kt-kernel's words for the schemes of experts in host memory."""
+
+
+def told_offload(space: Space, priced: Priced, plan: Plan) -> Plan:
+    """``plan`` with what it keeps in host memory, and what its times leave out."""
+    found = offload_info(space, priced)
+    if found is None:
+        return plan
+    return replace(plan, offload=found, assumptions=(*plan.assumptions,
+                                                     *offload_notes(space.model, found)))
 
 
 def offload_info(space: Space, priced: Priced) -> OffloadInfo | None:
@@ -66,11 +76,10 @@ def cost_bytes(space: Space, cost: SegmentCost) -> int:
     return int(table) * segment.count
 
 
-def offload_notes(model: CostModel, info: OffloadInfo | None) -> tuple[Assumption, ...]:
+def offload_notes(model: CostModel, info: OffloadInfo) -> tuple[Assumption, ...]:
     """What the times of a host leave out."""
     offload = model.question.offload
-    if info is None or offload is None:
-        return ()
+    assert offload is not None
     alone = "" if offload.computing == offload.sockets else \
         f"; {info.engine} computes on one socket, the other holds weights"
     return (Assumption(
