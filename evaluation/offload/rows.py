@@ -15,7 +15,8 @@ from planner.hardware.profile import DeviceProfile, Quantity, Rate
 from planner.lookup import load_device
 from planner.planning.price.intervals import performance
 from planner.planning.price.price import price
-from planner.planning.question.offload import Offload, offload_layers
+from planner.planning.question.host_place import Offload
+from planner.planning.question.offload import offload_layers
 from planner.planning.question.question import Question
 from planner.planning.search.variants import best_of
 from planner.records import record

@@ -11,7 +11,8 @@ from planner.planning.plan.offload import OffloadInfo, OffloadSeconds
 from planner.planning.plan.record import Assumption, Plan
 from planner.planning.price.intervals import certainty
 from planner.planning.price.price import Priced, SegmentCost, host_bytes_of
-from planner.planning.question.offload import Offload, offload_layers
+from planner.planning.question.host_place import Offload
+from planner.planning.question.offload import offload_layers
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import picked_share
 from planner.planning.space.model import CostModel

@@ -17,15 +17,15 @@ from planner.formats.schemes import scheme_ids
 from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine
 from planner.models.spec import ModelSpec
-from planner.placement.host_split import split_by_expert, split_by_layer
 from planner.placement.layout import Layout
 from planner.placement.modules import Module, modules
 from planner.placement.shards import shard_byte_table
 from planner.planning.engines.offloads import KINDS_OF, OffloadWay, offload_way
 from planner.planning.question.decisions import split_modules
-from planner.records import cached_record, record
+from planner.planning.question.host_place import Offload
+from planner.records import record
 from planner.throughput.kernels import refusal
-from planner.throughput.residency import Link, host_link
+from planner.throughput.residency import host_link
 from planner.units import GIB
 
 if TYPE_CHECKING:
@@ -44,42 +44,6 @@ class HostAsked:
     cpu: DeviceProfile
     sockets: int | None = None
     memory_bytes: int | None = None
-
-
-@cached_record
-class Offload:
-    """What lives in ``memory_bytes`` of ``sockets`` sockets of ``host``, over ``link``.
-
-    ``kinds`` are those of modules that may: of ``layers``, or of all layers but ``resident``
-    experts each, by the way's unit of place. ``schemes`` are those of what lives there, empty: any
-    of the question's.
-    """
-
-    host: DeviceProfile
-    sockets: int
-    memory_bytes: int
-    link: Link
-    way: OffloadWay
-    kinds: tuple[str, ...]
-    layers: tuple[int, ...] = ()
-    resident: int = 0
-    schemes: tuple[str, ...] = ()
-
-    @property
-    def by_experts(self) -> bool:
-        """Whether experts of every layer are divided, not layers."""
-        return self.way.places == "experts"
-
-    @property
-    def computing(self) -> int:
-        """Sockets that share a product."""
-        return self.sockets if self.way.together else 1
-
-    def placed(self, found: Sequence[Module]) -> list[Module]:
-        """``found`` cut into what stays on the device and what lives in host memory."""
-        if self.by_experts:
-            return split_by_expert(found, self.resident)
-        return split_by_layer(found, self.kinds, self.layers)
 
 
 def with_offload(question: Question, engine: Engine | None, asked: HostAsked) -> Question:

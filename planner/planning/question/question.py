@@ -17,7 +17,7 @@ from planner.throughput.collectives import Fabric
 from planner.throughput.engine_policy import PromptHost, prompt_host
 
 if TYPE_CHECKING:
-    from planner.planning.question.offload import Offload
+    from planner.planning.question.host_place import Offload
     from planner.quality.profile import Profile
 
 TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")

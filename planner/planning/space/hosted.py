@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from planner.models.spec import Experts
 from planner.placement.modules import EXPERT_KINDS, Module
-from planner.planning.question.offload import Offload
+from planner.planning.question.host_place import Offload
 from planner.planning.space.model import CostModel
 from planner.throughput.collectives import all_reduce
 from planner.throughput.expert_load import ExpertLoad, part_load
