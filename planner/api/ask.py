@@ -28,6 +28,13 @@ from planner.planning.plan.record import Plan
 from planner.planning.question.asked import Asked, asked_note
 from planner.planning.question.defaults import default_of, with_default, without_default_limit
 from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
+from planner.planning.question.offload import (
+    HostAsked,
+    given_offload,
+    offloaded_ways,
+    with_offload,
+    without_host_schemes,
+)
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.search.best_first import Found
@@ -102,6 +109,9 @@ class Ask:
     drop_policies: Sequence[str] | None = None
     exact: bool = False
     anchor: str | None = None
+    host: str | DeviceProfile | None = None
+    host_sockets: int | None = None
+    host_memory_bytes: int | None = None
     hardware_dir: str | os.PathLike[str] | None = None
 
     @classmethod
@@ -129,6 +139,7 @@ class Ask:
         return Asked(**values | {
             "workload": self.loaded_workload, "objective": given(self.objective),
             "kv": given(self.kv),
+            "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
             "schemes": _names("schemes", self.schemes),
             "drop_policies": _names("drop_policies", self.drop_policies)})
 
@@ -221,7 +232,21 @@ class Ask:
         question = build_question(spec, device, asked if asked is not None else self.asked,
                                   self.loaded_scenario, uniform=uniform, given=given,
                                   profile=profile, engine=engine, imatrix=self.loaded_imatrix)
-        return replace(question, notes=(*question.notes, *notes)) if notes else question
+        question = replace(question, notes=(*question.notes, *notes)) if notes else question
+        question = self._beside_host(question, asked if asked is not None else self.asked, engine)
+        return question if given is None else without_host_schemes(question, given)
+
+    def _beside_host(self, question: Question, asked: Asked, engine: Engine | None) -> Question:
+        """``question`` with the host that was asked for, if any."""
+        host = self.host if self.host is not None else asked.host
+        if host is None:
+            if asked.host_sockets is not None or asked.host_memory_bytes is not None:
+                raise InputError("sockets or memory of a host without one",
+                                 hint="--host CPU names it")
+            return question
+        return with_offload(question, engine, HostAsked(
+            load_device(host, hardware_dir=self.hardware_dir), asked.host_sockets,
+            asked.host_memory_bytes))
 
     def ways(self, asked: Asked | None = None, *, uniform: str | None = None,
              defaults: bool = True) -> tuple[Question, ...]:
@@ -245,7 +270,8 @@ class Ask:
         kv = full.kv not in (None, AUTO)
         named = Named(full.schemes is not None, kv, free=free) if uniform is None \
             else Named(bool(uniform), kv, together=True)
-        return ways_to_serve(build, self.asked_engine, named)
+        return offloaded_ways(ways_to_serve(build, self.asked_engine, named),
+                              named=full.schemes is not None or uniform is not None)
 
     def questions(self, asked: Asked | None = None) -> tuple[Question, ...]:
         """The questions whose best answer is the plan, with a note of what was asked."""
@@ -300,8 +326,12 @@ class Ask:
         from planner.planning.inspect.assignment import given_assignment
 
         ask, asked = self.with_names_of(plan), self.asked.filled_from(plan)
+        if plan.offload is not None and asked.host is None:
+            asked = replace(asked, host=plan.offload.host, host_sockets=plan.offload.sockets,
+                            host_memory_bytes=plan.offload.memory_bytes)
         question = ways_to_serve(lambda engine: ask.question(asked, engine=engine, given=plan),
                                  ask.asked_engine, Named(together=True))[0]
+        question = given_offload(question, plan)
         return given_assignment(build_model(question, load_prior()), plan)
 
 
@@ -326,8 +356,10 @@ def best_found(questions: Sequence[Question], unserved: Callable[[], Unserved], 
     found, others, _ = answers(questions, exact=exact)
     if found is None:
         from planner.planning.infeasible.diagnose import refuse
+        from planner.planning.infeasible.host_memory import host_short
 
-        raise refuse(unserved(), list_devices)
+        case = unserved()
+        raise host_short(case) or refuse(case, list_devices)
     return found, others
 
 

@@ -23,6 +23,7 @@ from planner.lookup import load_device, load_model
 from planner.models.catalog import bundled_model
 from planner.models.spec import ModelSpec
 from planner.placement.modules import AS_RELEASED_KINDS, EXPERT_KINDS, PLANNED_KINDS
+from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Assumption, Plan, UnitPlan
 from planner.throughput.calibration import ANY_ENGINE
 from planner.typed import typed
@@ -54,8 +55,8 @@ def export_plan(plan: Plan, to: str = "", *, model: str | ModelSpec | None = Non
     if device is None and ("/" in plan.device.id or "\\" in plan.device.id):
         raise InputError(f"plan file: device {plan.device.id[:80]!r} is a path",
                          hint="name the device with --device")
-    return _export(plan, spec, load_device(where, hardware_dir=hardware_dir), to, engine,
-                   expand=expand)
+    return _export(in_checkpoint(plan), spec, load_device(where, hardware_dir=hardware_dir), to,
+                   engine, expand=expand)
 
 
 @typed

@@ -40,6 +40,7 @@ from planner.placement.layout import Layout
 from planner.placement.modules import PLANNED_KINDS
 from planner.planning.engines.prefill_chunks import COMMON, prefill_chunk
 from planner.planning.infeasible.memory_relief import Memory, way_out
+from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.record import Plan
 from planner.planning.question.caches import kv_refusal
 from planner.planning.question.workload import (
@@ -87,6 +88,7 @@ def _memory(ask: Ask, parts: tuple[str, ...], flags: Mapping[str, Any],
     """The bytes of these ``parts`` of a model; ``flags`` are the engine's own."""
     asked, plan, memory_bytes = ask.asked, ask.plan, ask.memory_bytes
     if plan is not None:
+        all_on_device(plan, "memory")
         ask, asked = ask.with_names_of(plan), asked.filled_from(plan)
     if ask.model is None:
         raise InputError("no model given", hint="name a MODEL, or a plan with --plan")

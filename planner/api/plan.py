@@ -40,7 +40,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
          imatrix: str | os.PathLike[str] | None = None,
          untie: bool = False, drop_policies: Sequence[str] | None = None, exact: bool = False,
-         anchor: str | None = None,
+         anchor: str | None = None, host: str | DeviceProfile | None = None,
+         host_sockets: int | None = None, host_memory_bytes: int | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
@@ -53,7 +54,10 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     that; ``tpot_seconds="none"`` leaves it out.
     ``drop_policies`` names rules that shall not hold (``head``, ``first-layers``, …): their modules
     are planned too. ``imatrix`` is an importance matrix of llama.cpp (llama-imatrix): ggml's types
-    are priced as written with it, and those that need one may be chosen.
+    are priced as written with it, and those that need one may be chosen. ``host`` is a CPU beside
+    one device: what the device has no room for lives in the memory of its ``host_sockets`` sockets
+    (default 1; ``host_memory_bytes`` for weights), as engines do that, and is computed there or
+    fetched; what lives where is part of the plan (``offload``).
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -75,11 +79,13 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              engine: str = ENGINES, scenario: str | Scenario | None = None,
              profile: str | Profile | None = None,
              imatrix: str | os.PathLike[str] | None = None, anchor: str | None = None,
+             host: str | DeviceProfile | None = None, host_sockets: int | None = None,
+             host_memory_bytes: int | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
-    workload and engine). ``anchor`` and ``imatrix`` as in :func:`plan`.
+    workload and engine). ``anchor``, ``imatrix`` and ``host`` as in :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.

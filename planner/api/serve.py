@@ -16,6 +16,7 @@ from planner.memory.engines.catalog import parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.answer.capacity import cache_info, sequence_bytes
 from planner.planning.answer.measured_point import anchored, parse_anchor
+from planner.planning.plan.checkpoint_units import all_on_device
 from planner.planning.plan.record import Assumption, Estimate, LayoutInfo, Plan
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
@@ -113,6 +114,8 @@ def _taken(arguments: Mapping[str, Any]) -> tuple[Ask, _Loop]:
 
 def _served(ask: Ask, loop: _Loop) -> ServingAnswer:
     _check(loop)
+    if ask.plan is not None:
+        all_on_device(ask.plan, "serve")
     if ask.anchor is not None:
         parse_anchor(ask.anchor)
     engine = ask.named_engine or ANY

@@ -7,17 +7,17 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
+from planner.cli.types import BESIDE, FREEDOM, QUESTION, SURFACE, Hinted, options
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor",
-         *SURFACE, "assumptions", "interactive", "grid")
+         *BESIDE, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
-    from planner.cli.interactive import check_interactive, planned_grid
+    from planner.cli.interactive import check_interactive, drop_host, planned_grid
     from planner.cli.run import check_told, finish, question_arguments, timed
 
     check_told(given)
@@ -31,6 +31,7 @@ def plan_command(**given: Any) -> None:
         around = None
         if given["interactive"]:
             del arguments["anchor"], arguments["exact"]
+            drop_host(arguments)
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},
@@ -44,7 +45,7 @@ def plan_command(**given: Any) -> None:
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
 @options(*QUESTION, "kv", "profile", "imatrix", "anchor",
-         *SURFACE, "assumptions")
+         *BESIDE, *SURFACE, "assumptions")
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
     from planner.cli.run import check_told, finish, question_arguments, timed

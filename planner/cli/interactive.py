@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from planner.cli.progress import bar
-from planner.cli.types import Hinted
+from planner.cli.types import BESIDE, Hinted
 
 if TYPE_CHECKING:
     from planner.planning.plan.record import Plan
@@ -38,6 +38,17 @@ def check_interactive(interactive: bool, grid: Sequence[str], out: str | None, *
 
     check_target(Path(out), suffixes=HTML, flag=flag)
     parse_grid(grid)
+
+
+def drop_host(arguments: dict[str, Any]) -> None:
+    """Take the host out of the arguments of a grid, which has none.
+
+    Raises:
+        Hinted: one was given.
+    """
+    given = [name for name in BESIDE if arguments.pop(name) is not None]
+    if given:
+        raise Hinted("--interactive varies no weights in host memory", "leave --interactive out")
 
 
 def planned_grid(plan: Plan, grid: Sequence[str], arguments: dict[str, Any], *,

@@ -165,6 +165,11 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "anchor": click.option("--anchor", metavar="NAME=VALUE",
                            help="A measured tpot_ms, ttft_ms or output_tokens_per_second to "
                            "compare with."),
+    "host": click.option("--host", metavar="CPU", help="CPU beside one device: weights that the "
+                         "device has no room for live in its memory."),
+    "host_sockets": click.option("--host-sockets", type=INTEGER, help="Its sockets (default 1)."),
+    "host_memory_bytes": click.option("--host-memory-bytes", type=INTEGER,
+                                      help="Its memory for weights (default: its profile's)."),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON."),
     "report": click.option("--report", metavar="FILE",
                            help="Also write a report: FILE.html or FILE.md."),
@@ -182,6 +187,7 @@ LAYOUT = ("devices", "tp", "dp", "pp", "ep")
 WORKLOAD = ("context", "isl", "osl", "batch", "workload", "prefix_hit", "slots")
 LATENCY = ("ttft_ms", "tpot_ms")
 QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
+BESIDE = ("host", "host_sockets", "host_memory_bytes")
 FREEDOM = ("untie", "drop_policies")
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

@@ -12,7 +12,7 @@ from planner.memory.engines.catalog import Engine
 from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.prefill_chunks import COMMON
 from planner.planning.engines.rules import PLAIN
-from planner.planning.plan.record import Plan
+from planner.planning.plan.record import OffloadInfo, Plan
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 # Layout → the server's word for it.
@@ -41,6 +41,11 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
     """
     served = served_of(plan)
     words, unsaid = _COMMANDS[engine.name](engine, plan, served)
+    if plan.offload is not None:
+        own = plan.offload.engine == engine.name
+        words += plan.offload.flags if own else ()
+        unsaid += _of_host(plan.offload) if own else [
+            f"weights in host memory: the plan has them as {plan.offload.engine} keeps them there"]
     used = set(served.schemes)
     if cpu:
         words, more = _on_cpu(engine.name, words, used)
@@ -54,6 +59,20 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
     if plan.layout.replicas > 1:
         unsaid.append(f"the plan has {plan.layout.replicas} replicas: start as many servers")
     return words, unsaid
+
+
+def _of_host(offload: OffloadInfo) -> list[str]:
+    """What the flags of a host cannot say."""
+    said = []
+    if "AMXINT8" in offload.flags:
+        said.append("KT_WEIGHTS: the experts by kt-kernel's convert_weights.py --quant-method int8")
+    elif "--kt-weight-path" in offload.flags:
+        said.append("KT_WEIGHTS: the folder of the checkpoint, whose experts kt-kernel reads")
+    if "--init-expert-location" in offload.flags:
+        said.append("EXPERT_STATISTICS.pt: written under --record-kt-gpu-expert-distribution")
+    if "--kt-method" in offload.flags:
+        said.append("kt-kernel needs its build of SGLang: pip install kt-kernel sglang-kt")
+    return said
 
 
 def _on_cpu(engine: str, words: list[str], used: set[str]) -> tuple[list[str], list[str]]:

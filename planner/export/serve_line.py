@@ -12,6 +12,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.memory.engines.catalog import Engine, parse_engine
 from planner.models.spec import ModelSpec
 from planner.planning.engines.checkpoints import checkpoint_of, made_while_loading
+from planner.planning.plan.checkpoint_units import in_checkpoint
 from planner.planning.plan.record import Plan
 from planner.records import record
 from planner.throughput.calibration import ANY_ENGINE
@@ -38,7 +39,7 @@ def serving_command(plan: Plan) -> ServeLine:
     the repository of a public release of its schemes where one is known, else ``CHECKPOINT``, the
     folder that the steps of `plan export` make.
     """
-    name = plan.engine.name
+    plan, name = in_checkpoint(plan), plan.engine.name
     if name == ANY_ENGINE:
         return ServeLine((), name, ("no engine serves it: engine any is theory; --engine auto, or "
                                     "an engine by name, gives a plan that one serves",))

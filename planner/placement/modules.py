@@ -50,7 +50,8 @@ class Module:
     experts). ``vector_bytes`` are the part that no scheme changes (biases, norms). ``scheme`` is
     what most elements of its matrices were released in, None where that is plain elements of
     ``dtype``. ``kv_heads`` are the key/value heads of its layers, 0 where they have none. ``part``
-    names one matrix of the kind where each is a module (:mod:`planner.placement.parts`).
+    names one matrix of the kind where each is a module (:mod:`planner.placement.parts`). ``place``
+    is empty on the device (:mod:`planner.placement.host_split`).
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Module:
     scheme: str | None = None
     kv_heads: int = 0
     part: str = ""
+    place: str = ""
 
     @property
     def released_as(self) -> str:

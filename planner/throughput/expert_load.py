@@ -119,6 +119,21 @@ def _benchmark_load(law: str, tokens: int, experts: int, per_token: int, ranks: 
                       np.asarray(tokens * per_token - pairs))
 
 
+def part_load(experts: int, per_token: int, spread: float, tokens: Array,
+              own: tuple[int, int]) -> ExpertLoad:
+    """Expected work of the experts ``own`` (first, behind the last), the least popular first, under
+    a log-normal popularity; arrays [C] of ``tokens`` [C] of the whole layer. ``elsewhere`` are the
+    pairs of the other experts. Rows in tiles as in :func:`expected_load`.
+    """
+    popularity = log_normal_popularity(experts, per_token, spread)[own[0]:own[1]]
+    hit = touched(popularity, tokens)
+    rows = tokens[:, None] * popularity
+    padded = [np.maximum(tile * hit, rows + 0.5 * tile * hit).sum(axis=1) for tile in TILES]
+    pairs = rows.sum(axis=1)
+    return ExpertLoad(pairs, hit.sum(axis=1), np.stack(padded, axis=1),
+                      tokens * per_token - pairs)
+
+
 def _exponent(law: str) -> float:
     name, _, number = law.rpartition("_")
     try:

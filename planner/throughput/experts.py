@@ -35,15 +35,16 @@ def load_of(experts: Experts, machine: Machine, pts: Points, phase: Phase) -> Ex
 
 
 def expert_parts(module: Module, experts: Experts, machine: Machine, pts: Points, phase: Phase,
-                 weight_bytes: Array) -> Parts:
-    """One layer of routed experts on one rank; ``weight_bytes`` [C, S] of all its experts.
+                 weight_bytes: Array, load: ExpertLoad | None = None) -> Parts:
+    """One layer of routed experts on one rank; ``weight_bytes`` [C, S] of all its experts;
+    ``load`` of its tokens, where ``experts`` are not all of the layer's.
 
     Gate-up and down are one fused kernel: each carries half of its floor and, of the rest, its
     share of the weights (two thirds and one third).
     """
     kern = machine.grouped
     assert kern is not None
-    load = load_of(experts, machine, pts, phase)
+    load = load_of(experts, machine, pts, phase) if load is None else load
     if not kern.calibrated.any():
         return _prior(module, experts, kern, machine.bandwidth, pts, phase, load,
                       weight_bytes).scaled(column(phase.passes))

@@ -1,4 +1,4 @@
-"""The 27 packaged profiles: identity, provenance, capacities, what is native and what is not."""
+"""The 29 packaged profiles: identity, provenance, capacities, what is native and what is not."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ GIB = 2**30
 MIB = 2**20
 CONTRACT = (
     "h100-sxm", "h100-pcie", "h100-nvl", "h200-sxm", "h800-sxm", "h20", "b200-sxm", "gb200",
-    "b300-sxm", "gb300", "rtx-pro-6000", "rubin-r200", "a100-sxm", "l40s", "xeon-platinum-8480",
-    "xeon-platinum-8490h", "xeon-platinum-8592", "xeon-6980p", "jetson-agx-orin-64gb",
+    "b300-sxm", "gb300", "rtx-pro-6000", "rubin-r200", "a100-sxm", "l40s", "rtx-4090",
+    "xeon-platinum-8480", "xeon-platinum-8490h", "xeon-platinum-8592", "xeon-6980p",
+    "epyc-9575f", "jetson-agx-orin-64gb",
     "jetson-agx-orin-32gb", "jetson-orin-nx-16gb", "jetson-orin-nano-8gb", "drive-orin-x",
     "jetson-agx-thor-t5000", "jetson-t4000", "drive-thor-x", "drive-thor-u",
 )
 ORIN = tuple(i for i in CONTRACT if "orin" in i)
 THOR = ("jetson-agx-thor-t5000", "jetson-t4000", "drive-thor-x", "drive-thor-u")
 XEON = tuple(i for i in CONTRACT if i.startswith("xeon"))
+# Not in the collection of facts the others were written from: their profiles cite their own.
+LATER = ("rtx-4090", "epyc-9575f")
 CAPACITY = {
     "h100-sxm": int(79.2 * GIB), "h100-pcie": int(79.2 * GIB),
     "h100-nvl": int(94 * GIB * 0.985), "h200-sxm": 140 * GIB, "h800-sxm": int(80 * GIB * 0.985),
@@ -43,9 +46,10 @@ CAPACITY = {
     "drive-thor-x": int(64 * GIB * 0.96), "drive-thor-u": int(64 * GIB * 0.96),
     "xeon-platinum-8480": 512 * GIB, "xeon-platinum-8490h": 512 * GIB,
     "xeon-platinum-8592": 512 * GIB, "xeon-6980p": 768 * GIB,
+    "epyc-9575f": 768 * GIB, "rtx-4090": 24564 * MIB * 994 // 1000,
 }
 DRIVER = {"h100-sxm": 81559, "h100-pcie": 81559, "l40s": 46068, "rtx-pro-6000": 97887,
-          "gb200": 189471, "b300-sxm": 275040, "gb300": 284208}
+          "gb200": 189471, "b300-sxm": 275040, "gb300": 284208, "rtx-4090": 24564}
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +266,7 @@ def same(quantity: Quantity | None, tera: float | None) -> bool:
     return quantity is not None and quantity.value == pytest.approx(tera * 1e12, rel=1e-12)
 
 
-@pytest.mark.parametrize("device", [i for i in CONTRACT if i not in XEON])
+@pytest.mark.parametrize("device", [i for i in CONTRACT if i not in (*XEON, *LATER)])
 def test_rates_equal_the_collected_facts(devices: dict[str, DeviceProfile],
                                          facts: dict[str, Any], device: str) -> None:
     fact = facts[FACTS_ID.get(device, device.replace("-", "_"))]

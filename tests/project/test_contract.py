@@ -54,7 +54,7 @@ DEVICES = words("""
 h100-sxm h100-pcie h100-nvl h200-sxm h800-sxm h20 b200-sxm gb200 b300-sxm gb300 rtx-pro-6000
 rubin-r200 a100-sxm l40s xeon-platinum-8480 xeon-platinum-8490h xeon-platinum-8592 xeon-6980p
 jetson-agx-orin-64gb jetson-agx-orin-32gb jetson-orin-nx-16gb jetson-orin-nano-8gb drive-orin-x
-jetson-agx-thor-t5000 jetson-t4000 drive-thor-x drive-thor-u
+jetson-agx-thor-t5000 jetson-t4000 drive-thor-x drive-thor-u rtx-4090 epyc-9575f
 """)
 
 DEVICE_ALIASES = {
@@ -136,7 +136,7 @@ def keywords(function: str) -> dict[str, object]:
 
 
 def test_devices() -> None:
-    assert len(DEVICES) == 27
+    assert len(DEVICES) == 29
     assert sorted(device_ids()) == sorted(DEVICES)
 
 

@@ -14,7 +14,8 @@ GIVEN = {
     "engine": "vllm", "scenario": "some-scenario", "hardware_dir": "some-folder",
     "profile": "some-file", "imatrix": "a-matrix",
     "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
-    "prefix_hit_rate": 0.5,
+    "prefix_hit_rate": 0.5, "host": "a-cpu", "host_sockets": 2,
+    "host_memory_bytes": 500_000_000_000,
 }
 PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from planner.formats.schemes import scheme as scheme_by_id
 from planner.placement.layout import Layout
+from planner.placement.shards import module_bytes
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import RATES, Question
 from planner.planning.space.assignment import Segment
@@ -49,6 +52,13 @@ class Setting:
     @property
     def question(self) -> Question:
         return self.model.question
+
+    @cached_property
+    def host(self) -> NDArray[np.int64]:
+        """Bytes of one layer in the memory of a host, [module, scheme], tensor by tensor."""
+        names = self.question.schemes
+        return np.array([[module_bytes(m, scheme_by_id(s)) if m.place else 0 for s in names]
+                         for m in self.model.planned], dtype=np.int64)
 
     def place(self, layout: Layout, slot: int) -> Place:
         """The candidate of ``slot`` sequences a rank and micro-batch in ``layout``."""
@@ -97,7 +107,7 @@ def parts_of(model: CostModel, *, by_layer: bool) -> list[Part]:
             continue
         name = next(("+".join(kinds) for kinds in fused if unit.kind in kinds), unit.kind)
         for layers in ((n,) for n in unit.layers) if by_layer and unit.layers else (unit.layers,):
-            groups.setdefault((name, unit.bucket, layers), []).append((i, layers))
+            groups.setdefault((name, unit.bucket, layers, unit.place), []).append((i, layers))
     return [tuple(group) for group in groups.values()]
 
 
@@ -118,11 +128,21 @@ def broken(setting: Setting, priced: Priced) -> list[str]:
     """The limits that an assignment breaks."""
     question = setting.question
     room = min(question.usable_bytes, question.memory_bytes or question.usable_bytes)
+    there = sum(int(setting.host[model_row(setting, cost.segment), cost.segment.choice])
+                * cost.segment.count for cost in priced.costs
+                if setting.model.units[cost.segment.unit].place)
+    host = question.offload.memory_bytes if question.offload is not None else None
     pairs = (("memory", priced.fullest.total, room), ("loss", priced.loss, setting.loss_limit),
+             ("host memory", there, host),
              ("tpot", priced.tpot, question.tpot_seconds),
              ("ttft", priced.ttft, question.ttft_seconds))
     return [name for name, value, limit in pairs
             if limit is not None and value > limit * (1 + ROUNDING) + 1e-15]
+
+
+def model_row(setting: Setting, segment: Segment) -> int:
+    """The planned module of a segment."""
+    return setting.model.units[segment.unit].row
 
 
 def slots_of(setting: Setting, layout: Layout) -> Iterator[int]:

@@ -16,6 +16,7 @@ from planner.planning.answer.compare import compared
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
 from planner.planning.answer.measured_anchor import measured_anchor
+from planner.planning.answer.offload import told_offload
 from planner.planning.answer.reasons import Why, explain, kept_simple
 from planner.planning.answer.recommend import recommendation
 from planner.planning.answer.route_notes import route_notes
@@ -105,7 +106,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                         replicas)
     lines, versus = compared((exact.grid, *others), choice)
     solver = _solver(exact, searched)
-    return Plan(
+    return told_offload(space, priced, Plan(
         schema_version=SCHEMA_VERSION, model=model_info(question),
         device=DeviceInfo(question.device.id, replicas * priced.layout.ranks,
                           question.device.sha256),
@@ -129,7 +130,7 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
                      *(policy_notes(question, _least(exact), _free_value) if searched else ()),
                      *ggml_notes(question, units), *route_notes(question, units),
                      *_servable(question, units, layout)), sources=_sources(model),
-        layouts=layouts_info(question, (exact.grid, *others)))
+        layouts=layouts_info(question, (exact.grid, *others))))
 
 
 def _least(found: Found) -> float:
@@ -182,7 +183,7 @@ def _unit(model: CostModel, found: Found, priced: Priced, cost: SegmentCost,
         scheme=scheme, weight_format=weight, activation_format=activation, weight_bytes=whole,
         weight_bytes_per_device=held, prefill_seconds=cost.prefill_seconds,
         decode_seconds=cost.decode_seconds, bound=cost.bound, loss=cost.loss,
-        reason=note.reason, next_best=note.next_best,
+        reason=note.reason, next_best=note.next_best, place=unit.place or None,
         kv_layout=scheme if unit.role == "cache" else None, part=unit.part or None)
 
 
@@ -229,17 +230,17 @@ def _held(model: CostModel, priced: Priced, kind: str, layers: tuple[int, ...]) 
 
 def module_view(units: Sequence[UnitPlan]) -> tuple[ModulePlan, ...]:
     """Units summed by kind, part and scheme, in order, with their layer range."""
-    groups: dict[tuple[str, str | None, str], list[UnitPlan]] = {}
+    groups: dict[tuple[str, str | None, str, str | None], list[UnitPlan]] = {}
     for unit in units:
-        groups.setdefault((unit.kind, unit.part, unit.scheme), []).append(unit)
+        groups.setdefault((unit.kind, unit.part, unit.scheme, unit.place), []).append(unit)
     out = []
-    for (kind, part, scheme), members in groups.items():
+    for (kind, part, scheme, place), members in groups.items():
         layers = tuple(sorted(n for u in members for n in u.layers))
         out.append(ModulePlan(
             kind, layer_range(layers), scheme, sum(u.weight_bytes for u in members),
             sum(u.weight_bytes_per_device for u in members),
             fsum(u.prefill_seconds for u in members), fsum(u.decode_seconds for u in members),
-            fsum(u.loss for u in members), part))
+            fsum(u.loss for u in members), part, place))
     return tuple(out)
 
 

@@ -23,6 +23,7 @@ from planner.planning.engines.rules import (
     types_apart,
 )
 from planner.planning.engines.writers import unwritable
+from planner.planning.plan.checkpoint_units import checkpoint_units
 from planner.planning.plan.record import Assumption, LayoutInfo, UnitPlan
 from planner.records import record
 from planner.remembered import by_identity
@@ -45,7 +46,7 @@ def verdicts(spec: ModelSpec, device: DeviceProfile, units: Sequence[UnitPlan],
              container: str = "") -> tuple[Verdict, ...]:
     """Whether each of ``engines`` (``NAME`` or ``NAME@VERSION``; default: all) can serve a plan;
     ``container`` is the checkpoint format that goes first."""
-    return _verdicts(spec, device, tuple(units), layout,
+    return _verdicts(spec, device, checkpoint_units(units), layout,
                      tuple(engines if engines is not None else engine_names()), container)
 
 

@@ -106,7 +106,8 @@ def plan_segments(model: CostModel, plan: Plan) -> tuple[Segment, ...]:
             continue
         for row in plan.units:
             layers = tuple(sorted(left & set(row.layers))) \
-                if row.kind == unit.kind and (row.part or "") in ("", unit.part) else ()
+                if row.kind == unit.kind and (row.part or "") in ("", unit.part) \
+                and (row.place or "") == unit.place else ()
             if not layers:
                 continue
             choice = _choice(model, i, row.kv_layout or row.scheme, row.unit)
@@ -135,17 +136,17 @@ def _check_layers(model: CostModel, plan: Plan) -> None:
     for unit in model.units:
         for name in {unit.kind, unit.matrix}:
             known.setdefault(name, set()).update(unit.layers)
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int, str | None]] = set()
     for row in plan.units:
         for layer in row.layers:
             if layer not in known.get(row.matrix, set()):
                 raise InputError(f"plan file: unit {row.unit!r}: {model.question.spec.id} has no "
                                  f"{row.matrix} in layer {layer}",
                                  hint="use the plan with the model that it was made for")
-            if {(row.matrix, layer), (row.kind, layer)} & seen:
+            if {(row.matrix, layer, row.place), (row.kind, layer, row.place)} & seen:
                 raise InputError(f"plan file: unit {row.unit!r}: {row.matrix} of layer {layer} is "
                                  "decided twice", hint="leave one of the two units out")
-            seen.add((row.matrix, layer))
+            seen.add((row.matrix, layer, row.place))
 
 
 def _choice(model: CostModel, index: int, name: str, unit: str) -> int:

@@ -20,6 +20,12 @@ from planner.planning.inspect.assignment import given_assignment
 from planner.planning.plan.record import Plan
 from planner.planning.price.price import Priced, price
 from planner.planning.question.asked import Asked
+from planner.planning.question.offload import (
+    HostAsked,
+    given_offload,
+    with_offload,
+    without_host_schemes,
+)
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
@@ -51,9 +57,13 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
         InputError: model, device or assignment are not what the plan file says.
     """
     spec, device = _known(plan, spec, device, folders)
-    question = without_limits(_as_served(build_question(
-        spec, device, Asked().filled_from(plan), scenario, uniform=None, given=plan,
-        engine=engine_of(plan))), plan)
+    asked = build_question(spec, device, Asked().filled_from(plan), scenario, uniform=None,
+                           given=plan, engine=engine_of(plan))
+    if plan.offload is not None:
+        asked = without_host_schemes(with_offload(asked, engine_of(plan), HostAsked(
+            resolve_device(plan.offload.host, folders), plan.offload.sockets,
+            plan.offload.memory_bytes)), plan)
+    question = given_offload(without_limits(_as_served(asked), plan), plan)
     found = given_assignment(build_model(question, load_prior()), plan)
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value

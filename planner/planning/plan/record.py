@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner.planning.plan.offload import OffloadInfo as OffloadInfo
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.records import cached_record
@@ -23,7 +24,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix", "part"})
+    "recommendation", "interruption_seconds", "mix", "part", "place", "offload"})
 
 
 @cached_record
@@ -116,7 +117,8 @@ class NextBest:
 class UnitPlan:
     """One decision. Bytes, seconds and loss are summed over its layers and experts; seconds are
     those of one step of one replica. ``part`` names the one matrix of the kind that is meant (q, k,
-    v, gate, up), where an engine types every tensor."""
+    v, gate, up), where an engine types every tensor; ``place`` is ``host`` for weights in the
+    memory of a host."""
 
     unit: str
     kind: str
@@ -135,6 +137,7 @@ class UnitPlan:
     next_best: NextBest | None
     kv_layout: str | None = None
     part: str | None = None
+    place: str | None = None
 
     @property
     def matrix(self) -> str:
@@ -144,7 +147,8 @@ class UnitPlan:
 
 @cached_record
 class ModulePlan:
-    """Units of one kind (one ``part`` of it) and scheme over a layer range, for people."""
+    """Units of one kind (one ``part`` of it), scheme and ``place`` over a layer range, for people.
+    """
 
     kind: str
     layers: str
@@ -155,6 +159,7 @@ class ModulePlan:
     decode_seconds: float
     loss: float
     part: str | None = None
+    place: str | None = None
 
     @property
     def matrix(self) -> str:
@@ -331,6 +336,7 @@ class Plan:
     sources: tuple[SourceRef, ...]
     layouts: LayoutsInfo | None = None
     recommendation: Recommendation | None = None
+    offload: OffloadInfo | None = None
 
     @property
     def power_mode(self) -> str | None:

@@ -53,7 +53,8 @@ def performance(model: CostModel, priced: Priced, replicas: int) -> PerformanceI
     rate = priced.tokens_per_second(replicas)
     question, scheme = model.question, main_scheme(model, priced)
     first, each = (nearest(question.device.id, scheme, experts=bool(question.spec.experts),
-                           metric=metric) for metric in ("ttft", "tpot"))
+                           metric=metric) if question.offload is None else None
+                   for metric in ("ttft", "tpot"))
     values = ((priced.ttft, prompt, first), (priced.tpot, step, each), (rate, step, each),
               (rate / (replicas * priced.layout.ranks), step, each))
     ttft, tpot, whole, each_device = (replace(estimate(value, how), validated=checked)
@@ -139,6 +140,8 @@ def common_of(model: CostModel, metric: str, *, pooled: bool = False) -> float:
     kind = "pooled" if pooled else "moe" if question.spec.experts else "dense"
     composed = common_sigma(metric, question.engine, question.spec.id, kind)
     assumed = assumed_sigma(question.device, metric)
+    if question.offload is not None:
+        assumed = math.hypot(assumed, assumed_sigma(question.offload.host, metric))
     return math.hypot(composed, assumed) if assumed else composed
 
 
@@ -185,6 +188,8 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         return "elementwise", PRIOR
     if unit.role == "module":
         grouped = unit.kind in EXPERT_KINDS
+        if unit.place and (there := _of_host(model, choice, grouped=grouped, decode=decode)):
+            return there
         kernels = machine.grouped if grouped else machine.dense
         assert kernels is not None
         how = kernels.sure(choice, code)
@@ -200,6 +205,21 @@ def _certainty(model: CostModel, unit: DecisionUnit, choice: int, *, decode: boo
         plain = machine.plain
         return f"gemm {plain.origin}", Certainty(plain.basis, plain.sigma, plain.origin)
     return "elementwise", PRIOR
+
+
+def _of_host(model: CostModel, choice: int, *, grouped: bool, decode: bool,
+             ) -> tuple[str, Certainty] | None:
+    """(operator class, certainty) of what the CPU of the host computes; None where the device
+    does."""
+    offload, side = model.question.offload, model.host
+    if offload is None or side is None or side.machine is None:
+        return None
+    if not decode and offload.way.fetched_from:
+        return None
+    kernels = side.machine.grouped if grouped else side.machine.dense
+    assert kernels is not None
+    how = kernels.sure(choice)
+    return f"host {how.origin}", how
 
 
 def weaker(one: Certainty, other: Certainty) -> Certainty:

@@ -18,7 +18,12 @@ from planner.planning.question.decisions import FUSED
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.kernel_times import CandidateTimes
-from planner.planning.space.memory import budget, bytes_per_layer, temporary_bytes
+from planner.planning.space.memory import (
+    budget,
+    bytes_per_layer,
+    host_room,
+    temporary_bytes,
+)
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import first_token, queue
 from planner.records import cached_record, record
@@ -179,7 +184,8 @@ def _fused(model: CostModel, costs: Sequence[SegmentCost], prompts: Prompts,
     much a prompt adds to it, so that all three are sums over kernels."""
     kernels: dict[tuple[str, int], tuple[int, ...]] = {}
     for i, cost in enumerate(costs):
-        group = FUSED.get(model.units[cost.segment.unit].kind, f"{i}")
+        unit = model.units[cost.segment.unit]
+        group = FUSED.get(unit.kind, f"{i}") + unit.place
         for layer in cost.segment.layers or (_outside(cost),):
             kernels[group, layer] = (*kernels.get((group, layer), ()), i)
     known: dict[tuple[int, ...], tuple[float, float]] = {}
@@ -265,5 +271,15 @@ def _memory(space: Space, c: int, segments: Sequence[Segment],
 
 def fits(space: Space, c: int, priced: Priced) -> bool:
     """Whether the fullest rank stays within the question's budget."""
-    return priced.fullest.total <= budget(space.model.question)
+    room = host_room(space.model.question)
+    return priced.fullest.total <= budget(space.model.question) \
+        and (room is None or host_bytes_of(space, priced) <= room)
+
+
+def host_bytes_of(space: Space, priced: Priced) -> int:
+    """Bytes that an assignment keeps in the memory of a host."""
+    model, tables = space.model, space.tables
+    return sum(int(tables.host[model.units[s.unit].row, s.choice]) * s.count
+               for s in (cost.segment for cost in priced.costs)
+               if s.choice >= 0 and model.units[s.unit].role == "module")
 

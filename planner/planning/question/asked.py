@@ -26,9 +26,9 @@ NO_LIMIT: Literal["none"] = "none"
 """That a limit shall not hold, be it a default."""
 Seconds = float | Literal["none"]
 _COUNTS = ("devices", "tp", "dp", "pp", "ep", "batch", "memory_bytes", "keep_first_layers",
-           "keep_last_layers")
+           "keep_last_layers", "host_sockets", "host_memory_bytes")
 _SECONDS = ("ttft_seconds", "tpot_seconds")
-_TEXTS = ("max_loss", "kv", "slots")
+_TEXTS = ("max_loss", "kv", "slots", "host")
 _LISTS = ("schemes", "policies", "drop_policies")
 LENGTHS = ("context", "isl", "osl")
 _FLAGS = ("untie", "exact")
@@ -64,6 +64,9 @@ class Asked:
     slots: str | None = None
     workload: NamedWorkload | None = None
     prefix_hit_rate: float | None = None
+    host: str | None = None
+    host_sockets: int | None = None
+    host_memory_bytes: int | None = None
 
     def with_scenario(self, scenario: Scenario | None) -> Asked:
         """Fill what was not given from a scenario; a workload without a limit on latency says so

@@ -40,7 +40,8 @@ class DecisionUnit:
     ``row`` indexes the planned modules, the cache kinds or the as-released modules, by ``role``.
     ``decision`` is shared by units that are decided together; -1 for as-released units, which have
     no choice.
-    ``layers`` is empty for embedding and head. ``part`` names the one matrix of the kind that is
+    ``place`` is that of its module (:mod:`planner.placement.host_split`). ``layers`` is empty for
+    embedding and head. ``part`` names the one matrix of the kind that is
     meant, empty for all of it.
     """
 
@@ -52,6 +53,7 @@ class DecisionUnit:
     layers: tuple[int, ...]
     decision: int
     part: str = ""
+    place: str = ""
 
     @property
     def count(self) -> int:
@@ -98,13 +100,13 @@ def build_units(spec: ModelSpec, planned: Sequence[Module], released: Sequence[M
     order = {part: row for row, part in reversed([*enumerate(m.part for m in planned)])}
     drafts.sort(key=lambda d: (kind_order(d[0]), order[d[5]] if d[5] else -1, d[4] or (0,)))
     units: list[DecisionUnit] = []
-    numbers: dict[tuple[str, str, str, tuple[int, ...]], int] = {}
+    numbers: dict[tuple[str, str, str, tuple[int, ...], str], int] = {}
     for kind, role, row, bucket, layers, part in drafts:
-        decision = -1
+        decision, place = -1, planned[row].place if role == "module" else ""
         if role != "released":
-            key = (tied.get(kind, kind), part, bucket, layers)
+            key = (tied.get(kind, kind), part, bucket, layers, place)
             decision = numbers.setdefault(key, len(numbers))
-        units.append(DecisionUnit("", kind, role, row, bucket, layers, decision, part))
+        units.append(DecisionUnit("", kind, role, row, bucket, layers, decision, part, place))
     return [replace(unit, id=name)
             for unit, name in zip(units, _names(spec, units, apart=classes is not None),
                                   strict=True)]
@@ -129,7 +131,8 @@ def _names(spec: ModelSpec, units: Sequence[DecisionUnit], *, apart: bool) -> li
     def plain(unit: DecisionUnit, label: str) -> str:
         if unit.kind == "norm" and not unit.layers:
             return "norm.final"
-        words = unit.kind, unit.part, label, "" if unit.bucket == OUTSIDE else unit.bucket
+        words = unit.kind, unit.part, label, unit.place, \
+            "" if unit.bucket == OUTSIDE else unit.bucket
         return ".".join(word for word in words if word)
 
     short = Counter(plain(unit, "") for unit in units)

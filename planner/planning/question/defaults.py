@@ -24,6 +24,9 @@ TPOT_NOTE: Note = (TPOT_KEY, format_seconds(TPOT_SECONDS),
 USERS_NOTE: Note = (USERS_KEY, "1",
                     "an edge device or CPU serves one user; --batch, --objective or --tpot-ms asks "
                     "for more")
+HOST_NOTE: Note = (USERS_KEY, "1",
+                   "weights in host memory serve one user; --batch, --objective or --tpot-ms asks "
+                   "for more")
 Default = Literal["", "tpot", "users", "latency"]
 """Of limits, of users on the fewest devices, of users on all that are given."""
 
@@ -31,7 +34,7 @@ Default = Literal["", "tpot", "users", "latency"]
 def default_of(asked: Asked, device: DeviceProfile) -> Default:
     """The default that holds for what was ``asked``, with a scenario's values."""
     free = asked.tpot_seconds is None and asked.objective is None and asked.batch is None
-    if free and (device.unified_memory or device.kind == "cpu"):
+    if free and (device.unified_memory or device.kind == "cpu" or asked.host is not None):
         return "users" if asked.devices in (None, 1) else "latency"
     timed = asked.tpot_seconds is not None or asked.ttft_seconds is not None
     rate = asked.objective is None or asked.objective in RATES
@@ -41,7 +44,8 @@ def default_of(asked: Asked, device: DeviceProfile) -> Default:
 def with_default(build: Callable[[Asked], Question], asked: Asked, default: Default) -> Question:
     """The question of ``asked`` with a default and its note."""
     if default == "users":
-        return noted(build(replace(asked, batch=1)), USERS_NOTE)
+        return noted(build(replace(asked, batch=1)),
+                     USERS_NOTE if asked.host is None else HOST_NOTE)
     if default == "latency":
         return noted(build(replace(asked, batch=1, objective="latency")), USERS_NOTE)
     if default == "tpot":

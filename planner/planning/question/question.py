@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from planner.hardware.profile import DeviceProfile
@@ -17,6 +17,7 @@ from planner.throughput.collectives import Fabric
 from planner.throughput.engine_policy import PromptHost, prompt_host
 
 if TYPE_CHECKING:
+    from planner.planning.question.host_place import Offload
     from planner.quality.profile import Profile
 
 TIMED: tuple[Objective, ...] = ("throughput", "latency", "cost")
@@ -50,6 +51,7 @@ class Question:
     in for it or a mixture of the engine's (:mod:`planner.planning.question.named`). ``imatrix``:
     ggml's types are written with an importance matrix. ``eager``: the engine launches operator by
     operator, where by default it compiles (which CPUs alone feel: their cores walk the code).
+    ``offload``: what lives in the memory of a host beside the device.
     """
 
     spec: ModelSpec
@@ -95,6 +97,7 @@ class Question:
     named: str = ""
     loss_widened: bool = False
     eager: bool = False
+    offload: Offload | None = None
 
     @property
     def runs_as(self) -> dict[tuple[str, str], str]:
@@ -104,7 +107,9 @@ class Question:
     @property
     def prefill_chunk(self) -> PrefillChunk:
         """What of prompts a step of the engine takes."""
-        return prefill_chunk(self.engine, self.device)
+        found = prefill_chunk(self.engine, self.device)
+        own = 0 if self.offload is None else self.offload.way.prompt_tokens
+        return found if not own else replace(found, tokens=own)
 
     @property
     def chunk_tokens(self) -> int:

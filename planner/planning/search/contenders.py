@@ -96,6 +96,7 @@ def best_among(questions: Sequence[Question]) -> tuple[Found | None, Ways]:
         return None, Ways((), {})
     question, choices = best.space.model.question, best.space.model.choices
     others = [whole.only(lambda way: way.engine == question.engine
+                         and way.offload is question.offload
                          and (*way.schemes, *way.kv) != tuple(choices)) for whole in wholes]
     places = {i for whole in others for i, _ in whole.group}
     return settled(best), Ways([whole for whole in others if whole.group],

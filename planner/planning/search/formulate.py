@@ -10,7 +10,13 @@ from planner.planning.search.pipeline_pace import maybe_slower, step_weights
 from planner.planning.solver.problem import PACE, Problem, Row, excluded, lower_bounds
 from planner.planning.space.candidates import Space
 from planner.planning.space.losses import uniform_loss
-from planner.planning.space.memory import budget, bytes_per_layer, layout_bytes
+from planner.planning.space.memory import (
+    budget,
+    bytes_per_layer,
+    host_bytes,
+    host_room,
+    layout_bytes,
+)
 from planner.planning.space.model import CostModel
 
 Array = NDArray[np.float64]
@@ -103,6 +109,10 @@ def problem_rows(space: Space, c: int) -> list[Row]:
     for layers, room in zip(counts, stage_rooms(space, c), strict=True):
         exact = decided.total(size, layers)
         rows.append(Row("memory", exact.astype(np.float64), float(room), exact, room))
+    if (there := host_room(question)) is not None:
+        exact = decided.total(decided.by_option(host_bytes(model, space.tables)),
+                              counts.sum(axis=0))
+        rows.append(Row("host memory", exact.astype(np.float64), float(there), exact, there))
     limit_loss = loss_limit(model)
     if limit_loss is not None:
         rows.append(Row("max-loss", decided.total(decided.loss, decided.layers), limit_loss))
@@ -144,6 +154,10 @@ def relaxation(space: Space) -> tuple[Array, Array, NDArray[np.bool_], list[tupl
         loss = decided.total(decided.loss, decided.layers)
         rows.append((np.repeat(loss[None], len(space), axis=0), np.full(len(space), limit)))
     rows += _time_rows(space, question)
+    if (room := host_room(question)) is not None:
+        used = decided.total(decided.by_option(host_bytes(model, space.tables)).astype(
+            np.float64), decided.layers)
+        rows.append((np.repeat(used[None], len(space), axis=0), np.full(len(space), float(room))))
     rows.append(_memory_row(space))
     return objective, constant, legal, rows
 

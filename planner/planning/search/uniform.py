@@ -23,7 +23,7 @@ from planner.planning.solver.problem import TOLERANCE
 from planner.planning.space.assignment import Segment, tied_segments
 from planner.planning.space.candidates import Space, by_stage
 from planner.planning.space.kernel_times import kernel_seconds_of
-from planner.planning.space.memory import budget
+from planner.planning.space.memory import budget, host_room, host_used
 from planner.planning.space.model import CostModel
 from planner.planning.space.queueing import first_token, waiting
 from planner.planning.space.tables import legality
@@ -236,6 +236,8 @@ def _scores(space: Space, choice: Int, limits: bool, columns: Columns) -> Array:
     seconds = _Seconds(space, choice, columns)
     used = rank_bytes(space, choice)
     ok = _legal(space, choice) & (used <= budget(question))
+    room = host_room(question)
+    ok &= room is None or host_used(space.model, space.tables, choice) <= room
     if limits and question.tpot_seconds is not None:
         ok &= seconds.tpot <= question.tpot_seconds * (1 + TOLERANCE)
     ranks = np.rint(pts.group * pts.pp).astype(np.int64)

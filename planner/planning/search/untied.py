@@ -16,7 +16,7 @@ from planner.planning.solver.problem import PACE, Array, Problem, Row, Solution
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
 from planner.planning.space.decisions import DecidedKernel
-from planner.planning.space.memory import bytes_per_layer
+from planner.planning.space.memory import bytes_per_layer, host_bytes, host_room
 from planner.planning.space.model import CostModel
 from planner.records import record
 
@@ -129,6 +129,9 @@ def _rows(space: Space, c: int, parts: Sequence[StagePart], total: Summed) -> li
     for stage, room in enumerate(stage_rooms(space, c)):
         exact = part_sum(parts, size, stage=stage)
         rows.append(Row("memory", exact.astype(np.float64), float(room), exact, room))
+    if (there := host_room(question)) is not None:
+        exact = part_sum(parts, decided.by_option(host_bytes(model, space.tables)))
+        rows.append(Row("host memory", exact.astype(np.float64), float(there), exact, there))
     bound = loss_limit(model)
     if bound is not None:
         rows.append(Row("max-loss", total(decided.loss), bound))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from planner.errors import UnsupportedError
 from planner.formats.schemes import SCHEMES
+from planner.placement.modules import EXPERT_KINDS
 from planner.planning.engines.routes import same_weights
 from planner.planning.engines.rules import kind_group
 from planner.planning.plan.record import QualityInfo
@@ -35,6 +36,8 @@ from planner.quality.prior import (
 )
 from planner.quality.sensitivity.level import saturated, unsaturated
 from planner.records import cached_record
+from planner.throughput.expert_load import log_normal_popularity
+from planner.throughput.moe import popularity_spread
 
 if TYPE_CHECKING:
     from planner.quality.profile import Profile, ProfileUnit
@@ -119,7 +122,21 @@ def unit_loss(model: LossModel, unit: DecisionUnit, choice: str) -> float | None
     if alpha is None or error is None:
         return None
     added = 0.0 if unit.role == "cache" else accumulated(model, unit.row, choice)
-    return alpha * (error + added)
+    return alpha * (error + added) * picked_share(model, unit)
+
+
+def picked_share(model: UnitModel, unit: DecisionUnit) -> float:
+    """What of a layer's loss a unit has: that of the tokens which pick its experts, where the
+    experts of a layer are divided between a device and its host; all elsewhere."""
+    offload, experts = model.question.offload, model.question.spec.experts
+    if offload is None or experts is None or not offload.by_experts \
+            or unit.kind not in EXPERT_KINDS or unit.role != "module":
+        return 1.0
+    popularity = log_normal_popularity(
+        experts.count, experts.per_token,
+        popularity_spread() if model.machine.spread is None else model.machine.spread)
+    hot = math.fsum(popularity[experts.count - offload.resident:].tolist()) / experts.per_token
+    return 1.0 - hot if unit.place else hot
 
 
 def unit_alpha(model: LossModel, unit: DecisionUnit) -> float | None:
@@ -179,7 +196,7 @@ def _profiled(model: LossModel, profile: Profile, unit: DecisionUnit, choice: st
     if found is not None and choice in found.loss:
         added = 0.0 if unit.role == "cache" or found.alpha is None else \
             found.alpha * accumulated(model, unit.row, choice)
-        return (found.loss[choice] + added) * part_share(model, unit)
+        return (found.loss[choice] + added) * part_share(model, unit) * picked_share(model, unit)
     released = "bf16" if unit.role == "cache" else model.planned[unit.row].released_as
     return 0.0 if choice == released else None
 

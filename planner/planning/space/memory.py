@@ -144,6 +144,27 @@ def bytes_per_layer(model: CostModel, tables: LayoutTables, layout: int, slot: i
     return size
 
 
+def host_bytes(model: CostModel, tables: LayoutTables) -> Int:
+    """int64 [unit, choice]: bytes that one layer of a unit takes in the memory of a host."""
+    size = np.zeros((len(model.units), len(model.choices)), dtype=np.int64)
+    for i, unit in enumerate(model.units):
+        if unit.role == "module":
+            size[i, :len(model.question.schemes)] = tables.host[unit.row]
+    return size
+
+
+def host_room(question: Question) -> int | None:
+    """Bytes of the host's memory that a plan may fill; None without a host."""
+    return None if question.offload is None else question.offload.memory_bytes
+
+
+def host_used(model: CostModel, tables: LayoutTables, choice: Sequence[int] | Int) -> int:
+    """Bytes in the memory of a host where each unit takes its ``choice`` (-1: as released)."""
+    return sum(int(tables.host[unit.row, int(c)]) * unit.count
+               for unit, c in zip(model.units, choice, strict=True)
+               if unit.role == "module" and c >= 0)
+
+
 def budget(question: Question) -> int:
     """Bytes of one device that a plan may fill."""
     limit = question.usable_bytes

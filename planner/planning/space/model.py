@@ -24,6 +24,7 @@ from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.space.decisions import Decisions, decisions_of
+from planner.planning.space.host_side import host_side
 from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record
@@ -83,7 +84,12 @@ class CostModel(LossModel):
         for i, unit in enumerate(self.units):
             if unit.role == "cache":
                 table[i, schemes:] &= [stores(self.caches[unit.row], n) for n in self.question.kv]
-            if self.question.barred and unit.role != "released":
+            hosted = unit.role == "module" and bool(self.planned[unit.row].place)
+            if hosted and self.host is not None:
+                table[i, :schemes] &= self.host.legal
+            apart = hosted and self.question.offload is not None \
+                and bool(self.question.offload.schemes)
+            if self.question.barred and unit.role != "released" and not apart:
                 word = unit.kind if unit.role == "module" else cache_group(self.caches[unit.row])
                 table[i] &= [(word, n) not in self.question.barred for n in self.choices]
             if unit.role != "module":
@@ -125,6 +131,7 @@ def _built_of(question: Question, prior: Prior, server: str, static_scales: bool
             question.imatrix, question.schemes, question.kv, question.dropped, question.fused,
             question.kept, question.barred, question.as_released, question.named, question.apart,
             question.engine, question.engine_version, question.container, question.eager,
+            question.offload,
             tuple((r.group, r.asked, r.runs_as) for r in question.routes), server, static_scales)
 
 
@@ -134,6 +141,8 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
     spec = question.spec
     planned, released = split_modules(modules_apart(spec) if question.apart else modules(spec),
                                       question.dropped)
+    if question.offload is not None:
+        planned = question.offload.placed(planned)
     fused = question.fused
     if spec.tied_embeddings:
         own = planned if "head" in question.dropped else released
@@ -159,7 +168,8 @@ def _built(question: Question, prior: Prior, server: str, static_scales: bool) -
                         dtype=bool),
         host_seconds=host, host_certainty=sure,
         cpu_attention=ggml_attention(device, server))
-    return CostModel(question, prior, planned, released, units, machine)
+    return CostModel(question, prior, planned, released, units, machine,
+                     host_side(question, server))
 
 
 def _host(question: Question, engine: str) -> tuple[float, Certainty]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from planner.placement.cache_entries import stores
 from planner.placement.modules import (
@@ -15,6 +16,7 @@ from planner.placement.modules import (
 )
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
+from planner.planning.space.hosted import beside_host, experts_here, hosted_parts
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.attention import decode_parts, prefill_parts
@@ -34,6 +36,7 @@ from planner.throughput.points import Phase, Points
 from planner.throughput.recurrent import recurrent_parts
 from planner.throughput.roofline import Parts, beside, where
 
+Array = NDArray[np.float64]
 SHARED_KINDS = ("shared-gate-up", "shared-down")
 
 
@@ -50,14 +53,27 @@ def unit_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase
 def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
                  row: int) -> Parts:
     """One layer of planned module ``row`` with its collective, Parts [C, S]."""
-    module = model.planned[row]
+    if model.planned[row].place:
+        weight = np.repeat(tables.host[row].astype(np.float64)[None], len(pts), axis=0)
+        return hosted_parts(model, pts, phase, row, weight, lambda bytes_of_rank: _on_device(
+            model, tables, pts, phase, row, bytes_of_rank))
     weight = tables.shard[pts.layout, row, :].astype(np.float64)
+    return _on_device(model, tables, pts, phase, row, weight)
+
+
+def _on_device(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase, row: int,
+               weight: Array) -> Parts:
+    """One layer of planned module ``row`` on the device, with ``weight`` bytes of a rank [C, S]."""
+    module = model.planned[row]
     spec = model.question.spec
     if module.kind in AS_RELEASED_KINDS:
         return parts_by_scheme(model, tables.layouts, pts, phase, module)
     if module.kind in EXPERT_KINDS:
         assert spec.experts is not None
-        parts = expert_parts(module, spec.experts, model.machine, pts, phase, weight)
+        experts, load = experts_here(model, module, phase)
+        parts = expert_parts(module, experts, model.machine, pts, phase, weight, load)
+        if load is not None and not module.place:
+            parts = beside_host(parts, _least_of_host(model, tables, pts, phase, module))
         widths = model.machine.grouped
         assert widths is not None
     else:
@@ -74,6 +90,18 @@ def module_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Pha
     talk = communication(module.kind, spec.hidden_size, spec.experts, model.machine, pts, phase,
                          widths.activation_bytes)
     return with_communication(parts, talk)
+
+
+def _least_of_host(model: CostModel, tables: LayoutTables, pts: Points, phase: Phase,
+                   module: Module) -> Array:
+    """The least seconds of the experts in host memory beside those of ``module`` [C, 1]; 0 where
+    there are none."""
+    assert model.host is not None
+    for row, other in enumerate(model.planned):
+        if other.place and (other.kind, other.layers) == (module.kind, module.layers):
+            there = module_parts(model, tables, pts, phase, row).total()[:, model.host.legal]
+            return there.min(axis=1, initial=np.inf)[:, None]
+    return np.zeros((len(pts), 1))
 
 
 def cache_parts(model: CostModel, pts: Points, phase: Phase, row: int) -> Parts:

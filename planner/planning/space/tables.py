@@ -29,7 +29,8 @@ class LayoutTables:
 
     Caches of one rank: ``cache`` int64 [L, cache unit, layout] of one layer and sequence at what a
     request holds, ``once`` at the context, ``token`` for one more token; ``fixed`` and
-    ``fixed_once`` int64 [L, layer] of a sequence's indexer keys and recurrent state.
+    ``fixed_once`` int64 [L, layer] of a sequence's indexer keys and recurrent state. ``host``
+    int64 [module, scheme]: of one layer in the memory of a host, 0 for what is on the device.
     """
 
     layouts: list[Layout]
@@ -41,6 +42,7 @@ class LayoutTables:
     token: Int
     fixed: Int
     fixed_once: Int
+    host: Int
 
     def fixed_of_stages(self, index: int) -> tuple[Int, Int]:
         """Bytes of ``fixed`` and ``fixed_once`` of one sequence by pipeline stage of a layout,
@@ -69,13 +71,20 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
         if module.kind == "head" and question.spec.tied_embeddings:
             shard[[la.pp == 1 for la in layouts], row] = 0  # a copy in the last stage, if any
     blocks = block_legality(model.planned, question.schemes, layouts)
+    host = np.zeros(shard.shape[1:], dtype=np.int64)
+    away = np.array([bool(m.place) for m in model.planned], dtype=bool)
+    if away.any():
+        host[away] = shard_byte_table(model.planned, question.schemes,
+                                      [Layout(1, 1, 1, 1)])[0, away]
+        shard[:, away] = 0
     released = np.array([[_released_bytes(model, m, la) for m in model.released]
                          for la in layouts], dtype=np.int64)
     work = question.workload
     cache, token, fixed = _cache_tables(model, layouts, work.held)
     once, _, fixed_once = (cache, token, fixed) if work.held == work.context \
         else _cache_tables(model, layouts, work.context)
-    return LayoutTables(layouts, shard, blocks, released, cache, once, token, fixed, fixed_once)
+    return LayoutTables(layouts, shard, blocks, released, cache, once, token, fixed, fixed_once,
+                        host)
 
 
 def _cache_tables(model: CostModel, layouts: list[Layout], context: int) -> tuple[Int, Int, Int]:

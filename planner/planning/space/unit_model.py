@@ -13,6 +13,7 @@ from planner.placement.cache_entries import CacheUnit, cache_units, reads_fp8_ca
 from planner.placement.modules import Module
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
+from planner.planning.space.host_side import HostSide
 from planner.quality.prior import Prior, reference_of
 from planner.records import cached_record
 from planner.throughput.linear import Machine
@@ -28,6 +29,7 @@ class UnitModel:
     released: list[Module]
     units: list[DecisionUnit]
     machine: Machine
+    host: HostSide | None = None
 
     @property
     def choices(self) -> tuple[str, ...]:

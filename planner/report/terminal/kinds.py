@@ -31,18 +31,20 @@ class KindRow:
     decode_seconds: float
     loss: float
     units: tuple[UnitPlan, ...]
+    place: str = ""
 
 
 def kind_rows(plan: Plan, longest: int) -> list[KindRow]:
     """A row for each kind and scheme, in the order of the plan; kinds of one group that have one
     scheme each, and the same one, share a row as far as their names take ``longest`` columns."""
-    alone = {name for name in {m.matrix for m in plan.modules}
-             if sum(m.matrix == name for m in plan.modules) == 1}
+    alone = {name for name in {(m.matrix, m.place) for m in plan.modules}
+             if sum((m.matrix, m.place) == name for m in plan.modules) == 1}
     rows: dict[tuple[object, ...], list[ModulePlan]] = {}
     for place, module in enumerate(plan.modules):
         group = next((i for i, kinds in enumerate(GROUPS) if module.kind in kinds), None)
-        shared = group is not None and module.matrix in alone
-        rows.setdefault((group, module.scheme) if shared else (place,), []).append(module)
+        shared = group is not None and (module.matrix, module.place) in alone
+        key = (group, module.scheme, module.place) if shared else (place,)
+        rows.setdefault(key, []).append(module)
     return [_row(plan, part) for members in rows.values() for part in _short(members, longest)]
 
 
@@ -74,11 +76,14 @@ def _short(members: Sequence[ModulePlan], longest: int) -> list[list[ModulePlan]
 
 def _row(plan: Plan, members: Sequence[ModulePlan]) -> KindRow:
     kinds, scheme = tuple(m.matrix for m in members), members[0].scheme
-    units = tuple(u for u in plan.units if u.matrix in kinds and u.scheme == scheme)
+    place = members[0].place
+    units = tuple(u for u in plan.units if u.matrix in kinds and u.scheme == scheme
+                  and u.place == place)
     layers = layer_range(tuple({n for u in units for n in u.layers})) if len(members) > 1 \
         else members[0].layers
     return KindRow(kinds, scheme, layers, sum(m.weight_bytes for m in members),
-                   fsum(m.decode_seconds for m in members), fsum(m.loss for m in members), units)
+                   fsum(m.decode_seconds for m in members), fsum(m.loss for m in members), units,
+                   place or "")
 
 
 def other_seconds(plan: Plan) -> list[tuple[str, float]]:

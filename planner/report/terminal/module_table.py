@@ -5,10 +5,13 @@ from __future__ import annotations
 from planner.planning.plan.record import Plan
 from planner.report.terminal.columns import table_lines
 from planner.report.terminal.kinds import KindRow, kind_rows, named, other_seconds, shares_of_total
+from planner.report.terminal.offload_lines import place_of
 from planner.units import GIB
 
 COLUMNS = ("module", "layers", "scheme", "GiB", "ms", "loss", "limit; bound")
 TEXT_COLUMNS = (0, 1, 2, 6)
+AT = 3
+"""Column of the place of weights, where some are in host memory."""
 BOUND_WORDS = {"communication": "network", "conversion": "convert"}
 MILLI = 1e3
 LONGEST_NAMES = (30, 26, 22, 1)
@@ -20,10 +23,24 @@ def module_lines(plan: Plan) -> list[str]:
     Kinds share rows as far as the table stays within the output."""
     lines: list[str] = []
     for longest in LONGEST_NAMES:
-        table = table_lines(_rows(plan, longest), left=TEXT_COLUMNS)
+        rows, left = _placed(plan, longest)
+        table = table_lines(rows, left=left)
         if not lines or len(table) < len(lines):
             lines = table
     return lines
+
+
+def _placed(plan: Plan, longest: int) -> tuple[list[tuple[str, ...]], tuple[int, ...]]:
+    """(the rows, their columns of text), with where weights live if some are in host memory; the
+    limit that decided makes room for it."""
+    rows = _rows(plan, longest)
+    if plan.offload is None:
+        return rows, TEXT_COLUMNS
+    own = [place_of(plan, row.place) for row in kind_rows(plan, longest)]
+    places = ["at", *own, *([""] * (len(rows) - 1 - len(own)))]
+    cells = [(*row[:AT], place, *row[AT:-1], row[-1].rpartition("; ")[2])
+             for row, place in zip(rows, places, strict=True)]
+    return cells, (*TEXT_COLUMNS[:-1], AT, TEXT_COLUMNS[-1] + 1)
 
 
 def _rows(plan: Plan, longest: int) -> list[tuple[str, ...]]:

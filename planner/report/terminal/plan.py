@@ -15,6 +15,7 @@ from planner.report.terminal.choices import (
 from planner.report.terminal.columns import styled, width_of_output, wrapped
 from planner.report.terminal.headline import LOSS_LINE, headline, room, together
 from planner.report.terminal.module_table import module_lines
+from planner.report.terminal.offload_lines import offload_lines
 from planner.report.terminal.printable import columns, printable
 from planner.report.terminal.serve_lines import serve_lines
 
@@ -71,7 +72,7 @@ def _bold(line: str) -> str:
 def footer(plan: Plan) -> list[str]:
     """Under the table: how far such predictions were off, the cache, the proof."""
     told = f"cache {plan.kv_cache.bytes_per_token:,} B a token, {_room(plan)}"
-    return [part for line in (*_checked(plan), f"{told}; {_proof(plan)}")
+    return [part for line in (*offload_lines(plan), *_checked(plan), f"{told}; {_proof(plan)}")
             for part in wrapped(line)]
 
 

@@ -1,0 +1,1 @@
+"""Published speeds of models whose experts live in host memory, beside what is predicted."""

@@ -1,0 +1,29 @@
+"""Whether the memory of a host is what a plan lacks, and how much of it would do."""
+
+from __future__ import annotations
+
+from planner.errors import InfeasibleError
+from planner.planning.infeasible.case import Unserved
+from planner.planning.price.price import host_bytes_of, price
+from planner.planning.search.equal_loss import best_answer
+from planner.units import format_bytes
+
+PLENTY = 1 << 60
+
+
+def host_short(case: Unserved) -> InfeasibleError | None:
+    """The refusal of a question that has a plan with more memory in its host; None where that is
+    not what is missing."""
+    own = case.first.offload
+    if own is None:
+        return None
+    found = best_answer(case.at({"host_memory_bytes": PLENTY}))
+    if found is None:
+        return None
+    needed = host_bytes_of(found.space, price(found.space, found.candidate, found.segments))
+    return InfeasibleError(
+        f"host memory: the best plan keeps {format_bytes(needed)} there, "
+        f"{format_bytes(own.memory_bytes)} of {own.sockets} × {own.host.id} usable",
+        hint=f"--host-memory-bytes {needed}"
+        + (", --host-sockets 2" if own.sockets < own.host.devices_per_node else "")
+        + ", or a device with more memory")

@@ -1,0 +1,48 @@
+"""What of a model lives in the memory of a host, and who computes it there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.hardware.profile import DeviceProfile
+from planner.placement.host_split import split_by_expert, split_by_layer
+from planner.placement.modules import Module
+from planner.planning.engines.offloads import OffloadWay
+from planner.records import cached_record
+from planner.throughput.residency import Link
+
+
+@cached_record
+class Offload:
+    """What lives in ``memory_bytes`` of ``sockets`` sockets of ``host``, over ``link``.
+
+    ``kinds`` are those of modules that may: of ``layers``, or of all layers but ``resident``
+    experts each, by the way's unit of place. ``schemes`` are those of what lives there, empty: any
+    of the question's.
+    """
+
+    host: DeviceProfile
+    sockets: int
+    memory_bytes: int
+    link: Link
+    way: OffloadWay
+    kinds: tuple[str, ...]
+    layers: tuple[int, ...] = ()
+    resident: int = 0
+    schemes: tuple[str, ...] = ()
+
+    @property
+    def by_experts(self) -> bool:
+        """Whether experts of every layer are divided, not layers."""
+        return self.way.places == "experts"
+
+    @property
+    def computing(self) -> int:
+        """Sockets that share a product."""
+        return self.sockets if self.way.together else 1
+
+    def placed(self, found: Sequence[Module]) -> list[Module]:
+        """``found`` cut into what stays on the device and what lives in host memory."""
+        if self.by_experts:
+            return split_by_expert(found, self.resident)
+        return split_by_layer(found, self.kinds, self.layers)
