@@ -102,6 +102,9 @@ class Ask:
     drop_policies: Sequence[str] | None = None
     exact: bool = False
     anchor: str | None = None
+    reuse: str | os.PathLike[str] | NamedWorkload | None = None
+    kv_offload: str = "none"
+    kv_offload_bytes: int | None = None
     hardware_dir: str | os.PathLike[str] | None = None
 
     @classmethod
@@ -131,6 +134,12 @@ class Ask:
             "kv": given(self.kv),
             "schemes": _names("schemes", self.schemes),
             "drop_policies": _names("drop_policies", self.drop_policies)})
+
+    @property
+    def asks_prefixes(self) -> bool:
+        """Whether reuse of prompts or a tier for it is asked for."""
+        return self.reuse is not None or self.kv_offload != "none" \
+            or self.kv_offload_bytes is not None
 
     @cached_property
     def loaded_workload(self) -> NamedWorkload | None:

@@ -41,6 +41,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          imatrix: str | os.PathLike[str] | None = None,
          untie: bool = False, drop_policies: Sequence[str] | None = None, exact: bool = False,
          anchor: str | None = None,
+         reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
+         kv_offload_bytes: int | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
@@ -54,6 +56,10 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     ``drop_policies`` names rules that shall not hold (``head``, ``first-layers``, …): their modules
     are planned too. ``imatrix`` is an importance matrix of llama.cpp (llama-imatrix): ggml's types
     are priced as written with it, and those that need one may be chosen.
+    ``reuse`` (``auto``: the workload's own, a workload's name or file) says how prompts come back:
+    the hit rate then follows from the room that the plan leaves for prefixes (``prefix_cache``), on
+    the devices and in ``kv_offload_bytes`` beside each of them (``kv_offload``: ``host``,
+    ``nvme``). A ``prefix_hit_rate`` that is given overrides it.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -91,6 +97,12 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
 def _planned(ask: Ask) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
+    if ask.asks_prefixes:
+        from planner.api.prefixes import planned_with_prefixes, prefixes_asked
+
+        asked = prefixes_asked(ask)
+        if asked is not None:
+            return _anchored(planned_with_prefixes(ask, asked), ask.anchor)
     found, others = best_found(ask.questions(), ask.case, exact=ask.exact)
     choice = choose((found.grid, *others), found, exact=ask.exact)
     return _anchored(recommended(choice, others=others), ask.anchor)

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
+from planner.cli.types import FREEDOM, PREFIXES, QUESTION, SURFACE, Hinted, options
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor",
-         *SURFACE, "assumptions", "interactive", "grid")
+         *PREFIXES, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_interactive, planned_grid
@@ -30,7 +30,10 @@ def plan_command(**given: Any) -> None:
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            del arguments["anchor"], arguments["exact"]
+            for name in ("anchor", "exact", *PREFIXES):
+                del arguments[name]
+            if found.prefix_cache is not None:
+                arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},

@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from planner.planning.plan.prefix_cache import CacheWorth as CacheWorth
+from planner.planning.plan.prefix_cache import OffloadedPrefixes as OffloadedPrefixes
+from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
+from planner.planning.plan.prefix_cache import ReuseInfo as ReuseInfo
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.records import cached_record
@@ -23,7 +27,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix", "part"})
+    "recommendation", "interruption_seconds", "mix", "part", "prefix_cache", "offload"})
 
 
 @cached_record
@@ -331,6 +335,7 @@ class Plan:
     sources: tuple[SourceRef, ...]
     layouts: LayoutsInfo | None = None
     recommendation: Recommendation | None = None
+    prefix_cache: PrefixCache | None = None
 
     @property
     def power_mode(self) -> str | None:
