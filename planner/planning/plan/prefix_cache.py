@@ -17,8 +17,9 @@ class ReuseInfo:
 
 @cached_record
 class CacheWorth:
-    """The plan with every cache in one format, on its best layout and batch over all ``devices``: tokens of prefixes
-    that one replica keeps on its devices, share of a prompt that is found, times and rate."""
+    """The plan with every cache in one format, on its best layout and batch over all ``devices``:
+    tokens of prefixes that one replica keeps on them, share of a prompt that is found, times and
+    rate."""
 
     kv: str
     devices: int

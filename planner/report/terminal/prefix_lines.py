@@ -11,9 +11,10 @@ TIERS = {"host": "host memory", "nvme": "a drive"}
 
 def prefix_lines(found: PrefixCache) -> list[str]:
     """What is found and why, what each cache format is worth, what is loaded from beyond."""
+    stays = format_seconds(found.lifetime_seconds)
     lines = [f"prefixes: {_percent(found.hit_rate)} of a prompt is found ({found.reuse.workload}: "
              f"{_percent(found.reuse.ideal_hit_rate)} comes back); room for "
-             f"{found.capacity_tokens:,} tokens, which stay {format_seconds(found.lifetime_seconds)}"]
+             f"{found.capacity_tokens:,} tokens, which stay {stays}"]
     if len(found.by_cache) > 1:
         told = [f"{row.kv} {_percent(row.hit_rate)}, TTFT {format_seconds(row.ttft_seconds)}, "
                 f"{format_rate(row.output_tokens_per_second)} tokens/s"
