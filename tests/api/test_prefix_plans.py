@@ -6,7 +6,7 @@ import planner
 from planner.errors import InputError, UnsupportedError
 from planner.planning.plan.record import Plan
 from planner.reuse import hit_rate, parse_reuse
-from planner.workloads import load_workload
+from planner.workloads import NamedWorkload, load_workload
 
 HOST = 64 << 30
 
@@ -122,12 +122,9 @@ def test_a_workload_of_ones_own_and_a_reuse_by_name() -> None:
     assert named.prefix_cache.reuse.workload == "chat"
     reuse = parse_reuse("x", "mine", {"source": "log", "class": [
         {"name": "turns", "share": 0.5, "unit": "seconds", "median": 0.001, "p90": 0.002}]})
-    work = planner.NamedWorkload("mine", "t", "s", isl=2000, osl=300, reuse=reuse) \
-        if hasattr(planner, "NamedWorkload") else None
-    if work is not None:
-        mine = asked(workload=work)
-        assert mine.prefix_cache is not None
-        assert mine.prefix_cache.hit_rate == pytest.approx(0.5, abs=1e-3)
+    mine = asked(workload=NamedWorkload("mine", "t", "s", isl=2000, osl=300, reuse=reuse))
+    assert mine.prefix_cache is not None
+    assert mine.prefix_cache.hit_rate == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(("given", "wrong"), [

@@ -16,7 +16,8 @@ GIVEN = {
     "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
     "prefix_hit_rate": 0.5,
 }
-PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
+PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16", "reuse": "chat", "kv_offload": "host",
+                             "kv_offload_bytes": 5}
 
 
 class Recorder:
