@@ -17,6 +17,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
 from planner.planning.plan.record import Plan
+from planner.planning.search.best_first import Found
 from planner.planning.weigh.choose import choose
 from planner.scenarios import Scenario
 from planner.typed import typed
@@ -81,11 +82,13 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              engine: str = ENGINES, scenario: str | Scenario | None = None,
              profile: str | Profile | None = None,
              imatrix: str | os.PathLike[str] | None = None, anchor: str | None = None,
+             reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
+             kv_offload_bytes: int | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
-    workload and engine). ``anchor`` and ``imatrix`` as in :func:`plan`.
+    workload and engine). ``anchor``, ``imatrix``, ``reuse`` and ``kv_offload`` as in :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
@@ -117,12 +120,22 @@ def _estimated(ask: Ask) -> Plan:
         if ask.kv != BF16:
             raise InputError(f"kv {ask.kv!r} and plan exclude each other: the plan has its own "
                              "caches", hint="leave one out")
-        found = ask.repriced(ask.plan)
-    else:
-        scenario = ask.loaded_scenario
-        found = ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
-                            else scenario.values.get("scheme"))
-    return _anchored(assemble(found), ask.anchor)
+    if ask.asks_prefixes:
+        from planner.api.prefixes import estimated_with_prefixes, prefixes_asked
+
+        asked = prefixes_asked(ask)
+        if asked is not None:
+            return _anchored(estimated_with_prefixes(ask, asked, _priced), ask.anchor)
+    return _anchored(assemble(_priced(ask)), ask.anchor)
+
+
+def _priced(ask: Ask) -> Found:
+    """The assignment of the question's plan, or of its scheme."""
+    if ask.plan is not None:
+        return ask.repriced(ask.plan)
+    scenario = ask.loaded_scenario
+    return ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
+                       else scenario.values.get("scheme"))
 
 
 def _check_anchor(text: str | None) -> None:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from planner.api.ask import Ask, best_found
 from planner.errors import InfeasibleError, InputError, PlannerError, UnsupportedError
-from planner.planning.answer.assemble import recommended
+from planner.planning.answer.assemble import assemble, recommended
 from planner.planning.engines.kv_offload import DEVICE, engines_with, prefix_tier
 from planner.planning.plan.record import Plan
 from planner.planning.question.question import RATES, Question
@@ -50,8 +50,15 @@ class PrefixAsk:
         Raises:
             UnsupportedError: none does.
         """
+        return self.able(ask.questions())
+
+    def able(self, found: Sequence[Question]) -> tuple[Question, ...]:
+        """Those of ``found`` whose engine keeps prefixes where it is asked.
+
+        Raises:
+            UnsupportedError: none does.
+        """
         tier = DEVICE if self.tier is None else self.tier.kind
-        found = ask.questions()
         able = tuple(q for q in found if prefix_tier(q.engine, q.engine_version, tier) is not None)
         if not able:
             names = ", ".join(dict.fromkeys(f"{q.engine} {q.engine_version}".rstrip()
@@ -111,6 +118,10 @@ def _with_reuse() -> list[str]:
     return [name for name in workload_ids() if load_workload(name).reuse is not None]
 
 
+Answer = Callable[[Ask], tuple[Found, Sequence[Space]]]
+"""What answers a question: the optimum and the candidates of other ways to serve, or a price."""
+
+
 def planned_with_prefixes(ask: Ask, asked: PrefixAsk) -> Plan:
     """The plan of a question whose hit rate is not given but follows.
 
@@ -120,16 +131,42 @@ def planned_with_prefixes(ask: Ask, asked: PrefixAsk) -> Plan:
     Raises:
         InfeasibleError: nothing satisfies the limits.
     """
+    def answer(mine: Ask) -> tuple[Found, Sequence[Space]]:
+        return best_found(asked.questions(mine), mine.case, exact=mine.exact)
+
     worth, without = _by_format(ask, asked)
     if not worth:
-        raise _refusal(ask, asked)
-    found, others, rate = _held(ask, asked, worth[0])
+        raise _refusal(ask, asked, answer)
+    found, others, rate = _held(replace(ask, kv=worth[0].kv), asked, worth[0], answer)
     choice = choose((found.grid, *others), found, exact=ask.exact)
     one = _own(asked, choice.found())
     rows = [cache_worth(found.space.model.question, worth[0].kv, one),
             *(cache_worth(row.question, row.kv, row.kept) for row in worth[1:])]
     return with_prefixes(recommended(choice, others=others), asked.reuse, one, rows,
                          difference=one.hits.whole - rate, tried=without)
+
+
+def estimated_with_prefixes(ask: Ask, asked: PrefixAsk, price: Callable[[Ask], Found]) -> Plan:
+    """The price of an assignment whose hit rate is not given but follows, at the best batch where
+    none is given.
+
+    Raises:
+        InfeasibleError: it does not fit, or breaks a limit. UnsupportedError: its engine keeps no
+            prefixes there.
+    """
+    def answer(mine: Ask) -> tuple[Found, Sequence[Space]]:
+        return price(mine), ()
+
+    found, _ = answer(replace(ask, prefix_hit_rate=asked.reuse.ideal))
+    question = asked.able((found.space.model.question,))[0]
+    one = best_batch(found, asked.reuse, asked.beyond)
+    if one is None:
+        raise _refusal(ask, asked, answer)
+    kv = "/".join(question.kv)
+    found, _, rate = _held(ask, asked, _Worth(kv, question, one, 0.0), answer)
+    one = _own(asked, found)
+    return with_prefixes(assemble(found), asked.reuse, one, [cache_worth(question, kv, one)],
+                         difference=one.hits.whole - rate, tried=())
 
 
 @record
@@ -166,17 +203,18 @@ def _optimum(ask: Ask, asked: PrefixAsk) -> Found | None:
         return None
 
 
-def _held(ask: Ask, asked: PrefixAsk, best: _Worth) -> tuple[Found, Sequence[Space], float]:
-    """The optimum with the format, batch and hit rate of ``best``, asked again until the hit rate
-    that it assumes is the one that it leads to."""
+def _held(ask: Ask, asked: PrefixAsk, best: _Worth, answer: Answer,
+          ) -> tuple[Found, Sequence[Space], float]:
+    """The answer at the batch and hit rate of ``best``, asked for again until the hit rate that it
+    assumes is the one that it leads to."""
     one, limit = best.kept, best.question.ttft_seconds
     pinned = one.priced.batch if best.question.batch is None else ask.batch
     for _ in range(ROUNDS):
         rate, loads = round(one.hits.whole, 4), one.hits.loads
         waits = loads.seconds if loads is not None and loads.worth else 0.0
-        mine = replace(ask, kv=best.kv, prefix_hit_rate=rate, batch=pinned,
-                       ttft_seconds=None if limit is None else limit - waits)
-        found, others = best_found(asked.questions(mine), mine.case, exact=ask.exact)
+        found, others = answer(replace(
+            ask, prefix_hit_rate=rate, batch=pinned,
+            ttft_seconds=None if limit is None else limit - waits))
         one = _own(asked, found)
         if abs(one.hits.whole - rate) <= CLOSE:
             break
@@ -189,12 +227,11 @@ def _own(asked: PrefixAsk, found: Found) -> Kept:
     return kept(found, asked.reuse, asked.beyond, [slot])[0]
 
 
-def _refusal(ask: Ask, asked: PrefixAsk) -> PlannerError:
+def _refusal(ask: Ask, asked: PrefixAsk, answer: Answer) -> PlannerError:
     """Why no format has a plan: the limits exclude each other whatever is found, or with what is
     found really."""
-    free = replace(ask, prefix_hit_rate=asked.reuse.ideal)
     try:
-        best_found(asked.questions(free), free.case, exact=ask.exact)
+        answer(replace(ask, prefix_hit_rate=asked.reuse.ideal))
     except (InfeasibleError, UnsupportedError) as error:
         return error
     return InfeasibleError("no batch keeps the limits with the prefixes that it leaves room for",

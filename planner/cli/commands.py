@@ -47,7 +47,7 @@ def plan_command(**given: Any) -> None:
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
 @options(*QUESTION, "kv", "profile", "imatrix", "anchor",
-         *SURFACE, "assumptions")
+         *PREFIXES, *SURFACE, "assumptions")
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
     from planner.cli.run import check_told, finish, question_arguments, timed

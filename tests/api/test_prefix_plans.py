@@ -153,3 +153,18 @@ def test_engines_without_it(engine: str, given: dict[str, object]) -> None:
         asked(engine=engine, **given)
     assert "keeps no prefixes" in str(told.value)
     assert told.value.hint
+
+
+def test_a_price_has_its_own_hits(kept: Plan) -> None:
+    one = planner.estimate("llama-3.1-8b", "l40s", plan=kept, engine="vllm", reuse="chat")
+    assert one.prefix_cache is not None
+    assert kept.prefix_cache is not None
+    assert one.workload.batch == kept.workload.batch
+    assert one.prefix_cache.hit_rate == pytest.approx(kept.prefix_cache.hit_rate, abs=0.005)
+    uniform = planner.estimate("llama-3.1-8b", "l40s", devices=1, scheme="fp8-channel",
+                               workload="chat", reuse="auto", engine="vllm")
+    assert uniform.prefix_cache is not None
+    assert [row.kv for row in uniform.prefix_cache.by_cache] == ["bf16"]
+    with pytest.raises(UnsupportedError, match="keeps no prefixes"):
+        planner.estimate("llama-3.1-8b", "l40s", devices=1, workload="chat", reuse="auto",
+                         engine="llama.cpp")

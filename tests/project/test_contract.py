@@ -94,7 +94,7 @@ PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--sch
               "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact",
               *PREFIX_FLAGS}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
-                  "--imatrix"}
+                  "--imatrix", *PREFIX_FLAGS}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
@@ -122,8 +122,9 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --model --source --date --force --hardware-dir --json --quiet
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS, *PREFIX_FLAGS}) | {
-    "--module", "--scheme", "--plan", "--solves"}
+EXPLAIN_FLAGS = (PLAN_FLAGS - PREFIX_FLAGS - {
+    "--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
+        "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
 --engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens

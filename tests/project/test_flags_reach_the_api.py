@@ -14,10 +14,9 @@ GIVEN = {
     "engine": "vllm", "scenario": "some-scenario", "hardware_dir": "some-folder",
     "profile": "some-file", "imatrix": "a-matrix",
     "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
-    "prefix_hit_rate": 0.5,
+    "prefix_hit_rate": 0.5, "reuse": "chat", "kv_offload": "host", "kv_offload_bytes": 5,
 }
-PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16", "reuse": "chat", "kv_offload": "host",
-                             "kv_offload_bytes": 5}
+PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
 
 
 class Recorder:
