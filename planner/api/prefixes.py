@@ -101,7 +101,7 @@ def _reuse(ask: Ask) -> Reuse:
     """The reuse that is named, or the workload's own."""
     named = ask.reuse if ask.reuse is not None else AUTO
     if named == AUTO:
-        work = ask.asked.with_scenario(ask.loaded_scenario).workload
+        work = ask.asked.with_scenario(ask.loaded_scenario).workload or _of_plan(ask.plan)
         what = "no workload is named" if work is None else f"workload {work.id} has no [reuse]"
     else:
         work = named if isinstance(named, NamedWorkload) else load_workload(named)
@@ -111,6 +111,12 @@ def _reuse(ask: Ask) -> Reuse:
                          hint=f"--reuse {', '.join(_with_reuse())}, or a workload file with "
                          "[reuse]; --prefix-hit RATE gives a rate")
     return work.reuse
+
+
+def _of_plan(plan: Plan | None) -> NamedWorkload | None:
+    """The bundled workload that a plan was made for."""
+    preset = plan.workload.preset if plan is not None else None
+    return load_workload(preset) if preset in workload_ids() else None
 
 
 def _with_reuse() -> list[str]:

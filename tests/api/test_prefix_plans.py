@@ -161,6 +161,8 @@ def test_a_price_has_its_own_hits(kept: Plan) -> None:
     assert kept.prefix_cache is not None
     assert one.workload.batch == kept.workload.batch
     assert one.prefix_cache.hit_rate == pytest.approx(kept.prefix_cache.hit_rate, abs=0.005)
+    same = planner.estimate(plan=kept, engine="vllm", reuse="auto")
+    assert same.prefix_cache == one.prefix_cache
     uniform = planner.estimate("llama-3.1-8b", "l40s", devices=1, scheme="fp8-channel",
                                workload="chat", reuse="auto", engine="vllm")
     assert uniform.prefix_cache is not None
