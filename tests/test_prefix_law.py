@@ -62,10 +62,10 @@ def test_a_cache_of_a_lifetime_holds_its_tokens(reuse: Reuse, tokens: float, rat
 
 @given(REUSES, st.floats(0.1, 1e4), RATES)
 def test_tokens_grow_by_the_rate_of_misses(reuse: Reuse, seconds: float, rate: float) -> None:
-    times = np.linspace(0.0, seconds, 4001)
+    times = seconds * np.linspace(0.0, 1.0, 301) ** 3
     missed = np.array([1024 + 256 - 1024 * kept_share(reuse, t, rate) for t in times.tolist()])
     whole = rate * float(np.trapezoid(missed, times))
-    assert kept_tokens(reuse, seconds, rate, isl=1024, osl=256) == pytest.approx(whole, rel=5e-3)
+    assert kept_tokens(reuse, seconds, rate, isl=1024, osl=256) == pytest.approx(whole, rel=0.01)
 
 
 @given(REUSES, TOKENS, RATES, st.floats(0.1, 10))
@@ -79,9 +79,9 @@ def test_a_cache_of_twice_the_requests_needs_twice_the_room(
     assert one == pytest.approx(more, abs=1e-9)
 
 
-@pytest.mark.parametrize("room", [0.03, 0.1, 0.3, 1.0])
+@pytest.mark.parametrize("room", [0.1, 1.0])
 @pytest.mark.parametrize(("follow", "reused", "median", "p90"), [
-    (0.5, 0.8, 100.0, 700.0), (0.9, 0.95, 5.0, 200.0)])
+    (0.5, 0.8, 100.0, 700.0), (0.9, 0.95, 15.0, 200.0)])
 def test_a_simulated_cache_finds_as_much(follow: float, reused: float, median: float, p90: float,
                                          room: float) -> None:
     isl, osl, rate = 1000, 200, 4.0
@@ -93,21 +93,21 @@ def test_a_simulated_cache_finds_as_much(follow: float, reused: float, median: f
 
 
 def simulated(follow: float, reused: float, median: float, p90: float, tokens: float, rate: float,
-              isl: int, osl: int, count: int = 40_000) -> float:
-    """Share of prompts that a least recently used cache finds. A request leaves what the next turn
+              isl: int, osl: int, requests: int = 20_000) -> float:
+    """Share of prompts, of some ``requests``, that a least recently used cache finds. A request leaves what the next turn
     of its session reads, and what none does."""
     draw = np.random.default_rng(7)
     sigma = log(p90 / median) / NORMAL_90
-    born = np.cumsum(draw.exponential(1 / (rate * (1 - follow)), count))
+    born = np.cumsum(draw.exponential(1 / (rate * (1 - follow)), round(requests * (1 - follow))))
     due = [(float(t), i) for i, t in enumerate(born)]
     heapq.heapify(due)
     kept: OrderedDict[tuple[int, int], float] = OrderedDict()
-    held, asked, hits, end, seen = 0.0, 0, 0, float(born[-1]), set()
+    held, asked, hits, end, number = 0.0, 0, 0, float(born[-1]), 0
     while due:
         now, session = heapq.heappop(due)
         if now > end:
             break
-        counted = now > end / 3
+        counted, number = now > end / 3, number + 1
         asked += counted
         key = (session, -1)
         if key in kept:
@@ -116,9 +116,7 @@ def simulated(follow: float, reused: float, median: float, p90: float, tokens: f
         else:
             kept[key] = isl * reused
             held += isl * reused
-        assert session not in seen or asked
-        seen.add(session)
-        kept[session, asked + len(seen) * count] = isl + osl - isl * reused
+        kept[session, number] = isl + osl - isl * reused
         held += isl + osl - isl * reused
         while held > tokens:
             held -= kept.popitem(last=False)[1]

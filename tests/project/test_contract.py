@@ -167,7 +167,9 @@ PLAN_DEFAULTS = {
     "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
     "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
     "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
-    "anchor": None, "hardware_dir": None}
+    "anchor": None, "reuse": None, "kv_offload": "none", "kv_offload_bytes": None,
+    "hardware_dir": None}
+PREFIX_ARGUMENTS = {"reuse", "kv_offload", "kv_offload_bytes"}
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},
@@ -392,7 +394,8 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor", "exact"}) | WHAT_IF_ONLY
+    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - PREFIX_ARGUMENTS - {
+        "anchor", "exact"}) | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

@@ -25,9 +25,9 @@ from planner.reuse import Reuse
 
 Array = NDArray[np.float64]
 STEPS = 16
-"""Batches that are tried, in equal steps."""
+"""Batches that are tried, in equal steps, and again between the neighbours of the best."""
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Hit rates that are priced, as shares of the ideal one."""
+"""Hit rates that are priced, as shares of the ideal one, beside the one that the question has."""
 HALVINGS = 24
 Tiers = Callable[[Question, Room], Beyond | None]
 """The tier beyond the devices of a question's engine."""
@@ -56,16 +56,34 @@ def best_batch(found: Found, reuse: Reuse, tiers: Tiers) -> Kept | None:
     where none keeps the limits."""
     question = found.space.model.question
     own = int(found.space.pts.slot[found.candidate])
-    free = question.batch is None and question.objective in RATES
-    slots = sorted({max(1, round(own * n / STEPS)) for n in range(1, STEPS + 1)}) if free else [own]
-    options = [one for one in kept(found, reuse, tiers, slots) if _within(question, one)]
-    return min(options, key=lambda one: one.cost, default=None)
+    if question.batch is not None or question.objective not in RATES:
+        return _best(question, kept(found, reuse, tiers, [own]))
+    slots = _steps(0, own)
+    best = _best(question, kept(found, reuse, tiers, slots))
+    if best is None:
+        return None
+    at = slots.index(best.priced.slot)
+    between = _steps(slots[at - 1] if at else 0, slots[min(at + 1, len(slots) - 1)])
+    return _best(question, [best, *kept(found, reuse, tiers, between)])
+
+
+def _steps(first: int, last: int) -> list[int]:
+    """Slots above ``first`` up to ``last`` in equal steps."""
+    return sorted({first + max(1, round((last - first) * n / STEPS)) for n in range(1, STEPS + 1)})
+
+
+def _best(question: Question, options: Sequence[Kept]) -> Kept | None:
+    """The least device-seconds a token within the limits."""
+    return min((one for one in options if _within(question, one)), key=lambda one: one.cost,
+               default=None)
 
 
 def kept(found: Found, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
     """``found``'s assignment on its layout at every one of ``slots`` that fits."""
     question = found.space.model.question
-    levels = [level * reuse.ideal for level in LEVELS]
+    own = question.workload.prefix_hit_rate
+    levels = sorted({*(level * reuse.ideal for level in LEVELS),
+                     *([own] if own < reuse.ideal else [])})
     table = [_prices(found, level, slots) for level in levels]
     out = []
     for column in zip(*table, strict=True):

@@ -64,7 +64,8 @@ def _offloaded(one: Kept) -> OffloadedPrefixes | None:
 def _why_not(one: Kept) -> str:
     """Why nothing is loaded from the tier."""
     tier, loads = one.tier, one.hits.loads
-    assert tier is not None and loads is not None
+    assert tier is not None
+    assert loads is not None
     if tier.includes and tier.tokens <= one.room.tokens:
         return "it is no larger than the room on the devices, whose prefixes it keeps as well"
     if loads.tokens < 1:
