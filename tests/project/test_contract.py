@@ -90,9 +90,9 @@ SURFACE_FLAGS = words("""
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
 PREFIX_FLAGS = {"--reuse", "--kv-offload", "--kv-offload-bytes"}
+PREFIX_DEFAULTS = {"reuse": None, "kv_offload": "none", "kv_offload_bytes": None}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact",
-              *PREFIX_FLAGS}
+              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact", *PREFIX_FLAGS}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
                   "--imatrix", *PREFIX_FLAGS}
 OTHER_FLAGS = {"--expand"}
@@ -101,12 +101,10 @@ TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
 --global-batch --attention --dropout --loss-scale --memory-bytes --hardware-dir
 """)}
-NUMERICS_FLAGS = set(words("""
---module --schemes --units --tokens --outputs --seed --svg --list-units --json
-"""))
-EXPERTS_FLAGS = {"--json", "--quiet", *words("""
---batch --skew --popularity --requests --correlation --ep --redundant --memory-bytes --host-bytes
---link --host-cpu --sockets --context --hardware-dir
+NUMERICS_FLAGS = set(words("--module --schemes --units --tokens --outputs --seed --svg --json"
+                           " --list-units"))
+EXPERTS_FLAGS = {"--json", "--quiet", *words("""--batch --skew --popularity --requests --correlation
+--ep --redundant --memory-bytes --host-bytes --link --host-cpu --sockets --context --hardware-dir
 """)}
 MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
 --tp --dp --pp --ep --context --isl --osl --batch --scheme --plan --kv --engine --checkpoint
@@ -118,13 +116,11 @@ MEMORY_FLAGS = {"--json", "--quiet", "--workload", "--slots", *words("""
 --ubatch-size --parallel --cache-type-k --cache-type-v --mla
 """)}
 VALIDATE_FLAGS = {"--data", "--only", "--rows", "--plot", "--json", "--quiet"}
-CALIBRATE_FLAGS = set(words("""
---output --device --only --few --model --source --date --force --hardware-dir --json --quiet
-"""))
+CALIBRATE_FLAGS = set(words("--output --device --only --few --model --source --date --force --json"
+                            " --hardware-dir --quiet"))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - PREFIX_FLAGS - {
-    "--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
-        "--module", "--scheme", "--plan", "--solves"}
+EXPLAIN_FLAGS = (PLAN_FLAGS - PAGE_FLAGS - PREFIX_FLAGS - set(words(
+    "--report --anchor --assumptions"))) | set(words("--module --scheme --plan --solves"))
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
 --engine --requests --draft-tokens --acceptance --draft-layers --chunk-tokens
@@ -153,9 +149,9 @@ SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
 --max-loss --schemes --price --json --csv --report --quiet --timings
 """))
-VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device
---prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds
---learn-from --profile --hardware-dir --json --quiet"""))
+VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device --json
+--prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds --quiet
+--learn-from --profile --hardware-dir"""))
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
@@ -167,9 +163,7 @@ PLAN_DEFAULTS = {
     "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
     "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
     "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
-    "anchor": None, "reuse": None, "kv_offload": "none", "kv_offload_bytes": None,
-    "hardware_dir": None}
-PREFIX_ARGUMENTS = {"reuse", "kv_offload", "kv_offload_bytes"}
+    "anchor": None, "hardware_dir": None, **PREFIX_DEFAULTS}
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},
@@ -394,8 +388,8 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - PREFIX_ARGUMENTS - {
-        "anchor", "exact"}) | WHAT_IF_ONLY
+    assert set(keywords("what_if")) == WHAT_IF_ONLY | (
+        set(PLAN_DEFAULTS) - PREFIX_DEFAULTS.keys() - {"anchor", "exact"})
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])
