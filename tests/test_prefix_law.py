@@ -94,8 +94,8 @@ def test_a_simulated_cache_finds_as_much(follow: float, reused: float, median: f
 
 def simulated(follow: float, reused: float, median: float, p90: float, tokens: float, rate: float,
               isl: int, osl: int, requests: int = 20_000) -> float:
-    """Share of prompts, of some ``requests``, that a least recently used cache finds. A request leaves what the next turn
-    of its session reads, and what none does."""
+    """Share of prompts, of some ``requests``, that a least recently used cache finds. A request
+    leaves what the next turn of its session reads, and what none does."""
     draw = np.random.default_rng(7)
     sigma = log(p90 / median) / NORMAL_90
     born = np.cumsum(draw.exponential(1 / (rate * (1 - follow)), round(requests * (1 - follow))))

@@ -149,9 +149,9 @@ SWEEP_FLAGS = {"--json", "--quiet", "--timings", "--report", *words("""
 COMPARE_FLAGS = set(QUESTION_FLAGS) | set(words("""
 --max-loss --schemes --price --json --csv --report --quiet --timings
 """))
-VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device --json
+VERIFY_FLAGS = set(words("""--engine --output --engine-dir --python --also --text --model --device
 --prompt-tokens --output-tokens --threads --repeats --chunks --kl-context --step-seconds --quiet
---learn-from --profile --hardware-dir"""))
+--learn-from --profile --hardware-dir --json"""))
 SENSITIVITY_FLAGS = set(words("--names --exclude --plot --json"))
 REPORT_FLAGS = {*PAGE_FLAGS, "--lang", "--hardware-dir", "--quiet"}
 
