@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from planner.errors import DataError, UnknownNameError, nearest_names
 from planner.records import record
 from planner.resources import data_folder
 from planner.toml_text import parse_toml, read_toml_bytes
+
+if TYPE_CHECKING:
+    from planner.reuse import Reuse
 
 _COUNTS = ("isl", "osl", "context")
 _FLAGS = ("latency_limit", "fills_context")
@@ -25,7 +28,7 @@ class NamedWorkload:
 
     ``fills_context``: prompts are as long as the context allows, whose length is ``context`` or the
     model's positions where those are fewer. ``latency_limit``: whether a default limit on TPOT
-    holds.
+    holds. ``reuse``: how prompts come back, which tells hits from the room of a cache.
     """
 
     id: str
@@ -37,6 +40,7 @@ class NamedWorkload:
     prefix_hit_rate: float = 0.0
     latency_limit: bool = True
     fills_context: bool = False
+    reuse: Reuse | None = None
 
 
 def workload_ids() -> tuple[str, ...]:
@@ -71,7 +75,7 @@ def parse_workload(content: bytes, *, place: str, id: str) -> NamedWorkload:
         DataError: with the place of what is wrong.
     """
     data = parse_toml(content, place, hint=_SEE)
-    known = {*_COUNTS, *_FLAGS, *_TEXTS, "prefix_hit_rate"}
+    known = {*_COUNTS, *_FLAGS, *_TEXTS, "prefix_hit_rate", "reuse"}
     for key in data:
         if key not in known:
             raise DataError(f"{place}: {key}: unknown key", hint=nearest_names(key, known))
@@ -80,9 +84,18 @@ def parse_workload(content: bytes, *, place: str, id: str) -> NamedWorkload:
         id, _text(place, data, "title"), _text(place, data, "source"), isl, osl, context,
         prefix_hit_rate=hit_rate(place, data.get("prefix_hit_rate", 0.0)),
         latency_limit=_flag(place, "latency_limit", data.get("latency_limit", True)),
-        fills_context=_flag(place, "fills_context", data.get("fills_context", False)))
+        fills_context=_flag(place, "fills_context", data.get("fills_context", False)),
+        reuse=_reuse(place, id, data))
     _check_lengths(place, found)
     return found
+
+
+def _reuse(place: str, id: str, data: Mapping[str, Any]) -> Reuse | None:
+    if "reuse" not in data:
+        return None
+    from planner.reuse import parse_reuse  # what most questions do not ask for
+
+    return parse_reuse(place, id, data["reuse"])
 
 
 def _folder() -> Path:

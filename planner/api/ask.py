@@ -112,6 +112,9 @@ class Ask:
     host: str | DeviceProfile | None = None
     host_sockets: int | None = None
     host_memory_bytes: int | None = None
+    reuse: str | os.PathLike[str] | NamedWorkload | None = None
+    kv_offload: str = "none"
+    kv_offload_bytes: int | None = None
     hardware_dir: str | os.PathLike[str] | None = None
 
     @classmethod
@@ -142,6 +145,12 @@ class Ask:
             "host": self.host.id if isinstance(self.host, DeviceProfile) else self.host,
             "schemes": _names("schemes", self.schemes),
             "drop_policies": _names("drop_policies", self.drop_policies)})
+
+    @property
+    def asks_prefixes(self) -> bool:
+        """Whether reuse of prompts or a tier for it is asked for."""
+        return self.reuse is not None or self.kv_offload != "none" \
+            or self.kv_offload_bytes is not None
 
     @cached_property
     def loaded_workload(self) -> NamedWorkload | None:

@@ -17,6 +17,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
 from planner.planning.plan.record import Plan
+from planner.planning.search.best_first import Found
 from planner.planning.weigh.choose import choose
 from planner.scenarios import Scenario
 from planner.typed import typed
@@ -42,6 +43,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          untie: bool = False, drop_policies: Sequence[str] | None = None, exact: bool = False,
          anchor: str | None = None, host: str | DeviceProfile | None = None,
          host_sockets: int | None = None, host_memory_bytes: int | None = None,
+         reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
+         kv_offload_bytes: int | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
@@ -58,6 +61,10 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     one device: what the device has no room for lives in the memory of its ``host_sockets`` sockets
     (default 1; ``host_memory_bytes`` for weights), as engines do that, and is computed there or
     fetched; what lives where is part of the plan (``offload``).
+    ``reuse`` (``auto``: the workload's own, a workload's name or file) says how prompts come back:
+    the hit rate then follows from the room that the plan leaves for prefixes (``prefix_cache``), on
+    the devices and in ``kv_offload_bytes`` beside each of them (``kv_offload``: ``host``,
+    ``nvme``). A ``prefix_hit_rate`` that is given overrides it.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -81,11 +88,14 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              imatrix: str | os.PathLike[str] | None = None, anchor: str | None = None,
              host: str | DeviceProfile | None = None, host_sockets: int | None = None,
              host_memory_bytes: int | None = None,
+             reuse: str | os.PathLike[str] | NamedWorkload | None = None, kv_offload: str = "none",
+             kv_offload_bytes: int | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
-    workload and engine). ``anchor``, ``imatrix`` and ``host`` as in :func:`plan`.
+    workload and engine). ``anchor``, ``imatrix``, ``host``, ``reuse`` and ``kv_offload`` as in
+    :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
@@ -97,6 +107,12 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
 def _planned(ask: Ask) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
+    if ask.asks_prefixes:
+        from planner.api.prefixes import planned_with_prefixes, prefixes_asked
+
+        asked = prefixes_asked(ask)
+        if asked is not None:
+            return _anchored(planned_with_prefixes(ask, asked), ask.anchor)
     found, others = best_found(ask.questions(), ask.case, exact=ask.exact)
     choice = choose((found.grid, *others), found, exact=ask.exact)
     return _anchored(recommended(choice, others=others), ask.anchor)
@@ -111,12 +127,22 @@ def _estimated(ask: Ask) -> Plan:
         if ask.kv != BF16:
             raise InputError(f"kv {ask.kv!r} and plan exclude each other: the plan has its own "
                              "caches", hint="leave one out")
-        found = ask.repriced(ask.plan)
-    else:
-        scenario = ask.loaded_scenario
-        found = ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
-                            else scenario.values.get("scheme"))
-    return _anchored(assemble(found), ask.anchor)
+    if ask.asks_prefixes:
+        from planner.api.prefixes import estimated_with_prefixes, prefixes_asked
+
+        asked = prefixes_asked(ask)
+        if asked is not None:
+            return _anchored(estimated_with_prefixes(ask, asked, _priced), ask.anchor)
+    return _anchored(assemble(_priced(ask)), ask.anchor)
+
+
+def _priced(ask: Ask) -> Found:
+    """The assignment of the question's plan, or of its scheme."""
+    if ask.plan is not None:
+        return ask.repriced(ask.plan)
+    scenario = ask.loaded_scenario
+    return ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
+                       else scenario.values.get("scheme"))
 
 
 def _check_anchor(text: str | None) -> None:

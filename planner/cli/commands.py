@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import BESIDE, FREEDOM, QUESTION, SURFACE, Hinted, options
+from planner.cli.types import BESIDE, FREEDOM, PREFIXES, QUESTION, SURFACE, Hinted, options
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
 @options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor",
-         *BESIDE, *SURFACE, "assumptions", "interactive", "grid")
+         *BESIDE, *PREFIXES, *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_interactive, drop_host, planned_grid
@@ -30,8 +30,11 @@ def plan_command(**given: Any) -> None:
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            del arguments["anchor"], arguments["exact"]
             drop_host(arguments)
+            for name in ("anchor", "exact", *PREFIXES):
+                del arguments[name]
+            if found.prefix_cache is not None:
+                arguments["prefix_hit_rate"] = found.workload.prefix_hit_rate
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},
@@ -45,7 +48,7 @@ def plan_command(**given: Any) -> None:
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
 @options(*QUESTION, "kv", "profile", "imatrix", "anchor",
-         *BESIDE, *SURFACE, "assumptions")
+         *BESIDE, *PREFIXES, *SURFACE, "assumptions")
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""
     from planner.cli.run import check_told, finish, question_arguments, timed

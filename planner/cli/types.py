@@ -129,6 +129,13 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "prefix_hit": click.option("--prefix-hit", "--prefix-hit-rate", "prefix_hit_rate",
                                type=click.FLOAT, metavar="RATE",
                                help="Share of a prompt found in the prefix cache."),
+    "reuse": click.option("--reuse", metavar="NAME|FILE", help="How prompts come back: auto (the "
+                          "workload's own), agent, chat, rag, reasoning, or a workload file; hits "
+                          "then follow from the room for prefixes."),
+    "kv_offload": click.option("--kv-offload", metavar="TIER", default="none", show_default=True,
+                               help="Prefixes beyond the device: host (its memory) | nvme."),
+    "kv_offload_bytes": click.option("--kv-offload-bytes", type=INTEGER,
+                                     help="Bytes for them beside each device."),
     "slots": click.option("--slots", metavar="NAME", help="Cache of a sequence: requests (what it "
                           "holds) | full (the whole context)."),
     "batch": click.option("--batch", type=INTEGER, help="Sequences decoded together."),
@@ -188,6 +195,7 @@ WORKLOAD = ("context", "isl", "osl", "batch", "workload", "prefix_hit", "slots")
 LATENCY = ("ttft_ms", "tpot_ms")
 QUESTION = (*LAYOUT, *WORKLOAD, "objective", *LATENCY, "memory_bytes")
 BESIDE = ("host", "host_sockets", "host_memory_bytes")
+PREFIXES = ("reuse", "kv_offload", "kv_offload_bytes")
 FREEDOM = ("untie", "drop_policies")
 PRINTED = ("json", "quiet", "timings")
 SURFACE = ("engine", "scenario", "hardware_dir", "json", "report", "quiet", "timings")

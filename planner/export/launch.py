@@ -56,6 +56,11 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
         words += ["--quantization", "w8a8_int8"]
     if (engine.name, target) == ("sglang", "modelopt") and len(used) == 1:
         words += _SGLANG_MODELOPT.get(used.pop(), [])
+    if plan.prefix_cache is not None:
+        from planner.export.prefix_flags import with_prefix_flags
+
+        words, more = with_prefix_flags(engine, plan, words)
+        unsaid += more
     if plan.layout.replicas > 1:
         unsaid.append(f"the plan has {plan.layout.replicas} replicas: start as many servers")
     return words, unsaid
@@ -156,11 +161,17 @@ def _trtllm(engine: Engine, plan: Plan, served: ServingFacts) -> tuple[list[str]
     return words, unsaid + _one_type(served)
 
 
-def trtllm_options(plan: Plan) -> str:
-    """The options file of ``trtllm-serve``: cache type and attention data parallelism."""
+def trtllm_options(plan: Plan, engine: Engine) -> str:
+    """The options file of ``trtllm-serve``: cache type, host memory for prefixes and attention data
+    parallelism."""
     packed = [name for name in served_of(plan).packed() if name in _CACHES["tensorrt-llm"]]
     kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
-    lines = ["kv_cache_config:", f"  dtype: {kind}",
+    beyond: list[str] = []
+    if plan.prefix_cache is not None:
+        from planner.export.prefix_flags import prefix_options
+
+        beyond = prefix_options(engine, plan)
+    lines = ["kv_cache_config:", f"  dtype: {kind}", *beyond,
              f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}"]
     return "\n".join(lines) + "\n"
 

@@ -37,7 +37,7 @@ def bundle(target: str, exported: Exported, plan: Plan, assignment: ModuleAssign
         if found.status != "no" and name in SERVERS:
             files[f"serve-{name}.sh"] = _script(words, weights)
             if name == "tensorrt-llm":
-                files[OPTIONS] = trtllm_options(plan)
+                files[OPTIONS] = trtllm_options(plan, found.engine)
         if name not in SERVERS and (target == RELEASED or not exported.files):
             # A library: the steps are all, and no script is there without a file.
             parts.append(_engine(found, (), ()))

@@ -16,6 +16,7 @@ GIVEN = {
     "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
     "prefix_hit_rate": 0.5, "host": "a-cpu", "host_sockets": 2,
     "host_memory_bytes": 500_000_000_000,
+    "reuse": "chat", "kv_offload": "host", "kv_offload_bytes": 5,
 }
 PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
 

@@ -10,6 +10,10 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from planner.planning.plan.offload import OffloadInfo as OffloadInfo
+from planner.planning.plan.prefix_cache import CacheWorth as CacheWorth
+from planner.planning.plan.prefix_cache import OffloadedPrefixes as OffloadedPrefixes
+from planner.planning.plan.prefix_cache import PrefixCache as PrefixCache
+from planner.planning.plan.prefix_cache import ReuseInfo as ReuseInfo
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
 from planner.records import cached_record
@@ -24,7 +28,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix", "part", "place", "offload"})
+    "recommendation", "interruption_seconds", "mix", "part", "place", "offload", "prefix_cache"})
 
 
 @cached_record
@@ -337,6 +341,7 @@ class Plan:
     layouts: LayoutsInfo | None = None
     recommendation: Recommendation | None = None
     offload: OffloadInfo | None = None
+    prefix_cache: PrefixCache | None = None
 
     @property
     def power_mode(self) -> str | None:

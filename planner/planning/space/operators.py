@@ -100,7 +100,8 @@ def _least_of_host(model: CostModel, tables: LayoutTables, pts: Points, phase: P
     for row, other in enumerate(model.planned):
         if other.place and (other.kind, other.layers) == (module.kind, module.layers):
             there = module_parts(model, tables, pts, phase, row).total()[:, model.host.legal]
-            return there.min(axis=1, initial=np.inf)[:, None]
+            least: Array = there.min(axis=1, initial=np.inf)[:, None]
+            return least
     return np.zeros((len(pts), 1))
 
 

@@ -70,10 +70,20 @@ def _bold(line: str) -> str:
 
 
 def footer(plan: Plan) -> list[str]:
-    """Under the table: how far such predictions were off, the cache, the proof."""
+    """Under the table: how far such predictions were off, prefixes, the cache, the proof."""
     told = f"cache {plan.kv_cache.bytes_per_token:,} B a token, {_room(plan)}"
-    return [part for line in (*offload_lines(plan), *_checked(plan), f"{told}; {_proof(plan)}")
+    return [part for line in (*offload_lines(plan), *_checked(plan), *_prefixes(plan),
+                              f"{told}; {_proof(plan)}")
             for part in wrapped(line)]
+
+
+def _prefixes(plan: Plan) -> list[str]:
+    """What the plan says of prefixes, where it was asked."""
+    if plan.prefix_cache is None:
+        return []
+    from planner.report.terminal.prefix_lines import prefix_lines
+
+    return prefix_lines(plan.prefix_cache)
 
 
 def _room(plan: Plan) -> str:

@@ -1,0 +1,1 @@
+"""Prefixes that a plan keeps, and what they are worth."""

@@ -1,0 +1,136 @@
+"""The batch that is best where what it leaves of the memory keeps prefixes.
+
+More sequences decode more tokens a step and leave less room, so that more of their prompts is
+computed. An assignment on its layout is priced at some batches and hit rates; the hit rate of a
+batch is the one that its own pace and room lead to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.planning.price.price import Priced, fits, price
+from planner.planning.question.question import RATES, Question
+from planner.planning.reuse.hits import Beyond, Hits, Room, hits_of, request_rate, room_of
+from planner.planning.search.best_first import Found
+from planner.planning.solver.problem import TOLERANCE
+from planner.planning.space.candidates import build_space
+from planner.planning.space.memory import tables_and_stages
+from planner.records import record
+from planner.reuse import Reuse
+
+Array = NDArray[np.float64]
+STEPS = 16
+"""Batches that are tried, in equal steps, and again between the neighbours of the best."""
+LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Hit rates that are priced, as shares of the ideal one, beside the one that the question has."""
+HALVINGS = 24
+Tiers = Callable[[Question, Room], Beyond | None]
+"""The tier beyond the devices of a question's engine."""
+
+
+@record
+class Kept:
+    """An assignment at one batch with the hits that it comes to. ``ttft`` holds what is loaded."""
+
+    priced: Priced
+    room: Room
+    tier: Beyond | None
+    hits: Hits
+    tpot: float
+    ttft: float
+
+    @property
+    def cost(self) -> float:
+        """Device-seconds a token."""
+        return self.tpot * self.priced.layout.ranks / self.priced.batch
+
+
+def best_batch(found: Found, reuse: Reuse, tiers: Tiers) -> Kept | None:
+    """The batch of ``found``'s assignment and layout that takes the least device-seconds a token
+    within the limits on time, where rates are the objective and none is given; else its own. None
+    where none keeps the limits."""
+    question = found.space.model.question
+    own = int(found.space.pts.slot[found.candidate])
+    if question.batch is not None or question.objective not in RATES:
+        return _best(question, kept(found, reuse, tiers, [own]))
+    slots = _steps(0, own)
+    best = _best(question, kept(found, reuse, tiers, slots))
+    if best is None:
+        return None
+    at = slots.index(best.priced.slot)
+    between = _steps(slots[at - 1] if at else 0, slots[min(at + 1, len(slots) - 1)])
+    return _best(question, [best, *kept(found, reuse, tiers, between)])
+
+
+def _steps(first: int, last: int) -> list[int]:
+    """Slots above ``first`` up to ``last`` in equal steps."""
+    return sorted({first + max(1, round((last - first) * n / STEPS)) for n in range(1, STEPS + 1)})
+
+
+def _best(question: Question, options: Sequence[Kept]) -> Kept | None:
+    """The least device-seconds a token within the limits."""
+    return min((one for one in options if _within(question, one)), key=lambda one: one.cost,
+               default=None)
+
+
+def kept(found: Found, reuse: Reuse, tiers: Tiers, slots: Sequence[int]) -> list[Kept]:
+    """``found``'s assignment on its layout at every one of ``slots`` that fits."""
+    question = found.space.model.question
+    own = question.workload.prefix_hit_rate
+    levels = sorted({*(level * reuse.ideal for level in LEVELS),
+                     *([own] if own < reuse.ideal else [])})
+    table = [_prices(found, level, slots) for level in levels]
+    out = []
+    for column in zip(*table, strict=True):
+        if column[0] is None:
+            continue
+        priced = [one for one in column if one is not None]
+        out.append(_settled(question, reuse, tiers, np.array(levels), priced))
+    return out
+
+
+def _prices(found: Found, level: float, slots: Sequence[int]) -> list[Priced | None]:
+    """The assignment where ``level`` of every prompt is found; None where it does not fit."""
+    before = found.space.model
+    question = before.question
+    work = replace(question.workload, prefix_hit_rate=level)
+    model = before.asked(replace(question, workload=work))
+    tables, stages = tables_and_stages(model, [found.space.layout(found.candidate)])
+    space = build_space(model, tables, stages, [(0, slot) for slot in slots])
+    priced = [price(space, c, found.segments) for c in range(len(slots))]
+    return [one if fits(space, c, one) else None for c, one in enumerate(priced)]
+
+
+def _settled(question: Question, reuse: Reuse, tiers: Tiers, levels: Array,
+             priced: Sequence[Priced]) -> Kept:
+    """The hit rate that leads to a pace at which it is found, by bisection: a higher one is a
+    quicker pace, which leaves prefixes less time."""
+    room = room_of(question, priced[0])
+    tier = tiers(question, room)
+    tpots = np.array([one.tpot for one in priced])
+    ttfts = np.array([one.ttft for one in priced])
+
+    def found_at(level: float) -> Hits:
+        rate = request_rate(priced[0], question.workload, float(np.interp(level, levels, tpots)))
+        return hits_of(reuse, question.workload, room, tier, rate,
+                       lambda share: float(np.interp(share, levels, ttfts)))
+
+    low, high = 0.0, reuse.ideal
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if found_at(middle).whole >= middle else (low, middle)
+    hits = found_at(low)
+    load = hits.loads.seconds if hits.loads is not None and hits.loads.worth else 0.0
+    return Kept(priced[0], room, tier, hits, float(np.interp(hits.whole, levels, tpots)),
+                float(np.interp(hits.whole, levels, ttfts)) + load)
+
+
+def _within(question: Question, one: Kept) -> bool:
+    """Whether the limits on time are kept."""
+    return all(limit is None or value <= limit * (1 + TOLERANCE) for limit, value in (
+        (question.tpot_seconds, one.tpot), (question.ttft_seconds, one.ttft)))
