@@ -17,6 +17,7 @@ from planner.hardware.profile import DeviceProfile
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
 from planner.planning.plan.record import Plan
+from planner.planning.search.best_first import Found
 from planner.planning.weigh.choose import choose
 from planner.scenarios import Scenario
 from planner.typed import typed
@@ -40,7 +41,8 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
          scenario: str | Scenario | None = None, profile: str | Profile | None = None,
          imatrix: str | os.PathLike[str] | None = None,
          untie: bool = False, drop_policies: Sequence[str] | None = None, exact: bool = False,
-         anchor: str | None = None,
+         anchor: str | None = None, speculation: str | ModelSpec | None = None,
+         draft_tokens: int | None = None, acceptance: float | None = None,
          hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """The plan to serve for a model on a device: the simplest that no other beats by more than 3 %
     with a chance of 80 %, in view of how sure times and losses are (``recommendation``); with
@@ -54,6 +56,10 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     ``drop_policies`` names rules that shall not hold (``head``, ``first-layers``, …): their modules
     are planned too. ``imatrix`` is an importance matrix of llama.cpp (llama-imatrix): ggml's types
     are priced as written with it, and those that need one may be chosen.
+    ``speculation`` drafts tokens that each step verifies: ``mtp`` (the model's prediction layers),
+    ``eagle`` (a head that is known for it), a model of its vocabulary, ``auto`` (where it gains more
+    than the uncertainty) or ``none``, the default. ``draft_tokens`` a step are searched where they
+    are not given; ``acceptance`` of a token is published or given.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.
@@ -75,11 +81,14 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
              engine: str = ENGINES, scenario: str | Scenario | None = None,
              profile: str | Profile | None = None,
              imatrix: str | os.PathLike[str] | None = None, anchor: str | None = None,
+             speculation: str | ModelSpec | None = None, draft_tokens: int | None = None,
+             acceptance: float | None = None,
              hardware_dir: str | os.PathLike[str] | None = None) -> Plan:
     """Price one uniform scheme (as released when none is named), or the assignment of ``plan``.
 
     Layout and batch are searched where they are not given (``plan`` brings its own, and its
-    workload and engine). ``anchor`` and ``imatrix`` as in :func:`plan`.
+    workload, engine and speculation). ``anchor``, ``imatrix`` and ``speculation`` as in
+    :func:`plan`.
 
     Raises:
         UnsupportedError: the device cannot execute the scheme; the message gives the reason.
@@ -91,9 +100,27 @@ def estimate(model: str | ModelSpec | None = None, device: str | DeviceProfile |
 def _planned(ask: Ask) -> Plan:
     """The best plan of a question."""
     _check_anchor(ask.anchor)
+    if _drafts(ask):
+        from planner.api.speculation import planned
+
+        return _anchored(planned(ask, _best_plan), ask.anchor)
+    return _anchored(_best_plan(ask), ask.anchor)
+
+
+def _best_plan(ask: Ask) -> Plan:
+    """The best plan of a question without drafted tokens."""
     found, others = best_found(ask.questions(), ask.case, exact=ask.exact)
     choice = choose((found.grid, *others), found, exact=ask.exact)
-    return _anchored(recommended(choice, others=others), ask.anchor)
+    return recommended(choice, others=others)
+
+
+def _drafts(ask: Ask) -> bool:
+    """Whether drafted tokens are asked for; what belongs to them alone is refused without."""
+    if ask.speculation is None and ask.draft_tokens is None and ask.acceptance is None:
+        return False
+    from planner.api.speculation import asks_for_drafts
+
+    return asks_for_drafts(ask)
 
 
 def _estimated(ask: Ask) -> Plan:
@@ -105,12 +132,32 @@ def _estimated(ask: Ask) -> Plan:
         if ask.kv != BF16:
             raise InputError(f"kv {ask.kv!r} and plan exclude each other: the plan has its own "
                              "caches", hint="leave one out")
-        found = ask.repriced(ask.plan)
-    else:
-        scenario = ask.loaded_scenario
-        found = ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
-                            else scenario.values.get("scheme"))
-    return _anchored(assemble(found), ask.anchor)
+        if _drafts(ask):
+            raise InputError("speculation and plan exclude each other: the plan has its own",
+                             hint="leave one out")
+        return _anchored(_repriced(ask, ask.plan), ask.anchor)
+    if _drafts(ask):
+        from planner.api.speculation import estimated
+
+        return _anchored(estimated(ask, _uniform), ask.anchor)
+    return _anchored(assemble(_uniform(ask)), ask.anchor)
+
+
+def _uniform(ask: Ask) -> Found:
+    """The question's scheme, or its scenario's, everywhere."""
+    scenario = ask.loaded_scenario
+    return ask.uniform(ask.scheme if ask.scheme is not None or scenario is None
+                       else scenario.values.get("scheme"))
+
+
+def _repriced(ask: Ask, plan: Plan) -> Plan:
+    """The units of ``plan``, with what it drafts."""
+    found = ask.repriced(plan)
+    if plan.speculation is None:
+        return assemble(found)
+    from planner.planning.speculate.info import with_speculation
+
+    return with_speculation(assemble(found), found, None)
 
 
 def _check_anchor(text: str | None) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from planner.cli.progress import working
-from planner.cli.types import FREEDOM, QUESTION, SURFACE, Hinted, options
+from planner.cli.types import DRAFTS, FREEDOM, QUESTION, SURFACE, Hinted, options
 
 
 @click.command("plan")
 @click.argument("model", required=False)
 @click.argument("device", required=False)
-@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", "anchor",
-         *SURFACE, "assumptions", "interactive", "grid")
+@options(*QUESTION, "max_loss", "schemes", "kv", "profile", "imatrix", *FREEDOM, "exact", *DRAFTS,
+         "anchor", *SURFACE, "assumptions", "interactive", "grid")
 def plan_command(**given: Any) -> None:
     """The best per-layer plan for MODEL on DEVICE (the default verb)."""
     from planner.cli.interactive import check_interactive, planned_grid
@@ -22,6 +22,9 @@ def plan_command(**given: Any) -> None:
 
     check_told(given)
     check_interactive(given["interactive"], given["grid"], given["report"], flag="--report")
+    if given["interactive"] and given["speculation"] not in (None, "none"):
+        raise Hinted("--interactive: the what-if page prices no drafted tokens",
+                     "leave out --interactive or --speculation")
     with timed(given["timings"]):
         import planner
 
@@ -30,7 +33,8 @@ def plan_command(**given: Any) -> None:
             found = planner.plan(given["model"], given["device"], **arguments)
         around = None
         if given["interactive"]:
-            del arguments["anchor"], arguments["exact"]
+            for name in ("anchor", "exact", *DRAFTS):
+                del arguments[name]
             around = planned_grid(
                 found, given["grid"],
                 {"model": given["model"], "device": given["device"], **arguments},
@@ -43,7 +47,7 @@ def plan_command(**given: Any) -> None:
 @click.argument("device", required=False)
 @click.option("--scheme", metavar="SCHEME", help="One scheme everywhere (default: as released).")
 @click.option("--plan", "plan_file", metavar="FILE", help="Price the units of a plan file.")
-@options(*QUESTION, "kv", "profile", "imatrix", "anchor",
+@options(*QUESTION, "kv", "profile", "imatrix", *DRAFTS, "anchor",
          *SURFACE, "assumptions")
 def estimate_command(**given: Any) -> None:
     """Price one scheme, or a plan file, without choosing."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planner.export.drafts import draft_words, trtllm_lines
 from planner.export.served import ServingFacts, served_of
 from planner.memory.engines.catalog import Engine
 from planner.placement.modules import EXPERT_KINDS
@@ -41,6 +42,8 @@ def command(engine: Engine, target: str, plan: Plan, *, cpu: bool = False,
     """
     served = served_of(plan)
     words, unsaid = _COMMANDS[engine.name](engine, plan, served)
+    drafting, more = draft_words(engine.name, plan)
+    words, unsaid = [*words, *drafting], [*unsaid, *more]
     used = set(served.schemes)
     if cpu:
         words, more = _on_cpu(engine.name, words, used)
@@ -142,7 +145,8 @@ def trtllm_options(plan: Plan) -> str:
     packed = [name for name in served_of(plan).packed() if name in _CACHES["tensorrt-llm"]]
     kind = _CACHES["tensorrt-llm"][packed[0]] if len(packed) == 1 else "auto"
     lines = ["kv_cache_config:", f"  dtype: {kind}",
-             f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}"]
+             f"enable_attention_dp: {'true' if plan.layout.dp > 1 else 'false'}",
+             *trtllm_lines(plan)]
     return "\n".join(lines) + "\n"
 
 

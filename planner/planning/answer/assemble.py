@@ -10,6 +10,7 @@ from planner.formats.schemes import scheme as scheme_by_id
 from planner.memory.footprint import RUNTIME
 from planner.models.inventory import Inventory
 from planner.placement.layout import stage_of_layer
+from planner.placement.modules import DRAFT
 from planner.placement.shards import module_bytes
 from planner.planning.answer.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.answer.compare import compared
@@ -45,6 +46,7 @@ from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import decided_kinds
+from planner.planning.question.speculation import MTP
 from planner.planning.question.workload import Workload
 from planner.planning.search.best_first import (
     BATCH_GAP,
@@ -102,7 +104,8 @@ def _plan(found: Found, exact: Found, why: dict[tuple[int, int], Why], others: S
     question = model.question
     priced = price(space, found.candidate, found.segments)
     replicas = question.replicas(priced.layout.ranks)
-    units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs)
+    units = tuple(_unit(model, found, priced, cost, why) for cost in priced.costs
+                  if model.units[cost.segment.unit].kind != DRAFT)
     layout = LayoutInfo(priced.layout.tp, priced.layout.dp, priced.layout.pp, priced.layout.ep,
                         replicas)
     lines, versus = compared((exact.grid, *others), choice)
@@ -342,6 +345,19 @@ def _chunk_note(question: Question) -> Assumption:
     return Assumption("prefill chunk", f"{chunk.tokens} tokens", why)
 
 
+def _tokens_per_step(question: Question) -> Assumption:
+    """Tokens that a step yields for a sequence, and how sure that is."""
+    asked = question.speculation
+    if asked is None:
+        return Assumption("tokens per step", "1", "no speculative decoding")
+    rate = asked.acceptance
+    band = f" ({rate.low:.2f} to {rate.high:.2f})" if rate.low < rate.high else ""
+    return Assumption(
+        "tokens per step", f"{asked.accepted:.2f} of {asked.draft_tokens} drafted and one",
+        f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
+        f"{rate.source}; seconds of units are for each token that is accepted")
+
+
 def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     question = model.question
     out = [
@@ -354,7 +370,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
                    f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
                    "an M/D/1 queue"),
         _chunk_note(question),
-        Assumption("tokens per step", "1", "no speculative decoding"),
+        _tokens_per_step(question),
         Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
                    f"{question.capacity_bytes / GIB:.1f} GiB",
                    question.usable_reason or question.device.usable_fraction.note
@@ -374,8 +390,10 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
         out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
                               "sequences are anywhere in their chunk; half of it on average"))
-    if question.spec.mtp_layers:
+    if question.spec.mtp_layers and (drafts := question.speculation) is None:
         out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
+    elif question.spec.mtp_layers and drafts is not None and drafts.kind != MTP:
+        out.append(Assumption("MTP layer", "not loaded", f"{drafts.kind} drafts"))
     if question.profile is not None:
         out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
     elif not question.untie:

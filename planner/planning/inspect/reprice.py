@@ -23,6 +23,7 @@ from planner.planning.question.asked import Asked
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
 from planner.planning.question.serving_ways import engine_questions
+from planner.planning.question.speculation import as_in_plan
 from planner.planning.search.best_first import Found
 from planner.planning.space.model import build_model
 from planner.quality.prior import load_prior
@@ -54,6 +55,7 @@ def reprice(plan: Plan, *, scenario: Scenario | None = None, spec: ModelSpec | N
     question = without_limits(_as_served(build_question(
         spec, device, Asked().filled_from(plan), scenario, uniform=None, given=plan,
         engine=engine_of(plan))), plan)
+    question = replace(question, speculation=as_in_plan(plan.speculation, spec))
     found = given_assignment(build_model(question, load_prior()), plan)
     priced = price(found.space, found.candidate, found.segments)
     told = plan.performance.tpot_seconds.value

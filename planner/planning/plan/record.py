@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from planner.planning.plan.recommendation import MeasuredAnchor as MeasuredAnchor
 from planner.planning.plan.recommendation import Recommendation as Recommendation
+from planner.planning.plan.speculation import SpeculationInfo as SpeculationInfo
 from planner.records import cached_record
 from planner.shown import as_cell, as_text
 
@@ -23,7 +24,7 @@ SCHEMA_VERSION = "1"
 OPTIONAL = frozenset({
     "kv_layout", "validated", "flips", "layouts", "measured_anchor", "relative", "preset",
     "max_concurrency_at_requests", "usd_per_million_output_tokens", "joules_per_output_token",
-    "recommendation", "interruption_seconds", "mix", "part"})
+    "recommendation", "interruption_seconds", "mix", "part", "speculation"})
 
 
 @cached_record
@@ -331,6 +332,7 @@ class Plan:
     sources: tuple[SourceRef, ...]
     layouts: LayoutsInfo | None = None
     recommendation: Recommendation | None = None
+    speculation: SpeculationInfo | None = None
 
     @property
     def power_mode(self) -> str | None:
