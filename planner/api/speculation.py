@@ -11,6 +11,7 @@ from planner.lookup import load_model
 from planner.models.drafting import head_of
 from planner.models.spec import ModelSpec
 from planner.planning.answer.assemble import assemble, recommended
+from planner.planning.plan.bounds import MOST_DRAFTED
 from planner.planning.plan.record import Plan
 from planner.planning.question.drafted import drafted as drafted_questions
 from planner.planning.question.question import TIMED, Question
@@ -18,7 +19,6 @@ from planner.planning.question.speculation import (
     AUTO,
     DRAFT_MODEL,
     EAGLE,
-    MOST_DRAFTED,
     MTP,
     NONE,
     Speculation,

@@ -29,7 +29,7 @@ HALVINGS = 60
 
 
 @record
-class Measured:
+class MeasuredYield:
     """One row: ``accepted`` tokens of a step with ``draft_tokens`` drafted; ``draft`` names the
     draft model, empty for layers and heads."""
 
@@ -48,7 +48,7 @@ class Measured:
 
 
 @cache
-def table() -> tuple[Measured, ...]:
+def table() -> tuple[MeasuredYield, ...]:
     """Every row, in the order of the file.
 
     Raises:
@@ -62,7 +62,7 @@ def table() -> tuple[Measured, ...]:
         if not row["source"] or not 1.0 <= accepted <= count + 1.0:
             raise ValueError(f"acceptance.csv: {row}")
         told = f"{row['source']}, {row['date']}"
-        found.append(Measured(row["kind"], tuple(row["models"].split()), row["text"], count,
+        found.append(MeasuredYield(row["kind"], tuple(row["models"].split()), row["text"], count,
                               accepted, row["draft"], told))
     return tuple(found)
 
@@ -115,16 +115,16 @@ def acceptance(kind: str, model: str, workload: str, draft_tokens: int,
     return _told(pool, pool, f"measured on {_models(pool)}, other text")
 
 
-def _of(kind: str, draft: str) -> list[Measured]:
+def _of(kind: str, draft: str) -> list[MeasuredYield]:
     return [row for row in table() if row.kind == kind and row.draft == draft]
 
 
-def _several(rows: Sequence[Measured]) -> bool:
+def _several(rows: Sequence[MeasuredYield]) -> bool:
     """Whether rows differ, so that they have a band of their own."""
     return len({row.accepted for row in rows}) > 1
 
 
-def _told(rows: Sequence[Measured], band: Sequence[Measured], basis: str) -> Acceptance:
+def _told(rows: Sequence[MeasuredYield], band: Sequence[MeasuredYield], basis: str) -> Acceptance:
     rates = [row.rate for row in (*rows, *band)]
     sources = list(dict.fromkeys(row.source for row in rows))
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
@@ -132,6 +132,6 @@ def _told(rows: Sequence[Measured], band: Sequence[Measured], basis: str) -> Acc
                       f"{basis}: {sources[0]}{more}")
 
 
-def _models(rows: Sequence[Measured]) -> str:
+def _models(rows: Sequence[MeasuredYield]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row.models))
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

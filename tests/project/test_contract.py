@@ -89,10 +89,11 @@ SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
+DRAFT_FLAGS = {"--speculation", "--draft-tokens", "--acceptance"}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact"}
+              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact", *DRAFT_FLAGS}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
-                  "--imatrix"}
+                  "--imatrix", *DRAFT_FLAGS}
 OTHER_FLAGS = {"--expand"}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
@@ -120,7 +121,8 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --model --source --date --force --hardware-dir --json --quiet
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS}) | {
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS,
+                                *DRAFT_FLAGS}) | {
     "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
@@ -164,7 +166,8 @@ PLAN_DEFAULTS = {
     "objective": "throughput", "ttft_seconds": None, "tpot_seconds": None, "max_loss": None,
     "schemes": None, "kv": "auto", "memory_bytes": None, "engine": "auto", "scenario": None,
     "profile": None, "imatrix": None, "untie": False, "drop_policies": None, "exact": False,
-    "anchor": None, "hardware_dir": None}
+    "anchor": None, "speculation": None, "draft_tokens": None, "acceptance": None,
+    "hardware_dir": None}
 ESTIMATE_DEFAULTS = {
     **{k: v for k, v in PLAN_DEFAULTS.items()
        if k not in ("max_loss", "schemes", "untie", "drop_policies", "exact")},
@@ -323,15 +326,19 @@ RECORDS = {
     "Lossier": "name schemes kv loss output_tokens_per_second measured_anchor",
     "MeasureNext": "operator scheme shape swing command",
     "QualityInfo": "loss low high unit relative tier flips measured_anchor",
+    "SpeculationInfo": "kind model draft_tokens acceptance accepted_tokens bytes scheme "
+                       "draft_seconds pays_up_to_batch gain",
+    "AcceptanceInfo": "value low high source",
 }
 """Keys of the plan file that the contract names; a record may have more."""
 
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_keys_of_the_answer(name: str) -> None:
-    from planner.planning.plan import recommendation, record
+    from planner.planning.plan import recommendation, record, speculation
 
-    found = getattr(record, name, None) or getattr(recommendation, name)
+    found = getattr(record, name, None) or getattr(recommendation, name, None) \
+        or getattr(speculation, name)
     assert set(words(RECORDS[name])) <= {f.name for f in dataclasses.fields(found)}
 
 
@@ -389,7 +396,8 @@ def test_public_signatures() -> None:
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
-    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {"anchor", "exact"}) | WHAT_IF_ONLY
+    assert set(keywords("what_if")) == (set(PLAN_DEFAULTS) - {
+        "anchor", "exact", "speculation", "draft_tokens", "acceptance"}) | WHAT_IF_ONLY
 
 
 @pytest.mark.parametrize("function", ["plan", "estimate"])

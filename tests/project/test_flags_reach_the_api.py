@@ -14,7 +14,7 @@ GIVEN = {
     "engine": "vllm", "scenario": "some-scenario", "hardware_dir": "some-folder",
     "profile": "some-file", "imatrix": "a-matrix",
     "anchor": "tpot_ms=12.5", "workload": "rag", "slots": "full",
-    "prefix_hit_rate": 0.5,
+    "prefix_hit_rate": 0.5, "speculation": "mtp", "draft_tokens": 2, "acceptance": 0.8,
 }
 PLAN_ONLY: dict[str, Any] = {"max_loss": "bf16"}
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 NONE, AUTO, MTP, EAGLE, DRAFT_MODEL = "none", "auto", "mtp", "eagle", "draft-model"
 """What ``--speculation`` takes, but for the name of a draft model."""
 KINDS = (MTP, EAGLE, DRAFT_MODEL)
-MOST_DRAFTED = 16
-"""Tokens drafted a step that may be asked for."""
 
 
 @record

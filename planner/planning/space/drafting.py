@@ -25,7 +25,7 @@ from planner.placement.cache_entries import (
     token_layer_bytes,
 )
 from planner.placement.layout import Layout, layout_problem
-from planner.placement.modules import DRAFT, Module, modules
+from planner.placement.modules import DRAFT, PLANNED_KINDS, Module, modules
 from planner.planning.question.decisions import DecisionUnit
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import Speculation
@@ -43,7 +43,7 @@ PLAIN = "bf16"
 def draft_question(question: Question, asked: Speculation) -> Question:
     """The question that the draft is, on the same device, engine and requests."""
     spec = asked.draft
-    names = tuple(dict.fromkeys(draft_scheme(question, m) for m in modules(spec)))
+    names = [draft_scheme(question, m) for m in modules(spec) if m.kind in PLANNED_KINDS]
     return replace(
         question, spec=spec, speculation=None, schemes=tuple(sorted({*names, PLAIN})),
         kv=(draft_cache(question, spec),), refused=(), barred=frozenset(), fused=(), routes=(),

@@ -153,7 +153,7 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
                        **{name: each[at.layout] for name, each in lies.items()})
         if part.name != "decode":
             return _whole_pass(draft, own, mine, part, asked.layers_share, joined=True)
-        first = replace(part, logit_rows=part.sequences)
+        first = replace(part, pooled=part.tokens * mine.dp, logit_rows=part.sequences)
         whole = _whole_pass(draft, own, mine, first, asked.layers_share, joined=True)
         if asked.draft_tokens == 1:
             return whole
