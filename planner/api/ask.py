@@ -30,7 +30,7 @@ from planner.planning.question.defaults import default_of, with_default, without
 from planner.planning.question.engine_choice import AUTO_ENGINE, Named, ways_to_serve
 from planner.planning.question.question import Question
 from planner.planning.question.resolve import build_question
-from planner.planning.question.speculation import DRAFT_MODEL, Speculation, as_in_plan
+from planner.planning.question.speculation import DRAFT_MODEL, NONE, Speculation, as_in_plan
 from planner.planning.search.best_first import Found
 from planner.planning.search.default_limit import answers
 from planner.planning.space.candidates import Space
@@ -355,7 +355,9 @@ def _drafting(wanted: str | ModelSpec | Speculation | None) -> str | None:
     """What drafts tokens, as the flag names it."""
     if isinstance(wanted, Speculation):
         return wanted.name if wanted.kind == DRAFT_MODEL else wanted.kind
-    return wanted.id if isinstance(wanted, ModelSpec) else wanted
+    if isinstance(wanted, ModelSpec):
+        return wanted.id
+    return None if wanted == NONE else wanted
 
 
 def _names(argument: str, names: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -57,9 +57,9 @@ def plan(model: str | ModelSpec | None = None, device: str | DeviceProfile | Non
     are planned too. ``imatrix`` is an importance matrix of llama.cpp (llama-imatrix): ggml's types
     are priced as written with it, and those that need one may be chosen.
     ``speculation`` drafts tokens that each step verifies: ``mtp`` (the model's prediction layers),
-    ``eagle`` (a head that is known for it), a model of its vocabulary, ``auto`` (where it gains more
-    than the uncertainty) or ``none``, the default. ``draft_tokens`` a step are searched where they
-    are not given; ``acceptance`` of a token is published or given.
+    ``eagle`` (a head that is known for it), a model of its vocabulary, ``auto`` (where it gains
+    more than the uncertainty) or ``none``, the default. ``draft_tokens`` a step are searched where
+    they are not given; ``acceptance`` of a token is published or given.
 
     Raises:
         InfeasibleError: nothing satisfies the limits; the message names the binding one.

@@ -98,22 +98,23 @@ def _of_kind(ask: Ask, spec: ModelSpec, kind: str, workload: str) -> tuple[Specu
             return draft_model(draft, count, rate)
         return (prediction_layers if kind == MTP else eagle_head)(spec, count, rate)
 
-    return tuple(map(option, _counts(ask, kind, own)))
+    return tuple(map(option, _counts(ask, spec, kind, own)))
 
 
-def _counts(ask: Ask, kind: str, draft: str) -> Sequence[int]:
+def _counts(ask: Ask, spec: ModelSpec, kind: str, draft: str) -> Sequence[int]:
     """Tokens drafted a step that are tried: those given, else those that were measured."""
     if ask.draft_tokens is not None:
         return (ask.draft_tokens,)
     if ask.acceptance is not None:
         return range(1, MOST_SEARCHED + 1)
-    return drafted(kind, draft) or (1,)
+    return drafted(kind, spec.id, draft) or (1,)
 
 
 def _draft(ask: Ask, spec: ModelSpec) -> ModelSpec:
     """The draft model that was named."""
     model = ask.speculation
-    assert model is not None and not isinstance(model, Speculation)
+    assert model is not None
+    assert not isinstance(model, Speculation)
     try:
         draft = load_model(model)
     except UnknownNameError as error:
@@ -140,8 +141,8 @@ def planned(ask: Ask, plain: Callable[[Ask], Plan]) -> Plan:
     found = options(ask, base[0].spec, base[0].workload.preset)
     auto = ask.speculation == AUTO
     if auto and not found:
-        return not_taken(plain(without), None, f"{base[0].spec.id} has no prediction layers, and no "
-                         "head that drafts for it is known")
+        return not_taken(plain(without), None, f"{base[0].spec.id} has no prediction layers, and "
+                         "no head that drafts for it is known")
     if auto and base[0].objective not in TIMED:
         return not_taken(plain(without), None, f"it changes nothing of {base[0].objective}; "
                          "--speculation mtp or eagle adds it all the same")
@@ -204,7 +205,8 @@ def _known(plan: Plan | None, refused: InfeasibleError | None) -> Plan:
 def _taken(bare: Plan, best: Plan, *, exact: bool) -> Plan:
     """The plan with drafted tokens where it is better by more than what it is sure of."""
     info = best.speculation
-    assert info is not None and info.gain is not None
+    assert info is not None
+    assert info.gain is not None
     if exact and info.gain.value > 0:
         return best
     chance = chance_above(info.gain, MARGIN)
@@ -226,14 +228,16 @@ def _best(ask: Ask, base: Sequence[Question], found: Sequence[Speculation], bare
         except UnsupportedError:
             if not auto:
                 raise
+    if bare is not None:  # the engine is that of the plan without, where it verifies drafted tokens
+        questions = [q for q in questions if q.engine == bare.engine.name] or questions
     if not questions:
         return None
     best, others, _ = answers(questions, exact=ask.exact)
     if best is None:
         return None
-    option = best.space.model.question.speculation
+    drafts = best.space.model.question.speculation
     if len(found) > 1:
-        mine = [q for q in questions if q.speculation is option]
+        mine = [q for q in questions if q.speculation is drafts]
         best, others, _ = answers(mine, exact=ask.exact)
         assert best is not None
     choice = choose((best.grid, *others), best, exact=ask.exact)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from planner.memory.engines.catalog import parse_engine
 from planner.models.drafting import NO_NAME
 from planner.planning.plan.record import Plan
 from planner.planning.plan.speculation import SpeculationInfo
@@ -15,6 +16,9 @@ from planner.planning.plan.speculation import SpeculationInfo
 DRAFT_GGUF = "DRAFT.gguf"
 """Stands for the file of what drafts, in llama.cpp's format."""
 DRAFT_MODEL, MTP = "draft-model", "mtp"
+_SPECULATIVE_MODEL = (1, 2)
+"""TensorRT-LLM's first version that reads ``speculative_model``; older ones read
+``speculative_model_dir`` (llmapi/llm_args.py, DecodingBaseConfig)."""
 
 
 def draft_words(engine: str, plan: Plan) -> tuple[list[str], list[str]]:
@@ -76,5 +80,7 @@ def trtllm_lines(plan: Plan) -> list[str]:
     lines = ["speculative_config:", f"  decoding_type: {info.method}"]
     if info.kind == MTP:
         return [*lines, f"  num_nextn_predict_layers: {info.draft_tokens}"]
-    return [*lines, f"  max_draft_len: {info.draft_tokens}",
-            f"  speculative_model: {draft_name(info)}"]
+    engine = parse_engine(f"tensorrt-llm@{plan.engine.version or ''}".rstrip("@"))
+    older = engine.version < _SPECULATIVE_MODEL
+    key = "speculative_model_dir" if older else "speculative_model"
+    return [*lines, f"  max_draft_len: {info.draft_tokens}", f"  {key}: {draft_name(info)}"]

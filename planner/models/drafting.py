@@ -52,10 +52,9 @@ def eagle_heads() -> tuple[EagleHead, ...]:
     """All known heads, in the order of ``data/eagle_heads.csv``."""
     with (_DATA / "eagle_heads.csv").open(encoding="utf-8", newline="") as file:
         return tuple(EagleHead(
-            tuple(row["models"].split()), row["name"],
-            *(int(row[key]) for key in ("hidden", "joined", "heads", "kv_heads", "head_dim",
-                                        "width", "vocab")),
-            f"{row['source']}, {row['date']}") for row in csv.DictReader(file))
+            tuple(row["models"].split()), row["name"], int(row["hidden"]), int(row["joined"]),
+            int(row["heads"]), int(row["kv_heads"]), int(row["head_dim"]), int(row["width"]),
+            int(row["vocab"]), f"{row['source']}, {row['date']}") for row in csv.DictReader(file))
 
 
 def head_of(spec: ModelSpec) -> EagleHead | None:
@@ -130,7 +129,7 @@ def _ends(spec: ModelSpec) -> list[TensorRow]:
 
 
 def _attention(spec: ModelSpec) -> Attention:
-    """The attention of prediction layers: that of full layers, with keys of its own to select by."""
+    """The attention of prediction layers: that of full layers, with own keys to select by."""
     full = spec.attention[0]
     indexed = next((a for a in spec.attention if a.indexer_heads), full)
     return indexed if full.indexer_topk else full

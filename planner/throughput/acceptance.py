@@ -1,7 +1,7 @@
 """How many drafted tokens models accept: published measurements, one row each with its source.
 
-A row of ``data/acceptance.csv`` says how many tokens a verified step yielded on average when so many
-were drafted. What a row implies for one token is the α that gives it back
+A row of ``data/acceptance.csv`` says how many tokens a verified step yielded on average when so
+many were drafted. What a row implies for one token is the α that gives it back
 (:func:`planner.throughput.speculation.accepted_tokens`); acceptance falls with every further token,
 so that rows of another number of drafted tokens say less.
 """
@@ -12,7 +12,7 @@ import csv
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 
 from planner.errors import InputError
 from planner.records import record
@@ -79,18 +79,23 @@ def implied_rate(draft_tokens: int, accepted: float) -> float:
     return (low + high) / 2
 
 
-def drafted(kind: str, draft: str = "") -> tuple[int, ...]:
-    """Numbers of drafted tokens that were measured with a kind, and with a draft model."""
-    return tuple(sorted({row.draft_tokens for row in _of(kind, draft)}))
+def drafted(kind: str, model: str, draft: str = "") -> tuple[int, ...]:
+    """Numbers of drafted tokens that were measured: on the model itself where any was, else on
+    several others, so that the band between them is known; on any where there are no several."""
+    rows = _of(kind, draft)
+    own = {row.draft_tokens for row in rows if model in row.models}
+    several = {row.draft_tokens for row in rows if len(_named(rows, row.draft_tokens)) > 1}
+    return tuple(sorted(own or several or {row.draft_tokens for row in rows}))
 
 
 def acceptance(kind: str, model: str, workload: str, draft_tokens: int,
                draft: str = "") -> Acceptance:
     """What is known of ``draft_tokens`` drafted for ``model`` under a named ``workload`` (empty:
-    any text): the median of what fits best, within what fits less well.
+    any text): the mean of what fits best, within what fits less well.
 
     Measurements of the model on such text count; then of the model, of such text with other models,
-    of anything. The band holds all of the next wider choice where the best is one of its kind.
+    of anything. The band holds all of the next wider choice where the best is one of its kind, and
+    where one other model alone was measured what is known of a token more and less.
 
     Raises:
         InputError: nothing was measured.
@@ -110,9 +115,18 @@ def acceptance(kind: str, model: str, workload: str, draft_tokens: int,
         return _told(both, both if _several(both) else [*own, *fit], f"measured on {model}")
     if own:
         return _told(own, [*own, *fit], f"measured on {model}, other text")
-    if fit:
-        return _told(fit, fit if _several(fit) else pool, f"measured on {_models(fit)}")
-    return _told(pool, pool, f"measured on {_models(pool)}, other text")
+    best = fit or pool
+    band = pool if len(_named(pool, nearest)) > 1 else [
+        row for row in rows if abs(row.draft_tokens - nearest) <= 1]
+    if len(_named(best, nearest)) > 1:
+        band = best
+    told = "measured on " + _models(best)
+    return _told(best, band, told if fit else f"{told}, other text")
+
+
+def _named(rows: Sequence[MeasuredYield], draft_tokens: int) -> set[str]:
+    """The models of those rows with so many tokens drafted."""
+    return {name for row in rows if row.draft_tokens == draft_tokens for name in row.models}
 
 
 def _of(kind: str, draft: str) -> list[MeasuredYield]:
@@ -128,7 +142,7 @@ def _told(rows: Sequence[MeasuredYield], band: Sequence[MeasuredYield], basis: s
     rates = [row.rate for row in (*rows, *band)]
     sources = list(dict.fromkeys(row.source for row in rows))
     more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-    return Acceptance(median(row.rate for row in rows), min(rates), max(rates),
+    return Acceptance(fmean(row.rate for row in rows), min(rates), max(rates),
                       f"{basis}: {sources[0]}{more}")
 
 

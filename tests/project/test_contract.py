@@ -89,12 +89,11 @@ SURFACE_FLAGS = words("""
 --json --report --assumptions --quiet --timings
 """)
 PAGE_FLAGS = {"--interactive", "--grid"}
-DRAFT_FLAGS = {"--speculation", "--draft-tokens", "--acceptance"}
+OTHER_FLAGS, DRAFT = {"--expand"}, {*words("--speculation --draft-tokens --acceptance")}
 PLAN_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *PAGE_FLAGS, "--max-loss", "--schemes", "--profile",
-              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact", *DRAFT_FLAGS}
+              "--imatrix", "--untie", "--drop-policies", "--anchor", "--exact", *DRAFT}
 ESTIMATE_FLAGS = {*QUESTION_FLAGS, *SURFACE_FLAGS, *words("--scheme --plan --profile --anchor"),
-                  "--imatrix", *DRAFT_FLAGS}
-OTHER_FLAGS = {"--expand"}
+                  "--imatrix", *DRAFT}
 TRAIN_FLAGS = {"--json", "--quiet", *words("""
 --devices --tp --pp --dp --ep --cp --etp --virtual-stages --recipe --mode --lora-rank
 --lora-targets --fp32-gradients --zero --sequence-parallel --recompute --seq --micro-batch
@@ -121,8 +120,7 @@ CALIBRATE_FLAGS = set(words("""
 --output --device --only --few --model --source --date --force --hardware-dir --json --quiet
 """))
 MEASURE_FLAGS = set(words("--output --quick --only --engine-dir --force --json --quiet"))
-EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS,
-                                *DRAFT_FLAGS}) | {
+EXPLAIN_FLAGS = (PLAN_FLAGS - {"--report", "--anchor", "--assumptions", *PAGE_FLAGS, *DRAFT}) | {
     "--module", "--scheme", "--plan", "--solves"}
 SERVE_FLAGS = {"--json", "--quiet", "--timings", *WORKLOAD_FLAGS, *words("""
 --concurrency --scheme --plan --devices --tp --dp --ep --context --isl --osl --memory-bytes --kv
@@ -326,19 +324,15 @@ RECORDS = {
     "Lossier": "name schemes kv loss output_tokens_per_second measured_anchor",
     "MeasureNext": "operator scheme shape swing command",
     "QualityInfo": "loss low high unit relative tier flips measured_anchor",
-    "SpeculationInfo": "kind model draft_tokens acceptance accepted_tokens bytes scheme "
-                       "draft_seconds pays_up_to_batch gain",
-    "AcceptanceInfo": "value low high source",
 }
 """Keys of the plan file that the contract names; a record may have more."""
 
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_keys_of_the_answer(name: str) -> None:
-    from planner.planning.plan import recommendation, record, speculation
+    from planner.planning.plan import recommendation, record
 
-    found = getattr(record, name, None) or getattr(recommendation, name, None) \
-        or getattr(speculation, name)
+    found = getattr(record, name, None) or getattr(recommendation, name)
     assert set(words(RECORDS[name])) <= {f.name for f in dataclasses.fields(found)}
 
 
@@ -391,8 +385,7 @@ def test_public_signatures() -> None:
         assert list(inspect.signature(getattr(planner, function)).parameters)[:2] == [
             "model", "device"]
     assert list(inspect.signature(planner.inventory).parameters) == ["model"]
-    for loader in ("load_model", "load_device", "load_scenario"):
-        assert callable(getattr(planner, loader))
+    assert all(callable(getattr(planner, n)) for n in words("load_model load_device load_scenario"))
 
 
 def test_what_if_takes_the_arguments_of_plan() -> None:
@@ -404,5 +397,4 @@ def test_what_if_takes_the_arguments_of_plan() -> None:
 def test_the_api_has_the_names_of_the_flags(function: str) -> None:
     from_flags = {flag.removeprefix("--").replace("-", "_") for flag in flags(function)}
     renamed = {"ttft_ms": "ttft_seconds", "tpot_ms": "tpot_seconds"}
-    assert {renamed.get(name, name) for name in from_flags - NOT_IN_THE_API} == set(
-        keywords(function))
+    assert {renamed.get(n, n) for n in from_flags - NOT_IN_THE_API} == set(keywords(function))

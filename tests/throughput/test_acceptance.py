@@ -20,7 +20,8 @@ def test_every_row_has_a_source_and_a_date() -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(table()) >= 100
     for row in rows:
-        assert row["source"] and row["date"][:2] == "20", row
+        assert row["source"], row
+        assert row["date"][:2] == "20", row
         assert row["kind"] in ("mtp", "eagle", "draft-model")
         assert (row["kind"] == "draft-model") == bool(row["draft"])
 
@@ -68,8 +69,21 @@ def test_values_lie_in_their_bands(kind: str, model: str, work: str, count: int)
 
 
 def test_an_unmeasured_pair_is_not_guessed() -> None:
-    with pytest.raises(InputError, match="no acceptance is known of qwen3-0.6b") as error:
+    with pytest.raises(InputError, match=r"no acceptance is known of qwen3-0\.6b") as error:
         acceptance("draft-model", "qwen3-32b", "", 3, "qwen3-0.6b")
     assert "--acceptance" in error.value.hint
-    assert drafted("draft-model", "qwen3-0.6b") == ()
-    assert drafted("mtp") == tuple(range(1, 9))
+    assert drafted("draft-model", "qwen3-32b", "qwen3-0.6b") == ()
+
+
+def test_numbers_are_those_of_the_model_or_of_several_others() -> None:
+    assert drafted("mtp", "deepseek-v3") == (1,)
+    assert drafted("mtp", "qwen3.5-397b-a17b") == tuple(range(1, 9))
+    assert drafted("mtp", "glm-4.5") == (1, 3, 4, 5)  # two models have each
+    far = acceptance("mtp", "deepseek-v3", "", 3)
+    assert far.low < 0.75 < far.high  # of three models
+
+
+def test_one_other_model_alone_does_not_make_a_narrow_band() -> None:
+    alone = acceptance("mtp", "deepseek-v3", "", 6)
+    assert alone.source.startswith("measured on qwen3.5-397b-a17b")
+    assert alone.high - alone.low > 0.05

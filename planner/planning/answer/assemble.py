@@ -14,6 +14,7 @@ from planner.placement.modules import DRAFT
 from planner.placement.shards import module_bytes
 from planner.planning.answer.capacity import cache_info, capacity_info, grows_alike
 from planner.planning.answer.compare import compared
+from planner.planning.answer.draft_notes import tokens_per_step, unloaded_layers
 from planner.planning.answer.engine_notes import engine_notes
 from planner.planning.answer.ggml_notes import ggml_notes
 from planner.planning.answer.layouts import layouts_info
@@ -46,7 +47,6 @@ from planner.planning.price.price import Priced, SegmentCost, price
 from planner.planning.question.policies import policy_notes, rule_notes
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import decided_kinds
-from planner.planning.question.speculation import MTP
 from planner.planning.question.workload import Workload
 from planner.planning.search.best_first import (
     BATCH_GAP,
@@ -345,19 +345,6 @@ def _chunk_note(question: Question) -> Assumption:
     return Assumption("prefill chunk", f"{chunk.tokens} tokens", why)
 
 
-def _tokens_per_step(question: Question) -> Assumption:
-    """Tokens that a step yields for a sequence, and how sure that is."""
-    asked = question.speculation
-    if asked is None:
-        return Assumption("tokens per step", "1", "no speculative decoding")
-    rate = asked.acceptance
-    band = f" ({rate.low:.2f} to {rate.high:.2f})" if rate.low < rate.high else ""
-    return Assumption(
-        "tokens per step", f"{asked.accepted:.2f} of {asked.draft_tokens} drafted and one",
-        f"{asked.kind}: each is accepted with {rate.value:.2f}{band} if all before it were; "
-        f"{rate.source}; seconds of units are for each token that is accepted")
-
-
 def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     question = model.question
     out = [
@@ -370,7 +357,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
                    f"a rank reads prompts for {priced.utilisation:.0%} of its time; mean wait of "
                    "an M/D/1 queue"),
         _chunk_note(question),
-        _tokens_per_step(question),
+        tokens_per_step(question),
         Assumption("usable memory", f"{question.usable_bytes / GIB:.1f} of "
                    f"{question.capacity_bytes / GIB:.1f} GiB",
                    question.usable_reason or question.device.usable_fraction.note
@@ -390,10 +377,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
     if any(a.chunked and a.window < question.workload.context for a in question.spec.attention):
         out.append(Assumption("chunked attention", "a decode step reads a whole chunk",
                               "sequences are anywhere in their chunk; half of it on average"))
-    if question.spec.mtp_layers and (drafts := question.speculation) is None:
-        out.append(Assumption("MTP layer", "not loaded", "no speculative decoding"))
-    elif question.spec.mtp_layers and drafts is not None and drafts.kind != MTP:
-        out.append(Assumption("MTP layer", "not loaded", f"{drafts.kind} drafts"))
+    out += unloaded_layers(question)
     if question.profile is not None:
         out.append(Assumption("units", "each layer decides by itself", "a profile was given"))
     elif not question.untie:
@@ -410,8 +394,7 @@ def _model_assumptions(model: CostModel, priced: Priced) -> list[Assumption]:
 
 def _sources(model: CostModel) -> tuple[SourceRef, ...]:
     question = model.question
-    out = [SourceRef("model", question.spec.source, "")]
-    out += [SourceRef(s.key, s.title, s.date) for s in question.device.sources]
-    out.append(loss_source(model))
-    return tuple(out)
+    return (SourceRef("model", question.spec.source, ""),
+            *(SourceRef(s.key, s.title, s.date) for s in question.device.sources),
+            loss_source(model))
 

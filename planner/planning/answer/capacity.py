@@ -20,7 +20,7 @@ from planner.planning.plan.record import CacheInfo, CacheLayer, CapacityInfo
 from planner.planning.price.price import Cached, Priced
 from planner.planning.question.question import Question
 from planner.planning.search.best_first import Found
-from planner.planning.space.drafting import draft_sequence_bytes
+from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import CostModel
 
 

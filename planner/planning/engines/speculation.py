@@ -1,8 +1,8 @@
 """Which engines verify drafted tokens, and what they call it: ``data/engine_speculation.csv``.
 
-A row holds for an engine from version ``since`` (included) to ``until`` (excluded), on devices as in
-:mod:`planner.planning.engines.rules`; the first that fits decides. Where none fits nothing is known,
-and that is not read as served.
+A row holds for an engine from version ``since`` (included) to ``until`` (excluded), on devices as
+in :mod:`planner.planning.engines.rules`; the first that fits decides. Where none fits nothing is
+known, and that is not read as served.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from planner.memory.footprint import activation_rates, runtime_bytes
 from planner.placement.cache_entries import fixed_slot_bytes, slot_layer_bytes
 from planner.placement.layout import Layout, stage_of_layer
-from planner.planning.space.drafting import draft_sequence_bytes
+from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.memory import StageBytes
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables

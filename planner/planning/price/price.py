@@ -17,7 +17,7 @@ from planner.placement.layout import Layout, stage_of_layer
 from planner.planning.question.decisions import FUSED
 from planner.planning.space.assignment import Segment
 from planner.planning.space.candidates import Space
-from planner.planning.space.drafting import draft_token_bytes
+from planner.planning.space.draft_bytes import draft_token_bytes
 from planner.planning.space.kernel_times import CandidateTimes
 from planner.planning.space.memory import budget, bytes_per_layer, temporary_bytes
 from planner.planning.space.model import CostModel

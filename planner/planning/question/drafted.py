@@ -1,50 +1,52 @@
-"""A question with tokens drafted: whether its engine verifies them, and whether vocabularies agree."""
+"""A question with tokens drafted: whether its engine verifies them, whether vocabularies agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from planner.errors import InputError, UnsupportedError
-from planner.memory.engines.catalog import Engine, engine_names, parse_engine
-from planner.planning.engines.rules import Cell
+from planner.memory.engines.catalog import engine_names, parse_engine
 from planner.planning.engines.speculation import VOCABULARY_SLACK, speculation_rule
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.question.speculation import DRAFT_MODEL, Speculation
 
 
-def drafted(questions: Iterable[Question], option: Speculation) -> tuple[Question, ...]:
+def drafted(questions: Sequence[Question], option: Speculation) -> tuple[Question, ...]:
     """Those of the questions whose engine verifies what ``option`` drafts, with it.
 
     Raises:
         UnsupportedError: none does; the message gives the reasons.
         InputError: the draft model has another vocabulary.
     """
-    found, against = [], {}
-    for question in questions:
-        engine = engine_of(question)
-        cell = None if engine is None else _refusal(question, engine, option)
-        problem = _vocabulary(question, option)
-        if cell is None and not problem:
-            found.append(replace(question, speculation=option))
-        else:
-            label = "theory" if engine is None else engine.label
-            against[label] = problem or (cell.reason if cell is not None else "")
-            asked = question
+    against = [_problem(question, option) for question in questions]
+    found = tuple(replace(question, speculation=option)
+                  for question, why in zip(questions, against, strict=True) if not why)
     if found:
-        return tuple(found)
-    if all(_vocabulary(question, option) for question in questions) and against:
-        raise InputError(next(iter(against.values())),
-                         hint="name a smaller model of the same family: `plan models` lists them")
-    raise UnsupportedError(
-        f"{option.kind}: " + "; ".join(f"{label}: {why}" for label, why in against.items()),
-        hint=_serving(asked, option))
+        return found
+    others = [_vocabulary(question, option) for question in questions]
+    if all(others):
+        raise InputError(others[0], hint="name a smaller model of the same family: `plan models` "
+                         "lists them")
+    told = dict.fromkeys(f"{_label(question)}: {why}"
+                         for question, why in zip(questions, against, strict=True))
+    raise UnsupportedError(f"{option.kind}: {'; '.join(told)}", hint=_serving(questions[0], option))
 
 
-def _refusal(question: Question, engine: Engine, option: Speculation) -> Cell | None:
-    cell = speculation_rule(engine, question.device, option.kind).cell
-    return None if cell.status == "supported" else cell
+def _label(question: Question) -> str:
+    engine = engine_of(question)
+    return "theory" if engine is None else engine.label
+
+
+def _problem(question: Question, option: Speculation) -> str:
+    """Why the question's engine does not verify what ``option`` drafts; empty where it does."""
+    engine = engine_of(question)
+    if engine is not None:
+        cell = speculation_rule(engine, question.device, option.kind).cell
+        if cell.status != "supported":
+            return cell.reason
+    return _vocabulary(question, option)
 
 
 def _vocabulary(question: Question, option: Speculation) -> str:

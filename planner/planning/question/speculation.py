@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 NONE, AUTO, MTP, EAGLE, DRAFT_MODEL = "none", "auto", "mtp", "eagle", "draft-model"
 """What ``--speculation`` takes, but for the name of a draft model."""
-KINDS = (MTP, EAGLE, DRAFT_MODEL)
 
 
 @record

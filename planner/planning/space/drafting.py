@@ -1,4 +1,4 @@
-"""What drafts tokens, as a model of its own: its question, its bytes, its place among the modules.
+"""What drafts tokens, as a model of its own: its question, and its place among the modules.
 
 It stands outside the stack, in the last pipeline stage, with its weights as released and a cache of
 its own; its time is that of the passes it makes in a step
@@ -8,36 +8,22 @@ its own; its time is that of the passes it makes in a step
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from planner.formats.kv import KV_LAYOUTS
+from planner.formats.schemes import scheme as scheme_by_id
 from planner.models.spec import ModelSpec
-from planner.placement.cache_entries import (
-    cache_units,
-    fixed_slot_bytes,
-    indexer_token_bytes,
-    slot_layer_bytes,
-    state_bytes,
-    stores,
-    token_layer_bytes,
-)
+from planner.placement.cache_entries import cache_units, stores
 from planner.placement.layout import Layout, layout_problem
 from planner.placement.modules import DRAFT, PLANNED_KINDS, Module, modules
-from planner.planning.question.decisions import DecisionUnit
+from planner.placement.shards import module_bytes
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import Speculation
 from planner.throughput.kernels import legal_schemes
 
-if TYPE_CHECKING:
-    from planner.planning.space.model import CostModel
-    from planner.planning.space.tables import LayoutTables
-
-Int = NDArray[np.int64]
 PLAIN = "bf16"
-"""What a draft's weights run in where the device cannot multiply them as released, and its cache."""
+"""What a draft's weights run in where the device cannot multiply them, and its cache."""
+PLAIN_TYPES = ("bf16", "fp16", "fp32")
+OF_GGML = "llama.cpp"
 
 
 def draft_question(question: Question, asked: Speculation) -> Question:
@@ -52,9 +38,12 @@ def draft_question(question: Question, asked: Speculation) -> Question:
 
 
 def draft_scheme(question: Question, module: Module) -> str:
-    """The scheme that a module of the draft runs in: as released where the device multiplies it."""
+    """The scheme that a module of the draft runs in: as released where the device multiplies it and
+    the engine reads it, else plain (llama.cpp reads blocks of its own)."""
     stored = module.released_as
-    return stored if legal_schemes(question.device, [stored])[0] else PLAIN
+    foreign = question.engine == OF_GGML and stored not in PLAIN_TYPES \
+        and not stored.startswith("ggml-")
+    return stored if not foreign and legal_schemes(question.device, [stored])[0] else PLAIN
 
 
 def draft_cache(question: Question, spec: ModelSpec) -> str:
@@ -68,68 +57,25 @@ def draft_cache(question: Question, spec: ModelSpec) -> str:
 def draft_module(question: Question, asked: Speculation) -> Module:
     """The draft as one module outside the stack of the model."""
     own = [m for m in modules(asked.draft) if m.kind not in asked.shared]
-    size = sum(m.stored_bytes * max(1, len(m.layers)) for m in own)
-    largest = max(own, key=lambda m: m.stored_bytes * max(1, len(m.layers)))
-    return Module(kind=DRAFT, layers=(), experts=1, gemms=(), stored_bytes=size, vector_bytes=0,
-                  dtype=draft_scheme(question, largest))
+    sizes = [_size(question, m) * max(1, len(m.layers)) for m in own]
+    largest = own[sizes.index(max(sizes))]
+    return Module(kind=DRAFT, layers=(), experts=1, gemms=(), stored_bytes=sum(sizes),
+                  vector_bytes=0, dtype=draft_scheme(question, largest))
+
+
+def _size(question: Question, module: Module) -> int:
+    """Bytes of one layer of a module of the draft, in what it runs in."""
+    name = draft_scheme(question, module)
+    if module.kind not in PLANNED_KINDS or name == module.released_as:
+        return module.stored_bytes
+    return module_bytes(module, scheme_by_id(name))
 
 
 def draft_layout(spec: ModelSpec, layout: Layout) -> Layout:
-    """How the draft lies on the ranks of ``layout``: as the model where it divides so, else whole on
-    every rank (engines take the model's tensor parallelism or none)."""
+    """How the draft lies on the ranks of ``layout``: as the model where it divides so, else whole
+    on every rank (engines take the model's tensor parallelism or none)."""
     wanted = Layout(layout.tp, layout.dp, 1, layout.ep) if spec.experts is not None \
         else Layout(layout.tp)
     if layout_problem(spec, wanted):
         return Layout(1, layout.dp)
     return replace(wanted, dp=layout.dp)
-
-
-def draft_weights(model: CostModel, own: LayoutTables) -> Int:
-    """Bytes of the draft's weights on a rank of each layout of ``own``, its tables, int64 [L]."""
-    draft, asked = model.draft, model.question.speculation
-    assert draft is not None and asked is not None
-    total = np.zeros(len(own.layouts), dtype=np.int64)
-    for unit in draft.units:
-        if unit.role == "module" and unit.kind not in asked.shared:
-            column = draft_column(draft, unit)
-            total += own.shard[:, unit.row, column] * unit.count
-        elif unit.role == "released" and unit.kind not in asked.shared:
-            total += own.released[:, unit.row] * unit.count
-    return total
-
-
-def draft_column(draft: CostModel, unit: DecisionUnit) -> int:
-    """The place of a unit's choice among those of the draft."""
-    if unit.role != "module":
-        return 0
-    return draft.question.schemes.index(draft_scheme(draft.question, draft.planned[unit.row]))
-
-
-def draft_sequence_bytes(model: CostModel, layout: Layout, context: int) -> int:
-    """Bytes of a sequence of ``context`` tokens on a rank of ``layout`` that drafting adds [B]: the
-    draft's caches, and a state for every drafted token of layers that keep one (vLLM 0.32,
-    v1/kv_cache_interface.py, MambaSpec.num_speculative_blocks)."""
-    draft, asked = model.draft, model.question.speculation
-    if draft is None or asked is None:
-        return 0
-    own = draft_layout(asked.draft, layout)
-    kv = draft.question.kv[0]
-    total = sum(slot_layer_bytes(unit, kv, own.tp, context) * len(unit.layers)
-                for unit in draft.caches)
-    total += sum(fixed_slot_bytes(group, own.tp, context, indexer_fp8=draft.indexer_fp8)
-                 * len(group.layers) for group in asked.draft.attention)
-    return total + asked.draft_tokens * sum(
-        state_bytes(group, layout.tp) * len(group.layers)
-        for group in model.question.spec.attention if group.kind == "linear")
-
-
-def draft_token_bytes(model: CostModel, layout: Layout) -> int:
-    """Bytes that one more token adds to the draft's caches on a rank of ``layout`` [B]."""
-    draft, asked = model.draft, model.question.speculation
-    if draft is None or asked is None:
-        return 0
-    own, held = draft_layout(asked.draft, layout), model.question.workload.held
-    return sum(token_layer_bytes(unit, draft.question.kv[0], own.tp, held) * len(unit.layers)
-               for unit in draft.caches) \
-        + sum(indexer_token_bytes(group, fp8=draft.indexer_fp8) * len(group.layers)
-              for group in asked.draft.attention)

@@ -1,8 +1,8 @@
 """Seconds of every kernel under every option, on many candidates.
 
 A step decodes one token of every sequence; a mixed pass reads a part of a prompt beside them. The
-average step is a step with its share of prompts, which is what a plan's TPOT is made of. Where tokens
-are drafted, a step verifies several, and its seconds are told for each that is accepted.
+average step is a step with its share of prompts, which is what a plan's TPOT is made of. Where
+tokens are drafted, a step verifies several, and its seconds are told for each that is accepted.
 """
 
 from __future__ import annotations

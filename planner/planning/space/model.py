@@ -23,8 +23,8 @@ from planner.planning.question.named import named_scheme
 from planner.planning.question.policies import NO_OTHER, kept_scheme, stands_for
 from planner.planning.question.question import Question
 from planner.planning.question.serving_ways import engine_of
-from planner.planning.space.drafting import draft_module, draft_question
 from planner.planning.space.decisions import Decisions, decisions_of
+from planner.planning.space.drafting import draft_module, draft_question
 from planner.planning.space.losses import LossModel, no_range
 from planner.quality.prior import Prior
 from planner.records import cached_record

@@ -16,8 +16,8 @@ from planner.placement.modules import (
     attention_of,
 )
 from planner.planning.question.decisions import DecisionUnit
+from planner.planning.space.draft_bytes import draft_column
 from planner.planning.space.dropped_rules import norm_parts, parts_by_scheme
-from planner.planning.space.drafting import draft_column
 from planner.planning.space.model import CostModel
 from planner.planning.space.tables import LayoutTables
 from planner.throughput.attention import decode_parts, prefill_parts
@@ -144,13 +144,15 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
     the model's hidden states) runs in the first.
     """
     draft, own, asked = model.draft, tables.draft, model.question.speculation
-    assert draft is not None and own is not None and asked is not None
+    assert draft is not None
+    assert own is not None
+    assert asked is not None
     lies = {name: np.array([getattr(la, name) for la in own.layouts], dtype=np.float64)
             for name in ("tp", "dp", "ep")}
 
     def run(at: Points, part: Phase) -> Parts:
-        mine = replace(at, pp=np.ones(len(at)),
-                       **{name: each[at.layout] for name, each in lies.items()})
+        mine = replace(at, pp=np.ones(len(at)), tp=lies["tp"][at.layout],
+                       dp=lies["dp"][at.layout], ep=lies["ep"][at.layout])
         if part.name != "decode":
             return _whole_pass(draft, own, mine, part, asked.layers_share, joined=True)
         first = replace(part, pooled=part.tokens * mine.dp, logit_rows=part.sequences)
@@ -166,8 +168,8 @@ def draft_parts(model: CostModel, tables: LayoutTables, pts: Points, phase: Phas
 
 def _whole_pass(draft: CostModel, tables: LayoutTables, pts: Points, phase: Phase, share: float, *,
                 joined: bool) -> Parts:
-    """One pass through all of a draft, Parts [C, 1]: a ``share`` of its layers. ``joined``: with the
-    projection in front of them."""
+    """One pass through all of a draft, Parts [C, 1]: a ``share`` of its layers. ``joined``: with
+    the projection in front of them."""
     known: dict[tuple[str, int], Parts] = {}
     total = zeros((len(pts), 1))
     for unit in draft.units:

@@ -17,7 +17,8 @@ from planner.placement.cache_entries import (
 from planner.placement.layout import Layout, stage_of_layer
 from planner.placement.modules import DRAFT, Module
 from planner.placement.shards import block_legality, released_shard_bytes, shard_byte_table
-from planner.planning.space.drafting import draft_layout, draft_sequence_bytes, draft_weights
+from planner.planning.space.draft_bytes import draft_sequence_bytes, draft_weights
+from planner.planning.space.drafting import draft_layout
 from planner.planning.space.model import CostModel
 from planner.records import cached_record
 
@@ -30,8 +31,8 @@ class LayoutTables:
 
     Caches of one rank: ``cache`` int64 [L, cache unit, layout] of one layer and sequence at what a
     request holds, ``once`` at the context, ``token`` for one more token; ``fixed`` and
-    ``fixed_once`` int64 [L, layer] of a sequence's indexer keys and recurrent state, and in the last
-    layer what drafting adds. ``draft`` are the tables of what drafts, on its own layouts.
+    ``fixed_once`` int64 [L, layer] of a sequence's indexer keys and recurrent state, and in the
+    last layer what drafting adds. ``draft`` are the tables of what drafts, on its own layouts.
     """
 
     layouts: list[Layout]
@@ -79,7 +80,7 @@ def layout_tables(model: CostModel, layouts: list[Layout]) -> LayoutTables:
         spec = model.draft.question.spec
         drafts = layout_tables(model.draft, [draft_layout(spec, la) for la in layouts])
         row = next(i for i, m in enumerate(model.released) if m.kind == DRAFT)
-        released[:, row] = draft_weights(model, drafts)
+        released[:, row] = draft_weights(model, drafts.shard, drafts.released)
     work = question.workload
     cache, token, fixed = _cache_tables(model, layouts, work.held)
     once, _, fixed_once = (cache, token, fixed) if work.held == work.context \

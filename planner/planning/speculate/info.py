@@ -8,16 +8,23 @@ from dataclasses import replace
 from planner.placement.modules import DRAFT
 from planner.planning.answer.capacity import most_at_requests
 from planner.planning.engines.speculation import speculation_rule
-from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo, Plan
 from planner.planning.plan.recommendation import GainRange
-from planner.planning.plan.speculation import AcceptanceInfo, SpeculationInfo
+from planner.planning.plan.record import Assumption, Estimate, PerformanceInfo, Plan
+from planner.planning.plan.speculation import (
+    MEMORY,
+    NEVER,
+    SLOWER,
+    AcceptanceInfo,
+    SpeculationInfo,
+)
 from planner.planning.price.intervals import Z80
 from planner.planning.price.price import Priced, price
 from planner.planning.question.question import RATES
 from planner.planning.question.serving_ways import engine_of
 from planner.planning.question.speculation import Speculation
 from planner.planning.search.best_first import Found
-from planner.planning.space.drafting import draft_cache, draft_token_bytes
+from planner.planning.space.draft_bytes import draft_token_bytes
+from planner.planning.space.drafting import draft_cache
 from planner.planning.speculate.paying import pays_up_to
 from planner.throughput.calibration import PRIOR
 from planner.throughput.speculation import accepted_tokens
@@ -57,9 +64,7 @@ def _info(found: Found, asked: Speculation, priced: Priced) -> SpeculationInfo:
         draft_seconds=drafting.decode_seconds * asked.accepted,
         step_seconds=(priced.tpot - priced.interruption) * asked.accepted,
         pays_up_to_batch=slots * layout.dp * layout.pp,
-        pays_limit="memory: no larger batch fits" if slots == most else
-        "verifying more sequences takes longer than it saves" if slots else
-        "not even one sequence is faster",
+        pays_limit=MEMORY if slots == most else SLOWER if slots else NEVER,
         method="" if engine is None else speculation_rule(
             engine, question.device, asked.kind).method)
 

@@ -1,5 +1,5 @@
-"""Up to which batch drafting pays, at a plan's layout and formats: the step with it against the step
-without, priced for every number of sequences."""
+"""Up to which batch drafting pays, at a plan's layout and formats: the step with it against the
+step without, priced for every number of sequences."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ POINTS = 48
 
 
 def pays_up_to(model: CostModel, layout: Layout, segments: Sequence[Segment], most: int) -> int:
-    """The most sequences of a rank and micro-batch, of 1 to ``most``, up to which a token takes less
-    with what drafts than without; 0 where one sequence is no faster."""
+    """The most sequences of a rank and micro-batch, of 1 to ``most``, up to which a token takes
+    less with what drafts than without; 0 where one sequence is no faster."""
     plain = build_model(replace(model.question, speculation=None), model.prior)
     chosen = chosen_by_unit(model, segments)
     own = {unit.id: choice for unit, choice in zip(model.units, chosen, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from planner.planning.plan.record import Plan
+from planner.planning.plan.speculation import MEMORY
 from planner.planning.question.question import RATES
 
 NAMES = {"mtp": "prediction layers", "eagle": "an EAGLE-3 head"}
@@ -19,8 +20,10 @@ def draft_lines(plan: Plan) -> list[str]:
             f"{info.accepted_tokens:.2f} tokens a step (acceptance {band})"]
     if info.gain is not None:
         what = "tokens/s" if plan.objective in RATES else "pace"
-        told.append(f"{what} {info.gain.value:+.0%} ({info.gain.low:+.0%} to {info.gain.high:+.0%})")
+        told.append(f"{what} {info.gain.value:+.0%} "
+                    f"({info.gain.low:+.0%} to {info.gain.high:+.0%})")
     users = info.pays_up_to_batch
-    told.append(f"pays up to {users:,} user{'s' * (users > 1)} a replica" if users
-                else "pays for no batch here")
+    many = f"{users:,} user{'s' * (users > 1)} a replica"
+    told.append("pays for no batch here" if not users else f"pays up to {many}" +
+                (", all that fit" if info.pays_limit == MEMORY else ""))
     return ["; ".join(told)]

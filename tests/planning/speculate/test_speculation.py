@@ -14,14 +14,14 @@ from planner.errors import InputError, PlannerError, UnknownNameError, Unsupport
 from planner.lookup import load_model
 from planner.models.inventory import row_bytes
 from planner.placement.layout import Layout
-from planner.planning.plan.record import Plan
 from planner.planning.plan.recommendation import GainRange
+from planner.planning.plan.record import Plan
 from planner.planning.price.price import price
 from planner.planning.price.step import Assignment, Pass, pass_seconds
 from planner.planning.question.question import Question
 from planner.planning.question.speculation import Speculation, eagle_head, prediction_layers
 from planner.planning.search.best_first import Found, search
-from planner.planning.space.drafting import draft_sequence_bytes
+from planner.planning.space.draft_bytes import draft_sequence_bytes
 from planner.planning.space.model import build_model
 from planner.planning.speculate.info import chance_above
 from planner.planning.speculate.paying import chosen_by_unit, pays_up_to, tpot_at
@@ -33,6 +33,9 @@ SMALL: dict[str, Any] = {"model": "llama-3.1-8b", "device": "h100-sxm", "devices
                          "context": 2048, "engine": "vllm"}
 DEEP: dict[str, Any] = {"model": "deepseek-v3", "device": "h200-sxm", "devices": 8,
                         "context": 4096, "engine": "vllm"}
+
+FEW: dict[str, Any] = {"schemes": ["bf16"], "kv": "bf16", "batch": 1}
+"""A question of few choices."""
 
 
 def sure(value: float) -> Acceptance:
@@ -58,8 +61,8 @@ def head(count: int, value: float) -> Speculation:
 
 
 def test_none_is_the_plan_as_it_was() -> None:
-    plain = planner.plan(**SMALL)
-    assert planner.plan(**SMALL, speculation="none").to_dict() == plain.to_dict()
+    plain = planner.plan(**SMALL, **FEW)
+    assert planner.plan(**SMALL, **FEW, speculation="none").to_dict() == plain.to_dict()
     assert "speculation" not in plain.to_dict()
 
 
@@ -102,7 +105,7 @@ def test_further_passes_of_the_draft_take_as_long_each() -> None:
     assert 0 < one < spent[0]
 
 
-@given(st.integers(1, 5), st.floats(0.05, 0.9), st.floats(0.02, 0.09))
+@pytest.mark.parametrize(("count", "value", "more"), [(1, 0.3, 0.05), (4, 0.8, 0.02)])
 def test_a_better_acceptance_never_slows(count: int, value: float, more: float) -> None:
     worse, better = (solved(drafting(head(count, v), batch=4, schemes=("bf16",), kv="bf16"))
                      for v in (value, value + more))
@@ -111,7 +114,8 @@ def test_a_better_acceptance_never_slows(count: int, value: float, more: float) 
 
 def test_nothing_accepted_is_slower_than_nothing_drafted() -> None:
     plain = solved(question_of("llama-3.1-8b", batch=4, schemes=("bf16",), kv="bf16"))
-    assert tpot(solved(drafting(head(2, 1e-6), batch=4, schemes=("bf16",), kv="bf16"))) > tpot(plain)
+    rejected = solved(drafting(head(2, 1e-6), batch=4, schemes=("bf16",), kv="bf16"))
+    assert tpot(rejected) > tpot(plain)
     assert tpot(solved(drafting(head(2, 0.95), batch=1, schemes=("bf16",), kv="bf16"))) \
         < tpot(solved(question_of("llama-3.1-8b", batch=1, schemes=("bf16",), kv="bf16")))
 
@@ -144,14 +148,12 @@ def test_prediction_layers_weigh_what_the_release_stores() -> None:
 
 def test_the_best_number_of_tokens_is_drafted() -> None:
     """Against one answer for each number."""
-    best = planner.plan(**SMALL, batch=2, speculation="eagle", acceptance=0.7, exact=True)
-    each = [planner.plan(**SMALL, batch=2, speculation="eagle", acceptance=0.7, exact=True,
-                         draft_tokens=count) for count in range(1, 9)]
-    rates = [one.performance.output_tokens_per_second_per_device.value for one in each]
+    asked: dict[str, Any] = {"batch": 2, "schemes": ("bf16", "fp8-block"), "kv": "bf16"}
+    best = planner.plan(**SMALL | asked, speculation="eagle", acceptance=0.7, exact=True)
+    each = [tpot(solved(replace(drafting(head(count, 0.7), **asked), engine="vllm",
+                                engine_version="0.32.0"))) for count in range(1, 9)]
     assert best.speculation is not None
-    assert best.performance.output_tokens_per_second_per_device.value \
-        == pytest.approx(max(rates), rel=1e-6)
-    assert best.speculation.draft_tokens == 1 + int(np.argmax(rates))
+    assert best.speculation.draft_tokens == 1 + int(np.argmin(each))
 
 
 def test_it_pays_up_to_the_batch_that_is_told() -> None:
@@ -167,13 +169,16 @@ def test_it_pays_up_to_the_batch_that_is_told() -> None:
     pays = tpot_at(model, layout, chosen, slots) \
         < tpot_at(plain, layout, [own[u.id] for u in plain.units], slots)
     assert 1 <= told < most
-    assert pays[told - 1] and not pays[told]
+    assert pays[told - 1]
+    assert not pays[told]
 
 
 def test_a_plan_tells_it_and_its_file_is_priced_the_same() -> None:
-    plan = planner.plan(**DEEP, speculation="mtp", draft_tokens=1)
+    plan = planner.plan(**DEEP, schemes=["fp8-block"], kv="bf16", batch=8, tp=8, ep=8,
+                        speculation="mtp", draft_tokens=1)
     info = plan.speculation
-    assert info is not None and info.gain is not None
+    assert info is not None
+    assert info.gain is not None
     assert (info.kind, info.model, info.method) == ("mtp", "deepseek-v3", "mtp")
     assert info.accepted_tokens == pytest.approx(1 + info.acceptance.value)
     assert info.gain.low < info.gain.value < info.gain.high
@@ -182,7 +187,8 @@ def test_a_plan_tells_it_and_its_file_is_priced_the_same() -> None:
     priced = planner.estimate(plan=again)
     assert priced.performance.tpot_seconds.value \
         == pytest.approx(plan.performance.tpot_seconds.value, rel=1e-9)
-    assert priced.speculation is not None and priced.speculation.gain is None
+    assert priced.speculation is not None
+    assert priced.speculation.gain is None
     assert not any(unit.kind == "draft" for unit in plan.units)
 
 
@@ -195,13 +201,15 @@ def test_intervals_hold_what_acceptance_may_be() -> None:
 
 
 def test_auto_takes_it_where_it_surely_gains() -> None:
-    one = planner.plan(**SMALL, batch=1, speculation="auto", acceptance=0.9)
-    assert one.speculation is not None and one.speculation.kind == "eagle"
-    never = planner.plan(**SMALL, batch=1, speculation="auto", acceptance=0.02)
+    one = planner.plan(**SMALL, **FEW, speculation="auto", acceptance=0.9, draft_tokens=2)
+    assert one.speculation is not None
+    assert one.speculation.kind == "eagle"
+    never = planner.plan(**SMALL, **FEW, speculation="auto", acceptance=0.02, draft_tokens=2)
     assert never.speculation is None
     told = next(a for a in never.assumptions if a.key == "speculation")
-    assert "none" in told.value and "chance" in told.reason
-    nothing = planner.plan("qwen2.5-0.5b", "h100-sxm", devices=1, context=2048, speculation="auto")
+    assert "none" in told.value
+    assert "chance" in told.reason
+    nothing = planner.plan(**SMALL | {"model": "qwen2.5-0.5b"}, **FEW, speculation="auto")
     assert nothing.speculation is None
 
 
@@ -246,8 +254,8 @@ def test_what_cannot_be_is_refused_with_what_would_do(
 
 
 def test_a_draft_model_of_the_same_vocabulary_drafts() -> None:
-    plan = planner.plan("llama-3.1-70b", "h200-sxm", devices=2, context=4096, engine="vllm",
-                        batch=4, speculation="llama-3.2-1b", acceptance=0.7)
+    plan = planner.plan("llama-3.1-70b", "h200-sxm", devices=2, context=4096, tp=2,
+                        engine="vllm@0.32", **FEW, speculation="llama-3.2-1b", acceptance=0.7)
     assert plan.speculation is not None
     assert plan.speculation.kind == "draft-model"
     assert plan.speculation.bytes == pytest.approx(2.47e9, rel=0.02)  # 1.24 B parameters in BF16
@@ -277,8 +285,8 @@ def test_options_of_tensorrt_and_llama_cpp() -> None:
                             draft_tokens=3)
     assert "speculative_config:\n  decoding_type: MTP\n  num_nextn_predict_layers: 3\n" \
         in trtllm_options(plan)
-    small = planner.plan(**SMALL | {"engine": "llama.cpp"}, batch=1, speculation="llama-3.2-1b",
-                         acceptance=0.7, draft_tokens=4)
+    small = planner.estimate(**SMALL | {"engine": "llama.cpp"}, kv="bf16", batch=1, scheme="bf16",
+                             speculation="llama-3.2-1b", acceptance=0.7, draft_tokens=4)
     flags, unsaid = draft_words("llama.cpp", small)
     assert flags == ["--spec-type", "draft-simple", "--spec-draft-n-max", "4",
                      "--spec-draft-model", "DRAFT.gguf", "--spec-draft-ngl", "999"]
